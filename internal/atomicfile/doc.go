@@ -1,0 +1,12 @@
+// Package atomicfile replaces files and folders whole or not at all.
+//
+// Content is written beside its destination under a temporary name (".name.tmp-…"),
+// synced, renamed over the destination, and the folder is synced: after a crash or a
+// full disk the destination holds the old content or the new one, never a part.
+//
+//	f, err := atomicfile.Create("result.json")
+//	if err != nil { ... }
+//	defer f.Abort() // does nothing after Commit
+//	... write to f ...
+//	return f.Commit()
+package atomicfile
