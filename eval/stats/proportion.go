@@ -58,6 +58,32 @@ func ClopperPearson(k, n int, confidence float64) (lo, hi float64) {
 	return lo, hi
 }
 
+// NormalProportion returns the Wald interval p ± z sqrt(p(1-p)/n), cut to [0, 1].
+// It is here for comparison with published numbers only: near 0 and 1 its
+// coverage collapses; prefer [Wilson]. Edge cases as there.
+func NormalProportion(k, n int, confidence float64) (lo, hi float64) {
+	if lo, hi, done := proportionEdge(k, n, confidence); done {
+		return lo, hi
+	}
+	z := distuv.UnitNormal.Quantile((1 + confidence) / 2)
+	p := float64(k) / float64(n)
+	half := z * math.Sqrt(p*(1-p)/float64(n))
+	return math.Max(0, p-half), math.Min(1, p+half)
+}
+
+// AgrestiCoull returns the interval of Agresti and Coull (1998): the Wald
+// interval after adding z²/2 successes and z²/2 failures. Edge cases as in [Wilson].
+func AgrestiCoull(k, n int, confidence float64) (lo, hi float64) {
+	if lo, hi, done := proportionEdge(k, n, confidence); done {
+		return lo, hi
+	}
+	z := distuv.UnitNormal.Quantile((1 + confidence) / 2)
+	N := float64(n) + z*z
+	p := (float64(k) + z*z/2) / N
+	half := z * math.Sqrt(p*(1-p)/N)
+	return math.Max(0, p-half), math.Min(1, p+half)
+}
+
 func proportionEdge(k, n int, confidence float64) (lo, hi float64, done bool) {
 	switch {
 	case n < 0 || k < 0 || k > n || !(confidence > 0 && confidence < 1):
