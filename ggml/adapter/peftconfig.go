@@ -1,0 +1,263 @@
+package adapter
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"sort"
+)
+
+const (
+	configFile  = "adapter_config.json"
+	weightsFile = "adapter_model.safetensors"
+	pickleFile  = "adapter_model.bin"
+	headFile    = "v_head.safetensors"
+
+	maxConfig = 16 << 20 // bytes; real ones have a few thousand
+)
+
+// peftConfig is what of PEFT's LoraConfig decides how the tensors are read.
+type peftConfig struct {
+	PEFTType       string          `json:"peft_type"`
+	TaskType       *string         `json:"task_type"`
+	Rank           int             `json:"r"`
+	Alpha          float64         `json:"lora_alpha"`
+	RsLoRA         bool            `json:"use_rslora"`
+	Bias           string          `json:"bias"`
+	ModulesToSave  []string        `json:"modules_to_save"`
+	InitWeights    json.RawMessage `json:"init_lora_weights"`
+	RankPattern    pattern         `json:"rank_pattern"`
+	AlphaPattern   pattern         `json:"alpha_pattern"`
+	BaseName       *string         `json:"base_model_name_or_path"`
+	FanInFanOut    bool            `json:"fan_in_fan_out"`
+	LayerReplicate json.RawMessage `json:"layer_replication"`
+}
+
+// refused lists the options that make a PEFT adapter something else than
+// W + scale·B·A. They must be absent, null, false or empty.
+var refused = []struct{ key, what string }{
+	{"use_dora", "DoRA rescales the columns of the base weights"},
+	{"use_qalora", "QA-LoRA pools the input"},
+	{"use_bdlora", "block-diagonal LoRA has another shape"},
+	{"lora_bias", "a bias in lora_B has no place in llama.cpp's form"},
+	{"fan_in_fan_out", "Llama stores weights as [n_out, n_in]"},
+	{"layer_replication", "the base would need replicated layers"},
+	{"trainable_token_indices", "trained embeddings are not LoRA"},
+	{"target_parameters", "LoRA on bare parameters (mixture of experts)"},
+	{"alora_invocation_tokens", "an activated LoRA works only after its invocation tokens"},
+	{"arrow_config", "Arrow routes between several adapters"},
+	{"kasa_config", "KaSA adds singular values to the product"},
+	{"velora_config", "VeLoRA has another parametrisation"},
+	{"monteclora_config", "MonteCLoRA has another parametrisation"},
+}
+
+func readConfig(path string) (*peftConfig, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > maxConfig {
+		return nil, fmt.Errorf("more than %d bytes: %w", maxConfig, ErrFormat)
+	}
+	return parseConfig(raw)
+}
+
+func parseConfig(raw []byte) (*peftConfig, error) {
+	var c peftConfig
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrFormat)
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrFormat)
+	}
+	if c.PEFTType != "LORA" {
+		return nil, fmt.Errorf("field %q: want \"LORA\", got %q: %w", "peft_type", c.PEFTType, ErrUnsupported)
+	}
+	if c.Rank < 1 {
+		return nil, fmt.Errorf("field %q: want at least 1, got %d: %w", "r", c.Rank, ErrFormat)
+	}
+	if c.Alpha <= 0 || !finite(float32(c.Alpha)) || float32(c.Alpha) == 0 {
+		return nil, fmt.Errorf("field %q: want more than 0, got %g: %w", "lora_alpha", c.Alpha, ErrFormat)
+	}
+	if c.Bias != "" && c.Bias != "none" {
+		return nil, fmt.Errorf("field %q: want \"none\", got %q: trained biases have no place in llama.cpp's form: %w", "bias", c.Bias, ErrUnsupported)
+	}
+	for _, r := range refused {
+		if v, ok := all[r.key]; ok && !isEmpty(v) {
+			return nil, fmt.Errorf("field %q is %.60s: %s: %w", r.key, v, r.what, ErrUnsupported)
+		}
+	}
+	for _, m := range c.ModulesToSave {
+		// PEFT adds both names for every sequence classification model.
+		if m != "score" && m != "classifier" {
+			return nil, fmt.Errorf("field %q lists %q: only the scalar head \"score\" is supported beside LoRA: %w", "modules_to_save", m, ErrUnsupported)
+		}
+	}
+	return &c, c.checkInit()
+}
+
+func isEmpty(v json.RawMessage) bool {
+	switch string(bytes.TrimSpace(v)) {
+	case "null", "false", "{}", "[]", `""`, "0":
+		return true
+	}
+	return false
+}
+
+// checkInit refuses the initialisations that change the base weights too: without
+// that changed base the adapter is meaningless.
+func (c *peftConfig) checkInit() error {
+	var name string
+	if len(c.InitWeights) == 0 || json.Unmarshal(c.InitWeights, &name) != nil {
+		return nil // absent, true or false
+	}
+	if slices.Contains([]string{"", "gaussian", "eva", "orthogonal"}, name) {
+		return nil
+	}
+	return fmt.Errorf("field %q is %q, which changes the base weights as well: save it with PEFT's path_initial_model_for_weight_conversion: %w",
+		"init_lora_weights", name, ErrUnsupported)
+}
+
+// pattern is a JSON object of numbers whose order matters: PEFT takes the first key
+// that matches.
+type pattern struct {
+	keys   []string
+	exprs  []*regexp.Regexp
+	values []float64
+}
+
+// UnmarshalJSON keeps the order of the keys and compiles them.
+func (p *pattern) UnmarshalJSON(raw []byte) error {
+	*p = pattern{}
+	if isEmpty(raw) {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("want an object of numbers")
+	}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return err
+		}
+		key, _ := t.(string)
+		var v float64
+		if err := d.Decode(&v); err != nil {
+			return fmt.Errorf("%q: %w", key, err)
+		}
+		// peft.utils.other.get_pattern_key: re.match(rf"(.*\.)?({key})$", module).
+		re, err := regexp.Compile(`^(?:.*\.)?(?:` + key + `)$`)
+		if err != nil {
+			return fmt.Errorf("%q: %w", key, err)
+		}
+		p.keys, p.exprs, p.values = append(p.keys, key), append(p.exprs, re), append(p.values, v)
+	}
+	return nil
+}
+
+// MarshalJSON writes the keys in their order.
+func (p pattern) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, k := range p.keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		key, err := json.Marshal(k)
+		if err != nil {
+			return nil, err
+		}
+		v, err := json.Marshal(p.values[i])
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(append(b, key...), ':'), v...)
+	}
+	return append(b, '}'), nil
+}
+
+func (p *pattern) add(key string, v float64) {
+	p.keys, p.values = append(p.keys, key), append(p.values, v)
+}
+
+// lookup returns the value for a module such as "model.layers.0.self_attn.q_proj",
+// or otherwise if no key matches.
+func (p *pattern) lookup(module string, otherwise float64) float64 {
+	for i, re := range p.exprs {
+		if re.MatchString(module) {
+			return p.values[i]
+		}
+	}
+	return otherwise
+}
+
+// writtenConfig is the adapter_config.json of ExportPEFT: the fields that are not
+// PEFT's defaults or that every version writes.
+type writtenConfig struct {
+	AlphaPattern  pattern  `json:"alpha_pattern"`
+	BaseName      *string  `json:"base_model_name_or_path"`
+	Bias          string   `json:"bias"`
+	FanInFanOut   bool     `json:"fan_in_fan_out"`
+	InferenceMode bool     `json:"inference_mode"`
+	InitWeights   bool     `json:"init_lora_weights"`
+	Alpha         float64  `json:"lora_alpha"`
+	Dropout       float64  `json:"lora_dropout"`
+	ModulesToSave []string `json:"modules_to_save"`
+	PEFTType      string   `json:"peft_type"`
+	Rank          int      `json:"r"`
+	RankPattern   pattern  `json:"rank_pattern"`
+	TargetModules []string `json:"target_modules"`
+	TaskType      string   `json:"task_type"`
+	UseDoRA       bool     `json:"use_dora"`
+	UseRsLoRA     bool     `json:"use_rslora"`
+}
+
+// peftConfigOf describes a in PEFT's terms. Ranks (and, where Alpha is 0, alphas)
+// that differ from the first pair's go into the patterns.
+func peftConfigOf(a *Adapter, baseName string) writtenConfig {
+	c := writtenConfig{
+		Bias: "none", InferenceMode: true, InitWeights: true, PEFTType: "LORA",
+		TaskType: "CAUSAL_LM", UseRsLoRA: a.RsLoRA, Alpha: float64(a.Alpha), Rank: 1,
+		TargetModules: []string{},
+	}
+	if baseName != "" {
+		c.BaseName = &baseName
+	}
+	if len(a.Pairs) > 0 {
+		c.Rank = a.Pairs[0].Rank
+	}
+	if a.Alpha == 0 { // scale 1: alpha = rank
+		c.Alpha, c.UseRsLoRA = float64(c.Rank), false
+	}
+	for _, p := range a.Pairs {
+		if p.Rank == c.Rank {
+			continue
+		}
+		layer, target, _ := parseName(p.Name) // a is valid
+		key := moduleName(layer, target)
+		c.RankPattern.add(key, float64(p.Rank))
+		if a.Alpha == 0 {
+			c.AlphaPattern.add(key, float64(p.Rank))
+		}
+	}
+	for _, t := range a.Targets() {
+		c.TargetModules = append(c.TargetModules, ggufToPEFT[t].proj)
+	}
+	sort.Strings(c.TargetModules)
+	if a.Head != nil && !a.Head.HasBias {
+		c.TaskType = "SEQ_CLS"
+		c.ModulesToSave = []string{"classifier", "score"}
+	}
+	return c
+}

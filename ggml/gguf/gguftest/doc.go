@@ -1,0 +1,3 @@
+// Package gguftest writes small models for tests: a random Llama of any shape, with
+// defects on demand, and the stories260K checkpoint of llama2.c as GGUF.
+package gguftest
