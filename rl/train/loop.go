@@ -1,0 +1,238 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"steer/ggml/adapter"
+	"steer/ggml/seam"
+)
+
+// ErrAlarm: a trainer stopped itself because training has gone wrong in a way it
+// watches for. There is a checkpoint; the message says what was seen.
+var ErrAlarm = errors.New("stopped by an alarm")
+
+// Deps is what every trainer is given besides its configuration and data.
+type Deps struct {
+	// Learner is trained; its state at the start is the run's start.
+	Learner seam.Learner
+	// Run keeps checkpoints, metrics and samples; nil keeps nothing.
+	Run *Run
+	// Progress shows how it goes; nil is Quiet.
+	Progress Progress
+	// Stopper asks to stop; nil never does.
+	Stopper *Stopper
+	// AdapterOf turns the learner's state into the adapter that checkpoints carry; nil
+	// writes none.
+	AdapterOf func(*seam.State) (*adapter.Adapter, error)
+}
+
+// Note prints a line, if there is anybody to see it.
+func (d Deps) Note(format string, args ...any) {
+	if d.Progress != nil {
+		d.Progress.Note(fmt.Sprintf(format, args...))
+	}
+}
+
+// Log writes metrics, if there is a run folder.
+func (d Deps) Log(step int64, values map[string]float64) error {
+	if d.Run == nil {
+		return nil
+	}
+	return d.Run.Metrics.Log(step, values)
+}
+
+// Outcome is what a trainer reports of one round.
+type Outcome struct {
+	// Step is the number of optimizer steps done so far; 0 means one a round.
+	Step int64
+	// Metrics are logged under Step, with "tokens_per_second" and "seconds" added.
+	Metrics map[string]float64
+	// Show is what the progress line prints, most important first.
+	Show []Value
+	// Tokens went through the model in this round.
+	Tokens int64
+	// Best asks for a checkpoint now that is kept as the best.
+	Best bool
+	// Alarm, where not empty, stops the run with a checkpoint and ErrAlarm; it is a
+	// sentence that says what was seen and what to do.
+	Alarm string
+}
+
+// Trainer does the rounds of a run. A round is the smallest unit a checkpoint can stand
+// between: an optimizer step, or a whole iteration of rollout and updates.
+type Trainer interface {
+	// Round does round number round (0 is the first). All its randomness must derive
+	// from round, the configuration and what Save returns.
+	Round(ctx context.Context, round int64) (Outcome, error)
+	// Save returns the trainer's state, to be stored as JSON; nil if it has none.
+	Save() (any, error)
+	// Restore puts it back before the first round of a resumed run.
+	Restore(json.RawMessage) error
+}
+
+// LoopOptions configures Loop.
+type LoopOptions struct {
+	// Stage is shown in progress lines and errors.
+	Stage string
+	// Rounds is how many there are.
+	Rounds int64
+	// CheckpointEvery so many rounds; 0: only at the end, and when stopped.
+	CheckpointEvery int64
+}
+
+// saved is the trainer part of a checkpoint written by Loop.
+type saved struct {
+	Round int64           `json:"round"` // rounds done
+	State json.RawMessage `json:"state"`
+}
+
+// Loop drives a trainer from the newest checkpoint of its run (or from the start) to
+// the last round: metrics, progress, checkpoints, graceful stop. It returns
+// ErrInterrupted after a stop, ErrAlarm after an alarm, both with a checkpoint, and an
+// error of Round as it is, with the step it is safe to go on from.
+func Loop(ctx context.Context, d Deps, o LoopOptions, t Trainer) error {
+	if d.Progress == nil {
+		d.Progress = Quiet{}
+	}
+	l := &loop{Deps: d, opt: o, t: t, savedRound: -1}
+	if err := l.resume(); err != nil {
+		return fmt.Errorf("%s: %w", o.Stage, err)
+	}
+	if err := l.run(ctx); err != nil {
+		return fmt.Errorf("%s: %w", o.Stage, err)
+	}
+	return nil
+}
+
+type loop struct {
+	Deps
+	opt         LoopOptions
+	t           Trainer
+	round, step int64 // done
+	savedRound  int64 // of the newest checkpoint
+}
+
+// resume brings learner, trainer and run folder to the newest checkpoint.
+func (l *loop) resume() error {
+	if l.Run == nil {
+		return nil
+	}
+	c, warnings, err := l.Run.Latest()
+	for _, w := range warnings {
+		l.Progress.Note("warning: " + w)
+	}
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		var s saved
+		if err := json.Unmarshal(c.Trainer, &s); err != nil {
+			return fmt.Errorf("checkpoint of step %d: trainer state: %w", c.Step, err)
+		}
+		if err := l.Learner.SetState(c.Learner); err != nil {
+			return fmt.Errorf("checkpoint of step %d does not fit this model: %w", c.Step, err)
+		}
+		if err := l.t.Restore(s.State); err != nil {
+			return fmt.Errorf("checkpoint of step %d: trainer state: %w", c.Step, err)
+		}
+		l.round, l.step, l.savedRound = s.Round, c.Step, s.Round
+		l.Progress.Note(fmt.Sprintf("%s: going on after step %d", l.opt.Stage, c.Step))
+	}
+	return l.Run.Rewind(c)
+}
+
+func (l *loop) run(ctx context.Context) error {
+	meter := NewMeter()
+	for l.round < l.opt.Rounds {
+		if l.Stopper.Stopping() {
+			return l.stop(ErrInterrupted)
+		}
+		out, err := l.t.Round(ctx, l.round)
+		if err != nil {
+			return l.failed(err)
+		}
+		l.round++
+		l.step = out.Step
+		if out.Step == 0 {
+			l.step = l.round
+		}
+		if err := l.report(meter, out); err != nil {
+			return err
+		}
+		if out.Alarm != "" {
+			return l.stop(fmt.Errorf("%w: %s", ErrAlarm, out.Alarm))
+		}
+		due := l.opt.CheckpointEvery > 0 && l.round%l.opt.CheckpointEvery == 0
+		if out.Best || due {
+			if err := l.checkpoint(out.Best); err != nil {
+				return err
+			}
+			meter.Skip()
+		}
+	}
+	return l.checkpoint(false)
+}
+
+func (l *loop) report(meter *Meter, out Outcome) error {
+	speed, seconds, eta := meter.Step(out.Tokens, l.opt.Rounds-l.round)
+	metrics := map[string]float64{"tokens_per_second": speed, "seconds": seconds}
+	for k, v := range out.Metrics {
+		metrics[k] = v
+	}
+	l.Progress.Step(Status{
+		Stage: l.opt.Stage, Step: l.round, Total: l.opt.Rounds, Values: out.Show,
+		TokensPerSecond: speed, ETA: eta,
+	})
+	return l.Log(l.step, metrics)
+}
+
+// stop ends the run early, with a checkpoint.
+func (l *loop) stop(why error) error {
+	if err := l.checkpoint(false); err != nil {
+		return errors.Join(why, err)
+	}
+	return fmt.Errorf("after step %d: %w", l.step, why)
+}
+
+// failed says from where the run can go on after an error.
+func (l *loop) failed(err error) error {
+	if l.Run == nil {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, l.Run.lastCheckpoint())
+}
+
+// checkpoint saves the state after the rounds done, once.
+func (l *loop) checkpoint(best bool) error {
+	if l.Run == nil || l.savedRound == l.round {
+		return nil
+	}
+	c := Checkpoint{Step: l.step, Best: best}
+	own, err := l.t.Save()
+	if err != nil {
+		return fmt.Errorf("checkpoint of step %d: %w", l.step, err)
+	}
+	s := saved{Round: l.round}
+	if s.State, err = json.Marshal(own); err != nil {
+		return fmt.Errorf("checkpoint of step %d: trainer state: %w", l.step, err)
+	}
+	if c.Trainer, err = json.Marshal(s); err != nil {
+		return fmt.Errorf("checkpoint of step %d: trainer state: %w", l.step, err)
+	}
+	if c.Learner, err = l.Learner.State(); err != nil {
+		return fmt.Errorf("checkpoint of step %d: %w", l.step, err)
+	}
+	if l.AdapterOf != nil {
+		if c.Adapter, err = l.AdapterOf(c.Learner); err != nil {
+			return fmt.Errorf("checkpoint of step %d: adapter: %w", l.step, err)
+		}
+	}
+	if err := l.Run.Checkpoint(c); err != nil {
+		return err
+	}
+	l.savedRound = l.round
+	return nil
+}

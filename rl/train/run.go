@@ -1,0 +1,252 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"steer/ggml/adapter"
+	"steer/internal/atomicfile"
+	"steer/internal/conf"
+)
+
+// Names inside a run folder; see docs/files.md.
+const (
+	ConfigFile     = "config.yaml"
+	InfoFile       = "run.json"
+	MetricsFile    = "metrics.jsonl"
+	SamplesFile    = "samples.jsonl.zst"
+	CheckpointsDir = "checkpoints"
+	AdapterFile    = "adapter.gguf"
+	ResultFile     = "result.json"
+	lockFile       = "lock"
+)
+
+// ErrConfigChanged: the run folder was started with another configuration.
+var ErrConfigChanged = errors.New("the configuration has changed since this run was started")
+
+// RunOptions says what run a folder holds.
+type RunOptions struct {
+	// Stage is the kind of job: "sft", "reward", "ppo", "eval".
+	Stage string
+	// Name tells runs of one stage apart: "deontology".
+	Name string
+	// Version of the program, for the record.
+	Version string
+	// Config is the resolved configuration; config.yaml is conf.Marshal of it.
+	Config any
+	// Fresh forgets an earlier run in the folder instead of resuming it. Only files
+	// that a run writes are removed.
+	Fresh bool
+	// MayChange lists configuration keys (or their parents) that may differ from the
+	// earlier run's when it is resumed: "max_steps", "log".
+	MayChange []string
+	// Keep is the number of checkpoints kept beside the best; 0 means 2.
+	Keep int
+}
+
+// Run is a locked run folder; see docs/files.md for its files.
+type Run struct {
+	// Metrics is metrics.jsonl.
+	Metrics *Metrics
+
+	dir     string
+	opt     RunOptions
+	lock    *os.File
+	samples *appendFile
+}
+
+// OpenRun creates the folder dir or opens an earlier run in it, and locks it. A second
+// process gets ErrLocked with the holder's pid; a resumed run whose configuration
+// differs gets ErrConfigChanged with the changed keys.
+func OpenRun(dir string, opt RunOptions) (r *Run, err error) {
+	if opt.Keep == 0 {
+		opt.Keep = 2
+	}
+	if err := os.MkdirAll(filepath.Join(dir, CheckpointsDir), 0o777); err != nil {
+		return nil, fmt.Errorf("run folder %s: cannot be made: %w", dir, err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	r = &Run{dir: dir, opt: opt, lock: lock}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+			r = nil
+		}
+	}()
+	if opt.Fresh {
+		if err := r.forget(); err != nil {
+			return r, err
+		}
+	}
+	if err := r.clean(); err != nil {
+		return r, err
+	}
+	if err := r.settleConfig(); err != nil {
+		return r, err
+	}
+	if err := r.writeInfo(); err != nil {
+		return r, err
+	}
+	metrics, err := openAppend(r, MetricsFile)
+	if err != nil {
+		return r, err
+	}
+	r.Metrics = &Metrics{file: metrics, now: time.Now}
+	r.samples, err = openAppend(r, SamplesFile)
+	return r, err
+}
+
+// Dir is the run folder.
+func (r *Run) Dir() string { return r.dir }
+
+// Path joins names to the run folder.
+func (r *Run) Path(names ...string) string {
+	return filepath.Join(append([]string{r.dir}, names...)...)
+}
+
+// Close releases the files and the lock; the folder can be opened again.
+func (r *Run) Close() error {
+	var errs []error
+	if r.Metrics != nil {
+		errs = append(errs, r.Metrics.file.close())
+		r.Metrics = nil
+	}
+	if r.samples != nil {
+		errs = append(errs, r.samples.close())
+		r.samples = nil
+	}
+	if r.lock != nil {
+		errs = append(errs, r.lock.Close())
+		r.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Sample appends records to samples.jsonl.zst, one JSON line each, as one zstd frame:
+// what is written can be read at once, and a kill costs at most this call's records.
+func (r *Run) Sample(records ...any) error { return appendSamples(r.samples, records) }
+
+// SaveAdapter writes the run's product, adapter.gguf in the run folder, and returns its
+// path.
+func (r *Run) SaveAdapter(a *adapter.Adapter) (string, error) {
+	path := r.Path(AdapterFile)
+	return path, r.explain(path, a.Save(path))
+}
+
+// Finish writes result.json, which marks the run as done.
+func (r *Run) Finish(result any) error {
+	data, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", ResultFile, err)
+	}
+	path := r.Path(ResultFile)
+	return r.explain(path, atomicfile.WriteFile(path, append(data, '\n'), 0o666))
+}
+
+// Finished reports whether the run has its result.
+func (r *Run) Finished() bool {
+	_, err := os.Stat(r.Path(ResultFile))
+	return err == nil
+}
+
+// forget removes what an earlier run wrote, its result first.
+func (r *Run) forget() error {
+	for _, name := range []string{ResultFile, AdapterFile, CheckpointsDir, SamplesFile, MetricsFile, ConfigFile, InfoFile} {
+		if err := os.RemoveAll(r.Path(name)); err != nil {
+			return fmt.Errorf("run folder %s: %w", r.dir, err)
+		}
+	}
+	if err := os.Mkdir(r.Path(CheckpointsDir), 0o777); err != nil {
+		return fmt.Errorf("run folder %s: %w", r.dir, err)
+	}
+	return nil
+}
+
+// clean removes what a killed process left half done.
+func (r *Run) clean() error {
+	if err := atomicfile.RemoveLeftovers(r.dir); err != nil {
+		return fmt.Errorf("run folder %s: %w", r.dir, err)
+	}
+	return r.cleanCheckpoints()
+}
+
+// settleConfig writes config.yaml, or compares with the one that is there.
+func (r *Run) settleConfig() error {
+	data, err := conf.Marshal(r.opt.Config)
+	if err != nil {
+		return err
+	}
+	path := r.Path(ConfigFile)
+	old, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if steps, err := r.steps(); err != nil || len(steps) > 0 {
+			return errors.Join(err, fmt.Errorf("run folder %s: has checkpoints but no %s: start over in it (fresh) or choose another", r.dir, ConfigFile))
+		}
+		return r.explain(path, atomicfile.WriteFile(path, data, 0o666))
+	}
+	if err != nil {
+		return fmt.Errorf("run folder %s: %w", r.dir, err)
+	}
+	changes, err := conf.Diff(old, data)
+	if err != nil {
+		return fmt.Errorf("%s: %w: start over in this folder (fresh) or choose another", path, err)
+	}
+	var refused []string
+	for _, c := range changes {
+		if !slices.ContainsFunc(r.opt.MayChange, func(k string) bool {
+			return c.Key == k || strings.HasPrefix(c.Key, k+".") || strings.HasPrefix(c.Key, k+"[")
+		}) {
+			refused = append(refused, c.String())
+		}
+	}
+	if len(refused) > 0 {
+		return fmt.Errorf("run folder %s: %w: %s: choose another folder, start over in this one (fresh), or set these back",
+			r.dir, ErrConfigChanged, strings.Join(refused, "; "))
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	// The run goes on under new terms: what it had produced is no longer its result.
+	if err := os.Remove(r.Path(ResultFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("run folder %s: %w", r.dir, err)
+	}
+	return r.explain(path, atomicfile.WriteFile(path, data, 0o666))
+}
+
+// info is run.json.
+type info struct {
+	Stage   string `json:"stage"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Opened lists when the run was started and resumed, RFC 3339.
+	Opened []string `json:"opened"`
+}
+
+func (r *Run) writeInfo() error {
+	path := r.Path(InfoFile)
+	i := info{}
+	if data, err := os.ReadFile(path); err == nil {
+		_ = json.Unmarshal(data, &i) // a damaged one is only a lost list of dates
+	}
+	if i.Stage != "" && (i.Stage != r.opt.Stage || i.Name != r.opt.Name) {
+		return fmt.Errorf("run folder %s: holds the run %s %s, not %s %s: choose another folder",
+			r.dir, i.Stage, i.Name, r.opt.Stage, r.opt.Name)
+	}
+	i.Stage, i.Name, i.Version = r.opt.Stage, r.opt.Name, r.opt.Version
+	i.Opened = append(i.Opened, time.Now().UTC().Format(time.RFC3339))
+	data, err := json.MarshalIndent(i, "", "  ")
+	if err != nil {
+		return err
+	}
+	return r.explain(path, atomicfile.WriteFile(path, append(data, '\n'), 0o666))
+}
