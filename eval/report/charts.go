@@ -1,0 +1,222 @@
+package report
+
+import (
+	"math"
+	"slices"
+)
+
+// The palette of the page (style.css, --c0 ...): grey and ink for base and SFT, then
+// one colour a theory.
+const (
+	colourBase = iota
+	colourSFT
+	colourTheory
+	colours = 8
+)
+
+// histogramBins is how many bins raw values are put into.
+const histogramBins = 24
+
+// colour gives a theory the same colour everywhere.
+func (r *Report) colour(theory string) int {
+	i := max(slices.Index(r.Theories, theory), 0)
+	return colourTheory + i%(colours-colourTheory)
+}
+
+func (r *Report) modelColour(name string) int {
+	switch m := r.model(name); m.role() {
+	case "base":
+		return colourBase
+	case "sft":
+		return colourSFT
+	default:
+		return r.colour(m.theoryOf())
+	}
+}
+
+func (r *Report) stages(kind string) []*Stage {
+	var out []*Stage
+	for i := range r.Stages {
+		if r.Stages[i].Kind == kind {
+			out = append(out, &r.Stages[i])
+		}
+	}
+	return out
+}
+
+func (s *Stage) label() string {
+	if s.Theory != "" {
+		return s.Theory
+	}
+	return s.Name
+}
+
+// fillCharts lists every plot. A plot without a single curve is left out; one with
+// some curves names the runs that logged nothing.
+func (r *Report) fillCharts() {
+	for _, s := range r.stages("sft") {
+		c := Chart{ID: "sft-loss", Section: "sft", Kind: "line", Title: "SFT loss", XLabel: "step", YLabel: "nats a token"}
+		c.line(s.log, "training", colourSFT, false, "loss")
+		c.line(s.log, "held out", colourSFT, true, "eval_loss")
+		r.chart(c)
+	}
+	reward := r.stages("reward")
+	r.overTime(reward, Chart{ID: "reward-loss", Section: "reward", Title: "Reward model loss", YLabel: "nats a pair"}, []string{"loss"}, []string{"eval_loss"})
+	r.overTime(reward, Chart{ID: "reward-accuracy", Section: "reward", Title: "Pairs ordered right", YLabel: "share of pairs"}, []string{"accuracy"}, []string{"eval_accuracy"})
+	ppo := r.stages("ppo")
+	score, kl := "ppo/mean_scores", "objective/kl"
+	r.overTime(ppo, Chart{ID: "ppo-score", Section: "ppo", Title: "Score under the policy's own reward model", YLabel: "mean score"}, []string{score}, nil)
+	r.overTime(ppo, Chart{ID: "ppo-kl", Section: "ppo", Title: "KL from the SFT model", YLabel: "nats a response"}, []string{kl}, nil)
+	r.overTime(ppo, Chart{ID: "ppo-entropy", Section: "ppo", Title: "Entropy", YLabel: "nats"}, []string{"objective/entropy", "ppo/policy/entropy"}, nil)
+	r.overTime(ppo, Chart{ID: "ppo-length", Section: "ppo", Title: "Response length", YLabel: "tokens"}, []string{"tokens/responses_len_mean"}, nil)
+	r.frontier(ppo, score, kl)
+	r.pairHistograms(reward)
+	r.scoreHistograms()
+}
+
+func (r *Report) chart(c Chart) {
+	if len(c.Lines) > 0 {
+		r.Charts = append(r.Charts, c)
+	}
+}
+
+// line adds a curve if it was logged.
+func (c *Chart) line(log *metricLog, label string, colour int, dashed bool, names ...string) bool {
+	s := log.get(names...)
+	if s == nil {
+		return false
+	}
+	c.Lines = append(c.Lines, ChartLine{Label: label, Colour: colour, Dashed: dashed, Series: *s})
+	return true
+}
+
+// overTime draws the first of the metrics that each stage logged, and its held-out
+// twin dashed.
+func (r *Report) overTime(stages []*Stage, c Chart, names, heldOut []string) {
+	c.Kind, c.XLabel = "line", "step"
+	for _, s := range stages {
+		colour := r.colour(s.Theory)
+		ok := c.line(s.log, s.label(), colour, false, names...)
+		if len(heldOut) > 0 && c.line(s.log, s.label()+", held out", colour, true, heldOut...) {
+			ok = true
+		}
+		if !ok {
+			c.Absent = append(c.Absent, s.label())
+		}
+	}
+	r.chart(c)
+}
+
+// frontier draws score against KL: what a policy gained for how far it went.
+func (r *Report) frontier(ppo []*Stage, score, kl string) {
+	c := Chart{ID: "ppo-frontier", Section: "ppo", Kind: "path", Title: "Score against KL", XLabel: "KL, nats a response", YLabel: "mean score"}
+	for _, s := range ppo {
+		a, b := s.log.series[kl], s.log.series[score]
+		if a == nil || b == nil {
+			c.Absent = append(c.Absent, s.label())
+			continue
+		}
+		p := joinSteps(a, b).thin(curvePoints)
+		if len(p.X) == 0 {
+			c.Absent = append(c.Absent, s.label())
+			continue
+		}
+		colour := r.colour(s.Theory)
+		c.Lines = append(c.Lines, ChartLine{Label: s.label(), Colour: colour, Series: *p})
+		n := len(p.X) - 1
+		c.Marks = append(c.Marks, ChartPoint{X: p.X[n], Y: p.Y[n], Colour: colour})
+	}
+	r.chart(c)
+}
+
+// joinSteps pairs the values of two metrics at the steps that logged both.
+func joinSteps(x, y *Series) *Series {
+	out := &Series{Name: y.Name + " against " + x.Name}
+	for i, j := 0, 0; i < len(x.X) && j < len(y.X); {
+		switch {
+		case x.X[i] < y.X[j]:
+			i++
+		case x.X[i] > y.X[j]:
+			j++
+		default:
+			out.X = append(out.X, x.Y[i])
+			out.Y = append(out.Y, y.Y[j])
+			i, j = i+1, j+1
+		}
+	}
+	return out
+}
+
+// pairHistograms draws the scores of chosen and rejected held-out answers.
+func (r *Report) pairHistograms(reward []*Stage) {
+	for _, s := range reward {
+		if s.Result == nil {
+			continue
+		}
+		c := Chart{ID: "pairs-" + s.Name, Section: "reward", Kind: "histogram", Title: "Held-out pairs, " + s.label() + " reward", XLabel: "score", YLabel: "density"}
+		for _, h := range s.Result.Histograms {
+			c.outline(h, h.Name, r.colour(s.Theory), h.Name == "rejected")
+		}
+		r.chart(c)
+	}
+}
+
+// scoreHistograms draws, for each reward, the scores of every policy's answers.
+func (r *Report) scoreHistograms() {
+	ev := r.evaluation()
+	if ev == nil || ev.CrossReward == nil {
+		return
+	}
+	for _, reward := range ev.CrossReward.Rewards {
+		c := Chart{ID: "scores-" + reward, Section: "scores", Kind: "histogram", Title: "Answers under the " + reward + " reward", XLabel: "score", YLabel: "density"}
+		for _, p := range ev.CrossReward.Policies {
+			for _, h := range ev.CrossReward.Histograms {
+				if h.Policy == p && h.Reward == reward {
+					c.outline(h, p, r.modelColour(p), r.model(p).role() == "base")
+				}
+			}
+		}
+		r.chart(c)
+	}
+}
+
+// outline adds a histogram as the outline of its bars, scaled to area 1, so that
+// histograms of different counts and bins can share a plot.
+func (c *Chart) outline(h Histogram, label string, colour int, dashed bool) {
+	if len(h.Values) > 0 {
+		h = bin(h.Values)
+	}
+	total := 0.0
+	for _, n := range h.Counts {
+		total += n
+	}
+	if total <= 0 {
+		return
+	}
+	s := Series{Name: label, X: []float64{h.Edges[0]}, Y: []float64{0}}
+	for i, n := range h.Counts {
+		d := n / total / (h.Edges[i+1] - h.Edges[i])
+		s.X = append(s.X, h.Edges[i], h.Edges[i+1])
+		s.Y = append(s.Y, d, d)
+	}
+	s.X = append(s.X, h.Edges[len(h.Edges)-1])
+	s.Y = append(s.Y, 0)
+	c.Lines = append(c.Lines, ChartLine{Label: label, Colour: colour, Dashed: dashed, Series: s})
+}
+
+// bin counts values in equal bins over their range.
+func bin(values []float64) Histogram {
+	lo, hi := slices.Min(values), slices.Max(values)
+	if lo == hi {
+		lo, hi = lo-0.5, hi+0.5
+	}
+	h := Histogram{Counts: make([]float64, histogramBins)}
+	w := (hi - lo) / histogramBins
+	for i := 0; i <= histogramBins; i++ {
+		h.Edges = append(h.Edges, lo+float64(i)*w)
+	}
+	for _, v := range values {
+		h.Counts[min(int(math.Floor((v-lo)/w)), histogramBins-1)]++
+	}
+	return h
+}

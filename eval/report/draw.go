@@ -1,0 +1,186 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"image/color"
+	"math"
+	"regexp"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// Size of a plot in its own units; the page scales it to its column, at 400 px to
+// about 1:1, so that labels stay readable.
+const (
+	plotWidth  = 380
+	plotHeight = 220
+	plotFont   = 11
+)
+
+// drawLimit bounds what is drawn: axes cannot be labelled beyond it.
+const drawLimit = 1e12
+
+// gonum draws in fixed colours; these stand for colours of the page and are
+// replaced in the SVG, which therefore follows light and dark. None is #000000:
+// that one vgsvg leaves unwritten.
+var (
+	inkFg   = color.RGBA{R: 1, G: 1, B: 1, A: 255}
+	inkGrid = color.RGBA{R: 3, G: 3, B: 3, A: 255}
+)
+
+func inkSeries(i int) color.Color { return color.RGBA{R: 10, G: 0, B: uint8(i), A: 255} }
+
+var inkPattern = regexp.MustCompile(`(fill|stroke):#([0-9A-F]{6})`)
+
+func cssColour(hex string) string {
+	switch hex {
+	case "010101":
+		return "currentColor"
+	case "030303":
+		return "var(--grid)"
+	}
+	var i int
+	if n, _ := fmt.Sscanf(hex, "0A00%02X", &i); n == 1 {
+		return fmt.Sprintf("var(--c%d)", i)
+	}
+	return "#" + hex
+}
+
+// svg draws the chart as inline SVG with a title and a description for screen
+// readers; id is unique in the page.
+func (c Chart) svg(id string) (template.HTML, error) {
+	p := plot.New()
+	p.BackgroundColor = nil
+	style := func(f *font.Font, s *color.Color) { f.Size, *s = plotFont, inkFg }
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		style(&a.Label.TextStyle.Font, &a.Label.TextStyle.Color)
+		style(&a.Tick.Label.Font, &a.Tick.Label.Color)
+		a.LineStyle.Color, a.Tick.LineStyle.Color = inkFg, inkFg
+		a.LineStyle.Width, a.Tick.LineStyle.Width = 0.6, 0.6
+		a.Tick.Length = 3
+		a.Padding = 3
+	}
+	p.X.Label.Text, p.Y.Label.Text = c.XLabel, c.YLabel
+	grid := plotter.NewGrid()
+	grid.Horizontal.Color, grid.Horizontal.Width = inkGrid, 0.6
+	grid.Vertical.Width = 0
+	p.Add(grid)
+	for _, l := range c.Lines {
+		pts := l.points()
+		if len(pts) == 0 {
+			continue
+		}
+		line, err := plotter.NewLine(pts)
+		if err != nil {
+			return "", fmt.Errorf("report: plot %s, %s: %w", c.ID, l.Label, err)
+		}
+		line.Color, line.Width = inkSeries(l.Colour), 1.5
+		if l.Dashed {
+			line.Dashes = []vg.Length{4, 3}
+		}
+		p.Add(line)
+		if len(pts) == 1 {
+			if err := addPoint(p, pts[0], l.Colour); err != nil {
+				return "", err
+			}
+		}
+	}
+	for _, m := range c.Marks {
+		if err := addPoint(p, plotter.XY{X: m.X, Y: m.Y}, m.Colour); err != nil {
+			return "", err
+		}
+	}
+	canvas := vgsvg.New(plotWidth, plotHeight)
+	p.Draw(draw.New(canvas))
+	var buf bytes.Buffer
+	if _, err := canvas.WriteTo(&buf); err != nil {
+		return "", fmt.Errorf("report: plot %s: %w", c.ID, err)
+	}
+	return c.dress(id, buf.String())
+}
+
+// points are the finite points that can be drawn.
+func (l ChartLine) points() plotter.XYs {
+	var pts plotter.XYs
+	for i := range l.X {
+		if math.Abs(l.X[i]) < drawLimit && math.Abs(l.Y[i]) < drawLimit {
+			pts = append(pts, plotter.XY{X: l.X[i], Y: l.Y[i]})
+		}
+	}
+	return pts
+}
+
+func addPoint(p *plot.Plot, at plotter.XY, colour int) error {
+	if !(math.Abs(at.X) < drawLimit && math.Abs(at.Y) < drawLimit) {
+		return nil
+	}
+	s, err := plotter.NewScatter(plotter.XYs{at})
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	s.GlyphStyle = draw.GlyphStyle{Color: inkSeries(colour), Radius: 3, Shape: draw.CircleGlyph{}}
+	p.Add(s)
+	return nil
+}
+
+// dress replaces the XML head of a file by one for inline use, puts in title and
+// description, and turns stand-in colours into colours of the page.
+func (c Chart) dress(id, svg string) (template.HTML, error) {
+	start := strings.Index(svg, "<svg")
+	if start < 0 {
+		return "", fmt.Errorf("report: plot %s: no svg element in the drawing", c.ID)
+	}
+	end := start + strings.Index(svg[start:], ">") + 1
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-labelledby="%s-t %s-d">`, plotWidth, plotHeight, id, id)
+	fmt.Fprintf(&b, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`, id, template.HTMLEscapeString(c.Title), id, template.HTMLEscapeString(c.describe()))
+	b.WriteString(inkPattern.ReplaceAllStringFunc(svg[end:], func(m string) string {
+		name, hex, _ := strings.Cut(m, ":#")
+		return name + ":" + cssColour(hex)
+	}))
+	out := b.String()
+	// The page sets the font once.
+	out = fontPattern.ReplaceAllString(out, "")
+	return template.HTML(out), nil //nolint:gosec // built here; every text in it is escaped
+}
+
+var fontPattern = regexp.MustCompile(`font-family:[^;]*;font-variant:[^;]*;font-weight:[^;]*;font-style:[^;]*;`)
+
+// describe says the plot in words.
+func (c Chart) describe() string {
+	var parts []string
+	for _, l := range c.Lines {
+		parts = append(parts, l.Label+" "+c.summary(l))
+	}
+	return c.YLabel + " over " + c.XLabel + ": " + strings.Join(parts, "; ") + "."
+}
+
+// summary is what the legend says beside a curve: first and last value, or where a
+// histogram has its middle.
+func (c Chart) summary(l ChartLine) string {
+	n := len(l.Y)
+	if n == 0 {
+		return ""
+	}
+	if c.Kind == "histogram" {
+		return "mean " + num(l.mean())
+	}
+	return num(l.Y[0]) + " to " + num(l.Y[n-1])
+}
+
+// mean of a histogram outline of area 1: the sum of bar area times bar middle.
+func (l ChartLine) mean() float64 {
+	m := 0.0
+	for i := 1; i+2 < len(l.X); i += 2 {
+		m += l.Y[i] * (l.X[i+1] - l.X[i]) * (l.X[i] + l.X[i+1]) / 2
+	}
+	return m
+}

@@ -1,0 +1,203 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// smallShare of dropped or truncated rows is worth a note only.
+const smallShare = 0.02
+
+// fillFlags says in plain words what a reader has to know before trusting a number.
+func (r *Report) fillFlags() {
+	for _, name := range r.Missing {
+		r.flag(Failure, name, "was not found: what depends on it is left out.")
+	}
+	for i := range r.Stages {
+		r.flagStage(&r.Stages[i])
+	}
+	r.flagAccuracies()
+	r.flagBenchmarks()
+	r.flagConsistency()
+	if r.Matrix != nil {
+		r.flag(Note, "eval", "One training run stands behind each policy: intervals cover the choice of prompts and items, not the luck of training.")
+	}
+	rank := map[Severity]int{Failure: 0, Caution: 1, Note: 2}
+	slices.SortStableFunc(r.Flags, func(a, b Flag) int { return cmp.Compare(rank[a.Severity], rank[b.Severity]) })
+}
+
+func (r *Report) flag(sev Severity, stage, format string, args ...any) {
+	r.Flags = append(r.Flags, Flag{Severity: sev, Stage: stage, Text: visible(fmt.Sprintf(format, args...))})
+}
+
+func (r *Report) flagStage(s *Stage) {
+	if s.log.cut {
+		r.flag(Note, s.Name, "The last line of metrics.jsonl was cut short and is left out.")
+	}
+	if kl := s.log.series["objective/kl"]; s.Kind == "ppo" && kl != nil {
+		// An estimate of a KL over many samples cannot be far below 0: when it is, the
+		// samples do not come from the policy that scores them.
+		if low := slices.Min(kl.Y); low < -1 {
+			r.flag(Caution, s.Name, "The KL estimate fell to %s: sampling and scoring may not use the same distribution.", num(low))
+		}
+	}
+	res := s.Result
+	if res == nil {
+		var last float64
+		for _, m := range s.log.series {
+			if len(m.X) > 0 {
+				last = max(last, m.X[len(m.X)-1])
+			}
+		}
+		r.flag(Failure, s.Name, "has not finished (there is no result.json); its curves up to step %s are shown.", group(int(last)))
+		return
+	}
+	if !s.Finished() {
+		word := "was stopped early"
+		if res.Status == "interrupted" {
+			word = "was interrupted"
+		}
+		if res.Steps > 0 {
+			word += " after " + plural(int(res.Steps), "step", "steps")
+		}
+		if res.Reason != "" {
+			word += ": " + strings.TrimRight(res.Reason, ". ")
+		}
+		r.flag(Failure, s.Name, "%s.", word)
+	}
+	for _, w := range res.Warnings {
+		r.flag(Caution, s.Name, "%s", w)
+	}
+	if res.Resumed > 0 {
+		r.flag(Note, s.Name, "was interrupted and resumed %s.", plural(res.Resumed, "time", "times"))
+	}
+	for _, d := range res.Data {
+		var parts []string
+		if d.Dropped > 0 {
+			parts = append(parts, group(d.Dropped)+" dropped")
+		}
+		if d.Truncated > 0 {
+			parts = append(parts, group(d.Truncated)+" truncated")
+		}
+		if len(parts) > 0 {
+			of := ""
+			if d.Rows > 0 {
+				of = " of " + plural(d.Rows, "row", "rows")
+			}
+			sev := Caution
+			if d.Rows > 0 && float64(d.Dropped+d.Truncated) <= smallShare*float64(d.Rows) {
+				sev = Note
+			}
+			r.flag(sev, s.Name, "%s: %s%s.", d.Path, list(parts), of)
+		}
+	}
+	if s.Kind == "sft" && res.EvalLoss != nil && res.EvalLossBefore != nil && *res.EvalLoss >= *res.EvalLossBefore {
+		r.flag(Caution, s.Name, "The held-out loss did not fall (%s before, %s after).", num(*res.EvalLossBefore), num(*res.EvalLoss))
+	}
+}
+
+func (r *Report) flagAccuracies() {
+	for _, a := range r.Accuracies {
+		if v := a.Accuracy; v.known() && *v.Lo <= 0.5 {
+			r.flag(Caution, "reward-"+a.Theory, "Its accuracy on held-out pairs is not told apart from chance (%s): scores under it say little.", withSpan(v))
+		}
+	}
+}
+
+// benchmarkFlags are the words for flags of benchmarks. With a number (word=N) the
+// models are listed with theirs.
+var benchmarkFlags = map[string]struct {
+	severity Severity
+	text     string
+}{
+	"degenerate":                {Caution, "one and the same answer to every item: accuracy is the share of that class and no skill"},
+	"one_class":                 {Caution, "the items hold one class only, so MCC says nothing"},
+	"truncated":                 {Caution, "items longer than the context were cut"},
+	"refused":                   {Caution, "items without a usable answer"},
+	"dropped":                   {Caution, "items left out"},
+	"damaged":                   {Caution, "damaged records left out"},
+	"threshold_from_other_rows": {Note, "the threshold was chosen on other rows"},
+}
+
+// flagBenchmarks gathers equal flags of a table into one sentence.
+func (r *Report) flagBenchmarks() {
+	for _, t := range r.Benchmarks {
+		type mark struct{ model, count string }
+		marks := map[string][]mark{}
+		for _, row := range t.Rows {
+			for _, f := range row.Flags {
+				word, value, hasCount := strings.Cut(f, "=")
+				m := mark{model: row.Model}
+				switch n, err := strconv.Atoi(value); {
+				case hasCount && err != nil:
+					word = f
+				case hasCount && n == 0:
+					continue
+				case hasCount && row.N > 0:
+					m.count = group(n) + " of " + group(row.N)
+				case hasCount:
+					m.count = group(n)
+				}
+				marks[word] = append(marks[word], m)
+			}
+		}
+		for _, word := range sortedKeys(marks) {
+			f, ok := benchmarkFlags[word]
+			if !ok {
+				f.severity, f.text = Caution, word
+			}
+			// One statement for the whole table where all its rows agree.
+			names, agree := []string{}, len(marks[word]) == len(t.Rows)
+			for _, m := range marks[word] {
+				names = append(names, strings.TrimSpace(m.model+" "+m.count))
+				agree = agree && m.count == marks[word][0].count
+			}
+			who := list(names)
+			if agree && len(names) > 1 {
+				who = strings.TrimSpace("every model " + marks[word][0].count)
+			}
+			r.flag(f.severity, "eval", "%s: %s: %s.", t.Title(), f.text, who)
+		}
+	}
+}
+
+// flagConsistency compares the stages with one another.
+func (r *Report) flagConsistency() {
+	bases, versions := map[string][]string{}, map[string][]string{}
+	for i := range r.Stages {
+		s := &r.Stages[i]
+		if s.Result == nil {
+			continue
+		}
+		if s.Result.Base != nil && s.Result.Base.SHA256 != "" {
+			k := short(s.Result.Base.SHA256)
+			bases[k] = append(bases[k], s.Name)
+		}
+		if v := s.Result.Versions["steer"]; v != "" {
+			versions[v] = append(versions[v], s.Name)
+		}
+	}
+	tell := func(sev Severity, what string, groups map[string][]string) {
+		if len(groups) < 2 {
+			return
+		}
+		var parts []string
+		for _, k := range sortedKeys(groups) {
+			parts = append(parts, k+" ("+strings.Join(groups[k], ", ")+")")
+		}
+		r.flag(sev, "all", "Stages differ in %s: %s.", what, list(parts))
+	}
+	tell(Failure, "the base model, so their numbers do not belong together", bases)
+	tell(Caution, "the version of steer", versions)
+}
+
+// short cuts a hash for reading; the whole one stands in the provenance.
+func short(hash string) string {
+	if len(hash) > 12 {
+		return hash[:12]
+	}
+	return hash
+}

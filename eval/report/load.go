@@ -1,0 +1,255 @@
+package report
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ErrNoRuns is returned (wrapped) by [Load] for a folder without any run in it.
+var ErrNoRuns = errors.New("no run folder found")
+
+// Load reads experiment folders or single run folders into one report. Missing
+// stages and missing fields are allowed; errors are: a folder that cannot be read
+// or holds no run ([ErrNoRuns]), a result of another version ([ErrVersion]), a file
+// that contradicts itself, and two folders with the same stage.
+func Load(dirs ...string) (*Report, error) {
+	if len(dirs) == 0 {
+		return nil, fmt.Errorf("report: no folder given: %w", ErrNoRuns)
+	}
+	r := &Report{Version: ResultVersion}
+	var exp experiment
+	whole := false // an experiment folder was given: all its stages are expected
+	seen := map[string]string{}
+	for _, dir := range dirs {
+		stages, isExperiment, err := loadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		if isExperiment {
+			whole = true
+			if err := exp.read(filepath.Join(dir, "experiment.yaml")); err != nil {
+				return nil, err
+			}
+		}
+		for _, s := range stages {
+			if other, dup := seen[s.Name]; dup {
+				return nil, fmt.Errorf("report: %s and %s both hold stage %q: give one of them", other, s.Folder, s.Name)
+			}
+			seen[s.Name] = s.Folder
+			r.Stages = append(r.Stages, s)
+		}
+	}
+	r.Experiment = exp.text
+	r.assemble(exp, whole)
+	return r, nil
+}
+
+// experiment is what is read of experiment.yaml.
+type experiment struct {
+	Name     string   `yaml:"name"`
+	Theories []string `yaml:"theories"`
+	text     string
+}
+
+func (e *experiment) read(path string) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	// The experiment's schema belongs to the command that runs it: these two keys
+	// are looked up in the tree and anything else, or another type, is let be.
+	var root map[string]yaml.Node
+	if err := yaml.Unmarshal(b, &root); err != nil {
+		return fmt.Errorf("report: %s: %w", path, err)
+	}
+	if n, ok := root["name"]; ok && e.Name == "" {
+		_ = n.Decode(&e.Name) // not a string: no name
+	}
+	if n, ok := root["theories"]; ok {
+		var list []string
+		if n.Decode(&list) == nil {
+			e.Theories = append(e.Theories, list...)
+		}
+	}
+	e.text = strings.TrimRight(e.text+"\n"+string(b), "\n")
+	e.text = strings.TrimLeft(e.text, "\n")
+	return nil
+}
+
+// loadDir reads one folder given by the user; isExperiment tells which kind it is.
+func loadDir(dir string) (stages []Stage, isExperiment bool, err error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, false, fmt.Errorf("report: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, false, fmt.Errorf("report: %s: want a run folder or an experiment folder, got a file", dir)
+	}
+	if isRun(dir) {
+		s, err := loadStage(dir)
+		if err != nil {
+			return nil, false, err
+		}
+		return []Stage{*s}, false, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, false, fmt.Errorf("report: %w", err)
+	}
+	for _, e := range entries {
+		sub := filepath.Join(dir, e.Name())
+		if !e.IsDir() || !isRun(sub) {
+			continue
+		}
+		s, err := loadStage(sub)
+		if err != nil {
+			return nil, false, err
+		}
+		stages = append(stages, *s)
+	}
+	if len(stages) == 0 {
+		return nil, false, fmt.Errorf("report: %s: want result.json or metrics.jsonl in it, or folders with them (sft, reward-<theory>, ppo-<theory>, eval): %w", dir, ErrNoRuns)
+	}
+	return stages, true, nil
+}
+
+func isRun(dir string) bool {
+	for _, f := range []string{"result.json", "metrics.jsonl"} {
+		if info, err := os.Stat(filepath.Join(dir, f)); err == nil && !info.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+func loadStage(dir string) (*Stage, error) {
+	s := &Stage{Name: filepath.Base(filepath.Clean(dir)), Folder: filepath.ToSlash(filepath.Clean(dir))}
+	var err error
+	if s.Result, s.eval, err = readResult(filepath.Join(dir, "result.json")); err != nil {
+		return nil, err
+	}
+	if s.log, err = readMetrics(filepath.Join(dir, "metrics.jsonl")); err != nil {
+		return nil, err
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "config.yaml")); err == nil {
+		s.Config = strings.TrimRight(string(b), "\n")
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	s.Kind, s.Theory, _ = strings.Cut(s.Name, "-")
+	if s.Result != nil {
+		s.Kind = s.Result.Stage
+		if s.Result.Name != "" {
+			s.Name = s.Result.Name
+		}
+		if s.Result.Theory != "" {
+			s.Theory = s.Result.Theory
+		}
+	}
+	if !stageKinds[s.Kind] {
+		return nil, fmt.Errorf("report: %s: cannot tell which stage this is: want a result.json, or a folder named sft, reward-<theory>, ppo-<theory> or eval", dir)
+	}
+	return s, nil
+}
+
+// assemble fills the report from its stages.
+func (r *Report) assemble(exp experiment, whole bool) {
+	r.Theories = r.findTheories(exp)
+	order := map[string]int{"sft": 0, "reward": 1, "ppo": 2, "eval": 3}
+	slices.SortStableFunc(r.Stages, func(a, b Stage) int {
+		return cmp.Or(
+			cmp.Compare(order[a.Kind], order[b.Kind]),
+			cmp.Compare(slices.Index(r.Theories, a.Theory), slices.Index(r.Theories, b.Theory)),
+			strings.Compare(a.Name, b.Name))
+	})
+	r.Title = "Steering a language model with ethical theories"
+	if exp.Name != "" {
+		r.Title += ": " + exp.Name
+	}
+	r.Question = "Does training a language model by PPO against a reward model of one ethical theory " +
+		"change how its answers score, under that theory and under the others?"
+	for i := range r.Stages {
+		if res := r.Stages[i].Result; r.Base == nil && res != nil && res.Base != nil {
+			r.Base = res.Base
+		}
+	}
+	if whole {
+		r.Missing = r.findMissing()
+	}
+	r.fillAccuracies()
+	if ev := r.evaluation(); ev != nil {
+		r.fillModels(ev)
+		r.fillMatrix(ev)
+		r.fillBenchmarks(ev)
+		r.fillSamples(ev)
+	}
+	r.fillCharts()
+	r.fillFlags()
+	r.fillVerdict()
+}
+
+func (r *Report) evaluation() *evalResult {
+	for i := range r.Stages {
+		if r.Stages[i].eval != nil {
+			return r.Stages[i].eval
+		}
+	}
+	return nil
+}
+
+func (r *Report) findTheories(exp experiment) []string {
+	if len(exp.Theories) > 0 {
+		seen := map[string]bool{}
+		return slices.DeleteFunc(slices.Clone(exp.Theories), func(t string) bool {
+			dup := seen[t]
+			seen[t] = true
+			return dup
+		})
+	}
+	var names []string
+	for i := range r.Stages {
+		if s := &r.Stages[i]; s.Theory != "" && (s.Kind == "reward" || s.Kind == "ppo") {
+			names = append(names, s.Theory)
+		}
+	}
+	if ev := r.evaluation(); ev != nil && ev.CrossReward != nil {
+		names = append(names, ev.CrossReward.Rewards...)
+	}
+	return orderTheories(names)
+}
+
+// findMissing names the stages an experiment should have and has not.
+func (r *Report) findMissing() []string {
+	have := map[string]bool{}
+	for i := range r.Stages {
+		have[r.Stages[i].Kind+"-"+r.Stages[i].Theory] = true
+	}
+	var missing []string
+	want := func(kind, theory, name string) {
+		if !have[kind+"-"+theory] {
+			missing = append(missing, name)
+		}
+	}
+	want("sft", "", "sft")
+	for _, kind := range []string{"reward", "ppo"} {
+		if len(r.Theories) == 0 {
+			missing = append(missing, kind+"-<theory>")
+		}
+		for _, t := range r.Theories {
+			want(kind, t, kind+"-"+t)
+		}
+	}
+	want("eval", "", "eval")
+	return missing
+}

@@ -1,0 +1,153 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+)
+
+// curvePoints is how many points a curve keeps: more cannot be told apart on a
+// page and would only make it large.
+const curvePoints = 240
+
+// metricLog is a read metrics.jsonl: for each metric its values by step.
+type metricLog struct {
+	series map[string]*Series
+	cut    bool // the last line was cut short and dropped
+}
+
+// Series is one metric over steps; X and Y have the same length, X ascends.
+type Series struct {
+	Name string    `json:"name"`
+	X    []float64 `json:"x"`
+	Y    []float64 `json:"y"`
+	// Averaged is how many neighbouring values each point is the mean of; 1: none.
+	Averaged int `json:"averaged,omitempty"`
+}
+
+// readMetrics reads a metrics.jsonl; a missing file gives an empty log.
+func readMetrics(path string) (*metricLog, error) {
+	log := &metricLog{series: map[string]*Series{}}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return log, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	defer f.Close()
+	rd := bufio.NewReaderSize(f, 1<<16)
+	last := int64(-1)
+	for line := 1; ; line++ {
+		b, err := rd.ReadBytes('\n')
+		if err != nil && err != io.EOF {
+			return nil, fmt.Errorf("report: %s: line %d: %w", path, line, err)
+		}
+		atEnd := err == io.EOF
+		if len(bytes.TrimSpace(b)) > 0 {
+			step, values, perr := parseMetrics(b)
+			switch {
+			case perr != nil && atEnd:
+				// The writer was killed in the middle of the line: what it logged
+				// before is sound.
+				log.cut = true
+				return log, nil
+			case perr != nil:
+				return nil, fmt.Errorf("report: %s: line %d: %w", path, line, perr)
+			case step < last:
+				return nil, fmt.Errorf("report: %s: line %d: field %q: steps must ascend, got %d after %d", path, line, "step", step, last)
+			}
+			last = step
+			for k, v := range values {
+				log.add(k, float64(step), v)
+			}
+		}
+		if atEnd {
+			return log, nil
+		}
+	}
+}
+
+func (l *metricLog) add(name string, x, y float64) {
+	s := l.series[name]
+	if s == nil {
+		s = &Series{Name: name}
+		l.series[name] = s
+	}
+	s.X = append(s.X, x)
+	s.Y = append(s.Y, y)
+}
+
+func parseMetrics(b []byte) (step int64, values map[string]float64, err error) {
+	var raw map[string]any
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	if err := dec.Decode(&raw); err != nil {
+		return 0, nil, fmt.Errorf("not a JSON object: %w", err)
+	}
+	n, ok := raw["step"].(json.Number)
+	if !ok {
+		return 0, nil, fmt.Errorf("field %q: want an integer, got %v", "step", raw["step"])
+	}
+	if step, err = n.Int64(); err != nil || step < 0 {
+		return 0, nil, fmt.Errorf("field %q: want an integer >= 0, got %s", "step", n)
+	}
+	values = make(map[string]float64, len(raw))
+	for k, v := range raw {
+		num, ok := v.(json.Number)
+		if !ok || k == "step" {
+			continue
+		}
+		if f, err := num.Float64(); err == nil && !math.IsInf(f, 0) {
+			values[k] = f
+		}
+	}
+	return step, values, nil
+}
+
+// get returns the first of the named metrics that was logged, thinned for drawing,
+// or nil.
+func (l *metricLog) get(names ...string) *Series {
+	for _, n := range names {
+		if s := l.series[n]; s != nil {
+			return s.thin(curvePoints)
+		}
+	}
+	return nil
+}
+
+// thin averages runs of neighbouring values so that at most n points remain.
+// Averages are honest about level and trend, and said in the caption; they hide
+// spikes, which is why warnings never depend on them.
+func (s *Series) thin(n int) *Series {
+	if len(s.X) <= n {
+		return &Series{Name: s.Name, X: s.X, Y: s.Y, Averaged: 1}
+	}
+	k := (len(s.X) + n - 1) / n
+	out := &Series{Name: s.Name, Averaged: k}
+	for i := 0; i < len(s.X); i += k {
+		j := min(i+k, len(s.X))
+		var x, y float64
+		for t := i; t < j; t++ {
+			x += s.X[t]
+			y += s.Y[t]
+		}
+		out.X = append(out.X, x/float64(j-i))
+		out.Y = append(out.Y, y/float64(j-i))
+	}
+	return out
+}
+
+// last returns the last value, or NaN for an empty series.
+func (s *Series) last() float64 {
+	if s == nil || len(s.Y) == 0 {
+		return math.NaN()
+	}
+	return s.Y[len(s.Y)-1]
+}

@@ -1,0 +1,212 @@
+package report
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Report is everything that is printed, in the order in which it is printed.
+type Report struct {
+	Version  int      `json:"version"`
+	Title    string   `json:"title"`
+	Question string   `json:"question"`
+	Verdict  []string `json:"verdict"` // sentences
+	Flags    []Flag   `json:"flags"`
+	Missing  []string `json:"missing"` // stages that were expected and not found
+
+	Theories   []string         `json:"theories"`
+	Models     []Model          `json:"models"`
+	Matrix     *Matrix          `json:"cross_reward,omitempty"`
+	Accuracies []PairAccuracy   `json:"pair_accuracies"`
+	Benchmarks []BenchmarkTable `json:"benchmarks"`
+	Charts     []Chart          `json:"charts"`
+	Samples    []Sample         `json:"samples"`
+	// SamplesLeftOut counts the samples of the file that are not in Samples.
+	SamplesLeftOut int `json:"samples_left_out"`
+
+	Base   *Base   `json:"base,omitempty"`
+	Stages []Stage `json:"stages"` // provenance
+	// Experiment is the text of experiment.yaml.
+	Experiment string `json:"experiment,omitempty"`
+}
+
+// Severity orders flags.
+type Severity string
+
+// Failure: a result is missing or not what it seems. Caution: read a number with
+// care. Note: worth knowing.
+const (
+	Failure Severity = "failure"
+	Caution Severity = "caution"
+	Note    Severity = "note"
+)
+
+// Flag is one thing to know, in plain words.
+type Flag struct {
+	Severity Severity `json:"severity"`
+	Stage    string   `json:"stage"`
+	Text     string   `json:"text"`
+}
+
+// Stage is a run folder as it was found.
+type Stage struct {
+	Kind   string `json:"stage"` // sft | reward | ppo | eval
+	Name   string `json:"name"`
+	Theory string `json:"theory,omitempty"`
+	// Folder is its path as given and joined, not made absolute: a report should
+	// not tell where its reader's home is.
+	Folder string       `json:"folder"`
+	Result *StageResult `json:"result,omitempty"`
+	Config string       `json:"config,omitempty"` // text of config.yaml
+
+	log  *metricLog
+	eval *evalResult
+}
+
+// Finished tells whether the stage ended and nothing ended it early.
+func (s *Stage) Finished() bool {
+	return s.Result != nil && (s.Result.Status == "" || s.Result.Status == "finished")
+}
+
+// Matrix is the cross-reward matrix; Raw[i][j] is policy i under reward j. Either
+// view is nil when it cannot be had.
+type Matrix struct {
+	Policies  []string            `json:"policies"`
+	Rewards   []string            `json:"rewards"`
+	Reference string              `json:"reference"`
+	Prompts   *Data               `json:"prompts,omitempty"`
+	Raw       [][]Cell            `json:"raw,omitempty"`
+	Norm      [][]Cell            `json:"normalised,omitempty"`
+	KL        map[string]Interval `json:"kl,omitempty"`
+	Lengths   map[string]Interval `json:"lengths,omitempty"`
+	// Own[i] is the column of the reward that policy i was trained with, -1: none.
+	Own []int `json:"own"`
+}
+
+// cells returns the view that statements are made from: significance is the same in
+// both.
+func (m *Matrix) cells() [][]Cell {
+	if m.Norm != nil {
+		return m.Norm
+	}
+	return m.Raw
+}
+
+// Direction of a difference: +1 or -1 where its 95 % interval excludes 0, 0 where
+// it does not, or where there is no interval.
+func (c Cell) Direction() int {
+	switch {
+	case c.DiffLo == nil || c.DiffHi == nil:
+		return 0
+	case *c.DiffLo > 0:
+		return 1
+	case *c.DiffHi < 0:
+		return -1
+	}
+	return 0
+}
+
+// tested tells whether the difference has an interval.
+func (c Cell) tested() bool { return c.DiffLo != nil && c.DiffHi != nil }
+
+// PairAccuracy is a reward model's share of held-out pairs with chosen above
+// rejected.
+type PairAccuracy struct {
+	Theory   string   `json:"theory"`
+	Recipe   string   `json:"recipe,omitempty"`
+	Accuracy Interval `json:"accuracy"`
+}
+
+// Span is the accuracy for the template, which takes pointers.
+func (a PairAccuracy) Span() *Interval { return &a.Accuracy }
+
+// BenchmarkTable is one benchmark under one protocol; Values[i] of a row belongs to
+// Columns[i] and is nil where that model has no such number.
+type BenchmarkTable struct {
+	Benchmark string         `json:"benchmark"`
+	Protocol  string         `json:"protocol,omitempty"`
+	Columns   []string       `json:"columns"`
+	Rows      []BenchmarkRow `json:"rows"`
+}
+
+// BenchmarkRow is one model.
+type BenchmarkRow struct {
+	Model  string      `json:"model"`
+	N      int         `json:"n"`
+	Values []*Interval `json:"values"`
+	Flags  []string    `json:"flags,omitempty"` // as in the file
+}
+
+// Chart is one plot.
+type Chart struct {
+	ID      string       `json:"id"`
+	Section string       `json:"section"` // sft | reward | ppo | scores
+	Kind    string       `json:"kind"`    // line | path | histogram
+	Title   string       `json:"title"`
+	XLabel  string       `json:"x_label"`
+	YLabel  string       `json:"y_label"`
+	Lines   []ChartLine  `json:"lines"`
+	Absent  []string     `json:"absent,omitempty"` // what was expected and not logged
+	Marks   []ChartPoint `json:"marks,omitempty"`
+}
+
+// ChartLine is one curve (or the outline of one histogram). Colour indexes the
+// palette of the page; Dashed tells the second curve of one colour apart.
+type ChartLine struct {
+	Label  string `json:"label"`
+	Colour int    `json:"-"`
+	Dashed bool   `json:"-"`
+	Series
+}
+
+// ChartPoint marks a point of a curve, such as its end.
+type ChartPoint struct {
+	X      float64 `json:"x"`
+	Y      float64 `json:"y"`
+	Colour int     `json:"-"`
+}
+
+// canonical is the order in which the four theories of the thesis are shown.
+var canonical = []string{"deontology", "utilitarianism", "virtue", "harmlessness"}
+
+// orderTheories sorts names: the canonical four first, then the others by name.
+func orderTheories(names []string) []string {
+	rank := func(n string) int {
+		if i := slices.Index(canonical, n); i >= 0 {
+			return i
+		}
+		return len(canonical)
+	}
+	out := slices.Clone(names)
+	slices.SortFunc(out, func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a, b))
+	})
+	return slices.Compact(out)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}
+
+// theoryOf is the theory a model was trained with.
+func (m Model) theoryOf() string {
+	if m.Theory != "" {
+		return m.Theory
+	}
+	if m.role() != "policy" {
+		return ""
+	}
+	return strings.TrimPrefix(m.Name, "ppo-")
+}
+
+func (m Model) role() string {
+	switch {
+	case m.Role != "":
+		return m.Role
+	case m.Name == "base" || m.Name == "sft":
+		return m.Name
+	}
+	return "policy"
+}

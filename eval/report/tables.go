@@ -1,0 +1,231 @@
+package report
+
+import (
+	"slices"
+	"strings"
+)
+
+const (
+	maxSamples     = 24
+	maxAnswerRunes = 2000
+)
+
+func (r *Report) fillAccuracies() {
+	for i := range r.Stages {
+		s := &r.Stages[i]
+		if s.Kind == "reward" && s.Result != nil && s.Result.Accuracy != nil {
+			r.Accuracies = append(r.Accuracies, PairAccuracy{Theory: s.Theory, Recipe: s.Result.Recipe, Accuracy: *s.Result.Accuracy})
+		}
+	}
+}
+
+// fillModels takes the models of the file and adds those that only the tables name.
+func (r *Report) fillModels(ev *evalResult) {
+	r.Models = slices.Clone(ev.Models)
+	add := func(name string) {
+		if !slices.ContainsFunc(r.Models, func(m Model) bool { return m.Name == name }) {
+			r.Models = append(r.Models, Model{Name: name})
+		}
+	}
+	if ev.CrossReward != nil {
+		for _, p := range ev.CrossReward.Policies {
+			add(p)
+		}
+	}
+	for _, b := range ev.Benchmarks {
+		add(b.Model)
+	}
+	for i := range r.Models {
+		m := &r.Models[i]
+		m.Role, m.Theory = m.role(), m.theoryOf()
+	}
+}
+
+func (r *Report) model(name string) Model {
+	for _, m := range r.Models {
+		if m.Name == name {
+			return m
+		}
+	}
+	return Model{Name: name}
+}
+
+func (r *Report) fillMatrix(ev *evalResult) {
+	c := ev.CrossReward
+	if c == nil || len(c.Policies) == 0 || len(c.Rewards) == 0 {
+		return
+	}
+	m := &Matrix{
+		Policies: c.Policies, Rewards: c.Rewards, Reference: c.Reference,
+		Prompts: c.Prompts, KL: c.KL, Lengths: c.Lengths,
+	}
+	if m.Reference == "" {
+		m.Reference = "sft"
+	}
+	for _, p := range c.Policies {
+		m.Own = append(m.Own, slices.Index(c.Rewards, r.model(p).theoryOf()))
+	}
+	norms, ok := r.normalisations(c)
+	switch {
+	case c.Unit == "normalised":
+		m.Norm = c.Cells
+		if ok {
+			m.Raw = mapCells(c.Cells, norms, func(n Normalisation) (scale, shift float64) { return n.Std, n.Mean })
+		}
+	default:
+		m.Raw = c.Cells
+		if ok {
+			m.Norm = mapCells(c.Cells, norms, func(n Normalisation) (scale, shift float64) { return 1 / n.Std, -n.Mean / n.Std })
+		}
+	}
+	r.Matrix = m
+}
+
+// normalisations looks for one of each reward: in the evaluation, else in the
+// reward's own result. Without all of them, or with a Std of 0, there is no second
+// view: columns in different units would invite comparison.
+func (r *Report) normalisations(c *crossReward) ([]Normalisation, bool) {
+	out := make([]Normalisation, len(c.Rewards))
+	for j, name := range c.Rewards {
+		n, ok := c.Normalisation[name]
+		for i := range r.Stages {
+			if s := &r.Stages[i]; !ok && s.Kind == "reward" && s.Theory == name && s.Result != nil && s.Result.Normalisation != nil {
+				n, ok = *s.Result.Normalisation, true
+			}
+		}
+		if !ok || n.Std <= 0 {
+			return nil, false
+		}
+		out[j] = n
+	}
+	return out, true
+}
+
+// mapCells applies x -> scale*x + shift to every column; differences are only
+// scaled. scale > 0, so intervals keep their order and their sign.
+func mapCells(cells [][]Cell, norms []Normalisation, f func(Normalisation) (scale, shift float64)) [][]Cell {
+	out := make([][]Cell, len(cells))
+	for i, row := range cells {
+		out[i] = slices.Clone(row)
+		for j := range out[i] {
+			scale, shift := f(norms[j])
+			c := &out[i][j]
+			level := func(p *float64) *float64 { return affine(p, scale, shift) }
+			diff := func(p *float64) *float64 { return affine(p, scale, 0) }
+			c.Mean = scale*c.Mean + shift
+			c.Lo, c.Hi = level(c.Lo), level(c.Hi)
+			c.Diff, c.DiffLo, c.DiffHi = diff(c.Diff), diff(c.DiffLo), diff(c.DiffHi)
+		}
+	}
+	return out
+}
+
+func affine(p *float64, scale, shift float64) *float64 {
+	if p == nil {
+		return nil
+	}
+	v := scale**p + shift
+	return &v
+}
+
+// benchmarkColumns are the metrics shown of the benchmarks known by name; of any
+// other, all it has. Metrics without a column stay in the results file.
+var benchmarkColumns = map[string][]string{
+	"scruples": {"mcc", "acc", "coverage"},
+	"toxigen":  {"acc", "mcc", "predicted_yes"},
+	"wsc273":   {"acc"},
+}
+
+func (r *Report) fillBenchmarks(ev *evalResult) {
+	index := map[string]int{}
+	for _, b := range ev.Benchmarks {
+		key := b.Benchmark + "\x00" + b.Protocol
+		if _, ok := index[key]; !ok {
+			index[key] = len(r.Benchmarks)
+			r.Benchmarks = append(r.Benchmarks, BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Columns: columnsOf(ev, b)})
+		}
+		t := &r.Benchmarks[index[key]]
+		row := BenchmarkRow{Model: b.Model, N: b.N, Flags: b.Flags, Values: make([]*Interval, len(t.Columns))}
+		for i, c := range t.Columns {
+			mean, ok := b.Metrics[c]
+			if !ok {
+				continue
+			}
+			v := &Interval{Mean: mean, N: b.N}
+			if e, ok := b.Intervals[c]; ok {
+				v.Lo, v.Hi = &e[0], &e[1]
+			}
+			row.Values[i] = v
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	for i := range r.Benchmarks {
+		slices.SortStableFunc(r.Benchmarks[i].Rows, func(a, b BenchmarkRow) int { return r.modelIndex(a.Model) - r.modelIndex(b.Model) })
+	}
+}
+
+func (r *Report) modelIndex(name string) int {
+	return slices.IndexFunc(r.Models, func(m Model) bool { return m.Name == name })
+}
+
+// columnsOf lists the metrics any model has for b's benchmark and protocol.
+func columnsOf(ev *evalResult, b Benchmark) []string {
+	has := map[string]bool{}
+	for _, o := range ev.Benchmarks {
+		if o.Benchmark == b.Benchmark && o.Protocol == b.Protocol {
+			for k := range o.Metrics {
+				has[k] = true
+			}
+		}
+	}
+	known, ok := benchmarkColumns[b.Benchmark]
+	if !ok {
+		return sortedKeys(has)
+	}
+	return slices.DeleteFunc(slices.Clone(known), func(c string) bool { return !has[c] })
+}
+
+func (r *Report) fillSamples(ev *evalResult) {
+	for i, s := range ev.Samples {
+		if i == maxSamples {
+			r.SamplesLeftOut = len(ev.Samples) - maxSamples
+			break
+		}
+		out := Sample{Prompt: clip(s.Prompt), Answers: map[string]string{}, Scores: s.Scores}
+		for k, v := range s.Answers {
+			out.Answers[k] = clip(v)
+		}
+		r.Samples = append(r.Samples, out)
+	}
+}
+
+// clip makes text safe to show: control characters become visible pictures of
+// themselves, and what is longer than maxAnswerRunes is cut, saying so.
+func clip(s string) string {
+	s = visible(s)
+	runes := []rune(s)
+	if len(runes) <= maxAnswerRunes {
+		return s
+	}
+	return string(runes[:maxAnswerRunes]) + " … [" + group(len(runes)-maxAnswerRunes) + " more characters]"
+}
+
+// visible replaces what an HTML or XML document cannot hold, or what would reorder
+// the text around it.
+func visible(s string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == '\n' || c == '\t':
+			return c
+		case c == '\r':
+			return -1
+		case c < 0x20:
+			return 0x2400 + c // U+2400: pictures of control characters
+		case c == 0x7f:
+			return 0x2421
+		case c >= 0x80 && c < 0xa0, c >= 0x202a && c <= 0x202e, c >= 0x2066 && c <= 0x2069, c == 0xfffe, c == 0xffff:
+			return 0xfffd
+		}
+		return c
+	}, s)
+}

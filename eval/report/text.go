@@ -1,0 +1,168 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+const (
+	textWidth   = 80
+	textColumn  = 16 // one reward or metric
+	textRow     = 16 // the name of a model
+	textColumns = (textWidth - textRow) / textColumn
+)
+
+// WriteText writes the verdict, the matrix, the accuracies and the headline of each
+// benchmark for a terminal: at most 80 columns, ASCII but for names that are not.
+func WriteText(w io.Writer, r *Report) error {
+	var b strings.Builder
+	for _, s := range r.Verdict {
+		wrap(&b, visible(s), "")
+	}
+	textMatrix(&b, r)
+	if len(r.Accuracies) > 0 {
+		b.WriteString("\nReward models, held-out pairs ordered right\n")
+		for _, a := range r.Accuracies {
+			line := pad(a.Theory, textRow) + " " + withSpan(a.Accuracy)
+			if a.Accuracy.N > 0 {
+				line += " of " + group(a.Accuracy.N)
+			}
+			b.WriteString(line + "\n")
+		}
+	}
+	textBenchmarks(&b, r)
+	cautions := 0
+	for _, f := range r.Flags {
+		switch f.Severity {
+		case Failure:
+			wrap(&b, "failure: "+visible(f.Stage)+" "+f.Text, "  ")
+		case Caution:
+			cautions++
+		}
+	}
+	if cautions > 0 {
+		b.WriteString(plural(cautions, "caution", "cautions") + " in the report\n")
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+func textMatrix(b *strings.Builder, r *Report) {
+	m := r.Matrix
+	if m == nil {
+		return
+	}
+	unit := "raw"
+	if m.Norm != nil {
+		unit = "normalised"
+	}
+	fmt.Fprintf(b, "\nMean score (%s), rows: answers of, columns: reward model\n", unit)
+	cells := m.cells()
+	for from := 0; from < len(m.Rewards); from += textColumns {
+		to := min(from+textColumns, len(m.Rewards))
+		b.WriteString(pad("", textRow))
+		for _, name := range m.Rewards[from:to] {
+			b.WriteString(padLeft(name+" ", textColumn))
+		}
+		b.WriteString("\n")
+		for i, p := range m.Policies {
+			line := pad(p, textRow)
+			for j := from; j < to; j++ {
+				c := cells[i][j]
+				// The mark takes the last column so that digits stay aligned.
+				mark := map[int]string{1: "+", -1: "-", 0: " "}[c.Direction()]
+				line += padLeft(num(c.Mean)+mark, textColumn)
+			}
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+	}
+	wrap(b, fmt.Sprintf("+ or -: the 95 %% interval of the difference to %s excludes 0, above or below.", visible(m.Reference)), "")
+}
+
+// textBenchmarks puts the headline metrics side by side: rows are models.
+func textBenchmarks(b *strings.Builder, r *Report) {
+	var tables []BenchmarkTable
+	for _, t := range r.Benchmarks {
+		if t.headline() >= 0 {
+			tables = append(tables, t)
+		}
+	}
+	if len(tables) == 0 {
+		return
+	}
+	b.WriteString("\nBenchmarks (intervals are in the report; = one answer to every item)\n")
+	for from := 0; from < len(tables); from += textColumns {
+		part := tables[from:min(from+textColumns, len(tables))]
+		head, under := pad("", textRow), pad("", textRow)
+		for _, t := range part {
+			head += padLeft(benchmarkTitle(t.Benchmark, ""), textColumn)
+			under += padLeft(strings.TrimSpace(t.Protocol+" "+metricLabel(t.Columns[t.headline()])), textColumn)
+		}
+		b.WriteString(head + "\n" + under + "\n")
+		for _, m := range r.Models {
+			line, any := pad(m.Name, textRow), false
+			for _, t := range part {
+				s := t.textCell(m.Name)
+				any = any || s != "- "
+				line += padLeft(s, textColumn)
+			}
+			if any {
+				b.WriteString(strings.TrimRight(line, " ") + "\n")
+			}
+		}
+	}
+}
+
+// textCell is a model's headline value; the last character is a mark or a space.
+func (t BenchmarkTable) textCell(model string) string {
+	for _, row := range t.Rows {
+		if v := row.Values[t.headline()]; row.Model == model && v != nil {
+			if slices.Contains(row.Flags, "degenerate") {
+				return num(v.Mean) + "="
+			}
+			return num(v.Mean) + " "
+		}
+	}
+	return "- "
+}
+
+// pad cuts or fills s to n characters.
+func pad(s string, n int) string {
+	s = cut(visible(s), n)
+	return s + strings.Repeat(" ", n-len([]rune(s)))
+}
+
+func padLeft(s string, n int) string {
+	s = cut(visible(s), n)
+	return strings.Repeat(" ", n-len([]rune(s))) + s
+}
+
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "~"
+	}
+	return s
+}
+
+// wrap writes s in lines of at most textWidth; lines after the first are indented.
+func wrap(b *strings.Builder, s, indent string) {
+	line := ""
+	for _, word := range strings.Fields(s) {
+		switch {
+		case line == "":
+			line = word
+		case len([]rune(line))+1+len([]rune(word)) <= textWidth:
+			line += " " + word
+		default:
+			b.WriteString(cut(line, textWidth) + "\n")
+			line = indent + word
+		}
+	}
+	if line != "" {
+		b.WriteString(cut(line, textWidth) + "\n")
+	}
+}

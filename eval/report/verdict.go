@@ -1,0 +1,222 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// fillVerdict answers the question in two or three sentences. The rules:
+//
+//   - a policy "scores higher" (or lower) only where the 95 % interval of the paired
+//     difference excludes 0;
+//   - otherwise "no difference was shown", never "equal";
+//   - two models differ on a benchmark only where their intervals do not touch, which
+//     is stricter than a test of the difference;
+//   - every number stands with its interval, and that intervals are not adjusted for
+//     their number is said.
+func (r *Report) fillVerdict() {
+	if r.Matrix == nil {
+		r.Verdict = r.verdictTraining()
+		return
+	}
+	for _, s := range []string{r.verdictOwn(), r.verdictCross(), r.verdictBenchmarks()} {
+		if s != "" {
+			r.Verdict = append(r.Verdict, s)
+		}
+	}
+}
+
+func (r *Report) verdictTraining() []string {
+	out := []string{"The question cannot be answered yet: no scores of the policies under the reward models were found."}
+	var above, other []string
+	for _, a := range r.Accuracies {
+		s := a.Theory + " " + withSpan(a.Accuracy)
+		if a.Accuracy.known() && *a.Accuracy.Lo > 0.5 {
+			above = append(above, s)
+		} else {
+			other = append(other, s)
+		}
+	}
+	if len(above) > 0 {
+		out = append(out, "Held-out pairs are ordered better than chance by "+plural(len(above), "reward model", "reward models")+": "+list(above)+".")
+	}
+	if len(other) > 0 {
+		out = append(out, "Better than chance was not shown for "+list(other)+".")
+	}
+	return out
+}
+
+// verdictOwn is about each policy under the reward it was trained with.
+func (r *Report) verdictOwn() string {
+	m := r.Matrix
+	cells := m.cells()
+	var up, down, none []string
+	n, total := 0, 0
+	kl := Interval{Mean: math.NaN()}
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for i, p := range m.Policies {
+		if m.Own[i] < 0 || p == m.Reference {
+			continue
+		}
+		if v, ok := m.KL[p]; ok {
+			lo, hi = min(lo, v.Mean), max(hi, v.Mean)
+			kl.Mean = v.Mean
+		}
+		c := cells[i][m.Own[i]]
+		if !c.tested() {
+			continue
+		}
+		total++
+		n = max(n, c.N)
+		s := p
+		if c.Diff != nil {
+			s += " " + signed(*c.Diff) + " " + span(c.DiffLo, c.DiffHi)
+		}
+		switch c.Direction() {
+		case 1:
+			up = append(up, s)
+		case -1:
+			down = append(down, s)
+		default:
+			none = append(none, s)
+		}
+	}
+	if total == 0 {
+		return "No policy has a tested difference to the " + m.Reference + " model under the reward it was trained with, so its effect stays open."
+	}
+	where := "On the held-out prompts"
+	if n > 0 {
+		where = fmt.Sprintf("On %s held-out prompts", group(n))
+	}
+	unit := ""
+	if m.Norm != nil {
+		unit = "in standard deviations of its reference scores: "
+	}
+	var parts []string
+	if len(up) > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %s score%s higher than the %s model, each under the reward model it was trained with (%s%s)",
+			len(up), plural(total, "policy", "policies"), verbS(len(up)), m.Reference, unit, list(up)))
+	} else {
+		parts = append(parts, fmt.Sprintf("no policy was shown to score higher than the %s model under the reward model it was trained with", m.Reference))
+	}
+	if len(down) > 0 {
+		parts = append(parts, fmt.Sprintf("%d score%s lower (%s)", len(down), verbS(len(down)), list(down)))
+	}
+	if len(none) > 0 {
+		parts = append(parts, "no difference was shown for "+list(none))
+	}
+	s := where + ", " + strings.Join(parts, "; ")
+	if !math.IsNaN(kl.Mean) {
+		s += "; their KL from the " + m.Reference + " model is " + num(lo)
+		if lo != hi {
+			s += " to " + num(hi)
+		}
+		s += " nats a response"
+	}
+	return s + "."
+}
+
+func verbS(n int) string {
+	if n == 1 {
+		return "s"
+	}
+	return ""
+}
+
+// verdictCross counts the comparisons under the other theories.
+func (r *Report) verdictCross() string {
+	m := r.Matrix
+	cells := m.cells()
+	up, down, total := 0, 0, 0
+	for i, p := range m.Policies {
+		if p == m.Reference || m.Own[i] < 0 {
+			continue
+		}
+		for j, c := range cells[i] {
+			if j == m.Own[i] || !c.tested() {
+				continue
+			}
+			total++
+			switch c.Direction() {
+			case 1:
+				up++
+			case -1:
+				down++
+			}
+		}
+	}
+	if total == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Under the reward models of the other theories, %s with the %s model give %d higher, %d lower and %d without a shown difference "+
+		"(95 %% intervals, each by itself: with this many, about one in twenty excludes 0 by chance).",
+		plural(total, "comparison", "comparisons"), m.Reference, up, down, total-up-down)
+}
+
+// headline is the metric of a table that statements are made from: MCC where there
+// is one, because accuracy rewards the larger class.
+func (t BenchmarkTable) headline() int {
+	best := -1
+	for i, c := range t.Columns {
+		if c == "mcc" {
+			return i
+		}
+		if c == "acc" && best < 0 {
+			best = i
+		}
+	}
+	return best
+}
+
+// verdictBenchmarks compares each policy with the reference row on each benchmark.
+func (r *Report) verdictBenchmarks() string {
+	var apart []string
+	compared := 0
+	for _, t := range r.Benchmarks {
+		h := t.headline()
+		if h < 0 {
+			continue
+		}
+		var ref *Interval
+		for _, row := range t.Rows {
+			if row.Model == r.Matrix.Reference {
+				ref = row.Values[h]
+			}
+		}
+		if ref == nil || !ref.known() {
+			continue
+		}
+		for _, row := range t.Rows {
+			v := row.Values[h]
+			if r.model(row.Model).role() != "policy" || v == nil || !v.known() {
+				continue
+			}
+			compared++
+			word := ""
+			switch {
+			case *v.Lo > *ref.Hi:
+				word = "above"
+			case *v.Hi < *ref.Lo:
+				word = "below"
+			default:
+				continue
+			}
+			apart = append(apart, fmt.Sprintf("%s of %s on %s (%s against %s)", metricLabel(t.Columns[h]), row.Model+" "+word, t.Title(), withSpan(*v), withSpan(*ref)))
+		}
+	}
+	if compared == 0 {
+		return ""
+	}
+	if len(apart) == 0 {
+		return fmt.Sprintf("On the benchmarks, no policy's interval is apart from that of the %s model (%s), which does not show that they are equal.",
+			r.Matrix.Reference, plural(compared, "comparison", "comparisons"))
+	}
+	more := ""
+	if len(apart) > 3 {
+		more = fmt.Sprintf(", and %d more", len(apart)-3)
+		apart = apart[:3]
+	}
+	return fmt.Sprintf("On the benchmarks, of %s with the %s model, intervals are apart for %s%s.",
+		plural(compared, "comparison", "comparisons"), r.Matrix.Reference, strings.Join(apart, "; "), more)
+}
