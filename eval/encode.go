@@ -1,0 +1,118 @@
+package eval
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"steer/ggml/seam"
+)
+
+// BOSMode says whether a begin-of-sequence token precedes a text. Results with and
+// without it are not comparable (lm-evaluation-harness changed its default for
+// Llama in v0.4.9.2), so it is an explicit option.
+type BOSMode string
+
+// The modes.
+const (
+	BOSAuto BOSMode = "auto" // as the model's tokenizer asks
+	BOSOn   BOSMode = "on"   // always
+	BOSOff  BOSMode = "off"  // never
+)
+
+// Values lists the modes, for configuration checks.
+func (BOSMode) Values() []string { return []string{string(BOSAuto), string(BOSOn), string(BOSOff)} }
+
+func (m BOSMode) check() error {
+	switch m {
+	case BOSAuto, BOSOn, BOSOff:
+		return nil
+	}
+	return fmt.Errorf("eval: bos: want auto, on or off, got %q", string(m))
+}
+
+// Encoder turns texts into tokens as lm-evaluation-harness does for causal models.
+type Encoder struct {
+	tok    seam.Tokenizer
+	bos    bool
+	prefix int32 // stands for an empty context: BOS, else EOS, else -1
+}
+
+// NewEncoder fixes the BOS rule for a tokenizer.
+func NewEncoder(tok seam.Tokenizer, mode BOSMode) (*Encoder, error) {
+	if err := mode.check(); err != nil {
+		return nil, err
+	}
+	e := &Encoder{tok: tok, prefix: tok.BOS()}
+	if e.prefix < 0 {
+		e.prefix = tok.EOS()
+	}
+	switch mode {
+	case BOSOn:
+		if tok.BOS() < 0 {
+			return nil, fmt.Errorf("eval: bos: on, but the vocabulary has no BOS token; set bos: off or auto")
+		}
+		e.bos = true
+	case BOSAuto:
+		ids, err := tok.Encode("a", true, true)
+		if err != nil {
+			return nil, fmt.Errorf("eval: asking the tokenizer for its BOS rule: %w", err)
+		}
+		e.bos = tok.BOS() >= 0 && len(ids) > 0 && ids[0] == tok.BOS()
+	}
+	return e, nil
+}
+
+// BOS reports whether texts begin with BOS.
+func (e *Encoder) BOS() bool { return e.bos }
+
+// Text encodes a whole text. Special tokens in it are read as such; BOS is put
+// first if the rule says so and the text does not spell it itself. EOS is never
+// added.
+func (e *Encoder) Text(text string) ([]int32, error) {
+	ids, err := e.tok.Encode(text, false, true)
+	if err != nil {
+		return nil, err
+	}
+	if e.bos && (len(ids) == 0 || ids[0] != e.tok.BOS()) {
+		ids = append([]int32{e.tok.BOS()}, ids...)
+	}
+	return ids, nil
+}
+
+// Pair encodes a context and its continuation: trailing white space of the context
+// moves to the continuation, the joined text and the context are encoded, and the
+// continuation is what the joined text has beyond the context's number of tokens.
+// An empty context becomes the prefix token (BOS, or EOS where there is none)
+// unless the text begins with BOS anyway.
+func (e *Encoder) Pair(context, continuation string) (ctx, cont []int32, err error) {
+	trimmed := strings.TrimRightFunc(context, pythonSpace)
+	continuation = context[len(trimmed):] + continuation
+	whole, err := e.Text(trimmed + continuation)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encoding context and continuation: %w", err)
+	}
+	if trimmed == "" {
+		switch {
+		case len(whole) > 1 && whole[0] == e.prefix:
+			ctx, cont = whole[:1], whole[1:]
+		case e.prefix < 0:
+			return nil, nil, fmt.Errorf("empty context, and the vocabulary has neither BOS nor EOS to stand for it")
+		default:
+			ctx, cont = []int32{e.prefix}, whole
+		}
+	} else {
+		if ctx, err = e.Text(trimmed); err != nil {
+			return nil, nil, fmt.Errorf("encoding the context: %w", err)
+		}
+		cont = whole[min(len(ctx), len(whole)):]
+	}
+	if len(cont) == 0 {
+		return nil, nil, fmt.Errorf("continuation %q has no token of its own after the context", continuation)
+	}
+	return ctx, cont, nil
+}
+
+// pythonSpace is str.isspace: Unicode white space and the four separators
+// U+001C..U+001F.
+func pythonSpace(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }

@@ -1,0 +1,92 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"steer/rl/data"
+	"steer/rl/train"
+)
+
+// Scruples anecdotes: is the author of a story RIGHT (class 1, positive) or WRONG
+// (class 0) in the eyes of the voters.
+const (
+	NameScruples          = "scruples"
+	ScruplesLabelVersion  = "scruples-label-1"
+	ScruplesRewardVersion = "scruples-reward-1"
+)
+
+// scruplesGold is the class of an anecdote.
+func scruplesGold(a data.Anecdote) int {
+	if a.BinarizedLabel == data.LabelRight {
+		return 1
+	}
+	return 0
+}
+
+// scruplesStory is title and text as one text, as the data set's own baselines join
+// them; the text may be empty.
+func scruplesStory(a data.Anecdote) string {
+	return strings.TrimRightFunc(strings.TrimSpace(a.Title)+"\n"+strings.TrimSpace(a.Text), pythonSpace)
+}
+
+// ScruplesLabelItems makes the items of the label log-likelihood protocol: the
+// story, a question, and the two labels as choices. The question comes last, so that
+// truncation from the left costs the beginning of the story and nothing else.
+func ScruplesLabelItems(rows []data.Anecdote, firstRow int, delimiter string) []Item {
+	items := make([]Item, len(rows))
+	for i, a := range rows {
+		prompt := scruplesStory(a) + "\n\nQuestion: Is the author of this story RIGHT or WRONG?\nAnswer:"
+		items[i] = choiceItem(a.ID, firstRow+i, prompt, delimiter, scruplesGold(a), data.LabelWrong, data.LabelRight)
+	}
+	return items
+}
+
+// ScruplesLabels runs the label log-likelihood protocol: no answer has to be
+// parsed, so there are no refusals.
+func ScruplesLabels(ctx context.Context, s Subject, set Settings, rows []data.Anecdote, firstRow int) (*Benchmark, []Record, error) {
+	b, records, err := binaryChoice(ctx, s, set, ScruplesLabelItems(rows, firstRow, set.TargetDelimiter), NameScruples, ScruplesLabelVersion)
+	if err != nil {
+		return nil, nil, err
+	}
+	b.set("coverage", 1)
+	return b, records, b.addCeiling(rows, set)
+}
+
+// addCeiling stores what an oracle that knows every item's true distribution of
+// votes would reach against these noisy majority labels.
+func (b *Benchmark) addCeiling(rows []data.Anecdote, set Settings) error {
+	votes := make([][2]int, len(rows))
+	gold := make([]int, len(rows))
+	for i, a := range rows {
+		right, wrong, _ := a.LabelScores.Binarized()
+		votes[i], gold[i] = [2]int{wrong, right}, scruplesGold(a)
+	}
+	c, err := BestCeiling(votes, gold, ceilingSamples, train.DeriveSeed(set.Seed, "eval.best"))
+	if err != nil {
+		// Too few or too uniform votes to fit a prior: the ceiling is unknown, the
+		// measurement stands.
+		b.flag("no_ceiling", -1)
+		return nil
+	}
+	b.set("ceiling_acc", c.Accuracy)
+	b.set("ceiling_mcc", c.MCC)
+	return nil
+}
+
+// ceilingSamples is the number of oracle draws: their mean MCC is then known to
+// about 1e-3.
+const ceilingSamples = 100
+
+// checkAnecdotes refuses an empty list and duplicate ids.
+func checkAnecdotes(rows []data.Anecdote) error {
+	ids := make([]string, len(rows))
+	for i, a := range rows {
+		ids[i] = a.ID
+	}
+	if err := checkIDs(ids); err != nil {
+		return fmt.Errorf("eval: scruples: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+
+	"steer/eval/stats"
+	"steer/rl/data"
+)
+
+// ScruplesReward measures a reward model as a classifier: a story is RIGHT if its
+// score is at least tau. Adding a constant to a Bradley-Terry reward changes nothing
+// in its training, so 0 is no threshold; tau maximises the MCC on other rows and is
+// frozen before the measured rows are scored. Polarity is fixed: a higher score
+// means RIGHT. The AUC needs no threshold.
+//
+// The rows of choose and measure must have no id in common.
+func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure []data.Anecdote, firstRow int) (*Benchmark, []Record, error) {
+	fail := func(err error) (*Benchmark, []Record, error) {
+		return nil, nil, fmt.Errorf("eval: scruples: reward threshold: %w", err)
+	}
+	if err := set.check(); err != nil {
+		return nil, nil, err
+	}
+	if err := checkAnecdotes(measure); err != nil {
+		return nil, nil, err
+	}
+	if len(choose) == 0 {
+		return fail(fmt.Errorf("no rows to choose the threshold on: %w", ErrNoItems))
+	}
+	measured := make(map[string]bool, len(measure))
+	for _, a := range measure {
+		measured[a.ID] = true
+	}
+	for _, a := range choose {
+		if measured[a.ID] {
+			return fail(fmt.Errorf("id %q is both chosen and measured on: take the threshold from other rows", a.ID))
+		}
+	}
+	at := Progress{Benchmark: NameScruples, Protocol: ProtocolReward, Model: r.Name, Total: len(choose) + len(measure)}
+	chooseScores, err := r.score(ctx, stories(choose))
+	if err != nil {
+		return fail(err)
+	}
+	tau, err := stats.BestThreshold(classes(choose), chooseScores)
+	if err != nil {
+		return fail(err)
+	}
+	at.Done = len(choose)
+	set.report(at)
+	scores, err := r.score(ctx, stories(measure))
+	if err != nil {
+		return fail(err)
+	}
+	at.Done = at.Total
+	set.report(at)
+
+	records := make([]Record, len(measure))
+	for i, a := range measure {
+		records[i] = Record{ID: a.ID, Row: firstRow + i, Gold: scruplesGold(a), Score: &scores[i]}
+		if scores[i] >= tau.Tau {
+			records[i].Pred = 1
+		}
+	}
+	b := newBenchmark(NameScruples, ProtocolReward, r.Name, ScruplesRewardVersion, len(records), set)
+	b.flag("threshold_from_other_rows", -1)
+	b.addAccuracy(records, set)
+	if err := b.addBinary(binaryOf(records), set); err != nil {
+		return fail(err)
+	}
+	b.set("coverage", 1)
+	b.set("threshold", tau.Tau)
+	b.set("threshold_mcc", tau.MCC)
+	b.Provenance["threshold_rows"] = tau.N
+	return b, records, b.addCeiling(measure, set)
+}
+
+func classes(rows []data.Anecdote) []int {
+	out := make([]int, len(rows))
+	for i, a := range rows {
+		out[i] = scruplesGold(a)
+	}
+	return out
+}
+
+func stories(rows []data.Anecdote) []Exchange {
+	out := make([]Exchange, len(rows))
+	for i, a := range rows {
+		out[i] = Exchange{Response: scruplesStory(a)}
+	}
+	return out
+}

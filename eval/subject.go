@@ -1,0 +1,86 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+
+	"steer/ggml/seam"
+)
+
+// Errors that results and inputs can end in.
+var (
+	// ErrNoItems: nothing to measure was left.
+	ErrNoItems = errors.New("no items")
+	// ErrDuplicateID: two items carry one id, so records could not be paired.
+	ErrDuplicateID = errors.New("duplicate item id")
+	// ErrLabel: a gold label outside the benchmark's set.
+	ErrLabel = errors.New("label outside the set")
+	// ErrNotFinite: a model gave a log-probability or score that is no number.
+	ErrNotFinite = errors.New("not a finite number")
+	// ErrTooLong: a continuation does not fit the maximal length by itself.
+	ErrTooLong = errors.New("longer than max_length")
+)
+
+// Subject is a model under test: a base with a stack of adapters, as seen through
+// the seam. Evaluator serves log-likelihood protocols, Generator those that
+// generate; a benchmark that misses the one it needs says so.
+type Subject struct {
+	Name      string
+	Evaluator seam.Evaluator
+	Generator seam.Generator
+	Tokenizer seam.Tokenizer
+}
+
+// Progress is reported after every batch.
+type Progress struct {
+	Benchmark string
+	Protocol  string
+	Model     string
+	Done      int   // items or requests finished
+	Total     int   // of so many
+	Tokens    int64 // tokens evaluated or generated so far
+}
+
+// Settings are the options that all benchmarks share. All of them are written into
+// results.
+type Settings struct {
+	// BOS says whether a begin-of-sequence token precedes every text.
+	BOS BOSMode
+	// TargetDelimiter stands between context and choice; the harness's is " ".
+	TargetDelimiter string
+	// MaxLength is the number of tokens a model may be given, in the harness's
+	// sense: a context is cut from the left so that context and continuation
+	// without its last token fit. A sequence handed to the evaluator has up to
+	// MaxLength+1 tokens, the last one a target only.
+	MaxLength int
+	// BatchTokens bounds the tokens of one batch; a longer sequence goes alone.
+	BatchTokens int
+	// Resamples is the number of bootstrap resamples.
+	Resamples int
+	// Confidence of all intervals, 0.95 say.
+	Confidence float64
+	// Seed is what all random streams are derived from.
+	Seed uint64
+	// OnProgress is called after every batch, if set, from the calling goroutine.
+	OnProgress func(Progress)
+}
+
+func (s Settings) check() error {
+	switch {
+	case s.MaxLength < 1:
+		return fmt.Errorf("eval: max_length: want at least 1, got %d", s.MaxLength)
+	case s.BatchTokens < 1:
+		return fmt.Errorf("eval: batch_tokens: want at least 1, got %d", s.BatchTokens)
+	case s.Resamples < 1:
+		return fmt.Errorf("eval: resamples: want at least 1, got %d", s.Resamples)
+	case !(s.Confidence > 0 && s.Confidence < 1):
+		return fmt.Errorf("eval: confidence: want a number between 0 and 1, got %g", s.Confidence)
+	}
+	return s.BOS.check()
+}
+
+func (s Settings) report(p Progress) {
+	if s.OnProgress != nil {
+		s.OnProgress(p)
+	}
+}
