@@ -1,0 +1,151 @@
+package train
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/ggml/seam"
+)
+
+// The seeds are pinned: another derivation would silently break the resumption of
+// runs started by an earlier version. Computed by a separate program from the
+// definition (FNV-1a and splitmix64).
+func TestDeriveSeedIsPinned(t *testing.T) {
+	for _, c := range []struct {
+		want     uint64
+		seed     uint64
+		use      string
+		counters []uint64
+	}{
+		{0x21fa69a58f3d62f5, 0, "", nil},
+		{0xa8049acdf19fed5d, 42, "sft.shuffle", []uint64{0}},
+		{0xfad10fa45ffad736, 42, "sft.shuffle", []uint64{1}},
+		{0xc6df60d17c5b3fd2, 43, "ppo.rollout", []uint64{7, 1 << 40}},
+	} {
+		require.Equal(t, c.want, DeriveSeed(c.seed, c.use, c.counters...), "%+v", c)
+	}
+}
+
+func TestDeriveSeedTellsAllPartsApart(t *testing.T) {
+	seen := map[uint64]string{}
+	add := func(name string, s uint64) {
+		if other, again := seen[s]; again {
+			t.Fatalf("%s and %s give one seed", name, other)
+		}
+		seen[s] = name
+	}
+	for seed := range uint64(50) {
+		add("seed", DeriveSeed(seed, "a"))
+		for c := range uint64(50) {
+			add("one counter", DeriveSeed(seed, "a", c))
+			add("other use", DeriveSeed(seed, "b", c))
+			add("use ab", DeriveSeed(seed, "ab", c))
+			add("two counters", DeriveSeed(seed, "a", c, 0))
+			add("two counters", DeriveSeed(seed, "a", 1<<32+c, 1))
+		}
+	}
+	// Every bit of neighbouring seeds flips about half of the time.
+	flips := 0
+	for c := range uint64(1000) {
+		x := DeriveSeed(1, "a", c) ^ DeriveSeed(1, "a", c+1)
+		for ; x > 0; x &= x - 1 {
+			flips++
+		}
+	}
+	require.InDelta(t, 32, float64(flips)/1000, 0.5)
+}
+
+func TestPermutationIsOne(t *testing.T) {
+	p := Permutation(20, 3, "x", 1)
+	require.ElementsMatch(t, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}, p)
+	require.Equal(t, p, Permutation(20, 3, "x", 1))
+	require.NotEqual(t, p, Permutation(20, 3, "x", 2))
+}
+
+// Values by hand from the formulas of transformers' schedules (lr_lambda).
+func TestSchedule(t *testing.T) {
+	for _, c := range []struct {
+		s           Schedule
+		step, total int64
+		want        float64
+	}{
+		{Schedule{}, 7, 10, 1},
+		{Schedule{Kind: Constant, WarmupSteps: 4}, 0, 10, 0},
+		{Schedule{Kind: Constant, WarmupSteps: 4}, 1, 10, 0.25},
+		{Schedule{Kind: Constant, WarmupSteps: 4, MinRatio: 0.5}, 4, 10, 1},
+		{Schedule{Kind: Linear}, 0, 10, 1},
+		{Schedule{Kind: Linear}, 9, 10, 0.1},
+		{Schedule{Kind: Linear, WarmupSteps: 2}, 6, 10, 0.5},
+		{Schedule{Kind: Linear, WarmupSteps: 2, MinRatio: 0.2}, 6, 10, 0.6},
+		{Schedule{Kind: Cosine}, 0, 8, 1},
+		{Schedule{Kind: Cosine}, 2, 8, (1 + math.Sqrt2/2) / 2},
+		{Schedule{Kind: Cosine}, 4, 8, 0.5},
+		{Schedule{Kind: Cosine, WarmupSteps: 100}, 50, 5000, 0.5},
+		{Schedule{Kind: Cosine, WarmupSteps: 100}, 2550, 5000, 0.5},
+		{Schedule{Kind: Cosine, MinRatio: 0.1}, 8, 8, 0.1},
+		{Schedule{Kind: Cosine}, 20, 8, 0},                // never beyond the end
+		{Schedule{Kind: Linear, WarmupSteps: 5}, 5, 5, 1}, // warm-up only
+	} {
+		require.InDelta(t, c.want, c.s.Ratio(c.step, c.total), 1e-12, "%+v at %d/%d", c.s, c.step, c.total)
+	}
+}
+
+func TestOptim(t *testing.T) {
+	o := Optim{LR: 2e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1, Schedule: Schedule{Kind: Linear}}
+	require.NoError(t, o.Validate("sft.optim"))
+	require.Equal(t, seam.Update{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1}, o.At(5, 10))
+	for field, bad := range map[string]func(*Optim){
+		"lr":            func(o *Optim) { o.LR = 0 },
+		"beta1":         func(o *Optim) { o.Beta1 = 1 },
+		"beta2":         func(o *Optim) { o.Beta2 = -1 },
+		"eps":           func(o *Optim) { o.Eps = 0 },
+		"weight_decay":  func(o *Optim) { o.WeightDecay = math.NaN() },
+		"max_grad_norm": func(o *Optim) { o.MaxGradNorm = math.Inf(1) },
+		"warmup_steps":  func(o *Optim) { o.WarmupSteps = -1 },
+		"min_ratio":     func(o *Optim) { o.MinRatio = 1.1 },
+	} {
+		c := o
+		bad(&c)
+		require.ErrorContains(t, c.Validate("sft.optim"), "sft.optim."+field+": want ")
+	}
+}
+
+func TestCheckDivides(t *testing.T) {
+	require.NoError(t, CheckDivides("mini_batch_size", 8, "micro_batch_size", 2))
+	require.EqualError(t, CheckDivides("mini_batch_size", 8, "micro_batch_size", 3),
+		"mini_batch_size 8 does not divide by micro_batch_size 3: choose one of [1 2 4 8]")
+	require.ErrorContains(t, CheckDivides("a", 0, "b", 1), "a: want at least 1")
+	require.ErrorContains(t, CheckDivides("a", 1, "b", -1), "b: want at least 1")
+}
+
+func TestMicro(t *testing.T) {
+	require.Equal(t, [][]int{{1, 2}, {3, 4}, {5}}, Micro([]int{1, 2, 3, 4, 5}, 2))
+	require.Empty(t, Micro([]int{}, 2))
+	seqs := func(lens ...int) (out []seam.Sequence) {
+		for _, n := range lens {
+			out = append(out, seam.Sequence{Tokens: make([]int32, n)})
+		}
+		return out
+	}
+	var got [][]int
+	for _, part := range MicroByTokens(seqs(3, 4, 9, 1, 1, 6), 8) {
+		var lens []int
+		for _, s := range part {
+			lens = append(lens, len(s.Tokens))
+		}
+		got = append(got, lens)
+	}
+	require.Equal(t, [][]int{{3, 4}, {9}, {1, 1, 6}}, got)
+	require.Len(t, MicroByTokens(seqs(1, 1), 0), 2)
+}
+
+func TestCheckFinite(t *testing.T) {
+	require.NoError(t, CheckFinite(3, "loss", 1))
+	for _, x := range []float64{math.NaN(), math.Inf(-1)} {
+		err := CheckFinite(3, "loss", x)
+		require.ErrorIs(t, err, ErrDiverged)
+		require.ErrorContains(t, err, "step 3: loss is ")
+	}
+}
