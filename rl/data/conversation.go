@@ -1,0 +1,88 @@
+package data
+
+import "strings"
+
+// Roles of a message.
+const (
+	RoleSystem    = "system"
+	RoleUser      = "user"
+	RoleAssistant = "assistant"
+)
+
+// Message is one turn.
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// Conversation is a dialogue from any of the chat formats.
+type Conversation struct {
+	Messages []Message
+	// Plain says that the row was a prompt and a completion as running text,
+	// which the "plain" template lays end to end.
+	Plain  bool
+	Source string // file
+	Line   int    // line, or row for parquet
+}
+
+// Prompt gives the messages before the last assistant message, and that message.
+// found is false when there is no assistant message or nothing before it.
+func (c Conversation) Prompt() (prompt []Message, answer Message, found bool) {
+	for i := len(c.Messages) - 1; i > 0; i-- {
+		if c.Messages[i].Role == RoleAssistant {
+			return c.Messages[:i], c.Messages[i], true
+		}
+	}
+	return nil, Message{}, false
+}
+
+// FirstPrompt gives the messages up to and without the first assistant message:
+// what the thesis asked its policies.
+func (c Conversation) FirstPrompt() []Message {
+	for i, m := range c.Messages {
+		if m.Role == RoleAssistant {
+			return c.Messages[:i]
+		}
+	}
+	return c.Messages
+}
+
+// Text lays the contents end to end.
+func (c Conversation) Text() string {
+	var b strings.Builder
+	for _, m := range c.Messages {
+		b.WriteString(m.Content)
+	}
+	return b.String()
+}
+
+// Pair is a preference: two continuations of one context.
+type Pair struct {
+	// Prompt is the shared text; the text of a side is Prompt+Chosen or
+	// Prompt+Rejected, nothing in between. It may be empty.
+	Prompt, Chosen, Rejected string
+	// ChosenTurns and RejectedTurns are the same two sides as conversations,
+	// ending in an assistant message. Nil where the source has no turns; then
+	// the side is {user: Prompt}, {assistant: Chosen}.
+	ChosenTurns, RejectedTurns []Message
+	// ChosenIDs and RejectedIDs hold pre-tokenised sides; the texts are then empty.
+	ChosenIDs, RejectedIDs []int32
+	// Margin is by how much the chosen side should win, in units of score; 0 if unknown.
+	Margin float64
+	Source string
+	Line   int
+}
+
+// Turns gives both sides as conversations, see ChosenTurns.
+func (p Pair) Turns() (chosen, rejected []Message) {
+	side := func(turns []Message, answer string) []Message {
+		if turns != nil {
+			return turns
+		}
+		if p.Prompt == "" {
+			return []Message{{RoleAssistant, answer}}
+		}
+		return []Message{{RoleUser, p.Prompt}, {RoleAssistant, answer}}
+	}
+	return side(p.ChosenTurns, p.Chosen), side(p.RejectedTurns, p.Rejected)
+}

@@ -1,0 +1,194 @@
+package data
+
+import (
+	"fmt"
+	"slices"
+)
+
+// SplitName says which part of a file is used.
+type SplitName string
+
+// The parts. Train and held_out of the same file, seed and held_out share are
+// complementary: no row is in both.
+const (
+	SplitAll     SplitName = "all"
+	SplitTrain   SplitName = "train"
+	SplitHeldOut SplitName = "held_out"
+)
+
+// Values lists the parts.
+func (SplitName) Values() []string {
+	return []string{string(SplitAll), string(SplitTrain), string(SplitHeldOut)}
+}
+
+// Source names data in a configuration file.
+type Source struct {
+	// Path of the file; plain, .gz or .zst.
+	Path string `yaml:"path"`
+	// Format of the file; empty or "auto" recognises it.
+	Format Format `yaml:"format,omitempty"`
+	// Split: all rows (empty), or the train or held_out part of them.
+	Split SplitName `yaml:"split,omitempty"`
+	// HeldOut is the share of rows in the held_out part, in (0, 1).
+	HeldOut float64 `yaml:"held_out,omitempty"`
+	// Limit keeps at most so many rows, drawn at random by Seed and left in file
+	// order; 0 keeps all.
+	Limit int `yaml:"limit,omitempty"`
+	// Seed of split and limit.
+	Seed uint64 `yaml:"seed,omitempty"`
+}
+
+// Loaded says what became of the rows of a Source.
+type Loaded struct {
+	Path   string `json:"path"`
+	Format Format `json:"format"`
+	Rows   int    `json:"rows"` // in the file
+	Kept   int    `json:"kept"` // after split and limit
+}
+
+// Validate checks the fields against each other.
+func (s Source) Validate() error {
+	switch {
+	case s.Path == "":
+		return fmt.Errorf("data: path: want the path of a data file, got none")
+	case s.Format != "" && !slices.Contains(s.Format.Values(), string(s.Format)):
+		return fmt.Errorf("data: format: want one of %v, got %q", s.Format.Values(), s.Format)
+	case s.Split != "" && !slices.Contains(s.Split.Values(), string(s.Split)):
+		return fmt.Errorf("data: split: want one of %v, got %q", s.Split.Values(), s.Split)
+	case s.Limit < 0:
+		return fmt.Errorf("data: limit: want 0 (all rows) or more, got %d", s.Limit)
+	case (s.Split == SplitTrain || s.Split == SplitHeldOut) && !(s.HeldOut > 0 && s.HeldOut < 1):
+		return fmt.Errorf("data: held_out: split %q needs a share in (0, 1), got %g", s.Split, s.HeldOut)
+	}
+	return nil
+}
+
+// resolve validates and recognises the format; wanted are the formats the caller can use.
+func (s Source) resolve(wanted ...Format) (Source, error) {
+	if err := s.Validate(); err != nil {
+		return s, err
+	}
+	found, err := Resolve(s.Path)
+	if err != nil {
+		return s, err
+	}
+	s.Path = found
+	if s.Format == "" || s.Format == FormatAuto {
+		if s.Format, err = Detect(found); err != nil {
+			return s, err
+		}
+	}
+	if !slices.Contains(wanted, s.Format) {
+		names := make([]string, len(wanted))
+		for i, f := range wanted {
+			names[i] = string(f)
+		}
+		return s, &Error{Format: s.Format, Path: found, Want: fmt.Sprintf("one of the formats %v", names), Got: s.Format.Title(), Mend: "name another file", Err: ErrWrongFormat}
+	}
+	return s, nil
+}
+
+// choose applies split and limit to n rows and gives the kept indices, ascending.
+func (s Source) choose(n int) []int {
+	var keep []int
+	switch s.Split {
+	case SplitTrain, SplitHeldOut:
+		train, held := Split(n, s.HeldOut, s.Seed)
+		keep = train
+		if s.Split == SplitHeldOut {
+			keep = held
+		}
+	default:
+		keep = make([]int, n)
+		for i := range keep {
+			keep[i] = i
+		}
+	}
+	if s.Limit > 0 && len(keep) > s.Limit {
+		picked := Permutation(len(keep), s.Seed)[:s.Limit]
+		slices.Sort(picked)
+		for i, p := range picked {
+			picked[i] = keep[p]
+		}
+		keep = picked
+	}
+	return keep
+}
+
+func choose[T any](s Source, rows []T) ([]T, Loaded, error) {
+	keep := s.choose(len(rows))
+	info := Loaded{Path: s.Path, Format: s.Format, Rows: len(rows), Kept: len(keep)}
+	if len(keep) == 0 {
+		return nil, info, &Error{Format: s.Format, Path: s.Path, Want: "at least one row after split and limit", Got: fmt.Sprintf("none of %d", len(rows)), Mend: "raise held_out or use the other split", Err: ErrEmpty}
+	}
+	out := make([]T, len(keep))
+	for i, k := range keep {
+		out[i] = rows[k]
+	}
+	return out, info, nil
+}
+
+func readConversations(path string, format Format) ([]Conversation, error) {
+	switch format {
+	case FormatGuanaco:
+		return ReadGuanaco(path)
+	case FormatGuanacoParquet:
+		return ReadGuanacoParquet(path)
+	case FormatChat:
+		return ReadChat(path)
+	default:
+		return ReadCompletion(path)
+	}
+}
+
+// LoadConversations reads a source of dialogues: guanaco (both forms), chat or completion.
+func LoadConversations(s Source) ([]Conversation, Loaded, error) {
+	s, err := s.resolve(FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatCompletion)
+	if err != nil {
+		return nil, Loaded{}, err
+	}
+	rows, err := readConversations(s.Path, s.Format)
+	if err != nil {
+		return nil, Loaded{}, err
+	}
+	return choose(s, rows)
+}
+
+// LoadPairs reads a source of preference pairs: pairs, hh-rlhf or token-pairs.
+// (ETHICS files become pairs by the recipes of package rewards.)
+func LoadPairs(s Source) ([]Pair, Loaded, error) {
+	s, err := s.resolve(FormatPairs, FormatHH, FormatTokenPairs)
+	if err != nil {
+		return nil, Loaded{}, err
+	}
+	var rows []Pair
+	switch s.Format {
+	case FormatHH:
+		var dialogues []HH
+		dialogues, _, err = ReadHH(s.Path)
+		for _, h := range dialogues {
+			rows = append(rows, h.Pair(s.Path))
+		}
+	case FormatPairs:
+		rows, err = ReadPairs(s.Path)
+	default:
+		rows, err = ReadTokenPairs(s.Path)
+	}
+	if err != nil {
+		return nil, Loaded{}, err
+	}
+	return choose(s, rows)
+}
+
+// LoadTokens reads a source of pre-tokenised examples.
+func LoadTokens(s Source) ([]Example, Loaded, error) {
+	s, err := s.resolve(FormatTokens)
+	if err != nil {
+		return nil, Loaded{}, err
+	}
+	rows, err := ReadTokens(s.Path)
+	if err != nil {
+		return nil, Loaded{}, err
+	}
+	return choose(s, rows)
+}

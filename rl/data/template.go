@@ -1,0 +1,220 @@
+package data
+
+import (
+	"fmt"
+	"strings"
+)
+
+// SegmentKind tells text from the tokens that have no fixed spelling.
+type SegmentKind uint8
+
+// The kinds of a segment.
+const (
+	SegmentText SegmentKind = iota
+	SegmentBOS              // the vocabulary's beginning-of-sequence token
+	SegmentEOS              // the vocabulary's end-of-sequence token
+)
+
+// Segment is a piece of a rendered conversation.
+type Segment struct {
+	Kind SegmentKind
+	Text string
+	// Answer: the tokens belong to what the model is to learn to say.
+	Answer bool
+	// Special: Text spells special tokens ("<|im_start|>") that are to be read as
+	// such. Never set on text that came from a data file.
+	Special bool
+}
+
+// TemplateName names a prompt template.
+type TemplateName string
+
+// The templates.
+const (
+	// TemplateGuanaco: "### Human: q### Assistant: a### Human: ...", one line as in
+	// the OpenAssistant guanaco release; the thesis's form.
+	TemplateGuanaco TemplateName = "guanaco"
+	// TemplateChatML: "<|im_start|>role\ncontent<|im_end|>\n" with a system message
+	// first, as SmolLM2-Instruct has it.
+	TemplateChatML TemplateName = "chatml"
+	// TemplateLlama2: "<s>[INST] q [/INST] a </s>" with "<<SYS>>" for a system message.
+	TemplateLlama2 TemplateName = "llama2"
+	// TemplateHH: "\n\nHuman: q\n\nAssistant: a" as hh-rlhf has it.
+	TemplateHH TemplateName = "hh"
+	// TemplatePlain: the contents end to end, nothing added.
+	TemplatePlain TemplateName = "plain"
+)
+
+// Values lists the templates.
+func (TemplateName) Values() []string {
+	return []string{string(TemplateGuanaco), string(TemplateChatML), string(TemplateLlama2), string(TemplateHH), string(TemplatePlain)}
+}
+
+// DefaultSystem is the system message of SmolLM2-Instruct's own chat template,
+// used by chatml when a conversation brings none.
+const DefaultSystem = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+
+// Template renders conversations. The rendering of a prompt is always a prefix
+// of the rendering of the same prompt with its answer, segment by segment.
+type Template struct {
+	name   TemplateName
+	system string
+}
+
+// NewTemplate gives a template. system replaces the system message used when a
+// conversation has none: nil means the template's default (DefaultSystem for
+// chatml, none for the others), "" none at all.
+func NewTemplate(name TemplateName, system *string) (*Template, error) {
+	t := &Template{name: name}
+	switch name {
+	case TemplateChatML:
+		t.system = DefaultSystem
+	case TemplateGuanaco, TemplateLlama2, TemplateHH, TemplatePlain:
+	default:
+		return nil, fmt.Errorf("data: template: want one of %s, got %q", strings.Join(name.Values(), ", "), name)
+	}
+	if system != nil {
+		t.system = *system
+	}
+	return t, nil
+}
+
+// Name gives the template's name.
+func (t *Template) Name() TemplateName { return t.name }
+
+// StopStrings are texts that end an answer in generation, besides the EOS token.
+func (t *Template) StopStrings() []string {
+	switch t.name {
+	case TemplateGuanaco:
+		return []string{guanacoHuman}
+	case TemplateHH:
+		return []string{hhHuman}
+	case TemplateChatML:
+		return []string{"<|im_end|>"}
+	}
+	return nil
+}
+
+// StopToken is the special token that ends an answer, to be encoded with special
+// tokens parsed; "" where the template leaves that to EOS.
+func (t *Template) StopToken() string {
+	if t.name == TemplateChatML {
+		return "<|im_end|>"
+	}
+	return ""
+}
+
+// Prompt renders messages and whatever opens the assistant's answer.
+func (t *Template) Prompt(messages []Message) []Segment {
+	segments := t.render(messages)
+	switch t.name {
+	case TemplateGuanaco:
+		segments = append(segments, Segment{Text: guanacoAssistant})
+	case TemplateHH:
+		segments = append(segments, Segment{Text: hhAssistant})
+	case TemplateChatML:
+		segments = append(segments, Segment{Text: "<|im_start|>assistant\n", Special: true})
+	}
+	return segments
+}
+
+// Render renders a whole conversation.
+func (t *Template) Render(messages []Message) []Segment { return t.render(messages) }
+
+func (t *Template) render(messages []Message) []Segment {
+	system, turns := t.system, messages
+	if len(messages) > 0 && messages[0].Role == RoleSystem {
+		system, turns = messages[0].Content, messages[1:]
+	}
+	switch t.name {
+	case TemplateChatML:
+		return renderChatML(system, turns)
+	case TemplateLlama2:
+		return renderLlama2(system, turns)
+	case TemplateGuanaco:
+		return renderMarked(guanacoHuman, guanacoAssistant, system, turns)
+	case TemplateHH:
+		return renderMarked(hhHuman, hhAssistant, system, turns)
+	}
+	var out []Segment
+	if system != "" {
+		out = append(out, Segment{Text: system})
+	}
+	for _, m := range turns {
+		out = append(out, Segment{Text: m.Content, Answer: m.Role == RoleAssistant})
+	}
+	return out
+}
+
+// renderMarked lays "<marker> content" end to end. The marker of an answer is a
+// segment apart from the answer, so that a prompt ends where an answer begins; the blank between
+// them belongs to the answer (tokenizers attach a blank to the word after it).
+// These forms have no system turn: a system message goes before the first human
+// message, divided by an empty line.
+func renderMarked(human, assistant, system string, turns []Message) []Segment {
+	var out []Segment
+	for _, m := range turns {
+		if m.Role == RoleAssistant {
+			out = append(out, Segment{Text: assistant}, Segment{Text: " " + m.Content, Answer: true})
+			continue
+		}
+		content := m.Content
+		if system != "" {
+			content, system = system+"\n\n"+content, ""
+		}
+		out = append(out, Segment{Text: human + " " + content})
+	}
+	return out
+}
+
+func renderChatML(system string, turns []Message) []Segment {
+	var out []Segment
+	turn := func(role, content string) {
+		answer := role == RoleAssistant
+		out = append(out,
+			Segment{Text: "<|im_start|>" + role + "\n", Special: true},
+			Segment{Text: content, Answer: answer},
+			// The end mark is part of the answer: the model has to learn to stop.
+			Segment{Text: "<|im_end|>", Answer: answer, Special: true},
+			Segment{Text: "\n"})
+	}
+	if system != "" {
+		turn(RoleSystem, system)
+	}
+	for _, m := range turns {
+		turn(m.Role, m.Content)
+	}
+	return out
+}
+
+func renderLlama2(system string, turns []Message) []Segment {
+	var out []Segment
+	for _, m := range turns {
+		if m.Role == RoleAssistant {
+			out = append(out, Segment{Text: " " + m.Content + " ", Answer: true}, Segment{Kind: SegmentEOS, Answer: true})
+			continue
+		}
+		content := m.Content
+		if system != "" {
+			content, system = "<<SYS>>\n"+system+"\n<</SYS>>\n\n"+content, ""
+		}
+		out = append(out, Segment{Kind: SegmentBOS}, Segment{Text: "[INST] " + content + " [/INST]"})
+	}
+	return out
+}
+
+// Text joins segments as text; bos and eos spell the tokens without fixed spelling.
+func Text(segments []Segment, bos, eos string) string {
+	var b strings.Builder
+	for _, s := range segments {
+		switch s.Kind {
+		case SegmentBOS:
+			b.WriteString(bos)
+		case SegmentEOS:
+			b.WriteString(eos)
+		default:
+			b.WriteString(s.Text)
+		}
+	}
+	return b.String()
+}

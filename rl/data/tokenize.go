@@ -1,0 +1,168 @@
+package data
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"steer/ggml/seam"
+)
+
+// LossOn says which tokens of an example count.
+type LossOn string
+
+// The choices.
+const (
+	LossAnswers LossOn = "answers" // the assistant's tokens, and the token that ends them
+	LossAll     LossOn = "all"     // every token: what trl's packed SFT does
+)
+
+// Values lists the choices.
+func (LossOn) Values() []string { return []string{string(LossAnswers), string(LossAll)} }
+
+// TokenizeOptions configure Tokenize.
+type TokenizeOptions struct {
+	// NoBOS leaves out the BOS that the model's tokenizer would add.
+	NoBOS bool
+	// EOS appends the vocabulary's EOS, which counts if the last segment does.
+	EOS bool
+	// Loss: answers (empty) or all.
+	Loss LossOn
+	// Join tokenizes neighbouring text segments as one text, as programs do that
+	// see only the whole text. A token may then reach across the seam of prompt
+	// and answer, so the prompt is no longer sure to be a prefix of the whole, and
+	// Loss has to be all.
+	Join bool
+}
+
+// Tokenize turns segments into ids and a loss mask (true = counts).
+//
+// Each segment is tokenized by itself, so rendering a prompt alone gives a prefix
+// of the prompt with its answer. The tokens are those the segment has in running
+// text: SentencePiece vocabularies, which put a blank before a text that stands
+// alone, do not get one in the middle.
+func Tokenize(tok seam.Tokenizer, segments []Segment, opt TokenizeOptions) (Example, error) {
+	if opt.Join {
+		if opt.Loss != LossAll {
+			return Example{}, fmt.Errorf("data: join: tokenizing a whole text at once needs loss on all tokens, got %q", opt.Loss)
+		}
+		segments = join(segments)
+	}
+	var e Example
+	add := func(ids []int32, counts bool) {
+		e.IDs = append(e.IDs, ids...)
+		for range ids {
+			e.Mask = append(e.Mask, (counts || opt.Loss == LossAll) && len(e.Mask) > 0)
+		}
+	}
+	bos, err := addsBOS(tok)
+	if err != nil {
+		return Example{}, err
+	}
+	if bos && !opt.NoBOS && (len(segments) == 0 || segments[0].Kind != SegmentBOS) {
+		add([]int32{tok.BOS()}, false)
+	}
+	previous := ""
+	for _, s := range segments {
+		switch {
+		case s.Kind == SegmentBOS || s.Kind == SegmentEOS:
+			id := tok.BOS()
+			if s.Kind == SegmentEOS {
+				id = tok.EOS()
+			}
+			if id >= 0 && !(s.Kind == SegmentBOS && opt.NoBOS) {
+				add([]int32{id}, s.Answer)
+			}
+			previous = ""
+		case s.Text == "":
+		default:
+			ids, err := encodeAfter(tok, previous, s)
+			if err != nil {
+				return Example{}, fmt.Errorf("data: tokenizing %s: %w", quote(s.Text), err)
+			}
+			add(ids, s.Answer)
+			previous = s.Text
+		}
+	}
+	if opt.EOS && tok.EOS() >= 0 && !(len(e.IDs) > 0 && e.IDs[len(e.IDs)-1] == tok.EOS()) {
+		add([]int32{tok.EOS()}, len(segments) > 0 && segments[len(segments)-1].Answer)
+	}
+	return e, CheckVocab(e.IDs, tok.VocabSize())
+}
+
+// addsBOS asks the tokenizer whether it puts a BOS before a text.
+func addsBOS(tok seam.Tokenizer) (bool, error) {
+	if tok.BOS() < 0 {
+		return false, nil
+	}
+	with, err := tok.Encode("a", true, false)
+	if err != nil {
+		return false, fmt.Errorf("data: tokenizing: %w", err)
+	}
+	return len(with) > 0 && with[0] == tok.BOS(), nil
+}
+
+// encodeAfter gives the tokens of s as they are after the text previous.
+//
+// A tokenizer may treat the start of a text specially. So the segment is encoded
+// behind an anchor, whose own tokens are taken off again. The anchor is the last
+// character before the seam; where that would melt into the segment (a newline
+// before a newline), others are tried, and at last the segment stands alone.
+func encodeAfter(tok seam.Tokenizer, previous string, s Segment) ([]int32, error) {
+	if previous != "" {
+		_, n := utf8.DecodeLastRuneInString(previous)
+		for _, anchor := range []string{previous[len(previous)-n:], "\n", ":", "a"} {
+			head, err := tok.Encode(anchor, false, false)
+			if err != nil {
+				return nil, err
+			}
+			whole, err := tok.Encode(anchor+s.Text, false, s.Special)
+			if err != nil {
+				return nil, err
+			}
+			if len(head) > 0 && hasPrefix(whole, head) {
+				return whole[len(head):], nil
+			}
+		}
+	}
+	return tok.Encode(s.Text, false, s.Special)
+}
+
+func hasPrefix(ids, prefix []int32) bool {
+	if len(ids) <= len(prefix) {
+		return false
+	}
+	for i, id := range prefix {
+		if ids[i] != id {
+			return false
+		}
+	}
+	return true
+}
+
+// join merges neighbouring text segments of one Special setting.
+func join(segments []Segment) []Segment {
+	var out []Segment
+	var run strings.Builder
+	special := false
+	flush := func() {
+		if run.Len() > 0 {
+			out = append(out, Segment{Text: run.String(), Special: special, Answer: true})
+			run.Reset()
+		}
+	}
+	for _, s := range segments {
+		if s.Kind != SegmentText {
+			flush()
+			out = append(out, s)
+			continue
+		}
+		if s.Special != special {
+			flush()
+			special = s.Special
+		}
+		run.WriteString(s.Text)
+	}
+	flush()
+	return out
+}
