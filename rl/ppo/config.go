@@ -1,0 +1,201 @@
+package ppo
+
+import "steer/rl/train"
+
+// Config is everything a PPO run can be told. Start from [New]; sizes are counted in
+// episodes (one prompt with one response), lengths in tokens, KL in nats.
+type Config struct {
+	// Preset names the values this configuration started from.
+	Preset Preset `yaml:"preset"`
+	// Seed determines every random choice of the run.
+	Seed uint64 `yaml:"seed"`
+	// Iterations is the number of rollout batches.
+	Iterations int64 `yaml:"iterations"`
+	// RolloutBatchSize is the number of episodes of an iteration.
+	RolloutBatchSize int `yaml:"rollout_batch_size"`
+	// MiniBatchSize is the number of episodes of an optimizer update; it divides
+	// RolloutBatchSize.
+	MiniBatchSize int `yaml:"mini_batch_size"`
+	// MicroBatchSize is the number of episodes of a forward and backward pass; it
+	// divides MiniBatchSize and changes memory and speed only.
+	MicroBatchSize int `yaml:"micro_batch_size"`
+	// PPOEpochs is the number of passes over a rollout batch.
+	PPOEpochs int `yaml:"ppo_epochs"`
+	// Optim is AdamW and the learning rate's course over all updates of the run.
+	Optim train.Optim `yaml:"optim"`
+
+	Rollout   `yaml:",inline"`
+	Objective `yaml:",inline"`
+	Loss      `yaml:",inline"`
+	Guards    `yaml:",inline"`
+	Record    `yaml:",inline"`
+}
+
+// Rollout says how responses are sampled.
+type Rollout struct {
+	// Temperature of sampling, more than 0.
+	Temperature float32 `yaml:"temperature"`
+	// LogprobTemperature says what divides the logits in every log-probability:
+	// the sampling temperature, so that the policy trained is the policy sampled
+	// from, or one, as trl 0.7.1.
+	LogprobTemperature LogprobTemperature `yaml:"logprob_temperature"`
+	// TopK, TopP and MinP truncate the distribution; 0 is off, and so is TopP 1. The
+	// log-probabilities are those of the whole distribution, so a truncated sampler
+	// makes the estimated KL wrong, and negative: AllowTruncatedSampling must say
+	// that this is wanted.
+	TopK                   int     `yaml:"top_k"`
+	TopP                   float32 `yaml:"top_p"`
+	MinP                   float32 `yaml:"min_p"`
+	AllowTruncatedSampling bool    `yaml:"allow_truncated_sampling"`
+	// LengthDraw: is the longest response always MaxNewTokens, or drawn uniformly
+	// from MinNewTokens..MaxNewTokens, both included, for each sample or each
+	// LengthGroup consecutive samples.
+	LengthDraw   LengthDraw `yaml:"length_draw"`
+	LengthGroup  int        `yaml:"length_group"`
+	MinNewTokens int        `yaml:"min_new_tokens"`
+	MaxNewTokens int        `yaml:"max_new_tokens"`
+	// EOS: stop generating at an end token, or generate on and cut behind the first
+	// one afterwards. The end token stays in the response.
+	EOS EOSMode `yaml:"eos"`
+	// StopStrings end a response too (eos: stop only).
+	StopStrings []string `yaml:"stop_strings"`
+	// MissingEOSPenalty is taken from the score of a response that neither an end
+	// token nor a stop string ended.
+	MissingEOSPenalty float64 `yaml:"missing_eos_penalty"`
+}
+
+// Objective says how scores become advantages.
+type Objective struct {
+	// ScaleScores divides scores by their running standard deviation, NormScores
+	// subtracts the running mean first.
+	ScaleScores bool `yaml:"scale_scores"`
+	NormScores  bool `yaml:"norm_scores"`
+	// ScoreClip then clips to ±ScoreClip; 0 does not.
+	ScoreClip float64 `yaml:"score_clip"`
+	// KLPenalty is the estimator of the KL in the reward.
+	KLPenalty KLPenalty `yaml:"kl_penalty"`
+	// KLCoef is the weight of the KL in the reward at the start.
+	KLCoef float64 `yaml:"kl_coef"`
+	// KLControl moves the coefficient (adaptive) or does not (fixed); KLTarget is the
+	// KL of a response aimed at, KLHorizon the episodes it takes to correct.
+	KLControl KLControl `yaml:"kl_control"`
+	KLTarget  float64   `yaml:"kl_target"`
+	KLHorizon float64   `yaml:"kl_horizon"`
+	// Gamma discounts, GAELambda trades bias of the advantages for variance.
+	Gamma     float64 `yaml:"gamma"`
+	GAELambda float64 `yaml:"gae_lambda"`
+	// WhitenRewards scales rewards to unit variance, their mean kept.
+	WhitenRewards bool `yaml:"whiten_rewards"`
+	// WhitenGroupSize whitens consecutive groups of episodes apart, as processes of
+	// trl do; 0 takes the whole rollout batch. It divides RolloutBatchSize.
+	WhitenGroupSize int `yaml:"whiten_group_size"`
+}
+
+// Loss says what the updates minimise.
+type Loss struct {
+	// LossMean: every token or every response weighs the same. Ratio threshold,
+	// early stop and statistics are taken over the same groups.
+	LossMean LossMean `yaml:"loss_mean"`
+	// ClipRange of the ratio, ValueClipRange of the value, around the old ones.
+	ClipRange      float64 `yaml:"clip_range"`
+	ValueClipRange float64 `yaml:"value_clip_range"`
+	// ValueCoef is the weight of the value loss.
+	ValueCoef float64 `yaml:"value_coef"`
+	// RatioThreshold zeroes the loss where the mean ratio is above it; 0 is off.
+	RatioThreshold float64 `yaml:"ratio_threshold"`
+	// UpdateWhenSkipped takes the optimizer's step even if the threshold zeroed the
+	// whole mini-batch; Adam's old momentum then moves the weights.
+	UpdateWhenSkipped bool `yaml:"update_when_skipped"`
+	// EarlyStop leaves out the remaining epochs of an iteration once the policy KL of
+	// the last mini-batch is above 1.5 PolicyKLTarget.
+	EarlyStop      bool    `yaml:"early_stop"`
+	PolicyKLTarget float64 `yaml:"policy_kl_target"`
+	// Dropout switches the adapter's dropout on in the policy's passes; the ratio of
+	// the first mini-batch is then not 1 (set RatioTolerance 0).
+	Dropout bool `yaml:"dropout"`
+}
+
+// Guards end a run that goes wrong, with a checkpoint and a sentence of why.
+type Guards struct {
+	// RatioTolerance is how far a ratio of an iteration's first mini-batch may be
+	// from 1; more is an error in the engine. 0 does not check.
+	RatioTolerance float64 `yaml:"ratio_tolerance"`
+	// MaxKL stops the run when the mean KL of a response is above it; 0 is off.
+	MaxKL float64 `yaml:"max_kl"`
+	// MinEntropyRatio and MaxEntropyRatio bound the mean entropy of a token relative
+	// to the first iteration's; 0 is off.
+	MinEntropyRatio float64 `yaml:"min_entropy_ratio"`
+	MaxEntropyRatio float64 `yaml:"max_entropy_ratio"`
+	// MaxRepetitionRise bounds how much the share of repeated RepetitionNgram-grams
+	// in a response may rise above the first iteration's; 0 is off.
+	MaxRepetitionRise float64 `yaml:"max_repetition_rise"`
+	RepetitionNgram   int     `yaml:"repetition_ngram"`
+	// AlarmPatience is how many iterations in a row an entropy or repetition alarm
+	// must hold.
+	AlarmPatience int `yaml:"alarm_patience"`
+}
+
+// Record says what is written and how often, in iterations; 0 means after the last
+// iteration only. Metrics are written after every one.
+type Record struct {
+	CheckpointEvery int64 `yaml:"checkpoint_every"`
+	SamplesEvery    int64 `yaml:"samples_every"`
+	SamplesCount    int   `yaml:"samples_count"` // episodes of a batch that are written
+	// HeldoutEvery is how often the held-out prompts are answered and scored between
+	// the start and the end of the run, where they always are.
+	HeldoutEvery int64 `yaml:"heldout_every"`
+}
+
+// LogprobTemperature names the temperature of log-probabilities.
+type LogprobTemperature string
+
+// The temperatures of log-probabilities.
+const (
+	LogprobAtSampling LogprobTemperature = "sampling"
+	LogprobAtOne      LogprobTemperature = "one"
+)
+
+// Values implements the enum check of the configuration reader.
+func (LogprobTemperature) Values() []string {
+	return []string{string(LogprobAtSampling), string(LogprobAtOne)}
+}
+
+// LengthDraw names how the longest response is drawn.
+type LengthDraw string
+
+// The draws.
+const (
+	LengthFixed  LengthDraw = "fixed"
+	LengthSample LengthDraw = "sample"
+	LengthGroup  LengthDraw = "group"
+)
+
+// Values implements the enum check of the configuration reader.
+func (LengthDraw) Values() []string {
+	return []string{string(LengthFixed), string(LengthSample), string(LengthGroup)}
+}
+
+// EOSMode names what an end token does to a rollout.
+type EOSMode string
+
+// The modes.
+const (
+	EOSStop EOSMode = "stop"
+	EOSCut  EOSMode = "cut"
+)
+
+// Values implements the enum check of the configuration reader.
+func (EOSMode) Values() []string { return []string{string(EOSStop), string(EOSCut)} }
+
+// logprobTemperature is the seam's Options.Temperature of every pass.
+func (c *Config) logprobTemperature() float32 {
+	if c.LogprobTemperature == LogprobAtOne {
+		return 1
+	}
+	return c.Temperature
+}
+
+// updatesPerIteration is the number of optimizer updates of a whole iteration.
+func (c *Config) updatesPerIteration() int64 {
+	return int64(c.PPOEpochs) * int64(c.RolloutBatchSize/c.MiniBatchSize)
+}

@@ -1,0 +1,47 @@
+package ppo
+
+import (
+	"context"
+
+	"steer/ggml/seam"
+)
+
+// Prompt is what a response is asked for.
+type Prompt struct {
+	Tokens []int32
+	Text   string
+}
+
+// Episode is one prompt and the response to it.
+type Episode struct {
+	Prompt, Response         []int32
+	PromptText, ResponseText string // the response without special tokens
+	// Ended: an end token or a stop string ended the response, not its length.
+	Ended bool
+}
+
+// Scorer is a reward model: one score for each episode, in their order.
+type Scorer interface {
+	Score(ctx context.Context, episodes []Episode) ([]float32, error)
+}
+
+// FullKLFunc returns KL(policy || reference) summed over the vocabulary at each target
+// of each sequence, outer index the sequence, inner one its Targets.
+type FullKLFunc func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error)
+
+// sequence lays an episode out for a forward pass: the log-probability of every
+// response token, and the value of the state before it, one position earlier.
+func sequence(prompt, response []int32) seam.Sequence {
+	p, n := len(prompt), len(response)
+	s := seam.Sequence{
+		Tokens:  make([]int32, 0, p+n),
+		Targets: make([]int32, n),
+		Heads:   make([]int32, n),
+	}
+	s.Tokens = append(append(s.Tokens, prompt...), response...)
+	for i := range n {
+		s.Targets[i] = int32(p + i)
+		s.Heads[i] = int32(p + i - 1)
+	}
+	return s
+}

@@ -1,0 +1,255 @@
+package ppo
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"steer/ggml/seam"
+	"steer/rl/train"
+)
+
+// Models are the networks of a step.
+type Models struct {
+	// Policy gives log-probabilities and values in one pass, and learns.
+	Policy seam.Learner
+	// Reference gives the log-probabilities the KL is measured against.
+	Reference seam.Evaluator
+	// FullKL is needed for kl_penalty full only.
+	FullKL FullKLFunc
+}
+
+// State is what one step hands to the next, besides the weights.
+type State struct {
+	Iteration int64          `json:"iteration"` // finished
+	Updates   int64          `json:"updates"`   // optimizer updates taken
+	KLCoef    float64        `json:"kl_coef"`
+	Scores    RunningMoments `json:"scores"`
+}
+
+// NewState is the state before the first iteration.
+func NewState(c *Config) State { return State{KLCoef: c.KLCoef, Scores: NewRunningMoments()} }
+
+// Batch is the input of a step.
+type Batch struct {
+	Prompts, Responses [][]int32 // [rollout_batch_size]
+	Scores             []float64 // raw, [rollout_batch_size]
+	// Permutation gives the order of the episodes in an epoch; consecutive
+	// mini_batch_size of them form a mini-batch. nil: seeded from the configuration.
+	Permutation func(epoch int) []int
+}
+
+// Trajectory is an episode with all that was computed of it before the first update;
+// the slices are [n_response].
+type Trajectory struct {
+	Prompt, Response []int32
+	Score            float64 // as used: scaled, normalised, clipped
+	Logprobs, Ref    []float64
+	Values           []float64
+	KL               []float64 // by the configured estimator
+	NonScore         []float64 // -kl_coef KL
+	Rewards          []float64
+	RawAdvantages    []float64 // before whitening
+	Advantages       []float64
+	Returns          []float64
+}
+
+// KLSum is the k1 estimate of the KL of the whole response, Σ logprob - ref.
+func (t *Trajectory) KLSum() float64 {
+	sum := 0.0
+	for i := range t.Logprobs {
+		sum += t.Logprobs[i] - t.Ref[i]
+	}
+	return sum
+}
+
+// Experience is a rollout batch ready to learn from.
+type Experience struct {
+	Trajectories []Trajectory
+	// MeanKL is the mean of KLSum: trl's objective/kl.
+	MeanKL      float64
+	KLCoef      float64 // the rewards were made with it
+	RawScores   []float64
+	permutation func(epoch int) []int
+	seconds     map[string]float64
+}
+
+// Prepare computes what the updates need (steps 4 to 6 of the loop): old and reference
+// log-probabilities and values by the trainer's own forward passes, KL-shaped rewards,
+// advantages. It merges the scores into st.Scores.
+func Prepare(ctx context.Context, c *Config, m Models, st *State, b Batch) (*Experience, error) {
+	if err := b.check(c); err != nil {
+		return nil, err
+	}
+	exp := &Experience{
+		Trajectories: make([]Trajectory, len(b.Prompts)),
+		KLCoef:       st.KLCoef, RawScores: b.Scores,
+		permutation: b.Permutation, seconds: map[string]float64{},
+	}
+	if exp.permutation == nil {
+		iteration := uint64(st.Iteration)
+		exp.permutation = func(epoch int) []int {
+			return train.Permutation(c.RolloutBatchSize, c.Seed, "ppo.minibatch", iteration, uint64(epoch))
+		}
+	}
+	scores := ScoreScaling{Scale: c.ScaleScores, Norm: c.NormScores, Clip: c.ScoreClip}.Apply(&st.Scores, b.Scores)
+
+	// 4. Old log-probabilities and values, reference log-probabilities.
+	start := time.Now()
+	seqs := make([]seam.Sequence, len(b.Prompts))
+	for i := range seqs {
+		seqs[i] = sequence(b.Prompts[i], b.Responses[i])
+		seqs[i].DropoutSeed = train.DeriveSeed(c.Seed, "ppo.dropout", uint64(st.Iteration), 0, uint64(i))
+	}
+	opt := seam.Options{Temperature: c.logprobTemperature()}
+	refSeqs := make([]seam.Sequence, len(seqs))
+	for i, s := range seqs {
+		s.Heads = nil
+		refSeqs[i] = s
+	}
+	ref, err := forward(ctx, m.Reference, refSeqs, opt, c.MicroBatchSize)
+	if err != nil {
+		return nil, fmt.Errorf("reference log-probabilities: %w", err)
+	}
+	var full [][]float32
+	if c.KLPenalty == KLFull {
+		if full, err = m.fullKL(ctx, refSeqs, opt); err != nil {
+			return nil, err
+		}
+	}
+	opt.Dropout = c.Dropout
+	old, err := forward(ctx, m.Policy, seqs, opt, c.MicroBatchSize)
+	if err != nil {
+		return nil, fmt.Errorf("policy log-probabilities: %w", err)
+	}
+	exp.seconds["forward_pass"] = time.Since(start).Seconds()
+
+	// 5. KL-shaped rewards.
+	start = time.Now()
+	rewards := make([][]float64, len(seqs))
+	for i := range exp.Trajectories {
+		t := &exp.Trajectories[i]
+		t.Prompt, t.Response, t.Score = b.Prompts[i], b.Responses[i], scores[i]
+		t.Logprobs, t.Ref, t.Values = widen(old.Logprobs[i]), widen(ref.Logprobs[i]), widen(old.Heads[i])
+		if full != nil {
+			t.KL = widen(full[i])
+		} else {
+			t.KL = SequenceKL(c.KLPenalty, t.Logprobs, t.Ref)
+		}
+		rewards[i], t.NonScore = Rewards(t.KL, t.Score, st.KLCoef)
+		exp.MeanKL += t.KLSum()
+	}
+	exp.MeanKL /= float64(len(seqs))
+	if c.WhitenRewards {
+		if rewards, err = whitenGroups(rewards, c.WhitenGroupSize, true); err != nil {
+			return nil, fmt.Errorf("rewards: %w", err)
+		}
+	}
+	exp.seconds["compute_rewards"] = time.Since(start).Seconds()
+
+	// 6. Advantages, whitened; returns from the advantages before whitening.
+	start = time.Now()
+	raw := make([][]float64, len(seqs))
+	for i := range exp.Trajectories {
+		t := &exp.Trajectories[i]
+		t.Rewards = rewards[i]
+		t.RawAdvantages, t.Returns = GAE(t.Rewards, t.Values, c.Gamma, c.GAELambda)
+		raw[i] = t.RawAdvantages
+	}
+	white, err := whitenGroups(raw, c.WhitenGroupSize, false)
+	if err != nil {
+		return nil, fmt.Errorf("advantages: %w", err)
+	}
+	for i := range white {
+		exp.Trajectories[i].Advantages = white[i]
+	}
+	exp.seconds["compute_advantages"] = time.Since(start).Seconds()
+	return exp, nil
+}
+
+func (b *Batch) check(c *Config) error {
+	n := c.RolloutBatchSize
+	if len(b.Prompts) != n || len(b.Responses) != n || len(b.Scores) != n {
+		return fmt.Errorf("batch of %d prompts, %d responses, %d scores: want rollout_batch_size %d of each",
+			len(b.Prompts), len(b.Responses), len(b.Scores), n)
+	}
+	for i := range n {
+		switch {
+		case len(b.Prompts[i]) == 0:
+			return fmt.Errorf("episode %d: the prompt has no token: want at least one (the value of the first response token is read there)", i)
+		case len(b.Responses[i]) == 0:
+			return fmt.Errorf("episode %d: the response has no token: want at least one", i)
+		case math.IsNaN(b.Scores[i]) || math.IsInf(b.Scores[i], 0):
+			return fmt.Errorf("episode %d: the score is %v: want a finite number; look at the reward model", i, b.Scores[i])
+		}
+	}
+	return nil
+}
+
+func (m *Models) fullKL(ctx context.Context, seqs []seam.Sequence, opt seam.Options) ([][]float32, error) {
+	if m.FullKL == nil {
+		return nil, errNoFullKL
+	}
+	kl, err := m.FullKL(ctx, seqs, opt)
+	if err != nil {
+		return nil, fmt.Errorf("full KL: %w", err)
+	}
+	return kl, checkRows("full KL", kl, seqs, func(s seam.Sequence) int { return len(s.Targets) })
+}
+
+// forward runs sequences through a model without gradient, micro at a time, and checks
+// what comes back.
+func forward(ctx context.Context, e seam.Evaluator, seqs []seam.Sequence, opt seam.Options, micro int) (*seam.Output, error) {
+	all := &seam.Output{}
+	for _, part := range train.Micro(seqs, micro) {
+		out, err := e.Forward(ctx, part, opt)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkOutput(out, part); err != nil {
+			return nil, err
+		}
+		all.Logprobs = append(all.Logprobs, out.Logprobs...)
+		if len(part[0].Heads) > 0 {
+			all.Heads = append(all.Heads, out.Heads...)
+		}
+	}
+	return all, nil
+}
+
+func checkOutput(out *seam.Output, seqs []seam.Sequence) error {
+	if err := checkRows("log-probability", out.Logprobs, seqs, func(s seam.Sequence) int { return len(s.Targets) }); err != nil {
+		return err
+	}
+	if len(seqs[0].Heads) == 0 {
+		return nil
+	}
+	return checkRows("value", out.Heads, seqs, func(s seam.Sequence) int { return len(s.Heads) })
+}
+
+// checkRows wants a finite number for each position asked for.
+func checkRows(what string, rows [][]float32, seqs []seam.Sequence, length func(seam.Sequence) int) error {
+	if len(rows) != len(seqs) {
+		return fmt.Errorf("%s: %d sequences gave %d rows", what, len(seqs), len(rows))
+	}
+	for s, row := range rows {
+		if want := length(seqs[s]); len(row) != want {
+			return fmt.Errorf("%s: sequence %d: want %d numbers, got %d", what, s, want, len(row))
+		}
+		for i, x := range row {
+			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+				return fmt.Errorf("%s of response token %d of sequence %d is %v: %w", what, i, s, x, train.ErrDiverged)
+			}
+		}
+	}
+	return nil
+}
+
+func widen(x []float32) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = float64(v)
+	}
+	return out
+}

@@ -1,0 +1,59 @@
+package ppo
+
+import "fmt"
+
+// health is what the guards remember between iterations.
+type health struct {
+	Started    bool    `json:"started"`
+	Entropy    float64 `json:"entropy"`    // of a token, first iteration
+	Repetition float64 `json:"repetition"` // share of repeated n-grams, first iteration
+	// Iterations in a row in which an alarm held.
+	LowEntropy  int `json:"low_entropy"`
+	HighEntropy int `json:"high_entropy"`
+	Repetitive  int `json:"repetitive"`
+}
+
+// vitals are one iteration's numbers the guards look at.
+type vitals struct {
+	iteration  int64
+	kl         float64 // mean of a response, k1
+	entropy    float64 // mean of a token
+	repetition float64 // mean share of repeated n-grams
+}
+
+// check returns the sentence that ends the run, or "".
+func (h *health) check(c *Config, v vitals) string {
+	if !h.Started {
+		h.Started, h.Entropy, h.Repetition = true, v.entropy, v.repetition
+	}
+	count := func(n *int, alarm bool) bool {
+		if !alarm {
+			*n = 0
+			return false
+		}
+		*n++
+		return *n >= c.AlarmPatience
+	}
+	low := count(&h.LowEntropy, c.MinEntropyRatio > 0 && v.entropy < c.MinEntropyRatio*h.Entropy)
+	high := count(&h.HighEntropy, c.MaxEntropyRatio > 0 && h.Entropy > 0 && v.entropy > c.MaxEntropyRatio*h.Entropy)
+	repetitive := count(&h.Repetitive, c.MaxRepetitionRise > 0 && v.repetition > h.Repetition+c.MaxRepetitionRise)
+
+	at := fmt.Sprintf("stopped after iteration %d: ", v.iteration)
+	row := fmt.Sprintf(" for %d iterations in a row", c.AlarmPatience)
+	switch {
+	case c.MaxKL > 0 && v.kl > c.MaxKL:
+		return at + fmt.Sprintf("the mean KL of a response to the reference is %.4g nats, above max_kl %g: "+
+			"the policy has left the reference; raise kl_coef or lower optim.lr", v.kl, c.MaxKL)
+	case low:
+		return at + fmt.Sprintf("the entropy of a token is %.4g nats, below min_entropy_ratio %g of the first iteration's %.4g%s: "+
+			"the policy gives one answer only; raise kl_coef or lower optim.lr", v.entropy, c.MinEntropyRatio, h.Entropy, row)
+	case high:
+		return at + fmt.Sprintf("the entropy of a token is %.4g nats, above max_entropy_ratio %g of the first iteration's %.4g%s: "+
+			"the policy dissolves into noise; lower optim.lr", v.entropy, c.MaxEntropyRatio, h.Entropy, row)
+	case repetitive:
+		return at + fmt.Sprintf("%.3g of the %d-grams of a response are repeats, more than max_repetition_rise %g above the first iteration's %.3g%s: "+
+			"the text collapses into loops that the reward model likes; raise kl_coef or train with another reward",
+			v.repetition, c.RepetitionNgram, c.MaxRepetitionRise, h.Repetition, row)
+	}
+	return ""
+}

@@ -1,0 +1,94 @@
+package ppo
+
+import (
+	"fmt"
+
+	"steer/rl/train"
+)
+
+// Preset names a set of values to start from.
+type Preset string
+
+// The presets. Each field in which they differ is listed in docs/ppo.md with the reason.
+const (
+	PresetDefault Preset = "default"
+	PresetThesis  Preset = "thesis"
+)
+
+// Values implements the enum check of the configuration reader.
+func (Preset) Values() []string { return []string{string(PresetDefault), string(PresetThesis)} }
+
+// New returns the configuration of a preset; "" is the default one.
+func New(p Preset) (Config, error) {
+	switch p {
+	case PresetDefault, "":
+		return Default(), nil
+	case PresetThesis:
+		return Thesis(), nil
+	}
+	return Config{}, fmt.Errorf("ppo: preset %q: want one of %v", p, p.Values())
+}
+
+// Default is what is right today (docs/ppo.md gives the sources).
+func Default() Config {
+	return Config{
+		Preset:           PresetDefault,
+		Iterations:       200,
+		RolloutBatchSize: 64,
+		MiniBatchSize:    32,
+		MicroBatchSize:   4,
+		PPOEpochs:        4,
+		Optim: train.Optim{
+			LR: 3e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, MaxGradNorm: 1,
+			Schedule: train.Schedule{Kind: train.Linear},
+		},
+		Rollout: Rollout{
+			Temperature: 1, LogprobTemperature: LogprobAtSampling,
+			LengthDraw: LengthFixed, LengthGroup: 1, MaxNewTokens: 128,
+			EOS: EOSStop, MissingEOSPenalty: 1,
+		},
+		Objective: Objective{
+			KLPenalty: KLK1, KLCoef: 0.05, KLControl: KLFixed, KLTarget: 6, KLHorizon: 10000,
+			Gamma: 1, GAELambda: 0.95,
+		},
+		Loss: Loss{
+			LossMean: MeanToken, ClipRange: 0.2, ValueClipRange: 0.2, ValueCoef: 0.1,
+			RatioThreshold: 10, EarlyStop: true, PolicyKLTarget: 0.1,
+		},
+		Guards: Guards{
+			RatioTolerance: 1e-4, MaxKL: 50, MinEntropyRatio: 0.1, MaxEntropyRatio: 3,
+			MaxRepetitionRise: 0.3, RepetitionNgram: 4, AlarmPatience: 3,
+		},
+		Record: Record{CheckpointEvery: 10, SamplesEvery: 10, SamplesCount: 4},
+	}
+}
+
+// Thesis is the published recipe: trl 0.7.1 with stack_llama's script as "Engineering
+// Ethical LLMs" ran it, two processes of 8 episodes each.
+func Thesis() Config {
+	c := Default()
+	c.Preset = PresetThesis
+	c.Iterations = 400
+	c.RolloutBatchSize = 16
+	c.MiniBatchSize = 16
+	c.MicroBatchSize = 1
+	c.Optim.LR = 1.4e-5
+	c.Optim.Eps = 1e-8
+	c.Optim.MaxGradNorm = 0
+	c.Optim.Schedule = train.Schedule{Kind: train.Constant}
+	c.LogprobTemperature = LogprobAtOne
+	c.LengthDraw = LengthGroup
+	c.LengthGroup = 4
+	c.MinNewTokens = 32
+	c.MaxNewTokens = 127
+	c.EOS = EOSCut
+	c.MissingEOSPenalty = 0
+	c.KLCoef = 0.2
+	c.KLControl = KLAdaptive
+	c.WhitenGroupSize = 8
+	c.LossMean = MeanSequence
+	c.UpdateWhenSkipped = true
+	c.EarlyStop = false
+	c.CheckpointEvery = 100
+	return c
+}

@@ -1,0 +1,126 @@
+package ppo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"steer/ggml/seam"
+	"steer/rl/train"
+)
+
+// sampler turns prompts into episodes.
+type sampler struct {
+	cfg       *Config
+	generator seam.Generator
+	tokenizer seam.Tokenizer
+	stop      []int32 // end tokens
+}
+
+// sample answers every prompt. use and counter name the random streams: the same use,
+// counter and place in the batch draw the same numbers.
+func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, counter uint64) ([]Episode, error) {
+	reqs := make([]seam.Request, len(prompts))
+	for i, p := range prompts {
+		reqs[i] = seam.Request{
+			Prompt: p.Tokens,
+			MaxNew: s.maxNew(use, counter, i),
+			Seed:   train.DeriveSeed(s.cfg.Seed, use, counter, uint64(i)),
+		}
+		if s.cfg.EOS == EOSStop {
+			reqs[i].StopTokens = s.stop
+			reqs[i].StopStrings = s.cfg.StopStrings
+		}
+	}
+	gens, err := s.generator.Generate(ctx, reqs, seam.Sampling{
+		Temperature: s.cfg.Temperature, TopK: s.cfg.TopK, TopP: s.cfg.TopP, MinP: s.cfg.MinP,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(gens) != len(reqs) {
+		return nil, fmt.Errorf("%d prompts gave %d responses", len(reqs), len(gens))
+	}
+	episodes := make([]Episode, len(prompts))
+	for i, g := range gens {
+		response, ended := g.Tokens, g.Finish != seam.FinishLength
+		if s.cfg.EOS == EOSCut {
+			response, ended = cutBehind(g.Tokens, s.stop)
+		}
+		if len(response) == 0 {
+			return nil, fmt.Errorf("prompt %d (%q): the response has no token: want at least one, the end token included", i, shorten(prompts[i].Text, 60))
+		}
+		episodes[i] = Episode{
+			Prompt: prompts[i].Tokens, PromptText: prompts[i].Text,
+			Response: response, ResponseText: s.tokenizer.Decode(response, false),
+			Ended: ended,
+		}
+	}
+	return episodes, nil
+}
+
+// maxNew is the longest response of place i of a batch. trl's LengthSampler draws once
+// for each generate call; stack_llama's calls take four prompts.
+func (s *sampler) maxNew(use string, counter uint64, i int) int {
+	if s.cfg.LengthDraw == LengthFixed {
+		return s.cfg.MaxNewTokens
+	}
+	group := i / s.cfg.LengthGroup // LengthGroup is 1 where every sample draws
+	rng := train.NewRand(s.cfg.Seed, use+".length", counter, uint64(group))
+	return s.cfg.MinNewTokens + rng.IntN(s.cfg.MaxNewTokens-s.cfg.MinNewTokens+1)
+}
+
+// cutBehind keeps the tokens up to and including the first end token.
+func cutBehind(tokens, stop []int32) (kept []int32, ended bool) {
+	for i, id := range tokens {
+		if slices.Contains(stop, id) {
+			return tokens[:i+1], true
+		}
+	}
+	return tokens, false
+}
+
+// pickPrompts returns the n prompts from cursor on of an endless stream: all prompts in
+// a fresh order, again and again.
+func pickPrompts(prompts []Prompt, seed uint64, cursor int64, n int) []Prompt {
+	out := make([]Prompt, n)
+	size := int64(len(prompts))
+	pass := int64(-1)
+	var order []int
+	for i := range out {
+		at := cursor + int64(i)
+		if at/size != pass {
+			pass = at / size
+			order = train.Permutation(len(prompts), seed, "ppo.prompts", uint64(pass))
+		}
+		out[i] = prompts[order[at%size]]
+	}
+	return out
+}
+
+// Repetition is the share of n-grams of a response that occurred earlier in it, 0 for
+// a response shorter than n tokens.
+func Repetition(tokens []int32, n int) float64 {
+	total := len(tokens) - n + 1
+	if total < 1 {
+		return 0
+	}
+	seen := map[string]bool{}
+	for i := range total {
+		key := make([]byte, 0, 4*n)
+		for _, id := range tokens[i : i+n] {
+			key = append(key, byte(id), byte(id>>8), byte(id>>16), byte(id>>24))
+		}
+		seen[string(key)] = true
+	}
+	return float64(total-len(seen)) / float64(total)
+}
+
+// shorten cuts a text for an error message.
+func shorten(text string, runes int) string {
+	r := []rune(text)
+	if len(r) <= runes {
+		return text
+	}
+	return string(r[:runes]) + "…"
+}

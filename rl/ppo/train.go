@@ -1,0 +1,106 @@
+package ppo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"steer/rl/train"
+)
+
+// BestFile is the adapter of [Result.Best] inside the run folder.
+const BestFile = "best.gguf"
+
+// errStopped: the run in this folder was ended by a guard.
+var errStopped = errors.New("a guard has ended this run")
+
+// trainer is a run between two rounds of train.Loop; a round is an iteration.
+type trainer struct {
+	cfg     Config
+	deps    Deps
+	models  Models
+	sampler sampler
+	st      trainerState
+}
+
+// trainerState is what a checkpoint keeps besides the weights.
+type trainerState struct {
+	State
+	Cursor int64  `json:"cursor"` // prompts taken from the stream
+	Health health `json:"health"`
+	Result Result `json:"result"`
+	// Baseline are the scores held-out differences are taken to.
+	Baseline []float64 `json:"baseline,omitempty"`
+}
+
+// Train runs PPO to its last iteration, or on from the newest checkpoint of deps.Run. It
+// returns train.ErrInterrupted, with the state so far, when the stopper asked it to
+// stop. A guard that ends the run is not an error: the result says why. The trained
+// adapter is adapter.gguf in the run folder, the best one best.gguf.
+func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
+	if err := errors.Join(cfg.Validate(), deps.validate(&cfg)); err != nil {
+		return Result{}, err
+	}
+	if deps.Progress == nil {
+		deps.Progress = train.Quiet{}
+	}
+	t := &trainer{
+		cfg: cfg, deps: deps,
+		models: Models{Policy: deps.Policy, Reference: deps.Reference, FullKL: deps.FullKL},
+		st:     trainerState{State: NewState(&cfg)},
+	}
+	t.sampler = sampler{cfg: &t.cfg, generator: deps.Generator, tokenizer: deps.Tokenizer, stop: deps.stopTokens()}
+	err := train.Loop(ctx, train.Deps{
+		Learner: deps.Policy, Run: deps.Run, Progress: deps.Progress, Stopper: deps.Stopper, AdapterOf: deps.AdapterOf,
+	}, train.LoopOptions{
+		Stage: deps.stage(), Rounds: cfg.Iterations, CheckpointEvery: cfg.CheckpointEvery,
+	}, t)
+	if errors.Is(err, train.ErrAlarm) || errors.Is(err, errStopped) {
+		err = nil // Result.StoppedBecause says it
+	}
+	if err != nil {
+		return t.st.Result, err
+	}
+	return t.st.Result, t.saveAdapter()
+}
+
+// Round implements train.Trainer: one iteration.
+func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error) {
+	if t.st.Result.StoppedBecause != "" {
+		return train.Outcome{}, fmt.Errorf("%w: %s", errStopped, t.st.Result.StoppedBecause)
+	}
+	if err := t.startHeldout(ctx); err != nil {
+		return train.Outcome{}, err
+	}
+	out, err := t.iterate(ctx)
+	if err != nil {
+		return train.Outcome{}, fmt.Errorf("iteration %d: %w", round+1, err)
+	}
+	return out, nil
+}
+
+// Save implements train.Trainer.
+func (t *trainer) Save() (any, error) { return &t.st, nil }
+
+// Restore implements train.Trainer.
+func (t *trainer) Restore(raw json.RawMessage) error {
+	t.st = trainerState{}
+	return json.Unmarshal(raw, &t.st)
+}
+
+func (t *trainer) saveAdapter() error {
+	if t.deps.Run == nil || t.deps.AdapterOf == nil {
+		return nil
+	}
+	state, err := t.deps.Policy.State()
+	if err != nil {
+		return fmt.Errorf("ppo: adapter: %w", err)
+	}
+	a, err := t.deps.AdapterOf(state)
+	if err != nil {
+		return fmt.Errorf("ppo: adapter: %w", err)
+	}
+	_, err = t.deps.Run.SaveAdapter(a)
+	return err
+}

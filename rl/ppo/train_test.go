@@ -1,0 +1,249 @@
+package ppo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/ggml/adapter"
+	"steer/ggml/seam"
+	"steer/rl/train"
+	"steer/rl/train/traintest"
+)
+
+// letterScorer likes one letter: its share of the response, times 10. hook runs first.
+type letterScorer struct {
+	letter int32
+	calls  int
+	hook   func(call int) error
+}
+
+func (s *letterScorer) Score(_ context.Context, episodes []Episode) ([]float32, error) {
+	s.calls++
+	if s.hook != nil {
+		if err := s.hook(s.calls); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]float32, len(episodes))
+	for i, e := range episodes {
+		for _, id := range e.Response {
+			if id == s.letter {
+				out[i] += 10 / float32(len(e.Response))
+			}
+		}
+	}
+	return out, nil
+}
+
+// world is a toy policy with everything around it.
+type world struct {
+	toy    *traintest.Toy
+	scorer *letterScorer
+	deps   Deps
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	toy := traintest.New(traintest.Config{Vocab: 12, Seed: 3})
+	w := &world{toy: toy, scorer: &letterScorer{letter: 5}}
+	var prompts, heldout []Prompt
+	for i := range 10 {
+		tokens := []int32{0, int32(2 + i), int32(2 + (3*i)%10)}
+		prompts = append(prompts, Prompt{Tokens: tokens, Text: traintest.Letters{}.Decode(tokens, true)})
+	}
+	for i := range 6 {
+		heldout = append(heldout, Prompt{Tokens: []int32{0, int32(11 - i)}, Text: "h"})
+	}
+	w.deps = Deps{
+		Policy: toy, Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
+		Prompts: prompts, Heldout: heldout, AdapterOf: toyAdapter,
+	}
+	return w
+}
+
+// in opens a run folder for the world's next Train.
+func (w *world) in(t *testing.T, dir string, c Config) *world {
+	t.Helper()
+	run, err := train.OpenRun(dir, train.RunOptions{Stage: "ppo", Name: "toy", Config: &c})
+	require.NoError(t, err)
+	t.Cleanup(func() { run.Close() })
+	w.deps.Run = run
+	return w
+}
+
+func toyAdapter(s *seam.State) (*adapter.Adapter, error) {
+	byName := map[string]seam.Tensor{}
+	for _, p := range s.Params {
+		byName[p.Name] = p
+	}
+	a, b := byName[traintest.PairName+".lora_a"], byName[traintest.PairName+".lora_b"]
+	return &adapter.Adapter{
+		Arch: adapter.Arch, Alpha: 8,
+		Pairs: []adapter.Pair{{
+			Name: traintest.PairName, NIn: a.Shape[0], Rank: a.Shape[1], NOut: b.Shape[1], A: a.Data, B: b.Data,
+		}},
+		Head: &adapter.Head{Weight: byName["head.weight"].Data, Bias: byName["head.bias"].Data[0], HasBias: true},
+	}, nil
+}
+
+// quick is a configuration that learns on the toy in a second.
+func quick() Config {
+	c := Default()
+	c.Seed = 7
+	c.Iterations = 8
+	c.RolloutBatchSize, c.MiniBatchSize, c.MicroBatchSize, c.PPOEpochs = 16, 8, 4, 2
+	c.Optim.LR = 1e-2
+	c.MaxNewTokens = 12
+	c.CheckpointEvery = 3
+	c.SamplesEvery = 2
+	c.MissingEOSPenalty = 0.5
+	return c
+}
+
+func TestRewardRisesAtBoundedKL(t *testing.T) {
+	for _, preset := range (Preset("")).Values() {
+		c, err := New(Preset(preset))
+		require.NoError(t, err)
+		q := quick()
+		c.Seed, c.Optim.LR, c.MaxNewTokens = q.Seed, 2e-2, q.MaxNewTokens
+		c.Iterations = 60
+		c.RolloutBatchSize, c.MiniBatchSize, c.MicroBatchSize, c.PPOEpochs = 16, 16, 4, 4
+		if c.LengthDraw != LengthFixed {
+			c.MinNewTokens = 4
+		}
+		w := newWorld(t)
+		res, err := Train(t.Context(), c, w.deps)
+		require.NoError(t, err)
+		t.Logf("%s: %+v first %+v last %+v best %+v", preset, res, res.HeldoutFirst, res.HeldoutLast, res.Best)
+		require.Empty(t, res.StoppedBecause)
+		require.Equal(t, int64(60), res.Iterations)
+		require.Greater(t, res.HeldoutLast.Difference.Lo, 0.0, "the held-out score rises, the interval excludes 0")
+		require.Greater(t, res.ScoreLast, res.ScoreFirst+1)
+		require.Zero(t, res.HeldoutFirst.Difference.Mean, "before training the policy is its own baseline")
+		require.InDelta(t, 0, res.HeldoutFirst.KL.Mean, 1e-6)
+		require.Less(t, res.HeldoutLast.KL.Mean, 15.0)
+		require.Greater(t, res.HeldoutLast.KL.Mean, 0.0)
+		require.GreaterOrEqual(t, res.Best.Objective, res.Best.Score-c.KLCoef*res.Best.KL-1)
+	}
+}
+
+// files are the outputs that must not depend on interruptions.
+func files(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	for _, name := range []string{train.AdapterFile, BestFile} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		out[name] = data
+	}
+	return out
+}
+
+func timeless(t *testing.T, dir string) []train.Record {
+	t.Helper()
+	recs, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	require.NoError(t, err)
+	for i := range recs {
+		recs[i].Time = time.Time{}
+		for name := range recs[i].Values {
+			if name == "seconds" || name == "tokens_per_second" || len(name) > 5 && name[:5] == "time/" {
+				delete(recs[i].Values, name)
+			}
+		}
+	}
+	return recs
+}
+
+func TestResumeEqualsUnbroken(t *testing.T) {
+	c := quick()
+	c.KLControl = KLAdaptive
+	c.ScaleScores = true
+	c.HeldoutEvery = 3
+	straight := t.TempDir()
+	w := newWorld(t).in(t, straight, c)
+	want, err := Train(t.Context(), c, w.deps)
+	require.NoError(t, err)
+	wantState, err := w.toy.State()
+	require.NoError(t, err)
+
+	broken := t.TempDir()
+	kill := errors.New("killed")
+	// Stops and kills at calls of the scorer: 1 is the held-out baseline, 2 the
+	// held-out policy, then one a rollout and one a held-out measurement.
+	for attempt, at := range []struct {
+		call int
+		kill bool
+	}{{1, true}, {3, false}, {2, true}, {1, false}, {1, true}, {3, true}, {2, false}, {0, false}} {
+		w := newWorld(t).in(t, broken, c)
+		stopper := train.NewStopper()
+		w.deps.Stopper = stopper
+		w.scorer.hook = func(call int) error {
+			if call != at.call {
+				return nil
+			}
+			if at.kill {
+				return kill
+			}
+			stopper.Request()
+			return nil
+		}
+		got, err := Train(t.Context(), c, w.deps)
+		require.NoError(t, w.deps.Run.Close())
+		switch {
+		case at.call == 0:
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			gotState, err := w.toy.State()
+			require.NoError(t, err)
+			require.Equal(t, wantState, gotState)
+		case at.kill:
+			require.ErrorIs(t, err, kill, "attempt %d", attempt)
+		default:
+			require.ErrorIs(t, err, train.ErrInterrupted, "attempt %d", attempt)
+		}
+	}
+	a, b := files(t, straight), files(t, broken)
+	for name := range a {
+		require.True(t, bytes.Equal(a[name], b[name]), "%s differs", name)
+	}
+	require.Equal(t, timeless(t, straight), timeless(t, broken))
+	x, err := train.ReadSamples(filepath.Join(straight, train.SamplesFile))
+	require.NoError(t, err)
+	y, err := train.ReadSamples(filepath.Join(broken, train.SamplesFile))
+	require.NoError(t, err)
+	require.Equal(t, x, y)
+	require.Len(t, x, 4*c.SamplesCount)
+
+	// A finished run is not trained further.
+	w = newWorld(t).in(t, broken, c)
+	again, err := Train(t.Context(), c, w.deps)
+	require.NoError(t, err)
+	require.Equal(t, want, again)
+	require.Zero(t, w.toy.Updates)
+}
+
+func TestMicroBatchSizeDoesNotMatter(t *testing.T) {
+	for _, mean := range []LossMean{MeanToken, MeanSequence} {
+		var want *seam.State
+		for _, micro := range []int{8, 4, 1} {
+			c := quick()
+			c.Iterations, c.LossMean, c.MicroBatchSize = 3, mean, micro
+			w := newWorld(t)
+			_, err := Train(t.Context(), c, w.deps)
+			require.NoError(t, err)
+			got, err := w.toy.State()
+			require.NoError(t, err)
+			if want == nil {
+				want = got
+			}
+			require.Equal(t, want, got, "%s, micro-batches of %d", mean, micro)
+		}
+	}
+}
