@@ -1,0 +1,71 @@
+// Shared by the attention operations: shapes, blocks, packed keys and values, work lists.
+#pragma once
+
+#include "common.h"
+
+#include <vector>
+
+namespace steer {
+
+// Keys are walked in blocks of KV_BLOCK; a block of queries never straddles one.
+static constexpr int64_t KV_BLOCK = 128;
+
+struct AttnShape {
+    int64_t             D, H, HK, group, T; // head size, heads, kv heads, heads a kv head, tokens
+    int64_t             Dp;                 // D padded to whole panels' widths
+    int64_t             q_block;            // query tokens at a time; all heads of the group go together
+    float               scale;
+    const ggml_tensor * cu;
+
+    AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v,
+              const ggml_tensor * cu);
+    int64_t sequences() const { return cu->ne[0] - 1; }
+    int64_t begin(int64_t s) const { return ints(cu)[s]; }
+    int64_t length(int64_t s) const { return ints(cu)[s + 1] - ints(cu)[s]; }
+    int64_t used() const { return ints(cu)[sequences()]; }
+    int64_t max_length() const;
+};
+
+// One unit of work. Which: 0 forward or whole backward, 1 queries only, 2 keys only.
+struct AttnItem {
+    int32_t s, kv_head, block, which;
+    double  cost;
+};
+
+// Cuts the list into nth contiguous parts of about equal cost: thread ith's part.
+Share balanced_share(const AttnItem * items, int64_t n, int ith, int nth);
+
+// Lists of items in scratch.
+class AttnItems {
+  public:
+    explicit AttnItems(int64_t capacity) : items_(scratch().get<AttnItem>(SLOT_ITEMS, capacity)) {}
+    void add(int64_t s, int64_t kv_head, int64_t block, int which, double cost) {
+        items_[n_++] = { (int32_t) s, (int32_t) kv_head, (int32_t) block, which, cost };
+    }
+    AttnItem *       begin() { return items_; }
+    int64_t          size() const { return n_; }
+
+  private:
+    AttnItem * items_;
+    int64_t    n_ = 0;
+};
+
+// Rows of one kv head turned into panels [D][32] of 32 tokens each, for products over D.
+void pack_transposed(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from,
+                     int64_t to, float * panels);
+// Rows of one kv head, [token][Dp], padded with zeros.
+void pack_plain(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to,
+                float * rows);
+// Queries of tokens [t0, t1) of every head of the group, times `scale`:
+// rows[(head - kv_head*group) * (t1-t0) + (t - t0)][Dp]. x may be q, dO or out.
+void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1,
+                  float scale, float * rows);
+
+// S[row][0..n) = rows . panels, keys kv0 .. kv0+n-1; rows are Dp apart, S rows KV_BLOCK.
+void score_block(const AttnShape & a, int64_t n_rows, const float * rows, const float * panels, int64_t kv0, int64_t n,
+                 float * S);
+// C[row][0..D) (+)= sum_k A(row, k) B[k][0..D), B and C rows Dp apart.
+void head_product(const AttnShape & a, int64_t n_rows, int64_t depth, const float * A, ptrdiff_t am, ptrdiff_t ak,
+                  const float * B, float * C, bool accumulate);
+
+} // namespace steer

@@ -1,0 +1,237 @@
+// attn_back: gradient of attn with respect to q, k, v.
+//   p_ij = exp(s_ij - lse_i);  dp_ij = dO_i.v_j;  delta_i = dO_i.o_i
+//   ds_ij = p_ij (dp_ij - delta_i)
+//   dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i;  dv_j = sum_i p_ij dO_i
+//   dst [D*H + 2*D*HK, T] = dq | dk | dv
+//   src0 dO [D*H,T], src1 q, src2 k, src3 v, src4 out (dst of attn), src5 cu I32 [S+1]
+//
+// An item is one kv head of one sequence. Where there are too few of them, blocks of
+// queries (for dq) and blocks of keys (for dk, dv) are items instead and compute p and
+// dp twice; every sum runs over the same blocks in the same order, so that both ways
+// give the same bits.
+
+#include "attn.h"
+
+#include <algorithm>
+
+using namespace steer;
+
+namespace {
+
+struct Backward {
+    const AttnShape &   a;
+    ggml_tensor *       dst;
+    const ggml_tensor * dO;
+    const ggml_tensor * q;
+    const ggml_tensor * out;
+    float *             kt;    // keys, panels
+    float *             vt;    // values, panels
+    float *             k;     // keys, rows
+    float *             qs;    // [rows][Dp], scaled queries
+    float *             go;    // [rows][Dp], dO
+    float *             dq;    // [rows][Dp]
+    float *             P;     // [rows][KV_BLOCK]
+    float *             dS;    // [rows][KV_BLOCK]
+    float *             delta; // [rows], then lse [rows]
+    float *             dk;    // [length][Dp]
+    float *             dv;    // [length][Dp]
+};
+
+// Queries [t0, t1) and what belongs to them.
+void load_queries(const Backward & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
+    const AttnShape & a  = b.a;
+    const int64_t     nt = t1 - t0, rows = nt * a.group;
+    pack_queries(b.q, a, first, kv_head, t0, t1, a.scale, b.qs);
+    pack_queries(b.dO, a, first, kv_head, t0, t1, 1, b.go);
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t head = kv_head * a.group + r / nt;
+        const float * o    = row_f32(b.out, first + t0 + r % nt);
+        b.delta[r]         = kernels().dot(b.go + r * a.Dp, o + head * a.D, (int) a.D);
+        b.delta[rows + r]  = o[a.D * a.H + head];
+    }
+}
+
+// P and dS of the loaded queries against keys [kv, kv+n).
+void probabilities(const Backward & b, int64_t t0, int64_t t1, int64_t kv, int64_t n) {
+    const int64_t nt = t1 - t0, rows = nt * b.a.group;
+    score_block(b.a, rows, b.qs, b.kt, kv, n, b.P);
+    score_block(b.a, rows, b.go, b.vt, kv, n, b.dS);
+    for (int64_t r = 0; r < rows; r++) {
+        float *   p     = b.P + r * KV_BLOCK;
+        float *   ds    = b.dS + r * KV_BLOCK;
+        const int valid = (int) std::min(n, t0 + r % nt + 1 - kv);
+        kernels().exp_sum(p, valid, 1, b.delta[rows + r]);
+        kernels().softmax_back(p, ds, valid, b.delta[r]);
+        std::memset(p + valid, 0, (n - valid) * sizeof(float));
+        std::memset(ds + valid, 0, (n - valid) * sizeof(float));
+    }
+}
+
+void add_keys(const Backward & b, int64_t rows, int64_t kv, int64_t n) {
+    head_product(b.a, n, rows, b.P, 1, KV_BLOCK, b.go, b.dv + kv * b.a.Dp, true);
+    head_product(b.a, n, rows, b.dS, 1, KV_BLOCK, b.qs, b.dk + kv * b.a.Dp, true);
+}
+
+void clear_keys(const Backward & b, int64_t from, int64_t to) {
+    std::memset(b.dk + from * b.a.Dp, 0, (to - from) * b.a.Dp * sizeof(float));
+    std::memset(b.dv + from * b.a.Dp, 0, (to - from) * b.a.Dp * sizeof(float));
+}
+
+void store_keys(const Backward & b, int64_t first, int64_t kv_head, int64_t from, int64_t to) {
+    const AttnShape & a = b.a;
+    for (int64_t j = from; j < to; j++) {
+        float * out = row_f32(b.dst, first + j) + a.D * a.H + kv_head * a.D;
+        std::memcpy(out, b.dk + j * a.Dp, a.D * sizeof(float));
+        std::memcpy(out + a.D * a.HK, b.dv + j * a.Dp, a.D * sizeof(float));
+    }
+}
+
+void store_queries(const Backward & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
+    const AttnShape & a  = b.a;
+    const int64_t     nt = t1 - t0;
+    for (int64_t r = 0; r < nt * a.group; r++) {
+        kernels().scale(b.dq + r * a.Dp, (int) a.D, a.scale);
+        std::memcpy(row_f32(b.dst, first + t0 + r % nt) + (kv_head * a.group + r / nt) * a.D, b.dq + r * a.Dp,
+                    a.D * sizeof(float));
+    }
+}
+
+// Queries [t0, t1) against all their keys: dq, and dk and dv on the way if wanted.
+void back_queries(const Backward & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, bool keys) {
+    const int64_t rows = (t1 - t0) * b.a.group;
+    load_queries(b, first, kv_head, t0, t1);
+    for (int64_t kv = 0; kv < t1; kv += KV_BLOCK) {
+        const int64_t n = std::min(KV_BLOCK, t1 - kv);
+        probabilities(b, t0, t1, kv, n);
+        head_product(b.a, rows, n, b.dS, KV_BLOCK, 1, b.k + kv * b.a.Dp, b.dq, kv > 0);
+        if (keys) {
+            add_keys(b, rows, kv, n);
+        }
+    }
+    store_queries(b, first, kv_head, t0, t1);
+}
+
+void back_whole(const Backward & b, int64_t first, int64_t kv_head, int64_t L) {
+    clear_keys(b, 0, L);
+    for (int64_t t = 0; t < L; t += b.a.q_block) {
+        back_queries(b, first, kv_head, t, std::min(L, t + b.a.q_block), true);
+    }
+    store_keys(b, first, kv_head, 0, L);
+}
+
+// Keys [kv, kv_end) against all queries that see them: dk, dv.
+void back_keys(const Backward & b, int64_t first, int64_t kv_head, int64_t kv, int64_t L) {
+    const int64_t kv_end = std::min(L, kv + KV_BLOCK);
+    clear_keys(b, kv, kv_end);
+    for (int64_t t = kv; t < L; t += b.a.q_block) { // KV_BLOCK is a multiple of q_block
+        const int64_t t1 = std::min(L, t + b.a.q_block), n = std::min(KV_BLOCK, t1 - kv);
+        load_queries(b, first, kv_head, t, t1);
+        probabilities(b, t, t1, kv, n);
+        add_keys(b, (t1 - t) * b.a.group, kv, n);
+    }
+    store_keys(b, first, kv_head, kv, kv_end);
+}
+
+// The largest of nth sums when whole items are dealt out in order, over the mean.
+double imbalance(const AttnItem * items, int64_t n, int nth) {
+    double total = 0, worst = 0;
+    for (int64_t i = 0; i < n; i++) {
+        total += items[i].cost;
+    }
+    for (int t = 0; t < nth; t++) {
+        const Share s   = balanced_share(items, n, t, nth);
+        double      sum = 0;
+        for (int64_t i = s.begin; i < s.end; i++) {
+            sum += items[i].cost;
+        }
+        worst = std::max(worst, sum);
+    }
+    return total > 0 ? worst * nth / total : 1;
+}
+
+// Whole items if they keep the threads busy, else blocks (7 products instead of 5).
+AttnItems plan(const AttnShape & a, int nth) {
+    AttnItems items((a.T / a.q_block + a.T / KV_BLOCK + 3 * a.sequences() + 3) * a.HK);
+    for (int64_t s = 0; s < a.sequences(); s++) {
+        const double L = (double) a.length(s);
+        for (int64_t hk = 0; hk < a.HK && L > 0; hk++) {
+            items.add(s, hk, 0, 0, L * (L + (double) a.q_block));
+        }
+    }
+    if (items.size() == 0 || imbalance(items.begin(), items.size(), nth) < 1.4) {
+        return items;
+    }
+    AttnItems blocks(0);
+    for (int64_t s = 0; s < a.sequences(); s++) {
+        const int64_t L = a.length(s);
+        for (int64_t hk = 0; hk < a.HK; hk++) {
+            for (int64_t t = 0; t < L; t += a.q_block) {
+                const int64_t t1 = std::min(L, t + a.q_block);
+                blocks.add(s, hk, t / a.q_block, 1, 3.0 * (double) (t1 - t) * (double) t1);
+            }
+            for (int64_t kv = 0; kv < L; kv += KV_BLOCK) {
+                const double n = (double) std::min(KV_BLOCK, L - kv);
+                blocks.add(s, hk, kv / KV_BLOCK, 2, 4.0 * n * ((double) (L - kv) - n / 2));
+            }
+        }
+    }
+    return blocks;
+}
+
+} // namespace
+
+extern "C" void steer_cpu_attn_back(ggml_tensor * dst, int ith, int nth, void *) {
+    const ggml_tensor *dO = dst->src[0], *q = dst->src[1], *k = dst->src[2], *v = dst->src[3], *out = dst->src[4];
+    const AttnShape    a(params_of(dst), q, k, v, dst->src[5]);
+    check_f32(dO, a.D * a.H, a.T);
+    check_f32(out, a.D * a.H + a.H, a.T);
+    check_f32(dst, a.D * a.H + 2 * a.D * a.HK, a.T);
+
+    const Share unused(a.T - a.used(), ith, nth);
+    for (int64_t t = a.used() + unused.begin; t < a.used() + unused.end; t++) {
+        std::memset(row_f32(dst, t), 0, dst->ne[0] * sizeof(float));
+    }
+
+    AttnItems   items = plan(a, nth);
+    const Share share = balanced_share(items.begin(), items.size(), ith, nth);
+    if (share.begin == share.end) {
+        return;
+    }
+    const int64_t  rows = a.q_block * a.group, Lp = (a.max_length() + PANEL - 1) / PANEL * PANEL;
+    Scratch &      mem = scratch();
+    const Backward b{ a,
+                      dst,
+                      dO,
+                      q,
+                      out,
+                      mem.get<float>(SLOT_PANEL, Lp * a.D),
+                      mem.get<float>(SLOT_ROWS, Lp * a.D),
+                      mem.get<float>(SLOT_A, Lp * a.Dp),
+                      mem.get<float>(SLOT_B, rows * a.Dp),
+                      mem.get<float>(SLOT_C, rows * a.Dp),
+                      mem.get<float>(SLOT_D, rows * a.Dp),
+                      mem.get<float>(SLOT_E, rows * KV_BLOCK),
+                      mem.get<float>(SLOT_F, rows * KV_BLOCK),
+                      mem.get<float>(SLOT_G, rows * 2),
+                      mem.get<float>(SLOT_H, Lp * a.Dp),
+                      mem.get<float>(SLOT_I, Lp * a.Dp) };
+    int64_t        s = -1, kv_head = -1;
+    for (int64_t i = share.begin; i < share.end; i++) {
+        const AttnItem & item  = items.begin()[i];
+        const int64_t    first = a.begin(item.s), L = a.length(item.s);
+        if (item.s != s || item.kv_head != kv_head) {
+            s       = item.s;
+            kv_head = item.kv_head;
+            pack_transposed(k, a, first, kv_head, 0, L, b.kt);
+            pack_transposed(v, a, first, kv_head, 0, L, b.vt);
+            pack_plain(k, a, first, kv_head, 0, L, b.k);
+        }
+        switch (item.which) {
+            case 0: back_whole(b, first, kv_head, L); break;
+            case 1:
+                back_queries(b, first, kv_head, item.block * a.q_block, std::min(L, (item.block + 1) * a.q_block), false);
+                break;
+            default: back_keys(b, first, kv_head, item.block * KV_BLOCK, L); break;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+// What every operation needs: rows of tensors, a thread's share, scratch memory.
+#pragma once
+
+#include "../ops.h"
+#include "kernels.h"
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+namespace steer {
+
+inline char * row_ptr(const ggml_tensor * t, int64_t r) {
+    return (char *) t->data + r * t->nb[1];
+}
+
+inline float * row_f32(const ggml_tensor * t, int64_t r) {
+    return (float *) row_ptr(t, r);
+}
+
+inline const int32_t * ints(const ggml_tensor * t) {
+    return (const int32_t *) t->data;
+}
+
+// Distance of two rows in elements.
+inline ptrdiff_t row_stride(const ggml_tensor * t) {
+    return (ptrdiff_t) (t->nb[1] / ggml_element_size(t));
+}
+
+inline const steer_op_params & params_of(ggml_tensor * t) {
+    return *steer_op_params_of(t);
+}
+
+// A breach is a bug of the graph builder, never of the user.
+inline void check_f32(const ggml_tensor * t, int64_t ne0, int64_t ne1) {
+    GGML_ASSERT(t->type == GGML_TYPE_F32 && t->ne[0] == ne0 && t->ne[1] == ne1 && t->ne[2] == 1 && t->ne[3] == 1);
+    GGML_ASSERT(t->nb[0] == sizeof(float) && t->nb[1] % sizeof(float) == 0);
+}
+
+// Thread ith's contiguous share [begin, end) of n items.
+struct Share {
+    int64_t begin, end;
+    Share(int64_t n, int ith, int nth) : begin(n * ith / nth), end(n * (ith + 1) / nth) {}
+};
+
+// Memory a thread keeps between operations, one growing buffer for each purpose.
+enum Slot {
+    SLOT_PANEL,
+    SLOT_ROWS,
+    SLOT_A,
+    SLOT_B,
+    SLOT_C,
+    SLOT_D,
+    SLOT_E,
+    SLOT_F,
+    SLOT_G,
+    SLOT_H,
+    SLOT_I,
+    SLOT_ITEMS,
+    SLOT_COUNT
+};
+
+class Scratch {
+  public:
+    ~Scratch();
+    // At least n items of T, 64-byte aligned, contents undefined.
+    template <class T> T * get(Slot slot, size_t n) { return (T *) bytes(slot, n * sizeof(T)); }
+
+  private:
+    void * bytes(Slot slot, size_t size);
+    void * data_[SLOT_COUNT] = {};
+    size_t size_[SLOT_COUNT] = {};
+};
+
+Scratch & scratch();
+
+} // namespace steer

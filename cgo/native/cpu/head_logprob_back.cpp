@@ -1,0 +1,132 @@
+// head_logprob_back: gradient of head_logprob with respect to h.
+//   dl_v = g_lp (1[v = target] - p_v) - g_ent p_v (log p_v + entropy)
+//   dh[:, rows_r] += f0 sum_v dl_v W_v
+//   dst = src0 dh [n,T] in place; src1 W [n,V], src2 h [n,T], src3 rows I32 [R],
+//   src4 targets I32 [R], src5 out [4,R] (dst of head_logprob), src6 g [2,R] = g_lp | g_ent
+//   parameters as head_logprob; rows are distinct
+//
+// Threads own rows; logits are computed again, group by group, and each group's rows of W
+// serve both products while they are unpacked.
+
+#include "head.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace steer;
+
+namespace {
+
+// dx[i][k] += sum_v dl[i][v] W[v][k] for one group of the vocabulary.
+class GroupBack {
+  public:
+    GroupBack(const HeadLogits & head, int64_t K) : head_(head), K_(K) {
+        const int64_t panels = (K + PANEL - 1) / PANEL;
+        panels_ = scratch().get<uint32_t>(SLOT_G, head.width() * panels * PANEL / (head.bf16() ? 2 : 1));
+        dl_     = head.bf16() ? scratch().get<uint16_t>(SLOT_H, HEAD_BLOCK * head.width()) : nullptr;
+    }
+
+    // Arranges the group's rows of W as panels over columns.
+    void load() {
+        const int64_t n = head_.count();
+        for (int64_t k = 0; k < K_; k += PANEL) {
+            const int  lanes = (int) std::min<int64_t>(PANEL, K_ - k);
+            uint32_t * panel = panels_ + k / PANEL * head_.width() * PANEL / (head_.bf16() ? 2 : 1);
+            if (!head_.bf16()) {
+                const float * W = (const float *) head_.unpacked() + k;
+                for (int64_t v = 0; v < n; v++) {
+                    std::memcpy(panel + v * PANEL, W + v * K_, lanes * sizeof(float));
+                    std::memset(panel + v * PANEL + lanes, 0, (PANEL - lanes) * sizeof(float));
+                }
+                continue;
+            }
+            const uint16_t * W = (const uint16_t *) head_.unpacked() + k;
+            static const uint16_t zeros[PANEL] = {};
+            for (int64_t v = 0; v < n; v += 2) {
+                kernels().interleave(W + v * K_, v + 1 < n ? W + (v + 1) * K_ : zeros, panel + v / 2 * PANEL, lanes);
+                std::memset(panel + v / 2 * PANEL + lanes, 0, (PANEL - lanes) * sizeof(uint32_t));
+            }
+        }
+    }
+
+    void add(float * dl, int64_t n, float * dx) {
+        const int64_t count = head_.count(), width = head_.width();
+        if (head_.bf16()) {
+            for (int64_t i = 0; i < n; i++) {
+                kernels().to_bf16(dl + i * width, dl_ + i * width, count);
+                if (count % 2) {
+                    dl_[i * width + count] = 0;
+                }
+            }
+        }
+        for (int64_t k = 0; k < K_; k += PANEL) {
+            const int        lanes = (int) std::min<int64_t>(PANEL, K_ - k);
+            const uint32_t * panel = panels_ + k / PANEL * width * PANEL / (head_.bf16() ? 2 : 1);
+            if (head_.bf16()) {
+                kernels().gemm_bf16((int) n, lanes, (int) ((count + 1) / 2), dl_, width, panel, PANEL, dx + k, K_, true);
+            } else {
+                kernels().gemm_f32((int) n, lanes, (int) count, dl, width, 1, (const float *) panel, PANEL, dx + k, K_,
+                                   true);
+            }
+        }
+    }
+
+  private:
+    const HeadLogits & head_;
+    int64_t            K_;
+    uint32_t *         panels_;
+    uint16_t *         dl_;
+};
+
+} // namespace
+
+extern "C" void steer_cpu_head_logprob_back(ggml_tensor * dst, int ith, int nth, void *) {
+    const ggml_tensor *     W       = dst->src[1];
+    const ggml_tensor *     h       = dst->src[2];
+    const int32_t *         rows    = ints(dst->src[3]);
+    const int32_t *         targets = ints(dst->src[4]);
+    const ggml_tensor *     out     = dst->src[5];
+    const ggml_tensor *     g       = dst->src[6];
+    const steer_op_params & p       = params_of(dst);
+    const int64_t           R = dst->src[3]->ne[0], K = W->ne[0];
+    check_f32(dst, K, h->ne[1]);
+    check_f32(out, 4, R);
+    check_f32(g, 2, R);
+    const bool  bf16 = head_bf16(W, h, p);
+    const Share share(R, ith, nth);
+    if (share.begin == share.end) {
+        return;
+    }
+    HeadLogits head(W, bf16);
+    GroupBack  back(head, K);
+    float *    dx = scratch().get<float>(SLOT_A, HEAD_ROWS * K);
+    float *    L  = scratch().get<float>(SLOT_B, HEAD_BLOCK * head.width());
+    char *     x  = scratch().get<char>(SLOT_C, head.size_of_input(HEAD_ROWS));
+    for (int64_t r0 = share.begin; r0 < share.end; r0 += HEAD_ROWS) {
+        const int64_t n = std::min(HEAD_ROWS, share.end - r0);
+        head.gather(h, rows + r0, n, x);
+        std::memset(dx, 0, n * K * sizeof(float));
+        for (int64_t v0 = 0; v0 < W->ne[1]; v0 += head.width()) {
+            head.load(v0);
+            back.load();
+            for (int64_t i0 = 0; i0 < n; i0 += HEAD_BLOCK) {
+                const int64_t m = std::min(HEAD_BLOCK, n - i0);
+                head.logits(x, i0, m, L);
+                for (int64_t i = 0; i < m; i++) {
+                    const int64_t r  = r0 + i0 + i;
+                    const float * o  = row_f32(out, r);
+                    const float * gr = row_f32(g, r);
+                    float *       l  = L + i * head.width();
+                    kernels().logprob_back(l, (int) head.count(), p.f[0], o[2], gr[0], gr[1], o[1]);
+                    if (targets[r] >= v0 && targets[r] < v0 + head.count()) {
+                        l[targets[r] - v0] += p.f[0] * gr[0];
+                    }
+                }
+                back.add(L, m, dx + i0 * K);
+            }
+        }
+        for (int64_t i = 0; i < n; i++) {
+            kernels().axpy(row_f32(dst, rows[r0 + i]), dx + i * K, (int) K, 1);
+        }
+    }
+}

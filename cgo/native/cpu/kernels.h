@@ -1,0 +1,82 @@
+// The table of inner loops. micro.h is compiled once for each instruction set and fills
+// one table; dispatch.cpp chooses at run time.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace steer {
+
+// Lanes of a packed panel: the columns of C that one inner loop works on.
+static constexpr int PANEL = 32;
+
+// Width a panel with `lanes` used columns is padded to.
+static constexpr int panel_width(int lanes) {
+    return lanes > 16 ? 32 : 16;
+}
+
+struct Kernels {
+    const char * name;
+
+    // C[m*ldc + l] (+)= sum_k A[m*am + k*ak] * B[k*ldb + l],  0 <= m < M, 0 <= l < lanes <= 32.
+    // B is read for panel_width(lanes) lanes. The order over k is fixed for each element.
+    void (*gemm_f32)(int M, int lanes, int depth, const float * A, ptrdiff_t am, ptrdiff_t ak, const float * B,
+                     ptrdiff_t ldb, float * C, ptrdiff_t ldc, bool accumulate);
+
+    // The same in bf16: A[m*am + 2k], A[m*am + 2k+1] against the pairs B[(k*ldb + l)*2 + {0,1}],
+    // 0 <= k < pairs. Null where the machine has no such instruction.
+    void (*gemm_bf16)(int M, int lanes, int pairs, const uint16_t * A, ptrdiff_t am, const uint32_t * B,
+                      ptrdiff_t ldb, float * C, ptrdiff_t ldc, bool accumulate);
+
+    // dst[c*ldd + r] = src[r*lds + c] for 32-bit items.
+    void (*transpose32)(const uint32_t * src, ptrdiff_t lds, int rows, int cols, uint32_t * dst, ptrdiff_t ldd);
+
+    void (*to_bf16)(const float * x, uint16_t * y, int64_t n); // round to nearest even
+    void (*from_bf16)(const uint16_t * x, float * y, int64_t n);
+    // dst[k] = a[k] | b[k] << 16
+    void (*interleave)(const uint16_t * a, const uint16_t * b, uint32_t * dst, int64_t n);
+
+    // Weights: n elements from the start of a block. False: this type has no own unpacker.
+    bool (*unpack_f32)(int type, const void * src, float * dst, int64_t n);
+    bool (*unpack_bf16)(int type, const void * src, uint16_t * dst, int64_t n);
+
+    float (*row_max)(const float * x, int n);
+    float (*dot)(const float * a, const float * b, int n);
+    void (*scale)(float * x, int n, float a);
+    void (*axpy)(float * y, const float * x, int n, float a); // y += a x
+
+    // x = exp(x*a - b); returns the sum.
+    float (*exp_sum)(float * x, int n, float a, float b);
+    // e_i = exp((x_i - max)*a); sum = sum e_i; sum_x = sum e_i (x_i - max) a. x is kept.
+    void (*exp_sums)(const float * x, int n, float a, float max, float * sum, float * sum_x);
+    // e_i = exp((x_i - max)*a); sum = sum e_i; sum_d = sum e_i (x_i - y_i) a.
+    void (*exp_sums_diff)(const float * x, const float * y, int n, float a, float max, float * sum, float * sum_d);
+
+    // dp = p * (dp - delta)
+    void (*softmax_back)(const float * p, float * dp, int n, float delta);
+    // l = a * (-g_lp p - g_ent p (log p + entropy)),  log p = a l - lse
+    void (*logprob_back)(float * l, int n, float a, float lse, float g_lp, float g_ent, float entropy);
+
+    void (*rms_back)(const float * x, const float * w, const float * dy, float * dx, int n, float eps,
+                     bool accumulate);
+    void (*swiglu_back)(const float * gate, const float * up, const float * dy, float * d_gate, float * d_up, int n);
+
+    // y = keep(k0+i) ? x * scale : 0, or y += the same
+    void (*dropout)(const float * x, float * y, int n, uint32_t k0, uint32_t key_a, uint32_t key_b,
+                    uint32_t threshold, float scale, bool accumulate);
+
+    void (*adamw)(float * p, const float * g, float * m, float * v, int64_t n, float decay, float step_size, float b1,
+                  float one_minus_b1, float b2, float one_minus_b2, float eps, float inv_sqrt_c2, float gscale);
+};
+
+extern const Kernels kernels_portable;
+#if defined(__x86_64__)
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512;
+extern const Kernels kernels_avx512bf16;
+#endif
+
+// The table in use.
+const Kernels & kernels();
+
+} // namespace steer

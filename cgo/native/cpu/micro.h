@@ -1,0 +1,39 @@
+// The inner loops of every operation, for vectors of STEER_VL floats. See kernels.h for
+// what each does. Included once by each kernels_*.cpp, which sets STEER_VL (floats a
+// vector), STEER_MR (rows of the matrix kernel), STEER_BF16 (has the bf16 dot product),
+// STEER_TABLE and STEER_TABLE_NAME.
+
+#include "kernels.h"
+#include "../ops.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace steer {
+namespace {
+
+#include "vec.h"
+#include "micro_gemm.h"
+#include "micro_pack.h"
+#include "micro_unpack.h"
+#include "micro_rows.h"
+
+} // namespace
+
+const Kernels STEER_TABLE = {
+    STEER_TABLE_NAME, gemm_f32,
+#if STEER_BF16
+    gemm_bf16,
+#else
+    nullptr,
+#endif
+    transpose32,      to_bf16,     from_bf16,     interleave,  unpack_f32,   unpack_bf16, row_max,
+    dot,              scale,       axpy,          exp_sum,     exp_sums,     exp_sums_diff,
+    softmax_back,     logprob_back, rms_back,     swiglu_back, dropout,      adamw,
+};
+
+} // namespace steer

@@ -1,0 +1,83 @@
+// Rounding to bf16 and back, transposing, interleaving. Part of micro.h.
+
+inline uint16_t round_bf16(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    const uint32_t r = (u + 0x7FFF + ((u >> 16) & 1)) >> 16;
+    const uint32_t q = (u >> 16) | 64; // a NaN stays one
+    return (uint16_t) ((u & 0x7FFFFFFF) > 0x7F800000 ? q : r);
+}
+
+void to_bf16(const float * __restrict x, uint16_t * __restrict y, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        y[i] = round_bf16(x[i]);
+    }
+}
+
+void from_bf16(const uint16_t * __restrict x, float * __restrict y, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t u = (uint32_t) x[i] << 16;
+        memcpy(y + i, &u, sizeof u);
+    }
+}
+
+void interleave(const uint16_t * __restrict a, const uint16_t * __restrict b, uint32_t * __restrict dst, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        dst[i] = (uint32_t) a[i] | (uint32_t) b[i] << 16;
+    }
+}
+
+#if STEER_VL == 16
+
+// 16 rows of 16 items: pairs, then quads within 128 bits, then two rounds of 128-bit lanes.
+inline void transpose_16x16(const uint32_t * src, ptrdiff_t lds, uint32_t * dst, ptrdiff_t ldd) {
+    __m512i r[16], t[16];
+    for (int i = 0; i < 16; i++) {
+        r[i] = _mm512_loadu_si512(src + i * lds);
+    }
+    for (int i = 0; i < 16; i += 2) {
+        t[i]     = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i]     = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    // r[4g + c] holds, in 128-bit lane q, column 4q + c of rows 4g .. 4g+3
+    for (int c = 0; c < 4; c++) {
+        const __m512i ab02 = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88);
+        const __m512i ab13 = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xDD);
+        const __m512i cd02 = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
+        const __m512i cd13 = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xDD);
+        _mm512_storeu_si512(dst + (0 + c) * ldd, _mm512_shuffle_i32x4(ab02, cd02, 0x88));
+        _mm512_storeu_si512(dst + (4 + c) * ldd, _mm512_shuffle_i32x4(ab13, cd13, 0x88));
+        _mm512_storeu_si512(dst + (8 + c) * ldd, _mm512_shuffle_i32x4(ab02, cd02, 0xDD));
+        _mm512_storeu_si512(dst + (12 + c) * ldd, _mm512_shuffle_i32x4(ab13, cd13, 0xDD));
+    }
+}
+
+#endif
+
+void transpose32(const uint32_t * src, ptrdiff_t lds, int rows, int cols, uint32_t * dst, ptrdiff_t ldd) {
+    int r = 0;
+#if STEER_VL == 16
+    for (; r + 16 <= rows; r += 16) {
+        int c = 0;
+        for (; c + 16 <= cols; c += 16) {
+            transpose_16x16(src + r * lds + c, lds, dst + c * ldd + r, ldd);
+        }
+        for (; c < cols; c++) {
+            for (int i = 0; i < 16; i++) {
+                dst[c * ldd + r + i] = src[(r + i) * lds + c];
+            }
+        }
+    }
+#endif
+    for (int c = 0; c < cols; c++) {
+        for (int i = r; i < rows; i++) {
+            dst[c * ldd + i] = src[i * lds + c];
+        }
+    }
+}

@@ -1,0 +1,145 @@
+// Speed of the operations at the shapes of a 135M model.
+
+#include "harness.h"
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+
+namespace test {
+namespace {
+
+double seconds(const std::function<void()> & f) {
+    double best = 1e9, total = 0;
+    for (int i = 0; i < 3 || (total < 0.5 && i < 50); i++) {
+        const auto t0 = std::chrono::steady_clock::now();
+        f();
+        const double t = std::chrono::duration<double>(std::chrono::steady_clock::now() - t0).count();
+        best           = t < best ? t : best;
+        total += t;
+    }
+    return best;
+}
+
+void report(const char * what, double flop, double s) {
+    std::printf("%-44s %9.3f ms %8.1f GFLOP/s\n", what, s * 1e3, flop / s * 1e-9);
+}
+
+void linear(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, int threads) {
+    const TensorPtr W = weight(type, K, N), xf = random(K, T), df = random(N, T);
+    const TensorPtr x = bf ? packed(xf) : xf, dy = bf ? packed(df) : df, y = zeros(N, T), dx = zeros(K, T);
+    char            name[96];
+    const double    flop = 2.0 * (double) K * (double) N * (double) T;
+    std::snprintf(name, sizeof name, "linear %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K, (int) N, (int) T);
+    prepare(y->get(), { W, x }, {});
+    report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR, y->get(), threads); }));
+    std::snprintf(name, sizeof name, "linear_back %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K, (int) N, (int) T);
+    prepare(dx->get(), { W, dy }, {});
+    report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR_BACK, dx->get(), threads); }));
+}
+
+void attention(int64_t L, int64_t S, int threads) {
+    const int64_t        D = 64, H = 9, HK = 3, T = L * S;
+    const TensorPtr      q = random(D * H, T), k = random(D * HK, T), v = random(D * HK, T), dO = random(D * H, T);
+    std::vector<int32_t> c;
+    for (int64_t s = 0; s <= S; s++) {
+        c.push_back((int32_t) (s * L));
+    }
+    const TensorPtr cu = integers(c), out = zeros(D * H + H, T), grad = zeros(D * (H + 2 * HK), T);
+    Params          p;
+    p.f[0]            = 0.125f;
+    p.i[0]            = (int32_t) D;
+    p.i[1]            = (int32_t) H;
+    p.i[2]            = (int32_t) HK;
+    const double flop = 2.0 * (double) (S * H * D) * (double) L * (double) (L + 1); // causal half
+    char         name[64];
+    std::snprintf(name, sizeof name, "attn %d x T%d", (int) S, (int) L);
+    prepare(out->get(), { q, k, v, cu }, p);
+    report(name, flop, seconds([&] { run_threads(STEER_OP_ATTN, out->get(), threads); }));
+    std::snprintf(name, sizeof name, "attn_back %d x T%d", (int) S, (int) L);
+    prepare(grad->get(), { dO, q, k, v, out, cu }, p);
+    report(name, 2.5 * flop, seconds([&] { run_threads(STEER_OP_ATTN_BACK, grad->get(), threads); }));
+}
+
+void lora(int64_t K, int64_t N, int64_t r, int64_t T, int threads) {
+    const TensorPtr A = random(K, r), B = random(r, N), x = random(K, T), dy = random(N, T), h = random(r, T);
+    const TensorPtr y = zeros(N, T), dx = zeros(K, T), h2 = zeros(r, T), dA = zeros(K, r), dB = zeros(r, N), s = seeds(T);
+    const double    down = 2.0 * (double) (K * r) * (double) T, up = 2.0 * (double) (N * r) * (double) T;
+    Params          p;
+    p.f[0] = 2;
+    std::printf("LoRA %d-%d r%d T%d\n", (int) K, (int) N, (int) r, (int) T);
+    auto one = [&](const char * what, steer_op_id op, const TensorPtr & dst, std::vector<TensorPtr> src, double flop) {
+        prepare(dst->get(), src, p);
+        report(what, flop, seconds([&] { run_threads(op, dst->get(), threads); }));
+    };
+    one("  lora_down", STEER_OP_LORA_DOWN, h2, { A, x }, down);
+    one("  lora_up", STEER_OP_LORA_UP, y, { y, B, h }, up);
+    one("  lora_up_back", STEER_OP_LORA_UP_BACK, h2, { B, dy }, up);
+    one("  outer_acc dA", STEER_OP_OUTER_ACC, dA, { dA, x, h }, down);
+    one("  outer_acc dB", STEER_OP_OUTER_ACC, dB, { dB, h, dy }, up);
+    one("  lora_down_back", STEER_OP_LORA_DOWN_BACK, dx, { dx, A, h }, down);
+    p.f[1] = 0.1f;
+    one("  lora_down, dropout", STEER_OP_LORA_DOWN, h2, { A, x, s }, down);
+    one("  outer_acc dA, dropout", STEER_OP_OUTER_ACC, dA, { dA, x, h, s }, down);
+    one("  lora_down_back, dropout", STEER_OP_LORA_DOWN_BACK, dx, { dx, A, h, s }, down);
+}
+
+void rows(int64_t n, int64_t F, int64_t T, int threads) {
+    const TensorPtr x = random(n, T), w = random(n), dy = random(n, T), dx = zeros(n, T);
+    Params          p;
+    p.f[0] = 1e-5f;
+    prepare(dx->get(), { x, w, dy }, p);
+    report("rms_back 576 T1024 (flop: elements)", (double) (n * T), seconds([&] { run_threads(STEER_OP_RMS_BACK, dx->get(), threads); }));
+    const TensorPtr g = random(F, T), u = random(F, T), df = random(F, T), d = zeros(2 * F, T);
+    prepare(d->get(), { g, u, df }, p);
+    report("swiglu_back 1536 T1024 (flop: elements)", (double) (F * T), seconds([&] { run_threads(STEER_OP_SWIGLU_BACK, d->get(), threads); }));
+    const TensorPtr y = std::make_shared<Tensor>(GGML_TYPE_BF16, F, T);
+    prepare(y->get(), { g }, p);
+    report("pack 1536 T1024 (flop: elements)", (double) (F * T), seconds([&] { run_threads(STEER_OP_PACK, y->get(), threads); }));
+}
+
+void head(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, int threads) {
+    const TensorPtr      W = weight(type, K, V, 0.1), h = random(K, R), g = random(2, R), dh = zeros(K, R);
+    std::vector<int32_t> rows, targets;
+    for (int64_t r = 0; r < R; r++) {
+        rows.push_back((int32_t) r);
+        targets.push_back(below((int) V));
+    }
+    const TensorPtr ri = integers(rows), ti = integers(targets), out = zeros(4, R);
+    Params          p;
+    p.f[0] = 1;
+    p.i[0] = 1;
+    p.i[1] = bf;
+    char         name[96];
+    const double flop = 2.0 * (double) (K * V) * (double) R;
+    std::snprintf(name, sizeof name, "head_logprob %s %s R%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) R);
+    prepare(out->get(), { W, h, ri, ti }, p);
+    report(name, flop, seconds([&] { run_threads(STEER_OP_HEAD_LOGPROB, out->get(), threads); }));
+    std::snprintf(name, sizeof name, "head_logprob_back %s %s R%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) R);
+    prepare(dh->get(), { dh, W, h, ri, ti, out, g }, p);
+    report(name, 2 * flop, seconds([&] { run_threads(STEER_OP_HEAD_LOGPROB_BACK, dh->get(), threads); }));
+}
+
+} // namespace
+
+void bench(int threads) {
+    std::printf("kernel %s, %d threads, best of several\n", steer_cpu_kernel_name(), threads);
+    for (ggml_type type : { GGML_TYPE_Q4_1, GGML_TYPE_Q8_0 }) {
+        for (int64_t T : { 64, 256, 1024 }) {
+            linear(type, 576, 1536, T, true, threads);
+        }
+    }
+    linear(GGML_TYPE_Q4_0, 576, 1536, 256, true, threads);
+    linear(GGML_TYPE_Q4_K, 2048, 5632, 256, true, threads);
+    linear(GGML_TYPE_Q6_K, 2048, 2048, 256, true, threads);
+    linear(GGML_TYPE_Q8_0, 576, 192, 256, true, threads);
+    linear(GGML_TYPE_Q8_0, 576, 1536, 256, false, threads);
+    attention(256, 4, threads);
+    attention(1024, 1, threads);
+    lora(576, 1536, 16, 1024, threads);
+    rows(576, 1536, 1024, threads);
+    head(GGML_TYPE_Q8_0, 576, 49152, 128, true, threads);
+    head(GGML_TYPE_Q8_0, 576, 49152, 128, false, threads);
+}
+
+} // namespace test

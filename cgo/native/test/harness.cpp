@@ -1,0 +1,207 @@
+#include "harness.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <thread>
+
+namespace test {
+
+std::string context;
+
+namespace {
+std::mt19937_64 rng(7);
+int             n_pass = 0, n_fail = 0;
+} // namespace
+
+Tensor::Tensor(ggml_type type, int64_t ne0, int64_t ne1, int64_t pad) : t_{} {
+    t_.type  = type;
+    t_.ne[0] = ne0;
+    t_.ne[1] = ne1;
+    t_.ne[2] = t_.ne[3] = 1;
+    t_.nb[0]            = ggml_type_size(type);
+    t_.nb[1]            = ggml_row_size(type, ne0) + pad * ggml_type_size(type);
+    t_.nb[2] = t_.nb[3] = t_.nb[1] * ne1;
+    data_.assign(t_.nb[2] + 1, 0);
+    t_.data = data_.data();
+}
+
+double uniform() {
+    return std::uniform_real_distribution<double>(-1, 1)(rng);
+}
+
+int below(int n) {
+    return (int) (rng() % (uint64_t) n);
+}
+
+TensorPtr zeros(int64_t ne0, int64_t ne1, int64_t pad) {
+    return std::make_shared<Tensor>(GGML_TYPE_F32, ne0, ne1, pad);
+}
+
+TensorPtr random(int64_t ne0, int64_t ne1, double scale, int64_t pad) {
+    TensorPtr t = zeros(ne0, ne1, pad);
+    for (int64_t r = 0; r < ne1; r++) {
+        for (int64_t i = 0; i < ne0; i++) {
+            t->f32(r)[i] = (float) (uniform() * scale);
+        }
+    }
+    return t;
+}
+
+TensorPtr integers(const std::vector<int32_t> & v, int64_t ne0) {
+    const int64_t n = ne0 ? ne0 : (int64_t) v.size();
+    TensorPtr     t = std::make_shared<Tensor>(GGML_TYPE_I32, n, (int64_t) v.size() / (n ? n : 1));
+    std::memcpy(t->i32(), v.data(), v.size() * 4);
+    return t;
+}
+
+TensorPtr seeds(int64_t T) {
+    std::vector<int32_t> v;
+    for (int64_t i = 0; i < 2 * T; i++) {
+        v.push_back((int32_t) rng());
+    }
+    return integers(v, 2);
+}
+
+float bf16_value(uint16_t x) {
+    const uint32_t u = (uint32_t) x << 16;
+    float          f;
+    std::memcpy(&f, &u, 4);
+    return f;
+}
+
+double bf16(double x) {
+    int          e;
+    const double m = std::frexp(x, &e); // |m| in [1/2, 1): 8 significant bits
+    return std::ldexp(std::nearbyint(m * 256), e - 8);
+}
+
+TensorPtr packed(const TensorPtr & x) {
+    TensorPtr t = std::make_shared<Tensor>(GGML_TYPE_BF16, x->ne0(), x->ne1());
+    prepare(t->get(), { x }, {});
+    run_threads(STEER_OP_PACK, t->get(), 1);
+    return t;
+}
+
+TensorPtr weight(ggml_type type, int64_t K, int64_t N, double scale) {
+    TensorPtr f = random(K, N, scale);
+    if (type == GGML_TYPE_F32) {
+        return f;
+    }
+    TensorPtr t = std::make_shared<Tensor>(type, K, N);
+    ggml_quantize_chunk(type, f->f32(), t->bytes().data(), 0, N, K, nullptr);
+    return t;
+}
+
+std::vector<double> values(const TensorPtr & t) {
+    std::vector<double> v;
+    std::vector<float>  row(t->ne0());
+    for (int64_t r = 0; r < t->ne1(); r++) {
+        if (t->get()->type == GGML_TYPE_F32) {
+            std::memcpy(row.data(), t->f32(r), row.size() * 4);
+        } else {
+            ggml_get_type_traits(t->get()->type)->to_float(t->f32(r), row.data(), t->ne0());
+        }
+        v.insert(v.end(), row.begin(), row.end());
+    }
+    return v;
+}
+
+void prepare(ggml_tensor * dst, const std::vector<TensorPtr> & src, const Params & p) {
+    for (int i = 0; i < GGML_MAX_SRC; i++) {
+        dst->src[i] = i < (int) src.size() && src[i] ? src[i]->get() : nullptr;
+    }
+    steer_op_params * q = steer_op_params_of(dst);
+    std::memcpy(q->f, p.f, sizeof p.f);
+    std::memcpy(q->i, p.i, sizeof p.i);
+}
+
+void run_threads(steer_op_id op, ggml_tensor * dst, int nth) {
+    std::vector<std::thread> threads;
+    for (int i = 1; i < nth; i++) {
+        threads.emplace_back([=] { steer_op_get(op)->cpu(dst, i, nth, nullptr); });
+    }
+    steer_op_get(op)->cpu(dst, 0, nth, nullptr);
+    for (std::thread & t : threads) {
+        t.join();
+    }
+}
+
+void run(steer_op_id op, const TensorPtr & dst, const std::vector<TensorPtr> & src, const Params & p, bool inplace) {
+    const std::vector<uint8_t> before = dst->bytes();
+    std::vector<uint8_t>       first;
+    std::vector<TensorPtr>     s = src;
+    if (inplace) {
+        s.insert(s.begin(), dst);
+    }
+    for (int nth : { 1, 2, 5 }) {
+        dst->bytes()     = before;
+        dst->get()->data = dst->bytes().data();
+        if (!inplace) { // whatever was there must not matter
+            for (int64_t r = 0; r < dst->ne1(); r++) {
+                std::memset(dst->bytes().data() + r * dst->get()->nb[1], 0xFF, ggml_row_size(dst->get()->type, dst->ne0()));
+            }
+        }
+        prepare(dst->get(), s, p);
+        run_threads(op, dst->get(), nth);
+        if (nth == 1) {
+            first = dst->bytes();
+        } else {
+            expect(std::string(steer_op_get(op)->name) + ": same bits with " + std::to_string(nth) + " threads",
+                   first == dst->bytes());
+        }
+    }
+}
+
+void expect(const std::string & what, bool ok) {
+    if (ok) {
+        n_pass++;
+    } else {
+        n_fail++;
+        std::printf("FAILED %s: %s\n", context.c_str(), what.c_str());
+    }
+}
+
+void check(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol) {
+    if (got.size() != want.size()) {
+        expect(what + ": sizes " + std::to_string(got.size()) + " and " + std::to_string(want.size()), false);
+        return;
+    }
+    double sum = 0, worst = 0;
+    for (size_t i = 0; i < want.size(); i++) {
+        sum += want[i] * want[i];
+        const double d = std::fabs(got[i] - want[i]);
+        worst          = d > worst || std::isnan(d) ? d : worst;
+        if (std::isnan(d)) {
+            break;
+        }
+    }
+    const double rms = std::sqrt(sum / (double) std::max<size_t>(1, want.size())), rel = worst / (rms > 0 ? rms : 1);
+    char         text[160];
+    std::snprintf(text, sizeof text, ": max error %.3g of rms %.3g, allowed %.1g", worst, rms, tol * rms);
+    expect(what + text, rel <= tol);
+}
+
+int failures() {
+    return n_fail;
+}
+
+int passes() {
+    return n_pass;
+}
+
+std::vector<std::string> kernel_names() {
+    std::vector<std::string> names;
+    for (const char * n : { "portable", "avx2", "avx512", "avx512bf16" }) {
+        if (steer_cpu_force_kernel(n)) {
+            names.push_back(n);
+        } else {
+            std::printf("kernel %s: this processor lacks it, not tested\n", n);
+        }
+    }
+    steer_cpu_force_kernel(nullptr);
+    return names;
+}
+
+} // namespace test

@@ -1,0 +1,30 @@
+// steer-cpu-test: every operation against a naive double-precision reference, for every
+// kernel this machine has. "steer-cpu-test bench [threads]" measures instead.
+
+#include "harness.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+int main(int argc, char ** argv) {
+    // ggml fills its half-precision table when the first context is made.
+    ggml_init_params ip = { 1024, nullptr, true };
+    ggml_free(ggml_init(ip));
+    if (argc > 1 && std::strcmp(argv[1], "bench") == 0) {
+        test::bench(argc > 2 ? std::atoi(argv[2]) : 2);
+        return 0;
+    }
+    for (const std::string & name : test::kernel_names()) {
+        test::context = name;
+        steer_cpu_force_kernel(name.c_str());
+        test::expect("kernel name", name == steer_cpu_kernel_name());
+        test::test_rows();
+        test::test_linear();
+        test::test_lora();
+        test::test_attn();
+        test::test_head();
+    }
+    std::printf("%d passed, %d failed\n", test::passes(), test::failures());
+    return test::failures() ? 1 : 0;
+}

@@ -1,0 +1,133 @@
+// lora_down, lora_up, lora_up_back, outer_acc, lora_down_back, with and without dropout.
+
+#include "harness.h"
+
+#include <cmath>
+
+namespace test {
+namespace {
+
+// Multiplier of feature k at token t: 1 without seeds.
+double mask(const TensorPtr & seeds, double p, int site, int64_t t, int64_t k) {
+    if (!seeds) {
+        return 1;
+    }
+    const steer_dropout_key key =
+        steer_dropout_key_of((uint32_t) seeds->i32(t)[0], (uint32_t) seeds->i32(t)[1], site);
+    return steer_dropout_bits(key, (uint32_t) k) >= steer_dropout_threshold((float) p) ? 1 / (1 - p) : 0;
+}
+
+void lora_case(int64_t K, int64_t N, int64_t r, int64_t T, bool dropout) {
+    const double    p    = dropout ? 0.25 : 0;
+    const int       site = 5;
+    const TensorPtr A = random(K, r), B = random(r, N), x = random(K, T, 1, 3), dy = random(N, T, 1, 1);
+    const TensorPtr s = dropout ? seeds(T) : nullptr;
+    Params          q;
+    q.f[0]                 = 0.5f;
+    q.f[1]                 = (float) p;
+    q.i[0]                 = site;
+    const std::string name = " " + std::to_string(K) + "x" + std::to_string(N) + " r" + std::to_string(r) + " T" +
+                             std::to_string(T) + (dropout ? " dropout" : "");
+
+    std::vector<double> want(r * T);
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t j = 0; j < r; j++) {
+            for (int64_t k = 0; k < K; k++) {
+                want[t * r + j] += 0.5 * A->at(k, j) * x->at(k, t) * mask(s, p, site, t, k);
+            }
+        }
+    }
+    const TensorPtr h = zeros(r, T, 1);
+    run(STEER_OP_LORA_DOWN, h, { A, x, s }, q, false);
+    check("lora_down" + name, values(h), want, 2e-5);
+
+    const TensorPtr y = random(N, T, 1, 2);
+    want              = values(y);
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t n = 0; n < N; n++) {
+            for (int64_t j = 0; j < r; j++) {
+                want[t * N + n] += B->at(j, n) * h->at(j, t);
+            }
+        }
+    }
+    run(STEER_OP_LORA_UP, y, { B, h }, q, true);
+    check("lora_up" + name, values(y), want, 2e-5);
+
+    want.assign(r * T, 0);
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t n = 0; n < N; n++) {
+            for (int64_t j = 0; j < r; j++) {
+                want[t * r + j] += 0.5 * B->at(j, n) * dy->at(n, t);
+            }
+        }
+    }
+    const TensorPtr dh = zeros(r, T, 1);
+    run(STEER_OP_LORA_UP_BACK, dh, { B, dy }, q, false);
+    check("lora_up_back" + name, values(dh), want, 2e-5);
+
+    const TensorPtr dA = random(K, r), dB = random(r, N);
+    want = values(dA);
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t j = 0; j < r; j++) {
+            for (int64_t k = 0; k < K; k++) {
+                want[j * K + k] += x->at(k, t) * mask(s, p, site, t, k) * dh->at(j, t);
+            }
+        }
+    }
+    run(STEER_OP_OUTER_ACC, dA, { x, dh, s }, q, true);
+    check("outer_acc dA" + name, values(dA), want, 3e-5);
+
+    want = values(dB);
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t n = 0; n < N; n++) {
+            for (int64_t j = 0; j < r; j++) {
+                want[n * r + j] += h->at(j, t) * dy->at(n, t);
+            }
+        }
+    }
+    run(STEER_OP_OUTER_ACC, dB, { h, dy }, {}, true);
+    check("outer_acc dB" + name, values(dB), want, 3e-5);
+
+    const TensorPtr dx = random(K, T, 1, 2);
+    want               = values(dx);
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t j = 0; j < r; j++) {
+            for (int64_t k = 0; k < K; k++) {
+                want[t * K + k] += A->at(k, j) * dh->at(j, t) * mask(s, p, site, t, k);
+            }
+        }
+    }
+    run(STEER_OP_LORA_DOWN_BACK, dx, { A, dh, s }, q, true);
+    check("lora_down_back" + name, values(dx), want, 2e-5);
+}
+
+void dropout_statistics() {
+    const int64_t T = 64, K = 4096;
+    const auto    s    = seeds(T);
+    double        kept = 0, pairs = 0;
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t k = 0; k < K; k++) {
+            const bool a = mask(s, 0.1, 3, t, k) > 0, b = mask(s, 0.1, 4, t, k) > 0;
+            kept += a;
+            pairs += a && b;
+        }
+    }
+    const double n = (double) (T * K); // five standard deviations
+    expect("dropout keeps 90 %", std::fabs(kept / n - 0.9) < 5 * std::sqrt(0.09 / n));
+    expect("dropout of two sites is independent", std::fabs(pairs / n - 0.81) < 5 * std::sqrt(0.81 * 0.19 / n));
+}
+
+} // namespace
+
+void test_lora() {
+    dropout_statistics();
+    for (bool dropout : { false, true }) {
+        lora_case(64, 96, 16, 33, dropout);
+        lora_case(75, 131, 3, 5, dropout);
+        lora_case(96, 67, 40, 97, dropout);
+        lora_case(64, 33, 32, 1, dropout);
+        lora_case(70, 40, 17, 300, dropout);
+    }
+}
+
+} // namespace test
