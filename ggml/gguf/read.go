@@ -174,35 +174,39 @@ func (f *File) readTensor(r *reader, i uint64) error {
 	if off%uint64(f.alignment) != 0 {
 		return fmt.Errorf("tensor %q: offset %d is not a multiple of the alignment %d: %w", name, off, f.alignment, ErrFormat)
 	}
-	if off > math.MaxInt64/2 {
-		return fmt.Errorf("tensor %q: offset %d is out of any file: %w", name, off, ErrFormat)
-	}
-	t.Offset = int64(off)
+	t.Offset = int64(off) // beyond 63 bits: negative, refused by placeTensors
 	f.index[name] = len(f.tensors)
 	f.tensors = append(f.tensors, t)
 	return nil
 }
 
-// placeTensors turns offsets into the data section, which begins at the first
-// aligned byte after the header, into offsets into the file, and checks that
-// every tensor lies within it.
+// placeTensors checks that the tensors follow one another, each padded to the
+// alignment, as ggml demands (so none overlap), that all lie within the file, and
+// turns their offsets into offsets in the file: the data section begins at the first
+// aligned byte after the header.
 func (f *File) placeTensors(headerEnd int64) error {
 	start := pad(headerEnd, f.alignment)
-	var worst TensorInfo
-	var missing int64
+	var next, end int64
 	for i := range f.tensors {
 		t := &f.tensors[i]
-		t.Offset += start
-		if t.Offset > math.MaxInt64-t.Size {
+		if t.Offset != next {
+			return fmt.Errorf("tensor %q: offset %d, want %d, right after the tensor before it: %w", t.Name, t.Offset, next, ErrFormat)
+		}
+		if t.Size > math.MaxInt64-start-next-f.alignment {
 			return fmt.Errorf("tensor %q: offset %d and size %d overflow: %w", t.Name, t.Offset, t.Size, ErrFormat)
 		}
-		if m := t.Offset + t.Size - f.size; m > missing {
-			worst, missing = *t, m
-		}
+		t.Offset += start
+		end = t.Offset + t.Size
+		next = pad(next+t.Size, f.alignment)
 	}
-	if missing > 0 {
-		return fmt.Errorf("tensor %q (%s, %d bytes) ends at byte %d, the file at byte %d: %d bytes are missing: %w",
-			worst.Name, worst.Type, worst.Size, worst.Offset+worst.Size, f.size, missing, ErrTruncated)
+	if end <= f.size {
+		return nil
+	}
+	for _, t := range f.tensors {
+		if t.Offset+t.Size > f.size {
+			return fmt.Errorf("the file has %d bytes, its tensors end at %d: %d bytes are missing, from tensor %q on: %w",
+				f.size, end, end-f.size, t.Name, ErrTruncated)
+		}
 	}
 	return nil
 }

@@ -108,7 +108,7 @@ func (w *Writer) SetInt32s(key string, v []int32) { setArray(w, key, ValueInt32,
 func (w *Writer) SetUint32s(key string, v []uint32) { setArray(w, key, ValueUint32, v) }
 
 // SetValue adds a value as File.Value returned it, so that metadata can be copied
-// from one file to another unchanged.
+// from one file to another unchanged (but general.alignment, which is not to be set).
 func (w *Writer) SetValue(key string, v any) {
 	switch x := v.(type) {
 	case string:
