@@ -1,0 +1,89 @@
+package cgo
+
+/*
+#cgo CFLAGS: -I${SRCDIR}/native -O2
+#cgo LDFLAGS: -L${SRCDIR}/../build/native/lib -lsteer -lsteer-cpu -lllama -lggml -lstdc++ -lm -ldl -lpthread
+#include <stdlib.h>
+#include "steer.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+// Errors of the native layer that callers tell apart.
+var (
+	ErrNoMemory = errors.New("out of memory")
+	ErrKVFull   = errors.New("key-value cache is full")
+)
+
+const errLen = 1024
+
+// call runs f with a buffer for its message and turns code and message into an error.
+func call(f func(err *C.char, n C.size_t) C.int) error {
+	var buf [errLen]C.char
+	code := f(&buf[0], errLen)
+	if code == C.STEER_OK {
+		return nil
+	}
+	msg := C.GoString(&buf[0])
+	switch code {
+	case C.STEER_NO_MEMORY:
+		return fmt.Errorf("%w: %s", ErrNoMemory, msg)
+	case C.STEER_KV_FULL:
+		return fmt.Errorf("%w: %s", ErrKVFull, msg)
+	}
+	return errors.New(msg)
+}
+
+// Alive counts the native objects that have not been freed.
+func Alive() int64 { return int64(C.steer_alive()) }
+
+// TakeLog returns what ggml and libllama warned of since the last call.
+func TakeLog() string {
+	buf := make([]byte, 16<<10)
+	C.steer_take_log((*C.char)(unsafe.Pointer(&buf[0])), C.size_t(len(buf)))
+	return cstring(buf)
+}
+
+func cstring(b []byte) string {
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}
+
+// ptr returns a pointer to the first element, nil for an empty slice.
+func ptr[T any](s []T) unsafe.Pointer {
+	if len(s) == 0 {
+		return nil
+	}
+	return unsafe.Pointer(&s[0])
+}
+
+// Device is a compute device: backend and thread pool.
+type Device struct{ p *C.steer_device }
+
+// NewDevice starts the CPU device with that many threads.
+func NewDevice(threads int) (d Device, err error) {
+	err = call(func(e *C.char, n C.size_t) C.int { return C.steer_device_new(C.int(threads), &d.p, e, n) })
+	return d, err
+}
+
+// Free ends the device.
+func (d Device) Free() { C.steer_device_free(d.p) }
+
+// Kernel names the CPU kernels in use.
+func (d Device) Kernel() string { return C.GoString(C.steer_device_kernel(d.p)) }
+
+// ForceKernel chooses CPU kernels by name for the whole process; "" goes back to the best.
+func ForceKernel(name string) error {
+	c := C.CString(name)
+	defer C.free(unsafe.Pointer(c))
+	return call(func(e *C.char, n C.size_t) C.int { return C.steer_force_kernel(c, e, n) })
+}

@@ -1,0 +1,56 @@
+// guard.h: the one place where C++ exceptions become error codes and messages.
+#pragma once
+
+#include "steer.h"
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+namespace steer {
+
+// an error that is not a plain failure carries its code
+struct coded_error : std::runtime_error {
+    int code;
+    coded_error(int code, const std::string & what) : std::runtime_error(what), code(code) {}
+};
+
+inline void set_error(char * err, size_t len, const char * what) {
+    if (err && len > 0) {
+        snprintf(err, len, "%s", what);
+    }
+}
+
+template <typename F> int guard(char * err, size_t len, F && body) {
+    try {
+        body();
+        return STEER_OK;
+    } catch (const coded_error & e) {
+        set_error(err, len, e.what());
+        return e.code;
+    } catch (const std::bad_alloc &) {
+        set_error(err, len, "out of memory");
+        return STEER_NO_MEMORY;
+    } catch (const std::exception & e) {
+        set_error(err, len, e.what());
+        return STEER_ERROR;
+    } catch (...) {
+        set_error(err, len, "unknown C++ exception");
+        return STEER_ERROR;
+    }
+}
+
+// counts native objects; a member of each of them
+struct alive {
+    alive();
+    ~alive();
+    alive(const alive &)             = delete;
+    alive & operator=(const alive &) = delete;
+};
+
+// what ggml and libllama logged since the last call (errors and warnings)
+std::string take_log();
+
+} // namespace steer

@@ -1,0 +1,92 @@
+// lora.cpp: live adapters. One buffer holds the parameters; libllama's decode, the training
+// graph and the optimizer all see the same tensors.
+#include "native.h"
+
+#include "ops.h"
+
+#include <cmath>
+#include <cstring>
+
+int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pair * pairs, int32_t n_pairs, float alpha, int32_t n_head,
+                   bool trainable, steer_lora ** out, char * err, size_t err_len) {
+    return steer::guard(err, err_len, [&] {
+        auto lora = std::make_unique<steer_lora>();
+        lora->dev = dev;
+
+        int64_t count = 0;
+        for (int32_t i = 0; i < n_pairs; i++) {
+            count += (int64_t) pairs[i].rank * (pairs[i].n_in + pairs[i].n_out);
+        }
+        count += n_head > 0 ? n_head + 1 : 0;
+        if (count == 0) {
+            throw std::invalid_argument("an adapter needs at least one LoRA pair or a head");
+        }
+        lora->count = count;
+
+        const int n_flat = trainable ? 4 : 1;
+        ggml_init_params ip = { ggml_tensor_overhead() * (size_t) (n_flat + 2 * (2 * n_pairs + 2)), nullptr, true };
+        lora->ctx.reset(ggml_init(ip));
+        for (int k = 0; k < n_flat; k++) {
+            lora->flat[k] = ggml_new_tensor_1d(lora->ctx.get(), GGML_TYPE_F32, count);
+        }
+        lora->buffer.reset(ggml_backend_alloc_ctx_tensors(lora->ctx.get(), dev->backend));
+        if (!lora->buffer) {
+            throw std::bad_alloc();
+        }
+        ggml_backend_buffer_clear(lora->buffer.get(), 0);
+
+        int64_t at  = 0;
+        auto    add = [&](int64_t ne0, int64_t ne1) {
+            const size_t nb1 = ne0 * sizeof(float), off = at * sizeof(float);
+            lora->params.push_back(ggml_view_2d(lora->ctx.get(), lora->flat[0], ne0, ne1, nb1, off));
+            if (trainable) {
+                lora->grads.push_back(ggml_view_2d(lora->ctx.get(), lora->flat[1], ne0, ne1, nb1, off));
+            }
+            at += ne0 * ne1;
+        };
+        lora->adapter.alpha = alpha;
+        for (int32_t i = 0; i < n_pairs; i++) {
+            const auto & p = pairs[i];
+            ggml_tensor * w = steer_model_tensor(model, p.name);
+            if (!w) {
+                throw std::invalid_argument(std::string("the model has no weight called ") + p.name);
+            }
+            if (w->ne[0] != p.n_in || w->ne[1] != p.n_out) {
+                throw std::invalid_argument(std::string(p.name) + ": the adapter is for a weight of [" + std::to_string(p.n_in) + ", " +
+                    std::to_string(p.n_out) + "], the model's is [" + std::to_string(w->ne[0]) + ", " + std::to_string(w->ne[1]) + "]");
+            }
+            add(p.n_in, p.rank);
+            add(p.rank, p.n_out);
+            lora->adapter.ab_map[p.name] = llama_adapter_lora_weight(lora->params[2 * i], lora->params[2 * i + 1]);
+        }
+        if (n_head > 0) {
+            add(n_head, 1);
+            add(1, 1);
+        }
+        *out = lora.release();
+    });
+}
+
+void steer_lora_free(steer_lora * lora) { delete lora; }
+
+int64_t        steer_lora_count(const steer_lora * lora) { return lora->count; }
+steer_tensor * steer_lora_param(steer_lora * lora, int32_t i) { return i >= 0 && (size_t) i < lora->params.size() ? lora->params[i] : nullptr; }
+steer_tensor * steer_lora_grad(steer_lora * lora, int32_t i) { return i >= 0 && (size_t) i < lora->grads.size() ? lora->grads[i] : nullptr; }
+
+void steer_lora_read(const steer_lora * lora, int what, float * dst) {
+    ggml_backend_tensor_get(lora->flat[what], dst, 0, lora->count * sizeof(float));
+}
+void steer_lora_write(steer_lora * lora, int what, const float * src) {
+    ggml_backend_tensor_set(lora->flat[what], src, 0, lora->count * sizeof(float));
+}
+void steer_lora_zero_grad(steer_lora * lora) {
+    ggml_backend_tensor_memset(lora->flat[STEER_GRADS], 0, 0, lora->count * sizeof(float));
+}
+double steer_lora_grad_norm(const steer_lora * lora) {
+    return std::sqrt(steer_cpu_sumsq((const float *) lora->flat[STEER_GRADS]->data, lora->count));
+}
+void steer_lora_adamw(steer_lora * lora, float gscale, double lr, double beta1, double beta2, double eps, double weight_decay, int64_t step) {
+    steer_cpu_adamw((float *) lora->flat[STEER_PARAMS]->data, (const float *) lora->flat[STEER_GRADS]->data,
+                    (float *) lora->flat[STEER_MOMENT1]->data, (float *) lora->flat[STEER_MOMENT2]->data, lora->count, lr, beta1, beta2, eps,
+                    weight_decay, gscale, step);
+}

@@ -1,0 +1,128 @@
+// model.cpp: loading through libllama, hyper-parameters, weight tensors, tokens.
+#include "native.h"
+
+#include "llama-arch.h"
+#include "llama-model.h"
+
+#include <cmath>
+#include <cstring>
+
+steer_model::~steer_model() {
+    if (model) {
+        llama_model_free(model);
+    }
+}
+
+int steer_model_load(steer_device * dev, const char * path, bool check_tensors, steer_model ** out, char * err, size_t err_len) {
+    return steer::guard(err, err_len, [&] {
+        steer::take_log();
+        llama_model_params params = llama_model_default_params();
+        params.n_gpu_layers    = 0;
+        params.use_mmap        = true;
+        params.use_extra_bufts = false; // repacked weights have no row layout: our kernels could not read them
+        params.check_tensors   = check_tensors;
+        auto m   = std::make_unique<steer_model>();
+        m->dev   = dev;
+        m->model = llama_model_load_from_file(path, params);
+        if (!m->model) {
+            std::string log = steer::take_log();
+            throw std::runtime_error("libllama cannot load it: " + (log.empty() ? std::string("no reason given") : log));
+        }
+        m->vocab = llama_model_get_vocab(m->model);
+        for (const auto & it : m->model->tensors_by_name) {
+            if (!it.second->buffer || !ggml_backend_buffer_is_host(it.second->buffer)) {
+                throw std::runtime_error("tensor " + it.first + " is not in host memory");
+            }
+            const char * buft = ggml_backend_buft_name(ggml_backend_buffer_get_type(it.second->buffer));
+            if (strstr(buft, "REPACK") || strstr(buft, "AMX")) {
+                throw std::runtime_error("tensor " + it.first + " was repacked (" + buft + "): its rows cannot be read");
+            }
+        }
+        *out = m.release();
+    });
+}
+
+void steer_model_free(steer_model * model) { delete model; }
+
+void steer_model_hparams(const steer_model * m, steer_hparams * out) {
+    const llama_model & mm = *m->model;
+    const auto & hp = mm.hparams;
+    memset(out, 0, sizeof(*out));
+    out->n_layer         = hp.n_layer;
+    out->n_embd          = hp.n_embd;
+    out->n_ff            = hp.n_ff(0);
+    out->n_head          = hp.n_head(0);
+    out->n_head_kv       = hp.n_head_kv(0);
+    out->head_dim        = hp.n_embd_head_k;
+    out->n_vocab         = llama_vocab_n_tokens(m->vocab);
+    out->n_ctx_train     = hp.n_ctx_train;
+    out->rms_eps         = hp.f_norm_rms_eps;
+    out->rope_freq_base  = hp.rope_freq_base_train;
+    out->rope_freq_scale = hp.rope_freq_scale_train;
+    switch (hp.rope_scaling_type_train) {
+        case LLAMA_ROPE_SCALING_TYPE_LINEAR:   out->rope_scaling = 1; break;
+        case LLAMA_ROPE_SCALING_TYPE_YARN:     out->rope_scaling = 2; break;
+        case LLAMA_ROPE_SCALING_TYPE_LONGROPE: out->rope_scaling = 3; break;
+        default:                               out->rope_scaling = 0; break;
+    }
+    out->rope_type  = (int32_t) hp.rope_type;
+    out->attn_scale = hp.f_attention_scale;
+    out->tied       = mm.output == mm.tok_embd || (mm.output && mm.tok_embd && mm.output->data == mm.tok_embd->data);
+    out->n_bytes    = (int64_t) llama_model_size(&mm);
+    out->n_params   = (int64_t) llama_model_n_params(&mm);
+
+    bool plain = mm.arch == LLM_ARCH_LLAMA && mm.output_b == nullptr && !hp.use_kq_norm && hp.n_embd_head_k == hp.n_embd_head_v &&
+                 hp.n_rot == hp.n_embd_head_k && hp.n_expert == 0;
+    for (uint32_t il = 0; il < hp.n_layer && plain; il++) {
+        const auto & l = mm.layers[il];
+        plain = plain && !l.bq && !l.bk && !l.bv && !l.bo && !l.ffn_gate_b && !l.ffn_up_b && !l.ffn_down_b && !l.ffn_gate_inp &&
+                hp.n_head(il) == hp.n_head(0) && hp.n_head_kv(il) == hp.n_head_kv(0) && hp.n_ff(il) == hp.n_ff(0);
+    }
+    out->plain = plain;
+}
+
+void steer_model_desc(const steer_model * m, char * buf, size_t len) { llama_model_desc(m->model, buf, len); }
+
+steer_tensor * steer_model_tensor(steer_model * m, const char * name) {
+    if (strcmp(name, "output.weight") == 0) {
+        return m->model->output;
+    }
+    if (strcmp(name, "token_embd.weight") == 0) {
+        return m->model->tok_embd;
+    }
+    return const_cast<ggml_tensor *>(m->model->get_tensor(name));
+}
+
+int32_t steer_tokenize(const steer_model * m, const char * text, int32_t len, int32_t * tokens, int32_t max, bool add_special, bool parse_special) {
+    try {
+        return llama_tokenize(m->vocab, text, len, tokens, max, add_special, parse_special);
+    } catch (...) {
+        return INT32_MIN;
+    }
+}
+
+int32_t steer_detokenize(const steer_model * m, const int32_t * tokens, int32_t n, char * text, int32_t max, bool special) {
+    try {
+        // piece by piece, so that no "clean up" of spaces makes the text depend on its neighbours
+        int32_t used = 0;
+        for (int32_t i = 0; i < n; i++) {
+            int32_t room = max > used ? max - used : 0;
+            int32_t k    = llama_token_to_piece(m->vocab, tokens[i], text + (room ? used : 0), room, 0, special);
+            used += k < 0 ? -k : k;
+        }
+        return used <= max ? used : -used;
+    } catch (...) {
+        return INT32_MIN;
+    }
+}
+
+int32_t steer_token_bos(const steer_model * m) { return llama_vocab_bos(m->vocab); }
+int32_t steer_token_eos(const steer_model * m) { return llama_vocab_eos(m->vocab); }
+bool    steer_token_is_eog(const steer_model * m, int32_t token) { return llama_vocab_is_eog(m->vocab, token); }
+bool    steer_vocab_add_bos(const steer_model * m) { return llama_vocab_get_add_bos(m->vocab); }
+
+void steer_tensor_shape(const steer_tensor * t, int64_t ne[4]) { memcpy(ne, t->ne, 4 * sizeof(int64_t)); }
+const char * steer_tensor_type(const steer_tensor * t) { return ggml_type_name(t->type); }
+size_t steer_tensor_bytes(const steer_tensor * t) { return ggml_nbytes(t); }
+void steer_tensor_set(steer_tensor * t, const void * data, size_t offset, size_t n) { ggml_backend_tensor_set(t, data, offset, n); }
+void steer_tensor_get(const steer_tensor * t, void * data, size_t offset, size_t n) { ggml_backend_tensor_get(t, data, offset, n); }

@@ -1,0 +1,168 @@
+// steer.h: the C interface between Go (package cgo) and the native layer.
+//
+// Rules
+//   - Every function is called from the one engine thread of its device.
+//   - Functions that can fail return 0 on success and another number otherwise, with a
+//     message in err[err_len] (cut short when it does not fit). No exception leaves.
+//   - Handles are freed by their *_free function; children before parents.
+//   - Tensor shapes are in ggml order, ne[0] contiguous: [ne0, ne1].
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct steer_device  steer_device;  // compute device: backend and thread pool
+typedef struct steer_model   steer_model;   // weights and vocabulary, loaded by libllama
+typedef struct steer_lora    steer_lora;    // live adapter: parameters, gradients, moments
+typedef struct steer_graph   steer_graph;   // one training graph at a time, memory reused
+typedef struct steer_session steer_session; // libllama context for decoding
+typedef struct ggml_tensor   steer_tensor;
+
+enum { STEER_OK = 0, STEER_ERROR = 1, STEER_NO_MEMORY = 2, STEER_KV_FULL = 3 };
+
+// number of native objects alive (devices, models, adapters, graphs, sessions)
+int64_t steer_alive(void);
+
+// the last warnings and errors that ggml and libllama logged, newest last; clears them
+size_t steer_take_log(char * buf, size_t len);
+
+// ---- device -----------------------------------------------------------------------
+
+int          steer_device_new(int n_threads, steer_device ** out, char * err, size_t err_len);
+void         steer_device_free(steer_device * dev);
+const char * steer_device_kernel(const steer_device * dev); // name of the CPU kernels chosen
+int          steer_force_kernel(const char * name, char * err, size_t err_len); // "" = best
+
+// ---- model ------------------------------------------------------------------------
+
+typedef struct {
+    int32_t n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_vocab, n_ctx_train;
+    float   rms_eps, rope_freq_base, rope_freq_scale;
+    int32_t rope_scaling;  // 0 none, 1 linear, 2 yarn, 3 longrope
+    int32_t rope_type;     // ggml rope mode
+    float   attn_scale;    // 0 = 1/sqrt(head_dim)
+    bool    tied;          // output matrix is the token embedding
+    bool    plain;         // nothing that the training graph lacks (biases, experts, ...)
+    int64_t n_bytes;       // of all weights
+    int64_t n_params;
+} steer_hparams;
+
+int  steer_model_load(steer_device * dev, const char * path, bool check_tensors, steer_model ** out, char * err, size_t err_len);
+void steer_model_free(steer_model * model);
+void steer_model_hparams(const steer_model * model, steer_hparams * out);
+void steer_model_desc(const steer_model * model, char * buf, size_t len);
+// tensor by GGUF name ("blk.0.attn_q.weight"); "output.weight" answers also for tied
+// embeddings; "rope_freqs.weight" may be NULL
+steer_tensor * steer_model_tensor(steer_model * model, const char * name);
+
+// tokens. Return the count, or minus the room needed when max is too small.
+int32_t steer_tokenize(const steer_model * model, const char * text, int32_t len, int32_t * tokens, int32_t max, bool add_special, bool parse_special);
+int32_t steer_detokenize(const steer_model * model, const int32_t * tokens, int32_t n, char * text, int32_t max, bool special);
+int32_t steer_token_bos(const steer_model * model); // -1: none
+int32_t steer_token_eos(const steer_model * model);
+bool    steer_token_is_eog(const steer_model * model, int32_t token);
+bool    steer_vocab_add_bos(const steer_model * model);
+
+// ---- tensors ----------------------------------------------------------------------
+
+void         steer_tensor_shape(const steer_tensor * t, int64_t ne[4]);
+const char * steer_tensor_type(const steer_tensor * t);
+size_t       steer_tensor_bytes(const steer_tensor * t);
+void         steer_tensor_set(steer_tensor * t, const void * data, size_t offset, size_t n_bytes);
+void         steer_tensor_get(const steer_tensor * t, void * data, size_t offset, size_t n_bytes);
+
+// ---- live adapters ----------------------------------------------------------------
+
+typedef struct {
+    const char * name; // weight it belongs to
+    int32_t      n_in, n_out, rank;
+} steer_lora_pair;
+
+// alpha: scale of a pair is alpha / rank. n_head > 0 adds a scalar head of that width.
+// trainable adds gradient and Adam buffers.
+int  steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pair * pairs, int32_t n_pairs, float alpha,
+                    int32_t n_head, bool trainable, steer_lora ** out, char * err, size_t err_len);
+void steer_lora_free(steer_lora * lora);
+// flat parameter layout: for each pair a [n_in, rank] then b [rank, n_out]; then head w, head b
+int64_t        steer_lora_count(const steer_lora * lora);
+steer_tensor * steer_lora_param(steer_lora * lora, int32_t i); // i = 2*pair, 2*pair+1, then head w, b
+steer_tensor * steer_lora_grad(steer_lora * lora, int32_t i);
+enum { STEER_PARAMS = 0, STEER_GRADS = 1, STEER_MOMENT1 = 2, STEER_MOMENT2 = 3 };
+void   steer_lora_read(const steer_lora * lora, int what, float * dst);
+void   steer_lora_write(steer_lora * lora, int what, const float * src);
+void   steer_lora_zero_grad(steer_lora * lora);
+double steer_lora_grad_norm(const steer_lora * lora);
+// torch.optim.AdamW; step counts from 1; gradients are multiplied by gscale first
+void   steer_lora_adamw(steer_lora * lora, float gscale, double lr, double beta1, double beta2, double eps, double weight_decay, int64_t step);
+
+// ---- graphs -----------------------------------------------------------------------
+// Nodes run in the order of their creation. The first error (a wrong shape, a NULL operand)
+// is kept: later calls return NULL and steer_graph_alloc reports it.
+
+int    steer_graph_new(steer_device * dev, steer_graph ** out, char * err, size_t err_len);
+void   steer_graph_free(steer_graph * g);
+int    steer_graph_begin(steer_graph * g, int32_t max_nodes, char * err, size_t err_len);
+int    steer_graph_alloc(steer_graph * g, char * err, size_t err_len);
+int32_t steer_graph_nodes(const steer_graph * g);
+size_t steer_graph_bytes(const steer_graph * g); // scratch memory held
+int    steer_graph_compute(steer_graph * g, int32_t from, int32_t to, char * err, size_t err_len);
+
+enum { STEER_F32 = 0, STEER_I32 = 1, STEER_BF16 = 2 };
+steer_tensor * steer_input(steer_graph * g, int type, int64_t ne0, int64_t ne1);
+void           steer_keep(steer_tensor * t); // readable after compute: never reused
+steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t row_offset_elements);
+steer_tensor * steer_view3d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1); // [ne0*ne1, T] -> [ne0, ne1, T]
+steer_tensor * steer_flat(steer_graph * g, steer_tensor * a);                             // [a, b, T] contiguous -> [a*b, T]
+steer_tensor * steer_get_rows(steer_graph * g, steer_tensor * table, steer_tensor * ids);
+steer_tensor * steer_add(steer_graph * g, steer_tensor * a, steer_tensor * b);
+steer_tensor * steer_mul(steer_graph * g, steer_tensor * a, steer_tensor * b);
+steer_tensor * steer_rms_norm(steer_graph * g, steer_tensor * a, float eps);
+steer_tensor * steer_swiglu(steer_graph * g, steer_tensor * gate, steer_tensor * up);
+typedef struct {
+    int32_t n_dims, mode, n_ctx_orig;
+    float   freq_base, freq_scale, ext_factor, attn_factor, beta_fast, beta_slow;
+} steer_rope_params;
+steer_tensor * steer_rope(steer_graph * g, steer_tensor * a, steer_tensor * pos, steer_tensor * freqs, const steer_rope_params * p, bool back);
+
+// A custom op by its number in ops.h. inplace: the result is a view of src[0].
+typedef struct {
+    float   f[4];
+    int32_t i[6];
+} steer_op_args;
+steer_tensor * steer_custom(steer_graph * g, int op, int type, int64_t ne0, int64_t ne1, bool inplace,
+                            steer_tensor * const * src, int32_t n_src, const steer_op_args * args);
+const char * steer_op_name(int op);
+
+// ---- sessions ---------------------------------------------------------------------
+
+// n_ctx is per sequence. kv_f32 keeps keys and values in f32 and switches flash attention
+// off (parity tests). At most two adapters: libllama adds them in the order of a hash map,
+// which is fixed only for two.
+int  steer_session_new(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras,
+                       int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32, steer_session ** out, char * err, size_t err_len);
+void steer_session_free(steer_session * s);
+void steer_session_clear(steer_session * s);
+void steer_session_remove(steer_session * s, int32_t seq);
+
+typedef struct {
+    float   temperature; // 0: greedy
+    int32_t top_k;       // 0: off
+    float   top_p;       // 0 or 1: off
+    float   min_p;       // 0: off
+} steer_sampling;
+
+// Decodes n tokens; where uniform[i] >= 0 the next token is drawn after token i with that
+// uniform variate and written to next[i] (else next[i] = -1).
+int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq,
+                         const double * uniform, const steer_sampling * sampling, int32_t * next, char * err, size_t err_len);
+// logits after the i-th token of the last decode (which must have had uniform[i] >= 0)
+int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,55 @@
+package cgo
+
+// #include "steer.h"
+import "C"
+
+import "unsafe"
+
+// Session is a libllama context that decodes many sequences on live adapters.
+type Session struct{ p *C.steer_session }
+
+// NewSession opens a context of nSeq sequences of nCtx tokens each. kvF32 keeps the
+// cache in f32 without flash attention, for parity tests.
+func NewSession(d Device, m Model, loras []LoRA, nSeq, nCtx, nBatch int, kvF32 bool) (s Session, err error) {
+	handles := make([]*C.steer_lora, len(loras)+1)
+	for i, l := range loras {
+		handles[i] = l.p
+	}
+	err = call(func(e *C.char, n C.size_t) C.int {
+		return C.steer_session_new(d.p, m.p, &handles[0], C.int32_t(len(loras)), C.int32_t(nSeq), C.int32_t(nCtx), C.int32_t(nBatch), C.bool(kvF32), &s.p, e, n)
+	})
+	return s, err
+}
+
+// Free closes the context.
+func (s Session) Free() { C.steer_session_free(s.p) }
+
+// Clear forgets all sequences.
+func (s Session) Clear() { C.steer_session_clear(s.p) }
+
+// Remove forgets one sequence.
+func (s Session) Remove(seq int) { C.steer_session_remove(s.p, C.int32_t(seq)) }
+
+// Sampling as in steer.h.
+type Sampling struct {
+	Temperature float32
+	TopK        int
+	TopP, MinP  float32
+}
+
+// Decode runs len(tokens) tokens at once; where uniform[i] >= 0 the token after
+// tokens[i] is drawn with that variate and put into next[i].
+func (s Session) Decode(tokens, pos, seq []int32, uniform []float64, sp Sampling, next []int32) error {
+	c := C.steer_sampling{temperature: C.float(sp.Temperature), top_k: C.int32_t(sp.TopK), top_p: C.float(sp.TopP), min_p: C.float(sp.MinP)}
+	return call(func(e *C.char, n C.size_t) C.int {
+		return C.steer_session_decode(s.p, C.int32_t(len(tokens)), (*C.int32_t)(ptr(tokens)), (*C.int32_t)(ptr(pos)), (*C.int32_t)(ptr(seq)),
+			(*C.double)(ptr(uniform)), &c, (*C.int32_t)(ptr(next)), e, n)
+	})
+}
+
+// Logits copies the logits after token i of the last Decode.
+func (s Session) Logits(i int, logits []float32) error {
+	return call(func(e *C.char, n C.size_t) C.int {
+		return C.steer_session_logits(s.p, C.int32_t(i), (*C.float)(unsafe.Pointer(&logits[0])), e, n)
+	})
+}

@@ -1,0 +1,139 @@
+package ggml
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"steer/cgo"
+	"steer/ggml/seam"
+)
+
+// ErrClosed is returned by every method of a closed object.
+var ErrClosed = errors.New("already closed")
+
+// ErrOpenChildren is returned when something is closed before what depends on it.
+var ErrOpenChildren = errors.New("still in use")
+
+// Device is one compute device. All native calls for it run on one OS thread.
+type Device struct {
+	native cgo.Device
+	calls  chan func()
+	once   sync.Once
+	models children
+	closed bool
+}
+
+// DeviceOptions configures OpenDevice.
+type DeviceOptions struct {
+	// Threads is the number of compute threads; 0 means one for each CPU that the
+	// process may use.
+	Threads int
+}
+
+// OpenDevice starts the CPU device and its engine thread.
+func OpenDevice(opt DeviceOptions) (*Device, error) {
+	if opt.Threads == 0 {
+		opt.Threads = runtime.NumCPU()
+	}
+	if opt.Threads < 0 {
+		return nil, fmt.Errorf("ggml: threads: want 1 or more, or 0 for all CPUs, got %d", opt.Threads)
+	}
+	d := &Device{calls: make(chan func())}
+	ready := make(chan error)
+	go func() {
+		// ggml's thread pool keeps per-thread state, and a GPU's current device is
+		// per thread: everything native happens here.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		var err error
+		d.native, err = cgo.NewDevice(opt.Threads)
+		ready <- err
+		if err != nil {
+			return
+		}
+		for f := range d.calls {
+			f()
+		}
+	}()
+	if err := <-ready; err != nil {
+		return nil, fmt.Errorf("ggml: cannot start the CPU device: %w", err)
+	}
+	return d, nil
+}
+
+// do runs f on the engine thread and waits for it.
+func (d *Device) do(f func() error) error {
+	if d.closed {
+		return fmt.Errorf("ggml: device: %w", ErrClosed)
+	}
+	done := make(chan error, 1)
+	d.calls <- func() { done <- f() }
+	return nativeError(<-done)
+}
+
+// Kernel names the CPU kernels in use, such as "avx512bf16".
+func (d *Device) Kernel() string {
+	var name string
+	_ = d.do(func() error { name = d.native.Kernel(); return nil })
+	return name
+}
+
+// Close ends the engine thread. Models must be closed before.
+func (d *Device) Close() error {
+	if err := d.models.empty("device"); err != nil {
+		return err
+	}
+	d.once.Do(func() {
+		_ = d.do(func() error { d.native.Free(); return nil })
+		d.closed = true
+		close(d.calls)
+	})
+	return nil
+}
+
+// Alive counts the native objects in the process that have not been closed.
+func Alive() int64 { return cgo.Alive() }
+
+// ForceKernel chooses the CPU kernels ("portable", "avx2", "avx512", "avx512bf16")
+// for the whole process; "" goes back to the best this CPU has. To be called while
+// nothing computes.
+func ForceKernel(name string) error { return cgo.ForceKernel(name) }
+
+// nativeError gives native failures the names that callers know.
+func nativeError(err error) error {
+	switch {
+	case errors.Is(err, cgo.ErrNoMemory):
+		return fmt.Errorf("%w (%w)", seam.ErrOutOfMemory, err)
+	case errors.Is(err, cgo.ErrKVFull):
+		return fmt.Errorf("%w (%w)", seam.ErrContextFull, err)
+	}
+	return err
+}
+
+// children counts what is open under a parent, by kind.
+type children struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (c *children) add(kind string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.count == nil {
+		c.count = map[string]int{}
+	}
+	c.count[kind] += n
+}
+
+func (c *children) empty(parent string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for kind, n := range c.count {
+		if n > 0 {
+			return fmt.Errorf("ggml: closing a %s with %d open %s: %w", parent, n, kind, ErrOpenChildren)
+		}
+	}
+	return nil
+}

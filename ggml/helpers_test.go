@@ -1,0 +1,133 @@
+package ggml
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/ggml/adapter"
+	"steer/ggml/gguf/gguftest"
+	"steer/ggml/seam"
+)
+
+// TestMain checks that no test left a native object behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if n := Alive(); n != 0 && code == 0 {
+		println("native objects still alive after all tests:", n)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// shared returns a path in the shared folder of goldens and data, or skips aloud.
+func shared(t testing.TB, path string) string {
+	t.Helper()
+	dir := os.Getenv("STEER_SHARED")
+	if dir == "" {
+		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
+	}
+	return filepath.Join(dir, path)
+}
+
+// modelM returns the path of SmolLM2-135M-Instruct (Q4_1), or skips aloud.
+func modelM(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("STEER_MODEL")
+	if path == "" {
+		t.Skip("STEER_MODEL is not set: the real model is not tested (make test fetches it)")
+	}
+	return path
+}
+
+// modelS converts the stories260K checkpoint to GGUF.
+func modelS(t testing.TB) string {
+	t.Helper()
+	dir := shared(t, "data/models/stories260K")
+	out := filepath.Join(t.TempDir(), "stories260K.gguf")
+	require.NoError(t, gguftest.ConvertStories260K(filepath.Join(dir, "stories260K.bin"), filepath.Join(dir, "tok512.bin"), out))
+	return out
+}
+
+// readJSON reads a golden file, gunzipping by name.
+func readJSON(t testing.TB, path string, into any) {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	if strings.HasSuffix(path, ".gz") {
+		z, err := gzip.NewReader(f)
+		require.NoError(t, err)
+		require.NoError(t, json.NewDecoder(z).Decode(into))
+		return
+	}
+	require.NoError(t, json.NewDecoder(f).Decode(into))
+}
+
+// open loads a model on a device of its own; both are closed with the test.
+func open(t testing.TB, path string) *Model {
+	t.Helper()
+	dev, err := OpenDevice(DeviceOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, dev.Close()) })
+	m, err := LoadModel(dev, path, ModelOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+// live puts an adapter on the model until the end of the test.
+func live(t testing.TB, m *Model, a *adapter.Adapter, trainable bool) *Adapter {
+	t.Helper()
+	l, err := m.NewAdapter(a, trainable)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	return l
+}
+
+// step builds a Step until the end of the test.
+func step(t testing.TB, m *Model, opt StepOptions) *Step {
+	t.Helper()
+	s, err := m.NewStep(opt)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// all asks for every target of a sequence.
+func all(tokens []int32) seam.Sequence {
+	q := seam.Sequence{Tokens: tokens}
+	for i := 1; i < len(tokens); i++ {
+		q.Targets = append(q.Targets, int32(i))
+	}
+	return q
+}
+
+func forward(t testing.TB, s *Step, batch []seam.Sequence, opt seam.Options) *seam.Output {
+	t.Helper()
+	out, err := s.Forward(context.Background(), batch, opt)
+	require.NoError(t, err)
+	return out
+}
+
+// maxMean returns the largest and the mean absolute difference.
+func maxMean(a, b []float32) (largest, mean float64) {
+	for i := range a {
+		d := float64(a[i] - b[i])
+		if d < 0 {
+			d = -d
+		}
+		largest = max(largest, d)
+		mean += d
+	}
+	if len(a) > 0 {
+		mean /= float64(len(a))
+	}
+	return largest, mean
+}

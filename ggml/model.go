@@ -1,0 +1,248 @@
+package ggml
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+
+	"steer/cgo"
+	"steer/ggml/adapter"
+	"steer/ggml/gguf"
+	"steer/ggml/llama"
+)
+
+// ErrUnsupportedModel is wrapped when a model is valid but not one this engine trains.
+var ErrUnsupportedModel = errors.New("this model is not supported")
+
+// Model is a loaded model: its weights are read-only and shared by everything on it.
+type Model struct {
+	dev     *Device
+	native  cgo.Model
+	path    string
+	info    ModelInfo
+	scratch cgo.Graph // one graph and its activations, shared by all Steps: one runs at a time
+	owner   *Step     // the Step whose forward pass is in scratch
+	open    children
+	closed  bool
+}
+
+// ModelInfo describes a model.
+type ModelInfo struct {
+	Path        string
+	Description string // libllama's, such as "llama 135M Q4_1"
+	Shape       adapter.Shape
+	Vocab       int
+	CtxTrain    int // tokens the model was trained on
+	Tied        bool
+	Params      int64
+	Bytes       int64 // of the weights
+	AddsBOS     bool
+
+	hparams cgo.HParams
+}
+
+// ModelOptions configures LoadModel.
+type ModelOptions struct {
+	// SkipCheck leaves out the scan of every weight for NaN, infinities and
+	// impossible quantization blocks.
+	SkipCheck bool
+}
+
+// LoadModel maps a GGUF file of the `llama` architecture in the quantization it came in.
+//
+// The file is checked in Go before libllama sees it, so that a damaged or foreign
+// file is an error that says what is wrong.
+func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
+	if err := precheck(path); err != nil {
+		return nil, err
+	}
+	m := &Model{dev: d, path: path}
+	err := d.do(func() error {
+		var err error
+		if m.native, err = cgo.LoadModel(d.native, path, !opt.SkipCheck); err != nil {
+			return err
+		}
+		if err = m.describe(); err == nil {
+			m.scratch, err = cgo.NewGraph(d.native)
+		}
+		if err != nil {
+			m.native.Free()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", path, err)
+	}
+	d.models.add("models", 1)
+	return m, nil
+}
+
+// precheck reads the file's header: everything libllama might abort on is refused here.
+func precheck(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("model %s: %w", path, errors.Unwrap(err))
+	}
+	if st.IsDir() {
+		return fmt.Errorf("model %s: is a folder: want a GGUF file", path)
+	}
+	f, err := gguf.Open(path)
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	defer f.Close()
+	arch, err := f.String("general.architecture")
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	if typ, err := f.String("general.type"); err == nil && typ == "adapter" {
+		return fmt.Errorf("model %s: this is an adapter, not a model: pass it as an adapter and give its base model here", path)
+	}
+	if arch != adapter.Arch {
+		return fmt.Errorf("model %s: architecture %q: %w: supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)",
+			path, arch, ErrUnsupportedModel, adapter.Arch)
+	}
+	shape, err := adapter.ShapeOf(f)
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	return checkTensors(f, shape)
+}
+
+// checkTensors makes sure that every weight the network reads is there in its shape.
+func checkTensors(f *gguf.File, s adapter.Shape) error {
+	need := func(name string, dims ...int64) error {
+		t, ok := f.Tensor(name)
+		if !ok {
+			return fmt.Errorf("model %s: tensor %s is missing: the file is incomplete or no plain Llama", f.Name(), name)
+		}
+		for i, want := range dims {
+			if want > 0 && (i >= len(t.Dims) || t.Dims[i] != want) {
+				return fmt.Errorf("model %s: tensor %s has shape %v, want %v: the metadata and the weights do not belong together", f.Name(), name, t.Dims, dims)
+			}
+		}
+		return nil
+	}
+	embd := int64(s.Embd)
+	if err := errors.Join(need("token_embd.weight", embd), need("output_norm.weight", embd)); err != nil {
+		return err
+	}
+	for i := range s.Layers {
+		for _, target := range adapter.Targets() {
+			nIn, nOut, err := s.Dims(target)
+			if err != nil {
+				return err
+			}
+			name := fmt.Sprintf("blk.%d.%s.weight", i, target)
+			if _, ok := f.Tensor(fmt.Sprintf("blk.%d.ffn_gate_inp.weight", i)); ok {
+				return fmt.Errorf("model %s: a mixture of experts: %w", f.Name(), ErrUnsupportedModel)
+			}
+			if err := need(name, int64(nIn), int64(nOut)); err != nil {
+				return err
+			}
+		}
+		for _, norm := range []string{"attn_norm", "ffn_norm"} {
+			if err := need(fmt.Sprintf("blk.%d.%s.weight", i, norm), embd); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Model) describe() error {
+	h := m.native.HParams()
+	if !h.Plain {
+		return fmt.Errorf("%w: it has biases, experts or a layout that differs between layers", ErrUnsupportedModel)
+	}
+	if h.RopeScaling > 1 {
+		return fmt.Errorf("%w: its RoPE scaling is yarn or longrope; none, linear and Llama 3's frequency factors are", ErrUnsupportedModel)
+	}
+	m.info = ModelInfo{
+		Path:        m.path,
+		Description: m.native.Desc(),
+		Shape:       adapter.Shape{Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim},
+		Vocab:       h.Vocab,
+		CtxTrain:    h.CtxTrain,
+		Tied:        h.Tied,
+		Params:      h.Params,
+		Bytes:       h.Bytes,
+		AddsBOS:     m.native.AddsBOS(),
+		hparams:     h,
+	}
+	return nil
+}
+
+// Info describes the model.
+func (m *Model) Info() ModelInfo { return m.info }
+
+// Shape is what adapters have to fit.
+func (m *Model) Shape() adapter.Shape { return m.info.Shape }
+
+// Close unmaps the model. Adapters, steps and sessions must be closed before.
+func (m *Model) Close() error {
+	if err := m.open.empty("model"); err != nil {
+		return err
+	}
+	if m.closed {
+		return nil
+	}
+	m.closed = true
+	m.dev.models.add("models", -1)
+	return m.dev.do(func() error {
+		m.scratch.Free()
+		m.native.Free()
+		return nil
+	})
+}
+
+// graphShape is the shape as the training graph takes it.
+func (m *Model) graphShape() llama.Shape {
+	h := m.info.hparams
+	scale := h.AttnScale
+	if scale == 0 {
+		scale = float32(1 / math.Sqrt(float64(h.HeadDim)))
+	}
+	return llama.Shape{
+		Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim, Vocab: h.Vocab,
+		RMSEps: h.RMSEps, AttnScale: scale,
+		Rope: cgo.RopeParams{
+			Dims: h.HeadDim, Mode: h.RopeType, CtxOrig: h.CtxTrain,
+			FreqBase: h.RopeFreqBase, FreqScale: h.RopeFreqScale, AttnFactor: 1, BetaFast: 32, BetaSlow: 1,
+		},
+	}
+}
+
+// weights looks up the model's tensors, without adapters.
+func (m *Model) weights() *llama.Weights {
+	w := &llama.Weights{
+		Embd:       m.native.Tensor("token_embd.weight"),
+		OutputNorm: m.native.Tensor("output_norm.weight"),
+		Output:     m.native.Tensor("output.weight"),
+		RopeFreqs:  m.native.Tensor("rope_freqs.weight"),
+		Layers:     make([]llama.Layer, m.info.Shape.Layers),
+	}
+	for i := range w.Layers {
+		l := &w.Layers[i]
+		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }
+		l.AttnNorm = m.native.Tensor(name("attn_norm"))
+		l.FFNNorm = m.native.Tensor(name("ffn_norm"))
+		for target, lin := range l.Linears() {
+			nIn, nOut, _ := m.info.Shape.Dims(target) // targets of Linears are valid
+			*lin = llama.Linear{W: m.native.Tensor(name(target)), NIn: nIn, NOut: nOut}
+		}
+	}
+	return w
+}
+
+// splitName takes "blk.3.attn_q.weight" apart.
+func splitName(name string) (layer int, target string, ok bool) {
+	_, err := fmt.Sscanf(name, "blk.%d.", &layer)
+	parts := strings.Split(name, ".")
+	if err != nil || len(parts) != 4 || parts[3] != "weight" {
+		return 0, "", false
+	}
+	return layer, parts[2], true
+}

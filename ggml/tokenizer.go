@@ -1,0 +1,83 @@
+package ggml
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"steer/ggml/seam"
+)
+
+// Tokenizer is the model's own tokenizer.
+type Tokenizer struct{ m *Model }
+
+var _ seam.Tokenizer = (*Tokenizer)(nil)
+
+// Tokenizer returns the model's tokenizer. It lives as long as the model.
+func (m *Model) Tokenizer() *Tokenizer { return &Tokenizer{m} }
+
+// Encode tokenizes text. addSpecial adds BOS and EOS where the model asks for it;
+// parseSpecial reads special tokens written out in the text.
+func (t *Tokenizer) Encode(text string, addSpecial, parseSpecial bool) ([]int32, error) {
+	if !utf8.ValidString(text) {
+		return nil, fmt.Errorf("tokenize: text is not valid UTF-8 at byte %d: convert it to UTF-8", invalidAt(text))
+	}
+	if strings.IndexByte(text, 0) >= 0 {
+		return nil, fmt.Errorf("tokenize: text holds a NUL byte at byte %d: remove it", strings.IndexByte(text, 0))
+	}
+	var tokens []int32
+	err := t.m.dev.do(func() error {
+		var ok bool
+		tokens, ok = t.m.native.Tokenize(text, addSpecial, parseSpecial)
+		if !ok {
+			return fmt.Errorf("tokenize: libllama failed on a text of %d bytes", len(text))
+		}
+		return nil
+	})
+	return tokens, err
+}
+
+func invalidAt(s string) int {
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				return i
+			}
+		}
+	}
+	return len(s)
+}
+
+// Decode renders tokens; ids outside the vocabulary are left out.
+func (t *Tokenizer) Decode(tokens []int32, special bool) string {
+	valid := make([]int32, 0, len(tokens))
+	for _, id := range tokens {
+		if id >= 0 && int(id) < t.m.info.Vocab {
+			valid = append(valid, id)
+		}
+	}
+	var text string
+	_ = t.m.dev.do(func() error {
+		text, _ = t.m.native.Detokenize(valid, special)
+		return nil
+	})
+	return text
+}
+
+// BOS is the beginning-of-sequence token, -1 if there is none.
+func (t *Tokenizer) BOS() int32 { return t.special(func() int32 { return t.m.native.BOS() }) }
+
+// EOS is the end-of-sequence token, -1 if there is none.
+func (t *Tokenizer) EOS() int32 { return t.special(func() int32 { return t.m.native.EOS() }) }
+
+func (t *Tokenizer) special(f func() int32) int32 {
+	id := int32(-1)
+	_ = t.m.dev.do(func() error { id = f(); return nil })
+	return id
+}
+
+// AddsBOS tells whether Encode with addSpecial puts BOS in front.
+func (t *Tokenizer) AddsBOS() bool { return t.m.info.AddsBOS }
+
+// VocabSize is the number of token ids.
+func (t *Tokenizer) VocabSize() int { return t.m.info.Vocab }
