@@ -63,8 +63,9 @@ func (s Source) Validate() error {
 	return nil
 }
 
-// resolve validates and recognises the format; wanted are the formats the caller can use.
-func (s Source) resolve(wanted ...Format) (Source, error) {
+// Resolve validates the source, finds its file and recognises its format, which has
+// to be one of those wanted.
+func (s Source) Resolve(wanted ...Format) (Source, error) {
 	if err := s.Validate(); err != nil {
 		return s, err
 	}
@@ -88,35 +89,38 @@ func (s Source) resolve(wanted ...Format) (Source, error) {
 	return s, nil
 }
 
-// choose applies split and limit to n rows and gives the kept indices, ascending.
-func (s Source) choose(n int) []int {
-	var keep []int
-	switch s.Split {
-	case SplitTrain, SplitHeldOut:
+// Part applies the split to n items and gives the indices of the wanted part, ascending.
+func (s Source) Part(n int) []int {
+	if s.Split == SplitTrain || s.Split == SplitHeldOut {
 		train, held := Split(n, s.HeldOut, s.Seed)
-		keep = train
 		if s.Split == SplitHeldOut {
-			keep = held
+			return held
 		}
-	default:
-		keep = make([]int, n)
-		for i := range keep {
-			keep[i] = i
-		}
+		return train
 	}
-	if s.Limit > 0 && len(keep) > s.Limit {
-		picked := Permutation(len(keep), s.Seed)[:s.Limit]
-		slices.Sort(picked)
-		for i, p := range picked {
-			picked[i] = keep[p]
-		}
-		keep = picked
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
 	}
-	return keep
+	return all
+}
+
+// Sample draws k of n indices at random by seed, ascending; all of them for k = 0 or k >= n.
+func Sample(n, k int, seed uint64) []int {
+	if k <= 0 || k >= n {
+		k = n
+	}
+	picked := Permutation(n, seed)[:k]
+	slices.Sort(picked)
+	return picked
 }
 
 func choose[T any](s Source, rows []T) ([]T, Loaded, error) {
-	keep := s.choose(len(rows))
+	part := s.Part(len(rows))
+	keep := Sample(len(part), s.Limit, s.Seed)
+	for i, k := range keep {
+		keep[i] = part[k]
+	}
 	info := Loaded{Path: s.Path, Format: s.Format, Rows: len(rows), Kept: len(keep)}
 	if len(keep) == 0 {
 		return nil, info, &Error{Format: s.Format, Path: s.Path, Want: "at least one row after split and limit", Got: fmt.Sprintf("none of %d", len(rows)), Mend: "raise held_out or use the other split", Err: ErrEmpty}
@@ -143,7 +147,7 @@ func readConversations(path string, format Format) ([]Conversation, error) {
 
 // LoadConversations reads a source of dialogues: guanaco (both forms), chat or completion.
 func LoadConversations(s Source) ([]Conversation, Loaded, error) {
-	s, err := s.resolve(FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatCompletion)
+	s, err := s.Resolve(FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatCompletion)
 	if err != nil {
 		return nil, Loaded{}, err
 	}
@@ -157,7 +161,7 @@ func LoadConversations(s Source) ([]Conversation, Loaded, error) {
 // LoadPairs reads a source of preference pairs: pairs, hh-rlhf or token-pairs.
 // (ETHICS files become pairs by the recipes of package rewards.)
 func LoadPairs(s Source) ([]Pair, Loaded, error) {
-	s, err := s.resolve(FormatPairs, FormatHH, FormatTokenPairs)
+	s, err := s.Resolve(FormatPairs, FormatHH, FormatTokenPairs)
 	if err != nil {
 		return nil, Loaded{}, err
 	}
@@ -182,7 +186,7 @@ func LoadPairs(s Source) ([]Pair, Loaded, error) {
 
 // LoadTokens reads a source of pre-tokenised examples.
 func LoadTokens(s Source) ([]Example, Loaded, error) {
-	s, err := s.resolve(FormatTokens)
+	s, err := s.Resolve(FormatTokens)
 	if err != nil {
 		return nil, Loaded{}, err
 	}
