@@ -149,3 +149,20 @@ func TestCheckFinite(t *testing.T) {
 		require.ErrorContains(t, err, "step 3: loss is ")
 	}
 }
+
+func TestLoRA(t *testing.T) {
+	l := LoRA{Rank: 16, Alpha: 32, Dropout: 0.05, Targets: []string{"attn_q", "attn_v"}}
+	require.NoError(t, l.Validate("lora"))
+	for want, bad := range map[string]func(*LoRA){
+		"lora.rank: want at least 1, got 0":        func(l *LoRA) { l.Rank = 0 },
+		"lora.alpha: want more than 0, got NaN":    func(l *LoRA) { l.Alpha = math.NaN() },
+		"lora.dropout: want at least 0 and less":   func(l *LoRA) { l.Dropout = 1 },
+		"lora.targets: want at least one of attn":  func(l *LoRA) { l.Targets = nil },
+		`lora.targets[0]: want one of attn_q`:      func(l *LoRA) { l.Targets = []string{"q_proj"} },
+		`lora.targets[1]: "attn_q" is given twice`: func(l *LoRA) { l.Targets = []string{"attn_q", "attn_q"} },
+	} {
+		c := l
+		bad(&c)
+		require.ErrorContains(t, c.Validate("lora"), want)
+	}
+}

@@ -60,6 +60,7 @@ type Run struct {
 	opt     RunOptions
 	lock    *os.File
 	samples *appendFile
+	opened  int // times, this one included
 }
 
 // OpenRun creates the folder dir or opens an earlier run in it, and locks it. A second
@@ -108,6 +109,9 @@ func OpenRun(dir string, opt RunOptions) (r *Run, err error) {
 
 // Dir is the run folder.
 func (r *Run) Dir() string { return r.dir }
+
+// Resumed is how many times the run was opened before.
+func (r *Run) Resumed() int { return r.opened - 1 }
 
 // Path joins names to the run folder.
 func (r *Run) Path(names ...string) string {
@@ -244,6 +248,7 @@ func (r *Run) writeInfo() error {
 	}
 	i.Stage, i.Name, i.Version = r.opt.Stage, r.opt.Name, r.opt.Version
 	i.Opened = append(i.Opened, time.Now().UTC().Format(time.RFC3339))
+	r.opened = len(i.Opened)
 	data, err := json.MarshalIndent(i, "", "  ")
 	if err != nil {
 		return err

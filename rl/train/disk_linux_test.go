@@ -58,6 +58,10 @@ func TestFullDiskInACheckpoint(t *testing.T) {
 }
 
 func fillTinyDisk(t *testing.T, dir string) {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		fmt.Println("cannot make mounts private:", err)
+		return
+	}
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
 		fmt.Println("cannot mount:", err)
 		return
