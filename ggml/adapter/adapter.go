@@ -194,6 +194,9 @@ func (a *Adapter) Validate() error {
 		if i > 0 && a.Pairs[i-1].Name >= p.Name {
 			return fmt.Errorf("adapter: %s after %s: want pairs sorted by name, each once: %w", p.Name, a.Pairs[i-1].Name, ErrFormat)
 		}
+		if !finite(a.diskAlpha(p.Rank)) {
+			return fmt.Errorf("adapter: %s: alpha %g times the root of rank %d overflows: %w", p.Name, a.Alpha, p.Rank, ErrFormat)
+		}
 		if a.RsLoRA && p.Rank != a.Pairs[0].Rank {
 			// llama.cpp has one alpha for the file; alpha·√rank is one number only
 			// when there is one rank.

@@ -47,7 +47,6 @@ const (
 
 	metaMean = "steer.head.mean"
 	metaStd  = "steer.head.std"
-	metaZero = "steer.lora.alpha_zero" // Alpha was 0; PEFT has no such thing
 )
 
 // moduleName is PEFT's name of a target, without the prefix of its wrappers.
@@ -213,7 +212,7 @@ func (im *importer) pair(layer int, target string, ta, tb safetensors.Info) (Pai
 func (im *importer) scales() error {
 	a := im.a
 	want := make([]float64, len(a.Pairs))
-	oneAlpha := true
+	oneAlpha, ones := true, true
 	for i, p := range a.Pairs {
 		layer, target, err := parseName(p.Name)
 		if err != nil {
@@ -228,9 +227,14 @@ func (im *importer) scales() error {
 		if im.c.RsLoRA {
 			want[i] = alpha / math.Sqrt(float64(p.Rank))
 		}
+		ones = ones && want[i] == 1
 	}
 	oneRank := len(a.Pairs) == 0 || a.Rank() != 0
 	if oneAlpha && (oneRank || !a.RsLoRA) {
+		return nil
+	}
+	if ones { // every pair unscaled: llama.cpp's alpha 0 says just that
+		a.Alpha, a.RsLoRA = 0, false
 		return nil
 	}
 	if !oneRank {
@@ -310,8 +314,6 @@ func (im *importer) metadata() error {
 			} else {
 				im.a.Head.Std = float32(x)
 			}
-		case k == metaZero:
-			im.a.Alpha, im.a.RsLoRA = 0, v == "rslora"
 		case strings.HasPrefix(k, prefixedMeta):
 			if im.a.Meta == nil {
 				im.a.Meta = map[string]string{}
@@ -399,12 +401,6 @@ func peftMetadata(a *Adapter) map[string]string {
 	if h := a.Head; h != nil && (h.Mean != 0 || h.Std != 0) {
 		m[metaMean] = strconv.FormatFloat(float64(h.Mean), 'g', -1, 32)
 		m[metaStd] = strconv.FormatFloat(float64(h.Std), 'g', -1, 32)
-	}
-	if a.Alpha == 0 {
-		m[metaZero] = "plain"
-		if a.RsLoRA {
-			m[metaZero] = "rslora"
-		}
 	}
 	return m
 }
