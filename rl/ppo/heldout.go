@@ -68,11 +68,13 @@ func (t *trainer) measureHeldout(ctx context.Context) (*Heldout, error) {
 	for i, e := range episodes {
 		seqs[i] = sequence(e.Prompt, e.Response)
 		seqs[i].Heads = nil
-		h.Length += float64(len(e.Response)) / float64(len(episodes))
+		h.Length += float64(len(e.Response))
 		if e.Ended {
-			h.Ended += 1 / float64(len(episodes))
+			h.Ended++
 		}
 	}
+	h.Length /= float64(len(episodes))
+	h.Ended /= float64(len(episodes))
 	opt := seam.Options{Temperature: t.cfg.logprobTemperature()}
 	policy, err := forward(ctx, t.deps.Policy, seqs, opt, t.cfg.MicroBatchSize)
 	if err != nil {

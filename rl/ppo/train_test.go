@@ -17,7 +17,7 @@ import (
 	"steer/rl/train/traintest"
 )
 
-// letterScorer likes one letter: its share of the response, times 10. hook runs first.
+// letterScorer likes one letter: its share of the response, times 8. hook runs first.
 type letterScorer struct {
 	letter int32
 	calls  int
@@ -35,7 +35,7 @@ func (s *letterScorer) Score(_ context.Context, episodes []Episode) ([]float32, 
 	for i, e := range episodes {
 		for _, id := range e.Response {
 			if id == s.letter {
-				out[i] += 10 / float32(len(e.Response))
+				out[i] += 8 / float32(len(e.Response))
 			}
 		}
 	}
@@ -58,8 +58,8 @@ func newWorld(t *testing.T) *world {
 		tokens := []int32{0, int32(2 + i), int32(2 + (3*i)%10)}
 		prompts = append(prompts, Prompt{Tokens: tokens, Text: traintest.Letters{}.Decode(tokens, true)})
 	}
-	for i := range 6 {
-		heldout = append(heldout, Prompt{Tokens: []int32{0, int32(11 - i)}, Text: "h"})
+	for i := range 20 {
+		heldout = append(heldout, Prompt{Tokens: []int32{0, int32(11 - i%10), int32(2 + i/10)}, Text: "h"})
 	}
 	w.deps = Deps{
 		Policy: toy, Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
@@ -121,11 +121,11 @@ func TestRewardRisesAtBoundedKL(t *testing.T) {
 		w := newWorld(t)
 		res, err := Train(t.Context(), c, w.deps)
 		require.NoError(t, err)
-		t.Logf("%s: %+v first %+v last %+v best %+v", preset, res, res.HeldoutFirst, res.HeldoutLast, res.Best)
+		t.Logf("%s: score %.3g to %.3g; held-out %+v", preset, res.ScoreFirst, res.ScoreLast, *res.HeldoutLast)
 		require.Empty(t, res.StoppedBecause)
 		require.Equal(t, int64(60), res.Iterations)
 		require.Greater(t, res.HeldoutLast.Difference.Lo, 0.0, "the held-out score rises, the interval excludes 0")
-		require.Greater(t, res.ScoreLast, res.ScoreFirst+1)
+		require.Greater(t, res.ScoreLast, res.ScoreFirst)
 		require.Zero(t, res.HeldoutFirst.Difference.Mean, "before training the policy is its own baseline")
 		require.InDelta(t, 0, res.HeldoutFirst.KL.Mean, 1e-6)
 		require.Less(t, res.HeldoutLast.KL.Mean, 15.0)

@@ -1,0 +1,133 @@
+package ppo
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/ggml/seam"
+	"steer/rl/train"
+)
+
+func TestHealth(t *testing.T) {
+	c := Default()
+	c.AlarmPatience = 2
+	normal := vitals{kl: 1, entropy: 2, repetition: 0.1}
+	for _, k := range []struct {
+		name string
+		bad  vitals
+		want string
+		wait int // iterations until it fires
+	}{
+		{"kl", vitals{kl: 50.5, entropy: 2, repetition: 0.1}, "the mean KL of a response to the reference is 50.5 nats, above max_kl 50", 1},
+		{"collapse", vitals{kl: 1, entropy: 0.19, repetition: 0.1}, "below min_entropy_ratio 0.1 of the first iteration's 2 for 2 iterations", 2},
+		{"noise", vitals{kl: 1, entropy: 6.1, repetition: 0.1}, "above max_entropy_ratio 3", 2},
+		{"loops", vitals{kl: 1, entropy: 2, repetition: 0.41}, "0.41 of the 4-grams", 2},
+	} {
+		h := health{}
+		require.Empty(t, h.check(&c, normal), k.name)
+		if k.wait > 1 { // one bad iteration between good ones is forgiven
+			require.Empty(t, h.check(&c, k.bad), k.name)
+			require.Empty(t, h.check(&c, normal), k.name)
+		}
+		for range k.wait - 1 {
+			require.Empty(t, h.check(&c, k.bad), k.name)
+		}
+		k.bad.iteration = 17
+		got := h.check(&c, k.bad)
+		require.Contains(t, got, k.want, k.name)
+		require.Contains(t, got, "stopped after iteration 17: ")
+
+		off := c
+		off.MaxKL, off.MinEntropyRatio, off.MaxEntropyRatio, off.MaxRepetitionRise = 0, 0, 0, 0
+		h = health{}
+		h.check(&off, normal)
+		for range 5 {
+			require.Empty(t, h.check(&off, k.bad), k.name)
+		}
+	}
+}
+
+func TestRepetition(t *testing.T) {
+	require.Zero(t, Repetition([]int32{1, 2, 3}, 4))
+	require.Zero(t, Repetition([]int32{1, 2, 3, 4}, 2))
+	require.InDelta(t, 2.0/4, Repetition([]int32{1, 2, 1, 2, 1}, 2), 1e-15)             // 12 21 12 21
+	require.InDelta(t, 3.0/4, Repetition([]int32{7, 7, 7, 7}, 1), 1e-15)                // one distinct of four
+	require.Zero(t, Repetition([]int32{1, 256, 65536, 1 << 24}, 1), "ids do not clash") // one byte set in each
+}
+
+// A guard ends a run with a checkpoint, an adapter and a sentence; the same command
+// again gives the same result without training.
+func TestAlarmsStopTheRun(t *testing.T) {
+	for name, spoil := range map[string]func(c *Config){
+		"max_kl":            func(c *Config) { c.MaxKL = 0.05 },
+		"max_entropy_ratio": func(c *Config) { c.MaxEntropyRatio, c.AlarmPatience = 1.01, 1 },
+		"min_entropy_ratio": func(c *Config) { c.MinEntropyRatio, c.AlarmPatience, c.KLCoef, c.Optim.LR = 0.95, 1, 0, 0.3 },
+		"max_repetition_rise": func(c *Config) {
+			c.MaxRepetitionRise, c.AlarmPatience, c.RepetitionNgram = 0.01, 1, 2
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := quick()
+			c.Iterations = 30
+			c.CheckpointEvery = 0
+			c.MaxKL, c.MinEntropyRatio, c.MaxEntropyRatio, c.MaxRepetitionRise = 0, 0, 0, 0
+			spoil(&c)
+			dir := t.TempDir()
+			w := newWorld(t).in(t, dir, c)
+			res, err := Train(t.Context(), c, w.deps)
+			require.NoError(t, err)
+			require.Contains(t, res.StoppedBecause, name)
+			require.Less(t, res.Iterations, c.Iterations)
+			require.NotNil(t, res.HeldoutLast)
+			require.Equal(t, res.Iterations, res.HeldoutLast.Iteration)
+			require.FileExists(t, filepath.Join(dir, train.AdapterFile))
+			saved, _, err := w.deps.Run.Latest()
+			require.NoError(t, err)
+			require.Equal(t, res.Iterations*c.updatesPerIteration(), saved.Step)
+			require.NoError(t, w.deps.Run.Close())
+
+			w = newWorld(t).in(t, dir, c)
+			again, err := Train(t.Context(), c, w.deps)
+			require.NoError(t, err)
+			require.Equal(t, res, again)
+			require.Zero(t, w.toy.Updates)
+		})
+	}
+}
+
+type notes struct {
+	train.Quiet
+	lines []string
+}
+
+func (n *notes) Note(text string) { n.lines = append(n.lines, text) }
+
+// offReference claims every token to be much likelier than the policy does.
+type offReference struct{ seam.Evaluator }
+
+func (o offReference) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+	out, err := o.Evaluator.Forward(ctx, batch, opt)
+	if err == nil {
+		for _, row := range out.Logprobs {
+			for i := range row {
+				row[i]++
+			}
+		}
+	}
+	return out, err
+}
+
+func TestNegativeKLWarning(t *testing.T) {
+	c := quick()
+	c.Iterations = 1
+	w := newWorld(t)
+	n := &notes{}
+	w.deps.Progress, w.deps.Reference = n, offReference{w.deps.Reference}
+	_, err := Train(t.Context(), c, w.deps)
+	require.NoError(t, err)
+	require.Len(t, n.lines, 1)
+	require.Contains(t, n.lines[0], "should not be negative")
+}

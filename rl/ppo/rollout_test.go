@@ -1,0 +1,156 @@
+package ppo
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/ggml/seam"
+	"steer/rl/train/traintest"
+)
+
+// canned gives back fixed responses and keeps what it was asked.
+type canned struct {
+	answers []seam.Generation
+	asked   []seam.Request
+	how     seam.Sampling
+}
+
+func (g *canned) Generate(_ context.Context, reqs []seam.Request, s seam.Sampling) ([]seam.Generation, error) {
+	g.asked, g.how = reqs, s
+	return slices.Clone(g.answers), nil
+}
+
+func promptsOf(n int) []Prompt {
+	out := make([]Prompt, n)
+	for i := range out {
+		out[i] = Prompt{Tokens: []int32{0, int32(2 + i)}, Text: "p"}
+	}
+	return out
+}
+
+func TestSampleStop(t *testing.T) {
+	c := Default()
+	c.StopStrings = []string{"\n"}
+	c.Temperature, c.TopK, c.TopP, c.MinP = 0.5, 3, 0.9, 0.1
+	g := &canned{answers: []seam.Generation{
+		{Tokens: []int32{3, 4, 1}, Finish: seam.FinishStopToken},
+		{Tokens: []int32{3, 4}, Finish: seam.FinishLength},
+		{Tokens: []int32{5}, Finish: seam.FinishStopString},
+	}}
+	s := sampler{cfg: &c, generator: g, tokenizer: traintest.Letters{}, stop: []int32{1}}
+	eps, err := s.sample(t.Context(), promptsOf(3), "use", 4)
+	require.NoError(t, err)
+	require.Equal(t, []bool{true, false, true}, []bool{eps[0].Ended, eps[1].Ended, eps[2].Ended})
+	require.Equal(t, []int32{3, 4, 1}, eps[0].Response, "the end token stays")
+	require.Equal(t, "ab", eps[0].ResponseText, "without special tokens")
+	require.Equal(t, seam.Sampling{Temperature: 0.5, TopK: 3, TopP: 0.9, MinP: 0.1}, g.how)
+	seeds := map[uint64]bool{}
+	for _, r := range g.asked {
+		require.Equal(t, []int32{1}, r.StopTokens)
+		require.Equal(t, []string{"\n"}, r.StopStrings)
+		require.Equal(t, c.MaxNewTokens, r.MaxNew)
+		seeds[r.Seed] = true
+	}
+	require.Len(t, seeds, 3)
+	first := g.asked
+	_, err = s.sample(t.Context(), promptsOf(3), "use", 4)
+	require.NoError(t, err)
+	require.Equal(t, first, g.asked, "the same use and counter draw the same numbers")
+	_, err = s.sample(t.Context(), promptsOf(3), "use", 5)
+	require.NoError(t, err)
+	require.NotEqual(t, first[0].Seed, g.asked[0].Seed)
+
+	g.answers[1].Tokens = nil
+	_, err = s.sample(t.Context(), promptsOf(3), "use", 4)
+	require.ErrorContains(t, err, "prompt 1")
+	g.answers = g.answers[:2]
+	_, err = s.sample(t.Context(), promptsOf(3), "use", 4)
+	require.ErrorContains(t, err, "3 prompts gave 2 responses")
+}
+
+func TestSampleCut(t *testing.T) {
+	c := Thesis()
+	g := &canned{answers: []seam.Generation{
+		{Tokens: []int32{3, 1, 4, 1}, Finish: seam.FinishLength},
+		{Tokens: []int32{3, 4}, Finish: seam.FinishLength},
+	}}
+	s := sampler{cfg: &c, generator: g, tokenizer: traintest.Letters{}, stop: []int32{1}}
+	eps, err := s.sample(t.Context(), promptsOf(2), "use", 0)
+	require.NoError(t, err)
+	require.Equal(t, []int32{3, 1}, eps[0].Response, "cut behind the first end token")
+	require.Equal(t, []bool{true, false}, []bool{eps[0].Ended, eps[1].Ended})
+	for _, r := range g.asked {
+		require.Empty(t, r.StopTokens, "generation itself never stops")
+	}
+}
+
+func TestLengthDraw(t *testing.T) {
+	c := Thesis()
+	s := sampler{cfg: &c}
+	seen := map[int]bool{}
+	for counter := range uint64(200) {
+		for i := range 16 {
+			n := s.maxNew("use", counter, i)
+			require.GreaterOrEqual(t, n, 32)
+			require.LessOrEqual(t, n, 127)
+			seen[n] = true
+			require.Equal(t, s.maxNew("use", counter, i/4*4), n, "one draw for four consecutive samples")
+		}
+	}
+	require.Len(t, seen, 127-32+1, "both ends are drawn")
+	c.LengthDraw, c.LengthGroup = LengthSample, 1
+	differ := 0
+	for i := range 15 {
+		if s.maxNew("use", 0, i) != s.maxNew("use", 0, i+1) {
+			differ++
+		}
+	}
+	require.Greater(t, differ, 10)
+	c.LengthDraw = LengthFixed
+	require.Equal(t, 127, s.maxNew("use", 0, 3))
+}
+
+func TestPickPrompts(t *testing.T) {
+	all := promptsOf(7)
+	var stream []Prompt
+	for at := int64(0); at < 21; at += 3 { // 3 does not divide 7: batches cross passes
+		stream = append(stream, pickPrompts(all, 5, at, 3)...)
+	}
+	for pass := range 3 {
+		require.ElementsMatch(t, all, stream[7*pass:7*pass+7], "each pass has every prompt once")
+	}
+	require.NotEqual(t, stream[:7], stream[7:14], "in another order")
+	require.Equal(t, stream[4:9], pickPrompts(all, 5, 4, 5), "a cursor says it all")
+	require.NotEqual(t, stream[:7], pickPrompts(all, 6, 0, 7))
+	require.Len(t, pickPrompts(all[:2], 5, 0, 9), 9)
+}
+
+func TestMissingEOSPenalty(t *testing.T) {
+	scores := map[float64]float64{}
+	ended := 0.0
+	for _, penalty := range []float64{0, 2} {
+		c := quick()
+		c.Iterations, c.MissingEOSPenalty = 1, penalty
+		w := newWorld(t)
+		w.deps.Heldout = nil
+		res, err := Train(t.Context(), c, w.deps)
+		require.NoError(t, err)
+		scores[penalty] = res.ScoreFirst
+		s := sampler{cfg: &c, generator: newWorld(t).toy, tokenizer: traintest.Letters{}, stop: []int32{1}}
+		eps, err := s.sample(t.Context(), pickPrompts(w.deps.Prompts, c.Seed, 0, c.RolloutBatchSize), "ppo.rollout", 0)
+		require.NoError(t, err)
+		ended = 0
+		for _, e := range eps {
+			if e.Ended {
+				ended++
+			}
+		}
+	}
+	c := quick()
+	missing := 1 - ended/float64(c.RolloutBatchSize)
+	require.Greater(t, missing, 0.1)
+	require.InDelta(t, scores[0]-2*missing, scores[2], 1e-9)
+}
