@@ -9,19 +9,20 @@ import (
 	"steer/ggml/seam"
 )
 
-// Exchange is what a reward model judges: an answer to a prompt, or, with an empty
+// Exchange is what a reward model judges: a response to a prompt, or, without a
 // prompt, a text by itself.
 type Exchange struct {
-	Prompt   string
-	Response string
-	// Tokens is prompt and response as the policy saw and made them; nil where the
-	// exchange never was tokens.
-	Tokens []int32
+	PromptText, ResponseText string // the response without special tokens
+	// Prompt and Response are the same as the policy saw and made them; nil where
+	// the exchange never was tokens.
+	Prompt, Response []int32
+	// Ended: a stop token or string ended the response, not its length.
+	Ended bool
 }
 
 // Rewarder is a reward model: one raw score an exchange, higher is better.
 type Rewarder interface {
-	Score(ctx context.Context, exchanges []Exchange) ([]float64, error)
+	Score(ctx context.Context, exchanges []Exchange) ([]float32, error)
 }
 
 // Reward is a named reward model. The normalised score is (raw - Mean) / Std; Std 0
@@ -35,7 +36,7 @@ type Reward struct {
 // HeadRewarder reads the scalar head of an evaluator at the last token.
 type HeadRewarder struct {
 	Model seam.Evaluator
-	// Encode turns an exchange into tokens; nil: its Tokens.
+	// Encode turns an exchange into tokens; nil: its Prompt and Response.
 	Encode func(Exchange) ([]int32, error)
 	// MaxLength bounds the tokens; a longer text is cut from the left, so that the
 	// token that is scored stays the last one. 0 means no bound.
@@ -51,14 +52,14 @@ func TextEncoder(tok seam.Tokenizer, mode BOSMode) (func(Exchange) ([]int32, err
 	if err != nil {
 		return nil, err
 	}
-	return func(x Exchange) ([]int32, error) { return enc.Text(x.Prompt + x.Response) }, nil
+	return func(x Exchange) ([]int32, error) { return enc.Text(x.PromptText + x.ResponseText) }, nil
 }
 
 // Score implements [Rewarder].
-func (h *HeadRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float64, error) {
+func (h *HeadRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float32, error) {
 	seqs := make([]seam.Sequence, len(exchanges))
 	for i, x := range exchanges {
-		ids := x.Tokens
+		ids := slices.Concat(x.Prompt, x.Response)
 		if h.Encode != nil {
 			var err error
 			if ids, err = h.Encode(x); err != nil {
@@ -74,9 +75,9 @@ func (h *HeadRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float
 				h.OnCut(i, cut)
 			}
 		}
-		seqs[i] = seam.Sequence{Tokens: slices.Clone(ids), Heads: []int32{int32(len(ids) - 1)}}
+		seqs[i] = seam.Sequence{Tokens: ids, Heads: []int32{int32(len(ids) - 1)}}
 	}
-	scores := make([]float64, len(exchanges))
+	scores := make([]float32, len(exchanges))
 	for _, batch := range batches(seqs, max(1, h.BatchTokens)) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -96,32 +97,27 @@ func (h *HeadRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float
 			if len(out.Heads[k]) != 1 {
 				return nil, fmt.Errorf("exchange %d: %d head values, want 1: has the model a head?", i, len(out.Heads[k]))
 			}
-			scores[i] = float64(out.Heads[k][0])
+			scores[i] = out.Heads[k][0]
 		}
 	}
-	return scores, finite(scores)
-}
-
-func finite(scores []float64) error {
-	for i, s := range scores {
-		if math.IsNaN(s) || math.IsInf(s, 0) {
-			return fmt.Errorf("exchange %d: score %g: %w", i, s, ErrNotFinite)
-		}
-	}
-	return nil
+	return scores, nil
 }
 
 // score asks a reward model and checks the answer.
 func (r Reward) score(ctx context.Context, exchanges []Exchange) ([]float64, error) {
-	scores, err := r.Score(ctx, exchanges)
-	if err == nil && len(scores) != len(exchanges) {
-		err = fmt.Errorf("%d scores for %d exchanges", len(scores), len(exchanges))
-	}
-	if err == nil {
-		err = finite(scores)
-	}
+	raw, err := r.Score(ctx, exchanges)
 	if err != nil {
 		return nil, fmt.Errorf("reward %q: %w", r.Name, err)
+	}
+	if len(raw) != len(exchanges) {
+		return nil, fmt.Errorf("reward %q: %d scores for %d exchanges", r.Name, len(raw), len(exchanges))
+	}
+	scores := make([]float64, len(raw))
+	for i, s := range raw {
+		scores[i] = float64(s)
+		if math.IsNaN(scores[i]) || math.IsInf(scores[i], 0) {
+			return nil, fmt.Errorf("reward %q: exchange %d: score %g: %w", r.Name, i, s, ErrNotFinite)
+		}
 	}
 	return scores, nil
 }

@@ -86,7 +86,7 @@ func classes(rows []data.Anecdote) []int {
 func stories(rows []data.Anecdote) []Exchange {
 	out := make([]Exchange, len(rows))
 	for i, a := range rows {
-		out[i] = Exchange{Response: scruplesStory(a)}
+		out[i] = Exchange{ResponseText: scruplesStory(a)}
 	}
 	return out
 }

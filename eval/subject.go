@@ -41,28 +41,28 @@ type Progress struct {
 	Tokens    int64 // tokens evaluated or generated so far
 }
 
-// Settings are the options that all benchmarks share. All of them are written into
-// results.
+// Settings are the options that all benchmarks share. All that move numbers are
+// written into results.
 type Settings struct {
 	// BOS says whether a begin-of-sequence token precedes every text.
-	BOS BOSMode
+	BOS BOSMode `yaml:"bos"`
 	// TargetDelimiter stands between context and choice; the harness's is " ".
-	TargetDelimiter string
+	TargetDelimiter string `yaml:"target_delimiter"`
 	// MaxLength is the number of tokens a model may be given, in the harness's
 	// sense: a context is cut from the left so that context and continuation
 	// without its last token fit. A sequence handed to the evaluator has up to
 	// MaxLength+1 tokens, the last one a target only.
-	MaxLength int
+	MaxLength int `yaml:"max_length"`
 	// BatchTokens bounds the tokens of one batch; a longer sequence goes alone.
-	BatchTokens int
+	BatchTokens int `yaml:"batch_tokens"`
 	// Resamples is the number of bootstrap resamples.
-	Resamples int
-	// Confidence of all intervals, 0.95 say.
-	Confidence float64
+	Resamples int `yaml:"resamples"`
+	// Confidence of all intervals.
+	Confidence float64 `yaml:"confidence"`
 	// Seed is what all random streams are derived from.
-	Seed uint64
+	Seed uint64 `yaml:"seed"`
 	// OnProgress is called after every batch, if set, from the calling goroutine.
-	OnProgress func(Progress)
+	OnProgress func(Progress) `yaml:"-"`
 }
 
 func (s Settings) check() error {

@@ -1,0 +1,173 @@
+package eval
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+
+	"steer/rl/data"
+)
+
+// Config says what is measured. A benchmark without a path is not run.
+type Config struct {
+	Settings `yaml:",inline"`
+
+	WSC273               File        `yaml:"wsc273"`
+	ToxiGen              File        `yaml:"toxigen"`
+	EthicsDeontology     File        `yaml:"ethics_deontology"`
+	EthicsUtilitarianism File        `yaml:"ethics_utilitarianism"`
+	Scruples             Scruples    `yaml:"scruples"`
+	CrossReward          CrossConfig `yaml:"cross_reward"`
+}
+
+// File names the rows of a data file that are measured, in file order.
+type File struct {
+	Path string `yaml:"path"`
+	// First is the 0-based row to begin with.
+	First int `yaml:"first"`
+	// Limit is the number of rows; 0 means all that follow.
+	Limit int `yaml:"limit"`
+}
+
+// Scruples configures the anecdotes.
+type Scruples struct {
+	File `yaml:",inline"`
+	// Protocols to run: loglik, reward, thesis.
+	Protocols []Protocol `yaml:"protocols"`
+	// Threshold holds the rows on which the reward threshold is chosen; they must be
+	// others than the measured ones.
+	Threshold File `yaml:"threshold"`
+	// MaxNewTokens bounds an answer of the thesis protocol; 0 is its own bound, 2048
+	// tokens for prompt and answer together.
+	MaxNewTokens int `yaml:"max_new_tokens"`
+	// Batch is the number of stories generated from at once.
+	Batch int `yaml:"batch"`
+}
+
+// Protocol is a protocol name in a configuration.
+type Protocol string
+
+// Values lists the protocols.
+func (Protocol) Values() []string { return []string{ProtocolLogLik, ProtocolReward, ProtocolThesis} }
+
+// CrossConfig configures the cross-reward matrix.
+type CrossConfig struct {
+	// Prompts are held-out prompts; without a path there is no matrix.
+	Prompts data.Source `yaml:"prompts"`
+	// Reference is the policy that the others are compared with.
+	Reference string `yaml:"reference"`
+	// MaxPromptTokens: longer prompts are left out, and counted.
+	MaxPromptTokens int     `yaml:"max_prompt_tokens"`
+	MaxNewTokens    int     `yaml:"max_new_tokens"`
+	Temperature     float32 `yaml:"temperature"`
+	TopK            int     `yaml:"top_k"`
+	TopP            float32 `yaml:"top_p"`
+	MinP            float32 `yaml:"min_p"`
+	Batch           int     `yaml:"batch"`
+	// Samples is the number of prompts whose answers go into the result.
+	Samples int `yaml:"samples"`
+	// Bins of the score histograms.
+	Bins int `yaml:"bins"`
+}
+
+// DefaultConfig measures nothing yet, with sensible options. max_length 0 stands for
+// the model's own context and has to be filled in before a benchmark runs.
+func DefaultConfig() Config {
+	return Config{
+		Settings: Settings{
+			BOS: BOSAuto, TargetDelimiter: " ", BatchTokens: 4096,
+			Resamples: 10000, Confidence: 0.95, Seed: 1,
+		},
+		Scruples: Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
+		CrossReward: CrossConfig{
+			Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 128, Temperature: 1, TopP: 1,
+			Batch: 32, Samples: 24, Bins: 20,
+		},
+	}
+}
+
+// Validate checks the fields against each other; max_length may still be 0.
+func (c Config) Validate() error {
+	s := c.Settings
+	if s.MaxLength == 0 {
+		s.MaxLength = 1
+	}
+	if err := s.check(); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		File
+	}{
+		{"wsc273", c.WSC273}, {"toxigen", c.ToxiGen}, {"ethics_deontology", c.EthicsDeontology},
+		{"ethics_utilitarianism", c.EthicsUtilitarianism}, {"scruples", c.Scruples.File}, {"scruples.threshold", c.Scruples.Threshold},
+	} {
+		if f.First < 0 || f.Limit < 0 {
+			return fmt.Errorf("eval: %s: first and limit: want 0 or more, got %d and %d", f.name, f.First, f.Limit)
+		}
+	}
+	if w := c.WSC273; w.First != 0 {
+		return fmt.Errorf("eval: wsc273.first: the benchmark is the first 273 schemas, got first %d", w.First)
+	}
+	for _, p := range c.Scruples.Protocols {
+		if p == ProtocolReward && c.Scruples.Path != "" && c.Scruples.Threshold.Path == "" {
+			return fmt.Errorf("eval: scruples.threshold.path: protocol reward needs other rows to choose its threshold on")
+		}
+		if p == ProtocolThesis && c.Scruples.Batch < 1 {
+			return fmt.Errorf("eval: scruples.batch: want at least 1, got %d", c.Scruples.Batch)
+		}
+	}
+	if x := c.CrossReward; x.Prompts.Path != "" {
+		if err := x.Prompts.Validate(); err != nil {
+			return fmt.Errorf("eval: cross_reward.prompts: %w", err)
+		}
+		if x.MaxNewTokens < 1 || x.Batch < 1 || x.MaxPromptTokens < 1 {
+			return fmt.Errorf("eval: cross_reward: want max_new_tokens, max_prompt_tokens and batch of at least 1, got %d, %d, %d", x.MaxNewTokens, x.MaxPromptTokens, x.Batch)
+		}
+	}
+	return nil
+}
+
+// window cuts the rows that a File asks for.
+func window[T any](f File, rows []T) ([]T, error) {
+	if f.First >= len(rows) {
+		return nil, fmt.Errorf("%s: first row is %d, the file holds %d: %w", f.Path, f.First, len(rows), ErrNoItems)
+	}
+	rows = rows[f.First:]
+	if f.Limit > 0 {
+		rows = rows[:min(f.Limit, len(rows))]
+	}
+	return rows, nil
+}
+
+// provenance describes a data file in a result.
+func (f File) provenance(b *Benchmark, prefix string) error {
+	path, sum, err := FileSHA256(f.Path)
+	if err != nil {
+		return err
+	}
+	b.Provenance[prefix+"data"] = path
+	b.Provenance[prefix+"data_sha256"] = sum
+	b.Provenance[prefix+"first"] = f.First
+	b.Provenance[prefix+"limit"] = f.Limit
+	return nil
+}
+
+// FileSHA256 finds a data file as the readers do and hashes its bytes as stored.
+func FileSHA256(path string) (found, sum string, err error) {
+	if found, err = data.Resolve(path); err != nil {
+		return "", "", err
+	}
+	f, err := os.Open(found)
+	if err != nil {
+		return "", "", fmt.Errorf("eval: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", "", fmt.Errorf("eval: %s: %w", found, err)
+	}
+	return found, hex.EncodeToString(h.Sum(nil)), nil
+}

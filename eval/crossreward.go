@@ -1,0 +1,362 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"steer/eval/stats"
+	"steer/ggml/seam"
+	"steer/rl/train"
+)
+
+// NameCrossReward names the matrix in progress and record files.
+const NameCrossReward = "cross_reward"
+
+// CrossRewardOptions configure [CrossReward].
+type CrossRewardOptions struct {
+	Generate GenerateOptions
+	// Reference names the policy that differences, win rates and KL are taken to
+	// (the SFT model).
+	Reference string
+	// Samples is the number of prompts whose answers are kept for reading.
+	Samples int
+	// Bins of the score histograms.
+	Bins int
+}
+
+// Interval is a mean with the ends of its interval.
+type Interval struct {
+	Mean float64 `json:"mean"`
+	Lo   float64 `json:"lo"`
+	Hi   float64 `json:"hi"`
+	N    int     `json:"n"`
+}
+
+// Cell is a policy under a reward model; differences are paired by prompt and absent
+// for the reference itself. WinRate is the share of prompts on which the policy
+// scores above the reference, ties counting one half.
+type Cell struct {
+	Interval
+	Diff    *float64 `json:"diff_sft,omitempty"`
+	DiffLo  *float64 `json:"diff_lo,omitempty"`
+	DiffHi  *float64 `json:"diff_hi,omitempty"`
+	WinRate *float64 `json:"win_rate,omitempty"`
+}
+
+// Normalisation maps raw scores to (raw-Mean)/Std.
+type Normalisation struct {
+	Mean float64 `json:"mean"`
+	Std  float64 `json:"std"`
+}
+
+// Histogram counts the scores of one cell; Counts[i] lie in [Edges[i], Edges[i+1]),
+// the last bin closed.
+type Histogram struct {
+	Policy string    `json:"policy"`
+	Reward string    `json:"reward"`
+	Edges  []float64 `json:"edges"`
+	Counts []float64 `json:"counts"`
+}
+
+// CrossRewardResult is "cross_reward" of result.json (docs/report.md).
+type CrossRewardResult struct {
+	Policies      []string                 `json:"policies"`
+	Rewards       []string                 `json:"rewards"`
+	Reference     string                   `json:"reference"`
+	Unit          string                   `json:"unit"` // raw, or normalised if every reward has a normalisation
+	Normalisation map[string]Normalisation `json:"normalisation,omitempty"`
+	Prompts       *PromptFile              `json:"prompts,omitempty"`
+	Cells         [][]Cell                 `json:"cells"`   // [policy][reward]
+	KL            map[string]Interval      `json:"kl"`      // k1, nats a response, from the reference
+	KLK3          map[string]Interval      `json:"kl_k3"`   // the same by the k3 estimator
+	Lengths       map[string]Interval      `json:"lengths"` // tokens
+	Histograms    []Histogram              `json:"histograms,omitempty"`
+	Samples       []Sample                 `json:"-"` // "samples" of result.json
+}
+
+// Sample is one prompt with every policy's answer and its scores by reward.
+type Sample struct {
+	Prompt  string                        `json:"prompt"`
+	Answers map[string]string             `json:"answers"`
+	Scores  map[string]map[string]float64 `json:"scores"`
+}
+
+// AnswerRecord is one answer with all that was measured on it.
+type AnswerRecord struct {
+	ID     string             `json:"id"` // of the prompt
+	Policy string             `json:"policy"`
+	Answer string             `json:"answer"`
+	Tokens int                `json:"tokens"`
+	Finish string             `json:"finish"`
+	Raw    map[string]float64 `json:"raw"` // score by reward
+	KL     float64            `json:"kl"`  // k1
+	KLK3   float64            `json:"kl_k3"`
+}
+
+// CrossReward lets every policy answer the prompts with the same random numbers,
+// scores every answer under every reward model, and compares each policy with the
+// reference prompt by prompt. KL is estimated on each policy's own answers.
+//
+// Intervals are bootstrap intervals over prompts (BCa where it exists), with the
+// same resamples in every cell.
+func CrossReward(ctx context.Context, policies []Subject, rewards []Reward, set Settings, opt CrossRewardOptions, prompts []Prompt) (*CrossRewardResult, []AnswerRecord, error) {
+	fail := func(err error) (*CrossRewardResult, []AnswerRecord, error) {
+		return nil, nil, fmt.Errorf("eval: cross_reward: %w", err)
+	}
+	if err := set.check(); err != nil {
+		return fail(err)
+	}
+	ids := make([]string, len(prompts))
+	for i, p := range prompts {
+		ids[i] = p.ID
+	}
+	if err := checkIDs(ids); err != nil {
+		return fail(err)
+	}
+	if err := checkNames(policies, rewards); err != nil {
+		return fail(err)
+	}
+	reference := slices.IndexFunc(policies, func(s Subject) bool { return s.Name == opt.Reference })
+	if reference < 0 {
+		return fail(fmt.Errorf("the reference %q is not among the policies", opt.Reference))
+	}
+
+	m := &matrix{prompts: prompts, answers: make([]*Answers, len(policies)), k1: make([][]float64, len(policies)), k3: make([][]float64, len(policies))}
+	for i, p := range policies {
+		a, err := GenerateAnswers(ctx, p, set, opt.Generate, prompts)
+		if err != nil {
+			return nil, nil, err
+		}
+		m.answers[i] = a
+		m.k1[i], m.k3[i] = make([]float64, len(prompts)), make([]float64, len(prompts))
+		if i == reference {
+			continue // its divergence from itself is 0
+		}
+		if p.Evaluator == nil || policies[reference].Evaluator == nil {
+			return fail(fmt.Errorf("KL of policy %q from %q needs the evaluators of both", p.Name, opt.Reference))
+		}
+		if m.k1[i], m.k3[i], err = KL(ctx, p.Evaluator, policies[reference].Evaluator, prompts, a, set.BatchTokens, opt.Generate.Sampling.Temperature); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, r := range rewards {
+		column := make([][]float64, len(policies))
+		for i, a := range m.answers {
+			var err error
+			if column[i], err = r.score(ctx, exchanges(prompts, a)); err != nil {
+				return fail(fmt.Errorf("policy %q: %w", a.Policy, err))
+			}
+			set.report(Progress{Benchmark: NameCrossReward, Protocol: "score " + r.Name, Model: a.Policy, Done: i + 1, Total: len(policies)})
+		}
+		m.raw = append(m.raw, column)
+	}
+	res, err := m.result(policies, rewards, reference, set, opt)
+	if err != nil {
+		return fail(err)
+	}
+	return res, m.records(rewards), nil
+}
+
+// checkNames refuses names that would make rows or columns collide.
+func checkNames(policies []Subject, rewards []Reward) error {
+	if len(rewards) == 0 {
+		return fmt.Errorf("no reward model")
+	}
+	seen := map[string]bool{}
+	for _, p := range policies {
+		if seen[p.Name] {
+			return fmt.Errorf("two policies are named %q", p.Name)
+		}
+		seen[p.Name] = true
+	}
+	clear(seen)
+	for _, r := range rewards {
+		if seen[r.Name] {
+			return fmt.Errorf("two reward models are named %q", r.Name)
+		}
+		seen[r.Name] = true
+	}
+	return nil
+}
+
+func exchanges(prompts []Prompt, a *Answers) []Exchange {
+	out := make([]Exchange, len(prompts))
+	for i, p := range prompts {
+		g := a.List[i]
+		out[i] = Exchange{PromptText: p.Text, ResponseText: g.Text, Prompt: p.Tokens, Response: g.Tokens, Ended: g.Finish != seam.FinishLength}
+	}
+	return out
+}
+
+// matrix holds everything measured before it is summarised.
+type matrix struct {
+	prompts []Prompt
+	answers []*Answers    // [policy]
+	k1, k3  [][]float64   // [policy][prompt]
+	raw     [][][]float64 // [reward][policy][prompt]
+}
+
+func (m *matrix) records(rewards []Reward) []AnswerRecord {
+	var out []AnswerRecord
+	for i, a := range m.answers {
+		for k, p := range m.prompts {
+			r := AnswerRecord{ID: p.ID, Policy: a.Policy, Answer: a.List[k].Text, Tokens: len(a.List[k].Tokens),
+				Finish: string(a.List[k].Finish), Raw: map[string]float64{}, KL: m.k1[i][k], KLK3: m.k3[i][k]}
+			for j, reward := range rewards {
+				r.Raw[reward.Name] = m.raw[j][i][k]
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (m *matrix) result(policies []Subject, rewards []Reward, reference int, set Settings, opt CrossRewardOptions) (*CrossRewardResult, error) {
+	n := len(m.prompts)
+	src, err := stats.NewSeeded(n, train.DeriveSeed(set.Seed, "eval.bootstrap."+NameCrossReward, uint64(n)))
+	if err != nil {
+		return nil, err
+	}
+	res := &CrossRewardResult{
+		Reference: opt.Reference, Unit: "normalised", Normalisation: map[string]Normalisation{},
+		Cells: make([][]Cell, len(policies)), KL: map[string]Interval{}, KLK3: map[string]Interval{}, Lengths: map[string]Interval{},
+	}
+	for _, r := range rewards {
+		res.Rewards = append(res.Rewards, r.Name)
+		if r.Std > 0 {
+			res.Normalisation[r.Name] = Normalisation{Mean: r.Mean, Std: r.Std}
+		} else {
+			// Columns in different units must not stand side by side.
+			res.Unit = "raw"
+		}
+	}
+	for j, r := range rewards {
+		scores := m.raw[j]
+		if res.Unit == "normalised" {
+			scores = normalised(scores, r)
+		}
+		column, err := cells(scores, reference, src, set)
+		if err != nil {
+			return nil, err
+		}
+		for i := range policies {
+			res.Cells[i] = append(res.Cells[i], column[i])
+		}
+		res.Histograms = append(res.Histograms, histograms(scores, policies, r.Name, opt.Bins)...)
+	}
+	for i, p := range policies {
+		res.Policies = append(res.Policies, p.Name)
+		lengths := make([]float64, n)
+		for k, a := range m.answers[i].List {
+			lengths[k] = float64(len(a.Tokens))
+		}
+		boots, err := stats.BootstrapMeans([][]float64{lengths, m.k1[i], m.k3[i]}, src, set.Resamples)
+		if err != nil {
+			return nil, err
+		}
+		res.Lengths[p.Name] = intervalOf(boots[0], n, set)
+		if i != reference {
+			res.KL[p.Name] = intervalOf(boots[1], n, set)
+			res.KLK3[p.Name] = intervalOf(boots[2], n, set)
+		}
+	}
+	res.Samples = m.samples(policies, rewards, res.Unit, opt.Samples)
+	return res, nil
+}
+
+func normalised(raw [][]float64, r Reward) [][]float64 {
+	out := make([][]float64, len(raw))
+	for i, row := range raw {
+		out[i] = make([]float64, len(row))
+		for k, v := range row {
+			out[i][k] = (v - r.Mean) / r.Std
+		}
+	}
+	return out
+}
+
+// cells summarises one reward's column; scores[policy][prompt].
+func cells(scores [][]float64, reference int, src stats.Resamples, set Settings) ([]Cell, error) {
+	boots, err := stats.BootstrapMeans(scores, src, set.Resamples)
+	if err != nil {
+		return nil, err
+	}
+	n := len(scores[reference])
+	out := make([]Cell, len(scores))
+	for i, b := range boots {
+		out[i].Interval = intervalOf(b, n, set)
+		if i == reference {
+			continue
+		}
+		d, err := b.Minus(boots[reference])
+		if err != nil {
+			return nil, err
+		}
+		v := intervalOf(d, n, set)
+		wins := 0.0
+		for k, s := range scores[i] {
+			switch ref := scores[reference][k]; {
+			case s > ref:
+				wins++
+			case s == ref:
+				wins += 0.5
+			}
+		}
+		rate := wins / float64(n)
+		out[i].Diff, out[i].DiffLo, out[i].DiffHi, out[i].WinRate = &v.Mean, &v.Lo, &v.Hi, &rate
+	}
+	return out, nil
+}
+
+func intervalOf(b stats.Bootstrap, n int, set Settings) Interval {
+	v, _ := b.BCa(set.Confidence)
+	return Interval{Mean: b.Estimate, Lo: v.Lo, Hi: v.Hi, N: n}
+}
+
+// histograms bins one reward's scores, all policies on the same edges.
+func histograms(scores [][]float64, policies []Subject, reward string, bins int) []Histogram {
+	if bins < 1 {
+		return nil
+	}
+	lo, hi := slices.Min(scores[0]), slices.Max(scores[0])
+	for _, row := range scores {
+		lo, hi = min(lo, slices.Min(row)), max(hi, slices.Max(row))
+	}
+	if lo == hi {
+		lo, hi = lo-0.5, hi+0.5
+	}
+	edges := make([]float64, bins+1)
+	for k := range edges {
+		edges[k] = lo + (hi-lo)*float64(k)/float64(bins)
+	}
+	out := make([]Histogram, len(scores))
+	for i, row := range scores {
+		out[i] = Histogram{Policy: policies[i].Name, Reward: reward, Edges: edges, Counts: make([]float64, bins)}
+		for _, s := range row {
+			k := int(float64(bins) * (s - lo) / (hi - lo))
+			out[i].Counts[min(max(k, 0), bins-1)]++
+		}
+	}
+	return out
+}
+
+func (m *matrix) samples(policies []Subject, rewards []Reward, unit string, count int) []Sample {
+	out := make([]Sample, min(count, len(m.prompts)))
+	for k := range out {
+		s := Sample{Prompt: m.prompts[k].Text, Answers: map[string]string{}, Scores: map[string]map[string]float64{}}
+		for i, p := range policies {
+			s.Answers[p.Name] = m.answers[i].List[k].Text
+			s.Scores[p.Name] = map[string]float64{}
+			for j, r := range rewards {
+				v := m.raw[j][i][k]
+				if unit == "normalised" {
+					v = (v - r.Mean) / r.Std
+				}
+				s.Scores[p.Name][r.Name] = v
+			}
+		}
+		out[k] = s
+	}
+	return out
+}

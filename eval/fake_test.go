@@ -1,0 +1,155 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	"steer/ggml/seam"
+)
+
+// The fakes: a byte tokenizer with BOS 256 and EOS 257, and a bigram model whose
+// log-probabilities are a fixed function of two neighbouring tokens.
+
+const (
+	fakeBOS   = 256
+	fakeEOS   = 257
+	fakeVocab = 258
+)
+
+type fakeTokenizer struct {
+	addsBOS bool
+	noBOS   bool // the vocabulary has no BOS
+}
+
+func (f fakeTokenizer) Encode(text string, addSpecial, parseSpecial bool) ([]int32, error) {
+	var ids []int32
+	if addSpecial && f.addsBOS {
+		ids = append(ids, fakeBOS)
+	}
+	for len(text) > 0 {
+		if rest, found := strings.CutPrefix(text, "<s>"); found && parseSpecial {
+			ids, text = append(ids, fakeBOS), rest
+			continue
+		}
+		ids, text = append(ids, int32(text[0])), text[1:]
+	}
+	return ids, nil
+}
+
+func (f fakeTokenizer) Decode(tokens []int32, special bool) string {
+	var b strings.Builder
+	for _, t := range tokens {
+		switch {
+		case t < 256:
+			b.WriteByte(byte(t))
+		case special && t == fakeBOS:
+			b.WriteString("<s>")
+		}
+	}
+	return b.String()
+}
+
+func (f fakeTokenizer) BOS() int32 {
+	if f.noBOS {
+		return -1
+	}
+	return fakeBOS
+}
+func (f fakeTokenizer) EOS() int32     { return fakeEOS }
+func (f fakeTokenizer) VocabSize() int { return fakeVocab }
+
+// bigram is an evaluator; its logits are scale * noise(previous, next). The head
+// reads head(tokens up to the position).
+type bigram struct {
+	scale    float64
+	head     func(tokens []int32) float32
+	batches  []int // tokens of each batch
+	longest  int   // tokens of the longest sequence
+	poison   bool  // answers NaN
+	failWith error
+}
+
+func noise(a, b int32) float64 {
+	h := uint64(a)*0x9e3779b97f4a7c15 ^ uint64(b)*0xbf58476d1ce4e5b9
+	h ^= h >> 29
+	h *= 0x94d049bb133111eb
+	h ^= h >> 32
+	return float64(h>>11) / (1 << 53)
+}
+
+// logprob is log p(next | previous) and whether next is the argmax.
+func (m *bigram) logprob(previous, next int32, temperature float64) (float64, bool) {
+	sum, best := 0.0, int32(0)
+	for v := range int32(fakeVocab) {
+		sum += math.Exp(m.scale * noise(previous, v) / temperature)
+		if noise(previous, v) > noise(previous, best) {
+			best = v
+		}
+	}
+	return m.scale*noise(previous, next)/temperature - math.Log(sum), next == best
+}
+
+func (m *bigram) Forward(_ context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+	if m.failWith != nil {
+		return nil, m.failWith
+	}
+	temperature := float64(opt.Temperature)
+	if temperature == 0 {
+		temperature = 1
+	}
+	out := &seam.Output{}
+	total := 0
+	for _, s := range batch {
+		total += len(s.Tokens)
+		m.longest = max(m.longest, len(s.Tokens))
+		var logprobs []float32
+		var greedy []bool
+		for _, t := range s.Targets {
+			p, g := m.logprob(s.Tokens[t-1], s.Tokens[t], temperature)
+			if m.poison {
+				p = math.NaN()
+			}
+			logprobs, greedy = append(logprobs, float32(p)), append(greedy, g)
+		}
+		var heads []float32
+		for _, t := range s.Heads {
+			if m.head == nil {
+				return nil, fmt.Errorf("no head")
+			}
+			heads = append(heads, m.head(s.Tokens[:t+1]))
+		}
+		out.Logprobs, out.Greedy, out.Heads = append(out.Logprobs, logprobs), append(out.Greedy, greedy), append(out.Heads, heads)
+	}
+	m.batches = append(m.batches, total)
+	return out, nil
+}
+
+// scripted answers every prompt by a function and remembers the requests.
+type scripted struct {
+	answer func(prompt string) string
+	seen   []seam.Request
+}
+
+func (g *scripted) Generate(_ context.Context, reqs []seam.Request, _ seam.Sampling) ([]seam.Generation, error) {
+	var out []seam.Generation
+	for _, r := range reqs {
+		g.seen = append(g.seen, r)
+		ids, _ := fakeTokenizer{}.Encode(g.answer(fakeTokenizer{}.Decode(r.Prompt, false)), false, false)
+		finish := seam.FinishStopToken
+		if len(ids) > r.MaxNew {
+			ids, finish = ids[:r.MaxNew], seam.FinishLength
+		}
+		out = append(out, seam.Generation{Tokens: ids, Finish: finish})
+	}
+	return out, nil
+}
+
+func testSettings() Settings {
+	return Settings{BOS: BOSOff, TargetDelimiter: " ", MaxLength: 4000, BatchTokens: 512, Resamples: 200, Confidence: .95, Seed: 3}
+}
+
+func subject(m *bigram) Subject {
+	return Subject{Name: "fake", Evaluator: m, Tokenizer: fakeTokenizer{}}
+}

@@ -1,0 +1,82 @@
+package eval
+
+import (
+	"fmt"
+
+	"steer/ggml/seam"
+	"steer/rl/data"
+)
+
+// PromptFile says where the prompts of the matrix came from.
+type PromptFile struct {
+	Path    string `json:"path"`
+	SHA256  string `json:"sha256"`
+	Rows    int    `json:"rows"`    // in the file
+	Used    int    `json:"used"`    // asked
+	Dropped int    `json:"dropped"` // longer than max_prompt_tokens
+}
+
+// LoadPrompts reads conversations and renders what comes before the first answer of
+// each with a template. Prompts of more than max_prompt_tokens tokens are left out
+// and counted.
+func LoadPrompts(c CrossConfig, tok seam.Tokenizer, tpl *data.Template, bos BOSMode) ([]Prompt, *PromptFile, error) {
+	conversations, loaded, err := data.LoadConversations(c.Prompts)
+	if err != nil {
+		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %w", err)
+	}
+	file := &PromptFile{Rows: loaded.Rows}
+	if file.Path, file.SHA256, err = FileSHA256(c.Prompts.Path); err != nil {
+		return nil, nil, err
+	}
+	var prompts []Prompt
+	for _, conversation := range conversations {
+		segments := tpl.Prompt(conversation.FirstPrompt())
+		example, err := data.Tokenize(tok, segments, data.TokenizeOptions{NoBOS: bos == BOSOff})
+		if err != nil {
+			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w", file.Path, conversation.Line, err)
+		}
+		if len(example.IDs) == 0 || len(example.IDs) > c.MaxPromptTokens {
+			file.Dropped++
+			continue
+		}
+		prompts = append(prompts, Prompt{
+			ID:     fmt.Sprintf("%d", conversation.Line),
+			Text:   data.Text(segments, "", ""),
+			Tokens: example.IDs,
+		})
+	}
+	if len(prompts) == 0 {
+		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d prompts has from 1 to %d tokens: %w", file.Path, len(conversations), c.MaxPromptTokens, ErrNoItems)
+	}
+	file.Used = len(prompts)
+	return prompts, file, nil
+}
+
+// options turns the configuration into options; answers stop where the template's
+// do, and at EOS.
+func (c CrossConfig) options(tok seam.Tokenizer, tpl *data.Template) (CrossRewardOptions, error) {
+	o := CrossRewardOptions{
+		Generate: GenerateOptions{
+			MaxNew:      c.MaxNewTokens,
+			Sampling:    seam.Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP},
+			StopStrings: tpl.StopStrings(),
+			Batch:       c.Batch,
+		},
+		Reference: c.Reference, Samples: c.Samples, Bins: c.Bins,
+	}
+	if eos := tok.EOS(); eos >= 0 {
+		o.Generate.StopTokens = append(o.Generate.StopTokens, eos)
+	}
+	if spelled := tpl.StopToken(); spelled != "" {
+		ids, err := tok.Encode(spelled, false, true)
+		if err != nil {
+			return o, fmt.Errorf("eval: cross_reward: stop token %q: %w", spelled, err)
+		}
+		// A vocabulary without this token spells it in pieces; the stop string
+		// remains.
+		if len(ids) == 1 && ids[0] != tok.EOS() {
+			o.Generate.StopTokens = append(o.Generate.StopTokens, ids[0])
+		}
+	}
+	return o, nil
+}
