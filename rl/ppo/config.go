@@ -186,16 +186,3 @@ const (
 
 // Values implements the enum check of the configuration reader.
 func (EOSMode) Values() []string { return []string{string(EOSStop), string(EOSCut)} }
-
-// logprobTemperature is the seam's Options.Temperature of every pass.
-func (c *Config) logprobTemperature() float32 {
-	if c.LogprobTemperature == LogprobAtOne {
-		return 1
-	}
-	return c.Temperature
-}
-
-// updatesPerIteration is the number of optimizer updates of a whole iteration.
-func (c *Config) updatesPerIteration() int64 {
-	return int64(c.PPOEpochs) * int64(c.RolloutBatchSize/c.MiniBatchSize)
-}

@@ -56,7 +56,7 @@ func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
 	}, train.LoopOptions{
 		Stage: deps.stage(), Rounds: cfg.Iterations, CheckpointEvery: cfg.CheckpointEvery,
 	}, t)
-	if errors.Is(err, train.ErrAlarm) || errors.Is(err, errStopped) {
+	if isOnly(err, train.ErrAlarm) || isOnly(err, errStopped) {
 		err = nil // Result.StoppedBecause says it
 	}
 	if err != nil {
@@ -103,4 +103,15 @@ func (t *trainer) saveAdapter() error {
 	}
 	_, err = t.deps.Run.SaveAdapter(a)
 	return err
+}
+
+// isOnly: err is target with words around it, not joined with another error (such as
+// that of the checkpoint of an alarm).
+func isOnly(err, target error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if err == target {
+			return true
+		}
+	}
+	return false
 }
