@@ -3,6 +3,7 @@
 // vector), STEER_MR (rows of the matrix kernel), STEER_BF16 (has the bf16 dot product),
 // STEER_TABLE and STEER_TABLE_NAME.
 
+#include "blocks.h"
 #include "kernels.h"
 #include "../ops.h"
 

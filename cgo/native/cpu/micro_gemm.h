@@ -1,6 +1,9 @@
 // Matrix kernels: up to STEER_MR rows of C against one panel of B, the tile of C held in
 // registers over the whole depth. Part of micro.h.
 
+// Loops over the tile must vanish before registers are given out, else C lives on the stack.
+#define STEER_UNROLL _Pragma("GCC unroll 16")
+
 // Rows are reached from one base pointer for each three rows (base, base+am, base+2am),
 // so that the addresses fit the general registers.
 template <int MR, int NV, bool UNIT>
@@ -8,21 +11,27 @@ inline void tile_f32(int depth, const char * A, ptrdiff_t am, ptrdiff_t ak, cons
                      ptrdiff_t ldc, int lanes, bool accumulate) {
     vf c[MR][NV];
     if (!accumulate) {
+        STEER_UNROLL
         for (int m = 0; m < MR; m++) {
+            STEER_UNROLL
             for (int v = 0; v < NV; v++) {
                 c[m][v] = vf{};
             }
         }
     } else if (lanes == NV * STEER_VL) {
+        STEER_UNROLL
         for (int m = 0; m < MR; m++) {
+            STEER_UNROLL
             for (int v = 0; v < NV; v++) {
                 c[m][v] = load(C + m * ldc + v * STEER_VL);
             }
         }
     } else {
+        STEER_UNROLL
         for (int m = 0; m < MR; m++) {
             vf t[NV] = {};
             memcpy(t, C + m * ldc, lanes * sizeof(float));
+            STEER_UNROLL
             for (int v = 0; v < NV; v++) {
                 c[m][v] = t[v];
             }
@@ -31,21 +40,26 @@ inline void tile_f32(int depth, const char * A, ptrdiff_t am, ptrdiff_t ak, cons
 
     constexpr int G = (MR + 2) / 3;
     const char *  a[G];
+    STEER_UNROLL
     for (int g = 0; g < G; g++) {
         a[g] = A + 3 * g * am;
     }
     const ptrdiff_t step = UNIT ? (ptrdiff_t) sizeof(float) : ak;
     for (int k = 0; k < depth; k++) {
         vf b[NV];
+        STEER_UNROLL
         for (int v = 0; v < NV; v++) {
             b[v] = load(B + v * STEER_VL);
         }
+        STEER_UNROLL
         for (int m = 0; m < MR; m++) {
             const float x = *(const float *) (a[m / 3] + (m % 3) * am);
+            STEER_UNROLL
             for (int v = 0; v < NV; v++) {
                 c[m][v] += x * b[v];
             }
         }
+        STEER_UNROLL
         for (int g = 0; g < G; g++) {
             a[g] += step;
         }
@@ -53,14 +67,18 @@ inline void tile_f32(int depth, const char * A, ptrdiff_t am, ptrdiff_t ak, cons
     }
 
     if (lanes == NV * STEER_VL) {
+        STEER_UNROLL
         for (int m = 0; m < MR; m++) {
+            STEER_UNROLL
             for (int v = 0; v < NV; v++) {
                 store(C + m * ldc + v * STEER_VL, c[m][v]);
             }
         }
     } else {
+        STEER_UNROLL
         for (int m = 0; m < MR; m++) {
             vf t[NV];
+            STEER_UNROLL
             for (int v = 0; v < NV; v++) {
                 t[v] = c[m][v];
             }
@@ -111,7 +129,9 @@ inline void tile_bf16(int pairs, const char * A, ptrdiff_t am, const uint32_t * 
                       ptrdiff_t ldc, int lanes, bool accumulate) {
     __m512          c[MR][NV];
     const __mmask16 last = (__mmask16) (0xFFFF >> (NV * 16 - lanes)); // lanes of the last vector
+    STEER_UNROLL
     for (int m = 0; m < MR; m++) {
+        STEER_UNROLL
         for (int v = 0; v < NV; v++) {
             c[m][v] = accumulate ? _mm512_maskz_loadu_ps(v == NV - 1 ? last : 0xFFFF, C + m * ldc + v * 16) :
                                    _mm512_setzero_ps();
@@ -119,28 +139,35 @@ inline void tile_bf16(int pairs, const char * A, ptrdiff_t am, const uint32_t * 
     }
     constexpr int G = (MR + 2) / 3;
     const char *  a[G];
+    STEER_UNROLL
     for (int g = 0; g < G; g++) {
         a[g] = A + 3 * g * am;
     }
     for (int k = 0; k < pairs; k++) {
         __m512bh b[NV];
+        STEER_UNROLL
         for (int v = 0; v < NV; v++) {
             b[v] = (__m512bh) _mm512_loadu_si512(B + v * 16);
         }
+        STEER_UNROLL
         for (int m = 0; m < MR; m++) {
             int32_t x;
             memcpy(&x, a[m / 3] + (m % 3) * am, sizeof x);
             const __m512bh xx = (__m512bh) _mm512_set1_epi32(x);
+            STEER_UNROLL
             for (int v = 0; v < NV; v++) {
                 c[m][v] = _mm512_dpbf16_ps(c[m][v], b[v], xx);
             }
         }
+        STEER_UNROLL
         for (int g = 0; g < G; g++) {
             a[g] += sizeof(uint32_t);
         }
         B += ldb;
     }
+    STEER_UNROLL
     for (int m = 0; m < MR; m++) {
+        STEER_UNROLL
         for (int v = 0; v < NV; v++) {
             _mm512_mask_storeu_ps(C + m * ldc + v * 16, v == NV - 1 ? last : 0xFFFF, c[m][v]);
         }

@@ -9,7 +9,14 @@ inline uint16_t round_bf16(float x) {
 }
 
 void to_bf16(const float * __restrict x, uint16_t * __restrict y, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
+    int64_t i = 0;
+#if STEER_BF16
+    // The instruction takes numbers below 2^-126 for zero; those are no weights or activations.
+    for (; i + 32 <= n; i += 32) {
+        _mm512_storeu_si512(y + i, (__m512i) _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16), _mm512_loadu_ps(x + i)));
+    }
+#endif
+    for (; i < n; i++) {
         y[i] = round_bf16(x[i]);
     }
 }
@@ -22,7 +29,18 @@ void from_bf16(const uint16_t * __restrict x, float * __restrict y, int64_t n) {
 }
 
 void interleave(const uint16_t * __restrict a, const uint16_t * __restrict b, uint32_t * __restrict dst, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
+    int64_t i = 0;
+#if STEER_VL == 16
+    for (; i + 32 <= n; i += 32) {
+        const __m512i x = _mm512_loadu_si512(a + i), y = _mm512_loadu_si512(b + i);
+        const __m512i l = _mm512_unpacklo_epi16(x, y), h = _mm512_unpackhi_epi16(x, y); // of each 128 bits
+        const __m512i first  = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+        const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+        _mm512_storeu_si512(dst + i, _mm512_permutex2var_epi64(l, first, h));
+        _mm512_storeu_si512(dst + i + 16, _mm512_permutex2var_epi64(l, second, h));
+    }
+#endif
+    for (; i < n; i++) {
         dst[i] = (uint32_t) a[i] | (uint32_t) b[i] << 16;
     }
 }

@@ -75,4 +75,8 @@ void test_head();
 void test_rows();
 void bench(int threads);
 
+// Floating-point operations done in n rounds of a loop in registers.
+double peak_bf16(int64_t n);
+double peak_f32(int64_t n);
+
 } // namespace test
