@@ -1,0 +1,16 @@
+// Package sft is supervised fine-tuning: it lowers the mean negative log-likelihood of
+// the counted tokens of examples,
+//
+//	L = -1/N * sum over counted positions i of log p(t_i | t_<i)
+//
+// with N the number of counted tokens of the whole mini-batch, so that neither the
+// split into micro-batches nor the lengths of the sequences weigh in. It is pure Go
+// over seam.Learner.
+//
+//	cfg := sft.Default()
+//	examples, counts, err := ... // data.Tokenize with cfg.Tokenize(template)
+//	res, err := sft.Train(ctx, cfg, sft.Deps{Deps: train.Deps{Learner: l, Run: run}, Train: examples})
+//
+// The preset "thesis" follows trl 0.7.1's SFTTrainer with ConstantLengthDataset as the
+// published runs used it; docs/sft.md lists each difference from "default".
+package sft

@@ -1,0 +1,59 @@
+package sft
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"steer/ggml/seam"
+	"steer/rl/train"
+)
+
+// Eval is what held-out examples say of a model.
+type Eval struct {
+	// Loss is the mean of -log p over the counted tokens, in nats.
+	Loss float64 `json:"loss"`
+	// Perplexity is exp(Loss).
+	Perplexity float64 `json:"perplexity"`
+	// Accuracy is the share of counted tokens that are the model's first choice.
+	Accuracy float64 `json:"token_accuracy"`
+	// Tokens is the number of counted tokens.
+	Tokens int64 `json:"tokens"`
+}
+
+// evaluate runs places forward without dropout, limit tokens at a time.
+func evaluate(ctx context.Context, e seam.Evaluator, places []place, limit int) (Eval, error) {
+	var flat []seam.Sequence
+	for _, p := range places {
+		flat = append(flat, p...)
+	}
+	var sum float64
+	var right, n int64
+	for _, part := range train.MicroByTokens(flat, limit) {
+		out, err := e.Forward(ctx, part, seam.Options{Greedy: true})
+		if err != nil {
+			return Eval{}, fmt.Errorf("evaluation: %w", err)
+		}
+		for s, row := range out.Logprobs {
+			for i, lp := range row {
+				sum -= float64(lp)
+				n++
+				if out.Greedy[s][i] {
+					right++
+				}
+			}
+		}
+	}
+	loss := sum / float64(n)
+	if math.IsNaN(loss) {
+		return Eval{}, fmt.Errorf("evaluation: loss is NaN: %w", train.ErrDiverged)
+	}
+	return Eval{Loss: loss, Perplexity: math.Exp(loss), Accuracy: float64(right) / float64(n), Tokens: n}, nil
+}
+
+// metrics gives an evaluation the names it is logged under.
+func (e Eval) metrics() map[string]float64 {
+	return map[string]float64{
+		"eval_loss": e.Loss, "eval_perplexity": e.Perplexity, "eval_token_accuracy": e.Accuracy,
+	}
+}

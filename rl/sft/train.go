@@ -1,0 +1,267 @@
+package sft
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+
+	"steer/ggml/seam"
+	"steer/rl/data"
+	"steer/rl/train"
+)
+
+// Deps is what a run works with. Nothing in it is closed by Train.
+type Deps struct {
+	train.Deps
+	// Stage is shown in progress lines and errors; empty means "sft".
+	Stage string
+	// Train is learned from, Eval is measured on; Eval may be empty.
+	Train, Eval []data.Example
+	// EOS is put between the examples with pack run_on; negative: nothing is.
+	EOS int32
+}
+
+// Result is how a run went; its JSON names are those of result.json (docs/sft.md).
+type Result struct {
+	Steps  int64 `json:"steps"`
+	Tokens int64 `json:"tokens"` // through the model in training
+	// Data says what became of the training examples, EvalData of the held-out ones.
+	Data     data.Counts `json:"counts"`
+	EvalData data.Counts `json:"eval_counts"`
+	// DataSHA256 is over the token ids and counted positions of both, in order.
+	DataSHA256 string `json:"data_sha256"`
+	// LossFirst is the training loss of the first step, Loss of the last.
+	LossFirst float64 `json:"loss_first"`
+	Loss      float64 `json:"loss"`
+	// EvalBefore is measured before the first step, EvalLast after the last, EvalBest at
+	// step BestStep; nil without held-out examples.
+	EvalBefore *Eval `json:"eval_before,omitempty"`
+	EvalLast   *Eval `json:"eval_last,omitempty"`
+	EvalBest   *Eval `json:"eval_best,omitempty"`
+	BestStep   int64 `json:"best_step,omitempty"`
+	// KeptStep is the step whose weights are the result.
+	KeptStep int64 `json:"kept_step"`
+}
+
+// trainer is a run between two rounds of train.Loop; a round is an optimizer step.
+type trainer struct {
+	cfg    Config
+	deps   Deps
+	places []place
+	eval   []place
+	order  *order
+	steps  int64
+	res    Result // what a checkpoint keeps besides the weights
+}
+
+// Train runs supervised fine-tuning to its last step, or on from the newest checkpoint
+// of deps.Run. It returns train.ErrInterrupted, with the result so far, when the stopper
+// asked it to stop. The trained adapter is adapter.gguf in the run folder; the learner
+// holds its weights.
+func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
+	if err := cfg.Validate(); err != nil {
+		return Result{}, err
+	}
+	if deps.Learner == nil {
+		return Result{}, errors.New("sft: no learner")
+	}
+	if deps.Stage == "" {
+		deps.Stage = "sft"
+	}
+	t, err := newTrainer(cfg, deps)
+	if err != nil {
+		return Result{}, err
+	}
+	err = train.Loop(ctx, deps.Deps, train.LoopOptions{
+		Stage: deps.Stage, Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery,
+	}, t)
+	if err != nil {
+		return t.res, err
+	}
+	if err := t.keep(); err != nil {
+		return t.res, fmt.Errorf("%s: %w", deps.Stage, err)
+	}
+	return t.res, nil
+}
+
+func newTrainer(cfg Config, deps Deps) (*trainer, error) {
+	t := &trainer{cfg: cfg, deps: deps}
+	var err error
+	if t.places, t.res.Data, err = cfg.prepare(deps.Train, deps.EOS, false); err != nil {
+		return nil, fmt.Errorf("sft: training data: %w", err)
+	}
+	plan := Plan{Counts: t.res.Data, Places: len(t.places)}
+	if err := plan.check(cfg); err != nil {
+		return nil, err
+	}
+	deps.Note("%s: training data: %s", deps.Stage, t.res.Data)
+	if len(deps.Eval) > 0 {
+		if t.eval, t.res.EvalData, err = cfg.prepare(deps.Eval, deps.EOS, true); err != nil {
+			return nil, fmt.Errorf("sft: held-out data: %w", err)
+		}
+		if len(t.eval) == 0 {
+			return nil, fmt.Errorf("sft: no held-out example is left: %s", t.res.EvalData)
+		}
+		deps.Note("%s: held-out data: %s", deps.Stage, t.res.EvalData)
+	}
+	t.res.DataSHA256 = hashOf(t.places, t.eval)
+	t.order, t.steps = newOrder(cfg, t.places), cfg.Steps(len(t.places))
+	return t, nil
+}
+
+// Round implements train.Trainer: one optimizer step, and an evaluation where one is due.
+func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error) {
+	if round == 0 && len(t.eval) > 0 {
+		if err := t.evalBefore(ctx); err != nil {
+			return train.Outcome{}, err
+		}
+	}
+	out, err := t.step(ctx, round)
+	if err != nil {
+		return out, err
+	}
+	done := round + 1
+	if len(t.eval) > 0 && (done == t.steps || t.cfg.EvalEvery > 0 && done%t.cfg.EvalEvery == 0) {
+		e, err := evaluate(ctx, t.deps.Learner, t.eval, t.evalTokens())
+		if err != nil {
+			return out, err
+		}
+		maps.Copy(out.Metrics, e.metrics())
+		out.Best = t.measured(done, e)
+		t.deps.Note("%s: step %d: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, done, e.Loss, e.Perplexity, e.Accuracy)
+	}
+	return out, nil
+}
+
+// step is one optimizer step.
+func (t *trainer) step(ctx context.Context, round int64) (train.Outcome, error) {
+	// 1. The places of this step, in micro-batches.
+	var places []place
+	var tokens int64
+	for _, i := range t.order.batch(round) {
+		places = append(places, t.places[i])
+		tokens += t.places[i].tokens()
+	}
+	micro := t.cfg.micro(places, round)
+	n := count(micro)
+
+	// 2. Forward and backward; the loss is divided once, by all counted tokens.
+	var sum float64
+	opt := seam.Options{Dropout: t.cfg.LoRA.Dropout > 0}
+	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *seam.Output) (seam.Gradient, error) {
+		g := nll(out.Logprobs, n, &sum)
+		return g, train.CheckFinite(round+1, "loss", sum)
+	})
+	if err != nil {
+		return train.Outcome{}, err
+	}
+	loss := sum / float64(n)
+
+	// 3. The update.
+	update := t.cfg.Optim.At(round, t.steps)
+	norm, err := t.deps.Learner.Update(update)
+	if err != nil {
+		return train.Outcome{}, err
+	}
+	if err := train.CheckFinite(round+1, "grad_norm", norm); err != nil {
+		return train.Outcome{}, err
+	}
+
+	// 4. What is to be known of it.
+	if round == 0 {
+		t.res.LossFirst = loss
+	}
+	t.res.Steps, t.res.Loss, t.res.KeptStep = round+1, loss, round+1
+	t.res.Tokens += tokens
+	return train.Outcome{
+		Step: round + 1,
+		Metrics: map[string]float64{
+			"loss": loss, "grad_norm": norm, "learning_rate": update.LR, "target_tokens": float64(n),
+			"epoch": float64((round+1)*int64(t.cfg.MiniBatchSize)) / float64(len(t.places)),
+		},
+		Show:   []train.Value{{Name: "loss", Value: loss}, {Name: "grad", Value: norm}, {Name: "lr", Value: update.LR}},
+		Tokens: tokens,
+	}, nil
+}
+
+// evalTokens bounds an evaluation's forward pass as training's is.
+func (t *trainer) evalTokens() int {
+	if t.cfg.MicroBatchSize == 0 {
+		return t.cfg.MicroBatchTokens
+	}
+	return t.cfg.MicroBatchSize * t.cfg.MaxTokens
+}
+
+func (t *trainer) evalBefore(ctx context.Context) error {
+	e, err := evaluate(ctx, t.deps.Learner, t.eval, t.evalTokens())
+	if err != nil {
+		return err
+	}
+	t.res.EvalBefore = &e
+	t.deps.Note("%s: before training: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, e.Loss, e.Perplexity, e.Accuracy)
+	return t.deps.Log(0, e.metrics())
+}
+
+// measured notes an evaluation and reports whether it is the best so far.
+func (t *trainer) measured(step int64, e Eval) bool {
+	t.res.EvalLast = &e
+	if t.res.EvalBest != nil && e.Loss >= t.res.EvalBest.Loss {
+		return false
+	}
+	t.res.EvalBest, t.res.BestStep = &e, step
+	return true
+}
+
+// Save implements train.Trainer.
+func (t *trainer) Save() (any, error) { return &t.res, nil }
+
+// Restore implements train.Trainer.
+func (t *trainer) Restore(raw json.RawMessage) error {
+	now := t.res
+	if err := json.Unmarshal(raw, &t.res); err != nil {
+		return err
+	}
+	if t.res.DataSHA256 != now.DataSHA256 {
+		return fmt.Errorf("the data are not those the run began with (now: %s; then: %s): start over (fresh) or restore them",
+			now.Data, t.res.Data)
+	}
+	return nil
+}
+
+// keep puts the chosen weights into the learner and writes them as the run's adapter.
+func (t *trainer) keep() error {
+	state, err := t.deps.Learner.State()
+	if err != nil {
+		return err
+	}
+	if t.cfg.Keep == KeepBest && t.res.EvalBest != nil && t.res.BestStep != t.res.Steps && t.deps.Run != nil {
+		best, err := t.deps.Run.Best()
+		if err != nil {
+			return err
+		}
+		if best == nil || best.Step != t.res.BestStep {
+			return fmt.Errorf("the best checkpoint, step %d, is gone: set keep to last, or start over (fresh)", t.res.BestStep)
+		}
+		if err := t.deps.Learner.SetState(best.Learner); err != nil {
+			return err
+		}
+		state, t.res.KeptStep = best.Learner, best.Step
+		t.deps.Note("%s: keeping the weights of step %d, held-out loss %.4f", t.deps.Stage, best.Step, t.res.EvalBest.Loss)
+	}
+	return t.saveAdapter(state)
+}
+
+func (t *trainer) saveAdapter(state *seam.State) error {
+	if t.deps.Run == nil || t.deps.AdapterOf == nil {
+		return nil
+	}
+
+	a, err := t.deps.AdapterOf(state)
+	if err != nil {
+		return fmt.Errorf("adapter: %w", err)
+	}
+	_, err = t.deps.Run.SaveAdapter(a)
+	return err
+}
