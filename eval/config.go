@@ -73,7 +73,9 @@ type CrossConfig struct {
 }
 
 // DefaultConfig measures nothing yet, with sensible options. max_length 0 stands for
-// the model's own context and has to be filled in before a benchmark runs.
+// what the model can hold and has to be filled in before a benchmark runs: the
+// context less one, since the last token of a sequence is a target only but takes a
+// place.
 func DefaultConfig() Config {
 	return Config{
 		Settings: Settings{

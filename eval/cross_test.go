@@ -95,7 +95,11 @@ func TestCrossReward(t *testing.T) {
 	for i := range a {
 		require.Equal(t, a[i].Seed, b[i].Seed)
 	}
-	require.NotEqual(t, a[0].Seed, a[1].Seed)
+	seeds := map[uint64]bool{}
+	for _, r := range a {
+		seeds[r.Seed] = true
+	}
+	require.Len(t, seeds, 30)
 
 	for _, h := range res.Histograms {
 		sum := 0.0
@@ -258,4 +262,7 @@ func TestConfigRefuses(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = window(File{Path: "f", First: 3}, []int{1, 2, 3})
 	require.ErrorIs(t, err, ErrNoItems)
+	rows, err := window(File{First: 1, Limit: 2}, []int{1, 2, 3, 4})
+	require.NoError(t, err)
+	require.Equal(t, []int{2, 3}, rows)
 }

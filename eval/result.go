@@ -26,6 +26,11 @@ type Model struct {
 
 // NewResult puts the parts together.
 func NewResult(name string, models []Model, benchmarks []*Benchmark, cross *CrossRewardResult) *Result {
+	for i := range models {
+		if models[i].Adapters == nil {
+			models[i].Adapters = []string{} // "[]", not "null"
+		}
+	}
 	r := &Result{Stage: "eval", Name: name, Version: ResultVersion, Models: models, Benchmarks: benchmarks, CrossReward: cross}
 	if cross != nil {
 		r.Samples = cross.Samples
