@@ -15,7 +15,7 @@ const (
 )
 
 // histogramBins is how many bins raw values are put into.
-const histogramBins = 24
+const histogramBins = 20
 
 // colour gives a theory the same colour everywhere.
 func (r *Report) colour(theory string) int {
@@ -65,10 +65,10 @@ func (r *Report) fillCharts() {
 	r.overTime(reward, Chart{ID: "reward-accuracy", Section: "reward", Title: "Pairs ordered right", YLabel: "share of pairs"}, []string{"accuracy"}, []string{"eval_accuracy"})
 	ppo := r.stages("ppo")
 	score, kl := "ppo/mean_scores", "objective/kl"
-	r.overTime(ppo, Chart{ID: "ppo-score", Section: "ppo", Title: "Score under the policy's own reward model", YLabel: "mean score"}, []string{score}, nil)
-	r.overTime(ppo, Chart{ID: "ppo-kl", Section: "ppo", Title: "KL from the SFT model", YLabel: "nats a response"}, []string{kl}, nil)
+	r.overTime(ppo, Chart{ID: "ppo-score", Section: "ppo", Title: "Score under its own reward", YLabel: "mean score"}, []string{score}, []string{"heldout/score"})
+	r.overTime(ppo, Chart{ID: "ppo-kl", Section: "ppo", Title: "KL from the SFT model", YLabel: "nats a response"}, []string{kl}, []string{"heldout/kl"})
 	r.overTime(ppo, Chart{ID: "ppo-entropy", Section: "ppo", Title: "Entropy", YLabel: "nats"}, []string{"objective/entropy", "ppo/policy/entropy"}, nil)
-	r.overTime(ppo, Chart{ID: "ppo-length", Section: "ppo", Title: "Response length", YLabel: "tokens"}, []string{"tokens/responses_len_mean"}, nil)
+	r.overTime(ppo, Chart{ID: "ppo-length", Section: "ppo", Title: "Response length", YLabel: "tokens"}, []string{"tokens/responses_len_mean"}, []string{"heldout/length"})
 	r.frontier(ppo, score, kl)
 	r.pairHistograms(reward)
 	r.scoreHistograms()
@@ -116,7 +116,7 @@ func (r *Report) frontier(ppo []*Stage, score, kl string) {
 			c.Absent = append(c.Absent, s.label())
 			continue
 		}
-		p := joinSteps(a, b).thin(curvePoints)
+		p := joinSteps(a, b).thin(pathPoints)
 		if len(p.X) == 0 {
 			c.Absent = append(c.Absent, s.label())
 			continue
@@ -154,7 +154,7 @@ func (r *Report) pairHistograms(reward []*Stage) {
 			continue
 		}
 		c := Chart{ID: "pairs-" + s.Name, Section: "reward", Kind: "histogram", Title: "Held-out pairs, " + s.label() + " reward", XLabel: "score", YLabel: "density"}
-		for _, h := range s.Result.Histograms {
+		for _, h := range binAlike(s.Result.Histograms) {
 			c.outline(h, h.Name, r.colour(s.Theory), h.Name == "rejected")
 		}
 		r.chart(c)
@@ -169,11 +169,20 @@ func (r *Report) scoreHistograms() {
 	}
 	for _, reward := range ev.CrossReward.Rewards {
 		c := Chart{ID: "scores-" + reward, Section: "scores", Kind: "histogram", Title: "Answers under the " + reward + " reward", XLabel: "score", YLabel: "density"}
+		var hs []Histogram
 		for _, p := range ev.CrossReward.Policies {
 			for _, h := range ev.CrossReward.Histograms {
 				if h.Policy == p && h.Reward == reward {
-					c.outline(h, p, r.modelColour(p), r.model(p).role() == "base")
+					hs = append(hs, h)
 				}
+			}
+		}
+		for _, h := range binAlike(hs) {
+			m := r.model(h.Policy)
+			c.outline(h, h.Policy, r.modelColour(h.Policy), m.role() == "base")
+			// Six outlines on one another: the two that answer the question stand out.
+			if n := len(c.Lines); n > 0 && c.Lines[n-1].Label == h.Policy {
+				c.Lines[n-1].Thin = m.role() == "base" || m.role() == "policy" && m.theoryOf() != reward
 			}
 		}
 		r.chart(c)
@@ -183,9 +192,6 @@ func (r *Report) scoreHistograms() {
 // outline adds a histogram as the outline of its bars, scaled to area 1, so that
 // histograms of different counts and bins can share a plot.
 func (c *Chart) outline(h Histogram, label string, colour int, dashed bool) {
-	if len(h.Values) > 0 {
-		h = bin(h.Values)
-	}
 	total := 0.0
 	for _, n := range h.Counts {
 		total += n
@@ -201,22 +207,44 @@ func (c *Chart) outline(h Histogram, label string, colour int, dashed bool) {
 	}
 	s.X = append(s.X, h.Edges[len(h.Edges)-1])
 	s.Y = append(s.Y, 0)
-	c.Lines = append(c.Lines, ChartLine{Label: label, Colour: colour, Dashed: dashed, Series: s})
+	mean := 0.0
+	for _, v := range h.Values {
+		mean += v / float64(len(h.Values))
+	}
+	if len(h.Values) == 0 {
+		for i, n := range h.Counts { // as if each lay in the middle of its bin
+			mean += n / total * (h.Edges[i] + h.Edges[i+1]) / 2
+		}
+	}
+	c.Lines = append(c.Lines, ChartLine{Label: label, Colour: colour, Dashed: dashed, Mean: &mean, Series: s})
 }
 
-// bin counts values in equal bins over their range.
-func bin(values []float64) Histogram {
-	lo, hi := slices.Min(values), slices.Max(values)
+// binAlike counts the values of each histogram in the same equal bins over the range
+// of all of them. Histograms that come with counts keep their bins.
+func binAlike(hs []Histogram) []Histogram {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, h := range hs {
+		for _, v := range h.Values {
+			lo, hi = min(lo, v), max(hi, v)
+		}
+	}
 	if lo == hi {
 		lo, hi = lo-0.5, hi+0.5
 	}
-	h := Histogram{Counts: make([]float64, histogramBins)}
 	w := (hi - lo) / histogramBins
-	for i := 0; i <= histogramBins; i++ {
-		h.Edges = append(h.Edges, lo+float64(i)*w)
+	out := slices.Clone(hs)
+	for k := range out {
+		h := &out[k]
+		if len(h.Values) == 0 {
+			continue
+		}
+		h.Edges, h.Counts = make([]float64, histogramBins+1), make([]float64, histogramBins)
+		for i := range h.Edges {
+			h.Edges[i] = lo + float64(i)*w
+		}
+		for _, v := range h.Values {
+			h.Counts[min(int((v-lo)/w), histogramBins-1)]++
+		}
 	}
-	for _, v := range values {
-		h.Counts[min(int(math.Floor((v-lo)/w)), histogramBins-1)]++
-	}
-	return h
+	return out
 }

@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -73,7 +74,7 @@ func (c Chart) svg(id string) (template.HTML, error) {
 	grid.Horizontal.Color, grid.Horizontal.Width = inkGrid, 0.6
 	grid.Vertical.Width = 0
 	p.Add(grid)
-	for _, l := range c.Lines {
+	for _, l := range c.backToFront() {
 		pts := l.points()
 		if len(pts) == 0 {
 			continue
@@ -83,6 +84,9 @@ func (c Chart) svg(id string) (template.HTML, error) {
 			return "", fmt.Errorf("report: plot %s, %s: %w", c.ID, l.Label, err)
 		}
 		line.Color, line.Width = inkSeries(l.Colour), 1.5
+		if l.Thin {
+			line.Width = 0.7
+		}
 		if l.Dashed {
 			line.Dashes = []vg.Length{4, 3}
 		}
@@ -99,12 +103,31 @@ func (c Chart) svg(id string) (template.HTML, error) {
 		}
 	}
 	canvas := vgsvg.New(plotWidth, plotHeight)
-	p.Draw(draw.New(canvas))
+	if c.Kind == "line" {
+		p.X.Min = min(p.X.Min, 0) // steps count from 0
+	}
+	// Room for the last tick's label, which is centred on the end of the axis.
+	p.Draw(draw.Crop(draw.New(canvas), 0, -12, 0, -4))
 	var buf bytes.Buffer
 	if _, err := canvas.WriteTo(&buf); err != nil {
 		return "", fmt.Errorf("report: plot %s: %w", c.ID, err)
 	}
 	return c.dress(id, buf.String())
+}
+
+// backToFront orders the curves so that the thin ones are drawn first.
+func (c Chart) backToFront() []ChartLine {
+	out := slices.Clone(c.Lines)
+	slices.SortStableFunc(out, func(a, b ChartLine) int {
+		switch {
+		case a.Thin == b.Thin:
+			return 0
+		case a.Thin:
+			return -1
+		}
+		return 1
+	})
+	return out
 }
 
 // points are the finite points that can be drawn.
@@ -164,23 +187,14 @@ func (c Chart) describe() string {
 }
 
 // summary is what the legend says beside a curve: first and last value, or where a
-// histogram has its middle.
+// histogram has its mean.
 func (c Chart) summary(l ChartLine) string {
 	n := len(l.Y)
 	if n == 0 {
 		return ""
 	}
-	if c.Kind == "histogram" {
-		return "mean " + num(l.mean())
+	if l.Mean != nil {
+		return "mean " + num(*l.Mean)
 	}
 	return num(l.Y[0]) + " to " + num(l.Y[n-1])
-}
-
-// mean of a histogram outline of area 1: the sum of bar area times bar middle.
-func (l ChartLine) mean() float64 {
-	m := 0.0
-	for i := 1; i+2 < len(l.X); i += 2 {
-		m += l.Y[i] * (l.X[i+1] - l.X[i]) * (l.X[i] + l.X[i+1]) / 2
-	}
-	return m
 }

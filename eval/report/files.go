@@ -127,10 +127,11 @@ type StageResult struct {
 	Precise  string            `json:"precision,omitempty"`
 	Command  []string          `json:"command,omitempty"`
 
-	Loss           *float64 `json:"loss,omitempty"`             // sft, nats a token
-	EvalLossBefore *float64 `json:"eval_loss_before,omitempty"` // sft
-	EvalLoss       *float64 `json:"eval_loss,omitempty"`        // sft
-	Perplexity     *float64 `json:"perplexity,omitempty"`       // sft
+	Counts     *Counts `json:"counts,omitempty"`      // what became of the training examples
+	EvalCounts *Counts `json:"eval_counts,omitempty"` // and of the held-out ones
+
+	EvalBefore *LossEval `json:"eval_before,omitempty"` // sft: before the first step
+	EvalLast   *LossEval `json:"eval_last,omitempty"`   // sft: after the last
 
 	Theory        string         `json:"theory,omitempty"`   // reward, ppo
 	Recipe        string         `json:"recipe,omitempty"`   // reward
@@ -143,6 +144,36 @@ type StageResult struct {
 	ScoreLast  *float64 `json:"score_last,omitempty"`   // ppo
 	KLLast     *float64 `json:"kl_last,omitempty"`      // ppo, nats a response
 	KLCoefLast *float64 `json:"kl_coef_last,omitempty"` // ppo
+
+	HeldoutFirst *Heldout `json:"heldout_first,omitempty"` // ppo: before training
+	HeldoutLast  *Heldout `json:"heldout_last,omitempty"`  // ppo: after it
+	// StoppedBecause is the sentence of the guard that ended a ppo run: the same as
+	// status stopped with a reason.
+	StoppedBecause string `json:"stopped_because,omitempty"`
+}
+
+// Counts says what became of the examples of a data set.
+type Counts struct {
+	In        int `json:"in"`
+	Kept      int `json:"kept"`
+	Dropped   int `json:"dropped"`   // longer than the limit
+	Truncated int `json:"truncated"` // kept, but cut
+	NoTargets int `json:"no_targets"`
+}
+
+// LossEval is a measurement on held-out text.
+type LossEval struct {
+	Loss       float64 `json:"loss"` // nats a token
+	Perplexity float64 `json:"perplexity"`
+}
+
+// Heldout is a policy measured on prompts it is not trained on; Difference is paired
+// with the scores before training.
+type Heldout struct {
+	Score      Interval `json:"score"`
+	Difference Interval `json:"difference"`
+	KL         Interval `json:"kl"`     // nats a response
+	Length     float64  `json:"length"` // tokens
 }
 
 // evalResult is what eval/result.json adds.
@@ -240,6 +271,9 @@ func readResult(path string) (*StageResult, *evalResult, error) {
 	if !stageKinds[res.Stage] {
 		return nil, nil, fmt.Errorf("report: %s: field %q: want sft, reward, ppo or eval, got %q", path, "stage", res.Stage)
 	}
+	if res.StoppedBecause != "" && (res.Status == "" || res.Status == "finished") {
+		res.Status, res.Reason = "stopped", res.StoppedBecause
+	}
 	if err := res.check(); err != nil {
 		return nil, nil, fmt.Errorf("report: %s: %w", path, err)
 	}
@@ -268,6 +302,14 @@ func (r *StageResult) check() error {
 		}
 		if a := r.Accuracy.Mean; a < 0 || a > 1 {
 			return fmt.Errorf("field %q: want a share in [0, 1], got %g", "accuracy.mean", a)
+		}
+	}
+	for name, h := range map[string]*Heldout{"heldout_first": r.HeldoutFirst, "heldout_last": r.HeldoutLast} {
+		if h == nil {
+			continue
+		}
+		if err := errors.Join(h.Score.check(name+".score"), h.Difference.check(name+".difference"), h.KL.check(name+".kl")); err != nil {
+			return err
 		}
 	}
 	if r.Normalisation != nil && r.Normalisation.Std < 0 {

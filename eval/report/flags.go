@@ -71,38 +71,54 @@ func (r *Report) flagStage(s *Stage) {
 	for _, w := range res.Warnings {
 		r.flag(Caution, s.Name, "%s", w)
 	}
-	if res.Resumed > 0 {
+	switch {
+	case res.Resumed > 0:
 		r.flag(Note, s.Name, "was interrupted and resumed %s.", plural(res.Resumed, "time", "times"))
+	case s.Opened > 1:
+		r.flag(Note, s.Name, "was started again %s after its first start.", plural(s.Opened-1, "time", "times"))
 	}
 	for _, d := range res.Data {
-		var parts []string
-		if d.Dropped > 0 {
-			parts = append(parts, group(d.Dropped)+" dropped")
-		}
-		if d.Truncated > 0 {
-			parts = append(parts, group(d.Truncated)+" truncated")
-		}
-		if len(parts) > 0 {
-			of := ""
-			if d.Rows > 0 {
-				of = " of " + plural(d.Rows, "row", "rows")
-			}
-			sev := Caution
-			if d.Rows > 0 && float64(d.Dropped+d.Truncated) <= smallShare*float64(d.Rows) {
-				sev = Note
-			}
-			r.flag(sev, s.Name, "%s: %s%s.", d.Path, list(parts), of)
+		r.flagLost(s.Name, d.Path, d.Rows, d.Dropped, d.Truncated, 0)
+	}
+	if c := res.Counts; c != nil {
+		r.flagLost(s.Name, "training examples", c.In, c.Dropped, c.Truncated, c.NoTargets)
+	}
+	if c := res.EvalCounts; c != nil {
+		r.flagLost(s.Name, "held-out examples", c.In, c.Dropped, c.Truncated, c.NoTargets)
+	}
+	if a, b := res.EvalBefore, res.EvalLast; a != nil && b != nil && b.Loss >= a.Loss {
+		r.flag(Caution, s.Name, "The held-out loss did not fall (%s before, %s after).", num(a.Loss), num(b.Loss))
+	}
+}
+
+// flagLost tells what of a data set was not used as it is.
+func (r *Report) flagLost(stage, what string, rows, dropped, truncated, empty int) {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		word string
+	}{{dropped, "dropped"}, {truncated, "truncated"}, {empty, "without a token to learn from"}} {
+		if p.n > 0 {
+			parts = append(parts, group(p.n)+" "+p.word)
 		}
 	}
-	if s.Kind == "sft" && res.EvalLoss != nil && res.EvalLossBefore != nil && *res.EvalLoss >= *res.EvalLossBefore {
-		r.flag(Caution, s.Name, "The held-out loss did not fall (%s before, %s after).", num(*res.EvalLossBefore), num(*res.EvalLoss))
+	if len(parts) == 0 {
+		return
 	}
+	of, sev := "", Caution
+	if rows > 0 {
+		of = " of " + group(rows)
+		if float64(dropped+truncated+empty) <= smallShare*float64(rows) {
+			sev = Note
+		}
+	}
+	r.flag(sev, stage, "%s: %s%s.", what, list(parts), of)
 }
 
 func (r *Report) flagAccuracies() {
 	for _, a := range r.Accuracies {
 		if v := a.Accuracy; v.known() && *v.Lo <= 0.5 {
-			r.flag(Caution, "reward-"+a.Theory, "Its accuracy on held-out pairs is not told apart from chance (%s): scores under it say little.", withSpan(v))
+			r.flag(Caution, "reward-"+a.Theory, "Its accuracy on held-out pairs is not told apart from chance (%s): scores under it say little.", v.text())
 		}
 	}
 }

@@ -21,31 +21,66 @@ func num(v float64) string {
 		digits = 2
 	}
 	s := strconv.FormatFloat(v, 'f', digits, 64)
-	if strings.Trim(s, "-0.") == "" {
+	if zeroText(s) {
 		s = strings.TrimPrefix(s, "-") // no negative zero
 	}
 	return s
 }
 
-// signed prints a difference with its sign.
-func signed(v float64) string {
-	if s := num(v); !strings.HasPrefix(s, "-") {
-		return "+" + s
+// brief prints two significant digits of a number below 100.
+func brief(v float64) string {
+	if math.Abs(v) >= 100 {
+		return num(v)
 	}
-	return num(v)
+	return strconv.FormatFloat(v, 'g', 2, 64)
 }
 
-// span prints the ends of an interval: "[0.1, 0.2]", or "" when they are unknown.
-func span(lo, hi *float64) string {
+// interval formats a number and the ends of its interval with the same number of
+// decimals: two significant ones of the half width, and as many as it takes that no
+// end that is not 0 looks like 0.
+func interval(mean float64, lo, hi *float64) (m, ends string) {
 	if lo == nil || hi == nil {
-		return ""
+		return num(mean), ""
 	}
-	return "[" + num(*lo) + ", " + num(*hi) + "]"
+	d := 3
+	if half := (*hi - *lo) / 2; half > 0 {
+		d = min(max(1-int(math.Floor(math.Log10(half))), 0), 5)
+	}
+	for _, end := range []float64{*lo, *hi} {
+		for d < 5 && end != 0 && zeroText(strconv.FormatFloat(end, 'f', d, 64)) {
+			d++
+		}
+	}
+	f := func(v float64) string {
+		s := strconv.FormatFloat(v, 'f', d, 64)
+		if math.Abs(v) >= 1e6 {
+			s = num(v)
+		}
+		if zeroText(s) {
+			s = strings.TrimPrefix(s, "-")
+		}
+		return s
+	}
+	return f(mean), "[" + f(*lo) + ", " + f(*hi) + "]"
 }
 
-// withSpan prints "0.15 [0.1, 0.2]".
-func withSpan(v Interval) string {
-	return strings.TrimSpace(num(v.Mean) + " " + span(v.Lo, v.Hi))
+func zeroText(s string) bool { return strings.Trim(s, "-0.") == "" }
+
+// text prints "0.15 [0.1, 0.2]", or the number alone.
+func (v Interval) text() string {
+	m, ends := interval(v.Mean, v.Lo, v.Hi)
+	return strings.TrimSpace(m + " " + ends)
+}
+
+// diff is the difference of a cell as an interval; Diff must not be nil.
+func (c Cell) diff() Interval { return Interval{Mean: *c.Diff, Lo: c.DiffLo, Hi: c.DiffHi, N: c.N} }
+
+// plus puts a sign before a number that has none.
+func plus(s string) string {
+	if strings.HasPrefix(s, "-") || strings.HasPrefix(s, "\u2212") {
+		return s
+	}
+	return "+" + s
 }
 
 // group prints an integer with thin groups of three: 12,345.

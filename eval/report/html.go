@@ -20,16 +20,14 @@ var pageStyle string
 const htmlLimit = 3 << 20
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"num": func(v float64) string { return minus(num(v)) },
-	"int": group,
-	"big": func(n int64) string { return group(int(n)) },
-	"span": func(v *Interval) string {
-		if v == nil {
-			return ""
-		}
-		return minus(span(v.Lo, v.Hi))
-	},
+	"num":      func(v float64) string { return minus(num(v)) },
+	"int":      group,
+	"big":      func(n int64) string { return group(int(n)) },
+	"mean":     func(v *Interval) string { m, _ := interval(v.Mean, v.Lo, v.Hi); return minus(m) },
+	"ends":     func(v *Interval) string { _, e := interval(v.Mean, v.Lo, v.Hi); return minus(e) },
 	"minus":    minus,
+	"ref":      func(v Interval) *Interval { return &v },
+	"plus":     plus,
 	"metric":   metricLabel,
 	"short":    short,
 	"duration": duration,
@@ -100,6 +98,8 @@ type view struct {
 	*Report
 	Style     template.CSS
 	FlagCount string
+	Urgent    []Flag // failures and cautions
+	Notes     []Flag
 	Views     []matrixView
 	Figures   map[string][]figure
 	HaveKL    bool
@@ -170,6 +170,13 @@ type scoreView struct {
 func newView(r *Report) (*view, error) {
 	v := &view{Report: r, Style: template.CSS(pageStyle), Figures: map[string][]figure{}} //nolint:gosec // our own file
 	v.FlagCount = r.flagCount()
+	for _, f := range r.Flags {
+		if f.Severity == Note {
+			v.Notes = append(v.Notes, f)
+		} else {
+			v.Urgent = append(v.Urgent, f)
+		}
+	}
 	if m := r.Matrix; m != nil {
 		v.HaveKL, v.HaveLen = len(m.KL) > 0, len(m.Lengths) > 0
 		if m.Norm != nil {
@@ -210,7 +217,7 @@ func (v *view) contents() []tocEntry {
 	add(len(v.Flags) > 0, "flags", "What to know")
 	add(len(v.Report.Benchmarks) > 0, "benchmarks", "Benchmarks")
 	add(len(v.Accuracies) > 0 || len(v.Figures["reward"]) > 0, "rewards", "Reward models")
-	add(len(v.Figures["ppo"]) > 0, "ppo", "PPO")
+	add(len(v.Figures["ppo"]) > 0 || len(v.Heldout) > 0, "ppo", "PPO")
 	add(len(v.Figures["sft"]) > 0, "sft", "SFT")
 	add(len(v.Figures["scores"]) > 0, "scores", "Scores")
 	add(len(v.Prompts) > 0, "samples", "Answers")
@@ -253,9 +260,11 @@ func (m *Matrix) rows(cells [][]Cell) []matrixRow {
 }
 
 func newCell(c Cell, reference string, own bool) matrixCell {
-	out := matrixCell{Mean: minus(num(c.Mean)), Span: minus(span(c.Lo, c.Hi))}
+	mean, ends := interval(c.Mean, c.Lo, c.Hi)
+	out := matrixCell{Mean: minus(mean), Span: minus(ends)}
 	if c.Diff != nil {
-		out.Diff, out.DiffSpan = minus(signed(*c.Diff)), minus(span(c.DiffLo, c.DiffHi))
+		mean, ends = interval(*c.Diff, c.DiffLo, c.DiffHi)
+		out.Diff, out.DiffSpan = minus(plus(mean)), minus(ends)
 	}
 	if c.WinRate != nil {
 		out.Win = fmt.Sprintf("wins %.0f %%", 100**c.WinRate)

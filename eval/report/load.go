@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -119,13 +120,13 @@ func loadDir(dir string) (stages []Stage, isExperiment bool, err error) {
 		stages = append(stages, *s)
 	}
 	if len(stages) == 0 {
-		return nil, false, fmt.Errorf("report: %s: want result.json or metrics.jsonl in it, or folders with them (sft, reward-<theory>, ppo-<theory>, eval): %w", dir, ErrNoRuns)
+		return nil, false, fmt.Errorf("report: %s: want result.json, metrics.jsonl or run.json in it, or folders with them (sft, reward-<theory>, ppo-<theory>, eval): %w", dir, ErrNoRuns)
 	}
 	return stages, true, nil
 }
 
 func isRun(dir string) bool {
-	for _, f := range []string{"result.json", "metrics.jsonl"} {
+	for _, f := range []string{"result.json", "metrics.jsonl", "run.json"} {
 		if info, err := os.Stat(filepath.Join(dir, f)); err == nil && !info.IsDir() {
 			return true
 		}
@@ -147,7 +148,21 @@ func loadStage(dir string) (*Stage, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
+	// run.json is there from the start; a damaged one costs a count of starts.
+	var info struct {
+		Stage, Name string
+		Opened      []string
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "run.json")); err == nil && json.Unmarshal(b, &info) == nil {
+		s.Opened = len(info.Opened)
+		if info.Name != "" {
+			s.Name = info.Name
+		}
+	}
 	s.Kind, s.Theory, _ = strings.Cut(s.Name, "-")
+	if stageKinds[info.Stage] {
+		s.Kind = info.Stage
+	}
 	if s.Result != nil {
 		s.Kind = s.Result.Stage
 		if s.Result.Name != "" {
@@ -188,6 +203,7 @@ func (r *Report) assemble(exp experiment, whole bool) {
 		r.Missing = r.findMissing()
 	}
 	r.fillAccuracies()
+	r.fillHeldout()
 	if ev := r.evaluation(); ev != nil {
 		r.fillModels(ev)
 		r.fillMatrix(ev)

@@ -37,7 +37,7 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 					line = append(line, "-")
 					continue
 				}
-				line = append(line, withSpan(*v))
+				line = append(line, v.text())
 			}
 			rows = append(rows, append(line, group(row.N), strings.Join(row.Flags, ", ")))
 		}
@@ -48,7 +48,7 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 		b.WriteString("\n## Reward models\n\nHeld-out pairs in which chosen scores above rejected; Wilson 95 % intervals.\n")
 		var rows [][]string
 		for _, a := range r.Accuracies {
-			rows = append(rows, []string{a.Theory, withSpan(a.Accuracy), group(a.Accuracy.N), a.Recipe})
+			rows = append(rows, []string{a.Theory, a.Accuracy.text(), group(a.Accuracy.N), a.Recipe})
 		}
 		table(&b, []string{"reward", "accuracy", "pairs", "recipe"}, rows)
 	}
@@ -74,9 +74,9 @@ func markdownMatrix(b *strings.Builder, title string, m *Matrix, cells [][]Cell)
 	for i, p := range m.Policies {
 		line := []string{p}
 		for _, c := range cells[i] {
-			s := strings.TrimSpace(num(c.Mean) + " " + span(c.Lo, c.Hi))
+			s := Interval{Mean: c.Mean, Lo: c.Lo, Hi: c.Hi}.text()
 			if c.Diff != nil {
-				d := strings.TrimSpace(signed(*c.Diff) + " " + span(c.DiffLo, c.DiffHi))
+				d := plus(c.diff().text())
 				if c.Direction() != 0 {
 					d = "\x01" + d + "\x01" // bold, put in after escaping
 				}
@@ -87,7 +87,7 @@ func markdownMatrix(b *strings.Builder, title string, m *Matrix, cells [][]Cell)
 		if len(m.KL) > 0 {
 			s := "-"
 			if v, ok := m.KL[p]; ok {
-				s = withSpan(v)
+				s = v.text()
 			}
 			line = append(line, s)
 		}

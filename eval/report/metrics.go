@@ -12,9 +12,13 @@ import (
 	"os"
 )
 
-// curvePoints is how many points a curve keeps: more cannot be told apart on a
-// page and would only make it large.
-const curvePoints = 240
+// curvePoints is how many points a curve keeps, pathPoints how many where two
+// metrics are drawn against one another: the rest is averaged away, because four
+// noisy curves on one another show nothing.
+const (
+	curvePoints = 80
+	pathPoints  = 20
+)
 
 // metricLog is a read metrics.jsonl: for each metric its values by step.
 type metricLog struct {

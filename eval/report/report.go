@@ -20,6 +20,7 @@ type Report struct {
 	Models     []Model          `json:"models"`
 	Matrix     *Matrix          `json:"cross_reward,omitempty"`
 	Accuracies []PairAccuracy   `json:"pair_accuracies"`
+	Heldout    []HeldoutRow     `json:"heldout"`
 	Benchmarks []BenchmarkTable `json:"benchmarks"`
 	Charts     []Chart          `json:"charts"`
 	Samples    []Sample         `json:"samples"`
@@ -60,6 +61,9 @@ type Stage struct {
 	Folder string       `json:"folder"`
 	Result *StageResult `json:"result,omitempty"`
 	Config string       `json:"config,omitempty"` // text of config.yaml
+
+	// Opened is how often the run was started; 0: unknown.
+	Opened int `json:"opened,omitempty"`
 
 	log  *metricLog
 	eval *evalResult
@@ -122,6 +126,14 @@ type PairAccuracy struct {
 // Span is the accuracy for the template, which takes pointers.
 func (a PairAccuracy) Span() *Interval { return &a.Accuracy }
 
+// HeldoutRow is a policy measured by its own trainer, before and after, under the
+// reward it was trained with.
+type HeldoutRow struct {
+	Policy string   `json:"policy"`
+	First  *Heldout `json:"first,omitempty"`
+	Last   *Heldout `json:"last"`
+}
+
 // BenchmarkTable is one benchmark under one protocol; Values[i] of a row belongs to
 // Columns[i] and is nil where that model has no such number.
 type BenchmarkTable struct {
@@ -153,11 +165,15 @@ type Chart struct {
 }
 
 // ChartLine is one curve (or the outline of one histogram). Colour indexes the
-// palette of the page; Dashed tells the second curve of one colour apart.
+// palette of the page; Dashed tells the second curve of one colour apart; Thin is
+// drawn behind the others.
 type ChartLine struct {
 	Label  string `json:"label"`
 	Colour int    `json:"-"`
 	Dashed bool   `json:"-"`
+	Thin   bool   `json:"-"`
+	// Mean of a histogram; nil for curves.
+	Mean *float64 `json:"mean,omitempty"`
 	Series
 }
 

@@ -19,6 +19,14 @@ func (r *Report) fillAccuracies() {
 	}
 }
 
+func (r *Report) fillHeldout() {
+	for i := range r.Stages {
+		if s := &r.Stages[i]; s.Result != nil && s.Result.HeldoutLast != nil {
+			r.Heldout = append(r.Heldout, HeldoutRow{Policy: s.label(), First: s.Result.HeldoutFirst, Last: s.Result.HeldoutLast})
+		}
+	}
+}
+
 // fillModels takes the models of the file and adds those that only the tables name.
 func (r *Report) fillModels(ev *evalResult) {
 	r.Models = slices.Clone(ev.Models)

@@ -25,7 +25,7 @@ func WriteText(w io.Writer, r *Report) error {
 	if len(r.Accuracies) > 0 {
 		b.WriteString("\nReward models, held-out pairs ordered right\n")
 		for _, a := range r.Accuracies {
-			line := pad(a.Theory, textRow) + " " + withSpan(a.Accuracy)
+			line := pad(a.Theory, textRow) + " " + a.Accuracy.text()
 			if a.Accuracy.N > 0 {
 				line += " of " + group(a.Accuracy.N)
 			}
@@ -33,6 +33,7 @@ func WriteText(w io.Writer, r *Report) error {
 		}
 	}
 	textBenchmarks(&b, r)
+	b.WriteString("\n")
 	cautions := 0
 	for _, f := range r.Flags {
 		switch f.Severity {
@@ -64,18 +65,19 @@ func textMatrix(b *strings.Builder, r *Report) {
 	cells := m.cells()
 	for from := 0; from < len(m.Rewards); from += textColumns {
 		to := min(from+textColumns, len(m.Rewards))
-		b.WriteString(pad("", textRow))
+		head := pad("", textRow)
 		for _, name := range m.Rewards[from:to] {
-			b.WriteString(padLeft(name+" ", textColumn))
+			head += padLeft(name+" ", textColumn)
 		}
-		b.WriteString("\n")
+		b.WriteString(strings.TrimRight(head, " ") + "\n")
 		for i, p := range m.Policies {
 			line := pad(p, textRow)
 			for j := from; j < to; j++ {
 				c := cells[i][j]
 				// The mark takes the last column so that digits stay aligned.
 				mark := map[int]string{1: "+", -1: "-", 0: " "}[c.Direction()]
-				line += padLeft(num(c.Mean)+mark, textColumn)
+				mean, _ := interval(c.Mean, c.Lo, c.Hi)
+				line += padLeft(mean+mark, textColumn)
 			}
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
@@ -124,7 +126,8 @@ func (t BenchmarkTable) textCell(model string) string {
 			if slices.Contains(row.Flags, "degenerate") {
 				return num(v.Mean) + "="
 			}
-			return num(v.Mean) + " "
+			mean, _ := interval(v.Mean, v.Lo, v.Hi)
+			return mean + " "
 		}
 	}
 	return "- "

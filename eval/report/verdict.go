@@ -31,7 +31,7 @@ func (r *Report) verdictTraining() []string {
 	out := []string{"The question cannot be answered yet: no scores of the policies under the reward models were found."}
 	var above, other []string
 	for _, a := range r.Accuracies {
-		s := a.Theory + " " + withSpan(a.Accuracy)
+		s := a.Theory + " " + a.Accuracy.text()
 		if a.Accuracy.known() && *a.Accuracy.Lo > 0.5 {
 			above = append(above, s)
 		} else {
@@ -43,6 +43,22 @@ func (r *Report) verdictTraining() []string {
 	}
 	if len(other) > 0 {
 		out = append(out, "Better than chance was not shown for "+list(other)+".")
+	}
+	var up, open []string
+	for _, h := range r.Heldout {
+		d := h.Last.Difference
+		s := h.Policy + " " + plus(d.text())
+		if d.known() && *d.Lo > 0 {
+			up = append(up, s)
+		} else {
+			open = append(open, s)
+		}
+	}
+	if len(up) > 0 {
+		out = append(out, "On held-out prompts, by its own trainer's measurement, the score under its own reward model rose for "+list(up)+".")
+	}
+	if len(open) > 0 {
+		out = append(out, "A rise was not shown for "+list(open)+".")
 	}
 	return out
 }
@@ -71,7 +87,7 @@ func (r *Report) verdictOwn() string {
 		n = max(n, c.N)
 		s := p
 		if c.Diff != nil {
-			s += " " + signed(*c.Diff) + " " + span(c.DiffLo, c.DiffHi)
+			s += " " + plus(c.diff().text())
 		}
 		switch c.Direction() {
 		case 1:
@@ -108,9 +124,9 @@ func (r *Report) verdictOwn() string {
 	}
 	s := where + ", " + strings.Join(parts, "; ")
 	if !math.IsNaN(kl.Mean) {
-		s += "; their KL from the " + m.Reference + " model is " + num(lo)
+		s += "; their KL from the " + m.Reference + " model is " + brief(lo)
 		if lo != hi {
-			s += " to " + num(hi)
+			s += " to " + brief(hi)
 		}
 		s += " nats a response"
 	}
@@ -150,7 +166,7 @@ func (r *Report) verdictCross() string {
 		return ""
 	}
 	return fmt.Sprintf("Under the reward models of the other theories, %s with the %s model give %d higher, %d lower and %d without a shown difference "+
-		"(95 %% intervals, each by itself: with this many, about one in twenty excludes 0 by chance).",
+		"(95 %% intervals, each by itself: if nothing differed, about one in twenty would still exclude 0).",
 		plural(total, "comparison", "comparisons"), m.Reference, up, down, total-up-down)
 }
 
@@ -202,7 +218,7 @@ func (r *Report) verdictBenchmarks() string {
 			default:
 				continue
 			}
-			apart = append(apart, fmt.Sprintf("%s of %s on %s (%s against %s)", metricLabel(t.Columns[h]), row.Model+" "+word, t.Title(), withSpan(*v), withSpan(*ref)))
+			apart = append(apart, fmt.Sprintf("%s of %s on %s (%s against %s)", metricLabel(t.Columns[h]), row.Model+" "+word, t.Title(), v.text(), ref.text()))
 		}
 	}
 	if compared == 0 {

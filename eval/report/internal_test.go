@@ -1,0 +1,75 @@
+package report
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestNumbersForPeople(t *testing.T) {
+	for v, want := range map[float64]string{0: "0.000", -0.0001: "0.000", 0.12345: "0.123", -1.5: "-1.500", 12.345: "12.35", 1234.56: "1234.6", 2e9: "2e+09"} {
+		require.Equal(t, want, num(v))
+	}
+	p := func(v float64) *float64 { return &v }
+	for _, c := range []struct {
+		mean, lo, hi float64
+		want         string
+	}{
+		{0.812, 0.765, 0.851, "0.812 [0.765, 0.851]"},
+		{60, 57, 63, "60.0 [57.0, 63.0]"},
+		{0.104, 0.004, 0.204, "0.104 [0.004, 0.204]"}, // an end that is not 0 does not look like 0
+		{-0.1, -0.2, 0, "-0.10 [-0.20, 0.00]"},
+		{0.5, 0.5, 0.5, "0.500 [0.500, 0.500]"},
+		{1e-9, -1e-9, 2e-9, "0.00000 [0.00000, 0.00000]"},
+	} {
+		require.Equal(t, c.want, Interval{Mean: c.mean, Lo: p(c.lo), Hi: p(c.hi)}.text())
+	}
+	require.Equal(t, "0.500", Interval{Mean: 0.5}.text())
+	require.Equal(t, "1,234,567", group(1234567))
+	require.Equal(t, "-123", group(-123))
+	require.Equal(t, "a, b and c", list([]string{"a", "b", "c"}))
+	require.Equal(t, "\u22120.5 [\u22121, 2] step-1", minus("-0.5 [-1, 2] step-1"))
+	require.Equal(t, `steer 'it'\''s' --x=1 ''`, shellLine([]string{"steer", "it's", "--x=1", ""}))
+}
+
+func TestThinAveragesRuns(t *testing.T) {
+	s := &Series{X: []float64{1, 2, 3, 4, 5}, Y: []float64{1, 3, 5, 7, 10}}
+	got := s.thin(3)
+	require.Equal(t, &Series{X: []float64{1.5, 3.5, 5}, Y: []float64{2, 6, 10}, Averaged: 2}, got)
+	require.Equal(t, 1, s.thin(5).Averaged)
+}
+
+func TestJoinStepsPairsWhatBothLogged(t *testing.T) {
+	a := &Series{Name: "a", X: []float64{1, 2, 4, 6}, Y: []float64{10, 20, 40, 60}}
+	b := &Series{Name: "b", X: []float64{2, 3, 4, 5, 6}, Y: []float64{-2, -3, -4, -5, -6}}
+	got := joinSteps(a, b)
+	require.Equal(t, []float64{20, 40, 60}, got.X)
+	require.Equal(t, []float64{-2, -4, -6}, got.Y)
+}
+
+func TestHistogramsShareBinsAndHaveAreaOne(t *testing.T) {
+	hs := binAlike([]Histogram{{Name: "a", Values: []float64{0, 1, 2}}, {Name: "b", Values: []float64{4}}, {Name: "c", Edges: []float64{0, 2, 3}, Counts: []float64{1, 3}}})
+	require.Equal(t, hs[0].Edges, hs[1].Edges)
+	require.InDelta(t, 4, hs[1].Edges[histogramBins], 1e-12)
+	require.Equal(t, 1.0, hs[1].Counts[histogramBins-1], "the largest value is in the last bin")
+	require.Equal(t, []float64{0, 2, 3}, hs[2].Edges)
+	var c Chart
+	for _, h := range hs {
+		c.outline(h, h.Name, 0, false)
+	}
+	for _, l := range c.Lines {
+		area := 0.0
+		for i := 1; i < len(l.X); i++ {
+			area += (l.X[i] - l.X[i-1]) * (l.Y[i] + l.Y[i-1]) / 2
+		}
+		require.InDelta(t, 1, area, 1e-12, l.Label)
+	}
+	require.InDelta(t, 1, *c.Lines[0].Mean, 1e-12)
+	require.InDelta(t, (1.0*1+3*2.5)/4, *c.Lines[2].Mean, 1e-12)
+	one := binAlike([]Histogram{{Values: []float64{5, 5}}})
+	c = Chart{}
+	c.outline(one[0], "one", 0, false)
+	require.Len(t, c.Lines, 1)
+	c.outline(Histogram{Edges: []float64{0, 1}, Counts: []float64{0}}, "none", 0, false)
+	require.Len(t, c.Lines, 1, "an empty histogram is not drawn")
+}
