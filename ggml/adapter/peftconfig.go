@@ -23,19 +23,15 @@ const (
 
 // peftConfig is what of PEFT's LoraConfig decides how the tensors are read.
 type peftConfig struct {
-	PEFTType       string          `json:"peft_type"`
-	TaskType       *string         `json:"task_type"`
-	Rank           int             `json:"r"`
-	Alpha          float64         `json:"lora_alpha"`
-	RsLoRA         bool            `json:"use_rslora"`
-	Bias           string          `json:"bias"`
-	ModulesToSave  []string        `json:"modules_to_save"`
-	InitWeights    json.RawMessage `json:"init_lora_weights"`
-	RankPattern    pattern         `json:"rank_pattern"`
-	AlphaPattern   pattern         `json:"alpha_pattern"`
-	BaseName       *string         `json:"base_model_name_or_path"`
-	FanInFanOut    bool            `json:"fan_in_fan_out"`
-	LayerReplicate json.RawMessage `json:"layer_replication"`
+	PEFTType      string          `json:"peft_type"`
+	Rank          int             `json:"r"`
+	Alpha         float64         `json:"lora_alpha"`
+	RsLoRA        bool            `json:"use_rslora"`
+	Bias          string          `json:"bias"`
+	ModulesToSave []string        `json:"modules_to_save"`
+	InitWeights   json.RawMessage `json:"init_lora_weights"`
+	RankPattern   pattern         `json:"rank_pattern"`
+	AlphaPattern  pattern         `json:"alpha_pattern"`
 }
 
 // refused lists the options that make a PEFT adapter something else than
