@@ -73,8 +73,7 @@ func TestTinyLlamaIsDeterminedBySeed(t *testing.T) {
 	require.NotEqual(t, read(7), read(8))
 }
 
-// With no attention to anything but itself a one-token sequence does not depend on
-// its position, and distributions sum to one.
+// Distributions sum to one, and no position sees a later token.
 func TestReferenceIsADistribution(t *testing.T) {
 	f := write(t, 3, gguftest.Options{Untied: true, RopeFreqs: true})
 	tr, err := gguftest.Reference(f, []int32{3, 1, 4, 1, 5}, nil)
