@@ -263,7 +263,8 @@ func (f failing) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Op
 func TestDyingAnywhereAndResumingEqualsUnbroken(t *testing.T) {
 	c := small()
 	want := toy()
-	wantRes, _ := finish(t, t.TempDir(), c, want)
+	straight := t.TempDir()
+	wantRes, _ := finish(t, straight, c, want)
 	for at := int64(0); at < want.Forwards; at += 8 {
 		dir := t.TempDir()
 		run := openRun(t, dir, c)
@@ -276,6 +277,7 @@ func TestDyingAnywhereAndResumingEqualsUnbroken(t *testing.T) {
 		l := toy()
 		res, _ := finish(t, dir, c, l)
 		require.Equal(t, wantRes, res, "died in pass %d", at)
+		require.Equal(t, logged(t, straight), logged(t, dir), "died in pass %d", at)
 		require.Equal(t, state(t, want), state(t, l))
 	}
 }
@@ -388,6 +390,14 @@ func TestTheBestWeightsAreKept(t *testing.T) {
 	dir := t.TempDir()
 	l := toy()
 	res, notes := finish(t, dir, c, l)
+	best := train.Record{Values: map[string]float64{"eval_loss": math.Inf(1)}}
+	for _, rec := range logged(t, dir)[1:] {
+		if rec.Values["eval_loss"] < best.Values["eval_loss"] {
+			best = rec
+		}
+	}
+	require.Equal(t, best.Step, res.BestStep)
+	require.Equal(t, best.Values["eval_loss"], res.EvalBest.Loss)
 	require.Less(t, res.BestStep, res.Steps)
 	require.Equal(t, res.BestStep, res.KeptStep)
 	require.Equal(t, res.BestStep, state(t, l).Step)

@@ -86,7 +86,7 @@ func TestADamagedCheckpointIsPassedOverAloud(t *testing.T) {
 	flip := func(t *testing.T, path string) {
 		data, err := os.ReadFile(path)
 		require.NoError(t, err)
-		data[len(data)*2/3] ^= 1
+		data[len(data)-5] ^= 1 // tensor data, or a digit of the state's hash
 		require.NoError(t, os.WriteFile(path, data, 0o666))
 	}
 	remove := func(t *testing.T, path string) { require.NoError(t, os.Remove(path)) }
