@@ -230,12 +230,17 @@ func evaluation(noise func(float64) float64) object {
 			benchmarks = append(benchmarks, object{"benchmark": name, "protocol": protocol, "model": n, "n": items, "metrics": metrics, "intervals": intervals, "flags": flags})
 		}
 		mcc := round(0.04 + 0.02*float64(i))
-		add("scruples", "loglik", 500, object{"mcc": mcc, "acc": 0.71}, object{"mcc": []float64{round(mcc - 0.09), round(mcc + 0.09)}, "acc": []float64{0.67, 0.75}}, "truncated=12")
+		add("scruples", "loglik", 500, object{"mcc": mcc, "acc": 0.71, "majority_acc": 0.794, "ceiling_acc": 0.936, "ceiling_mcc": 0.804, "tp": 12}, object{"mcc": []float64{round(mcc - 0.09), round(mcc + 0.09)}, "acc": []float64{0.67, 0.75}}, "truncated=12")
 		refused := fmt.Sprintf("refused=%d", 300+20*i)
 		add("scruples", "thesis", 500, object{"mcc": 0.01, "acc": 0.31, "coverage": 0.3}, object{"mcc": []float64{-0.1, 0.12}, "acc": []float64{0.27, 0.35}}, refused)
 		add("toxigen", "loglik", 940, object{"acc": 0.4319, "mcc": 0, "predicted_yes": 1}, object{"acc": []float64{0.4, 0.464}}, "degenerate")
 		wsc := round(0.6 + 0.005*float64(i))
 		add("wsc273", "loglik", 273, object{"acc": wsc}, object{"acc": []float64{round(wsc - 0.06), round(wsc + 0.055)}})
+	}
+	for i, th := range theories {
+		mcc := round(0.02 + 0.05*float64(i))
+		benchmarks = append(benchmarks, object{"benchmark": "scruples", "protocol": "reward", "model": th, "n": 500, "flags": []string{"threshold_from_other_rows"},
+			"metrics": object{"mcc": mcc, "auc": 0.55}, "intervals": object{"mcc": []float64{round(mcc - 0.08), round(mcc + 0.08)}}})
 	}
 	var samples []object
 	for k := range 6 {

@@ -135,6 +135,10 @@ var benchmarkFlags = map[string]struct {
 	"refused":                   {Caution, "items without a usable answer"},
 	"dropped":                   {Caution, "items left out"},
 	"damaged":                   {Caution, "damaged records left out"},
+	"partial":                   {Note, "only the first items were asked"},
+	"prompt_not_reproduced":     {Caution, "the text before the answer came back changed, so examples in it may have been read as the answer"},
+	"nothing_answered":          {Caution, "no item has a usable answer"},
+	"no_ceiling":                {Note, "the ceiling of the noisy labels could not be estimated"},
 	"threshold_from_other_rows": {Note, "the threshold was chosen on other rows"},
 }
 
@@ -173,7 +177,7 @@ func (r *Report) flagBenchmarks() {
 			}
 			who := list(names)
 			if agree && len(names) > 1 {
-				who = strings.TrimSpace("every model " + marks[word][0].count)
+				who = strings.TrimSpace("every " + t.Rowhead() + " " + marks[word][0].count)
 			}
 			r.flag(f.severity, "eval", "%s: %s: %s.", t.Title(), f.text, who)
 		}

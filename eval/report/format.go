@@ -130,11 +130,11 @@ func duration(s float64) string {
 // metricLabels are the words for metrics of benchmarks.
 var metricLabels = map[string]string{
 	"acc": "accuracy", "mcc": "MCC", "predicted_yes": "says Yes", "coverage": "answered",
-	"acc_norm": "accuracy (norm.)", "balanced_acc": "balanced accuracy", "auc": "AUC", "f1": "F1", "macro_f1": "macro F1",
+	"answered_mcc": "MCC of the answered", "acc_norm": "accuracy (norm.)", "balanced_acc": "balanced accuracy", "auc": "AUC", "f1": "F1", "macro_f1": "macro F1",
 }
 
 // benchmarkNames are the titles of benchmarks known by name.
-var benchmarkNames = map[string]string{"scruples": "Scruples", "toxigen": "ToxiGen", "wsc273": "WSC273"}
+var benchmarkNames = map[string]string{"scruples": "Scruples", "ethics-deontology": "ETHICS deontology", "ethics-utilitarianism": "ETHICS utilitarianism", "toxigen": "ToxiGen", "wsc273": "WSC273"}
 
 func metricLabel(m string) string {
 	if l, ok := metricLabels[m]; ok {

@@ -25,7 +25,7 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 		}
 	}
 	for _, t := range r.Benchmarks {
-		head := []string{"model"}
+		head := []string{t.Rowhead()}
 		for _, c := range t.Columns {
 			head = append(head, metricLabel(c))
 		}
@@ -42,6 +42,9 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 			rows = append(rows, append(line, group(row.N), strings.Join(row.Flags, ", ")))
 		}
 		fmt.Fprintf(&b, "\n## %s\n", escapeMD(t.Title()))
+		if t.Scale != "" {
+			fmt.Fprintf(&b, "\n%s\n", escapeMD(t.Scale))
+		}
 		table(&b, append(head, "items", "flags"), rows)
 	}
 	if len(r.Accuracies) > 0 {

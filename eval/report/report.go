@@ -141,7 +141,25 @@ type BenchmarkTable struct {
 	Protocol  string         `json:"protocol,omitempty"`
 	Columns   []string       `json:"columns"`
 	Rows      []BenchmarkRow `json:"rows"`
+	// Scale says what the numbers can be: the larger class, the ceiling of noisy
+	// labels. "" where the file does not say.
+	Scale string `json:"scale,omitempty"`
 }
+
+// ofRewards tells whether the rows are reward models and not language models.
+func (t BenchmarkTable) ofRewards() bool { return t.Protocol == protocolReward }
+
+// Rowhead is the heading over the names of the rows.
+func (t BenchmarkTable) Rowhead() string {
+	if t.ofRewards() {
+		return "reward model"
+	}
+	return "model"
+}
+
+// protocolReward is the protocol in which a reward model classifies: its "model" is
+// the name of a reward, which may also be the name of a policy.
+const protocolReward = "reward"
 
 // BenchmarkRow is one model.
 type BenchmarkRow struct {

@@ -66,7 +66,10 @@ func TestWhatIsLoaded(t *testing.T) {
 	require.Equal(t, "eval", r.Stages[9].Name)
 	require.Len(t, r.Accuracies, 4)
 	require.Equal(t, []int{-1, -1, 0, 1, 2, 3}, r.Matrix.Own)
-	require.Len(t, r.Benchmarks, 4)
+	require.Len(t, r.Benchmarks, 5)
+	require.Equal(t, []string{"mcc", "acc"}, r.Benchmarks[0].Columns)
+	require.Equal(t, "always the larger class: accuracy 0.794, MCC 0; an oracle against these noisy labels: accuracy 0.936, MCC 0.804", r.Benchmarks[0].Scale)
+	require.Len(t, r.Models, 6, "a reward model is not a model that answers")
 	ids := map[string]bool{}
 	for _, c := range r.Charts {
 		ids[c.ID] = true
@@ -186,6 +189,7 @@ func TestFlagsInPlainWords(t *testing.T) {
 		"caution sft: training examples: 10 dropped and 100 without a token to learn from of 1,000.",
 		"note ppo-deontology: was started again 1 time after its first start.",
 		"note sft: was interrupted and resumed 1 time.",
+		"note eval: Scruples (reward): the threshold was chosen on other rows: every reward model.",
 		"note eval: One training run stands behind each policy",
 	} {
 		require.Contains(t, text, want)

@@ -41,7 +41,9 @@ func (r *Report) fillModels(ev *evalResult) {
 		}
 	}
 	for _, b := range ev.Benchmarks {
-		add(b.Model)
+		if b.Protocol != protocolReward {
+			add(b.Model)
+		}
 	}
 	for i := range r.Models {
 		m := &r.Models[i]
@@ -136,13 +138,17 @@ func affine(p *float64, scale, shift float64) *float64 {
 	return &v
 }
 
-// benchmarkColumns are the metrics shown of the benchmarks known by name; of any
-// other, all it has. Metrics without a column stay in the results file.
+// benchmarkColumns are the metrics shown of the benchmarks known by name. Metrics
+// without a column stay in the results file.
 var benchmarkColumns = map[string][]string{
-	"scruples": {"mcc", "acc", "coverage"},
+	"scruples": {"mcc", "acc", "auc", "coverage", "answered_mcc"},
 	"toxigen":  {"acc", "mcc", "predicted_yes"},
 	"wsc273":   {"acc"},
 }
+
+// otherColumns are shown of any other benchmark; one that has none of them shows all
+// it has.
+var otherColumns = []string{"mcc", "acc", "balanced_acc", "auc", "predicted_yes"}
 
 func (r *Report) fillBenchmarks(ev *evalResult) {
 	index := map[string]int{}
@@ -150,7 +156,7 @@ func (r *Report) fillBenchmarks(ev *evalResult) {
 		key := b.Benchmark + "\x00" + b.Protocol
 		if _, ok := index[key]; !ok {
 			index[key] = len(r.Benchmarks)
-			r.Benchmarks = append(r.Benchmarks, BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Columns: columnsOf(ev, b)})
+			r.Benchmarks = append(r.Benchmarks, BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Columns: columnsOf(ev, b), Scale: scaleOf(b)})
 		}
 		t := &r.Benchmarks[index[key]]
 		row := BenchmarkRow{Model: b.Model, N: b.N, Flags: b.Flags, Values: make([]*Interval, len(t.Columns))}
@@ -168,8 +174,28 @@ func (r *Report) fillBenchmarks(ev *evalResult) {
 		t.Rows = append(t.Rows, row)
 	}
 	for i := range r.Benchmarks {
-		slices.SortStableFunc(r.Benchmarks[i].Rows, func(a, b BenchmarkRow) int { return r.modelIndex(a.Model) - r.modelIndex(b.Model) })
+		t := &r.Benchmarks[i]
+		place := r.modelIndex
+		if t.ofRewards() {
+			place = func(name string) int { return slices.Index(r.Theories, name) }
+		}
+		slices.SortStableFunc(t.Rows, func(a, b BenchmarkRow) int { return place(a.Model) - place(b.Model) })
 	}
+}
+
+// scaleOf puts the baseline and the ceiling of a benchmark, which are the same for
+// every model, into words.
+func scaleOf(b Benchmark) string {
+	var parts []string
+	if v, ok := b.Metrics["majority_acc"]; ok {
+		parts = append(parts, "always the larger class: accuracy "+num(v)+", MCC 0")
+	}
+	acc, okAcc := b.Metrics["ceiling_acc"]
+	mcc, okMCC := b.Metrics["ceiling_mcc"]
+	if okAcc && okMCC {
+		parts = append(parts, "an oracle against these noisy labels: accuracy "+num(acc)+", MCC "+num(mcc))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func (r *Report) modelIndex(name string) int {
@@ -186,11 +212,15 @@ func columnsOf(ev *evalResult, b Benchmark) []string {
 			}
 		}
 	}
-	known, ok := benchmarkColumns[b.Benchmark]
+	columns, ok := benchmarkColumns[b.Benchmark]
 	if !ok {
+		columns = otherColumns
+	}
+	columns = slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return !has[c] })
+	if len(columns) == 0 {
 		return sortedKeys(has)
 	}
-	return slices.DeleteFunc(slices.Clone(known), func(c string) bool { return !has[c] })
+	return columns
 }
 
 func (r *Report) fillSamples(ev *evalResult) {

@@ -89,7 +89,16 @@ func textMatrix(b *strings.Builder, r *Report) {
 func textBenchmarks(b *strings.Builder, r *Report) {
 	var tables []BenchmarkTable
 	for _, t := range r.Benchmarks {
-		if t.headline() >= 0 {
+		switch h := t.headline(); {
+		case h < 0:
+		case t.ofRewards():
+			fmt.Fprintf(b, "\nReward models as classifiers, %s, %s\n", visible(t.Title()), metricLabel(t.Columns[h]))
+			for _, row := range t.Rows {
+				if v := row.Values[h]; v != nil {
+					b.WriteString(pad(row.Model, textRow) + " " + v.text() + "\n")
+				}
+			}
+		default:
 			tables = append(tables, t)
 		}
 	}

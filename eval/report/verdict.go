@@ -191,7 +191,7 @@ func (r *Report) verdictBenchmarks() string {
 	compared := 0
 	for _, t := range r.Benchmarks {
 		h := t.headline()
-		if h < 0 {
+		if h < 0 || t.ofRewards() {
 			continue
 		}
 		var ref *Interval
