@@ -98,5 +98,13 @@ func fillTinyDisk(t *testing.T, dir string) {
 	data, err := os.ReadFile(r.Path(MetricsFile))
 	require.NoError(t, err)
 	require.Equal(t, byte('\n'), data[len(data)-1])
+
+	// The same folder on a file system that takes no writes at all, whoever asks.
+	require.NoError(t, r.Close())
+	require.NoError(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	_, err = OpenRun(dir, options())
+	require.ErrorContains(t, err, "not writable")
+	_, err = OpenRun(filepath.Join(dir, "new"), options())
+	require.ErrorContains(t, err, "cannot be made")
 	fmt.Println("tiny disk: passed")
 }

@@ -102,6 +102,7 @@ func Loop(ctx context.Context, d Deps, o LoopOptions, t Trainer) error {
 		return fmt.Errorf("%s: %w", o.Stage, err)
 	}
 	if err := l.run(ctx); err != nil {
+		l.Progress.Note(fmt.Sprintf("%s: stopped after step %d", o.Stage, l.step)) // ends the updating line too
 		return fmt.Errorf("%s: %w", o.Stage, err)
 	}
 	return nil
