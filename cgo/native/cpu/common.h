@@ -57,6 +57,8 @@ enum Slot {
     SLOT_H,
     SLOT_I,
     SLOT_ITEMS,
+    SLOT_COPY,
+    SLOT_KEYS,
     SLOT_COUNT
 };
 

@@ -41,15 +41,11 @@ void HeadLogits::load(int64_t v0) {
 
 void HeadLogits::logits(const void * x, int64_t i0, int64_t n, float * L) const {
     const int64_t K = W_->ne[0];
-    for (int64_t v = 0; v < count_; v += PANEL) {
-        const int lanes = (int) std::min<int64_t>(PANEL, count_ - v);
-        if (bf16_) {
-            kernels().gemm_bf16((int) n, lanes, (int) (K / 2), (const uint16_t *) x + i0 * K, K,
-                                (const uint32_t *) panels_ + v * K / 2, panel_width(lanes), L + v, width_, false);
-        } else {
-            kernels().gemm_f32((int) n, lanes, (int) K, (const float *) x + i0 * K, K, 1,
-                               (const float *) panels_ + v * K, panel_width(lanes), L + v, width_, false);
-        }
+    if (bf16_) {
+        product_bf16(n, count_, K, (const uint16_t *) x + i0 * K, K, (const uint32_t *) panels_, PANEL * K / 2, L, width_,
+                     false);
+    } else {
+        product_f32(n, count_, K, (const float *) x + i0 * K, K, (const float *) panels_, PANEL * K, L, width_, false);
     }
 }
 

@@ -1,6 +1,7 @@
 // Shared by the vocabulary heads: the logits of some rows, a group of tokens at a time.
 #pragma once
 
+#include "product.h"
 #include "weights.h"
 
 namespace steer {

@@ -30,48 +30,39 @@ class GroupBack {
     void load() {
         const int64_t n = head_.count();
         for (int64_t k = 0; k < K_; k += PANEL) {
-            const int  lanes = (int) std::min<int64_t>(PANEL, K_ - k);
-            uint32_t * panel = panels_ + k / PANEL * head_.width() * PANEL / (head_.bf16() ? 2 : 1);
+            const int  lanes = (int) std::min<int64_t>(PANEL, K_ - k), width = panel_width(lanes);
+            uint32_t * panel = panels_ + k / PANEL * stride();
             if (!head_.bf16()) {
-                const float * W = (const float *) head_.unpacked() + k;
-                for (int64_t v = 0; v < n; v++) {
-                    std::memcpy(panel + v * PANEL, W + v * K_, lanes * sizeof(float));
-                    std::memset(panel + v * PANEL + lanes, 0, (PANEL - lanes) * sizeof(float));
-                }
+                kernels().copy_padded((const float *) head_.unpacked() + k, K_, n, lanes, (float *) panel, width);
                 continue;
             }
-            const uint16_t * W = (const uint16_t *) head_.unpacked() + k;
-            static const uint16_t zeros[PANEL] = {};
+            const uint16_t *      W           = (const uint16_t *) head_.unpacked() + k;
+            static const uint16_t none[PANEL] = {};
             for (int64_t v = 0; v < n; v += 2) {
-                kernels().interleave(W + v * K_, v + 1 < n ? W + (v + 1) * K_ : zeros, panel + v / 2 * PANEL, lanes);
-                std::memset(panel + v / 2 * PANEL + lanes, 0, (PANEL - lanes) * sizeof(uint32_t));
+                kernels().interleave(W + v * K_, v + 1 < n ? W + (v + 1) * K_ : none, panel + v / 2 * width, lanes);
+                std::memset(panel + v / 2 * width + lanes, 0, (width - lanes) * sizeof(uint32_t));
             }
         }
     }
 
     void add(float * dl, int64_t n, float * dx) {
         const int64_t count = head_.count(), width = head_.width();
-        if (head_.bf16()) {
-            for (int64_t i = 0; i < n; i++) {
-                kernels().to_bf16(dl + i * width, dl_ + i * width, count);
-                if (count % 2) {
-                    dl_[i * width + count] = 0;
-                }
+        if (!head_.bf16()) {
+            product_f32(n, K_, count, dl, width, (const float *) panels_, stride(), dx, K_, true);
+            return;
+        }
+        for (int64_t i = 0; i < n; i++) {
+            kernels().to_bf16(dl + i * width, dl_ + i * width, count);
+            if (count % 2) {
+                dl_[i * width + count] = 0;
             }
         }
-        for (int64_t k = 0; k < K_; k += PANEL) {
-            const int        lanes = (int) std::min<int64_t>(PANEL, K_ - k);
-            const uint32_t * panel = panels_ + k / PANEL * width * PANEL / (head_.bf16() ? 2 : 1);
-            if (head_.bf16()) {
-                kernels().gemm_bf16((int) n, lanes, (int) ((count + 1) / 2), dl_, width, panel, PANEL, dx + k, K_, true);
-            } else {
-                kernels().gemm_f32((int) n, lanes, (int) count, dl, width, 1, (const float *) panel, PANEL, dx + k, K_,
-                                   true);
-            }
-        }
+        product_bf16(n, K_, count + count % 2, dl_, width, panels_, stride(), dx, K_, true);
     }
 
   private:
+    ptrdiff_t stride() const { return head_.width() * PANEL / (head_.bf16() ? 2 : 1); } // of panels
+
     const HeadLogits & head_;
     int64_t            K_;
     uint32_t *         panels_;

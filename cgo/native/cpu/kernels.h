@@ -17,6 +17,7 @@ static constexpr int panel_width(int lanes) {
 
 struct Kernels {
     const char * name;
+    int          rows; // height of the tile of C held in registers
 
     // C[m*ldc + l] (+)= sum_k A[m*am + k*ak] * B[k*ldb + l],  0 <= m < M, 0 <= l < lanes <= 32.
     // B is read for panel_width(lanes) lanes. The order over k is fixed for each element.
@@ -30,6 +31,9 @@ struct Kernels {
 
     // dst[c*ldd + r] = src[r*lds + c] for 32-bit items.
     void (*transpose32)(const uint32_t * src, ptrdiff_t lds, int rows, int cols, uint32_t * dst, ptrdiff_t ldd);
+
+    // dst[i*width + j] = src[i*lds + j] for j < cols, else 0; i < n, width a multiple of 16 or cols.
+    void (*copy_padded)(const float * src, ptrdiff_t lds, int64_t n, int cols, float * dst, int width);
 
     void (*to_bf16)(const float * x, uint16_t * y, int64_t n); // round to nearest even
     void (*from_bf16)(const uint16_t * x, float * y, int64_t n);

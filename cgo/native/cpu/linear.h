@@ -1,6 +1,7 @@
 // Shared by linear and linear_back: which arithmetic, and how the work is cut.
 #pragma once
 
+#include "product.h"
 #include "weights.h"
 
 namespace steer {
@@ -14,15 +15,34 @@ enum class Feed {
 
 Feed feed_of(const ggml_tensor * x, int64_t depth);
 
-// Cuts `panels` pieces of columns times T tokens into units for nth threads: as few
-// token chunks as keep the threads evenly busy. Unit u is panel u / chunks, chunk u % chunks.
-struct Units {
-    int64_t chunks;
-    int64_t count;
-    Units(int64_t panels, int64_t T, int nth);
-};
+// The part of one thread: some groups of columns of the output, for some tokens. Work on
+// `groups` groups and T tokens is cut into as few token chunks as keep nth threads evenly
+// busy; calls f(first group, end group, first token, end token), once or a few times.
+template <class F> void each_part(int64_t groups, int64_t T, int ith, int nth, F f);
+int64_t token_chunks(int64_t groups, int64_t T, int nth);
 
-// Rows [t0, t1) of bf16 x as f32, depth contiguous, in scratch.
-const float * widen_rows(const ggml_tensor * x, int64_t t0, int64_t t1);
+// Tokens taken at a time: all, or what is widened at a time.
+int64_t tokens_at_once(Feed feed, int64_t T);
+
+// Rows [t0, t1) of x as f32 and their distance: widened into scratch if they are bf16.
+struct Rows {
+    const float * data;
+    ptrdiff_t     ld;
+};
+Rows rows_f32(const ggml_tensor * x, Feed feed, int64_t t0, int64_t t1);
+
+// How many columns and how much depth are unpacked at a time: about 256 kB of panels.
+static constexpr int64_t PANEL_ITEMS = 64 * 1024; // 32-bit items
+
+template <class F> void each_part(int64_t groups, int64_t T, int ith, int nth, F f) {
+    const int64_t chunks = token_chunks(groups, T, nth);
+    const Share   share(groups * chunks, ith, nth); // unit u: chunk u / groups, group u % groups
+    for (int64_t u = share.begin; u < share.end;) {
+        const int64_t chunk = u / groups, end = share.end < (chunk + 1) * groups ? share.end : (chunk + 1) * groups;
+        const Share   t(T, (int) chunk, (int) chunks);
+        f(u - chunk * groups, end - chunk * groups, t.begin, t.end);
+        u = end;
+    }
+}
 
 } // namespace steer

@@ -11,21 +11,19 @@ static constexpr int64_t TOKEN_BLOCK = 64;
 // The dropout of one site: off if the operation has no seeds or p is 0.
 class Dropout {
   public:
-    // seeds: I32 [2,T] or null; f[1] = p, i[0] = site.
-    Dropout(const ggml_tensor * seeds, const steer_op_params & p, int64_t T);
+    // seeds: I32 [2,T] or null; f[1] = p, i[0] = site. For tokens [t0, t1) only.
+    Dropout(const ggml_tensor * seeds, const steer_op_params & p, int64_t T, int64_t t0, int64_t t1);
     bool on() const { return on_; }
     // y (+)= drop(x) for features k0 .. k0+n-1 of token t.
-    void apply(int64_t t, int64_t k0, const float * x, float * y, int64_t n, bool accumulate) const;
+    void apply(int64_t t, int64_t k0, const float * x, float * y, int64_t n, bool accumulate) const {
+        kernels().dropout(x, y, (int) n, (uint32_t) k0, keys_[t].a, keys_[t].b, threshold_, scale_, accumulate);
+    }
 
   private:
-    const ggml_tensor * seeds_;
-    bool                on_;
-    int32_t             site_;
-    uint32_t            threshold_;
-    float               scale_;
+    bool                      on_;
+    uint32_t                  threshold_;
+    float                     scale_;
+    const steer_dropout_key * keys_ = nullptr; // of each token
 };
-
-// dst[n][width] = the first `cols` of n rows, padded with zeros.
-void copy_padded(const float * src, ptrdiff_t lds, int64_t n, int cols, float * dst, int width);
 
 } // namespace steer

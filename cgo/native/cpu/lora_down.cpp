@@ -11,24 +11,20 @@
 
 namespace steer {
 
-Dropout::Dropout(const ggml_tensor * seeds, const steer_op_params & p, int64_t T) :
-    seeds_(seeds), on_(seeds && p.f[1] > 0), site_(p.i[0]), threshold_(steer_dropout_threshold(p.f[1])),
+Dropout::Dropout(const ggml_tensor * seeds, const steer_op_params & p, int64_t T, int64_t t0, int64_t t1) :
+    on_(seeds && p.f[1] > 0), threshold_(steer_dropout_threshold(p.f[1])),
     scale_(p.f[1] < 1 ? 1.0f / (1.0f - p.f[1]) : 0.0f) {
     GGML_ASSERT(p.f[1] <= 0 || seeds);
-    GGML_ASSERT(!on_ || (seeds->type == GGML_TYPE_I32 && seeds->ne[0] == 2 && seeds->ne[1] == T));
-}
-
-void Dropout::apply(int64_t t, int64_t k0, const float * x, float * y, int64_t n, bool accumulate) const {
-    const uint32_t *        s   = (const uint32_t *) row_ptr(seeds_, t);
-    const steer_dropout_key key = steer_dropout_key_of(s[0], s[1], site_);
-    kernels().dropout(x, y, (int) n, (uint32_t) k0, key.a, key.b, threshold_, scale_, accumulate);
-}
-
-void copy_padded(const float * src, ptrdiff_t lds, int64_t n, int cols, float * dst, int width) {
-    for (int64_t i = 0; i < n; i++) {
-        std::memcpy(dst + i * width, src + i * lds, cols * sizeof(float));
-        std::memset(dst + i * width + cols, 0, (width - cols) * sizeof(float));
+    if (!on_) {
+        return;
     }
+    GGML_ASSERT(seeds->type == GGML_TYPE_I32 && seeds->ne[0] == 2 && seeds->ne[1] == T);
+    steer_dropout_key * keys = scratch().get<steer_dropout_key>(SLOT_KEYS, T);
+    for (int64_t t = t0; t < t1; t++) {
+        const uint32_t * s = (const uint32_t *) row_ptr(seeds, t);
+        keys[t]            = steer_dropout_key_of(s[0], s[1], p.i[0]);
+    }
+    keys_ = keys;
 }
 
 } // namespace steer
@@ -43,8 +39,8 @@ extern "C" void steer_cpu_lora_down(ggml_tensor * dst, int ith, int nth, void *)
     check_f32(A, K, r);
     check_f32(x, K, T);
     check_f32(dst, r, T);
-    const Dropout drop(dst->src[2], p, T);
     const Share   share(T, ith, nth);
+    const Dropout drop(dst->src[2], p, T, share.begin, share.end);
     if (share.begin == share.end) {
         return;
     }

@@ -15,8 +15,8 @@ extern "C" void steer_cpu_lora_down_back(ggml_tensor * dst, int ith, int nth, vo
     check_f32(A, K, r);
     check_f32(dh, r, T);
     check_f32(dst, K, T);
-    const Dropout drop(dst->src[3], params_of(dst), T);
     const Share   share(T, ith, nth);
+    const Dropout drop(dst->src[3], params_of(dst), T, share.begin, share.end);
     if (share.begin == share.end) {
         return;
     }
@@ -24,7 +24,7 @@ extern "C" void steer_cpu_lora_down_back(ggml_tensor * dst, int ith, int nth, vo
     float *           tail = scratch().get<float>(SLOT_PANEL, PANEL * r); // the last, narrower panel
     float *           out  = drop.on() ? scratch().get<float>(SLOT_A, M * K) : nullptr;
     if (K % PANEL) {
-        copy_padded(row_f32(A, 0) + K / PANEL * PANEL, row_stride(A), r, (int) (K % PANEL), tail, PANEL);
+        kernels().copy_padded(row_f32(A, 0) + K / PANEL * PANEL, row_stride(A), r, (int) (K % PANEL), tail, PANEL);
     }
     for (int64_t t = share.begin; t < share.end; t += M) {
         const int64_t m = std::min(M, share.end - t);

@@ -23,7 +23,7 @@ extern "C" void steer_cpu_lora_up_back(ggml_tensor * dst, int ith, int nth, void
     float * panel = scratch().get<float>(SLOT_PANEL, PANEL * N);
     for (int64_t j = 0; j < r; j += PANEL) {
         const int lanes = (int) std::min<int64_t>(PANEL, r - j);
-        copy_padded(row_f32(B, 0) + j, row_stride(B), N, lanes, panel, panel_width(lanes));
+        kernels().copy_padded(row_f32(B, 0) + j, row_stride(B), N, lanes, panel, panel_width(lanes));
         kernels().gemm_f32((int) (share.end - share.begin), lanes, (int) N, row_f32(dy, share.begin), row_stride(dy),
                            1, panel, panel_width(lanes), row_f32(dst, share.begin) + j, row_stride(dst), false);
         for (int64_t t = share.begin; t < share.end && s != 1; t++) {

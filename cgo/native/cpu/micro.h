@@ -26,13 +26,13 @@ namespace {
 } // namespace
 
 const Kernels STEER_TABLE = {
-    STEER_TABLE_NAME, gemm_f32,
+    STEER_TABLE_NAME, STEER_MR, gemm_f32,
 #if STEER_BF16
     gemm_bf16,
 #else
     nullptr,
 #endif
-    transpose32,      to_bf16,     from_bf16,     interleave,  unpack_f32,   unpack_bf16, row_max,
+    transpose32,      copy_padded, to_bf16,     from_bf16,     interleave,  unpack_f32,   unpack_bf16, row_max,
     dot,              scale,       axpy,          exp_sum,     exp_sums,     exp_sums_diff,
     softmax_back,     logprob_back, rms_back,     swiglu_back, dropout,      adamw,
 };

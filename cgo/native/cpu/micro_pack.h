@@ -99,3 +99,20 @@ void transpose32(const uint32_t * src, ptrdiff_t lds, int rows, int cols, uint32
         }
     }
 }
+
+void copy_padded(const float * src, ptrdiff_t lds, int64_t n, int cols, float * dst, int width) {
+    for (int64_t i = 0; i < n; i++, src += lds, dst += width) {
+        int j = 0;
+        for (; j + STEER_VL <= cols; j += STEER_VL) {
+            store(dst + j, load(src + j));
+        }
+        if (j < cols) {
+            const int room = width - j < STEER_VL ? width - j : STEER_VL;
+            store_n(dst + j, load_part(src + j, cols - j, 0), room);
+            j += room;
+        }
+        for (; j < width; j += STEER_VL) {
+            store_n(dst + j, vf{}, width - j < STEER_VL ? width - j : STEER_VL);
+        }
+    }
+}

@@ -6,13 +6,7 @@ float row_max(const float * x, int n) {
         const vf v = load_n(x + i, c, -INFINITY);
         m          = v > m ? v : m;
     });
-    float s[STEER_VL];
-    memcpy(s, &m, sizeof s);
-    float r = s[0];
-    for (int i = 1; i < STEER_VL; i++) {
-        r = s[i] > r ? s[i] : r;
-    }
-    return r;
+    return hmax(m);
 }
 
 float dot(const float * a, const float * b, int n) {

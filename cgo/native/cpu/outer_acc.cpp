@@ -13,7 +13,7 @@ using namespace steer;
 
 namespace {
 constexpr int64_t J_CHUNK = 112; // 8 tiles of 14 rows
-constexpr int64_t TOKENS  = 256;
+constexpr int64_t TOKENS  = 64; // both copies stay in the first-level cache
 } // namespace
 
 extern "C" void steer_cpu_outer_acc(ggml_tensor * dst, int ith, int nth, void *) {
@@ -23,7 +23,7 @@ extern "C" void steer_cpu_outer_acc(ggml_tensor * dst, int ith, int nth, void *)
     check_f32(u, M, T);
     check_f32(v, J, T);
     check_f32(dst, M, J);
-    const Dropout drop(dst->src[3], params_of(dst), T);
+    const Dropout drop(dst->src[3], params_of(dst), T, 0, T);
     const int64_t i_panels = (M + PANEL - 1) / PANEL;
     const int64_t j_chunks = (J + J_CHUNK - 1) / J_CHUNK;
     const Share   share(i_panels * j_chunks, ith, nth);
@@ -35,11 +35,11 @@ extern "C" void steer_cpu_outer_acc(ggml_tensor * dst, int ith, int nth, void *)
         const int64_t nj = std::min(J_CHUNK, J - j0);
         for (int64_t t = 0; t < T; t += TOKENS) {
             const int64_t n = std::min(TOKENS, T - t);
-            copy_padded(row_f32(u, t) + i0, row_stride(u), n, lanes, pu, width);
+            kernels().copy_padded(row_f32(u, t) + i0, row_stride(u), n, lanes, pu, width);
             for (int64_t i = 0; i < n && drop.on(); i++) {
                 drop.apply(t + i, i0, pu + i * width, pu + i * width, lanes, false);
             }
-            copy_padded(row_f32(v, t) + j0, row_stride(v), n, (int) nj, pv, (int) nj);
+            kernels().copy_padded(row_f32(v, t) + j0, row_stride(v), n, (int) nj, pv, (int) nj);
             kernels().gemm_f32((int) nj, lanes, (int) n, pv, 1, nj, pu, width, row_f32(dst, j0) + i0, row_stride(dst),
                                true);
         }

@@ -22,26 +22,71 @@ inline void store(float * p, vf v) {
     *(vf_mem *) p = v;
 }
 
-// The first n (< STEER_VL) floats, the rest filled.
+// The first n (< STEER_VL) floats, the rest filled; and back.
 inline vf load_part(const float * p, int n, float fill) {
+#if STEER_VL == 16
+    return (vf) _mm512_mask_loadu_ps((__m512) splat(fill), (__mmask16) ((1u << n) - 1), p);
+#else
     vf v = splat(fill);
-    memcpy(&v, p, n * sizeof(float));
+    for (int i = 0; i < n; i++) {
+        v[i] = p[i];
+    }
     return v;
+#endif
 }
 
 inline void store_part(float * p, vf v, int n) {
-    memcpy(p, &v, n * sizeof(float));
+#if STEER_VL == 16
+    _mm512_mask_storeu_ps(p, (__mmask16) ((1u << n) - 1), (__m512) v);
+#else
+    for (int i = 0; i < n; i++) {
+        p[i] = v[i];
+    }
+#endif
+}
+
+// Reductions: halves onto halves.
+#if STEER_VL == 16
+typedef float vh __attribute__((vector_size(32)));
+
+inline vh low_half(vf v) {
+    return (vh) _mm512_castps512_ps256((__m512) v);
+}
+
+inline vh high_half(vf v) {
+    return (vh) _mm512_extractf32x8_ps((__m512) v, 1);
+}
+#else
+typedef vf vh;
+#endif
+
+inline vh max_of(vh a, vh b) {
+    return a > b ? a : b;
+}
+
+template <class Op> inline float reduce(vf v, Op op) {
+#if STEER_VL == 16
+    vh h = op(low_half(v), high_half(v));
+#else
+    vh h = v;
+#endif
+#if STEER_VL >= 8
+    h = op(h, __builtin_shuffle(h, (__attribute__((vector_size(32))) int32_t){ 4, 5, 6, 7, 4, 5, 6, 7 }));
+    h = op(h, __builtin_shuffle(h, (__attribute__((vector_size(32))) int32_t){ 2, 3, 2, 3, 2, 3, 2, 3 }));
+    h = op(h, __builtin_shuffle(h, (__attribute__((vector_size(32))) int32_t){ 1, 1, 1, 1, 1, 1, 1, 1 }));
+    return h[0];
+#else
+    const vh a = op(vh{ h[0], h[1] }, vh{ h[2], h[3] });
+    return op(vh{ a[0] }, vh{ a[1] })[0];
+#endif
 }
 
 inline float hsum(vf v) {
-    float s[STEER_VL];
-    memcpy(s, &v, sizeof s);
-    for (int h = STEER_VL / 2; h > 0; h /= 2) {
-        for (int i = 0; i < h; i++) {
-            s[i] += s[i + h];
-        }
-    }
-    return s[0];
+    return reduce(v, [](vh a, vh b) { return a + b; });
+}
+
+inline float hmax(vf v) {
+    return reduce(v, max_of);
 }
 
 // Calls f(i, count) with a vector's worth of elements, count < STEER_VL only at the end.

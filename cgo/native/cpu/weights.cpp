@@ -92,9 +92,8 @@ void panels_of_cols_f32(const ggml_tensor * W, int64_t n0, int64_t depth, int64_
         unpack_row_f32(W->type, weight_ptr(W, n0 + n, k0), tmp, cols);
         for (int64_t c = 0; c < cols; c += PANEL) {
             const int lanes = (int) std::min<int64_t>(PANEL, cols - c);
-            float *   out   = panel + c / PANEL * stride + n * PANEL;
-            std::memcpy(out, tmp + c, lanes * sizeof(float));
-            std::memset(out + lanes, 0, (PANEL - lanes) * sizeof(float));
+            const int width = panel_width(lanes);
+            kernels().copy_padded(tmp + c, 0, 1, lanes, panel + c / PANEL * stride + n * width, width);
         }
     }
 }
@@ -107,10 +106,10 @@ void panels_of_cols_bf16(const ggml_tensor * W, int64_t n0, int64_t depth, int64
         unpack_row_bf16(W->type, weight_ptr(W, n0 + n, k0), tmp[0], cols);
         unpack_row_bf16(W->type, weight_ptr(W, n0 + n + 1, k0), tmp[1], cols);
         for (int64_t c = 0; c < cols; c += PANEL) {
-            const int  lanes = (int) std::min<int64_t>(PANEL, cols - c);
-            uint32_t * out   = panel + c / PANEL * stride + n / 2 * PANEL;
+            const int  lanes = (int) std::min<int64_t>(PANEL, cols - c), width = panel_width(lanes);
+            uint32_t * out   = panel + c / PANEL * stride + n / 2 * width;
             kern.interleave(tmp[0] + c, tmp[1] + c, out, lanes);
-            std::memset(out + lanes, 0, (PANEL - lanes) * sizeof(uint32_t));
+            std::memset(out + lanes, 0, (width - lanes) * sizeof(uint32_t));
         }
     }
 }

@@ -26,8 +26,8 @@ void panel_of_rows_bf16(const ggml_tensor * W, int64_t n0, int lanes, int64_t k0
                         uint32_t * panel);
 
 // Panels over columns: panel p covers columns k0 + 32p ..., panel[p][n][lane] =
-// W[k0 + 32p + lane, n0 + n] for n < depth, columns < cols; panels are `stride` items
-// apart. In bf16 two n share an item (depth must be even).
+// W[k0 + 32p + lane, n0 + n] for n < depth, columns < cols, padded to panel_width(lanes);
+// panels are `stride` items apart. In bf16 two n share an item (depth must be even).
 void panels_of_cols_f32(const ggml_tensor * W, int64_t n0, int64_t depth, int64_t k0, int64_t cols, float * panel,
                         ptrdiff_t stride);
 void panels_of_cols_bf16(const ggml_tensor * W, int64_t n0, int64_t depth, int64_t k0, int64_t cols,

@@ -134,7 +134,7 @@ void head(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, int threads)
 
 } // namespace
 
-void bench(int threads) {
+void bench(int threads, const char * only) {
     n_threads = threads;
     std::printf("kernel %s, %d threads, best of several\n", steer_cpu_kernel_name(), threads);
     if (std::strncmp(steer_cpu_kernel_name(), "avx512", 6) == 0) {
@@ -146,22 +146,34 @@ void bench(int threads) {
         const double b = seconds([] { peak_bf16(1000000); }) * n_threads;
         report("limit of bf16 dot products", threads * peak_bf16(1), b / 1e6);
     }
-    for (ggml_type type : { GGML_TYPE_Q4_1, GGML_TYPE_Q8_0 }) {
-        for (int64_t T : { 64, 256, 1024 }) {
-            linear(type, 576, 1536, T, true, threads);
+    const auto want = [&](const char * group) { return !only || std::strcmp(only, group) == 0; };
+    if (want("linear")) {
+        for (ggml_type type : { GGML_TYPE_Q4_1, GGML_TYPE_Q8_0 }) {
+            for (int64_t T : { 16, 64, 256, 1024 }) {
+                linear(type, 576, 1536, T, true, threads);
+            }
         }
+        linear(GGML_TYPE_Q4_0, 576, 1536, 256, true, threads);
+        linear(GGML_TYPE_Q4_K, 2048, 5632, 256, true, threads);
+        linear(GGML_TYPE_Q6_K, 2048, 2048, 256, true, threads);
+        linear(GGML_TYPE_Q8_0, 576, 192, 256, true, threads);
+        linear(GGML_TYPE_Q8_0, 576, 1536, 256, false, threads);
     }
-    linear(GGML_TYPE_Q4_0, 576, 1536, 256, true, threads);
-    linear(GGML_TYPE_Q4_K, 2048, 5632, 256, true, threads);
-    linear(GGML_TYPE_Q6_K, 2048, 2048, 256, true, threads);
-    linear(GGML_TYPE_Q8_0, 576, 192, 256, true, threads);
-    linear(GGML_TYPE_Q8_0, 576, 1536, 256, false, threads);
-    attention(256, 4, threads);
-    attention(1024, 1, threads);
-    lora(576, 1536, 16, 1024, threads);
-    rows(576, 1536, 1024, threads);
-    head(GGML_TYPE_Q8_0, 576, 49152, 128, true, threads);
-    head(GGML_TYPE_Q8_0, 576, 49152, 128, false, threads);
+    if (want("attn")) {
+        attention(256, 4, threads);
+        attention(1024, 1, threads);
+    }
+    if (want("lora")) {
+        lora(576, 1536, 16, 1024, threads);
+        lora(1536, 576, 16, 1024, threads);
+    }
+    if (want("rows")) {
+        rows(576, 1536, 1024, threads);
+    }
+    if (want("head")) {
+        head(GGML_TYPE_Q8_0, 576, 49152, 128, true, threads);
+        head(GGML_TYPE_Q8_0, 576, 49152, 128, false, threads);
+    }
 }
 
 } // namespace test

@@ -73,7 +73,8 @@ void test_lora();
 void test_attn();
 void test_head();
 void test_rows();
-void bench(int threads);
+// only: linear, attn, lora, rows or head; null: all.
+void bench(int threads, const char * only);
 
 // Floating-point operations done in n rounds of a loop in registers.
 double peak_bf16(int64_t n);

@@ -1,0 +1,19 @@
+// The product of rows of activations with several packed panels.
+#pragma once
+
+#include "common.h"
+
+namespace steer {
+
+// C[m*ldc + c] (+)= sum_k A[m*lda + k] * B[k][c],  0 <= m < M, 0 <= c < cols.
+//
+// B is cut into panels of 32 columns, `stride` 32-bit items apart: panel p holds
+// [depth][panel_width(lanes)], lanes = the columns left for it, at most 32. In bf16 an item
+// holds two successive k and depth must be even. All panels together should fit the
+// second-level cache. lda is in elements of A.
+void product_f32(int64_t M, int64_t cols, int64_t depth, const float * A, ptrdiff_t lda, const float * B,
+                 ptrdiff_t stride, float * C, ptrdiff_t ldc, bool accumulate);
+void product_bf16(int64_t M, int64_t cols, int64_t depth, const uint16_t * A, ptrdiff_t lda, const uint32_t * B,
+                  ptrdiff_t stride, float * C, ptrdiff_t ldc, bool accumulate);
+
+} // namespace steer
