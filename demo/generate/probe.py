@@ -170,7 +170,7 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("--seed", type=int, default=datasets.SEED)
     parser.add_argument("--sft-steps", type=int, default=60)
-    parser.add_argument("--rm-steps", type=int, default=100)
+    parser.add_argument("--rm-steps", type=int, default=60)
     parser.add_argument("--sft-lr", type=float, default=2e-3)
     parser.add_argument("--rm-lr", type=float, default=2e-3)
     parser.add_argument("--ppo-lr", type=float, default=1e-3)
