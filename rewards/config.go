@@ -1,0 +1,264 @@
+package rewards
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"steer/rl/data"
+	"steer/rl/train"
+)
+
+// Config is everything a reward run can be told. Start from [New].
+type Config struct {
+	// Preset names the values this configuration started from.
+	Preset Preset `yaml:"preset"`
+	// Seed determines every random choice of the run.
+	Seed uint64 `yaml:"seed"`
+
+	// Theory is what the reward model stands for.
+	Theory TheoryName `yaml:"theory"`
+	// Train names the file the pairs are learned from. Its split goes by scenario, its
+	// limit counts pairs.
+	Train data.Source `yaml:"train"`
+	// HeldOut names the file they are measured on. Without a path it is a share of the
+	// train file (HeldOutShare), taken off before training.
+	HeldOut      data.Source `yaml:"held_out"`
+	HeldOutShare float64     `yaml:"held_out_share"`
+	// DropOverlap leaves out held-out pairs that share their prompt or a whole text with
+	// a train pair.
+	DropOverlap bool `yaml:"drop_overlap"`
+	// Recipe makes pairs of labelled rows: cross, zip or one; empty is the theory's own.
+	Recipe Recipe `yaml:"recipe,omitempty"`
+
+	// Form is how a pair is put before the model.
+	Form Form `yaml:"form"`
+	// Template and System are the chat form's; they have to be the policy's.
+	Template data.TemplateName `yaml:"template"`
+	System   *string           `yaml:"system,omitempty"`
+	// EOS ends a text of the chat form whose template has no end token of its own, and
+	// any text of the plain form, with the vocabulary's EOS; the score is read there.
+	EOS bool `yaml:"eos"`
+	// MaxLength bounds a side, in tokens.
+	MaxLength int `yaml:"max_length"`
+	// Overlong: drop the pair, truncate_left (the end is what is scored), or error.
+	Overlong data.Overlong `yaml:"overlong"`
+
+	// LoRA is the adapter that is trained; the scalar head is trained with it.
+	LoRA train.LoRA `yaml:"lora"`
+	// HeadInit is the standard deviation rule of the head's first weights.
+	HeadInit HeadInit `yaml:"head_init"`
+	// Optim is AdamW and the learning rate's course.
+	Optim train.Optim `yaml:"optim"`
+
+	// Margin is by how much the chosen side should win before the loss is ln 2, in
+	// units of score; a pair's own margin is added.
+	Margin float64 `yaml:"margin"`
+	// Centre is c in the term c*mean((r_chosen + r_rejected)^2), which keeps scores
+	// near 0.
+	Centre float64 `yaml:"centre"`
+	// Normalise measures mean and standard deviation of the score on reference answers
+	// after training and stores them with the head.
+	Normalise bool `yaml:"normalise"`
+
+	// MiniBatchSize is the number of pairs of an optimizer step.
+	MiniBatchSize int `yaml:"mini_batch_size"`
+	// MicroBatchSize is the number of pairs of a forward and backward pass; it divides
+	// MiniBatchSize. MicroBatchTokens, which takes its place where MicroBatchSize is 0,
+	// bounds a pass in tokens. Either changes memory and speed only.
+	MicroBatchSize   int `yaml:"micro_batch_size"`
+	MicroBatchTokens int `yaml:"micro_batch_tokens"`
+	// Epochs is the number of passes over the pairs. MaxSteps, where not 0, ends the run
+	// after so many optimizer steps instead, however many passes that takes.
+	Epochs   int64 `yaml:"epochs"`
+	MaxSteps int64 `yaml:"max_steps"`
+	// NoShuffle takes the pairs in the order given, in each epoch.
+	NoShuffle bool `yaml:"no_shuffle"`
+
+	// EvalEvery so many steps the first EvalPairs held-out pairs are scored; 0: only
+	// after the last step. The final evaluation takes all of them.
+	EvalEvery int64 `yaml:"eval_every"`
+	EvalPairs int   `yaml:"eval_pairs"`
+	// CheckpointEvery so many steps; 0: at the end, and whenever the run is stopped.
+	CheckpointEvery int64 `yaml:"checkpoint_every"`
+	// StuckAfter is the step from which a loss that stays at chance is warned of; 0: never.
+	StuckAfter int64 `yaml:"stuck_after"`
+}
+
+// Form is how a pair is put before the model.
+type Form string
+
+// The forms.
+const (
+	// FormPlain: the texts end to end with nothing around them, as the thesis did.
+	FormPlain Form = "plain"
+	// FormChat: a user's message and an assistant's answer in the template the policy
+	// is steered with, so that the reward model sees what PPO will show it.
+	FormChat Form = "chat"
+)
+
+// Values lists the forms.
+func (Form) Values() []string { return []string{string(FormPlain), string(FormChat)} }
+
+// HeadInit is how the scalar head starts; its bias is 0 in all of them.
+type HeadInit string
+
+// The rules; d is the width of the model.
+const (
+	HeadNormal HeadInit = "normal" // N(0, 0.02²): transformers' initializer_range
+	HeadScaled HeadInit = "scaled" // N(0, 1/(d+1)): Stiennon et al. 2020
+	HeadZero   HeadInit = "zero"
+)
+
+// Values lists the rules.
+func (HeadInit) Values() []string {
+	return []string{string(HeadNormal), string(HeadScaled), string(HeadZero)}
+}
+
+// StdDev is the standard deviation of the first weights of a head over width inputs.
+func (h HeadInit) StdDev(width int) float64 {
+	switch h {
+	case HeadNormal:
+		return 0.02
+	case HeadScaled:
+		return 1 / math.Sqrt(float64(width)+1)
+	}
+	return 0
+}
+
+// Weights draws the first weights of a head, [width], from the run's seed.
+func (h HeadInit) Weights(width int, seed uint64) []float32 {
+	w := make([]float32, width)
+	sd := h.StdDev(width)
+	rng := train.NewRand(seed, "reward.head")
+	for i := range w {
+		w[i] = float32(rng.NormFloat64() * sd)
+	}
+	return w
+}
+
+// Validate names the fields that are out of range or contradict each other, all of
+// them. It does not open files.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("rewards: "+format, args...)) }
+	check := func(err error) {
+		if err != nil {
+			bad("%w", err)
+		}
+	}
+	enum := func(key string, value string, values []string) {
+		if !slices.Contains(values, value) {
+			bad("%s: want one of %v, got %q", key, values, value)
+		}
+	}
+	if theory, err := Lookup(c.Theory); err != nil {
+		errs = append(errs, err)
+	} else if _, err := theory.recipe(c.Recipe); err != nil {
+		errs = append(errs, err)
+	}
+	check(c.LoRA.Validate("lora"))
+	check(c.Optim.Validate("optim"))
+	enum("form", string(c.Form), c.Form.Values())
+	enum("template", string(c.Template), c.Template.Values())
+	enum("head_init", string(c.HeadInit), c.HeadInit.Values())
+	enum("overlong", string(c.Overlong), []string{string(data.OverlongDrop), string(data.OverlongTruncateLeft), string(data.OverlongError)})
+	if c.MaxLength < 2 {
+		bad("max_length: want at least 2, got %d", c.MaxLength)
+	}
+	for _, f := range []struct {
+		key   string
+		value float64
+	}{{"margin", c.Margin}, {"centre", c.Centre}} {
+		if !(f.value >= 0) || math.IsInf(f.value, 0) {
+			bad("%s: want at least 0, got %v", f.key, f.value)
+		}
+	}
+	switch {
+	case c.MiniBatchSize < 1:
+		bad("mini_batch_size: want at least 1, got %d", c.MiniBatchSize)
+	case c.MicroBatchSize != 0 && c.MicroBatchTokens != 0:
+		bad("micro_batch_size %d and micro_batch_tokens %d: set one of them to 0", c.MicroBatchSize, c.MicroBatchTokens)
+	case c.MicroBatchSize != 0:
+		check(train.CheckDivides("mini_batch_size", c.MiniBatchSize, "micro_batch_size", c.MicroBatchSize))
+	case c.MicroBatchTokens < 1:
+		bad("micro_batch_size or micro_batch_tokens: want one of them to be at least 1")
+	}
+	for _, f := range []struct {
+		key   string
+		value int64
+	}{
+		{"epochs", c.Epochs}, {"max_steps", c.MaxSteps}, {"eval_every", c.EvalEvery}, {"eval_pairs", int64(c.EvalPairs)},
+		{"checkpoint_every", c.CheckpointEvery}, {"stuck_after", c.StuckAfter},
+	} {
+		if f.value < 0 {
+			bad("%s: want at least 0, got %d", f.key, f.value)
+		}
+	}
+	if c.Epochs == 0 && c.MaxSteps == 0 {
+		bad("epochs or max_steps: want one of them to be at least 1")
+	}
+	return errors.Join(errs...)
+}
+
+// ValidateData checks the fields that name files, without opening them.
+func (c Config) ValidateData() error {
+	if c.Train.Path == "" {
+		return fmt.Errorf("rewards: train.path: want the file of the pairs, got none")
+	}
+	if c.HeldOut.Path == "" {
+		if !(c.HeldOutShare > 0 && c.HeldOutShare < 1) {
+			return fmt.Errorf("rewards: held_out_share: without held_out.path, want a share in (0, 1), got %g", c.HeldOutShare)
+		}
+		if c.Train.Split != "" && c.Train.Split != data.SplitAll {
+			return fmt.Errorf("rewards: train.split %q: name held_out.path too, or leave the split to held_out_share", c.Train.Split)
+		}
+	}
+	trainSource, heldSource := c.sources()
+	for _, s := range []struct {
+		key    string
+		source data.Source
+	}{{"train", trainSource}, {"held_out", heldSource}} {
+		if err := s.source.Validate(); err != nil {
+			return fmt.Errorf("rewards: %s: %w", s.key, err)
+		}
+	}
+	return nil
+}
+
+func (c Config) theory() (Theory, error) {
+	if err := c.ValidateData(); err != nil {
+		return Theory{}, err
+	}
+	return Lookup(c.Theory)
+}
+
+// sources gives the train and the held-out source, the latter as a share of the
+// former where it has no path.
+func (c Config) sources() (trainSource, heldOut data.Source) {
+	trainSource, heldOut = c.Train, c.HeldOut
+	if trainSource.Seed == 0 {
+		trainSource.Seed = train.DeriveSeed(c.Seed, "reward.data")
+	}
+	if heldOut.Path == "" {
+		limit := heldOut.Limit
+		heldOut = trainSource
+		trainSource.Split, heldOut.Split = data.SplitTrain, data.SplitHeldOut
+		trainSource.HeldOut, heldOut.HeldOut = c.HeldOutShare, c.HeldOutShare
+		heldOut.Limit = limit
+	}
+	if heldOut.Seed == 0 {
+		heldOut.Seed = trainSource.Seed
+	}
+	return trainSource, heldOut
+}
+
+// Steps is the number of optimizer steps of a run over so many pairs.
+func (c Config) Steps(pairs int) int64 {
+	if c.MaxSteps > 0 {
+		return c.MaxSteps
+	}
+	mini := int64(c.MiniBatchSize)
+	return (c.Epochs*int64(pairs) + mini - 1) / mini
+}

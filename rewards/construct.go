@@ -1,0 +1,97 @@
+package rewards
+
+import (
+	"strings"
+
+	"steer/rl/data"
+	"steer/rl/train"
+)
+
+// group is the rows of one scenario, in file order.
+type group struct {
+	scenario         string
+	preferred, other []answer
+}
+
+// answer is one labelled row.
+type answer struct {
+	text string
+	line int
+}
+
+// labelled is a row of a file with labels.
+type labelled struct {
+	scenario, answer string
+	label, line      int
+}
+
+// groups collects rows of equal scenario in the order of first appearance. (The
+// released train files are not in blocks: a scenario's rows are spread.)
+func (t Theory) groups(rows []labelled) []group {
+	index := map[string]int{}
+	var out []group
+	for _, r := range rows {
+		i, known := index[r.scenario]
+		if !known {
+			i = len(out)
+			index[r.scenario] = i
+			out = append(out, group{scenario: r.scenario})
+		}
+		a := answer{r.answer, r.line}
+		if r.label == t.PreferredLabel {
+			out[i].preferred = append(out[i].preferred, a)
+		} else {
+			out[i].other = append(out[i].other, a)
+		}
+	}
+	return out
+}
+
+// pairs applies a recipe to the groups, in their order. Groups whose rows have all
+// the same label give none.
+func (t Theory) pairs(groups []group, recipe Recipe, seed uint64, source string) []data.Pair {
+	var out []data.Pair
+	for g, rows := range groups {
+		both := min(len(rows.preferred), len(rows.other))
+		switch {
+		case both == 0:
+		case recipe == RecipeCross:
+			for _, p := range rows.preferred {
+				for _, o := range rows.other {
+					out = append(out, t.pair(rows.scenario, p, o, source))
+				}
+			}
+		case recipe == RecipeZip:
+			for i := range both {
+				out = append(out, t.pair(rows.scenario, rows.preferred[i], rows.other[i], source))
+			}
+		case recipe == RecipeOne:
+			rng := train.NewRand(seed, "reward.recipe.one", uint64(g))
+			p, o := rng.IntN(len(rows.preferred)), rng.IntN(len(rows.other))
+			out = append(out, t.pair(rows.scenario, rows.preferred[p], rows.other[o], source))
+		}
+	}
+	return out
+}
+
+// pair writes a pair in both forms. Blanks at the ends of the released fields are
+// an accident of their making and would end up in the middle or, as the scored
+// token, at the end of the text: they are trimmed.
+func (t Theory) pair(scenario string, chosen, rejected answer, source string) data.Pair {
+	scenario = strings.TrimSpace(scenario)
+	c, r := strings.TrimSpace(chosen.text), strings.TrimSpace(rejected.text)
+	user := data.Message{Role: data.RoleUser, Content: strings.ReplaceAll(t.ChatPrompt, "{scenario}", scenario)}
+	return data.Pair{
+		Prompt: scenario + t.PlainJoin, Chosen: c, Rejected: r,
+		ChosenTurns:   []data.Message{user, {Role: data.RoleAssistant, Content: c}},
+		RejectedTurns: []data.Message{user, {Role: data.RoleAssistant, Content: r}},
+		Source:        source, Line: chosen.line,
+	}
+}
+
+// reported gives a row of two scenarios as a pair.
+func (t Theory) reported(r data.Utilitarianism, source string) data.Pair {
+	p := t.pair("", answer{r.Better, r.Line}, answer{r.Worse, r.Line}, source)
+	p.Prompt = ""
+	return p
+}

@@ -1,0 +1,165 @@
+package rewards
+
+import (
+	"fmt"
+	"slices"
+
+	"steer/ggml/seam"
+	"steer/rl/data"
+)
+
+// Encoder turns texts into the token sequences a reward model scores, in the form of
+// its configuration. Training, evaluation and scoring all go through it.
+type Encoder struct {
+	tok       seam.Tokenizer
+	form      Form
+	template  *data.Template
+	eos       bool
+	maxLength int
+	overlong  data.Overlong
+}
+
+// NewEncoder gives the encoder of a configuration.
+func NewEncoder(cfg Config, tok seam.Tokenizer) (*Encoder, error) {
+	if tok == nil {
+		return nil, fmt.Errorf("rewards: no tokenizer")
+	}
+	tpl, err := data.NewTemplate(cfg.Template, cfg.System)
+	if err != nil {
+		return nil, fmt.Errorf("rewards: %w", err)
+	}
+	return &Encoder{tok: tok, form: cfg.Form, template: tpl, eos: cfg.EOS, maxLength: cfg.MaxLength, overlong: cfg.Overlong}, nil
+}
+
+// EncodedPair is a pair as the model sees it.
+type EncodedPair struct {
+	Chosen, Rejected []int32
+	Margin           float64
+	// Index is the pair's place in the list it was encoded from.
+	Index int
+}
+
+// Tokens is the number of tokens of both sides.
+func (p EncodedPair) Tokens() int { return len(p.Chosen) + len(p.Rejected) }
+
+// EncodeCounts says what became of the pairs; it is printed and goes into the result.
+type EncodeCounts struct {
+	In        int   `json:"in"`
+	Kept      int   `json:"kept"`
+	Dropped   int   `json:"dropped"`   // a side longer than max_length
+	Truncated int   `json:"truncated"` // kept, a side cut from the left
+	Identical int   `json:"identical"` // dropped: both sides have the same tokens
+	Tokens    int64 `json:"tokens"`    // of both sides of what was kept
+	Longest   int   `json:"longest"`   // side, before cutting
+}
+
+// String says it in a line.
+func (c EncodeCounts) String() string {
+	s := fmt.Sprintf("%d of %d pairs kept (%d tokens, longest side %d)", c.Kept, c.In, c.Tokens, c.Longest)
+	if c.Dropped > 0 {
+		s += fmt.Sprintf(", %d too long and dropped", c.Dropped)
+	}
+	if c.Truncated > 0 {
+		s += fmt.Sprintf(", %d too long and cut from the left", c.Truncated)
+	}
+	if c.Identical > 0 {
+		s += fmt.Sprintf(", %d with two equal sides dropped", c.Identical)
+	}
+	return s
+}
+
+// Pairs encodes all pairs and applies the length limit.
+func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, EncodeCounts, error) {
+	counts := EncodeCounts{In: len(pairs)}
+	out := make([]EncodedPair, 0, len(pairs))
+	for i, p := range pairs {
+		chosen, rejected, err := e.sides(p)
+		if err != nil {
+			return nil, counts, fmt.Errorf("rewards: %s: line %d: %w", p.Source, p.Line, err)
+		}
+		longest := max(len(chosen), len(rejected))
+		counts.Longest = max(counts.Longest, longest)
+		if longest > e.maxLength {
+			switch e.overlong {
+			case data.OverlongError:
+				return nil, counts, fmt.Errorf("rewards: %s: line %d: a side has %d tokens, max_length is %d: %w; set overlong to drop or truncate_left",
+					p.Source, p.Line, longest, e.maxLength, data.ErrOverlong)
+			case data.OverlongDrop:
+				counts.Dropped++
+				continue
+			}
+			chosen, rejected = e.Cut(chosen), e.Cut(rejected)
+			counts.Truncated++
+		}
+		if slices.Equal(chosen, rejected) {
+			counts.Identical++
+			continue
+		}
+		counts.Kept++
+		counts.Tokens += int64(len(chosen) + len(rejected))
+		out = append(out, EncodedPair{Chosen: chosen, Rejected: rejected, Margin: p.Margin, Index: i})
+	}
+	return out, counts, nil
+}
+
+func (e *Encoder) sides(p data.Pair) (chosen, rejected []int32, err error) {
+	if p.ChosenIDs != nil {
+		for _, ids := range [][]int32{p.ChosenIDs, p.RejectedIDs} {
+			if err := data.CheckVocab(ids, e.tok.VocabSize()); err != nil {
+				return nil, nil, err
+			}
+		}
+		return p.ChosenIDs, p.RejectedIDs, nil
+	}
+	if e.form == FormPlain {
+		if chosen, err = e.Text(p.Prompt + p.Chosen); err == nil {
+			rejected, err = e.Text(p.Prompt + p.Rejected)
+		}
+		return chosen, rejected, err
+	}
+	c, r := p.Turns()
+	if chosen, err = e.Conversation(c); err == nil {
+		rejected, err = e.Conversation(r)
+	}
+	return chosen, rejected, err
+}
+
+// Text encodes a text by itself, as the plain form does.
+func (e *Encoder) Text(text string) ([]int32, error) {
+	x, err := data.Tokenize(e.tok, []data.Segment{{Text: text, Answer: true}}, data.TokenizeOptions{EOS: e.eos})
+	if err == nil && len(x.IDs) == 0 {
+		err = fmt.Errorf("the text has no token")
+	}
+	return x.IDs, err
+}
+
+// Conversation encodes messages that end with an assistant's, as the chat form does,
+// up to the last token of the answer: its end token, where the form has one. That is
+// where the response of a policy that stopped by itself ends too.
+func (e *Encoder) Conversation(messages []data.Message) ([]int32, error) {
+	opt := data.TokenizeOptions{EOS: e.eos && e.template.StopToken() == ""}
+	x, err := data.Tokenize(e.tok, e.template.Render(messages), opt)
+	if err != nil {
+		return nil, err
+	}
+	end := len(x.IDs)
+	for end > 0 && !x.Mask[end-1] {
+		end--
+	}
+	if end == 0 {
+		return nil, fmt.Errorf("the conversation has no answer")
+	}
+	return x.IDs[:end], nil
+}
+
+// Cut shortens a sequence to max_length from the left, but keeps a BOS at its start.
+func (e *Encoder) Cut(ids []int32) []int32 {
+	over := len(ids) - e.maxLength
+	if over <= 0 {
+		return ids
+	}
+	if bos := e.tok.BOS(); bos >= 0 && ids[0] == bos {
+		return append([]int32{bos}, ids[over+1:]...)
+	}
+	return ids[over:]
+}

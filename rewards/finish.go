@@ -1,0 +1,151 @@
+package rewards
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// finish evaluates on all held-out pairs, normalises, and writes adapter and result.
+func (t *trainer) finish(ctx context.Context) error {
+	// 9. Held-out pair accuracy and the distribution of scores.
+	chosen, rejected, err := t.scores(ctx, t.heldOut)
+	if err != nil {
+		return err
+	}
+	t.measure(chosen, rejected)
+	t.deps.Note("%s: held out: %s", t.deps.Stage, t.res.Accuracy)
+	if t.res.Accuracy.Lo <= 0.5 {
+		t.warn(fmt.Sprintf("held-out pair accuracy %.3f is not clearly above chance (95 %% interval %.3f to %.3f)", t.res.Accuracy.Accuracy, t.res.Accuracy.Lo, t.res.Accuracy.Hi))
+	}
+
+	// 10. Mean 0 and standard deviation 1 on the reference answers.
+	if t.cfg.Normalise {
+		if err := t.normalise(ctx, chosen, rejected); err != nil {
+			return err
+		}
+	}
+
+	// 11. The adapter with its head, and the result.
+	t.fill()
+	if t.deps.AdapterOf != nil {
+		if err := t.makeAdapter(); err != nil {
+			return err
+		}
+	}
+	if t.deps.Run == nil {
+		return nil
+	}
+	if t.res.Adapter != nil {
+		if _, err := t.deps.Run.SaveAdapter(t.res.Adapter); err != nil {
+			return err
+		}
+	}
+	return t.deps.Run.Finish(t.res)
+}
+
+func (t *trainer) measure(chosen, rejected []float32) {
+	t.res.Accuracy = AccuracyOf(chosen, rejected)
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for i := range chosen {
+		for _, s := range []float32{chosen[i], rejected[i]} {
+			lo, hi = min(lo, float64(s)), max(hi, float64(s))
+		}
+	}
+	t.res.Chosen, t.res.Rejected = DistributionOf(chosen, lo, hi), DistributionOf(rejected, lo, hi)
+	var cleanChosen, cleanRejected []float32
+	for i, p := range t.heldOut {
+		if t.set.Overlap.clean == nil || t.set.Overlap.clean(t.set.HeldOut.Pairs[p.Index]) {
+			cleanChosen, cleanRejected = append(cleanChosen, chosen[i]), append(cleanRejected, rejected[i])
+		}
+	}
+	if n := len(cleanChosen); n > 0 && n < len(chosen) {
+		clean := AccuracyOf(cleanChosen, cleanRejected)
+		t.res.Clean = &clean
+	}
+}
+
+func (t *trainer) normalise(ctx context.Context, chosen, rejected []float32) error {
+	scores, source := append(append([]float32{}, chosen...), rejected...), "held-out chosen and rejected"
+	if len(t.deps.References) > 0 {
+		var err error
+		if scores, err = t.raw(ctx, t.deps.References); err != nil {
+			return fmt.Errorf("reference answers: %w", err)
+		}
+		source = "reference answers"
+	}
+	d := DistributionOf(scores, 0, 0)
+	mean, std := float32(d.Mean), float32(d.Std)
+	if std == 0 || math.IsInf(float64(std), 0) {
+		t.warn(fmt.Sprintf("the %d %s all score %v: the score is not normalised", d.N, source, d.Mean))
+		return nil
+	}
+	t.res.Normalisation = &Normalisation{Mean: mean, Std: std, References: d.N, Source: source}
+	t.deps.Note("%s: normalised by mean %.4f and standard deviation %.4f of %d %s", t.deps.Stage, mean, std, d.N, source)
+	return nil
+}
+
+func (t *trainer) makeAdapter() error {
+	learned, err := t.deps.Learner.State()
+	if err != nil {
+		return err
+	}
+	a, err := t.deps.AdapterOf(learned)
+	if err != nil {
+		return fmt.Errorf("adapter: %w", err)
+	}
+	if a.Head == nil {
+		return errors.New("adapter: it has no scalar head, so it cannot be a reward model: load the learner with a head")
+	}
+	if n := t.res.Normalisation; n != nil {
+		a.Head.Mean, a.Head.Std = n.Mean, n.Std
+	} else {
+		a.Head.Mean, a.Head.Std = 0, 0
+	}
+	if a.Meta == nil {
+		a.Meta = map[string]string{}
+	}
+	for k, v := range t.meta() {
+		a.Meta[k] = v
+	}
+	t.res.Adapter = a
+	return nil
+}
+
+// meta says how texts have to be encoded for the adapter.
+func (t *trainer) meta() map[string]string {
+	m := map[string]string{
+		MetaRole: "reward", MetaTheory: string(t.cfg.Theory), MetaForm: string(t.cfg.Form),
+		MetaEOS: strconv.FormatBool(t.cfg.EOS), MetaMaxLength: strconv.Itoa(t.cfg.MaxLength),
+		MetaPairs: t.set.Train.Info.Hash,
+	}
+	if t.cfg.Form == FormChat {
+		m[MetaTemplate] = string(t.cfg.Template)
+		if t.cfg.System != nil {
+			m[MetaSystem] = *t.cfg.System
+		}
+	}
+	return m
+}
+
+// fill copies what is known at any time into the result.
+func (t *trainer) fill() {
+	r := &t.res
+	r.Stage, r.Name, r.Version = "reward", t.deps.Name, t.deps.Version
+	if r.Name == "" {
+		r.Name = string(t.cfg.Theory)
+	}
+	r.Theory, r.Preset, r.Form, r.Recipe = t.cfg.Theory, t.cfg.Preset, t.cfg.Form, t.set.Train.Info.Recipe
+	if t.cfg.Form == FormChat {
+		r.Template = string(t.cfg.Template)
+	}
+	r.TrainPairs, r.HeldOutPairs, r.Overlap = t.set.Train.Info, t.set.HeldOut.Info, t.set.Overlap
+	r.Steps, r.Tokens, r.LossFirst = t.state.Steps, t.state.Tokens, t.state.LossFirst
+	r.Loss = 0
+	for _, l := range t.state.Watch.Losses {
+		r.Loss += l / float64(len(t.state.Watch.Losses))
+	}
+	r.Warnings = append([]string{}, t.state.Warnings...)
+}

@@ -1,0 +1,191 @@
+package rewards
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"steer/rl/data"
+	"steer/rl/train"
+)
+
+// Part is the pairs of one part of the data and where they are from.
+type Part struct {
+	Pairs []data.Pair `json:"-"`
+	Info  PartInfo    `json:"info"`
+}
+
+// PartInfo says how the pairs were made; it goes into the result.
+type PartInfo struct {
+	Path   string      `json:"path"`
+	Format data.Format `json:"format"`
+	Recipe Recipe      `json:"recipe"`
+	Rows   int         `json:"rows"`   // in the file
+	Groups int         `json:"groups"` // scenarios of the part; rows where a row is a pair
+	Built  int         `json:"built"`  // pairs made
+	Pairs  int         `json:"pairs"`  // pairs kept after limit and overlap
+	// Identical pairs (equal texts) were left out.
+	Identical int `json:"identical,omitempty"`
+	// Hash is the SHA-256 of the kept pairs, see HashPairs.
+	Hash string `json:"sha256"`
+}
+
+// Set is what a reward model is trained and measured on.
+type Set struct {
+	Theory  Theory
+	Train   Part
+	HeldOut Part
+	Overlap Overlap
+}
+
+// Load makes the pairs of a configuration. Everything in it is a function of the
+// files and the configuration: same input, same pairs, same hash.
+func Load(cfg Config) (*Set, error) {
+	theory, err := cfg.theory()
+	if err != nil {
+		return nil, err
+	}
+	set := &Set{Theory: theory}
+	trainSource, heldSource := cfg.sources()
+	if set.Train, err = theory.load(trainSource, cfg.Recipe, cfg.Seed); err != nil {
+		return nil, fmt.Errorf("rewards: train: %w", err)
+	}
+	if set.HeldOut, err = theory.load(heldSource, cfg.Recipe, cfg.Seed); err != nil {
+		return nil, fmt.Errorf("rewards: held_out: %w", err)
+	}
+	set.Overlap = OverlapOf(set.Train.Pairs, set.HeldOut.Pairs)
+	if cfg.DropOverlap {
+		set.HeldOut.keep(set.Overlap.clean)
+		if len(set.HeldOut.Pairs) == 0 {
+			return nil, fmt.Errorf("rewards: drop_overlap: none of %d held-out pairs is free of overlap with the train pairs; turn drop_overlap off", set.Overlap.Pairs)
+		}
+		set.Overlap = OverlapOf(set.Train.Pairs, set.HeldOut.Pairs)
+	}
+	return set, nil
+}
+
+// load reads one source and applies split (to groups), recipe and limit (to pairs).
+func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) {
+	recipe, err := t.recipe(recipe)
+	if err != nil {
+		return Part{}, err
+	}
+	src, err = src.Resolve(t.Formats...)
+	if err != nil {
+		return Part{}, err
+	}
+	info := PartInfo{Path: src.Path, Format: src.Format, Recipe: recipe}
+	var pairs []data.Pair
+	switch src.Format {
+	case data.FormatDeontology, data.FormatVirtue:
+		rows, err := t.labelledRows(src)
+		if err != nil {
+			return Part{}, err
+		}
+		groups := t.groups(rows)
+		// The split goes by scenario, so that no scenario is on both sides.
+		wanted := pick(groups, src.Part(len(groups)))
+		info.Rows, info.Groups = len(rows), len(wanted)
+		pairs = t.pairs(wanted, recipe, seed, src.Path)
+	case data.FormatUtilitarianism:
+		rows, err := data.ReadUtilitarianism(src.Path)
+		if err != nil {
+			return Part{}, err
+		}
+		wanted := pick(rows, src.Part(len(rows)))
+		info.Rows, info.Groups = len(rows), len(wanted)
+		for _, r := range wanted {
+			pairs = append(pairs, t.reported(r, src.Path))
+		}
+	default:
+		limit := src.Limit
+		src.Limit = 0
+		loaded, counts, err := data.LoadPairs(src)
+		if err != nil {
+			return Part{}, err
+		}
+		src.Limit = limit
+		pairs, info.Rows, info.Groups = loaded, counts.Rows, counts.Kept
+	}
+	info.Built = len(pairs)
+	part := Part{Pairs: pairs, Info: info}
+	part.keep(func(p data.Pair) bool { return p.ChosenIDs != nil || p.Chosen != p.Rejected })
+	part.Info.Identical = info.Built - len(part.Pairs)
+	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, train.DeriveSeed(src.Seed, "reward.limit")))
+	part.seal()
+	if len(part.Pairs) == 0 {
+		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s", src.Path, data.ErrEmpty, info.Rows, recipe)
+	}
+	return part, nil
+}
+
+func (t Theory) labelledRows(src data.Source) ([]labelled, error) {
+	var out []labelled
+	if src.Format == data.FormatDeontology {
+		rows, err := data.ReadDeontology(src.Path)
+		for _, r := range rows {
+			out = append(out, labelled{r.Scenario, r.Excuse, r.Label, r.Line})
+		}
+		return out, err
+	}
+	rows, err := data.ReadVirtue(src.Path)
+	for _, r := range rows {
+		out = append(out, labelled{r.Scenario, r.Trait, r.Label, r.Line})
+	}
+	return out, err
+}
+
+// keep leaves the pairs for which wanted holds.
+func (p *Part) keep(wanted func(data.Pair) bool) {
+	kept := make([]data.Pair, 0, len(p.Pairs))
+	for _, pair := range p.Pairs {
+		if wanted(pair) {
+			kept = append(kept, pair)
+		}
+	}
+	p.Pairs = kept
+	p.seal()
+}
+
+func (p *Part) seal() {
+	p.Info.Pairs = len(p.Pairs)
+	p.Info.Hash = HashPairs(p.Pairs)
+}
+
+func pick[T any](all []T, wanted []int) []T {
+	out := make([]T, len(wanted))
+	for i, w := range wanted {
+		out[i] = all[w]
+	}
+	return out
+}
+
+// HashPairs is the SHA-256, in hexadecimal, over prompt, chosen and rejected of every
+// pair in order (each text behind its length as 8 bytes, little-endian; ids as 4
+// bytes each behind their number). Two runs with equal hashes saw equal pairs.
+func HashPairs(pairs []data.Pair) string {
+	h := sha256.New()
+	var n [8]byte
+	text := func(s string) {
+		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	ids := func(ids []int32) {
+		binary.LittleEndian.PutUint64(n[:], uint64(len(ids)))
+		h.Write(n[:])
+		for _, id := range ids {
+			binary.LittleEndian.PutUint32(n[:4], uint32(id))
+			h.Write(n[:4])
+		}
+	}
+	for _, p := range pairs {
+		text(p.Prompt)
+		text(p.Chosen)
+		text(p.Rejected)
+		ids(p.ChosenIDs)
+		ids(p.RejectedIDs)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

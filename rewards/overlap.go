@@ -1,0 +1,76 @@
+package rewards
+
+import (
+	"fmt"
+
+	"steer/rl/data"
+)
+
+// Overlap reports what held-out pairs share with train pairs, verbatim. A held-out
+// accuracy is not about unseen cases as far as they do: in the released files a third
+// of the utilitarianism test pairs and an eighth of the deontology ones do.
+type Overlap struct {
+	Pairs int `json:"pairs"` // held-out pairs
+	// SharedPrompt: the scenario (or the dialogue before the answer) is in a train pair.
+	SharedPrompt int `json:"shared_prompt"`
+	// OneSide: the chosen or the rejected whole text is in a train pair, on whatever side.
+	OneSide int `json:"one_side"`
+	// BothSides: both whole texts are, perhaps in different pairs.
+	BothSides int `json:"both_sides"`
+	// WholePair: the pair itself is in the train pairs.
+	WholePair int `json:"whole_pair"`
+	// Clean: held-out pairs with none of these.
+	Clean int `json:"clean"`
+
+	clean func(data.Pair) bool
+}
+
+// String says it in a line.
+func (o Overlap) String() string {
+	return fmt.Sprintf("%d held-out pairs: %d share their prompt with a train pair, %d a text, %d both texts, %d are train pairs; %d share nothing",
+		o.Pairs, o.SharedPrompt, o.OneSide, o.BothSides, o.WholePair, o.Clean)
+}
+
+// OverlapOf compares the held-out with the train pairs.
+func OverlapOf(trainPairs, heldOut []data.Pair) Overlap {
+	prompts, texts, whole := map[string]bool{}, map[string]bool{}, map[[2]string]bool{}
+	for _, p := range trainPairs {
+		c, r := sides(p)
+		if p.Prompt != "" {
+			prompts[p.Prompt] = true
+		}
+		texts[c], texts[r], whole[[2]string{c, r}] = true, true, true
+	}
+	o := Overlap{Pairs: len(heldOut)}
+	o.clean = func(p data.Pair) bool {
+		c, r := sides(p)
+		return !prompts[p.Prompt] && !texts[c] && !texts[r]
+	}
+	for _, p := range heldOut {
+		c, r := sides(p)
+		if prompts[p.Prompt] {
+			o.SharedPrompt++
+		}
+		if texts[c] || texts[r] {
+			o.OneSide++
+		}
+		if texts[c] && texts[r] {
+			o.BothSides++
+		}
+		if whole[[2]string{c, r}] {
+			o.WholePair++
+		}
+		if o.clean(p) {
+			o.Clean++
+		}
+	}
+	return o
+}
+
+// sides gives the two whole texts; of pre-tokenised pairs, their ids as text.
+func sides(p data.Pair) (chosen, rejected string) {
+	if p.ChosenIDs != nil {
+		return fmt.Sprint(p.ChosenIDs), fmt.Sprint(p.RejectedIDs)
+	}
+	return p.Prompt + p.Chosen, p.Prompt + p.Rejected
+}

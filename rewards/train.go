@@ -1,0 +1,331 @@
+package rewards
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"steer/ggml/seam"
+	"steer/rl/train"
+)
+
+// Deps is what a run works with. Nothing in it is closed by Train.
+type Deps struct {
+	train.Deps
+	// Stage is shown in progress lines and errors; empty means "reward <theory>".
+	Stage string
+	// Name and Version go into the result.
+	Name, Version string
+	// Tokenizer is the base model's.
+	Tokenizer seam.Tokenizer
+	// References are token sequences (prompt and answer, encoded as the pairs are) whose
+	// scores are normalised; empty: both sides of the held-out pairs.
+	References [][]int32
+}
+
+// trainer is a run between two rounds of train.Loop; a round is an optimizer step.
+type trainer struct {
+	cfg     Config
+	set     *Set
+	deps    Deps
+	encoder *Encoder
+	train   []EncodedPair
+	heldOut []EncodedPair
+	order   orderCache
+	steps   int64
+	state   state
+	res     Result
+}
+
+// state is what a checkpoint keeps besides the weights.
+type state struct {
+	Steps     int64    `json:"steps"`
+	Watch     watch    `json:"watch"`
+	Tokens    int64    `json:"tokens"`
+	LossFirst float64  `json:"loss_first"`
+	Warnings  []string `json:"warnings"`
+}
+
+// Train trains a reward model to its last step, or on from the newest checkpoint of
+// deps.Run, then evaluates and normalises it. The head has to be on the learner (see
+// HeadInit.Weights). It returns train.ErrInterrupted when the stopper asked it to stop,
+// and ErrIdentical when the scores turn out not to depend on the text.
+func Train(ctx context.Context, cfg Config, set *Set, deps Deps) (Result, error) {
+	if err := cfg.Validate(); err != nil {
+		return Result{}, err
+	}
+	if deps.Learner == nil {
+		return Result{}, errors.New("rewards: no learner")
+	}
+	if deps.Stage == "" {
+		deps.Stage = "reward " + string(cfg.Theory)
+	}
+	t, err := newTrainer(cfg, set, deps)
+	if err != nil {
+		return Result{}, err
+	}
+	err = train.Loop(ctx, deps.Deps, train.LoopOptions{
+		Stage: deps.Stage, Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery,
+	}, t)
+	if err == nil {
+		err = t.finish(ctx)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", deps.Stage, err)
+		}
+	}
+	t.fill()
+	return t.res, err
+}
+
+func newTrainer(cfg Config, set *Set, deps Deps) (*trainer, error) {
+	t := &trainer{cfg: cfg, set: set, deps: deps}
+	var err error
+	if t.encoder, err = NewEncoder(cfg, deps.Tokenizer); err != nil {
+		return nil, err
+	}
+	if t.train, t.res.Train, err = t.encoder.Pairs(set.Train.Pairs); err != nil {
+		return nil, err
+	}
+	if t.heldOut, t.res.HeldOut, err = t.encoder.Pairs(set.HeldOut.Pairs); err != nil {
+		return nil, err
+	}
+	deps.Note("%s: train pairs: %s", deps.Stage, t.res.Train)
+	deps.Note("%s: held-out pairs: %s", deps.Stage, t.res.HeldOut)
+	deps.Note("%s: overlap: %s", deps.Stage, set.Overlap)
+	if len(t.train) == 0 || len(t.heldOut) == 0 {
+		return nil, fmt.Errorf("%s: %d train and %d held-out pairs are left within max_length %d: raise it, or set overlong to truncate_left",
+			deps.Stage, len(t.train), len(t.heldOut), cfg.MaxLength)
+	}
+	t.steps = cfg.Steps(len(t.train))
+	t.order = orderCache{n: len(t.train), seed: cfg.Seed, fixed: cfg.NoShuffle, epoch: -1}
+	return t, nil
+}
+
+// Save implements train.Trainer.
+func (t *trainer) Save() (any, error) { return t.state, nil }
+
+// Restore implements train.Trainer.
+func (t *trainer) Restore(raw json.RawMessage) error {
+	t.state = state{}
+	return json.Unmarshal(raw, &t.state)
+}
+
+// batchStats sums over the pairs of a mini-batch.
+type batchStats struct {
+	Pairs, Correct, Ties   int
+	Loss, Logistic         float64 // with and without margin and centring
+	Chosen, Rejected, Diff float64
+}
+
+// Round implements train.Trainer: one optimizer step.
+func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error) {
+	step := round + 1
+
+	// 1. The pairs of this step; each epoch has its own order.
+	pairs := t.batch(round)
+
+	// 2. Micro-batches of whole pairs, chosen and rejected side by side, the head
+	//    read at the last token of each.
+	micro, tokens := t.micro(pairs, round)
+
+	// 3. Forward; loss and its gradient with respect to the scores, divided once by
+	//    the pairs of the whole mini-batch, whatever the micro-batches are.
+	// 4. Backward.
+	var b batchStats
+	n := float64(len(pairs))
+	opt := seam.Options{Dropout: t.cfg.LoRA.Dropout > 0}
+	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(first int, out *seam.Output) (seam.Gradient, error) {
+		g := seam.Gradient{Heads: make([][]float32, len(out.Heads))}
+		for i := 0; i < len(out.Heads); i += 2 {
+			chosen, rejected := float64(out.Heads[i][0]), float64(out.Heads[i+1][0])
+			dc, dr := b.add(chosen, rejected, t.cfg.Margin+pairs[(first+i)/2].Margin, t.cfg.Centre)
+			g.Heads[i], g.Heads[i+1] = []float32{float32(dc / n)}, []float32{float32(dr / n)}
+		}
+		return g, train.CheckFinite(step, "loss", b.Loss)
+	})
+	if err != nil {
+		return train.Outcome{}, err
+	}
+
+	// 5. The update.
+	update := t.cfg.Optim.At(round, t.steps)
+	norm, err := t.deps.Learner.Update(update)
+	if err != nil {
+		return train.Outcome{}, err
+	}
+	if err := train.CheckFinite(step, "grad_norm", norm); err != nil {
+		return train.Outcome{}, err
+	}
+
+	// 6. Is it learning at all?
+	if err := t.state.Watch.step(b, update.LR > 0); err != nil {
+		return train.Outcome{}, fmt.Errorf("step %d: %w", step, err)
+	}
+	if t.cfg.StuckAfter > 0 && step >= t.cfg.StuckAfter {
+		if warning, stuck := t.state.Watch.stuck(); stuck {
+			t.warn(fmt.Sprintf("step %d: %s", step, warning))
+		}
+	}
+
+	// 7. What is to be known of it.
+	if round == 0 {
+		t.state.LossFirst = b.Loss / n
+	}
+	t.state.Steps = step
+	t.state.Tokens += tokens
+	out := train.Outcome{
+		Step: step, Tokens: tokens,
+		Metrics: map[string]float64{
+			"loss": b.Loss / n, "accuracy": float64(b.Correct) / n, "margin": b.Diff / n, "grad_norm": norm,
+			"chosen_mean": b.Chosen / n, "rejected_mean": b.Rejected / n, "learning_rate": update.LR,
+			"epoch": float64(step*int64(t.cfg.MiniBatchSize)) / float64(len(t.train)),
+		},
+		Show: []train.Value{{Name: "loss", Value: b.Loss / n}, {Name: "acc", Value: float64(b.Correct) / n}, {Name: "margin", Value: b.Diff / n}},
+	}
+
+	// 8. A look at held-out pairs, where one is due (the final one is in finish).
+	if t.cfg.EvalEvery > 0 && step%t.cfg.EvalEvery == 0 && step < t.steps {
+		if err := t.evalInside(ctx, step, out.Metrics); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// add accounts for a pair and gives the derivatives of its loss.
+func (b *batchStats) add(chosen, rejected, margin, centre float64) (dChosen, dRejected float64) {
+	loss, dc, dr := PairLoss(chosen, rejected, margin, centre)
+	logistic, _, _ := PairLoss(chosen, rejected, 0, 0)
+	b.Pairs++
+	b.Loss += loss
+	b.Logistic += logistic
+	b.Chosen += chosen
+	b.Rejected += rejected
+	b.Diff += chosen - rejected
+	switch {
+	case chosen > rejected:
+		b.Correct++
+	case chosen == rejected:
+		b.Ties++
+	}
+	return dc, dr
+}
+
+// batch gives the pairs of a step. The stream of pairs is epoch after epoch; a
+// mini-batch may reach into the next one, only the last of a run may be smaller.
+func (t *trainer) batch(round int64) []EncodedPair {
+	n, mini := int64(len(t.train)), int64(t.cfg.MiniBatchSize)
+	end := (round + 1) * mini
+	if t.cfg.MaxSteps == 0 {
+		end = min(end, t.cfg.Epochs*n)
+	}
+	var out []EncodedPair
+	for p := round * mini; p < end; p++ {
+		out = append(out, t.train[t.order.at(p)])
+	}
+	return out
+}
+
+// micro lays pairs out as sequences in micro-batches.
+func (t *trainer) micro(pairs []EncodedPair, round int64) (parts [][]seam.Sequence, tokens int64) {
+	var part []seam.Sequence
+	held, size := 0, 0
+	for i, p := range pairs {
+		full := t.cfg.MicroBatchSize > 0 && held == t.cfg.MicroBatchSize ||
+			t.cfg.MicroBatchSize == 0 && held > 0 && size+p.Tokens() > t.cfg.MicroBatchTokens
+		if full {
+			parts, part, held, size = append(parts, part), nil, 0, 0
+		}
+		for side, ids := range [][]int32{p.Chosen, p.Rejected} {
+			seq := scored(ids)
+			seq.DropoutSeed = train.DeriveSeed(t.cfg.Seed, "reward.dropout", uint64(round), uint64(i), uint64(side))
+			part = append(part, seq)
+		}
+		held++
+		size += p.Tokens()
+		tokens += int64(p.Tokens())
+	}
+	return append(parts, part), tokens
+}
+
+// orderCache gives the pair at a place of the endless stream of epochs.
+type orderCache struct {
+	n     int
+	seed  uint64
+	fixed bool
+	epoch int64
+	perm  []int
+}
+
+func (o *orderCache) at(place int64) int {
+	epoch, within := place/int64(o.n), int(place%int64(o.n))
+	if o.fixed {
+		return within
+	}
+	if epoch != o.epoch {
+		o.epoch, o.perm = epoch, train.Permutation(o.n, o.seed, "reward.shuffle", uint64(epoch))
+	}
+	return o.perm[within]
+}
+
+// evalInside scores the first held-out pairs during training.
+func (t *trainer) evalInside(ctx context.Context, step int64, metrics map[string]float64) error {
+	pairs := t.heldOut
+	if t.cfg.EvalPairs > 0 && len(pairs) > t.cfg.EvalPairs {
+		pairs = pairs[:t.cfg.EvalPairs]
+	}
+	chosen, rejected, err := t.scores(ctx, pairs)
+	if errors.Is(err, train.ErrInterrupted) {
+		return nil // the step is done: let the loop write its checkpoint and stop
+	}
+	if err != nil {
+		return err
+	}
+	a := AccuracyOf(chosen, rejected)
+	metrics["eval_loss"], metrics["eval_accuracy"], metrics["eval_margin"] = a.Loss, a.Accuracy, a.Margin
+	t.deps.Note("%s: step %d: held out: %s", t.deps.Stage, step, a)
+	return nil
+}
+
+// scores gives the raw scores of both sides of pairs.
+func (t *trainer) scores(ctx context.Context, pairs []EncodedPair) (chosen, rejected []float32, err error) {
+	sequences := make([][]int32, 0, 2*len(pairs))
+	for _, p := range pairs {
+		sequences = append(sequences, p.Chosen, p.Rejected)
+	}
+	raw, err := t.raw(ctx, sequences)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range pairs {
+		chosen, rejected = append(chosen, raw[2*i]), append(rejected, raw[2*i+1])
+	}
+	return chosen, rejected, nil
+}
+
+// raw scores sequences, part by part so that a request to stop is heard.
+func (t *trainer) raw(ctx context.Context, sequences [][]int32) ([]float32, error) {
+	limit := t.cfg.MicroBatchTokens
+	if limit == 0 {
+		limit = 2 * t.cfg.MicroBatchSize * t.cfg.MaxLength
+	}
+	s := Scorer{Model: t.deps.Learner, BatchTokens: limit}
+	var out []float32
+	for _, part := range train.Micro(sequences, 64) {
+		if t.deps.Stopper.Stopping() {
+			return nil, train.ErrInterrupted
+		}
+		got, err := s.Raw(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, got...)
+	}
+	return out, nil
+}
+
+func (t *trainer) warn(text string) {
+	t.state.Warnings = append(t.state.Warnings, text)
+	t.deps.Note("%s: warning: %s", t.deps.Stage, text)
+}
