@@ -3,6 +3,7 @@ package rewards
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"steer/ggml/seam"
 	"steer/rl/data"
@@ -30,6 +31,38 @@ func NewEncoder(cfg Config, tok seam.Tokenizer) (*Encoder, error) {
 	}
 	return &Encoder{tok: tok, form: cfg.Form, template: tpl, eos: cfg.EOS, maxLength: cfg.MaxLength, overlong: cfg.Overlong}, nil
 }
+
+// EncoderOf gives the encoder that the metadata of a reward adapter ask for, so that
+// texts are scored in the form they were learned in. Longer texts are cut from the left.
+func EncoderOf(meta map[string]string, tok seam.Tokenizer) (*Encoder, error) {
+	if meta[MetaRole] != "reward" {
+		return nil, fmt.Errorf("rewards: %s is %q, want \"reward\": the adapter was not made by steer reward, so the form of its texts is not known", MetaRole, meta[MetaRole])
+	}
+	cfg := Config{Form: Form(meta[MetaForm]), Template: data.TemplateName(meta[MetaTemplate]), Overlong: data.OverlongTruncateLeft}
+	if !slices.Contains(cfg.Form.Values(), string(cfg.Form)) {
+		return nil, fmt.Errorf("rewards: %s: want one of %v, got %q", MetaForm, cfg.Form.Values(), cfg.Form)
+	}
+	if cfg.Form == FormPlain {
+		cfg.Template = data.TemplatePlain
+	}
+	if system, given := meta[MetaSystem]; given {
+		cfg.System = &system
+	}
+	var err error
+	if cfg.EOS, err = strconv.ParseBool(meta[MetaEOS]); err != nil {
+		return nil, fmt.Errorf("rewards: %s: want true or false, got %q", MetaEOS, meta[MetaEOS])
+	}
+	if cfg.MaxLength, err = strconv.Atoi(meta[MetaMaxLength]); err != nil || cfg.MaxLength < 2 {
+		return nil, fmt.Errorf("rewards: %s: want a number of tokens, got %q", MetaMaxLength, meta[MetaMaxLength])
+	}
+	return NewEncoder(cfg, tok)
+}
+
+// Form is how the encoder puts texts before the model.
+func (e *Encoder) Form() Form { return e.form }
+
+// Template is the chat form's.
+func (e *Encoder) Template() *data.Template { return e.template }
 
 // EncodedPair is a pair as the model sees it.
 type EncodedPair struct {

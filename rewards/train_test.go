@@ -83,6 +83,18 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 	require.Equal(t, "custom", a.Meta[MetaTheory])
 	require.Equal(t, "guanaco", a.Meta[MetaTemplate])
 	require.Equal(t, res.Normalisation.Mean, a.Head.Mean)
+	back, err := EncoderOf(a.Meta, traintest.Letters{})
+	require.NoError(t, err)
+	require.Equal(t, FormChat, back.Form())
+	want, err := back.Conversation([]data.Message{{Role: "user", Content: "why?"}, {Role: "assistant", Content: "no"}})
+	require.NoError(t, err)
+	require.Equal(t, "<s>### human: why?### assistant: no</s>", traintest.Letters{}.Decode(want, true))
+	for _, key := range []string{MetaRole, MetaForm, MetaEOS, MetaMaxLength} {
+		broken := a.Clone()
+		broken.Meta[key] = "?"
+		_, err = EncoderOf(broken.Meta, traintest.Letters{})
+		require.ErrorContains(t, err, key)
+	}
 	set, err := Load(cfg)
 	require.NoError(t, err)
 	enc, err := NewEncoder(cfg, traintest.Letters{})
@@ -144,7 +156,9 @@ func TestResumeIsBitExact(t *testing.T) {
 	want, err := os.ReadFile(filepath.Join(straightDir, train.AdapterFile))
 	require.NoError(t, err)
 	wantMetrics := metrics(t, straightDir)
-	for stop := int64(1); stop <= 15; stop++ {
+	wantResult, err := os.ReadFile(filepath.Join(straightDir, train.ResultFile))
+	require.NoError(t, err)
+	for _, stop := range []int64{1, 3, 5, 8, 14, 15} {
 		for _, graceful := range []bool{true, false} {
 			dir := t.TempDir()
 			_, err := run(t, cfg, dir, func(d *Deps) {
@@ -172,6 +186,9 @@ func TestResumeIsBitExact(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, want, got)
 			require.Equal(t, wantMetrics, metrics(t, dir))
+			result, err := os.ReadFile(filepath.Join(dir, train.ResultFile))
+			require.NoError(t, err)
+			require.Equal(t, string(wantResult), string(result))
 		}
 	}
 }
@@ -230,6 +247,75 @@ func (r *recording) Forward(ctx context.Context, batch []seam.Sequence, opt seam
 		}
 	}
 	return r.Learner.Forward(ctx, batch, opt)
+}
+
+// spying keeps the scores and the gradient of the first update.
+type spying struct {
+	recording
+	heads, grads []float32
+	updates      int
+}
+
+func (s *spying) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+	out, err := s.recording.Forward(ctx, batch, opt)
+	if opt.Gradient && s.updates == 0 && err == nil {
+		for _, h := range out.Heads {
+			s.heads = append(s.heads, h...)
+		}
+	}
+	return out, err
+}
+
+func (s *spying) Backward(g seam.Gradient) error {
+	if s.updates == 0 {
+		for _, h := range g.Heads {
+			s.grads = append(s.grads, h...)
+		}
+	}
+	return s.Learner.Backward(g)
+}
+
+func (s *spying) Update(u seam.Update) (float64, error) {
+	s.updates++
+	return s.Learner.Update(u)
+}
+
+// The gradient given to the engine is that of the mean loss over the mini-batch,
+// whatever the micro-batches.
+func TestGradientIsThatOfTheMean(t *testing.T) {
+	cfg := toyConfig(kindPairs(t, 40))
+	cfg.Margin, cfg.Centre, cfg.MaxSteps = 0.3, 0.05, 1
+	s := &spying{}
+	res, err := run(t, cfg, t.TempDir(), func(d *Deps) {
+		d.Learner.(*traintest.Toy).SetHead(HeadScaled.Weights(8, 1), 0)
+		s.Learner = d.Learner
+		d.Learner = s
+	})
+	require.NoError(t, err)
+	require.Len(t, s.heads, 8)
+	mean := func(x []float64) float64 {
+		sum := 0.0
+		for i := 0; i < len(x); i += 2 {
+			loss, _, _ := PairLoss(x[i], x[i+1], 0.3, 0.05)
+			sum += loss
+		}
+		return sum / 4
+	}
+	x := make([]float64, 8)
+	for i, h := range s.heads {
+		x[i] = float64(h)
+	}
+	require.InDelta(t, mean(x), res.LossFirst, 1e-12)
+	const h = 1e-5
+	for i := range x {
+		at := x[i]
+		x[i] = at + h
+		up := mean(x)
+		x[i] = at - h
+		down := mean(x)
+		x[i] = at
+		require.InDelta(t, (up-down)/(2*h), float64(s.grads[i]), 1e-7)
+	}
 }
 
 func TestPreTokenisedInOrder(t *testing.T) {
