@@ -76,26 +76,56 @@ inline void transpose_16x16(const uint32_t * src, ptrdiff_t lds, uint32_t * dst,
     }
 }
 
+inline void transpose_tile(const uint32_t * src, ptrdiff_t lds, uint32_t * dst, ptrdiff_t ldd) {
+    transpose_16x16(src, lds, dst, ldd);
+}
+
+#elif STEER_VL == 8
+
+inline void transpose_tile(const uint32_t * src, ptrdiff_t lds, uint32_t * dst, ptrdiff_t ldd) {
+    __m256i r[8], t[8];
+    for (int i = 0; i < 8; i++) {
+        r[i] = _mm256_loadu_si256((const __m256i *) (src + i * lds));
+    }
+    for (int i = 0; i < 8; i += 2) {
+        t[i]     = _mm256_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        r[i]     = _mm256_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int c = 0; c < 4; c++) {
+        _mm256_storeu_si256((__m256i *) (dst + c * ldd), _mm256_permute2x128_si256(r[c], r[4 + c], 0x20));
+        _mm256_storeu_si256((__m256i *) (dst + (4 + c) * ldd), _mm256_permute2x128_si256(r[c], r[4 + c], 0x31));
+    }
+}
+
+#else
+
+inline void transpose_tile(const uint32_t * src, ptrdiff_t lds, uint32_t * dst, ptrdiff_t ldd) {
+    for (int c = 0; c < STEER_VL; c++) {
+        for (int r = 0; r < STEER_VL; r++) {
+            dst[c * ldd + r] = src[r * lds + c];
+        }
+    }
+}
+
 #endif
 
 void transpose32(const uint32_t * src, ptrdiff_t lds, int rows, int cols, uint32_t * dst, ptrdiff_t ldd) {
-    int r = 0;
-#if STEER_VL == 16
-    for (; r + 16 <= rows; r += 16) {
-        int c = 0;
-        for (; c + 16 <= cols; c += 16) {
-            transpose_16x16(src + r * lds + c, lds, dst + c * ldd + r, ldd);
-        }
-        for (; c < cols; c++) {
-            for (int i = 0; i < 16; i++) {
-                dst[c * ldd + r + i] = src[(r + i) * lds + c];
-            }
+    constexpr int N = STEER_VL;
+    const int     whole_rows = rows / N * N, whole_cols = cols / N * N;
+    for (int r = 0; r < whole_rows; r += N) {
+        for (int c = 0; c < whole_cols; c += N) {
+            transpose_tile(src + r * lds + c, lds, dst + c * ldd + r, ldd);
         }
     }
-#endif
-    for (int c = 0; c < cols; c++) {
-        for (int i = r; i < rows; i++) {
-            dst[c * ldd + i] = src[i * lds + c];
+    for (int r = 0; r < rows; r++) {
+        for (int c = r < whole_rows ? whole_cols : 0; c < cols; c++) {
+            dst[c * ldd + r] = src[r * lds + c];
         }
     }
 }

@@ -1,5 +1,6 @@
 // steer-cpu-test: every operation against a naive double-precision reference, for every
-// kernel this machine has. "steer-cpu-test bench [threads] [group]" measures instead.
+// kernel this machine has. "steer-cpu-test bench [threads] [group|all] [kernel]"
+// measures instead.
 
 #include "harness.h"
 
@@ -12,7 +13,11 @@ int main(int argc, char ** argv) {
     ggml_init_params ip = { 1024, nullptr, true };
     ggml_free(ggml_init(ip));
     if (argc > 1 && std::strcmp(argv[1], "bench") == 0) {
-        test::bench(argc > 2 ? std::atoi(argv[2]) : 2, argc > 3 ? argv[3] : nullptr);
+        if (argc > 4 && !steer_cpu_force_kernel(argv[4])) {
+            std::printf("kernel %s: this processor lacks it\n", argv[4]);
+            return 1;
+        }
+        test::bench(argc > 2 ? std::atoi(argv[2]) : 2, argc > 3 && std::strcmp(argv[3], "all") != 0 ? argv[3] : nullptr);
         return 0;
     }
     for (const std::string & name : test::kernel_names()) {
