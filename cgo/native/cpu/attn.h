@@ -3,8 +3,6 @@
 
 #include "common.h"
 
-#include <vector>
-
 namespace steer {
 
 // Keys are walked in blocks of KV_BLOCK; a block of queries never straddles one.
@@ -35,7 +33,7 @@ struct AttnItem {
 // Cuts the list into nth contiguous parts of about equal cost: thread ith's part.
 Share balanced_share(const AttnItem * items, int64_t n, int ith, int nth);
 
-// Lists of items in scratch.
+// A list of items in scratch memory; a second list of the same thread takes its place.
 class AttnItems {
   public:
     explicit AttnItems(int64_t capacity) : items_(scratch().get<AttnItem>(SLOT_ITEMS, capacity)) {}

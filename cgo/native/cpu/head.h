@@ -13,7 +13,6 @@ static constexpr int64_t HEAD_BLOCK = 56;
 
 class HeadLogits {
   public:
-    // keep_rows: unpacked rows of W stay readable after load() (for the way back).
     HeadLogits(const ggml_tensor * W, bool bf16);
 
     bool    bf16() const { return bf16_; }

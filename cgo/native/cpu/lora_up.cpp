@@ -30,8 +30,8 @@ extern "C" void steer_cpu_lora_up(ggml_tensor * dst, int ith, int nth, void *) {
         for (int64_t n = n0; n < n1; n += PANEL) {
             panel_of_rows_f32(B, n, (int) std::min<int64_t>(PANEL, n1 - n), 0, r, rows, panel + (n - n0) * r);
         }
-        for (int64_t t = share.begin; t < share.end; t += 14) { // few rows: they stay in the first-level cache
-            const int64_t m = std::min<int64_t>(14, share.end - t);
+        for (int64_t t = share.begin; t < share.end; t += kernels().rows) { // a tile's rows stay in the first-level cache
+            const int64_t m = std::min<int64_t>(kernels().rows, share.end - t);
             for (int64_t n = n0; n < n1; n += PANEL) {
                 const int lanes = (int) std::min<int64_t>(PANEL, n1 - n);
                 kernels().gemm_f32((int) m, lanes, (int) r, row_f32(h, t), row_stride(h), 1, panel + (n - n0) * r,
