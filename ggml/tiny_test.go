@@ -15,7 +15,7 @@ import (
 
 // tinyShape is small enough for a double-precision reference, and big enough that
 // every part of a layer has more than one of everything.
-var tinyShape = gguftest.Shape{Layers: 2, Embd: 36, FF: 52, Heads: 6, KVHeads: 3, Vocab: 70, Ctx: 320}
+var tinyShape = gguftest.Shape{Layers: 2, Embd: 36, FF: 53, Heads: 6, KVHeads: 3, Vocab: 71, Ctx: 320}
 
 // tiny writes a random model and returns its path.
 func tiny(t testing.TB, s gguftest.Shape, opt gguftest.Options) string {

@@ -76,6 +76,13 @@ size_t       steer_tensor_bytes(const steer_tensor * t);
 void         steer_tensor_set(steer_tensor * t, const void * data, size_t offset, size_t n_bytes);
 void         steer_tensor_get(const steer_tensor * t, void * data, size_t offset, size_t n_bytes);
 
+// ---- quantization -----------------------------------------------------------------
+// Rows of f32 to a ggml type (by its number) and back. Not bound to a device's thread.
+
+size_t steer_row_bytes(int type, int64_t n_per_row); // 0: no such type, or no whole blocks
+int    steer_quantize(int type, const float * src, int64_t n_rows, int64_t n_per_row, void * dst, size_t dst_bytes, char * err, size_t err_len);
+int    steer_dequantize(int type, const void * src, size_t src_bytes, float * dst, int64_t n_rows, int64_t n_per_row, char * err, size_t err_len);
+
 // ---- live adapters ----------------------------------------------------------------
 
 typedef struct {
