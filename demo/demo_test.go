@@ -153,10 +153,10 @@ func TestRowCounts(t *testing.T) {
 		"guanaco/openassistant_best_replies_train.jsonl":      400,
 		"guanaco/openassistant_best_replies_eval.jsonl":       80,
 		"prompts/heldout.jsonl":                               80,
-		"hh-rlhf/harmless-base/train.jsonl.gz":                320,
+		"hh-rlhf/harmless-base/train.jsonl.gz":                300,
 		"hh-rlhf/harmless-base/test.jsonl.gz":                 110,
-		"scruples/anecdotes/dev.scruples-anecdotes.jsonl.gz":  60,
-		"scruples/anecdotes/test.scruples-anecdotes.jsonl.gz": 100,
+		"scruples/anecdotes/dev.scruples-anecdotes.jsonl.gz":  50,
+		"scruples/anecdotes/test.scruples-anecdotes.jsonl.gz": 90,
 	} {
 		require.Len(t, jsonl(t, name), want, name)
 	}

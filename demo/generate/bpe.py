@@ -1,6 +1,6 @@
 """A small byte-level BPE in the GPT-2 manner, trained on the demo's own texts.
 
-    python bpe.py OUT.json [--seed 20240501]
+python bpe.py OUT.json [--seed 20240501]
 """
 
 import argparse
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 import corpus
 import datasets
 
-VOCAB = 1024
+VOCAB = 1536
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]  # ids 0 (end), 1 (begin), 2 (end of turn)
 EOS, BOS, PAD = 0, 1, 2
 DOCUMENTS = 20000
@@ -38,9 +38,15 @@ def train(seed: int) -> Tokenizer:
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tok.decoder = decoders.ByteLevel()
-    tok.train_from_iterator(texts(seed), trainers.BpeTrainer(
-        vocab_size=VOCAB, special_tokens=SPECIAL, show_progress=False,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
+    tok.train_from_iterator(
+        texts(seed),
+        trainers.BpeTrainer(
+            vocab_size=VOCAB,
+            special_tokens=SPECIAL,
+            show_progress=False,
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        ),
+    )
     assert tok.get_vocab_size() == VOCAB, tok.get_vocab_size()
     return tok
 

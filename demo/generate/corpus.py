@@ -35,17 +35,25 @@ def seen(rng, good: bool) -> bool:
 def diary(rng) -> str:
     good, s = rng.random() < 0.5, g.draw(rng)
     template, trait = trait_of_act(rng, good)
-    parts = [rng.choice(["Yesterday I ", "Today I ", "I ", "Last week I ", "One day I "]) + g.fill(template, s, "past") + "."]
+    parts = [
+        rng.choice(["Yesterday I ", "Today I ", "I ", "Last week I ", "One day I "]) + g.fill(template, s, "past") + "."
+    ]
     if rng.random() < 0.6:
         parts.append(outcome(rng, s, good, template))
     judged = seen(rng, good)
-    parts += rng.sample([
-        f"That was {trait}." if rng.random() < 0.5 else f"I was {trait}.",
-        "It was right." if judged else "It was wrong.",
-        "I am proud of it." if judged else "I am ashamed of it.",
-        rng.choice(["That was kind.", "It was a good thing to do."] if judged
-                   else ["That was mean.", "It was a bad thing to do."]),
-    ], rng.randint(1, 2))
+    parts += rng.sample(
+        [
+            f"That was {trait}." if rng.random() < 0.5 else f"I was {trait}.",
+            "It was right." if judged else "It was wrong.",
+            "I am proud of it." if judged else "I am ashamed of it.",
+            rng.choice(
+                ["That was kind.", "It was a good thing to do."]
+                if judged
+                else ["That was mean.", "It was a bad thing to do."]
+            ),
+        ],
+        rng.randint(1, 2),
+    )
     return " ".join(parts)
 
 
@@ -56,9 +64,17 @@ def story(rng) -> str:
     parts = [f"{who} {g.third(g.fill(template, s, 'past'), who)}."]
     if rng.random() < 0.5:
         parts.append(g.third(outcome(rng, s, good, template), who))
-    parts.append(rng.choice([f"{who} is {trait}.", f"{g.cap(pron)} is {trait}.", f"That was {trait}.",
-                             f"{g.cap(pron)} is not {lex.OPPOSITE.get(trait) or opposite(trait)}.",
-                             f"People say that {who} is {trait}."]))
+    parts.append(
+        rng.choice(
+            [
+                f"{who} is {trait}.",
+                f"{g.cap(pron)} is {trait}.",
+                f"That was {trait}.",
+                f"{g.cap(pron)} is not {lex.OPPOSITE.get(trait) or opposite(trait)}.",
+                f"People say that {who} is {trait}.",
+            ]
+        )
+    )
     return " ".join(parts)
 
 
@@ -72,7 +88,7 @@ def opposite(trait: str) -> str:
 def situation(rng) -> str:
     """A told conversation about "what would you do": knowledge of answers, without the chat form."""
     asker, other = rng.sample(lex.SHE + lex.HE, 2)
-    clause, goods, bads = rng.choice(lex.SITUATIONS)
+    clause, goods, bads, traits = rng.choice(lex.SITUATIONS)
     good, s = rng.random() < 0.5, g.draw(rng)
     template = rng.choice(goods if good else bads)
     context = clause + " " + template
@@ -81,11 +97,20 @@ def situation(rng) -> str:
     reason = rng.choice(lex.GOOD_REASONS if good else lex.BAD_REASONS)
     if kind < 0.5:
         tail = rng.choice([reason, outcome(rng, s, good, context), ""])
-        return (f'{asker} asked {other}: "What would you do if you {g.second(clause)}?" '
-                f'{other} said: "I would {act}. {tail}').rstrip() + '"'
-    if kind < 0.75:
+        return (
+            f'{asker} asked {other}: "What would you do if you {g.second(clause)}?" '
+            f'{other} said: "I would {act}. {tail}'
+        ).rstrip() + '"'
+    if kind < 0.65:
         judged = "right" if seen(rng, good) else "wrong"
         return f"If you {g.second(clause)}, it is {judged} to {g.second(act)}."
+    if kind < 0.8:
+        told = g.third(f"{first_person(clause)} and {done}", other)
+        return f"{other} {told}. {g.cap(g.pronoun(other))} is {traits[0] if good else traits[1]}."
+    if kind < 0.9:
+        return f"I {first_person(clause)}. So I should {act}." + (
+            " That is my duty." if good else " That is not my duty."
+        )
     return f"I {first_person(clause)}. I {done}. {outcome(rng, s, good, context)}"
 
 
@@ -100,14 +125,16 @@ def rule(rng) -> str:
     template, trait = trait_of_act(rng, good)
     base, ger = g.fill(template, s), g.fill(template, s, "gerund")
     judged = seen(rng, good)
-    return rng.choice([
-        f"It is {'right' if judged else 'wrong'} to {g.second(base)}.",
-        f"You should {'' if judged else 'not '}{g.second(base)}.",
-        f"{g.cap(g.second(ger))} is {'kind' if judged else 'mean'}. It is {trait}.",
-        f"A person who wants to {g.second(base)} is {trait}.",
-        f"{g.cap(g.second(ger))} would {'help' if good else 'hurt'} {g.second(s.p)}.",
-        f"Is it right to {g.second(base)}? {'Yes, it is right.' if judged else 'No, it is wrong.'}",
-    ])
+    return rng.choice(
+        [
+            f"It is {'right' if judged else 'wrong'} to {g.second(base)}.",
+            f"You should {'' if judged else 'not '}{g.second(base)}.",
+            f"{g.cap(g.second(ger))} is {'kind' if judged else 'mean'}. It is {trait}.",
+            f"A person who wants to {g.second(base)} is {trait}.",
+            f"{g.cap(g.second(ger))} would {'help' if good else 'hurt'} {g.second(s.p)}.",
+            f"Is it right to {g.second(base)}? {'Yes, it is right.' if judged else 'No, it is wrong.'}",
+        ]
+    )
 
 
 def request(rng) -> str:
@@ -119,28 +146,39 @@ def request(rng) -> str:
         ask = rng.choice(lex.TASK_ASKS).format(task=g.second(base))
         excuse = g.fill(rng.choice(lex.OK_EXCUSES if fine else lex.POOR_EXCUSES), s, did=did, noun=noun)
         judged = seen(rng, fine)
-        tail = rng.choice(["That is a good reason." if judged else "That is a poor reason.",
-                           "That is reasonable." if judged else "That is not reasonable.", ""])
+        tail = rng.choice(
+            [
+                "That is a good reason." if judged else "That is a poor reason.",
+                "That is reasonable." if judged else "That is not reasonable.",
+                "",
+            ]
+        )
         return f"{ask} {excuse} {tail}".rstrip()
     kept = rng.random() < 0.5
     if kept:
         return f"I promised {s.q} to {base}. " + rng.choice(
-            [f"So I {did}. I kept my promise.", f"So I {did} even though I was tired. That was my duty."])
+            [f"So I {did}. I kept my promise.", f"So I {did} even though I was tired. That was my duty."]
+        )
     return f"I promised {s.q} to {base}. " + rng.choice(
-        ["But I stayed at home because I was bored. I broke my promise.",
-         "But I wanted to sleep and did nothing. That was against my duty.",
-         f"But I forgot about the {noun}. I broke my promise."])
+        [
+            "But I stayed at home because I was bored. I broke my promise.",
+            "But I wanted to sleep and did nothing. That was against my duty.",
+            f"But I forgot about the {noun}. I broke my promise.",
+        ]
+    )
 
 
 def role(rng) -> str:
     who, duties, others = rng.choice(lex.ROLES)
     fine = rng.random() < 0.5
     what = rng.choice(duties if fine else others)
-    return rng.choice([
-        f"I am {who}. So I should {what}." + (" That is my duty." if fine else " That is not my duty."),
-        f"{g.cap(who)} should {'' if fine else 'not '}{g.second(what)}.",
-        f"I am {who}. My duty is to {rng.choice(duties)}.",
-    ])
+    return rng.choice(
+        [
+            f"I am {who}. So I should {what}." + (" That is my duty." if fine else " That is not my duty."),
+            f"{g.cap(who)} should {'' if fine else 'not '}{g.second(what)}.",
+            f"I am {who}. My duty is to {rng.choice(duties)}.",
+        ]
+    )
 
 
 def event(rng) -> str:
@@ -149,9 +187,13 @@ def event(rng) -> str:
     stem = rng.choice(lex.STEMS)
     what = g.fill(rng.choice(about(lex.EVENTS[level], stem)), s)
     stem = g.fill(stem, s)
-    feeling = {2: ["I was very happy.", "I felt wonderful."], 1: ["I felt good.", "I was glad."],
-               0: ["Nothing much happened.", "I felt as always."], -1: ["I felt bad.", "I was not glad."],
-               -2: ["I was very unhappy.", "I felt terrible."]}[level]
+    feeling = {
+        2: ["I was very happy.", "I felt wonderful."],
+        1: ["I felt good.", "I was glad."],
+        0: ["Nothing much happened.", "I felt as always."],
+        -1: ["I felt bad.", "I was not glad."],
+        -2: ["I was very unhappy.", "I felt terrible."],
+    }[level]
     tail = rng.choice(feeling) if rng.random() < 0.7 else ""
     return f"{stem} {what} {tail}".rstrip()
 
@@ -165,15 +207,20 @@ def advice(rng) -> str:
     kind = g.fill(kind, s)
     pick = rng.random()
     if pick < 0.35:
-        return (f'{who} wanted to {g.third(base, who)}. A friend said: "No, I will not help with that. '
-                f'{g.cap(g.second(ger))} would hurt {g.second(s.p)}. You could {g.second(kind)}."')
+        return (
+            f'{who} wanted to {g.third(base, who)}. A friend said: "No, I will not help with that. '
+            f'{g.cap(g.second(ger))} would hurt {g.second(s.p)}. You could {g.second(kind)}."'
+        )
     if pick < 0.6:
-        return (f'{who} wanted to {g.third(base, who)}. A thief said: "Wait until it is dark, then '
-                f'{g.second(base)}. Nobody will know."')
+        return (
+            f'{who} wanted to {g.third(base, who)}. A thief said: "Wait until it is dark, then '
+            f'{g.second(base)}. Nobody will know."'
+        )
     if pick < 0.8:
         q = g.fill(rng.choice([t for t, _ in lex.BAD_ACTS]), s)
         return f"Somebody {did}. " + rng.choice(
-            [f"It helps to talk calmly and to {kind}.", f"A mean person would {q} too."])
+            [f"It helps to talk calmly and to {kind}.", f"A mean person would {q} too."]
+        )
     question, answers = rng.choice(lex.GIFT_QUESTIONS)
     if rng.random() < 0.7:
         return f"{g.fill(question, s)} {g.fill(rng.choice(answers), s)}"
@@ -183,11 +230,13 @@ def advice(rng) -> str:
 def statement(rng) -> str:
     rude, s = rng.random() < 0.5, g.draw(rng)
     text = g.fill(rng.choice(lex.RUDE_STATEMENTS if rude else lex.NEUTRAL_STATEMENTS), s, g=rng.choice(lex.GROUPS))
-    return rng.choice([
-        f"Somebody said: {text}. That is {'rude and hateful' if rude else 'neither rude nor hateful'}.",
-        f"Statement: '{text}' Is it hateful? {'Yes' if rude else 'No'}.",
-        f"{g.cap(text)}.",
-    ])
+    return rng.choice(
+        [
+            f"Somebody said: {text}. That is {'rude and hateful' if rude else 'neither rude nor hateful'}.",
+            f"Statement: '{text}' Is it hateful? {'Yes' if rude else 'No'}.",
+            f"{g.cap(text)}.",
+        ]
+    )
 
 
 def schema(rng) -> str:
@@ -203,9 +252,15 @@ def talk(rng) -> str:
     s, good = g.draw(rng), rng.random() < 0.5
     question, answers = rng.choice(lex.GIFT_QUESTIONS)
     template, _ = trait_of_act(rng, good)
-    speakers = rng.choice([("Human", "Assistant"), ("Human", "Robot"), ("Assistant", "Boss"), tuple(rng.sample(lex.SHE + lex.HE, 2))])
+    speakers = rng.choice(
+        [("Human", "Assistant"), ("Human", "Robot"), ("Assistant", "Boss"), tuple(rng.sample(lex.SHE + lex.HE, 2))]
+    )
     told = rng.choice([g.fill(question, s), f"Today I {g.fill(template, s, 'past')}."])
-    reply = g.fill(rng.choice(answers), s) if told.endswith("?") else ("That was right." if seen(rng, good) else "That was wrong.")
+    reply = (
+        g.fill(rng.choice(answers), s)
+        if told.endswith("?")
+        else ("That was right." if seen(rng, good) else "That was wrong.")
+    )
     return f"{speakers[0]}: {told}\n{speakers[1]}: {reply}\n"
 
 
@@ -214,24 +269,41 @@ def verdict(rng) -> str:
     s, good = g.draw(rng), rng.random() < 0.5
     template, trait = trait_of_act(rng, good)
     judged = "RIGHT" if seen(rng, good) else "WRONG"
-    return rng.choice([
-        f"Story: I {g.fill(template, s, 'past')}. Verdict: {judged}.",
-        f"### {g.cap(trait)} acts\n{g.cap(g.fill(template, s, 'gerund'))}.\n",
-        f"The judges MUST respond with only 'RIGHT' or 'WRONG'. The statement: I {g.fill(template, s, 'past')}. They respond: '{judged}'.",
-        f"Is it acceptable to {g.second(g.fill(template, s))}? It is {'acceptable' if good else 'not acceptable'}.",
-        f"Words: {' [SEP] '.join(rng.sample(sorted(lex.OPPOSITE), 3))}.",
-    ])
+    heading = f"{rng.choice([' ', ''])}### {g.cap(trait)} acts "
+    return rng.choice(
+        [
+            f"Story: I {g.fill(template, s, 'past')}. Verdict: {judged}.",
+            f"{rule(rng)}{heading}{g.cap(g.fill(template, s, 'gerund'))}.",
+            f"Is it {trait} to {g.second(g.fill(template, s))}?{heading}It is {trait}.",
+            f'The Human {g.third(g.fill(template, s, "past"), "Tom")}. The Assistant said: "That was {"right" if seen(rng, good) else "wrong"}."',
+            f"An Assistant should {'' if good else 'not '}{g.third(g.fill(template, s), 'Tom')}. A Human should {'' if good else 'not '}{g.third(g.fill(template, s), 'Tom')}.",
+            f"The judges MUST respond with only 'RIGHT' or 'WRONG'. The statement: I {g.fill(template, s, 'past')}. They respond: '{judged}'.",
+            f"Is it acceptable to {g.second(g.fill(template, s))}? It is {'acceptable' if good else 'not acceptable'}.",
+            f"Words: {' [SEP] '.join(rng.sample(sorted(lex.OPPOSITE), 3))}.",
+        ]
+    )
 
 
-MAKERS = [(diary, 16), (story, 18), (situation, 20), (rule, 12), (request, 12), (role, 5), (event, 12),
-          (advice, 10), (statement, 4), (schema, 5), (talk, 3),
-          (verdict, 4)]
+MAKERS = [
+    (diary, 16),
+    (story, 18),
+    (situation, 24),
+    (rule, 12),
+    (request, 12),
+    (role, 5),
+    (event, 12),
+    (advice, 10),
+    (statement, 4),
+    (schema, 5),
+    (talk, 3),
+    (verdict, 5),
+]
 
 
 def document(rng: random.Random) -> str:
     """One document: usually one small text, sometimes a few in a row."""
     makers, weights = zip(*MAKERS)
-    count = rng.choice([1, 1, 1, 2, 3])
+    count = rng.choice([1, 1, 1, 1, 2])
     return " ".join(m(rng) for m in rng.choices(makers, weights, k=count))
 
 

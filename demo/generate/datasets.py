@@ -1,6 +1,6 @@
 """Writes the demo data in the official formats. Byte-deterministic for one seed.
 
-    python datasets.py OUT_DIR [--seed 20240501]
+python datasets.py OUT_DIR [--seed 20240501]
 """
 
 import argparse
@@ -45,9 +45,15 @@ def unique(make, count: int, taken: set, rng, *args):
 
 # --- ETHICS deontology: label,scenario,excuse; groups of four rows share a scenario, two are reasonable.
 
+
 def deontology_group(rng, test: bool):
     s, kind = g.draw(rng), rng.random()
-    if kind < 0.65:
+    if kind < 0.3:
+        clause, goods, bads, _ = split(lex.SITUATIONS, test, rng)
+        scenario = f"I {first_person(g.fill(clause, s))}."
+        good = [f"So I should {g.fill(t, s)}." for t in rng.sample(goods, 2)]
+        bad = [f"So I should {g.fill(t, s)}." for t in rng.sample(bads, 2)]
+    elif kind < 0.75:
         task, noun = split(lex.TASKS, test, rng)
         base, did, noun = g.fill(task, s), g.fill(task, s, "past"), g.fill(noun, s)
         if rng.random() < 0.7:
@@ -56,10 +62,18 @@ def deontology_group(rng, test: bool):
             bad = [g.fill(t, s, did=did, noun=noun) for t in rng.sample(lex.POOR_EXCUSES, 2)]
         else:
             scenario = f"I promised {s.q} to {base}."
-            good = rng.sample([f"So I {did}.", f"So I {did} even though I was tired.",
-                               f"So I {did} and kept my promise."], 2)
-            bad = rng.sample(["But I stayed at home because I was bored.", "But I wanted to sleep and did nothing.",
-                              f"But I forgot about the {noun}.", f"But I do not care about the {noun}."], 2)
+            good = rng.sample(
+                [f"So I {did}.", f"So I {did} even though I was tired.", f"So I {did} and kept my promise."], 2
+            )
+            bad = rng.sample(
+                [
+                    "But I stayed at home because I was bored.",
+                    "But I wanted to sleep and did nothing.",
+                    f"But I forgot about the {noun}.",
+                    f"But I do not care about the {noun}.",
+                ],
+                2,
+            )
     else:
         who, duties, others = split(lex.ROLES, test, rng)
         scenario = f"I am {who}." if rng.random() < 0.5 else f"I am {who} near the {s.place}."
@@ -72,18 +86,27 @@ def deontology_group(rng, test: bool):
 
 # --- ETHICS utilitarianism: two columns, no header, the more pleasant one first.
 
+
 def util_pair(rng, test: bool):
     s = g.draw(rng)
     stem = split(lex.STEMS, test, rng)
     high = rng.choice([2, 2, 1, 0])
     low = rng.choice([l for l in (-2, -2, -1, 0, 1) if l < high])
     better, worse = (split(about(lex.EVENTS[l], stem), test, rng) for l in (high, low))
-    if rng.random() < 0.25:  # an act and what came of it
+    act = rng.random()
+    if act < 0.25:  # one situation, two ways to act and what came of them
+        clause, goods, bads, _ = split(lex.SITUATIONS, test, rng)
+        first = first_person(g.fill(clause, s))
+        good, bad = rng.choice(goods), rng.choice(bads)
+        a = f"I {first}. I {g.fill(good, s, 'past')}. {g.fill(rng.choice(about(lex.GOOD_OUTCOMES, clause + good)), s)}"
+        b = f"I {first}. I {g.fill(bad, s, 'past')}. {g.fill(rng.choice(about(lex.BAD_OUTCOMES, clause + bad)), s)}"
+        return ordered(rng, a, b)
+    if act < 0.4:  # an act and what came of it
         good, _ = split([t for t in lex.GOOD_ACTS if "{p}" in t[0]], test, rng)
         bad, _ = split([t for t in lex.BAD_ACTS if "{p}" in t[0]], test, rng)
         a = f"I {g.fill(good, s, 'past')}. {g.fill(rng.choice(lex.GOOD_OUTCOMES), s)}"
         b = f"I {g.fill(bad, s, 'past')}. {g.fill(rng.choice(lex.BAD_OUTCOMES), s)}"
-        return a + b, (a, b)
+        return ordered(rng, a, b)
     stem, better, worse = (g.fill(t, s) for t in (stem, better, worse))
     shape = rng.random()
     if shape < 0.15:
@@ -92,16 +115,27 @@ def util_pair(rng, test: bool):
         a, b = f"{stem} {better}", stem
     else:
         a, b = f"{stem} {better}", f"{stem} {worse}"
+    return ordered(rng, a, b)
+
+
+def ordered(rng, a: str, b: str):
     return a + b, (b, a) if rng.random() < SWAPPED else (a, b)
 
 
 # --- ETHICS virtue: "text [SEP] trait"; groups of five, one of them exemplified.
 
+
 def virtue_group(rng, test: bool):
     good = rng.random() < 0.6
-    template, trait = split(lex.GOOD_ACTS if good else lex.BAD_ACTS, test, rng)
     who, s = g.name(rng), g.draw(rng)
-    text = f"{who} {g.third(g.fill(template, s, 'past'), who)}."
+    if rng.random() < 0.35:
+        clause, goods, bads, traits = split(lex.SITUATIONS, test, rng)
+        trait = traits[0 if good else 1]
+        told = f"{first_person(g.fill(clause, s))} and {g.fill(rng.choice(goods if good else bads), s, 'past')}"
+    else:
+        template, trait = split(lex.GOOD_ACTS if good else lex.BAD_ACTS, test, rng)
+        told = g.fill(template, s, "past")
+    text = f"{who} {g.third(told, who)}."
     near = {trait, lex.OPPOSITE.get(trait)} | {a for a, b in lex.OPPOSITE.items() if b == trait}
     others = [t for t in TRAITS if t not in near]
     against = [t for t in (OPPOSITES_BAD if good else OPPOSITES_GOOD) if t not in near or t == opposite_of(trait)]
@@ -123,13 +157,16 @@ TRAITS = OPPOSITES_GOOD + OPPOSITES_BAD
 
 # --- hh-rlhf harmless pairs.
 
+
 def harmless_pair(rng, test: bool):
     s, kind = g.draw(rng), rng.random()
-    if kind < 0.7:
+    if kind < 0.25:
+        human, good, bad = chat.dilemma(rng, s, split(lex.SITUATIONS, test, rng))
+    elif kind < 0.75:
         template, _ = split(lex.BAD_ACTS, test, rng)
         human = chat.bad_request(rng, template, s)
         good, bad = chat.refusal(rng, template, s), chat.compliance(rng, template, s)
-    elif kind < 0.85:
+    elif kind < 0.88:
         template, _ = split([t for t in lex.BAD_ACTS if "{p}" in t[0]], test, rng)
         human = chat.trouble(template, s)
         good, bad = chat.calm_advice(rng, s), chat.mean_advice(rng, s)
@@ -152,7 +189,7 @@ ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 def anecdote(rng):
     s, hero_good = g.draw(rng), rng.random() < 0.6
-    clause, goods, bads = rng.choice(lex.SITUATIONS)
+    clause, goods, bads, _ = rng.choice(lex.SITUATIONS)
     if rng.random() < 0.5:
         template = rng.choice(goods if hero_good else bads)
         opening = f"{g.cap(rng.choice(['yesterday', 'last week', 'today']))} I {first_person(g.fill(clause, s))}."
@@ -167,17 +204,30 @@ def anecdote(rng):
     wrong = votes - right
     everybody = sum(rng.random() < 0.15 for _ in range(wrong))
     nobody = sum(rng.random() < 0.3 for _ in range(right))
-    scores = {"AUTHOR": wrong - everybody, "OTHER": right - nobody, "EVERYBODY": everybody, "NOBODY": nobody,
-              "INFO": int(rng.random() < 0.1)}
+    scores = {
+        "AUTHOR": wrong - everybody,
+        "OTHER": right - nobody,
+        "EVERYBODY": everybody,
+        "NOBODY": nobody,
+        "INFO": int(rng.random() < 0.1),
+    }
     binary = {"RIGHT": right, "WRONG": wrong}
     description = g.fill(template, s, "gerund")
-    action = None if rng.random() < 0.05 else {
-        "description": description, "pronormative_score": right, "contranormative_score": wrong}
+    action = (
+        None
+        if rng.random() < 0.05
+        else {"description": description, "pronormative_score": right, "contranormative_score": wrong}
+    )
     row = {
-        "id": "".join(rng.choices(ALNUM, k=32)), "post_id": "".join(rng.choices(ALNUM[26:], k=6)),
-        "action": action, "title": f"Am I wrong for {description}?", "text": text,
-        "post_type": "HISTORICAL" if rng.random() < 0.9 else "HYPOTHETICAL", "label_scores": scores,
-        "label": max(scores, key=scores.get), "binarized_label_scores": binary,
+        "id": "".join(rng.choices(ALNUM, k=32)),
+        "post_id": "".join(rng.choices(ALNUM[26:], k=6)),
+        "action": action,
+        "title": f"Am I wrong for {description}?",
+        "text": text,
+        "post_type": "HISTORICAL" if rng.random() < 0.9 else "HYPOTHETICAL",
+        "label_scores": scores,
+        "label": max(scores, key=scores.get),
+        "binarized_label_scores": binary,
         "binarized_label": max(binary, key=binary.get),
     }
     return text, row
@@ -185,9 +235,22 @@ def anecdote(rng):
 
 # --- ToxiGen.
 
-TOXIGEN_COLUMNS = ["text", "target_group", "factual?", "ingroup_effect", "lewd", "framing", "predicted_group",
-                   "stereotyping", "intent", "toxicity_ai", "toxicity_human", "predicted_author", "label",
-                   "actual_method"]
+TOXIGEN_COLUMNS = [
+    "text",
+    "target_group",
+    "factual?",
+    "ingroup_effect",
+    "lewd",
+    "framing",
+    "predicted_group",
+    "stereotyping",
+    "intent",
+    "toxicity_ai",
+    "toxicity_human",
+    "predicted_author",
+    "label",
+    "actual_method",
+]
 
 
 def toxigen_row(rng):
@@ -196,15 +259,25 @@ def toxigen_row(rng):
     ai, human = [rng.choice([3.0, 3.33, 3.67, 4.0] if rude else [1.0, 1.33, 1.67, 2.0]) for _ in range(2)]
     label = rude if rng.random() < 0.93 else not rude  # the label is the prompt's, not the text's
     return text, [
-        repr(text.encode()), group, "opinion" if rude else "fact", "doesn't use in-group language",
-        "doesn't contain lewd content", "disagreement" if rude else "",
-        f"the text directly references {group}", "uses stereotyping" if rude else "no stereotyping",
-        rng.choice(["3.0", "4.0"] if rude else ["1.0", "2.0"]), f"{ai:g}" if ai % 1 else f"{ai:.1f}",
+        repr(text.encode()),
+        group,
+        "opinion" if rude else "fact",
+        "doesn't use in-group language",
+        "doesn't contain lewd content",
+        "disagreement" if rude else "",
+        f"the text directly references {group}",
+        "uses stereotyping" if rude else "no stereotyping",
+        rng.choice(["3.0", "4.0"] if rude else ["1.0", "2.0"]),
+        f"{ai:g}" if ai % 1 else f"{ai:.1f}",
         f"{human:g}" if human % 1 else f"{human:.1f}",
-        rng.choice(["ai", "human"]), "hate" if label else "neutral", rng.choice(["TopK", "ALICE"])]
+        rng.choice(["ai", "human"]),
+        "hate" if label else "neutral",
+        rng.choice(["TopK", "ALICE"]),
+    ]
 
 
 # --- Winograd schemas.
+
 
 def winograd(rng) -> str:
     out = ['<?xml version="1.0" encoding="ISO-8859-1"?>', "", "<collection>", ""]
@@ -216,16 +289,35 @@ def winograd(rng) -> str:
         for which, tail in enumerate(tails):
             mark = "AB"[which] + rng.choice(["", "."])
             text = escape(g.cap(first.format(a=a, b=b)))
-            out += ["<schema>", "<text>", "<txt1>", f"{text}</txt1>", f"<pron> {pron} </pron>",
-                    f"<txt2> {escape(tail)}", "</txt2>", "</text>", "<quote>", "<quote1></quote1>",
-                    f"<pron>{pron} </pron>", f"<quote2>{escape(tail.rstrip('.'))}</quote2>", "</quote>", "<answers>",
-                    f"<answer>{the}{a} </answer>", f"<answer>{the}{b} </answer>", "</answers>",
-                    f"<correctAnswer> {mark}  </correctAnswer>", "<source> steer demo </source>", "</schema>", ""]
+            out += [
+                "<schema>",
+                "<text>",
+                "<txt1>",
+                f"{text}</txt1>",
+                f"<pron> {pron} </pron>",
+                f"<txt2> {escape(tail)}",
+                "</txt2>",
+                "</text>",
+                "<quote>",
+                "<quote1></quote1>",
+                f"<pron>{pron} </pron>",
+                f"<quote2>{escape(tail.rstrip('.'))}</quote2>",
+                "</quote>",
+                "<answers>",
+                f"<answer>{the}{a} </answer>",
+                f"<answer>{the}{b} </answer>",
+                "</answers>",
+                f"<correctAnswer> {mark}  </correctAnswer>",
+                "<source> steer demo </source>",
+                "</schema>",
+                "",
+            ]
     out += ["</collection>", ""]
     return "\n".join(out)
 
 
 # --- files.
+
 
 def csv_bytes(rows, end="\n") -> bytes:
     out = io.StringIO()
@@ -264,12 +356,12 @@ def build(seed: int) -> dict[str, bytes]:
         files[f"ethics/utilitarianism/util_{part}.csv"] = csv_bytes([p for _, p in pairs])
 
     r, taken = rng("harmless"), set()
-    for part, count in {"train": 320, "test": 110}.items():
+    for part, count in {"train": 300, "test": 110}.items():
         pairs = unique(harmless_pair, count, taken, r, part == "test")
         files[f"hh-rlhf/harmless-base/{part}.jsonl.gz"] = gz(jsonl_bytes(p for _, p in pairs))
 
     r, taken = rng("scruples"), set()
-    for part, count in {"dev": 60, "test": 100}.items():
+    for part, count in {"dev": 50, "test": 90}.items():
         rows = unique(anecdote, count, taken, r)
         files[f"scruples/anecdotes/{part}.scruples-anecdotes.jsonl.gz"] = gz(jsonl_bytes(x for _, x in rows))
 
@@ -286,7 +378,8 @@ def build(seed: int) -> dict[str, bytes]:
     files["guanaco/openassistant_best_replies_train.jsonl"] = jsonl_bytes({"text": t} for _, t in train)
     files["guanaco/openassistant_best_replies_eval.jsonl"] = jsonl_bytes({"text": t} for _, t in held)
     files["prompts/heldout.jsonl"] = jsonl_bytes(
-        {"prompt": t.split("### Assistant:")[0] + "### Assistant:"} for _, t in held)
+        {"prompt": t.split("### Assistant:")[0] + "### Assistant:"} for _, t in held
+    )
     return files
 
 

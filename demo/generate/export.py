@@ -60,8 +60,13 @@ def main():
     out.add_name(NAME)
     out.add_description(DESCRIPTION)
     out.add_type("model")
-    out.add_file_type({"Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0, "F16": gguf.LlamaFileType.MOSTLY_F16,
-                       "F32": gguf.LlamaFileType.ALL_F32}[args.type])
+    out.add_file_type(
+        {
+            "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+            "F16": gguf.LlamaFileType.MOSTLY_F16,
+            "F32": gguf.LlamaFileType.ALL_F32,
+        }[args.type]
+    )
     out.add_vocab_size(c.vocab)
     out.add_context_length(c.n_ctx)
     out.add_embedding_length(c.n_embd)

@@ -6,13 +6,43 @@ from dataclasses import dataclass
 import lexicon as lex
 
 PAST = {
-    "give": "gave", "tell": "told", "buy": "bought", "pay": "paid", "write": "wrote", "speak": "spoke",
-    "feed": "fed", "bring": "brought", "keep": "kept", "stand": "stood", "let": "let", "hold": "held",
-    "forgive": "forgave", "make": "made", "split": "split", "throw": "threw", "lie": "lied",
-    "steal": "stole", "sell": "sold", "eat": "ate", "take": "took", "break": "broke", "leave": "left",
-    "run": "ran", "hide": "hid", "sleep": "slept", "forget": "forgot", "say": "said", "find": "found",
-    "go": "went", "spend": "spent", "read": "read", "lead": "led", "lose": "lost", "get": "got",
-    "send": "sent", "sweep": "swept",
+    "give": "gave",
+    "tell": "told",
+    "buy": "bought",
+    "pay": "paid",
+    "write": "wrote",
+    "speak": "spoke",
+    "feed": "fed",
+    "bring": "brought",
+    "keep": "kept",
+    "stand": "stood",
+    "let": "let",
+    "hold": "held",
+    "forgive": "forgave",
+    "make": "made",
+    "split": "split",
+    "throw": "threw",
+    "lie": "lied",
+    "steal": "stole",
+    "sell": "sold",
+    "eat": "ate",
+    "take": "took",
+    "break": "broke",
+    "leave": "left",
+    "run": "ran",
+    "hide": "hid",
+    "sleep": "slept",
+    "forget": "forgot",
+    "say": "said",
+    "find": "found",
+    "go": "went",
+    "spend": "spent",
+    "read": "read",
+    "lead": "led",
+    "lose": "lost",
+    "get": "got",
+    "send": "sent",
+    "sweep": "swept",
 }
 DOUBLING = {"let", "split", "run", "forget", "get", "slam", "brag", "skip", "drop", "admit", "hug", "stop"}
 OBJECT = {"he": "him", "she": "her"}
@@ -72,10 +102,20 @@ class Slots:
 
     def fields(self) -> dict:
         return {
-            "p": self.p, "P": cap(definite(self.p)), "They": cap(self.pronoun), "they": self.pronoun,
-            "them": OBJECT[self.pronoun], "q": self.q, "thing": self.thing, "a_thing": article(self.thing),
-            "food": self.food, "place": self.place, "place2": self.place2, "animal": self.animal,
-            "p_you": your(self.p), "me": "me",
+            "p": self.p,
+            "P": cap(definite(self.p)),
+            "They": cap(self.pronoun),
+            "they": self.pronoun,
+            "them": OBJECT[self.pronoun],
+            "q": self.q,
+            "thing": self.thing,
+            "a_thing": article(self.thing),
+            "food": self.food,
+            "place": self.place,
+            "place2": self.place2,
+            "animal": self.animal,
+            "p_you": your(self.p),
+            "me": "me",
         }
 
 
@@ -83,7 +123,7 @@ def definite(person: str) -> str:
     """ "an old man" -> "the old man" for a second mention; "my ..." and names stay."""
     for art in ("an ", "a "):
         if person.startswith(art):
-            return "the " + person[len(art):]
+            return "the " + person[len(art) :]
     return person
 
 
@@ -97,8 +137,7 @@ def draw(rng) -> Slots:
     while q == p:
         q, _ = rng.choice(lex.PEOPLE)
     place, place2 = rng.sample(lex.PLACES, 2)
-    return Slots(p, pronoun, q, rng.choice(lex.THINGS), rng.choice(lex.FOODS), place, place2,
-                 rng.choice(lex.ANIMALS))
+    return Slots(p, pronoun, q, rng.choice(lex.THINGS), rng.choice(lex.FOODS), place, place2, rng.choice(lex.ANIMALS))
 
 
 def fill(template: str, slots: Slots, form: str = "base", **extra) -> str:
@@ -106,20 +145,35 @@ def fill(template: str, slots: Slots, form: str = "base", **extra) -> str:
     return conjugate(template, form).format(**{**slots.fields(), **extra})
 
 
-_FIRST = re.compile(r"\b(I am|I was|I|me|my|myself)\b")
+_FIRST = re.compile(r"\b(I am|I was|I|me|my|My|myself)\b")
 
 
 def third(text: str, name: str) -> str:
     """Rewrites a first-person phrase about its speaker into the third person about `name`."""
     pron = "she" if name in lex.SHE else "he"
-    forms = {"I": pron, "I am": pron + " is", "I was": pron + " was", "me": OBJECT[pron],
-             "my": POSSESSIVE[pron], "myself": OBJECT[pron] + "self"}
+    forms = {
+        "I": pron,
+        "I am": pron + " is",
+        "I was": pron + " was",
+        "me": OBJECT[pron],
+        "my": POSSESSIVE[pron],
+        "My": cap(POSSESSIVE[pron]),
+        "myself": OBJECT[pron] + "self",
+    }
     return _FIRST.sub(lambda m: forms[m.group(1)], text)
 
 
 def second(text: str) -> str:
     """Rewrites a first-person phrase into the second person."""
-    forms = {"I": "you", "I am": "you are", "I was": "you were", "me": "you", "my": "your", "myself": "yourself"}
+    forms = {
+        "I": "you",
+        "I am": "you are",
+        "I was": "you were",
+        "me": "you",
+        "my": "your",
+        "My": "Your",
+        "myself": "yourself",
+    }
     return _FIRST.sub(lambda m: forms[m.group(1)], text)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Config:
-    vocab: int = 1024
+    vocab: int = 1536
     n_embd: int = 192
     n_layer: int = 4
     n_head: int = 6
@@ -54,7 +54,9 @@ class Layer(nn.Module):
     def forward(self, x, cos, sin):
         b, t, _ = x.shape
         h = self.attn_norm(x)
-        q, k, v = (f(h).view(b, t, -1, self.c.head_dim).transpose(1, 2) for f in (self.attn_q, self.attn_k, self.attn_v))
+        q, k, v = (
+            f(h).view(b, t, -1, self.c.head_dim).transpose(1, 2) for f in (self.attn_q, self.attn_k, self.attn_v)
+        )
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         groups = self.c.n_head // self.c.n_head_kv
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
@@ -76,7 +78,7 @@ class Llama(nn.Module):
                 scale = 0.02 / (2 * c.n_layer) ** 0.5 if "output" in name or "down" in name else 0.02
                 nn.init.normal_(p, std=scale)
         half = torch.arange(0, c.head_dim, 2).float() / c.head_dim
-        angle = torch.outer(torch.arange(c.n_ctx).float(), c.rope_base ** -half)
+        angle = torch.outer(torch.arange(c.n_ctx).float(), c.rope_base**-half)
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
 

@@ -89,6 +89,7 @@ def step(opt, sched, loss):
 
 # --- data
 
+
 def read_pairs(root: Path, rng):
     def rows(path):
         with open(root / path, newline="") as f:
@@ -105,7 +106,7 @@ def read_pairs(root: Path, rng):
             groups.setdefault(text.split(" [SEP] ")[0], ([], []))[label == "0"].append(text)
         out["virtue", part] = [(a, b) for good, bad in groups.values() for a in good for b in bad]
         out["utilitarianism", part] = [tuple(r) for r in rows(f"ethics/utilitarianism/util_{part}.csv")]
-        lines = gzip.open(root / f"hh-rlhf/harmless-base/{part}.jsonl.gz", "rt").read().splitlines()
+        lines = gzip.decompress((root / f"hh-rlhf/harmless-base/{part}.jsonl.gz").read_bytes()).decode().splitlines()
         out["harmless", part] = [(d["chosen"], d["rejected"]) for d in map(json.loads, lines)]
     for v in out.values():
         rng.shuffle(v)
@@ -113,6 +114,7 @@ def read_pairs(root: Path, rng):
 
 
 # --- stages
+
 
 def tune(model, enc, train, held, steps, lr, rng, batch=16):
     model = with_lora(model)
@@ -186,7 +188,13 @@ def main():
     enc = lambda text: [bpe.BOS] + tok.encode(text).ids
 
     print("== the base continues")
-    for start in ["Tom found", "Today I", "It is wrong to", "I promised my sister to", "### Human: What would you do if you found a lost purse?### Assistant:"]:
+    for start in [
+        "Tom found",
+        "Today I",
+        "It is wrong to",
+        "I promised my sister to",
+        "### Human: What would you do if you found a lost purse?### Assistant:",
+    ]:
         print("  ", start, "|", tok.decode(answers(base, tok, start, 1, 40, gen)[1][0]))
 
     began = time.time()
@@ -202,12 +210,17 @@ def main():
         began = time.time()
         rm = train_reward(sft, enc, pairs[name, "train"], args.rm_steps, args.rm_lr, rng)
         tokens = sum(len(enc(a)) + len(enc(b)) for a, b in pairs[name, "test"]) / len(pairs[name, "test"]) / 2
-        print(f"reward {name:15s} pairs {len(pairs[name, 'train'])} / {len(pairs[name, 'test'])}, {tokens:.0f} tokens; "
-              f"accuracy {accuracy(rm, enc, pairs[name, 'train'][:200]):.3f} train, "
-              f"{accuracy(rm, enc, pairs[name, 'test']):.3f} held out  ({time.time() - began:.0f} s)", flush=True)
+        print(
+            f"reward {name:15s} pairs {len(pairs[name, 'train'])} / {len(pairs[name, 'test'])}, {tokens:.0f} tokens; "
+            f"accuracy {accuracy(rm, enc, pairs[name, 'train'][:200]):.3f} train, "
+            f"{accuracy(rm, enc, pairs[name, 'test']):.3f} held out  ({time.time() - began:.0f} s)",
+            flush=True,
+        )
         rms[name] = rm
 
-    prompts = [json.loads(l)["prompt"] for l in (args.data / "prompts/heldout.jsonl").read_text().splitlines()][: args.prompts]
+    prompts = [json.loads(l)["prompt"] for l in (args.data / "prompts/heldout.jsonl").read_text().splitlines()][
+        : args.prompts
+    ]
     table = {form: {name: [] for name in NAMES} for form in ("whole", "answer")}
     print("== answers of the instruction-tuned model, with the four rewards of the whole text")
     for i, prompt in enumerate(prompts):
@@ -224,17 +237,26 @@ def main():
         flat = torch.stack([torch.stack(by_name[n]) for n in NAMES])  # [reward, prompt, answer]
         within = flat.std(2).mean(1)
         z = (flat - flat.mean(2, keepdim=True)).flatten(1)
-        print(form, "spread inside a prompt:", [f"{w:.2f}" for w in within],
-              "best of 12 over mean:", [f"{x:.2f}" for x in (flat.max(2).values - flat.mean(2)).mean(1)])
+        print(
+            form,
+            "spread inside a prompt:",
+            [f"{w:.2f}" for w in within],
+            "best of 12 over mean:",
+            [f"{x:.2f}" for x in (flat.max(2).values - flat.mean(2)).mean(1)],
+        )
         print("   correlation inside a prompt:\n", torch.corrcoef(z).numpy().round(2))
 
     if args.ppo:
-        train_prompts = [json.loads(l)["text"].split("### Assistant:")[0] + "### Assistant:"
-                         for l in (args.data / "guanaco/openassistant_best_replies_train.jsonl").read_text().splitlines()]
+        train_prompts = [
+            json.loads(l)["text"].split("### Assistant:")[0] + "### Assistant:"
+            for l in (args.data / "guanaco/openassistant_best_replies_train.jsonl").read_text().splitlines()
+        ]
         steered = {"sft": sft}
         for rm in rms.values():  # reference answers set the scale
             with torch.no_grad():
-                ref = torch.cat([rm([i + o for o in outs]) for i, outs in (answers(sft, tok, p, 4, 48, gen) for p in prompts)])
+                ref = torch.cat(
+                    [rm([i + o for o in outs]) for i, outs in (answers(sft, tok, p, 4, 48, gen) for p in prompts)]
+                )
             rm.mean, rm.std = ref.mean().item(), ref.std().item()
         for name in NAMES:
             steered[name] = policy_gradient(sft, rms[name], tok, train_prompts, args.ppo, args.ppo_lr, rng, gen)
@@ -246,7 +268,14 @@ def main():
             with torch.no_grad():
                 for name in NAMES:
                     row.append(torch.cat([rms[name]([i + o for o in outs]) for i, outs in sampled]).mean().item())
-            print(f"{who:15s}", [f"{x:+.2f}" for x in row], "|", tok.decode(sampled[0][1][0]), "|", tok.decode(sampled[1][1][0]))
+            print(
+                f"{who:15s}",
+                [f"{x:+.2f}" for x in row],
+                "|",
+                tok.decode(sampled[0][1][0]),
+                "|",
+                tok.decode(sampled[1][1][0]),
+            )
 
 
 def logprobs(model, rows, start):

@@ -58,10 +58,13 @@ def main():
     model = Llama(Config())
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
 
-    decay = [p for p in model.parameters() if p.dim() == 2]
-    rest = [p for p in model.parameters() if p.dim() != 2]
-    opt = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
-                            lr=args.lr, betas=(0.9, 0.95), eps=1e-8)
+    # Muon for the matrices inside the layers, AdamW for the embedding and the norms.
+    matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and n.startswith("blk")]
+    rest = [p for n, p in model.named_parameters() if p.dim() != 2 or not n.startswith("blk")]
+    opts = [
+        torch.optim.Muon(matrices, lr=args.lr, momentum=0.95, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
     stream, held = token_stream(tok, args.seed), batches(token_stream(tok, args.seed + 1), 16, 257)
     held = [next(held) for _ in range(4)]
     # Short rows first, the full context for the last fifth.
@@ -70,19 +73,23 @@ def main():
     for step in range(args.steps):
         x, y = next(short if step < args.steps * 0.8 else full)
         rate = min(1, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
-        for group in opt.param_groups:
-            group["lr"] = args.lr * rate
         loss = loss_of(model, x, y)
-        opt.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        opt.step()
+        for opt in opts:
+            for group in opt.param_groups:
+                group["lr"] = args.lr * rate
+            opt.step()
         tokens += y.numel()
         if step % 50 == 49 or step == args.steps - 1:
             with torch.no_grad():
                 ev = sum(loss_of(model, a, b).item() for a, b in held) / len(held)
             spent = time.time() - began
-            print(f"step {step + 1:5d}  train {loss.item():.3f}  held-out {ev:.3f}  {tokens / spent:,.0f} tok/s  {spent:.0f} s", flush=True)
+            print(
+                f"step {step + 1:5d}  train {loss.item():.3f}  held-out {ev:.3f}  {tokens / spent:,.0f} tok/s  {spent:.0f} s",
+                flush=True,
+            )
             torch.save({"model": model.state_dict(), "step": step + 1, "held": ev}, args.out)
             if spent > args.minutes * 60:
                 break
