@@ -81,6 +81,7 @@ int steer_device_new(int n_threads, steer_device ** out, char * err, size_t err_
         auto dev       = std::make_unique<steer_device>();
         dev->n_threads = n_threads;
         ggml_threadpool_params tpp = ggml_threadpool_params_default(n_threads);
+        tpp.poll = 1; // idle threads spin for a millisecond or two, then sleep: Go works between two calls
         dev->threadpool = ggml_threadpool_new(&tpp);
         dev->backend    = ggml_backend_cpu_init();
         if (!dev->threadpool || !dev->backend) {

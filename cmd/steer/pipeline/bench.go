@@ -1,0 +1,209 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime"
+
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/ggml/seam"
+	"steer/rl/data"
+	"steer/rl/train"
+)
+
+// Engine says how the engine computes.
+type Engine struct {
+	// Threads is the number of compute threads; 0: one for each CPU.
+	Threads int `yaml:"threads"`
+	// Precision of the frozen matrices: bf16 or f32.
+	Precision ggml.Precision `yaml:"precision"`
+	// KeepActivations switches layer checkpointing off: faster, several times the memory.
+	KeepActivations bool `yaml:"keep_activations"`
+	// Sequences is how many answers are generated at once.
+	Sequences int `yaml:"sequences"`
+}
+
+// DefaultEngine is what a stage computes with unless told otherwise.
+func DefaultEngine() Engine { return Engine{Precision: ggml.BF16, Sequences: 32} }
+
+func (e Engine) validate() error {
+	var errs []error
+	if e.Threads < 0 || e.Threads > 512 {
+		errs = append(errs, fmt.Errorf("engine.threads: want 0 (all CPUs) to 512, got %d", e.Threads))
+	}
+	if e.Sequences < 1 || e.Sequences > 256 {
+		errs = append(errs, fmt.Errorf("engine.sequences: want 1 to 256, got %d", e.Sequences))
+	}
+	return errors.Join(errs...)
+}
+
+// Console is where a stage shows itself and how it is asked to stop.
+type Console struct {
+	Progress train.Progress
+	Stopper  *train.Stopper
+	Out      io.Writer // final lines
+	Version  string    // of the program
+	Command  []string  // as typed, for the record
+}
+
+// Bench is a loaded model with what stages need around it.
+type Bench struct {
+	dev    *ggml.Device
+	Model  *ggml.Model
+	Tok    *ggml.Tokenizer
+	Engine Engine
+	closes []func() error
+}
+
+// OpenBench loads a model.
+func OpenBench(path string, e Engine) (*Bench, error) {
+	if err := e.validate(); err != nil {
+		return nil, err
+	}
+	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Threads: e.Threads})
+	if err != nil {
+		return nil, err
+	}
+	m, err := ggml.LoadModel(dev, path, ggml.ModelOptions{})
+	if err != nil {
+		return nil, errors.Join(err, dev.Close())
+	}
+	b := &Bench{dev: dev, Model: m, Tok: m.Tokenizer(), Engine: e}
+	b.closes = []func() error{dev.Close, m.Close}
+	return b, nil
+}
+
+// Close closes everything opened on the bench, last first.
+func (b *Bench) Close() error {
+	var errs []error
+	for i := len(b.closes) - 1; i >= 0; i-- {
+		errs = append(errs, b.closes[i]())
+	}
+	b.closes = nil
+	return errors.Join(errs...)
+}
+
+// Kernel names the CPU kernels in use.
+func (b *Bench) Kernel() string { return b.dev.Kernel() }
+
+// Notice says aloud where the engine is slower or less exact than was asked for.
+func (b *Bench) Notice(p train.Progress) {
+	if k := b.Kernel(); b.Engine.Precision == ggml.BF16 && k != "avx512bf16" {
+		p.Note(fmt.Sprintf("this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the %s kernels (slower)", k))
+	}
+	if n := runtime.NumCPU(); b.Engine.Threads > n {
+		p.Note(fmt.Sprintf("%d threads on %d CPUs: they will wait for one another", b.Engine.Threads, n))
+	}
+}
+
+// Adapter puts an adapter on the model until the bench is closed.
+func (b *Bench) Adapter(a *adapter.Adapter, trainable bool) (*ggml.Adapter, error) {
+	l, err := b.Model.NewAdapter(a, trainable)
+	if err == nil {
+		b.closes = append(b.closes, l.Close)
+	}
+	return l, err
+}
+
+// LoadAdapter reads an adapter file or PEFT folder and puts it on the model.
+func (b *Bench) LoadAdapter(path string) (*ggml.Adapter, error) {
+	a, err := adapter.LoadFor(path, b.Model.Shape())
+	if err != nil {
+		return nil, err
+	}
+	l, err := b.Adapter(a, false)
+	if err != nil {
+		return nil, fmt.Errorf("adapter %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// LoadAdapters reads a stack of adapters.
+func (b *Bench) LoadAdapters(paths []string) ([]*ggml.Adapter, error) {
+	var out []*ggml.Adapter
+	for _, p := range paths {
+		a, err := b.LoadAdapter(p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// Step lays adapters over the model until the bench is closed. With train, the last
+// one learns; dropout is its LoRA dropout.
+func (b *Bench) Step(adapters []*ggml.Adapter, train bool, dropout float64) (*ggml.Step, error) {
+	s, err := b.Model.NewStep(ggml.StepOptions{
+		Adapters: adapters, Train: train, Dropout: float32(dropout),
+		KeepActivations: b.Engine.KeepActivations, Precision: b.Engine.Precision,
+	})
+	if err == nil {
+		b.closes = append(b.closes, s.Close)
+	}
+	return s, err
+}
+
+// Generator decodes on a stack of adapters. Its context is opened for each call of
+// Generate and closed after it, sized for that call: many policies can stand ready
+// while the key-value cache of one exists.
+func (b *Bench) Generator(adapters ...*ggml.Adapter) seam.Generator {
+	return &generator{b: b, adapters: adapters}
+}
+
+type generator struct {
+	b        *Bench
+	adapters []*ggml.Adapter
+}
+
+func (g *generator) Generate(ctx context.Context, reqs []seam.Request, s seam.Sampling) (out []seam.Generation, err error) {
+	room := 1
+	for _, r := range reqs {
+		room = max(room, len(r.Prompt)+r.MaxNew)
+	}
+	session, err := g.b.Model.NewSession(ggml.SessionOptions{
+		Adapters: g.adapters, Sequences: min(g.b.Engine.Sequences, max(1, len(reqs))), Context: room,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	return session.Generate(ctx, reqs, s)
+}
+
+// Template opens a template and the token ids that end its answers.
+func (b *Bench) Template(name data.TemplateName, system *string) (*data.Template, []int32, error) {
+	t, err := data.NewTemplate(name, system)
+	if err != nil {
+		return nil, nil, err
+	}
+	var stop []int32
+	if eos := b.Tok.EOS(); eos >= 0 {
+		stop = append(stop, eos)
+	}
+	if s := t.StopToken(); s != "" {
+		ids, err := b.Tok.Encode(s, false, true)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(ids) != 1 {
+			return nil, nil, fmt.Errorf("template %s ends answers with %s, which this model's vocabulary spells in %d tokens: choose the template the model was trained with", name, s, len(ids))
+		}
+		if len(stop) == 0 || stop[0] != ids[0] {
+			stop = append(stop, ids[0])
+		}
+	}
+	return t, stop, nil
+}
+
+// abs makes a configured path absolute, relative to the folder of its file.
+func abs(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}

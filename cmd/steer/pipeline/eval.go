@@ -1,0 +1,244 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"steer/eval"
+	"steer/ggml"
+	"steer/ggml/seam"
+	"steer/rl/data"
+	"steer/rl/ppo"
+	"steer/rl/train"
+)
+
+// Eval is one evaluation: models under benchmarks, and answers under reward models.
+type Eval struct {
+	Model  string `yaml:"model"`
+	Engine Engine `yaml:"engine"`
+	// Template and System are those of the SFT adapter, for prompts of the reward matrix.
+	Template data.TemplateName `yaml:"template"`
+	System   *string           `yaml:"system,omitempty"`
+	// Subjects are the models under test, besides the base; the order is that of every table.
+	Subjects []Subject `yaml:"subjects"`
+	// Rewards are the reward models of the matrix.
+	Rewards []RewardModel `yaml:"rewards"`
+	// RewardText says what the reward models read; see PPO.
+	RewardText RewardText `yaml:"reward_text"`
+
+	eval.Config `yaml:",inline"`
+
+	Inputs Inputs `yaml:"inputs,omitempty"`
+}
+
+// Subject is a model under test: the base with a stack of adapters.
+type Subject struct {
+	Name     string   `yaml:"name"`
+	Role     string   `yaml:"role"` // sft or policy
+	Theory   string   `yaml:"theory,omitempty"`
+	Adapters []string `yaml:"adapters"`
+}
+
+// RewardModel is a reward adapter on the base and the adapters below it.
+type RewardModel struct {
+	Name    string   `yaml:"name"`
+	On      []string `yaml:"below"`
+	Adapter string   `yaml:"adapter"`
+}
+
+// NewEval measures nothing yet.
+func NewEval() Eval {
+	return Eval{Engine: DefaultEngine(), Template: data.TemplateChatML, RewardText: RewardTokens, Config: eval.DefaultConfig()}
+}
+
+// Base implements Job.
+func (j *Eval) Base() (string, Engine) { return j.Model, j.Engine }
+
+// Folder implements Job.
+func (j *Eval) Folder() string { return "eval" }
+
+// Resolve makes paths absolute and hashes the inputs.
+func (j *Eval) Resolve(dir string) (err error) {
+	files := map[string]*string{
+		"model": &j.Model, "wsc273": &j.WSC273.Path, "toxigen": &j.ToxiGen.Path, "ethics_deontology": &j.EthicsDeontology.Path,
+		"ethics_utilitarianism": &j.EthicsUtilitarianism.Path, "scruples": &j.Scruples.Path, "scruples_threshold": &j.Scruples.Threshold.Path,
+		"prompts": &j.CrossReward.Prompts.Path,
+	}
+	for i := range j.Subjects {
+		for k := range j.Subjects[i].Adapters {
+			files[numbered("subject."+j.Subjects[i].Name, k)] = &j.Subjects[i].Adapters[k]
+		}
+	}
+	for i := range j.Rewards {
+		files["reward."+j.Rewards[i].Name] = &j.Rewards[i].Adapter
+		for k := range j.Rewards[i].On {
+			files[numbered("reward."+j.Rewards[i].Name+".on", k)] = &j.Rewards[i].On[k]
+		}
+	}
+	paths := map[string]string{}
+	for role, p := range files {
+		*p = abs(dir, *p)
+		paths[role] = *p
+	}
+	if j.Model == "" {
+		return errors.New("eval: model: want the path of a GGUF file")
+	}
+	if err := j.Config.Validate(); err != nil {
+		return err
+	}
+	names := []string{"base"}
+	for _, s := range j.Subjects {
+		if s.Name == "" || slices.Contains(names, s.Name) {
+			return fmt.Errorf("eval: subjects: name %q is empty, taken or \"base\"", s.Name)
+		}
+		names = append(names, s.Name)
+	}
+	j.Inputs, err = inputsOf(paths)
+	return err
+}
+
+// Run measures. An interrupted evaluation starts again: a benchmark's results are
+// written when it is through.
+func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
+	s, err := b.open(con, "eval", name, dir, j, fresh)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.run.Close()) }()
+
+	cfg := j.Config
+	if cfg.MaxLength == 0 {
+		cfg.MaxLength = b.Model.Info().CtxTrain - 1
+	}
+	cfg.OnProgress = evalProgress(con.Progress)
+	suite, err := eval.NewSuite(cfg, dir)
+	if err != nil {
+		return err
+	}
+	subjects, models, err := j.subjects(b)
+	if err != nil {
+		return err
+	}
+	rewardModels, err := j.rewards(b, con)
+	if err != nil {
+		return err
+	}
+
+	var benchmarks []*eval.Benchmark
+	for _, m := range subjects {
+		done, err := suite.Language(ctx, m)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+		benchmarks = append(benchmarks, done...)
+	}
+	for _, r := range rewardModels {
+		done, err := suite.Reward(ctx, r)
+		if err != nil {
+			return fmt.Errorf("reward %s: %w", r.Name, err)
+		}
+		benchmarks = append(benchmarks, done...)
+	}
+	tpl, _, err := b.Template(j.Template, j.System)
+	if err != nil {
+		return err
+	}
+	var cross *eval.CrossRewardResult
+	if len(rewardModels) > 0 {
+		if cross, err = suite.CrossReward(ctx, subjects, rewardModels, tpl); err != nil {
+			return err
+		}
+	}
+	s.record["seed"] = cfg.Seed
+	return s.finish(b, j.Inputs, eval.NewResult(name, models, benchmarks, cross))
+}
+
+// subjects opens the base and every subject.
+func (j *Eval) subjects(b *Bench) ([]eval.Subject, []eval.Model, error) {
+	base, err := b.Step(nil, false, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	subjects := []eval.Subject{{Name: "base", Evaluator: base, Generator: b.Generator(), Tokenizer: b.Tok}}
+	models := []eval.Model{{Name: "base", Role: "base", Adapters: []string{}}}
+	for _, c := range j.Subjects {
+		adapters, err := b.LoadAdapters(c.Adapters)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		step, err := b.Step(adapters, false, 0)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		subjects = append(subjects, eval.Subject{Name: c.Name, Evaluator: step, Generator: b.Generator(adapters...), Tokenizer: b.Tok})
+		models = append(models, eval.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
+	}
+	return subjects, models, nil
+}
+
+// rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
+func (j *Eval) rewards(b *Bench, con Console) ([]eval.Reward, error) {
+	_, stop, err := b.Template(j.Template, j.System)
+	if err != nil {
+		return nil, err
+	}
+	var out []eval.Reward
+	for _, c := range j.Rewards {
+		s, err := b.scorer(c.On, c.Adapter, stop, j.BatchTokens, j.RewardText)
+		if err != nil {
+			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
+		}
+		r := eval.Reward{Name: c.Name, Rewarder: rewarder{s}, Mean: float64(s.Mean), Std: float64(s.Std)}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// rewarder gives raw scores of exchanges.
+type rewarder struct{ s *scorer }
+
+// Score implements eval.Rewarder.
+func (r rewarder) Score(ctx context.Context, exchanges []eval.Exchange) ([]float32, error) {
+	raw := *r.s
+	plain := *r.s.Scorer
+	plain.Std = 0
+	raw.Scorer = &plain
+	episodes := make([]ppo.Episode, len(exchanges))
+	for i, x := range exchanges {
+		episodes[i] = ppo.Episode{Prompt: x.Prompt, Response: x.Response, PromptText: x.PromptText, ResponseText: x.ResponseText, Ended: x.Ended}
+		if x.Prompt == nil && x.Response == nil {
+			ids, err := r.s.b.Tok.Encode(x.PromptText+x.ResponseText, true, false)
+			if err != nil {
+				return nil, err
+			}
+			episodes[i].Prompt = ids
+		}
+	}
+	return raw.Score(ctx, episodes)
+}
+
+// evalProgress turns the suite's reports into progress lines with a time to go.
+func evalProgress(p train.Progress) func(eval.Progress) {
+	var at string
+	var started time.Time
+	return func(e eval.Progress) {
+		stage := fmt.Sprintf("%s %s %s", e.Benchmark, e.Protocol, e.Model)
+		if stage != at {
+			at, started = stage, time.Now()
+		}
+		st := train.Status{Stage: stage, Step: int64(e.Done), Total: int64(e.Total)}
+		if seconds := time.Since(started).Seconds(); seconds > 0 && e.Done > 0 {
+			st.TokensPerSecond = float64(e.Tokens) / seconds
+			st.ETA = time.Duration(seconds * float64(e.Total-e.Done) / float64(e.Done) * float64(time.Second))
+		}
+		p.Step(st)
+	}
+}
+
+var (
+	_ seam.Evaluator = (*ggml.Step)(nil)
+	_ ppo.Scorer     = (*scorer)(nil)
+)

@@ -1,0 +1,331 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"steer/internal/conf"
+	"steer/rewards"
+	"steer/rl/data"
+	"steer/rl/ppo"
+	"steer/rl/sft"
+	"steer/rl/train"
+)
+
+// Experiment is the whole pipeline: SFT, a reward model and a policy for each theory,
+// evaluation.
+type Experiment struct {
+	Name string `yaml:"name"`
+	// Out is the folder of all stages, relative to the file's folder.
+	Out string `yaml:"out"`
+	// Model, Engine, Template, System and Seed hold for every stage that does not say otherwise.
+	Model    string            `yaml:"model"`
+	Engine   Engine            `yaml:"engine"`
+	Template data.TemplateName `yaml:"template"`
+	System   *string           `yaml:"system,omitempty"`
+	Seed     uint64            `yaml:"seed"`
+	// Preset (default or thesis) is what sft, reward and ppo start from.
+	Preset string `yaml:"preset"`
+	// Theories names the reward models and policies, in the order of every table.
+	Theories []rewards.TheoryName `yaml:"theories"`
+
+	SFT    SFT    `yaml:"sft"`
+	Reward Reward `yaml:"reward"`
+	PPO    PPO    `yaml:"ppo"`
+	Eval   Eval   `yaml:"eval"`
+
+	// Each holds what differs for one theory: its data, and any other key of reward or ppo.
+	Each map[string]*Theory `yaml:"each"`
+}
+
+// Theory is the part of an experiment that belongs to one theory.
+type Theory struct {
+	Reward Reward `yaml:"reward"`
+	PPO    PPO    `yaml:"ppo"`
+}
+
+// LoadExperiment reads a file. A stage starts from the preset, then takes the top-level
+// settings, then its own section, then (for reward and ppo) each.<theory>; overrides are
+// applied to the file's keys first ("ppo.kl_coef=0.1").
+func LoadExperiment(path string, overrides []string) (*Experiment, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	// Three passes over one file: each fills in what the next starts from.
+	e, err := newExperiment(path, raw)
+	if err != nil {
+		return nil, err
+	}
+	parse := func() error {
+		if err := conf.Parse(path, raw, e); err != nil {
+			return err
+		}
+		for _, o := range overrides {
+			if err := conf.Set(e, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for range 2 {
+		if err := parse(); err != nil {
+			return nil, err
+		}
+		e.share()
+	}
+	if err := parse(); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	return e, e.resolve(dir)
+}
+
+func newExperiment(path string, raw []byte) (*Experiment, error) {
+	preset, _, err := conf.Lookup(path, raw, "preset")
+	if err != nil {
+		return nil, err
+	}
+	e := &Experiment{Engine: DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs", Eval: NewEval(), Each: map[string]*Theory{}}
+	var errs [3]error
+	e.SFT, errs[0] = NewSFT(sft.Preset(preset))
+	e.Reward, errs[1] = NewReward(rewards.Preset(preset))
+	e.PPO, errs[2] = NewPPO(ppo.Preset(preset))
+	return e, errors.Join(errs[:]...)
+}
+
+// share hands the top-level settings down to the sections, and the sections of reward
+// and ppo down to each theory.
+func (e *Experiment) share() {
+	e.SFT.Model, e.SFT.Engine, e.SFT.Template, e.SFT.System, e.SFT.Seed = e.Model, e.Engine, e.Template, e.System, e.Seed
+	e.Reward.Model, e.Reward.Engine, e.Reward.Template, e.Reward.System, e.Reward.Seed = e.Model, e.Engine, e.Template, e.System, e.Seed
+	e.PPO.Model, e.PPO.Engine, e.PPO.Template, e.PPO.System, e.PPO.Seed = e.Model, e.Engine, e.Template, e.System, e.Seed
+	e.Eval.Model, e.Eval.Engine, e.Eval.Template, e.Eval.System = e.Model, e.Engine, e.Template, e.System
+	for name := range e.Each {
+		t := &Theory{Reward: e.Reward, PPO: e.PPO}
+		t.Reward.Theory = rewards.TheoryName(name)
+		t.Reward.LoRA.Targets = slices.Clone(e.Reward.LoRA.Targets)
+		t.PPO.LoRA.Targets = slices.Clone(e.PPO.LoRA.Targets)
+		e.Each[name] = t
+	}
+}
+
+func (e *Experiment) resolve(dir string) error {
+	if e.Name == "" {
+		return errors.New("experiment: name: want a name")
+	}
+	if len(e.Theories) == 0 {
+		for name := range e.Each {
+			e.Theories = append(e.Theories, rewards.TheoryName(name))
+		}
+		slices.Sort(e.Theories)
+	}
+	var errs []error
+	for _, name := range e.Theories {
+		if e.Each[string(name)] == nil {
+			errs = append(errs, fmt.Errorf("experiment: theories names %q: want its data under each.%s.reward.train.path", name, name))
+		}
+	}
+	for name := range e.Each {
+		if !slices.Contains(e.Theories, rewards.TheoryName(name)) {
+			errs = append(errs, fmt.Errorf("experiment: each.%s: not among theories %v", name, e.Theories))
+		}
+		if _, err := rewards.Lookup(rewards.TheoryName(name)); err != nil {
+			errs = append(errs, fmt.Errorf("experiment: each.%s: %w", name, err))
+		}
+	}
+	e.Out = abs(dir, e.Out)
+	e.Model = abs(dir, e.Model)
+	e.place(dir)
+	return errors.Join(errs...)
+}
+
+// place makes all paths absolute and fills in those of what earlier stages make.
+func (e *Experiment) place(dir string) {
+	sftAdapter := e.adapterOf("sft")
+	e.SFT.Model, e.SFT.Train.Path, e.SFT.Eval.Path, e.SFT.InitAdapter = e.Model, abs(dir, e.SFT.Train.Path), abs(dir, e.SFT.Eval.Path), abs(dir, e.SFT.InitAdapter)
+	ev := &e.Eval
+	ev.Model = e.Model
+	for _, p := range []*string{&ev.WSC273.Path, &ev.ToxiGen.Path, &ev.EthicsDeontology.Path, &ev.EthicsUtilitarianism.Path,
+		&ev.Scruples.Path, &ev.Scruples.Threshold.Path, &ev.CrossReward.Prompts.Path} {
+		*p = abs(dir, *p)
+	}
+	ev.Subjects = []Subject{{Name: "sft", Role: "sft", Adapters: []string{sftAdapter}}}
+	ev.Rewards = nil
+	for _, name := range e.Theories {
+		t := e.Each[string(name)]
+		if t == nil {
+			continue
+		}
+		t.Reward.Model, t.Reward.Theory, t.Reward.On = e.Model, name, []string{sftAdapter}
+		t.Reward.Train.Path, t.Reward.HeldOut.Path = abs(dir, t.Reward.Train.Path), abs(dir, t.Reward.HeldOut.Path)
+		t.Reward.InitAdapter = abs(dir, t.Reward.InitAdapter)
+		t.PPO.Model, t.PPO.SFT, t.PPO.RewardOn = e.Model, []string{sftAdapter}, []string{sftAdapter}
+		t.PPO.Reward = e.adapterOf("reward-" + string(name))
+		t.PPO.Prompts.Path, t.PPO.HeldOut.Path = abs(dir, t.PPO.Prompts.Path), abs(dir, t.PPO.HeldOut.Path)
+		ev.RewardText = t.PPO.RewardText
+		ev.Subjects = append(ev.Subjects, Subject{Name: string(name), Role: "policy", Theory: string(name), Adapters: []string{sftAdapter, e.adapterOf("ppo-" + string(name))}})
+		ev.Rewards = append(ev.Rewards, RewardModel{Name: string(name), On: []string{sftAdapter}, Adapter: e.adapterOf("reward-" + string(name))})
+	}
+}
+
+func (e *Experiment) adapterOf(stage string) string {
+	return filepath.Join(e.Out, stage, train.AdapterFile)
+}
+
+// Job is a stage that can be resolved and run.
+type Job interface {
+	// Base is the model the job needs, and how the engine is to compute.
+	Base() (model string, e Engine)
+	// Folder is the usual name of its run folder.
+	Folder() string
+	Resolve(dir string) error
+	Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) error
+}
+
+// NamedJob is a stage of an experiment.
+type NamedJob struct {
+	Name string // of the stage and its folder
+	Job  Job
+}
+
+// Stages lists the jobs in the order in which they run.
+func (e *Experiment) Stages() []NamedJob {
+	stages := []NamedJob{{"sft", &e.SFT}}
+	for _, t := range e.Theories {
+		stages = append(stages, NamedJob{"reward-" + string(t), &e.Each[string(t)].Reward})
+	}
+	for _, t := range e.Theories {
+		stages = append(stages, NamedJob{"ppo-" + string(t), &e.Each[string(t)].PPO})
+	}
+	return append(stages, NamedJob{"eval", &e.Eval})
+}
+
+// Run runs every stage that is not finished yet. A finished stage is skipped if neither
+// its configuration nor any file that went into it has changed; otherwise it is run anew.
+func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
+	if err := e.checkInputs(); err != nil {
+		return err
+	}
+	if err := writeConfig(filepath.Join(e.Out, "experiment.yaml"), e.summary()); err != nil {
+		return err
+	}
+	for _, s := range e.Stages() {
+		if err := s.Job.Resolve(""); err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		dir := filepath.Join(e.Out, s.Name)
+		again := fresh
+		if _, err := os.Stat(filepath.Join(dir, train.ResultFile)); err == nil && !fresh {
+			diff, err := changes(dir, s.Job)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.Name, err)
+			}
+			if len(diff) == 0 {
+				con.Progress.Note(s.Name + ": finished, nothing that goes into it has changed: skipped")
+				continue
+			}
+			con.Progress.Note(fmt.Sprintf("%s: run anew, since %s", s.Name, diff[0]))
+			again = true
+		}
+		if err := e.runStage(ctx, s, con, dir, again); err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// runStage gives every stage a bench of its own: nothing of one outlives it.
+func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir string, fresh bool) (err error) {
+	b, err := OpenBench(e.Model, e.Engine)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	if err := s.Job.Run(ctx, b, con, s.Name, dir, fresh); err != nil {
+		if errors.Is(err, train.ErrConfigChanged) {
+			return fmt.Errorf("%w\nGo back to that configuration, or start the stage again with --fresh", err)
+		}
+		return err
+	}
+	return nil
+}
+
+// checkInputs finds missing files before anything runs, not after an hour.
+func (e *Experiment) checkInputs() error {
+	var errs []error
+	need := func(key, path string) {
+		if path == "" {
+			return
+		}
+		if _, err := os.Stat(path); err != nil {
+			if _, err := data.Resolve(path); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			}
+		}
+	}
+	need("model", e.Model)
+	need("sft.train.path", e.SFT.Train.Path)
+	need("sft.eval.path", e.SFT.Eval.Path)
+	for _, name := range e.Theories {
+		t := e.Each[string(name)]
+		need("each."+string(name)+".reward.train.path", t.Reward.Train.Path)
+		need("each."+string(name)+".reward.held_out.path", t.Reward.HeldOut.Path)
+		need("ppo.prompts.path", t.PPO.Prompts.Path)
+		need("ppo.held_out.path", t.PPO.HeldOut.Path)
+	}
+	ev := &e.Eval
+	for key, p := range map[string]string{"eval.wsc273.path": ev.WSC273.Path, "eval.toxigen.path": ev.ToxiGen.Path,
+		"eval.scruples.path": ev.Scruples.Path, "eval.cross_reward.prompts.path": ev.CrossReward.Prompts.Path} {
+		need(key, p)
+	}
+	if err := e.SFT.Config.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	for _, name := range e.Theories {
+		t := e.Each[string(name)]
+		errs = append(errs, t.Reward.Config.Validate(), t.PPO.Config.Validate())
+	}
+	errs = append(errs, ev.Config.Validate())
+	return errors.Join(errs...)
+}
+
+// Plan prints what would run: every stage with its resolved configuration.
+func (e *Experiment) Plan(con Console) error {
+	if err := e.checkInputs(); err != nil {
+		return err
+	}
+	for _, s := range e.Stages() {
+		state := "to run"
+		if _, err := os.Stat(filepath.Join(e.Out, s.Name, train.ResultFile)); err == nil {
+			state = "has a result (skipped if its inputs are unchanged)"
+		} else if _, err := os.Stat(filepath.Join(e.Out, s.Name, train.CheckpointsDir)); err == nil {
+			state = "to be resumed"
+		}
+		raw, err := conf.Marshal(s.Job)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(con.Out, "# --- stage %s: %s\n%s\n", s.Name, state, raw)
+	}
+	return nil
+}
+
+// summary is what experiment.yaml in the output folder says.
+func (e *Experiment) summary() any {
+	return struct {
+		Name     string               `yaml:"name"`
+		Theories []rewards.TheoryName `yaml:"theories"`
+		Model    string               `yaml:"model"`
+		Template data.TemplateName    `yaml:"template"`
+		Seed     uint64               `yaml:"seed"`
+		Preset   string               `yaml:"preset"`
+	}{e.Name, e.Theories, e.Model, e.Template, e.Seed, e.Preset}
+}

@@ -1,0 +1,238 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/rl/data"
+	"steer/rl/ppo"
+	"steer/rl/train"
+)
+
+// ValueInit names the first weights of the value head.
+type ValueInit string
+
+// The initialisations.
+const (
+	// ValueZero starts the value at 0 everywhere (Huang et al. 2024, detail l).
+	ValueZero ValueInit = "zero"
+	// ValueUniform is torch's Linear default, as trl 0.7.1 leaves it.
+	ValueUniform ValueInit = "uniform"
+)
+
+// Values lists the initialisations.
+func (ValueInit) Values() []string { return []string{string(ValueZero), string(ValueUniform)} }
+
+// PPO is one PPO job: a policy steered by one reward model.
+type PPO struct {
+	Model  string `yaml:"model"`
+	Engine Engine `yaml:"engine"`
+	// Template and System are those the SFT adapter was trained with.
+	Template data.TemplateName `yaml:"template"`
+	System   *string           `yaml:"system,omitempty"`
+	// SFT lists the adapters of the reference policy; the trained one lies on top.
+	SFT []string `yaml:"sft"`
+	// Reward is the reward model's adapter, on the base and RewardOn.
+	Reward string `yaml:"reward"`
+	// RewardOn lists the adapters below the reward adapter.
+	RewardOn []string `yaml:"reward_below"`
+	// Prompts are answered in training, HeldOut before and after it.
+	Prompts         data.Source `yaml:"prompts"`
+	HeldOut         data.Source `yaml:"held_out"`
+	MaxPromptTokens int         `yaml:"max_prompt_tokens"`
+	// LoRA is the adapter that is trained.
+	LoRA train.LoRA `yaml:"lora"`
+	// ValueInit is the start of the value head.
+	ValueInit ValueInit `yaml:"value_init"`
+	// RewardText says what the reward model reads.
+	RewardText RewardText `yaml:"reward_text"`
+	// ScoreBatchTokens bounds a batch of the reward model.
+	ScoreBatchTokens int `yaml:"score_batch_tokens"`
+
+	ppo.Config `yaml:",inline"`
+
+	Inputs Inputs `yaml:"inputs,omitempty"`
+}
+
+// RewardText names what the reward model is given of an episode.
+type RewardText string
+
+// The forms.
+const (
+	// RewardTokens: the very tokens of prompt and response, closed with the template's
+	// end token where the response did not reach it, so that the score is read where
+	// the reward model was trained to give it.
+	RewardTokens RewardText = "tokens"
+	// RewardRetokenized: prompt and decoded response as one text, tokenized again, as
+	// trl's pipeline did.
+	RewardRetokenized RewardText = "retokenized"
+)
+
+// Values lists the forms.
+func (RewardText) Values() []string { return []string{string(RewardTokens), string(RewardRetokenized)} }
+
+// NewPPO is the job of a preset.
+func NewPPO(p ppo.Preset) (PPO, error) {
+	c, err := ppo.New(p)
+	j := PPO{
+		Engine: DefaultEngine(), Template: data.TemplateChatML, MaxPromptTokens: 256, ScoreBatchTokens: 2048, Config: c,
+		ValueInit: ValueZero, RewardText: RewardTokens,
+		LoRA: train.LoRA{Rank: 16, Alpha: 32, Targets: []string{"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}},
+	}
+	if p == ppo.PresetThesis {
+		j.MaxPromptTokens, j.ValueInit, j.RewardText = 512, ValueUniform, RewardRetokenized
+		j.LoRA = train.LoRA{Rank: 16, Alpha: 32, Dropout: 0.05, Targets: []string{"attn_q", "attn_v"}}
+	}
+	return j, err
+}
+
+// Base implements Job.
+func (j *PPO) Base() (string, Engine) { return j.Model, j.Engine }
+
+// Folder implements Job.
+func (j *PPO) Folder() string { return "ppo" }
+
+// Resolve makes paths absolute and hashes the inputs.
+func (j *PPO) Resolve(dir string) (err error) {
+	paths := []*string{&j.Model, &j.Reward, &j.Prompts.Path, &j.HeldOut.Path}
+	for i := range j.SFT {
+		paths = append(paths, &j.SFT[i])
+	}
+	for i := range j.RewardOn {
+		paths = append(paths, &j.RewardOn[i])
+	}
+	for _, p := range paths {
+		*p = abs(dir, *p)
+	}
+	var errs []error
+	need := func(key, value string) {
+		if value == "" {
+			errs = append(errs, fmt.Errorf("ppo: %s: want a path", key))
+		}
+	}
+	need("model", j.Model)
+	need("reward", j.Reward)
+	need("prompts.path", j.Prompts.Path)
+	if len(j.SFT) > 1 {
+		errs = append(errs, errors.New("ppo: sft: want at most one adapter: decoding takes two, and the policy's is the second; merge the others first"))
+	}
+	if j.MaxPromptTokens < 1 || j.ScoreBatchTokens < 1 {
+		errs = append(errs, errors.New("ppo: max_prompt_tokens and score_batch_tokens: want at least 1"))
+	}
+	errs = append(errs, j.LoRA.Validate("lora"), j.Config.Validate())
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	files := map[string]string{"model": j.Model, "reward": j.Reward, "prompts": j.Prompts.Path, "held_out": j.HeldOut.Path}
+	for i, p := range j.SFT {
+		files[numbered("sft", i)] = p
+	}
+	for i, p := range j.RewardOn {
+		files[numbered("reward_below", i)] = p
+	}
+	j.Inputs, err = inputsOf(files)
+	return err
+}
+
+// Run steers, or goes on from the newest checkpoint in dir.
+func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
+	tpl, stop, err := b.Template(j.Template, j.System)
+	if err != nil {
+		return err
+	}
+	sftAdapters, err := b.LoadAdapters(j.SFT)
+	if err != nil {
+		return err
+	}
+	reference, err := b.Step(sftAdapters, false, 0)
+	if err != nil {
+		return err
+	}
+	host, err := adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "ppo.lora"))
+	if err != nil {
+		return err
+	}
+	host.Head = adapter.NewValueHead(b.Model.Shape().Embd, train.DeriveSeed(j.Seed, "ppo.value"))
+	if j.ValueInit == ValueZero {
+		clear(host.Head.Weight)
+		host.Head.Bias = 0
+	}
+	live, err := b.Adapter(host, true)
+	if err != nil {
+		return err
+	}
+	stack := append(append([]*ggml.Adapter{}, sftAdapters...), live)
+	policy, err := b.Step(stack, true, j.LoRA.Dropout)
+	if err != nil {
+		return err
+	}
+	scorer, err := b.scorer(j.RewardOn, j.Reward, stop, j.ScoreBatchTokens, j.RewardText)
+	if err != nil {
+		return err
+	}
+	prompts, info, err := b.prompts(j.Prompts, tpl, j.MaxPromptTokens)
+	if err != nil {
+		return fmt.Errorf("ppo: prompts: %w", err)
+	}
+	infos := []map[string]any{info}
+	var held []ppo.Prompt
+	if j.HeldOut.Path != "" {
+		if held, info, err = b.prompts(j.HeldOut, tpl, j.MaxPromptTokens); err != nil {
+			return fmt.Errorf("ppo: held_out: %w", err)
+		}
+		infos = append(infos, info)
+	}
+	s, err := b.open(con, "ppo", name, dir, j, fresh)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.run.Close()) }()
+	cfg := j.Config
+	if cfg.EOS == ppo.EOSStop && len(cfg.StopStrings) == 0 {
+		cfg.StopStrings = tpl.StopStrings()
+	}
+	res, err := ppo.Train(ctx, cfg, ppo.Deps{
+		Policy: policy, Reference: reference, Generator: b.Generator(stack...), Scorer: scorer, Tokenizer: b.Tok,
+		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: b.Generator(sftAdapters...),
+		Stage: name, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
+		AdapterOf: adapterOf(host, map[string]string{"role": "policy", "base_sha256": j.Inputs["model"]}),
+	})
+	if err != nil {
+		return err
+	}
+	if res.StoppedBecause != "" { // a guard ended it: the result says so, later stages may go on
+		s.record["status"], s.record["reason"] = "stopped", res.StoppedBecause
+	}
+	s.record["data"], s.record["seed"], s.record["theory"] = infos, j.Seed, scorer.theory
+	return s.finish(b, j.Inputs, res)
+}
+
+// prompts reads conversations and renders what comes before the first answer. Longer
+// ones than max are left out and counted.
+func (b *Bench) prompts(src data.Source, tpl *data.Template, max int) ([]ppo.Prompt, map[string]any, error) {
+	rows, loaded, err := data.LoadConversations(src)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []ppo.Prompt
+	dropped := 0
+	for _, c := range rows {
+		segments := tpl.Prompt(c.FirstPrompt())
+		e, err := data.Tokenize(b.Tok, segments, data.TokenizeOptions{})
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
+		}
+		if len(e.IDs) == 0 || len(e.IDs) > max {
+			dropped++
+			continue
+		}
+		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", "")})
+	}
+	if len(out) == 0 {
+		return nil, nil, fmt.Errorf("%s: none of %d prompts has at most %d tokens: raise max_prompt_tokens", loaded.Path, len(rows), max)
+	}
+	return out, map[string]any{"path": loaded.Path, "role": "prompts", "rows": loaded.Rows, "used": len(out), "dropped": dropped}, nil
+}

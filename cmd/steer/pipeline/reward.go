@@ -1,0 +1,140 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/rewards"
+	"steer/rl/train"
+)
+
+// Reward is one reward-model job.
+type Reward struct {
+	Model  string `yaml:"model"`
+	Engine Engine `yaml:"engine"`
+	// On lists the adapters below the reward adapter: usually the SFT adapter alone.
+	On []string `yaml:"sft"`
+	// InitAdapter continues an adapter with a head (GGUF or PEFT folder) instead of a new one.
+	InitAdapter string `yaml:"init_adapter,omitempty"`
+
+	rewards.Config `yaml:",inline"`
+
+	Inputs Inputs `yaml:"inputs,omitempty"`
+}
+
+// NewReward is the job of a preset.
+func NewReward(p rewards.Preset) (Reward, error) {
+	c, err := rewards.New(p)
+	return Reward{Engine: DefaultEngine(), Config: c}, err
+}
+
+// Base implements Job.
+func (j *Reward) Base() (string, Engine) { return j.Model, j.Engine }
+
+// Folder implements Job.
+func (j *Reward) Folder() string { return "reward-" + string(j.Theory) }
+
+// Resolve makes paths absolute and hashes the inputs.
+func (j *Reward) Resolve(dir string) (err error) {
+	paths := []*string{&j.Model, &j.InitAdapter, &j.Train.Path, &j.HeldOut.Path}
+	for i := range j.On {
+		paths = append(paths, &j.On[i])
+	}
+	for _, p := range paths {
+		*p = abs(dir, *p)
+	}
+	if j.Model == "" {
+		return errors.New("reward: model: want the path of a GGUF file")
+	}
+	if j.Train.Path == "" {
+		return errors.New("reward: train.path: want the path of the training data")
+	}
+	if err := j.Config.Validate(); err != nil {
+		return err
+	}
+	files := map[string]string{"model": j.Model, "train": j.Train.Path, "held_out": j.HeldOut.Path, "init_adapter": j.InitAdapter}
+	for i, p := range j.On {
+		files[numbered("sft", i)] = p
+	}
+	j.Inputs, err = inputsOf(files)
+	return err
+}
+
+// Run trains, or goes on from the newest checkpoint in dir.
+func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
+	set, err := rewards.Load(j.Config)
+	if err != nil {
+		return err
+	}
+	below, err := b.LoadAdapters(j.On)
+	if err != nil {
+		return err
+	}
+	host, err := j.adapter(b)
+	if err != nil {
+		return err
+	}
+	live, err := b.Adapter(host, true)
+	if err != nil {
+		return err
+	}
+	learner, err := b.Step(append(append([]*ggml.Adapter{}, below...), live), true, j.LoRA.Dropout)
+	if err != nil {
+		return err
+	}
+	s, err := b.open(con, "reward", name, dir, j, fresh)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.run.Close()) }()
+	res, err := rewards.Train(ctx, j.Config, set, rewards.Deps{
+		Deps: train.Deps{
+			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
+			AdapterOf: adapterOf(host, map[string]string{"base_sha256": j.Inputs["model"]}),
+		},
+		Stage: name, Name: name, Version: con.Version, Tokenizer: b.Tok,
+	})
+	if err != nil {
+		return err
+	}
+	s.record["seed"] = j.Seed
+	s.record["data"] = []map[string]any{
+		{"path": set.Train.Info.Path, "role": "train", "rows": set.Train.Info.Rows, "used": set.Train.Info.Pairs},
+		{"path": set.HeldOut.Info.Path, "role": "held-out", "rows": set.HeldOut.Info.Rows, "used": set.HeldOut.Info.Pairs},
+	}
+	// in the form that the report reads (docs/report.md)
+	a := res.Accuracy
+	s.record["accuracy"] = map[string]any{"mean": a.Accuracy, "lo": a.Lo, "hi": a.Hi, "n": a.Pairs, "ties": a.Ties, "loss": a.Loss, "margin": a.Margin}
+	s.record["histograms"] = []map[string]any{histogram("chosen", res.Chosen), histogram("rejected", res.Rejected)}
+	return s.finish(b, j.Inputs, res)
+}
+
+func (j *Reward) adapter(b *Bench) (*adapter.Adapter, error) {
+	if j.InitAdapter != "" {
+		a, err := adapter.LoadFor(j.InitAdapter, b.Model.Shape())
+		if err == nil && a.Head == nil {
+			a.Head = j.head(b)
+		}
+		return a, err
+	}
+	a, err := adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "reward.lora"))
+	if err == nil {
+		a.Head = j.head(b)
+	}
+	return a, err
+}
+
+func (j *Reward) head(b *Bench) *adapter.Head {
+	return &adapter.Head{Weight: j.HeadInit.Weights(b.Model.Shape().Embd, j.Seed)}
+}
+
+// histogram writes a distribution's bins with their edges.
+func histogram(name string, d rewards.Distribution) map[string]any {
+	edges := make([]float64, len(d.Histogram)+1)
+	for i := range edges {
+		edges[i] = d.HistogramLo + (d.HistogramHi-d.HistogramLo)*float64(i)/float64(len(d.Histogram))
+	}
+	return map[string]any{"name": name, "edges": edges, "counts": d.Histogram}
+}

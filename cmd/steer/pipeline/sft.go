@@ -1,0 +1,154 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/rl/data"
+	"steer/rl/sft"
+	"steer/rl/train"
+)
+
+// SFT is one supervised fine-tuning job.
+type SFT struct {
+	// Model is the base, a GGUF file.
+	Model  string `yaml:"model"`
+	Engine Engine `yaml:"engine"`
+	// Template and System are the form in which conversations are put before the model.
+	Template data.TemplateName `yaml:"template"`
+	System   *string           `yaml:"system,omitempty"`
+	// Train is learned from; Eval is measured on. Without an Eval path nothing is.
+	Train data.Source `yaml:"train"`
+	Eval  data.Source `yaml:"eval"`
+	// InitAdapter continues an adapter (GGUF or PEFT folder) instead of a new one.
+	InitAdapter string `yaml:"init_adapter,omitempty"`
+
+	sft.Config `yaml:",inline"`
+
+	// Inputs is filled in: SHA-256 of every file that goes in.
+	Inputs Inputs `yaml:"inputs,omitempty"`
+}
+
+// NewSFT is the job of a preset.
+func NewSFT(p sft.Preset) (SFT, error) {
+	c, err := sft.New(p)
+	return SFT{Engine: DefaultEngine(), Template: data.TemplateChatML, Config: c}, err
+}
+
+// Base implements Job.
+func (j *SFT) Base() (string, Engine) { return j.Model, j.Engine }
+
+// Folder implements Job.
+func (j *SFT) Folder() string { return "sft" }
+
+// Resolve makes paths absolute and hashes the inputs.
+func (j *SFT) Resolve(dir string) (err error) {
+	for _, p := range []*string{&j.Model, &j.Train.Path, &j.Eval.Path, &j.InitAdapter} {
+		*p = abs(dir, *p)
+	}
+	if j.Model == "" {
+		return errors.New("sft: model: want the path of a GGUF file")
+	}
+	if j.Train.Path == "" {
+		return errors.New("sft: train.path: want the path of the training data")
+	}
+	if err := j.Config.Validate(); err != nil {
+		return err
+	}
+	j.Inputs, err = inputsOf(map[string]string{"model": j.Model, "train": j.Train.Path, "eval": j.Eval.Path, "init_adapter": j.InitAdapter})
+	return err
+}
+
+// Run trains, or goes on from the newest checkpoint in dir.
+func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
+	examples, info, err := j.examples(b, j.Train, "train")
+	if err != nil {
+		return err
+	}
+	var held []data.Example
+	infos := []map[string]any{info}
+	if j.Eval.Path != "" {
+		if held, info, err = j.examples(b, j.Eval, "held-out"); err != nil {
+			return err
+		}
+		infos = append(infos, info)
+	}
+	host, err := j.adapter(b)
+	if err != nil {
+		return err
+	}
+	live, err := b.Adapter(host, true)
+	if err != nil {
+		return err
+	}
+	adapters := []*ggml.Adapter{live}
+	learner, err := b.Step(adapters, true, j.LoRA.Dropout)
+	if err != nil {
+		return err
+	}
+	s, err := b.open(con, "sft", name, dir, j, fresh)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.run.Close()) }()
+	res, err := sft.Train(ctx, j.Config, sft.Deps{
+		Deps: train.Deps{
+			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
+			AdapterOf: adapterOf(host, map[string]string{"role": "sft", "base_sha256": j.Inputs["model"]}),
+		},
+		Stage: name, Train: examples, Eval: held, EOS: b.Tok.EOS(),
+	})
+	if err != nil {
+		return err
+	}
+	s.record["data"], s.record["seed"] = infos, j.Seed
+	return s.finish(b, j.Inputs, res)
+}
+
+func (j *SFT) adapter(b *Bench) (*adapter.Adapter, error) {
+	if j.InitAdapter != "" {
+		return adapter.LoadFor(j.InitAdapter, b.Model.Shape())
+	}
+	return adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "sft.lora"))
+}
+
+// examples reads and tokenizes a source: conversations, or rows of token ids.
+func (j *SFT) examples(b *Bench, src data.Source, role string) ([]data.Example, map[string]any, error) {
+	src, err := src.Resolve(data.FormatGuanaco, data.FormatGuanacoParquet, data.FormatChat, data.FormatCompletion, data.FormatTokens)
+	if err != nil {
+		return nil, nil, fmt.Errorf("sft: %s data: %w", role, err)
+	}
+	var out []data.Example
+	var loaded data.Loaded
+	if src.Format == data.FormatTokens {
+		if out, loaded, err = data.LoadTokens(src); err != nil {
+			return nil, nil, err
+		}
+		for _, e := range out {
+			if err := data.CheckVocab(e.IDs, b.Tok.VocabSize()); err != nil {
+				return nil, nil, fmt.Errorf("%s: line %d: %w", loaded.Path, e.Line, err)
+			}
+		}
+	} else {
+		tpl, _, err := b.Template(j.Template, j.System)
+		if err != nil {
+			return nil, nil, err
+		}
+		var rows []data.Conversation
+		if rows, loaded, err = data.LoadConversations(src); err != nil {
+			return nil, nil, err
+		}
+		for _, c := range rows {
+			e, err := data.Tokenize(b.Tok, tpl.Render(c.Messages), j.Tokenize(tpl))
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
+			}
+			e.Line = c.Line
+			out = append(out, e)
+		}
+	}
+	return out, map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out)}, nil
+}

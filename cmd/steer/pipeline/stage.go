@@ -1,0 +1,205 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"steer/ggml/adapter"
+	"steer/ggml/seam"
+	"steer/internal/atomicfile"
+	"steer/internal/conf"
+	"steer/rl/data"
+	"steer/rl/train"
+)
+
+// resultVersion is the version of result.json that docs/report.md describes.
+const resultVersion = 1
+
+// Inputs holds the SHA-256 of every file a stage reads, by role. It is part of the
+// stage's resolved configuration.
+type Inputs map[string]string
+
+// add hashes a file, or every file of a folder. A data file is found as its reader finds it.
+func (in Inputs) add(role, path string) error {
+	if path == "" {
+		return nil
+	}
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if path, err = data.Resolve(path); err == nil {
+			st, err = os.Stat(path)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", role, err)
+	}
+	h := sha256.New()
+	hash := func(path string) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(h, f)
+		return err
+	}
+	if st.IsDir() {
+		err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			rel, _ := filepath.Rel(path, p)
+			fmt.Fprintf(h, "%s\x00", rel)
+			return hash(p)
+		})
+	} else {
+		err = hash(path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", role, err)
+	}
+	in[role] = hex.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+// inputsOf hashes the files of several roles.
+func inputsOf(files map[string]string) (Inputs, error) {
+	in := Inputs{}
+	var errs []error
+	for role, path := range files {
+		errs = append(errs, in.add(role, path))
+	}
+	return in, errors.Join(errs...)
+}
+
+// Finished tells whether the run folder dir holds the result of exactly this
+// configuration, inputs included.
+func Finished(dir string, cfg any) (bool, error) {
+	if _, err := os.Stat(filepath.Join(dir, train.ResultFile)); err != nil {
+		return false, nil
+	}
+	diff, err := changes(dir, cfg)
+	return err == nil && len(diff) == 0, err
+}
+
+// changes lists what differs between the configuration in a run folder and cfg.
+func changes(dir string, cfg any) ([]conf.Change, error) {
+	old, err := os.ReadFile(filepath.Join(dir, train.ConfigFile))
+	if err != nil {
+		return nil, err
+	}
+	want, err := conf.Marshal(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return conf.Diff(old, want)
+}
+
+// stage is a run folder being worked in.
+type stage struct {
+	run     *train.Run
+	con     Console
+	started time.Time
+	kind    string
+	name    string
+	record  map[string]any // what result.json holds besides the stage's own result
+}
+
+// open opens the run folder of a stage.
+func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
+	run, err := train.OpenRun(dir, train.RunOptions{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh})
+	if err != nil {
+		return nil, err
+	}
+	b.Notice(con.Progress)
+	return &stage{run: run, con: con, started: time.Now(), kind: kind, name: name, record: map[string]any{}}, nil
+}
+
+// adapterOf makes the adapter that checkpoints carry out of a learner's state.
+func adapterOf(host *adapter.Adapter, meta map[string]string) func(*seam.State) (*adapter.Adapter, error) {
+	return func(st *seam.State) (*adapter.Adapter, error) {
+		a := host.Clone()
+		if err := a.SetParams(st.Params); err != nil {
+			return nil, err
+		}
+		if a.Meta == nil {
+			a.Meta = map[string]string{}
+		}
+		maps.Copy(a.Meta, meta)
+		return a, nil
+	}
+}
+
+// finish writes result.json: the stage's own result with the common record around it.
+func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
+	merged := map[string]any{}
+	raw, err := json.Marshal(result)
+	if err != nil {
+		return fmt.Errorf("%s: result: %w", s.name, err)
+	}
+	if err := json.Unmarshal(raw, &merged); err != nil {
+		return fmt.Errorf("%s: result: %w", s.name, err)
+	}
+	maps.Copy(merged, s.record)
+	info := b.Model.Info()
+	merged["stage"], merged["name"], merged["version"] = s.kind, s.name, resultVersion
+	if _, ok := merged["status"]; !ok {
+		merged["status"] = "finished"
+	}
+	merged["seconds"] = time.Since(s.started).Seconds()
+	merged["resumed"] = s.run.Resumed()
+	merged["base"] = map[string]any{
+		"path": info.Path, "sha256": inputs["model"], "name": info.Description, "architecture": adapter.Arch, "parameters": info.Params,
+	}
+	merged["device"], merged["precision"], merged["kernel"] = "cpu", b.Engine.Precision, b.Kernel()
+	merged["versions"] = versions(s.con.Version)
+	merged["command"] = s.con.Command
+	merged["inputs_sha256"] = inputs
+	path := s.run.Path(train.AdapterFile)
+	if sum, err := inputsOf(map[string]string{"adapter": path}); err == nil {
+		merged["adapter"] = map[string]string{"path": train.AdapterFile, "sha256": sum["adapter"]}
+	}
+	return s.run.Finish(merged)
+}
+
+// versions says what computed a result.
+func versions(steer string) map[string]string {
+	v := map[string]string{"steer": steer, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, d := range info.Deps {
+			if strings.HasSuffix(d.Path, "ollama/ollama") {
+				v["llama.cpp"] = d.Path + " " + d.Version
+			}
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v["revision"] = s.Value
+			}
+		}
+	}
+	return v
+}
+
+// writeConfig writes a resolved configuration beside its runs.
+func writeConfig(path string, cfg any) error {
+	raw, err := conf.Marshal(cfg)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(path, raw, 0o666)
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "steer",
+		Short: "Steer language models by ethics, and measure whether it worked",
+		Long: `Steer takes a Llama-class GGUF model, fine-tunes it on instructions, trains
+reward models for ethical theories, steers the model by PPO with each of them,
+and measures what that did. Everything runs on the quantized weights, on one
+machine, without Python.
+
+Start with:
+  steer demo                      the whole pipeline on a tiny built-in model
+  steer run experiment.yaml       the whole pipeline on yours`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w\nSee %q.", err, cmd.CommandPath()+" --help")
+	})
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddGroup(
+		&cobra.Group{ID: "pipeline", Title: "The pipeline:"},
+		&cobra.Group{ID: "stage", Title: "One stage:"},
+		&cobra.Group{ID: "use", Title: "Use what was trained:"},
+		&cobra.Group{ID: "files", Title: "Look at files:"},
+	)
+	root.AddCommand(
+		newRunCommand(a), newDemoCommand(a), newReportCommand(a),
+		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newEvalCommand(a),
+	)
+	return root
+}
+
+// args wraps a cobra argument check so that its failure counts as wrong usage.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usagef("%w\nSee %q.", err, cmd.CommandPath()+" --help")
+		}
+		return nil
+	}
+}

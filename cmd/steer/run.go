@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"steer/cmd/steer/pipeline"
+	"steer/internal/conf"
+)
+
+func newRunCommand(a *app) *cobra.Command {
+	var set []string
+	var dry, fresh bool
+	cmd := &cobra.Command{
+		Use:     "run EXPERIMENT.yaml",
+		GroupID: "pipeline",
+		Short:   "Run the whole pipeline: SFT, reward models, PPO, evaluation, report",
+		Long: `Runs every stage of an experiment and ends with its report. Stages that are
+finished are skipped as long as nothing that goes into them has changed (files
+are compared by content); an interrupted stage goes on from its checkpoint.`,
+		Example: `  steer run experiments/smollm2.yaml
+  steer run experiments/smollm2.yaml --set ppo.kl_coef=0.1 --set out=runs/kl01
+  steer run experiments/thesis-13b.yaml --dry-run`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := pipeline.LoadExperiment(args[0], set)
+			if err != nil {
+				return configError(err)
+			}
+			con := a.console()
+			if dry {
+				return configError(e.Plan(con))
+			}
+			ctx, cancel := a.cancellableJob(cmd.Context())
+			defer cancel()
+			if err := e.Run(ctx, con, fresh); err != nil {
+				return err
+			}
+			return a.writeReport(e.Out)
+		},
+	}
+	cmd.Flags().StringArrayVar(&set, "set", nil, "override a key of the file, `KEY=VALUE`; may be repeated")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the resolved plan of every stage and stop")
+	cmd.Flags().BoolVar(&fresh, "fresh", false, "forget what earlier runs of these stages left and start anew")
+	return cmd
+}
+
+// configError marks mistakes in a configuration as wrong usage. A missing file is a failure.
+func configError(err error) error {
+	var c *conf.Error
+	if err == nil || errors.Is(err, fs.ErrNotExist) && !errors.As(err, &c) {
+		return err
+	}
+	return usage(err)
+}
+
+// writeReport writes report.html and report.json into an experiment folder and prints
+// the small table.
+func (a *app) writeReport(dirs ...string) error {
+	r, err := loadReport(dirs)
+	if err != nil {
+		return err
+	}
+	html := filepath.Join(dirs[0], "report.html")
+	if err := saveReport(r, "html", html); err != nil {
+		return err
+	}
+	if err := saveReport(r, "json", filepath.Join(dirs[0], "report.json")); err != nil {
+		return err
+	}
+	if err := printReport(a.out, r); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "\nReport: %s\n", relative(html))
+	return nil
+}
+
+// relative shortens a path for people, where it lies below the working folder.
+func relative(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(wd, path); err == nil && len(rel) < len(path) {
+		return rel
+	}
+	return path
+}

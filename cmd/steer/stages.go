@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"steer/cmd/steer/pipeline"
+	"steer/internal/conf"
+	"steer/rewards"
+	"steer/rl/ppo"
+	"steer/rl/sft"
+	"steer/rl/train"
+)
+
+// stageFlags are the flags that the four stage commands share. A job file gives the
+// configuration, flags that name a key override it, --set any other key.
+type stageFlags struct {
+	out, preset string
+	set         []string
+	dry, fresh  bool
+	keys        []keyFlag
+}
+
+// keyFlag is a flag that stands for a configuration key.
+type keyFlag struct {
+	flag, key, help string
+	isBool, list    bool
+	text            string
+	on              bool
+	items           []string
+}
+
+func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
+	f.keys = append([]keyFlag{
+		{flag: "model", key: "model", help: "base model, a GGUF `FILE`"},
+		{flag: "threads", key: "engine.threads", help: "compute threads (0: one for each CPU)"},
+		{flag: "precision", key: "engine.precision", help: "bf16 or f32"},
+	}, keys...)
+	flags := cmd.Flags()
+	for i := range f.keys {
+		k := &f.keys[i]
+		switch {
+		case k.isBool:
+			flags.BoolVar(&k.on, k.flag, false, k.help)
+		case k.list:
+			flags.StringArrayVar(&k.items, k.flag, nil, k.help)
+		default:
+			flags.StringVar(&k.text, k.flag, "", k.help)
+		}
+	}
+	flags.StringVarP(&f.out, "out", "o", "", "run `FOLDER` (default: runs/<stage>)")
+	flags.StringVar(&f.preset, "preset", "", "default or thesis: what to start from")
+	flags.StringArrayVar(&f.set, "set", nil, "override a key, `KEY=VALUE`; may be repeated")
+	flags.BoolVar(&f.dry, "dry-run", false, "print the resolved configuration and stop")
+	flags.BoolVar(&f.fresh, "fresh", false, "forget an earlier run in the folder")
+}
+
+// fill parses the job file, if there is one, and the flags into job. start puts a
+// preset's values there first.
+func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func(preset string) error) (dir string, err error) {
+	var raw []byte
+	preset := ""
+	if len(file) == 1 {
+		if raw, err = os.ReadFile(file[0]); err != nil {
+			return "", err
+		}
+		if preset, _, err = conf.Lookup(file[0], raw, "preset"); err != nil {
+			return "", usage(err)
+		}
+		if dir, err = filepath.Abs(filepath.Dir(file[0])); err != nil {
+			return "", err
+		}
+	} else if dir, err = os.Getwd(); err != nil {
+		return "", err
+	}
+	if f.preset != "" {
+		preset = f.preset
+	}
+	if err := start(preset); err != nil {
+		return "", usage(err)
+	}
+	if raw != nil {
+		if err := conf.Parse(file[0], raw, job); err != nil {
+			return "", usage(err)
+		}
+	}
+	overrides := f.set
+	for _, k := range f.keys {
+		if !cmd.Flags().Changed(k.flag) {
+			continue
+		}
+		value := k.text
+		switch {
+		case k.isBool:
+			value = fmt.Sprint(k.on)
+		case k.list:
+			value = "[" + strings.Join(absAll(k.items), ", ") + "]"
+		case isPath(k.key):
+			value = absAll([]string{value})[0] // flags are relative to the working folder, keys to their file
+		}
+		overrides = append(overrides, k.key+"="+value)
+	}
+	for _, o := range overrides {
+		if err := conf.Set(job, o); err != nil {
+			return "", usage(err)
+		}
+	}
+	return dir, nil
+}
+
+func isPath(key string) bool {
+	switch key {
+	case "model", "reward", "init_adapter":
+		return true
+	}
+	return strings.HasSuffix(key, ".path")
+}
+
+func absAll(paths []string) []string {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = p
+		if a, err := filepath.Abs(p); err == nil && p != "" {
+			out[i] = a
+		}
+	}
+	return out
+}
+
+// runStage resolves and runs a job in its folder.
+func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, base string) (err error) {
+	if err := job.Resolve(base); err != nil {
+		return configError(err)
+	}
+	if f.dry {
+		raw, err := conf.Marshal(job)
+		if err != nil {
+			return err
+		}
+		_, err = a.out.Write(raw)
+		return err
+	}
+	out := f.out
+	if out == "" {
+		out = filepath.Join("runs", job.Folder())
+	}
+	if done, err := pipeline.Finished(out, job); err == nil && done && !f.fresh {
+		fmt.Fprintf(a.out, "%s: finished already, nothing that goes into it has changed (--fresh runs it again)\n", out)
+		return nil
+	}
+	b, err := pipeline.OpenBench(job.Base())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	ctx, cancel := a.cancellableJob(ctx)
+	defer cancel()
+	if err := job.Run(ctx, b, a.console(), filepath.Base(out), out, f.fresh); err != nil {
+		if errors.Is(err, train.ErrConfigChanged) {
+			return fmt.Errorf("%w\nGo back to that configuration, name another folder with --out, or start again with --fresh", err)
+		}
+		return err
+	}
+	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, train.ResultFile))
+	return nil
+}
+
+// cancellableJob is a context that stays alive at the first Ctrl-C for trainers, which
+// stop by themselves with a checkpoint.
+func (a *app) cancellableJob(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
+
+func newSFTCommand(a *app) *cobra.Command {
+	var f stageFlags
+	cmd := &cobra.Command{
+		Use: "sft [JOB.yaml]", GroupID: "stage", Short: "Fine-tune on instructions",
+		Long: `Trains a LoRA adapter on conversations (guanaco, chat JSONL, prompt/completion) or
+on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
+		Example: `  steer sft --model base.gguf --train chat.jsonl --eval held-out.jsonl -o runs/sft
+  steer sft sft.yaml --set optim.lr=1e-4`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, file []string) error {
+			var job pipeline.SFT
+			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewSFT(sft.Preset(p)); return err })
+			if err != nil {
+				return err
+			}
+			return a.runStage(cmd.Context(), &f, &job, base)
+		},
+	}
+	f.bind(cmd, []keyFlag{
+		{flag: "train", key: "train.path", help: "training data `FILE`"},
+		{flag: "eval", key: "eval.path", help: "held-out data `FILE`"},
+		{flag: "template", key: "template", help: "chatml, guanaco, llama2, hh or plain"},
+		{flag: "init-adapter", key: "init_adapter", help: "continue this adapter (GGUF or PEFT folder)"},
+		{flag: "no-shuffle", key: "no_shuffle", help: "take the rows in the order given", isBool: true},
+		{flag: "max-steps", key: "max_steps", help: "optimizer steps"},
+		{flag: "seed", key: "seed", help: "seed of everything random"},
+	})
+	return cmd
+}
+
+func newRewardCommand(a *app) *cobra.Command {
+	var f stageFlags
+	cmd := &cobra.Command{
+		Use: "reward [JOB.yaml]", GroupID: "stage", Short: "Train a reward model",
+		Long: `Trains a LoRA adapter with a scalar head on preference pairs of a theory:
+deontology, utilitarianism, virtue, harmlessness, or custom pairs (see docs/rewards.md).`,
+		Example: `  steer reward --model base.gguf --sft runs/sft/adapter.gguf --theory virtue \
+      --train virtue_train.csv --held-out virtue_test.csv`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, file []string) error {
+			var job pipeline.Reward
+			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewReward(rewards.Preset(p)); return err })
+			if err != nil {
+				return err
+			}
+			return a.runStage(cmd.Context(), &f, &job, base)
+		},
+	}
+	f.bind(cmd, []keyFlag{
+		{flag: "theory", key: "theory", help: "deontology, utilitarianism, virtue, harmlessness or custom"},
+		{flag: "train", key: "train.path", help: "training data `FILE`"},
+		{flag: "held-out", key: "held_out.path", help: "held-out data `FILE`"},
+		{flag: "sft", key: "sft", help: "adapter below the reward adapter, `FILE`; may be repeated", list: true},
+		{flag: "init-adapter", key: "init_adapter", help: "continue this adapter (GGUF or PEFT folder)"},
+		{flag: "no-shuffle", key: "no_shuffle", help: "take the pairs in the order given", isBool: true},
+		{flag: "max-steps", key: "max_steps", help: "optimizer steps"},
+		{flag: "seed", key: "seed", help: "seed of everything random"},
+	})
+	return cmd
+}
+
+func newPPOCommand(a *app) *cobra.Command {
+	var f stageFlags
+	cmd := &cobra.Command{
+		Use: "ppo [JOB.yaml]", GroupID: "stage", Short: "Steer a policy by PPO with a reward model",
+		Long: `Trains a LoRA adapter (with a value head) on top of the SFT adapter, so that answers
+to the prompts score higher under the reward model, at bounded KL from the SFT model.
+Presets: default, thesis (see docs/ppo.md).`,
+		Example: `  steer ppo --model base.gguf --sft runs/sft/adapter.gguf --prompts chat.jsonl \
+      --reward runs/reward-virtue/adapter.gguf --reward-below runs/sft/adapter.gguf`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, file []string) error {
+			var job pipeline.PPO
+			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewPPO(ppo.Preset(p)); return err })
+			if err != nil {
+				return err
+			}
+			return a.runStage(cmd.Context(), &f, &job, base)
+		},
+	}
+	f.bind(cmd, []keyFlag{
+		{flag: "sft", key: "sft", help: "adapter of the reference policy, `FILE`", list: true},
+		{flag: "reward", key: "reward", help: "reward adapter, `FILE`"},
+		{flag: "reward-below", key: "reward_below", help: "adapter below the reward adapter, `FILE`; may be repeated", list: true},
+		{flag: "prompts", key: "prompts.path", help: "conversations whose prompts are answered, `FILE`"},
+		{flag: "held-out", key: "held_out.path", help: "held-out conversations, `FILE`"},
+		{flag: "template", key: "template", help: "template of the SFT adapter"},
+		{flag: "iterations", key: "iterations", help: "rollout batches"},
+		{flag: "seed", key: "seed", help: "seed of everything random"},
+	})
+	return cmd
+}
+
+func newEvalCommand(a *app) *cobra.Command {
+	var f stageFlags
+	cmd := &cobra.Command{
+		Use: "eval JOB.yaml", GroupID: "stage", Short: "Run benchmarks for a base plus adapters",
+		Long: `Measures the base and every subject of the job (a name with a stack of adapters) on
+Scruples, ToxiGen, WSC273 and ETHICS, and all of them under every reward model.
+See docs/eval.md.`,
+		Example: `  steer eval eval.yaml -o runs/eval`,
+		Args:    args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, file []string) error {
+			job := pipeline.NewEval()
+			base, err := f.fill(cmd, file, &job, func(string) error { return nil })
+			if err != nil {
+				return err
+			}
+			return a.runStage(cmd.Context(), &f, &job, base)
+		},
+	}
+	f.bind(cmd, []keyFlag{
+		{flag: "wsc273", key: "wsc273.path", help: "WSCollection.xml"},
+		{flag: "toxigen", key: "toxigen.path", help: "annotated CSV of ToxiGen"},
+		{flag: "scruples", key: "scruples.path", help: "Scruples anecdotes"},
+		{flag: "seed", key: "seed", help: "seed of resamples and sampling"},
+	})
+	return cmd
+}
