@@ -28,22 +28,18 @@ func (t *trainer) finish(ctx context.Context) error {
 		}
 	}
 
-	// 11. The adapter with its head, and the result.
+	// 11. The adapter with its head. The caller writes the result.
 	t.fill()
 	if t.deps.AdapterOf != nil {
 		if err := t.makeAdapter(); err != nil {
 			return err
 		}
 	}
-	if t.deps.Run == nil {
+	if t.deps.Run == nil || t.res.Adapter == nil {
 		return nil
 	}
-	if t.res.Adapter != nil {
-		if _, err := t.deps.Run.SaveAdapter(t.res.Adapter); err != nil {
-			return err
-		}
-	}
-	return t.deps.Run.Finish(t.res)
+	_, err = t.deps.Run.SaveAdapter(t.res.Adapter)
+	return err
 }
 
 func (t *trainer) measure(chosen, rejected []float32) {
