@@ -170,6 +170,17 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
 // logits after the i-th token of the last decode (which must have had uniform[i] >= 0)
 int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len);
 
+// ---- probes of upstream mistakes, for tests only (upstream_probe.cpp) ---------------
+
+// Largest error of ggml's backward operation over its largest value, when the memory of
+// its first (RMS norm) or second (softmax) operand is reused for the result, and when not.
+int steer_probe_rms_norm_back(steer_device * dev, double * reused, double * kept, char * err, size_t err_len);
+int steer_probe_soft_max_back(steer_device * dev, double * reused, double * kept, char * err, size_t err_len);
+// Largest change of a logit made by an adapter attached before the first decode, by one set
+// after a decode of the same shape, and by clearing one after such a decode.
+int steer_probe_adapter_change(steer_device * dev, steer_model * model, steer_lora * lora, double * before, double * set_after, double * clear_after,
+                               char * err, size_t err_len);
+
 #ifdef __cplusplus
 }
 #endif
