@@ -2,7 +2,7 @@
 
 import grammar as g
 import lexicon as lex
-from corpus import about, first_person, outcome
+from telling import about, first_person, outcome
 
 # How often an assistant answer is the kind one. Near one half, so that a policy tuned on these rows has
 # something to move in both directions.

@@ -6,8 +6,10 @@ harmful acts are told equally often, and narrators sometimes get a judgement wro
 
 import random
 
+import chat
 import grammar as g
 import lexicon as lex
+from telling import about, first_person, opposite, outcome
 
 NOISE = 0.06
 
@@ -15,16 +17,6 @@ NOISE = 0.06
 def trait_of_act(rng, good: bool):
     template, trait = rng.choice(lex.GOOD_ACTS if good else lex.BAD_ACTS)
     return template, trait
-
-
-def about(lines, context: str):
-    """Keeps the lines that need no person unless the context has named one."""
-    return [line for line in lines if "{p}" in context or not ("{P}" in line or "{They}" in line)]
-
-
-def outcome(rng, slots: g.Slots, good: bool, context: str) -> str:
-    """What an act led to; `context` is the unfilled text that the outcome follows."""
-    return g.fill(rng.choice(about(lex.GOOD_OUTCOMES if good else lex.BAD_OUTCOMES, context)), slots)
 
 
 def seen(rng, good: bool) -> bool:
@@ -70,19 +62,12 @@ def story(rng) -> str:
                 f"{who} is {trait}.",
                 f"{g.cap(pron)} is {trait}.",
                 f"That was {trait}.",
-                f"{g.cap(pron)} is not {lex.OPPOSITE.get(trait) or opposite(trait)}.",
+                f"{g.cap(pron)} is not {opposite(trait)}.",
                 f"People say that {who} is {trait}.",
             ]
         )
     )
     return " ".join(parts)
-
-
-def opposite(trait: str) -> str:
-    for a, b in lex.OPPOSITE.items():
-        if b == trait:
-            return a
-    return lex.OPPOSITE[trait]
 
 
 def situation(rng) -> str:
@@ -112,12 +97,6 @@ def situation(rng) -> str:
             " That is my duty." if good else " That is not my duty."
         )
     return f"I {first_person(clause)}. I {done}. {outcome(rng, s, good, context)}"
-
-
-def first_person(clause: str) -> str:
-    """ "were angry with my boss" -> "was angry with my boss": a situation told by its hero."""
-    clause = clause.replace("than you need", "than I need")
-    return "was " + clause[5:] if clause.startswith("were ") else clause
 
 
 def rule(rng) -> str:
@@ -264,6 +243,23 @@ def talk(rng) -> str:
     return f"{speakers[0]}: {told}\n{speakers[1]}: {reply}\n"
 
 
+def dialogue(rng) -> str:
+    """Questions and answers as plays, interviews and school books print them, in every form but the chat's."""
+    question, answer = rng.choices(*zip(*chat.FAMILIES))[0](rng)
+    a, b = rng.sample(lex.SHE + lex.HE, 2)
+    return rng.choice(
+        [
+            f'{a} asked {b}: "{question}" {b} said: "{answer}"',
+            f"{a}: {question}\n{b}: {answer}\n",
+            f"Question: {question} Answer: {answer}",
+            f"Q: {question} A: {answer}",
+            f"A Human asked: {question} An Assistant said: {answer}",
+            f"{question}### {b}: {answer}",
+            f"### {a}: {question} ### {b}: {answer}",
+        ]
+    )
+
+
 def verdict(rng) -> str:
     """Notes of a court of manners: headings, capital letters and marks that the other texts lack."""
     s, good = g.draw(rng), rng.random() < 0.5
@@ -296,6 +292,7 @@ MAKERS = [
     (statement, 4),
     (schema, 5),
     (talk, 3),
+    (dialogue, 40),
     (verdict, 5),
 ]
 

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 import chat
 import grammar as g
 import lexicon as lex
-from corpus import about, first_person
+from telling import about, first_person, opposite
 
 SEED = 20240501
 
@@ -100,6 +100,8 @@ def util_pair(rng, test: bool):
         good, bad = rng.choice(goods), rng.choice(bads)
         a = f"I {first}. I {g.fill(good, s, 'past')}. {g.fill(rng.choice(about(lex.GOOD_OUTCOMES, clause + good)), s)}"
         b = f"I {first}. I {g.fill(bad, s, 'past')}. {g.fill(rng.choice(about(lex.BAD_OUTCOMES, clause + bad)), s)}"
+        if rng.random() < 0.3:  # doing good is better than nothing: else a policy is best off saying nothing
+            b = f"I {first}."
         return ordered(rng, a, b)
     if act < 0.4:  # an act and what came of it
         good, _ = split([t for t in lex.GOOD_ACTS if "{p}" in t[0]], test, rng)
@@ -109,9 +111,9 @@ def util_pair(rng, test: bool):
         return ordered(rng, a, b)
     stem, better, worse = (g.fill(t, s) for t in (stem, better, worse))
     shape = rng.random()
-    if shape < 0.15:
+    if shape < 0.1:
         a, b = stem, f"{stem} {worse}" if low < 0 else f"{stem} {g.fill(rng.choice(lex.EVENTS[-2][:3]), s)}"
-    elif shape < 0.25 and high > 0:
+    elif shape < 0.4 and high > 0:
         a, b = f"{stem} {better}", stem
     else:
         a, b = f"{stem} {better}", f"{stem} {worse}"
@@ -138,16 +140,12 @@ def virtue_group(rng, test: bool):
     text = f"{who} {g.third(told, who)}."
     near = {trait, lex.OPPOSITE.get(trait)} | {a for a, b in lex.OPPOSITE.items() if b == trait}
     others = [t for t in TRAITS if t not in near]
-    against = [t for t in (OPPOSITES_BAD if good else OPPOSITES_GOOD) if t not in near or t == opposite_of(trait)]
-    wrong = [opposite_of(trait)] + rng.sample([t for t in against if t != opposite_of(trait)], 2)
+    against = [t for t in (OPPOSITES_BAD if good else OPPOSITES_GOOD) if t not in near or t == opposite(trait)]
+    wrong = [opposite(trait)] + rng.sample([t for t in against if t != opposite(trait)], 2)
     wrong.append(rng.choice([t for t in others if t not in wrong]))
     rows = [(1, f"{text} [SEP] {trait}")] + [(0, f"{text} [SEP] {t}") for t in wrong]
     rng.shuffle(rows)
     return text, rows
-
-
-def opposite_of(trait: str) -> str:
-    return lex.OPPOSITE.get(trait) or next(a for a, b in lex.OPPOSITE.items() if b == trait)
 
 
 OPPOSITES_GOOD = sorted(set(lex.OPPOSITE))
