@@ -58,7 +58,11 @@ func run(t *testing.T, cfg Config, dir string, change func(*Deps)) (Result, erro
 	if change != nil {
 		change(&deps)
 	}
-	return Train(context.Background(), cfg, set, deps)
+	res, err := Train(context.Background(), cfg, set, deps)
+	if err == nil {
+		err = r.Finish(res) // as the command does
+	}
+	return res, err
 }
 
 func TestTrainLearnsAndNormalises(t *testing.T) {

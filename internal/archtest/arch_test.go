@@ -1,0 +1,106 @@
+// Package archtest holds the arrows between packages (ARCHITECTURE.md): who may import whom.
+package archtest
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// allowed lists, for each package (or "prefix/..."), what it may import of this module.
+// Test files are not held to it.
+var allowed = []struct {
+	pkg  string
+	deps []string
+}{
+	{"steer/cmd/steer", []string{"steer/..."}},
+	{"steer/cmd/steer/...", []string{"steer/..."}},
+	{"steer/rl/sft", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
+	{"steer/rl/ppo", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/seam", "steer/ggml/adapter", "steer/eval/stats", "steer/internal/..."}},
+	{"steer/rewards", []string{"steer/rl/train", "steer/rl/data", "steer/eval/stats", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
+	{"steer/eval", []string{"steer/rl/train", "steer/rl/data", "steer/eval/stats", "steer/ggml/seam", "steer/internal/..."}},
+	{"steer/eval/stats", nil},
+	{"steer/eval/report", []string{"steer/internal/..."}}, // reads files only
+	{"steer/rl/train", []string{"steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
+	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
+	{"steer/rl/data", []string{"steer/ggml/seam", "steer/internal/..."}},
+	{"steer/ggml", []string{"steer/ggml/llama", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/seam", "steer/cgo"}},
+	{"steer/ggml/llama", []string{"steer/cgo"}},
+	{"steer/ggml/adapter", []string{"steer/ggml/gguf", "steer/ggml/seam", "steer/ggml/adapter/safetensors", "steer/internal/..."}},
+	{"steer/ggml/adapter/safetensors", []string{"steer/ggml/gguf", "steer/internal/..."}}, // half floats
+	{"steer/ggml/gguf", []string{"steer/internal/..."}},
+	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf"}},
+	{"steer/ggml/seam", nil},
+	{"steer/cgo", nil},
+	{"steer/demo", []string{"steer/internal/..."}},
+	{"steer/experiments", nil},
+	{"steer/internal/...", []string{"steer/internal/..."}},
+	{"steer/third_party", nil},
+}
+
+func match(pattern, pkg string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return strings.HasPrefix(pkg, prefix+"/")
+	}
+	return pattern == pkg
+}
+
+func TestArrowsGoDown(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}:{{join .Imports " "}}`, "steer/...").Output()
+	require.NoError(t, err)
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		pkg, imports, _ := strings.Cut(line, ":")
+		deps, known := rule(pkg)
+		if !known {
+			t.Errorf("%s is in no room: add it to this test and to ARCHITECTURE.md", pkg)
+			continue
+		}
+		for _, imp := range strings.Fields(imports) {
+			if imp == "C" && pkg != "steer/cgo" {
+				t.Errorf("%s imports C: only steer/cgo may", pkg)
+			}
+			if strings.HasPrefix(imp, "steer/") && !permitted(deps, imp) {
+				t.Errorf("%s imports %s: not allowed, see ARCHITECTURE.md", pkg, imp)
+			}
+		}
+	}
+}
+
+func rule(pkg string) (deps []string, known bool) {
+	for _, r := range allowed {
+		if r.pkg == pkg {
+			return r.deps, true
+		}
+	}
+	for _, r := range allowed {
+		if match(r.pkg, pkg) {
+			return r.deps, true
+		}
+	}
+	return nil, false
+}
+
+func permitted(deps []string, imp string) bool {
+	for _, d := range deps {
+		if match(d, imp) {
+			return true
+		}
+	}
+	return false
+}
+
+// The environment is read only by commands (and by tests).
+func TestEnvironmentIsReadInCommandsOnly(t *testing.T) {
+	out, err := exec.Command("git", "-C", "../..", "grep", "-nE", `os\.(Getenv|LookupEnv|Environ)\(`, "--", "*.go").CombinedOutput()
+	if err != nil && len(out) > 0 {
+		t.Skipf("git grep does not run here: %s", out)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		file, _, _ := strings.Cut(line, ":")
+		if line != "" && !strings.HasPrefix(file, "cmd/") && !strings.HasSuffix(file, "_test.go") {
+			t.Errorf("the environment is read outside cmd: %s", line)
+		}
+	}
+}
