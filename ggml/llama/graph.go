@@ -151,17 +151,7 @@ func (g *Graph) fill(b *Batch) {
 // build is the network, top to bottom and back.
 func (g *Graph) build() {
 	layers := g.w.Layers
-	x := make([]cgo.Tensor, len(layers)+1) // x[i]: input of layer i
-	kept := make([]*layerState, len(layers))
-
-	x[0] = g.g.GetRows(g.w.Embd, g.tokens)
-	for i := range layers {
-		st := g.layer(&layers[i], x[i])
-		x[i+1] = st.out
-		if g.opt.Gradient && !g.opt.Checkpoint {
-			kept[i] = st
-		}
-	}
+	x, kept := g.layers(g.w)
 	hidden := g.norm(x[len(layers)], g.w.OutputNorm)
 	g.readHeads(hidden)
 	g.forwardNodes = g.g.Nodes()
@@ -183,6 +173,23 @@ func (g *Graph) build() {
 		}
 		dx = g.layerBack(&layers[i], st, dx, i > lowest)
 	}
+}
+
+// layers runs the tokens through the stack. x[i] is the input of layer i, x[n_layer]
+// the output of the last; kept is filled where the backward pass is not to compute
+// a layer again.
+func (g *Graph) layers(w *Weights) (x []cgo.Tensor, kept []*layerState) {
+	x = make([]cgo.Tensor, len(w.Layers)+1)
+	kept = make([]*layerState, len(w.Layers))
+	x[0] = g.g.GetRows(w.Embd, g.tokens)
+	for i := range w.Layers {
+		st := g.layer(&w.Layers[i], x[i])
+		x[i+1] = st.out
+		if g.opt.Gradient && !g.opt.Checkpoint {
+			kept[i] = st
+		}
+	}
+	return x, kept
 }
 
 // lowestTrainable is the first layer that has anything to learn; gradients need not

@@ -7,6 +7,7 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/adapter"
+	"steer/ggml/seam"
 	"steer/rl/data"
 	"steer/rl/ppo"
 	"steer/rl/train"
@@ -198,6 +199,9 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		Policy: policy, Reference: reference, Generator: b.Generator(stack...), Scorer: scorer, Tokenizer: b.Tok,
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: b.Generator(sftAdapters...),
 		Stage: name, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
+		FullKL: func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+			return policy.FullKL(ctx, reference, batch, opt)
+		},
 		AdapterOf: adapterOf(host, map[string]string{"role": "policy", "base_sha256": j.Inputs["model"]}),
 	})
 	if err != nil {

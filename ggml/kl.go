@@ -1,0 +1,44 @@
+package ggml
+
+import (
+	"context"
+	"fmt"
+
+	"steer/ggml/llama"
+	"steer/ggml/seam"
+)
+
+// FullKL returns KL(s || reference) summed over the vocabulary at each target of each
+// sequence, nats; the outer index is the sequence, the inner one its Targets. Both
+// steps must be on the same model. Options.Temperature divides the logits of both.
+func (s *Step) FullKL(ctx context.Context, reference *Step, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if reference.m != s.m {
+		return nil, fmt.Errorf("full KL: policy and reference are on different models")
+	}
+	flat, err := s.flatten(batch, seam.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if len(flat.Rows) == 0 {
+		return nil, fmt.Errorf("full KL: the batch has no targets")
+	}
+	flat.Heads = nil
+	var all []float32
+	err = s.m.dev.do(func() error {
+		s.m.owner, s.grad = nil, false
+		all, err = llama.KL(s.m.scratch, s.shape, s.weights, reference.weights, flat, llama.Options{BF16: s.opt.Precision == BF16, Temperature: opt.Temperature})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("full KL of %d sequences, %d tokens: %w", len(batch), len(flat.Tokens), err)
+	}
+	out := make([][]float32, len(batch))
+	for i, q := range batch {
+		n := len(q.Targets)
+		out[i], all = all[:n:n], all[n:]
+	}
+	return out, nil
+}

@@ -1,0 +1,38 @@
+package llama
+
+import "steer/cgo"
+
+// KL computes, at each target's row r of a batch, the exact divergence between the
+// next-token distributions of two stacks of adapters on the same model:
+//
+//	KL_r = Σ_v p(v) (log p(v) - log q(v)),  p = softmax(Wout h_r / T), q likewise from the other stack
+//
+// [R], nats. The logits never exist at once: both are walked through panel by panel.
+func KL(g cgo.Graph, shape Shape, policy, reference *Weights, b *Batch, opt Options) ([]float32, error) {
+	if opt.Temperature <= 0 {
+		opt.Temperature = 1
+	}
+	opt.Gradient, opt.Dropout = false, false
+	n := &Graph{g: g, shape: shape, w: policy, opt: opt, nTokens: len(b.Tokens)}
+	r := &Graph{w: reference}
+	if err := g.Begin(n.maxNodes() + r.maxNodes()); err != nil {
+		return nil, err
+	}
+	n.inputs(b)
+	x, _ := n.layers(policy)
+	p := n.norm(x[len(x)-1], policy.OutputNorm)
+	x, _ = n.layers(reference)
+	q := n.norm(x[len(x)-1], reference.OutputNorm)
+	kl := g.Custom(opHeadKL, cgo.F32, len(b.Rows), 1, false, n.headArgs(), policy.Output, p, q, n.rows)
+	g.Keep(kl)
+	if err := g.Alloc(); err != nil {
+		return nil, err
+	}
+	n.fill(b)
+	if err := g.Compute(0, g.Nodes()); err != nil {
+		return nil, err
+	}
+	out := make([]float32, len(b.Rows))
+	kl.GetF32(out)
+	return out, nil
+}
