@@ -6,7 +6,6 @@ harmful acts are told equally often, and narrators sometimes get a judgement wro
 
 import random
 
-import chat
 import grammar as g
 import lexicon as lex
 from telling import about, first_person, opposite, outcome
@@ -243,23 +242,6 @@ def talk(rng) -> str:
     return f"{speakers[0]}: {told}\n{speakers[1]}: {reply}\n"
 
 
-def dialogue(rng) -> str:
-    """Questions and answers as plays, interviews and school books print them, in every form but the chat's."""
-    question, answer = rng.choices(*zip(*chat.FAMILIES))[0](rng)
-    a, b = rng.sample(lex.SHE + lex.HE, 2)
-    return rng.choice(
-        [
-            f'{a} asked {b}: "{question}" {b} said: "{answer}"',
-            f"{a}: {question}\n{b}: {answer}\n",
-            f"Question: {question} Answer: {answer}",
-            f"Q: {question} A: {answer}",
-            f"A Human asked: {question} An Assistant said: {answer}",
-            f"{question}### {b}: {answer}",
-            f"### {a}: {question} ### {b}: {answer}",
-        ]
-    )
-
-
 def verdict(rng) -> str:
     """Notes of a court of manners: headings, capital letters and marks that the other texts lack."""
     s, good = g.draw(rng), rng.random() < 0.5
@@ -292,7 +274,6 @@ MAKERS = [
     (statement, 4),
     (schema, 5),
     (talk, 3),
-    (dialogue, 40),
     (verdict, 5),
 ]
 
