@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// smallCommands are the commands that use a model or look at files.
+func smallCommands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a),
+		newModelCommand(a), newAdapterCommand(a), newDataCommand(a),
+	}
+}
+
+// newFamily makes a command that only holds others, such as "steer model".
+func newFamily(name, short string, members ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name, GroupID: "files", Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			cmd.SuggestionsMinimumDistance = 2
+			hint := ""
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = fmt.Sprintf(", did you mean %s?", strings.Join(near, " or "))
+			}
+			return usagef("unknown command %q for %q%s\nSee %q.", args[0], cmd.CommandPath(), hint, cmd.CommandPath()+" --help")
+		},
+	}
+	cmd.AddCommand(members...)
+	return cmd
+}

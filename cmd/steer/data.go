@@ -1,0 +1,65 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"steer/rl/data"
+)
+
+func newDataCommand(a *app) *cobra.Command {
+	return newFamily("data", "Look at data files", newDataInspectCommand(a))
+}
+
+func newDataInspectCommand(a *app) *cobra.Command {
+	format, asJSON := data.FormatAuto, false
+	cmd := &cobra.Command{
+		Use: "inspect PATH...", Short: "Describe data files: format, rows, labels, lengths, oddities",
+		Long: `Reads data files of any format that training and evaluation read (plain, gzip or
+Zstandard) to their end and describes them. A malformed row is an error that
+names file, line and field. With --json: one object for each file, a line each.
+
+Formats:
+` + formatList(),
+		Example: `  steer data inspect ethics/deontology/deontology_train.csv
+  steer data inspect train.jsonl.gz --format hh-rlhf --json`,
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, paths []string) error {
+			var errs []error
+			for i, path := range paths {
+				s, err := data.InspectAs(path, format)
+				if err == nil {
+					err = printSummary(a.out, s, asJSON, i > 0)
+				}
+				errs = append(errs, err) // the other files are described all the same
+			}
+			return errors.Join(errs...)
+		},
+	}
+	cmd.Flags().Var(enumFlag[data.Format]{&format}, "format", "format of the files, one of those above")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines")
+	return cmd
+}
+
+func formatList() string {
+	var b strings.Builder
+	for _, f := range data.FormatAuto.Values() {
+		fmt.Fprintf(&b, "  %-25s %s\n", f, data.Format(f).Title())
+	}
+	return b.String()
+}
+
+func printSummary(w io.Writer, s data.Summary, asJSON, another bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(s)
+	}
+	if another {
+		fmt.Fprintln(w)
+	}
+	return s.Write(w)
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"steer/cmd/steer/pipeline"
+	"steer/ggml/gguf"
+	"steer/ggml/seam"
+	"steer/rl/data"
+)
+
+// decodeFlags are the flags of the commands that generate text.
+type decodeFlags struct {
+	modelFlags
+	template    data.TemplateName
+	system      string
+	systemGiven bool
+	stop        []string
+	maxNew      int
+	sampling    seam.Sampling
+	seed        uint64
+}
+
+func (f *decodeFlags) bind(cmd *cobra.Command) {
+	f.modelFlags.bind(cmd)
+	flags := cmd.Flags()
+	enumVar(flags, &f.template, "template", "form in which the model is asked")
+	flags.StringVar(&f.system, "system", "", "system message, in place of the template's own")
+	flags.StringArrayVar(&f.stop, "stop", nil, "end an answer at this `TEXT`; may be repeated")
+	flags.IntVar(&f.maxNew, "max-new", 128, "most tokens of an answer")
+	flags.Float32Var(&f.sampling.Temperature, "temperature", 0.7, "divides the logits; 0 takes the likeliest token")
+	flags.IntVar(&f.sampling.TopK, "top-k", 0, "draw from the likeliest K tokens (0: all)")
+	flags.Float32Var(&f.sampling.TopP, "top-p", 0, "draw from the likeliest tokens that make up this probability (0: all)")
+	flags.Float32Var(&f.sampling.MinP, "min-p", 0, "leave out tokens less likely than this share of the likeliest (0: none)")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of everything random; the same seed gives the same answers")
+}
+
+// check refuses what can be refused before anything is loaded.
+func (f *decodeFlags) check(cmd *cobra.Command) error {
+	f.systemGiven = cmd.Flags().Changed("system")
+	s := f.sampling
+	switch {
+	case f.maxNew < 1:
+		return usagef("--max-new: want at least 1, got %d", f.maxNew)
+	case !(s.Temperature >= 0 && s.Temperature <= 100):
+		return usagef("--temperature: want 0 to 100, got %g", s.Temperature)
+	case s.TopK < 0:
+		return usagef("--top-k: want 0 or more, got %d", s.TopK)
+	case !(s.TopP >= 0 && s.TopP <= 1):
+		return usagef("--top-p: want 0 to 1, got %g", s.TopP)
+	case !(s.MinP >= 0 && s.MinP <= 1):
+		return usagef("--min-p: want 0 to 1, got %g", s.MinP)
+	case len(f.adapters) > 2:
+		return usagef("--adapter: text is generated with at most two adapters (the SFT adapter and a policy's), got %d", len(f.adapters))
+	case slices.Contains(f.stop, ""):
+		return usagef("--stop: want a text, got an empty one")
+	}
+	return f.modelFlags.check()
+}
+
+// speaker renders prompts for a model and reads its answers.
+type speaker struct {
+	f           *decodeFlags
+	tok         seam.Tokenizer
+	template    *data.Template
+	context     int // tokens of the model
+	stopTokens  []int32
+	stopStrings []string
+	generator   seam.Generator
+}
+
+// openSpeaker loads the model and its adapters; the caller closes the bench.
+func (f *decodeFlags) openSpeaker() (*pipeline.Bench, *speaker, error) {
+	b, stack, err := f.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	var system *string
+	if f.systemGiven {
+		system = &f.system
+	}
+	template, stop, err := b.Template(f.template, system)
+	if err != nil {
+		return nil, nil, errors.Join(err, b.Close())
+	}
+	return b, &speaker{
+		f: f, tok: b.Tok, template: template, context: b.Model.Info().CtxTrain, stopTokens: stop,
+		stopStrings: append(template.StopStrings(), f.stop...), generator: b.Generator(stack...),
+	}, nil
+}
+
+// prompt gives the tokens of a conversation up to where the answer begins.
+func (s *speaker) prompt(messages []data.Message) ([]int32, error) {
+	segments := s.template.Prompt(messages)
+	if s.template.Name() == data.TemplatePlain {
+		for i := range segments {
+			segments[i].Special = true // what is typed as a raw prompt may spell special tokens
+		}
+	}
+	x, err := data.Tokenize(s.tok, segments, data.TokenizeOptions{})
+	if err == nil && len(x.IDs) == 0 {
+		err = errors.New("the prompt has no token: write something")
+	}
+	return x.IDs, err
+}
+
+// fits is an error if prompt and answer are longer than the context.
+func (s *speaker) fits(prompt []int32) error {
+	if n := len(prompt) + s.f.maxNew; n > s.context {
+		return fmt.Errorf("%d tokens and --max-new %d are more than the model's context of %d: %w: shorten the prompt or lower --max-new",
+			len(prompt), s.f.maxNew, s.context, seam.ErrContextFull)
+	}
+	return nil
+}
+
+// request asks for one answer.
+func (s *speaker) request(prompt []int32, seed uint64) seam.Request {
+	return seam.Request{Prompt: prompt, MaxNew: s.f.maxNew, Seed: seed, StopTokens: s.stopTokens, StopStrings: s.stopStrings}
+}
+
+// text is an answer as people read it: without the token or text that ended it and,
+// but for the plain template, without the blanks of the template around it.
+func (s *speaker) text(g seam.Generation) string {
+	text := s.tok.Decode(g.Tokens, false)
+	if g.Finish == seam.FinishStopString {
+		end := len(text)
+		for _, stop := range s.stopStrings {
+			if i := strings.Index(text, stop); i >= 0 {
+				end = min(end, i)
+			}
+		}
+		text = text[:end]
+	}
+	if s.template.Name() != data.TemplatePlain {
+		text = strings.TrimSpace(text)
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// guessTemplate chooses the template that the chat template of a GGUF model resembles.
+func guessTemplate(model string) (name data.TemplateName, why string, err error) {
+	f, err := gguf.Open(model)
+	if err != nil {
+		return "", "", fmt.Errorf("model: %w", err)
+	}
+	defer f.Close()
+	chat := ggufText(f, "tokenizer.chat_template")
+	switch {
+	case strings.Contains(chat, "<|im_start|>"):
+		return data.TemplateChatML, "as the model's own", nil
+	case strings.Contains(chat, "[INST]"):
+		return data.TemplateLlama2, "as the model's own", nil
+	case chat != "":
+		return data.TemplateGuanaco, "the model's own is not known", nil
+	}
+	return data.TemplateGuanaco, "the model has none", nil
+}

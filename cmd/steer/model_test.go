@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/cmd/steer/pipeline"
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/ggml/gguf"
+	"steer/ggml/gguf/gguftest"
+	"steer/ggml/seam"
+)
+
+var tinyShape = gguftest.Shape{Layers: 2, Embd: 64, FF: 96, Heads: 4, KVHeads: 2, Vocab: 1500, Ctx: 2048}
+
+func tinyModel(t testing.TB, opt gguftest.Options) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tiny.gguf")
+	require.NoError(t, gguftest.WriteTinyLlama(path, tinyShape, 1, opt))
+	return path
+}
+
+func TestModelInspectForPeople(t *testing.T) {
+	path := rewrite(t, tinyModel(t, gguftest.Options{Untied: true, RopeFreqs: true}), map[string]any{
+		"tokenizer.ggml.pre": "smollm", "tokenizer.ggml.add_bos_token": false, "tokenizer.chat_template": "{{x}}",
+		"tokenizer.ggml.tokens": []string{"<s>", "</s>\x1b"}, "tokenizer.ggml.bos_token_id": uint32(0), "tokenizer.ggml.eos_token_id": uint32(1),
+		"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": float32(4),
+	}, nil, nil)
+	out := succeed(t, "", "model", "inspect", path)
+	sum, err := fileSHA256(path)
+	require.NoError(t, err)
+	for _, want := range []string{"architecture   llama\n", "sha256         " + sum + "\n", "layers         2\n", "width          64, feed-forward 96\n",
+		"heads          4 of width 16, 2 for keys and values\n", "1,500 tokens, output matrix of its own", "2,048 tokens",
+		"base 10000, scaling linear by 4, frequency factors (Llama 3)", "F32        22 tensors", "no_vocab, pre-tokenizer smollm, adds no BOS",
+		`0 <s>, 1 </s>\x1b`, "chat template  yes\n", "trainable      yes\n"} {
+		require.Contains(t, out, want)
+	}
+	require.NotContains(t, out, "blk.0")
+	require.Contains(t, succeed(t, "", "model", "inspect", "--tensors", path), "blk.1.ffn_down.weight        F32      [96 64]")
+	for _, out := range []string{out, succeed(t, "", "model", "inspect", demoModel(t).Model)} {
+		for _, l := range strings.Split(out, "\n") {
+			require.LessOrEqual(t, utf8.RuneCountInString(l), 80, l)
+		}
+	}
+}
+
+// What the header says is what the engine has after loading.
+func TestModelInspectJSON(t *testing.T) {
+	m := demoModel(t)
+	var d modelDescription
+	require.NoError(t, json.Unmarshal([]byte(succeed(t, "", "model", "inspect", "--json", "--tensors", m.Model)), &d))
+	b, err := pipeline.OpenBench(m.Model, pipeline.DefaultEngine())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	info := b.Model.Info()
+	require.Equal(t, adapter.Shape(*d.Shape), info.Shape)
+	require.True(t, d.Trainable)
+	require.Equal(t, info.Tied, d.Tied)
+	require.Equal(t, int64(info.Vocab), d.Vocab)
+	require.Equal(t, int64(info.CtxTrain), d.Context)
+	require.Equal(t, info.Params, d.Parameters)
+	require.Equal(t, b.Tok.BOS(), int32(d.Tokenizer.BOS.ID))
+	require.Equal(t, b.Tok.EOS(), int32(d.Tokenizer.EOS.ID))
+	require.Len(t, d.Tensors, d.TensorCount)
+	var params, bytes int64
+	tensors := 0
+	for _, u := range d.Types {
+		params, tensors, bytes = params+u.Parameters, tensors+u.Tensors, bytes+u.Bytes
+	}
+	require.Equal(t, d.Parameters, params)
+	require.Equal(t, d.TensorCount, tensors)
+	require.Equal(t, info.Bytes, bytes)
+}
+
+// The verdict is the engine's: what is called trainable loads, what is not does not.
+func TestModelInspectAgreesWithTheEngine(t *testing.T) {
+	tiny := func(opt gguftest.Options) string { return tinyModel(t, opt) }
+	base := tiny(gguftest.Options{})
+	for _, c := range []struct {
+		name, path, reason string
+	}{
+		{"plain", base, ""},
+		{"untied, rope factors", tiny(gguftest.Options{Untied: true, RopeFreqs: true}), ""},
+		{"linear rope", rewrite(t, base, map[string]any{"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": float32(2)}, nil, nil), ""},
+		{"another architecture", tiny(gguftest.Options{Arch: "falcon"}), "architecture is falcon, supported is llama"},
+		{"yarn", rewrite(t, base, map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": float32(2)}, nil, nil), "scaling is yarn"},
+		{"half a head turned", rewrite(t, base, map[string]any{"llama.rope.dimension_count": uint32(8)}, nil, nil), "RoPE turns 8 of the 16"},
+		{"experts", rewrite(t, base, map[string]any{"llama.expert_count": uint32(2), "llama.expert_used_count": uint32(1)}, nil, nil), "mixture of experts"},
+		{"a weight missing", rewrite(t, base, nil, func(x gguf.TensorInfo) bool { return x.Name != "blk.1.ffn_up.weight" }, nil), "blk.1.ffn_up.weight is missing"},
+		{"no tokenizer", rewrite(t, base, map[string]any{"tokenizer.ggml.model": ""}, nil, nil), "no tokenizer"},
+		{"biases", rewrite(t, base, nil, nil, func(w *gguf.Writer) { w.AddF32("blk.0.attn_q.bias", []int64{64}, make([]float32, 64)) }), "biases (blk.0.attn_q.bias)"},
+		{"heads missing", rewrite(t, base, map[string]any{"llama.attention.head_count": uint32(0)}, nil, nil), "heads"},
+		{"integers", rewrite(t, base, nil, func(x gguf.TensorInfo) bool { return x.Name != "blk.1.ffn_up.weight" }, func(w *gguf.Writer) {
+			w.AddRaw("blk.1.ffn_up.weight", gguf.TypeI32, []int64{64, 96}, make([]byte, 4*64*96))
+		}), "stored as I32"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, err := describeModel(c.path)
+			require.NoError(t, err)
+			require.Equal(t, c.reason == "", d.Trainable, d.Reasons)
+			require.Contains(t, strings.Join(d.Reasons, "; "), c.reason)
+
+			err = evaluates(t, c.path)
+			require.Equal(t, d.Trainable, err == nil, "the engine says: %v", err)
+		})
+	}
+}
+
+// evaluates loads a model and sends three tokens through it.
+func evaluates(t *testing.T, path string) error {
+	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Threads: 1})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, dev.Close()) }()
+	m, err := ggml.LoadModel(dev, path, ggml.ModelOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { require.NoError(t, m.Close()) }()
+	s, err := m.NewStep(ggml.StepOptions{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	_, err = s.Forward(context.Background(), []seam.Sequence{{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 2}}}, seam.Options{})
+	return err
+}
+
+func TestModelInspectShowsNoControlCharacters(t *testing.T) {
+	m := demoModel(t)
+	evil := rewrite(t, m.Model, map[string]any{"general.name": "a\x1b[2Jb\n" + strings.Repeat("x", 500)}, nil, nil)
+	out := succeed(t, "", "model", "inspect", evil)
+	require.NotContains(t, out, "\x1b")
+	require.Contains(t, out, `a\x1b[2Jb\n`)
+	require.Contains(t, out, "xxx...")
+}
+
+func TestModelFailures(t *testing.T) {
+	m := demoModel(t)
+	ad := newAdapter(t, m.Model, nil)
+	for _, f := range []failure{
+		{name: "missing", args: []string{"model", "inspect", "nowhere.gguf"}, code: 1, says: []string{"nowhere.gguf", "no such file"}},
+		{name: "cut short", args: []string{"model", "inspect", cutShort(t, m.Model)}, code: 1, says: []string{"cut.gguf", "cut short"}},
+		{name: "no GGUF", args: []string{"model", "inspect", writeFile(t, "a.txt", "hello, this is a text file")}, code: 1, says: []string{"a.txt", "GGUF"}},
+		{name: "folder", args: []string{"model", "inspect", t.TempDir()}, code: 1, says: []string{"is a folder"}},
+		{name: "an adapter", args: []string{"model", "inspect", ad}, code: 1, says: []string{"steer adapter inspect"}},
+		{name: "no file", args: []string{"model", "inspect"}, code: 2, says: []string{"model inspect --help"}},
+		{name: "wrong flag", args: []string{"model", "inspect", "--jason", m.Model}, code: 2, says: []string{"--jason"}},
+		{name: "wrong command", args: []string{"model", "inspekt", m.Model}, code: 2, says: []string{`"inspekt"`, "did you mean inspect?"}},
+	} {
+		f.run(t)
+	}
+	code, out, _ := command(t, "", "model")
+	require.Zero(t, code)
+	require.Contains(t, out, "inspect")
+}

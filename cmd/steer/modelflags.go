@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"steer/cmd/steer/pipeline"
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/ggml/gguf"
+)
+
+// modelFlags are the flags of the commands that use a model.
+type modelFlags struct {
+	model    string
+	adapters []string
+	engine   pipeline.Engine
+}
+
+func (f *modelFlags) bind(cmd *cobra.Command) {
+	f.engine = pipeline.DefaultEngine()
+	flags := cmd.Flags()
+	flags.StringVarP(&f.model, "model", "m", "", "base model, a GGUF `FILE`")
+	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil, "adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
+	flags.IntVar(&f.engine.Threads, "threads", 0, "compute threads (0: one for each CPU)")
+}
+
+// check refuses what can be refused before anything is loaded.
+func (f *modelFlags) check() error {
+	if f.model == "" {
+		return usagef("--model: want the path of the base model, a GGUF file")
+	}
+	if f.engine.Threads < 0 || f.engine.Threads > 512 {
+		return usagef("--threads: want 0 (one for each CPU) to 512, got %d", f.engine.Threads)
+	}
+	// Before anybody types a text for them.
+	err := exists("model", f.model)
+	for _, path := range f.adapters {
+		err = errors.Join(err, exists("adapter", path))
+	}
+	return err
+}
+
+// exists is an error that names what is not there.
+func exists(what, path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s %s: %w", what, path, errors.Unwrap(err))
+	}
+	return nil
+}
+
+// open loads the model and the adapters; the caller closes the bench.
+func (f *modelFlags) open() (*pipeline.Bench, []*ggml.Adapter, error) {
+	b, err := pipeline.OpenBench(f.model, f.engine)
+	if err != nil {
+		return nil, nil, err
+	}
+	stack, err := b.LoadAdapters(f.adapters)
+	if err != nil {
+		return nil, nil, errors.Join(err, b.Close())
+	}
+	return b, stack, nil
+}
+
+// shapeOf reads the shape of a base model from its header; no weight is loaded.
+func shapeOf(model string) (adapter.Shape, error) {
+	f, err := gguf.Open(model)
+	if err != nil {
+		return adapter.Shape{}, fmt.Errorf("model: %w", err)
+	}
+	defer f.Close()
+	if typ, err := f.String("general.type"); err == nil && typ == "adapter" {
+		return adapter.Shape{}, fmt.Errorf("model %s: this is an adapter, not a model: name its base model with --model", model)
+	}
+	s, err := adapter.ShapeOf(f)
+	if err != nil {
+		return s, fmt.Errorf("model: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+
+	"steer/demo"
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/ggml/gguf"
+	"steer/ggml/gguf/gguftest"
+)
+
+// command runs a command line in this process. Every native object it opened must be
+// closed when it ends.
+func command(t testing.TB, stdin string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	a := newApp(strings.NewReader(stdin), &o, &e)
+	root := newRootCommand(a)
+	for _, c := range smallCommands(a) {
+		if !slices.ContainsFunc(root.Commands(), func(have *cobra.Command) bool { return have.Name() == c.Name() }) {
+			root.AddCommand(c)
+		}
+	}
+	root.SetArgs(args)
+	code = a.exit(root.ExecuteContext(context.Background()))
+	require.Zero(t, ggml.Alive(), "native objects left open by %v", args)
+	return code, o.String(), e.String()
+}
+
+// succeed runs a command line that must succeed and gives its output.
+func succeed(t testing.TB, stdin string, args ...string) string {
+	t.Helper()
+	code, out, errs := command(t, stdin, args...)
+	require.Zero(t, code, errs)
+	return out
+}
+
+// lines decodes JSON lines.
+func lines[T any](t testing.TB, out string) []T {
+	t.Helper()
+	var all []T
+	for _, l := range strings.Split(strings.TrimRight(out, "\n"), "\n") {
+		var v T
+		require.NoError(t, json.Unmarshal([]byte(l), &v), l)
+		all = append(all, v)
+	}
+	return all
+}
+
+// failure is a command line that must fail, with what it must say.
+type failure struct {
+	name  string
+	stdin string
+	args  []string
+	code  int
+	says  []string
+}
+
+func (f failure) run(t *testing.T) {
+	t.Run(f.name, func(t *testing.T) {
+		code, _, errs := command(t, f.stdin, f.args...)
+		require.Equal(t, f.code, code, errs)
+		for _, s := range f.says {
+			require.Contains(t, errs, s)
+		}
+	})
+}
+
+// demoModel unpacks the built-in model.
+func demoModel(t testing.TB) demo.Paths {
+	t.Helper()
+	p, err := demo.Extract(t.TempDir())
+	require.NoError(t, err)
+	return p
+}
+
+// sharedFile is a path among the golden numbers, or skips aloud.
+func sharedFile(t testing.TB, path string) string {
+	t.Helper()
+	dir := os.Getenv("STEER_SHARED")
+	if dir == "" {
+		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
+	}
+	return filepath.Join(dir, path)
+}
+
+// storiesModel converts the stories260K checkpoint.
+func storiesModel(t testing.TB) string {
+	t.Helper()
+	dir := sharedFile(t, "data/models/stories260K")
+	out := filepath.Join(t.TempDir(), "stories.gguf")
+	require.NoError(t, gguftest.ConvertStories260K(filepath.Join(dir, "stories260K.bin"), filepath.Join(dir, "tok512.bin"), out))
+	return out
+}
+
+// realModel is SmolLM2-135M-Instruct Q4_1, or skips aloud.
+func realModel(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("STEER_MODEL")
+	if path == "" {
+		t.Skip("STEER_MODEL is not set: the real model is not tested")
+	}
+	return path
+}
+
+func describe(t testing.TB, model string) *modelDescription {
+	t.Helper()
+	d, err := describeModel(model)
+	require.NoError(t, err)
+	return d
+}
+
+func shapeFor(t testing.TB, model string) adapter.Shape {
+	t.Helper()
+	s, err := shapeOf(model)
+	require.NoError(t, err)
+	return s
+}
+
+// newAdapter writes an adapter with random A and B for a model; edit may be nil.
+func newAdapter(t testing.TB, model string, edit func(*adapter.Adapter)) string {
+	t.Helper()
+	a, err := adapter.New(shapeFor(t, model), []string{"attn_q", "attn_v", "ffn_down"}, 2, 4, false, 1)
+	require.NoError(t, err)
+	for i := range a.Pairs {
+		for j := range a.Pairs[i].B {
+			a.Pairs[i].B[j] = float32((i+3*j)%7-3) / 50
+		}
+	}
+	if edit != nil {
+		edit(a)
+	}
+	path := filepath.Join(t.TempDir(), "adapter.gguf")
+	require.NoError(t, a.Save(path))
+	return path
+}
+
+// rewrite copies a GGUF file. set replaces or adds metadata, keep tells which tensors
+// stay (nil: all), add puts more into the copy.
+func rewrite(t testing.TB, from string, set map[string]any, keep func(gguf.TensorInfo) bool, add func(*gguf.Writer)) string {
+	t.Helper()
+	f, err := gguf.Open(from)
+	require.NoError(t, err)
+	defer f.Close()
+	w := gguf.NewWriter()
+	for _, k := range f.Keys() {
+		if _, replaced := set[k]; !replaced && k != "general.alignment" {
+			w.SetValue(k, f.Value(k))
+		}
+	}
+	for k, v := range set {
+		w.SetValue(k, v)
+	}
+	for _, x := range f.Tensors() {
+		if keep == nil || keep(x) {
+			raw, err := f.TensorData(x.Name)
+			require.NoError(t, err)
+			w.AddRaw(x.Name, x.Type, x.Dims, raw)
+		}
+	}
+	if add != nil {
+		add(w)
+	}
+	out := filepath.Join(t.TempDir(), "rewritten.gguf")
+	require.NoError(t, w.Save(out))
+	return out
+}
+
+// cutShort writes the first half of a file.
+func cutShort(t testing.TB, from string) string {
+	t.Helper()
+	raw, err := os.ReadFile(from)
+	require.NoError(t, err)
+	return writeFile(t, "cut.gguf", string(raw[:len(raw)/2]))
+}
+
+func writeFile(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o666))
+	return path
+}
+
+func gzipped(t testing.TB, raw []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := z.Write(raw)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	return b.Bytes()
+}

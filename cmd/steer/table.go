@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// tableColumns is the widest line of a table.
+const tableColumns = 80
+
+// table prints names and values in two columns; long values go on below themselves.
+type table struct{ rows [][2]string }
+
+func (t *table) add(name, format string, args ...any) {
+	t.rows = append(t.rows, [2]string{name, fmt.Sprintf(format, args...)})
+}
+
+func (t *table) write(w io.Writer) error {
+	width := 0
+	for _, r := range t.rows {
+		width = max(width, utf8.RuneCountInString(r[0]))
+	}
+	var b strings.Builder
+	for _, r := range t.rows {
+		name := r[0]
+		for _, line := range wrap(r[1], tableColumns-width-2) {
+			fmt.Fprintf(&b, "%s%s  %s\n", name, strings.Repeat(" ", width-utf8.RuneCountInString(name)), line)
+			name = ""
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// wrap cuts a text into lines of at most width characters, between words where it can.
+func wrap(s string, width int) []string {
+	var lines []string
+	rest := []rune(s)
+	for len(rest) > width {
+		at := width
+		for at > 0 && rest[at] != ' ' {
+			at--
+		}
+		if at == 0 { // one long word
+			lines, rest = append(lines, string(rest[:width])), rest[width:]
+			continue
+		}
+		lines, rest = append(lines, string(rest[:at])), rest[at+1:]
+	}
+	return append(lines, string(rest))
+}
+
+// printable shows at most n characters of a text from a file, on one line and without
+// control characters, which a terminal would obey.
+func printable(s string, n int) string {
+	var b strings.Builder
+	for i, r := range []rune(s) {
+		if i == n {
+			b.WriteString("...")
+			break
+		}
+		if !unicode.IsPrint(r) {
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// grouped prints an integer with commas between thousands.
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// shortBytes prints a size in the unit people think in (powers of 1000).
+func shortBytes(n int64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	x, unit := float64(n), ""
+	for _, unit = range []string{"kB", "MB", "GB", "TB"} {
+		if x /= 1000; x < 999.5 {
+			break
+		}
+	}
+	return fmt.Sprintf("%.3g %s", x, unit)
+}
+
+// bytesText prints a size exactly and for people.
+func bytesText(n int64) string {
+	if n < 1000 {
+		return shortBytes(n)
+	}
+	return fmt.Sprintf("%s bytes (%s)", grouped(n), shortBytes(n))
+}
+
+// choose is yes or no, depending on c.
+func choose(c bool, yes, no string) string {
+	if c {
+		return yes
+	}
+	return no
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
