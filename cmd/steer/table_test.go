@@ -56,3 +56,11 @@ func TestEnumFlag(t *testing.T) {
 	require.Error(t, f.Set("[f32]"))
 	require.Equal(t, ggml.F32, p, "a refused value changes nothing")
 }
+
+func TestWrap(t *testing.T) {
+	for in, want := range map[string][]string{
+		"": {""}, "abc": {"abc"}, "abcd": {"abc", "d"}, "ab cd": {"ab", "cd"}, "abc de": {"abc", "de"}, "a b c": {"a b", "c"}, "äöüß": {"äöü", "ß"},
+	} {
+		require.Equal(t, want, wrap(in, 3), in)
+	}
+}
