@@ -96,8 +96,11 @@ func (a *app) exit(err error) int {
 	a.mu.Unlock()
 	var usage usageError
 	switch {
-	case errors.Is(err, train.ErrInterrupted), interrupted && errors.Is(err, context.Canceled):
-		fmt.Fprintln(a.err, "steer: "+train.ErrInterrupted.Error())
+	case errors.Is(err, train.ErrInterrupted):
+		fmt.Fprintf(a.err, "steer: %v\n", err)
+		return train.ExitInterrupted
+	case interrupted && errors.Is(err, context.Canceled):
+		fmt.Fprintln(a.err, "steer: interrupted")
 		return train.ExitInterrupted
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"), strings.HasPrefix(err.Error(), "unknown flag"):
 		fmt.Fprintf(a.err, "steer: %v\n", err)

@@ -44,7 +44,7 @@ func (a *app) watchSignals() {
 		<-signals
 		a.stopper.Request()
 		a.interrupt()
-		fmt.Fprintln(a.err, "\nstopping after this step with a checkpoint; once more to leave at once")
+		fmt.Fprintln(a.err, "\nstopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
 		<-signals
 		os.Exit(train.ExitInterrupted)
 	}()

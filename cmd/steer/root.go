@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 )
 
@@ -33,6 +35,8 @@ Start with:
 		&cobra.Group{ID: "use", Title: "Use what was trained:"},
 		&cobra.Group{ID: "files", Title: "Look at files:"},
 	)
+	// help fits a terminal of 80 columns
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.AddCommand(
 		newRunCommand(a), newDemoCommand(a), newReportCommand(a),
 		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newEvalCommand(a),

@@ -108,6 +108,20 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		return err
 	}
 	defer func() { err = errors.Join(err, s.run.Close()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-con.Stopper.Stop():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() {
+		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
+			err = fmt.Errorf("%w (an evaluation has no checkpoint: it begins again)", train.ErrInterrupted)
+		}
+	}()
 
 	cfg := j.Config
 	if cfg.MaxLength == 0 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"steer/internal/conf"
 	"steer/rewards"
@@ -211,7 +212,7 @@ func (e *Experiment) Stages() []NamedJob {
 // Run runs every stage that is not finished yet. A finished stage is skipped if neither
 // its configuration nor any file that went into it has changed; otherwise it is run anew.
 func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
-	if err := e.checkInputs(); err != nil {
+	if err := errors.Join(e.checkConfig(), e.checkInputs()); err != nil {
 		return err
 	}
 	if err := writeConfig(filepath.Join(e.Out, "experiment.yaml"), e.summary()); err != nil {
@@ -286,21 +287,33 @@ func (e *Experiment) checkInputs() error {
 		"eval.scruples.path": ev.Scruples.Path, "eval.cross_reward.prompts.path": ev.CrossReward.Prompts.Path} {
 		need(key, p)
 	}
-	if err := e.SFT.Config.Validate(); err != nil {
-		errs = append(errs, err)
-	}
-	for _, name := range e.Theories {
-		t := e.Each[string(name)]
-		errs = append(errs, t.Reward.Config.Validate(), t.PPO.Config.Validate())
-	}
-	errs = append(errs, ev.Config.Validate())
 	return errors.Join(errs...)
 }
 
-// Plan prints what would run: every stage with its resolved configuration.
+// checkConfig validates every stage.
+func (e *Experiment) checkConfig() error {
+	errs := []error{e.Engine.validate(), e.SFT.Config.Validate(), e.Eval.Config.Validate()}
+	for _, name := range e.Theories {
+		t := e.Each[string(name)]
+		errs = append(errs, t.Reward.Config.Validate(), t.PPO.Config.Validate(), t.PPO.LoRA.Validate("ppo.lora"))
+	}
+	return errors.Join(errs...)
+}
+
+// Plan prints what would run: every stage with its resolved configuration, and which
+// input files are not there yet.
 func (e *Experiment) Plan(con Console) error {
-	if err := e.checkInputs(); err != nil {
+	if err := e.checkConfig(); err != nil {
 		return err
+	}
+	if err := e.checkInputs(); err != nil {
+		seen := map[string]bool{}
+		for _, line := range strings.Split(err.Error(), "\n") {
+			if line, _, _ = strings.Cut(line, " (also"); !seen[line] {
+				fmt.Fprintf(con.Out, "# missing: %s\n", line)
+			}
+			seen[line] = true
+		}
 	}
 	for _, s := range e.Stages() {
 		state := "to run"
