@@ -244,7 +244,7 @@ func evalProgress(p train.Progress) func(eval.Progress) {
 			at, started = stage, time.Now()
 		}
 		st := train.Status{Stage: stage, Step: int64(e.Done), Total: int64(e.Total)}
-		if seconds := time.Since(started).Seconds(); seconds > 0 && e.Done > 0 {
+		if seconds := time.Since(started).Seconds(); seconds > 0.5 && e.Done > 0 {
 			st.TokensPerSecond = float64(e.Tokens) / seconds
 			st.ETA = time.Duration(seconds * float64(e.Total-e.Done) / float64(e.Done) * float64(time.Second))
 		}
