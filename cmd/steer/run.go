@@ -33,8 +33,11 @@ are compared by content); an interrupted stage goes on from its checkpoint.`,
 				return configError(err)
 			}
 			con := a.console()
+			if err := e.Validate(); err != nil {
+				return usage(err)
+			}
 			if dry {
-				return configError(e.Plan(con))
+				return e.Plan(con)
 			}
 			ctx, cancel := a.cancellableJob(cmd.Context())
 			defer cancel()

@@ -62,8 +62,9 @@ func (j *Eval) Folder() string { return "eval" }
 
 // Resolve makes paths absolute and hashes the inputs.
 func (j *Eval) Resolve(dir string) (err error) {
-	files := map[string]*string{
-		"model": &j.Model, "wsc273": &j.WSC273.Path, "toxigen": &j.ToxiGen.Path, "ethics_deontology": &j.EthicsDeontology.Path,
+	files := map[string]*string{"model": &j.Model}
+	sources := map[string]*string{
+		"wsc273": &j.WSC273.Path, "toxigen": &j.ToxiGen.Path, "ethics_deontology": &j.EthicsDeontology.Path,
 		"ethics_utilitarianism": &j.EthicsUtilitarianism.Path, "scruples": &j.Scruples.Path, "scruples_threshold": &j.Scruples.Threshold.Path,
 		"prompts": &j.CrossReward.Prompts.Path,
 	}
@@ -78,15 +79,19 @@ func (j *Eval) Resolve(dir string) (err error) {
 			files[numbered("reward."+j.Rewards[i].Name+".on", k)] = &j.Rewards[i].On[k]
 		}
 	}
-	paths := map[string]string{}
-	for role, p := range files {
-		*p = abs(dir, *p)
-		paths[role] = *p
+	placed := func(paths map[string]*string) map[string]string {
+		out := map[string]string{}
+		for role, p := range paths {
+			*p = abs(dir, *p)
+			out[role] = *p
+		}
+		return out
 	}
+	models, data := placed(files), placed(sources)
 	if j.Model == "" {
 		return errors.New("eval: model: want the path of a GGUF file")
 	}
-	if err := j.Config.Validate(); err != nil {
+	if err := errors.Join(j.Engine.validate(), j.Config.Validate()); err != nil {
 		return err
 	}
 	names := []string{"base"}
@@ -96,7 +101,7 @@ func (j *Eval) Resolve(dir string) (err error) {
 		}
 		names = append(names, s.Name)
 	}
-	j.Inputs, err = inputsOf(paths)
+	j.Inputs, err = inputsOf(models, data)
 	return err
 }
 

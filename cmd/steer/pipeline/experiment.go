@@ -212,7 +212,7 @@ func (e *Experiment) Stages() []NamedJob {
 // Run runs every stage that is not finished yet. A finished stage is skipped if neither
 // its configuration nor any file that went into it has changed; otherwise it is run anew.
 func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
-	if err := errors.Join(e.checkConfig(), e.checkInputs()); err != nil {
+	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
 		return err
 	}
 	if err := writeConfig(filepath.Join(e.Out, "experiment.yaml"), e.summary()); err != nil {
@@ -272,7 +272,9 @@ func (e *Experiment) checkInputs() error {
 			}
 		}
 	}
-	need("model", e.Model)
+	if _, err := os.Stat(e.Model); err != nil && e.Model != "" {
+		errs = append(errs, fmt.Errorf("model: %w", err))
+	}
 	need("sft.train.path", e.SFT.Train.Path)
 	need("sft.eval.path", e.SFT.Eval.Path)
 	for _, name := range e.Theories {
@@ -283,27 +285,54 @@ func (e *Experiment) checkInputs() error {
 		need("ppo.held_out.path", t.PPO.HeldOut.Path)
 	}
 	ev := &e.Eval
-	for key, p := range map[string]string{"eval.wsc273.path": ev.WSC273.Path, "eval.toxigen.path": ev.ToxiGen.Path,
-		"eval.scruples.path": ev.Scruples.Path, "eval.cross_reward.prompts.path": ev.CrossReward.Prompts.Path} {
-		need(key, p)
-	}
-	return errors.Join(errs...)
+	need("eval.wsc273.path", ev.WSC273.Path)
+	need("eval.toxigen.path", ev.ToxiGen.Path)
+	need("eval.ethics_deontology.path", ev.EthicsDeontology.Path)
+	need("eval.ethics_utilitarianism.path", ev.EthicsUtilitarianism.Path)
+	need("eval.scruples.path", ev.Scruples.Path)
+	need("eval.scruples.threshold.path", ev.Scruples.Threshold.Path)
+	need("eval.cross_reward.prompts.path", ev.CrossReward.Prompts.Path)
+	return unique(errs)
 }
 
-// checkConfig validates every stage.
-func (e *Experiment) checkConfig() error {
+// Validate finds mistakes in the configuration of any stage before the first one runs.
+// It opens no file.
+func (e *Experiment) Validate() error {
 	errs := []error{e.Engine.validate(), e.SFT.Config.Validate(), e.Eval.Config.Validate()}
+	named := func(key, path string) {
+		if path == "" {
+			errs = append(errs, fmt.Errorf("experiment: %s: want the path of a file", key))
+		}
+	}
+	named("model", e.Model)
+	named("sft.train.path", e.SFT.Train.Path)
 	for _, name := range e.Theories {
 		t := e.Each[string(name)]
+		named("each."+string(name)+".reward.train.path", t.Reward.Train.Path)
+		named("ppo.prompts.path", t.PPO.Prompts.Path)
 		errs = append(errs, t.Reward.Config.Validate(), t.PPO.Config.Validate(), t.PPO.LoRA.Validate("ppo.lora"))
 	}
-	return errors.Join(errs...)
+	return unique(errs)
+}
+
+// unique joins errors, leaving out those that say the same as one before: theories
+// share most of their configuration.
+func unique(errs []error) error {
+	var out []error
+	seen := map[string]bool{}
+	for _, err := range errs {
+		if err != nil && !seen[err.Error()] {
+			seen[err.Error()] = true
+			out = append(out, err)
+		}
+	}
+	return errors.Join(out...)
 }
 
 // Plan prints what would run: every stage with its resolved configuration, and which
 // input files are not there yet.
 func (e *Experiment) Plan(con Console) error {
-	if err := e.checkConfig(); err != nil {
+	if err := e.Validate(); err != nil {
 		return err
 	}
 	if err := e.checkInputs(); err != nil {

@@ -123,18 +123,18 @@ func (j *PPO) Resolve(dir string) (err error) {
 	if j.MaxPromptTokens < 1 || j.ScoreBatchTokens < 1 {
 		errs = append(errs, errors.New("ppo: max_prompt_tokens and score_batch_tokens: want at least 1"))
 	}
-	errs = append(errs, j.LoRA.Validate("lora"), j.Config.Validate())
+	errs = append(errs, j.Engine.validate(), j.LoRA.Validate("lora"), j.Config.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	files := map[string]string{"model": j.Model, "reward": j.Reward, "prompts": j.Prompts.Path, "held_out": j.HeldOut.Path}
+	files := map[string]string{"model": j.Model, "reward": j.Reward}
 	for i, p := range j.SFT {
 		files[numbered("sft", i)] = p
 	}
 	for i, p := range j.RewardOn {
 		files[numbered("reward_below", i)] = p
 	}
-	j.Inputs, err = inputsOf(files)
+	j.Inputs, err = inputsOf(files, map[string]string{"prompts": j.Prompts.Path, "held_out": j.HeldOut.Path})
 	return err
 }
 

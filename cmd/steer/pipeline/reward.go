@@ -51,14 +51,14 @@ func (j *Reward) Resolve(dir string) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("reward: train.path: want the path of the training data")
 	}
-	if err := j.Config.Validate(); err != nil {
+	if err := errors.Join(j.Engine.validate(), j.Config.Validate()); err != nil {
 		return err
 	}
-	files := map[string]string{"model": j.Model, "train": j.Train.Path, "held_out": j.HeldOut.Path, "init_adapter": j.InitAdapter}
+	files := map[string]string{"model": j.Model, "init_adapter": j.InitAdapter}
 	for i, p := range j.On {
 		files[numbered("sft", i)] = p
 	}
-	j.Inputs, err = inputsOf(files)
+	j.Inputs, err = inputsOf(files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
 	return err
 }
 

@@ -55,10 +55,12 @@ func (j *SFT) Resolve(dir string) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("sft: train.path: want the path of the training data")
 	}
-	if err := j.Config.Validate(); err != nil {
+	if err := errors.Join(j.Engine.validate(), j.Config.Validate()); err != nil {
 		return err
 	}
-	j.Inputs, err = inputsOf(map[string]string{"model": j.Model, "train": j.Train.Path, "eval": j.Eval.Path, "init_adapter": j.InitAdapter})
+	j.Inputs, err = inputsOf(
+		map[string]string{"model": j.Model, "init_adapter": j.InitAdapter},
+		map[string]string{"train": j.Train.Path, "eval": j.Eval.Path})
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,17 +32,9 @@ const resultVersion = 1
 // stage's resolved configuration.
 type Inputs map[string]string
 
-// add hashes a file, or every file of a folder. A data file is found as its reader finds it.
+// add hashes a file, or every file of a folder.
 func (in Inputs) add(role, path string) error {
-	if path == "" {
-		return nil
-	}
 	st, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if path, err = data.Resolve(path); err == nil {
-			st, err = os.Stat(path)
-		}
-	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", role, err)
 	}
@@ -74,12 +67,27 @@ func (in Inputs) add(role, path string) error {
 	return nil
 }
 
-// inputsOf hashes the files of several roles.
-func inputsOf(files map[string]string) (Inputs, error) {
+// inputsOf hashes models and adapters, and data files, by role; an empty path is none.
+// A data file is found as its reader finds it, packed or not.
+func inputsOf(files, sources map[string]string) (Inputs, error) {
 	in := Inputs{}
 	var errs []error
-	for role, path := range files {
-		errs = append(errs, in.add(role, path))
+	for _, role := range slices.Sorted(maps.Keys(files)) {
+		if path := files[role]; path != "" {
+			errs = append(errs, in.add(role, path))
+		}
+	}
+	for _, role := range slices.Sorted(maps.Keys(sources)) {
+		if sources[role] == "" {
+			continue
+		}
+		path, err := data.Resolve(sources[role])
+		if err != nil {
+			err = fmt.Errorf("%s: %w", role, err)
+		} else {
+			err = in.add(role, path)
+		}
+		errs = append(errs, err)
 	}
 	return in, errors.Join(errs...)
 }
@@ -168,7 +176,7 @@ func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
 	merged["command"] = s.con.Command
 	merged["inputs_sha256"] = inputs
 	path := s.run.Path(train.AdapterFile)
-	if sum, err := inputsOf(map[string]string{"adapter": path}); err == nil {
+	if sum, err := inputsOf(map[string]string{"adapter": path}, nil); err == nil {
 		merged["adapter"] = map[string]string{"path": train.AdapterFile, "sha256": sum["adapter"]}
 	}
 	return s.run.Finish(merged)
