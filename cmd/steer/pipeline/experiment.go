@@ -211,6 +211,7 @@ func (e *Experiment) Stages() []NamedJob {
 
 // Run runs every stage that is not finished yet. A finished stage is skipped if neither
 // its configuration nor any file that went into it has changed; otherwise it is run anew.
+// An interrupted one goes on, unless files that went into it have changed.
 func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
 	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
 		return err
@@ -223,24 +224,33 @@ func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 		dir := filepath.Join(e.Out, s.Name)
-		again := fresh
-		if _, err := os.Stat(filepath.Join(dir, train.ResultFile)); err == nil && !fresh {
+		anew := fresh
+		if !fresh {
 			diff, err := changes(dir, s.Job)
-			if err != nil {
+			switch {
+			case err != nil:
 				return fmt.Errorf("%s: %w", s.Name, err)
-			}
-			if len(diff) == 0 {
+			case len(diff) > 0 && (hasResult(dir) || onlyInputs(diff)):
+				con.Progress.Note(fmt.Sprintf("%s: run anew, since %s", s.Name, diff[0]))
+				anew = true
+			case len(diff) == 0 && hasResult(dir) && adapterIntact(dir):
 				con.Progress.Note(s.Name + ": finished, nothing that goes into it has changed: skipped")
 				continue
+			case len(diff) == 0 && hasResult(dir):
+				con.Progress.Note(s.Name + ": its adapter.gguf is not the one it finished with: made again from the last checkpoint")
 			}
-			con.Progress.Note(fmt.Sprintf("%s: run anew, since %s", s.Name, diff[0]))
-			again = true
 		}
-		if err := e.runStage(ctx, s, con, dir, again); err != nil {
+		if err := e.runStage(ctx, s, con, dir, anew); err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
 	return nil
+}
+
+// onlyInputs: the configuration is as it was, but not the content of files. To go on
+// would mix the two, and nobody can set a file's hash back.
+func onlyInputs(diff []conf.Change) bool {
+	return !slices.ContainsFunc(diff, func(c conf.Change) bool { return !strings.HasPrefix(c.Key, "inputs.") })
 }
 
 // runStage gives every stage a bench of its own: nothing of one outlives it.
@@ -252,7 +262,7 @@ func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir 
 	defer func() { err = errors.Join(err, b.Close()) }()
 	if err := s.Job.Run(ctx, b, con, s.Name, dir, fresh); err != nil {
 		if errors.Is(err, train.ErrConfigChanged) {
-			return fmt.Errorf("%w\nGo back to that configuration, or start the stage again with --fresh", err)
+			return fmt.Errorf("%w\nGo back to that configuration, remove %s to run this stage anew, or start all over with --fresh", err, dir)
 		}
 		return err
 	}
@@ -346,7 +356,7 @@ func (e *Experiment) Plan(con Console) error {
 	}
 	for _, s := range e.Stages() {
 		state := "to run"
-		if _, err := os.Stat(filepath.Join(e.Out, s.Name, train.ResultFile)); err == nil {
+		if hasResult(filepath.Join(e.Out, s.Name)) {
 			state = "has a result (skipped if its inputs are unchanged)"
 		} else if _, err := os.Stat(filepath.Join(e.Out, s.Name, train.CheckpointsDir)); err == nil {
 			state = "to be resumed"

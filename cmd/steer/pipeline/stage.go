@@ -92,19 +92,52 @@ func inputsOf(files, sources map[string]string) (Inputs, error) {
 	return in, errors.Join(errs...)
 }
 
+// mayChange lists the keys that say how a stage is computed and how often it is saved,
+// not what comes out of it: a run may be resumed, and its result kept, under other values.
+// Micro-batches change the order of sums, nothing else.
+var mayChange = []string{"engine.threads", "engine.keep_activations", "micro_batch_size", "micro_batch_tokens", "checkpoint_every"}
+
 // Finished tells whether the run folder dir holds the result of exactly this
-// configuration, inputs included.
+// configuration, inputs included, and the adapter that the result speaks of.
 func Finished(dir string, cfg any) (bool, error) {
-	if _, err := os.Stat(filepath.Join(dir, train.ResultFile)); err != nil {
+	if !hasResult(dir) {
 		return false, nil
 	}
 	diff, err := changes(dir, cfg)
-	return err == nil && len(diff) == 0, err
+	return err == nil && len(diff) == 0 && adapterIntact(dir), err
 }
 
-// changes lists what differs between the configuration in a run folder and cfg.
+func hasResult(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, train.ResultFile))
+	return err == nil
+}
+
+// adapterIntact tells whether adapter.gguf in a run folder is the one its result names.
+// It is made again from the last checkpoint where it is not.
+func adapterIntact(dir string) bool {
+	raw, err := os.ReadFile(filepath.Join(dir, train.ResultFile))
+	if err != nil {
+		return false
+	}
+	var result struct {
+		Adapter *struct {
+			SHA256 string `json:"sha256"`
+		} `json:"adapter"`
+	}
+	if err := json.Unmarshal(raw, &result); err != nil || result.Adapter == nil {
+		return err == nil // a stage without an adapter
+	}
+	in := Inputs{}
+	return in.add("adapter", filepath.Join(dir, train.AdapterFile)) == nil && in["adapter"] == result.Adapter.SHA256
+}
+
+// changes lists what differs between the configuration in a run folder and cfg, other
+// than what may. A folder without a configuration differs in nothing yet.
 func changes(dir string, cfg any) ([]conf.Change, error) {
 	old, err := os.ReadFile(filepath.Join(dir, train.ConfigFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +145,8 @@ func changes(dir string, cfg any) ([]conf.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conf.Diff(old, want)
+	diff, err := conf.Diff(old, want)
+	return slices.DeleteFunc(diff, func(c conf.Change) bool { return slices.Contains(mayChange, c.Key) }), err
 }
 
 // stage is a run folder being worked in.
@@ -127,12 +161,28 @@ type stage struct {
 
 // open opens the run folder of a stage.
 func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
-	run, err := train.OpenRun(dir, train.RunOptions{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh})
+	if old := kindOf(dir); old != "" && old != kind && !fresh {
+		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget that one with --fresh", dir, old, kind)
+	}
+	run, err := train.OpenRun(dir, train.RunOptions{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: mayChange})
 	if err != nil {
 		return nil, err
 	}
 	b.Notice(con.Progress)
 	return &stage{run: run, con: con, started: time.Now(), kind: kind, name: name, record: map[string]any{}}, nil
+}
+
+// kindOf is the stage that a run folder belongs to, "" if it cannot be told.
+func kindOf(dir string) string {
+	raw, err := os.ReadFile(filepath.Join(dir, train.InfoFile))
+	if err != nil {
+		return ""
+	}
+	var info struct {
+		Stage string `json:"stage"`
+	}
+	_ = json.Unmarshal(raw, &info) // a damaged one says nothing
+	return info.Stage
 }
 
 // adapterOf makes the adapter that checkpoints carry out of a learner's state.
