@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"steer/ggml"
 	"steer/ggml/adapter"
@@ -56,7 +57,10 @@ type Bench struct {
 	Model  *ggml.Model
 	Tok    *ggml.Tokenizer
 	Engine Engine
-	closes []func() error
+	// SHA256 of the model's file, where it is known: adapters of another base are then noticed.
+	SHA256   string
+	warnings []string
+	closes   []func() error
 }
 
 // OpenBench loads a model.
@@ -90,14 +94,51 @@ func (b *Bench) Close() error {
 // Kernel names the CPU kernels in use.
 func (b *Bench) Kernel() string { return b.dev.Kernel() }
 
-// Notice says aloud where the engine is slower or less exact than was asked for.
+// Notice says aloud where the engine is slower or less exact than was asked for, and
+// what was noticed on loading.
 func (b *Bench) Notice(p train.Progress) {
+	b.warn(p)
 	if k := b.Kernel(); b.Engine.Precision == ggml.BF16 && k != "avx512bf16" {
 		p.Note(fmt.Sprintf("this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the %s kernels (slower)", k))
 	}
 	if n := runtime.NumCPU(); b.Engine.Threads > n {
 		p.Note(fmt.Sprintf("%d threads on %d CPUs: they will wait for one another", b.Engine.Threads, n))
 	}
+}
+
+// warn prints what was noticed since the last time.
+func (b *Bench) warn(p train.Progress) {
+	for _, w := range b.warnings {
+		p.Note("warning: " + w)
+	}
+	b.warnings = nil
+}
+
+// within bounds a configured length in tokens by what the model can hold, aloud.
+func (b *Bench) within(key string, configured, most int, what string) int {
+	if configured <= most {
+		return configured
+	}
+	b.warnings = append(b.warnings, fmt.Sprintf("%s %d is more than the model's context of %d tokens holds: %s beyond %d tokens are treated as too long",
+		key, configured, b.Model.Info().CtxTrain, what, most))
+	return most
+}
+
+// ReadAdapter reads an adapter file or PEFT folder and notices if it was trained on
+// another base.
+func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
+	a, err := adapter.LoadFor(path, b.Model.Shape())
+	if err != nil {
+		return nil, err
+	}
+	if trained := a.Meta[metaBase]; trained != "" && b.SHA256 != "" && trained != b.SHA256 {
+		w := fmt.Sprintf("adapter %s was trained on another base (SHA-256 %.12s) than %s (%.12s): it fits, but what it does here was never measured",
+			path, trained, b.Model.Info().Path, b.SHA256)
+		if !slices.Contains(b.warnings, w) {
+			b.warnings = append(b.warnings, w)
+		}
+	}
+	return a, nil
 }
 
 // Adapter puts an adapter on the model until the bench is closed.
@@ -111,7 +152,7 @@ func (b *Bench) Adapter(a *adapter.Adapter, trainable bool) (*ggml.Adapter, erro
 
 // LoadAdapter reads an adapter file or PEFT folder and puts it on the model.
 func (b *Bench) LoadAdapter(path string) (*ggml.Adapter, error) {
-	a, err := adapter.LoadFor(path, b.Model.Shape())
+	a, err := b.ReadAdapter(path)
 	if err != nil {
 		return nil, err
 	}

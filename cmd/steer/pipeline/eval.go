@@ -108,6 +108,7 @@ func (j *Eval) Resolve(dir string) (err error) {
 // Run measures. An interrupted evaluation starts again: a benchmark's results are
 // written when it is through.
 func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
+	b.SHA256 = j.Inputs["model"]
 	s, err := b.open(con, "eval", name, dir, j, fresh)
 	if err != nil {
 		return err
@@ -128,9 +129,16 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		}
 	}()
 
-	cfg := j.Config
+	cfg, most := j.Config, b.Model.Info().CtxTrain-1
 	if cfg.MaxLength == 0 {
-		cfg.MaxLength = b.Model.Info().CtxTrain - 1
+		cfg.MaxLength = most
+	}
+	cfg.MaxLength = min(cfg.MaxLength, most) // longer texts are cut, and counted in the result
+	if x := &cfg.CrossReward; x.Prompts.Path != "" {
+		if x.MaxNewTokens > most {
+			return fmt.Errorf("eval: cross_reward.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
+		}
+		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens) // longer ones are left out, and counted
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
 	suite, err := eval.NewSuite(cfg, dir)
@@ -146,6 +154,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		return err
 	}
 
+	b.warn(con.Progress)
 	var benchmarks []*eval.Benchmark
 	for _, m := range subjects {
 		done, err := suite.Language(ctx, m)
@@ -239,15 +248,19 @@ func (r rewarder) Score(ctx context.Context, exchanges []eval.Exchange) ([]float
 	return raw.Score(ctx, episodes)
 }
 
-// evalProgress turns the suite's reports into progress lines with a time to go.
+// evalProgress turns the suite's reports into progress lines with a time to go. The
+// first report of a measurement comes after its first batch: what was before it began
+// with the last report of the one before.
 func evalProgress(p train.Progress) func(eval.Progress) {
 	var at string
 	var started time.Time
+	last := time.Now()
 	return func(e eval.Progress) {
 		stage := fmt.Sprintf("%s %s %s", e.Benchmark, e.Protocol, e.Model)
 		if stage != at {
-			at, started = stage, time.Now()
+			at, started = stage, last
 		}
+		last = time.Now()
 		st := train.Status{Stage: stage, Step: int64(e.Done), Total: int64(e.Total)}
 		if seconds := time.Since(started).Seconds(); seconds > 0.5 && e.Done > 0 {
 			st.TokensPerSecond = float64(e.Tokens) / seconds

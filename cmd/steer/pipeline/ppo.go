@@ -140,10 +140,16 @@ func (j *PPO) Resolve(dir string) (err error) {
 
 // Run steers, or goes on from the newest checkpoint in dir.
 func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
+	b.SHA256 = j.Inputs["model"]
 	tpl, stop, err := b.Template(j.Template, j.System)
 	if err != nil {
 		return err
 	}
+	room := b.Model.Info().CtxTrain - j.MaxNewTokens
+	if room < 1 {
+		return fmt.Errorf("ppo: max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", j.MaxNewTokens, b.Model.Info().CtxTrain)
+	}
+	longest := b.within("max_prompt_tokens", j.MaxPromptTokens, room, "prompts")
 	sftAdapters, err := b.LoadAdapters(j.SFT)
 	if err != nil {
 		return err
@@ -174,14 +180,14 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	prompts, info, err := b.prompts(j.Prompts, tpl, j.MaxPromptTokens)
+	prompts, info, err := b.prompts(j.Prompts, "prompts", tpl, longest)
 	if err != nil {
 		return fmt.Errorf("ppo: prompts: %w", err)
 	}
 	infos := []map[string]any{info}
 	var held []ppo.Prompt
 	if j.HeldOut.Path != "" {
-		if held, info, err = b.prompts(j.HeldOut, tpl, j.MaxPromptTokens); err != nil {
+		if held, info, err = b.prompts(j.HeldOut, "held-out", tpl, longest); err != nil {
 			return fmt.Errorf("ppo: held_out: %w", err)
 		}
 		infos = append(infos, info)
@@ -191,6 +197,9 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		return err
 	}
 	defer func() { err = errors.Join(err, s.run.Close()) }()
+	for _, info := range infos {
+		con.Progress.Note(fmt.Sprintf("%s: %s: %d prompts, %d of more than %d tokens left out", name, info["role"], info["used"], info["dropped"], longest))
+	}
 	cfg := j.Config
 	if cfg.EOS == ppo.EOSStop && len(cfg.StopStrings) == 0 {
 		cfg.StopStrings = tpl.StopStrings()
@@ -202,7 +211,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		FullKL: func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
 			return policy.FullKL(ctx, reference, batch, opt)
 		},
-		AdapterOf: adapterOf(host, map[string]string{"role": "policy", "base_sha256": j.Inputs["model"]}),
+		AdapterOf: adapterOf(host, map[string]string{"role": "policy", metaBase: j.Inputs["model"]}),
 	})
 	if err != nil {
 		return err
@@ -216,7 +225,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 
 // prompts reads conversations and renders what comes before the first answer. Longer
 // ones than max are left out and counted.
-func (b *Bench) prompts(src data.Source, tpl *data.Template, max int) ([]ppo.Prompt, map[string]any, error) {
+func (b *Bench) prompts(src data.Source, role string, tpl *data.Template, max int) ([]ppo.Prompt, map[string]any, error) {
 	rows, loaded, err := data.LoadConversations(src)
 	if err != nil {
 		return nil, nil, err
@@ -238,5 +247,5 @@ func (b *Bench) prompts(src data.Source, tpl *data.Template, max int) ([]ppo.Pro
 	if len(out) == 0 {
 		return nil, nil, fmt.Errorf("%s: none of %d prompts has at most %d tokens: raise max_prompt_tokens", loaded.Path, len(rows), max)
 	}
-	return out, map[string]any{"path": loaded.Path, "role": "prompts", "rows": loaded.Rows, "used": len(out), "dropped": dropped}, nil
+	return out, map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out), "dropped": dropped}, nil
 }

@@ -64,6 +64,7 @@ func (j *Reward) Resolve(dir string) (err error) {
 
 // Run trains, or goes on from the newest checkpoint in dir.
 func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
+	b.SHA256 = j.Inputs["model"]
 	set, err := rewards.Load(j.Config)
 	if err != nil {
 		return err
@@ -84,15 +85,17 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	if err != nil {
 		return err
 	}
+	cfg := j.Config
+	cfg.MaxLength = b.within("max_length", cfg.MaxLength, b.Model.Info().CtxTrain, "texts")
 	s, err := b.open(con, "reward", name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.run.Close()) }()
-	res, err := rewards.Train(ctx, j.Config, set, rewards.Deps{
+	res, err := rewards.Train(ctx, cfg, set, rewards.Deps{
 		Deps: train.Deps{
 			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-			AdapterOf: adapterOf(host, map[string]string{"base_sha256": j.Inputs["model"]}),
+			AdapterOf: adapterOf(host, map[string]string{metaBase: j.Inputs["model"]}),
 		},
 		Stage: name, Name: name, Version: con.Version, Tokenizer: b.Tok,
 	})
@@ -113,7 +116,7 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 
 func (j *Reward) adapter(b *Bench) (*adapter.Adapter, error) {
 	if j.InitAdapter != "" {
-		a, err := adapter.LoadFor(j.InitAdapter, b.Model.Shape())
+		a, err := b.ReadAdapter(j.InitAdapter)
 		if err == nil && a.Head == nil {
 			a.Head = j.head(b)
 		}

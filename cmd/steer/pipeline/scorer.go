@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"steer/ggml"
-	"steer/ggml/adapter"
 	"steer/rewards"
 	"steer/rl/ppo"
 )
@@ -32,7 +31,7 @@ func (b *Bench) scorer(below []string, path string, stop []int32, batchTokens in
 }
 
 func (b *Bench) scorerOn(below []*ggml.Adapter, path string, stop []int32, batchTokens int, form RewardText) (*scorer, error) {
-	host, err := adapter.LoadFor(path, b.Model.Shape())
+	host, err := b.ReadAdapter(path)
 	if err != nil {
 		return nil, err
 	}

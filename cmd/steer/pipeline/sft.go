@@ -66,6 +66,7 @@ func (j *SFT) Resolve(dir string) (err error) {
 
 // Run trains, or goes on from the newest checkpoint in dir.
 func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
+	b.SHA256 = j.Inputs["model"]
 	examples, info, err := j.examples(b, j.Train, "train")
 	if err != nil {
 		return err
@@ -91,15 +92,17 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
+	cfg := j.Config
+	cfg.MaxTokens = b.within("max_tokens", cfg.MaxTokens, b.Model.Info().CtxTrain, "examples")
 	s, err := b.open(con, "sft", name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.run.Close()) }()
-	res, err := sft.Train(ctx, j.Config, sft.Deps{
+	res, err := sft.Train(ctx, cfg, sft.Deps{
 		Deps: train.Deps{
 			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-			AdapterOf: adapterOf(host, map[string]string{"role": "sft", "base_sha256": j.Inputs["model"]}),
+			AdapterOf: adapterOf(host, map[string]string{"role": "sft", metaBase: j.Inputs["model"]}),
 		},
 		Stage: name, Train: examples, Eval: held, EOS: b.Tok.EOS(),
 	})
@@ -112,7 +115,7 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 
 func (j *SFT) adapter(b *Bench) (*adapter.Adapter, error) {
 	if j.InitAdapter != "" {
-		return adapter.LoadFor(j.InitAdapter, b.Model.Shape())
+		return b.ReadAdapter(j.InitAdapter)
 	}
 	return adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "sft.lora"))
 }

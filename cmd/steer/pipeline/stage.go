@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	_ "github.com/ollama/ollama/version" // so that the build info names the module whose llama.cpp is built in
+
 	"steer/ggml/adapter"
 	"steer/ggml/seam"
 	"steer/internal/atomicfile"
@@ -24,6 +26,9 @@ import (
 	"steer/rl/data"
 	"steer/rl/train"
 )
+
+// metaBase is the key of an adapter's metadata that holds the SHA-256 of the base it was trained on.
+const metaBase = "base_sha256"
 
 // resultVersion is the version of result.json that docs/report.md describes.
 const resultVersion = 1
@@ -112,6 +117,11 @@ func hasResult(dir string) bool {
 	return err == nil
 }
 
+func hasCheckpoint(dir string) bool {
+	steps, _ := filepath.Glob(filepath.Join(dir, train.CheckpointsDir, "step-*"))
+	return len(steps) > 0
+}
+
 // adapterIntact tells whether adapter.gguf in a run folder is the one its result names.
 // It is made again from the last checkpoint where it is not.
 func adapterIntact(dir string) bool {
@@ -163,6 +173,9 @@ type stage struct {
 func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
 	if old := kindOf(dir); old != "" && old != kind && !fresh {
 		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget that one with --fresh", dir, old, kind)
+	}
+	if diff, err := changes(dir, cfg); err == nil && len(diff) > 0 && !hasResult(dir) && !hasCheckpoint(dir) {
+		fresh = true // nothing was trained yet that the old configuration could be kept for
 	}
 	run, err := train.OpenRun(dir, train.RunOptions{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: mayChange})
 	if err != nil {
