@@ -15,16 +15,15 @@ var ErrNotFinite = fmt.Errorf("gradient is not finite")
 
 // Update clips the gradients, takes one AdamW step (see seam.Update) and clears them.
 func (s *Step) Update(u seam.Update) (float64, error) {
-	a := s.trained
-	if a == nil {
-		return 0, fmt.Errorf("update: the stack is not trained: %w", seam.ErrNoGradient)
+	if err := checkUpdate(u); err != nil {
+		return 0, fmt.Errorf("update: %w", err)
 	}
 	var norm float64
-	err := s.m.dev.do(func() error {
+	err := s.training(func(a *Adapter) error {
 		norm = a.native.GradNorm()
 		if math.IsNaN(norm) || math.IsInf(norm, 0) {
 			a.native.ZeroGrad()
-			return fmt.Errorf("update: %w (norm %g): lower the learning rate, or look at the batch of this step", ErrNotFinite, norm)
+			return fmt.Errorf("%w (norm %g): lower the learning rate, or look at the batch of this step", ErrNotFinite, norm)
 		}
 		scale := 1.0
 		if u.MaxGradNorm > 0 {
@@ -35,78 +34,129 @@ func (s *Step) Update(u seam.Update) (float64, error) {
 		a.native.ZeroGrad()
 		return nil
 	})
-	return norm, err
+	if err != nil {
+		return norm, fmt.Errorf("update: %w", err)
+	}
+	return norm, nil
+}
+
+// checkUpdate refuses what would turn parameters into NaN for good.
+func checkUpdate(u seam.Update) error {
+	for _, v := range []struct {
+		name     string
+		value    float64
+		ok       bool
+		expected string
+	}{
+		{"learning rate", u.LR, u.LR >= 0, "0 or more"},
+		{"beta1", u.Beta1, u.Beta1 >= 0 && u.Beta1 < 1, "0 or more and less than 1"},
+		{"beta2", u.Beta2, u.Beta2 >= 0 && u.Beta2 < 1, "0 or more and less than 1"},
+		{"eps", u.Eps, u.Eps > 0, "more than 0"},
+		{"weight decay", u.WeightDecay, u.WeightDecay >= 0, "0 or more"},
+		{"max gradient norm", u.MaxGradNorm, u.MaxGradNorm >= 0, "0 (no clipping) or more"},
+	} {
+		if !v.ok || math.IsInf(v.value, 0) {
+			return fmt.Errorf("%s is %g: want %s", v.name, v.value, v.expected)
+		}
+	}
+	return nil
+}
+
+// training runs f on the engine thread with the trained adapter.
+func (s *Step) training(f func(*Adapter) error) error {
+	return s.do(func() error {
+		if s.trained == nil {
+			return fmt.Errorf("the stack is not trained: %w", seam.ErrNoGradient)
+		}
+		return f(s.trained)
+	})
 }
 
 // ZeroGrad drops the accumulated gradients.
 func (s *Step) ZeroGrad() error {
-	if s.trained == nil {
+	return s.do(func() error {
+		if s.trained != nil {
+			s.trained.native.ZeroGrad()
+		}
 		return nil
-	}
-	return s.m.dev.do(func() error { s.trained.native.ZeroGrad(); return nil })
+	})
 }
 
 // Gradients reads the accumulated gradients, named and shaped as in State.Params.
-func (s *Step) Gradients() ([]seam.Tensor, error) { return s.read(cgo.Grads) }
+func (s *Step) Gradients() (grads []seam.Tensor, err error) {
+	err = s.training(func(a *Adapter) error { grads = a.tensors(cgo.Grads); return nil })
+	if err != nil {
+		return nil, fmt.Errorf("gradients: %w", err)
+	}
+	return grads, nil
+}
 
 // State copies parameters and moments out; see seam.Learner.
 func (s *Step) State() (*seam.State, error) {
 	st := &seam.State{}
-	if s.trained != nil {
-		st.Step = s.trained.step
-	}
-	for i, into := range []*[]seam.Tensor{&st.Params, &st.M, &st.V} {
-		t, err := s.read(cgoBuffers[i])
-		if err != nil {
-			return nil, err
-		}
-		*into = t
+	err := s.training(func(a *Adapter) error {
+		st.Step = a.step
+		st.Params, st.M, st.V = a.tensors(cgo.Params), a.tensors(cgo.Moment1), a.tensors(cgo.Moment2)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("state: %w", err)
 	}
 	return st, nil
 }
 
-func (s *Step) read(what cgo.Buffer) ([]seam.Tensor, error) {
-	a := s.trained
-	if a == nil {
-		return nil, fmt.Errorf("state: the stack is not trained")
-	}
-	flat := make([]float32, a.native.Count())
-	if err := s.m.dev.do(func() error { a.native.Read(what, flat); return nil }); err != nil {
-		return nil, err
-	}
-	tensors := a.host.Params() // names and shapes; the data is replaced
+// tensors reads a flat buffer as named tensors. It runs on the engine thread.
+func (l *Adapter) tensors(what cgo.Buffer) []seam.Tensor {
+	flat := make([]float32, l.native.Count())
+	l.native.Read(what, flat)
+	tensors := l.host.Params() // names and shapes; the data is replaced
 	for i := range tensors {
 		n := len(tensors[i].Data)
 		tensors[i].Data, flat = flat[:n:n], flat[n:]
 	}
-	return tensors, nil
+	return tensors
 }
 
-// SetState puts parameters and moments back; see seam.Learner.
+// SetState puts parameters and moments back; see seam.Learner. A state that does not
+// fit changes nothing.
 func (s *Step) SetState(st *seam.State) error {
-	a := s.trained
-	if a == nil {
-		return fmt.Errorf("state: the stack is not trained")
-	}
-	want := a.host.Params()
-	for i, tensors := range [][]seam.Tensor{st.Params, st.M, st.V} {
-		flat := make([]float32, 0, a.native.Count())
-		if len(tensors) != len(want) {
-			return fmt.Errorf("state: %d tensors, this adapter has %d: the checkpoint is of another adapter", len(tensors), len(want))
-		}
-		for j, t := range tensors {
-			if t.Name != want[j].Name || !slices.Equal(t.Shape, want[j].Shape) || len(t.Data) != len(want[j].Data) {
-				return fmt.Errorf("state: tensor %d is %s %v, this adapter has %s %v: the checkpoint is of another adapter", j, t.Name, t.Shape, want[j].Name, want[j].Shape)
+	err := s.training(func(a *Adapter) error {
+		var flat [3][]float32
+		for i, tensors := range [][]seam.Tensor{st.Params, st.M, st.V} {
+			var err error
+			if flat[i], err = a.flattenState(tensors); err != nil {
+				return err
 			}
-			flat = append(flat, t.Data...)
 		}
-		for int64(len(flat)) < a.native.Count() {
-			flat = append(flat, 0) // the bias of a head without one
+		for i, what := range []cgo.Buffer{cgo.Params, cgo.Moment1, cgo.Moment2} {
+			a.native.Write(what, flat[i])
 		}
-		if err := s.m.dev.do(func() error { a.native.Write(cgoBuffers[i], flat); return nil }); err != nil {
-			return err
-		}
+		a.step = st.Step
+		a.native.ZeroGrad()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
 	}
-	a.step = st.Step
-	return s.ZeroGrad()
+	return nil
+}
+
+// flattenState lays named tensors out as the native buffers do, if they are this adapter's.
+func (l *Adapter) flattenState(tensors []seam.Tensor) ([]float32, error) {
+	want := l.host.Params()
+	if len(tensors) != len(want) {
+		return nil, fmt.Errorf("%d tensors, this adapter has %d: the checkpoint is of another adapter", len(tensors), len(want))
+	}
+	flat := make([]float32, 0, l.native.Count())
+	for j, t := range tensors {
+		if t.Name != want[j].Name || !slices.Equal(t.Shape, want[j].Shape) || len(t.Data) != len(want[j].Data) {
+			return nil, fmt.Errorf("tensor %d is %s %v with %d values, this adapter has %s %v: the checkpoint is of another adapter",
+				j, t.Name, t.Shape, len(t.Data), want[j].Name, want[j].Shape)
+		}
+		flat = append(flat, t.Data...)
+	}
+	for int64(len(flat)) < l.native.Count() {
+		flat = append(flat, 0) // the bias of a head without one
+	}
+	return flat, nil
 }

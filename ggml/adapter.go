@@ -42,18 +42,18 @@ func (m *Model) NewAdapter(a *adapter.Adapter, trainable bool) (*Adapter, error)
 	if a.Head != nil {
 		head = len(a.Head.Weight)
 	}
-	err = m.dev.do(func() error {
+	err = m.do(func() error {
 		var err error
 		if l.native, err = cgo.NewLoRA(m.dev.native, m.native, pairs, alpha, head, trainable); err != nil {
 			return err
 		}
 		l.native.Write(cgo.Params, l.flatten(l.host))
+		m.open.add("adapters", 1)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("adapter: %w", err)
 	}
-	m.open.add("adapters", 1)
 	return l, nil
 }
 
@@ -87,8 +87,13 @@ func (l *Adapter) flatten(a *adapter.Adapter) []float32 {
 
 // Host reads the current values back; the result belongs to the caller.
 func (l *Adapter) Host() (*adapter.Adapter, error) {
-	flat := make([]float32, l.native.Count())
-	if err := l.m.dev.do(func() error { l.native.Read(cgo.Params, flat); return nil }); err != nil {
+	var flat []float32
+	err := l.do(func() error {
+		flat = make([]float32, l.native.Count())
+		l.native.Read(cgo.Params, flat)
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	a := l.host.Clone()
@@ -145,13 +150,24 @@ func (l *Adapter) head(trainable bool) *llama.ScalarHead {
 
 // Close frees the adapter. Steps and sessions on it must be closed before.
 func (l *Adapter) Close() error {
-	if err := l.open.empty("adapter"); err != nil {
-		return err
-	}
-	if l.closed {
+	err := l.do(func() error {
+		if err := l.open.empty("adapter"); err != nil {
+			return err
+		}
+		l.closed = true
+		l.native.Free()
+		l.m.open.add("adapters", -1)
 		return nil
-	}
-	l.closed = true
-	l.m.open.add("adapters", -1)
-	return l.m.dev.do(func() error { l.native.Free(); return nil })
+	})
+	return closedTwice(err)
+}
+
+// do runs f on the engine thread while the adapter is open.
+func (l *Adapter) do(f func() error) error {
+	return l.m.dev.do(func() error {
+		if l.closed {
+			return fmt.Errorf("adapter: %w", ErrClosed)
+		}
+		return f()
+	})
 }

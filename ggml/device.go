@@ -20,8 +20,8 @@ var ErrOpenChildren = errors.New("still in use")
 type Device struct {
 	native cgo.Device
 	calls  chan func()
-	once   sync.Once
 	models children
+	mu     sync.RWMutex // held for reading while a call is under way
 	closed bool
 }
 
@@ -63,8 +63,12 @@ func OpenDevice(opt DeviceOptions) (*Device, error) {
 	return d, nil
 }
 
-// do runs f on the engine thread and waits for it.
+// do runs f on the engine thread and waits for it. Everything below a device that
+// changes after its making (what is closed, whose activations are in memory) is read
+// and written in here only, so that callers on many goroutines need no locks.
 func (d *Device) do(f func() error) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	if d.closed {
 		return fmt.Errorf("ggml: device: %w", ErrClosed)
 	}
@@ -82,14 +86,19 @@ func (d *Device) Kernel() string {
 
 // Close ends the engine thread. Models must be closed before.
 func (d *Device) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
 	if err := d.models.empty("device"); err != nil {
 		return err
 	}
-	d.once.Do(func() {
-		_ = d.do(func() error { d.native.Free(); return nil })
-		d.closed = true
-		close(d.calls)
-	})
+	d.closed = true
+	done := make(chan struct{})
+	d.calls <- func() { d.native.Free(); close(done) }
+	<-done
+	close(d.calls)
 	return nil
 }
 
@@ -112,15 +121,10 @@ func nativeError(err error) error {
 	return err
 }
 
-// children counts what is open under a parent, by kind.
-type children struct {
-	mu    sync.Mutex
-	count map[string]int
-}
+// children counts what is open under a parent, by kind. It belongs to the engine thread.
+type children struct{ count map[string]int }
 
 func (c *children) add(kind string, n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.count == nil {
 		c.count = map[string]int{}
 	}
@@ -128,8 +132,6 @@ func (c *children) add(kind string, n int) {
 }
 
 func (c *children) empty(parent string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for kind, n := range c.count {
 		if n > 0 {
 			return fmt.Errorf("ggml: closing a %s with %d open %s: %w", parent, n, kind, ErrOpenChildren)

@@ -27,7 +27,10 @@ func (s *Step) FullKL(ctx context.Context, reference *Step, batch []seam.Sequenc
 	}
 	flat.Heads = nil
 	var all []float32
-	err = s.m.dev.do(func() error {
+	err = s.do(func() error {
+		if reference.closed {
+			return fmt.Errorf("reference: %w", ErrClosed)
+		}
 		s.m.owner, s.grad = nil, false
 		all, err = llama.KL(s.m.scratch, s.shape, s.weights, reference.weights, flat, llama.Options{BF16: s.opt.Precision == BF16, Temperature: opt.Temperature})
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 
 	"steer/cgo"
@@ -69,13 +70,14 @@ func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
 		}
 		if err != nil {
 			m.native.Free()
+			return err
 		}
-		return err
+		d.models.add("models", 1)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", path, err)
 	}
-	d.models.add("models", 1)
 	return m, nil
 }
 
@@ -183,19 +185,53 @@ func (m *Model) Shape() adapter.Shape { return m.info.Shape }
 
 // Close unmaps the model. Adapters, steps and sessions must be closed before.
 func (m *Model) Close() error {
-	if err := m.open.empty("model"); err != nil {
-		return err
-	}
-	if m.closed {
-		return nil
-	}
-	m.closed = true
-	m.dev.models.add("models", -1)
-	return m.dev.do(func() error {
+	err := m.do(func() error {
+		if err := m.open.empty("model"); err != nil {
+			return err
+		}
+		m.closed = true
 		m.scratch.Free()
 		m.native.Free()
+		m.dev.models.add("models", -1)
 		return nil
 	})
+	return closedTwice(err)
+}
+
+// do runs f on the engine thread while the model is open.
+func (m *Model) do(f func() error) error {
+	return m.dev.do(func() error {
+		if m.closed {
+			return fmt.Errorf("model: %w", ErrClosed)
+		}
+		return f()
+	})
+}
+
+// closedTwice makes closing what is closed no error.
+func closedTwice(err error) error {
+	if errors.Is(err, ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// checkStack refuses adapters that cannot be switched on together on this model. It
+// runs on the engine thread.
+func (m *Model) checkStack(stack []*Adapter) error {
+	for i, a := range stack {
+		switch {
+		case a == nil:
+			return fmt.Errorf("adapter %d of the stack is nil", i)
+		case a.m != m:
+			return fmt.Errorf("adapter %d of the stack belongs to another model: put a copy of its host adapter on this one", i)
+		case a.closed:
+			return fmt.Errorf("adapter %d of the stack: %w", i, ErrClosed)
+		case slices.Index(stack, a) < i:
+			return fmt.Errorf("adapter %d of the stack is in it twice", i)
+		}
+	}
+	return nil
 }
 
 // graphShape is the shape as the training graph takes it.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 
 	"steer/cgo"
 	"steer/ggml/seam"
@@ -29,6 +31,7 @@ type Session struct {
 	m      *Model
 	opt    SessionOptions
 	native cgo.Session
+	mu     sync.Mutex // one Generate at a time: they share the cache
 	closed bool
 }
 
@@ -52,27 +55,43 @@ func (m *Model) NewSession(opt SessionOptions) (*Session, error) {
 	if opt.Context < 1 || opt.Context > m.info.CtxTrain {
 		return nil, fmt.Errorf("session: context of %d tokens: want 1 to the model's %d: %w", opt.Context, m.info.CtxTrain, seam.ErrContextFull)
 	}
+	opt.Adapters = slices.Clone(opt.Adapters)
 	s := &Session{m: m, opt: opt}
-	var loras []cgo.LoRA
-	for _, a := range opt.Adapters {
-		if len(a.host.Pairs) > 0 { // an adapter that is only a head does not change decoding
-			loras = append(loras, a.native)
-		}
-	}
 	batch := max(prefillBatch, opt.Sequences)
-	err := m.dev.do(func() error {
+	err := m.do(func() error {
+		if err := m.checkStack(opt.Adapters); err != nil {
+			return err
+		}
+		var loras []cgo.LoRA
+		for _, a := range opt.Adapters {
+			if len(a.host.Pairs) > 0 { // an adapter that is only a head does not change decoding
+				loras = append(loras, a.native)
+			}
+		}
 		var err error
-		s.native, err = cgo.NewSession(m.dev.native, m.native, loras, opt.Sequences, opt.Context, batch, opt.KVF32)
-		return err
+		if s.native, err = cgo.NewSession(m.dev.native, m.native, loras, opt.Sequences, opt.Context, batch, opt.KVF32); err != nil {
+			return err
+		}
+		for _, a := range opt.Adapters {
+			a.open.add("sessions", 1)
+		}
+		m.open.add("sessions", 1)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	for _, a := range opt.Adapters {
-		a.open.add("sessions", 1)
-	}
-	m.open.add("sessions", 1)
 	return s, nil
+}
+
+// do runs f on the engine thread while the session is open.
+func (s *Session) do(f func() error) error {
+	return s.m.dev.do(func() error {
+		if s.closed {
+			return fmt.Errorf("session: %w", ErrClosed)
+		}
+		return f()
+	})
 }
 
 // slot is one sequence being decoded.
@@ -93,9 +112,11 @@ func (s *Session) Generate(ctx context.Context, reqs []seam.Request, sp seam.Sam
 	if err := s.check(reqs, sp); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	out := make([]seam.Generation, len(reqs))
 	slots := make([]slot, s.opt.Sequences)
-	if err := s.m.dev.do(func() error { s.native.Clear(); return nil }); err != nil {
+	if err := s.do(func() error { s.native.Clear(); return nil }); err != nil {
 		return nil, err
 	}
 	next := 0 // request to be started next
@@ -133,7 +154,7 @@ func (s *Session) Generate(ctx context.Context, reqs []seam.Request, sp seam.Sam
 			if s.accept(&reqs[sl.req], &out[sl.req], sl, id) {
 				seq := int(b.seq[i])
 				sl.active = false
-				if err := s.m.dev.do(func() error { s.native.Remove(seq); return nil }); err != nil {
+				if err := s.do(func() error { s.native.Remove(seq); return nil }); err != nil {
 					return nil, err
 				}
 			}
@@ -143,9 +164,6 @@ func (s *Session) Generate(ctx context.Context, reqs []seam.Request, sp seam.Sam
 
 // check refuses requests that cannot be decoded, before anything is.
 func (s *Session) check(reqs []seam.Request, sp seam.Sampling) error {
-	if s.closed {
-		return fmt.Errorf("session: %w", ErrClosed)
-	}
 	if sp.Temperature < 0 || sp.TopK < 0 || sp.TopP < 0 || sp.TopP > 1 || sp.MinP < 0 || sp.MinP > 1 {
 		return fmt.Errorf("session: sampling %+v: want temperature >= 0, top_k >= 0, top_p and min_p from 0 to 1", sp)
 	}
@@ -215,7 +233,7 @@ func (b *decodeBatch) collect(slots []slot, reqs []seam.Request, room int) {
 }
 
 func (s *Session) decode(b *decodeBatch, sp seam.Sampling) error {
-	return s.m.dev.do(func() error {
+	return s.do(func() error {
 		return s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{Temperature: sp.Temperature, TopK: sp.TopK, TopP: sp.TopP, MinP: sp.MinP}, b.next)
 	})
 }
@@ -260,7 +278,9 @@ func (s *Session) Logits(tokens []int32) ([][]float32, error) {
 		b.add(id, int32(i), 0, 0)
 	}
 	out := make([][]float32, len(tokens))
-	err := s.m.dev.do(func() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.do(func() error {
 		s.native.Clear()
 		if err := s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{}, b.next); err != nil {
 			return err
@@ -278,13 +298,14 @@ func (s *Session) Logits(tokens []int32) ([][]float32, error) {
 
 // Close frees the context.
 func (s *Session) Close() error {
-	if s.closed {
+	err := s.do(func() error {
+		s.closed = true
+		s.native.Free()
+		for _, a := range s.opt.Adapters {
+			a.open.add("sessions", -1)
+		}
+		s.m.open.add("sessions", -1)
 		return nil
-	}
-	s.closed = true
-	for _, a := range s.opt.Adapters {
-		a.open.add("sessions", -1)
-	}
-	s.m.open.add("sessions", -1)
-	return s.m.dev.do(func() error { s.native.Free(); return nil })
+	})
+	return closedTwice(err)
 }

@@ -3,8 +3,8 @@ package ggml
 import (
 	"context"
 	"fmt"
+	"slices"
 
-	"steer/cgo"
 	"steer/ggml/llama"
 	"steer/ggml/seam"
 )
@@ -47,7 +47,8 @@ type Step struct {
 	opt     StepOptions
 	weights *llama.Weights
 	shape   llama.Shape
-	trained *Adapter // nil: evaluation only
+	trained *Adapter   // nil: evaluation only
+	uses    []*Adapter // the stack, and the one whose head is read
 	graph   *llama.Graph
 	batch   []seam.Sequence // of graph
 	grad    bool            // graph has a backward pass that has not run
@@ -64,14 +65,18 @@ func (m *Model) NewStep(opt StepOptions) (*Step, error) {
 	if opt.Dropout < 0 || opt.Dropout >= 1 {
 		return nil, fmt.Errorf("step: dropout %g: want 0 or more and less than 1", opt.Dropout)
 	}
+	opt.Adapters = slices.Clone(opt.Adapters)
 	s := &Step{m: m, opt: opt}
-	if opt.Train {
-		if len(opt.Adapters) == 0 || !opt.Adapters[len(opt.Adapters)-1].trainable {
-			return nil, fmt.Errorf("step: to train, the last adapter of the stack must be trainable")
+	err := m.do(func() error {
+		if err := m.checkStack(opt.Adapters); err != nil {
+			return err
 		}
-		s.trained = opt.Adapters[len(opt.Adapters)-1]
-	}
-	err := m.dev.do(func() error {
+		if opt.Train {
+			if len(opt.Adapters) == 0 || !opt.Adapters[len(opt.Adapters)-1].trainable {
+				return fmt.Errorf("to train, the last adapter of the stack must be trainable")
+			}
+			s.trained = opt.Adapters[len(opt.Adapters)-1]
+		}
 		s.shape = m.graphShape()
 		s.weights = m.weights()
 		for _, a := range opt.Adapters {
@@ -90,21 +95,43 @@ func (m *Model) NewStep(opt StepOptions) (*Step, error) {
 			}
 		}
 		if head != nil {
+			if err := m.checkStack([]*Adapter{head}); err != nil {
+				return err
+			}
 			if !head.HasHead() {
-				return fmt.Errorf("step: the adapter chosen for its head has none")
+				return fmt.Errorf("the adapter chosen for its head has none")
 			}
 			s.weights.Head = head.head(head == s.trained)
 		}
+		s.uses = opt.Adapters
+		if head != nil && !slices.Contains(s.uses, head) {
+			s.uses = append(slices.Clone(s.uses), head)
+		}
+		s.count(1)
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("step: %w", err)
 	}
-	for _, a := range opt.Adapters {
-		a.open.add("steps", 1)
-	}
-	m.open.add("steps", 1)
 	return s, nil
+}
+
+// count adds n to what is open of the model and of every adapter in use.
+func (s *Step) count(n int) {
+	for _, a := range s.uses {
+		a.open.add("steps", n)
+	}
+	s.m.open.add("steps", n)
+}
+
+// do runs f on the engine thread while the step is open.
+func (s *Step) do(f func() error) error {
+	return s.m.dev.do(func() error {
+		if s.closed {
+			return fmt.Errorf("step: %w", ErrClosed)
+		}
+		return f()
+	})
 }
 
 // Forward evaluates a ragged batch; see seam.Evaluator.
@@ -120,7 +147,7 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 		return nil, err
 	}
 	out := emptyOutput(batch, opt)
-	err = s.m.dev.do(func() error {
+	err = s.do(func() error {
 		s.m.owner, s.grad = s, false
 		s.graph, err = llama.Build(s.m.scratch, s.shape, s.weights, flat, llama.Options{
 			BF16: s.opt.Precision == BF16, Gradient: opt.Gradient, Checkpoint: !s.opt.KeepActivations,
@@ -145,15 +172,18 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 
 // Backward adds the gradients of the last Forward; see seam.Learner.
 func (s *Step) Backward(g seam.Gradient) error {
-	if !s.grad || s.m.owner != s {
-		return fmt.Errorf("backward: %w", seam.ErrNoGradient)
-	}
-	logprob, head, err := flattenGradient(s.batch, g)
+	err := s.do(func() error {
+		if !s.grad || s.m.owner != s {
+			return seam.ErrNoGradient
+		}
+		logprob, head, err := flattenGradient(s.batch, g)
+		if err != nil {
+			return err
+		}
+		s.grad = false
+		return s.graph.Backward(logprob, head)
+	})
 	if err != nil {
-		return err
-	}
-	s.grad = false
-	if err := s.m.dev.do(func() error { return s.graph.Backward(logprob, head) }); err != nil {
 		return fmt.Errorf("backward: %w", err)
 	}
 	return nil
@@ -162,24 +192,21 @@ func (s *Step) Backward(g seam.Gradient) error {
 // ScratchBytes is the memory held for activations, shared by all steps of the model.
 func (s *Step) ScratchBytes() int64 {
 	var n int64
-	_ = s.m.dev.do(func() error { n = s.m.scratch.Bytes(); return nil })
+	_ = s.do(func() error { n = s.m.scratch.Bytes(); return nil })
 	return n
 }
 
 // Close releases the stack.
 func (s *Step) Close() error {
-	if s.closed {
+	err := s.do(func() error {
+		s.closed = true
+		s.count(-1)
+		if s.m.owner == s {
+			s.m.owner = nil
+		}
 		return nil
-	}
-	s.closed = true
-	for _, a := range s.opt.Adapters {
-		a.open.add("steps", -1)
-	}
-	s.m.open.add("steps", -1)
-	if s.m.owner == s {
-		s.m.owner = nil
-	}
-	return nil
+	})
+	return closedTwice(err)
 }
 
 // flatten checks a batch and lays its sequences end to end.
@@ -295,10 +322,10 @@ func flattenGradient(batch []seam.Sequence, g seam.Gradient) (logprob, head []fl
 			return nil, nil
 		}
 		if len(all) != len(batch) {
-			return nil, fmt.Errorf("backward: gradient of %s has %d sequences, the batch %d", what, len(all), len(batch))
+			return nil, fmt.Errorf("gradient of %s has %d sequences, the batch %d", what, len(all), len(batch))
 		}
 		if all[i] != nil && len(all[i]) != want {
-			return nil, fmt.Errorf("backward: gradient of %s: sequence %d has %d values, want %d", what, i, len(all[i]), want)
+			return nil, fmt.Errorf("gradient of %s: sequence %d has %d values, want %d", what, i, len(all[i]), want)
 		}
 		return all[i], nil
 	}
@@ -335,6 +362,3 @@ func flattenGradient(batch []seam.Sequence, g seam.Gradient) (logprob, head []fl
 	}
 	return logprob, head, nil
 }
-
-// cgoBuffers keeps the names of the flat buffers in one place.
-var cgoBuffers = [...]cgo.Buffer{cgo.Params, cgo.Moment1, cgo.Moment2}

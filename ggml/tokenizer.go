@@ -26,7 +26,7 @@ func (t *Tokenizer) Encode(text string, addSpecial, parseSpecial bool) ([]int32,
 		return nil, fmt.Errorf("tokenize: text holds a NUL byte at byte %d: remove it", strings.IndexByte(text, 0))
 	}
 	var tokens []int32
-	err := t.m.dev.do(func() error {
+	err := t.m.do(func() error {
 		var ok bool
 		tokens, ok = t.m.native.Tokenize(text, addSpecial, parseSpecial)
 		if !ok {
@@ -48,7 +48,8 @@ func invalidAt(s string) int {
 	return len(s)
 }
 
-// Decode renders tokens; ids outside the vocabulary are left out.
+// Decode renders tokens; ids outside the vocabulary are left out. It is "" once the
+// model is closed.
 func (t *Tokenizer) Decode(tokens []int32, special bool) string {
 	valid := make([]int32, 0, len(tokens))
 	for _, id := range tokens {
@@ -57,7 +58,7 @@ func (t *Tokenizer) Decode(tokens []int32, special bool) string {
 		}
 	}
 	var text string
-	_ = t.m.dev.do(func() error {
+	_ = t.m.do(func() error {
 		text, _ = t.m.native.Detokenize(valid, special)
 		return nil
 	})
@@ -72,7 +73,7 @@ func (t *Tokenizer) EOS() int32 { return t.special(func() int32 { return t.m.nat
 
 func (t *Tokenizer) special(f func() int32) int32 {
 	id := int32(-1)
-	_ = t.m.dev.do(func() error { id = f(); return nil })
+	_ = t.m.do(func() error { id = f(); return nil })
 	return id
 }
 
