@@ -68,7 +68,8 @@ func (c Binary) MCC() (m float64, degenerate bool) {
 	if den == 0 {
 		return 0, true
 	}
-	return (tp*tn - fp*fn) / den, false
+	// the roots of a perfect classifier can round below the numerator
+	return math.Max(-1, math.Min(1, (tp*tn-fp*fn)/den)), false
 }
 
 // MCCStdErr is the asymptotic standard error of the MCC under multinomial
