@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
 	"steer/cgo"
 	"steer/ggml/adapter"
-	"steer/ggml/gguf"
 	"steer/ggml/llama"
 )
 
@@ -63,7 +61,7 @@ func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
 	err := d.do(func() error {
 		var err error
 		if m.native, err = cgo.LoadModel(d.native, path, !opt.SkipCheck); err != nil {
-			return err
+			return loadError(err)
 		}
 		if err = m.describe(); err == nil {
 			m.scratch, err = cgo.NewGraph(d.native)
@@ -81,86 +79,20 @@ func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
 	return m, nil
 }
 
-// precheck reads the file's header: everything libllama might abort on is refused here.
-func precheck(path string) error {
-	st, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("model %s: %w", path, errors.Unwrap(err))
+// loadError puts libllama's finding about damaged weights, which it spreads over a
+// log, into a sentence.
+func loadError(err error) error {
+	if before, _, ok := strings.Cut(err.Error(), "' has invalid data"); ok {
+		tensor := before[strings.LastIndexByte(before, '\'')+1:]
+		return fmt.Errorf("tensor %s holds NaN, an infinity or an impossible block: the file is damaged, download or convert it again", tensor)
 	}
-	if st.IsDir() {
-		return fmt.Errorf("model %s: is a folder: want a GGUF file", path)
-	}
-	f, err := gguf.Open(path)
-	if err != nil {
-		return fmt.Errorf("model: %w", err)
-	}
-	defer f.Close()
-	arch, err := f.String("general.architecture")
-	if err != nil {
-		return fmt.Errorf("model: %w", err)
-	}
-	if typ, err := f.String("general.type"); err == nil && typ == "adapter" {
-		return fmt.Errorf("model %s: this is an adapter, not a model: pass it as an adapter and give its base model here", path)
-	}
-	if arch != adapter.Arch {
-		return fmt.Errorf("model %s: architecture %q: %w: supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)",
-			path, arch, ErrUnsupportedModel, adapter.Arch)
-	}
-	shape, err := adapter.ShapeOf(f)
-	if err != nil {
-		return fmt.Errorf("model: %w", err)
-	}
-	return checkTensors(f, shape)
-}
-
-// checkTensors makes sure that every weight the network reads is there in its shape.
-func checkTensors(f *gguf.File, s adapter.Shape) error {
-	need := func(name string, dims ...int64) error {
-		t, ok := f.Tensor(name)
-		if !ok {
-			return fmt.Errorf("model %s: tensor %s is missing: the file is incomplete or no plain Llama", f.Name(), name)
-		}
-		for i, want := range dims {
-			if want > 0 && (i >= len(t.Dims) || t.Dims[i] != want) {
-				return fmt.Errorf("model %s: tensor %s has shape %v, want %v: the metadata and the weights do not belong together", f.Name(), name, t.Dims, dims)
-			}
-		}
-		return nil
-	}
-	embd := int64(s.Embd)
-	if err := errors.Join(need("token_embd.weight", embd), need("output_norm.weight", embd)); err != nil {
-		return err
-	}
-	for i := range s.Layers {
-		for _, target := range adapter.Targets() {
-			nIn, nOut, err := s.Dims(target)
-			if err != nil {
-				return err
-			}
-			name := fmt.Sprintf("blk.%d.%s.weight", i, target)
-			if _, ok := f.Tensor(fmt.Sprintf("blk.%d.ffn_gate_inp.weight", i)); ok {
-				return fmt.Errorf("model %s: a mixture of experts: %w", f.Name(), ErrUnsupportedModel)
-			}
-			if err := need(name, int64(nIn), int64(nOut)); err != nil {
-				return err
-			}
-		}
-		for _, norm := range []string{"attn_norm", "ffn_norm"} {
-			if err := need(fmt.Sprintf("blk.%d.%s.weight", i, norm), embd); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return err
 }
 
 func (m *Model) describe() error {
 	h := m.native.HParams()
 	if !h.Plain {
 		return fmt.Errorf("%w: it has biases, experts or a layout that differs between layers", ErrUnsupportedModel)
-	}
-	if h.RopeScaling > 1 {
-		return fmt.Errorf("%w: its RoPE scaling is yarn or longrope; none, linear and Llama 3's frequency factors are", ErrUnsupportedModel)
 	}
 	m.info = ModelInfo{
 		Path:        m.path,
@@ -241,12 +173,16 @@ func (m *Model) graphShape() llama.Shape {
 	if scale == 0 {
 		scale = float32(1 / math.Sqrt(float64(h.HeadDim)))
 	}
+	freqScale := h.RopeFreqScale
+	if h.RopeScaling == 0 {
+		freqScale = 1 // a factor without a kind of scaling is not used
+	}
 	return llama.Shape{
 		Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim, Vocab: h.Vocab,
 		RMSEps: h.RMSEps, AttnScale: scale,
 		Rope: cgo.RopeParams{
 			Dims: h.HeadDim, Mode: h.RopeType, CtxOrig: h.CtxTrain,
-			FreqBase: h.RopeFreqBase, FreqScale: h.RopeFreqScale, AttnFactor: 1, BetaFast: 32, BetaSlow: 1,
+			FreqBase: h.RopeFreqBase, FreqScale: freqScale, AttnFactor: 1, BetaFast: 32, BetaSlow: 1,
 		},
 	}
 }
