@@ -18,7 +18,7 @@ func (s *Step) FullKL(ctx context.Context, reference *Step, batch []seam.Sequenc
 	if reference.m != s.m {
 		return nil, fmt.Errorf("full KL: policy and reference are on different models")
 	}
-	flat, err := s.flatten(batch, seam.Options{})
+	flat, err := s.flatten(batch, seam.Options{Temperature: opt.Temperature})
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package ggml
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -164,7 +165,8 @@ func (s *Session) Generate(ctx context.Context, reqs []seam.Request, sp seam.Sam
 
 // check refuses requests that cannot be decoded, before anything is.
 func (s *Session) check(reqs []seam.Request, sp seam.Sampling) error {
-	if sp.Temperature < 0 || sp.TopK < 0 || sp.TopP < 0 || sp.TopP > 1 || sp.MinP < 0 || sp.MinP > 1 {
+	share := func(p float32) bool { return p >= 0 && p <= 1 }
+	if t := float64(sp.Temperature); !(t >= 0) || math.IsInf(t, 0) || sp.TopK < 0 || !share(sp.TopP) || !share(sp.MinP) {
 		return fmt.Errorf("session: sampling %+v: want temperature >= 0, top_k >= 0, top_p and min_p from 0 to 1", sp)
 	}
 	for i, r := range reqs {

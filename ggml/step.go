@@ -3,6 +3,7 @@ package ggml
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"steer/ggml/llama"
@@ -52,6 +53,7 @@ type Step struct {
 	graph   *llama.Graph
 	batch   []seam.Sequence // of graph
 	grad    bool            // graph has a backward pass that has not run
+	entropy bool            // graph computes entropies
 	closed  bool
 }
 
@@ -62,7 +64,10 @@ func (m *Model) NewStep(opt StepOptions) (*Step, error) {
 	if opt.Precision == "" {
 		opt.Precision = BF16
 	}
-	if opt.Dropout < 0 || opt.Dropout >= 1 {
+	if opt.Precision != BF16 && opt.Precision != F32 {
+		return nil, fmt.Errorf("step: precision %q: want %q or %q", opt.Precision, BF16, F32)
+	}
+	if !(opt.Dropout >= 0 && opt.Dropout < 1) {
 		return nil, fmt.Errorf("step: dropout %g: want 0 or more and less than 1", opt.Dropout)
 	}
 	opt.Adapters = slices.Clone(opt.Adapters)
@@ -161,7 +166,7 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 			return err
 		}
 		fillOutput(out, batch, logprob, head)
-		s.batch, s.grad = batch, opt.Gradient
+		s.batch, s.grad, s.entropy = batch, opt.Gradient, opt.Entropy
 		return nil
 	})
 	if err != nil {
@@ -175,6 +180,9 @@ func (s *Step) Backward(g seam.Gradient) error {
 	err := s.do(func() error {
 		if !s.grad || s.m.owner != s {
 			return seam.ErrNoGradient
+		}
+		if g.Entropy != nil && !s.entropy {
+			return fmt.Errorf("gradient of entropies, which the forward pass was not asked for")
 		}
 		logprob, head, err := flattenGradient(s.batch, g)
 		if err != nil {
@@ -211,6 +219,9 @@ func (s *Step) Close() error {
 
 // flatten checks a batch and lays its sequences end to end.
 func (s *Step) flatten(batch []seam.Sequence, opt seam.Options) (*llama.Batch, error) {
+	if t := float64(opt.Temperature); !(t >= 0) || math.IsInf(t, 0) {
+		return nil, fmt.Errorf("temperature %g: want a positive number, or 0 for 1", t)
+	}
 	b := &llama.Batch{Starts: []int32{0}}
 	for i, q := range batch {
 		if len(q.Tokens) == 0 {
