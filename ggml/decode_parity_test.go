@@ -3,13 +3,11 @@ package ggml
 import (
 	"context"
 	"math"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/seam"
 )
@@ -47,26 +45,11 @@ func decodeLogprobs(t testing.TB, s *Session, tokens []int32) []float32 {
 	return out
 }
 
-// linearRope copies a model with its positions divided by factor.
-func linearRope(t testing.TB, from string, factor float32) string {
-	t.Helper()
-	f, err := gguf.Open(from)
-	require.NoError(t, err)
-	defer f.Close()
-	w := gguf.NewWriter()
-	for _, key := range f.Keys() {
-		w.SetValue(key, f.Value(key))
+// scaledRope copies a model with RoPE scaling metadata.
+func scaledRope(kind string, factor float32) func(testing.TB, string) string {
+	return func(t testing.TB, from string) string {
+		return edited(t, from, edit{keys: map[string]any{"llama.rope.scaling.type": kind, "llama.rope.scaling.factor": factor}})
 	}
-	w.SetString("llama.rope.scaling.type", "linear")
-	w.SetFloat32("llama.rope.scaling.factor", factor)
-	for _, info := range f.Tensors() {
-		data, err := f.Float32Data(info.Name)
-		require.NoError(t, err)
-		w.AddF32(info.Name, info.Dims, data)
-	}
-	path := filepath.Join(t.TempDir(), "linear.gguf")
-	require.NoError(t, w.Save(path))
-	return path
 }
 
 // libllama's decode and our forward pass see the same model: with every shape of
@@ -102,7 +85,8 @@ func TestDecodeEqualsForward(t *testing.T) {
 		{name: "one kv head", shape: func(s *gguftest.Shape) { s.KVHeads = 1 }, stack: one},
 		{name: "untied", opt: gguftest.Options{Untied: true}, stack: two},
 		{name: "rope frequency factors", opt: gguftest.Options{RopeFreqs: true}, stack: one},
-		{name: "positions divided by 4", file: func(t testing.TB, p string) string { return linearRope(t, p, 4) }, stack: one},
+		{name: "positions divided by 4", file: scaledRope("linear", 4), stack: one},
+		{name: "a factor that is switched off", file: scaledRope("none", 4), stack: one},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			shape := tinyShape

@@ -1,0 +1,109 @@
+package ggml
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/ggml/gguf"
+	"steer/ggml/gguf/gguftest"
+)
+
+// The real model's tokenizer (byte-level BPE) against ids that were checked with an
+// independent implementation (golden/forward), and back.
+func TestTokenizerReal(t *testing.T) {
+	var golden goldenForward
+	readJSON(t, shared(t, "golden/forward/forward_M.json.gz"), &golden)
+	tok := openThreads(t, modelM(t), 1).Tokenizer()
+	require.NotEmpty(t, golden.Items)
+	for _, it := range golden.Items {
+		for _, special := range []bool{false, true} { // this model adds neither BOS nor EOS
+			ids, err := tok.Encode(it.Text, special, true)
+			require.NoError(t, err)
+			require.Equal(t, it.IDs, ids, "%q", it.Text)
+		}
+		require.Equal(t, it.Text, tok.Decode(it.IDs, true))
+	}
+	t.Logf("%d texts", len(golden.Items))
+
+	// a special token written out is one only if it is asked for
+	im, err := tok.Encode("<|im_start|>", false, true)
+	require.NoError(t, err)
+	require.Len(t, im, 1)
+	parts, err := tok.Encode("<|im_start|>", false, false)
+	require.NoError(t, err)
+	require.Greater(t, len(parts), 1)
+	require.Equal(t, "<|im_start|>", tok.Decode(parts, false))
+	require.Equal(t, "<|im_start|>", tok.Decode(im, true))
+	require.Equal(t, "", tok.Decode(im, false))
+	require.False(t, tok.AddsBOS())
+	require.Equal(t, 49152, tok.VocabSize())
+}
+
+// Llama 2's tokenizer (SentencePiece) on llama.cpp's own test vectors, which agree
+// with SentencePiece itself: the vocabulary on a tiny network.
+func TestTokenizerLlama2(t *testing.T) {
+	const name = "data/models/llama2-tokenizer/ggml-vocab-llama-spm.gguf"
+	f, err := gguf.Open(shared(t, name))
+	require.NoError(t, err)
+	defer f.Close()
+	tokens, err := f.Strings("tokenizer.ggml.tokens")
+	require.NoError(t, err)
+	vocab := edit{keys: map[string]any{}}
+	for _, key := range f.Keys() {
+		if strings.HasPrefix(key, "tokenizer.") {
+			vocab.keys[key] = f.Value(key)
+		}
+	}
+	bare := tiny(t, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: len(tokens), Ctx: 32}, gguftest.Options{})
+	tok := openTiny(t, edited(t, bare, vocab)).Tokenizer()
+
+	texts, err := os.ReadFile(shared(t, name+".inp"))
+	require.NoError(t, err)
+	ids, err := os.ReadFile(shared(t, name+".out"))
+	require.NoError(t, err)
+	const end = "\n__ggml_vocab_test__\n"
+	cases := strings.Split(strings.TrimSuffix(string(texts), end), end)
+	lines := strings.Split(strings.TrimSuffix(string(ids), "\n"), "\n")
+	require.Equal(t, len(lines), len(cases))
+	for i, text := range cases {
+		want := []int32{}
+		for _, s := range strings.Fields(lines[i]) {
+			id, err := strconv.Atoi(s)
+			require.NoError(t, err)
+			want = append(want, int32(id))
+		}
+		got, err := tok.Encode(text, false, false)
+		require.NoError(t, err)
+		require.Equal(t, want, append([]int32{}, got...), "%q", text)
+		with, err := tok.Encode(text, true, false)
+		require.NoError(t, err)
+		require.Equal(t, append([]int32{1}, want...), with, "BOS in front")
+		require.Equal(t, text, strings.TrimPrefix(tok.Decode(got, false), " "), "the blank that SentencePiece puts in front")
+	}
+	t.Logf("%d texts", len(cases))
+	long, err := tok.Encode(strings.Repeat("the quick brown fox 🦙 ", 5000), false, false)
+	require.NoError(t, err)
+	require.Greater(t, len(long), 20000)
+	require.EqualValues(t, 1, tok.BOS())
+	require.EqualValues(t, 2, tok.EOS())
+	require.True(t, tok.AddsBOS())
+}
+
+// Text that is none, and ids that are none.
+func TestTokenizerBadInput(t *testing.T) {
+	tok := openTiny(t, withVocab(t, tiny(t, tinyShape, gguftest.Options{}))).Tokenizer()
+	_, err := tok.Encode("abc\xff\xfe", false, false)
+	require.ErrorContains(t, err, "not valid UTF-8 at byte 3")
+	_, err = tok.Encode("ab\x00c", false, false)
+	require.ErrorContains(t, err, "NUL byte at byte 2")
+	ids, err := tok.Encode("", false, false)
+	require.NoError(t, err)
+	require.Empty(t, ids)
+	require.Equal(t, "d3", strings.TrimSpace(tok.Decode([]int32{-1, 3, 71, 1 << 30}, true)), "ids outside the vocabulary are left out")
+	_, err = tok.Encode("é", false, false)
+	require.ErrorContains(t, err, "libllama failed", "a vocabulary without the bytes of a text")
+}
