@@ -93,7 +93,7 @@ bench: native ## kernel and statistics benchmarks
 
 .PHONY: golden
 golden: ## regenerate the golden files of tests (inspect the diff)
-	@UPDATE_GOLDEN=1 $(GO) test ./eval/report/... -run Golden
+	@$(GO) test ./eval/report -short -update
 
 .PHONY: fuzz
 fuzz: native ## fuzz the readers, 20 seconds each
