@@ -1,0 +1,4 @@
+// Package goldentest has no code of its own: its tests put engine and trainers, or
+// engine and benchmarks, together and compare them with what trusted peers computed.
+// It may import any package, and none imports it.
+package goldentest
