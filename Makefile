@@ -76,7 +76,7 @@ test-native: native ## the CPU kernels against double precision
 	@ninja -C build/native-test --quiet && ./build/native-test/steer-cpu-test
 
 .PHONY: arch
-arch: ## check the arrows between packages, go vet, gofmt, go mod tidy
+arch: ## check the arrows between packages, and gofmt
 	@$(GO) test -count=1 ./internal/archtest
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 
