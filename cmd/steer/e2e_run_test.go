@@ -123,14 +123,20 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 	checkReport(t, filepath.Join(whole, "out"))
 
 	dir := tiny(t)
-	for _, stage := range []string{"reward-deontology", "ppo-deontology"} {
+	for i, stage := range []string{"reward-deontology", "ppo-deontology"} {
+		signal := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT}[i]
 		run := filepath.Join(dir, "out", stage)
 		for attempt := 1; ; attempt++ {
 			p := start(t, dir, "run", "tiny.yaml")
 			p.until(func() bool { return newest(run) != "" })
-			p.signal(syscall.SIGKILL)
-			p.wait()
+			p.signal(signal)
+			code, _ := p.wait()
 			if _, err := os.Stat(filepath.Join(run, train.ResultFile)); err != nil {
+				if signal == syscall.SIGINT {
+					require.Equal(t, train.ExitInterrupted, code, p.err.String())
+					require.Contains(t, p.err.String(), "steer: "+stage+": ")
+					require.Contains(t, p.err.String(), "stopped as asked; the same command goes on from the checkpoint")
+				}
 				break
 			}
 			require.Less(t, attempt, 8, "the stage was over before it was killed")
