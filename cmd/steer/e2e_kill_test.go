@@ -99,7 +99,7 @@ func TestKilledRunsEndAsUnbrokenOnes(t *testing.T) {
 					return
 				}
 				t.Logf("attempt %d: the run was over before it could be killed %s", attempt, missed)
-				require.Less(t, attempt, 8)
+				require.Less(t, attempt, e2eAttempts)
 			}
 		})
 	}
@@ -189,7 +189,7 @@ func TestInterruptedRunsGoOn(t *testing.T) {
 				code, by := p.wait()
 				require.Zero(t, by)
 				if code == 0 { // it was through before it was asked
-					require.Less(t, attempt, 8)
+					require.Less(t, attempt, e2eAttempts)
 					continue
 				}
 				require.Equal(t, train.ExitInterrupted, code, p.err.String())
@@ -235,7 +235,7 @@ func TestInterruptedTwiceLeavesAtOnce(t *testing.T) {
 			break
 		}
 		t.Logf("attempt %d: the step was over before it could be left", attempt)
-		require.Less(t, attempt, 8)
+		require.Less(t, attempt, e2eAttempts)
 		require.NoError(t, os.RemoveAll(run))
 	}
 

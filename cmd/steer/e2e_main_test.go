@@ -29,6 +29,10 @@ const e2eVersion = "e2e-test"
 // bound is for a machine that has something else to do.
 const e2ePatience = 10 * time.Minute
 
+// e2eAttempts bounds how often a test tries to meet a process at a certain moment: a
+// machine with little to spare may look too late.
+const e2eAttempts = 20
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()

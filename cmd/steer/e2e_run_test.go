@@ -12,7 +12,7 @@ import (
 	"steer/rl/train"
 )
 
-// tinyExperiment is a whole pipeline with two rounds a stage. Its data lie below data/,
+// tinyExperiment is a whole pipeline with a few rounds a stage. Its data lie below data/,
 // so that a test can change them.
 const tinyExperiment = `
 name: tiny
@@ -36,7 +36,7 @@ reward:
   max_length: 64
   lora: {rank: 4, alpha: 8}
   mini_batch_size: 2
-  max_steps: 2
+  max_steps: 8
   optim: {lr: 3e-3}
   checkpoint_every: 1
 ppo:
@@ -45,7 +45,7 @@ ppo:
   max_prompt_tokens: 48
   max_new_tokens: 6
   lora: {rank: 4, alpha: 8}
-  iterations: 2
+  iterations: 5
   rollout_batch_size: 4
   mini_batch_size: 2
   micro_batch_size: 2
@@ -139,7 +139,7 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 				}
 				break
 			}
-			require.Less(t, attempt, 8, "the stage was over before it was killed")
+			require.Less(t, attempt, e2eAttempts, "the stage was over before it was killed")
 			require.NoError(t, os.RemoveAll(run))
 		}
 	}
@@ -159,7 +159,7 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 			require.Contains(t, p.err.String(), "begins again")
 			break
 		}
-		require.Less(t, attempt, 8)
+		require.Less(t, attempt, e2eAttempts)
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "out/eval")))
 	}
 	_, said = mustSteer(t, dir, "run", "tiny.yaml")
