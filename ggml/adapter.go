@@ -115,7 +115,7 @@ func (l *Adapter) HasHead() bool { return l.host.Head != nil }
 // Describe returns the adapter's names, shapes and metadata; its values may be old.
 func (l *Adapter) Describe() *adapter.Adapter { return l.host }
 
-// pairOn returns the live pair on a weight.
+// pairsInto puts the adapter's live pairs on the linears they belong to.
 func (l *Adapter) pairsInto(w *llama.Weights, dropout float32, trainable bool) error {
 	for i, p := range l.host.Pairs {
 		layer, target, ok := splitName(p.Name)

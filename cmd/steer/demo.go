@@ -44,9 +44,7 @@ SFT, four reward models, four PPO policies, evaluation, report.`,
 			if err != nil {
 				return err
 			}
-			ctx, cancel := a.cancellableJob(cmd.Context())
-			defer cancel()
-			if err := e.Run(ctx, a.console(), fresh); err != nil {
+			if err := e.Run(cmd.Context(), a.console(), fresh); err != nil {
 				return err
 			}
 			if err := a.writeReport(e.Out); err != nil {

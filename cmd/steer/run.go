@@ -39,9 +39,7 @@ are compared by content); an interrupted stage goes on from its checkpoint.`,
 			if dry {
 				return e.Plan(con)
 			}
-			ctx, cancel := a.cancellableJob(cmd.Context())
-			defer cancel()
-			if err := e.Run(ctx, con, fresh); err != nil {
+			if err := e.Run(cmd.Context(), con, fresh); err != nil {
 				return err
 			}
 			return a.writeReport(e.Out)

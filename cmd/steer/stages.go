@@ -159,8 +159,6 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	ctx, cancel := a.cancellableJob(ctx)
-	defer cancel()
 	if err := job.Run(ctx, b, a.console(), filepath.Base(out), out, f.fresh); err != nil {
 		if errors.Is(err, train.ErrConfigChanged) {
 			return fmt.Errorf("%w\nGo back to that configuration, name another folder with --out, or start again with --fresh", err)
@@ -169,12 +167,6 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 	}
 	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, train.ResultFile))
 	return nil
-}
-
-// cancellableJob is a context that stays alive at the first Ctrl-C for trainers, which
-// stop by themselves with a checkpoint.
-func (a *app) cancellableJob(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithCancel(ctx)
 }
 
 func newSFTCommand(a *app) *cobra.Command {
