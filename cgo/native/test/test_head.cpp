@@ -30,10 +30,14 @@ double log_sum_exp(const std::vector<double> & l) {
     return m + std::log(s);
 }
 
-void head_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, double size) {
+// common is added to every weight (F32 only): what rows have in common cancels in the gradient.
+void head_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, double size, double common = 0) {
     const int64_t        T = 2 * R + 1;
     const TensorPtr      W = weight(type, K, V), h = random(K, T, size, 2), h2 = random(K, T, size, 2);
     std::vector<int32_t> rows, targets;
+    for (int64_t i = 0; common != 0 && i < K * V; i++) {
+        W->f32()[i] += (float) common;
+    }
     for (int64_t r = 0; r < R; r++) {
         rows.push_back((int32_t) (2 * (R - r)) - (int32_t) (r % 2));
         targets.push_back(below((int) V));
@@ -216,6 +220,7 @@ void test_head() {
         head_case(GGML_TYPE_F32, 75, 31, 3, bf, 1);
         head_case(GGML_TYPE_F16, 64, 40, 300, bf, 0.5); // more rows than one walk takes
         head_case(GGML_TYPE_Q8_0, 4096, 70, 2, bf, 0.1); // narrow groups
+        head_case(GGML_TYPE_F32, 64, 30000, 3, bf, 1, 1); // long sums of large terms
     }
     head_difference();
     scalar_case(75, 7, { 6, 0, 3, 3 });
