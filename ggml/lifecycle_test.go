@@ -158,7 +158,7 @@ func TestForeignAdapters(t *testing.T) {
 	for range llama.MaxPairs {
 		stack = append(stack, live(t, a, host, false))
 	}
-	step(t, a, StepOptions{Adapters: stack[:llama.MaxPairs]})
+	require.NoError(t, step(t, a, StepOptions{Adapters: stack[:llama.MaxPairs]}).Close())
 	_, err := a.NewStep(StepOptions{Adapters: stack})
 	require.ErrorContains(t, err, "more than 3 adapters of the stack change it")
 	_, err = a.NewStep(StepOptions{Head: onB})
