@@ -15,7 +15,9 @@ import subprocess
 import sys
 import time
 
-BEGIN, END = "<!-- bench-scaling:begin -->", "<!-- bench-scaling:end -->"
+from markers import Section
+
+SECTION = Section("bench-scaling")
 GB = 1e9
 
 
@@ -23,9 +25,21 @@ def measure(args, jobs, *more, steps=2, warmup=1):
     """Results of steer bench by job."""
     if args.quick:
         steps, warmup = 1, 0
-    command = [str(args.steer), "bench", "--json", "--profile", "--jobs", ",".join(jobs), "--steps", str(steps), "--warmup", str(warmup), *map(str, more)]
+    command = [
+        str(args.steer),
+        "bench",
+        "--json",
+        "--profile",
+        "--jobs",
+        ",".join(jobs),
+        "--steps",
+        str(steps),
+        "--warmup",
+        str(warmup),
+        *map(str, more),
+    ]
     print(" ".join(command), file=sys.stderr, flush=True)
-    p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p = subprocess.run(command, capture_output=True, text=True, check=False)
     if p.returncode != 0:
         sys.exit(f"{' '.join(command)}\nended with {p.returncode}:\n{p.stderr}")
     return {r["spec"]["job"]: r for r in json.loads(p.stdout)["jobs"]}
@@ -64,7 +78,15 @@ def contexts(args, base):
     both = ["train", "train-keep"]
     for n in [128, 256] if args.quick else [128, 256, 512, 1024, 2048, 4096]:
         r = measure(args, both, *base, "--batch", 1, "--tokens", n)
-        rows.append([n, *cells(r["train"]), speed(r["train-keep"]), size(r["train-keep"]["scratch_bytes"]), size(r["train-keep"]["peak_rss"])])
+        rows.append(
+            [
+                n,
+                *cells(r["train"]),
+                speed(r["train-keep"]),
+                size(r["train-keep"]["scratch_bytes"]),
+                size(r["train-keep"]["peak_rss"]),
+            ]
+        )
         scratch[n] = {job: r[job]["scratch_bytes"] for job in both}
     for a, b in zip(list(scratch), list(scratch)[1:]):
         for job in both:
@@ -72,7 +94,9 @@ def contexts(args, base):
             if growth > 1.05 * b / a:
                 sys.exit(f"{job}: activations grow {growth:.2f} times from {a} to {b} tokens: more than linearly")
     keep = ["tok/s, all kept", "activations GB", "peak RSS GB"]
-    return table("Context", "one sequence; with checkpointing, then with all activations kept", ["tokens", *HEAD, *keep], rows)
+    return table(
+        "Context", "one sequence; with checkpointing, then with all activations kept", ["tokens", *HEAD, *keep], rows
+    )
 
 
 def against(args, base, title, note, flag, values):
@@ -83,20 +107,34 @@ def against(args, base, title, note, flag, values):
 def models(args):
     """Model sizes on random weights; one that does not fit is left out aloud."""
     rows = []
-    wanted = [("smollm2-135m", "q8_0", 4, 1.0, 0.2), ("tinyllama-1.1b", "q4_k_m", 4, 2.0, 0.8), ("llama-2-7b", "q4_k_m", 1, 7.0, 4.5)]
+    wanted = [
+        ("smollm2-135m", "q8_0", 4, 1.0, 0.2),
+        ("tinyllama-1.1b", "q4_k_m", 4, 2.0, 0.8),
+        ("llama-2-7b", "q4_k_m", 1, 7.0, 4.5),
+    ]
     for shape, quant, batch, memory, disk in wanted[:1] if args.quick else wanted:
         have = memory_available()
         if have < memory * GB or free_disk(args.cache) < disk * GB:
-            rows.append([shape, quant, f"{batch} x 256", f"left out: it needs {memory} GB of memory and {disk} GB of disk", *[""] * (len(HEAD) - 1)])
+            rows.append(
+                [
+                    shape,
+                    quant,
+                    f"{batch} x 256",
+                    f"left out: it needs {memory} GB of memory and {disk} GB of disk",
+                    *[""] * (len(HEAD) - 1),
+                ]
+            )
             continue
-        once = dict(steps=1, warmup=0) if memory > 4 else dict(steps=2, warmup=1)
-        r = measure(args, ["train"], "--shape", shape, "--type", quant, "--cache", args.cache, "--batch", batch, **once)["train"]
+        once = {"steps": 1, "warmup": 0} if memory > 4 else {}
+        r = measure(
+            args, ["train"], "--shape", shape, "--type", quant, "--cache", args.cache, "--batch", batch, **once
+        )["train"]
         rows.append([shape, quant, f"{batch} x 256", *cells(r)])
     return table("Model size", "random weights", ["shape", "type", "tokens", *HEAD], rows)
 
 
 def memory_available():
-    for line in open("/proc/meminfo"):
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return 0
@@ -115,14 +153,15 @@ def main():
     p.add_argument("--into", type=pathlib.Path, help="file with the two marker lines; default: print")
     p.add_argument("--quick", action="store_true", help="one step of the small sizes: to see that everything runs")
     args = p.parse_args()
-    if args.into and not (BEGIN in args.into.read_text() and END in args.into.read_text()):
-        p.error(f"{args.into} has no lines {BEGIN} and {END}")
+    if args.into and (problem := SECTION.missing(args.into)):
+        p.error(problem)
     base = ["--model", args.gguf]
     threads = sorted({1, *[2**i for i in range(10) if 2**i <= os.cpu_count()], os.cpu_count()})
-    out = [
-        BEGIN,
-        f"Written by `make bench-scaling` on {time.strftime('%Y-%m-%d', time.gmtime())}{' with --quick' if args.quick else ''}: training steps with AdamW, "
-        f"LoRA rank 16 on all linears and layer checkpointing on {args.gguf.name} unless said, {os.cpu_count()} CPUs.",
+    quick = " with --quick" if args.quick else ""
+    lines = [
+        f"Written by `make bench-scaling` on {time.strftime('%Y-%m-%d', time.gmtime())}{quick}: training steps",
+        f"with AdamW, LoRA rank 16 on all linears and layer checkpointing on {args.gguf.name} unless said;",
+        f"{os.cpu_count()} CPUs.",
         "Activations: memory the engine holds between the calls; it grows linearly with context, which the run checks.",
         "",
         *contexts(args, base),
@@ -130,13 +169,10 @@ def main():
         *against(args, base, "Rank", "of LoRA, 4 x 256 tokens", "--rank", [4, 8] if args.quick else [4, 8, 16, 32, 64]),
         *against(args, base, "Threads", "4 x 256 tokens", "--threads", threads),
         *models(args),
-        END,
     ]
-    text = "\n".join(out)
-    print(text)
+    print("\n".join(lines))
     if args.into:
-        before, rest = args.into.read_text().split(BEGIN)
-        args.into.write_text(before + text + rest.split(END)[1])
+        SECTION.write(args.into, lines)
 
 
 if __name__ == "__main__":

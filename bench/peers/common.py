@@ -1,6 +1,7 @@
 """What the peers' jobs share: the model with LoRA on it, tokens, timing, peak memory, the answer."""
 
 import argparse
+import importlib.metadata
 import json
 import pathlib
 import sys
@@ -61,7 +62,7 @@ def random_ids(model, n_seq, n_tokens):
 
 def status(key):
     """A size of /proc/self/status in bytes."""
-    for line in open("/proc/self/status"):
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith(key + ":"):
             return int(line.split()[1]) * 1024
     return 0
@@ -87,7 +88,5 @@ def timed(args, step):
 
 def answer(**result):
     """Prints the result as the last line of standard output."""
-    import peft, transformers, trl
-
-    versions = {m.__name__: m.__version__ for m in (torch, transformers, peft, trl)}
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "trl")}
     print(json.dumps({**result, "peak_rss": status("VmHWM"), "versions": versions}))

@@ -17,11 +17,21 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 LAYER_NAMES = {
-    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
-    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-    "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
 }
-NAMES = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight", "output.weight": "lm_head.weight"}
+NAMES = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
 
 
 def rename(name):
@@ -49,12 +59,18 @@ def load(reader):
             w = unpermute(w, kv_heads)
         weights[rename(t.name)] = torch.from_numpy(np.ascontiguousarray(w))
     config = LlamaConfig(
-        vocab_size=weights["model.embed_tokens.weight"].shape[0], hidden_size=meta["llama.embedding_length"],
-        intermediate_size=meta["llama.feed_forward_length"], num_hidden_layers=meta["llama.block_count"],
-        num_attention_heads=heads, num_key_value_heads=kv_heads, rms_norm_eps=meta["llama.attention.layer_norm_rms_epsilon"],
+        vocab_size=weights["model.embed_tokens.weight"].shape[0],
+        hidden_size=meta["llama.embedding_length"],
+        intermediate_size=meta["llama.feed_forward_length"],
+        num_hidden_layers=meta["llama.block_count"],
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        rms_norm_eps=meta["llama.attention.layer_norm_rms_epsilon"],
         rope_parameters={"rope_type": "default", "rope_theta": meta["llama.rope.freq_base"]},
-        max_position_embeddings=meta["llama.context_length"], tie_word_embeddings="lm_head.weight" not in weights,
-        bos_token_id=reader.fields["tokenizer.ggml.bos_token_id"].contents(), eos_token_id=reader.fields["tokenizer.ggml.eos_token_id"].contents(),
+        max_position_embeddings=meta["llama.context_length"],
+        tie_word_embeddings="lm_head.weight" not in weights,
+        bos_token_id=reader.fields["tokenizer.ggml.bos_token_id"].contents(),
+        eos_token_id=reader.fields["tokenizer.ggml.eos_token_id"].contents(),
     )
     model = LlamaForCausalLM(config)
     missing, unexpected = model.load_state_dict(weights, strict=False)
@@ -69,7 +85,9 @@ def tokenizer(reader):
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
     merges = [tuple(m.split(" ", 1)) for m in reader.fields["tokenizer.ggml.merges"].contents()]
     bpe = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges))
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     bpe.decoder = decoders.ByteLevel()
     eos = tokens[reader.fields["tokenizer.ggml.eos_token_id"].contents()]
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=eos, pad_token=eos, padding_side="left")

@@ -33,15 +33,37 @@ class Clock(TrainerCallback):
 
 clock = Clock()
 config = PPOConfig(
-    output_dir=args.out, use_cpu=True, bf16=False, report_to="none", save_strategy="no", num_sample_generations=0,
-    per_device_train_batch_size=args.episodes, gradient_accumulation_steps=1, num_mini_batches=1,
-    local_rollout_forward_batch_size=args.episodes, total_episodes=args.episodes * iterations, num_ppo_epochs=args.epochs,
-    response_length=args.new, stop_token=None, temperature=1.0, learning_rate=1e-5, gradient_checkpointing=False, disable_tqdm=True,
+    output_dir=args.out,
+    use_cpu=True,
+    bf16=False,
+    report_to="none",
+    save_strategy="no",
+    num_sample_generations=0,
+    per_device_train_batch_size=args.episodes,
+    gradient_accumulation_steps=1,
+    num_mini_batches=1,
+    local_rollout_forward_batch_size=args.episodes,
+    total_episodes=args.episodes * iterations,
+    num_ppo_epochs=args.epochs,
+    response_length=args.new,
+    stop_token=None,
+    temperature=1.0,
+    learning_rate=1e-5,
+    gradient_checkpointing=False,
+    disable_tqdm=True,
 )
 trainer = PPOTrainer(
-    args=config, processing_class=tokenizer, model=policy, ref_model=None, reward_model=reward, value_model=value,
-    train_dataset=prompts, eval_dataset=prompts, peft_config=lora_config(task_type="CAUSAL_LM"), callbacks=[clock],
+    args=config,
+    processing_class=tokenizer,
+    model=policy,
+    ref_model=None,
+    reward_model=reward,
+    value_model=value,
+    train_dataset=prompts,
+    eval_dataset=prompts,
+    peft_config=lora_config(task_type="CAUSAL_LM"),
+    callbacks=[clock],
 )
 reset_peak()
 trainer.train()
-answer(seconds=clock.seconds[args.warmup:], tokens=args.episodes * (args.prompt + args.new))
+answer(seconds=clock.seconds[args.warmup :], tokens=args.episodes * (args.prompt + args.new))

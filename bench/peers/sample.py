@@ -30,8 +30,15 @@ def sample(n):
         clock.first = None
         start = time.perf_counter()
         out = model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
-            max_new_tokens=args.new, pad_token_id=0, stopping_criteria=StoppingCriteriaList([clock]),
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            max_new_tokens=args.new,
+            pad_token_id=0,
+            stopping_criteria=StoppingCriteriaList([clock]),
         )
         assert out.shape[1] == args.prompt + args.new, "a response ended early"
         prefill.append(clock.first - start)
@@ -39,8 +46,12 @@ def sample(n):
 
     timed(args, step)
     return {
-        "sequences": n, "tokens": n * (args.new - 1), "seconds": decode[args.warmup:],
-        "prefill_tokens": n * args.prompt, "prefill_seconds": prefill[args.warmup:], "peak_rss": status("VmHWM"),
+        "sequences": n,
+        "tokens": n * (args.new - 1),
+        "seconds": decode[args.warmup :],
+        "prefill_tokens": n * args.prompt,
+        "prefill_seconds": prefill[args.warmup :],
+        "peak_rss": status("VmHWM"),
     }
 
 

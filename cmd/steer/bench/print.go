@@ -27,16 +27,22 @@ func NewReport(version string) *Report {
 	return &Report{CPU: cpuName(), CPUs: runtime.NumCPU(), Version: version, Formula: Formula}
 }
 
-// cpuName is the CPU's own name where the system tells it.
+// cpuName is the CPU's own name with family and model, where the system tells it.
 func cpuName() string {
 	info, err := os.ReadFile("/proc/cpuinfo")
-	if err == nil {
-		if _, rest, ok := strings.Cut(string(info), "model name"); ok {
-			name, _, _ := strings.Cut(rest, "\n")
-			return strings.TrimSpace(strings.TrimLeft(name, " \t:"))
-		}
+	if err != nil {
+		return runtime.GOARCH
 	}
-	return runtime.GOARCH
+	first, _, _ := strings.Cut(string(info), "\n\n")
+	fields := map[string]string{}
+	for _, line := range strings.Split(first, "\n") {
+		name, value, _ := strings.Cut(line, ":")
+		fields[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	if fields["model name"] == "" {
+		return runtime.GOARCH
+	}
+	return fmt.Sprintf("%s (family %s, model %s)", fields["model name"], fields["cpu family"], fields["model"])
 }
 
 // WriteTable prints the report in at most Columns columns.
