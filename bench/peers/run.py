@@ -27,7 +27,6 @@ SECTION = Section("bench-peers")
 # the peers up to a third slower (and smaller, so one configuration goes without).
 MALLOC = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
 CONFIGS = [("f32", True), ("bf16", True), ("bf16", False)]  # precision of model and adapters, malloc tuned
-SIZES = [1, 8, 32, 64]
 
 
 @dataclasses.dataclass
@@ -39,11 +38,12 @@ class Job:
     peer_steps: int
     rounds: int
     configs: list
+    sizes: tuple = ()  # numbers of sequences, a line of the table each
 
     def lines(self):
         """The lines of the table that one process measures."""
-        if self.peer[0] == "sample.py":
-            return [table.Race(f"{self.name}, {n} sequence{'s' if n > 1 else ''}") for n in SIZES]
+        if self.sizes:
+            return [table.Race(f"{self.name}, {n} sequence{'s' if n > 1 else ''}") for n in self.sizes]
         return [table.Race(self.name, "seconds" if self.peer[0] == "ppo.py" else "rate")]
 
 
@@ -51,8 +51,8 @@ def all_jobs(quick):
     """The jobs of the table. Both sides take sizes by the same names; quick ones are tiny."""
     rounds, steps = (1, 1) if quick else (3, 2)
     batch = ["--batch", "1", "--tokens", "64"] if quick else []
-    length = "16" if quick else "64"
-    sizes = ["--sequences", ",".join(map(str, SIZES)), "--prompt", length, "--new", length]
+    sizes, length = ((1, 8), "16") if quick else ((1, 8, 32, 64), "64")
+    sample = ["--sequences", ",".join(map(str, sizes)), "--prompt", length, "--new", length]
     ppo = ["--episodes", "2", "--prompt", "16", "--new", "16"] if quick else []
     train, score = ["train.py", *batch], ["score.py", *batch]
     return [
@@ -67,9 +67,9 @@ def all_jobs(quick):
             CONFIGS,
         ),
         Job("log-probabilities", ["score", *batch], score, 4 * steps, 2 * steps, rounds, CONFIGS),
-        Job("sampling", ["rollout", *sizes], ["sample.py", *sizes], steps, 1, rounds, CONFIGS),
+        Job("sampling", ["rollout", *sample], ["sample.py", *sample], 1, 1, rounds, CONFIGS[:2], sizes),
         # trl's trainer takes more than a minute an iteration
-        Job("PPO iteration", ["ppo", *ppo], ["ppo.py", *ppo], 3 * steps, 1, (rounds + 1) // 2, CONFIGS[:1]),
+        Job("PPO iteration", ["ppo", *ppo], ["ppo.py", *ppo], 3 * steps, 1, 1, CONFIGS[:1]),
     ]
 
 
