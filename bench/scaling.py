@@ -22,22 +22,11 @@ GB = 1e9
 
 
 def measure(args, jobs, *more, steps=2, warmup=1):
-    """Results of steer bench by job."""
+    """Results of steer bench by job; later flags override earlier ones."""
+    flags = ["--jobs", ",".join(jobs), "--steps", steps, "--warmup", warmup]
     if args.quick:
-        steps, warmup = 1, 0
-    command = [
-        str(args.steer),
-        "bench",
-        "--json",
-        "--profile",
-        "--jobs",
-        ",".join(jobs),
-        "--steps",
-        str(steps),
-        "--warmup",
-        str(warmup),
-        *map(str, more),
-    ]
+        flags = ["--jobs", ",".join(jobs), "--steps", 1, "--warmup", 0, "--batch", 1, "--tokens", 64]
+    command = [*map(str, [args.steer, "bench", "--json", "--profile", *flags, *more])]
     print(" ".join(command), file=sys.stderr, flush=True)
     p = subprocess.run(command, capture_output=True, text=True, check=False)
     if p.returncode != 0:
@@ -76,7 +65,7 @@ def table(title, note, head, rows):
 def contexts(args, base):
     rows, scratch = [], {}
     both = ["train", "train-keep"]
-    for n in [128, 256] if args.quick else [128, 256, 512, 1024, 2048, 4096]:
+    for n in [64, 128] if args.quick else [128, 256, 512, 1024, 2048, 4096]:
         r = measure(args, both, *base, "--batch", 1, "--tokens", n)
         rows.append(
             [

@@ -48,26 +48,38 @@ func cpuName() string {
 // WriteTable prints the report in at most Columns columns.
 func (p *Report) WriteTable(w io.Writer) error {
 	var b strings.Builder
-	for i, r := range p.Jobs {
-		if i == 0 {
-			p.writeHead(&b, r)
+	if len(p.Jobs) > 0 {
+		p.writeHead(&b, p.Jobs[0])
+	}
+	steps := 0
+	for _, r := range p.Jobs {
+		if len(r.Seconds) > 0 {
+			r.writeSteps(&b, steps == 0)
+			steps++
 		}
-		if len(r.Seconds) == 0 {
-			continue
-		}
-		fmt.Fprintf(&b, "%-17s %-23s %8s %7s %9s %10s\n", clip(r.Label, 17), r.TokensPerSecond.String(), number(r.GFLOPS.Median),
-			percent(r.ShareOfPeak), megabytes(r.PeakRSS), number(spreadOf(r.Seconds).Median))
-		if r.PrefillPerSecond != nil {
-			fmt.Fprintf(&b, "%-17s %s\n", "  its prompts", r.PrefillPerSecond)
-		}
+	}
+	if steps > 0 {
+		b.WriteString("\n" + Formula)
 	}
 	for _, r := range p.Jobs {
 		r.writeLinears(&b)
 		r.writeOps(&b)
 	}
-	b.WriteString("\n" + Formula)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeSteps is a job's line, below the names of the columns if it is the first.
+func (r *Result) writeSteps(b *strings.Builder, first bool) {
+	const line = "%-17s %-23s %8s %7s %9s %10s\n"
+	if first {
+		fmt.Fprintf(b, "\n"+line, "job", "tok/s median (min-max)", "GFLOP/s", "of peak", "peak RSS", "s a step")
+	}
+	fmt.Fprintf(b, line, clip(r.Label, 17), r.TokensPerSecond.String(), number(r.GFLOPS.Median),
+		percent(r.ShareOfPeak), megabytes(r.PeakRSS), number(spreadOf(r.Seconds).Median))
+	if r.PrefillPerSecond != nil {
+		fmt.Fprintf(b, "%-17s %s\n", "  its prompts", r.PrefillPerSecond)
+	}
 }
 
 func (p *Report) writeHead(b *strings.Builder, r *Result) {
@@ -82,7 +94,6 @@ func (p *Report) writeHead(b *strings.Builder, r *Result) {
 	row("peak", "%s GFLOP/s in bf16, %s in f32 (loop in registers)", number(r.PeakBF16GFLOPS), number(r.PeakF32GFLOPS))
 	row("kernels", "%s, precision %s", r.Kernel, r.Spec.Precision)
 	row("model", "%s; LoRA rank %d on %s", r.Model, r.Spec.Rank, targets)
-	fmt.Fprintf(b, "\n%-17s %-23s %8s %7s %9s %10s\n", "job", "tok/s median (min-max)", "GFLOP/s", "of peak", "peak RSS", "s a step")
 }
 
 func (r *Result) writeLinears(b *strings.Builder) {
