@@ -38,39 +38,35 @@ class Job:
     peer_steps: int
     rounds: int
     configs: list
+    aims: tuple  # ratio (and memory) wanted; one a line of the table
     sizes: tuple = ()  # numbers of sequences, a line of the table each
 
     def lines(self):
         """The lines of the table that one process measures."""
-        if self.sizes:
-            return [table.Race(f"{self.name}, {n} sequence{'s' if n > 1 else ''}") for n in self.sizes]
-        return [table.Race(self.name, "seconds" if self.peer[0] == "ppo.py" else "rate")]
+        unit = "seconds" if self.peer[0] == "ppo.py" else "rate"
+        names = [f"{self.name}, {n} sequence{'s' if n > 1 else ''}" for n in self.sizes] or [self.name]
+        return [table.Race(name, aim, unit) for name, aim in zip(names, self.aims, strict=False)]
 
 
 def all_jobs(quick):
     """The jobs of the table. Both sides take sizes by the same names; quick ones are tiny."""
     rounds, steps = (1, 1) if quick else (3, 2)
-    batch = ["--batch", "1", "--tokens", "64"] if quick else []
+    batch = ["--batch", "1", "--tokens", "64"] if quick else ["--batch", "4", "--tokens", "256"]
     sizes, length = ((1, 8), "16") if quick else ((1, 8, 32, 64), "64")
-    sample = ["--sequences", ",".join(map(str, sizes)), "--prompt", length, "--new", length]
-    ppo = ["--episodes", "2", "--prompt", "16", "--new", "16"] if quick else []
+    new = ["--prompt", length, "--new", length]
+    sample = ["--sequences", ",".join(map(str, sizes)), *new]
+    ppo = [*new, "--episodes", "2" if quick else "8", "--epochs", "4"]
     train, score = ["train.py", *batch], ["score.py", *batch]
     return [
-        Job("train step", ["train-keep", *batch], train, 3 * steps, steps, rounds, CONFIGS),
-        Job(
-            "train step, checkpointing",
-            ["train", *batch],
-            [*train, "--checkpointing"],
-            3 * steps,
-            steps,
-            rounds,
-            CONFIGS,
-        ),
-        Job("log-probabilities", ["score", *batch], score, 4 * steps, 2 * steps, rounds, CONFIGS),
-        Job("sampling", ["rollout", *sample], ["sample.py", *sample], 1, 1, rounds, CONFIGS[:2], sizes),
+        Job("train step", ["train-keep", *batch], train, 3 * steps, steps, rounds, CONFIGS, ("1.5",)),
+        Job("train step, checkpointing", ["train", *batch], [*train, "--checkpointing"], 3 * steps, steps, rounds,
+            CONFIGS, ("1.8; GB 5",)),
+        Job("log-probabilities", ["score", *batch], score, 4 * steps, 2 * steps, rounds, CONFIGS, ("1.5; GB 4",)),
+        Job("sampling", ["rollout", *sample], ["sample.py", *sample], 1, 1, rounds, CONFIGS[:2],
+            ("5", "4", "4", "4"), sizes),
         # trl's trainer takes more than a minute an iteration
-        Job("PPO iteration", ["ppo", *ppo], ["ppo.py", *ppo], 3 * steps, 1, 1, CONFIGS[:1]),
-    ]
+        Job("PPO iteration", ["ppo", *ppo], ["ppo.py", *ppo], 3 * steps, 1, 1, CONFIGS[:1], ("8; GB 15",)),
+    ]  # fmt: skip
 
 
 def cpu_times():
@@ -184,11 +180,13 @@ def report(args, lines):
     versions = next(iter(lines[0].peers.values()))[0]["versions"]
     version = subprocess.run([args.steer, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     quick = " with --quick: one step of tiny sizes, not to be quoted" if args.quick else ""
+    sizes = "" if args.quick else " 4 x 256 tokens; prompts of 64 tokens, 64 new ones; PPO 8 prompts, 4 epochs."
     return [
         f"Written by `make bench-peers` on {time.strftime('%Y-%m-%d', time.gmtime())}{quick}.",
         f"{table.cpu()}, {args.threads} threads. {version}, kernels `{lines[0].steer[0]['kernel']}`.",
         ", ".join(f"{k} {v}" for k, v in versions.items()) + f"; `GLIBC_TUNABLES={MALLOC}` unless said.",
         table.machine(lines),
+        f"SmolLM2-135M-Instruct, Q4_1 and dequantized; LoRA rank 16 on all linears.{sizes}",
         "",
         *table.jobs(lines),
         *table.kernels(steer(args, "kernels")[0]),

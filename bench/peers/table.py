@@ -16,8 +16,8 @@ def config_name(dtype, tuned):
 class Race:
     """All measurements of one line of the table: processes of steer, and of the peers by configuration."""
 
-    def __init__(self, name, unit="rate"):
-        self.name, self.unit, self.steer, self.peers = name, unit, [], {}
+    def __init__(self, name, aim, unit="rate"):
+        self.name, self.aim, self.unit, self.steer, self.peers = name, aim, unit, [], {}
 
     def in_race(self):
         """Configurations that are not a tenth slower than the best."""
@@ -55,6 +55,7 @@ def row(line):
         *(spread(x for r in results for x in r[line.unit]) for results in (line.steer, peers)),
         config_name(*best),
         f"**{spread(line.ratios())}**",
+        line.aim,
         f"{steer_rss / 1e9:.2f}",
         f"{peer_rss / 1e9:.2f} ({least / 1e9:.2f})",
         f"{peer_rss / steer_rss:.1f} ({least / steer_rss:.1f})",
@@ -69,14 +70,14 @@ def markdown(cells):
 
 
 HEAD = [
-    "job", "steer", "best peer", "its configuration", "ratio", "steer GB", "peer GB (least of any)", "ratio",
-    "steer's share of peak", "n",
+    "job", "steer", "best peer", "its configuration", "ratio", "aim", "steer GB", "peer GB (least of any)",
+    "GB ratio", "steer's share of peak", "n",
 ]  # fmt: skip
 
 LEGEND = """
 tok/s, median (min-max) over all measured steps; n: steps of steer / of that peer. Ratio: of medians round by round.
-GB: peak resident memory of the process; in brackets the smallest of any peer configuration. Sampling: decoding
-alone, 64 tokens behind prompts of 64."""
+GB: peak resident memory of the process; in brackets the smallest of any peer configuration. Aim: of the ratio, and of
+the ratio of memory. Sampling: decoding alone."""
 
 
 def jobs(lines):
