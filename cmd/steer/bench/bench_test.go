@@ -64,6 +64,27 @@ func TestTypesOfTheMix(t *testing.T) {
 	require.Equal(t, gguf.TypeQ6K, typeOf(mixQ4KM, gguf.TypeQ4K, s, "ffn_down", 0))
 }
 
+// The published llama-2-7b.Q4_K_M.gguf has 4,081,004,224 bytes, 0.7 MB of them vocabulary.
+func TestMixHasTheSizeOfThePublishedFile(t *testing.T) {
+	s, err := ShapeOf("llama-2-7b")
+	require.NoError(t, err)
+	var total float64
+	add := func(target string, layer, nIn, nOut int) {
+		elements, bytes := typeOf(mixQ4KM, gguf.TypeQ4K, s, target, layer).Block()
+		total += float64(nIn) * float64(nOut) / float64(elements) * float64(bytes)
+	}
+	add("token_embd", 0, s.Embd, s.Vocab)
+	add("output", 0, s.Embd, s.Vocab)
+	for layer := range s.Layers {
+		for _, target := range adapter.Targets() {
+			nIn, nOut, err := s.adapter().Dims(target)
+			require.NoError(t, err)
+			add(target, layer, nIn, nOut)
+		}
+	}
+	require.InDelta(t, 4081004224-0.7e6, total+4*float64((2*s.Layers+1)*s.Embd), 0.1e6)
+}
+
 func TestSyntheticModelLoadsWithTheShapeAsked(t *testing.T) {
 	dir := t.TempDir()
 	for _, typ := range TypeNames() {
