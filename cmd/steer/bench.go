@@ -43,9 +43,9 @@ func newBenchCommand(a *app) *cobra.Command {
   ppo         a PPO iteration: rollout, reward, log-probabilities, updates
   kernels     the frozen linear layers alone, --tokens rows
 
-Each job runs in a process of its own, so that its peak memory is its own. The share
-of peak is that of what this CPU reaches in a loop that touches registers only, in
-bf16 where the kernels multiply in bf16, else in f32.`,
+Each job runs in a process of its own, so that its peak memory is its own. The
+share of peak is that of what this CPU reaches in a loop that touches registers
+only, in bf16 where the kernels multiply in bf16, else in f32.`,
 		Example: `  steer bench -m base.gguf
   steer bench --shape llama-2-7b --type q4_k_m --cache ~/.cache/steer/bench \
       --jobs train,rollout --sequences 1,32 --steps 3
@@ -83,7 +83,7 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of a PPO iteration")
 	flags.IntVar(&f.spec.Epochs, "epochs", f.spec.Epochs, "epochs of a PPO iteration")
 	flags.IntVar(&f.spec.Rank, "rank", f.spec.Rank, "LoRA rank")
-	flags.StringSliceVar(&f.spec.Targets, "targets", f.spec.Targets, "LoRA targets, `LIST`")
+	flags.StringSliceVar(&f.spec.Targets, "targets", nil, "LoRA targets, `LIST` (default: all linears)")
 	flags.IntVar(&f.spec.Steps, "steps", f.spec.Steps, "measured steps of a job")
 	flags.IntVar(&f.spec.Warmup, "warmup", f.spec.Warmup, "steps before them")
 	flags.IntVar(&f.spec.Threads, "threads", 0, "compute threads (0: one for each CPU)")
@@ -140,6 +140,9 @@ func (f *benchFlags) expand() []bench.Spec {
 		s.Job = bench.Job(job)
 		if s.New == 0 {
 			s.New = bench.Default(s.Job).New
+		}
+		if s.Targets == nil {
+			s.Targets = bench.Default(s.Job).Targets
 		}
 		if s.Job != bench.JobRollout {
 			specs = append(specs, s)

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,6 +26,7 @@ func TestBenchRefusesBeforeItMeasures(t *testing.T) {
 		{"steps: want 1 to", []string{"--shape", "tiny", "--steps", "0"}},
 		{`no kernels called "sse9"`, []string{"--shape", "tiny", "--kernel", "sse9"}},
 		{`targets: "q_proj": want some of attn_q`, []string{"--shape", "tiny", "--targets", "q_proj"}},
+		{"targets: want at least one", []string{"--shape", "tiny", "--targets", ""}},
 		{"model missing.gguf: no such file", []string{"--model", "missing.gguf"}},
 		{`--format "xml": want table, json or gobench`, []string{"--shape", "tiny", "--format", "xml"}},
 		{"bf16, f32", []string{"--shape", "tiny", "--precision", "f8"}},
@@ -64,4 +67,10 @@ func TestBenchMeasuresInProcessesOfItsOwn(t *testing.T) {
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, errs, "train 2x16: the measuring process ended with exit status 1")
 	require.Contains(t, errs, filepath.Base(files[0]))
+}
+
+func TestBenchHelpKeepsItsWidth(t *testing.T) {
+	for _, line := range strings.Split(succeed(t, "", "bench", "--help"), "\n") {
+		require.LessOrEqual(t, utf8.RuneCountInString(line), bench.Columns, line)
+	}
 }
