@@ -1,12 +1,15 @@
 package ggml
 
-// OpTime is the time that all nodes of one operation took in a step.
+// OpTime is the time that training steps spent in one kind of op.
 type OpTime struct {
-	Op      string  `json:"op"`
-	Nodes   int     `json:"nodes"`
-	Seconds float64 `json:"seconds"`
+	Op      string // as in cgo/native/ops.h, or ggml's name
+	Count   int64
+	Seconds float64
 }
 
-// OpTimes tells where the time of the last forward and backward pass went, most first.
-// It is empty where the native layer does not time its nodes.
-func (s *Step) OpTimes() []OpTime { return nil }
+// Profile switches the timing of every op of the model's training steps on or off and
+// forgets what was measured. The native layer times none yet.
+func (m *Model) Profile(bool) error { return m.do(func() error { return nil }) }
+
+// ProfileTimes is what was measured since profiling was switched on, longest first.
+func (m *Model) ProfileTimes() ([]OpTime, error) { return nil, m.do(func() error { return nil }) }

@@ -17,12 +17,15 @@ type LinearBench struct {
 // nOut], with x [nIn, rows] and dy [nOut, rows] as the network hands them over: packed
 // to bf16, or f32.
 func NewLinearBench(g cgo.Graph, weights []cgo.Tensor, nIn, nOut, rows int, bf16 bool) (*LinearBench, error) {
-	n := &Graph{g: g, opt: Options{BF16: bf16}, nTokens: rows}
 	if err := g.Begin(64 + 4*len(weights)); err != nil {
 		return nil, err
 	}
 	b := &LinearBench{g: g, x: g.InputF32(nIn, rows), dy: g.InputF32(nOut, rows)}
-	x, dy := n.pack(b.x, nIn).packed, n.pack(b.dy, nOut).packed
+	x, dy := b.x, b.dy
+	if bf16 {
+		x = g.Custom(opPack, cgo.BF16, nIn, rows, false, cgo.OpArgs{}, x)
+		dy = g.Custom(opPack, cgo.BF16, nOut, rows, false, cgo.OpArgs{}, dy)
+	}
 	g.Keep(x) // read in every round
 	g.Keep(dy)
 	b.first = g.Nodes()

@@ -15,24 +15,25 @@ import (
 	"steer/ggml/gguf"
 )
 
-// A shape small enough to count by hand: 1 layer, n_embd 4, n_ff 6, 2 heads of 2 over 1
-// kv head, 10 tokens. Weights: q 16, k 8, v 8, o 16, gate 24, up 24, down 24: 120; head 40.
-var handShape = adapter.Shape{Layers: 1, Embd: 4, FF: 6, Heads: 2, KVHeads: 1, HeadDim: 2}
+// A shape small enough to count by hand: 2 layers, n_embd 4, n_ff 6, 2 heads of 2 over 1
+// kv head, 10 tokens. Weights: q 16, k 8, v 8, o 16, gate 24, up 24, down 24: 120 a layer;
+// output matrix 40.
+var handShape = adapter.Shape{Layers: 2, Embd: 4, FF: 6, Heads: 2, KVHeads: 1, HeadDim: 2}
 
 func TestWorkByHand(t *testing.T) {
 	w, err := weightsOf(handShape, 10)
 	require.NoError(t, err)
-	require.Equal(t, weights{linear: 120, head: 40}, w)
-	// 5 tokens, 3 targets: 2*120*5 + 2*40*3
-	require.Equal(t, 1440.0, w.forward(5, 3))
+	require.Equal(t, weights{linear: 240, layer: 120, head: 40}, w)
+	// 5 tokens, 3 targets: 2*240*5 + 2*40*3
+	require.Equal(t, 2640.0, w.forward(5, 3))
 	// forward and dX of both
-	require.Equal(t, 2880.0, w.train(5, 3, false))
-	// and the layers once more, not the head: + 2*120*5
-	require.Equal(t, 4080.0, w.train(5, 3, true))
+	require.Equal(t, 5280.0, w.train(5, 3, false))
+	// and the first layer once more, neither the last nor the output matrix: + 2*120*5
+	require.Equal(t, 6480.0, w.train(5, 3, true))
 	// 2 episodes of 3+2 tokens, 10 tokens and 4 targets: sampling, policy and reference
-	// 3*(2*120*10 + 2*40*4), reward 2*120*10, 2 epochs of 2*2720 + 2400.
+	// 3*(2*240*10 + 2*40*4), reward 2*240*10, 2 epochs of 2*5120 + 2*120*10.
 	m := measurement{Spec: Spec{Episodes: 2, Prompt: 3, New: 2, Epochs: 2}, weights: w}
-	require.Equal(t, 3*2720+2400+2*7840.0, m.ppoWork())
+	require.Equal(t, 3*5120+4800+2*12640.0, m.ppoWork())
 }
 
 func TestSpreadIsMedianAndExtremes(t *testing.T) {
@@ -198,7 +199,7 @@ func TestTableKeepsItsWidth(t *testing.T) {
 		Spec: Default(JobPPO), Label: "ppo 10000x100000+100000", Kernel: "avx512bf16", Model: strings.Repeat("llama ", 40), Seconds: []float64{1234567},
 		TokensPerSecond: Spread{123456.7, 99999.9, 234567.8}, GFLOPS: Spread{Median: 123456}, ShareOfPeak: 1, PeakRSS: 123456789012, PeakBF16GFLOPS: 1234, PeakF32GFLOPS: 1234,
 		Linears: []Linear{{Targets: adapter.Targets(), Type: "iq4_nl", NIn: 16384, NOut: 53248, Forward: 1234.5, Backward: 1234.5}},
-		Ops:     []ggml.OpTime{{Op: strings.Repeat("op", 40), Nodes: 1 << 20, Seconds: 123456}},
+		Ops:     []Op{{Op: strings.Repeat("op", 40), Count: 1 << 20, Seconds: 123456}},
 	}
 	r.Spec.Targets = r.Spec.Targets[:6]
 	p := &Report{CPU: strings.Repeat("CPU ", 40), CPUs: 512, Jobs: []*Result{r}}

@@ -46,7 +46,7 @@ func (m *measurement) ppo(ctx context.Context) error {
 	r := m.result
 	r.Tokens = m.Episodes * (m.Prompt + m.New)
 	r.FLOP = m.ppoWork()
-	r.Seconds, err = timed(m.Warmup, m.Steps, func() error {
+	return m.timedSteps(learner, func() error {
 		batch, err := m.episodes(ctx, generator, scorer)
 		if err != nil {
 			return err
@@ -54,8 +54,6 @@ func (m *measurement) ppo(ctx context.Context) error {
 		_, _, err = ppo.StepBatch(ctx, &cfg, models, &state, batch)
 		return err
 	})
-	m.stepDone(learner)
-	return err
 }
 
 // ppoConfig is the default preset without the guards that end a run early: on random

@@ -125,7 +125,7 @@ func (r *Result) writeOps(b *strings.Builder) {
 		if i == 0 {
 			fmt.Fprintf(b, "\n%-33s %8s %12s %8s\n", "operations of a step: "+r.Label, "nodes", "ms", "share")
 		}
-		fmt.Fprintf(b, "%-33s %8d %12.2f %8s\n", clip(op.Op, 33), op.Nodes, 1e3*op.Seconds, percent(op.Seconds/total))
+		fmt.Fprintf(b, "%-33s %8d %12.2f %8s\n", clip(op.Op, 33), op.Count, 1e3*op.Seconds, percent(op.Seconds/total))
 	}
 }
 

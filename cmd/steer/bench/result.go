@@ -3,8 +3,6 @@ package bench
 import (
 	"slices"
 	"time"
-
-	"steer/ggml"
 )
 
 // Result is what a job measured. Rates are per second, sizes in bytes.
@@ -36,8 +34,15 @@ type Result struct {
 	LoadedRSS    int64 `json:"loaded_rss"`    // peak up to the end of loading model and adapters
 	ScratchBytes int64 `json:"scratch_bytes"` // activations held by the engine
 
-	Linears []Linear      `json:"linears,omitempty"` // job kernels
-	Ops     []ggml.OpTime `json:"ops,omitempty"`     // with Profile
+	Linears []Linear `json:"linears,omitempty"` // job kernels
+	Ops     []Op     `json:"ops,omitempty"`     // with Profile, longest first
+}
+
+// Op is the time of all nodes of one operation in a step.
+type Op struct {
+	Op      string  `json:"op"`
+	Count   int64   `json:"count"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Linear is the speed of the frozen matrices of one shape and type.

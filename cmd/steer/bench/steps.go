@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 
 	"steer/ggml"
 	"steer/ggml/seam"
@@ -27,7 +28,7 @@ func (m *measurement) train(ctx context.Context) error {
 	r := m.result
 	r.Tokens = m.Batch * m.Tokens
 	r.FLOP = m.weights.train(r.Tokens, m.Batch*(m.Tokens-1), m.Job == JobTrain)
-	r.Seconds, err = timed(m.Warmup, m.Steps, func() error {
+	return m.timedSteps(step, func() error {
 		if _, err := step.Forward(ctx, batch, seam.Options{Gradient: true}); err != nil {
 			return err
 		}
@@ -37,8 +38,6 @@ func (m *measurement) train(ctx context.Context) error {
 		_, err := step.Update(update)
 		return err
 	})
-	m.stepDone(step)
-	return err
 }
 
 // meanGradient is dLoss/dlogprob of the mean negative log-probability.
@@ -72,20 +71,35 @@ func (m *measurement) score(ctx context.Context) error {
 	r := m.result
 	r.Tokens = m.Batch * m.Tokens
 	r.FLOP = m.weights.forward(r.Tokens, m.Batch*(m.Tokens-1))
-	r.Seconds, err = timed(m.Warmup, m.Steps, func() error {
+	return m.timedSteps(step, func() error {
 		_, err := step.Forward(ctx, batch, seam.Options{})
 		return err
 	})
-	m.stepDone(step)
-	return err
 }
 
-// stepDone notes what a Step knows of itself.
-func (m *measurement) stepDone(s *ggml.Step) {
-	m.result.ScratchBytes = s.ScratchBytes()
-	if m.Profile {
-		m.result.Ops = s.OpTimes()
+// timedSteps measures the steps of a training graph. With Profile, one more step follows
+// whose operations are timed: that makes it slower, so it is not counted.
+func (m *measurement) timedSteps(s *ggml.Step, step func() error) (err error) {
+	r := m.result
+	if r.Seconds, err = timed(m.Warmup, m.Steps, step); err != nil {
+		return err
 	}
+	r.ScratchBytes = s.ScratchBytes()
+	if !m.Profile {
+		return nil
+	}
+	if err := m.bench.Model.Profile(true); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.bench.Model.Profile(false)) }()
+	if err := step(); err != nil {
+		return err
+	}
+	times, err := m.bench.Model.ProfileTimes()
+	for _, t := range times {
+		r.Ops = append(r.Ops, Op(t))
+	}
+	return err
 }
 
 // kernels measures the frozen linear layers alone.

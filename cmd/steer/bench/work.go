@@ -7,12 +7,14 @@ import (
 
 // Formula says how GFLOP/s are counted; it is printed below every table.
 const Formula = "GFLOP/s: 2 FLOP a weight and token for each of forward, dX and (with\n" +
-	"checkpointing) recompute; for the output matrix, a target: 2 forward, 2 dX.\n" +
+	"checkpointing, all layers but the last) recompute; for the output matrix,\n" +
+	"a target: 2 forward, 2 dX.\n" +
 	"LoRA products, attention and the optimizer are not counted.\n"
 
 // weights are the counts the formula multiplies.
 type weights struct {
 	linear float64 // of all frozen linear layers
+	layer  float64 // of those of one layer
 	head   float64 // of the output matrix
 }
 
@@ -28,8 +30,9 @@ func weightsOf(s adapter.Shape, vocab int) (weights, error) {
 		if err != nil {
 			return w, err
 		}
-		w.linear += float64(s.Layers) * float64(nIn) * float64(nOut)
+		w.layer += float64(nIn) * float64(nOut)
 	}
+	w.linear = float64(s.Layers) * w.layer
 	w.head = float64(s.Embd) * float64(vocab)
 	return w, nil
 }
@@ -45,7 +48,7 @@ func (w weights) forward(tokens, targets int) float64 {
 func (w weights) train(tokens, targets int, recompute bool) float64 {
 	flop := 2 * w.forward(tokens, targets)
 	if recompute {
-		flop += w.forward(tokens, 0)
+		flop += 2 * (w.linear - w.layer) * float64(tokens) // the last layer's activations are still there
 	}
 	return flop
 }
