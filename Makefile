@@ -91,6 +91,30 @@ bench: native ## kernel and statistics benchmarks
 	@$(MAKE) -s test-native >/dev/null && ./build/native-test/steer-cpu-test bench 2 all
 	@$(GO) test -run '^$$' -bench . ./eval/stats ./ggml
 
+.PHONY: bench-compare
+bench-compare: build model ## speed against another revision: REF=main (ROUNDS=6, ARGS=flags of steer bench)
+	@MODEL="$(MODEL)" bench/compare.sh "$(REF)"
+
+# The peers' packages and the model in their form; some 8 GB. Rebuilt when the pins change.
+PEERS := $(CACHE)/peers
+$(PEERS)/installed: bench/peers/requirements.txt
+	@command -v python3 >/dev/null || { echo "python3 is missing"; exit 1; }
+	@echo "installing PyTorch, Transformers, PEFT and TRL into $(PEERS) (a download of 3 GB)"
+	@python3 -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+$(PEERS)/smollm2/done: bench/peers/convert.py $(MODEL) | $(PEERS)/installed
+	@$(PEERS)/bin/python bench/peers/convert.py --gguf $(MODEL) --out $(PEERS)/smollm2
+
+.PHONY: bench-peers
+bench-peers: build $(MODEL) $(PEERS)/installed $(PEERS)/smollm2/done ## steer and its Python peers on the same jobs, into BENCHMARKS.md (20 minutes; ARGS=--quick)
+	@$(PEERS)/bin/python bench/peers/run.py --steer bin/steer --gguf $(MODEL) --model $(PEERS)/smollm2 --into BENCHMARKS.md $(ARGS)
+
+.PHONY: bench-scaling
+bench-scaling: build $(MODEL) ## speed and memory against context, batch, rank, threads, model size, into BENCHMARKS.md (15 minutes; ARGS=--quick)
+	@python3 bench/scaling.py --steer bin/steer --gguf $(MODEL) --cache $(CACHE)/bench --into BENCHMARKS.md $(ARGS)
+
 .PHONY: golden
 golden: ## regenerate the golden files of tests (inspect the diff)
 	@$(GO) test ./eval/report -short -update

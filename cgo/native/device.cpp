@@ -1,6 +1,7 @@
 // device.cpp: the CPU device, the count of living objects, and the log of ggml and libllama.
 #include "native.h"
 
+#include "cpu/peak.h"
 #include "ops.h"
 
 #include <atomic>
@@ -104,3 +105,7 @@ int steer_force_kernel(const char * name, char * err, size_t err_len) {
         }
     });
 }
+
+double steer_peak_bf16(int64_t n) { return steer_cpu_peak_bf16(n); }
+
+double steer_peak_f32(int64_t n) { return steer_cpu_peak_f32(n); }

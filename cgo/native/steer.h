@@ -38,6 +38,11 @@ void         steer_device_free(steer_device * dev);
 const char * steer_device_kernel(const steer_device * dev); // name of the CPU kernels chosen
 int          steer_force_kernel(const char * name, char * err, size_t err_len); // "" = best
 
+// Floating point operations done by n rounds of a loop in registers on the calling thread;
+// 0: this CPU has no such instructions. Not bound to a device's thread.
+double steer_peak_bf16(int64_t n);
+double steer_peak_f32(int64_t n);
+
 // ---- model ------------------------------------------------------------------------
 
 typedef struct {

@@ -3,6 +3,7 @@
 // Times are processor time over the number of threads, so that other programs on the
 // machine disturb less; the best of several runs counts.
 
+#include "cpu/peak.h"
 #include "harness.h"
 
 #include <cstdio>
@@ -140,15 +141,14 @@ void head(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, int threads)
 void bench(int threads, const char * only) {
     n_threads = threads;
     std::printf("kernel %s, %d threads, best of several\n", steer_cpu_kernel_name(), threads);
-    if (std::strncmp(steer_cpu_kernel_name(), "avx512", 6) == 0) {
-        // One thread's limit times the threads.
-        const double f = seconds([] { peak_f32(1000000); }) * n_threads;
-        report("limit of f32 multiply-adds", threads * peak_f32(1), f / 1e6);
-    }
-    if (std::strcmp(steer_cpu_kernel_name(), "avx512bf16") == 0) {
-        const double b = seconds([] { peak_bf16(1000000); }) * n_threads;
-        report("limit of bf16 dot products", threads * peak_bf16(1), b / 1e6);
-    }
+    const auto limit = [&](const char * what, double (*loop)(int64_t)) {
+        if (loop(1) > 0) {
+            const double s = seconds([&] { loop(1000000); }) * n_threads; // one thread's limit times the threads
+            report(what, threads * loop(1), s / 1e6);
+        }
+    };
+    limit("limit of f32 multiply-adds", steer_cpu_peak_f32);
+    limit("limit of bf16 dot products", steer_cpu_peak_bf16);
     const auto want = [&](const char * group) { return !only || std::strcmp(only, group) == 0; };
     if (want("linear")) {
         for (ggml_type type : { GGML_TYPE_Q4_1, GGML_TYPE_Q8_0 }) {

@@ -85,8 +85,4 @@ void test_rows();
 // only: linear, attn, lora, rows or head; null: all.
 void bench(int threads, const char * only);
 
-// Floating-point operations done in n rounds of a loop in registers.
-double peak_bf16(int64_t n);
-double peak_f32(int64_t n);
-
 } // namespace test

@@ -94,6 +94,14 @@ func (b *Bench) Close() error {
 // Kernel names the CPU kernels in use.
 func (b *Bench) Kernel() string { return b.dev.Kernel() }
 
+// Threads is the number of compute threads.
+func (b *Bench) Threads() int {
+	if b.Engine.Threads == 0 {
+		return runtime.NumCPU()
+	}
+	return b.Engine.Threads
+}
+
 // Notice says aloud where the engine is slower or less exact than was asked for, and
 // what was noticed on loading.
 func (b *Bench) Notice(p train.Progress) {
