@@ -1,4 +1,5 @@
 // session.cpp: decoding and sampling by libllama on live adapters.
+#include "decode_backend.h"
 #include "native.h"
 
 #include <algorithm>
@@ -10,6 +11,7 @@ struct steer_session {
     steer::alive    alive;
     steer_model *   model = nullptr;
     llama_context * ctx   = nullptr;
+    std::unique_ptr<steer::DecodeBackend> backend;
     int32_t         n_seq_max = 0, n_ctx = 0, n_batch = 0;
     std::vector<float>   probs;
     std::vector<int32_t> order;
@@ -52,6 +54,8 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
         if (!s->ctx) {
             throw steer::coded_error(STEER_NO_MEMORY, "cannot open a decoding context: " + steer::take_log());
         }
+        s->backend = std::make_unique<steer::DecodeBackend>(kv_f32);
+        s->backend->attach(s->ctx);
         llama_attach_threadpool(s->ctx, dev->threadpool, dev->threadpool);
         // attached before the first decode and never changed: libllama reuses a graph
         // without looking at the list of adapters
@@ -172,6 +176,7 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
         }
         llama_batch batch = { n, tok.data(), nullptr, ps.data(), n_seq_id.data(), seq_ids.data(), want.data() };
         steer::take_log();
+        const steer::DecodeBackend::Scope scope(*s->backend);
         const int32_t rc = llama_decode(s->ctx, batch);
         if (rc == 1) {
             throw steer::coded_error(STEER_KV_FULL, "no room in the key-value cache");

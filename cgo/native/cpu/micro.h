@@ -22,6 +22,7 @@ namespace {
 #include "micro_pack.h"
 #include "micro_unpack.h"
 #include "micro_rows.h"
+#include "micro_decode.h"
 
 } // namespace
 
@@ -35,6 +36,12 @@ const Kernels STEER_TABLE = {
     transpose32,      copy_padded, to_bf16,     from_bf16,     interleave,  unpack_f32,   unpack_bf16, row_max,
     dot,              scale,       axpy,          exp_sum,     exp_sums,     exp_sums_diff,
     softmax_back,     logprob_back, rms_back,     swiglu_back, dropout,      adamw,
+    rms_norm,         swiglu,      attn_cells,
+#if STEER_BF16
+    dots_bf16,
+#else
+    nullptr,
+#endif
 };
 
 } // namespace steer
