@@ -101,7 +101,9 @@ bool DecodeMatch::match_lora(const ggml_tensor * t, const ggml_tensor * x, LoraM
         return false;
     }
     *out = { down->src[0], up->src[0], f32_param(t, 0) };
-    return leaf_f32(out->a) && leaf_f32(out->b);
+    // the parameters of a live adapter are views of one flat tensor
+    return external(out->a) && external(out->b) && f32_rows(out->a) && f32_rows(out->b) && ggml_is_contiguous(out->a) &&
+           ggml_is_contiguous(out->b);
 }
 
 void DecodeMatch::match_add(ggml_tensor * t) {

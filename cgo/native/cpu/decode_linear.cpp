@@ -3,7 +3,7 @@
 // Weights are unpacked row by row and stay rows: no transposing, which would cost more than
 // the product for a few dozen tokens. Few tokens take one dot product each; more are the
 // lanes of a panel against which the rows of W run, and the tile comes out transposed.
-// Pieces of 32 rows of W are taken from a common counter, so that a thread that lost its CPU
+// Pieces of 48 rows of W are taken from a common counter, so that a thread that lost its CPU
 // holds up nobody; what is computed does not depend on who computes it.
 
 #include "decode.h"
@@ -17,7 +17,7 @@ namespace steer {
 
 namespace {
 
-constexpr int64_t PIECE_ROWS = 32; // rows of W a piece
+constexpr int64_t PIECE_ROWS = 48; // rows of W a piece: four tiles of twelve, whole cache lines of y
 
 // Most tokens for which a dot product each is faster than panels of them (measured).
 constexpr int64_t MAX_DOTS = 12;
@@ -26,6 +26,7 @@ constexpr int64_t MAX_DOTS = 12;
 
 DecodeFeed decode_feed(ggml_type type, int64_t depth, int64_t T, bool exact) {
     const bool few = T <= MAX_DOTS;
+    if (getenv("GD") && T <= atoi(getenv("GD")) && !exact && ggml_is_quantized(type)) return DecodeFeed::GGML_DOTS;
     if (exact || (kernels().gemm_bf16 == nullptr && !ggml_is_quantized(type))) {
         return few ? DecodeFeed::F32_DOTS : DecodeFeed::F32_PANELS;
     }

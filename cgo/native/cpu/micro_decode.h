@@ -214,6 +214,11 @@ inline void attn_heads(int D, const float * q, ptrdiff_t ldq, const char * k, pt
         const uint16_t * row[4];
         for (int i = 0; i < 4; i++) {
             row[i] = (const uint16_t *) (k + cells[j + i < n ? j + i : n - 1] * k_step);
+            const ptrdiff_t ahead = cells[j + i + 12 < n ? j + i + 12 : n - 1];
+            for (int d = 0; d < D; d += 32) { // whole cache lines
+                __builtin_prefetch(k + ahead * k_step + 2 * d);
+                __builtin_prefetch(v + ahead * v_step + 2 * d);
+            }
         }
         scores_of_4<NQ>(D, q, ldq, row, scale, s + j, lds);
     }
