@@ -30,6 +30,12 @@ func (s Session) Clear() { C.steer_session_clear(s.p) }
 // Remove forgets one sequence.
 func (s Session) Remove(seq int) { C.steer_session_remove(s.p, C.int32_t(seq)) }
 
+// Copy makes sequence `to` the first n tokens of sequence `from`; with the two equal it
+// forgets what comes after them.
+func (s Session) Copy(from, to, n int) {
+	C.steer_session_copy(s.p, C.int32_t(from), C.int32_t(to), C.int32_t(n))
+}
+
 // Sampling as in steer.h.
 type Sampling struct {
 	Temperature float32

@@ -53,9 +53,11 @@ void DecodeGraph::remember(const ggml_cgraph * from) {
 ggml_cgraph * DecodeGraph::rewrite(const ggml_cgraph * from) {
     if (!known(from)) {
         graph_ = nullptr;
+        int64_t t0=ggml_time_us();
         build(from);
         remember(from);
         rewrites_++;
+        if (getenv("TT")) fprintf(stderr, "rewrite %lld us, nodes %d -> %d rest %s\n", (long long)(ggml_time_us()-t0), from->n_nodes, graph_->n_nodes, rest_.c_str());
     }
     for (auto & l : linears_) {
         l->next.store(0, std::memory_order_relaxed);

@@ -119,7 +119,7 @@ void DecodeMatch::match_add(ggml_tensor * t) {
             l.loras.push_back(lora);
             linears_.erase(other->src[0]); // its own products are no layers
             linears_.erase(other->src[0]->src[1]);
-        } else if (f32_rows(other) && ggml_are_same_shape(other, t) && !linears_.count(other)) {
+        } else if (f32_rows(other) && ggml_are_same_shape(other, t)) {
             l.residual = other;
         } else {
             continue;

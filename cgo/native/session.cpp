@@ -38,7 +38,7 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
         p.n_seq_max       = n_seq_max;
         p.n_threads       = dev->n_threads;
         p.n_threads_batch = dev->n_threads;
-        p.kv_unified      = false;
+        p.kv_unified      = false; // a stream for each sequence: attention then reads whole rows in order
         p.op_offload      = false;
         p.no_perf         = true;
         if (kv_f32) {
@@ -69,6 +69,13 @@ void steer_session_free(steer_session * s) { delete s; }
 void steer_session_clear(steer_session * s) { llama_memory_clear(llama_get_memory(s->ctx), true); }
 void steer_session_remove(steer_session * s, int32_t seq) { llama_memory_seq_rm(llama_get_memory(s->ctx), seq, -1, -1); }
 
+void steer_session_copy(steer_session * s, int32_t from, int32_t to, int32_t n) {
+    llama_memory_t memory = llama_get_memory(s->ctx);
+    if (from != to) { // whole streams only; libllama moves the data before it decodes next
+        llama_memory_seq_cp(memory, from, to, -1, -1);
+    }
+    llama_memory_seq_rm(memory, to, n, -1);
+}
 int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq, const double * uniform,
                          const steer_sampling * sampling, int32_t * next, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
@@ -95,7 +102,9 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
         llama_batch batch = { n, tok.data(), nullptr, ps.data(), n_seq_id.data(), seq_ids.data(), want.data() };
         steer::take_log();
         const steer::DecodeBackend::Scope scope(*s->backend);
+        int64_t t0 = ggml_time_us();
         const int32_t rc = llama_decode(s->ctx, batch);
+        if (getenv("TT")) fprintf(stderr, "decode n=%d %lld us\n", n, (long long)(ggml_time_us()-t0));
         if (rc == 1) {
             throw steer::coded_error(STEER_KV_FULL, "no room in the key-value cache");
         }
@@ -113,12 +122,14 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
                 draws.push_back({ logits, uniform[i], -1 });
             }
         }
+        t0 = ggml_time_us();
         steer::draw_all(s->model->dev, draws, n_vocab, *sampling);
         for (int32_t i = 0, k = 0; i < n; i++) {
             if (want[i]) {
                 next[i] = draws[k++].token;
             }
         }
+        if (getenv("TT")) fprintf(stderr, "draw %lld us\n", (long long)(ggml_time_us()-t0));
     });
 }
 

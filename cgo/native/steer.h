@@ -155,6 +155,8 @@ int  steer_session_new(steer_device * dev, steer_model * model, steer_lora * con
 void steer_session_free(steer_session * s);
 void steer_session_clear(steer_session * s);
 void steer_session_remove(steer_session * s, int32_t seq);
+// sequence `to` becomes the first n tokens of sequence `from`, which may be the same
+void steer_session_copy(steer_session * s, int32_t from, int32_t to, int32_t n);
 
 typedef struct {
     float   temperature; // 0: greedy
