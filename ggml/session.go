@@ -23,6 +23,8 @@ type SessionOptions struct {
 	// KVF32 keeps keys and values in f32 and switches flash attention off, for
 	// comparisons with the training forward pass.
 	KVF32 bool
+
+	plain bool // libllama's own kernels, for tests
 }
 
 // Session decodes text by libllama on the model's own weights and on live adapters.
@@ -70,7 +72,7 @@ func (m *Model) NewSession(opt SessionOptions) (*Session, error) {
 			}
 		}
 		var err error
-		if s.native, err = cgo.NewSession(m.dev.native, m.native, loras, opt.Sequences, opt.Context, batch, opt.KVF32); err != nil {
+		if s.native, err = cgo.NewSession(m.dev.native, m.native, loras, opt.Sequences, opt.Context, batch, opt.KVF32, opt.plain); err != nil {
 			return err
 		}
 		for _, a := range opt.Adapters {

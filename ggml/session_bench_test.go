@@ -37,7 +37,7 @@ func BenchmarkSession(b *testing.B) {
 			s, err := m.NewSession(SessionOptions{Sequences: n, Context: 256, Adapters: stack})
 			require.NoError(b, err)
 			b.Run(name+"/decode", func(b *testing.B) { benchGenerate(b, s, n, benchNew) })
-			if n == 64 {
+			if n == 64 { // prompts of 64 tokens fill every batch
 				b.Run(name+"/prefill", func(b *testing.B) { benchGenerate(b, s, n, 1) })
 			}
 			require.NoError(b, s.Close())

@@ -14,16 +14,13 @@ namespace steer {
 // ---- whether the graph is the one of last time ---------------------------------------
 
 bool DecodeGraph::known(const ggml_cgraph * from) const {
-    if (!graph_ || seen_at_.size() < (size_t) from->n_nodes) {
+    if (!graph_ || kernels_ != &kernels() || n_nodes_ != from->n_nodes) {
         return false;
     }
     for (int i = 0; i < from->n_nodes; i++) {
         if (from->nodes[i] != seen_at_[i]) {
             return false;
         }
-    }
-    if (seen_at_.size() > (size_t) from->n_nodes && seen_at_[from->n_nodes] == nullptr) {
-        return false; // more nodes than now
     }
     for (size_t i = 0; i < seen_.size(); i++) {
         if (memcmp(seen_at_[i], &seen_[i], sizeof(ggml_tensor)) != 0) {
@@ -36,6 +33,8 @@ bool DecodeGraph::known(const ggml_cgraph * from) const {
 void DecodeGraph::remember(const ggml_cgraph * from) {
     std::unordered_set<const ggml_tensor *> in;
     seen_.clear();
+    kernels_ = &kernels();
+    n_nodes_ = from->n_nodes;
     seen_at_.assign(from->nodes, from->nodes + from->n_nodes);
     in.insert(seen_at_.begin(), seen_at_.end());
     for (int i = 0; i < from->n_nodes; i++) {
@@ -53,11 +52,9 @@ void DecodeGraph::remember(const ggml_cgraph * from) {
 ggml_cgraph * DecodeGraph::rewrite(const ggml_cgraph * from) {
     if (!known(from)) {
         graph_ = nullptr;
-        int64_t t0=ggml_time_us();
         build(from);
         remember(from);
         rewrites_++;
-        if (getenv("TT")) fprintf(stderr, "rewrite %lld us, nodes %d -> %d rest %s\n", (long long)(ggml_time_us()-t0), from->n_nodes, graph_->n_nodes, rest_.c_str());
     }
     for (auto & l : linears_) {
         l->next.store(0, std::memory_order_relaxed);

@@ -107,8 +107,11 @@ class DecodeGraph {
     std::string      rest_;
     int64_t          rewrites_ = 0;
 
-    std::vector<ggml_tensor>         seen_; // libllama's nodes and leaves as they were
+    // what the graph was made of: libllama's nodes, then leaves, as they were
+    std::vector<ggml_tensor>         seen_;
     std::vector<const ggml_tensor *> seen_at_;
+    int                              n_nodes_ = 0;
+    const Kernels *                  kernels_ = nullptr;
 
     // of the graph being built
     const DecodeMatch *                                  match_ = nullptr;

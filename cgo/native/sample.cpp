@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -34,6 +35,9 @@ float weights(const float * logits, int32_t count, float top, float inv_t, float
 
 int32_t Sampler::draw(const float * logits, double u) const {
     const float top = kernels().row_max(logits, n);
+    if (!(top > -INFINITY && top < INFINITY)) {
+        return -1;
+    }
     if (sp.temperature <= 0.0f) {
         return (int32_t) (std::find(logits, logits + n, top) - logits);
     }

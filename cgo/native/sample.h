@@ -14,7 +14,7 @@ namespace steer {
 struct Draw {
     const float * logits;
     double        uniform;
-    int32_t       token; // result
+    int32_t       token; // result; -1: no logit is a number
 };
 
 // Draws all, on the device's threads. What is drawn depends on logits and variate alone.

@@ -20,7 +20,7 @@ struct steer_session {
 };
 
 int steer_session_new(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras, int32_t n_seq_max, int32_t n_ctx,
-                      int32_t n_batch, bool kv_f32, steer_session ** out, char * err, size_t err_len) {
+                      int32_t n_batch, bool kv_f32, bool plain, steer_session ** out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         if (n_loras > 2) {
             throw std::invalid_argument("a decoding session takes at most two adapters, got " + std::to_string(n_loras));
@@ -52,7 +52,9 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
             throw steer::coded_error(STEER_NO_MEMORY, "cannot open a decoding context: " + steer::take_log());
         }
         s->backend = std::make_unique<steer::DecodeBackend>(kv_f32);
-        s->backend->attach(s->ctx);
+        if (!plain) {
+            s->backend->attach(s->ctx);
+        }
         llama_attach_threadpool(s->ctx, dev->threadpool, dev->threadpool);
         // attached before the first decode and never changed: libllama reuses a graph
         // without looking at the list of adapters
@@ -102,9 +104,7 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
         llama_batch batch = { n, tok.data(), nullptr, ps.data(), n_seq_id.data(), seq_ids.data(), want.data() };
         steer::take_log();
         const steer::DecodeBackend::Scope scope(*s->backend);
-        int64_t t0 = ggml_time_us();
         const int32_t rc = llama_decode(s->ctx, batch);
-        if (getenv("TT")) fprintf(stderr, "decode n=%d %lld us\n", n, (long long)(ggml_time_us()-t0));
         if (rc == 1) {
             throw steer::coded_error(STEER_KV_FULL, "no room in the key-value cache");
         }
@@ -122,15 +122,21 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
                 draws.push_back({ logits, uniform[i], -1 });
             }
         }
-        t0 = ggml_time_us();
         steer::draw_all(s->model->dev, draws, n_vocab, *sampling);
         for (int32_t i = 0, k = 0; i < n; i++) {
             if (want[i]) {
                 next[i] = draws[k++].token;
+                if (next[i] < 0) {
+                    throw std::runtime_error("the logits after token " + std::to_string(i) + " of the batch are not numbers: are the weights or adapters?");
+                }
             }
         }
-        if (getenv("TT")) fprintf(stderr, "draw %lld us\n", (long long)(ggml_time_us()-t0));
     });
+}
+
+size_t steer_session_rest(const steer_session * s, char * buf, size_t len) {
+    snprintf(buf, len, "%s", s->backend->graph().rest().c_str());
+    return s->backend->graph().rest().size();
 }
 
 int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len) {

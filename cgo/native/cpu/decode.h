@@ -15,6 +15,7 @@ namespace steer {
 
 // How the activations of a decoding product are fed to the kernels.
 enum class DecodeFeed {
+    Q8_DOTS,     // one to four tokens against blocks of 4 or 8 bits: activations of 8 bits
     BF16_DOTS,   // few tokens: rows of bf16, one dot product for each token
     BF16_PANELS, // panels over tokens in bf16, weights are the rows
     F32_DOTS,    // as above in f32: exact, and what machines without bf16 take
@@ -32,7 +33,7 @@ struct DecodeDown {
 };
 
 // Prepared activations of T tokens. Memory, for each feed:
-//   dots:   x [T][K], then h of each product [T][r] (bf16, f32, or for GGML_DOTS blocks and f32)
+//   dots:   x [T][K], then h of each product [T][r] (bf16; f32; blocks and bf16; blocks and f32)
 //   panels: for each block of 32 tokens x [K][width], then h of each product [r][width], two
 //           k sharing an item in bf16
 struct DecodeInput {
@@ -50,7 +51,7 @@ struct DecodeInput {
     int64_t items(int part) const; // K, or r made even
     size_t  offset(int part, int64_t t) const;
     bool    panels() const { return feed == DecodeFeed::BF16_PANELS || feed == DecodeFeed::F32_PANELS; }
-    bool    bf16() const { return feed == DecodeFeed::BF16_DOTS || feed == DecodeFeed::BF16_PANELS; }
+    bool    bf16() const { return feed == DecodeFeed::Q8_DOTS || feed == DecodeFeed::BF16_DOTS || feed == DecodeFeed::BF16_PANELS; }
 };
 
 struct DecodeUp {

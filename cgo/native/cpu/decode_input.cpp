@@ -28,7 +28,13 @@ size_t item_bytes(const DecodeInput & in) {
 
 // Bytes of one token's row of a part.
 size_t row_bytes(const DecodeInput & in, int part) {
-    return part < 0 && in.feed == DecodeFeed::GGML_DOTS ? ggml_row_size(in.type, in.K) : in.items(part) * item_bytes(in);
+    if (part < 0 && in.feed == DecodeFeed::GGML_DOTS) {
+        return ggml_row_size(in.type, in.K);
+    }
+    if (part < 0 && in.feed == DecodeFeed::Q8_DOTS) {
+        return (in.K + 63) / 64 * 64 * 3; // quantize_q8
+    }
+    return in.items(part) * item_bytes(in);
 }
 
 } // namespace
@@ -129,24 +135,32 @@ void h_dots(const DecodeInput & in, int part, const char * x, int64_t j0, int64_
     }
 }
 
-// Dots: every thread packs x for itself; thread 0's copy is the one that is kept.
+// Rounds token t to blocks of eight bits where the product wants them.
+void put_blocks(const DecodeInput & in, const float * x, char * to) {
+    if (in.feed == DecodeFeed::GGML_DOTS) {
+        ggml_get_type_traits_cpu(in.type)->from_float(x, to, in.K);
+    } else {
+        kernels().quantize_q8(x, in.K, (int8_t *) to);
+    }
+}
+
+// Dots: every thread packs x for itself, for the rows of h it computes; thread 0's copy is
+// the one that is kept, unless the product reads blocks.
 void input_dots(const DecodeInput & in, ggml_tensor * dst, int ith, int nth) {
-    char *        out   = (char *) dst->data;
-    const bool    ggml  = in.feed == DecodeFeed::GGML_DOTS;
-    const size_t  row   = row_bytes(in, -1);
-    float *       own   = scratch().get<float>(SLOT_D, in.K);
-    char *        mine  = ith == 0 && !ggml ? out : scratch().get<char>(SLOT_E, in.T * in.K * sizeof(float));
+    char *       out    = (char *) dst->data;
+    const bool   blocks = in.feed == DecodeFeed::GGML_DOTS || in.feed == DecodeFeed::Q8_DOTS;
+    const size_t row    = in.K * item_bytes(in);
+    float *      own    = scratch().get<float>(SLOT_D, in.K);
+    char *       mine   = ith == 0 && !blocks ? out : scratch().get<char>(SLOT_E, in.T * row);
     for (int64_t t = 0; t < in.T; t++) {
         const float * x = row_of(in, dst, t, own);
         if (in.bf16()) {
             kernels().to_bf16(x, (uint16_t *) (mine + t * row), in.K);
-        } else if (!ggml) {
-            std::memcpy(mine + t * row, x, row);
         } else {
-            if (ith == 0) {
-                ggml_get_type_traits_cpu(in.type)->from_float(x, out + t * row, in.K);
-            }
-            std::memcpy(mine + t * in.K * sizeof(float), x, in.K * sizeof(float));
+            std::memcpy(mine + t * row, x, row);
+        }
+        if (blocks && ith == 0) {
+            put_blocks(in, x, out + in.offset(-1, t));
         }
     }
     for (int p = 0; p < (int) in.downs.size(); p++) {

@@ -20,18 +20,24 @@ namespace {
 constexpr int64_t PIECE_ROWS = 48; // rows of W a piece: four tiles of twelve, whole cache lines of y
 
 // Most tokens for which a dot product each is faster than panels of them (measured).
-constexpr int64_t MAX_DOTS = 12;
+constexpr int64_t MAX_DOTS = 16;
+
+// Most tokens for which blocks are not unpacked at all: reading the weights is what takes
+// time then (measured).
+constexpr int64_t MAX_Q8_DOTS = 4;
 
 } // namespace
 
 DecodeFeed decode_feed(ggml_type type, int64_t depth, int64_t T, bool exact) {
     const bool few = T <= MAX_DOTS;
-    if (getenv("GD") && T <= atoi(getenv("GD")) && !exact && ggml_is_quantized(type)) return DecodeFeed::GGML_DOTS;
     if (exact || (kernels().gemm_bf16 == nullptr && !ggml_is_quantized(type))) {
         return few ? DecodeFeed::F32_DOTS : DecodeFeed::F32_PANELS;
     }
     if (kernels().gemm_bf16 == nullptr) {
         return few ? DecodeFeed::GGML_DOTS : DecodeFeed::F32_PANELS;
+    }
+    if (T <= MAX_Q8_DOTS && kernels().dots_q8(type, 0, depth, nullptr, 0, 0, nullptr, 0, nullptr, 0)) {
+        return DecodeFeed::Q8_DOTS;
     }
     return few ? DecodeFeed::BF16_DOTS : depth % 2 == 0 ? DecodeFeed::BF16_PANELS : DecodeFeed::F32_PANELS;
 }
@@ -81,6 +87,11 @@ void dots(const DecodeLinear & l, const ggml_tensor * W, int part, const char * 
                 dot((int) a.K, y + t * ldy + i, 0, weight_ptr(W, n + i, 0), 0, x + t * step, 0, 1);
             }
         }
+        return;
+    }
+    if (a.feed == DecodeFeed::Q8_DOTS && part < 0) {
+        kernels().dots_q8(W->type, (int) rows, a.K, weight_ptr(W, n, 0), W->nb[1], (int) a.T, (const int8_t *) x,
+                          (ptrdiff_t) (a.offset(part, 1) - a.offset(part, 0)), y, ldy);
         return;
     }
     const void * w = unpacked(l, W, n, rows, items);

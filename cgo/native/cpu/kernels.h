@@ -85,6 +85,13 @@ struct Kernels {
     // y[t*ldy + n] (+)= sum_k w[n*ldw + k] x[t*ldx + k], n < N, t < T. Null where gemm_bf16 is.
     void (*dots_bf16)(int N, int64_t depth, const uint16_t * w, ptrdiff_t ldw, int T, const uint16_t * x, ptrdiff_t ldx,
                       float * y, ptrdiff_t ldy, bool accumulate);
+
+    // y[t*ldy + n] = sum_k W[k,n] x_t[k] for quantized rows of K weights and activations of quantize_q8, ldx
+    // bytes apart. False: not for this type or machine (N = 0 asks only). Null where gemm_bf16 is.
+    bool (*dots_q8)(int type, int N, int64_t K, const void * w, size_t row_bytes, int T, const int8_t * x, ptrdiff_t ldx,
+                    float * y, ptrdiff_t ldy);
+    // x[0..K) as 3 bytes for each element, K made a multiple of 64.
+    void (*quantize_q8)(const float * x, int64_t K, int8_t * q);
 };
 
 extern const Kernels kernels_portable;

@@ -38,9 +38,9 @@ const Kernels STEER_TABLE = {
     softmax_back,     logprob_back, rms_back,     swiglu_back, dropout,      adamw,
     rms_norm,         swiglu,      attn_cells,
 #if STEER_BF16
-    dots_bf16,
+    dots_bf16,        dots_q8,     quantize_q8,
 #else
-    nullptr,
+    nullptr,          nullptr,     nullptr,
 #endif
 };
 

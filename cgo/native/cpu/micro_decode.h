@@ -128,6 +128,150 @@ void dots_bf16(int N, int64_t depth, const uint16_t * w, ptrdiff_t ldw, int T, c
     }
 }
 
+// Eight-bit activations: blocks of 32 share a scale. Of a row of K (made a multiple of 64):
+// K bytes, then for each block eight times its scale, then eight times an eighth of its sum.
+void quantize_q8(const float * x, int64_t K, int8_t * q) {
+    const int64_t K64 = (K + 63) / 64 * 64;
+    float *       d8 = (float *) (q + K64), *s8 = d8 + K64 / 4;
+    for (int64_t b = 0; b < K64 / 32; b++) {
+        float v[32];
+        for (int i = 0; i < 32; i++) {
+            v[i] = b * 32 + i < K ? x[b * 32 + i] : 0;
+        }
+        float top = 0;
+        for (int i = 0; i < 32; i++) {
+            top = fabsf(v[i]) > top ? fabsf(v[i]) : top;
+        }
+        const float d = top / 127, inv = top > 0 ? 127 / top : 0;
+        int         sum = 0;
+        for (int i = 0; i < 32; i++) {
+            const int n   = (int) (v[i] * inv + (v[i] < 0 ? -0.5f : 0.5f));
+            q[b * 32 + i] = (int8_t) n;
+            sum += n;
+        }
+        for (int i = 0; i < 8; i++) {
+            d8[b * 8 + i] = d;
+            s8[b * 8 + i] = d * (float) sum / 8;
+        }
+    }
+}
+
+#define STEER_VNNI __attribute__((target("avx512vnni"))) inline
+
+// Two blocks of weights as bytes, their scales and minima spread over the lanes of each.
+struct TwoBlocks {
+    __m512i q;
+    __m512  d, m;
+};
+
+inline void spread_scales(const void * a, const void * b, TwoBlocks * t) {
+    int32_t sa, sb; // d, and m behind it where there is one
+    memcpy(&sa, a, sizeof sa);
+    memcpy(&sb, b, sizeof sb);
+    const __m512 f = _mm512_castps128_ps512(_mm_cvtph_ps(_mm_insert_epi32(_mm_cvtsi32_si128(sa), sb, 1)));
+    t->d = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2), f);
+    t->m = _mm512_permutexvar_ps(_mm512_setr_epi32(1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3, 3), f);
+}
+
+inline __m512i two_nibble_blocks(const uint8_t * a, const uint8_t * b) {
+    const __m256i qa = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *) a));
+    const __m256i qb = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *) b));
+    const __m512i q  = _mm512_inserti64x4(_mm512_castsi256_si512(qa), qb, 1);
+    return _mm512_and_si512(_mm512_srlv_epi64(q, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4)), _mm512_set1_epi8(15));
+}
+
+template <int TYPE> inline TwoBlocks two_blocks(const char * row, int64_t a, int64_t b) {
+    TwoBlocks t;
+    if constexpr (TYPE == GGML_TYPE_Q4_1) {
+        const BlockQ4_1 * w = (const BlockQ4_1 *) row;
+        spread_scales(w + a, w + b, &t);
+        t.q = two_nibble_blocks(w[a].qs, w[b].qs);
+    } else if constexpr (TYPE == GGML_TYPE_Q4_0) {
+        const BlockQ4_0 * w = (const BlockQ4_0 *) row;
+        spread_scales(w + a, w + b, &t);
+        t.q = two_nibble_blocks(w[a].qs, w[b].qs);
+        t.m = _mm512_mul_ps(t.d, _mm512_set1_ps(-8));
+    } else {
+        const BlockQ8_0 * w = (const BlockQ8_0 *) row;
+        spread_scales(w + a, w + b, &t);
+        const __m256i qa = _mm256_loadu_si256((const __m256i *) w[a].qs), qb = _mm256_loadu_si256((const __m256i *) w[b].qs);
+        t.q = _mm512_xor_si512(_mm512_inserti64x4(_mm512_castsi256_si512(qa), qb, 1), _mm512_set1_epi8((char) 0x80)); // q + 128
+        t.m = _mm512_mul_ps(t.d, _mm512_set1_ps(-128));
+    }
+    return t;
+}
+
+template <int TYPE, int R, int C>
+STEER_VNNI void q8_tile(int64_t K, const char * w, size_t row_bytes, const int8_t * x, ptrdiff_t ldx, float * y, ptrdiff_t ldy) {
+    __m512 acc[16];
+    STEER_UNROLL
+    for (int i = 0; i < 16; i++) {
+        acc[i] = _mm512_setzero_ps();
+    }
+    const int64_t K64 = (K + 63) / 64 * 64, blocks = K / 32;
+    for (int64_t b = 0; b < blocks; b += 2) {
+        const int64_t second = b + 1 < blocks ? b + 1 : b; // beyond the row the activations are 0
+        STEER_UNROLL
+        for (int r = 0; r < R; r++) {
+            const TwoBlocks t = two_blocks<TYPE>(w + r * row_bytes, b, second);
+            __builtin_prefetch(w + (r + 2 * R) * row_bytes + b * (row_bytes / blocks)); // two tiles ahead
+            STEER_UNROLL
+            for (int c = 0; c < C; c++) {
+                const int8_t * xc = x + c * ldx;
+                const float *  d8 = (const float *) (xc + K64) + b * 8;
+                const __m512i  dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), t.q, _mm512_loadu_si512(xc + b * 32));
+                acc[4 * c + r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(t.d, _mm512_loadu_ps(d8)), acc[4 * c + r]);
+                acc[4 * c + r] = _mm512_fmadd_ps(t.m, _mm512_loadu_ps(d8 + K64 / 4), acc[4 * c + r]);
+            }
+        }
+    }
+    float sums[16];
+    _mm512_storeu_ps(sums, sums_of_16(acc));
+    for (int c = 0; c < C; c++) {
+        for (int r = 0; r < R; r++) {
+            y[c * ldy + r] = sums[4 * c + r];
+        }
+    }
+}
+
+template <int TYPE, int R>
+STEER_VNNI void q8_rows(int64_t K, const char * w, size_t row_bytes, int T, const int8_t * x, ptrdiff_t ldx, float * y, ptrdiff_t ldy) {
+    for (int t = 0; t < T; t += 4, x += 4 * ldx, y += 4 * ldy) {
+        switch (T - t) {
+            case 1: q8_tile<TYPE, R, 1>(K, w, row_bytes, x, ldx, y, ldy); break;
+            case 2: q8_tile<TYPE, R, 2>(K, w, row_bytes, x, ldx, y, ldy); break;
+            case 3: q8_tile<TYPE, R, 3>(K, w, row_bytes, x, ldx, y, ldy); break;
+            default: q8_tile<TYPE, R, 4>(K, w, row_bytes, x, ldx, y, ldy); break;
+        }
+    }
+}
+
+template <int TYPE>
+STEER_VNNI void q8_all(int N, int64_t K, const char * w, size_t row_bytes, int T, const int8_t * x, ptrdiff_t ldx, float * y,
+                       ptrdiff_t ldy) {
+    int n = 0;
+    for (; n + 4 <= N; n += 4) {
+        q8_rows<TYPE, 4>(K, w + n * row_bytes, row_bytes, T, x, ldx, y + n, ldy);
+    }
+    for (; n < N; n++) {
+        q8_rows<TYPE, 1>(K, w + n * row_bytes, row_bytes, T, x, ldx, y + n, ldy);
+    }
+}
+
+__attribute__((target("avx512vnni"))) bool dots_q8(int type, int N, int64_t K, const void * w, size_t row_bytes, int T,
+                                                   const int8_t * x, ptrdiff_t ldx, float * y, ptrdiff_t ldy) {
+    if (!__builtin_cpu_supports("avx512vnni")) {
+        return false;
+    }
+    const char * rows = (const char *) w;
+    switch (type) {
+        case GGML_TYPE_Q4_0: N ? q8_all<GGML_TYPE_Q4_0>(N, K, rows, row_bytes, T, x, ldx, y, ldy) : void(); return true;
+        case GGML_TYPE_Q4_1: N ? q8_all<GGML_TYPE_Q4_1>(N, K, rows, row_bytes, T, x, ldx, y, ldy) : void(); return true;
+        case GGML_TYPE_Q8_0: N ? q8_all<GGML_TYPE_Q8_0>(N, K, rows, row_bytes, T, x, ldx, y, ldy) : void(); return true;
+        default: return false;
+    }
+}
+
 #endif
 
 // x *= a; not called `scale`, which attention's factor is.
