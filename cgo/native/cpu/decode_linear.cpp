@@ -26,6 +26,9 @@ constexpr int64_t MAX_DOTS = 16;
 // time then (measured).
 constexpr int64_t MAX_Q8_DOTS = 4;
 
+// The same by ggml's dot product, for the types that dots_q8 does not know.
+constexpr int64_t MAX_GGML_DOTS = 2;
+
 } // namespace
 
 DecodeFeed decode_feed(ggml_type type, int64_t depth, int64_t T, bool exact) {
@@ -34,10 +37,13 @@ DecodeFeed decode_feed(ggml_type type, int64_t depth, int64_t T, bool exact) {
         return few ? DecodeFeed::F32_DOTS : DecodeFeed::F32_PANELS;
     }
     if (kernels().gemm_bf16 == nullptr) {
-        return few ? DecodeFeed::GGML_DOTS : DecodeFeed::F32_PANELS;
+        return few && ggml_get_type_traits_cpu(type)->vec_dot ? DecodeFeed::GGML_DOTS : DecodeFeed::F32_PANELS;
     }
     if (T <= MAX_Q8_DOTS && kernels().dots_q8(type, 0, depth, nullptr, 0, 0, nullptr, 0, nullptr, 0)) {
         return DecodeFeed::Q8_DOTS;
+    }
+    if (T <= MAX_GGML_DOTS && ggml_is_quantized(type) && ggml_get_type_traits_cpu(type)->vec_dot) {
+        return DecodeFeed::GGML_DOTS;
     }
     return few ? DecodeFeed::BF16_DOTS : depth % 2 == 0 ? DecodeFeed::BF16_PANELS : DecodeFeed::F32_PANELS;
 }
