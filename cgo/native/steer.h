@@ -153,12 +153,14 @@ const char * steer_op_name(int op);
 
 // n_ctx is per sequence. kv_f32 keeps keys and values in f32 and switches flash attention
 // off (parity tests). At most two adapters: libllama adds them in the order of a hash map,
-// which is fixed only for two.
+// which is fixed only for two. plain leaves libllama its own kernels (comparisons in tests).
 int  steer_session_new(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras,
-                       int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32, steer_session ** out, char * err, size_t err_len);
+                       int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32, bool plain, steer_session ** out, char * err, size_t err_len);
 void steer_session_free(steer_session * s);
 void steer_session_clear(steer_session * s);
 void steer_session_remove(steer_session * s, int32_t seq);
+// sequence `to` becomes the first n tokens of sequence `from`, which may be the same
+void steer_session_copy(steer_session * s, int32_t from, int32_t to, int32_t n);
 
 typedef struct {
     float   temperature; // 0: greedy
@@ -171,6 +173,8 @@ typedef struct {
 // uniform variate and written to next[i] (else next[i] = -1).
 int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq,
                          const double * uniform, const steer_sampling * sampling, int32_t * next, char * err, size_t err_len);
+// names and counts of the nodes of the last graph that ggml computed, not we: "ADD 1, GET_ROWS 3"
+size_t steer_session_rest(const steer_session * s, char * buf, size_t len);
 // logits after the i-th token of the last decode (which must have had uniform[i] >= 0)
 int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len);
 

@@ -78,6 +78,25 @@ struct Kernels {
 
     void (*adamw)(float * p, const float * g, float * m, float * v, int64_t n, float decay, float step_size, float b1,
                   float one_minus_b1, float b2, float one_minus_b2, float eps, float inv_sqrt_c2, float gscale);
+
+    // Decoding (micro_decode.h).
+
+    // o[h*ldo + d] = sum_j p_hj v_j[d], p_h = softmax_j(scale q_h . k_j), over the n half-precision rows
+    // k + cells[j]*k_step, v + cells[j]*v_step (steps in bytes) of D numbers; h < heads.
+    // s: scratch for 4 * (n rounded up to 4) scores.
+    void (*attn_cells)(int heads, int D, const float * q, ptrdiff_t ldq, const void * k, ptrdiff_t k_step, const void * v,
+                       ptrdiff_t v_step, const int32_t * cells, int n, float scale, float * s, float * o, ptrdiff_t ldo);
+
+    // y[t*ldy + n] (+)= sum_k w[n*ldw + k] x[t*ldx + k], n < N, t < T. Null where gemm_bf16 is.
+    void (*dots_bf16)(int N, int64_t depth, const uint16_t * w, ptrdiff_t ldw, int T, const uint16_t * x, ptrdiff_t ldx,
+                      float * y, ptrdiff_t ldy, bool accumulate);
+
+    // y[t*ldy + n] = sum_k W[k,n] x_t[k] for quantized rows of K weights and activations of quantize_q8, ldx
+    // bytes apart. False: not for this type or machine (N = 0 asks only). Null where gemm_bf16 is.
+    bool (*dots_q8)(int type, int N, int64_t K, const void * w, size_t row_bytes, int T, const int8_t * x, ptrdiff_t ldx,
+                    float * y, ptrdiff_t ldy);
+    // x[0..K) as 3 bytes for each element, K made a multiple of 64.
+    void (*quantize_q8)(const float * x, int64_t K, int8_t * q);
 };
 
 extern const Kernels kernels_portable;

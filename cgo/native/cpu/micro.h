@@ -22,6 +22,7 @@ namespace {
 #include "micro_pack.h"
 #include "micro_unpack.h"
 #include "micro_rows.h"
+#include "micro_decode.h"
 
 } // namespace
 
@@ -36,6 +37,12 @@ const Kernels STEER_TABLE = {
     dot,              scale,       axpy,          exp_sum,     exp_below,    exp_sums,     exp_sums_diff,
     softmax_back,     logprob_back, rms_norm,     rotate_pairs, swiglu,
     rms_back,     swiglu_back, dropout,      adamw,
+    attn_cells,
+#if STEER_BF16
+    dots_bf16,        dots_q8,     quantize_q8,
+#else
+    nullptr,          nullptr,     nullptr,
+#endif
 };
 
 } // namespace steer

@@ -80,6 +80,7 @@ std::vector<std::string> kernel_names();
 void test_linear();
 void test_lora();
 void test_attn();
+void test_decode();
 void test_head();
 void test_rows();
 // only: linear, attn, lora, rows or head; null: all.

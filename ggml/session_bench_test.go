@@ -1,0 +1,80 @@
+package ggml
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/ggml/adapter"
+	"steer/ggml/seam"
+)
+
+// benchPrompt and benchNew are the tokens of a prompt and of an answer in
+// BenchmarkSession.
+const benchPrompt, benchNew = 64, 128
+
+// BenchmarkSession measures rollouts of the real model (STEER_MODEL) at temperature 1:
+// prefill in prompt tokens a second, decode in new tokens a second including sampling,
+// without adapters and with a LoRA of rank 16 on all seven linear layers. "shared"
+// prompts are equal, so that they are read once; "own" prompts differ from the first
+// token on.
+func BenchmarkSession(b *testing.B) {
+	m := open(b, modelM(b))
+	a, err := adapter.New(m.Shape(), adapter.Targets(), 16, 32, false, 1)
+	require.NoError(b, err)
+	rng := random(1)
+	for i := range a.Pairs {
+		for j := range a.Pairs[i].B {
+			a.Pairs[i].B[j] = float32(0.01 * rng.NormFloat64())
+		}
+	}
+	lora := live(b, m, a, false)
+	for _, stack := range [][]*Adapter{nil, {lora}} {
+		for _, n := range []int{1, 8, 32, 64} {
+			name := fmt.Sprintf("lora=%v/seq=%d", len(stack) > 0, n)
+			s, err := m.NewSession(SessionOptions{Sequences: n, Context: 256, Adapters: stack})
+			require.NoError(b, err)
+			b.Run(name+"/decode", func(b *testing.B) { benchGenerate(b, s, n, benchNew) })
+			if n == 64 { // prompts of 64 tokens fill every batch
+				b.Run(name+"/prefill", func(b *testing.B) { benchGenerate(b, s, n, 1) })
+			}
+			require.NoError(b, s.Close())
+		}
+	}
+}
+
+// benchGenerate answers n prompts at once. The first token of an answer comes with
+// the prompt: maxNew 1 measures reading alone, which is taken off the time otherwise.
+func benchGenerate(b *testing.B, s *Session, n, maxNew int) {
+	reqs := make([]seam.Request, n)
+	for i := range reqs {
+		reqs[i] = seam.Request{MaxNew: maxNew, Seed: uint64(i)}
+		for p := range benchPrompt {
+			reqs[i].Prompt = append(reqs[i].Prompt, int32(1000+37*i+p))
+		}
+	}
+	run := func(maxNew int) float64 {
+		for i := range reqs {
+			reqs[i].MaxNew = maxNew
+		}
+		start := b.Elapsed()
+		_, err := s.Generate(context.Background(), reqs, seam.Sampling{Temperature: 1})
+		require.NoError(b, err)
+		return (b.Elapsed() - start).Seconds()
+	}
+	var read, all float64
+	for b.Loop() {
+		read += run(1)
+		if maxNew > 1 {
+			all += run(maxNew)
+		}
+	}
+	if maxNew > 1 {
+		b.ReportMetric(float64(b.N*n*(maxNew-1))/(all-read), "tok/s")
+	} else {
+		b.ReportMetric(float64(b.N*n*benchPrompt)/read, "tok/s")
+	}
+	b.ReportMetric(0, "ns/op")
+}
