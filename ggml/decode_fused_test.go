@@ -46,7 +46,8 @@ func TestFusedDecodeEqualsPlain(t *testing.T) {
 	const tol = 2e-5 // of the largest logit
 	even := blockShape
 	even.Ctx = 128
-	for name, shape := range map[string]gguftest.Shape{"odd": tinyShape, "even": even} {
+	deep := gguftest.Shape{Layers: 1, Embd: 32, FF: 2304, Heads: 2, KVHeads: 1, Vocab: 40, Ctx: 128} // more than DEPTH
+	for name, shape := range map[string]gguftest.Shape{"odd": tinyShape, "even": even, "deep": deep} {
 		m := openTiny(t, tiny(t, shape, gguftest.Options{}))
 		for adapters := range 3 {
 			stack := randomStack(t, m, adapters)

@@ -17,9 +17,8 @@ const benchPrompt, benchNew = 64, 128
 
 // BenchmarkSession measures rollouts of the real model (STEER_MODEL) at temperature 1:
 // prefill in prompt tokens a second, decode in new tokens a second including sampling,
-// without adapters and with a LoRA of rank 16 on all seven linear layers. "shared"
-// prompts are equal, so that they are read once; "own" prompts differ from the first
-// token on.
+// without adapters and with a LoRA of rank 16 on all seven linear layers. The prompts
+// differ from the first token on: none is read for another.
 func BenchmarkSession(b *testing.B) {
 	m := open(b, modelM(b))
 	a, err := adapter.New(m.Shape(), adapter.Targets(), 16, 32, false, 1)

@@ -68,7 +68,7 @@ ggml_cgraph * DecodeGraph::rewrite(const ggml_cgraph * from) {
 // ---- building ------------------------------------------------------------------------
 
 void DecodeGraph::build(const ggml_cgraph * from) {
-    const size_t room = 2 * (size_t) from->n_nodes + 64; // a linear layer becomes two nodes at most
+    const size_t room = 2 * (size_t) from->n_nodes + 64; // of a node two are made at most
     ctx_.reset(ggml_init({ room * ggml_tensor_overhead() + ggml_graph_overhead_custom(2 * room, false), nullptr, true }));
     if (!ctx_) {
         throw std::bad_alloc();
@@ -143,7 +143,7 @@ void DecodeGraph::add(ggml_tensor * t) { graph_->nodes[graph_->n_nodes++] = t; }
 ggml_tensor * DecodeGraph::emit(ggml_tensor * t, const DecodeMatch & m) {
     ggml_tensor * n = nullptr;
     if (const LinearMatch * l = m.linear(t)) {
-        n = emit_linear(t, *l, m);
+        n = emit_linear(t, *l);
     } else if (m.rope(t)) {
         n = emit_rope(t);
     } else if (m.attention(t)) {
@@ -158,25 +158,20 @@ ggml_tensor * DecodeGraph::emit(ggml_tensor * t, const DecodeMatch & m) {
     return n;
 }
 
-ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_tensor * like, std::initializer_list<ggml_tensor *> src) {
-    ggml_tensor *         t = ggml_new_tensor(ctx_.get(), like->type, GGML_MAX_DIMS, like->ne);
+ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_type type, const int64_t ne[GGML_MAX_DIMS],
+                                  std::initializer_list<ggml_tensor *> src) {
+    ggml_tensor *         t = ggml_new_tensor(ctx_.get(), type, GGML_MAX_DIMS, ne);
     ggml_custom_op_params p = { fun, GGML_N_TASKS_MAX, userdata };
     ggml_set_op_params(t, &p, sizeof p);
     t->op = GGML_OP_CUSTOM;
     std::copy(src.begin(), src.end(), t->src);
-    ggml_set_name(t, like->name);
     add(t);
     return t;
 }
 
-ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_type type, int64_t ne0, int64_t ne1,
-                                  std::initializer_list<ggml_tensor *> src) {
-    ggml_tensor *         t = ggml_new_tensor_2d(ctx_.get(), type, ne0, ne1);
-    ggml_custom_op_params p = { fun, GGML_N_TASKS_MAX, userdata };
-    ggml_set_op_params(t, &p, sizeof p);
-    t->op = GGML_OP_CUSTOM;
-    std::copy(src.begin(), src.end(), t->src);
-    add(t);
+ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_tensor * like, std::initializer_list<ggml_tensor *> src) {
+    ggml_tensor * t = custom(fun, userdata, like->type, like->ne, src);
+    ggml_set_name(t, like->name);
     return t;
 }
 
@@ -213,15 +208,14 @@ ggml_tensor * DecodeGraph::emit_input(const LinearMatch & l, DecodeFeed feed, De
             }
         }
     }
-    ggml_tensor * data = custom(steer_decode_input, &in, GGML_TYPE_I8, (int64_t) in.bytes(), 1, {});
-    data->src[0] = now(a);
-    data->src[1] = b ? now(b) : nullptr;
+    const int64_t ne[] = { (int64_t) in.bytes(), 1, 1, 1 };
+    ggml_tensor * data = custom(steer_decode_input, &in, GGML_TYPE_I8, ne, { now(a), b ? now(b) : nullptr });
     prepared_.push_back({ l.x, &in, data });
     *input = &in;
     return data;
 }
 
-ggml_tensor * DecodeGraph::emit_linear(ggml_tensor * t, const LinearMatch & l, const DecodeMatch &) {
+ggml_tensor * DecodeGraph::emit_linear(ggml_tensor * t, const LinearMatch & l) {
     linears_.push_back(std::make_unique<DecodeLinear>());
     DecodeLinear & d    = *linears_.back();
     DecodeInput *  in   = nullptr;
@@ -264,7 +258,8 @@ ggml_tensor * DecodeGraph::emit_rope(ggml_tensor * t) {
     if (!table) {
         ropes_.push_back(std::make_unique<DecodeRope>(r));
         own   = ropes_.back().get();
-        table = custom(steer_decode_rope_table, own, GGML_TYPE_F32, 2 * r.dims, t->src[1]->ne[0], { t->src[1] });
+        const int64_t ne[] = { 2 * r.dims, t->src[1]->ne[0], 1, 1 };
+        table = custom(steer_decode_rope_table, own, GGML_TYPE_F32, ne, { t->src[1] });
         tables_.push_back({ r, t->src[1], table });
     }
     return custom(steer_decode_rope, own, t, { now(t->src[0]), table });
@@ -274,7 +269,8 @@ ggml_tensor * DecodeGraph::emit_attention(ggml_tensor * t) {
     ggml_tensor * mask  = t->src[3]->src[0];
     ggml_tensor *& cells = cells_[mask];
     if (!cells) {
-        cells = custom(steer_decode_cells, nullptr, GGML_TYPE_I32, mask->ne[0] + 1, t->src[0]->ne[1] * t->src[0]->ne[3], { mask });
+        const int64_t ne[] = { mask->ne[0] + 1, t->src[0]->ne[1] * t->src[0]->ne[3], 1, 1 };
+        cells = custom(steer_decode_cells, nullptr, GGML_TYPE_I32, ne, { mask });
     }
     attentions_.push_back(std::make_unique<DecodeAttention>());
     DecodeAttention & a = *attentions_.back();

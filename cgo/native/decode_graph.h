@@ -79,13 +79,14 @@ class DecodeGraph {
     void          remember(const ggml_cgraph * from);
     void          build(const ggml_cgraph * from);
     ggml_tensor * emit(ggml_tensor * t, const DecodeMatch & m);
-    ggml_tensor * emit_linear(ggml_tensor * t, const LinearMatch & l, const DecodeMatch & m);
+    ggml_tensor * emit_linear(ggml_tensor * t, const LinearMatch & l);
     ggml_tensor * emit_input(const LinearMatch & l, DecodeFeed feed, DecodeInput ** input);
     ggml_tensor * emit_rope(ggml_tensor * t);
     ggml_tensor * emit_attention(ggml_tensor * t);
     ggml_tensor * emit_copy(ggml_tensor * t);
     ggml_tensor * custom(ggml_custom_op_t fun, void * userdata, ggml_tensor * like, std::initializer_list<ggml_tensor *> src);
-    ggml_tensor * custom(ggml_custom_op_t fun, void * userdata, ggml_type type, int64_t ne0, int64_t ne1, std::initializer_list<ggml_tensor *> src);
+    ggml_tensor * custom(ggml_custom_op_t fun, void * userdata, ggml_type type, const int64_t ne[GGML_MAX_DIMS],
+                         std::initializer_list<ggml_tensor *> src);
     void          add(ggml_tensor * t);
     ggml_tensor * now(ggml_tensor * old) const; // old's place in the new graph
 

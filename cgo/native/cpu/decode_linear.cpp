@@ -22,6 +22,10 @@ constexpr int64_t PIECE_ROWS = 48; // rows of W a piece: four tiles of twelve, w
 // Most tokens for which a dot product each is faster than panels of them (measured).
 constexpr int64_t MAX_DOTS = 16;
 
+// Depth unpacked at a time for panels: the rows of a piece stay in the second-level cache.
+// A multiple of every block.
+constexpr int64_t DEPTH = 2048;
+
 // Most tokens for which blocks are not unpacked at all: reading the weights is what takes
 // time then (measured).
 constexpr int64_t MAX_Q8_DOTS = 4;
@@ -50,30 +54,27 @@ DecodeFeed decode_feed(ggml_type type, int64_t depth, int64_t T, bool exact) {
 
 namespace {
 
-// Rows [n, n+rows) of a part's weights as items of the feed: W, or B with rows made even.
-const void * unpacked(const DecodeLinear & l, const ggml_tensor * W, int64_t n, int64_t rows, int64_t items) {
-    const DecodeInput & in = *l.input;
-    const int64_t       K  = W->ne[0];
-    char *              to = scratch().get<char>(SLOT_ROWS, rows * items * sizeof(float));
-    if (W->type == GGML_TYPE_F32 && items == K && !in.bf16() && W->nb[1] == K * sizeof(float)) {
+// Items [k, k+depth) of rows [n, n+rows) of a part's weights, in the feed's type, depth
+// apart: W, or B with its rows filled up with zeros.
+const void * unpacked(const DecodeLinear & l, const ggml_tensor * W, int64_t n, int64_t rows, int64_t k, int64_t depth) {
+    const bool    bf16 = l.input->bf16();
+    const int64_t K    = W->ne[0];
+    if (W->type == GGML_TYPE_F32 && depth == K && !bf16 && W->nb[1] == K * sizeof(float)) {
         return weight_ptr(W, n, 0);
     }
-    if (items == K && (W->nb[1] == ggml_row_size(W->type, K))) { // rows without gaps: one call
-        if (in.bf16()) {
-            unpack_row_bf16(W->type, weight_ptr(W, n, 0), (uint16_t *) to, rows * K);
+    const bool    whole = depth == K && W->nb[1] == ggml_row_size(W->type, K); // rows without gaps: one call
+    const int64_t calls = whole ? 1 : rows, items = whole ? rows * K : std::min(depth, K - k);
+    char *        to    = scratch().get<char>(SLOT_ROWS, rows * depth * sizeof(float));
+    for (int64_t i = 0; i < calls; i++) {
+        char * row = to + i * depth * (bf16 ? sizeof(uint16_t) : sizeof(float));
+        if (bf16) {
+            unpack_row_bf16(W->type, weight_ptr(W, n + i, k), (uint16_t *) row, items);
         } else {
-            unpack_row_f32(W->type, weight_ptr(W, n, 0), (float *) to, rows * K);
+            unpack_row_f32(W->type, weight_ptr(W, n + i, k), (float *) row, items);
         }
-        return to;
-    }
-    for (int64_t i = 0; i < rows; i++) {
-        char * row = to + i * items * (in.bf16() ? 2 : 4);
-        if (in.bf16()) {
-            unpack_row_bf16(W->type, weight_ptr(W, n + i, 0), (uint16_t *) row, K);
-            std::fill((uint16_t *) row + K, (uint16_t *) row + items, (uint16_t) 0);
-        } else {
-            unpack_row_f32(W->type, weight_ptr(W, n + i, 0), (float *) row, K);
-            std::fill((float *) row + K, (float *) row + items, 0.0f);
+        if (!whole && items < depth) {
+            bf16 ? std::fill((uint16_t *) row + items, (uint16_t *) row + depth, (uint16_t) 0) :
+                   std::fill((float *) row + items, (float *) row + depth, 0.0f);
         }
     }
     return to;
@@ -100,7 +101,7 @@ void dots(const DecodeLinear & l, const ggml_tensor * W, int part, const char * 
                           (ptrdiff_t) (a.offset(part, 1) - a.offset(part, 0)), y, ldy);
         return;
     }
-    const void * w = unpacked(l, W, n, rows, items);
+    const void * w = unpacked(l, W, n, rows, 0, items);
     if (a.bf16()) {
         kernels().dots_bf16((int) rows, items, (const uint16_t *) w, items, (int) a.T, (const uint16_t *) x, items, y, ldy, accumulate);
         return;
@@ -114,18 +115,41 @@ void dots(const DecodeLinear & l, const ggml_tensor * W, int part, const char * 
     }
 }
 
-// tile[row][lane] (+)= rows of W against part `part` of block b of the input.
-void panel(const DecodeInput & a, int part, const char * in, int64_t b, int lanes, const void * w, int64_t rows, float * tile,
-           bool accumulate) {
-    const int64_t items = a.items(part);
-    const char *  x     = in + a.offset(part, b);
-    const int     width = panel_width(lanes);
+// tile[row][lane] (+)= depth items from k on of the rows w against block b of an input's part.
+void panel(const DecodeInput & a, int part, const char * in, int64_t b, const void * w, int64_t rows, int64_t k, int64_t depth,
+           float * tile, bool accumulate) {
+    const int    lanes = (int) std::min<int64_t>(PANEL, a.T - b * PANEL), width = panel_width(lanes);
+    const char * x     = in + a.offset(part, b) + k * width * (a.bf16() ? sizeof(uint16_t) : sizeof(float));
     if (a.bf16()) {
-        kernels().gemm_bf16((int) rows, lanes, (int) items / 2, (const uint16_t *) w, items, (const uint32_t *) x, width, tile,
+        kernels().gemm_bf16((int) rows, lanes, (int) depth / 2, (const uint16_t *) w, depth, (const uint32_t *) x, width, tile,
                             PANEL, accumulate);
     } else {
-        kernels().gemm_f32((int) rows, lanes, (int) items, (const float *) w, items, 1, (const float *) x, width, tile, PANEL,
+        kernels().gemm_f32((int) rows, lanes, (int) depth, (const float *) w, depth, 1, (const float *) x, width, tile, PANEL,
                            accumulate);
+    }
+}
+
+// Rows [n, n+rows) of y for all tokens, by panels.
+void panels(const DecodeLinear & l, ggml_tensor * dst, const char * in, int64_t n, int64_t rows) {
+    const DecodeInput & a      = *l.input;
+    const int64_t       blocks = (a.T + PANEL - 1) / PANEL;
+    float *             tiles  = scratch().get<float>(SLOT_C, PIECE_ROWS * PANEL * blocks);
+    for (int p = -1; p < (int) l.ups.size(); p++) {
+        const ggml_tensor * W     = p < 0 ? l.W : l.ups[p].B;
+        const int           part  = p < 0 ? -1 : l.ups[p].part;
+        const int64_t       items = a.items(part);
+        for (int64_t k = 0; k < items; k += DEPTH) {
+            const int64_t depth = std::min(DEPTH, items - k);
+            const void *  w     = unpacked(l, W, n, rows, k, depth);
+            for (int64_t b = 0; b < blocks; b++) {
+                panel(a, part, in, b, w, rows, k, depth, tiles + b * PIECE_ROWS * PANEL, p >= 0 || k > 0);
+            }
+        }
+    }
+    for (int64_t b = 0; b < blocks; b++) {
+        kernels().transpose32((const uint32_t *) tiles + b * PIECE_ROWS * PANEL, PANEL, (int) rows,
+                              (int) std::min<int64_t>(PANEL, a.T - b * PANEL), (uint32_t *) (row_f32(dst, b * PANEL) + n),
+                              row_stride(dst));
     }
 }
 
@@ -145,21 +169,7 @@ void piece(const DecodeLinear & l, ggml_tensor * dst, int64_t n, int64_t rows) {
             dots(l, u.B, u.part, in, n, rows, row_f32(dst, 0) + n, row_stride(dst), true);
         }
     } else {
-        float *       tiles  = scratch().get<float>(SLOT_C, PIECE_ROWS * PANEL * ((a.T + PANEL - 1) / PANEL));
-        const int64_t blocks = (a.T + PANEL - 1) / PANEL;
-        for (int part = -1; part < (int) l.ups.size(); part++) {
-            const ggml_tensor * W  = part < 0 ? l.W : l.ups[part].B;
-            const int           at = part < 0 ? -1 : l.ups[part].part;
-            const void *        w  = unpacked(l, W, n, rows, a.items(at));
-            for (int64_t b = 0; b < blocks; b++) {
-                panel(a, at, in, b, (int) std::min<int64_t>(PANEL, a.T - b * PANEL), w, rows, tiles + b * PIECE_ROWS * PANEL, part >= 0);
-            }
-        }
-        for (int64_t b = 0; b < blocks; b++) {
-            const int lanes = (int) std::min<int64_t>(PANEL, a.T - b * PANEL);
-            kernels().transpose32((const uint32_t *) tiles + b * PIECE_ROWS * PANEL, PANEL, (int) rows, lanes,
-                                  (uint32_t *) (row_f32(dst, b * PANEL) + n), row_stride(dst));
-        }
+        panels(l, dst, in, n, rows);
     }
     if (l.residual) {
         add_residual(dst->src[1], n, rows, 0, a.T, dst);
