@@ -16,8 +16,8 @@ import (
 const benchPrompt, benchNew = 64, 128
 
 // BenchmarkSession measures rollouts of the real model (STEER_MODEL) at temperature 1:
-// prefill in prompt tokens a second, decode in new tokens a second including sampling,
-// without adapters and with a LoRA of rank 16 on all seven linear layers. The prompts
+// reading in prompt tokens a second, decoding in new tokens a second including sampling,
+// by our kernels and by libllama's own, without adapters and with a LoRA of rank 16 on all seven linear layers. The prompts
 // differ from the first token on: none is read for another.
 func BenchmarkSession(b *testing.B) {
 	m := open(b, modelM(b))
@@ -32,24 +32,25 @@ func BenchmarkSession(b *testing.B) {
 	lora := live(b, m, a, false)
 	for _, stack := range [][]*Adapter{nil, {lora}} {
 		for _, n := range []int{1, 8, 32, 64} {
-			name := fmt.Sprintf("lora=%v/seq=%d", len(stack) > 0, n)
-			s, err := m.NewSession(SessionOptions{Sequences: n, Context: 256, Adapters: stack})
-			require.NoError(b, err)
-			b.Run(name+"/decode", func(b *testing.B) { benchGenerate(b, s, n, benchNew) })
-			if n == 64 { // prompts of 64 tokens fill every batch
-				b.Run(name+"/prefill", func(b *testing.B) { benchGenerate(b, s, n, 1) })
+			for _, kernels := range []string{"steer", "libllama"} {
+				name := fmt.Sprintf("lora=%v/seq=%d/kernels=%s", len(stack) > 0, n, kernels)
+				b.Run(name, func(b *testing.B) {
+					s, err := m.NewSession(SessionOptions{Sequences: n, Context: 256, Adapters: stack, plain: kernels == "libllama"})
+					require.NoError(b, err)
+					defer func() { require.NoError(b, s.Close()) }()
+					benchGenerate(b, s, n)
+				})
 			}
-			require.NoError(b, s.Close())
 		}
 	}
 }
 
-// benchGenerate answers n prompts at once. The first token of an answer comes with
-// the prompt: maxNew 1 measures reading alone, which is taken off the time otherwise.
-func benchGenerate(b *testing.B, s *Session, n, maxNew int) {
+// benchGenerate answers n prompts at once, to the first token, which comes with the
+// prompt, and to the last.
+func benchGenerate(b *testing.B, s *Session, n int) {
 	reqs := make([]seam.Request, n)
 	for i := range reqs {
-		reqs[i] = seam.Request{MaxNew: maxNew, Seed: uint64(i)}
+		reqs[i].Seed = uint64(i)
 		for p := range benchPrompt {
 			reqs[i].Prompt = append(reqs[i].Prompt, int32(1000+37*i+p))
 		}
@@ -66,14 +67,9 @@ func benchGenerate(b *testing.B, s *Session, n, maxNew int) {
 	var read, all float64
 	for b.Loop() {
 		read += run(1)
-		if maxNew > 1 {
-			all += run(maxNew)
-		}
+		all += run(benchNew)
 	}
-	if maxNew > 1 {
-		b.ReportMetric(float64(b.N*n*(maxNew-1))/(all-read), "tok/s")
-	} else {
-		b.ReportMetric(float64(b.N*n*benchPrompt)/read, "tok/s")
-	}
+	b.ReportMetric(float64(b.N*n*(benchNew-1))/(all-read), "new-tok/s")
+	b.ReportMetric(float64(b.N*n*benchPrompt)/read, "prompt-tok/s")
 	b.ReportMetric(0, "ns/op")
 }
