@@ -49,9 +49,18 @@ struct steer_gemm {
     int64_t      ldc;
 };
 
+// How much scratch memory the launchers take at a time. Tests make them small.
+struct steer_cuda_limits {
+    size_t  weight_bytes = 128 << 20; // unpacked weights
+    int64_t head_rows    = 4096;      // target rows that walk the vocabulary together
+    int64_t panel_rows   = 1024;      // of these, rows whose logits are held at a time ...
+    int64_t panel_vocab  = 8192;      // ... for so many entries of the vocabulary
+};
+
 // What the launchers need of a device. Everything is ordered on one stream.
 struct steer_cuda {
-    cudaStream_t stream = nullptr;
+    cudaStream_t      stream = nullptr;
+    steer_cuda_limits limits;
 
     virtual ~steer_cuda() = default;
 
