@@ -180,10 +180,7 @@ func (m *Model) graphShape() llama.Shape {
 	return llama.Shape{
 		Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim, Vocab: h.Vocab,
 		RMSEps: h.RMSEps, AttnScale: scale,
-		Rope: cgo.RopeParams{
-			Dims: h.HeadDim, Mode: h.RopeType, CtxOrig: h.CtxTrain,
-			FreqBase: h.RopeFreqBase, FreqScale: freqScale, AttnFactor: 1, BetaFast: 32, BetaSlow: 1,
-		},
+		Rope: llama.Rope{Mode: h.RopeType, FreqBase: h.RopeFreqBase, FreqScale: freqScale, Magnitude: 1},
 	}
 }
 

@@ -9,7 +9,16 @@
 #include "op_check.h"
 #include "ops.h"
 
+#include <chrono>
 #include <cstring>
+#include <map>
+
+namespace {
+struct op_time {
+    int64_t count   = 0;
+    double  seconds = 0;
+};
+} // namespace
 
 struct steer_graph {
     steer::alive    alive;
@@ -20,6 +29,8 @@ struct steer_graph {
     ggml_cgraph *   graph = nullptr;
     std::string     error;
     bool            allocated = false;
+    bool            profiling = false;
+    std::map<std::string, op_time> profile; // by op
     ~steer_graph() {
         if (alloc) {
             ggml_gallocr_free(alloc);
@@ -125,13 +136,70 @@ int steer_graph_alloc(steer_graph * g, char * err, size_t err_len) {
 int32_t steer_graph_nodes(const steer_graph * g) { return g->graph->n_nodes; }
 size_t  steer_graph_bytes(const steer_graph * g) { return ggml_gallocr_get_buffer_size(g->alloc, 0); }
 
+namespace {
+
+ggml_status compute(steer_graph * g, int32_t from, int32_t to) {
+    ggml_cgraph view = ggml_graph_view(g->graph, from, to);
+    return ggml_backend_graph_compute(g->dev->backend, &view);
+}
+
+// The name of a node's op: our own for custom ops, ggml's for the rest.
+std::string op_name(ggml_tensor * t) {
+    if (t->op != GGML_OP_CUSTOM) {
+        return ggml_op_desc(t);
+    }
+    ggml_custom_op_t fun;
+    memcpy(&fun, t->op_params, sizeof(fun));
+    for (int i = 0; i < STEER_OP_COUNT; i++) {
+        if (steer_op_get((steer_op_id) i)->cpu == fun) {
+            return steer_op_get((steer_op_id) i)->name;
+        }
+    }
+    return "custom";
+}
+
+// Node by node with a clock around each: starting the threads for every node costs some
+// microseconds more than a run in one piece.
+ggml_status compute_timed(steer_graph * g, int32_t from, int32_t to) {
+    for (int32_t i = from; i < to; i++) {
+        const auto        start = std::chrono::steady_clock::now();
+        const ggml_status st    = compute(g, i, i + 1);
+        if (st != GGML_STATUS_SUCCESS) {
+            return st;
+        }
+        op_time & t = g->profile[op_name(g->graph->nodes[i])];
+        t.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        t.count++;
+    }
+    return GGML_STATUS_SUCCESS;
+}
+
+} // namespace
+
+void steer_graph_profile(steer_graph * g, bool on) {
+    g->profiling = on;
+    g->profile.clear();
+}
+
+int32_t steer_graph_profile_read(const steer_graph * g, steer_op_time * times, int32_t max) {
+    int32_t n = 0;
+    for (const auto & [name, t] : g->profile) {
+        if (n < max) {
+            snprintf(times[n].op, sizeof(times[n].op), "%s", name.c_str());
+            times[n].count   = t.count;
+            times[n].seconds = t.seconds;
+        }
+        n++;
+    }
+    return n;
+}
+
 int steer_graph_compute(steer_graph * g, int32_t from, int32_t to, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         if (!g->allocated || from < 0 || to < from || to > g->graph->n_nodes) {
             throw std::logic_error("graph is not allocated or the node range is wrong");
         }
-        ggml_cgraph view = ggml_graph_view(g->graph, from, to);
-        const ggml_status st = ggml_backend_graph_compute(g->dev->backend, &view);
+        const ggml_status st = g->profiling ? compute_timed(g, from, to) : compute(g, from, to);
         if (st == GGML_STATUS_ALLOC_FAILED) {
             throw steer::coded_error(STEER_NO_MEMORY, "out of memory in graph compute");
         }
@@ -161,24 +229,10 @@ void steer_keep(steer_tensor * t) {
 }
 
 steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t off) {
-    if (!need(g, "view2d", a && a->type == GGML_TYPE_F32 && off >= 0 && off + ne0 <= a->ne[0] && ne1 <= a->ne[1], { a })) {
+    if (!need(g, "view2d", a && (a->type == GGML_TYPE_F32 || a->type == GGML_TYPE_BF16) && off >= 0 && off + ne0 <= a->ne[0] && ne1 <= a->ne[1], { a })) {
         return nullptr;
     }
-    return put(g, ggml_view_2d(g->ctx.get(), a, ne0, ne1, a->nb[1], off * sizeof(float)));
-}
-
-steer_tensor * steer_view3d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1) {
-    if (!need(g, "view3d", a && a->type == GGML_TYPE_F32 && a->ne[0] == ne0 * ne1 && a->ne[2] == 1, { a })) {
-        return nullptr;
-    }
-    return put(g, ggml_view_3d(g->ctx.get(), a, ne0, ne1, a->ne[1], ne0 * sizeof(float), a->nb[1], 0));
-}
-
-steer_tensor * steer_flat(steer_graph * g, steer_tensor * a) {
-    if (!need(g, "flat", a && ggml_is_contiguous(a), { a })) {
-        return nullptr;
-    }
-    return put(g, ggml_reshape_2d(g->ctx.get(), a, a->ne[0] * a->ne[1], a->ne[2]));
+    return put(g, ggml_view_2d(g->ctx.get(), a, ne0, ne1, a->nb[1], off * ggml_element_size(a)));
 }
 
 steer_tensor * steer_get_rows(steer_graph * g, steer_tensor * table, steer_tensor * ids) {
@@ -188,43 +242,18 @@ steer_tensor * steer_get_rows(steer_graph * g, steer_tensor * table, steer_tenso
     return put(g, ggml_get_rows(g->ctx.get(), table, ids));
 }
 
+steer_tensor * steer_cont(steer_graph * g, steer_tensor * a) {
+    if (!need(g, "cont", a && a->type == GGML_TYPE_F32, { a })) {
+        return nullptr;
+    }
+    return put(g, ggml_cont(g->ctx.get(), a));
+}
+
 steer_tensor * steer_add(steer_graph * g, steer_tensor * a, steer_tensor * b) {
     if (!need(g, "add", a && b && ggml_are_same_shape(a, b) && a->type == b->type, { a, b })) {
         return nullptr;
     }
     return put(g, ggml_add(g->ctx.get(), a, b));
-}
-
-steer_tensor * steer_mul(steer_graph * g, steer_tensor * a, steer_tensor * b) {
-    if (!need(g, "mul", a && b && ggml_can_repeat(b, a) && a->type == GGML_TYPE_F32 && b->type == GGML_TYPE_F32, { a, b })) {
-        return nullptr;
-    }
-    return put(g, ggml_mul(g->ctx.get(), a, b));
-}
-
-steer_tensor * steer_rms_norm(steer_graph * g, steer_tensor * a, float eps) {
-    if (!need(g, "rms_norm", a && a->type == GGML_TYPE_F32 && eps >= 0, { a })) {
-        return nullptr;
-    }
-    return put(g, ggml_rms_norm(g->ctx.get(), a, eps));
-}
-
-steer_tensor * steer_swiglu(steer_graph * g, steer_tensor * gate, steer_tensor * up) {
-    if (!need(g, "swiglu", gate && up && ggml_are_same_shape(gate, up) && ggml_is_contiguous_1(gate) && ggml_is_contiguous_1(up), { gate, up })) {
-        return nullptr;
-    }
-    return put(g, ggml_swiglu_split(g->ctx.get(), gate, up));
-}
-
-steer_tensor * steer_rope(steer_graph * g, steer_tensor * a, steer_tensor * pos, steer_tensor * freqs, const steer_rope_params * p, bool back) {
-    const bool ok = a && pos && a->type == GGML_TYPE_F32 && pos->type == GGML_TYPE_I32 && a->ne[2] == pos->ne[0] && p->n_dims <= a->ne[0] &&
-                    p->n_dims % 2 == 0 && a->nb[0] == sizeof(float) && (!freqs || (freqs->type == GGML_TYPE_F32 && freqs->ne[0] >= p->n_dims / 2));
-    if (!need(g, "rope", ok, { a, pos })) {
-        return nullptr;
-    }
-    auto * f = back ? ggml_rope_ext_back : ggml_rope_ext;
-    return put(g, f(g->ctx.get(), a, pos, freqs, p->n_dims, p->mode, p->n_ctx_orig, p->freq_base, p->freq_scale, p->ext_factor, p->attn_factor,
-                    p->beta_fast, p->beta_slow));
 }
 
 steer_tensor * steer_custom(steer_graph * g, int op, int type, int64_t ne0, int64_t ne1, bool inplace, steer_tensor * const * src, int32_t n_src,

@@ -43,23 +43,32 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 // ---------------------------------------------------------------------------------
 // Operations
 //
+//  P stands for f32 (the exact path) or bf16 (the fast path).
+//
 //  op                     dst                  sources                          parameters
 //  PACK                   bf16 [K,T]           x f32 [K,T]                      -
-//  LINEAR                 y [N,T]              W [K,N] any type, x [K,T] f32|bf16   -
-//  LINEAR_BACK            dx [K,T]             W, dy [N,T] f32|bf16             i0=0
-//    accumulating         in place dx          dx, W, dy                        i0=1
-//  LORA_DOWN              h [r,T]              A [K,r], x [K,T], (seeds)        f0=scale f1=p i0=site
-//  LORA_UP                in place y [N,T]     y, B [r,N], h [r,T]              -
-//  LORA_UP_BACK           dh [r,T]             B [r,N], dy [N,T]                f0=scale
-//  OUTER_ACC              in place G [M,J]     G, u [M,T], v [J,T], (seeds)     f1=p i0=site
-//  LORA_DOWN_BACK         in place dx [K,T]    dx, A [K,r], dh [r,T], (seeds)   f1=p i0=site
+//  NORM                   y P [n,T]            x [n,T], w [n]                   f0=eps
+//  ROPE_TABLE             [D,T]                pos I32 [T], (freqs [>= D/2])    f0=base f1=freq_scale f2=attn_factor
+//  ROPE                   y P [D*H,T]          x [D*H,T], table [D,T]           i0=D i1=mode i2=back
+//  LINEAR                 y [N,T]              W [K,N] any type, x P [K,T],     -
+//                                              up to 4 pairs (B [r,N], h P [r,T])
+//  LINEAR_BACK            dx [K,T]             W, dy P [N,T],                   i0=0
+//                                              up to 3 pairs (A [K,r], dh P [r,T])
+//    accumulating         in place dx          dx, W, dy, pairs                 i0=1
+//  LORA_DOWN              h P [r,T]            A [K,r], x P [K,T], (seeds)      f0=scale f1=p i0=site
+//  LORA_UP_BACK           dh P [r,T]           B [r,N], dy P [N,T]              f0=scale
+//  OUTER_ACC              in place G [M,J]     G, u P [M,T], v P [J,T], (seeds) f1=p i0=site
+//  LORA_DOWN_BACK         in place dx [K,T]    dx, A [K,r], dh P [r,T], (seeds) f1=p i0=site
 //  ATTN                   [D*H + H, T]         q [D*H,T], k [D*HK,T], v, cu     f0=scale i0=D i1=H i2=HK
 //  ATTN_BACK              [D*H + 2*D*HK, T]    dO [D*H,T], q, k, v, out, cu     as ATTN
 //  RMS_BACK               dx [n,T]             x, w [n], dy                     f0=eps i0=0
 //    accumulating         in place dx          dx, x, w, dy                     f0=eps i0=1
-//  SWIGLU_BACK            [2F,T]               gate [F,T], up [F,T], dy [F,T]   -
+//  SWIGLU                 y P [F,T]            gate [F,T], up [F,T]             -
+//  SWIGLU_BACK            P [2F,T]             gate [F,T], up [F,T], dy [F,T]   -
 //  HEAD_LOGPROB           [4,R]                W [n,V], h [n,T], rows, targets  f0=1/temperature
 //                                                                               i0=entropy i1=bf16
+//  HEAD_DIRECTION         [4+n, R]             as HEAD_LOGPROB                  as HEAD_LOGPROB
+//  HEAD_DIRECTION_BACK    in place dh [n,T]    dh, out [4+n,R], rows, g [2,R]   -
 //  HEAD_LOGPROB_BACK      in place dh [n,T]    dh, W, h, rows, targets, out, g [2,R]  as HEAD_LOGPROB
 //  HEAD_KL                [R]                  W, h1 [n,T], h2 [n,T], rows      as HEAD_LOGPROB
 //  SCALAR_HEAD            [P]                  w [n], b [1], h [n,T], rows      -
@@ -74,18 +83,23 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 
 enum steer_op_id {
     STEER_OP_PACK,
+    STEER_OP_NORM,
+    STEER_OP_ROPE_TABLE,
+    STEER_OP_ROPE,
     STEER_OP_LINEAR,
     STEER_OP_LINEAR_BACK,
     STEER_OP_LORA_DOWN,
-    STEER_OP_LORA_UP,
     STEER_OP_LORA_UP_BACK,
     STEER_OP_OUTER_ACC,
     STEER_OP_LORA_DOWN_BACK,
     STEER_OP_ATTN,
     STEER_OP_ATTN_BACK,
     STEER_OP_RMS_BACK,
+    STEER_OP_SWIGLU,
     STEER_OP_SWIGLU_BACK,
     STEER_OP_HEAD_LOGPROB,
+    STEER_OP_HEAD_DIRECTION,
+    STEER_OP_HEAD_DIRECTION_BACK,
     STEER_OP_HEAD_LOGPROB_BACK,
     STEER_OP_HEAD_KL,
     STEER_OP_SCALAR_HEAD,
@@ -105,18 +119,23 @@ const struct steer_op * steer_op_get(enum steer_op_id id);
 const struct steer_op * steer_op_by_name(const char * name);
 
 void steer_cpu_pack(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_norm(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_rope_table(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_rope(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_linear(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_linear_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_lora_down(struct ggml_tensor * dst, int ith, int nth, void * userdata);
-void steer_cpu_lora_up(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_lora_up_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_outer_acc(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_lora_down_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_attn(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_attn_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_rms_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_swiglu(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_swiglu_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_head_logprob(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_head_direction(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_head_direction_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_head_logprob_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_head_kl(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_scalar_head(struct ggml_tensor * dst, int ith, int nth, void * userdata);

@@ -119,23 +119,22 @@ int32_t steer_graph_nodes(const steer_graph * g);
 size_t steer_graph_bytes(const steer_graph * g); // scratch memory held
 int    steer_graph_compute(steer_graph * g, int32_t from, int32_t to, char * err, size_t err_len);
 
+// Time by op, for `steer bench --profile`: while on, nodes run one by one under a clock.
+typedef struct {
+    char    op[32];
+    int64_t count;
+    double  seconds;
+} steer_op_time;
+void    steer_graph_profile(steer_graph * g, bool on); // clears what was measured
+int32_t steer_graph_profile_read(const steer_graph * g, steer_op_time * times, int32_t max); // number of ops
+
 enum { STEER_F32 = 0, STEER_I32 = 1, STEER_BF16 = 2 };
 steer_tensor * steer_input(steer_graph * g, int type, int64_t ne0, int64_t ne1);
 void           steer_keep(steer_tensor * t); // readable after compute: never reused
 steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t row_offset_elements);
-steer_tensor * steer_view3d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1); // [ne0*ne1, T] -> [ne0, ne1, T]
-steer_tensor * steer_flat(steer_graph * g, steer_tensor * a);                             // [a, b, T] contiguous -> [a*b, T]
 steer_tensor * steer_get_rows(steer_graph * g, steer_tensor * table, steer_tensor * ids);
 steer_tensor * steer_add(steer_graph * g, steer_tensor * a, steer_tensor * b);
-steer_tensor * steer_mul(steer_graph * g, steer_tensor * a, steer_tensor * b);
-steer_tensor * steer_rms_norm(steer_graph * g, steer_tensor * a, float eps);
-steer_tensor * steer_swiglu(steer_graph * g, steer_tensor * gate, steer_tensor * up);
-typedef struct {
-    int32_t n_dims, mode, n_ctx_orig;
-    float   freq_base, freq_scale, ext_factor, attn_factor, beta_fast, beta_slow;
-} steer_rope_params;
-steer_tensor * steer_rope(steer_graph * g, steer_tensor * a, steer_tensor * pos, steer_tensor * freqs, const steer_rope_params * p, bool back);
-
+steer_tensor * steer_cont(steer_graph * g, steer_tensor * a); // contiguous copy
 // A custom op by its number in ops.h. inplace: the result is a view of src[0].
 typedef struct {
     float   f[4];

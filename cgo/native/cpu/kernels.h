@@ -51,6 +51,8 @@ struct Kernels {
 
     // x = exp(x*a - b); returns the sum.
     float (*exp_sum)(float * x, int n, float a, float b);
+    // x = exp((x - max)*a); returns the sum.
+    float (*exp_below)(float * x, int n, float a, float max);
     // e_i = exp((x_i - max)*a); sum = sum e_i; sum_x = sum e_i (x_i - max) a. x is kept.
     void (*exp_sums)(const float * x, int n, float a, float max, float * sum, float * sum_x);
     // e_i = exp((x_i - max)*a); sum = sum e_i; sum_d = sum e_i (x_i - y_i) a.
@@ -61,6 +63,11 @@ struct Kernels {
     // l = a * (-g_lp p - g_ent p (log p + entropy)),  log p = a l - lse
     void (*logprob_back)(float * l, int n, float a, float lse, float g_lp, float g_ent, float entropy);
 
+    // y = w x / sqrt(mean(x^2) + eps)
+    void (*rms_norm)(const float * x, const float * w, float * y, int n, float eps);
+    // Pairs (2i, 2i+1) of x rotated by table's (cos, sin), the sine times sign; n even.
+    void (*rotate_pairs)(const float * x, const float * table, float * y, int n, float sign);
+    void (*swiglu)(const float * gate, const float * up, float * y, int n);
     void (*rms_back)(const float * x, const float * w, const float * dy, float * dx, int n, float eps,
                      bool accumulate);
     void (*swiglu_back)(const float * gate, const float * up, const float * dy, float * d_gate, float * d_up, int n);

@@ -33,8 +33,9 @@ const Kernels STEER_TABLE = {
     nullptr,
 #endif
     transpose32,      copy_padded, to_bf16,     from_bf16,     interleave,  unpack_f32,   unpack_bf16, row_max,
-    dot,              scale,       axpy,          exp_sum,     exp_sums,     exp_sums_diff,
-    softmax_back,     logprob_back, rms_back,     swiglu_back, dropout,      adamw,
+    dot,              scale,       axpy,          exp_sum,     exp_below,    exp_sums,     exp_sums_diff,
+    softmax_back,     logprob_back, rms_norm,     rotate_pairs, swiglu,
+    rms_back,     swiglu_back, dropout,      adamw,
 };
 
 } // namespace steer

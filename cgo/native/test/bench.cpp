@@ -45,6 +45,9 @@ void linear(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, int thread
     std::snprintf(name, sizeof name, "linear %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K, (int) N, (int) T);
     prepare(y->get(), { W, x }, {});
     report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR, y->get(), threads); }));
+    std::strcat(name, " +r16");
+    prepare(y->get(), { W, x, random(16, N), activation(bf, random(16, T)) }, {});
+    report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR, y->get(), threads); }));
     std::snprintf(name, sizeof name, "linear_back %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K, (int) N, (int) T);
     prepare(dx->get(), { W, dy }, {});
     report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR_BACK, dx->get(), threads); }));
@@ -73,19 +76,18 @@ void attention(int64_t L, int64_t S, int threads) {
     report(name, 2.5 * flop, seconds([&] { run_threads(STEER_OP_ATTN_BACK, grad->get(), threads); }));
 }
 
-void lora(int64_t K, int64_t N, int64_t r, int64_t T, int threads) {
-    const TensorPtr A = random(K, r), B = random(r, N), x = random(K, T), dy = random(N, T), h = random(r, T);
-    const TensorPtr y = zeros(N, T), dx = zeros(K, T), h2 = zeros(r, T), dA = zeros(K, r), dB = zeros(r, N), s = seeds(T);
+void lora(int64_t K, int64_t N, int64_t r, int64_t T, bool bf, int threads) {
+    const TensorPtr A = random(K, r), B = random(r, N), x = activation(bf, random(K, T)), dy = activation(bf, random(N, T)), h = activation(bf, random(r, T));
+    const TensorPtr dx = zeros(K, T), h2 = activation(bf, r, T), dA = zeros(K, r), dB = zeros(r, N), s = seeds(T);
     const double    down = 2.0 * (double) (K * r) * (double) T, up = 2.0 * (double) (N * r) * (double) T;
     Params          p;
     p.f[0] = 2;
-    std::printf("LoRA %d-%d r%d T%d\n", (int) K, (int) N, (int) r, (int) T);
+    std::printf("LoRA %s %d-%d r%d T%d\n", bf ? "bf16" : "f32", (int) K, (int) N, (int) r, (int) T);
     auto one = [&](const char * what, steer_op_id op, const TensorPtr & dst, std::vector<TensorPtr> src, double flop) {
         prepare(dst->get(), src, p);
         report(what, flop, seconds([&] { run_threads(op, dst->get(), threads); }));
     };
     one("  lora_down", STEER_OP_LORA_DOWN, h2, { A, x }, down);
-    one("  lora_up", STEER_OP_LORA_UP, y, { y, B, h }, up);
     one("  lora_up_back", STEER_OP_LORA_UP_BACK, h2, { B, dy }, up);
     one("  outer_acc dA", STEER_OP_OUTER_ACC, dA, { dA, x, h }, down);
     one("  outer_acc dB", STEER_OP_OUTER_ACC, dB, { dB, h, dy }, up);
@@ -164,8 +166,10 @@ void bench(int threads, const char * only) {
         attention(1024, 1, threads);
     }
     if (want("lora")) {
-        lora(576, 1536, 16, 1024, threads);
-        lora(1536, 576, 16, 1024, threads);
+        for (bool bf : { false, true }) {
+            lora(576, 1536, 16, 1024, bf, threads);
+            lora(1536, 576, 16, 1024, bf, threads);
+        }
     }
     if (want("rows")) {
         rows(576, 1536, 1024, threads);

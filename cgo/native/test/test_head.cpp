@@ -1,4 +1,4 @@
-// head_logprob, head_logprob_back, head_kl, scalar heads.
+// head_logprob, head_logprob_back, head_direction, head_direction_back, head_kl, scalar heads.
 
 #include "harness.h"
 
@@ -89,7 +89,38 @@ void head_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, double 
     check("head_logprob" + name, values(out), want, 1e-5);
     run(STEER_OP_HEAD_LOGPROB_BACK, dh, { W, h, ri, ti, out, g }, p, true);
     check("head_logprob_back" + name, values(dh), want_dh, round ? 2e-2 : 3e-5);
-    p.i[0]               = 0;
+    // the direction: u and, by it, the gradient of the log-probability alone
+    const TensorPtr     both = zeros(4 + K, R, 1), g1 = random(2, R, 1, 1), dh1 = random(K, T, 0.1, 3);
+    std::vector<double> want_both, want_dh1 = values(dh1);
+    for (int64_t r = 0; r < R; r++) {
+        const std::vector<double> l = logits(w, K, V, h, rows[r], f, round);
+        std::vector<double>       u(K);
+        for (int64_t v = 0; v < V; v++) {
+            const double pv = std::exp(l[v] - want[4 * r + 2]);
+            for (int64_t k = 0; k < K; k++) {
+                u[k] += f * ((v == targets[r]) - pv) * w[v * K + k];
+            }
+        }
+        want_both.insert(want_both.end(), want.begin() + 4 * r, want.begin() + 4 * r + 4);
+        want_both.insert(want_both.end(), u.begin(), u.end());
+        for (int64_t k = 0; k < K; k++) {
+            want_dh1[rows[r] * K + k] += g1->at(0, r) * u[k];
+        }
+    }
+    run(STEER_OP_HEAD_DIRECTION, both, { W, h, ri, ti }, p, false);
+    check("head_direction" + name, values(both), want_both, round ? 1e-2 : 2e-5);
+    run(STEER_OP_HEAD_DIRECTION_BACK, dh1, { both, ri, g1 }, {}, true);
+    check("head_direction_back" + name, values(dh1), want_dh1, round ? 1e-2 : 3e-5);
+    p.i[0] = 0;
+    const TensorPtr both2 = zeros(4 + K, R);
+    run(STEER_OP_HEAD_DIRECTION, both2, { W, h, ri, ti }, p, false);
+    bool alike = true;
+    for (int64_t r = 0; r < R; r++) {
+        for (int64_t k = 0; k < 4 + K; k++) {
+            alike = alike && (k == 1 ? both2->at(k, r) == 0 : std::fabs(both2->at(k, r) - both->at(k, r)) < 1e-6);
+        }
+    }
+    expect("head_direction without entropy" + name, alike);
     const TensorPtr out2 = zeros(4, R);
     run(STEER_OP_HEAD_LOGPROB, out2, { W, h, ri, ti }, p, false);
     bool same = true;
