@@ -44,5 +44,8 @@ void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t 
     const double       c1 = 1 - std::pow(b1, (double) step), c2 = 1 - std::pow(b2, (double) step);
     const Coefficients a = { (float) (1 - lr * wd), (float) (lr / c1), (float) b1,  (float) (1 - b1),           (float) b2,
                              (float) (1 - b2),      (float) eps,       (float) (1 / std::sqrt(c2)), (float) gscale };
-    launch(c, "adamw_step", adamw_step, dim3((unsigned) ((n + 255) / 256)), 256, 0, p, g, m, v, n, a);
+    naming("adamw of " + std::to_string(n) + " values", [&] {
+        c.enter();
+        launch(c, "adamw_step", adamw_step, dim3((unsigned) ((n + 255) / 256)), 256, 0, p, g, m, v, n, a);
+    });
 }

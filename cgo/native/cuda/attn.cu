@@ -105,7 +105,7 @@ template <class E> void forward(ggml_tensor * dst, steer_cuda & c, const AttnArg
         constexpr int DP   = decltype(padded)::value;
         using Tile         = AttnTile<E, DP>;
         const size_t bytes = (Tile::ROWS + 2 * Tile::COLS) * Tile::LD * sizeof(E);
-        const dim3   grid((unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS), (unsigned) a.H, (unsigned) ((a.D + Tile::SLICE - 1) / Tile::SLICE));
+        const dim3   grid((unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS), (unsigned) a.H, attn_slices(a, Tile::SLICE));
         launch(c, "attn_forward", attn_forward<E, DP>, grid, Tile::THREADS, bytes, a);
     });
 }

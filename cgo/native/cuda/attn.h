@@ -23,6 +23,8 @@ template <class E, int DP> struct AttnTile {
     static constexpr int COLS_BACK = sizeof(E) == 2 && DP <= 128 ? 32 : 16;
     // Features of the result that one block computes; wider heads take more blocks.
     static constexpr int SLICE = DP < 128 ? DP : 128;
+    // The same for the gradients of keys and values, of which there are two in registers.
+    static constexpr int SLICE_KEYS = sizeof(E) == 2 && DP <= 128 ? DP : 64;
     // Distance of rows: 16 bytes more, so that no two of eight rows share banks.
     static constexpr int LD = DP + 16 / (int) sizeof(E);
 };
@@ -43,6 +45,9 @@ constexpr float LOG2_E = 1.44269504088896340736f, LN_2 = 0.69314718055994530942f
 AttnArgs attn_args(ggml_tensor * dst, int first);
 // Rows of dst at or behind cu[S] become zero.
 void attn_zero_unused(steer_cuda & c, ggml_tensor * dst, const AttnArgs & a);
+
+// Blocks that share one head's features.
+inline unsigned attn_slices(const AttnArgs & a, int slice) { return (unsigned) ((a.D + slice - 1) / slice); }
 
 // Blocks of `rows` tokens that sequences can need together.
 inline int64_t attn_blocks(const AttnArgs & a, int64_t T, int rows) { return a.S > 0 ? T / rows + a.S : 1; }

@@ -96,14 +96,14 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
 // grid: blocks of keys, kv heads, slices of the result
 template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_back_keys(AttnArgs a) {
     using Tile         = AttnTile<E, DP>;
-    constexpr int COLS = Tile::COLS_BACK, NT = COLS / 8, NO = Tile::SLICE / 8;
+    constexpr int COLS = Tile::COLS_BACK, NT = COLS / 8, NO = Tile::SLICE_KEYS / 8;
     STEER_DYNAMIC_SHARED(E, k);
     E * const       v  = k + Tile::ROWS * Tile::LD;
     E * const       q  = v + Tile::ROWS * Tile::LD;
     E * const       dO = q + COLS * Tile::LD;
     float * const   lse = (float *) (dO + COLS * Tile::LD), * const delta = lse + COLS; // of the queries
     const AttnPlace p = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, false);
-    const int       L = p.length, kv = blockIdx.y, group = a.H / a.HK, slice = blockIdx.z * Tile::SLICE;
+    const int       L = p.length, kv = blockIdx.y, group = a.H / a.HK, slice = blockIdx.z * Tile::SLICE_KEYS;
     const int       warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     const float     scale = a.scale * LOG2_E;
     if (L == 0) {
@@ -163,9 +163,9 @@ template <class E> void backward(ggml_tensor * dst, steer_cuda & c, const AttnAr
         constexpr int  DP     = decltype(padded)::value;
         using Tile            = AttnTile<E, DP>;
         const size_t   bytes  = 2 * (Tile::ROWS + Tile::COLS_BACK) * Tile::LD * sizeof(E);
-        const unsigned blocks = (unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS), slices = (unsigned) ((a.D + Tile::SLICE - 1) / Tile::SLICE);
-        launch(c, "attn_back_queries", attn_back_queries<E, DP>, dim3(blocks, (unsigned) a.H, slices), Tile::THREADS, bytes, a);
-        launch(c, "attn_back_keys", attn_back_keys<E, DP>, dim3(blocks, (unsigned) a.HK, slices), Tile::THREADS,
+        const unsigned blocks = (unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS);
+        launch(c, "attn_back_queries", attn_back_queries<E, DP>, dim3(blocks, (unsigned) a.H, attn_slices(a, Tile::SLICE)), Tile::THREADS, bytes, a);
+        launch(c, "attn_back_keys", attn_back_keys<E, DP>, dim3(blocks, (unsigned) a.HK, attn_slices(a, Tile::SLICE_KEYS)), Tile::THREADS,
                bytes + 2 * Tile::COLS_BACK * sizeof(float), a);
     });
 }

@@ -52,19 +52,17 @@ static std::string shape_of(const ggml_tensor * t) {
     return std::string(ggml_type_name(t->type)) + " [" + std::to_string(t->ne[0]) + ", " + std::to_string(t->ne[1]) + "]";
 }
 
-// Runs a launcher; what it throws gets the operation and its tensors in front.
 static void run(const char * op, void (*launcher)(ggml_tensor *, steer_cuda &), ggml_tensor * dst, steer_cuda & c) {
-    try {
-        launcher(dst, c);
-    } catch (const steer_cuda_error & e) {
-        std::string s = std::string("cuda ") + op + " " + shape_of(dst) + " of";
-        for (int i = 0; i < GGML_MAX_SRC; i++) {
-            if (dst->src[i]) {
-                s += " " + shape_of(dst->src[i]);
-            }
+    std::string what = std::string(op) + " " + shape_of(dst) + " of";
+    for (int i = 0; i < GGML_MAX_SRC; i++) {
+        if (dst->src[i]) {
+            what += " " + shape_of(dst->src[i]);
         }
-        throw steer_cuda_error(s + ": " + e.what(), e.out_of_memory);
     }
+    naming(what, [&] {
+        c.enter();
+        launcher(dst, c);
+    });
 }
 
 } // namespace cuda

@@ -64,6 +64,9 @@ struct steer_cuda {
 
     virtual ~steer_cuda() = default;
 
+    // Makes the device the calling thread's; every launcher begins with it.
+    virtual void enter() {}
+
     virtual void gemm(const steer_gemm & g) = 0;
 
     // n elements (whole rows) of a type that unpack.cu has no kernel for, to F32 or BF16.
@@ -72,6 +75,7 @@ struct steer_cuda {
 
     // Scratch memory from a pool, 256-byte aligned, in the order of the stream: what is
     // released may be handed out again at once. The pool grows to the largest need and keeps it.
+    // Pieces are released in the reverse order.
     virtual void * acquire(size_t bytes) = 0;
     virtual void   release(void * p) noexcept = 0;
 

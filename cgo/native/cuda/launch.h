@@ -84,6 +84,15 @@ void launch(steer_cuda & c, const char * name, void (*kernel)(P...), dim3 grid, 
 #endif
 }
 
+// Calls f; what it throws gets `what` in front.
+template <class F> void naming(const std::string & what, F f) {
+    try {
+        f();
+    } catch (const steer_cuda_error & e) {
+        throw steer_cuda_error("cuda " + what + ": " + e.what(), e.out_of_memory);
+    }
+}
+
 // Calls f(float{}) or f(bf16{}) by t's type.
 template <class F> void by_type(const ggml_tensor * t, F f) {
     if (t->type == GGML_TYPE_BF16) {

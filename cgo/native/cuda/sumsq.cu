@@ -44,7 +44,10 @@ void steer_cuda_sumsq(const float * x, int64_t n, double * out, steer_cuda & c) 
     using namespace steer::cuda;
     const int64_t   parts = std::max<int64_t>(1, std::min<int64_t>(MOST_PARTS, (n + 4095) / 4096));
     const int64_t   part  = (n + parts - 1) / parts;
-    Scratch<double> sums(c, parts);
-    launch(c, "sum_squares", sum_squares, dim3((unsigned) parts), THREADS, 0, x, n, part, (double *) sums);
-    launch(c, "sum_parts", sum_parts, dim3(1), THREADS, 0, (const double *) sums, (int) parts, out);
+    naming("sumsq of " + std::to_string(n) + " values", [&] {
+        c.enter();
+        Scratch<double> sums(c, parts);
+        launch(c, "sum_squares", sum_squares, dim3((unsigned) parts), THREADS, 0, x, n, part, (double *) sums);
+        launch(c, "sum_parts", sum_parts, dim3(1), THREADS, 0, (const double *) sums, (int) parts, out);
+    });
 }

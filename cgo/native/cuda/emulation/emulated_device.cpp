@@ -69,17 +69,18 @@ void * EmulatedDevice::acquire(size_t bytes) {
         throw steer_cuda_error("out of memory", true);
     }
     std::memset(p, 0xFF, bytes); // NaN
-    sizes_[p] = bytes;
+    pieces_.push_back({ p, bytes });
     in_use_ += bytes;
     peak_ = std::max(peak_, in_use_);
     return p;
 }
 
 void EmulatedDevice::release(void * p) noexcept {
-    const auto it = sizes_.find(p);
-    if (it != sizes_.end()) {
-        in_use_ -= it->second;
-        sizes_.erase(it);
+    const auto it = std::find_if(pieces_.begin(), pieces_.end(), [=](const Piece & piece) { return piece.p == p; });
+    if (it != pieces_.end()) {
+        in_order = in_order && it + 1 == pieces_.end();
+        in_use_ -= it->size;
+        pieces_.erase(it);
         std::free(p);
     }
 }

@@ -4,7 +4,7 @@
 
 #include "../cuda_ops.h"
 
-#include <map>
+#include <vector>
 
 class EmulatedDevice : public steer_cuda {
   public:
@@ -18,8 +18,14 @@ class EmulatedDevice : public steer_cuda {
 
     // acquire beyond this throws, as a full device does.
     size_t memory = SIZE_MAX;
+    // Whether every piece was released before those acquired earlier, as the pool of context.cu wants it.
+    bool in_order = true;
 
   private:
-    std::map<void *, size_t> sizes_;
-    size_t                   in_use_ = 0, peak_ = 0;
+    struct Piece {
+        void * p;
+        size_t size;
+    };
+    std::vector<Piece> pieces_;
+    size_t             in_use_ = 0, peak_ = 0;
 };
