@@ -25,7 +25,7 @@ ggml_backend_t     backend(int index) { return ggml_backend_dev_init(device(inde
 
 std::unique_ptr<steer_cuda> open(ggml_backend_t backend) {
     auto c    = std::make_unique<EmulatedDevice>();
-    c->memory = emulated::total_bytes(emulated::index_of(ggml_backend_get_device(backend)));
+    c->memory = emulated::total_bytes(emulated::index_of(ggml_backend_get_device(backend))) / 64; // scratch
     return c;
 }
 
