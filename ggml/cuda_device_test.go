@@ -1,6 +1,7 @@
 package ggml
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -127,4 +128,25 @@ func TestDevicesSideBySide(t *testing.T) {
 	require.True(t, gpu.Info().Tied)
 	require.True(t, cpu.Info().Tied)
 	require.False(t, strings.Contains(cpu.dev.Kernel(), "emulated"))
+}
+
+// The real library (make cuda) loads where there is no driver, finds no device, and the
+// CPU goes on.
+func TestCUDALibraryWithoutDriver(t *testing.T) {
+	library := cudaLibrary(t)
+	if _, err := os.Stat(library); err != nil {
+		t.Skip("the CUDA library is not built: run make cuda")
+	}
+	if driver, _ := filepath.Glob("/dev/nvidia[0-9]*"); len(driver) > 0 {
+		t.Skip("there is a GPU")
+	}
+	opt := DeviceOptions{Name: CUDA, Threads: 1, CUDA: CUDAOptions{Library: library, Driver: emulation(t, "libcuda-fit.so")}}
+	_, err := OpenDevice(opt)
+	t.Log(err)
+	require.ErrorContains(t, err, "there is no device cuda:0; there is none: ")
+	require.ErrorContains(t, err, "failed to initialize CUDA")
+	opt.Name = Auto
+	m := openOn(t, opt, tiny(t, tinyShape, gguftest.Options{}))
+	require.Equal(t, "cpu", m.dev.Name())
+	forward(t, step(t, m, StepOptions{}), raggedBatch(1, tinyShape.Vocab, false, 5), seam.Options{})
 }

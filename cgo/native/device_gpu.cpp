@@ -228,6 +228,7 @@ std::unique_ptr<steer_device> steer::gpu_device(const steer_device_params & para
     dev->name       = "cuda:" + std::to_string(index);
     dev->api->set_log(steer::keep_log, nullptr);
 
+    take_log(); // what follows is CUDA's
     const int count = dev->api->device_count();
     if (index >= count) {
         std::string there;
