@@ -35,10 +35,13 @@ deps: ## install compiler and CMake (Debian), or say how
 $(BUILD)/build.ninja: CMakeLists.txt cmake/*.cmake go.mod
 	@cmake -G Ninja -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { tail -20 $(BUILD).log; exit 1; }
 
-.PHONY: native
-native: deps ## build ggml, libllama and the native layer
+.PHONY: vendored
+vendored: deps
 	@mkdir -p build
 	@$(MAKE) -s $(BUILD)/build.ninja
+
+.PHONY: native
+native: vendored ## build ggml, libllama and the native layer
 	@ninja -C $(BUILD) $(if $(V),,--quiet) || { echo "native build failed; see above"; exit 1; }
 
 .PHONY: build
@@ -65,7 +68,7 @@ model: $(MODEL) ## fetch the real model that tests and experiments use
 	@mkdir -p models && ln -sfn $(MODEL) models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 .PHONY: test
-test: build model arch test-native ## every test; STEER_SHARED=DIR adds the golden numbers
+test: build model arch test-native test-cuda-emulation cuda-check ## every test; STEER_SHARED=DIR adds the golden numbers
 	@STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(GO) test -timeout 40m -p 1 $(TESTFLAGS) ./...
 	@[ -n "$(STEER_SHARED)" ] || echo "note: STEER_SHARED is not set, so the tests against golden numbers and real data were skipped"
 
@@ -74,6 +77,19 @@ test-native: native ## the CPU kernels against double precision
 	@mkdir -p build/native-test
 	@cmake -G Ninja -S cgo/native/test -B build/native-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/native-test.log 2>&1 || { tail -20 build/native-test.log; exit 1; }
 	@ninja -C build/native-test --quiet && ./build/native-test/steer-cpu-test
+
+.PHONY: test-cuda-emulation
+test-cuda-emulation: vendored ## the CUDA kernels on the CPU, against double precision and the CPU kernels
+	@mkdir -p build/cuda-test
+	@cmake -G Ninja -S cgo/native/cuda/test -B build/cuda-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/cuda-test.log 2>&1 || { tail -20 build/cuda-test.log; exit 1; }
+	@ninja -C build/cuda-test --quiet steer-cuda-test && ./build/cuda-test/steer-cuda-test 2>build/cuda-test.err || { cat build/cuda-test.err; exit 1; }
+
+.PHONY: cuda-check
+cuda-check: vendored ## compile the CUDA kernels with nvcc (fetched by pip; no GPU needed)
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+	  else echo "python3-venv is missing: sudo apt-get install python3-venv"; exit 1; fi; }
+	@cmake/cuda_check.sh $(CACHE) build/cuda-check
 
 .PHONY: arch
 arch: ## check the arrows between packages, and gofmt

@@ -69,6 +69,6 @@ func (g *Graph) rope(x cgo.Tensor, heads int, typ cgo.Type, back bool) cgo.Tenso
 func (g *Graph) attnArgs() cgo.OpArgs {
 	return cgo.OpArgs{
 		F: [4]float32{g.shape.AttnScale},
-		I: [6]int32{int32(g.shape.HeadDim), int32(g.shape.Heads), int32(g.shape.KVHeads)},
+		I: [6]int32{int32(g.shape.HeadDim), int32(g.shape.Heads), int32(g.shape.KVHeads), b2i(g.opt.BF16)},
 	}
 }
