@@ -19,7 +19,7 @@ export CGO_ENABLED = 1
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
 
 .PHONY: deps
 deps: ## install compiler and CMake (Debian), or say how
@@ -36,10 +36,13 @@ deps: ## install compiler and CMake (Debian), or say how
 $(BUILD)/build.ninja: CMakeLists.txt cmake/*.cmake go.mod
 	@cmake -G Ninja -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { tail -20 $(BUILD).log; exit 1; }
 
-.PHONY: native
-native: deps ## build ggml, libllama and the native layer
+.PHONY: vendored
+vendored: deps
 	@mkdir -p build
 	@$(MAKE) -s $(BUILD)/build.ninja
+
+.PHONY: native
+native: vendored ## build ggml, libllama and the native layer
 	@ninja -C $(BUILD) $(if $(V),,--quiet) || { echo "native build failed; see above"; exit 1; }
 
 .PHONY: build
@@ -66,7 +69,7 @@ model: $(MODEL) ## fetch the real model that tests and experiments use
 	@mkdir -p models && ln -sfn $(MODEL) models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 .PHONY: test
-test: build model arch test-native cuda-emulation ## every test; STEER_SHARED=DIR adds the golden numbers
+test: build model arch test-native test-cuda-emulation cuda-emulation cuda-check ## every test; STEER_SHARED=DIR adds the golden numbers
 	@STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(GO) test -timeout 40m -p 1 $(TESTFLAGS) ./...
 	@[ -n "$(STEER_SHARED)" ] || echo "note: STEER_SHARED is not set, so the tests against golden numbers and real data were skipped"
 
@@ -109,6 +112,19 @@ test-cuda: build model ## compare a GPU with the CPU; skips aloud without one
 	@if ! ls /dev/nvidia[0-9]* >/dev/null 2>&1 && ! [ -e /dev/dxg ]; then echo "SKIPPED: there is no NVIDIA GPU on this machine, so the CUDA path was not run"; else \
 	  $(MAKE) -s cuda CUDA_ARCH="$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d . | sort -u | paste -sd';')" && \
 	  STEER_TEST_CUDA=cuda STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(GO) test -count=1 -v -timeout 20m ./ggml -run 'TestCUDA$$'; fi
+
+.PHONY: test-cuda-emulation
+test-cuda-emulation: vendored ## the CUDA kernels on the CPU, against double precision and the CPU kernels
+	@mkdir -p build/cuda-test
+	@cmake -G Ninja -S cgo/native/cuda/test -B build/cuda-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/cuda-test.log 2>&1 || { tail -20 build/cuda-test.log; exit 1; }
+	@ninja -C build/cuda-test --quiet steer-cuda-test && ./build/cuda-test/steer-cuda-test 2>build/cuda-test.err || { cat build/cuda-test.err; exit 1; }
+
+.PHONY: cuda-check
+cuda-check: vendored ## compile the CUDA kernels with nvcc (fetched by pip; no GPU needed)
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+	  else echo "python3-venv is missing: sudo apt-get install python3-venv"; exit 1; fi; }
+	@cmake/cuda_check.sh $(CACHE) build/cuda-check
 
 .PHONY: arch
 arch: ## check the arrows between packages, and gofmt

@@ -12,7 +12,10 @@ ggml=$root/third_party/src/ggml
 hot='^(attn|attn_back|head.*)\.cu$'
 archs="80 86 89 90 120"
 
-cu=$("$root/cmake/nvcc.sh" "$cache")
+cu=$("$root/cmake/nvcc.sh" "$cache") || {
+  echo "cuda-check: there is no nvcc. It comes by pip, so pip must reach a package index (PIP_INDEX_URL); or install a CUDA toolkit of 13.0 or newer" >&2
+  exit 1
+}
 flags=(-std=c++17 -O3 -Werror all-warnings -Xptxas -v -Xcompiler -Wall,-Wextra -DGGML_CUDA_NO_VMM -DGGML_CUDA_PEER_MAX_BATCH_SIZE=128
   -isystem "$ggml/include" -isystem "$ggml/src" -I"$sources")
 for a in $archs; do flags+=(-gencode "arch=compute_$a,code=sm_$a"); done

@@ -2,6 +2,7 @@ package ggml
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -149,4 +150,23 @@ func TestCUDALibraryWithoutDriver(t *testing.T) {
 	m := openOn(t, opt, tiny(t, tinyShape, gguftest.Options{}))
 	require.Equal(t, "cpu", m.dev.Name())
 	forward(t, step(t, m, StepOptions{}), raggedBatch(1, tinyShape.Vocab, false, 5), seam.Options{})
+}
+
+// A wrong architecture is refused, with the right ones, before anything is fetched or built.
+func TestCUDAArchitectures(t *testing.T) {
+	arch := func(list string) (string, error) {
+		out, err := exec.Command("../cmake/cuda_arch.sh", list).CombinedOutput()
+		return strings.TrimSpace(string(out)), err
+	}
+	out, err := arch("80;86;120")
+	require.NoError(t, err)
+	require.Equal(t, "80-real;86-real;120-real", out)
+	for list, want := range map[string]string{
+		"42": `no architecture "42"`, "80;sm_90": `no architecture "sm_90"`, "9.0": `no architecture "9.0"`, "": "CUDA_ARCH is empty",
+	} {
+		out, err := arch(list)
+		require.Error(t, err, list)
+		require.Contains(t, out, want)
+		require.Contains(t, out, "75 80 86 87 88 89 90 100 103 110 120 121")
+	}
 }

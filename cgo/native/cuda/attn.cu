@@ -16,6 +16,35 @@ namespace steer {
 namespace cuda {
 namespace {
 
+// Scores (in powers of two) of a tile of keys become exp(s - m); m, sum and o, relative to the
+// largest score so far, follow. The first tile has a key for every query: m is finite.
+template <int NT, int NO>
+__device__ __forceinline__ void take_in_scores(float (&s)[NT][4], float (&o)[NO][4], float (&m)[2], float (&sum)[2]) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float most = m[i], part = 0;
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            most = fmaxf(most, fmaxf(s[n][2 * i], s[n][2 * i + 1]));
+        }
+        most             = row_max(most);
+        const float keep = exp2f(m[i] - most);
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            s[n][2 * i]     = exp2f(s[n][2 * i] - most);
+            s[n][2 * i + 1] = exp2f(s[n][2 * i + 1] - most);
+            part += s[n][2 * i] + s[n][2 * i + 1];
+        }
+        sum[i] = sum[i] * keep + part; // of this lane's columns
+        m[i]   = most;
+#pragma unroll
+        for (int n = 0; n < NO; n++) {
+            o[n][2 * i] *= keep;
+            o[n][2 * i + 1] *= keep;
+        }
+    }
+}
+
 // grid: blocks of queries, heads, slices of the result
 template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArgs a) {
     using Tile         = AttnTile<E, DP>;
@@ -54,29 +83,7 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
                 s[n][i]     = whole || (j <= row + i / 2 * 8 && j < L) ? s[n][i] * scale : -INFINITY;
             }
         }
-#pragma unroll
-        for (int i = 0; i < 2; i++) { // the first tile has a key for every query: m is finite
-            float most = m[i], part = 0;
-#pragma unroll
-            for (int n = 0; n < NT; n++) {
-                most = fmaxf(most, fmaxf(s[n][2 * i], s[n][2 * i + 1]));
-            }
-            most             = row_max(most);
-            const float keep = exp2f(m[i] - most);
-#pragma unroll
-            for (int n = 0; n < NT; n++) {
-                s[n][2 * i]     = exp2f(s[n][2 * i] - most);
-                s[n][2 * i + 1] = exp2f(s[n][2 * i + 1] - most);
-                part += s[n][2 * i] + s[n][2 * i + 1];
-            }
-            sum[i] = sum[i] * keep + part;
-            m[i]   = most;
-#pragma unroll
-            for (int n = 0; n < NO; n++) {
-                o[n][2 * i] *= keep;
-                o[n][2 * i + 1] *= keep;
-            }
-        }
+        take_in_scores(s, o, m, sum);
         product_nn<DP>(o, s, v + slice);
     }
 #pragma unroll

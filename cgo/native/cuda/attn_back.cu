@@ -31,6 +31,14 @@ __global__ void deltas(AttnArgs a) {
     }
 }
 
+// lse (in powers of two) and delta of a sequence's query; zero behind its end.
+__device__ __forceinline__ void load_query(const AttnArgs & a, const AttnPlace & p, int query, int head, float * lse, float * delta) {
+    const int64_t token = p.first + query;
+    const bool    used  = query < p.length;
+    *lse                = used ? a.out.data[token * a.out.stride + a.D * a.H + head] * LOG2_E : 0.0f;
+    *delta              = used ? a.delta[token * a.H + head] : 0.0f;
+}
+
 // grid: blocks of queries, heads, slices of the result
 template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_back_queries(AttnArgs a) {
     using Tile         = AttnTile<E, DP>;
@@ -48,15 +56,9 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
     }
     load_tile<E, DP, Tile::ROWS>(q, a.q.data + (p.first + p.t0) * a.q.stride + head * a.D, a.q.stride, L - p.t0, a.D, a.fours);
     load_tile<E, DP, Tile::ROWS>(dO, a.dO.data + (p.first + p.t0) * a.dO.stride + head * a.D, a.dO.stride, L - p.t0, a.D, a.fours);
-    float lse[2] = { 0, 0 }, delta[2] = { 0, 0 };
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        if (row + 8 * i < L) {
-            const int64_t token = p.first + row + 8 * i;
-            lse[i]              = a.out.data[token * a.out.stride + a.D * a.H + head] * LOG2_E;
-            delta[i]            = a.delta[token * a.H + head];
-        }
-    }
+    float lse[2], delta[2];
+    load_query(a, p, row, head, &lse[0], &delta[0]);
+    load_query(a, p, row + 8, head, &lse[1], &delta[1]);
     float dq[NO][4];
     clear(dq);
     const int end = p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L;
@@ -120,10 +122,7 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
             load_tile<E, DP, COLS>(q, a.q.data + (p.first + i0) * a.q.stride + head * a.D, a.q.stride, L - i0, a.D, a.fours);
             load_tile<E, DP, COLS>(dO, a.dO.data + (p.first + i0) * a.dO.stride + head * a.D, a.dO.stride, L - i0, a.D, a.fours);
             if (threadIdx.x < COLS) {
-                const int64_t token = p.first + i0 + threadIdx.x;
-                const bool    used  = i0 + (int) threadIdx.x < L;
-                lse[threadIdx.x]    = used ? a.out.data[token * a.out.stride + a.D * a.H + head] * LOG2_E : 0.0f;
-                delta[threadIdx.x]  = used ? a.delta[token * a.H + head] : 0.0f;
+                load_query(a, p, i0 + threadIdx.x, head, lse + threadIdx.x, delta + threadIdx.x);
             }
             __syncthreads();
             if (i0 + COLS - 1 < row0) {

@@ -115,17 +115,20 @@ __device__ __forceinline__ float take_in(Running * state, const float * l, int c
         s.argmax = v0 + best.at;
         keep     = (float) k;
     }
-    float sum = 0, sum_x = 0;
+    // The target's own term apart: near certainty the rest would be lost beside it.
+    float sum = 0, sum_x = 0, own = 0;
     for (int i = threadIdx.x; i < count; i += HEAD_THREADS) {
         const float d = (l[i] - s.max) * f, e = expf(d);
-        sum += e;
         sum_x += entropy ? e * d : 0.0f;
         if (i == target - v0) {
             state->target = l[i];
+            own           = e;
+        } else {
+            sum += e;
         }
         put(i, e);
     }
-    s.sum += block_sum((double) sum);
+    s.sum += block_sum((double) sum + (double) own);
     s.sum_x += entropy ? block_sum((double) sum_x) : 0;
     if (threadIdx.x == 0) {
         const bool met = target >= v0 && target < v0 + count;

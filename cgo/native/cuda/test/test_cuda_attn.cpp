@@ -14,7 +14,7 @@ struct Shape {
 };
 
 // Forward and gradient in double, one query at a time, and how far the rounding of p and ds to bf16
-// (half a unit in the last of eight bits, 2^-9 of each term) can move each value.
+// (half a unit in the last of eight bits, at most 2^-8 of each term) can move each value.
 struct Reference {
     std::vector<double> out, grad, out_error, grad_error;
 
@@ -47,7 +47,7 @@ struct Reference {
 
     void query(int64_t first, int64_t i, int64_t h) {
         const int64_t       D = a.D, H = a.H, HK = a.HK, kv = h / (H / HK) * D, hd = h * D, n = i - first + 1;
-        const double        half = std::ldexp(1, -9);
+        const double        half = std::ldexp(1, -8);
         std::vector<double> p(n), dp(n);
         double              sum = 0, delta = 0, delta_error = 0;
         for (int64_t j = 0; j < n; j++) {

@@ -108,8 +108,7 @@ void rope_case(ggml_type type, int64_t D, int64_t heads, int64_t T, int mode, bo
     p.f[0] = (float) base;
     p.f[1] = (float) scale;
     p.f[2] = (float) factor;
-    // the CPU's angle is a float: 8191/2 radians have a unit in the last place of 2.4e-4
-    compare({ "rope_table", steer_cuda_rope_table, table, { positions, freqs }, p }, shape(GGML_TYPE_F32, D, T), want, 1e-6, 1e-3);
+    compare({ "rope_table", steer_cuda_rope_table, table, { positions, freqs }, p }, shape(GGML_TYPE_F32, D, T), want, 1e-6, 1e-6);
 
     const TensorPtr x = random(D * heads, T, 1, pad);
     for (bool back : { false, true }) {
