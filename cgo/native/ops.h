@@ -59,8 +59,7 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 //  LORA_UP_BACK           dh P [r,T]           B [r,N], dy P [N,T]              f0=scale
 //  OUTER_ACC              in place G [M,J]     G, u P [M,T], v P [J,T], (seeds) f1=p i0=site
 //  LORA_DOWN_BACK         in place dx [K,T]    dx, A [K,r], dh P [r,T], (seeds) f1=p i0=site
-//  ATTN                   [D*H + H, T]         q [D*H,T], k [D*HK,T], v, cu     f0=scale i0=D i1=H i2=HK
-//                                              (i3=1: in bf16 where that is faster; the CPU's is f32)
+//  ATTN                   [D*H + H, T]         q [D*H,T], k [D*HK,T], v, cu     f0=scale i0=D i1=H i2=HK i3=bf16
 //  ATTN_BACK              [D*H + 2*D*HK, T]    dO [D*H,T], q, k, v, out, cu     as ATTN
 //  RMS_BACK               dx [n,T]             x, w [n], dy                     f0=eps i0=0
 //    accumulating         in place dx          dx, x, w, dy                     f0=eps i0=1

@@ -201,7 +201,8 @@ func (g *Graph) layers(w *Weights) (x []cgo.Tensor, kept []*layerState) {
 	for i := range w.Layers {
 		st := g.layer(&w.Layers[i], x[i], false)
 		x[i+1] = st.out
-		if g.opt.Gradient && !g.opt.Checkpoint {
+		// The backward pass begins with the last layer: computing it again would save no memory.
+		if g.opt.Gradient && (!g.opt.Checkpoint || i == len(w.Layers)-1) {
 			kept[i] = st
 		}
 	}

@@ -7,6 +7,7 @@ namespace steer {
 HeadGroup::HeadGroup(const HeadLogits & head, int64_t K) : head_(head), K_(K) {
     const int64_t panels = (K + PANEL - 1) / PANEL;
     panels_ = scratch().get<uint32_t>(SLOT_G, head.width() * panels * PANEL / (head.bf16() ? 2 : 1));
+    sum_    = head.bf16() ? nullptr : scratch().get<float>(SLOT_I, HEAD_BLOCK * K);
     c_      = head.bf16() ? scratch().get<uint16_t>(SLOT_H, HEAD_BLOCK * head.width()) : nullptr;
 }
 
@@ -31,7 +32,12 @@ void HeadGroup::load() {
 void HeadGroup::add(const float * c, int64_t n, float * dx) {
     const int64_t count = head_.count(), width = head_.width();
     if (!head_.bf16()) {
-        product_f32(n, K_, count, c, width, (const float *) panels_, stride(), dx, K_, true);
+        // A sum of its own for each group: one chain of additions over the whole vocabulary
+        // would lose three digits, and what the rows of W have in common cancels in the end.
+        product_f32(n, K_, count, c, width, (const float *) panels_, stride(), sum_, K_, false);
+        for (int64_t i = 0; i < n; i++) {
+            kernels().axpy(dx + i * K_, sum_ + i * K_, (int) K_, 1);
+        }
         return;
     }
     for (int64_t i = 0; i < n; i++) {

@@ -20,7 +20,8 @@ class HeadGroup {
     const HeadLogits & head_;
     int64_t            K_;
     uint32_t *         panels_;
-    uint16_t *         c_;
+    float *            sum_; // f32: of one group
+    uint16_t *         c_;   // bf16: rounded coefficients
 };
 
 } // namespace steer

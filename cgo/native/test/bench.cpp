@@ -53,7 +53,7 @@ void linear(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, int thread
     report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR_BACK, dx->get(), threads); }));
 }
 
-void attention(int64_t L, int64_t S, int threads) {
+void attention(int64_t L, int64_t S, bool bf, int threads) {
     const int64_t        D = 64, H = 9, HK = 3, T = L * S;
     const TensorPtr      q = random(D * H, T), k = random(D * HK, T), v = random(D * HK, T), dO = random(D * H, T);
     std::vector<int32_t> c;
@@ -66,12 +66,13 @@ void attention(int64_t L, int64_t S, int threads) {
     p.i[0]            = (int32_t) D;
     p.i[1]            = (int32_t) H;
     p.i[2]            = (int32_t) HK;
+    p.i[3]            = bf;
     const double flop = 2.0 * (double) (S * H * D) * (double) L * (double) (L + 1); // causal half
     char         name[64];
-    std::snprintf(name, sizeof name, "attn %d x T%d", (int) S, (int) L);
+    std::snprintf(name, sizeof name, "attn %s %d x T%d", bf ? "bf16" : "f32", (int) S, (int) L);
     prepare(out->get(), { q, k, v, cu }, p);
     report(name, flop, seconds([&] { run_threads(STEER_OP_ATTN, out->get(), threads); }));
-    std::snprintf(name, sizeof name, "attn_back %d x T%d", (int) S, (int) L);
+    std::snprintf(name, sizeof name, "attn_back %s %d x T%d", bf ? "bf16" : "f32", (int) S, (int) L);
     prepare(grad->get(), { dO, q, k, v, out, cu }, p);
     report(name, 2.5 * flop, seconds([&] { run_threads(STEER_OP_ATTN_BACK, grad->get(), threads); }));
 }
@@ -162,8 +163,10 @@ void bench(int threads, const char * only) {
         linear(GGML_TYPE_Q8_0, 576, 1536, 256, false, threads);
     }
     if (want("attn")) {
-        attention(256, 4, threads);
-        attention(1024, 1, threads);
+        for (bool bf : { false, true }) {
+            attention(256, 4, bf, threads);
+            attention(1024, 1, bf, threads);
+        }
     }
     if (want("lora")) {
         for (bool bf : { false, true }) {

@@ -211,6 +211,17 @@ void check_bf16(const std::string & what, const std::vector<double> & got, const
     expect(what + text, got.size() == want.size() && worst <= tol * rms);
 }
 
+void check_rms(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol) {
+    double sum = 0, diff = 0;
+    for (size_t i = 0; i < want.size() && i < got.size(); i++) {
+        sum += want[i] * want[i];
+        diff += (got[i] - want[i]) * (got[i] - want[i]);
+    }
+    char text[96];
+    std::snprintf(text, sizeof text, ": rms error %.3g of rms, allowed %.1g", std::sqrt(diff / sum), tol);
+    expect(what + text, got.size() == want.size() && (diff <= tol * tol * sum));
+}
+
 int failures() {
     return n_fail;
 }
