@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 func newGraph(t *testing.T) Graph {
 	t.Helper()
 	runtime.LockOSThread()
-	d, err := NewDevice(1)
+	d, err := NewDevice(DeviceParams{Name: "cpu", Threads: 1})
 	require.NoError(t, err)
 	g, err := NewGraph(d)
 	require.NoError(t, err)

@@ -38,9 +38,7 @@ struct steer_graph {
     }
 };
 
-namespace {
-
-std::string shape(const ggml_tensor * t) {
+std::string steer::shape(const ggml_tensor * t) {
     if (!t) {
         return "NULL";
     }
@@ -50,6 +48,12 @@ std::string shape(const ggml_tensor * t) {
     }
     return s + "]";
 }
+
+int steer::op_of(const ggml_tensor * t) { return (int) (intptr_t) ((const ggml_custom_op_params *) t->op_params)->userdata; }
+
+namespace {
+
+using steer::shape;
 
 bool fail(steer_graph * g, const std::string & what) {
     if (g->error.empty()) {
@@ -104,7 +108,9 @@ int steer_graph_new(steer_device * dev, steer_graph ** out, char * err, size_t e
     });
 }
 
-void steer_graph_free(steer_graph * g) { delete g; }
+void steer_graph_free(steer_graph * g) {
+    steer::guard_quiet([&] { delete g; });
+}
 
 int steer_graph_begin(steer_graph * g, int32_t max_nodes, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
@@ -127,8 +133,12 @@ int steer_graph_alloc(steer_graph * g, char * err, size_t err_len) {
             throw std::invalid_argument(g->error);
         }
         if (!ggml_gallocr_alloc_graph(g->alloc, g->graph)) {
+            // the allocator believes in the memory it did not get: the next batch starts with a new one
+            ggml_gallocr_free(g->alloc);
+            g->alloc = ggml_gallocr_new(ggml_backend_get_default_buffer_type(g->dev->backend));
             throw steer::coded_error(STEER_NO_MEMORY, "out of memory: no room for the activations of this batch");
         }
+        g->dev->check_graph(g->graph);
         g->allocated = true;
     });
 }
@@ -138,9 +148,9 @@ size_t  steer_graph_bytes(const steer_graph * g) { return ggml_gallocr_get_buffe
 
 namespace {
 
-ggml_status compute(steer_graph * g, int32_t from, int32_t to) {
+void compute(steer_graph * g, int32_t from, int32_t to) {
     ggml_cgraph view = ggml_graph_view(g->graph, from, to);
-    return ggml_backend_graph_compute(g->dev->backend, &view);
+    g->dev->compute(&view);
 }
 
 // The name of a node's op: our own for custom ops, ggml's for the rest.
@@ -148,30 +158,20 @@ std::string op_name(ggml_tensor * t) {
     if (t->op != GGML_OP_CUSTOM) {
         return ggml_op_desc(t);
     }
-    ggml_custom_op_t fun;
-    memcpy(&fun, t->op_params, sizeof(fun));
-    for (int i = 0; i < STEER_OP_COUNT; i++) {
-        if (steer_op_get((steer_op_id) i)->cpu == fun) {
-            return steer_op_get((steer_op_id) i)->name;
-        }
-    }
-    return "custom";
+    const steer_op * desc = steer_op_get((steer_op_id) steer::op_of(t));
+    return desc && ((const ggml_custom_op_params *) t->op_params)->fun == desc->cpu ? desc->name : "get_rows"; // device_gpu.cpp
 }
 
 // Node by node with a clock around each: starting the threads for every node costs some
 // microseconds more than a run in one piece.
-ggml_status compute_timed(steer_graph * g, int32_t from, int32_t to) {
+void compute_timed(steer_graph * g, int32_t from, int32_t to) {
     for (int32_t i = from; i < to; i++) {
-        const auto        start = std::chrono::steady_clock::now();
-        const ggml_status st    = compute(g, i, i + 1);
-        if (st != GGML_STATUS_SUCCESS) {
-            return st;
-        }
+        const auto start = std::chrono::steady_clock::now();
+        compute(g, i, i + 1);
         op_time & t = g->profile[op_name(g->graph->nodes[i])];
         t.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         t.count++;
     }
-    return GGML_STATUS_SUCCESS;
 }
 
 } // namespace
@@ -199,12 +199,10 @@ int steer_graph_compute(steer_graph * g, int32_t from, int32_t to, char * err, s
         if (!g->allocated || from < 0 || to < from || to > g->graph->n_nodes) {
             throw std::logic_error("graph is not allocated or the node range is wrong");
         }
-        const ggml_status st = g->profiling ? compute_timed(g, from, to) : compute(g, from, to);
-        if (st == GGML_STATUS_ALLOC_FAILED) {
-            throw steer::coded_error(STEER_NO_MEMORY, "out of memory in graph compute");
-        }
-        if (st != GGML_STATUS_SUCCESS) {
-            throw std::runtime_error(std::string("graph compute: ") + ggml_status_to_string(st));
+        if (g->profiling) {
+            compute_timed(g, from, to);
+        } else {
+            compute(g, from, to);
         }
     });
 }
@@ -239,7 +237,7 @@ steer_tensor * steer_get_rows(steer_graph * g, steer_tensor * table, steer_tenso
     if (!need(g, "get_rows", table && ids && ids->type == GGML_TYPE_I32 && ids->ne[1] == 1, { table, ids })) {
         return nullptr;
     }
-    return put(g, ggml_get_rows(g->ctx.get(), table, ids));
+    return put(g, g->dev->get_rows(g->ctx.get(), table, ids));
 }
 
 steer_tensor * steer_cont(steer_graph * g, steer_tensor * a) {
@@ -285,10 +283,10 @@ steer_tensor * steer_custom(steer_graph * g, int op, int type, int64_t ne0, int6
     }
     ggml_tensor * t;
     if (inplace) {
-        t = ggml_custom_inplace(g->ctx.get(), operands[0], operands.data() + 1, n_src - 1, desc->cpu, GGML_N_TASKS_MAX, nullptr);
+        t = ggml_custom_inplace(g->ctx.get(), operands[0], operands.data() + 1, n_src - 1, desc->cpu, GGML_N_TASKS_MAX, (void *) (intptr_t) op);
     } else {
         t = ggml_custom_4d(g->ctx.get(), type == STEER_BF16 ? GGML_TYPE_BF16 : GGML_TYPE_F32, ne0, ne1, 1, 1, operands.data(), n_src, desc->cpu,
-                           GGML_N_TASKS_MAX, nullptr);
+                           GGML_N_TASKS_MAX, (void *) (intptr_t) op);
     }
     static_assert(sizeof(steer_op_args) == sizeof(steer_op_params), "the two must be the same 40 bytes");
     memcpy(steer_op_params_of(t), args, sizeof(*args));

@@ -16,6 +16,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __CUDACC__
+#define STEER_ON_DEVICE __host__ __device__ // what kernels use, too
+#else
+#define STEER_ON_DEVICE
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -170,7 +176,7 @@ struct steer_dropout_key {
     uint32_t a, b;
 };
 
-static inline struct steer_dropout_key steer_dropout_key_of(uint32_t seed_lo, uint32_t seed_hi, int32_t site) {
+STEER_ON_DEVICE static inline struct steer_dropout_key steer_dropout_key_of(uint32_t seed_lo, uint32_t seed_hi, int32_t site) {
     // splitmix64 finish (Steele, Lea, Flood 2014)
     uint64_t z = ((uint64_t) seed_hi << 32 | seed_lo) + 0x9E3779B97F4A7C15ull * ((uint64_t) (uint32_t) site + 1);
     z          = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
@@ -180,7 +186,7 @@ static inline struct steer_dropout_key steer_dropout_key_of(uint32_t seed_lo, ui
     return key;
 }
 
-static inline uint32_t steer_dropout_bits(struct steer_dropout_key key, uint32_t k) {
+STEER_ON_DEVICE static inline uint32_t steer_dropout_bits(struct steer_dropout_key key, uint32_t k) {
     // "lowbias32" (C. Wellons, hash-prospector), with the key's second half between the rounds
     uint32_t x = k * 0x9E3779B9u + key.a;
     x ^= x >> 16;

@@ -67,9 +67,15 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
     });
 }
 
-void steer_session_free(steer_session * s) { delete s; }
-void steer_session_clear(steer_session * s) { llama_memory_clear(llama_get_memory(s->ctx), true); }
-void steer_session_remove(steer_session * s, int32_t seq) { llama_memory_seq_rm(llama_get_memory(s->ctx), seq, -1, -1); }
+void steer_session_free(steer_session * s) {
+    steer::guard_quiet([&] { delete s; });
+}
+void steer_session_clear(steer_session * s) {
+    steer::guard_quiet([&] { llama_memory_clear(llama_get_memory(s->ctx), true); });
+}
+void steer_session_remove(steer_session * s, int32_t seq) {
+    steer::guard_quiet([&] { llama_memory_seq_rm(llama_get_memory(s->ctx), seq, -1, -1); });
+}
 
 void steer_session_copy(steer_session * s, int32_t from, int32_t to, int32_t n) {
     llama_memory_t memory = llama_get_memory(s->ctx);

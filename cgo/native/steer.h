@@ -4,6 +4,8 @@
 //   - Every function is called from the one engine thread of its device.
 //   - Functions that can fail return 0 on success and another number otherwise, with a
 //     message in err[err_len] (cut short when it does not fit). No exception leaves.
+//   - Functions that read, write or free and return no code cannot fail on a CPU. On a GPU
+//     they can: the first failure is kept for the thread until steer_take_fault is called.
 //   - Handles are freed by their *_free function; children before parents.
 //   - Tensor shapes are in ggml order, ne[0] contiguous: [ne0, ne1].
 #pragma once
@@ -28,14 +30,27 @@ enum { STEER_OK = 0, STEER_ERROR = 1, STEER_NO_MEMORY = 2, STEER_KV_FULL = 3 };
 // number of native objects alive (devices, models, adapters, graphs, sessions)
 int64_t steer_alive(void);
 
+// the first failure, since the last call, of a function that returns no code: that code and
+// its message; STEER_OK if there was none
+int steer_take_fault(char * err, size_t err_len);
+
 // the last warnings and errors that ggml and libllama logged, newest last; clears them
 size_t steer_take_log(char * buf, size_t len);
 
 // ---- device -----------------------------------------------------------------------
 
-int          steer_device_new(int n_threads, steer_device ** out, char * err, size_t err_len);
+typedef struct {
+    const char *         name;        // "cpu"; "cuda", which is "cuda:0"; "cuda:N"
+    int                  n_threads;   // on the host
+    const char * const * libraries;   // where libsteer-cuda.so may be: the first that is there is loaded
+    int                  n_libraries;
+    const char *         driver;      // NVIDIA's driver library; NULL: libcuda.so.1
+    bool                 check_each;  // on a GPU: wait after each op, so that an error names its own (slow)
+} steer_device_params;
+int          steer_device_new(const steer_device_params * params, steer_device ** out, char * err, size_t err_len);
 void         steer_device_free(steer_device * dev);
-const char * steer_device_kernel(const steer_device * dev); // name of the CPU kernels chosen
+const char * steer_device_name(const steer_device * dev);   // "cpu", "cuda:0"
+const char * steer_device_kernel(const steer_device * dev); // the CPU kernels chosen, or the GPU and its architecture
 int          steer_force_kernel(const char * name, char * err, size_t err_len); // "" = best
 
 // Floating point operations done by n rounds of a loop in registers on the calling thread;
