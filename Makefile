@@ -17,6 +17,10 @@ CUDA_ARCH  ?= 80;86;89;90;120
 
 export CGO_ENABLED = 1
 
+# Go does not look into libraries that cgo links: without their hash among the flags a test
+# could be answered from its cache, or a program linked from it, after only C++ has changed.
+WITH_NATIVE = CGO_LDFLAGS="-O2 -g -Wl,--defsym=steer_native_$$(cat $(BUILD)/lib/*.a | sha256sum | cut -c1-16)=0"
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
@@ -47,7 +51,7 @@ native: vendored ## build ggml, libllama and the native layer
 
 .PHONY: build
 build: native ## build bin/steer
-	@$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/steer ./cmd/steer
+	@$(WITH_NATIVE) $(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/steer ./cmd/steer
 
 .PHONY: demo
 demo: build ## the whole pipeline on the embedded model
@@ -70,7 +74,7 @@ model: $(MODEL) ## fetch the real model that tests and experiments use
 
 .PHONY: test
 test: build model arch test-native test-cuda-emulation cuda-emulation cuda-check ## every test; STEER_SHARED=DIR adds the golden numbers
-	@STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(GO) test -timeout 40m -p 1 $(TESTFLAGS) ./...
+	@STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(WITH_NATIVE) $(GO) test -timeout 40m -p 1 $(TESTFLAGS) ./...
 	@[ -n "$(STEER_SHARED)" ] || echo "note: STEER_SHARED is not set, so the tests against golden numbers and real data were skipped"
 
 .PHONY: test-native
@@ -111,7 +115,7 @@ cuda-emulation: native ## build the GPU that tests emulate on the CPU
 test-cuda: build model ## compare a GPU with the CPU; skips aloud without one
 	@if ! ls /dev/nvidia[0-9]* >/dev/null 2>&1 && ! [ -e /dev/dxg ]; then echo "SKIPPED: there is no NVIDIA GPU on this machine, so the CUDA path was not run"; else \
 	  $(MAKE) -s cuda CUDA_ARCH="$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d . | sort -u | paste -sd';')" && \
-	  STEER_TEST_CUDA=cuda STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(GO) test -count=1 -v -timeout 20m ./ggml -run 'TestCUDA$$'; fi
+	  STEER_TEST_CUDA=cuda STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(WITH_NATIVE) $(GO) test -count=1 -v -timeout 20m ./ggml -run 'TestCUDA$$'; fi
 
 .PHONY: test-cuda-emulation
 test-cuda-emulation: vendored ## the CUDA kernels on the CPU, against double precision and the CPU kernels
@@ -140,7 +144,7 @@ lint: native arch ## go vet and go mod tidy
 bench: native ## kernel and statistics benchmarks
 	@mkdir -p build/native-test
 	@$(MAKE) -s test-native >/dev/null && ./build/native-test/steer-cpu-test bench 2 all
-	@$(GO) test -run '^$$' -bench . ./eval/stats ./ggml
+	@$(WITH_NATIVE) $(GO) test -run '^$$' -bench . ./eval/stats ./ggml
 
 .PHONY: bench-compare
 bench-compare: build model ## speed against another revision: REF=main (ROUNDS=6, ARGS=flags of steer bench)
