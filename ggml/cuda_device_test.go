@@ -143,6 +143,9 @@ func TestCUDALibraryWithoutDriver(t *testing.T) {
 	}
 	opt := DeviceOptions{Name: CUDA, Threads: 1, CUDA: CUDAOptions{Library: library, Driver: emulation(t, "libcuda-fit.so")}}
 	_, err := OpenDevice(opt)
+	if err != nil && strings.Contains(err.Error(), "is of another version") {
+		t.Skip("the CUDA library is of another version: run make cuda")
+	}
 	t.Log(err)
 	require.ErrorContains(t, err, "there is no device cuda:0; there is none: ")
 	require.ErrorContains(t, err, "failed to initialize CUDA")
