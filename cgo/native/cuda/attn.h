@@ -111,7 +111,8 @@ template <int DP, int NT> __device__ __forceinline__ void product_nt(float (&acc
     const int     lane = threadIdx.x % 32;
     const bf16 *  a    = A + lane % 16 * LD + lane / 16 * 8;
     const bf16 *  b    = B + (lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
-#pragma unroll
+    [[maybe_unused]] constexpr int TOGETHER = DP <= 128 ? DP / 16 : 2; // more would spill in the widest kernel
+#pragma unroll TOGETHER
     for (int k = 0; k < DP; k += 16) {
         uint32_t fa[4];
         load_matrices(fa, a + k);

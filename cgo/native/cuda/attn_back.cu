@@ -95,8 +95,9 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
     }
 }
 
-// grid: blocks of keys, kv heads, slices of the result
-template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_back_keys(AttnArgs a) {
+// grid: blocks of keys, kv heads, slices of the result. Two blocks a multiprocessor are enough: for
+// more, the compiler would spill.
+template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_keys(AttnArgs a) {
     using Tile         = AttnTile<E, DP>;
     constexpr int COLS = Tile::COLS_BACK, NT = COLS / 8, NO = Tile::SLICE_KEYS / 8;
     STEER_DYNAMIC_SHARED(E, k);
