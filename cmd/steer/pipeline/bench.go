@@ -31,7 +31,7 @@ type Engine struct {
 }
 
 // DefaultEngine is what a stage computes with unless told otherwise.
-func DefaultEngine() Engine { return Engine{Device: ggml.CPU, Precision: ggml.BF16, Sequences: 32} }
+func DefaultEngine() Engine { return Engine{Device: ggml.CPU, Precision: ggml.BF16, Sequences: 64} }
 
 func (e Engine) validate() error {
 	var errs []error
