@@ -37,10 +37,18 @@ extern "C" void steer_cpu_scalar_head_back(ggml_tensor * dst, int ith, int nth, 
     const ggml_tensor * rows = dst->src[2];
     const float *       g    = row_f32(dst->src[3], 0);
     check_f32(w, n, 1);
+    // The gradients of a token first, so that repeated rows cost no digits.
+    double * sum = scratch().get<double>(SLOT_A, share.end - share.begin + 1);
+    std::memset(sum, 0, (share.end - share.begin) * sizeof(double));
     for (int64_t p = 0; p < rows->ne[0]; p++) {
         const int64_t t = ints(rows)[p];
         if (t >= share.begin && t < share.end) {
-            kernels().axpy(row_f32(dst, t), row_f32(w, 0), (int) n, g[p]);
+            sum[t - share.begin] += g[p];
+        }
+    }
+    for (int64_t t = share.begin; t < share.end; t++) {
+        if (sum[t - share.begin] != 0) {
+            kernels().axpy(row_f32(dst, t), row_f32(w, 0), (int) n, (float) sum[t - share.begin]);
         }
     }
 }
