@@ -44,9 +44,9 @@ func OpenDevice(opt DeviceOptions) (*Device, error) {
 	ready := make(chan error)
 	go func() {
 		// ggml's thread pool keeps per-thread state, and a GPU's current device is
-		// per thread: everything native happens here.
+		// per thread: everything native happens here. It is never unlocked, so that the
+		// thread ends with the device, and with it what the kernels keep for the thread.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
 		var err error
 		d.native, err = cgo.NewDevice(opt.Threads)
 		ready <- err

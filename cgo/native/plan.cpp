@@ -1,0 +1,129 @@
+// plan.cpp: the memory of graphs and sessions before it is allocated. Nothing here knows a
+// formula: a graph or a decoding context is laid out as it would be, with buffers of no size, and
+// the allocators are asked.
+#include "native.h"
+
+#include "llama-context.h"
+#include "llama-memory.h"
+#include "llama-model.h"
+#include "ops.h"
+
+#include <atomic>
+
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
+#include <malloc.h>
+#define STEER_MALLINFO2 1
+#endif
+
+namespace steer {
+
+namespace {
+std::atomic<int64_t> allocations{ 0 }; // of the process, as the count of living objects is
+}
+
+void count_allocation() { allocations++; }
+
+size_t work_bytes(const steer_device * dev, const ggml_cgraph * graph) {
+    const ggml_cplan plan = ggml_graph_plan(graph, dev->n_threads, dev->threadpool);
+    return plan.work_size;
+}
+
+ggml_backend_buffer * no_memory(const steer_device * dev, ggml_context * ctx) {
+    ggml_backend_buffer * none = ggml_backend_buft_alloc_buffer(ggml_backend_get_default_buffer_type(dev->backend), 0);
+    if (none) {
+        for (ggml_tensor * t = ggml_get_first_tensor(ctx); t; t = ggml_get_next_tensor(ctx, t)) {
+            t->buffer = none;
+        }
+    }
+    return none;
+}
+
+int64_t heap_in_use() {
+#ifdef STEER_MALLINFO2
+    const struct mallinfo2 m = mallinfo2();
+    return (int64_t) (m.uordblks + m.hblkhd);
+#else
+    return 0;
+#endif
+}
+
+namespace {
+
+// While it lives, contexts of the model are laid out without memory, as libllama does for models
+// loaded with no_alloc.
+struct without_memory {
+    llama_hparams & hp;
+    explicit without_memory(llama_model * m) : hp(m->hparams) { hp.no_alloc = true; }
+    ~without_memory() { hp.no_alloc = false; }
+};
+
+// Bytes of the activations of a decode.
+size_t decode_bytes(llama_context * ctx, int32_t n_tokens, int32_t n_seqs, int32_t n_outputs) {
+    size_t     sizes[GGML_MAX_SRC * 4] = {}; // one a backend
+    const auto full = ctx->get_memory()->init_full();
+    if (!ctx->graph_reserve(n_tokens, n_seqs, n_outputs, full.get(), true, sizes)) {
+        throw std::runtime_error("cannot lay out a decode of " + std::to_string(n_tokens) + " tokens: " + take_log());
+    }
+    size_t all = 0;
+    for (const size_t n : sizes) {
+        all += n;
+    }
+    return all;
+}
+
+struct context_deleter {
+    void operator()(llama_context * ctx) const { llama_free(ctx); }
+};
+
+} // namespace
+
+} // namespace steer
+
+int64_t steer_allocations(void) {
+    int64_t bytes = 0, growths = 0;
+    steer_cpu_scratch(&bytes, &growths);
+    return steer::allocations.load() + growths;
+}
+
+size_t steer_scratch_bytes(void) {
+    int64_t bytes = 0, growths = 0;
+    steer_cpu_scratch(&bytes, &growths);
+    return (size_t) bytes;
+}
+
+int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras, int32_t n_seq_max, int32_t n_ctx,
+                          int32_t n_batch, bool kv_f32, int32_t n_tokens, int32_t n_outputs, steer_session_use * out, char * err, size_t err_len) {
+    return steer::guard(err, err_len, [&] {
+        if (n_tokens < 1 || n_outputs < 1) {
+            throw std::invalid_argument("a decode has at least one token and one output");
+        }
+        *out = {};
+        steer::take_log();
+        const llama_context_params p      = steer::session_params(dev, n_seq_max, n_ctx, n_batch, kv_f32);
+        const int64_t              before = steer::heap_in_use();
+        const steer::without_memory none(model->model); // outlives the context below
+        std::unique_ptr<llama_context, steer::context_deleter> ctx(llama_init_from_model(model->model, p));
+        if (!ctx) {
+            throw std::runtime_error("cannot lay out a decoding context: " + steer::take_log());
+        }
+        for (int32_t i = 0; i < n_loras; i++) {
+            if (!loras[i]->adapter.ab_map.empty() && llama_set_adapter_lora(ctx.get(), &loras[i]->adapter, 1.0f) != 0) {
+                throw std::runtime_error("libllama refuses the adapter");
+            }
+        }
+        const size_t n_vocab = llama_vocab_n_tokens(model->vocab);
+        for (const auto & it : ctx->get_memory()->memory_breakdown()) {
+            out->kv += it.second;
+        }
+        // Room for the logits of n_seq_max outputs is really there, untouched; what of it is used is counted.
+        const int64_t tables = steer::heap_in_use() - before - (int64_t) (n_vocab * n_seq_max * sizeof(float));
+        out->tables = tables > 0 ? (size_t) tables : 0;
+        out->logits = n_vocab * n_outputs * sizeof(float);
+
+        const auto &    cp   = ctx->get_cparams();
+        const int32_t   most = (int32_t) std::min(cp.n_ctx, cp.n_ubatch);
+        n_tokens             = std::min(n_tokens, most);
+        out->reserved        = steer::decode_bytes(ctx.get(), most, n_seq_max, most);
+        out->compute         = steer::decode_bytes(ctx.get(), n_tokens, std::min(n_tokens, n_seq_max), std::min(n_tokens, n_outputs));
+    });
+}
