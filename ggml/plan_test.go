@@ -173,17 +173,19 @@ func TestReserveChangesNoResult(t *testing.T) {
 // The kernels' own memory, found on one layer, is what the whole passes hold; found on
 // short sequences, it is near.
 func TestPlanScratch(t *testing.T) {
+	wide := gguftest.Shape{Layers: 2, Embd: 256, FF: 64, Heads: 2, KVHeads: 2, Vocab: 211, Ctx: 1300} // attention's share is large
 	for _, c := range []struct {
-		most      int
-		tolerance float64
-	}{{600, 0.01}, {256, 0.1}} {
-		m := openThreads(t, tiny(t, planShape, gguftest.Options{F16: true}), 2)
+		shape         gguftest.Shape
+		longest, most int
+		tolerance     float64
+	}{{planShape, 600, 600, 0.01}, {wide, 1300, 650, 0.1}} {
+		m := openThreads(t, tiny(t, c.shape, gguftest.Options{F16: true}), 2)
 		host := randomAdapter(t, m, adapter.Targets(), 3, true)
 		shadow, err := m.PlanAdapter(host, true)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, shadow.Close()) })
 		s := step(t, m, StepOptions{Adapters: []*Adapter{shadow}, Train: true})
-		batch := raggedBatch(5, planShape.Vocab, true, 600, 90)
+		batch := raggedBatch(5, planShape.Vocab, true, c.longest, 90)
 		opt := seam.Options{Gradient: true}
 		before := cgo.ScratchBytes()
 		planned, err := m.planScratch([]Pass{{Step: s, Batch: batch, Options: opt}}, c.most)

@@ -8,8 +8,13 @@
 #include "llama-model.h"
 #include "ops.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cstdio>
 
+#ifdef __linux__
+#include <unistd.h>
+#endif
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
 #include <malloc.h>
 #define STEER_MALLINFO2 1
@@ -47,6 +52,12 @@ int64_t heap_in_use() {
 #endif
 }
 
+void trim_heap() {
+#ifdef STEER_MALLINFO2
+    malloc_trim(0);
+#endif
+}
+
 namespace {
 
 // While it lives, contexts of the model are laid out without memory, as libllama does for models
@@ -74,6 +85,44 @@ size_t decode_bytes(llama_context * ctx, int32_t n_tokens, int32_t n_seqs, int32
 struct context_deleter {
     void operator()(llama_context * ctx) const { llama_free(ctx); }
 };
+using context_ptr = std::unique_ptr<llama_context, context_deleter>;
+
+context_ptr lay_out(llama_model * model, const llama_context_params & params) {
+    context_ptr ctx(llama_init_from_model(model, params));
+    if (!ctx) {
+        throw std::runtime_error("cannot lay out a decoding context: " + take_log());
+    }
+    return ctx;
+}
+
+// Bytes of this process that lie in memory; where that cannot be told, those it has obtained.
+int64_t resident() {
+#ifdef __linux__
+    long long pages = 0;
+    if (FILE * f = std::fopen("/proc/self/statm", "r")) {
+        const int got = std::fscanf(f, "%*d %lld", &pages);
+        std::fclose(f);
+        if (got == 1) {
+            return pages * sysconf(_SC_PAGESIZE);
+        }
+    }
+#endif
+    return heap_in_use();
+}
+
+// What a context without buffers takes. libllama and ggml obtain far more for their tables than
+// they touch, so memory is looked at, not malloc; other threads move too, hence the median.
+size_t tables_of(llama_model * model, const llama_context_params & params) {
+    int64_t takes[3];
+    for (int64_t & t : takes) {
+        trim_heap();
+        const int64_t     before = resident();
+        const context_ptr ctx    = lay_out(model, params);
+        t                        = std::max<int64_t>(0, resident() - before);
+    }
+    std::sort(takes, takes + 3);
+    return (size_t) takes[1];
+}
 
 } // namespace
 
@@ -99,13 +148,10 @@ int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * 
         }
         *out = {};
         steer::take_log();
-        const llama_context_params p      = steer::session_params(dev, n_seq_max, n_ctx, n_batch, kv_f32);
-        const int64_t              before = steer::heap_in_use();
+        const llama_context_params p = steer::session_params(dev, n_seq_max, n_ctx, n_batch, kv_f32);
         const steer::without_memory none(model->model); // outlives the context below
-        std::unique_ptr<llama_context, steer::context_deleter> ctx(llama_init_from_model(model->model, p));
-        if (!ctx) {
-            throw std::runtime_error("cannot lay out a decoding context: " + steer::take_log());
-        }
+        out->tables                  = steer::tables_of(model->model, p);
+        const steer::context_ptr ctx = steer::lay_out(model->model, p);
         for (int32_t i = 0; i < n_loras; i++) {
             if (!loras[i]->adapter.ab_map.empty() && llama_set_adapter_lora(ctx.get(), &loras[i]->adapter, 1.0f) != 0) {
                 throw std::runtime_error("libllama refuses the adapter");
@@ -115,9 +161,6 @@ int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * 
         for (const auto & it : ctx->get_memory()->memory_breakdown()) {
             out->kv += it.second;
         }
-        // Room for the logits of n_seq_max outputs is really there, untouched; what of it is used is counted.
-        const int64_t tables = steer::heap_in_use() - before - (int64_t) (n_vocab * n_seq_max * sizeof(float));
-        out->tables = tables > 0 ? (size_t) tables : 0;
         out->logits = n_vocab * n_outputs * sizeof(float);
 
         const auto &    cp   = ctx->get_cparams();

@@ -31,6 +31,9 @@ size_t work_bytes(const steer_device * dev, const ggml_cgraph * graph);
 // A buffer of no size that the tensors of ctx claim to lie in, so that allocators leave them alone.
 ggml_backend_buffer * no_memory(const steer_device * dev, ggml_context * ctx);
 
+// Gives what malloc keeps for later back to the operating system.
+void trim_heap();
+
 // Bytes obtained from malloc and not freed; 0 where the C library does not tell.
 int64_t heap_in_use();
 
