@@ -13,12 +13,13 @@ MODEL_SUM  := b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 DEBS       := g++ cmake ninja-build patch
 TESTFLAGS  ?=
+CUDA_ARCH  ?= 80;86;89;90;120
 
 export CGO_ENABLED = 1
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
 
 .PHONY: deps
 deps: ## install compiler and CMake (Debian), or say how
@@ -35,10 +36,13 @@ deps: ## install compiler and CMake (Debian), or say how
 $(BUILD)/build.ninja: CMakeLists.txt cmake/*.cmake go.mod
 	@cmake -G Ninja -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { tail -20 $(BUILD).log; exit 1; }
 
-.PHONY: native
-native: deps ## build ggml, libllama and the native layer
+.PHONY: vendored
+vendored: deps
 	@mkdir -p build
 	@$(MAKE) -s $(BUILD)/build.ninja
+
+.PHONY: native
+native: vendored ## build ggml, libllama and the native layer
 	@ninja -C $(BUILD) $(if $(V),,--quiet) || { echo "native build failed; see above"; exit 1; }
 
 .PHONY: build
@@ -65,7 +69,7 @@ model: $(MODEL) ## fetch the real model that tests and experiments use
 	@mkdir -p models && ln -sfn $(MODEL) models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 .PHONY: test
-test: build model arch test-native ## every test; STEER_SHARED=DIR adds the golden numbers
+test: build model arch test-native test-cuda-emulation cuda-emulation cuda-check ## every test; STEER_SHARED=DIR adds the golden numbers
 	@STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(GO) test -timeout 40m -p 1 $(TESTFLAGS) ./...
 	@[ -n "$(STEER_SHARED)" ] || echo "note: STEER_SHARED is not set, so the tests against golden numbers and real data were skipped"
 
@@ -74,6 +78,53 @@ test-native: native ## the CPU kernels against double precision
 	@mkdir -p build/native-test
 	@cmake -G Ninja -S cgo/native/test -B build/native-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/native-test.log 2>&1 || { tail -20 build/native-test.log; exit 1; }
 	@ninja -C build/native-test --quiet && ./build/native-test/steer-cpu-test
+
+# $(call cuda-library,FOLDER): builds libsteer-cuda.so for CUDA_ARCH. The architectures are looked
+# at before anything is fetched.
+define cuda-library
+	@mkdir -p build && rm -f $(1).log
+	@archs=$$(cmake/cuda_arch.sh "$(CUDA_ARCH)") && $(MAKE) -s native && cu=$$(cmake/nvcc.sh $(CACHE)) && \
+	{ cmake -G Ninja -S cmake/cuda -B $(1) -DCMAKE_CUDA_COMPILER=$$cu/bin/nvcc -DSTEER_CUDA_ROOT=$$cu "-DCMAKE_CUDA_ARCHITECTURES=$$archs" >$(1).log 2>&1 || \
+	  { tail -20 $(1).log; exit 1; }; }
+	@ninja -C $(1) $(if $(V),,--quiet) || { echo "the CUDA build failed; see above"; exit 1; }
+	@du -m $(1)/libsteer-cuda.so | awk '{print $$2 ": " $$1 " MiB"}'
+endef
+
+.PHONY: cuda
+cuda: ## build the CUDA library for CUDA_ARCH (80;86;89;90;120)
+	$(call cuda-library,build/cuda)
+
+.PHONY: cuda-full
+cuda-full: CUDA_ARCH = 90
+cuda-full: ## the CUDA library for one architecture, which must stay under 64 MiB
+	$(call cuda-library,build/cuda-full)
+	@size=$$(stat -c %s build/cuda-full/libsteer-cuda.so); \
+	[ $$size -lt $$((64<<20)) ] || { echo "the CUDA library for sm_90 has $$size bytes: it must stay under 64 MiB"; exit 1; }
+
+.PHONY: cuda-emulation
+cuda-emulation: native ## build the GPU that tests emulate on the CPU
+	@mkdir -p build
+	@cmake -G Ninja -S cmake/cuda-emulation -B build/cuda-emulation >build/cuda-emulation.log 2>&1 || { tail -20 build/cuda-emulation.log; exit 1; }
+	@ninja -C build/cuda-emulation $(if $(V),,--quiet)
+
+.PHONY: test-cuda
+test-cuda: build model ## compare a GPU with the CPU; skips aloud without one
+	@if ! ls /dev/nvidia[0-9]* >/dev/null 2>&1 && ! [ -e /dev/dxg ]; then echo "SKIPPED: there is no NVIDIA GPU on this machine, so the CUDA path was not run"; else \
+	  $(MAKE) -s cuda CUDA_ARCH="$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d . | sort -u | paste -sd';')" && \
+	  STEER_TEST_CUDA=cuda STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(GO) test -count=1 -v -timeout 20m ./ggml -run 'TestCUDA$$'; fi
+
+.PHONY: test-cuda-emulation
+test-cuda-emulation: vendored ## the CUDA kernels on the CPU, against double precision and the CPU kernels
+	@mkdir -p build/cuda-test
+	@cmake -G Ninja -S cgo/native/cuda/test -B build/cuda-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/cuda-test.log 2>&1 || { tail -20 build/cuda-test.log; exit 1; }
+	@ninja -C build/cuda-test --quiet steer-cuda-test && ./build/cuda-test/steer-cuda-test 2>build/cuda-test.err || { cat build/cuda-test.err; exit 1; }
+
+.PHONY: cuda-check
+cuda-check: vendored ## compile the CUDA kernels with nvcc (fetched by pip; no GPU needed)
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+	  else echo "python3-venv is missing: sudo apt-get install python3-venv"; exit 1; fi; }
+	@cmake/cuda_check.sh $(CACHE) build/cuda-check
 
 .PHONY: arch
 arch: ## check the arrows between packages, and gofmt
@@ -90,6 +141,30 @@ bench: native ## kernel and statistics benchmarks
 	@mkdir -p build/native-test
 	@$(MAKE) -s test-native >/dev/null && ./build/native-test/steer-cpu-test bench 2 all
 	@$(GO) test -run '^$$' -bench . ./eval/stats ./ggml
+
+.PHONY: bench-compare
+bench-compare: build model ## speed against another revision: REF=main (ROUNDS=6, ARGS=flags of steer bench)
+	@MODEL="$(MODEL)" bench/compare.sh "$(REF)"
+
+# The peers' packages and the model in their form; some 8 GB. Rebuilt when the pins change.
+PEERS := $(CACHE)/peers
+$(PEERS)/installed: bench/peers/requirements.txt
+	@command -v python3 >/dev/null || { echo "python3 is missing"; exit 1; }
+	@echo "installing PyTorch, Transformers, PEFT and TRL into $(PEERS) (a download of 3 GB)"
+	@python3 -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+$(PEERS)/smollm2/done: bench/peers/convert.py $(MODEL) | $(PEERS)/installed
+	@$(PEERS)/bin/python bench/peers/convert.py --gguf $(MODEL) --out $(PEERS)/smollm2
+
+.PHONY: bench-peers
+bench-peers: build $(MODEL) $(PEERS)/installed $(PEERS)/smollm2/done ## steer and its Python peers on the same jobs, into BENCHMARKS.md (20 minutes; ARGS=--quick)
+	@$(PEERS)/bin/python bench/peers/run.py --steer bin/steer --gguf $(MODEL) --model $(PEERS)/smollm2 --into BENCHMARKS.md $(ARGS)
+
+.PHONY: bench-scaling
+bench-scaling: build $(MODEL) ## speed and memory against context, batch, rank, threads, model size, into BENCHMARKS.md (15 minutes; ARGS=--quick)
+	@python3 bench/scaling.py --steer bin/steer --gguf $(MODEL) --cache $(CACHE)/bench --into BENCHMARKS.md $(ARGS)
 
 .PHONY: golden
 golden: ## regenerate the golden files of tests (inspect the diff)

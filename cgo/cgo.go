@@ -66,19 +66,59 @@ func ptr[T any](s []T) unsafe.Pointer {
 	return unsafe.Pointer(&s[0])
 }
 
+// TakeFault returns, once, the first failure of a call that has no error of its own (reads,
+// writes and frees; only on a GPU they can fail). It belongs to the calling thread.
+func TakeFault() error {
+	return call(func(e *C.char, n C.size_t) C.int { return C.steer_take_fault(e, n) })
+}
+
 // Device is a compute device: backend and thread pool.
 type Device struct{ p *C.steer_device }
 
-// NewDevice starts the CPU device with that many threads.
-func NewDevice(threads int) (d Device, err error) {
-	err = call(func(e *C.char, n C.size_t) C.int { return C.steer_device_new(C.int(threads), &d.p, e, n) })
+// DeviceParams say which device, and where what a GPU needs may be.
+type DeviceParams struct {
+	Name      string // "cpu", "cuda" or "cuda:N"
+	Threads   int
+	Libraries []string // where libsteer-cuda.so may be, the first that is there is taken
+	Driver    string   // NVIDIA's driver library; "": libcuda.so.1
+	CheckEach bool     // on a GPU: wait after each op, so that an error names its own
+}
+
+// NewDevice starts a device.
+func NewDevice(p DeviceParams) (d Device, err error) {
+	var free []unsafe.Pointer
+	defer func() {
+		for _, p := range free {
+			C.free(p)
+		}
+	}()
+	text := func(s string) *C.char {
+		c := C.CString(s)
+		free = append(free, unsafe.Pointer(c))
+		return c
+	}
+	size := C.size_t(unsafe.Sizeof((*C.char)(nil)))
+	mem := C.calloc(C.size_t(len(p.Libraries)+1), size)
+	free = append(free, mem)
+	libraries := unsafe.Slice((**C.char)(mem), len(p.Libraries)+1)
+	for i, l := range p.Libraries {
+		libraries[i] = text(l)
+	}
+	params := C.steer_device_params{
+		name: text(p.Name), n_threads: C.int(p.Threads), libraries: (**C.char)(mem), n_libraries: C.int(len(p.Libraries)),
+		driver: text(p.Driver), check_each: C.bool(p.CheckEach),
+	}
+	err = call(func(e *C.char, n C.size_t) C.int { return C.steer_device_new(&params, &d.p, e, n) })
 	return d, err
 }
 
 // Free ends the device.
 func (d Device) Free() { C.steer_device_free(d.p) }
 
-// Kernel names the CPU kernels in use.
+// Name is the device's name, such as "cpu" or "cuda:0".
+func (d Device) Name() string { return C.GoString(C.steer_device_name(d.p)) }
+
+// Kernel names the CPU kernels in use, or the GPU and its architecture.
 func (d Device) Kernel() string { return C.GoString(C.steer_device_kernel(d.p)) }
 
 // ForceKernel chooses CPU kernels by name for the whole process; "" goes back to the best.

@@ -38,6 +38,27 @@ func (g Graph) Compute(from, to int) error {
 	})
 }
 
+// OpTime is the time spent in one kind of op.
+type OpTime struct {
+	Op      string
+	Count   int64
+	Seconds float64
+}
+
+// Profile switches timing of every node on or off and forgets what was measured.
+func (g Graph) Profile(on bool) { C.steer_graph_profile(g.p, C.bool(on)) }
+
+// ProfileTimes is what was measured since profiling was switched on, by op.
+func (g Graph) ProfileTimes() []OpTime {
+	var buf [128]C.steer_op_time
+	n := min(int(C.steer_graph_profile_read(g.p, &buf[0], C.int32_t(len(buf)))), len(buf))
+	out := make([]OpTime, n)
+	for i := range out {
+		out[i] = OpTime{C.GoString(&buf[i].op[0]), int64(buf[i].count), float64(buf[i].seconds)}
+	}
+	return out
+}
+
 // InputF32 is an f32 input [ne0, ne1], set before Compute.
 func (g Graph) InputF32(ne0, ne1 int) Tensor {
 	return Tensor{C.steer_input(g.p, C.STEER_F32, C.int64_t(ne0), C.int64_t(ne1))}
@@ -56,48 +77,16 @@ func (g Graph) View2D(a Tensor, ne0, ne1, off int) Tensor {
 	return Tensor{C.steer_view2d(g.p, a.p, C.int64_t(ne0), C.int64_t(ne1), C.int64_t(off))}
 }
 
-// View3D reads [ne0*ne1, T] as [ne0, ne1, T].
-func (g Graph) View3D(a Tensor, ne0, ne1 int) Tensor {
-	return Tensor{C.steer_view3d(g.p, a.p, C.int64_t(ne0), C.int64_t(ne1))}
-}
-
-// Flat reads a contiguous [a, b, T] as [a*b, T].
-func (g Graph) Flat(a Tensor) Tensor { return Tensor{C.steer_flat(g.p, a.p)} }
-
 // GetRows looks up rows of table [n, V] by ids [T]: [n, T], f32.
 func (g Graph) GetRows(table, ids Tensor) Tensor {
 	return Tensor{C.steer_get_rows(g.p, table.p, ids.p)}
 }
 
+// Cont is a contiguous copy of a, which may be a view.
+func (g Graph) Cont(a Tensor) Tensor { return Tensor{C.steer_cont(g.p, a.p)} }
+
 // Add is a + b.
 func (g Graph) Add(a, b Tensor) Tensor { return Tensor{C.steer_add(g.p, a.p, b.p)} }
-
-// Mul is a * b, elementwise, b repeated over columns.
-func (g Graph) Mul(a, b Tensor) Tensor { return Tensor{C.steer_mul(g.p, a.p, b.p)} }
-
-// RMSNorm is a / sqrt(mean(a²) + eps) per column.
-func (g Graph) RMSNorm(a Tensor, eps float32) Tensor {
-	return Tensor{C.steer_rms_norm(g.p, a.p, C.float(eps))}
-}
-
-// SwiGLU is silu(gate) * up.
-func (g Graph) SwiGLU(gate, up Tensor) Tensor { return Tensor{C.steer_swiglu(g.p, gate.p, up.p)} }
-
-// RopeParams are the parameters of a rotary embedding, as ggml_rope_ext takes them.
-type RopeParams struct {
-	Dims, Mode, CtxOrig                                            int
-	FreqBase, FreqScale, ExtFactor, AttnFactor, BetaFast, BetaSlow float32
-}
-
-// Rope rotates a [dim, heads, T] by pos [T]; back applies the transpose. freqs may be none.
-func (g Graph) Rope(a, pos, freqs Tensor, p RopeParams, back bool) Tensor {
-	c := C.steer_rope_params{
-		n_dims: C.int32_t(p.Dims), mode: C.int32_t(p.Mode), n_ctx_orig: C.int32_t(p.CtxOrig),
-		freq_base: C.float(p.FreqBase), freq_scale: C.float(p.FreqScale), ext_factor: C.float(p.ExtFactor),
-		attn_factor: C.float(p.AttnFactor), beta_fast: C.float(p.BetaFast), beta_slow: C.float(p.BetaSlow),
-	}
-	return Tensor{C.steer_rope(g.p, a.p, pos.p, freqs.p, &c, C.bool(back))}
-}
 
 // Type of a custom op's result.
 type Type int

@@ -156,6 +156,9 @@ func (l *Adapter) pairsInto(w *llama.Weights, dropout float32, trainable bool) e
 		if trainable {
 			pair.GradA, pair.GradB = l.native.Grad(2*i), l.native.Grad(2*i+1)
 		}
+		if len(lin.Pairs) == llama.MaxPairs {
+			return fmt.Errorf("%s: more than %d adapters of the stack change it: merge some of them", p.Name, llama.MaxPairs)
+		}
 		lin.Pairs = append(lin.Pairs, pair)
 	}
 	return nil

@@ -101,7 +101,7 @@ func TestBackwardNeedsItsForward(t *testing.T) {
 
 	forward(t, s, batch, grad)
 	require.ErrorContains(t, s.Backward(randomGradient(2, batch, true)), "entropies, which the forward pass was not asked for")
-	grad.Entropy = true
+	grad.Entropy, grad.EntropyGradient = true, true
 	forward(t, s, batch, grad)
 	for _, c := range []struct {
 		bad  seam.Gradient

@@ -3,7 +3,12 @@ package ggml
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"steer/cgo"
@@ -23,22 +28,96 @@ type Device struct {
 	models children
 	mu     sync.RWMutex // held for reading while a call is under way
 	closed bool
+
+	fallback string // why "auto" became the CPU
 }
 
 // DeviceOptions configures OpenDevice.
 type DeviceOptions struct {
-	// Threads is the number of compute threads; 0 means one for each CPU that the
-	// process may use.
+	// Name is the device to compute on: "cpu", "cuda" (the first NVIDIA GPU), "cuda:N", or
+	// "auto", the first GPU if there is one that works and else the CPU; see Device.Fallback.
+	// "" means "cpu".
+	Name DeviceName
+	// Threads is the number of compute threads on the host; 0 means one for each CPU that
+	// the process may use.
 	Threads int
+	// CUDA says where what a GPU needs is, where it is not in its usual place.
+	CUDA CUDAOptions
 }
 
-// OpenDevice starts the CPU device and its engine thread.
+// CUDAOptions are paths, and a switch for the search of errors.
+type CUDAOptions struct {
+	// Library is the path of libsteer-cuda.so. "": beside the program, in ../build/cuda
+	// from there, or in build/cuda of the working folder.
+	Library string
+	// Driver is NVIDIA's driver library; "" means the system's libcuda.so.1.
+	Driver string
+	// CheckEach waits after each operation of a training step, so that an error of the
+	// hardware names the operation it came from. Slow.
+	CheckEach bool
+}
+
+// DeviceName names a compute device.
+type DeviceName string
+
+// The devices; there is also "cuda:N" for the GPU number N.
+const (
+	CPU  DeviceName = "cpu"
+	CUDA DeviceName = "cuda"
+	Auto DeviceName = "auto"
+)
+
+// Check refuses names that no device can have.
+func (n DeviceName) Check() error {
+	switch n {
+	case "", CPU, CUDA, Auto:
+		return nil
+	}
+	if i, ok := strings.CutPrefix(string(n), "cuda:"); ok {
+		if v, err := strconv.ParseUint(i, 10, 8); err == nil && i == strconv.FormatUint(v, 10) {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no device called %q: want cpu, cuda, cuda:N (the GPU number N) or auto", string(n))
+}
+
+// libraries lists where libsteer-cuda.so may be.
+func (o CUDAOptions) libraries() []string {
+	if o.Library != "" {
+		return []string{o.Library}
+	}
+	const name, built = "libsteer-cuda.so", "build/cuda/libsteer-cuda.so"
+	var paths []string
+	if exe, err := os.Executable(); err == nil {
+		if real, err := filepath.EvalSymlinks(exe); err == nil {
+			exe = real
+		}
+		dir := filepath.Dir(exe)
+		paths = append(paths, filepath.Join(dir, name), filepath.Join(dir, "..", built))
+	}
+	if here, err := filepath.Abs(built); err == nil && !slices.Contains(paths, here) {
+		paths = append(paths, here)
+	}
+	return paths
+}
+
+// OpenDevice starts a device and its engine thread.
 func OpenDevice(opt DeviceOptions) (*Device, error) {
+	if err := opt.Name.Check(); err != nil {
+		return nil, fmt.Errorf("ggml: %w", err)
+	}
 	if opt.Threads == 0 {
 		opt.Threads = runtime.NumCPU()
 	}
 	if opt.Threads < 0 {
 		return nil, fmt.Errorf("ggml: threads: want 1 or more, or 0 for all CPUs, got %d", opt.Threads)
+	}
+	name, auto := opt.Name, opt.Name == Auto
+	switch {
+	case name == "":
+		name = CPU
+	case auto:
+		name = CUDA
 	}
 	d := &Device{calls: make(chan func())}
 	ready := make(chan error)
@@ -47,8 +126,17 @@ func OpenDevice(opt DeviceOptions) (*Device, error) {
 		// per thread: everything native happens here. It is never unlocked, so that the
 		// thread ends with the device, and with it what the kernels keep for the thread.
 		runtime.LockOSThread()
+		params := cgo.DeviceParams{
+			Name: string(name), Threads: opt.Threads,
+			Libraries: opt.CUDA.libraries(), Driver: opt.CUDA.Driver, CheckEach: opt.CUDA.CheckEach,
+		}
 		var err error
-		d.native, err = cgo.NewDevice(opt.Threads)
+		d.native, err = cgo.NewDevice(params)
+		if err != nil && auto {
+			d.fallback = err.Error()
+			name, params.Name = CPU, string(CPU)
+			d.native, err = cgo.NewDevice(params)
+		}
 		ready <- err
 		if err != nil {
 			return
@@ -58,7 +146,7 @@ func OpenDevice(opt DeviceOptions) (*Device, error) {
 		}
 	}()
 	if err := <-ready; err != nil {
-		return nil, fmt.Errorf("ggml: cannot start the CPU device: %w", err)
+		return nil, fmt.Errorf("ggml: cannot start device %s: %w", name, nativeError(err))
 	}
 	return d, nil
 }
@@ -73,11 +161,30 @@ func (d *Device) do(f func() error) error {
 		return fmt.Errorf("ggml: device: %w", ErrClosed)
 	}
 	done := make(chan error, 1)
-	d.calls <- func() { done <- f() }
+	d.calls <- func() {
+		err := f()
+		if fault := cgo.TakeFault(); fault != nil {
+			err = fault // the cause of what f saw, if it saw anything
+		}
+		done <- err
+	}
 	return nativeError(<-done)
 }
 
-// Kernel names the CPU kernels in use, such as "avx512bf16".
+// Name is the device computed on: "cpu" or "cuda:N".
+func (d *Device) Name() string {
+	var name string
+	_ = d.do(func() error { name = d.native.Name(); return nil })
+	return name
+}
+
+// OnGPU tells whether the device is a GPU.
+func (d *Device) OnGPU() bool { return strings.HasPrefix(d.Name(), string(CUDA)) }
+
+// Fallback is why a device opened as "auto" is the CPU; "" if it is a GPU, or was asked for by name.
+func (d *Device) Fallback() string { return d.fallback }
+
+// Kernel names the CPU kernels in use, such as "avx512bf16", or the GPU and its architecture.
 func (d *Device) Kernel() string {
 	var name string
 	_ = d.do(func() error { name = d.native.Kernel(); return nil })

@@ -22,7 +22,7 @@ type invariance struct {
 func newInvariance() invariance {
 	batch := raggedBatch(11, tinyShape.Vocab, true, 9, 33, 1, 18, 5, 40, 290)
 	batch[2].Heads = []int32{0} // its one token has no target
-	return invariance{batch, randomGradient(12, batch, true), seam.Options{Entropy: true, Greedy: true, Temperature: 0.8, Dropout: true}}
+	return invariance{batch, randomGradient(12, batch, true), seam.Options{Entropy: true, EntropyGradient: true, Greedy: true, Temperature: 0.8, Dropout: true}}
 }
 
 // learner is a trainable stack of two adapters with dropout. The caller's options
@@ -63,13 +63,17 @@ func TestCheckpointingChangesNothing(t *testing.T) {
 	})
 }
 
-// A forward pass alone gives the bits of one that keeps what a backward pass needs.
+// A forward pass alone gives the bits of one that keeps what a backward pass needs, with
+// a gradient of the entropies or without.
 func TestGradientChangesNoOutput(t *testing.T) {
 	path := tiny(t, tinyShape, gguftest.Options{})
 	eachPrecision(t, func(t *testing.T, p Precision) {
 		v := newInvariance()
 		s := v.learner(t, openTiny(t, path), StepOptions{Precision: p})
 		with, _ := v.run(t, s)
+		v.opt.EntropyGradient, v.g.Entropy = false, nil
+		without, _ := v.run(t, s)
+		require.Equal(t, with, without)
 		require.Equal(t, with, forward(t, s, v.batch, v.opt))
 	})
 }

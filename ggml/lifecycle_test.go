@@ -9,6 +9,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
+	"steer/ggml/llama"
 	"steer/ggml/seam"
 )
 
@@ -153,7 +154,14 @@ func TestForeignAdapters(t *testing.T) {
 		_, err = a.NewSession(SessionOptions{Adapters: c.stack, Context: 32})
 		require.ErrorContains(t, err, c.want, c.name)
 	}
-	_, err := a.NewStep(StepOptions{Head: onB})
+	stack := []*Adapter{onA}
+	for range llama.MaxPairs {
+		stack = append(stack, live(t, a, host, false))
+	}
+	require.NoError(t, step(t, a, StepOptions{Adapters: stack[:llama.MaxPairs]}).Close())
+	_, err := a.NewStep(StepOptions{Adapters: stack})
+	require.ErrorContains(t, err, "more than 3 adapters of the stack change it")
+	_, err = a.NewStep(StepOptions{Head: onB})
 	require.ErrorContains(t, err, "belongs to another model")
 	require.NoError(t, onA.open.empty("adapter"), "nothing stays counted")
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"steer/cgo"
 	"steer/ggml/adapter"
@@ -25,6 +26,8 @@ type Model struct {
 	owner   *Step     // the Step whose forward pass is in scratch
 	open    children
 	closed  bool
+	// vocabulary is held for reading by those who read it, and for writing by Close.
+	vocabulary sync.RWMutex
 }
 
 // ModelInfo describes a model.
@@ -117,6 +120,8 @@ func (m *Model) Shape() adapter.Shape { return m.info.Shape }
 
 // Close unmaps the model. Adapters, steps and sessions must be closed before.
 func (m *Model) Close() error {
+	m.vocabulary.Lock() // who reads it does so on a thread of their own
+	defer m.vocabulary.Unlock()
 	err := m.do(func() error {
 		if err := m.open.empty("model"); err != nil {
 			return err
@@ -138,6 +143,18 @@ func (m *Model) do(f func() error) error {
 		}
 		return f()
 	})
+}
+
+// reading runs f, which does nothing but read the vocabulary, while the model is open. It
+// stays on the caller's thread: a text is tokenized in microseconds, handing it to the
+// engine thread and back takes far longer. Not to be called on the engine thread.
+func (m *Model) reading(f func() error) error {
+	m.vocabulary.RLock()
+	defer m.vocabulary.RUnlock()
+	if m.closed {
+		return fmt.Errorf("model: %w", ErrClosed)
+	}
+	return f()
 }
 
 // closedTwice makes closing what is closed no error.
@@ -180,10 +197,7 @@ func (m *Model) graphShape() llama.Shape {
 	return llama.Shape{
 		Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim, Vocab: h.Vocab,
 		RMSEps: h.RMSEps, AttnScale: scale,
-		Rope: cgo.RopeParams{
-			Dims: h.HeadDim, Mode: h.RopeType, CtxOrig: h.CtxTrain,
-			FreqBase: h.RopeFreqBase, FreqScale: freqScale, AttnFactor: 1, BetaFast: 32, BetaSlow: 1,
-		},
+		Rope: llama.Rope{Mode: h.RopeType, FreqBase: h.RopeFreqBase, FreqScale: freqScale, Magnitude: 1},
 	}
 }
 

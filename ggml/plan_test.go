@@ -107,7 +107,7 @@ func TestStepsAllocateNothingAfterReserve(t *testing.T) {
 		m := openTiny(t, tiny(t, planShape, gguftest.Options{F16: true}))
 		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, true), true)}, Train: true, KeepActivations: keep, Dropout: 0.1})
 		base := step(t, m, StepOptions{})
-		train := seam.Options{Gradient: true, Dropout: true, Entropy: true}
+		train := seam.Options{Gradient: true, Dropout: true, Entropy: true, EntropyGradient: true}
 		lengths := func(seed uint64, tokens int) (out []int) {
 			rng := random(seed)
 			for tokens > 0 {

@@ -1,12 +1,9 @@
 package ggml
 
 import (
-	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 
 	"steer/cgo"
@@ -17,13 +14,17 @@ import (
 type SessionOptions struct {
 	// Adapters are switched on for the life of the session; at most two.
 	Adapters []*Adapter
-	// Sequences is how many are decoded at once; 0 means 32.
+	// Sequences is how many are decoded at once, at most 256; 0 means 64. A token of the
+	// cache takes 4 * layers * kv heads * head size bytes, and libllama rounds Context up
+	// to a multiple of 256.
 	Sequences int
 	// Context is the room of each sequence in tokens, prompt and response; 0 means 512.
 	Context int
 	// KVF32 keeps keys and values in f32 and switches flash attention off, for
 	// comparisons with the training forward pass.
 	KVF32 bool
+
+	plain bool // libllama's own kernels, for tests
 }
 
 // Session decodes text by libllama on the model's own weights and on live adapters.
@@ -34,6 +35,7 @@ type Session struct {
 	native cgo.Session
 	mu     sync.Mutex // one Generate at a time: they share the cache
 	closed bool
+	pieces map[int32]string // texts of tokens, for stop strings
 }
 
 var _ seam.Generator = (*Session)(nil)
@@ -44,7 +46,7 @@ const prefillBatch = 512
 // complete fills in what was left 0 and checks the rest.
 func (opt *SessionOptions) complete(m *Model) error {
 	if opt.Sequences == 0 {
-		opt.Sequences = 32
+		opt.Sequences = 64
 	}
 	if opt.Context == 0 {
 		opt.Context = 512
@@ -68,7 +70,7 @@ func (m *Model) NewSession(opt SessionOptions) (*Session, error) {
 		return nil, err
 	}
 	opt.Adapters = slices.Clone(opt.Adapters)
-	s := &Session{m: m, opt: opt}
+	s := &Session{m: m, opt: opt, pieces: map[int32]string{}}
 	err := m.do(func() error {
 		if err := m.checkStack(opt.Adapters); err != nil {
 			return err
@@ -77,7 +79,7 @@ func (m *Model) NewSession(opt SessionOptions) (*Session, error) {
 			return errPlanned
 		}
 		var err error
-		if s.native, err = cgo.NewSession(m.dev.native, m.native, decoded(opt.Adapters), opt.Sequences, opt.Context, opt.batch(), opt.KVF32); err != nil {
+		if s.native, err = cgo.NewSession(m.dev.native, m.native, decoded(opt.Adapters), opt.Sequences, opt.Context, opt.batch(), opt.KVF32, opt.plain); err != nil {
 			return err
 		}
 		for _, a := range opt.Adapters {
@@ -112,74 +114,6 @@ func (s *Session) do(f func() error) error {
 	})
 }
 
-// slot is one sequence being decoded.
-type slot struct {
-	req    int // index of the request; -1: free
-	rng    *rand.Rand
-	fed    int   // prompt tokens decoded so far
-	pos    int32 // next position
-	last   int32 // token to be fed next, once the prompt is through
-	text   strings.Builder
-	active bool
-}
-
-// Generate continues every request; see seam.Generator. Slots of finished sequences
-// are refilled at once. The result does not depend on the order of the requests
-// except through the arithmetic of batching.
-func (s *Session) Generate(ctx context.Context, reqs []seam.Request, sp seam.Sampling) ([]seam.Generation, error) {
-	if err := s.check(reqs, sp); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]seam.Generation, len(reqs))
-	slots := make([]slot, s.opt.Sequences)
-	if err := s.do(func() error { s.native.Clear(); return nil }); err != nil {
-		return nil, err
-	}
-	next := 0 // request to be started next
-	for i := range reqs {
-		if reqs[i].MaxNew == 0 {
-			out[i].Finish = seam.FinishLength
-		}
-	}
-	var b decodeBatch
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		for i := range slots {
-			for next < len(reqs) && reqs[next].MaxNew == 0 {
-				next++
-			}
-			if !slots[i].active && next < len(reqs) {
-				slots[i] = slot{req: next, rng: rand.New(rand.NewPCG(reqs[next].Seed, 0x5eed)), active: true}
-				next++
-			}
-		}
-		b.collect(slots, reqs, s.opt.batch())
-		if len(b.tokens) == 0 {
-			return out, nil
-		}
-		if err := s.decode(&b, sp); err != nil {
-			return nil, err
-		}
-		for i, id := range b.next {
-			if id < 0 {
-				continue
-			}
-			sl := &slots[b.seq[i]]
-			if s.accept(&reqs[sl.req], &out[sl.req], sl, id) {
-				seq := int(b.seq[i])
-				sl.active = false
-				if err := s.do(func() error { s.native.Remove(seq); return nil }); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-}
-
 // check refuses requests that cannot be decoded, before anything is.
 func (s *Session) check(reqs []seam.Request, sp seam.Sampling) error {
 	share := func(p float32) bool { return p >= 0 && p <= 1 }
@@ -204,83 +138,6 @@ func (s *Session) check(reqs []seam.Request, sp seam.Sampling) error {
 		}
 	}
 	return nil
-}
-
-// decodeBatch is the input and output of one native decode call.
-type decodeBatch struct {
-	tokens, pos, seq, next []int32
-	uniform                []float64
-}
-
-func (b *decodeBatch) add(token, pos int32, seq int, uniform float64) {
-	b.tokens = append(b.tokens, token)
-	b.pos = append(b.pos, pos)
-	b.seq = append(b.seq, int32(seq))
-	b.uniform = append(b.uniform, uniform)
-	b.next = append(b.next, -1)
-}
-
-// collect fills the batch: while any prompt is unread, prompts only (whole prompts
-// first, so that shapes stay few), else one token of every active sequence.
-func (b *decodeBatch) collect(slots []slot, reqs []seam.Request, room int) {
-	b.tokens, b.pos, b.seq, b.next, b.uniform = b.tokens[:0], b.pos[:0], b.seq[:0], b.next[:0], b.uniform[:0]
-	for i := range slots {
-		sl := &slots[i]
-		if !sl.active {
-			continue
-		}
-		prompt := reqs[sl.req].Prompt
-		for sl.fed < len(prompt) && len(b.tokens) < room {
-			uniform := -1.0
-			if sl.fed == len(prompt)-1 {
-				uniform = sl.rng.Float64()
-			}
-			b.add(prompt[sl.fed], sl.pos, i, uniform)
-			sl.fed++
-			sl.pos++
-		}
-	}
-	if len(b.tokens) > 0 {
-		return
-	}
-	for i := range slots {
-		if sl := &slots[i]; sl.active {
-			b.add(sl.last, sl.pos, i, sl.rng.Float64())
-			sl.pos++
-		}
-	}
-}
-
-func (s *Session) decode(b *decodeBatch, sp seam.Sampling) error {
-	return s.do(func() error {
-		return s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{Temperature: sp.Temperature, TopK: sp.TopK, TopP: sp.TopP, MinP: sp.MinP}, b.next)
-	})
-}
-
-// accept appends a drawn token to its answer and tells whether that ends it.
-func (s *Session) accept(r *seam.Request, g *seam.Generation, sl *slot, id int32) bool {
-	g.Tokens = append(g.Tokens, id)
-	sl.last = id
-	for _, stop := range r.StopTokens {
-		if id == stop {
-			g.Finish = seam.FinishStopToken
-			return true
-		}
-	}
-	if len(r.StopStrings) > 0 {
-		sl.text.WriteString(s.m.Tokenizer().Decode([]int32{id}, true))
-		for _, stop := range r.StopStrings {
-			if strings.Contains(sl.text.String(), stop) {
-				g.Finish = seam.FinishStopString
-				return true
-			}
-		}
-	}
-	if len(g.Tokens) >= r.MaxNew {
-		g.Finish = seam.FinishLength
-		return true
-	}
-	return false
 }
 
 // Logits returns the logits after the given tokens, [len(tokens)][n_vocab], decoded

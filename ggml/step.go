@@ -53,7 +53,7 @@ type Step struct {
 	graph   *llama.Graph
 	batch   []seam.Sequence // of graph
 	grad    bool            // graph has a backward pass that has not run
-	entropy bool            // graph computes entropies
+	entropy bool            // graph's backward pass takes a gradient of entropies
 	closed  bool
 }
 
@@ -144,6 +144,9 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if opt.EntropyGradient && !(opt.Gradient && opt.Entropy) {
+		return nil, fmt.Errorf("step: EntropyGradient needs Gradient and Entropy")
+	}
 	if opt.Gradient && s.trained == nil {
 		return nil, fmt.Errorf("step: a gradient was asked of a stack that is not trained: %w", seam.ErrNoGradient)
 	}
@@ -166,7 +169,7 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 			return err
 		}
 		fillOutput(out, batch, logprob, head)
-		s.batch, s.grad, s.entropy = batch, opt.Gradient, opt.Entropy
+		s.batch, s.grad, s.entropy = batch, opt.Gradient, opt.EntropyGradient
 		return nil
 	})
 	if err != nil {
@@ -179,7 +182,7 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 func (s *Step) graphOptions(opt seam.Options) llama.Options {
 	return llama.Options{
 		BF16: s.opt.Precision == BF16, Gradient: opt.Gradient, Checkpoint: !s.opt.KeepActivations,
-		Dropout: opt.Dropout && s.trained != nil && s.opt.Dropout > 0, Entropy: opt.Entropy, Temperature: opt.Temperature,
+		Dropout: opt.Dropout && s.trained != nil && s.opt.Dropout > 0, Entropy: opt.Entropy, EntropyGrad: opt.EntropyGradient, Temperature: opt.Temperature,
 	}
 }
 
@@ -190,7 +193,7 @@ func (s *Step) Backward(g seam.Gradient) error {
 			return seam.ErrNoGradient
 		}
 		if g.Entropy != nil && !s.entropy {
-			return fmt.Errorf("gradient of entropies, which the forward pass was not asked for")
+			return fmt.Errorf("gradient of entropies, which the forward pass was not asked for (seam.Options.EntropyGradient)")
 		}
 		logprob, head, err := flattenGradient(s.batch, g)
 		if err != nil {

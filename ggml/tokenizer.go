@@ -26,7 +26,7 @@ func (t *Tokenizer) Encode(text string, addSpecial, parseSpecial bool) ([]int32,
 		return nil, fmt.Errorf("tokenize: text holds a NUL byte at byte %d: remove it", strings.IndexByte(text, 0))
 	}
 	var tokens []int32
-	err := t.m.do(func() error {
+	err := t.m.reading(func() error {
 		var ok bool
 		tokens, ok = t.m.native.Tokenize(text, addSpecial, parseSpecial)
 		if !ok {
@@ -58,7 +58,7 @@ func (t *Tokenizer) Decode(tokens []int32, special bool) string {
 		}
 	}
 	var text string
-	_ = t.m.do(func() error {
+	_ = t.m.reading(func() error {
 		text, _ = t.m.native.Detokenize(valid, special)
 		return nil
 	})
@@ -73,7 +73,7 @@ func (t *Tokenizer) EOS() int32 { return t.special(func() int32 { return t.m.nat
 
 func (t *Tokenizer) special(f func() int32) int32 {
 	id := int32(-1)
-	_ = t.m.do(func() error { id = f(); return nil })
+	_ = t.m.reading(func() error { id = f(); return nil })
 	return id
 }
 

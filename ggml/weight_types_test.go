@@ -91,7 +91,7 @@ func TestWeightTypes(t *testing.T) {
 				m := openTiny(t, path)
 				l := live(t, m, randomAdapter(t, m, adapter.Targets(), 5, true), true)
 				s := step(t, m, StepOptions{Adapters: []*Adapter{l}, Train: true, Precision: p})
-				return gradients(t, s, batch, g, seam.Options{Entropy: true})
+				return gradients(t, s, batch, g, seam.Options{Entropy: true, EntropyGradient: true})
 			}
 			wantOut, wantGrad := run(rounded, F32)
 			out, grad := run(quantized, F32)

@@ -1,6 +1,8 @@
-// device.cpp: the CPU device, the count of living objects, and the log of ggml and libllama.
+// device.cpp: devices by name, the count of living objects, kept failures, and the log of ggml
+// and libllama. The devices themselves: device_cpu.cpp, device_gpu.cpp.
 #include "native.h"
 
+#include "cpu/peak.h"
 #include "ops.h"
 
 #include <atomic>
@@ -19,6 +21,7 @@ namespace {
 std::mutex              log_mutex;
 std::deque<std::string> log_lines;
 ggml_log_level          log_level = GGML_LOG_LEVEL_NONE;
+} // namespace
 
 void keep_log(ggml_log_level level, const char * text, void *) {
     std::lock_guard<std::mutex> lock(log_mutex);
@@ -34,7 +37,6 @@ void keep_log(ggml_log_level level, const char * text, void *) {
         log_lines.pop_front();
     }
 }
-} // namespace
 
 std::string take_log() {
     std::lock_guard<std::mutex> lock(log_mutex);
@@ -59,6 +61,29 @@ size_t steer_take_log(char * buf, size_t len) {
     return all.size();
 }
 
+namespace steer {
+namespace {
+struct fault {
+    int         code = STEER_OK;
+    std::string what;
+};
+thread_local fault kept_fault; // of this thread: a device has one engine thread
+} // namespace
+
+void keep_fault(int code, const char * what) {
+    if (kept_fault.code == STEER_OK) {
+        kept_fault = { code, what };
+    }
+}
+} // namespace steer
+
+int steer_take_fault(char * err, size_t err_len) {
+    const steer::fault f = steer::kept_fault;
+    steer::kept_fault    = {};
+    steer::set_error(err, err_len, f.what.c_str());
+    return f.code;
+}
+
 steer_device::~steer_device() {
     if (backend) {
         ggml_backend_free(backend);
@@ -68,34 +93,59 @@ steer_device::~steer_device() {
     }
 }
 
-int steer_device_new(int n_threads, steer_device ** out, char * err, size_t err_len) {
+void steer_device::start_threads(int n) {
+    n_threads = n;
+    ggml_threadpool_params tpp = ggml_threadpool_params_default(n);
+    tpp.poll   = 1; // idle threads spin for a millisecond or two, then sleep: Go works between two calls
+    threadpool = ggml_threadpool_new(&tpp);
+    if (!threadpool) {
+        throw std::runtime_error("cannot start " + std::to_string(n) + " threads");
+    }
+}
+
+namespace {
+// "cuda" and "cuda:N" to 0 and N; -1 for "cpu"
+int device_index(const std::string & name) {
+    if (name == "cpu") {
+        return -1;
+    }
+    if (name == "cuda") {
+        return 0;
+    }
+    const std::string prefix = "cuda:";
+    if (name.compare(0, prefix.size(), prefix) == 0) {
+        const std::string n = name.substr(prefix.size());
+        if (!n.empty() && n.size() <= 3 && n.find_first_not_of("0123456789") == std::string::npos) {
+            return std::stoi(n);
+        }
+    }
+    throw std::invalid_argument("there is no device called \"" + name + "\": want cpu, cuda or cuda:N");
+}
+} // namespace
+
+int steer_device_new(const steer_device_params * params, steer_device ** out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
-        if (n_threads < 1 || n_threads > 512) {
-            throw std::invalid_argument("number of threads must be 1 to 512, got " + std::to_string(n_threads));
+        if (params->n_threads < 1 || params->n_threads > 512) {
+            throw std::invalid_argument("number of threads must be 1 to 512, got " + std::to_string(params->n_threads));
         }
         static std::once_flag once;
         std::call_once(once, [] {
             llama_log_set(steer::keep_log, nullptr);
             llama_backend_init();
         });
-        auto dev       = std::make_unique<steer_device>();
-        dev->n_threads = n_threads;
-        ggml_threadpool_params tpp = ggml_threadpool_params_default(n_threads);
-        tpp.poll = 1; // idle threads spin for a millisecond or two, then sleep: Go works between two calls
-        dev->threadpool = ggml_threadpool_new(&tpp);
-        dev->backend    = ggml_backend_cpu_init();
-        if (!dev->threadpool || !dev->backend) {
-            throw std::runtime_error("cannot start the CPU backend");
-        }
-        ggml_backend_cpu_set_n_threads(dev->backend, n_threads);
-        ggml_backend_cpu_set_threadpool(dev->backend, dev->threadpool);
-        *out = dev.release();
+        const int index = device_index(params->name);
+        auto      dev   = index < 0 ? steer::cpu_device(params->n_threads) : steer::gpu_device(*params, index);
+        *out            = dev.release();
     });
 }
 
-void steer_device_free(steer_device * dev) { delete dev; }
+void steer_device_free(steer_device * dev) {
+    steer::guard_quiet([&] { delete dev; });
+}
 
-const char * steer_device_kernel(const steer_device *) { return steer_cpu_kernel_name(); }
+const char * steer_device_name(const steer_device * dev) { return dev->name.c_str(); }
+
+const char * steer_device_kernel(const steer_device * dev) { return dev->gpu ? dev->kernel.c_str() : steer_cpu_kernel_name(); }
 
 int steer_force_kernel(const char * name, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
@@ -104,3 +154,7 @@ int steer_force_kernel(const char * name, char * err, size_t err_len) {
         }
     });
 }
+
+double steer_peak_bf16(int64_t n) { return steer_cpu_peak_bf16(n); }
+
+double steer_peak_f32(int64_t n) { return steer_cpu_peak_f32(n); }

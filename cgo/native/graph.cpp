@@ -11,8 +11,17 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <map>
 #include <memory>
+
+namespace {
+struct op_time {
+    int64_t count   = 0;
+    double  seconds = 0;
+};
+} // namespace
 
 struct steer_graph {
     steer::alive    alive;
@@ -24,6 +33,8 @@ struct steer_graph {
     std::string     error;
     bool            allocated = false;
     steer::high_water activations, tables; // growth is counted, see plan.h
+    bool            profiling = false;
+    std::map<std::string, op_time> profile; // by op
     ~steer_graph() {
         if (alloc) {
             ggml_gallocr_free(alloc);
@@ -31,9 +42,7 @@ struct steer_graph {
     }
 };
 
-namespace {
-
-std::string shape(const ggml_tensor * t) {
+std::string steer::shape(const ggml_tensor * t) {
     if (!t) {
         return "NULL";
     }
@@ -43,6 +52,12 @@ std::string shape(const ggml_tensor * t) {
     }
     return s + "]";
 }
+
+int steer::op_of(const ggml_tensor * t) { return (int) (intptr_t) ((const ggml_custom_op_params *) t->op_params)->userdata; }
+
+namespace {
+
+using steer::shape;
 
 bool fail(steer_graph * g, const std::string & what) {
     if (g->error.empty()) {
@@ -97,7 +112,9 @@ int steer_graph_new(steer_device * dev, steer_graph ** out, char * err, size_t e
     });
 }
 
-void steer_graph_free(steer_graph * g) { delete g; }
+void steer_graph_free(steer_graph * g) {
+    steer::guard_quiet([&] { delete g; });
+}
 
 int steer_graph_begin(steer_graph * g, int32_t max_nodes, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
@@ -121,8 +138,12 @@ int steer_graph_alloc(steer_graph * g, char * err, size_t err_len) {
             throw std::invalid_argument(g->error);
         }
         if (!ggml_gallocr_alloc_graph(g->alloc, g->graph)) {
+            // the allocator believes in the memory it did not get: the next batch starts with a new one
+            ggml_gallocr_free(g->alloc);
+            g->alloc = ggml_gallocr_new(ggml_backend_get_default_buffer_type(g->dev->backend));
             throw steer::coded_error(STEER_NO_MEMORY, "out of memory: no room for the activations of this batch");
         }
+        g->dev->check_graph(g->graph);
         g->allocated = true;
         g->activations.reach(ggml_gallocr_get_buffer_size(g->alloc, 0));
         g->tables.reach(g->graph->n_nodes + g->graph->n_leafs); // the allocator's tables hold an entry for each
@@ -149,18 +170,63 @@ int steer_graph_measure(steer_graph * g, steer_graph_use * out, char * err, size
 int32_t steer_graph_nodes(const steer_graph * g) { return g->graph->n_nodes; }
 size_t  steer_graph_bytes(const steer_graph * g) { return ggml_gallocr_get_buffer_size(g->alloc, 0); }
 
+namespace {
+
+void compute(steer_graph * g, int32_t from, int32_t to) {
+    ggml_cgraph view = ggml_graph_view(g->graph, from, to);
+    g->dev->compute(&view);
+}
+
+// The name of a node's op: our own for custom ops, ggml's for the rest.
+std::string op_name(ggml_tensor * t) {
+    if (t->op != GGML_OP_CUSTOM) {
+        return ggml_op_desc(t);
+    }
+    const steer_op * desc = steer_op_get((steer_op_id) steer::op_of(t));
+    return desc && ((const ggml_custom_op_params *) t->op_params)->fun == desc->cpu ? desc->name : "get_rows"; // device_gpu.cpp
+}
+
+// Node by node with a clock around each: starting the threads for every node costs some
+// microseconds more than a run in one piece.
+void compute_timed(steer_graph * g, int32_t from, int32_t to) {
+    for (int32_t i = from; i < to; i++) {
+        const auto start = std::chrono::steady_clock::now();
+        compute(g, i, i + 1);
+        op_time & t = g->profile[op_name(g->graph->nodes[i])];
+        t.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        t.count++;
+    }
+}
+
+} // namespace
+
+void steer_graph_profile(steer_graph * g, bool on) {
+    g->profiling = on;
+    g->profile.clear();
+}
+
+int32_t steer_graph_profile_read(const steer_graph * g, steer_op_time * times, int32_t max) {
+    int32_t n = 0;
+    for (const auto & [name, t] : g->profile) {
+        if (n < max) {
+            snprintf(times[n].op, sizeof(times[n].op), "%s", name.c_str());
+            times[n].count   = t.count;
+            times[n].seconds = t.seconds;
+        }
+        n++;
+    }
+    return n;
+}
+
 int steer_graph_compute(steer_graph * g, int32_t from, int32_t to, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         if (!g->allocated || from < 0 || to < from || to > g->graph->n_nodes) {
             throw std::logic_error("graph is not allocated or the node range is wrong");
         }
-        ggml_cgraph view = ggml_graph_view(g->graph, from, to);
-        const ggml_status st = ggml_backend_graph_compute(g->dev->backend, &view);
-        if (st == GGML_STATUS_ALLOC_FAILED) {
-            throw steer::coded_error(STEER_NO_MEMORY, "out of memory in graph compute");
-        }
-        if (st != GGML_STATUS_SUCCESS) {
-            throw std::runtime_error(std::string("graph compute: ") + ggml_status_to_string(st));
+        if (g->profiling) {
+            compute_timed(g, from, to);
+        } else {
+            compute(g, from, to);
         }
     });
 }
@@ -185,31 +251,24 @@ void steer_keep(steer_tensor * t) {
 }
 
 steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t off) {
-    if (!need(g, "view2d", a && a->type == GGML_TYPE_F32 && off >= 0 && off + ne0 <= a->ne[0] && ne1 <= a->ne[1], { a })) {
+    if (!need(g, "view2d", a && (a->type == GGML_TYPE_F32 || a->type == GGML_TYPE_BF16) && off >= 0 && off + ne0 <= a->ne[0] && ne1 <= a->ne[1], { a })) {
         return nullptr;
     }
-    return put(g, ggml_view_2d(g->ctx.get(), a, ne0, ne1, a->nb[1], off * sizeof(float)));
-}
-
-steer_tensor * steer_view3d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1) {
-    if (!need(g, "view3d", a && a->type == GGML_TYPE_F32 && a->ne[0] == ne0 * ne1 && a->ne[2] == 1, { a })) {
-        return nullptr;
-    }
-    return put(g, ggml_view_3d(g->ctx.get(), a, ne0, ne1, a->ne[1], ne0 * sizeof(float), a->nb[1], 0));
-}
-
-steer_tensor * steer_flat(steer_graph * g, steer_tensor * a) {
-    if (!need(g, "flat", a && ggml_is_contiguous(a), { a })) {
-        return nullptr;
-    }
-    return put(g, ggml_reshape_2d(g->ctx.get(), a, a->ne[0] * a->ne[1], a->ne[2]));
+    return put(g, ggml_view_2d(g->ctx.get(), a, ne0, ne1, a->nb[1], off * ggml_element_size(a)));
 }
 
 steer_tensor * steer_get_rows(steer_graph * g, steer_tensor * table, steer_tensor * ids) {
     if (!need(g, "get_rows", table && ids && ids->type == GGML_TYPE_I32 && ids->ne[1] == 1, { table, ids })) {
         return nullptr;
     }
-    return put(g, ggml_get_rows(g->ctx.get(), table, ids));
+    return put(g, g->dev->get_rows(g->ctx.get(), table, ids));
+}
+
+steer_tensor * steer_cont(steer_graph * g, steer_tensor * a) {
+    if (!need(g, "cont", a && a->type == GGML_TYPE_F32, { a })) {
+        return nullptr;
+    }
+    return put(g, ggml_cont(g->ctx.get(), a));
 }
 
 steer_tensor * steer_add(steer_graph * g, steer_tensor * a, steer_tensor * b) {
@@ -217,38 +276,6 @@ steer_tensor * steer_add(steer_graph * g, steer_tensor * a, steer_tensor * b) {
         return nullptr;
     }
     return put(g, ggml_add(g->ctx.get(), a, b));
-}
-
-steer_tensor * steer_mul(steer_graph * g, steer_tensor * a, steer_tensor * b) {
-    if (!need(g, "mul", a && b && ggml_can_repeat(b, a) && a->type == GGML_TYPE_F32 && b->type == GGML_TYPE_F32, { a, b })) {
-        return nullptr;
-    }
-    return put(g, ggml_mul(g->ctx.get(), a, b));
-}
-
-steer_tensor * steer_rms_norm(steer_graph * g, steer_tensor * a, float eps) {
-    if (!need(g, "rms_norm", a && a->type == GGML_TYPE_F32 && eps >= 0, { a })) {
-        return nullptr;
-    }
-    return put(g, ggml_rms_norm(g->ctx.get(), a, eps));
-}
-
-steer_tensor * steer_swiglu(steer_graph * g, steer_tensor * gate, steer_tensor * up) {
-    if (!need(g, "swiglu", gate && up && ggml_are_same_shape(gate, up) && ggml_is_contiguous_1(gate) && ggml_is_contiguous_1(up), { gate, up })) {
-        return nullptr;
-    }
-    return put(g, ggml_swiglu_split(g->ctx.get(), gate, up));
-}
-
-steer_tensor * steer_rope(steer_graph * g, steer_tensor * a, steer_tensor * pos, steer_tensor * freqs, const steer_rope_params * p, bool back) {
-    const bool ok = a && pos && a->type == GGML_TYPE_F32 && pos->type == GGML_TYPE_I32 && a->ne[2] == pos->ne[0] && p->n_dims <= a->ne[0] &&
-                    p->n_dims % 2 == 0 && a->nb[0] == sizeof(float) && (!freqs || (freqs->type == GGML_TYPE_F32 && freqs->ne[0] >= p->n_dims / 2));
-    if (!need(g, "rope", ok, { a, pos })) {
-        return nullptr;
-    }
-    auto * f = back ? ggml_rope_ext_back : ggml_rope_ext;
-    return put(g, f(g->ctx.get(), a, pos, freqs, p->n_dims, p->mode, p->n_ctx_orig, p->freq_base, p->freq_scale, p->ext_factor, p->attn_factor,
-                    p->beta_fast, p->beta_slow));
 }
 
 steer_tensor * steer_custom(steer_graph * g, int op, int type, int64_t ne0, int64_t ne1, bool inplace, steer_tensor * const * src, int32_t n_src,
@@ -280,10 +307,10 @@ steer_tensor * steer_custom(steer_graph * g, int op, int type, int64_t ne0, int6
     }
     ggml_tensor * t;
     if (inplace) {
-        t = ggml_custom_inplace(g->ctx.get(), operands[0], operands.data() + 1, n_src - 1, desc->cpu, GGML_N_TASKS_MAX, nullptr);
+        t = ggml_custom_inplace(g->ctx.get(), operands[0], operands.data() + 1, n_src - 1, desc->cpu, GGML_N_TASKS_MAX, (void *) (intptr_t) op);
     } else {
         t = ggml_custom_4d(g->ctx.get(), type == STEER_BF16 ? GGML_TYPE_BF16 : GGML_TYPE_F32, ne0, ne1, 1, 1, operands.data(), n_src, desc->cpu,
-                           GGML_N_TASKS_MAX, nullptr);
+                           GGML_N_TASKS_MAX, (void *) (intptr_t) op);
     }
     static_assert(sizeof(steer_op_args) == sizeof(steer_op_params), "the two must be the same 40 bytes");
     memcpy(steer_op_params_of(t), args, sizeof(*args));

@@ -4,6 +4,7 @@
 #include "steer.h"
 
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <stdexcept>
@@ -35,10 +36,21 @@ template <typename F> int guard(char * err, size_t len, F && body) {
         return STEER_NO_MEMORY;
     } catch (const std::exception & e) {
         set_error(err, len, e.what());
-        return STEER_ERROR;
+        return strstr(e.what(), "CUDA error: out of memory") ? STEER_NO_MEMORY : STEER_ERROR; // from inside ggml-cuda
     } catch (...) {
         set_error(err, len, "unknown C++ exception");
         return STEER_ERROR;
+    }
+}
+
+// keeps a failure for steer_take_fault
+void keep_fault(int code, const char * what);
+
+// for functions that return no code
+template <typename F> void guard_quiet(F && body) {
+    char err[1024] = "";
+    if (int code = guard(err, sizeof(err), body)) {
+        keep_fault(code, err);
     }
 }
 

@@ -2,8 +2,6 @@
 // graph and the optimizer all see the same tensors.
 #include "native.h"
 
-#include "ops.h"
-
 #include <cmath>
 #include <cstring>
 
@@ -13,11 +11,20 @@ int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pai
         auto lora = std::make_unique<steer_lora>();
         lora->dev = dev;
 
-        int64_t count = 0;
+        const int64_t align = dev->param_alignment();
+        int64_t count = 0, room = 0;
+        auto    size  = [&](int64_t n) {
+            count += n;
+            room = (room + align - 1) / align * align + n;
+        };
         for (int32_t i = 0; i < n_pairs; i++) {
-            count += (int64_t) pairs[i].rank * (pairs[i].n_in + pairs[i].n_out);
+            size((int64_t) pairs[i].n_in * pairs[i].rank);
+            size((int64_t) pairs[i].rank * pairs[i].n_out);
         }
-        count += n_head > 0 ? n_head + 1 : 0;
+        if (n_head > 0) {
+            size(n_head);
+            size(1);
+        }
         if (count == 0) {
             throw std::invalid_argument("an adapter needs at least one LoRA pair or a head");
         }
@@ -27,7 +34,7 @@ int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pai
         ggml_init_params ip = { ggml_tensor_overhead() * (size_t) (n_flat + 2 * (2 * n_pairs + 2)), nullptr, true };
         lora->ctx.reset(ggml_init(ip));
         for (int k = 0; k < n_flat; k++) {
-            lora->flat[k] = ggml_new_tensor_1d(lora->ctx.get(), GGML_TYPE_F32, count);
+            lora->flat[k] = ggml_new_tensor_1d(lora->ctx.get(), GGML_TYPE_F32, room);
         }
         if (planned) {
             lora->buffer.reset(steer::no_memory(dev, lora->ctx.get()));
@@ -43,6 +50,7 @@ int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pai
 
         int64_t at  = 0;
         auto    add = [&](int64_t ne0, int64_t ne1) {
+            at = (at + align - 1) / align * align; // what lies between stays zero
             const size_t nb1 = ne0 * sizeof(float), off = at * sizeof(float);
             lora->params.push_back(ggml_view_2d(lora->ctx.get(), lora->flat[0], ne0, ne1, nb1, off));
             if (trainable) {
@@ -73,26 +81,54 @@ int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pai
     });
 }
 
-void steer_lora_free(steer_lora * lora) { delete lora; }
+void steer_lora_free(steer_lora * lora) {
+    steer::guard_quiet([&] { delete lora; });
+}
 
 int64_t        steer_lora_count(const steer_lora * lora) { return lora->count; }
 steer_tensor * steer_lora_param(steer_lora * lora, int32_t i) { return i >= 0 && (size_t) i < lora->params.size() ? lora->params[i] : nullptr; }
 steer_tensor * steer_lora_grad(steer_lora * lora, int32_t i) { return i >= 0 && (size_t) i < lora->grads.size() ? lora->grads[i] : nullptr; }
 
+namespace {
+// calls f(offset in the flat buffer, offset without what lies between tensors, length), bytes, for
+// each tensor; once for all of them where nothing lies between
+template <typename F> void each_piece(const steer_lora * lora, F && f) {
+    if (lora->flat[STEER_PARAMS]->ne[0] == lora->count) {
+        f(0, 0, lora->count * sizeof(float));
+        return;
+    }
+    size_t at = 0;
+    for (const ggml_tensor * t : lora->params) {
+        f(t->view_offs, at, ggml_nbytes(t));
+        at += ggml_nbytes(t);
+    }
+}
+
+float * data(const steer_lora * lora, int what) { return (float *) lora->flat[what]->data; }
+int64_t room(const steer_lora * lora) { return lora->flat[STEER_PARAMS]->ne[0]; }
+} // namespace
+
 void steer_lora_read(const steer_lora * lora, int what, float * dst) {
-    ggml_backend_tensor_get(lora->flat[what], dst, 0, lora->count * sizeof(float));
+    steer::guard_quiet([&] {
+        each_piece(lora, [&](size_t from, size_t at, size_t n) { ggml_backend_tensor_get(lora->flat[what], (char *) dst + at, from, n); });
+    });
 }
 void steer_lora_write(steer_lora * lora, int what, const float * src) {
-    ggml_backend_tensor_set(lora->flat[what], src, 0, lora->count * sizeof(float));
+    steer::guard_quiet([&] {
+        each_piece(lora, [&](size_t to, size_t at, size_t n) { ggml_backend_tensor_set(lora->flat[what], (const char *) src + at, to, n); });
+    });
 }
 void steer_lora_zero_grad(steer_lora * lora) {
-    ggml_backend_tensor_memset(lora->flat[STEER_GRADS], 0, 0, lora->count * sizeof(float));
+    steer::guard_quiet([&] { ggml_backend_tensor_memset(lora->flat[STEER_GRADS], 0, 0, ggml_nbytes(lora->flat[STEER_GRADS])); });
 }
 double steer_lora_grad_norm(const steer_lora * lora) {
-    return std::sqrt(steer_cpu_sumsq((const float *) lora->flat[STEER_GRADS]->data, lora->count));
+    double norm = 0;
+    steer::guard_quiet([&] { norm = std::sqrt(lora->dev->sumsq(data(lora, STEER_GRADS), room(lora))); });
+    return norm;
 }
 void steer_lora_adamw(steer_lora * lora, float gscale, double lr, double beta1, double beta2, double eps, double weight_decay, int64_t step) {
-    steer_cpu_adamw((float *) lora->flat[STEER_PARAMS]->data, (const float *) lora->flat[STEER_GRADS]->data,
-                    (float *) lora->flat[STEER_MOMENT1]->data, (float *) lora->flat[STEER_MOMENT2]->data, lora->count, lr, beta1, beta2, eps,
-                    weight_decay, gscale, step);
+    steer::guard_quiet([&] {
+        lora->dev->adamw(data(lora, STEER_PARAMS), data(lora, STEER_GRADS), data(lora, STEER_MOMENT1), data(lora, STEER_MOMENT2), room(lora), lr, beta1,
+                         beta2, eps, weight_decay, gscale, step);
+    });
 }

@@ -4,6 +4,8 @@
 #include "llama-arch.h"
 #include "llama-model.h"
 
+#include <sys/stat.h>
+
 #include <cmath>
 #include <cstring>
 
@@ -13,11 +15,30 @@ steer_model::~steer_model() {
     }
 }
 
+namespace {
+std::string no_room(const steer_device * dev, const char * path) {
+    size_t free = 0, total = 0;
+    ggml_backend_dev_memory(dev->gpu, &free, &total);
+    struct stat st;
+    const double mb = 1e6, size = stat(path, &st) == 0 ? (double) st.st_size : 0;
+    char text[256];
+    snprintf(text, sizeof(text), "the weights (%.0f MB) do not fit on %s, where %.0f of %.0f MB are free", size / mb, dev->name.c_str(), free / mb, total / mb);
+    return text;
+}
+} // namespace
+
 int steer_model_load(steer_device * dev, const char * path, bool check_tensors, steer_model ** out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         steer::take_log();
         llama_model_params params = llama_model_default_params();
-        params.n_gpu_layers    = 0;
+        ggml_backend_dev_t devices[] = { dev->gpu, nullptr };
+        if (dev->gpu) {
+            params.devices      = devices;
+            params.n_gpu_layers = INT32_MAX; // all, and the output matrix; the token embedding stays on the host
+            params.split_mode   = LLAMA_SPLIT_MODE_NONE;
+        } else {
+            params.n_gpu_layers = 0;
+        }
         params.use_mmap        = true;
         params.use_extra_bufts = false; // repacked weights have no row layout: our kernels could not read them
         params.check_tensors   = check_tensors;
@@ -26,25 +47,24 @@ int steer_model_load(steer_device * dev, const char * path, bool check_tensors, 
         m->model = llama_model_load_from_file(path, params);
         if (!m->model) {
             std::string log = steer::take_log();
+            if (dev->gpu && (log.find("out of memory") != std::string::npos || log.find("unable to allocate") != std::string::npos)) {
+                throw steer::coded_error(STEER_NO_MEMORY, no_room(dev, path));
+            }
             throw std::runtime_error("libllama cannot load it: " + (log.empty() ? std::string("no reason given") : log));
         }
         m->vocab = llama_model_get_vocab(m->model);
         for (const auto & it : m->model->tensors_by_name) {
-            if (!it.second->buffer || !ggml_backend_buffer_is_host(it.second->buffer)) {
-                throw std::runtime_error("tensor " + it.first + " is not in host memory");
-            }
-            const char * buft = ggml_backend_buft_name(ggml_backend_buffer_get_type(it.second->buffer));
-            if (strstr(buft, "REPACK") || strstr(buft, "AMX")) {
-                throw std::runtime_error("tensor " + it.first + " was repacked (" + buft + "): its rows cannot be read");
-            }
+            dev->check_weight(it.first, it.second);
         }
         *out = m.release();
     });
 }
 
 void steer_model_free(steer_model * model) {
-    delete model;
-    steer::trim_heap(); // vocabulary and graphs are many small pieces
+    steer::guard_quiet([&] {
+        delete model;
+        steer::trim_heap(); // vocabulary and graphs are many small pieces
+    });
 }
 
 void steer_model_hparams(const steer_model * m, steer_hparams * out) {
@@ -70,7 +90,8 @@ void steer_model_hparams(const steer_model * m, steer_hparams * out) {
     }
     out->rope_type  = (int32_t) hp.rope_type;
     out->attn_scale = hp.f_attention_scale;
-    out->tied       = mm.output == mm.tok_embd || (mm.output && mm.tok_embd && mm.output->data == mm.tok_embd->data);
+    // on a GPU the output matrix of a tied model is a second tensor of the embedding's name
+    out->tied       = mm.output == mm.tok_embd || (mm.output && strcmp(mm.output->name, "token_embd.weight") == 0);
     out->n_bytes    = (int64_t) llama_model_size(&mm);
     out->n_params   = (int64_t) llama_model_n_params(&mm);
 
@@ -127,5 +148,9 @@ bool    steer_vocab_add_bos(const steer_model * m) { return llama_vocab_get_add_
 void steer_tensor_shape(const steer_tensor * t, int64_t ne[4]) { memcpy(ne, t->ne, 4 * sizeof(int64_t)); }
 const char * steer_tensor_type(const steer_tensor * t) { return ggml_type_name(t->type); }
 size_t steer_tensor_bytes(const steer_tensor * t) { return ggml_nbytes(t); }
-void steer_tensor_set(steer_tensor * t, const void * data, size_t offset, size_t n) { ggml_backend_tensor_set(t, data, offset, n); }
-void steer_tensor_get(const steer_tensor * t, void * data, size_t offset, size_t n) { ggml_backend_tensor_get(t, data, offset, n); }
+void steer_tensor_set(steer_tensor * t, const void * data, size_t offset, size_t n) {
+    steer::guard_quiet([&] { ggml_backend_tensor_set(t, data, offset, n); });
+}
+void steer_tensor_get(const steer_tensor * t, void * data, size_t offset, size_t n) {
+    steer::guard_quiet([&] { ggml_backend_tensor_get(t, data, offset, n); });
+}

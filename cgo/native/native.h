@@ -17,14 +17,47 @@
 #include <string>
 #include <vector>
 
+// A compute device. Every call leaves it idle, so that training, the optimizer and decoding,
+// which have streams of their own on a GPU, can follow one another.
 struct steer_device {
-    steer::alive      alive;
-    ggml_backend_t    backend    = nullptr;
-    ggml_threadpool_t threadpool = nullptr;
-    int               n_threads  = 0;
-    steer::high_water work; // bytes that ggml keeps between computations for its own operations
-    ~steer_device();
+    steer::alive       alive;
+    std::string        name;                 // "cpu", "cuda:0"
+    std::string        kernel;               // the GPU's name; empty on a CPU, see kernel_name
+    ggml_backend_t     backend    = nullptr; // of the training graph; its buffers are of this backend's default type
+    ggml_backend_dev_t gpu        = nullptr; // where libllama puts weights and decodes; nullptr: in host memory, on the CPU
+    ggml_threadpool_t  threadpool = nullptr; // of what runs on the host
+    int                n_threads  = 0;
+    steer::high_water  work; // bytes that ggml keeps between computations for its own operations
+
+    void start_threads(int n);
+
+    virtual ~steer_device();
+    // Throws if a weight of the training graph is not where, or not of a type, that compute can read.
+    virtual void check_weight(const std::string & name, const ggml_tensor * w) const = 0;
+    // Rows of table by ids [T] as a node, whose table may be in host memory.
+    virtual ggml_tensor * get_rows(ggml_context * ctx, ggml_tensor * table, ggml_tensor * ids) = 0;
+    // Throws if a node of an allocated graph could not run on this device, or not from its memory.
+    virtual void check_graph(const ggml_cgraph * graph) const = 0;
+    // Runs the nodes of a graph (often a view of one) in order.
+    virtual void compute(ggml_cgraph * graph) = 0;
+    // How many elements the start of a parameter tensor is a multiple of.
+    virtual int64_t param_alignment() const = 0;
+    // steer_cpu_sumsq and steer_cpu_adamw (ops.h) on arrays in this device's memory.
+    virtual double sumsq(const float * x, int64_t n) = 0;
+    virtual void   adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd,
+                         double gscale, int64_t step) = 0;
 };
+
+namespace steer {
+// the number of the custom op of a GGML_OP_CUSTOM node, as steer_custom put it there
+int         op_of(const ggml_tensor * t);
+std::string shape(const ggml_tensor * t); // "f32 [576, 3]"
+
+void keep_log(ggml_log_level level, const char * text, void *); // where ggml and libllama log
+
+std::unique_ptr<steer_device> cpu_device(int n_threads);
+std::unique_ptr<steer_device> gpu_device(const steer_device_params & params, int index);
+} // namespace steer
 
 struct steer_model {
     steer::alive    alive;
@@ -42,7 +75,7 @@ struct steer_lora {
     ggml_tensor * flat[4] = { nullptr, nullptr, nullptr, nullptr }; // parameters, gradients, m, v: [count]
     std::vector<ggml_tensor *> params; // views into flat[0]
     std::vector<ggml_tensor *> grads;  // views into flat[1]
-    int64_t count = 0;
+    int64_t count = 0; // of parameters, without what lies between tensors for alignment
     llama_adapter_lora adapter; // what libllama's decode sees: the same tensors
 };
 

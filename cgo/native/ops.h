@@ -16,6 +16,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __CUDACC__
+#define STEER_ON_DEVICE __host__ __device__ // what kernels use, too
+#else
+#define STEER_ON_DEVICE
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -37,23 +43,32 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 // ---------------------------------------------------------------------------------
 // Operations
 //
+//  P stands for f32 (the exact path) or bf16 (the fast path).
+//
 //  op                     dst                  sources                          parameters
 //  PACK                   bf16 [K,T]           x f32 [K,T]                      -
-//  LINEAR                 y [N,T]              W [K,N] any type, x [K,T] f32|bf16   -
-//  LINEAR_BACK            dx [K,T]             W, dy [N,T] f32|bf16             i0=0
-//    accumulating         in place dx          dx, W, dy                        i0=1
-//  LORA_DOWN              h [r,T]              A [K,r], x [K,T], (seeds)        f0=scale f1=p i0=site
-//  LORA_UP                in place y [N,T]     y, B [r,N], h [r,T]              -
-//  LORA_UP_BACK           dh [r,T]             B [r,N], dy [N,T]                f0=scale
-//  OUTER_ACC              in place G [M,J]     G, u [M,T], v [J,T], (seeds)     f1=p i0=site
-//  LORA_DOWN_BACK         in place dx [K,T]    dx, A [K,r], dh [r,T], (seeds)   f1=p i0=site
-//  ATTN                   [D*H + H, T]         q [D*H,T], k [D*HK,T], v, cu     f0=scale i0=D i1=H i2=HK
+//  NORM                   y P [n,T]            x [n,T], w [n]                   f0=eps
+//  ROPE_TABLE             [D,T]                pos I32 [T], (freqs [>= D/2])    f0=base f1=freq_scale f2=attn_factor
+//  ROPE                   y P [D*H,T]          x [D*H,T], table [D,T]           i0=D i1=mode i2=back
+//  LINEAR                 y [N,T]              W [K,N] any type, x P [K,T],     -
+//                                              up to 4 pairs (B [r,N], h P [r,T])
+//  LINEAR_BACK            dx [K,T]             W, dy P [N,T],                   i0=0
+//                                              up to 3 pairs (A [K,r], dh P [r,T])
+//    accumulating         in place dx          dx, W, dy, pairs                 i0=1
+//  LORA_DOWN              h P [r,T]            A [K,r], x P [K,T], (seeds)      f0=scale f1=p i0=site
+//  LORA_UP_BACK           dh P [r,T]           B [r,N], dy P [N,T]              f0=scale
+//  OUTER_ACC              in place G [M,J]     G, u P [M,T], v P [J,T], (seeds) f1=p i0=site
+//  LORA_DOWN_BACK         in place dx [K,T]    dx, A [K,r], dh P [r,T], (seeds) f1=p i0=site
+//  ATTN                   [D*H + H, T]         q [D*H,T], k [D*HK,T], v, cu     f0=scale i0=D i1=H i2=HK i3=bf16
 //  ATTN_BACK              [D*H + 2*D*HK, T]    dO [D*H,T], q, k, v, out, cu     as ATTN
 //  RMS_BACK               dx [n,T]             x, w [n], dy                     f0=eps i0=0
 //    accumulating         in place dx          dx, x, w, dy                     f0=eps i0=1
-//  SWIGLU_BACK            [2F,T]               gate [F,T], up [F,T], dy [F,T]   -
+//  SWIGLU                 y P [F,T]            gate [F,T], up [F,T]             -
+//  SWIGLU_BACK            P [2F,T]             gate [F,T], up [F,T], dy [F,T]   -
 //  HEAD_LOGPROB           [4,R]                W [n,V], h [n,T], rows, targets  f0=1/temperature
 //                                                                               i0=entropy i1=bf16
+//  HEAD_DIRECTION         [4+n, R]             as HEAD_LOGPROB                  as HEAD_LOGPROB
+//  HEAD_DIRECTION_BACK    in place dh [n,T]    dh, out [4+n,R], rows, g [2,R]   -
 //  HEAD_LOGPROB_BACK      in place dh [n,T]    dh, W, h, rows, targets, out, g [2,R]  as HEAD_LOGPROB
 //  HEAD_KL                [R]                  W, h1 [n,T], h2 [n,T], rows      as HEAD_LOGPROB
 //  SCALAR_HEAD            [P]                  w [n], b [1], h [n,T], rows      -
@@ -68,18 +83,23 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 
 enum steer_op_id {
     STEER_OP_PACK,
+    STEER_OP_NORM,
+    STEER_OP_ROPE_TABLE,
+    STEER_OP_ROPE,
     STEER_OP_LINEAR,
     STEER_OP_LINEAR_BACK,
     STEER_OP_LORA_DOWN,
-    STEER_OP_LORA_UP,
     STEER_OP_LORA_UP_BACK,
     STEER_OP_OUTER_ACC,
     STEER_OP_LORA_DOWN_BACK,
     STEER_OP_ATTN,
     STEER_OP_ATTN_BACK,
     STEER_OP_RMS_BACK,
+    STEER_OP_SWIGLU,
     STEER_OP_SWIGLU_BACK,
     STEER_OP_HEAD_LOGPROB,
+    STEER_OP_HEAD_DIRECTION,
+    STEER_OP_HEAD_DIRECTION_BACK,
     STEER_OP_HEAD_LOGPROB_BACK,
     STEER_OP_HEAD_KL,
     STEER_OP_SCALAR_HEAD,
@@ -99,18 +119,23 @@ const struct steer_op * steer_op_get(enum steer_op_id id);
 const struct steer_op * steer_op_by_name(const char * name);
 
 void steer_cpu_pack(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_norm(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_rope_table(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_rope(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_linear(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_linear_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_lora_down(struct ggml_tensor * dst, int ith, int nth, void * userdata);
-void steer_cpu_lora_up(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_lora_up_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_outer_acc(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_lora_down_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_attn(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_attn_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_rms_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_swiglu(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_swiglu_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_head_logprob(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_head_direction(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_head_direction_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_head_logprob_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_head_kl(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_scalar_head(struct ggml_tensor * dst, int ith, int nth, void * userdata);
@@ -154,7 +179,7 @@ struct steer_dropout_key {
     uint32_t a, b;
 };
 
-static inline struct steer_dropout_key steer_dropout_key_of(uint32_t seed_lo, uint32_t seed_hi, int32_t site) {
+STEER_ON_DEVICE static inline struct steer_dropout_key steer_dropout_key_of(uint32_t seed_lo, uint32_t seed_hi, int32_t site) {
     // splitmix64 finish (Steele, Lea, Flood 2014)
     uint64_t z = ((uint64_t) seed_hi << 32 | seed_lo) + 0x9E3779B97F4A7C15ull * ((uint64_t) (uint32_t) site + 1);
     z          = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
@@ -164,7 +189,7 @@ static inline struct steer_dropout_key steer_dropout_key_of(uint32_t seed_lo, ui
     return key;
 }
 
-static inline uint32_t steer_dropout_bits(struct steer_dropout_key key, uint32_t k) {
+STEER_ON_DEVICE static inline uint32_t steer_dropout_bits(struct steer_dropout_key key, uint32_t k) {
     // "lowbias32" (C. Wellons, hash-prospector), with the key's second half between the rounds
     uint32_t x = k * 0x9E3779B9u + key.a;
     x ^= x >> 16;

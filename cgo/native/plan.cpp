@@ -1,8 +1,10 @@
 // plan.cpp: the memory of graphs and sessions before it is allocated. Nothing here knows a
 // formula: a graph or a decoding context is laid out as it would be, with buffers of no size, and
 // the allocators are asked.
+#include "decode_graph.h"
 #include "native.h"
 
+#include "ggml-impl.h"
 #include "llama-context.h"
 #include "llama-memory.h"
 #include "llama-model.h"
@@ -68,18 +70,50 @@ struct without_memory {
     ~without_memory() { hp.no_alloc = false; }
 };
 
-// Bytes of the activations of a decode.
-size_t decode_bytes(llama_context * ctx, int32_t n_tokens, int32_t n_seqs, int32_t n_outputs) {
-    size_t     sizes[GGML_MAX_SRC * 4] = {}; // one a backend
-    const auto full = ctx->get_memory()->init_full();
-    if (!ctx->graph_reserve(n_tokens, n_seqs, n_outputs, full.get(), true, sizes)) {
+// The graph of a decode, laid out without memory; bytes: what libllama would hold for its activations.
+ggml_cgraph * decode_graph(llama_context * ctx, int32_t n_tokens, int32_t n_seqs, int32_t n_outputs, size_t * bytes) {
+    size_t        sizes[GGML_MAX_SRC * 4] = {}; // one a backend
+    const auto    full  = ctx->get_memory()->init_full();
+    ggml_cgraph * graph = ctx->graph_reserve(n_tokens, n_seqs, n_outputs, full.get(), true, sizes);
+    if (!graph) {
         throw std::runtime_error("cannot lay out a decode of " + std::to_string(n_tokens) + " tokens: " + take_log());
     }
-    size_t all = 0;
+    *bytes = 0;
     for (const size_t n : sizes) {
-        all += n;
+        *bytes += n;
     }
-    return all;
+    return graph;
+}
+
+// Bytes of libllama's activations that are touched when DecodeGraph computes the graph: inputs and outputs.
+size_t touched(const ggml_cgraph * graph) {
+    size_t bytes = 0;
+    for (int i = 0; i < graph->n_leafs; i++) {
+        bytes += graph->leafs[i]->flags & GGML_TENSOR_FLAG_INPUT ? ggml_nbytes(graph->leafs[i]) : 0;
+    }
+    for (int i = 0; i < graph->n_nodes; i++) {
+        bytes += graph->nodes[i]->flags & (GGML_TENSOR_FLAG_INPUT | GGML_TENSOR_FLAG_OUTPUT) ? ggml_nbytes(graph->nodes[i]) : 0;
+    }
+    return bytes;
+}
+
+// Adds to out what decodes of so many tokens and outputs take when DecodeGraph computes them; a
+// prompt's graph and then that of one token a sequence, as the tables of both are touched.
+void measure_fused(const steer_device * dev, llama_context * ctx, bool exact, int32_t n_seqs, int32_t n_tokens, int32_t n_outputs, steer_session_use * out) {
+    const std::unique_ptr<ggml_backend_buffer, decltype(&ggml_backend_buffer_free)> none(
+        ggml_backend_buft_alloc_buffer(ggml_backend_get_default_buffer_type(dev->backend), 0), ggml_backend_buffer_free);
+    const int64_t before = heap_in_use();
+    DecodeGraph   fused(exact);
+    size_t        libllama = 0, own = 0, theirs = 0;
+    const int32_t tokens[] = { n_tokens, n_outputs };
+    for (const int32_t n : tokens) {
+        ggml_cgraph * graph = decode_graph(ctx, n, std::min(n, n_seqs), std::min(n, n_outputs), &libllama);
+        theirs              = std::max(theirs, std::min(libllama, touched(graph)));
+        own                 = std::max(own, fused.measure(graph, none.get()));
+    }
+    out->compute = own + theirs;
+    out->reserved += own;
+    out->tables += (size_t) std::max<int64_t>(0, heap_in_use() - before);
 }
 
 struct context_deleter {
@@ -166,7 +200,7 @@ int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * 
         const auto &    cp   = ctx->get_cparams();
         const int32_t   most = (int32_t) std::min(cp.n_ctx, cp.n_ubatch);
         n_tokens             = std::min(n_tokens, most);
-        out->reserved        = steer::decode_bytes(ctx.get(), most, n_seq_max, most);
-        out->compute         = steer::decode_bytes(ctx.get(), n_tokens, std::min(n_tokens, n_seq_max), std::min(n_tokens, n_outputs));
+        steer::decode_graph(ctx.get(), most, n_seq_max, most, &out->reserved);
+        steer::measure_fused(dev, ctx.get(), kv_f32, n_seq_max, n_tokens, std::min(n_tokens, n_outputs), out);
     });
 }

@@ -1,18 +1,17 @@
 // session.cpp: decoding and sampling by libllama on live adapters.
+#include "decode_backend.h"
 #include "native.h"
+#include "sample.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <numeric>
 
 struct steer_session {
     steer::alive    alive;
     steer_model *   model = nullptr;
     llama_context * ctx   = nullptr;
+    std::unique_ptr<steer::DecodeBackend> backend;
     int32_t         n_seq_max = 0, n_ctx = 0, n_batch = 0;
-    std::vector<float>   probs;
-    std::vector<int32_t> order;
     ~steer_session() {
         if (ctx) {
             llama_free(ctx);
@@ -28,7 +27,7 @@ llama_context_params steer::session_params(const steer_device * dev, int32_t n_s
     p.n_seq_max       = n_seq_max;
     p.n_threads       = dev->n_threads;
     p.n_threads_batch = dev->n_threads;
-    p.kv_unified      = false;
+    p.kv_unified      = false; // a stream for each sequence: attention then reads whole rows in order
     p.op_offload      = false;
     p.no_perf         = true;
     if (kv_f32) {
@@ -40,7 +39,7 @@ llama_context_params steer::session_params(const steer_device * dev, int32_t n_s
 }
 
 int steer_session_new(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras, int32_t n_seq_max, int32_t n_ctx,
-                      int32_t n_batch, bool kv_f32, steer_session ** out, char * err, size_t err_len) {
+                      int32_t n_batch, bool kv_f32, bool plain, steer_session ** out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         if (n_loras > 2) {
             throw std::invalid_argument("a decoding session takes at most two adapters, got " + std::to_string(n_loras));
@@ -57,6 +56,10 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
         if (!s->ctx) {
             throw steer::coded_error(STEER_NO_MEMORY, "cannot open a decoding context: " + steer::take_log());
         }
+        s->backend = std::make_unique<steer::DecodeBackend>(kv_f32);
+        if (!plain) {
+            s->backend->attach(s->ctx);
+        }
         llama_attach_threadpool(s->ctx, dev->threadpool, dev->threadpool);
         // attached before the first decode and never changed: libllama reuses a graph
         // without looking at the list of adapters
@@ -69,89 +72,23 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
     });
 }
 
-void steer_session_free(steer_session * s) { delete s; }
-void steer_session_clear(steer_session * s) { llama_memory_clear(llama_get_memory(s->ctx), true); }
-void steer_session_remove(steer_session * s, int32_t seq) { llama_memory_seq_rm(llama_get_memory(s->ctx), seq, -1, -1); }
-
-namespace {
-
-// Draws from softmax(logits / T) cut by top-k, then top-p, then min-p (the order of
-// transformers' warpers), by inverting the cumulative distribution at u.
-// Without cuts the candidates are walked in token order, else in order of probability.
-int32_t sample(steer_session * s, const float * logits, int32_t n, const steer_sampling & sp, double u) {
-    const int32_t best = (int32_t) (std::max_element(logits, logits + n) - logits);
-    if (sp.temperature <= 0.0f) {
-        return best;
-    }
-    const float inv_t = 1.0f / sp.temperature, top = logits[best];
-    s->probs.resize(n);
-    float * p = s->probs.data();
-    for (int32_t i = 0; i < n; i++) {
-        p[i] = std::exp((logits[i] - top) * inv_t);
-    }
-    const bool cut = (sp.top_k > 0 && sp.top_k < n) || (sp.top_p > 0.0f && sp.top_p < 1.0f) || sp.min_p > 0.0f;
-    if (!cut) {
-        double total = 0.0;
-        for (int32_t i = 0; i < n; i++) {
-            total += p[i];
-        }
-        double at = u * total;
-        int32_t last = best;
-        for (int32_t i = 0; i < n; i++) {
-            if (p[i] > 0.0f) {
-                last = i;
-                at -= p[i];
-                if (at < 0.0) {
-                    return i;
-                }
-            }
-        }
-        return last; // rounding at the very end of the distribution
-    }
-    s->order.resize(n);
-    std::iota(s->order.begin(), s->order.end(), 0);
-    size_t k = sp.top_k > 0 && sp.top_k < n ? sp.top_k : n;
-    auto more = [&](int32_t a, int32_t b) { return p[a] != p[b] ? p[a] > p[b] : a < b; };
-    if (k < (size_t) n) {
-        std::partial_sort(s->order.begin(), s->order.begin() + k, s->order.end(), more);
-    } else {
-        std::sort(s->order.begin(), s->order.end(), more);
-    }
-    double total = 0.0;
-    for (size_t i = 0; i < k; i++) {
-        total += p[s->order[i]];
-    }
-    if (sp.top_p > 0.0f && sp.top_p < 1.0f) { // smallest set whose mass reaches top_p
-        double mass = 0.0;
-        for (size_t i = 0; i < k; i++) {
-            mass += p[s->order[i]];
-            if (mass >= sp.top_p * total) {
-                k = i + 1;
-                break;
-            }
-        }
-    }
-    if (sp.min_p > 0.0f) { // p >= min_p * the largest
-        while (k > 1 && p[s->order[k - 1]] < sp.min_p * p[s->order[0]]) {
-            k--;
-        }
-    }
-    total = 0.0;
-    for (size_t i = 0; i < k; i++) {
-        total += p[s->order[i]];
-    }
-    double at = u * total;
-    for (size_t i = 0; i < k; i++) {
-        at -= p[s->order[i]];
-        if (at < 0.0) {
-            return s->order[i];
-        }
-    }
-    return s->order[k - 1];
+void steer_session_free(steer_session * s) {
+    steer::guard_quiet([&] { delete s; });
+}
+void steer_session_clear(steer_session * s) {
+    steer::guard_quiet([&] { llama_memory_clear(llama_get_memory(s->ctx), true); });
+}
+void steer_session_remove(steer_session * s, int32_t seq) {
+    steer::guard_quiet([&] { llama_memory_seq_rm(llama_get_memory(s->ctx), seq, -1, -1); });
 }
 
-} // namespace
-
+void steer_session_copy(steer_session * s, int32_t from, int32_t to, int32_t n) {
+    llama_memory_t memory = llama_get_memory(s->ctx);
+    if (from != to) { // whole streams only; libllama moves the data before it decodes next
+        llama_memory_seq_cp(memory, from, to, -1, -1);
+    }
+    llama_memory_seq_rm(memory, to, n, -1);
+}
 int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq, const double * uniform,
                          const steer_sampling * sampling, int32_t * next, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
@@ -177,6 +114,7 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
         }
         llama_batch batch = { n, tok.data(), nullptr, ps.data(), n_seq_id.data(), seq_ids.data(), want.data() };
         steer::take_log();
+        const steer::DecodeBackend::Scope scope(*s->backend);
         const int32_t rc = llama_decode(s->ctx, batch);
         if (rc == 1) {
             throw steer::coded_error(STEER_KV_FULL, "no room in the key-value cache");
@@ -184,6 +122,7 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
         if (rc != 0) {
             throw std::runtime_error("llama_decode failed with code " + std::to_string(rc) + ": " + steer::take_log());
         }
+        std::vector<steer::Draw> draws;
         for (int32_t i = 0; i < n; i++) {
             next[i] = -1;
             if (want[i]) {
@@ -191,10 +130,24 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
                 if (!logits) {
                     throw std::runtime_error("libllama returned no logits");
                 }
-                next[i] = sample(s, logits, n_vocab, *sampling, uniform[i]);
+                draws.push_back({ logits, uniform[i], -1 });
+            }
+        }
+        steer::draw_all(s->model->dev, draws, n_vocab, *sampling);
+        for (int32_t i = 0, k = 0; i < n; i++) {
+            if (want[i]) {
+                next[i] = draws[k++].token;
+                if (next[i] < 0) {
+                    throw std::runtime_error("the logits after token " + std::to_string(i) + " of the batch are not numbers: are the weights or adapters?");
+                }
             }
         }
     });
+}
+
+size_t steer_session_rest(const steer_session * s, char * buf, size_t len) {
+    snprintf(buf, len, "%s", s->backend->graph().rest().c_str());
+    return s->backend->graph().rest().size();
 }
 
 int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len) {

@@ -4,6 +4,8 @@
 //   - Every function is called from the one engine thread of its device.
 //   - Functions that can fail return 0 on success and another number otherwise, with a
 //     message in err[err_len] (cut short when it does not fit). No exception leaves.
+//   - Functions that read, write or free and return no code cannot fail on a CPU. On a GPU
+//     they can: the first failure is kept for the thread until steer_take_fault is called.
 //   - Handles are freed by their *_free function; children before parents.
 //   - Tensor shapes are in ggml order, ne[0] contiguous: [ne0, ne1].
 #pragma once
@@ -28,15 +30,33 @@ enum { STEER_OK = 0, STEER_ERROR = 1, STEER_NO_MEMORY = 2, STEER_KV_FULL = 3 };
 // number of native objects alive (devices, models, adapters, graphs, sessions)
 int64_t steer_alive(void);
 
+// the first failure, since the last call, of a function that returns no code: that code and
+// its message; STEER_OK if there was none
+int steer_take_fault(char * err, size_t err_len);
+
 // the last warnings and errors that ggml and libllama logged, newest last; clears them
 size_t steer_take_log(char * buf, size_t len);
 
 // ---- device -----------------------------------------------------------------------
 
-int          steer_device_new(int n_threads, steer_device ** out, char * err, size_t err_len);
+typedef struct {
+    const char *         name;        // "cpu"; "cuda", which is "cuda:0"; "cuda:N"
+    int                  n_threads;   // on the host
+    const char * const * libraries;   // where libsteer-cuda.so may be: the first that is there is loaded
+    int                  n_libraries;
+    const char *         driver;      // NVIDIA's driver library; NULL: libcuda.so.1
+    bool                 check_each;  // on a GPU: wait after each op, so that an error names its own (slow)
+} steer_device_params;
+int          steer_device_new(const steer_device_params * params, steer_device ** out, char * err, size_t err_len);
 void         steer_device_free(steer_device * dev);
-const char * steer_device_kernel(const steer_device * dev); // name of the CPU kernels chosen
+const char * steer_device_name(const steer_device * dev);   // "cpu", "cuda:0"
+const char * steer_device_kernel(const steer_device * dev); // the CPU kernels chosen, or the GPU and its architecture
 int          steer_force_kernel(const char * name, char * err, size_t err_len); // "" = best
+
+// Floating point operations done by n rounds of a loop in registers on the calling thread;
+// 0: this CPU has no such instructions. Not bound to a device's thread.
+double steer_peak_bf16(int64_t n);
+double steer_peak_f32(int64_t n);
 
 // ---- model ------------------------------------------------------------------------
 
@@ -120,23 +140,22 @@ int32_t steer_graph_nodes(const steer_graph * g);
 size_t steer_graph_bytes(const steer_graph * g); // scratch memory held
 int    steer_graph_compute(steer_graph * g, int32_t from, int32_t to, char * err, size_t err_len);
 
+// Time by op, for `steer bench --profile`: while on, nodes run one by one under a clock.
+typedef struct {
+    char    op[32];
+    int64_t count;
+    double  seconds;
+} steer_op_time;
+void    steer_graph_profile(steer_graph * g, bool on); // clears what was measured
+int32_t steer_graph_profile_read(const steer_graph * g, steer_op_time * times, int32_t max); // number of ops
+
 enum { STEER_F32 = 0, STEER_I32 = 1, STEER_BF16 = 2 };
 steer_tensor * steer_input(steer_graph * g, int type, int64_t ne0, int64_t ne1);
 void           steer_keep(steer_tensor * t); // readable after compute: never reused
 steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t row_offset_elements);
-steer_tensor * steer_view3d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1); // [ne0*ne1, T] -> [ne0, ne1, T]
-steer_tensor * steer_flat(steer_graph * g, steer_tensor * a);                             // [a, b, T] contiguous -> [a*b, T]
 steer_tensor * steer_get_rows(steer_graph * g, steer_tensor * table, steer_tensor * ids);
 steer_tensor * steer_add(steer_graph * g, steer_tensor * a, steer_tensor * b);
-steer_tensor * steer_mul(steer_graph * g, steer_tensor * a, steer_tensor * b);
-steer_tensor * steer_rms_norm(steer_graph * g, steer_tensor * a, float eps);
-steer_tensor * steer_swiglu(steer_graph * g, steer_tensor * gate, steer_tensor * up);
-typedef struct {
-    int32_t n_dims, mode, n_ctx_orig;
-    float   freq_base, freq_scale, ext_factor, attn_factor, beta_fast, beta_slow;
-} steer_rope_params;
-steer_tensor * steer_rope(steer_graph * g, steer_tensor * a, steer_tensor * pos, steer_tensor * freqs, const steer_rope_params * p, bool back);
-
+steer_tensor * steer_cont(steer_graph * g, steer_tensor * a); // contiguous copy
 // A custom op by its number in ops.h. inplace: the result is a view of src[0].
 typedef struct {
     float   f[4];
@@ -150,12 +169,14 @@ const char * steer_op_name(int op);
 
 // n_ctx is per sequence. kv_f32 keeps keys and values in f32 and switches flash attention
 // off (parity tests). At most two adapters: libllama adds them in the order of a hash map,
-// which is fixed only for two.
+// which is fixed only for two. plain leaves libllama its own kernels (comparisons in tests).
 int  steer_session_new(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras,
-                       int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32, steer_session ** out, char * err, size_t err_len);
+                       int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32, bool plain, steer_session ** out, char * err, size_t err_len);
 void steer_session_free(steer_session * s);
 void steer_session_clear(steer_session * s);
 void steer_session_remove(steer_session * s, int32_t seq);
+// sequence `to` becomes the first n tokens of sequence `from`, which may be the same
+void steer_session_copy(steer_session * s, int32_t from, int32_t to, int32_t n);
 
 typedef struct {
     float   temperature; // 0: greedy
@@ -168,6 +189,8 @@ typedef struct {
 // uniform variate and written to next[i] (else next[i] = -1).
 int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq,
                          const double * uniform, const steer_sampling * sampling, int32_t * next, char * err, size_t err_len);
+// names and counts of the nodes of the last graph that ggml computed, not we: "ADD 1, GET_ROWS 3"
+size_t steer_session_rest(const steer_session * s, char * buf, size_t len);
 // logits after the i-th token of the last decode (which must have had uniform[i] >= 0)
 int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len);
 

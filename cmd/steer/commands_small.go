@@ -11,6 +11,7 @@ import (
 func smallCommands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a),
+		newBenchCommand(a),
 		newModelCommand(a), newAdapterCommand(a), newDataCommand(a),
 	}
 }

@@ -284,6 +284,7 @@ func TestExperimentMistakes(t *testing.T) {
 		"no pairs":        {"train: {path: data/pairs.csv}", "train: {limit: 3}", exitUsage, []string{"each.deontology.reward.train.path: want the path of a file"}},
 		"no prompts":      {"prompts: {path: data/chat.jsonl}", "prompts: {limit: 3}", exitUsage, []string{"ppo.prompts.path: want the path of a file"}},
 		"does not divide": {"rollout_batch_size: 4", "rollout_batch_size: 5", exitUsage, []string{"ppo: rollout_batch_size 5 does not divide by mini_batch_size 2: choose one of [1 5]"}},
+		"device":          {"threads: 1", "device: cuda0", exitUsage, []string{`engine.device: there is no device called "cuda0": want cpu, cuda, cuda:N`}},
 		"threads":         {"threads: 1", "threads: 5000", exitUsage, []string{"engine.threads: want 0 (all CPUs) to 512, got 5000"}},
 		"file missing":    {"data/wsc.xml", "data/wsc.html", exitFailure, []string{"eval.wsc273.path", "data/wsc.html", "does not exist"}},
 		"model missing":   {"assets/model.gguf", "assets/modell.gguf", exitFailure, []string{"model: ", "modell.gguf: no such file"}},

@@ -25,6 +25,7 @@ func (f *modelFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.model, "model", "m", "", "base model, a GGUF `FILE`")
 	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil, "adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
+	flags.StringVar((*string)(&f.engine.Device), "device", string(f.engine.Device), "where to compute: cpu, cuda, cuda:N or auto")
 	flags.IntVar(&f.engine.Threads, "threads", 0, "compute threads (0: one for each CPU)")
 }
 
@@ -32,6 +33,9 @@ func (f *modelFlags) bind(cmd *cobra.Command) {
 func (f *modelFlags) check() error {
 	if f.model == "" {
 		return usagef("--model: want the path of the base model, a GGUF file")
+	}
+	if err := f.engine.Device.Check(); err != nil {
+		return usagef("--device: %v", err)
 	}
 	if f.engine.Threads < 0 || f.engine.Threads > 512 {
 		return usagef("--threads: want 0 (one for each CPU) to 512, got %d", f.engine.Threads)

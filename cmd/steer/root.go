@@ -33,6 +33,7 @@ Start with:
 		&cobra.Group{ID: "pipeline", Title: "The pipeline:"},
 		&cobra.Group{ID: "stage", Title: "One stage:"},
 		&cobra.Group{ID: "use", Title: "Use what was trained:"},
+		&cobra.Group{ID: "speed", Title: "Speed and memory:"},
 		&cobra.Group{ID: "files", Title: "Look at files:"},
 	)
 	// help fits a terminal of 80 columns

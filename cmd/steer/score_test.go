@@ -304,6 +304,7 @@ func TestScoreFailures(t *testing.T) {
 		{name: "positions", args: on("--positions", "alll", "--text", "a"), code: 2, says: []string{"--positions", `did you mean "all"?`}},
 		{name: "overlong", args: on("--overlong", "truncate-left", "--text", "a"), code: 2, says: []string{"--overlong", `did you mean "truncate_left"?`}},
 		{name: "threads", args: on("--threads", "-1", "--text", "a"), code: 2, says: []string{"--threads"}},
+		{name: "device", args: on("--device", "gpu", "--text", "a"), code: 2, says: []string{`--device: there is no device called "gpu": want cpu, cuda, cuda:N`}},
 		{name: "batch", args: on("--batch-tokens", "0", "--text", "a"), code: 2, says: []string{"--batch-tokens"}},
 		{name: "text and file", args: on("--text", "a", "x.jsonl"), code: 2, says: []string{"one of them"}},
 		{name: "system without template", args: on("--system", "a", "--text", "a"), code: 2, says: []string{"--template"}},

@@ -5,18 +5,23 @@ import "steer/cgo"
 // The custom ops, numbered as in cgo/native/ops.h; a test compares the names.
 const (
 	opPack cgo.Op = iota
+	opNorm
+	opRopeTable
+	opRope
 	opLinear
 	opLinearBack
 	opLoRADown
-	opLoRAUp
 	opLoRAUpBack
 	opOuterAcc
 	opLoRADownBack
 	opAttn
 	opAttnBack
 	opRMSBack
+	opSwiGLU
 	opSwiGLUBack
 	opHeadLogprob
+	opHeadDirection
+	opHeadDirectionBack
 	opHeadLogprobBack
 	opHeadKL
 	opScalarHead
@@ -32,6 +37,7 @@ type Options struct {
 	Checkpoint  bool    // keep only each layer's input and compute the rest again
 	Dropout     bool    // LoRA dropout on
 	Entropy     bool    // entropy of each target's distribution
+	EntropyGrad bool    // the backward pass takes a gradient of the entropy too
 	Temperature float32 // divides the logits
 }
 
@@ -58,22 +64,29 @@ type Graph struct {
 	tokens, pos, starts, rows, targets, heads, seeds cgo.Tensor
 	gradLogprob                                      cgo.Tensor // [2, R]: dL/dlogprob, dL/dentropy
 	gradHead                                         cgo.Tensor // [P]
+	rotations                                        cgo.Tensor // [head_dim, T], cosines and sines of every token's rotation
 	// outputs
-	logprob cgo.Tensor // [4, R]: logprob, entropy, log-sum-exp, greedy
-	head    cgo.Tensor // [P]
+	logprob   cgo.Tensor // [4, R]: logprob, entropy, log-sum-exp, greedy
+	direction cgo.Tensor // [4+n_embd, R]: the same and d logprob / d hidden; with a gradient of logprob alone
+	head      cgo.Tensor // [P]
 
 	forwardNodes, allNodes int
 }
 
-// activation is a matrix in the forms its readers want: f32 and, on the fast path,
-// packed to bf16 for the frozen linears.
-type activation struct{ f32, packed cgo.Tensor }
-
-func (g *Graph) pack(x cgo.Tensor, features int) activation {
-	if !g.opt.BF16 {
-		return activation{x, x}
+// packed is the type of activations that matrices multiply: bf16 on the fast path.
+func (g *Graph) packed() cgo.Type {
+	if g.opt.BF16 {
+		return cgo.BF16
 	}
-	return activation{x, g.g.Custom(opPack, cgo.BF16, features, g.nTokens, false, cgo.OpArgs{}, x)}
+	return cgo.F32
+}
+
+// pack rounds x [features, T] to the type that matrices multiply.
+func (g *Graph) pack(x cgo.Tensor, features int) cgo.Tensor {
+	if !g.opt.BF16 {
+		return x
+	}
+	return g.g.Custom(opPack, cgo.BF16, features, g.nTokens, false, cgo.OpArgs{}, x)
 }
 
 // Build lays out forward and, if asked for, backward pass of one batch, and
@@ -168,7 +181,7 @@ func (g *Graph) fill(b *Batch) {
 func (g *Graph) build() {
 	layers := g.w.Layers
 	x, kept := g.layers(g.w)
-	hidden := g.norm(x[len(layers)], g.w.OutputNorm)
+	hidden := g.norm(x[len(layers)], g.w.OutputNorm, cgo.F32)
 	g.readHeads(hidden)
 	g.forwardNodes = g.g.Nodes()
 	if !g.opt.Gradient {
@@ -185,7 +198,7 @@ func (g *Graph) build() {
 	for i := len(layers) - 1; i >= lowest; i-- {
 		st := kept[i]
 		if st == nil {
-			st = g.layer(&layers[i], x[i]) // checkpointing: compute it again
+			st = g.layer(&layers[i], x[i], true) // checkpointing: compute it again
 		}
 		dx = g.layerBack(&layers[i], st, dx, i > lowest)
 	}
@@ -197,11 +210,15 @@ func (g *Graph) build() {
 func (g *Graph) layers(w *Weights) (x []cgo.Tensor, kept []*layerState) {
 	x = make([]cgo.Tensor, len(w.Layers)+1)
 	kept = make([]*layerState, len(w.Layers))
+	if !g.rotations.OK() {
+		g.rotations = g.ropeTable()
+	}
 	x[0] = g.g.GetRows(w.Embd, g.tokens)
 	for i := range w.Layers {
-		st := g.layer(&w.Layers[i], x[i])
+		st := g.layer(&w.Layers[i], x[i], false)
 		x[i+1] = st.out
-		if g.opt.Gradient && !g.opt.Checkpoint {
+		// The backward pass begins with the last layer: computing it again would save no memory.
+		if g.opt.Gradient && (!g.opt.Checkpoint || i == len(w.Layers)-1) {
 			kept[i] = st
 		}
 	}

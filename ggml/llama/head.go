@@ -12,7 +12,12 @@ import "steer/cgo"
 func (g *Graph) readHeads(hidden cgo.Tensor) {
 	if g.rows.OK() {
 		rows := int(g.rows.Shape()[0])
-		g.logprob = g.g.Custom(opHeadLogprob, cgo.F32, 4, rows, false, g.headArgs(), g.w.Output, hidden, g.rows, g.targets)
+		if g.opt.Gradient && !g.opt.EntropyGrad && g.lowestTrainable() < len(g.w.Layers) {
+			g.direction = g.g.Custom(opHeadDirection, cgo.F32, 4+g.shape.Embd, rows, false, g.headArgs(), g.w.Output, hidden, g.rows, g.targets)
+			g.logprob = g.g.Cont(g.g.View2D(g.direction, 4, rows, 0))
+		} else {
+			g.logprob = g.g.Custom(opHeadLogprob, cgo.F32, 4, rows, false, g.headArgs(), g.w.Output, hidden, g.rows, g.targets)
+		}
 		g.g.Keep(g.logprob)
 	}
 	if g.heads.OK() {
@@ -27,6 +32,7 @@ func (g *Graph) readHeads(hidden cgo.Tensor) {
 //	dw += Σ g_p h_p      db += Σ g_p      dhidden_p += g_p w
 //
 // with gl, ge and g_p the loss's gradients with respect to logprob, entropy and head.
+// Without ge, dhidden_r = gl d logprob/d h_r, and the forward pass has summed that direction.
 func (g *Graph) headsBack(hidden cgo.Tensor, needHidden bool) cgo.Tensor {
 	head := g.w.Head
 	if g.heads.OK() && head.GradW.OK() {
@@ -44,7 +50,10 @@ func (g *Graph) headsBack(hidden cgo.Tensor, needHidden bool) cgo.Tensor {
 	} else { // zeros: i[0] = 0 reads none of the operands but the shape
 		dhidden = g.g.Custom(opScalarHeadBack, cgo.F32, g.shape.Embd, g.nTokens, false, cgo.OpArgs{}, g.w.OutputNorm, hidden, g.rows, g.gradLogprob)
 	}
-	if g.rows.OK() {
+	switch {
+	case g.direction.OK():
+		dhidden = g.g.Custom(opHeadDirectionBack, cgo.F32, g.shape.Embd, g.nTokens, true, cgo.OpArgs{}, dhidden, g.direction, g.rows, g.gradLogprob)
+	case g.rows.OK():
 		dhidden = g.g.Custom(opHeadLogprobBack, cgo.F32, g.shape.Embd, g.nTokens, true, g.headArgs(),
 			dhidden, g.w.Output, hidden, g.rows, g.targets, g.logprob, g.gradLogprob)
 	}

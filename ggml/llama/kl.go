@@ -45,9 +45,9 @@ func layOutKL(g cgo.Graph, shape Shape, policy, reference *Weights, b *Batch, op
 	}
 	n.inputs(b)
 	x, _ := n.layers(policy)
-	p := n.norm(x[len(x)-1], policy.OutputNorm)
+	p := n.norm(x[len(x)-1], policy.OutputNorm, cgo.F32)
 	x, _ = n.layers(reference)
-	q := n.norm(x[len(x)-1], reference.OutputNorm)
+	q := n.norm(x[len(x)-1], reference.OutputNorm, cgo.F32)
 	kl = g.Custom(opHeadKL, cgo.F32, len(b.Rows), 1, false, n.headArgs(), policy.Output, p, q, n.rows)
 	g.Keep(kl)
 	return n, kl, nil

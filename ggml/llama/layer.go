@@ -7,17 +7,22 @@ type layerState struct {
 	x, r cgo.Tensor // input, and the residual stream between the two blocks
 	attn attentionState
 	ffn  ffnState
-	out  cgo.Tensor
+	out  cgo.Tensor // none when computed again
 }
 
 // layer is r = x + attention(norm(x)); out = r + ffn(norm(r)).
-func (g *Graph) layer(l *Layer, x cgo.Tensor) *layerState {
+//
+// again: computed a second time for its backward pass alone, which reads all but the
+// output: the last matrix is left out.
+func (g *Graph) layer(l *Layer, x cgo.Tensor, again bool) *layerState {
 	st := &layerState{x: x}
 	var y cgo.Tensor
-	y, st.attn = g.attention(l, g.norm(x, l.AttnNorm))
+	y, st.attn = g.attention(l, g.norm(x, l.AttnNorm, g.packed()))
 	st.r = g.g.Add(x, y)
-	y, st.ffn = g.ffn(l, g.norm(st.r, l.FFNNorm))
-	st.out = g.g.Add(st.r, y)
+	y, st.ffn = g.ffn(l, g.norm(st.r, l.FFNNorm, g.packed()), again)
+	if !again {
+		st.out = g.g.Add(st.r, y)
+	}
 	return st
 }
 

@@ -3,8 +3,8 @@ package llama
 import "steer/cgo"
 
 // norm is y = w ∘ x / sqrt(mean(x²) + eps), token by token (Zhang and Sennrich 2019).
-func (g *Graph) norm(x, w cgo.Tensor) cgo.Tensor {
-	return g.g.Mul(g.g.RMSNorm(x, g.shape.RMSEps), w)
+func (g *Graph) norm(x, w cgo.Tensor, typ cgo.Type) cgo.Tensor {
+	return g.g.Custom(opNorm, typ, g.shape.Embd, g.nTokens, false, cgo.OpArgs{F: [4]float32{g.shape.RMSEps}}, x, w)
 }
 
 // normBack returns dx of norm. With r = 1/sqrt(mean(x²) + eps) and n features:

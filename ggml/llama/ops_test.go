@@ -18,11 +18,12 @@ func TestOpNumbers(t *testing.T) {
 		op   cgo.Op
 		name string
 	}{
-		{opPack, "pack"}, {opLinear, "linear"}, {opLinearBack, "linear_back"}, {opLoRADown, "lora_down"}, {opLoRAUp, "lora_up"},
-		{opLoRAUpBack, "lora_up_back"}, {opOuterAcc, "outer_acc"}, {opLoRADownBack, "lora_down_back"}, {opAttn, "attn"}, {opAttnBack, "attn_back"},
-		{opRMSBack, "rms_back"}, {opSwiGLUBack, "swiglu_back"}, {opHeadLogprob, "head_logprob"}, {opHeadLogprobBack, "head_logprob_back"},
-		{opHeadKL, "head_kl"}, {opScalarHead, "scalar_head"}, {opScalarHeadBack, "scalar_head_back"}, {opScalarHeadGrad, "scalar_head_grad"},
-		{opScalarHeadGradBias, "scalar_head_grad_bias"},
+		{opPack, "pack"}, {opNorm, "norm"}, {opRopeTable, "rope_table"}, {opRope, "rope"},
+		{opLinear, "linear"}, {opLinearBack, "linear_back"}, {opLoRADown, "lora_down"}, {opLoRAUpBack, "lora_up_back"},
+		{opOuterAcc, "outer_acc"}, {opLoRADownBack, "lora_down_back"}, {opAttn, "attn"}, {opAttnBack, "attn_back"},
+		{opRMSBack, "rms_back"}, {opSwiGLU, "swiglu"}, {opSwiGLUBack, "swiglu_back"}, {opHeadLogprob, "head_logprob"},
+		{opHeadDirection, "head_direction"}, {opHeadDirectionBack, "head_direction_back"}, {opHeadLogprobBack, "head_logprob_back"}, {opHeadKL, "head_kl"},
+		{opScalarHead, "scalar_head"}, {opScalarHeadBack, "scalar_head_back"}, {opScalarHeadGrad, "scalar_head_grad"}, {opScalarHeadGradBias, "scalar_head_grad_bias"},
 	}
 	header, err := os.ReadFile("../../cgo/native/ops.h")
 	require.NoError(t, err)

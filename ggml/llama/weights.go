@@ -10,7 +10,16 @@ type Shape struct {
 
 	RMSEps    float32
 	AttnScale float32 // factor on q·k, usually 1/sqrt(HeadDim)
-	Rope      cgo.RopeParams
+	Rope      Rope
+}
+
+// Rope says how positions turn into rotations: pair i of a head's features by
+// pos · FreqScale · FreqBase^(-2i/dim), divided by the model's frequency factor if it has some.
+type Rope struct {
+	Mode      int // which features are a pair: 0: 2i and 2i+1; 2 (NEOX): i and i + dim/2
+	FreqBase  float32
+	FreqScale float32
+	Magnitude float32 // multiplies cosine and sine, usually 1
 }
 
 // Weights are the model's tensors, with the adapters that are switched on.

@@ -39,6 +39,9 @@ type Options struct {
 	Dropout bool
 	// Entropy asks for the entropy of the distribution that predicts each target.
 	Entropy bool
+	// EntropyGradient lets Backward take a gradient of the entropies too; it costs
+	// another pass over the output matrix.
+	EntropyGradient bool
 	// Greedy asks whether each target is the most likely token.
 	Greedy bool
 	// Temperature divides the logits; 0 means 1.

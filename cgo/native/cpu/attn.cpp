@@ -2,6 +2,7 @@
 //   s_ij = scale q_i.k_j,  j <= i of the same sequence;  lse_i = log sum_j exp(s_ij)
 //   o_i = sum_j exp(s_ij - lse_i) v_j;  head h reads kv head h / (H/HK)
 //   dst [D*H + H, T]: o (D*H values), then lse of each head
+//   f0 = scale, i0 = D, i1 = H, i2 = HK, i3 = products in bf16 where the machine can
 //   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], src3 cu I32 [S+1]
 //
 // Online softmax over blocks of keys (Milakov and Gimelshein 2018; Dao et al. 2022).
@@ -14,117 +15,23 @@
 
 namespace steer {
 
-AttnShape::AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v,
-                     const ggml_tensor * cu_) :
-    D(p.i[0]), H(p.i[1]), HK(p.i[2]), group(H / HK), T(q->ne[1]), Dp((D + 15) / 16 * 16), scale(p.f[0]), cu(cu_) {
-    GGML_ASSERT(D > 0 && HK > 0 && H % HK == 0);
-    check_f32(q, D * H, T);
-    check_f32(k, D * HK, T);
-    check_f32(v, D * HK, T);
-    GGML_ASSERT(cu->type == GGML_TYPE_I32 && cu->ne[0] >= 1 && used() <= T);
-    q_block = group <= 2 ? 32 : group <= 4 ? 16 : 8;
-}
-
-int64_t AttnShape::max_length() const {
-    int64_t m = 0;
-    for (int64_t s = 0; s < sequences(); s++) {
-        m = std::max(m, length(s));
-    }
-    return m;
-}
-
-Share balanced_share(const AttnItem * items, int64_t n, int ith, int nth) {
-    double total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        total += items[i].cost;
-    }
-    // Item i belongs to the thread in whose interval of the cost axis its middle falls.
-    Share   share(0, 0, 1);
-    double  before = 0;
-    int64_t begin = n, end = n;
-    for (int64_t i = 0; i < n; i++) {
-        const double middle = before + items[i].cost / 2;
-        before += items[i].cost;
-        const int owner = std::min(nth - 1, (int) (middle / total * nth));
-        if (owner >= ith && begin == n) {
-            begin = i;
-        }
-        if (owner > ith) {
-            end = i;
-            break;
-        }
-    }
-    share.begin = begin;
-    share.end   = std::max(begin, end);
-    return share;
-}
-
-void pack_transposed(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from,
-                     int64_t to, float * panels) {
-    for (int64_t j = from; j < to; j += PANEL) {
-        const int n = (int) std::min<int64_t>(PANEL, to - j);
-        float *   p = panels + j * a.D;
-        if (n < PANEL) {
-            std::memset(p, 0, a.D * PANEL * sizeof(float));
-        }
-        kernels().transpose32((const uint32_t *) (row_f32(x, first + j) + kv_head * a.D), row_stride(x), n, (int) a.D,
-                              (uint32_t *) p, PANEL);
-    }
-}
-
-void pack_plain(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to,
-                float * rows) {
-    for (int64_t j = from; j < to; j++) {
-        std::memcpy(rows + j * a.Dp, row_f32(x, first + j) + kv_head * a.D, a.D * sizeof(float));
-        std::memset(rows + j * a.Dp + a.D, 0, (a.Dp - a.D) * sizeof(float));
-    }
-}
-
-void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1,
-                  float scale, float * rows) {
-    for (int64_t h = 0; h < a.group; h++) {
-        for (int64_t t = t0; t < t1; t++, rows += a.Dp) {
-            std::memcpy(rows, row_f32(x, first + t) + (kv_head * a.group + h) * a.D, a.D * sizeof(float));
-            std::memset(rows + a.D, 0, (a.Dp - a.D) * sizeof(float));
-            if (scale != 1) {
-                kernels().scale(rows, (int) a.D, scale);
-            }
-        }
-    }
-}
-
-void score_block(const AttnShape & a, int64_t n_rows, const float * rows, const float * panels, int64_t kv0, int64_t n,
-                 float * S) {
-    for (int64_t j = 0; j < n; j += PANEL) {
-        kernels().gemm_f32((int) n_rows, (int) std::min<int64_t>(PANEL, n - j), (int) a.D, rows, a.Dp, 1,
-                           panels + (kv0 + j) * a.D, PANEL, S + j, KV_BLOCK, false);
-    }
-}
-
-void head_product(const AttnShape & a, int64_t n_rows, int64_t depth, const float * A, ptrdiff_t am, ptrdiff_t ak,
-                  const float * B, float * C, bool accumulate) {
-    for (int64_t d = 0; d < a.Dp; d += PANEL) {
-        kernels().gemm_f32((int) n_rows, (int) std::min<int64_t>(PANEL, a.Dp - d), (int) depth, A, am, ak, B + d, a.Dp,
-                           C + d, a.Dp, accumulate);
-    }
-}
-
 namespace {
 
 // Work space of one thread.
-struct Forward {
+template <class E> struct Forward {
     const AttnShape & a;
     ggml_tensor *     dst;
-    float *           kt;   // keys, panels
-    float *           v;    // values, rows
-    float *           q;    // [rows][Dp], scaled
+    Item<E> *         kt;   // keys, panels
+    Item<E> *         v;    // values, rows
+    E *               q;    // [rows][Dp], scaled
+    E *               P;    // [rows][KV_BLOCK] rounded, unless f32
     float *           o;    // [rows][Dp]
     float *           S;    // [rows][KV_BLOCK]
     float *           m;    // [rows] running maximum
     double *          sum;  // [rows] running sum of exp
 };
 
-void forward_block(const Forward & f, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
+template <class E> void forward_block(const Forward<E> & f, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
     const AttnShape & a  = f.a;
     const int64_t     nt = t1 - t0, rows = nt * a.group;
     const Kernels &   kern = kernels();
@@ -134,7 +41,7 @@ void forward_block(const Forward & f, int64_t first, int64_t kv_head, int64_t t0
     }
     for (int64_t kv = 0; kv < t1; kv += KV_BLOCK) {
         const int64_t n = std::min(KV_BLOCK, t1 - kv);
-        score_block(a, rows, f.q, f.kt, kv, n, f.S);
+        score_block<E>(a, rows, f.q, f.kt, kv, n, f.S);
         for (int64_t r = 0; r < rows; r++) {
             float *     s     = f.S + r * KV_BLOCK;
             const int   valid = (int) std::min(n, t0 + r % nt + 1 - kv);
@@ -147,7 +54,7 @@ void forward_block(const Forward & f, int64_t first, int64_t kv_head, int64_t t0
             }
             f.m[r] = m;
         }
-        head_product(a, rows, n, f.S, KV_BLOCK, 1, f.v + kv * a.Dp, f.o, kv > 0);
+        head_product<E>(a, rows, n, as_operand(f.S, rows, n, f.P), KV_BLOCK, f.v + kv / Lanes<E>::per_k * a.Dp, f.o, kv > 0);
     }
     for (int64_t h = 0; h < a.group; h++) {
         const int64_t head = kv_head * a.group + h;
@@ -158,6 +65,43 @@ void forward_block(const Forward & f, int64_t first, int64_t kv_head, int64_t t0
             std::memcpy(out + head * a.D, f.o + r * a.Dp, a.D * sizeof(float));
             out[a.D * a.H + head] = f.m[r] + (float) std::log(f.sum[r]);
         }
+    }
+}
+
+// The items of one thread.
+template <class E> void forward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * items, const Share & share) {
+    const ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2];
+    const int64_t rows = a.q_block * a.group, Lp = (a.max_length() + PANEL - 1) / PANEL * PANEL;
+    Scratch &     mem = scratch();
+    // One panel beyond the end: rows of fewer than 32 lanes are read whole.
+    const Forward<E> f{ a,
+                     dst,
+                     mem.get<Item<E>>(SLOT_PANEL, Lp * a.D),
+                     mem.get<Item<E>>(SLOT_ROWS, Lp * a.Dp + PANEL),
+                     mem.get<E>(SLOT_A, rows * a.Dp),
+                     mem.get<E>(SLOT_F, rows * KV_BLOCK),
+                     mem.get<float>(SLOT_B, rows * a.Dp),
+                     mem.get<float>(SLOT_C, rows * KV_BLOCK),
+                     mem.get<float>(SLOT_D, rows),
+                     mem.get<double>(SLOT_E, rows) };
+    int64_t       s = -1, kv_head = -1, packed = 0;
+    for (int64_t i = share.begin; i < share.end; i++) {
+        const AttnItem & item = items[i];
+        if (item.s != s || item.kv_head != kv_head) {
+            s       = item.s;
+            kv_head = item.kv_head;
+            packed  = 0;
+        }
+        const int64_t first = a.begin(s), t0 = item.block * a.q_block, t1 = std::min(a.length(s), t0 + a.q_block);
+        // Whole panels at a time, so that none is packed in two parts.
+        const int64_t need = std::min(a.length(s), (t1 + PANEL - 1) / PANEL * PANEL);
+        if (packed < need) {
+            pack_transposed<E>(k, a, first, kv_head, packed, need, f.kt);
+            pack_plain<E>(v, a, first, kv_head, packed, need, f.v);
+            packed = need;
+        }
+        pack_queries<E>(q, a, first, kv_head, t0, t1, a.scale, f.q);
+        forward_block<E>(f, first, kv_head, t0, t1);
     }
 }
 
@@ -192,35 +136,5 @@ extern "C" void steer_cpu_attn(ggml_tensor * dst, int ith, int nth, void *) {
         return;
     }
 
-    const int64_t rows = a.q_block * a.group, Lp = (a.max_length() + PANEL - 1) / PANEL * PANEL;
-    Scratch &     mem = scratch();
-    // One panel beyond the end: rows of fewer than 32 lanes are read whole.
-    const Forward f{ a,
-                     dst,
-                     mem.get<float>(SLOT_PANEL, Lp * a.D),
-                     mem.get<float>(SLOT_ROWS, Lp * a.Dp + PANEL),
-                     mem.get<float>(SLOT_A, rows * a.Dp),
-                     mem.get<float>(SLOT_B, rows * a.Dp),
-                     mem.get<float>(SLOT_C, rows * KV_BLOCK),
-                     mem.get<float>(SLOT_D, rows),
-                     mem.get<double>(SLOT_E, rows) };
-    int64_t       s = -1, kv_head = -1, packed = 0;
-    for (int64_t i = share.begin; i < share.end; i++) {
-        const AttnItem & item = items.begin()[i];
-        if (item.s != s || item.kv_head != kv_head) {
-            s       = item.s;
-            kv_head = item.kv_head;
-            packed  = 0;
-        }
-        const int64_t first = a.begin(s), t0 = item.block * a.q_block, t1 = std::min(a.length(s), t0 + a.q_block);
-        // Whole panels at a time, so that none is packed in two parts.
-        const int64_t need = std::min(a.length(s), (t1 + PANEL - 1) / PANEL * PANEL);
-        if (packed < need) {
-            pack_transposed(k, a, first, kv_head, packed, need, f.kt);
-            pack_plain(v, a, first, kv_head, packed, need, f.v);
-            packed = need;
-        }
-        pack_queries(q, a, first, kv_head, t0, t1, a.scale, f.q);
-        forward_block(f, first, kv_head, t0, t1);
-    }
+    (a.bf16 ? forward_items<uint16_t> : forward_items<float>) (dst, a, items.begin(), share);
 }

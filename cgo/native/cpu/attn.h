@@ -13,6 +13,7 @@ struct AttnShape {
     int64_t             Dp;                 // D padded to whole panels' widths
     int64_t             q_block;            // query tokens at a time; all heads of the group go together
     float               scale;
+    bool                bf16; // products in bf16 with f32 sums; softmax and sums are f32
     const ggml_tensor * cu;
 
     AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v,
@@ -48,22 +49,41 @@ class AttnItems {
     int64_t    n_ = 0;
 };
 
-// Rows of one kv head turned into panels [D][32] of 32 tokens each, for products over D.
-void pack_transposed(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from,
-                     int64_t to, float * panels);
-// Rows of one kv head, [token][Dp], padded with zeros.
-void pack_plain(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to,
-                float * rows);
+// Operands of the products, f32 or bf16. A row operand has elements E; the panel or row of
+// the other side has Items: in bf16 two successive k share one.
+template <class E> struct Lanes;
+template <> struct Lanes<float> {
+    using Item                 = float;
+    static constexpr int per_k = 1; // k an item
+};
+template <> struct Lanes<uint16_t> {
+    using Item                 = uint32_t;
+    static constexpr int per_k = 2;
+};
+template <class E> using Item = typename Lanes<E>::Item;
+
+// Rows [from, to) of one kv head turned into panels [D / per_k][32] of 32 tokens each, for
+// products over D; `from` is a multiple of 32.
+template <class E>
+void pack_transposed(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, Item<E> * panels);
+// The same rows [token / per_k][Dp], padded with zeros, for products over tokens.
+template <class E>
+void pack_plain(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, Item<E> * rows);
 // Queries of tokens [t0, t1) of every head of the group, times `scale`:
-// rows[(head - kv_head*group) * (t1-t0) + (t - t0)][Dp]. x may be q, dO or out.
-void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1,
-                  float scale, float * rows);
+// rows[(head - kv_head*group) * (t1-t0) + (t - t0)][Dp]. x may be q or dO.
+template <class E>
+void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale, E * rows);
 
 // S[row][0..n) = rows . panels, keys kv0 .. kv0+n-1; rows are Dp apart, S rows KV_BLOCK.
-void score_block(const AttnShape & a, int64_t n_rows, const float * rows, const float * panels, int64_t kv0, int64_t n,
-                 float * S);
-// C[row][0..D) (+)= sum_k A(row, k) B[k][0..D), B and C rows Dp apart.
-void head_product(const AttnShape & a, int64_t n_rows, int64_t depth, const float * A, ptrdiff_t am, ptrdiff_t ak,
-                  const float * B, float * C, bool accumulate);
+template <class E> void score_block(const AttnShape & a, int64_t n_rows, const E * rows, const Item<E> * panels, int64_t kv0, int64_t n, float * S);
+// C[row][0..D) (+)= sum_k A[row*am + k] B[k][0..D), B and C rows Dp apart; in bf16 an odd
+// depth is rounded up: A and B have a zero there.
+template <class E>
+void head_product(const AttnShape & a, int64_t n_rows, int64_t depth, const E * A, ptrdiff_t am, const Item<E> * B, float * C, bool accumulate);
+// S itself, or its rows [n_rows][n] rounded to bf16 into `rounded`; rows stay KV_BLOCK apart.
+inline const float * as_operand(const float * S, int64_t, int64_t, float *) {
+    return S;
+}
+const uint16_t * as_operand(const float * S, int64_t n_rows, int64_t n, uint16_t * rounded);
 
 } // namespace steer

@@ -18,44 +18,65 @@ using namespace steer;
 
 namespace {
 
-struct Backward {
+template <class E> struct Backward {
     const AttnShape &   a;
     ggml_tensor *       dst;
     const ggml_tensor * dO;
     const ggml_tensor * q;
     const ggml_tensor * out;
-    float *             kt;    // keys, panels
-    float *             vt;    // values, panels
-    float *             k;     // keys, rows
-    float *             qs;    // [rows][Dp], scaled queries
-    float *             go;    // [rows][Dp], dO
+    Item<E> *           kt;    // keys, panels
+    Item<E> *           vt;    // values, panels
+    Item<E> *           k;     // keys, rows
+    E *                 qs;    // [rows][Dp], scaled queries
+    E *                 go;    // [rows][Dp], dO
+    Item<E> *           qi;    // the same for sums over rows, [rows / per_k][Dp]; f32: qs
+    Item<E> *           gi;    // f32: go
     float *             dq;    // [rows][Dp]
     float *             P;     // [rows][KV_BLOCK]
     float *             dS;    // [rows][KV_BLOCK]
+    E *                 S;     // bf16: rounded rows [rows][KV_BLOCK]
+    Item<E> *           St;    // bf16: turned, [KV_BLOCK][rows / 2], behind it the same before turning
     float *             delta; // [rows], then lse [rows]
     float *             dk;    // [length][Dp]
     float *             dv;    // [length][Dp]
 };
 
+void items_of_rows(const AttnShape &, int64_t, const float *, float *) {} // f32: the rows serve both products
+
+// Pairs of rows interleaved: [rows / 2][Dp]; a row behind the last is 0.
+void items_of_rows(const AttnShape & a, int64_t rows, const uint16_t * x, uint32_t * items) {
+    const uint16_t * none = nullptr;
+    if (rows % 2) {
+        uint16_t * zeros = scratch().get<uint16_t>(SLOT_COPY, a.Dp);
+        std::memset(zeros, 0, a.Dp * sizeof(uint16_t));
+        none = zeros;
+    }
+    for (int64_t r = 0; r < rows; r += 2) {
+        kernels().interleave(x + r * a.Dp, r + 1 < rows ? x + (r + 1) * a.Dp : none, items + r / 2 * a.Dp, a.Dp);
+    }
+}
+
 // Queries [t0, t1) and what belongs to them.
-void load_queries(const Backward & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
+template <class E> void load_queries(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
     const AttnShape & a  = b.a;
     const int64_t     nt = t1 - t0, rows = nt * a.group;
-    pack_queries(b.q, a, first, kv_head, t0, t1, a.scale, b.qs);
-    pack_queries(b.dO, a, first, kv_head, t0, t1, 1, b.go);
+    pack_queries<E>(b.q, a, first, kv_head, t0, t1, a.scale, b.qs);
+    pack_queries<E>(b.dO, a, first, kv_head, t0, t1, 1, b.go);
+    items_of_rows(a, rows, b.qs, b.qi);
+    items_of_rows(a, rows, b.go, b.gi);
     for (int64_t r = 0; r < rows; r++) {
         const int64_t head = kv_head * a.group + r / nt;
         const float * o    = row_f32(b.out, first + t0 + r % nt);
-        b.delta[r]         = kernels().dot(b.go + r * a.Dp, o + head * a.D, (int) a.D);
+        b.delta[r]         = kernels().dot(row_f32(b.dO, first + t0 + r % nt) + head * a.D, o + head * a.D, (int) a.D);
         b.delta[rows + r]  = o[a.D * a.H + head];
     }
 }
 
 // P and dS of the loaded queries against keys [kv, kv+n).
-void probabilities(const Backward & b, int64_t t0, int64_t t1, int64_t kv, int64_t n) {
+template <class E> void probabilities(const Backward<E> & b, int64_t t0, int64_t t1, int64_t kv, int64_t n) {
     const int64_t nt = t1 - t0, rows = nt * b.a.group;
-    score_block(b.a, rows, b.qs, b.kt, kv, n, b.P);
-    score_block(b.a, rows, b.go, b.vt, kv, n, b.dS);
+    score_block<E>(b.a, rows, b.qs, b.kt, kv, n, b.P);
+    score_block<E>(b.a, rows, b.go, b.vt, kv, n, b.dS);
     for (int64_t r = 0; r < rows; r++) {
         float *   p     = b.P + r * KV_BLOCK;
         float *   ds    = b.dS + r * KV_BLOCK;
@@ -67,17 +88,43 @@ void probabilities(const Backward & b, int64_t t0, int64_t t1, int64_t kv, int64
     }
 }
 
-void add_keys(const Backward & b, int64_t rows, int64_t kv, int64_t n) {
-    head_product(b.a, n, rows, b.P, 1, KV_BLOCK, b.go, b.dv + kv * b.a.Dp, true);
-    head_product(b.a, n, rows, b.dS, 1, KV_BLOCK, b.qs, b.dk + kv * b.a.Dp, true);
+// dv += P^T dO, dk += dS^T q over the loaded queries.
+void add_keys(const Backward<float> & b, int64_t rows, int64_t kv, int64_t n) {
+    const AttnShape & a = b.a;
+    for (int64_t d = 0; d < a.Dp; d += PANEL) {
+        const int lanes = (int) std::min<int64_t>(PANEL, a.Dp - d);
+        kernels().gemm_f32((int) n, lanes, (int) rows, b.P, 1, KV_BLOCK, b.go + d, a.Dp, b.dv + kv * a.Dp + d, a.Dp, true);
+        kernels().gemm_f32((int) n, lanes, (int) rows, b.dS, 1, KV_BLOCK, b.qs + d, a.Dp, b.dk + kv * a.Dp + d, a.Dp, true);
+    }
 }
 
-void clear_keys(const Backward & b, int64_t from, int64_t to) {
+// S [rows][n] as rows of keys, two queries an item: [n][rows / 2].
+const uint16_t * turned(const Backward<uint16_t> & b, const float * S, int64_t rows, int64_t n) {
+    const int64_t pairs = (rows + 1) / 2;
+    uint32_t *    items = b.St + KV_BLOCK * pairs;
+    const auto *  r16   = as_operand(S, rows, n, b.S);
+    if (rows % 2) {
+        std::memset(b.S + rows * KV_BLOCK, 0, KV_BLOCK * sizeof(uint16_t));
+    }
+    for (int64_t r = 0; r < rows; r += 2) {
+        kernels().interleave(r16 + r * KV_BLOCK, r16 + (r + 1) * KV_BLOCK, items + r / 2 * KV_BLOCK, n);
+    }
+    kernels().transpose32(items, KV_BLOCK, (int) pairs, (int) n, b.St, pairs);
+    return (const uint16_t *) b.St;
+}
+
+void add_keys(const Backward<uint16_t> & b, int64_t rows, int64_t kv, int64_t n) {
+    const ptrdiff_t am = (rows + 1) / 2 * 2;
+    head_product<uint16_t>(b.a, n, rows, turned(b, b.P, rows, n), am, b.gi, b.dv + kv * b.a.Dp, true);
+    head_product<uint16_t>(b.a, n, rows, turned(b, b.dS, rows, n), am, b.qi, b.dk + kv * b.a.Dp, true);
+}
+
+template <class E> void clear_keys(const Backward<E> & b, int64_t from, int64_t to) {
     std::memset(b.dk + from * b.a.Dp, 0, (to - from) * b.a.Dp * sizeof(float));
     std::memset(b.dv + from * b.a.Dp, 0, (to - from) * b.a.Dp * sizeof(float));
 }
 
-void store_keys(const Backward & b, int64_t first, int64_t kv_head, int64_t from, int64_t to) {
+template <class E> void store_keys(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t from, int64_t to) {
     const AttnShape & a = b.a;
     for (int64_t j = from; j < to; j++) {
         float * out = row_f32(b.dst, first + j) + a.D * a.H + kv_head * a.D;
@@ -86,7 +133,7 @@ void store_keys(const Backward & b, int64_t first, int64_t kv_head, int64_t from
     }
 }
 
-void store_queries(const Backward & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
+template <class E> void store_queries(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
     const AttnShape & a  = b.a;
     const int64_t     nt = t1 - t0;
     for (int64_t r = 0; r < nt * a.group; r++) {
@@ -97,13 +144,13 @@ void store_queries(const Backward & b, int64_t first, int64_t kv_head, int64_t t
 }
 
 // Queries [t0, t1) against all their keys: dq, and dk and dv on the way if wanted.
-void back_queries(const Backward & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, bool keys) {
+template <class E> void back_queries(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, bool keys) {
     const int64_t rows = (t1 - t0) * b.a.group;
     load_queries(b, first, kv_head, t0, t1);
     for (int64_t kv = 0; kv < t1; kv += KV_BLOCK) {
         const int64_t n = std::min(KV_BLOCK, t1 - kv);
         probabilities(b, t0, t1, kv, n);
-        head_product(b.a, rows, n, b.dS, KV_BLOCK, 1, b.k + kv * b.a.Dp, b.dq, kv > 0);
+        head_product<E>(b.a, rows, n, as_operand(b.dS, rows, n, b.S), KV_BLOCK, b.k + kv / Lanes<E>::per_k * b.a.Dp, b.dq, kv > 0);
         if (keys) {
             add_keys(b, rows, kv, n);
         }
@@ -111,7 +158,7 @@ void back_queries(const Backward & b, int64_t first, int64_t kv_head, int64_t t0
     store_queries(b, first, kv_head, t0, t1);
 }
 
-void back_whole(const Backward & b, int64_t first, int64_t kv_head, int64_t L) {
+template <class E> void back_whole(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t L) {
     clear_keys(b, 0, L);
     for (int64_t t = 0; t < L; t += b.a.q_block) {
         back_queries(b, first, kv_head, t, std::min(L, t + b.a.q_block), true);
@@ -120,7 +167,7 @@ void back_whole(const Backward & b, int64_t first, int64_t kv_head, int64_t L) {
 }
 
 // Keys [kv, kv_end) against all queries that see them: dk, dv.
-void back_keys(const Backward & b, int64_t first, int64_t kv_head, int64_t kv, int64_t L) {
+template <class E> void back_keys(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t kv, int64_t L) {
     const int64_t kv_end = std::min(L, kv + KV_BLOCK);
     clear_keys(b, kv, kv_end);
     for (int64_t t = kv; t < L; t += b.a.q_block) { // KV_BLOCK is a multiple of q_block
@@ -178,6 +225,54 @@ AttnItems plan(const AttnShape & a, int nth) {
     return blocks;
 }
 
+// The items of one thread.
+template <class E> void backward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * items, const Share & share) {
+    const ggml_tensor *dO = dst->src[0], *q = dst->src[1], *k = dst->src[2], *v = dst->src[3], *out = dst->src[4];
+    const int64_t  rows = a.q_block * a.group, Lp = (a.max_length() + PANEL - 1) / PANEL * PANEL;
+    Scratch &      mem  = scratch();
+    constexpr bool bf16 = Lanes<E>::per_k == 2;
+    E *            qs = mem.get<E>(SLOT_B, rows * a.Dp), *go = mem.get<E>(SLOT_C, rows * a.Dp);
+    const Backward<E> b{ a,
+                      dst,
+                      dO,
+                      q,
+                      out,
+                      mem.get<Item<E>>(SLOT_PANEL, Lp * a.D),
+                      mem.get<Item<E>>(SLOT_ROWS, Lp * a.D),
+                      mem.get<Item<E>>(SLOT_A, Lp * a.Dp),
+                      qs,
+                      go,
+                      bf16 ? mem.get<Item<E>>(SLOT_KEYS, rows * a.Dp) : (Item<E> *) qs,
+                      bf16 ? mem.get<Item<E>>(SLOT_LORA, rows * a.Dp) : (Item<E> *) go,
+                      mem.get<float>(SLOT_D, rows * a.Dp),
+                      mem.get<float>(SLOT_E, rows * KV_BLOCK),
+                      mem.get<float>(SLOT_F, rows * KV_BLOCK),
+                      bf16 ? mem.get<E>(SLOT_OUT, (rows + 1) * KV_BLOCK) : nullptr,
+                      bf16 ? mem.get<Item<E>>(SLOT_LORA_ROWS, (rows + 1) * KV_BLOCK) : nullptr,
+                      mem.get<float>(SLOT_G, rows * 2),
+                      mem.get<float>(SLOT_H, Lp * a.Dp),
+                      mem.get<float>(SLOT_I, Lp * a.Dp) };
+    int64_t        s = -1, kv_head = -1;
+    for (int64_t i = share.begin; i < share.end; i++) {
+        const AttnItem & item  = items[i];
+        const int64_t    first = a.begin(item.s), L = a.length(item.s);
+        if (item.s != s || item.kv_head != kv_head) {
+            s       = item.s;
+            kv_head = item.kv_head;
+            pack_transposed<E>(k, a, first, kv_head, 0, L, b.kt);
+            pack_transposed<E>(v, a, first, kv_head, 0, L, b.vt);
+            pack_plain<E>(k, a, first, kv_head, 0, L, b.k);
+        }
+        switch (item.which) {
+            case 0: back_whole(b, first, kv_head, L); break;
+            case 1:
+                back_queries(b, first, kv_head, item.block * a.q_block, std::min(L, (item.block + 1) * a.q_block), false);
+                break;
+            default: back_keys(b, first, kv_head, item.block * KV_BLOCK, L); break;
+        }
+    }
+}
+
 } // namespace
 
 extern "C" void steer_cpu_attn_back(ggml_tensor * dst, int ith, int nth, void *) {
@@ -197,41 +292,5 @@ extern "C" void steer_cpu_attn_back(ggml_tensor * dst, int ith, int nth, void *)
     if (share.begin == share.end) {
         return;
     }
-    const int64_t  rows = a.q_block * a.group, Lp = (a.max_length() + PANEL - 1) / PANEL * PANEL;
-    Scratch &      mem = scratch();
-    const Backward b{ a,
-                      dst,
-                      dO,
-                      q,
-                      out,
-                      mem.get<float>(SLOT_PANEL, Lp * a.D),
-                      mem.get<float>(SLOT_ROWS, Lp * a.D),
-                      mem.get<float>(SLOT_A, Lp * a.Dp),
-                      mem.get<float>(SLOT_B, rows * a.Dp),
-                      mem.get<float>(SLOT_C, rows * a.Dp),
-                      mem.get<float>(SLOT_D, rows * a.Dp),
-                      mem.get<float>(SLOT_E, rows * KV_BLOCK),
-                      mem.get<float>(SLOT_F, rows * KV_BLOCK),
-                      mem.get<float>(SLOT_G, rows * 2),
-                      mem.get<float>(SLOT_H, Lp * a.Dp),
-                      mem.get<float>(SLOT_I, Lp * a.Dp) };
-    int64_t        s = -1, kv_head = -1;
-    for (int64_t i = share.begin; i < share.end; i++) {
-        const AttnItem & item  = items.begin()[i];
-        const int64_t    first = a.begin(item.s), L = a.length(item.s);
-        if (item.s != s || item.kv_head != kv_head) {
-            s       = item.s;
-            kv_head = item.kv_head;
-            pack_transposed(k, a, first, kv_head, 0, L, b.kt);
-            pack_transposed(v, a, first, kv_head, 0, L, b.vt);
-            pack_plain(k, a, first, kv_head, 0, L, b.k);
-        }
-        switch (item.which) {
-            case 0: back_whole(b, first, kv_head, L); break;
-            case 1:
-                back_queries(b, first, kv_head, item.block * a.q_block, std::min(L, (item.block + 1) * a.q_block), false);
-                break;
-            default: back_keys(b, first, kv_head, item.block * KV_BLOCK, L); break;
-        }
-    }
+    (a.bf16 ? backward_items<uint16_t> : backward_items<float>) (dst, a, items.begin(), share);
 }

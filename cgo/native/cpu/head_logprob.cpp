@@ -8,41 +8,11 @@
 // Each thread owns target rows and walks the vocabulary in groups, keeping for each row
 // the running maximum m, sum of exp(l - m), and sum of exp(l - m)(l - m).
 
-#include "head.h"
+#include "head_walk.h"
 
 #include <algorithm>
-#include <cmath>
 
 using namespace steer;
-
-namespace {
-
-struct Running {
-    float   max;    // of W.h, before f0
-    float   target; // W.h of the target
-    int32_t argmax;
-    double  sum, sum_x;
-};
-
-void update(Running & s, const float * l, int64_t n, int64_t v0, int32_t target, float f, bool entropy) {
-    const float m = kernels().row_max(l, (int) n);
-    if (m > s.max) {
-        const double d = ((double) s.max - m) * f, keep = std::exp(d);
-        s.sum_x = s.sum > 0 ? (s.sum_x + s.sum * d) * keep : 0;
-        s.sum *= keep;
-        s.max    = m;
-        s.argmax = (int32_t) (v0 + (std::find(l, l + n, m) - l));
-    }
-    float sum, sum_x;
-    kernels().exp_sums(l, (int) n, f, s.max, &sum, &sum_x);
-    s.sum += sum;
-    s.sum_x += sum_x;
-    if (target >= v0 && target < v0 + n) {
-        s.target = l[target - v0];
-    }
-}
-
-} // namespace
 
 extern "C" void steer_cpu_head_logprob(ggml_tensor * dst, int ith, int nth, void *) {
     const ggml_tensor *     W       = dst->src[0];
@@ -58,15 +28,15 @@ extern "C" void steer_cpu_head_logprob(ggml_tensor * dst, int ith, int nth, void
         return;
     }
     HeadLogits head(W, bf16);
-    Running *  state = scratch().get<Running>(SLOT_A, HEAD_ROWS);
-    float *    L     = scratch().get<float>(SLOT_B, HEAD_BLOCK * head.width());
-    char *     x     = scratch().get<char>(SLOT_C, head.size_of_input(HEAD_ROWS));
+    RunningRow * state = scratch().get<RunningRow>(SLOT_A, HEAD_ROWS);
+    float *      L     = scratch().get<float>(SLOT_B, HEAD_BLOCK * head.width());
+    char *       x     = scratch().get<char>(SLOT_C, head.size_of_input(HEAD_ROWS));
     for (int64_t r0 = share.begin; r0 < share.end; r0 += HEAD_ROWS) {
         const int64_t n = std::min(HEAD_ROWS, share.end - r0);
         head.gather(h, rows + r0, n, x);
         for (int64_t i = 0; i < n; i++) {
             GGML_ASSERT(targets[r0 + i] >= 0 && targets[r0 + i] < W->ne[1]);
-            state[i] = { -INFINITY, 0, 0, 0, 0 };
+            state[i] = RUNNING_START;
         }
         for (int64_t v0 = 0; v0 < W->ne[1]; v0 += head.width()) {
             head.load(v0);
@@ -74,18 +44,13 @@ extern "C" void steer_cpu_head_logprob(ggml_tensor * dst, int ith, int nth, void
                 const int64_t m = std::min(HEAD_BLOCK, n - i0);
                 head.logits(x, i0, m, L);
                 for (int64_t i = 0; i < m; i++) {
-                    update(state[i0 + i], L + i * head.width(), head.count(), v0, targets[r0 + i0 + i], p.f[0], p.i[0] != 0);
+                    raise_max(state[i0 + i], L + i * head.width(), head.count(), v0, targets[r0 + i0 + i], p.f[0]);
+                    add_logits(state[i0 + i], L + i * head.width(), head.count(), p.f[0]);
                 }
             }
         }
         for (int64_t i = 0; i < n; i++) {
-            const Running & s       = state[i];
-            const double    log_sum = std::log(s.sum);
-            float *         out     = row_f32(dst, r0 + i);
-            out[0]                  = (float) (((double) s.target - s.max) * p.f[0] - log_sum);
-            out[1]                  = p.i[0] ? (float) (log_sum - s.sum_x / s.sum) : 0.0f;
-            out[2]                  = (float) ((double) s.max * p.f[0] + log_sum);
-            out[3]                  = s.argmax == targets[r0 + i] ? 1.0f : 0.0f;
+            finish_row(state[i], targets[r0 + i], p.f[0], p.i[0] != 0, row_f32(dst, r0 + i));
         }
     }
 }

@@ -8,68 +8,11 @@
 // Threads own rows; logits are computed again, group by group, and each group's rows of W
 // serve both products while they are unpacked.
 
-#include "head.h"
+#include "head_group.h"
 
 #include <algorithm>
-#include <cmath>
 
 using namespace steer;
-
-namespace {
-
-// dx[i][k] += sum_v dl[i][v] W[v][k] for one group of the vocabulary.
-class GroupBack {
-  public:
-    GroupBack(const HeadLogits & head, int64_t K) : head_(head), K_(K) {
-        const int64_t panels = (K + PANEL - 1) / PANEL;
-        panels_ = scratch().get<uint32_t>(SLOT_G, head.width() * panels * PANEL / (head.bf16() ? 2 : 1));
-        dl_     = head.bf16() ? scratch().get<uint16_t>(SLOT_H, HEAD_BLOCK * head.width()) : nullptr;
-    }
-
-    // Arranges the group's rows of W as panels over columns.
-    void load() {
-        const int64_t n = head_.count();
-        for (int64_t k = 0; k < K_; k += PANEL) {
-            const int  lanes = (int) std::min<int64_t>(PANEL, K_ - k), width = panel_width(lanes);
-            uint32_t * panel = panels_ + k / PANEL * stride();
-            if (!head_.bf16()) {
-                kernels().copy_padded((const float *) head_.unpacked() + k, K_, n, lanes, (float *) panel, width);
-                continue;
-            }
-            const uint16_t *      W           = (const uint16_t *) head_.unpacked() + k;
-            static const uint16_t none[PANEL] = {};
-            for (int64_t v = 0; v < n; v += 2) {
-                kernels().interleave(W + v * K_, v + 1 < n ? W + (v + 1) * K_ : none, panel + v / 2 * width, lanes);
-                std::memset(panel + v / 2 * width + lanes, 0, (width - lanes) * sizeof(uint32_t));
-            }
-        }
-    }
-
-    void add(float * dl, int64_t n, float * dx) {
-        const int64_t count = head_.count(), width = head_.width();
-        if (!head_.bf16()) {
-            product_f32(n, K_, count, dl, width, (const float *) panels_, stride(), dx, K_, true);
-            return;
-        }
-        for (int64_t i = 0; i < n; i++) {
-            kernels().to_bf16(dl + i * width, dl_ + i * width, count);
-            if (count % 2) {
-                dl_[i * width + count] = 0;
-            }
-        }
-        product_bf16(n, K_, count + count % 2, dl_, width, panels_, stride(), dx, K_, true);
-    }
-
-  private:
-    ptrdiff_t stride() const { return head_.width() * PANEL / (head_.bf16() ? 2 : 1); } // of panels
-
-    const HeadLogits & head_;
-    int64_t            K_;
-    uint32_t *         panels_;
-    uint16_t *         dl_;
-};
-
-} // namespace
 
 extern "C" void steer_cpu_head_logprob_back(ggml_tensor * dst, int ith, int nth, void *) {
     const ggml_tensor *     W       = dst->src[1];
@@ -89,7 +32,7 @@ extern "C" void steer_cpu_head_logprob_back(ggml_tensor * dst, int ith, int nth,
         return;
     }
     HeadLogits head(W, bf16);
-    GroupBack  back(head, K);
+    HeadGroup  back(head, K);
     float *    dx = scratch().get<float>(SLOT_A, HEAD_ROWS * K);
     float *    L  = scratch().get<float>(SLOT_B, HEAD_BLOCK * head.width());
     char *     x  = scratch().get<char>(SLOT_C, head.size_of_input(HEAD_ROWS));

@@ -51,6 +51,8 @@ struct Kernels {
 
     // x = exp(x*a - b); returns the sum.
     float (*exp_sum)(float * x, int n, float a, float b);
+    // x = exp((x - max)*a); returns the sum.
+    float (*exp_below)(float * x, int n, float a, float max);
     // e_i = exp((x_i - max)*a); sum = sum e_i; sum_x = sum e_i (x_i - max) a. x is kept.
     void (*exp_sums)(const float * x, int n, float a, float max, float * sum, float * sum_x);
     // e_i = exp((x_i - max)*a); sum = sum e_i; sum_d = sum e_i (x_i - y_i) a.
@@ -61,6 +63,11 @@ struct Kernels {
     // l = a * (-g_lp p - g_ent p (log p + entropy)),  log p = a l - lse
     void (*logprob_back)(float * l, int n, float a, float lse, float g_lp, float g_ent, float entropy);
 
+    // y = w x / sqrt(mean(x^2) + eps)
+    void (*rms_norm)(const float * x, const float * w, float * y, int n, float eps);
+    // Pairs (2i, 2i+1) of x rotated by table's (cos, sin), the sine times sign; n even.
+    void (*rotate_pairs)(const float * x, const float * table, float * y, int n, float sign);
+    void (*swiglu)(const float * gate, const float * up, float * y, int n);
     void (*rms_back)(const float * x, const float * w, const float * dy, float * dx, int n, float eps,
                      bool accumulate);
     void (*swiglu_back)(const float * gate, const float * up, const float * dy, float * d_gate, float * d_up, int n);
@@ -71,6 +78,25 @@ struct Kernels {
 
     void (*adamw)(float * p, const float * g, float * m, float * v, int64_t n, float decay, float step_size, float b1,
                   float one_minus_b1, float b2, float one_minus_b2, float eps, float inv_sqrt_c2, float gscale);
+
+    // Decoding (micro_decode.h).
+
+    // o[h*ldo + d] = sum_j p_hj v_j[d], p_h = softmax_j(scale q_h . k_j), over the n half-precision rows
+    // k + cells[j]*k_step, v + cells[j]*v_step (steps in bytes) of D numbers; h < heads.
+    // s: scratch for 4 * (n rounded up to 4) scores.
+    void (*attn_cells)(int heads, int D, const float * q, ptrdiff_t ldq, const void * k, ptrdiff_t k_step, const void * v,
+                       ptrdiff_t v_step, const int32_t * cells, int n, float scale, float * s, float * o, ptrdiff_t ldo);
+
+    // y[t*ldy + n] (+)= sum_k w[n*ldw + k] x[t*ldx + k], n < N, t < T. Null where gemm_bf16 is.
+    void (*dots_bf16)(int N, int64_t depth, const uint16_t * w, ptrdiff_t ldw, int T, const uint16_t * x, ptrdiff_t ldx,
+                      float * y, ptrdiff_t ldy, bool accumulate);
+
+    // y[t*ldy + n] = sum_k W[k,n] x_t[k] for quantized rows of K weights and activations of quantize_q8, ldx
+    // bytes apart. False: not for this type or machine (N = 0 asks only). Null where gemm_bf16 is.
+    bool (*dots_q8)(int type, int N, int64_t K, const void * w, size_t row_bytes, int T, const int8_t * x, ptrdiff_t ldx,
+                    float * y, ptrdiff_t ldy);
+    // x[0..K) as 3 bytes for each element, K made a multiple of 64.
+    void (*quantize_q8)(const float * x, int64_t K, int8_t * q);
 };
 
 extern const Kernels kernels_portable;

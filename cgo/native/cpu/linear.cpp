@@ -1,6 +1,7 @@
-// linear: y = W^T x.
-//   y[n,t] = sum_k W[k,n] x[k,t]
-//   dst y [N,T]; src0 W [K,N] any type, src1 x [K,T] f32 or bf16
+// linear: y = W^T x + sum over LoRA pairs B^T h.
+//   y[n,t] = sum_k W[k,n] x[k,t] + sum_pairs sum_j B[j,n] h[j,t]
+//   dst y [N,T]; src0 W [K,N] any type, src1 x [K,T] f32 or bf16,
+//   src2, src3, ... pairs B [r,N], h [r,T] f32 or bf16 (s A x of lora_down); h may differ from x in type
 //
 // A few times 32 rows of W are unpacked into panels, once for all tokens of the part.
 
@@ -40,12 +41,12 @@ int64_t tokens_at_once(Feed feed, int64_t T) {
     return feed == Feed::WIDEN ? std::min<int64_t>(T, 512) : T;
 }
 
-Rows rows_f32(const ggml_tensor * x, Feed feed, int64_t t0, int64_t t1) {
+Rows rows_f32(const ggml_tensor * x, Feed feed, int64_t t0, int64_t t1, Slot slot) {
     if (feed == Feed::F32) {
         return { row_f32(x, t0), row_stride(x) };
     }
     const int64_t K = x->ne[0];
-    float *       f = scratch().get<float>(SLOT_I, (t1 - t0) * K);
+    float *       f = scratch().get<float>(slot, (t1 - t0) * K);
     for (int64_t t = t0; t < t1; t++) {
         kernels().from_bf16((const uint16_t *) row_ptr(x, t), f + (t - t0) * K, K);
     }
@@ -65,6 +66,8 @@ void columns(ggml_tensor * y, const ggml_tensor * W, const ggml_tensor * x, Feed
     uint32_t *    panel = scratch().get<uint32_t>(SLOT_PANEL, wide / PANEL * items);
     uint32_t *    rows  = scratch().get<uint32_t>(SLOT_ROWS, items);
     const Rows    f32   = bf16 ? Rows{} : rows_f32(x, feed, t0, t1);
+    LoraTerms     lora(y, 2, true, t0, t1);
+    Term          terms[1 + LoraTerms::MOST];
     for (int64_t n = n0; n < n1; n += wide) {
         const int64_t cols = std::min(wide, n1 - n);
         float *       out  = row_f32(y, t0) + n;
@@ -80,12 +83,12 @@ void columns(ggml_tensor * y, const ggml_tensor * W, const ggml_tensor * x, Feed
                 }
             }
             if (bf16) {
-                product_bf16(t1 - t0, cols, d, (const uint16_t *) row_ptr(x, t0) + k, row_stride(x), panel, items, out,
-                             row_stride(y), k > 0);
+                terms[0] = { true, (const uint16_t *) row_ptr(x, t0) + k, row_stride(x), panel, items, d };
             } else {
-                product_f32(t1 - t0, cols, d, f32.data + k, f32.ld, (const float *) panel, items, out, row_stride(y),
-                            k > 0);
+                terms[0] = { false, f32.data + k, f32.ld, panel, items, d };
             }
+            const int pairs = k + depth >= K ? lora.add(terms + 1, n, cols) : 0;
+            product(t1 - t0, cols, terms, 1 + pairs, out, row_stride(y), k > 0);
         }
     }
 }

@@ -1,4 +1,4 @@
-// Shared by linear and linear_back: which arithmetic, and how the work is cut.
+// Shared by linear and linear_back: which arithmetic, how the work is cut, LoRA pairs.
 #pragma once
 
 #include "product.h"
@@ -29,10 +29,35 @@ struct Rows {
     const float * data;
     ptrdiff_t     ld;
 };
-Rows rows_f32(const ggml_tensor * x, Feed feed, int64_t t0, int64_t t1);
+Rows rows_f32(const ggml_tensor * x, Feed feed, int64_t t0, int64_t t1, Slot slot = SLOT_I);
 
 // How many columns and how much depth are unpacked at a time: about 256 kB of panels.
 static constexpr int64_t PANEL_ITEMS = 64 * 1024; // 32-bit items
+
+// The LoRA pairs that ride along with a frozen matrix: summands of small depth.
+class LoraTerms {
+  public:
+    static constexpr int MOST = 4;
+
+    // Pairs dst->src[at], dst->src[at+1], ...: matrix and its activations [r,T].
+    // by_column: the matrix is [r, columns] (B), else [columns, r] (A).
+    LoraTerms(const ggml_tensor * dst, int at, bool by_column, int64_t t0, int64_t t1);
+    // Puts the terms of columns [c0, c0 + cols) behind `terms`; returns how many.
+    int add(Term * terms, int64_t c0, int64_t cols);
+
+  private:
+    struct Pair {
+        const ggml_tensor * matrix;
+        const ggml_tensor * h;
+        Feed                feed;
+        Rows                rows; // unless bf16
+        int64_t             rank;
+    };
+    bool    by_column_;
+    int     n_ = 0;
+    int64_t t0_;
+    Pair    pairs_[MOST];
+};
 
 template <class F> void each_part(int64_t groups, int64_t T, int ith, int nth, F f) {
     const int64_t chunks = token_chunks(groups, T, nth);

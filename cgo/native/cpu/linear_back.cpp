@@ -1,7 +1,8 @@
-// linear_back: dx (+)= W dy.
-//   dx[k,t] (+)= sum_n W[k,n] dy[n,t]
-//   overwriting (i0 = 0): dst dx [K,T]; src0 W [K,N], src1 dy [N,T] f32 or bf16
-//   accumulating (i0 = 1): dst = src0 dx in place; src1 W, src2 dy
+// linear_back: dx (+)= W dy + sum over LoRA pairs A dh.
+//   dx[k,t] (+)= sum_n W[k,n] dy[n,t] + sum_pairs sum_j A[k,j] dh[j,t]
+//   overwriting (i0 = 0): dst dx [K,T]; src0 W [K,N], src1 dy [N,T] f32 or bf16,
+//   then pairs A [K,r], dh [r,T] f32 or bf16 (s B dy of lora_up_back)
+//   accumulating (i0 = 1): dst = src0 dx in place; src1 W, src2 dy, then pairs
 //
 // A thread owns groups of columns: 32, or one block of the type where that is longer.
 
@@ -24,6 +25,8 @@ void columns(ggml_tensor * dx, const ggml_tensor * W, const ggml_tensor * dy, Fe
     const int64_t items = PANEL * depth / pack;
     uint32_t *    panel = scratch().get<uint32_t>(SLOT_PANEL, wide / PANEL * items);
     const Rows    f32   = bf16 ? Rows{} : rows_f32(dy, feed, t0, t1);
+    LoraTerms     lora(dx, accumulate ? 3 : 2, false, t0, t1);
+    Term          terms[1 + LoraTerms::MOST];
     for (int64_t k = k0; k < k1; k += wide) {
         const int64_t cols = std::min(wide, k1 - k);
         float *       out  = row_f32(dx, t0) + k;
@@ -31,13 +34,13 @@ void columns(ggml_tensor * dx, const ggml_tensor * W, const ggml_tensor * dy, Fe
             const int64_t d = std::min(depth, N - n);
             if (bf16) {
                 panels_of_cols_bf16(W, n, d, k, cols, panel, items);
-                product_bf16(t1 - t0, cols, d, (const uint16_t *) row_ptr(dy, t0) + n, row_stride(dy), panel, items, out,
-                             row_stride(dx), accumulate || n > 0);
+                terms[0] = { true, (const uint16_t *) row_ptr(dy, t0) + n, row_stride(dy), panel, items, d };
             } else {
                 panels_of_cols_f32(W, n, d, k, cols, (float *) panel, items);
-                product_f32(t1 - t0, cols, d, f32.data + n, f32.ld, (const float *) panel, items, out, row_stride(dx),
-                            accumulate || n > 0);
+                terms[0] = { false, f32.data + n, f32.ld, panel, items, d };
             }
+            const int pairs = n + depth >= N ? lora.add(terms + 1, k, cols) : 0;
+            product(t1 - t0, cols, terms, 1 + pairs, out, row_stride(dx), accumulate || n > 0);
         }
     }
 }

@@ -26,4 +26,7 @@ class Dropout {
     const steer_dropout_key * keys_ = nullptr; // of each token
 };
 
+// Writes columns [j, j + lanes) of tokens [t, t + n) of dst, f32 or bf16: scale * h, rows of h PANEL apart.
+void store_scaled(float * h, int64_t n, int lanes, float scale, ggml_tensor * dst, int64_t t, int64_t j);
+
 } // namespace steer

@@ -22,6 +22,7 @@ namespace {
 #include "micro_pack.h"
 #include "micro_unpack.h"
 #include "micro_rows.h"
+#include "micro_decode.h"
 
 } // namespace
 
@@ -33,8 +34,15 @@ const Kernels STEER_TABLE = {
     nullptr,
 #endif
     transpose32,      copy_padded, to_bf16,     from_bf16,     interleave,  unpack_f32,   unpack_bf16, row_max,
-    dot,              scale,       axpy,          exp_sum,     exp_sums,     exp_sums_diff,
-    softmax_back,     logprob_back, rms_back,     swiglu_back, dropout,      adamw,
+    dot,              scale,       axpy,          exp_sum,     exp_below,    exp_sums,     exp_sums_diff,
+    softmax_back,     logprob_back, rms_norm,     rotate_pairs, swiglu,
+    rms_back,     swiglu_back, dropout,      adamw,
+    attn_cells,
+#if STEER_BF16
+    dots_bf16,        dots_q8,     quantize_q8,
+#else
+    nullptr,          nullptr,     nullptr,
+#endif
 };
 
 } // namespace steer

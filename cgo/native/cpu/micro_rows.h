@@ -38,6 +38,16 @@ float exp_sum(float * x, int n, float a, float b) {
     return hsum(s);
 }
 
+float exp_below(float * x, int n, float a, float max) {
+    vf s = {};
+    each_vector(n, [&](int64_t i, int c) {
+        const vf e = vexp((load_n(x + i, c, -1e30f) - max) * a);
+        store_n(x + i, e, c);
+        s += e;
+    });
+    return hsum(s);
+}
+
 void exp_sums(const float * x, int n, float a, float max, float * sum, float * sum_x) {
     vf s = {}, sx = {};
     each_vector(n, [&](int64_t i, int c) {
@@ -71,6 +81,38 @@ void logprob_back(float * l, int n, float a, float lse, float g_lp, float g_ent,
         const vf lp = load_n(l + i, c) * a - lse;
         const vf p  = vexp(lp);
         store_n(l + i, -a * (p * (g_lp + g_ent * (lp + entropy))), c);
+    });
+}
+
+void rms_norm(const float * x, const float * w, float * y, int n, float eps) {
+    vf ss = {};
+    each_vector(n, [&](int64_t i, int c) {
+        const vf v = load_n(x + i, c);
+        ss += v * v;
+    });
+    const float r = 1.0f / sqrtf(hsum(ss) / n + eps);
+    each_vector(n, [&](int64_t i, int c) { store_n(y + i, load_n(x + i, c) * r * load_n(w + i, c), c); });
+}
+
+void rotate_pairs(const float * x, const float * table, float * y, int n, float sign) {
+    vi even, odd, other;
+    vf s;
+    for (int i = 0; i < STEER_VL; i++) {
+        even[i]  = i & ~1;
+        odd[i]   = i | 1;
+        other[i] = i ^ 1;
+        s[i]     = i & 1 ? sign : -sign;
+    }
+    each_vector(n, [&](int64_t i, int c) {
+        const vf v = load_n(x + i, c), t = load_n(table + i, c);
+        store_n(y + i, v * __builtin_shuffle(t, even) + __builtin_shuffle(v, other) * (__builtin_shuffle(t, odd) * s), c);
+    });
+}
+
+void swiglu(const float * gate, const float * up, float * y, int n) {
+    each_vector(n, [&](int64_t i, int c) {
+        const vf g = load_n(gate + i, c);
+        store_n(y + i, g / (1.0f + vexp(-g)) * load_n(up + i, c), c);
     });
 }
 

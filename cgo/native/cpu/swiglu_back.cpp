@@ -1,6 +1,6 @@
 // swiglu_back: gradient of y = silu(gate) up, silu(g) = g s(g), s the logistic function.
 //   d_gate = dy up s(g) (1 + g (1 - s(g))),  d_up = dy g s(g)
-//   dst [2F,T] = d_gate | d_up; src0 gate [F,T], src1 up [F,T], src2 dy [F,T]
+//   dst f32 or bf16 [2F,T] = d_gate | d_up; src0 gate [F,T], src1 up [F,T], src2 dy [F,T]
 
 #include "common.h"
 
@@ -14,10 +14,12 @@ extern "C" void steer_cpu_swiglu_back(ggml_tensor * dst, int ith, int nth, void 
     check_f32(gate, F, T);
     check_f32(up, F, T);
     check_f32(dy, F, T);
-    check_f32(dst, 2 * F, T);
+    check_activation(dst, 2 * F, T);
     const Share share(T, ith, nth);
+    RowWriter   out(dst);
     for (int64_t t = share.begin; t < share.end; t++) {
-        float * out = row_f32(dst, t);
-        kernels().swiglu_back(row_f32(gate, t), row_f32(up, t), row_f32(dy, t), out, out + F, (int) F);
+        float * d = out.row(t);
+        kernels().swiglu_back(row_f32(gate, t), row_f32(up, t), row_f32(dy, t), d, d + F, (int) F);
+        out.done(t);
     }
 }

@@ -3,6 +3,7 @@
 // Times are processor time over the number of threads, so that other programs on the
 // machine disturb less; the best of several runs counts.
 
+#include "cpu/peak.h"
 #include "harness.h"
 
 #include <cstdio>
@@ -45,12 +46,15 @@ void linear(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, int thread
     std::snprintf(name, sizeof name, "linear %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K, (int) N, (int) T);
     prepare(y->get(), { W, x }, {});
     report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR, y->get(), threads); }));
+    std::strcat(name, " +r16");
+    prepare(y->get(), { W, x, random(16, N), activation(bf, random(16, T)) }, {});
+    report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR, y->get(), threads); }));
     std::snprintf(name, sizeof name, "linear_back %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K, (int) N, (int) T);
     prepare(dx->get(), { W, dy }, {});
     report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR_BACK, dx->get(), threads); }));
 }
 
-void attention(int64_t L, int64_t S, int threads) {
+void attention(int64_t L, int64_t S, bool bf, int threads) {
     const int64_t        D = 64, H = 9, HK = 3, T = L * S;
     const TensorPtr      q = random(D * H, T), k = random(D * HK, T), v = random(D * HK, T), dO = random(D * H, T);
     std::vector<int32_t> c;
@@ -63,29 +67,29 @@ void attention(int64_t L, int64_t S, int threads) {
     p.i[0]            = (int32_t) D;
     p.i[1]            = (int32_t) H;
     p.i[2]            = (int32_t) HK;
+    p.i[3]            = bf;
     const double flop = 2.0 * (double) (S * H * D) * (double) L * (double) (L + 1); // causal half
     char         name[64];
-    std::snprintf(name, sizeof name, "attn %d x T%d", (int) S, (int) L);
+    std::snprintf(name, sizeof name, "attn %s %d x T%d", bf ? "bf16" : "f32", (int) S, (int) L);
     prepare(out->get(), { q, k, v, cu }, p);
     report(name, flop, seconds([&] { run_threads(STEER_OP_ATTN, out->get(), threads); }));
-    std::snprintf(name, sizeof name, "attn_back %d x T%d", (int) S, (int) L);
+    std::snprintf(name, sizeof name, "attn_back %s %d x T%d", bf ? "bf16" : "f32", (int) S, (int) L);
     prepare(grad->get(), { dO, q, k, v, out, cu }, p);
     report(name, 2.5 * flop, seconds([&] { run_threads(STEER_OP_ATTN_BACK, grad->get(), threads); }));
 }
 
-void lora(int64_t K, int64_t N, int64_t r, int64_t T, int threads) {
-    const TensorPtr A = random(K, r), B = random(r, N), x = random(K, T), dy = random(N, T), h = random(r, T);
-    const TensorPtr y = zeros(N, T), dx = zeros(K, T), h2 = zeros(r, T), dA = zeros(K, r), dB = zeros(r, N), s = seeds(T);
+void lora(int64_t K, int64_t N, int64_t r, int64_t T, bool bf, int threads) {
+    const TensorPtr A = random(K, r), B = random(r, N), x = activation(bf, random(K, T)), dy = activation(bf, random(N, T)), h = activation(bf, random(r, T));
+    const TensorPtr dx = zeros(K, T), h2 = activation(bf, r, T), dA = zeros(K, r), dB = zeros(r, N), s = seeds(T);
     const double    down = 2.0 * (double) (K * r) * (double) T, up = 2.0 * (double) (N * r) * (double) T;
     Params          p;
     p.f[0] = 2;
-    std::printf("LoRA %d-%d r%d T%d\n", (int) K, (int) N, (int) r, (int) T);
+    std::printf("LoRA %s %d-%d r%d T%d\n", bf ? "bf16" : "f32", (int) K, (int) N, (int) r, (int) T);
     auto one = [&](const char * what, steer_op_id op, const TensorPtr & dst, std::vector<TensorPtr> src, double flop) {
         prepare(dst->get(), src, p);
         report(what, flop, seconds([&] { run_threads(op, dst->get(), threads); }));
     };
     one("  lora_down", STEER_OP_LORA_DOWN, h2, { A, x }, down);
-    one("  lora_up", STEER_OP_LORA_UP, y, { y, B, h }, up);
     one("  lora_up_back", STEER_OP_LORA_UP_BACK, h2, { B, dy }, up);
     one("  outer_acc dA", STEER_OP_OUTER_ACC, dA, { dA, x, h }, down);
     one("  outer_acc dB", STEER_OP_OUTER_ACC, dB, { dB, h, dy }, up);
@@ -137,15 +141,14 @@ void head(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, int threads)
 void bench(int threads, const char * only) {
     n_threads = threads;
     std::printf("kernel %s, %d threads, best of several\n", steer_cpu_kernel_name(), threads);
-    if (std::strncmp(steer_cpu_kernel_name(), "avx512", 6) == 0) {
-        // One thread's limit times the threads.
-        const double f = seconds([] { peak_f32(1000000); }) * n_threads;
-        report("limit of f32 multiply-adds", threads * peak_f32(1), f / 1e6);
-    }
-    if (std::strcmp(steer_cpu_kernel_name(), "avx512bf16") == 0) {
-        const double b = seconds([] { peak_bf16(1000000); }) * n_threads;
-        report("limit of bf16 dot products", threads * peak_bf16(1), b / 1e6);
-    }
+    const auto limit = [&](const char * what, double (*loop)(int64_t)) {
+        if (loop(1) > 0) {
+            const double s = seconds([&] { loop(1000000); }) * n_threads; // one thread's limit times the threads
+            report(what, threads * loop(1), s / 1e6);
+        }
+    };
+    limit("limit of f32 multiply-adds", steer_cpu_peak_f32);
+    limit("limit of bf16 dot products", steer_cpu_peak_bf16);
     const auto want = [&](const char * group) { return !only || std::strcmp(only, group) == 0; };
     if (want("linear")) {
         for (ggml_type type : { GGML_TYPE_Q4_1, GGML_TYPE_Q8_0 }) {
@@ -160,12 +163,16 @@ void bench(int threads, const char * only) {
         linear(GGML_TYPE_Q8_0, 576, 1536, 256, false, threads);
     }
     if (want("attn")) {
-        attention(256, 4, threads);
-        attention(1024, 1, threads);
+        for (bool bf : { false, true }) {
+            attention(256, 4, bf, threads);
+            attention(1024, 1, bf, threads);
+        }
     }
     if (want("lora")) {
-        lora(576, 1536, 16, 1024, threads);
-        lora(1536, 576, 16, 1024, threads);
+        for (bool bf : { false, true }) {
+            lora(576, 1536, 16, 1024, bf, threads);
+            lora(1536, 576, 16, 1024, bf, threads);
+        }
     }
     if (want("rows")) {
         rows(576, 1536, 1024, threads);

@@ -84,6 +84,18 @@ TensorPtr packed(const TensorPtr & x) {
     return t;
 }
 
+TensorPtr activation(bool bf, int64_t ne0, int64_t ne1, int64_t pad) {
+    return std::make_shared<Tensor>(bf ? GGML_TYPE_BF16 : GGML_TYPE_F32, ne0, ne1, pad);
+}
+
+TensorPtr activation(bool bf, const TensorPtr & x) {
+    return bf ? packed(x) : x;
+}
+
+bool has_bf16() {
+    return std::strcmp(steer_cpu_kernel_name(), "avx512bf16") == 0;
+}
+
 TensorPtr weight(ggml_type type, int64_t K, int64_t N, double scale) {
     TensorPtr f = random(K, N, scale);
     if (type == GGML_TYPE_F32) {
@@ -181,6 +193,33 @@ void check(const std::string & what, const std::vector<double> & got, const std:
     char         text[160];
     std::snprintf(text, sizeof text, ": max error %.3g of rms %.3g, allowed %.1g", worst, rms, tol * rms);
     expect(what + text, rel <= tol);
+}
+
+void check_bf16(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol) {
+    double sum = 0;
+    for (double w : want) {
+        sum += w * w;
+    }
+    const double rms   = std::sqrt(sum / (double) std::max<size_t>(1, want.size()));
+    double       worst = 0; // beyond the rounding
+    for (size_t i = 0; i < want.size() && i < got.size(); i++) {
+        const double d = std::fabs(got[i] - want[i]) - std::fabs(want[i]) / 256;
+        worst          = d > worst || std::isnan(d) ? d : worst;
+    }
+    char text[160];
+    std::snprintf(text, sizeof text, ": %.3g beyond rounding to bf16, rms %.3g, allowed %.1g", worst, rms, tol * rms);
+    expect(what + text, got.size() == want.size() && worst <= tol * rms);
+}
+
+void check_rms(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol) {
+    double sum = 0, diff = 0;
+    for (size_t i = 0; i < want.size() && i < got.size(); i++) {
+        sum += want[i] * want[i];
+        diff += (got[i] - want[i]) * (got[i] - want[i]);
+    }
+    char text[96];
+    std::snprintf(text, sizeof text, ": rms error %.3g of rms, allowed %.1g", std::sqrt(diff / sum), tol);
+    expect(what + text, got.size() == want.size() && (diff <= tol * tol * sum));
 }
 
 int failures() {

@@ -37,6 +37,11 @@ TensorPtr integers(const std::vector<int32_t> & v, int64_t ne0 = 0);
 TensorPtr seeds(int64_t T);
 // bf16 copy of x, by the pack operation's rule.
 TensorPtr packed(const TensorPtr & x);
+// f32 or bf16 memory for a result, rows pad elements further apart.
+TensorPtr activation(bool bf, int64_t ne0, int64_t ne1, int64_t pad = 0);
+// x itself, or rounded to bf16.
+TensorPtr activation(bool bf, const TensorPtr & x);
+bool      has_bf16(); // the kernel in use multiplies in bf16
 // [K,N] of any type, and its values.
 TensorPtr weight(ggml_type type, int64_t K, int64_t N, double scale = 1);
 std::vector<double> values(const TensorPtr & t); // contiguous [ne1][ne0]
@@ -59,6 +64,10 @@ void prepare(ggml_tensor * dst, const std::vector<TensorPtr> & src, const Params
 
 // max |got - want| <= tol * rms(want)
 void check(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol);
+// The same for a result in bf16: half a unit in the last place (2^-8 of the value) on top.
+void check_bf16(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol);
+// rms(got - want) <= tol * rms(want): for sums of rounded terms
+void check_rms(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol);
 void expect(const std::string & what, bool ok);
 
 extern std::string context; // kernel name, prefixed to messages
@@ -71,13 +80,10 @@ std::vector<std::string> kernel_names();
 void test_linear();
 void test_lora();
 void test_attn();
+void test_decode();
 void test_head();
 void test_rows();
 // only: linear, attn, lora, rows or head; null: all.
 void bench(int threads, const char * only);
-
-// Floating-point operations done in n rounds of a loop in registers.
-double peak_bf16(int64_t n);
-double peak_f32(int64_t n);
 
 } // namespace test

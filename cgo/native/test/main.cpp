@@ -29,6 +29,7 @@ int main(int argc, char ** argv) {
         test::test_lora();
         test::test_attn();
         test::test_head();
+        test::test_decode();
     }
     std::printf("%d passed, %d failed\n", test::passes(), test::failures());
     return test::failures() ? 1 : 0;

@@ -1,4 +1,4 @@
-// head_logprob, head_logprob_back, head_kl, scalar heads.
+// head_logprob, head_logprob_back, head_direction, head_direction_back, head_kl, scalar heads.
 
 #include "harness.h"
 
@@ -30,10 +30,14 @@ double log_sum_exp(const std::vector<double> & l) {
     return m + std::log(s);
 }
 
-void head_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, double size) {
+// common is added to every weight (F32 only): what rows have in common cancels in the gradient.
+void head_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, double size, double common = 0) {
     const int64_t        T = 2 * R + 1;
     const TensorPtr      W = weight(type, K, V), h = random(K, T, size, 2), h2 = random(K, T, size, 2);
     std::vector<int32_t> rows, targets;
+    for (int64_t i = 0; common != 0 && i < K * V; i++) {
+        W->f32()[i] += (float) common;
+    }
     for (int64_t r = 0; r < R; r++) {
         rows.push_back((int32_t) (2 * (R - r)) - (int32_t) (r % 2));
         targets.push_back(below((int) V));
@@ -87,9 +91,42 @@ void head_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, double 
     const TensorPtr out = zeros(4, R);
     run(STEER_OP_HEAD_LOGPROB, out, { W, h, ri, ti }, p, false);
     check("head_logprob" + name, values(out), want, 1e-5);
-    run(STEER_OP_HEAD_LOGPROB_BACK, dh, { W, h, ri, ti, out, g }, p, true);
-    check("head_logprob_back" + name, values(dh), want_dh, round ? 2e-2 : 3e-5);
-    p.i[0]               = 0;
+    if (common == 0) { // it rebuilds the distribution from a rounded log-sum-exp
+        run(STEER_OP_HEAD_LOGPROB_BACK, dh, { W, h, ri, ti, out, g }, p, true);
+        check("head_logprob_back" + name, values(dh), want_dh, round ? 2e-2 : 3e-5);
+    }
+    // the direction: u and, by it, the gradient of the log-probability alone
+    const TensorPtr     both = zeros(4 + K, R, 1), g1 = random(2, R, 1, 1), dh1 = random(K, T, 0.1, 3);
+    std::vector<double> want_both, want_dh1 = values(dh1);
+    for (int64_t r = 0; r < R; r++) {
+        const std::vector<double> l = logits(w, K, V, h, rows[r], f, round);
+        std::vector<double>       u(K);
+        for (int64_t v = 0; v < V; v++) {
+            const double pv = std::exp(l[v] - want[4 * r + 2]);
+            for (int64_t k = 0; k < K; k++) {
+                u[k] += f * ((v == targets[r]) - pv) * w[v * K + k];
+            }
+        }
+        want_both.insert(want_both.end(), want.begin() + 4 * r, want.begin() + 4 * r + 4);
+        want_both.insert(want_both.end(), u.begin(), u.end());
+        for (int64_t k = 0; k < K; k++) {
+            want_dh1[rows[r] * K + k] += g1->at(0, r) * u[k];
+        }
+    }
+    run(STEER_OP_HEAD_DIRECTION, both, { W, h, ri, ti }, p, false);
+    check("head_direction" + name, values(both), want_both, round ? 1e-2 : 2e-5);
+    run(STEER_OP_HEAD_DIRECTION_BACK, dh1, { both, ri, g1 }, {}, true);
+    check("head_direction_back" + name, values(dh1), want_dh1, round ? 1e-2 : 3e-5);
+    p.i[0] = 0;
+    const TensorPtr both2 = zeros(4 + K, R);
+    run(STEER_OP_HEAD_DIRECTION, both2, { W, h, ri, ti }, p, false);
+    bool alike = true;
+    for (int64_t r = 0; r < R; r++) {
+        for (int64_t k = 0; k < 4 + K; k++) {
+            alike = alike && (k == 1 ? both2->at(k, r) == 0 : std::fabs(both2->at(k, r) - both->at(k, r)) < 1e-6);
+        }
+    }
+    expect("head_direction without entropy" + name, alike);
     const TensorPtr out2 = zeros(4, R);
     run(STEER_OP_HEAD_LOGPROB, out2, { W, h, ri, ti }, p, false);
     bool same = true;
@@ -185,6 +222,7 @@ void test_head() {
         head_case(GGML_TYPE_F32, 75, 31, 3, bf, 1);
         head_case(GGML_TYPE_F16, 64, 40, 300, bf, 0.5); // more rows than one walk takes
         head_case(GGML_TYPE_Q8_0, 4096, 70, 2, bf, 0.1); // narrow groups
+        head_case(GGML_TYPE_F32, 64, 30000, 3, bf, 1, 4); // long sums of large terms
     }
     head_difference();
     scalar_case(75, 7, { 6, 0, 3, 3 });

@@ -1,4 +1,4 @@
-// rms_back, swiglu_back, optimizer helpers, the table.
+// norm, rope_table, rope, rms_back, swiglu, swiglu_back, optimizer helpers, the table.
 
 #include "harness.h"
 
@@ -30,20 +30,99 @@ void rms_case(int64_t n, int64_t T, bool accumulate) {
     check("rms_back", values(dx), want, 1e-5);
 }
 
-void swiglu_case(int64_t F, int64_t T) {
-    const TensorPtr gate = random(F, T, 8, 1), up = random(F, T, 2), dy = random(F, T, 1, 2), d = zeros(2 * F, T, 1);
+// A result in f32, or rounded to bf16.
+void check_in(bool bf, const std::string & what, const TensorPtr & got, const std::vector<double> & want) {
+    if (bf) {
+        check_bf16(what, values(got), want, 1e-5);
+    } else {
+        check(what, values(got), want, 1e-5);
+    }
+}
+
+void norm_case(int64_t n, int64_t T, bool bf) {
+    const double        eps = 1e-5;
+    const TensorPtr     x = random(n, T, 2, 1), w = random(n), y = activation(bf, n, T, 2);
+    std::vector<double> want(n * T);
+    for (int64_t t = 0; t < T; t++) {
+        double ss = 0;
+        for (int64_t i = 0; i < n; i++) {
+            ss += x->at(i, t) * x->at(i, t);
+        }
+        for (int64_t i = 0; i < n; i++) {
+            want[t * n + i] = w->at(i) * x->at(i, t) / std::sqrt(ss / (double) n + eps);
+        }
+    }
+    Params p;
+    p.f[0] = (float) eps;
+    run(STEER_OP_NORM, y, { x, w }, p, false);
+    check_in(bf, "norm", y, want);
+}
+
+void rope_case(int64_t D, int64_t H, bool factors, bool neox, bool bf) {
+    const std::vector<int32_t> positions = { 0, 1, 17, 2, 8191 };
+    const int64_t              T = (int64_t) positions.size();
+    const TensorPtr            pos = integers(positions), freqs = random(D / 2 + 3), table = zeros(D, T, 1);
+    Params                     p;
+    p.f[0] = 10000;
+    p.f[1] = 0.5f;
+    p.f[2] = 1.1f;
+    std::vector<double> want(D * T);
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t i = 0; i < D / 2; i++) {
+            const double a      = positions[t] * 0.5 * std::pow(10000.0, -2.0 * (double) i / (double) D) / (factors ? freqs->at(i) : 1);
+            want[t * D + 2 * i] = 1.1 * std::cos(a);
+            want[t * D + 2 * i + 1] = 1.1 * std::sin(a);
+        }
+    }
+    run(STEER_OP_ROPE_TABLE, table, { pos, factors ? freqs : nullptr }, p, false);
+    check("rope_table", values(table), want, 1e-6);
+
+    const TensorPtr x = random(D * H, T, 1, 3), y = activation(bf, D * H, T, 1), back = zeros(D * H, T);
+    want.assign(D * H * T, 0);
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t h = 0; h < H; h++) {
+            for (int64_t i = 0; i < D / 2; i++) {
+                const int64_t a = h * D + (neox ? i : 2 * i), b = h * D + (neox ? i + D / 2 : 2 * i + 1);
+                const double  c = table->at(2 * i, t), s = table->at(2 * i + 1, t);
+                want[t * D * H + a] = x->at(a, t) * c - x->at(b, t) * s;
+                want[t * D * H + b] = x->at(a, t) * s + x->at(b, t) * c;
+            }
+        }
+    }
+    Params q;
+    q.i[0] = (int32_t) D;
+    q.i[1] = neox ? 2 : 0;
+    run(STEER_OP_ROPE, y, { x, table }, q, false);
+    check_in(bf, "rope", y, want);
+    if (!bf) { // the rotation back is the transpose: magnitude squared after both
+        q.i[2] = 1;
+        run(STEER_OP_ROPE, back, { y, table }, q, false);
+        std::vector<double> twice = values(x);
+        for (double & v : twice) {
+            v *= 1.1 * 1.1;
+        }
+        check("rope back", values(back), twice, 1e-5);
+    }
+}
+
+void swiglu_case(int64_t F, int64_t T, bool bf) {
+    const TensorPtr gate = random(F, T, 8, 1), up = random(F, T, 2), dy = random(F, T, 1, 2), d = activation(bf, 2 * F, T, 1);
+    const TensorPtr y = activation(bf, F, T, 3);
     gate->f32(0)[0] = 200;
     gate->f32(0)[1] = -200;
-    std::vector<double> want(2 * F * T);
+    std::vector<double> want(2 * F * T), value(F * T);
     for (int64_t t = 0; t < T; t++) {
         for (int64_t i = 0; i < F; i++) {
             const double g = gate->at(i, t), s = 1 / (1 + std::exp(-g));
+            value[t * F + i] = g * s * up->at(i, t);
             want[t * 2 * F + i]     = dy->at(i, t) * up->at(i, t) * s * (1 + g * (1 - s));
             want[t * 2 * F + F + i] = dy->at(i, t) * g * s;
         }
     }
+    run(STEER_OP_SWIGLU, y, { gate, up }, {}, false);
+    check_in(bf, "swiglu", y, value);
     run(STEER_OP_SWIGLU_BACK, d, { gate, up, dy }, {}, false);
-    check("swiglu_back", values(d), want, 1e-5);
+    check_in(bf, "swiglu_back", d, want);
 }
 
 // torch.optim.AdamW by its formula, in double, three steps.
@@ -82,8 +161,15 @@ void sumsq_case() {
 void test_rows() {
     rms_case(64, 5, false);
     rms_case(75, 33, true);
-    swiglu_case(75, 5);
-    swiglu_case(96, 1);
+    for (bool bf : { false, true }) {
+        swiglu_case(75, 5, bf);
+        swiglu_case(96, 1, bf);
+        norm_case(64, 5, bf);
+        norm_case(75, 33, bf);
+        rope_case(64, 3, false, false, bf);
+        rope_case(48, 2, true, false, bf);
+        rope_case(10, 1, true, true, bf);
+    }
     adamw_case();
     sumsq_case();
     for (int i = 0; i < STEER_OP_COUNT; i++) {

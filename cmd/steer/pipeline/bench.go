@@ -19,6 +19,8 @@ import (
 
 // Engine says how the engine computes.
 type Engine struct {
+	// Device is where: cpu, cuda (the first GPU), cuda:N, or auto, a GPU if there is one.
+	Device ggml.DeviceName `yaml:"device"`
 	// Threads is the number of compute threads; 0: one for each CPU.
 	Threads int `yaml:"threads"`
 	// Precision of the frozen matrices: bf16 or f32.
@@ -30,10 +32,13 @@ type Engine struct {
 }
 
 // DefaultEngine is what a stage computes with unless told otherwise.
-func DefaultEngine() Engine { return Engine{Precision: ggml.BF16, Sequences: 32} }
+func DefaultEngine() Engine { return Engine{Device: ggml.CPU, Precision: ggml.BF16, Sequences: 32} }
 
 func (e Engine) validate() error {
 	var errs []error
+	if err := e.Device.Check(); err != nil {
+		errs = append(errs, fmt.Errorf("engine.device: %w", err))
+	}
 	if e.Threads < 0 || e.Threads > 512 {
 		errs = append(errs, fmt.Errorf("engine.threads: want 0 (all CPUs) to 512, got %d", e.Threads))
 	}
@@ -93,7 +98,7 @@ func openBench(path string, e Engine, opt ggml.ModelOptions) (*Bench, error) {
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Threads: e.Threads})
+	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Name: e.Device, Threads: e.Threads})
 	if err != nil {
 		return nil, err
 	}
@@ -116,14 +121,33 @@ func (b *Bench) Close() error {
 	return errors.Join(errs...)
 }
 
-// Kernel names the CPU kernels in use.
+// Device names the device in use: cpu or cuda:N.
+func (b *Bench) Device() string { return b.dev.Name() }
+
+// Kernel names the CPU kernels in use, or the GPU.
 func (b *Bench) Kernel() string { return b.dev.Kernel() }
+
+// Threads is the number of compute threads.
+func (b *Bench) Threads() int {
+	if b.Engine.Threads == 0 {
+		return runtime.NumCPU()
+	}
+	return b.Engine.Threads
+}
 
 // Notice says aloud where the engine is slower or less exact than was asked for, and
 // what was noticed on loading.
 func (b *Bench) Notice(p train.Progress) {
 	b.warn(p)
-	if k := b.Kernel(); b.Engine.Precision == ggml.BF16 && k != "avx512bf16" {
+	if why := b.dev.Fallback(); why != "" {
+		p.Note("device auto is the CPU: " + why)
+	}
+	switch k := b.Kernel(); {
+	case b.dev.OnGPU():
+		p.Note(fmt.Sprintf("computing on %s, %s", b.Device(), k))
+	case k == "portable" && runtime.GOARCH == "amd64":
+		p.Note("this CPU has no AVX2: the portable kernels compute, several times slower")
+	case b.Engine.Precision == ggml.BF16 && k != "avx512bf16":
 		p.Note(fmt.Sprintf("this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the %s kernels (slower)", k))
 	}
 	if n := runtime.NumCPU(); b.Engine.Threads > n {

@@ -36,24 +36,30 @@ func (r Rates) Seconds(t Tokens) (seconds float64, ok bool) {
 }
 
 const (
-	calibrationTime   = 1500 * time.Millisecond // of each kind, after a pass to warm up
-	calibrationTokens = 512                     // of a pass at most
-	calibrationFirst  = 64                      // of the first pass, which tells whether more can be waited for
+	calibrationLimit  = 10 * time.Second // of all measurements of a forecast
+	calibrationTime   = time.Second      // of each kind, after a pass to warm up
+	calibrationTokens = 512              // of a pass at most
+	calibrationFirst  = 8                // of the first pass, which tells whether more can be waited for
 )
 
 // calibrate measures the rates that are missing and that the rehearsed stage needs, on
-// its own batches and stacks; all together it takes some seconds.
-func (r *rehearsal) calibrate(ctx context.Context, p *StagePlan, rates *Rates) error {
-	c := &calibration{m: r.model, live: map[*ggml.Adapter]*ggml.Adapter{}}
+// its own batches and stacks. A pass cannot be broken off, so each begins only if it is
+// expected to end before the deadline; a rate that there is no time for stays 0.
+func (r *rehearsal) calibrate(ctx context.Context, p *StagePlan, rates *Rates, deadline time.Time) error {
+	c := &calibration{m: r.model, live: map[*ggml.Adapter]*ggml.Adapter{}, deadline: deadline}
 	err := c.measure(ctx, r, p, rates)
 	return errors.Join(err, c.close())
 }
 
 type calibration struct {
-	m      *ggml.Model
-	live   map[*ggml.Adapter]*ggml.Adapter
-	closes []func() error
+	m        *ggml.Model
+	live     map[*ggml.Adapter]*ggml.Adapter
+	closes   []func() error
+	deadline time.Time
 }
+
+// left is the time until the deadline.
+func (c *calibration) left() time.Duration { return time.Until(c.deadline) }
 
 func (c *calibration) close() error {
 	var errs []error
@@ -87,7 +93,7 @@ func (c *calibration) measure(ctx context.Context, r *rehearsal, p *StagePlan, r
 		tokens   int64
 		rate     *float64
 	}{{true, r.tokens.Train, &rates.Train}, {false, r.tokens.Score, &rates.Score}} {
-		if want.tokens == 0 || *want.rate > 0 {
+		if want.tokens == 0 || *want.rate > 0 || c.left() <= 0 {
 			continue
 		}
 		s, q, ok := r.largest(want.gradient)
@@ -105,11 +111,11 @@ func (c *calibration) measure(ctx context.Context, r *rehearsal, p *StagePlan, r
 			return err
 		}
 		c.closes = append(c.closes, step.Close)
-		if *want.rate, err = passRate(ctx, step, q); err != nil {
+		if *want.rate, err = c.passRate(ctx, step, q); err != nil {
 			return err
 		}
 	}
-	if r.tokens.Generated > 0 && rates.Generated == 0 && p.rollout.opt.Sequences > 0 {
+	if r.tokens.Generated > 0 && rates.Generated == 0 && p.rollout.opt.Sequences > 0 && c.left() > 0 {
 		return c.rollout(ctx, r, p, rates)
 	}
 	return nil
@@ -138,9 +144,9 @@ func cut(batch []seam.Sequence, n int) []seam.Sequence {
 	return batch
 }
 
-// passRate measures passes like the given one, tokens a second: a short one first, and
-// longer ones if that was quick.
-func passRate(ctx context.Context, s *ggml.Step, q recorded) (float64, error) {
+// passRate measures passes like the given one, tokens a second: a short one first, then
+// the longest that there is time for.
+func (c *calibration) passRate(ctx context.Context, s *ggml.Step, q recorded) (float64, error) {
 	pass := func(batch []seam.Sequence) (tokens int, once func() error) {
 		return record(batch, q.opt).tokens, func() error {
 			out, err := s.Forward(ctx, batch, q.opt)
@@ -156,10 +162,15 @@ func passRate(ctx context.Context, s *ggml.Step, q recorded) (float64, error) {
 	if err := once(); err != nil {
 		return 0, err
 	}
-	if first := time.Since(start); first > calibrationTime/4 {
-		return float64(tokens) / first.Seconds(), nil
+	perToken := time.Since(start) / time.Duration(tokens) // more than in a longer pass
+	longest := min(calibrationTokens, int(min(calibrationTime, c.left()/4)/max(1, perToken)))
+	if longest < 2*tokens {
+		return 1 / perToken.Seconds(), nil
 	}
-	return rate(pass(cut(q.batch, calibrationTokens)))
+	if len(q.batch[0].Tokens) > longest {
+		return c.rate(pass([]seam.Sequence{shorten(q.batch[0], longest)}))
+	}
+	return c.rate(pass(cut(q.batch, longest)))
 }
 
 // shorten cuts a sequence to n tokens and asks of it what was asked.
@@ -186,16 +197,16 @@ func shorten(q seam.Sequence, n int) seam.Sequence {
 
 // rate repeats what handles so many tokens until it has taken long enough. The first
 // time is left out, as it reads weights from disk, unless it alone was long.
-func rate(tokens int, once func() error) (float64, error) {
+func (c *calibration) rate(tokens int, once func() error) (float64, error) {
 	start := time.Now()
 	if err := once(); err != nil {
 		return 0, err
 	}
-	if first := time.Since(start); first > 2*calibrationTime {
+	if first := time.Since(start); first > calibrationTime || first > c.left()/2 {
 		return float64(tokens) / first.Seconds(), nil
 	}
 	n := 0
-	for start = time.Now(); time.Since(start) < calibrationTime; n++ {
+	for start = time.Now(); n == 0 || time.Since(start) < min(calibrationTime, c.left()); n++ {
 		if err := once(); err != nil {
 			return 0, err
 		}
@@ -215,6 +226,13 @@ func (c *calibration) rollout(ctx context.Context, r *rehearsal, p *StagePlan, r
 	length := max(1, min(d.tokens/opt.Sequences, opt.Context-short-1, 8))
 	if opt.Context < length+short {
 		return nil // too short to tell anything
+	}
+	// Reading a prompt is about as fast as scoring; where that is not known, nothing is.
+	for rates.Score > 0 && float64(opt.Sequences*length)/rates.Score > min(calibrationTime, c.left()/4).Seconds() {
+		if length == 1 && opt.Sequences == 1 {
+			return nil // no time for it
+		}
+		length, opt.Sequences = max(1, length/2), max(1, opt.Sequences/2)
 	}
 	opt.Context = length + short
 	session, err := c.m.NewSession(opt)
@@ -236,13 +254,17 @@ func (c *calibration) rollout(ctx context.Context, r *rehearsal, p *StagePlan, r
 		}
 	}
 	prompts := opt.Sequences * length
-	if rates.Prompt, err = rate(prompts, generate(1)); err != nil {
+	if rates.Prompt, err = c.rate(prompts, generate(1)); err != nil {
 		return err
 	}
-	if float64(prompts)/rates.Prompt > calibrationTime.Seconds()/2 {
+	each := float64(prompts) / rates.Prompt // seconds; about those of one token a sequence, too
+	switch left := c.left().Seconds(); {
+	case left < 2*each:
+		return nil // no time for it
+	case each > calibrationTime.Seconds()/2 || left < 9*each:
 		short = 2 // a slow or busy machine
 	}
-	both, err := rate(prompts, generate(short))
+	both, err := c.rate(prompts, generate(short))
 	if seconds := float64(prompts)/both - float64(prompts)/rates.Prompt; err == nil && seconds > 0 {
 		rates.Generated = float64(opt.Sequences*(short-1)) / seconds
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"steer/ggml"
 	"steer/ggml/adapter"
@@ -25,6 +26,8 @@ type Forecast struct {
 	// without a calibration.
 	Seconds float64 `json:"seconds,omitempty"`
 	Rates   *Rates  `json:"tokens_per_second,omitempty"`
+
+	calibrated time.Duration // spent on rates
 }
 
 // ForecastOptions configures a forecast.
@@ -98,7 +101,9 @@ func (f *Forecast) stage(ctx context.Context, s NamedJob, files map[string]maker
 		if f.Rates == nil || f.Free > 0 && p.Peak > f.Free {
 			return nil // what does not fit is not tried
 		}
-		if err := r.calibrate(ctx, p, f.Rates); err != nil {
+		start := time.Now()
+		err := r.calibrate(ctx, p, f.Rates, start.Add(calibrationLimit-f.calibrated))
+		if f.calibrated += time.Since(start); err != nil {
 			return fmt.Errorf("calibration: %w", err)
 		}
 		if seconds, ok := f.Rates.Seconds(p.Tokens); ok {

@@ -13,6 +13,15 @@ import (
 // ErrDoesNotFit: a plan needs more memory than there is.
 var ErrDoesNotFit = errors.New("it does not fit")
 
+// ErrNoPlan: the memory of the device cannot be told before it is taken.
+var ErrNoPlan = errors.New("no plan of memory")
+
+// unplannable says what is not known of a GPU's memory.
+func (b *Bench) unplannable() error {
+	return fmt.Errorf("%w on %s: how much of the GPU's memory libllama and the kernels take there is not known beforehand "+
+		"(activations, KV cache, workspaces); plans are made for device cpu", ErrNoPlan, b.Device())
+}
+
 // MemoryLimit says what a stage may take.
 type MemoryLimit struct {
 	// Bytes may be resident; 0: what is free when the stage begins.
@@ -63,8 +72,12 @@ func (p *StagePlan) Refusal() error {
 
 // Guard plans a job, refuses it if it does not fit, and makes the bench reserve the
 // planned memory when the job opens its stacks. To be called right before Job.Run;
-// Compare ends what it began.
+// Compare ends what it began. On a GPU there is no plan: it says so and returns nil.
 func (b *Bench) Guard(ctx context.Context, job Job, name string, con Console) (*StagePlan, error) {
+	if b.dev.OnGPU() {
+		con.Progress.Note(fmt.Sprintf("%s: %v", name, b.unplannable()))
+		return nil, nil
+	}
 	p, err := b.plan(ctx, job, name)
 	if err != nil {
 		return nil, err
@@ -92,7 +105,11 @@ func (b *Bench) Guard(ctx context.Context, job Job, name string, con Console) (*
 const planTolerance = 0.05
 
 // Compare warns if a stage took more memory than its plan said, and lets Go's heap go.
+// A nil plan has nothing to compare.
 func (p *StagePlan) Compare(b *Bench, con Console) {
+	if p == nil {
+		return
+	}
 	p.release()
 	now, err := memoryOf(b.Model.Info().Path)
 	if err != nil || now.Most == 0 || now.Most <= p.mostBefore {

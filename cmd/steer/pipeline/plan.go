@@ -91,6 +91,9 @@ func (b *Bench) plan(ctx context.Context, job Job, name string) (*StagePlan, err
 
 // planWith calls then before the rehearsal's stacks are closed.
 func (b *Bench) planWith(ctx context.Context, job Job, name string, then func(*rehearsal, *StagePlan) error) (p *StagePlan, err error) {
+	if b.dev.OnGPU() {
+		return nil, b.unplannable()
+	}
 	if b.empty == nil {
 		if b.empty, err = measureEmpty(b.Model.Info().Path); err != nil {
 			return nil, err

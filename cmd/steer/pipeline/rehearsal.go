@@ -102,8 +102,8 @@ type rehearsedStep struct {
 
 // kind is what passes must have in common to be compared by size.
 type kind struct {
-	gradient, dropout, targets, heads bool
-	reference                         int // 1 + number of the step that KL is taken to; 0: none
+	gradient, dropout, targets, heads, entropy, entropyGradient bool
+	reference                                                   int // 1 + number of the step that KL is taken to; 0: none
 }
 
 // recorded is a pass that was asked for.
@@ -123,7 +123,8 @@ func record(batch []seam.Sequence, opt seam.Options) recorded {
 		p.nHeads += len(q.Heads)
 		p.longest = max(p.longest, len(q.Tokens))
 	}
-	p.kind = kind{gradient: opt.Gradient, dropout: opt.Dropout, targets: p.nTargets > 0, heads: p.nHeads > 0}
+	p.kind = kind{gradient: opt.Gradient, dropout: opt.Dropout, targets: p.nTargets > 0, heads: p.nHeads > 0,
+		entropy: opt.Entropy, entropyGradient: opt.EntropyGradient}
 	return p
 }
 

@@ -99,8 +99,8 @@ func inputsOf(files, sources map[string]string) (Inputs, error) {
 
 // mayChange lists the keys that say how a stage is computed and how often it is saved,
 // not what comes out of it: a run may be resumed, and its result kept, under other values.
-// Micro-batches change the order of sums, nothing else.
-var mayChange = []string{"engine.threads", "engine.keep_activations", "micro_batch_size", "micro_batch_tokens", "checkpoint_every"}
+// Micro-batches and the device change the order of sums, nothing else.
+var mayChange = []string{"engine.device", "engine.threads", "engine.keep_activations", "micro_batch_size", "micro_batch_tokens", "checkpoint_every"}
 
 // Finished tells whether the run folder dir holds the result of exactly this
 // configuration, inputs included, and the adapter that the result speaks of.
@@ -249,7 +249,7 @@ func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
 	merged["base"] = map[string]any{
 		"path": info.Path, "sha256": inputs["model"], "name": info.Description, "architecture": adapter.Arch, "parameters": info.Params,
 	}
-	merged["device"], merged["precision"], merged["kernel"] = "cpu", b.Engine.Precision, b.Kernel()
+	merged["device"], merged["precision"], merged["kernel"] = b.Device(), b.Engine.Precision, b.Kernel()
 	merged["versions"] = versions(s.con.Version)
 	merged["command"] = s.con.Command
 	merged["inputs_sha256"] = inputs

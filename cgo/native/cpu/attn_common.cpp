@@ -1,0 +1,185 @@
+// What attn and attn_back share: the shape, the work list, packing of operands, products.
+
+#include "attn.h"
+
+#include <algorithm>
+
+namespace steer {
+
+AttnShape::AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v,
+                     const ggml_tensor * cu_) :
+    D(p.i[0]), H(p.i[1]), HK(p.i[2]), group(H / HK), T(q->ne[1]), Dp((D + 15) / 16 * 16), scale(p.f[0]), cu(cu_) {
+    GGML_ASSERT(D > 0 && HK > 0 && H % HK == 0);
+    check_f32(q, D * H, T);
+    check_f32(k, D * HK, T);
+    check_f32(v, D * HK, T);
+    GGML_ASSERT(cu->type == GGML_TYPE_I32 && cu->ne[0] >= 1 && used() <= T);
+    q_block = group <= 2 ? 32 : group <= 4 ? 16 : 8;
+    bf16    = p.i[3] && kernels().gemm_bf16 && D % 2 == 0;
+}
+
+int64_t AttnShape::max_length() const {
+    int64_t m = 0;
+    for (int64_t s = 0; s < sequences(); s++) {
+        m = std::max(m, length(s));
+    }
+    return m;
+}
+
+Share balanced_share(const AttnItem * items, int64_t n, int ith, int nth) {
+    double total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        total += items[i].cost;
+    }
+    // Item i belongs to the thread in whose interval of the cost axis its middle falls.
+    Share   share(0, 0, 1);
+    double  before = 0;
+    int64_t begin = n, end = n;
+    for (int64_t i = 0; i < n; i++) {
+        const double middle = before + items[i].cost / 2;
+        before += items[i].cost;
+        const int owner = std::min(nth - 1, (int) (middle / total * nth));
+        if (owner >= ith && begin == n) {
+            begin = i;
+        }
+        if (owner > ith) {
+            end = i;
+            break;
+        }
+    }
+    share.begin = begin;
+    share.end   = std::max(begin, end);
+    return share;
+}
+
+template <>
+void pack_transposed<float>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, float * panels) {
+    for (int64_t j = from; j < to; j += PANEL) {
+        const int n = (int) std::min<int64_t>(PANEL, to - j);
+        float *   p = panels + j * a.D;
+        if (n < PANEL) {
+            std::memset(p, 0, a.D * PANEL * sizeof(float));
+        }
+        kernels().transpose32((const uint32_t *) (row_f32(x, first + j) + kv_head * a.D), row_stride(x), n, (int) a.D,
+                              (uint32_t *) p, PANEL);
+    }
+}
+
+template <>
+void pack_transposed<uint16_t>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to,
+                               uint32_t * panels) {
+    uint32_t * rows = scratch().get<uint32_t>(SLOT_COPY, PANEL * a.D / 2);
+    for (int64_t j = from; j < to; j += PANEL) {
+        const int  n = (int) std::min<int64_t>(PANEL, to - j);
+        uint32_t * p = panels + j * a.D / 2;
+        if (n < PANEL) {
+            std::memset(p, 0, a.D / 2 * PANEL * sizeof(uint32_t));
+        }
+        for (int i = 0; i < n; i++) {
+            kernels().to_bf16(row_f32(x, first + j + i) + kv_head * a.D, (uint16_t *) (rows + i * a.D / 2), a.D);
+        }
+        kernels().transpose32(rows, a.D / 2, n, (int) (a.D / 2), p, PANEL);
+    }
+}
+
+template <>
+void pack_plain<float>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, float * rows) {
+    for (int64_t j = from; j < to; j++) {
+        std::memcpy(rows + j * a.Dp, row_f32(x, first + j) + kv_head * a.D, a.D * sizeof(float));
+        std::memset(rows + j * a.Dp + a.D, 0, (a.Dp - a.D) * sizeof(float));
+    }
+}
+
+template <>
+void pack_plain<uint16_t>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, uint32_t * rows) {
+    uint16_t * pair = scratch().get<uint16_t>(SLOT_COPY, 2 * a.D);
+    for (int64_t j = from; j < to; j += 2) {
+        for (int64_t i = 0; i < 2; i++) {
+            if (j + i < to) {
+                kernels().to_bf16(row_f32(x, first + j + i) + kv_head * a.D, pair + i * a.D, a.D);
+            } else {
+                std::memset(pair + i * a.D, 0, a.D * sizeof(uint16_t));
+            }
+        }
+        uint32_t * row = rows + j / 2 * a.Dp;
+        kernels().interleave(pair, pair + a.D, row, a.D);
+        std::memset(row + a.D, 0, (a.Dp - a.D) * sizeof(uint32_t));
+    }
+}
+
+template <>
+void pack_queries<float>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale,
+                         float * rows) {
+    for (int64_t h = 0; h < a.group; h++) {
+        for (int64_t t = t0; t < t1; t++, rows += a.Dp) {
+            std::memcpy(rows, row_f32(x, first + t) + (kv_head * a.group + h) * a.D, a.D * sizeof(float));
+            std::memset(rows + a.D, 0, (a.Dp - a.D) * sizeof(float));
+            if (scale != 1) {
+                kernels().scale(rows, (int) a.D, scale);
+            }
+        }
+    }
+}
+
+template <>
+void pack_queries<uint16_t>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale,
+                            uint16_t * rows) {
+    float * scaled = scratch().get<float>(SLOT_COPY, a.D);
+    for (int64_t h = 0; h < a.group; h++) {
+        for (int64_t t = t0; t < t1; t++, rows += a.Dp) {
+            const float * in = row_f32(x, first + t) + (kv_head * a.group + h) * a.D;
+            if (scale != 1) {
+                std::memcpy(scaled, in, a.D * sizeof(float));
+                kernels().scale(scaled, (int) a.D, scale);
+                in = scaled;
+            }
+            kernels().to_bf16(in, rows, a.D);
+            std::memset(rows + a.D, 0, (a.Dp - a.D) * sizeof(uint16_t));
+        }
+    }
+}
+
+template <>
+void score_block<float>(const AttnShape & a, int64_t n_rows, const float * rows, const float * panels, int64_t kv0, int64_t n, float * S) {
+    for (int64_t j = 0; j < n; j += PANEL) {
+        kernels().gemm_f32((int) n_rows, (int) std::min<int64_t>(PANEL, n - j), (int) a.D, rows, a.Dp, 1,
+                           panels + (kv0 + j) * a.D, PANEL, S + j, KV_BLOCK, false);
+    }
+}
+
+template <>
+void score_block<uint16_t>(const AttnShape & a, int64_t n_rows, const uint16_t * rows, const uint32_t * panels, int64_t kv0, int64_t n, float * S) {
+    for (int64_t j = 0; j < n; j += PANEL) {
+        kernels().gemm_bf16((int) n_rows, (int) std::min<int64_t>(PANEL, n - j), (int) (a.D / 2), rows, a.Dp,
+                            panels + (kv0 + j) * a.D / 2, PANEL, S + j, KV_BLOCK, false);
+    }
+}
+
+template <>
+void head_product<float>(const AttnShape & a, int64_t n_rows, int64_t depth, const float * A, ptrdiff_t am, const float * B, float * C, bool accumulate) {
+    for (int64_t d = 0; d < a.Dp; d += PANEL) {
+        kernels().gemm_f32((int) n_rows, (int) std::min<int64_t>(PANEL, a.Dp - d), (int) depth, A, am, 1, B + d, a.Dp,
+                           C + d, a.Dp, accumulate);
+    }
+}
+
+template <>
+void head_product<uint16_t>(const AttnShape & a, int64_t n_rows, int64_t depth, const uint16_t * A, ptrdiff_t am, const uint32_t * B, float * C,
+                            bool accumulate) {
+    for (int64_t d = 0; d < a.Dp; d += PANEL) {
+        kernels().gemm_bf16((int) n_rows, (int) std::min<int64_t>(PANEL, a.Dp - d), (int) ((depth + 1) / 2), A, am, B + d, a.Dp,
+                            C + d, a.Dp, accumulate);
+    }
+}
+
+const uint16_t * as_operand(const float * S, int64_t n_rows, int64_t n, uint16_t * rounded) {
+    for (int64_t r = 0; r < n_rows; r++) {
+        kernels().to_bf16(S + r * KV_BLOCK, rounded + r * KV_BLOCK, n);
+        if (n % 2) {
+            rounded[r * KV_BLOCK + n] = 0;
+        }
+    }
+    return rounded;
+}
+
+} // namespace steer

@@ -1,0 +1,40 @@
+#include "head_walk.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace steer {
+
+double raise_max(RunningRow & s, const float * l, int64_t n, int64_t v0, int32_t target, float f) {
+    double      keep = 1;
+    const float m    = kernels().row_max(l, (int) n);
+    if (m > s.max) {
+        const double d = ((double) s.max - m) * f;
+        keep           = std::exp(d); // 0 on the first group
+        s.sum_x        = s.sum > 0 ? (s.sum_x + s.sum * d) * keep : 0;
+        s.sum *= keep;
+        s.max    = m;
+        s.argmax = (int32_t) (v0 + (std::find(l, l + n, m) - l));
+    }
+    if (target >= v0 && target < v0 + n) {
+        s.target = l[target - v0];
+    }
+    return keep;
+}
+
+void add_logits(RunningRow & s, const float * l, int64_t n, float f) {
+    float sum, sum_x;
+    kernels().exp_sums(l, (int) n, f, s.max, &sum, &sum_x);
+    s.sum += sum;
+    s.sum_x += sum_x;
+}
+
+void finish_row(const RunningRow & s, int32_t target, float f, bool entropy, float out[4]) {
+    const double log_sum = std::log(s.sum);
+    out[0]               = (float) (((double) s.target - s.max) * f - log_sum);
+    out[1]               = entropy ? (float) (log_sum - s.sum_x / s.sum) : 0.0f;
+    out[2]               = (float) ((double) s.max * f + log_sum);
+    out[3]               = s.argmax == target ? 1.0f : 0.0f;
+}
+
+} // namespace steer

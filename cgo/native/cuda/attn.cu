@@ -1,0 +1,163 @@
+// attn: causal attention over sequences laid end to end, grouped-query.
+//   s_ij = scale q_i.k_j,  j <= i of the same sequence;  lse_i = log sum_j exp(s_ij)
+//   o_i = sum_j exp(s_ij - lse_i) v_j;  head h reads kv head h / (H/HK)
+//   dst [D*H + H, T]: o (D*H values), then lse of each head; zero from token cu[S] on
+//   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], src3 cu I32 [S+1]
+//   f0 = scale, i0 = D, i1 = H, i2 = HK, i3 = 1: products in bf16
+//
+// Online softmax over tiles of keys (Milakov and Gimelshein 2018; Dao 2023): a block has the
+// queries of one head, a warp 16 of them; scores and sums stay in registers.
+
+#include "attn.h"
+
+#include <algorithm>
+
+namespace steer {
+namespace cuda {
+namespace {
+
+// Scores (in powers of two) of a tile of keys become exp(s - m); m, sum and o, relative to the
+// largest score so far, follow. The first tile has a key for every query: m is finite.
+template <int NT, int NO>
+__device__ __forceinline__ void take_in_scores(float (&s)[NT][4], float (&o)[NO][4], float (&m)[2], float (&sum)[2]) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float most = m[i], part = 0;
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            most = fmaxf(most, fmaxf(s[n][2 * i], s[n][2 * i + 1]));
+        }
+        most             = row_max(most);
+        const float keep = exp2f(m[i] - most);
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            s[n][2 * i]     = exp2f(s[n][2 * i] - most);
+            s[n][2 * i + 1] = exp2f(s[n][2 * i + 1] - most);
+            part += s[n][2 * i] + s[n][2 * i + 1];
+        }
+        sum[i] = sum[i] * keep + part; // of this lane's columns
+        m[i]   = most;
+#pragma unroll
+        for (int n = 0; n < NO; n++) {
+            o[n][2 * i] *= keep;
+            o[n][2 * i + 1] *= keep;
+        }
+    }
+}
+
+// grid: blocks of queries, heads, slices of the result
+template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArgs a) {
+    using Tile         = AttnTile<E, DP>;
+    constexpr int COLS = Tile::COLS, NT = COLS / 8, NO = Tile::SLICE / 8;
+    STEER_DYNAMIC_SHARED(E, q);
+    E * const       k     = q + Tile::ROWS * Tile::LD;
+    E * const       v     = k + COLS * Tile::LD;
+    const AttnPlace p     = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, true);
+    const int       L = p.length, head = blockIdx.y, kv = head / (a.H / a.HK), slice = blockIdx.z * Tile::SLICE;
+    const int       warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    const float     scale = a.scale * LOG2_E;
+    if (L == 0) {
+        return;
+    }
+    load_tile<E, DP, Tile::ROWS>(q, a.q.data + (p.first + p.t0) * a.q.stride + head * a.D, a.q.stride, L - p.t0, a.D, a.fours);
+    float o[NO][4], m[2] = { -INFINITY, -INFINITY }, sum[2] = { 0, 0 }; // m in powers of two
+    clear(o);
+    const int end = p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L;
+    for (int j0 = 0; j0 < end; j0 += COLS) {
+        __syncthreads();
+        load_tile<E, DP, COLS>(k, a.k.data + (p.first + j0) * a.k.stride + kv * a.D, a.k.stride, L - j0, a.D, a.fours);
+        load_tile<E, DP, COLS>(v, a.v.data + (p.first + j0) * a.v.stride + kv * a.D, a.v.stride, L - j0, a.D, a.fours);
+        __syncthreads();
+        if (j0 > row0 + 15) {
+            continue; // the warp's queries come before these keys
+        }
+        float s[NT][4];
+        clear(s);
+        product_nt<DP>(s, q + warp * 16 * Tile::LD, k);
+        const bool whole = j0 + COLS - 1 <= row0;
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int j = j0 + n * 8 + 2 * t + i % 2;
+                s[n][i]     = whole || (j <= row + i / 2 * 8 && j < L) ? s[n][i] * scale : -INFINITY;
+            }
+        }
+        take_in_scores(s, o, m, sum);
+        product_nn<DP>(o, s, v + slice);
+    }
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const float total = row_sum(sum[i]);
+        if (row + 8 * i < L) {
+            float * out = a.dst.data + (p.first + row + 8 * i) * a.dst.stride;
+            store_row(out + head * a.D, o, i, 1 / total, slice, a.D, a.fours_out);
+            if (slice == 0 && t == 0) {
+                out[a.D * a.H + head] = (m[i] + log2f(total)) * LN_2;
+            }
+        }
+    }
+}
+
+__global__ void zero_unused(Rows<float> dst, const int32_t * cu, int S, int T, int n) {
+    for (int t = cu[S] + blockIdx.x; t < T; t += gridDim.x) {
+        for (int i = threadIdx.x; i < n; i += blockDim.x) {
+            dst.data[t * dst.stride + i] = 0;
+        }
+    }
+}
+
+template <class E> void forward(ggml_tensor * dst, steer_cuda & c, const AttnArgs & a) {
+    by_head_size<E>(a.D, [&](auto, auto padded) {
+        constexpr int DP   = decltype(padded)::value;
+        using Tile         = AttnTile<E, DP>;
+        const size_t bytes = (Tile::ROWS + 2 * Tile::COLS) * Tile::LD * sizeof(E);
+        const dim3   grid((unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS), (unsigned) a.H, attn_slices(a, Tile::SLICE));
+        launch(c, "attn_forward", attn_forward<E, DP>, grid, Tile::THREADS, bytes, a);
+    });
+}
+
+} // namespace
+
+AttnArgs attn_args(ggml_tensor * dst, int first) {
+    const ggml_tensor *q = dst->src[first], *k = dst->src[first + 1], *v = dst->src[first + 2];
+    const steer_op_params & p  = params_of(dst);
+    const int64_t           D = p.i[0], H = p.i[1], HK = p.i[2], T = dst->ne[1];
+    require(D > 0 && D <= 256, "a head size outside 1 ... 256");
+    require(H > 0 && HK > 0 && H % HK == 0, "heads are not whole groups of kv heads");
+    require(T < 0x7FFFFFFF - 256, "too many tokens");
+    require_f32(q, D * H, T, "q is not f32 [D*H,T]");
+    require_f32(k, D * HK, T, "k is not f32 [D*HK,T]");
+    require_f32(v, D * HK, T, "v is not f32 [D*HK,T]");
+    AttnArgs a = {};
+    a.q = rows_of<const float>(q), a.k = rows_of<const float>(k), a.v = rows_of<const float>(v);
+    a.dst = rows_of<float>(dst);
+    a.D = (int) D, a.H = (int) H, a.HK = (int) HK;
+    a.scale     = p.f[0];
+    a.fours     = D % 4 == 0 && in_fours(q) && in_fours(k) && in_fours(v);
+    a.fours_out = D % 4 == 0 && (uintptr_t) dst->data % 16 == 0 && dst->nb[1] % 16 == 0;
+    return a;
+}
+
+void attn_zero_unused(steer_cuda & c, ggml_tensor * dst, const AttnArgs & a) {
+    const int64_t T = dst->ne[1];
+    launch(c, "zero_unused", zero_unused, dim3((unsigned) std::min<int64_t>(T, 256)), 256, 0, a.dst, a.cu, a.S, (int) T, (int) dst->ne[0]);
+}
+
+void attn(ggml_tensor * dst, steer_cuda & c) {
+    AttnArgs            a  = attn_args(dst, 0);
+    const ggml_tensor * cu = dst->src[3];
+    require_f32(dst, (int64_t) a.D * a.H + a.H, dst->ne[1], "dst is not f32 [D*H + H, T]");
+    require_ints(cu, cu ? cu->ne[0] : 0, "cu is not I32 [S+1]");
+    a.cu = ints_of(cu);
+    a.S  = (int) cu->ne[0] - 1;
+    attn_zero_unused(c, dst, a);
+    if (params_of(dst).i[3]) {
+        forward<bf16>(dst, c, a);
+    } else {
+        forward<float>(dst, c, a);
+    }
+}
+
+} // namespace cuda
+} // namespace steer

@@ -1,0 +1,227 @@
+// Shared by attn and attn_back: tiles in shared memory, and the two products of a warp with
+// them, on the tensor cores for bf16 and by f32 FMA for the exact path. Both leave their
+// results in the same lanes, so that one kernel text serves both.
+//
+// A warp owns 16 rows. acc[n][i] of a lane with g = lane/4, t = lane%4 is the element
+//   row g + 8 (i / 2), column 8n + 2t + i % 2        (as mma_16x8x16 has it)
+#pragma once
+
+#include "device.h"
+#include "launch.h"
+
+namespace steer {
+namespace cuda {
+
+// E: bf16 or float in shared memory. DP: head size, padded with zeros to 64, 128 or 256.
+template <class E, int DP> struct AttnTile {
+    static constexpr int BYTES   = DP * (int) sizeof(E);
+    static constexpr int WARPS   = BYTES <= 512 ? 4 : 2;
+    static constexpr int THREADS = WARPS * 32;
+    static constexpr int ROWS    = WARPS * 16; // tokens of the block
+    // Tokens of the other side at a time, forward and backward.
+    static constexpr int COLS      = sizeof(E) == 2 ? (DP <= 128 ? 64 : 32) : DP <= 64 ? 32 : 16;
+    static constexpr int COLS_BACK = sizeof(E) == 2 && DP <= 128 ? 32 : 16;
+    // Features of the result that one block computes; wider heads take more blocks.
+    static constexpr int SLICE = DP < 128 ? DP : 128;
+    // The same for the gradients of keys and values, of which there are two in registers.
+    static constexpr int SLICE_KEYS = sizeof(E) == 2 && DP <= 128 ? DP : 64;
+    // Distance of rows: 16 bytes more, so that no two of eight rows share banks.
+    static constexpr int LD = DP + 16 / (int) sizeof(E);
+};
+
+struct AttnArgs {
+    Rows<const float> q, k, v, dO, out;
+    Rows<float>       dst;
+    float *           delta; // [T*H]
+    const int32_t *   cu;    // [S+1]
+    int               S, D, H, HK;
+    float             scale;
+    bool              fours, fours_out; // inputs and dst can be accessed four values at a time
+};
+
+constexpr float LOG2_E = 1.44269504088896340736f, LN_2 = 0.69314718055994530942f;
+
+// Reads and checks what both operations share; first: index of q.
+AttnArgs attn_args(ggml_tensor * dst, int first);
+// Rows of dst at or behind cu[S] become zero.
+void attn_zero_unused(steer_cuda & c, ggml_tensor * dst, const AttnArgs & a);
+
+// Blocks that share one head's features.
+inline unsigned attn_slices(const AttnArgs & a, int slice) { return (unsigned) ((a.D + slice - 1) / slice); }
+
+// Blocks of `rows` tokens that sequences can need together.
+inline int64_t attn_blocks(const AttnArgs & a, int64_t T, int rows) { return a.S > 0 ? T / rows + a.S : 1; }
+
+// Calls f(E{}, integral constant DP).
+template <int DP> struct PaddedHead {
+    static constexpr int value = DP;
+};
+template <class E, class F> void by_head_size(int D, F f) {
+    if (D <= 64) {
+        f(E{}, PaddedHead<64>{});
+    } else if (D <= 128) {
+        f(E{}, PaddedHead<128>{});
+    } else {
+        f(E{}, PaddedHead<256>{});
+    }
+}
+
+// Where a block works: rows t0 ... of a sequence of `length` tokens that begins at `first`.
+struct AttnPlace {
+    int first, length, t0;
+};
+
+// length is 0 if there are fewer blocks. longest_first: the blocks with most keys come first.
+__device__ __forceinline__ AttnPlace attn_place(const int32_t * cu, int S, int block, int rows, bool longest_first) {
+    for (int s = 0; s < S; s++) {
+        const int first = cu[s], length = cu[s + 1] - first, n = (length + rows - 1) / rows;
+        if (block < n) {
+            return { first, length, (longest_first ? n - 1 - block : block) * rows };
+        }
+        block -= n;
+    }
+    return { 0, 0, 0 };
+}
+
+// tile[r][0..DP) = x[r*stride ..][0..D), zero beyond D and from row `valid` on.
+template <class E, int DP, int N>
+__device__ __forceinline__ void load_tile(E * tile, const float * x, int64_t stride, int valid, int D, bool fours) {
+    using Tile = AttnTile<E, DP>;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < N * (DP / 4); i += Tile::THREADS) {
+        const int r = i / (DP / 4), d = i % (DP / 4) * 4;
+        Values<4> v = { { 0, 0, 0, 0 } };
+        if (r < valid && d < D) {
+            const float * p = x + r * stride + d;
+            if (fours) {
+                v = load<4>(p);
+            } else {
+                for (int j = 0; j < 4; j++) {
+                    v.v[j] = d + j < D ? p[j] : 0.0f;
+                }
+            }
+        }
+        store<4>(tile + r * Tile::LD + d, v);
+    }
+}
+
+// acc += A B^T over DP features: A the warp's 16 rows, B 8*NT rows.
+template <int DP, int NT> __device__ __forceinline__ void product_nt(float (&acc)[NT][4], const bf16 * A, const bf16 * B) {
+    constexpr int LD   = AttnTile<bf16, DP>::LD;
+    const int     lane = threadIdx.x % 32;
+    const bf16 *  a    = A + lane % 16 * LD + lane / 16 * 8;
+    const bf16 *  b    = B + (lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
+#pragma unroll
+    for (int k = 0; k < DP; k += 16) {
+        uint32_t fa[4];
+        load_matrices(fa, a + k);
+#pragma unroll
+        for (int n = 0; n < NT; n += 2) {
+            uint32_t fb[4];
+            load_matrices(fb, b + n * 8 * LD + k);
+            mma_16x8x16(acc[n], fa, fb[0], fb[1]);
+            mma_16x8x16(acc[n + 1], fa, fb[2], fb[3]);
+        }
+    }
+}
+
+template <int DP, int NT> __device__ __forceinline__ void product_nt(float (&acc)[NT][4], const float * A, const float * B) {
+    constexpr int LD   = AttnTile<float, DP>::LD;
+    const int     lane = threadIdx.x % 32;
+    const float * a    = A + lane / 4 * LD;
+    const float * b    = B + lane % 4 * 2 * LD;
+#pragma unroll 2
+    for (int k = 0; k < DP; k += 4) {
+        const Values<4> a0 = load<4>(a + k), a1 = load<4>(a + 8 * LD + k);
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            const Values<4> b0 = load<4>(b + n * 8 * LD + k), b1 = load<4>(b + (n * 8 + 1) * LD + k);
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                acc[n][0] += a0.v[j] * b0.v[j];
+                acc[n][1] += a0.v[j] * b1.v[j];
+                acc[n][2] += a1.v[j] * b0.v[j];
+                acc[n][3] += a1.v[j] * b1.v[j];
+            }
+        }
+    }
+}
+
+// acc += P B: P 16 x 8*KT in registers (as an acc), B 8*KT rows of which 8*NT features count.
+template <int DP, int NT, int KT> __device__ __forceinline__ void product_nn(float (&acc)[NT][4], const float (&P)[KT][4], const bf16 * B) {
+    constexpr int LD   = AttnTile<bf16, DP>::LD;
+    const int     lane = threadIdx.x % 32;
+    const bf16 *  b    = B + (lane % 8 + lane / 8 % 2 * 8) * LD + lane / 16 * 8;
+#pragma unroll
+    for (int k = 0; k < KT; k += 2) {
+        const uint32_t fa[4] = { to_bf16x2(P[k][0], P[k][1]), to_bf16x2(P[k][2], P[k][3]), to_bf16x2(P[k + 1][0], P[k + 1][1]),
+                                 to_bf16x2(P[k + 1][2], P[k + 1][3]) };
+#pragma unroll
+        for (int n = 0; n < NT; n += 2) {
+            uint32_t fb[4];
+            load_matrices_transposed(fb, b + k * 8 * LD + n * 8);
+            mma_16x8x16(acc[n], fa, fb[0], fb[1]);
+            mma_16x8x16(acc[n + 1], fa, fb[2], fb[3]);
+        }
+    }
+}
+
+template <int DP, int NT, int KT> __device__ __forceinline__ void product_nn(float (&acc)[NT][4], const float (&P)[KT][4], const float * B) {
+    constexpr int LD   = AttnTile<float, DP>::LD;
+    const int     lane = threadIdx.x % 32;
+    const float * b    = B + lane % 4 * 2;
+#pragma unroll
+    for (int k = 0; k < KT * 8; k++) {
+        const int   from = (lane & ~3) | k % 8 / 2;
+        const float p0 = __shfl_sync(~0u, P[k / 8][k % 2], from), p1 = __shfl_sync(~0u, P[k / 8][2 + k % 2], from);
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            const float2 x = *(const float2 *) (b + k * LD + n * 8);
+            acc[n][0] += p0 * x.x;
+            acc[n][1] += p0 * x.y;
+            acc[n][2] += p1 * x.x;
+            acc[n][3] += p1 * x.y;
+        }
+    }
+}
+
+template <int NT> __device__ __forceinline__ void clear(float (&acc)[NT][4]) {
+#pragma unroll
+    for (int n = 0; n < NT; n++) {
+        acc[n][0] = acc[n][1] = acc[n][2] = acc[n][3] = 0;
+    }
+}
+
+// Row of acc's half i (0, 1) to out[d0 ...], times factor; features from D on are padding.
+template <int NT> __device__ __forceinline__ void store_row(float * out, const float (&acc)[NT][4], int i, float factor, int d0, int D, bool fours) {
+    const int t = threadIdx.x % 4;
+#pragma unroll
+    for (int n = 0; n < NT; n++) {
+        const int   d = d0 + n * 8 + 2 * t;
+        const float x = acc[n][2 * i] * factor, y = acc[n][2 * i + 1] * factor;
+        if (fours && d < D) { // D is a multiple of four
+            float2 both;
+            both.x = x, both.y = y;
+            *(float2 *) (out + d) = both;
+        } else if (d < D) {
+            out[d] = x;
+            if (d + 1 < D) {
+                out[d + 1] = y;
+            }
+        }
+    }
+}
+
+// Over the four lanes of a row.
+__device__ __forceinline__ float row_sum(float x) {
+    x += __shfl_xor_sync(~0u, x, 1);
+    return x + __shfl_xor_sync(~0u, x, 2);
+}
+
+__device__ __forceinline__ float row_max(float x) {
+    x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
+    return fmaxf(x, __shfl_xor_sync(~0u, x, 2));
+}
+
+} // namespace cuda
+} // namespace steer

@@ -1,0 +1,53 @@
+// What libsteer-cuda.so offers to the program that loads it: one function, a table of functions.
+//
+// The library never throws through this interface: functions that can fail return a code of
+// steer.h (STEER_OK, STEER_ERROR, STEER_NO_MEMORY) and put a sentence into err. ggml's own
+// calls of the library's backends, buffers and devices can throw std::runtime_error.
+//
+// Streams: launch, sumsq and adamw put their work on the training backend's stream, as
+// ggml_backend_graph_compute_async does with that backend; results are there after synchronize
+// (sumsq synchronizes itself).
+#pragma once
+
+#include "ggml-backend.h"
+#include "ggml.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STEER_CUDA_ABI   1 // counts changes of this file
+#define STEER_CUDA_ENTRY "steer_cuda_entry"
+
+typedef struct steer_cuda_device steer_cuda_device; // an open device: a backend for training and what the kernels need
+
+typedef struct {
+    // These two come first in every version, so that a program can say what it has found.
+    int          abi;   // STEER_CUDA_ABI
+    const char * build; // STEER_BUILD_ID, cmake/build_id.cmake
+
+    const char * archs; // "80 86 90": compute capabilities that there is code for
+    void (*set_log)(ggml_log_callback log, void * user_data);
+
+    int                (*device_count)(void);
+    ggml_backend_dev_t (*device)(int index);             // as libllama takes it
+    int                (*compute_capability)(int index); // 90 for 9.0
+
+    int  (*open)(int index, steer_cuda_device ** out, char * err, size_t err_len);
+    void (*close)(steer_cuda_device * dev);
+    ggml_backend_t (*backend)(steer_cuda_device * dev); // for training; not the ones libllama makes
+    size_t         (*pool_bytes)(const steer_cuda_device * dev); // scratch memory of the kernels
+    bool           (*weight_type_ok)(const steer_cuda_device * dev, enum ggml_type type);
+
+    // One training operation, steer_op_id in ../ops.h. All its tensors are in the memory of the device.
+    int (*launch)(steer_cuda_device * dev, int op, struct ggml_tensor * dst, char * err, size_t err_len);
+    int (*synchronize)(steer_cuda_device * dev, char * err, size_t err_len);
+
+    // Over flat arrays in device memory; formulas in ../ops.h.
+    int (*sumsq)(steer_cuda_device * dev, const float * x, int64_t n, double * sum, char * err, size_t err_len);
+    int (*adamw)(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps,
+                 double wd, double gscale, int64_t step, char * err, size_t err_len);
+} steer_cuda_api;
+
+// NULL never; the caller compares abi and build.
+typedef const steer_cuda_api * (*steer_cuda_entry_fn)(void);

@@ -1,0 +1,104 @@
+// library.cpp: the table of libsteer-cuda.so (cuda_api.h) over the launchers of cuda_ops.h.
+#include "../guard.h"
+#include "cuda_api.h"
+#include "cuda_ops.h"
+#include "platform.h"
+
+using namespace steer;
+
+struct steer_cuda_device {
+    int                         index = 0;
+    ggml_backend_t              backend = nullptr;
+    std::unique_ptr<steer_cuda> cuda;
+    ~steer_cuda_device() {
+        cuda.reset(); // on the backend's stream
+        if (backend) {
+            ggml_backend_free(backend);
+        }
+    }
+};
+
+namespace {
+
+// guard turns exceptions into codes; what the kernels throw says itself whether memory is short.
+template <typename F> int call(char * err, size_t err_len, F && body) {
+    return guard(err, err_len, [&] {
+        try {
+            body();
+        } catch (const steer_cuda_error & e) {
+            throw coded_error(e.out_of_memory ? STEER_NO_MEMORY : STEER_ERROR, e.what());
+        }
+    });
+}
+
+void set_log(ggml_log_callback log, void * user_data) { ggml_log_set(log, user_data); }
+
+int open(int index, steer_cuda_device ** out, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        auto dev     = std::make_unique<steer_cuda_device>();
+        dev->index   = index;
+        dev->backend = platform::backend(index);
+        if (!dev->backend) {
+            throw std::runtime_error("the CUDA backend of device " + std::to_string(index) + " does not start");
+        }
+        dev->cuda = platform::open(dev->backend);
+        *out      = dev.release();
+    });
+}
+
+void           close(steer_cuda_device * dev) { delete dev; }
+ggml_backend_t backend(steer_cuda_device * dev) { return dev->backend; }
+size_t         pool_bytes(const steer_cuda_device * dev) { return dev->cuda->pool_bytes(); }
+bool           weight_type_ok(const steer_cuda_device * dev, ggml_type type) { return steer_cuda_weight_type_ok(type, *dev->cuda); }
+
+int launch(steer_cuda_device * dev, int op, ggml_tensor * dst, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        const steer_cuda_op * desc = steer_cuda_op_get((steer_op_id) op);
+        if (!desc) {
+            throw std::logic_error("there is no operation number " + std::to_string(op) + " on the GPU");
+        }
+        platform::access access;
+        desc->launch(dst, *dev->cuda);
+    });
+}
+
+int synchronize(steer_cuda_device * dev, char * err, size_t err_len) {
+    return call(err, err_len, [&] { platform::synchronize(*dev->cuda); });
+}
+
+int sumsq(steer_cuda_device * dev, const float * x, int64_t n, double * sum, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        platform::access access;
+        struct scratch {
+            steer_cuda & c;
+            void *       p;
+            ~scratch() { c.release(p); }
+        } out = { *dev->cuda, dev->cuda->acquire(sizeof(double)) };
+        steer_cuda_sumsq(x, n, (double *) out.p, *dev->cuda);
+        platform::fetch(sum, out.p, sizeof(double), *dev->cuda);
+    });
+}
+
+int adamw(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd,
+          double gscale, int64_t step, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        platform::access access;
+        steer_cuda_adamw(p, g, m, v, n, lr, b1, b2, eps, wd, gscale, step, *dev->cuda);
+    });
+}
+
+const steer_cuda_api api = {
+    STEER_CUDA_ABI, STEER_BUILD_ID, nullptr, set_log, platform::device_count, platform::device, platform::compute_capability, open, close, backend,
+    pool_bytes, weight_type_ok, launch, synchronize, sumsq, adamw,
+};
+
+} // namespace
+
+extern "C" __attribute__((visibility("default"))) const steer_cuda_api * steer_cuda_entry(void) {
+    static const steer_cuda_api table = [] {
+        steer_cuda_api t = api;
+        t.archs          = platform::archs;
+        return t;
+    }();
+    return &table;
+}

@@ -1,0 +1,44 @@
+// linear: y = W^T x + sum of LoRA parts B^T h.
+//   y[n,t] = sum_k W[k,n] x[k,t] + sum_parts sum_j B[j,n] h[j,t]
+//   dst y [N,T]; src0 W [K,N] any type, src1 x [K,T] f32 or bf16,
+//   then up to four pairs B f32 [r,N], h [r,T] of x's type
+//
+// The arithmetic is x's type. W is unpacked chunk by chunk; the LoRA parts are added by the
+// same kind of product (beta = 1).
+
+#include "product.h"
+
+#include <algorithm>
+
+namespace steer {
+namespace cuda {
+
+void linear(ggml_tensor * dst, steer_cuda & c) {
+    const ggml_tensor * W = dst->src[0];
+    const ggml_tensor * x = dst->src[1];
+    const int64_t       K = W->ne[0], N = W->ne[1], T = x->ne[1];
+    require_f32(dst, N, T, "dst is not f32 [N,T]");
+    require_packed(x, K, T, "x");
+    const Rows<float> y = rows_of<float>(dst);
+    const InType      in(c, x, x->type);
+    {
+        Weights weights(c, W, x->type);
+        for (int64_t n = 0; n < N; n += weights.chunk()) {
+            const int64_t rows = std::min(weights.chunk(), N - n);
+            product(c, x->type, true, false, rows, T, K, 1, weights.rows(n, rows), in.matrix(), 0, y.data + n, y.stride);
+        }
+    }
+    for (int i = 2; i + 1 < GGML_MAX_SRC && dst->src[i]; i += 2) {
+        const ggml_tensor * B = dst->src[i];
+        const ggml_tensor * h = dst->src[i + 1];
+        const int64_t       r = B->ne[0];
+        require_f32(B, r, N, "B is not f32 [r,N]");
+        require(h != nullptr, "B without h");
+        require_packed(h, r, T, "h");
+        const InType up(c, B, x->type), down(c, h, x->type);
+        product(c, x->type, true, false, N, T, r, 1, up.matrix(), down.matrix(), 1, y.data, y.stride);
+    }
+}
+
+} // namespace cuda
+} // namespace steer

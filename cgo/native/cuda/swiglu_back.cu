@@ -1,0 +1,53 @@
+// swiglu_back: gradient of y = silu(gate) up, silu(g) = g s(g), s the logistic function.
+//   d_gate = dy up s(g) (1 + g (1 - s(g))),  d_up = dy g s(g)
+//   dst [2F,T] = d_gate | d_up, f32 or bf16; src0 gate [F,T], src1 up [F,T], src2 dy [F,T]
+
+#include "device.h"
+#include "launch.h"
+
+namespace steer {
+namespace cuda {
+namespace {
+
+// One token a block.
+template <int V, class To>
+__global__ void swiglu_back_rows(Rows<const float> gate, Rows<const float> up, Rows<const float> dy, Rows<To> dst, int F) {
+    const int64_t t   = blockIdx.x;
+    To *          out = dst.data + t * dst.stride;
+    for (int i = threadIdx.x * V; i < F; i += blockDim.x * V) {
+        Values<V>       g = load<V>(gate.data + t * gate.stride + i);
+        Values<V>       u = load<V>(up.data + t * up.stride + i);
+        const Values<V> d = load<V>(dy.data + t * dy.stride + i);
+        for (int j = 0; j < V; j++) {
+            const float x = g.v[j], e = expf(-x);
+            const float s = 1.0f / (1.0f + e), rest = e > 3.0e38f ? 1.0f : e * s; // 1 - s, without cancellation
+            g.v[j]        = d.v[j] * u.v[j] * s * (1.0f + x * rest);
+            u.v[j]        = d.v[j] * x * s;
+        }
+        store<V>(out + i, g);
+        store<V>(out + F + i, u);
+    }
+}
+
+} // namespace
+
+void swiglu_back(ggml_tensor * dst, steer_cuda & c) {
+    const ggml_tensor * gate = dst->src[0];
+    const ggml_tensor * up   = dst->src[1];
+    const ggml_tensor * dy   = dst->src[2];
+    const int64_t       F = gate->ne[0], T = gate->ne[1];
+    require_packed(dst, 2 * F, T, "dst");
+    require_f32(gate, F, T, "gate is not f32");
+    require_f32(up, F, T, "up is not f32 of gate's shape");
+    require_f32(dy, F, T, "dy is not f32 of gate's shape");
+    by_type(dst, [&](auto type) {
+        using To         = decltype(type);
+        const bool fours = F % 4 == 0 && in_fours(gate) && in_fours(up) && in_fours(dy) && in_fours(dst);
+        const auto kernel = fours ? swiglu_back_rows<4, To> : swiglu_back_rows<1, To>;
+        launch(c, "swiglu_back_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const float>(gate), rows_of<const float>(up),
+               rows_of<const float>(dy), rows_of<To>(dst), (int) F);
+    });
+}
+
+} // namespace cuda
+} // namespace steer

@@ -1,0 +1,81 @@
+// Every mistake is one exception with operation and shapes, and leaves no scratch memory behind.
+
+#include "cuda_harness.h"
+
+#include <cstring>
+
+namespace test {
+namespace {
+
+bool has(const std::string & s, const char * word) { return s.find(word) != std::string::npos; }
+
+void shapes() {
+    const TensorPtr y = zeros(5, 3), x = random(4, 3), w = random(5);
+    prepare(y->get(), { x, w }, {});
+    const std::string e = error_of([&] { steer_cuda_norm(y->get(), device()); });
+    expect("wrong shape: " + e, has(e, "cuda norm f32 [5, 3] of f32 [4, 3] f32 [5, 1]") && has(e, "x is not f32"));
+}
+
+void head_size() {
+    const TensorPtr q = random(300, 2), out = zeros(301, 2), cu = integers({ 0, 2 });
+    Params          p;
+    p.f[0] = 1;
+    p.i[0] = 300;
+    p.i[1] = p.i[2] = 1;
+    prepare(out->get(), { q, q, q, cu }, p);
+    const std::string e = error_of([&] { steer_cuda_attn(out->get(), device()); });
+    expect("head size: " + e, has(e, "cuda attn") && has(e, "head size outside 1 ... 256"));
+}
+
+void memory() {
+    const TensorPtr W = weight(GGML_TYPE_Q8_0, 64, 8), x = random(64, 3), y = zeros(8, 3);
+    prepare(y->get(), { W, x }, {});
+    device().memory = 1000;
+    bool out_of_memory = false;
+    const std::string e = error_of([&] {
+        try {
+            steer_cuda_linear(y->get(), device());
+        } catch (const steer_cuda_error & error) {
+            out_of_memory = error.out_of_memory;
+            throw;
+        }
+    });
+    device().memory = SIZE_MAX;
+    expect("out of memory: " + e, out_of_memory && has(e, "cuda linear") && has(e, "q8_0 [64, 8]"));
+    expect("nothing held", device().pool_bytes() == 0);
+}
+
+void dropout() {
+    const TensorPtr A = random(8, 2), x = random(8, 3), h = zeros(2, 3);
+    Params          p;
+    p.f[1] = 0.5f;
+    prepare(h->get(), { A, x }, p);
+    expect("dropout without seeds", has(error_of([&] { steer_cuda_lora_down(h->get(), device()); }), "dropout without seeds"));
+}
+
+void table() {
+    for (int i = 0; i < STEER_OP_COUNT; i++) {
+        const steer_op *      cpu  = steer_op_get((steer_op_id) i);
+        const steer_cuda_op * cuda = steer_cuda_op_get((steer_op_id) i);
+        expect(std::string("table entry ") + cpu->name, cuda && std::strcmp(cuda->name, cpu->name) == 0);
+    }
+    expect("no entry beyond", !steer_cuda_op_get(STEER_OP_COUNT) && !steer_cuda_op_get((steer_op_id) -1));
+    for (int t = 0; t < GGML_TYPE_COUNT; t++) {
+        const auto type = (ggml_type) t;
+        if (ggml_type_name(type) && steer_weight_type_ok(type) && ggml_get_type_traits(type)->to_float) {
+            expect(std::string("weights of type ") + ggml_type_name(type), steer_cuda_weight_type_ok(type, device()));
+        }
+    }
+}
+
+} // namespace
+
+void test_cuda_errors() {
+    shapes();
+    head_size();
+    memory();
+    dropout();
+    table();
+}
+
+} // namespace test

@@ -1,0 +1,288 @@
+// Weights of any type to bf16 or f32, by the formulas of ggml-quants.c (dequantize_row_*):
+// in one pass, without ggml-cuda's detour over fp16, whose range is too small for products
+// of small scales.
+//
+// A thread makes eight consecutive values; a warp's 256 values lie side by side.
+
+#include "device.h"
+#include "product.h"
+
+#define GGML_COMMON_DECL_CPP
+#include "ggml-common.h"
+
+#include <algorithm>
+
+namespace steer {
+namespace cuda {
+namespace {
+
+constexpr int EIGHT = 8;
+
+// A weight type's block: unpack(b, i, v) gives elements i .. i+7 of block b, i a multiple of 8.
+struct Q8_0 {
+    static constexpr int SIZE = QK8_0;
+    static __device__ void unpack(const block_q8_0 * b, int i, float * v) {
+        const float d = half_to_float(b->d);
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) b->qs[i + j];
+        }
+    }
+};
+
+// Low nibbles first, then high ones, of blocks of 32.
+__device__ __forceinline__ int nibble32(const uint8_t * qs, int e) {
+    return e < 16 ? qs[e] & 15 : qs[e - 16] >> 4;
+}
+
+struct Q4_0 {
+    static constexpr int SIZE = QK4_0;
+    static __device__ void unpack(const block_q4_0 * b, int i, float * v) {
+        const float d = half_to_float(b->d);
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) (nibble32(b->qs, i + j) - 8);
+        }
+    }
+};
+
+struct Q4_1 {
+    static constexpr int SIZE = QK4_1;
+    static __device__ void unpack(const block_q4_1 * b, int i, float * v) {
+        const float d = half_to_float(b->data.data.d), m = half_to_float(b->data.data.m);
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) nibble32(b->qs, i + j) + m;
+        }
+    }
+};
+
+// The fifth bit of element e.
+__device__ __forceinline__ int fifth_bit(const uint8_t * qh, int e) {
+    return (qh[e / 8] >> (e % 8) & 1) << 4;
+}
+
+struct Q5_0 {
+    static constexpr int SIZE = QK5_0;
+    static __device__ void unpack(const block_q5_0 * b, int i, float * v) {
+        const float d = half_to_float(b->d);
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) ((nibble32(b->qs, i + j) | fifth_bit(b->qh, i + j)) - 16);
+        }
+    }
+};
+
+struct Q5_1 {
+    static constexpr int SIZE = QK5_1;
+    static __device__ void unpack(const block_q5_1 * b, int i, float * v) {
+        const float d = half_to_float(b->data.data.d), m = half_to_float(b->data.data.m);
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) (nibble32(b->qs, i + j) | fifth_bit(b->qh, i + j)) + m;
+        }
+    }
+};
+
+// Two-bit types: element e of a half of 128 is bits 2 (e / 32) of byte e % 32.
+struct Q2_K {
+    static constexpr int SIZE = QK_K;
+    static __device__ void unpack(const block_q2_K * b, int i, float * v) {
+        const int       half = i / 128, quarter = i % 128 / 32, sc = b->scales[i / 16];
+        const float     d = half_to_float(b->data.data.d) * (float) (sc & 15);
+        const float     m = half_to_float(b->data.data.dmin) * (float) (sc >> 4);
+        const uint8_t * q = b->qs + half * 32 + i % 32;
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) (q[j] >> 2 * quarter & 3) - m;
+        }
+    }
+};
+
+struct Q3_K {
+    static constexpr int SIZE = QK_K;
+    static __device__ void unpack(const block_q3_K * b, int i, float * v) {
+        const int       half = i / 128, quarter = i % 128 / 32, s = i / 16;
+        const int       low = s < 8 ? b->scales[s] & 15 : b->scales[s - 8] >> 4, high = b->scales[8 + s % 4] >> 2 * (s / 4) & 3;
+        const float     d = half_to_float(b->d) * (float) ((low | high << 4) - 32);
+        const uint8_t * q = b->qs + half * 32 + i % 32;
+        const uint8_t * h = b->hmask + i % 32;
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) ((q[j] >> 2 * quarter & 3) - (h[j] >> (half * 4 + quarter) & 1 ? 0 : 4));
+        }
+    }
+};
+
+// Scale and minimum of sub-block s of Q4_K and Q5_K, six bits each.
+__device__ __forceinline__ void scale_min(const uint8_t * q, int s, float * scale, float * min) {
+    if (s < 4) {
+        *scale = (float) (q[s] & 63);
+        *min   = (float) (q[s + 4] & 63);
+    } else {
+        *scale = (float) ((q[s + 4] & 15) | (q[s - 4] >> 6) << 4);
+        *min   = (float) (q[s + 4] >> 4 | (q[s] >> 6) << 4);
+    }
+}
+
+struct Q4_K {
+    static constexpr int SIZE = QK_K;
+    static __device__ void unpack(const block_q4_K * b, int i, float * v) {
+        const int s = i / 32;
+        float     scale, min;
+        scale_min(b->scales, s, &scale, &min);
+        const float     d = half_to_float(b->data.data.d) * scale, m = half_to_float(b->data.data.dmin) * min;
+        const uint8_t * q = b->qs + s / 2 * 32 + i % 32;
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) (s % 2 ? q[j] >> 4 : q[j] & 15) - m;
+        }
+    }
+};
+
+struct Q5_K {
+    static constexpr int SIZE = QK_K;
+    static __device__ void unpack(const block_q5_K * b, int i, float * v) {
+        const int s = i / 32;
+        float     scale, min;
+        scale_min(b->scales, s, &scale, &min);
+        const float     d = half_to_float(b->data.data.d) * scale, m = half_to_float(b->data.data.dmin) * min;
+        const uint8_t * q = b->qs + s / 2 * 32 + i % 32;
+        const uint8_t * h = b->qh + i % 32;
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) ((s % 2 ? q[j] >> 4 : q[j] & 15) | (h[j] >> s & 1) << 4) - m;
+        }
+    }
+};
+
+struct Q6_K {
+    static constexpr int SIZE = QK_K;
+    static __device__ void unpack(const block_q6_K * b, int i, float * v) {
+        const int       half = i / 128, quarter = i % 128 / 32, l = i % 32;
+        const float     d  = half_to_float(b->d) * (float) b->scales[i / 16];
+        const uint8_t * lo = b->ql + half * 64 + quarter % 2 * 32 + l;
+        const uint8_t * hi = b->qh + half * 32 + l;
+        for (int j = 0; j < EIGHT; j++) {
+            const int low = quarter < 2 ? lo[j] & 15 : lo[j] >> 4;
+            v[j]          = d * (float) ((low | (hi[j] >> 2 * quarter & 3) << 4) - 32);
+        }
+    }
+};
+
+__device__ __forceinline__ void store8(float * y, const float * v) {
+    for (int j = 0; j < EIGHT; j += 4) {
+        store<4>(y + j, Values<4>{ { v[j], v[j + 1], v[j + 2], v[j + 3] } });
+    }
+}
+
+__device__ __forceinline__ void store8(bf16 * y, const float * v) {
+    uint4 u;
+    u.x = to_bf16x2(v[0], v[1]), u.y = to_bf16x2(v[2], v[3]), u.z = to_bf16x2(v[4], v[5]), u.w = to_bf16x2(v[6], v[7]);
+    *(uint4 *) y = u;
+}
+
+template <class Type, class Block, class To> __global__ void unpack_blocks(const Block * x, To * y, int64_t eights) {
+    const int64_t at = (int64_t) blockIdx.x * blockDim.x + threadIdx.x;
+    if (at < eights) {
+        float v[EIGHT];
+        Type::unpack(x + at / (Type::SIZE / EIGHT), (int) (at % (Type::SIZE / EIGHT)) * EIGHT, v);
+        store8(y + at * EIGHT, v);
+    }
+}
+
+__device__ __forceinline__ float value(float x) { return x; }
+__device__ __forceinline__ float value(bf16 x) { return to_float(x); }
+struct half16 {
+    uint16_t bits;
+};
+__device__ __forceinline__ float value(half16 x) { return half_to_float(x.bits); }
+
+template <class From, class To> __global__ void unpack_values(const From * x, To * y, int64_t n) {
+    const int64_t i = (int64_t) blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) {
+        put(y + i, value(x[i]));
+    }
+}
+
+template <class Type, class Block, class To> void blocks(steer_cuda & c, const void * x, To * y, int64_t n) {
+    const int64_t eights = n / EIGHT;
+    launch(c, "unpack_blocks", unpack_blocks<Type, Block, To>, dim3((unsigned) ((eights + 255) / 256)), 256, 0, (const Block *) x, y, eights);
+}
+
+template <class From, class To> void items(steer_cuda & c, const void * x, To * y, int64_t n) {
+    launch(c, "unpack_values", unpack_values<From, To>, dim3((unsigned) ((n + 255) / 256)), 256, 0, (const From *) x, y, n);
+}
+
+// False for a type without a kernel here.
+template <class To> bool unpack_own(steer_cuda & c, ggml_type type, const void * x, To * y, int64_t n) {
+    switch (type) {
+        case GGML_TYPE_F32: items<float>(c, x, y, n); return true;
+        case GGML_TYPE_F16: items<half16>(c, x, y, n); return true;
+        case GGML_TYPE_BF16: items<bf16>(c, x, y, n); return true;
+        case GGML_TYPE_Q8_0: blocks<Q8_0, block_q8_0>(c, x, y, n); return true;
+        case GGML_TYPE_Q4_0: blocks<Q4_0, block_q4_0>(c, x, y, n); return true;
+        case GGML_TYPE_Q4_1: blocks<Q4_1, block_q4_1>(c, x, y, n); return true;
+        case GGML_TYPE_Q5_0: blocks<Q5_0, block_q5_0>(c, x, y, n); return true;
+        case GGML_TYPE_Q5_1: blocks<Q5_1, block_q5_1>(c, x, y, n); return true;
+        case GGML_TYPE_Q2_K: blocks<Q2_K, block_q2_K>(c, x, y, n); return true;
+        case GGML_TYPE_Q3_K: blocks<Q3_K, block_q3_K>(c, x, y, n); return true;
+        case GGML_TYPE_Q4_K: blocks<Q4_K, block_q4_K>(c, x, y, n); return true;
+        case GGML_TYPE_Q5_K: blocks<Q5_K, block_q5_K>(c, x, y, n); return true;
+        case GGML_TYPE_Q6_K: blocks<Q6_K, block_q6_K>(c, x, y, n); return true;
+        default: return false;
+    }
+}
+
+bool has_kernel(ggml_type type) {
+    switch (type) {
+        case GGML_TYPE_F32:
+        case GGML_TYPE_F16:
+        case GGML_TYPE_BF16:
+        case GGML_TYPE_Q8_0:
+        case GGML_TYPE_Q4_0:
+        case GGML_TYPE_Q4_1:
+        case GGML_TYPE_Q5_0:
+        case GGML_TYPE_Q5_1:
+        case GGML_TYPE_Q2_K:
+        case GGML_TYPE_Q3_K:
+        case GGML_TYPE_Q4_K:
+        case GGML_TYPE_Q5_K:
+        case GGML_TYPE_Q6_K: return true;
+        default: return false;
+    }
+}
+
+// Rows at a time: all, or equal parts of at most c.limits.weight_bytes, in steps of 128.
+int64_t rows_at_once(const steer_cuda & c, int64_t K, int64_t N, int64_t item) {
+    const int64_t most = std::max<int64_t>(1, (int64_t) c.limits.weight_bytes / (K * item));
+    if (most >= N) {
+        return N;
+    }
+    const int64_t parts = (N + most - 1) / most, even = (N + parts - 1) / parts;
+    return std::min(most, (even + 127) / 128 * 128);
+}
+
+} // namespace
+
+Weights::Weights(steer_cuda & c, const ggml_tensor * W, ggml_type type, int64_t chunk) :
+    c_(c), W_(W), type_(type),
+    chunk_(W->type == type && !chunk ? W->ne[1]
+                                     : std::min(chunk ? chunk : W->ne[1], rows_at_once(c, W->ne[0], W->ne[1], type == GGML_TYPE_BF16 ? 2 : 4))),
+    unpacked_(c, W->type == type ? 0 : chunk_ * W->ne[0] * (type == GGML_TYPE_BF16 ? 2 : 4)) {
+    require(ggml_is_contiguous(W) && W->ne[2] == 1 && W->ne[3] == 1, "W is not a contiguous matrix");
+    require(steer_cuda_weight_type_ok(W->type, c), "W has a type that cannot be unpacked on this device");
+}
+
+Matrix Weights::rows(int64_t n0, int64_t n) {
+    const char *  src = (const char *) W_->data + n0 * W_->nb[1];
+    const int64_t K   = W_->ne[0];
+    if (W_->type == type_) {
+        return { src, K };
+    }
+    void *     dst  = unpacked_;
+    const bool done = type_ == GGML_TYPE_BF16 ? unpack_own(c_, W_->type, src, (bf16 *) dst, n * K)
+                                              : unpack_own(c_, W_->type, src, (float *) dst, n * K);
+    if (!done) {
+        c_.unpack_other(W_->type, src, type_, dst, n * K);
+    }
+    return { dst, K };
+}
+
+} // namespace cuda
+} // namespace steer
+
+bool steer_cuda_weight_type_ok(ggml_type type, const steer_cuda & c) {
+    return steer::cuda::has_kernel(type) || c.can_unpack_other(type);
+}

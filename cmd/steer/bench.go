@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"steer/cmd/steer/bench"
+	"steer/ggml"
+)
+
+type benchFlags struct {
+	spec      bench.Spec // what all jobs share
+	jobs      []string
+	sequences []int
+	shape     string
+	typ       string
+	cache     string
+	format    string
+	asJSON    bool
+	child     bool
+}
+
+func newBenchCommand(a *app) *cobra.Command {
+	f := benchFlags{spec: bench.Default(bench.JobRollout)}
+	f.spec.New = 0
+	cmd := &cobra.Command{
+		Use: "bench --model FILE | --shape NAME", GroupID: "speed",
+		Short: "Measure speed and memory of the engine",
+		Long: `Measures on a GGUF file, or on random weights in the shape of a known model:
+
+  train       a training step with layer checkpointing, AdamW included
+  train-keep  the same with all activations kept
+  score       log-probabilities of given tokens, LoRA on
+  rollout     sampling, LoRA on; one job for each number of --sequences
+  ppo         a PPO iteration: rollout, reward, log-probabilities, updates
+  kernels     the frozen linear layers alone, --tokens rows
+
+Each job runs in a process of its own, so that its peak memory is its own. The
+share of peak is that of what this CPU reaches in a loop that touches registers
+only, in bf16 where the kernels multiply in bf16, else in f32.`,
+		Example: `  steer bench -m base.gguf
+  steer bench --shape llama-2-7b --type q4_k_m --cache ~/.cache/steer/bench \
+      --jobs train,rollout --sequences 1,32 --steps 3
+  steer bench -m base.gguf --jobs train --format gobench > new.txt`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := a.cancellable(cmd.Context())
+			defer cancel()
+			if f.child {
+				return a.benchChild(ctx)
+			}
+			specs, err := f.specs()
+			if err != nil {
+				return usage(err)
+			}
+			return a.bench(ctx, &f, specs)
+		},
+	}
+	f.bind(cmd)
+	return cmd
+}
+
+func (f *benchFlags) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&f.spec.Model, "model", "m", "", "measure on this GGUF `FILE`")
+	flags.StringVar(&f.shape, "shape", "", "or on random weights in the shape of `NAME`: "+strings.Join(bench.ShapeNames(), ", "))
+	flags.StringVar(&f.typ, "type", "q8_0", "quantization of --shape, `NAME`: "+strings.Join(bench.TypeNames(), ", "))
+	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
+	flags.StringSliceVar(&f.jobs, "jobs", bench.Job("").Values(), "what to measure, `LIST`")
+	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
+	flags.IntVar(&f.spec.Tokens, "tokens", f.spec.Tokens, "tokens of each of them; rows of the kernels job")
+	flags.IntSliceVar(&f.sequences, "sequences", []int{f.spec.Sequences}, "sequences sampled at once, `LIST`")
+	flags.IntVar(&f.spec.Prompt, "prompt", f.spec.Prompt, "tokens of a prompt")
+	flags.IntVar(&f.spec.New, "new", 0, "tokens of a response (0: 128 of a rollout, 64 of ppo)")
+	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of a PPO iteration")
+	flags.IntVar(&f.spec.Epochs, "epochs", f.spec.Epochs, "epochs of a PPO iteration")
+	flags.IntVar(&f.spec.Rank, "rank", f.spec.Rank, "LoRA rank")
+	flags.StringSliceVar(&f.spec.Targets, "targets", nil, "LoRA targets, `LIST` (default: all linears)")
+	flags.IntVar(&f.spec.Steps, "steps", f.spec.Steps, "measured steps of a job")
+	flags.IntVar(&f.spec.Warmup, "warmup", f.spec.Warmup, "steps before them")
+	flags.IntVar(&f.spec.Threads, "threads", 0, "compute threads (0: one for each CPU)")
+	flags.StringVar(&f.spec.Kernel, "kernel", "", "CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
+	enumVar(flags, &f.spec.Precision, "precision", "of the frozen matrices")
+	flags.Uint64Var(&f.spec.Seed, "seed", 0, "of everything random")
+	flags.BoolVar(&f.spec.Profile, "profile", false, "show the time of each operation, where the engine measures it")
+	flags.StringVar(&f.format, "format", "table", "table, json or gobench (for benchstat)")
+	flags.BoolVar(&f.asJSON, "json", false, "the same as --format json")
+	flags.BoolVar(&f.child, "child", false, "measure the one job that is described on standard input")
+	_ = flags.MarkHidden("child") // fails for an unknown flag only
+}
+
+// specs are the jobs asked for; everything that can be refused is, before any runs.
+func (f *benchFlags) specs() ([]bench.Spec, error) {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if f.asJSON {
+		f.format = "json"
+	}
+	if f.format != "table" && f.format != "json" && f.format != "gobench" {
+		bad("--format %q: want table, json or gobench", f.format)
+	}
+	switch {
+	case (f.spec.Model == "") == (f.shape == ""):
+		bad("want --model or --shape, and one of them only")
+	case f.shape != "":
+		errs = append(errs, bench.CheckSynthetic(f.shape, f.typ))
+	default:
+		errs = append(errs, exists("model", f.spec.Model))
+	}
+	if len(f.jobs) == 0 || len(f.sequences) == 0 {
+		bad("--jobs and --sequences: want at least one")
+	}
+	if err := ggml.ForceKernel(f.spec.Kernel); err != nil {
+		bad("--kernel: %w: want portable, avx2, avx512 or avx512bf16, where the CPU has it", err)
+	}
+	errs = append(errs, ggml.ForceKernel(""))
+	specs := f.expand()
+	for i := range specs {
+		if err := specs[i].Validate(); err != nil {
+			errs = append(errs, err)
+			break // the next ones share the mistake
+		}
+	}
+	return specs, errors.Join(errs...)
+}
+
+// expand lays the flags out as one measurement a job, rollouts one a number of sequences.
+func (f *benchFlags) expand() []bench.Spec {
+	var specs []bench.Spec
+	for _, job := range f.jobs {
+		s := f.spec
+		s.Job = bench.Job(job)
+		if s.New == 0 {
+			s.New = bench.Default(s.Job).New
+		}
+		if s.Targets == nil {
+			s.Targets = bench.Default(s.Job).Targets
+		}
+		if s.Job != bench.JobRollout {
+			specs = append(specs, s)
+			continue
+		}
+		for _, s.Sequences = range f.sequences {
+			specs = append(specs, s)
+		}
+	}
+	return specs
+}
+
+// bench measures the jobs one after the other and prints the report.
+func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err error) {
+	if f.shape != "" {
+		dir := f.cache
+		if dir == "" {
+			if dir, err = os.MkdirTemp("", "steer-bench-"); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		}
+		model, err := bench.Synthetic(dir, f.shape, f.typ)
+		if err != nil {
+			return err
+		}
+		for i := range specs {
+			specs[i].Model = model
+		}
+	}
+	report := bench.NewReport(version)
+	for _, s := range specs {
+		fmt.Fprintf(a.err, "measuring %s\n", s.Label())
+		r, err := a.benchProcess(ctx, s)
+		if err != nil {
+			return err
+		}
+		report.Jobs = append(report.Jobs, r)
+		if s.Profile && len(r.Ops) == 0 && s.Job != bench.JobKernels {
+			fmt.Fprintf(a.err, "%s: the engine measured no single operations\n", s.Label())
+		}
+	}
+	switch f.format {
+	case "json":
+		enc := json.NewEncoder(a.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(report)
+	case "gobench":
+		return report.WriteGoBench(a.out)
+	}
+	return report.WriteTable(a.out)
+}
+
+// benchProcess measures a job in a process of its own: this program, told on standard
+// input what to measure.
+func (a *app) benchProcess(ctx context.Context, s bench.Spec) (*bench.Result, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	in, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, self, "bench", "--child")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &errs
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		text := strings.TrimPrefix(strings.TrimSpace(errs.String()), "steer: ")
+		return nil, fmt.Errorf("bench: %s: the measuring process ended with %w: %s", s.Label(), err, text)
+	}
+	r := &bench.Result{}
+	if err := json.Unmarshal(out.Bytes(), r); err != nil {
+		return nil, fmt.Errorf("bench: %s: the measuring process answered %q: %w", s.Label(), printable(out.String(), 80), err)
+	}
+	return r, nil
+}
+
+// benchChild is the measuring process.
+func (a *app) benchChild(ctx context.Context) error {
+	var s bench.Spec
+	if err := json.NewDecoder(a.in).Decode(&s); err != nil {
+		return usagef("bench --child: standard input: want a job in JSON: %w", err)
+	}
+	r, err := bench.Measure(ctx, s)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(a.out).Encode(r)
+}
