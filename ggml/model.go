@@ -28,6 +28,7 @@ type Model struct {
 	closed  bool
 	// vocabulary is held for reading by those who read it, and for writing by Close.
 	vocabulary sync.RWMutex
+	spellings  spellings
 }
 
 // ModelInfo describes a model.
@@ -127,6 +128,7 @@ func (m *Model) Close() error {
 			return err
 		}
 		m.closed = true
+		m.spellings.clear()
 		m.scratch.Free()
 		m.native.Free()
 		m.dev.models.add("models", -1)

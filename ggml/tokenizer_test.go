@@ -107,3 +107,26 @@ func TestTokenizerBadInput(t *testing.T) {
 	_, err = tok.Encode("é", false, false)
 	require.ErrorContains(t, err, "libllama failed", "a vocabulary without the bytes of a text")
 }
+
+// What is remembered of single characters is what libllama says, belongs to whoever asked,
+// and is gone with the model.
+func TestSingleCharactersAreRemembered(t *testing.T) {
+	d, err := OpenDevice(DeviceOptions{Threads: 1})
+	require.NoError(t, err)
+	m, err := LoadModel(d, tiny(t, planShape, gguftest.Options{}), ModelOptions{})
+	require.NoError(t, err)
+	tok := m.Tokenizer()
+	first, err := tok.Encode("a", false, false)
+	require.NoError(t, err)
+	want := slices.Clone(first)
+	for i := range first {
+		first[i] = -1
+	}
+	again, err := tok.Encode("a", false, false)
+	require.NoError(t, err)
+	require.Equal(t, want, again)
+	require.NoError(t, m.Close())
+	_, err = tok.Encode("a", false, false)
+	require.ErrorIs(t, err, ErrClosed)
+	require.NoError(t, d.Close())
+}

@@ -58,7 +58,7 @@ to be as long as they may be: shorter ones need less.`,
 
 func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 	if o.device != "cpu" {
-		return usagef("--device: want cpu, the only device of this build, got %q", o.device)
+		return usagef("--device: want cpu, got %q: what a run takes of a GPU's memory is not known beforehand", o.device)
 	}
 	opt := pipeline.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
 	progress := a.console().Progress
