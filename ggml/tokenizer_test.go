@@ -112,9 +112,10 @@ func TestTokenizerBadInput(t *testing.T) {
 // What is remembered of single characters is what libllama says, belongs to whoever asked,
 // and is gone with the model.
 func TestSingleCharactersAreRemembered(t *testing.T) {
+	path := modelS(t)
 	d, err := OpenDevice(DeviceOptions{Threads: 1})
 	require.NoError(t, err)
-	m, err := LoadModel(d, modelM(t), ModelOptions{SkipCheck: true})
+	m, err := LoadModel(d, path, ModelOptions{SkipCheck: true})
 	require.NoError(t, err)
 	tok := m.Tokenizer()
 	first, err := tok.Encode("a", false, false)
