@@ -27,8 +27,9 @@ const (
 	Moment2 Buffer = C.STEER_MOMENT2
 )
 
-// NewLoRA allocates a live adapter; nHead > 0 adds a scalar head of that width.
-func NewLoRA(d Device, m Model, pairs []LoRAPair, alpha float32, nHead int, trainable bool) (l LoRA, err error) {
+// NewLoRA allocates a live adapter; nHead > 0 adds a scalar head of that width. A planned
+// one has shapes but no memory: graphs on it can be measured, nothing else.
+func NewLoRA(d Device, m Model, pairs []LoRAPair, alpha float32, nHead int, trainable, planned bool) (l LoRA, err error) {
 	size := C.size_t(unsafe.Sizeof(C.steer_lora_pair{}))
 	mem := C.calloc(C.size_t(len(pairs)+1), size)
 	defer C.free(mem)
@@ -39,7 +40,7 @@ func NewLoRA(d Device, m Model, pairs []LoRAPair, alpha float32, nHead int, trai
 		cp[i] = C.steer_lora_pair{name: name, n_in: C.int32_t(p.NIn), n_out: C.int32_t(p.NOut), rank: C.int32_t(p.Rank)}
 	}
 	err = call(func(e *C.char, n C.size_t) C.int {
-		return C.steer_lora_new(d.p, m.p, &cp[0], C.int32_t(len(pairs)), C.float(alpha), C.int32_t(nHead), C.bool(trainable), &l.p, e, n)
+		return C.steer_lora_new(d.p, m.p, &cp[0], C.int32_t(len(pairs)), C.float(alpha), C.int32_t(nHead), C.bool(trainable), C.bool(planned), &l.p, e, n)
 	})
 	return l, err
 }

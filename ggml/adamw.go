@@ -68,6 +68,9 @@ func (s *Step) training(f func(*Adapter) error) error {
 		if s.trained == nil {
 			return fmt.Errorf("the stack is not trained: %w", seam.ErrNoGradient)
 		}
+		if s.trained.planned {
+			return errPlanned
+		}
 		return f(s.trained)
 	})
 }
@@ -75,7 +78,7 @@ func (s *Step) training(f func(*Adapter) error) error {
 // ZeroGrad drops the accumulated gradients.
 func (s *Step) ZeroGrad() error {
 	return s.do(func() error {
-		if s.trained != nil {
+		if s.trained != nil && !s.trained.planned {
 			s.trained.native.ZeroGrad()
 		}
 		return nil

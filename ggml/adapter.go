@@ -15,6 +15,7 @@ type Adapter struct {
 	native    cgo.LoRA
 	host      *adapter.Adapter // names, shapes, scales, metadata; values as at Refresh
 	trainable bool
+	planned   bool  // shapes only: for plans, see PlanAdapter
 	step      int64 // AdamW steps taken
 	open      children
 	closed    bool
@@ -23,6 +24,16 @@ type Adapter struct {
 // NewAdapter puts a copy of a on the model's device. A trainable one also gets room
 // for gradients and Adam's moments (4 times the memory).
 func (m *Model) NewAdapter(a *adapter.Adapter, trainable bool) (*Adapter, error) {
+	return m.newAdapter(a, trainable, false)
+}
+
+// PlanAdapter is NewAdapter without the memory: steps and sessions on it can be
+// planned, not computed.
+func (m *Model) PlanAdapter(a *adapter.Adapter, trainable bool) (*Adapter, error) {
+	return m.newAdapter(a, trainable, true)
+}
+
+func (m *Model) newAdapter(a *adapter.Adapter, trainable, planned bool) (*Adapter, error) {
 	if err := a.Check(m.info.Shape); err != nil {
 		return nil, err
 	}
@@ -33,7 +44,7 @@ func (m *Model) NewAdapter(a *adapter.Adapter, trainable bool) (*Adapter, error)
 	if err != nil {
 		return nil, err
 	}
-	l := &Adapter{m: m, host: a.Clone(), trainable: trainable}
+	l := &Adapter{m: m, host: a.Clone(), trainable: trainable, planned: planned}
 	pairs := make([]cgo.LoRAPair, len(a.Pairs))
 	for i, p := range a.Pairs {
 		pairs[i] = cgo.LoRAPair{Name: p.Name, NIn: p.NIn, NOut: p.NOut, Rank: p.Rank}
@@ -44,10 +55,12 @@ func (m *Model) NewAdapter(a *adapter.Adapter, trainable bool) (*Adapter, error)
 	}
 	err = m.do(func() error {
 		var err error
-		if l.native, err = cgo.NewLoRA(m.dev.native, m.native, pairs, alpha, head, trainable); err != nil {
+		if l.native, err = cgo.NewLoRA(m.dev.native, m.native, pairs, alpha, head, trainable, planned); err != nil {
 			return err
 		}
-		l.native.Write(cgo.Params, l.flatten(l.host))
+		if flat := l.flatten(l.host); !planned {
+			l.native.Write(cgo.Params, flat)
+		}
 		m.open.add("adapters", 1)
 		return nil
 	})
@@ -85,10 +98,23 @@ func (l *Adapter) flatten(a *adapter.Adapter) []float32 {
 	return flat
 }
 
+// Bytes is the device memory of the adapter: parameters, and, where it is trained,
+// gradients and Adam's two moments, f32 each.
+func (l *Adapter) Bytes() (params, gradients, moments int64) {
+	_ = l.do(func() error { params = 4 * l.native.Count(); return nil })
+	if l.trainable {
+		return params, params, 2 * params
+	}
+	return params, 0, 0
+}
+
 // Host reads the current values back; the result belongs to the caller.
 func (l *Adapter) Host() (*adapter.Adapter, error) {
 	var flat []float32
 	err := l.do(func() error {
+		if l.planned {
+			return errPlanned
+		}
 		flat = make([]float32, l.native.Count())
 		l.native.Read(cgo.Params, flat)
 		return nil

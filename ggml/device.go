@@ -123,9 +123,9 @@ func OpenDevice(opt DeviceOptions) (*Device, error) {
 	ready := make(chan error)
 	go func() {
 		// ggml's thread pool keeps per-thread state, and a GPU's current device is
-		// per thread: everything native happens here.
+		// per thread: everything native happens here. It is never unlocked, so that the
+		// thread ends with the device, and with it what the kernels keep for the thread.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
 		params := cgo.DeviceParams{
 			Name: string(name), Threads: opt.Threads,
 			Libraries: opt.CUDA.libraries(), Driver: opt.CUDA.Driver, CheckEach: opt.CUDA.CheckEach,

@@ -18,18 +18,17 @@ func (s *Step) FullKL(ctx context.Context, reference *Step, batch []seam.Sequenc
 	if reference.m != s.m {
 		return nil, fmt.Errorf("full KL: policy and reference are on different models")
 	}
-	flat, err := s.flatten(batch, seam.Options{Temperature: opt.Temperature})
+	flat, err := s.flattenKL(batch, opt)
 	if err != nil {
 		return nil, err
 	}
-	if len(flat.Rows) == 0 {
-		return nil, fmt.Errorf("full KL: the batch has no targets")
-	}
-	flat.Heads = nil
 	var all []float32
 	err = s.do(func() error {
 		if reference.closed {
 			return fmt.Errorf("reference: %w", ErrClosed)
+		}
+		if s.planned() || reference.planned() {
+			return errPlanned
 		}
 		s.m.owner, s.grad = nil, false
 		all, err = llama.KL(s.m.scratch, s.shape, s.weights, reference.weights, flat, llama.Options{BF16: s.opt.Precision == BF16, Temperature: opt.Temperature})
@@ -44,4 +43,16 @@ func (s *Step) FullKL(ctx context.Context, reference *Step, batch []seam.Sequenc
 		out[i], all = all[:n:n], all[n:]
 	}
 	return out, nil
+}
+
+func (s *Step) flattenKL(batch []seam.Sequence, opt seam.Options) (*llama.Batch, error) {
+	flat, err := s.flatten(batch, seam.Options{Temperature: opt.Temperature})
+	if err != nil {
+		return nil, err
+	}
+	if len(flat.Rows) == 0 {
+		return nil, fmt.Errorf("full KL: the batch has no targets")
+	}
+	flat.Heads = nil
+	return flat, nil
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"steer/cgo"
 	"steer/ggml/adapter"
@@ -25,6 +26,9 @@ type Model struct {
 	owner   *Step     // the Step whose forward pass is in scratch
 	open    children
 	closed  bool
+	// vocabulary is held for reading by those who read it, and for writing by Close.
+	vocabulary sync.RWMutex
+	spellings  spellings
 }
 
 // ModelInfo describes a model.
@@ -117,11 +121,14 @@ func (m *Model) Shape() adapter.Shape { return m.info.Shape }
 
 // Close unmaps the model. Adapters, steps and sessions must be closed before.
 func (m *Model) Close() error {
+	m.vocabulary.Lock() // who reads it does so on a thread of their own
+	defer m.vocabulary.Unlock()
 	err := m.do(func() error {
 		if err := m.open.empty("model"); err != nil {
 			return err
 		}
 		m.closed = true
+		m.spellings.clear()
 		m.scratch.Free()
 		m.native.Free()
 		m.dev.models.add("models", -1)
@@ -138,6 +145,18 @@ func (m *Model) do(f func() error) error {
 		}
 		return f()
 	})
+}
+
+// reading runs f, which does nothing but read the vocabulary, while the model is open. It
+// stays on the caller's thread: a text is tokenized in microseconds, handing it to the
+// engine thread and back takes far longer. Not to be called on the engine thread.
+func (m *Model) reading(f func() error) error {
+	m.vocabulary.RLock()
+	defer m.vocabulary.RUnlock()
+	if m.closed {
+		return fmt.Errorf("model: %w", ErrClosed)
+	}
+	return f()
 }
 
 // closedTwice makes closing what is closed no error.

@@ -68,7 +68,7 @@ func (r *rollout) run(ctx context.Context, sp seam.Sampling) ([]seam.Generation,
 		if err := r.s.do(func() error { r.arrange(); return nil }); err != nil {
 			return nil, err
 		}
-		r.collect(&b, max(prefillBatch, r.s.opt.Sequences))
+		r.collect(&b, r.s.opt.batch())
 		if len(b.tokens) == 0 {
 			return r.out, nil
 		}

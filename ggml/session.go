@@ -43,9 +43,8 @@ var _ seam.Generator = (*Session)(nil)
 // prefillBatch is the most tokens of one native decode call.
 const prefillBatch = 512
 
-// NewSession opens a decoding context. The adapters stay attached until Close:
-// libllama does not notice a change of adapters between two batches of one shape.
-func (m *Model) NewSession(opt SessionOptions) (*Session, error) {
+// complete fills in what was left 0 and checks the rest.
+func (opt *SessionOptions) complete(m *Model) error {
 	if opt.Sequences == 0 {
 		opt.Sequences = 64
 	}
@@ -53,26 +52,34 @@ func (m *Model) NewSession(opt SessionOptions) (*Session, error) {
 		opt.Context = 512
 	}
 	if opt.Sequences < 1 || opt.Sequences > 256 {
-		return nil, fmt.Errorf("session: sequences: want 1 to 256, got %d", opt.Sequences)
+		return fmt.Errorf("session: sequences: want 1 to 256, got %d", opt.Sequences)
 	}
 	if opt.Context < 1 || opt.Context > m.info.CtxTrain {
-		return nil, fmt.Errorf("session: context of %d tokens: want 1 to the model's %d: %w", opt.Context, m.info.CtxTrain, seam.ErrContextFull)
+		return fmt.Errorf("session: context of %d tokens: want 1 to the model's %d: %w", opt.Context, m.info.CtxTrain, seam.ErrContextFull)
+	}
+	return nil
+}
+
+// batch is the most tokens of one native decode call.
+func (opt *SessionOptions) batch() int { return max(prefillBatch, opt.Sequences) }
+
+// NewSession opens a decoding context. The adapters stay attached until Close:
+// libllama does not notice a change of adapters between two batches of one shape.
+func (m *Model) NewSession(opt SessionOptions) (*Session, error) {
+	if err := opt.complete(m); err != nil {
+		return nil, err
 	}
 	opt.Adapters = slices.Clone(opt.Adapters)
 	s := &Session{m: m, opt: opt, pieces: map[int32]string{}}
-	batch := max(prefillBatch, opt.Sequences)
 	err := m.do(func() error {
 		if err := m.checkStack(opt.Adapters); err != nil {
 			return err
 		}
-		var loras []cgo.LoRA
-		for _, a := range opt.Adapters {
-			if len(a.host.Pairs) > 0 { // an adapter that is only a head does not change decoding
-				loras = append(loras, a.native)
-			}
+		if slices.ContainsFunc(opt.Adapters, func(a *Adapter) bool { return a.planned }) {
+			return errPlanned
 		}
 		var err error
-		if s.native, err = cgo.NewSession(m.dev.native, m.native, loras, opt.Sequences, opt.Context, batch, opt.KVF32, opt.plain); err != nil {
+		if s.native, err = cgo.NewSession(m.dev.native, m.native, decoded(opt.Adapters), opt.Sequences, opt.Context, opt.batch(), opt.KVF32, opt.plain); err != nil {
 			return err
 		}
 		for _, a := range opt.Adapters {
@@ -85,6 +92,16 @@ func (m *Model) NewSession(opt SessionOptions) (*Session, error) {
 		return nil, fmt.Errorf("session: %w", err)
 	}
 	return s, nil
+}
+
+// decoded lists the adapters that change decoding: one that is only a head does not.
+func decoded(stack []*Adapter) (loras []cgo.LoRA) {
+	for _, a := range stack {
+		if len(a.host.Pairs) > 0 {
+			loras = append(loras, a.native)
+		}
+	}
+	return loras
 }
 
 // do runs f on the engine thread while the session is open.

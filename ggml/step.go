@@ -156,11 +156,11 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 	}
 	out := emptyOutput(batch, opt)
 	err = s.do(func() error {
+		if s.planned() {
+			return errPlanned
+		}
 		s.m.owner, s.grad = s, false
-		s.graph, err = llama.Build(s.m.scratch, s.shape, s.weights, flat, llama.Options{
-			BF16: s.opt.Precision == BF16, Gradient: opt.Gradient, Checkpoint: !s.opt.KeepActivations,
-			Dropout: opt.Dropout && s.trained != nil && s.opt.Dropout > 0, Entropy: opt.Entropy, EntropyGrad: opt.EntropyGradient, Temperature: opt.Temperature,
-		})
+		s.graph, err = llama.Build(s.m.scratch, s.shape, s.weights, flat, s.graphOptions(opt))
 		if err != nil {
 			return err
 		}
@@ -176,6 +176,14 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 		return nil, fmt.Errorf("forward of %d sequences, %d tokens: %w", len(batch), len(flat.Tokens), err)
 	}
 	return out, nil
+}
+
+// graphOptions is how the training graph computes a batch under opt.
+func (s *Step) graphOptions(opt seam.Options) llama.Options {
+	return llama.Options{
+		BF16: s.opt.Precision == BF16, Gradient: opt.Gradient, Checkpoint: !s.opt.KeepActivations,
+		Dropout: opt.Dropout && s.trained != nil && s.opt.Dropout > 0, Entropy: opt.Entropy, EntropyGrad: opt.EntropyGradient, Temperature: opt.Temperature,
+	}
 }
 
 // Backward adds the gradients of the last Forward; see seam.Learner.

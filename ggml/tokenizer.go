@@ -2,7 +2,9 @@ package ggml
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"steer/ggml/seam"
@@ -25,16 +27,67 @@ func (t *Tokenizer) Encode(text string, addSpecial, parseSpecial bool) ([]int32,
 	if strings.IndexByte(text, 0) >= 0 {
 		return nil, fmt.Errorf("tokenize: text holds a NUL byte at byte %d: remove it", strings.IndexByte(text, 0))
 	}
+	short := spelling{text, addSpecial, parseSpecial}
+	if tokens, ok := t.m.spellings.get(short); ok {
+		return tokens, nil
+	}
 	var tokens []int32
-	err := t.m.do(func() error {
+	err := t.m.reading(func() error {
 		var ok bool
 		tokens, ok = t.m.native.Tokenize(text, addSpecial, parseSpecial)
 		if !ok {
 			return fmt.Errorf("tokenize: libllama failed on a text of %d bytes", len(text))
 		}
+		t.m.spellings.put(short, tokens)
 		return nil
 	})
 	return tokens, err
+}
+
+// spelling is a text and how it is encoded.
+type spelling struct {
+	text                     string
+	addSpecial, parseSpecial bool
+}
+
+// spellings remembers the tokens of single characters. Templates ask for them before every
+// segment, and libllama compiles regular expressions anew for every text.
+type spellings struct {
+	mu    sync.Mutex
+	known map[spelling][]int32
+}
+
+// mostSpellings bounds what is remembered; the characters of a script come first.
+const mostSpellings = 1024
+
+func (s *spellings) get(of spelling) ([]int32, bool) {
+	if len(of.text) > utf8.UTFMax {
+		return nil, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tokens, ok := s.known[of]
+	return slices.Clone(tokens), ok
+}
+
+func (s *spellings) put(of spelling, tokens []int32) {
+	if len(of.text) > utf8.UTFMax {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known = map[spelling][]int32{}
+	}
+	if len(s.known) < mostSpellings {
+		s.known[of] = slices.Clone(tokens)
+	}
+}
+
+func (s *spellings) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = nil
 }
 
 func invalidAt(s string) int {
@@ -58,7 +111,7 @@ func (t *Tokenizer) Decode(tokens []int32, special bool) string {
 		}
 	}
 	var text string
-	_ = t.m.do(func() error {
+	_ = t.m.reading(func() error {
 		text, _ = t.m.native.Detokenize(valid, special)
 		return nil
 	})
@@ -73,7 +126,7 @@ func (t *Tokenizer) EOS() int32 { return t.special(func() int32 { return t.m.nat
 
 func (t *Tokenizer) special(f func() int32) int32 {
 	id := int32(-1)
-	_ = t.m.do(func() error { id = f(); return nil })
+	_ = t.m.reading(func() error { id = f(); return nil })
 	return id
 }
 

@@ -2,6 +2,7 @@ package ggml
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -106,4 +107,28 @@ func TestTokenizerBadInput(t *testing.T) {
 	require.Equal(t, "d3", strings.TrimSpace(tok.Decode([]int32{-1, 3, 71, 1 << 30}, true)), "ids outside the vocabulary are left out")
 	_, err = tok.Encode("é", false, false)
 	require.ErrorContains(t, err, "libllama failed", "a vocabulary without the bytes of a text")
+}
+
+// What is remembered of single characters is what libllama says, belongs to whoever asked,
+// and is gone with the model.
+func TestSingleCharactersAreRemembered(t *testing.T) {
+	path := modelS(t)
+	d, err := OpenDevice(DeviceOptions{Threads: 1})
+	require.NoError(t, err)
+	m, err := LoadModel(d, path, ModelOptions{SkipCheck: true})
+	require.NoError(t, err)
+	tok := m.Tokenizer()
+	first, err := tok.Encode("a", false, false)
+	require.NoError(t, err)
+	want := slices.Clone(first)
+	for i := range first {
+		first[i] = -1
+	}
+	again, err := tok.Encode("a", false, false)
+	require.NoError(t, err)
+	require.Equal(t, want, again)
+	require.NoError(t, m.Close())
+	_, err = tok.Encode("a", false, false)
+	require.ErrorIs(t, err, ErrClosed)
+	require.NoError(t, d.Close())
 }

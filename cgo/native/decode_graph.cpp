@@ -67,7 +67,7 @@ ggml_cgraph * DecodeGraph::rewrite(const ggml_cgraph * from) {
 
 // ---- building ------------------------------------------------------------------------
 
-void DecodeGraph::build(const ggml_cgraph * from) {
+void DecodeGraph::lay_out(const ggml_cgraph * from) {
     const size_t room = 2 * (size_t) from->n_nodes + 64; // of a node two are made at most
     ctx_.reset(ggml_init({ room * ggml_tensor_overhead() + ggml_graph_overhead_custom(2 * room, false), nullptr, true }));
     if (!ctx_) {
@@ -126,11 +126,38 @@ void DecodeGraph::build(const ggml_cgraph * from) {
     if (!alloc_) {
         alloc_.reset(ggml_gallocr_new(ggml_backend_cpu_buffer_type()));
     }
+    if (!alloc_) {
+        throw std::bad_alloc();
+    }
+}
+
+void DecodeGraph::build(const ggml_cgraph * from) {
+    lay_out(from);
     // reserved anew: the allocator compares sizes only, and nodes may have changed places
-    if (!alloc_ || !ggml_gallocr_reserve(alloc_.get(), graph) || !ggml_gallocr_alloc_graph(alloc_.get(), graph)) {
+    if (!ggml_gallocr_reserve(alloc_.get(), graph_) || !ggml_gallocr_alloc_graph(alloc_.get(), graph_)) {
         graph_ = nullptr;
         throw std::bad_alloc();
     }
+}
+
+size_t DecodeGraph::measure(ggml_cgraph * from, ggml_backend_buffer_t none) {
+    const auto outside = [&](ggml_tensor * t) {
+        if (t && !t->data && !t->buffer) {
+            t->buffer = none; // libllama will have put it somewhere
+        }
+    };
+    for (int i = 0; i < from->n_nodes; i++) {
+        outside(from->nodes[i]);
+        for (ggml_tensor * s : from->nodes[i]->src) {
+            outside(s);
+        }
+    }
+    lay_out(from);
+    size_t bytes = 0;
+    ggml_gallocr_reserve_n_size(alloc_.get(), graph_, nullptr, nullptr, &bytes);
+    remember(from); // takes memory, too
+    graph_ = nullptr;
+    return bytes;
 }
 
 ggml_tensor * DecodeGraph::now(ggml_tensor * old) const {

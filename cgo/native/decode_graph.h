@@ -70,6 +70,9 @@ class DecodeGraph {
 
     // The graph to be computed in from's place. Throws std::bad_alloc.
     ggml_cgraph * rewrite(const ggml_cgraph * from);
+    // Bytes of memory that rewrite would obtain for from, whose tensors have none yet. It writes
+    // into from that they have, so from is only to be thrown away afterwards.
+    size_t measure(ggml_cgraph * from, ggml_backend_buffer_t none);
     // Nodes of the last graph that ggml computes: "ADD 2, GET_ROWS 3", sorted.
     const std::string & rest() const { return rest_; }
     int64_t             rewrites() const { return rewrites_; }
@@ -78,6 +81,7 @@ class DecodeGraph {
     bool          known(const ggml_cgraph * from) const;
     void          remember(const ggml_cgraph * from);
     void          build(const ggml_cgraph * from);
+    void          lay_out(const ggml_cgraph * from);
     ggml_tensor * emit(ggml_tensor * t, const DecodeMatch & m);
     ggml_tensor * emit_linear(ggml_tensor * t, const LinearMatch & l);
     ggml_tensor * emit_input(const LinearMatch & l, DecodeFeed feed, DecodeInput ** input);

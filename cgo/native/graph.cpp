@@ -8,10 +8,13 @@
 #include "ggml-impl.h"
 #include "op_check.h"
 #include "ops.h"
+#include "plan.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <map>
+#include <memory>
 
 namespace {
 struct op_time {
@@ -29,6 +32,7 @@ struct steer_graph {
     ggml_cgraph *   graph = nullptr;
     std::string     error;
     bool            allocated = false;
+    steer::high_water activations, tables; // growth is counted, see plan.h
     bool            profiling = false;
     std::map<std::string, op_time> profile; // by op
     ~steer_graph() {
@@ -118,6 +122,7 @@ int steer_graph_begin(steer_graph * g, int32_t max_nodes, char * err, size_t err
         g->ctx.reset();
         if (g->meta.size() < need) {
             g->meta.resize(need);
+            steer::count_allocation();
         }
         ggml_init_params ip = { g->meta.size(), g->meta.data(), true };
         g->ctx.reset(ggml_init(ip));
@@ -140,6 +145,25 @@ int steer_graph_alloc(steer_graph * g, char * err, size_t err_len) {
         }
         g->dev->check_graph(g->graph);
         g->allocated = true;
+        g->activations.reach(ggml_gallocr_get_buffer_size(g->alloc, 0));
+        g->tables.reach(g->graph->n_nodes + g->graph->n_leafs); // the allocator's tables hold an entry for each
+        g->dev->work.reach(steer::work_bytes(g->dev, g->graph));
+    });
+}
+
+int steer_graph_measure(steer_graph * g, steer_graph_use * out, char * err, size_t err_len) {
+    return steer::guard(err, err_len, [&] {
+        if (!g->error.empty()) {
+            throw std::invalid_argument(g->error);
+        }
+        *out = {};
+        // An allocator of its own: asking must not move what is in use.
+        const int64_t before = steer::heap_in_use();
+        std::unique_ptr<ggml_gallocr, decltype(&ggml_gallocr_free)> a(
+            ggml_gallocr_new(ggml_backend_get_default_buffer_type(g->dev->backend)), ggml_gallocr_free);
+        ggml_gallocr_reserve_n_size(a.get(), g->graph, nullptr, nullptr, &out->activations);
+        out->tables = g->meta.size() + (size_t) std::max<int64_t>(0, steer::heap_in_use() - before);
+        out->work   = steer::work_bytes(g->dev, g->graph);
     });
 }
 

@@ -6,7 +6,7 @@
 #include <cstring>
 
 int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pair * pairs, int32_t n_pairs, float alpha, int32_t n_head,
-                   bool trainable, steer_lora ** out, char * err, size_t err_len) {
+                   bool trainable, bool planned, steer_lora ** out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         auto lora = std::make_unique<steer_lora>();
         lora->dev = dev;
@@ -36,11 +36,17 @@ int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pai
         for (int k = 0; k < n_flat; k++) {
             lora->flat[k] = ggml_new_tensor_1d(lora->ctx.get(), GGML_TYPE_F32, room);
         }
-        lora->buffer.reset(ggml_backend_alloc_ctx_tensors(lora->ctx.get(), dev->backend));
+        if (planned) {
+            lora->buffer.reset(steer::no_memory(dev, lora->ctx.get()));
+        } else {
+            lora->buffer.reset(ggml_backend_alloc_ctx_tensors(lora->ctx.get(), dev->backend));
+        }
         if (!lora->buffer) {
             throw std::bad_alloc();
         }
-        ggml_backend_buffer_clear(lora->buffer.get(), 0);
+        if (!planned) {
+            ggml_backend_buffer_clear(lora->buffer.get(), 0);
+        }
 
         int64_t at  = 0;
         auto    add = [&](int64_t ne0, int64_t ne1) {

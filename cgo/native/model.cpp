@@ -61,7 +61,10 @@ int steer_model_load(steer_device * dev, const char * path, bool check_tensors, 
 }
 
 void steer_model_free(steer_model * model) {
-    steer::guard_quiet([&] { delete model; });
+    steer::guard_quiet([&] {
+        delete model;
+        steer::trim_heap(); // vocabulary and graphs are many small pieces
+    });
 }
 
 void steer_model_hparams(const steer_model * m, steer_hparams * out) {

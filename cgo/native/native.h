@@ -2,6 +2,7 @@
 #pragma once
 
 #include "guard.h"
+#include "plan.h"
 #include "steer.h"
 
 #include "ggml-alloc.h"
@@ -26,6 +27,7 @@ struct steer_device {
     ggml_backend_dev_t gpu        = nullptr; // where libllama puts weights and decodes; nullptr: in host memory, on the CPU
     ggml_threadpool_t  threadpool = nullptr; // of what runs on the host
     int                n_threads  = 0;
+    steer::high_water  work; // bytes that ggml keeps between computations for its own operations
 
     void start_threads(int n);
 
@@ -76,3 +78,8 @@ struct steer_lora {
     int64_t count = 0; // of parameters, without what lies between tensors for alignment
     llama_adapter_lora adapter; // what libllama's decode sees: the same tensors
 };
+
+namespace steer {
+// how a decoding context of this shape is opened
+llama_context_params session_params(const steer_device * dev, int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32);
+} // namespace steer

@@ -167,6 +167,9 @@ const char * steer_cpu_kernel_name(void);
 // For tests, while no operation runs: NULL goes back to the best. False if the machine lacks it.
 bool steer_cpu_force_kernel(const char * name);
 
+// Memory that the kernels of all threads keep between operations: bytes held, and how often it grew.
+void steer_cpu_scratch(int64_t * bytes, int64_t * growths);
+
 // ---------------------------------------------------------------------------------
 // Dropout: a counter-based hash, the same on every device. Feature k of a token is kept
 // if steer_dropout_bits(key, k) >= p * 2^32, where key depends on the token's seed and

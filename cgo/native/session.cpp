@@ -19,6 +19,25 @@ struct steer_session {
     }
 };
 
+llama_context_params steer::session_params(const steer_device * dev, int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32) {
+    llama_context_params p = llama_context_default_params();
+    p.n_ctx           = (uint32_t) n_ctx * (uint32_t) n_seq_max;
+    p.n_batch         = n_batch;
+    p.n_ubatch        = std::min(n_batch, 512);
+    p.n_seq_max       = n_seq_max;
+    p.n_threads       = dev->n_threads;
+    p.n_threads_batch = dev->n_threads;
+    p.kv_unified      = false; // a stream for each sequence: attention then reads whole rows in order
+    p.op_offload      = false;
+    p.no_perf         = true;
+    if (kv_f32) {
+        p.type_k          = GGML_TYPE_F32;
+        p.type_v          = GGML_TYPE_F32;
+        p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    }
+    return p;
+}
+
 int steer_session_new(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras, int32_t n_seq_max, int32_t n_ctx,
                       int32_t n_batch, bool kv_f32, bool plain, steer_session ** out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
@@ -31,21 +50,7 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
         s->n_ctx     = n_ctx;
         s->n_batch   = n_batch;
 
-        llama_context_params p = llama_context_default_params();
-        p.n_ctx           = (uint32_t) n_ctx * (uint32_t) n_seq_max;
-        p.n_batch         = n_batch;
-        p.n_ubatch        = std::min(n_batch, 512);
-        p.n_seq_max       = n_seq_max;
-        p.n_threads       = dev->n_threads;
-        p.n_threads_batch = dev->n_threads;
-        p.kv_unified      = false; // a stream for each sequence: attention then reads whole rows in order
-        p.op_offload      = false;
-        p.no_perf         = true;
-        if (kv_f32) {
-            p.type_k          = GGML_TYPE_F32;
-            p.type_v          = GGML_TYPE_F32;
-            p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
-        }
+        const llama_context_params p = steer::session_params(dev, n_seq_max, n_ctx, n_batch, kv_f32);
         steer::take_log();
         s->ctx = llama_init_from_model(model->model, p);
         if (!s->ctx) {

@@ -111,9 +111,10 @@ typedef struct {
 } steer_lora_pair;
 
 // alpha: scale of a pair is alpha / rank. n_head > 0 adds a scalar head of that width.
-// trainable adds gradient and Adam buffers.
+// trainable adds gradient and Adam buffers. A planned adapter has shapes but no memory: graphs
+// on it can be measured, not computed.
 int  steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pair * pairs, int32_t n_pairs, float alpha,
-                    int32_t n_head, bool trainable, steer_lora ** out, char * err, size_t err_len);
+                    int32_t n_head, bool trainable, bool planned, steer_lora ** out, char * err, size_t err_len);
 void steer_lora_free(steer_lora * lora);
 // flat parameter layout: for each pair a [n_in, rank] then b [rank, n_out]; then head w, head b
 int64_t        steer_lora_count(const steer_lora * lora);
@@ -192,6 +193,33 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
 size_t steer_session_rest(const steer_session * s, char * buf, size_t len);
 // logits after the i-th token of the last decode (which must have had uniform[i] >= 0)
 int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len);
+
+// ---- plans ------------------------------------------------------------------------
+// What would be allocated, asked of the allocators themselves, and what has been. All in bytes.
+
+typedef struct {
+    size_t activations; // inputs, intermediate results and outputs
+    size_t tables;      // tensor structs of the graph and the allocator's tables
+    size_t work;        // kept by ggml for its own operations, once a device
+} steer_graph_use;
+// of the graph built since steer_graph_begin, which need not be allocated
+int steer_graph_measure(steer_graph * g, steer_graph_use * out, char * err, size_t err_len);
+
+typedef struct {
+    size_t kv;       // keys and values: cleared, hence resident, from the start
+    size_t reserved; // room for the activations of the largest decode that the session allows
+    size_t compute;  // of it, what a decode of n_tokens tokens with n_outputs logits touches
+    size_t logits;   // of n_outputs
+    size_t tables;   // of libllama and ggml
+} steer_session_use;
+// of a session opened with the same arguments
+int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras, int32_t n_seq_max, int32_t n_ctx,
+                          int32_t n_batch, bool kv_f32, int32_t n_tokens, int32_t n_outputs, steer_session_use * out, char * err, size_t err_len);
+
+size_t  steer_scratch_bytes(void); // held by the kernels of all threads for themselves
+// How often memory was obtained for graphs, for ggml's work and for the kernels' scratch since the
+// process began: a training step after the first must not move it.
+int64_t steer_allocations(void);
 
 // ---- probes of upstream mistakes, for tests only (upstream_probe.cpp) ---------------
 

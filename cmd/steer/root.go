@@ -39,7 +39,7 @@ Start with:
 	// help fits a terminal of 80 columns
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.AddCommand(
-		newRunCommand(a), newDemoCommand(a), newReportCommand(a),
+		newRunCommand(a), newPlanCommand(a), newDemoCommand(a), newReportCommand(a),
 		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newEvalCommand(a),
 	)
 	root.AddCommand(smallCommands(a)...)

@@ -16,13 +16,16 @@ import (
 func newRunCommand(a *app) *cobra.Command {
 	var set []string
 	var dry, fresh bool
+	var memory memoryFlags
 	cmd := &cobra.Command{
 		Use:     "run EXPERIMENT.yaml",
 		GroupID: "pipeline",
 		Short:   "Run the whole pipeline: SFT, reward models, PPO, evaluation, report",
 		Long: `Runs every stage of an experiment and ends with its report. Stages that are
 finished are skipped as long as nothing that goes into them has changed (files
-are compared by content); an interrupted stage goes on from its checkpoint.`,
+are compared by content); an interrupted stage goes on from its checkpoint. A
+stage that does not fit into memory is refused before it starts ("steer plan"
+says so for all of them).`,
 		Example: `  steer run experiments/smollm2.yaml
   steer run experiments/smollm2.yaml --set ppo.kl_coef=0.1 --set out=runs/kl01
   steer run experiments/thesis-13b.yaml --dry-run`,
@@ -33,6 +36,7 @@ are compared by content); an interrupted stage goes on from its checkpoint.`,
 				return configError(err)
 			}
 			con := a.console()
+			con.Memory = memory.MemoryLimit
 			if err := e.Validate(); err != nil {
 				return usage(err)
 			}
@@ -48,6 +52,7 @@ are compared by content); an interrupted stage goes on from its checkpoint.`,
 	cmd.Flags().StringArrayVar(&set, "set", nil, "override a key of the file, `KEY=VALUE`; may be repeated")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the resolved plan of every stage and stop")
 	cmd.Flags().BoolVar(&fresh, "fresh", false, "forget what earlier runs of these stages left and start anew")
+	memory.bind(cmd)
 	return cmd
 }
 

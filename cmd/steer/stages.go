@@ -24,6 +24,7 @@ type stageFlags struct {
 	out, preset string
 	set         []string
 	dry, fresh  bool
+	memory      memoryFlags
 	keys        []keyFlag
 }
 
@@ -60,6 +61,7 @@ func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 	flags.StringArrayVar(&f.set, "set", nil, "override a key, `KEY=VALUE`; may be repeated")
 	flags.BoolVar(&f.dry, "dry-run", false, "print the resolved configuration and stop")
 	flags.BoolVar(&f.fresh, "fresh", false, "forget an earlier run in the folder")
+	f.memory.bind(cmd)
 }
 
 // fill parses the job file, if there is one, and the flags into job. start puts a
@@ -160,7 +162,14 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	if err := job.Run(ctx, b, a.console(), filepath.Base(out), out, f.fresh); err != nil {
+	con := a.console()
+	con.Memory = f.memory.MemoryLimit
+	plan, err := b.Guard(ctx, job, filepath.Base(out), con)
+	if err != nil {
+		return err
+	}
+	defer plan.Compare(b, con)
+	if err := job.Run(ctx, b, con, filepath.Base(out), out, f.fresh); err != nil {
 		if errors.Is(err, train.ErrConfigChanged) {
 			return fmt.Errorf("%w\nGo back to that configuration, name another folder with --out, or start again with --fresh", err)
 		}

@@ -296,7 +296,12 @@ func (w *Writer) Save(path string) error {
 
 // Bytes returns the whole file.
 func (w *Writer) Bytes() ([]byte, error) {
+	size := pad(int64(len(w.header())), defaultAlignment)
+	for _, t := range w.tensors {
+		size = pad(size+t.info.Size, defaultAlignment)
+	}
 	var b bytes.Buffer
+	b.Grow(int(size)) // growing step by step would hold up to three times as much
 	if _, err := w.WriteTo(&b); err != nil {
 		return nil, err
 	}

@@ -92,6 +92,26 @@ func (g *Graph) pack(x cgo.Tensor, features int) cgo.Tensor {
 // Build lays out forward and, if asked for, backward pass of one batch, and
 // allocates every node. Compute it with Forward, then Backward.
 func Build(g cgo.Graph, shape Shape, w *Weights, b *Batch, opt Options) (*Graph, error) {
+	n, err := layOut(g, shape, w, b, opt)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.Alloc(); err != nil {
+		return nil, err
+	}
+	n.fill(b)
+	return n, nil
+}
+
+// Measure lays out what Build would, allocates nothing, and says what it takes.
+func Measure(g cgo.Graph, shape Shape, w *Weights, b *Batch, opt Options) (cgo.GraphUse, error) {
+	if _, err := layOut(g, shape, w, b, opt); err != nil {
+		return cgo.GraphUse{}, err
+	}
+	return g.Measure()
+}
+
+func layOut(g cgo.Graph, shape Shape, w *Weights, b *Batch, opt Options) (*Graph, error) {
 	if opt.Temperature <= 0 {
 		opt.Temperature = 1
 	}
@@ -102,10 +122,6 @@ func Build(g cgo.Graph, shape Shape, w *Weights, b *Batch, opt Options) (*Graph,
 	n.inputs(b)
 	n.build()
 	n.allNodes = g.Nodes()
-	if err := g.Alloc(); err != nil {
-		return nil, err
-	}
-	n.fill(b)
 	return n, nil
 }
 

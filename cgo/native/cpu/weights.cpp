@@ -1,22 +1,31 @@
 #include "weights.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 
 namespace steer {
 
+namespace {
+std::atomic<int64_t> held{ 0 }, growths{ 0 }; // of all threads' Scratch
+}
+
 Scratch::~Scratch() {
-    for (void * p : data_) {
-        std::free(p);
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        std::free(data_[slot]);
+        held -= (int64_t) size_[slot];
     }
 }
 
 void * Scratch::bytes(Slot slot, size_t size) {
     if (size_[slot] < size) {
         std::free(data_[slot]);
+        held -= (int64_t) size_[slot];
+        growths++;
         size         = (size + 4095) / 4096 * 4096;
         data_[slot]  = std::aligned_alloc(64, size);
         size_[slot]  = data_[slot] ? size : 0;
+        held += (int64_t) size_[slot];
         if (!data_[slot]) {
             // There is no way to report an error from inside a graph node.
             GGML_ABORT("no memory for a kernel's scratch space (%zu bytes)", size);
@@ -119,4 +128,9 @@ void panels_of_cols_bf16(const ggml_tensor * W, int64_t n0, int64_t depth, int64
 extern "C" bool steer_weight_type_ok(ggml_type type) {
     return type >= 0 && type < GGML_TYPE_COUNT && ggml_blck_size(type) > 0 && ggml_blck_size(type) <= steer::PIECE &&
            (type == GGML_TYPE_F32 || ggml_get_type_traits(type)->to_float != nullptr);
+}
+
+extern "C" void steer_cpu_scratch(int64_t * bytes, int64_t * growths) {
+    *bytes   = steer::held.load();
+    *growths = steer::growths.load();
 }

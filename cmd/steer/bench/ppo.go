@@ -28,7 +28,7 @@ func (m *measurement) ppo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	learner, err := m.bench.Step([]*ggml.Adapter{policy}, true, 0)
+	learner, err := m.step(policy, true)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func (m *measurement) train(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	step, err := m.bench.Step([]*ggml.Adapter{live}, true, 0)
+	step, err := m.step(live, true)
 	if err != nil {
 		return err
 	}
@@ -38,6 +38,15 @@ func (m *measurement) train(ctx context.Context) error {
 		_, err := step.Update(update)
 		return err
 	})
+}
+
+// step opens a stack of one adapter.
+func (m *measurement) step(a *ggml.Adapter, train bool) (*ggml.Step, error) {
+	s, err := m.bench.Step([]*ggml.Adapter{a}, train, 0)
+	if err != nil {
+		return nil, err
+	}
+	return s.(*ggml.Step), nil // a bench that is not rehearsed opens nothing else
 }
 
 // meanGradient is dLoss/dlogprob of the mean negative log-probability.
@@ -62,7 +71,7 @@ func (m *measurement) score(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	step, err := m.bench.Step([]*ggml.Adapter{live}, false, 0)
+	step, err := m.step(live, false)
 	if err != nil {
 		return err
 	}

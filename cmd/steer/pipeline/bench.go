@@ -13,6 +13,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/seam"
 	"steer/rl/data"
+	"steer/rl/ppo"
 	"steer/rl/train"
 )
 
@@ -47,6 +48,14 @@ func (e Engine) validate() error {
 	return errors.Join(errs...)
 }
 
+// threads is the number of compute threads.
+func (e Engine) threads() int {
+	if e.Threads == 0 {
+		return runtime.NumCPU()
+	}
+	return e.Threads
+}
+
 // Console is where a stage shows itself and how it is asked to stop.
 type Console struct {
 	Progress train.Progress
@@ -54,6 +63,7 @@ type Console struct {
 	Out      io.Writer // final lines
 	Version  string    // of the program
 	Command  []string  // as typed, for the record
+	Memory   MemoryLimit
 }
 
 // Bench is a loaded model with what stages need around it.
@@ -66,10 +76,25 @@ type Bench struct {
 	SHA256   string
 	warnings []string
 	closes   []func() error
+	// rehearsal, where not nil, stands for the engine: nothing is computed, see rehearse.
+	rehearsal *rehearsal
+	// expected are the stages that will write adapters which are not there yet, by path;
+	// for plans only.
+	expected map[string]maker
+	// empty is the process before anything was opened on the bench; measured by the first plan.
+	empty *process
+	// reserved are the passes that memory is obtained for when a stack is opened: those of
+	// the plan, by the order in which stacks are opened.
+	reserved [][]recorded
+	steps    int // opened
 }
 
 // OpenBench loads a model.
 func OpenBench(path string, e Engine) (*Bench, error) {
+	return openBench(path, e, ggml.ModelOptions{})
+}
+
+func openBench(path string, e Engine, opt ggml.ModelOptions) (*Bench, error) {
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
@@ -77,7 +102,7 @@ func OpenBench(path string, e Engine) (*Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := ggml.LoadModel(dev, path, ggml.ModelOptions{})
+	m, err := ggml.LoadModel(dev, path, opt)
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
@@ -151,6 +176,9 @@ func (b *Bench) within(key string, configured, most int, what string) int {
 // ReadAdapter reads an adapter file or PEFT folder and notices if it was trained on
 // another base.
 func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
+	if m := b.expected[path]; m != nil {
+		return b.foresee(m)
+	}
 	a, err := adapter.LoadFor(path, b.Model.Shape())
 	if err != nil {
 		return nil, err
@@ -167,7 +195,11 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 
 // Adapter puts an adapter on the model until the bench is closed.
 func (b *Bench) Adapter(a *adapter.Adapter, trainable bool) (*ggml.Adapter, error) {
-	l, err := b.Model.NewAdapter(a, trainable)
+	open := b.Model.NewAdapter
+	if b.rehearsal != nil {
+		open = b.Model.PlanAdapter
+	}
+	l, err := open(a, trainable)
 	if err == nil {
 		b.closes = append(b.closes, l.Close)
 	}
@@ -202,21 +234,42 @@ func (b *Bench) LoadAdapters(paths []string) ([]*ggml.Adapter, error) {
 
 // Step lays adapters over the model until the bench is closed. With train, the last
 // one learns; dropout is its LoRA dropout.
-func (b *Bench) Step(adapters []*ggml.Adapter, train bool, dropout float64) (*ggml.Step, error) {
-	s, err := b.Model.NewStep(ggml.StepOptions{
+func (b *Bench) Step(adapters []*ggml.Adapter, train bool, dropout float64) (seam.Learner, error) {
+	if b.rehearsal != nil {
+		return b.rehearsal.step(b, adapters, train, dropout)
+	}
+	s, err := b.Model.NewStep(b.stepOptions(adapters, train, dropout))
+	if err != nil {
+		return nil, err
+	}
+	b.closes = append(b.closes, s.Close)
+	return s, b.reserve(s)
+}
+
+func (b *Bench) stepOptions(adapters []*ggml.Adapter, train bool, dropout float64) ggml.StepOptions {
+	return ggml.StepOptions{
 		Adapters: adapters, Train: train, Dropout: float32(dropout),
 		KeepActivations: b.Engine.KeepActivations, Precision: b.Engine.Precision,
-	})
-	if err == nil {
-		b.closes = append(b.closes, s.Close)
 	}
-	return s, err
+}
+
+// fullKL is the exact KL of two stacks opened with Step.
+func (b *Bench) fullKL(policy, reference seam.Evaluator) ppo.FullKLFunc {
+	if b.rehearsal != nil {
+		return b.rehearsal.fullKL(policy, reference)
+	}
+	return func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+		return policy.(*ggml.Step).FullKL(ctx, reference.(*ggml.Step), batch, opt)
+	}
 }
 
 // Generator decodes on a stack of adapters. Its context is opened for each call of
 // Generate and closed after it, sized for that call: many policies can stand ready
 // while the key-value cache of one exists.
 func (b *Bench) Generator(adapters ...*ggml.Adapter) seam.Generator {
+	if b.rehearsal != nil {
+		return &rehearsedGenerator{r: b.rehearsal, engine: b.Engine, adapters: adapters}
+	}
 	return &generator{b: b, adapters: adapters}
 }
 
@@ -226,18 +279,22 @@ type generator struct {
 }
 
 func (g *generator) Generate(ctx context.Context, reqs []seam.Request, s seam.Sampling) (out []seam.Generation, err error) {
-	room := 1
-	for _, r := range reqs {
-		room = max(room, len(r.Prompt)+r.MaxNew)
-	}
-	session, err := g.b.Model.NewSession(ggml.SessionOptions{
-		Adapters: g.adapters, Sequences: min(g.b.Engine.Sequences, max(1, len(reqs))), Context: room,
-	})
+	session, err := g.b.Model.NewSession(sessionOptions(g.b.Engine, g.adapters, reqs))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
 	return session.Generate(ctx, reqs, s)
+}
+
+// sessionOptions is the smallest session in which requests are answered as fast as the
+// engine is set to.
+func sessionOptions(e Engine, adapters []*ggml.Adapter, reqs []seam.Request) ggml.SessionOptions {
+	room := 1
+	for _, r := range reqs {
+		room = max(room, len(r.Prompt)+r.MaxNew)
+	}
+	return ggml.SessionOptions{Adapters: adapters, Sequences: min(e.Sequences, max(1, len(reqs))), Context: room}
 }
 
 // Template opens a template and the token ids that end its answers.
@@ -261,6 +318,9 @@ func (b *Bench) Template(name data.TemplateName, system *string) (*data.Template
 		if len(stop) == 0 || stop[0] != ids[0] {
 			stop = append(stop, ids[0])
 		}
+	}
+	if b.rehearsal != nil {
+		b.rehearsal.stop = stop
 	}
 	return t, stop, nil
 }

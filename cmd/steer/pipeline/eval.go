@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -113,7 +114,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.run.Close()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -141,6 +142,13 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens) // longer ones are left out, and counted
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
+	if b.rehearsal != nil {
+		if dir, err = os.MkdirTemp("", "steer-plan-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		cfg.Resamples = 1 // nobody waits for statistics of numbers without meaning
+	}
 	suite, err := eval.NewSuite(cfg, dir)
 	if err != nil {
 		return err

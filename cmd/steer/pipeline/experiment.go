@@ -260,6 +260,11 @@ func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir 
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	plan, err := b.Guard(ctx, s.Job, s.Name, con)
+	if err != nil {
+		return err
+	}
+	defer plan.Compare(b, con)
 	if err := s.Job.Run(ctx, b, con, s.Name, dir, fresh); err != nil {
 		if errors.Is(err, train.ErrConfigChanged) {
 			return fmt.Errorf("%w\nGo back to that configuration, remove %s to run this stage anew, or start all over with --fresh", err, dir)

@@ -7,7 +7,6 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
 	"steer/rl/data"
 	"steer/rl/ppo"
 	"steer/rl/train"
@@ -158,14 +157,9 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	host, err := adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "ppo.lora"))
+	host, err := j.adapter(b)
 	if err != nil {
 		return err
-	}
-	host.Head = adapter.NewValueHead(b.Model.Shape().Embd, train.DeriveSeed(j.Seed, "ppo.value"))
-	if j.ValueInit == ValueZero {
-		clear(host.Head.Weight)
-		host.Head.Bias = 0
 	}
 	live, err := b.Adapter(host, true)
 	if err != nil {
@@ -196,7 +190,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.run.Close()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	for _, info := range infos {
 		con.Progress.Note(fmt.Sprintf("%s: %s: %d prompts, %d of more than %d tokens left out", name, info["role"], info["used"], info["dropped"], longest))
 	}
@@ -208,9 +202,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		Policy: policy, Reference: reference, Generator: b.Generator(stack...), Scorer: scorer, Tokenizer: b.Tok,
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: b.Generator(sftAdapters...),
 		Stage: name, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-		FullKL: func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
-			return policy.FullKL(ctx, reference, batch, opt)
-		},
+		FullKL:    b.fullKL(policy, reference),
 		AdapterOf: adapterOf(host, map[string]string{"role": "policy", metaBase: j.Inputs["model"]}),
 	})
 	if err != nil {
@@ -221,6 +213,20 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	}
 	s.record["data"], s.record["seed"], s.record["theory"] = infos, j.Seed, scorer.theory
 	return s.finish(b, j.Inputs, res)
+}
+
+// adapter is the policy's at the start, with its value head.
+func (j *PPO) adapter(b *Bench) (*adapter.Adapter, error) {
+	host, err := adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "ppo.lora"))
+	if err != nil {
+		return nil, err
+	}
+	host.Head = adapter.NewValueHead(b.Model.Shape().Embd, train.DeriveSeed(j.Seed, "ppo.value"))
+	if j.ValueInit == ValueZero {
+		clear(host.Head.Weight)
+		host.Head.Bias = 0
+	}
+	return host, nil
 }
 
 // prompts reads conversations and renders what comes before the first answer. Longer

@@ -91,7 +91,7 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.run.Close()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := rewards.Train(ctx, cfg, set, rewards.Deps{
 		Deps: train.Deps{
 			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,

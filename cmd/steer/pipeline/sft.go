@@ -98,7 +98,7 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.run.Close()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := sft.Train(ctx, cfg, sft.Deps{
 		Deps: train.Deps{
 			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,

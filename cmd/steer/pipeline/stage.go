@@ -112,8 +112,10 @@ func Finished(dir string, cfg any) (bool, error) {
 	return err == nil && len(diff) == 0 && adapterIntact(dir), err
 }
 
-func hasResult(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, train.ResultFile))
+func hasResult(dir string) bool { return exists(filepath.Join(dir, train.ResultFile)) }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
 	return err == nil
 }
 
@@ -161,7 +163,7 @@ func changes(dir string, cfg any) ([]conf.Change, error) {
 
 // stage is a run folder being worked in.
 type stage struct {
-	run     *train.Run
+	run     *train.Run // nil in a rehearsal, which keeps nothing
 	con     Console
 	started time.Time
 	kind    string
@@ -171,6 +173,9 @@ type stage struct {
 
 // open opens the run folder of a stage.
 func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
+	if b.rehearsal != nil {
+		return &stage{con: con, kind: kind, name: name, record: map[string]any{}}, nil
+	}
 	if old := kindOf(dir); old != "" && old != kind && !fresh {
 		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget that one with --fresh", dir, old, kind)
 	}
@@ -183,6 +188,13 @@ func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (
 	}
 	b.Notice(con.Progress)
 	return &stage{run: run, con: con, started: time.Now(), kind: kind, name: name, record: map[string]any{}}, nil
+}
+
+func (s *stage) close() error {
+	if s.run == nil {
+		return nil
+	}
+	return s.run.Close()
 }
 
 // kindOf is the stage that a run folder belongs to, "" if it cannot be told.
@@ -215,6 +227,9 @@ func adapterOf(host *adapter.Adapter, meta map[string]string) func(*seam.State) 
 
 // finish writes result.json: the stage's own result with the common record around it.
 func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
+	if b.rehearsal != nil {
+		return nil
+	}
 	merged := map[string]any{}
 	raw, err := json.Marshal(result)
 	if err != nil {

@@ -1,0 +1,146 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/rewards"
+)
+
+// Forecast is what jobs will take, stage by stage.
+type Forecast struct {
+	Model   string       `json:"model"`
+	Weights int64        `json:"model_bytes"`
+	Kernel  string       `json:"kernel"`
+	Threads int          `json:"threads"`
+	Free    int64        `json:"free_bytes"` // 0: not known
+	Stages  []*StagePlan `json:"stages"`
+	// Peak is the largest of the stages: one runs at a time.
+	Peak int64 `json:"peak_bytes"`
+	Fits bool  `json:"fits"`
+	// Seconds is the estimated time of all stages, Rates what it is made from; 0 and nil
+	// without a calibration.
+	Seconds float64 `json:"seconds,omitempty"`
+	Rates   *Rates  `json:"tokens_per_second,omitempty"`
+
+	calibrated time.Duration // spent on rates
+}
+
+// ForecastOptions configures a forecast.
+type ForecastOptions struct {
+	Memory MemoryLimit
+	// Calibrate measures how fast this machine is, in some seconds.
+	Calibrate bool
+	// Progress is told the name of the stage being planned; may be nil.
+	Progress func(stage string)
+}
+
+// maker is a job that writes an adapter.
+type maker interface {
+	adapter(b *Bench) (*adapter.Adapter, error)
+}
+
+// Forecast plans every stage. Adapters that earlier stages have not made yet are
+// taken to be as they are configured.
+func (e *Experiment) Forecast(ctx context.Context, opt ForecastOptions) (*Forecast, error) {
+	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
+		return nil, err
+	}
+	files := map[string]maker{}
+	for _, s := range e.Stages() {
+		if m, ok := s.Job.(maker); ok {
+			files[e.adapterOf(s.Name)] = m
+		}
+	}
+	return forecast(ctx, e.Stages(), files, opt)
+}
+
+// ForecastJob plans a single job, which must be resolved.
+func ForecastJob(ctx context.Context, job Job, opt ForecastOptions) (*Forecast, error) {
+	return forecast(ctx, []NamedJob{{job.Folder(), job}}, nil, opt)
+}
+
+func forecast(ctx context.Context, stages []NamedJob, files map[string]maker, opt ForecastOptions) (*Forecast, error) {
+	f := &Forecast{Fits: true, Free: opt.Memory.limit()}
+	if opt.Calibrate {
+		f.Rates = &Rates{}
+	}
+	for _, s := range stages {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if opt.Progress != nil {
+			opt.Progress(s.Name)
+		}
+		p, err := f.stage(ctx, s, files, opt)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+		f.Stages = append(f.Stages, p)
+		f.Peak, f.Fits = max(f.Peak, p.Peak), f.Fits && p.Fits
+		f.Seconds += p.Seconds
+	}
+	return f, nil
+}
+
+// stage plans one job on a bench of its own, as a run would open it.
+func (f *Forecast) stage(ctx context.Context, s NamedJob, files map[string]maker, opt ForecastOptions) (p *StagePlan, err error) {
+	model, engine := s.Job.Base()
+	b, err := openBench(model, engine, ggml.ModelOptions{SkipCheck: true}) // the run checks it
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	b.expect(files)
+	f.describe(b)
+	p, err = b.planWith(ctx, s.Job, s.Name, func(r *rehearsal, p *StagePlan) error {
+		if f.Rates == nil || f.Free > 0 && p.Peak > f.Free {
+			return nil // what does not fit is not tried
+		}
+		start := time.Now()
+		err := r.calibrate(ctx, p, f.Rates, start.Add(calibrationLimit-f.calibrated))
+		if f.calibrated += time.Since(start); err != nil {
+			return fmt.Errorf("calibration: %w", err)
+		}
+		if seconds, ok := f.Rates.Seconds(p.Tokens); ok {
+			p.Seconds = seconds
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.reserve = nil // nothing is run
+	return p, b.judge(ctx, s.Job, p, f.Free)
+}
+
+func (f *Forecast) describe(b *Bench) {
+	info := b.Model.Info()
+	f.Model, f.Weights, f.Kernel, f.Threads = info.Path, info.Bytes, b.Kernel(), b.Engine.threads()
+}
+
+// expect makes the bench take adapters that are not written yet as they will be.
+func (b *Bench) expect(files map[string]maker) {
+	b.expected = map[string]maker{}
+	for path, m := range files {
+		if !exists(path) {
+			b.expected[path] = m
+		}
+	}
+}
+
+// foresee is the adapter that a stage will write, as far as a plan cares.
+func (b *Bench) foresee(m maker) (*adapter.Adapter, error) {
+	a, err := m.adapter(b)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := m.(*Reward); ok {
+		a.Meta = map[string]string{rewards.MetaMaxLength: fmt.Sprint(r.MaxLength)}
+	}
+	return a, nil
+}

@@ -1,0 +1,60 @@
+package pipeline
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// process is the memory of this process, in bytes.
+type process struct {
+	// Own is resident and not of the model's file: program, libraries, Go, libllama's tables.
+	Own int64
+	// Mapped is the size of the mapping of the model's file.
+	Mapped int64
+	// Go is the part of Own that the Go runtime holds.
+	Go int64
+	// Most is the resident set's high-water mark.
+	Most int64
+}
+
+// goBytes is what the Go runtime holds of the operating system: heap, stacks, its own tables.
+func goBytes() int64 {
+	m := goMetrics("/memory/classes/total:bytes", "/memory/classes/heap/released:bytes")
+	return m[0] - m[1]
+}
+
+func goMetrics(names ...string) []int64 {
+	s := make([]metrics.Sample, len(names))
+	for i, name := range names {
+		s[i].Name = name
+	}
+	metrics.Read(s)
+	out := make([]int64, len(names))
+	for i := range s {
+		out[i] = int64(s[i].Value.Uint64())
+	}
+	return out
+}
+
+// goNeed is what the Go runtime needs to go on as it is now: what is alive, an eighth
+// more for the collector to work in, and what is no heap. Left to itself the heap grows
+// to twice what is alive before it is collected; a run holds it to its plan.
+func goNeed() int64 {
+	runtime.GC()
+	m := goMetrics("/gc/heap/live:bytes", "/memory/classes/total:bytes", "/memory/classes/heap/objects:bytes",
+		"/memory/classes/heap/unused:bytes", "/memory/classes/heap/free:bytes", "/memory/classes/heap/released:bytes")
+	other := m[1] - m[2] - m[3] - m[4] - m[5]
+	return other + m[0] + m[0]/8 + goSlack
+}
+
+// goSlack is for what a stage does between two looks of the rehearsal.
+const goSlack = 8 << 20
+
+// holdGo keeps the Go runtime to so many bytes, as far as what is alive allows, until
+// the returned function is called. A stricter limit (GOMEMLIMIT) stays.
+func holdGo(bytes int64) (release func()) {
+	before := debug.SetMemoryLimit(-1)
+	debug.SetMemoryLimit(min(before, bytes))
+	return func() { debug.SetMemoryLimit(before) }
+}

@@ -1,0 +1,189 @@
+package pipeline
+
+import (
+	"context"
+	"math"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/demo"
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/ggml/seam"
+	"steer/rl/ppo"
+	"steer/rl/sft"
+)
+
+// demoSFT is a small job on the built-in model and data, resolved.
+func demoSFT(t testing.TB) (*SFT, demo.Paths) {
+	t.Helper()
+	assets, err := demo.Extract(t.TempDir())
+	require.NoError(t, err)
+	j, err := NewSFT(sft.PresetDefault)
+	require.NoError(t, err)
+	j.Model, j.Template = assets.Model, "guanaco"
+	j.Engine.Threads = 1
+	j.Train.Path, j.Train.Limit = assets.Guanaco.Train, 40
+	j.Eval.Path, j.Eval.Limit = assets.Guanaco.Test, 5
+	j.LoRA.Rank, j.Pack, j.MaxTokens = 4, sft.PackNone, 96
+	j.MiniBatchSize, j.MicroBatchSize, j.MicroBatchTokens = 8, 0, 256
+	j.MaxSteps, j.Epochs = 7, 1
+	require.NoError(t, j.Resolve(""))
+	return &j, assets
+}
+
+func openDemo(t testing.TB, job Job) *Bench {
+	t.Helper()
+	b, err := OpenBench(job.Base())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()); require.Zero(t, ggml.Alive()) })
+	return b
+}
+
+// A rehearsal makes the very batches of the stage: its tokens are those that the
+// trainer's own arithmetic gives, and it leaves nothing open.
+func TestRehearsalCountsWhatTheStageDoes(t *testing.T) {
+	j, _ := demoSFT(t)
+	b := openDemo(t, j)
+	examples, _, err := j.examples(b, j.Train, "train")
+	require.NoError(t, err)
+	want, err := sft.NewPlan(j.Config, examples, b.Tok.EOS())
+	require.NoError(t, err)
+
+	alive := ggml.Alive()
+	p, err := b.plan(context.Background(), j, "sft")
+	require.NoError(t, err)
+	require.Equal(t, alive, ggml.Alive())
+	require.Equal(t, want.Tokens, p.Tokens.Train)
+	require.Equal(t, want.Steps, p.Tokens.Updates)
+	require.Greater(t, p.Tokens.Score, int64(0), "held-out examples, before and after")
+	require.LessOrEqual(t, p.LargestBatch, j.MicroBatchTokens)
+	require.LessOrEqual(t, p.Longest, j.MaxTokens)
+	require.Greater(t, p.OtherPeak, p.Peak)
+
+	again, err := b.plan(context.Background(), j, "sft")
+	require.NoError(t, err)
+	for _, buffer := range []string{BufferWeights, BufferProgram, BufferParams, BufferActivations} {
+		require.Equal(t, p.Bytes(buffer), again.Bytes(buffer), buffer)
+	}
+}
+
+// Settings that are suggested fit, and change nothing else.
+func TestSuggestionsFit(t *testing.T) {
+	j, _ := demoSFT(t)
+	j.MicroBatchTokens, j.Engine.KeepActivations = 8192, true
+	b := openDemo(t, j)
+	p, err := b.plan(context.Background(), j, "sft")
+	require.NoError(t, err)
+	limit := p.Peak - p.Bytes(BufferActivations)*9/10
+	require.NoError(t, b.judge(context.Background(), j, p, limit))
+	require.False(t, p.Fits)
+	require.NotNil(t, p.Suggestion)
+	require.LessOrEqual(t, p.Suggestion.Peak, limit)
+	require.Equal(t, "engine.keep_activations=false", p.Suggestion.Settings[0].String())
+	require.ErrorIs(t, p.Refusal(), ErrDoesNotFit)
+	require.Equal(t, 8192, j.MicroBatchTokens, "the job itself is as it was")
+	require.True(t, j.Engine.KeepActivations)
+
+	// What fits with room to spare may go faster; what cannot fit gets no suggestion.
+	j.Engine.KeepActivations = false
+	p, err = b.plan(context.Background(), j, "sft")
+	require.NoError(t, err)
+	require.NoError(t, b.judge(context.Background(), j, p, p.OtherPeak))
+	require.Equal(t, []Setting{{"engine.keep_activations", true}}, p.Suggestion.Settings)
+	require.NoError(t, b.judge(context.Background(), j, p, 1000))
+	require.Nil(t, p.Suggestion)
+	require.NoError(t, b.judge(context.Background(), j, p, 0))
+	require.True(t, p.Fits, "nothing is known to be too much")
+}
+
+func TestShrinkKeepsDivisors(t *testing.T) {
+	j, err := NewPPO(ppo.PresetDefault)
+	require.NoError(t, err)
+	j.MicroBatchSize, j.ScoreBatchTokens, j.Engine.Sequences = 12, 100, 3
+	var sizes []int
+	for job := Job(&j); shrink(job); {
+		sizes = append(sizes, j.MicroBatchSize)
+		require.Zero(t, 12%j.MicroBatchSize)
+	}
+	require.Equal(t, []int{6, 3, 1}, slices.Compact(sizes)[:3])
+	require.Equal(t, 1, j.ScoreBatchTokens)
+	require.Equal(t, 1, j.Engine.Sequences)
+}
+
+// A response that is made up has the length asked for and no end token in it.
+func TestRehearsedResponses(t *testing.T) {
+	r := &rehearsal{stop: []int32{9}}
+	g := &rehearsedGenerator{r: r, engine: Engine{Sequences: 2}}
+	out, err := g.Generate(context.Background(), []seam.Request{
+		{Prompt: []int32{1, 9, 2}, MaxNew: 5}, {Prompt: []int32{9}, MaxNew: 2}, {Prompt: []int32{3, 4}, MaxNew: 0, StopTokens: []int32{3}},
+	}, seam.Sampling{})
+	require.NoError(t, err)
+	require.Equal(t, []int32{1, 2, 1, 2, 1}, out[0].Tokens)
+	require.Len(t, out[1].Tokens, 2)
+	require.NotContains(t, out[1].Tokens, int32(9))
+	require.Empty(t, out[2].Tokens)
+	require.Equal(t, Tokens{Prompt: 6, Generated: 7}, r.tokens)
+	require.Equal(t, 2, r.most[0].opt.Sequences)
+	require.Equal(t, 8, r.most[0].opt.Context)
+}
+
+// Only passes that are smaller than a known one in everything are forgotten.
+func TestLargestPassesAreKept(t *testing.T) {
+	s := &rehearsedStep{r: &rehearsal{}}
+	sequence := func(tokens, targets int) []seam.Sequence {
+		q := seam.Sequence{Tokens: make([]int32, tokens)}
+		for i := range targets {
+			q.Targets = append(q.Targets, int32(i+1))
+		}
+		return []seam.Sequence{q}
+	}
+	for _, n := range [][2]int{{10, 5}, {20, 4}, {9, 4}, {20, 5}, {30, 1}} {
+		s.keep(record(sequence(n[0], n[1]), seam.Options{Gradient: true}))
+	}
+	s.keep(record(sequence(5, 1), seam.Options{}))
+	var kept [][2]int
+	for _, p := range s.passes {
+		kept = append(kept, [2]int{p.tokens, p.nTargets})
+	}
+	require.Equal(t, [][2]int{{20, 5}, {30, 1}, {5, 1}}, kept)
+}
+
+func TestRatesToSeconds(t *testing.T) {
+	r := Rates{Train: 100, Score: 200, Generated: 10}
+	seconds, ok := r.Seconds(Tokens{Train: 1000, Score: 1000, Generated: 50})
+	require.True(t, ok)
+	require.InDelta(t, 20, seconds, 1e-9)
+	_, ok = r.Seconds(Tokens{Prompt: 1})
+	require.False(t, ok, "without a rate there is no time")
+	_, ok = Rates{}.Seconds(Tokens{})
+	require.True(t, ok)
+}
+
+func TestSizeText(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 bytes", 999: "999 bytes", 1500: "1.5 kB", 98_300_000: "98 MB", 999_600_000: "1.0 GB", 5_340_000_000: "5.3 GB", math.MaxInt64: "9223372 TB"} {
+		require.Equal(t, want, SizeText(n))
+	}
+}
+
+// Adapters that earlier stages have not written are taken as configured; those that are
+// there are read.
+func TestExpectedAdapters(t *testing.T) {
+	j, _ := demoSFT(t)
+	b := openDemo(t, j)
+	dir := t.TempDir()
+	there, missing := filepath.Join(dir, "there.gguf"), filepath.Join(dir, "missing.gguf")
+	a, err := adapter.New(b.Model.Shape(), []string{"attn_q"}, 2, 4, false, 1)
+	require.NoError(t, err)
+	require.NoError(t, a.Save(there))
+	b.expect(map[string]maker{there: j, missing: j})
+	read, err := b.ReadAdapter(there)
+	require.NoError(t, err)
+	require.Equal(t, 2, read.Pairs[0].Rank)
+	read, err = b.ReadAdapter(missing)
+	require.NoError(t, err)
+	require.Equal(t, 4, read.Pairs[0].Rank)
+}

@@ -1,0 +1,313 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"slices"
+
+	"steer/ggml"
+	"steer/ggml/adapter"
+	"steer/ggml/seam"
+	"steer/rl/ppo"
+	"steer/rl/train"
+)
+
+// rehearsal stands for the engine while a stage runs without computing: the stage reads
+// its data, makes its batches and takes its steps as it always does, every question is
+// answered at once with numbers of no meaning, and what was asked is kept. That is what
+// a plan is made of: no line of a stage is written twice.
+//
+// Responses have the greatest length that was asked for, so a real run can only be smaller.
+type rehearsal struct {
+	model  *ggml.Model
+	steps  []*rehearsedStep // in the order of their opening
+	opened []*ggml.Adapter
+	most   []decoding // the sessions opened, none smaller than another in everything
+	tokens Tokens
+	stop   []int32 // ids that end an answer: responses are to have none of them
+	goMost int64   // bytes that the Go runtime needs at most
+}
+
+// Tokens counts what goes through the model.
+type Tokens struct {
+	Train     int64 `json:"train"`     // forward and backward
+	Score     int64 `json:"score"`     // forward only
+	Prompt    int64 `json:"prompt"`    // read by rollouts
+	Generated int64 `json:"generated"` // at most
+	Updates   int64 `json:"updates"`   // optimizer steps
+}
+
+// decoding is a session and what was decoded in it.
+type decoding struct {
+	opt     ggml.SessionOptions
+	tokens  int // of the largest prefill
+	outputs int // next tokens drawn at once
+}
+
+// rehearse runs a job on a bench that computes nothing.
+func (b *Bench) rehearse(ctx context.Context, job Job) (*rehearsal, *Bench, error) {
+	_, engine := job.Base()
+	r := &rehearsal{model: b.Model}
+	p := &Bench{dev: b.dev, Model: b.Model, Tok: b.Tok, Engine: engine, SHA256: b.SHA256, expected: b.expected, rehearsal: r}
+	con := Console{Progress: train.Quiet{}, Stopper: train.NewStopper(), Out: io.Discard}
+	defer holdGo(math.MaxInt64)() // look tightens it
+	if err := job.Run(ctx, p, con, job.Folder(), "", false); err != nil {
+		return nil, nil, errors.Join(err, p.Close())
+	}
+	r.goMost = max(r.goMost, goBytes()) // what it could not be held to, it needs
+	return r, p, nil
+}
+
+// step opens a stack of planned adapters.
+func (r *rehearsal) step(b *Bench, adapters []*ggml.Adapter, learns bool, dropout float64) (seam.Learner, error) {
+	opt := b.stepOptions(adapters, learns, dropout)
+	s := &rehearsedStep{r: r, number: len(r.steps), adapters: adapters, opt: opt}
+	for _, open := range []**ggml.Step{&s.stack, &s.other} {
+		var err error
+		if *open, err = r.model.NewStep(opt); err != nil {
+			return nil, err
+		}
+		b.closes = append(b.closes, (*open).Close)
+		opt.KeepActivations = !opt.KeepActivations
+	}
+	if learns {
+		s.host = adapters[len(adapters)-1].Describe()
+	}
+	for _, a := range adapters {
+		if !slices.Contains(r.opened, a) {
+			r.opened = append(r.opened, a)
+		}
+	}
+	r.steps = append(r.steps, s)
+	return s, nil
+}
+
+// rehearsedStep answers like a ggml.Step of the same stack.
+type rehearsedStep struct {
+	r        *rehearsal
+	number   int
+	stack    *ggml.Step
+	other    *ggml.Step // the same with the other choice of checkpointing
+	adapters []*ggml.Adapter
+	opt      ggml.StepOptions
+	host     *adapter.Adapter // of what is trained; nil: nothing
+	passes   []recorded       // the largest
+	long     map[kind]recorded
+	looked   bool // at what Go needs, when this stack was first used
+}
+
+// kind is what passes must have in common to be compared by size.
+type kind struct {
+	gradient, dropout, targets, heads, entropy, entropyGradient bool
+	reference                                                   int // 1 + number of the step that KL is taken to; 0: none
+}
+
+// recorded is a pass that was asked for.
+type recorded struct {
+	kind
+	batch                    []seam.Sequence
+	opt                      seam.Options
+	tokens, nTargets, nHeads int
+	longest                  int
+}
+
+func record(batch []seam.Sequence, opt seam.Options) recorded {
+	p := recorded{batch: batch, opt: opt}
+	for _, q := range batch {
+		p.tokens += len(q.Tokens)
+		p.nTargets += len(q.Targets)
+		p.nHeads += len(q.Heads)
+		p.longest = max(p.longest, len(q.Tokens))
+	}
+	p.kind = kind{gradient: opt.Gradient, dropout: opt.Dropout, targets: p.nTargets > 0, heads: p.nHeads > 0,
+		entropy: opt.Entropy, entropyGradient: opt.EntropyGradient}
+	return p
+}
+
+// covers: what p needs is enough for q.
+func (p recorded) covers(q recorded) bool {
+	return p.kind == q.kind && p.tokens >= q.tokens && p.nTargets >= q.nTargets && p.nHeads >= q.nHeads
+}
+
+// keep remembers a pass unless a larger one is known.
+func (s *rehearsedStep) keep(p recorded) {
+	if s.long == nil {
+		s.long = map[kind]recorded{}
+	}
+	if p.longest > s.long[p.kind].longest {
+		s.long[p.kind] = p
+	}
+	if slices.ContainsFunc(s.passes, func(q recorded) bool { return q.covers(p) }) {
+		return
+	}
+	s.passes = append(slices.DeleteFunc(s.passes, func(q recorded) bool { return p.covers(q) }), p)
+}
+
+// Forward implements seam.Evaluator.
+func (s *rehearsedStep) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p := record(batch, opt)
+	if s.keep(p); !s.looked {
+		s.looked = true
+		s.r.look()
+	}
+	if opt.Gradient {
+		s.r.tokens.Train += int64(p.tokens)
+	} else {
+		s.r.tokens.Score += int64(p.tokens)
+	}
+	return answer(batch, opt), nil
+}
+
+// answer invents an output: a function of the tokens alone, as a model's is.
+func answer(batch []seam.Sequence, opt seam.Options) *seam.Output {
+	out := &seam.Output{Logprobs: make([][]float32, len(batch)), Heads: make([][]float32, len(batch))}
+	if opt.Entropy {
+		out.Entropy = make([][]float32, len(batch))
+	}
+	if opt.Greedy {
+		out.Greedy = make([][]bool, len(batch))
+	}
+	for i, q := range batch {
+		noise := float32(len(q.Tokens) % 7)
+		for j, id := range q.Tokens {
+			noise += float32((int(id)*31+j)%101) / 101
+		}
+		noise -= float32(int(noise))
+		out.Logprobs[i], out.Heads[i] = make([]float32, len(q.Targets)), make([]float32, len(q.Heads))
+		for j, t := range q.Targets {
+			out.Logprobs[i][j] = -1 - float32(q.Tokens[t]%13)/13
+		}
+		for j := range q.Heads {
+			out.Heads[i][j] = noise
+		}
+		if opt.Entropy {
+			out.Entropy[i] = make([]float32, len(q.Targets))
+			for j := range out.Entropy[i] {
+				out.Entropy[i][j] = 1
+			}
+		}
+		if opt.Greedy {
+			out.Greedy[i] = make([]bool, len(q.Targets))
+		}
+	}
+	return out
+}
+
+// Backward implements seam.Learner.
+func (s *rehearsedStep) Backward(seam.Gradient) error { return nil }
+
+// Update implements seam.Learner.
+func (s *rehearsedStep) Update(seam.Update) (float64, error) {
+	if s.r.tokens.Updates++; s.r.tokens.Updates > 1 {
+		return 1, nil
+	}
+	return 1, s.checkpoint()
+}
+
+// ZeroGrad implements seam.Learner.
+func (s *rehearsedStep) ZeroGrad() error { return nil }
+
+// State implements seam.Learner: as large as the real one.
+func (s *rehearsedStep) State() (*seam.State, error) {
+	st := &seam.State{}
+	for _, part := range []*[]seam.Tensor{&st.Params, &st.M, &st.V} {
+		*part = s.host.Params()
+		for i, t := range *part {
+			(*part)[i].Data = slices.Clone(t.Data)
+		}
+	}
+	return st, nil
+}
+
+// SetState implements seam.Learner.
+func (s *rehearsedStep) SetState(*seam.State) error { return nil }
+
+func (r *rehearsal) fullKL(policy, reference seam.Evaluator) ppo.FullKLFunc {
+	p, ref := policy.(*rehearsedStep), reference.(*rehearsedStep)
+	return func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+		q := record(batch, seam.Options{Temperature: opt.Temperature})
+		q.reference = 1 + ref.number
+		p.keep(q)
+		r.tokens.Score += 2 * int64(q.tokens)
+		kl := make([][]float32, len(batch))
+		for i := range batch {
+			kl[i] = make([]float32, len(batch[i].Targets))
+		}
+		return kl, ctx.Err()
+	}
+}
+
+// rehearsedGenerator answers every request at full length.
+type rehearsedGenerator struct {
+	r        *rehearsal
+	engine   Engine
+	adapters []*ggml.Adapter
+}
+
+// Generate implements seam.Generator. A response repeats its prompt without what could
+// end it, so that its text has about as many tokens when it is tokenized again.
+func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []seam.Request, _ seam.Sampling) ([]seam.Generation, error) {
+	opt := sessionOptions(g.engine, g.adapters, reqs)
+	out := make([]seam.Generation, len(reqs))
+	prompt := 0
+	for i, r := range reqs {
+		if i < opt.Sequences {
+			prompt += len(r.Prompt)
+		}
+		g.r.tokens.Prompt += int64(len(r.Prompt))
+		g.r.tokens.Generated += int64(r.MaxNew)
+		text := slices.DeleteFunc(slices.Clone(r.Prompt), func(id int32) bool { return slices.Contains(r.StopTokens, id) || slices.Contains(g.r.stop, id) })
+		if len(text) == 0 {
+			text = []int32{0}
+		}
+		for j := range r.MaxNew {
+			out[i].Tokens = append(out[i].Tokens, text[j%len(text)])
+		}
+		out[i].Finish = seam.FinishLength
+	}
+	g.r.decoded(decoding{opt: opt, tokens: prompt, outputs: opt.Sequences})
+	return out, ctx.Err()
+}
+
+func (r *rehearsal) decoded(d decoding) {
+	smaller := func(a, b decoding) bool {
+		return a.opt.Sequences <= b.opt.Sequences && a.opt.Context <= b.opt.Context && a.tokens <= b.tokens && len(a.opt.Adapters) <= len(b.opt.Adapters)
+	}
+	if slices.ContainsFunc(r.most, func(o decoding) bool { return smaller(d, o) }) {
+		return
+	}
+	r.most = append(slices.DeleteFunc(r.most, func(o decoding) bool { return smaller(o, d) }), d)
+}
+
+// checkpoint makes what the loop makes of a learner at a checkpoint, while the data and
+// the trainer are there, and looks at what the Go runtime then needs.
+func (s *rehearsedStep) checkpoint() error {
+	st, err := s.State()
+	if err != nil {
+		return err
+	}
+	a := s.host.Clone()
+	if err := a.SetParams(st.Params); err != nil {
+		return err
+	}
+	file, err := a.Bytes()
+	s.r.look()
+	runtime.KeepAlive(st)
+	runtime.KeepAlive(a)
+	runtime.KeepAlive(file)
+	return err
+}
+
+// look raises the need of the Go runtime to what it is now, and holds it to that as the
+// run will be: what is needed only between two looks then shows at the end.
+func (r *rehearsal) look() {
+	r.goMost = max(r.goMost, goNeed())
+	debug.SetMemoryLimit(r.goMost)
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"steer/cmd/steer/pipeline"
+	"steer/rewards"
+	"steer/rl/ppo"
+	"steer/rl/sft"
+)
+
+// planOptions are the options of "steer plan".
+type planOptions struct {
+	memory        memoryFlags
+	set           []string
+	job, device   string
+	noCalibration bool
+	asJSON        bool
+	details       bool
+}
+
+// jobKinds are the stages that a file may hold alone.
+var jobKinds = []string{"sft", "reward", "ppo", "eval"}
+
+func newPlanCommand(a *app) *cobra.Command {
+	var o planOptions
+	cmd := &cobra.Command{
+		Use: "plan FILE.yaml", GroupID: "pipeline", Short: "Say what memory and time an experiment will take",
+		Long: `Reads the data, makes the batches and opens the model as a run would, without
+computing anything, and prints the memory of every stage, its tokens, and the
+time it will take on this machine (from some seconds of trying). Says which
+settings would fit where a stage does not; that is exit code 1.
+
+FILE is an experiment, or with --job the file of one stage. Responses are taken
+to be as long as they may be: shorter ones need less.`,
+		Example: `  steer plan experiments/smollm2.yaml
+  steer plan experiments/thesis-13b.yaml --memory 24GB --no-calibration
+  steer plan --job sft sft.yaml --set micro_batch_tokens=4096 --details`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, file []string) error { return o.run(cmd, a, file) },
+	}
+	flags := cmd.Flags()
+	o.memory.bind(cmd)
+	flags.StringArrayVar(&o.set, "set", nil, "override a key of the file, `KEY=VALUE`; may be repeated")
+	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobKinds, ", "))
+	flags.StringVar(&o.device, "device", "cpu", "device to plan for, `NAME`: cpu")
+	flags.BoolVar(&o.noCalibration, "no-calibration", false, "leave the times out")
+	flags.BoolVar(&o.details, "details", false, "print every buffer of every stage")
+	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
+	if o.device != "cpu" {
+		return usagef("--device: want cpu, got %q: what a run takes of a GPU's memory is not known beforehand", o.device)
+	}
+	opt := pipeline.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
+	progress := a.console().Progress
+	opt.Progress = func(stage string) { progress.Note("planning " + stage) }
+	ctx, cancel := a.cancellable(cmd.Context())
+	defer cancel()
+	forecast, err := o.forecast(ctx, cmd, file, opt)
+	if err != nil {
+		return err
+	}
+	if o.asJSON {
+		enc := json.NewEncoder(a.out)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(forecast)
+	} else {
+		err = printForecast(a.out, forecast, o.details || o.job != "")
+	}
+	if err != nil || forecast.Fits || o.memory.Force {
+		return err
+	}
+	var errs []error
+	for _, p := range forecast.Stages {
+		errs = append(errs, p.Refusal())
+	}
+	return errors.Join(errs...)
+}
+
+// forecast plans what the file holds.
+func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []string, opt pipeline.ForecastOptions) (*pipeline.Forecast, error) {
+	if o.job == "" {
+		e, err := pipeline.LoadExperiment(file[0], o.set)
+		if err != nil {
+			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)", configError(err))
+		}
+		if err := e.Validate(); err != nil {
+			return nil, usage(err)
+		}
+		return e.Forecast(ctx, opt)
+	}
+	f := stageFlags{set: o.set}
+	var job pipeline.Job
+	var start func(string) error
+	switch o.job {
+	case "sft":
+		var j pipeline.SFT
+		job, start = &j, func(p string) (err error) { j, err = pipeline.NewSFT(sft.Preset(p)); return err }
+	case "reward":
+		var j pipeline.Reward
+		job, start = &j, func(p string) (err error) { j, err = pipeline.NewReward(rewards.Preset(p)); return err }
+	case "ppo":
+		var j pipeline.PPO
+		job, start = &j, func(p string) (err error) { j, err = pipeline.NewPPO(ppo.Preset(p)); return err }
+	case "eval":
+		j := pipeline.NewEval()
+		job, start = &j, func(string) error { return nil }
+	default:
+		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobKinds, ", "), o.job)
+	}
+	dir, err := f.fill(cmd, file, job, start)
+	if err != nil {
+		return nil, err
+	}
+	if err := job.Resolve(dir); err != nil {
+		return nil, configError(err)
+	}
+	return pipeline.ForecastJob(ctx, job, opt)
+}

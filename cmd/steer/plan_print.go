@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"steer/cmd/steer/pipeline"
+)
+
+// printForecast prints what people read: one line a stage, or every buffer of it.
+func printForecast(w io.Writer, f *pipeline.Forecast, details bool) error {
+	var t table
+	t.add("model", "%s (%s)", relative(f.Model), pipeline.SizeText(f.Weights))
+	t.add("device", "cpu, %d threads, kernels %s", f.Threads, f.Kernel)
+	t.add("memory", "%s", choose(f.Free > 0, pipeline.SizeText(f.Free)+" may be taken", "not known how much is free: give --memory"))
+	if f.Rates != nil {
+		t.add("speed", "%s", rates(f.Rates))
+	}
+	if err := t.write(w); err != nil {
+		return err
+	}
+	if details {
+		for _, p := range f.Stages {
+			if err := printStage(w, p); err != nil {
+				return err
+			}
+		}
+	} else if err := printStages(w, f); err != nil {
+		return err
+	}
+	if err := printSuggestions(w, f); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nPeak %s%s%s.\n", pipeline.SizeText(f.Peak), total(f), choose(f.Fits, "", ": it does not fit"))
+	return err
+}
+
+func total(f *pipeline.Forecast) string {
+	if f.Seconds == 0 {
+		return ""
+	}
+	return ", " + durationText(f.Seconds)
+}
+
+// printSuggestions prints the settings to consider, stages that share them in one line.
+func printSuggestions(w io.Writer, f *pipeline.Forecast) error {
+	type change struct{ settings, why string }
+	stages, peak := map[change][]string{}, map[change]int64{}
+	var order []change
+	for _, p := range f.Stages {
+		if p.Suggestion == nil {
+			continue
+		}
+		var set []string
+		for _, x := range p.Suggestion.Settings {
+			set = append(set, x.String())
+		}
+		c := change{strings.Join(set, " "), p.Suggestion.Why}
+		if stages[c] == nil {
+			order = append(order, c)
+		}
+		stages[c], peak[c] = append(stages[c], p.Stage), max(peak[c], p.Suggestion.Peak)
+	}
+	if len(order) == 0 {
+		return nil
+	}
+	b := "\nSettings to consider:\n"
+	for _, c := range order {
+		who := strings.Join(stages[c], ", ")
+		if len(stages[c]) > 2 {
+			who = fmt.Sprintf("%d stages", len(stages[c]))
+		}
+		text := fmt.Sprintf("%s: %s (%s, peak %s)", who, c.settings, c.why, pipeline.SizeText(peak[c]))
+		b += "  " + strings.Join(wrap(text, tableColumns-4), "\n    ") + "\n"
+	}
+	_, err := io.WriteString(w, b)
+	return err
+}
+
+// printStages prints a line a stage. The weights are the same in all of them.
+func printStages(w io.Writer, f *pipeline.Forecast) error {
+	name := 5
+	for _, p := range f.Stages {
+		name = max(name, len(p.Stage))
+	}
+	var b strings.Builder
+	line := func(cells ...string) {
+		row := fmt.Sprintf("%-*s %7s %8s %7s %8s %8s  %s", name, cells[0], cells[1], cells[2], cells[3], cells[4], cells[5], cells[6])
+		fmt.Fprintln(&b, strings.TrimRight(row, " "))
+	}
+	b.WriteByte('\n')
+	line("stage", "program", "adapters", "graph", "decoding", "PEAK", choose(f.Rates != nil, "time", ""))
+	sum := func(p *pipeline.StagePlan, buffers ...string) string {
+		var n int64
+		for _, name := range buffers {
+			n += p.Bytes(name)
+		}
+		return choose(n == 0, "-", pipeline.SizeText(n))
+	}
+	for _, p := range f.Stages {
+		line(p.Stage,
+			sum(p, pipeline.BufferProgram, pipeline.BufferData), sum(p, pipeline.BufferParams, pipeline.BufferGradients, pipeline.BufferMoments),
+			sum(p, pipeline.BufferActivations, pipeline.BufferTables, pipeline.BufferScratch),
+			sum(p, pipeline.BufferKV, pipeline.BufferDecode),
+			pipeline.SizeText(p.Peak)+choose(p.Fits, "", "!"), choose(p.Seconds > 0, durationText(p.Seconds), ""))
+	}
+	if len(f.Stages) > 0 {
+		fmt.Fprintf(&b, "Every peak also holds the weights (%s). Program includes its data.\n", pipeline.SizeText(f.Stages[0].Bytes(pipeline.BufferWeights)))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// printStage prints every buffer of a stage.
+func printStage(w io.Writer, p *pipeline.StagePlan) error {
+	fmt.Fprintf(w, "\n%s\n", p.Stage)
+	var t table
+	for _, b := range p.Buffers {
+		t.add("  "+b.Name, "%7s  %s", pipeline.SizeText(b.Bytes), b.What)
+	}
+	t.add("  PEAK", "%7s  %s", pipeline.SizeText(p.Peak), choose(p.Fits, "", "does not fit"))
+	if p.OtherPeak > 0 {
+		t.add("", "%7s  %s", pipeline.SizeText(p.OtherPeak), choose(p.KeepActivations, "with checkpointing (keep_activations: false)", "without checkpointing (keep_activations: true)"))
+	}
+	t.add("  batches", "at most %s tokens, sequences at most %s", grouped(int64(p.LargestBatch)), grouped(int64(p.Longest)))
+	var tokens []string
+	for _, x := range []struct {
+		n    int64
+		what string
+	}{{p.Tokens.Train, "trained on"}, {p.Tokens.Score, "scored"}, {p.Tokens.Prompt, "read as prompts"}, {p.Tokens.Generated, "generated at most"}} {
+		if x.n > 0 {
+			tokens = append(tokens, grouped(x.n)+" "+x.what)
+		}
+	}
+	t.add("  tokens", "%s", strings.Join(tokens, ", "))
+	if p.Tokens.Updates > 0 {
+		t.add("  updates", "%s", grouped(p.Tokens.Updates))
+	}
+	if p.Seconds > 0 {
+		t.add("  time", "%s", durationText(p.Seconds))
+	}
+	return t.write(w)
+}
+
+// rates prints speeds to two figures: a short trial tells no more.
+func rates(r *pipeline.Rates) string {
+	var out []string
+	for _, x := range []struct {
+		rate float64
+		what string
+	}{{r.Train, "training"}, {r.Score, "scoring"}, {r.Prompt, "reading prompts"}, {r.Generated, "generating"}} {
+		if x.rate > 0 {
+			out = append(out, fmt.Sprintf("%s %s", grouped(int64(twoFigures(x.rate))), x.what))
+		}
+	}
+	if len(out) == 0 {
+		return "not measured"
+	}
+	return strings.Join(out, ", ") + " (tokens a second)"
+}
+
+func twoFigures(x float64) float64 {
+	if x < 10 {
+		return math.Round(x)
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(x))-1)
+	return math.Round(x/unit) * unit
+}
+
+// durationText says a time as roughly as it is known.
+func durationText(seconds float64) string {
+	minutes, hours, days := seconds/60, seconds/3600, seconds/86400
+	about := func(x float64, unit string) string {
+		n := twoFigures(x)
+		if n == 1 {
+			return "about 1 " + unit
+		}
+		return fmt.Sprintf("about %.0f %ss", n, unit)
+	}
+	switch {
+	case seconds < 45:
+		return "under a minute"
+	case minutes < 55:
+		return about(max(1, minutes), "minute")
+	case hours < 9.75:
+		half := math.Round(hours*2) / 2 // to half an hour
+		if half != math.Trunc(half) {
+			return fmt.Sprintf("about %.1f hours", half)
+		}
+		return about(half, "hour")
+	case hours < 36:
+		return about(hours, "hour")
+	}
+	return about(days, "day")
+}
