@@ -168,7 +168,11 @@ void draw_all(steer_device * dev, std::vector<Draw> & draws, int32_t n_vocab, co
     }
     ggml_cgraph * g = ggml_new_graph_custom(ctx.get(), 4, false);
     ggml_build_forward_expand(g, ggml_custom_4d(ctx.get(), GGML_TYPE_I32, 1, 1, 1, 1, nullptr, 0, draw_some, GGML_N_TASKS_MAX, &s));
-    if (ggml_backend_graph_compute(dev->backend, g) != GGML_STATUS_SUCCESS) {
+    // on the host's threads, whatever the device: the logits lie in host memory
+    ggml_cplan           plan = ggml_graph_plan(g, dev->n_threads, dev->threadpool);
+    std::vector<uint8_t> work(plan.work_size);
+    plan.work_data = work.data();
+    if (ggml_graph_compute(g, &plan) != GGML_STATUS_SUCCESS) {
         throw std::runtime_error("the threads of the device failed to draw tokens");
     }
 }

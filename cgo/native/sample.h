@@ -17,7 +17,7 @@ struct Draw {
     int32_t       token; // result; -1: no logit is a number
 };
 
-// Draws all, on the device's threads. What is drawn depends on logits and variate alone.
+// Draws all, on the host's threads. What is drawn depends on logits and variate alone.
 void draw_all(steer_device * dev, std::vector<Draw> & draws, int32_t n_vocab, const steer_sampling & sampling);
 
 } // namespace steer

@@ -57,7 +57,7 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
             throw steer::coded_error(STEER_NO_MEMORY, "cannot open a decoding context: " + steer::take_log());
         }
         s->backend = std::make_unique<steer::DecodeBackend>(kv_f32);
-        if (!plain) {
+        if (!plain && !dev->gpu) { // our kernels take the place of the CPU's; a GPU decodes by ggml's own
             s->backend->attach(s->ctx);
         }
         llama_attach_threadpool(s->ctx, dev->threadpool, dev->threadpool);
