@@ -51,7 +51,7 @@ type spelling struct {
 }
 
 // spellings remembers the tokens of single characters. Templates ask for them before every
-// segment, and libllama compiles regular expressions anew for every text.
+// segment, and a call into libllama for each was most of what a plan took.
 type spellings struct {
 	mu    sync.Mutex
 	known map[spelling][]int32
