@@ -51,7 +51,7 @@ type spelling struct {
 }
 
 // spellings remembers the tokens of single characters. Templates ask for them before every
-// segment, and a call into libllama for each was most of what a plan took.
+// segment; the stacks of a plan at work stood in such calls into libllama.
 type spellings struct {
 	mu    sync.Mutex
 	known map[spelling][]int32
