@@ -80,7 +80,7 @@ func DefaultConfig() Config {
 	return Config{
 		Settings: Settings{
 			BOS: BOSAuto, TargetDelimiter: " ", BatchTokens: 4096,
-			Resamples: 10000, Confidence: 0.95, Seed: 1,
+			Resamples: 10000, Confidence: 0.95, Margin: 0.05, Seed: 1,
 		},
 		Scruples: Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
 		CrossReward: CrossConfig{
