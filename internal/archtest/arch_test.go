@@ -22,7 +22,8 @@ var allowed = []struct {
 	{"steer/rewards", []string{"steer/rl/train", "steer/rl/data", "steer/eval/stats", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/eval", []string{"steer/rl/train", "steer/rl/data", "steer/eval/stats", "steer/ggml/seam", "steer/internal/..."}},
 	{"steer/eval/stats", nil},
-	{"steer/eval/report", []string{"steer/internal/..."}}, // reads files only
+	{"steer/eval/compare", []string{"steer/eval/stats", "steer/internal/..."}},                      // reads records only
+	{"steer/eval/report", []string{"steer/eval/compare", "steer/eval/stats", "steer/internal/..."}}, // reads files only
 	{"steer/rl/train", []string{"steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/data", []string{"steer/ggml/seam", "steer/internal/..."}},

@@ -1,0 +1,414 @@
+package compare_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
+
+	"steer/eval"
+	"steer/eval/compare"
+	"steer/eval/stats"
+)
+
+func item(id string, gold, pred int) compare.Item {
+	return compare.Item{ID: id, Gold: &gold, Pred: &pred, Refused: pred < 0}
+}
+
+// models makes records of invented classifiers of the given accuracies on n two-class
+// items; refuse is the share of refusals of each.
+func models(n int, seed uint64, accuracy, refuse []float64) []compare.Input {
+	r := rand.New(rand.NewPCG(seed, 1))
+	gold := make([]int, n)
+	for i := range gold {
+		if r.Float64() < .7 {
+			gold[i] = 1
+		}
+	}
+	var out []compare.Input
+	for m, acc := range accuracy {
+		in := compare.Input{Model: fmt.Sprintf("m%d", m)}
+		for i, g := range gold {
+			p := g
+			if r.Float64() > acc {
+				p = 1 - g
+			}
+			if refuse != nil && r.Float64() < refuse[m] {
+				p = -1
+			}
+			in.Items = append(in.Items, item(fmt.Sprint(i), g, p))
+		}
+		out = append(out, in)
+	}
+	return out
+}
+
+func columns(in compare.Input) (gold, pred []int) {
+	for _, x := range in.Items {
+		p := *x.Pred
+		if p < 0 {
+			p = 1 - *x.Gold
+		}
+		gold, pred = append(gold, *x.Gold), append(pred, p)
+	}
+	return gold, pred
+}
+
+func options() compare.Options {
+	opt := compare.DefaultOptions()
+	opt.Resamples = 2000
+	return opt
+}
+
+func family(t *testing.T, metric compare.Metric, runs ...[]compare.Input) *compare.Family {
+	t.Helper()
+	f, err := compare.Classifiers(compare.Benchmark{Name: "scruples", Protocol: "loglik", Metric: metric, Runs: runs}, options())
+	require.NoError(t, err)
+	return f
+}
+
+// Every number of a family is that of the statistics it names.
+func TestFamilyHoldsTheStatistics(t *testing.T) {
+	in := models(400, 3, []float64{.55, .6, .75}, nil)
+	f := family(t, compare.MCC, in)
+	require.Equal(t, []int{400, 1, 3, 3}, []int{f.Items, f.Runs, len(f.Models), len(f.Pairs)})
+	require.Nil(t, f.Common)
+	raw := []float64{}
+	for k, want := range [][2]int{{1, 0}, {2, 0}, {2, 1}} {
+		p := f.Pairs[k]
+		require.Equal(t, []string{in[want[0]].Model, in[want[1]].Model}, []string{p.A, p.B})
+		gold, a := columns(in[want[0]])
+		_, b := columns(in[want[1]])
+		perm, err := stats.PermuteBinary(gold, a, b, stats.MetricMCC)
+		require.NoError(t, err)
+		require.Equal(t, perm.P, p.P)
+		require.InDelta(t, perm.Observed, p.Difference.Value, 1e-12)
+		raw = append(raw, perm.P)
+		bc := [2]int{}
+		for i := range gold {
+			switch {
+			case a[i] == gold[i] && b[i] != gold[i]:
+				bc[0]++
+			case a[i] != gold[i] && b[i] == gold[i]:
+				bc[1]++
+			}
+		}
+		m, err := stats.McNemar(bc[0], bc[1])
+		require.NoError(t, err)
+		require.Equal(t, m, *p.McNemar)
+		require.Less(t, *p.Simultaneous.Lo, *p.Difference.Lo, "simultaneous intervals are wider")
+		require.Greater(t, *p.Simultaneous.Hi, *p.Difference.Hi)
+		require.Greater(t, p.Equivalence.Lo, *p.Difference.Lo, "those of the equivalence test are narrower")
+		require.Greater(t, *p.DetectableHolm, *p.Detectable)
+	}
+	for k, v := range stats.Holm(raw) {
+		require.Equal(t, v, f.Pairs[k].Holm)
+	}
+	require.True(t, f.Pairs[1].Different(.05))
+	x := make([][]bool, 400)
+	for i := range x {
+		for _, m := range in {
+			x[i] = append(x[i], *m.Items[i].Pred == *m.Items[i].Gold)
+		}
+	}
+	q, p, df, err := stats.CochranQ(x)
+	require.NoError(t, err)
+	require.Equal(t, compare.Omnibus{Q: q, P: p, DF: df}, *f.Omnibus)
+	require.Nil(t, f.Answered)
+}
+
+// Of accuracies the permutation test is McNemar's exact test, and equivalence that of
+// paired t-tests.
+func TestAccuracy(t *testing.T) {
+	in := models(900, 5, []float64{.6, .62}, nil)
+	f := family(t, compare.Accuracy, in)
+	p := f.Pairs[0]
+	require.InDelta(t, p.McNemar.ExactP, p.P, 1e-9)
+	x, y := make([]float64, 900), make([]float64, 900)
+	for i := range x {
+		if *in[1].Items[i].Pred == *in[1].Items[i].Gold {
+			x[i] = 1
+		}
+		if *in[0].Items[i].Pred == *in[0].Items[i].Gold {
+			y[i] = 1
+		}
+	}
+	e, err := stats.TOSTPaired(x, y, .05)
+	require.NoError(t, err)
+	require.Equal(t, e.P, *p.Equivalence.P)
+	require.InDelta(t, e.CI.Lo, p.Equivalence.Lo, 1e-12)
+	require.Equal(t, "wilson", f.Models[0].Kind)
+	want := stats.MinDetectableAccuracy(900, float64(p.McNemar.B+p.McNemar.C)/900, .05, .8)
+	require.Equal(t, want, *p.Detectable)
+	// Labels beyond two classes: accuracy only.
+	for i := range in[0].Items {
+		in[0].Items[i] = item(in[0].Items[i].ID, 3, 2)
+		in[1].Items[i] = item(in[1].Items[i].ID, 3, i%4)
+	}
+	family(t, compare.Accuracy, in)
+	_, err = compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{in}}, options())
+	require.ErrorContains(t, err, "labels 0 and 1 only")
+}
+
+// The intervals are those of the evaluation: same seed, same resamples.
+func TestIntervalsAreTheEvaluations(t *testing.T) {
+	in := models(300, 9, []float64{.7, .6}, nil)
+	f := family(t, compare.MCC, in)
+	gold, pred := columns(in[1])
+	require.EqualValues(t, 1, f.Seed)
+	src, err := stats.NewSeeded(300, f.ResampleSeed)
+	require.NoError(t, err)
+	boot, err := stats.BootstrapBinary(gold, [][]int{pred}, stats.MetricMCC, src, 2000)
+	require.NoError(t, err)
+	v, ok := boot[0].BCa(.95)
+	require.True(t, ok)
+	require.Equal(t, []float64{v.Lo, v.Hi}, []float64{*f.Models[1].Lo, *f.Models[1].Hi})
+}
+
+func TestRefusalsAreNeverDropped(t *testing.T) {
+	in := models(500, 4, []float64{.8, .8, .8}, []float64{0, .3, .6})
+	f := family(t, compare.MCC, in)
+	require.Equal(t, 0, f.Models[0].Refused)
+	require.InDelta(t, .7, f.Models[1].Coverage, .06)
+	require.NotNil(t, f.Common)
+	require.Less(t, f.Answered.P, 1e-10, "they answer differently often")
+	require.Less(t, f.Models[2].Value, f.Models[0].Value-.3, "a refusal is wrong")
+	answeredByAll, right := 0, 0
+	for i := range 500 {
+		if *in[1].Items[i].Pred >= 0 && *in[2].Items[i].Pred >= 0 {
+			answeredByAll++
+			if *in[2].Items[i].Pred == *in[2].Items[i].Gold {
+				right++
+			}
+		}
+	}
+	require.Equal(t, answeredByAll, *f.Common)
+	require.InDelta(t, .55, f.Models[2].Common.Value, .15, "on common ground it is as good")
+	require.InDelta(t, f.Models[2].Common.Value-f.Models[0].Common.Value, f.Pairs[1].Common.Difference.Value, 1e-12)
+	require.Greater(t, f.Pairs[1].Common.P, .05)
+	acc := family(t, compare.Accuracy, in)
+	require.InDelta(t, float64(right)/float64(answeredByAll), acc.Models[2].Common.Value, 1e-12)
+
+	// Nothing in common: said, not invented.
+	for i := range in[0].Items {
+		in[0].Items[i] = item(in[0].Items[i].ID, *in[0].Items[i].Gold, -1)
+	}
+	f = family(t, compare.MCC, in)
+	require.Equal(t, 0, *f.Common)
+	require.Nil(t, f.Models[0].Common)
+	require.Equal(t, 0.0, f.Models[0].Coverage)
+}
+
+func TestDegenerateAndIdenticalModels(t *testing.T) {
+	in := models(200, 6, []float64{.7, .7, .7}, nil)
+	for i := range in[0].Items {
+		for _, m := range []int{0, 1} {
+			in[m].Items[i] = item(in[m].Items[i].ID, *in[m].Items[i].Gold, 1)
+		}
+	}
+	f := family(t, compare.MCC, in)
+	require.True(t, f.Models[0].Degenerate && f.Models[1].Degenerate && !f.Models[2].Degenerate)
+	require.Equal(t, compare.Estimate{Value: 0}, f.Models[0].Estimate, "no interval of a convention")
+	p := f.Pairs[0]
+	require.True(t, p.Identical)
+	require.Equal(t, "both", p.Degenerate)
+	require.Equal(t, 1.0, p.P)
+	require.Nil(t, p.Equivalence, "agreement of two constants shows no equivalence of MCCs")
+	require.Nil(t, p.Detectable)
+	require.Equal(t, "b", f.Pairs[1].Degenerate)
+	// Of accuracies the discordant share is bounded: 0 of 200, at most 1.83 %.
+	p = family(t, compare.Accuracy, in).Pairs[0]
+	require.InDelta(t, 1-math.Pow(.025, 1./200), *p.Difference.Hi, 1e-9)
+	require.InDelta(t, 1-math.Pow(.05, 1./200), p.Equivalence.Hi, 1e-9)
+	require.True(t, p.Equivalence.Shown)
+}
+
+func TestSeveralRuns(t *testing.T) {
+	var runs [][]compare.Input
+	for s := range uint64(3) {
+		runs = append(runs, models(300, 7, []float64{.6, .62 + .06*float64(s), .85}, nil))
+	}
+	f := family(t, compare.MCC, runs...)
+	require.Equal(t, 3, f.Runs)
+	require.Nil(t, f.Omnibus)
+	require.Equal(t, []int{3, 3}, []int{len(f.Models[1].PerRun), len(f.Pairs[0].PerRun)})
+	mean := (f.Models[1].PerRun[0] + f.Models[1].PerRun[1] + f.Models[1].PerRun[2]) / 3
+	require.InDelta(t, mean, f.Models[1].Value, 1e-12)
+	require.Equal(t, "percentile", f.Models[1].Kind)
+	require.Equal(t, compare.TestTwoLevel, f.Pairs[0].Test)
+	require.Nil(t, f.Pairs[0].McNemar)
+	require.True(t, f.Pairs[1].Different(.05), "m2 is far above m0 in every run")
+	width := func(e compare.Estimate) float64 { return *e.Hi - *e.Lo }
+	one := family(t, compare.MCC, runs[1])
+	require.Greater(t, width(f.Models[1].Estimate), .6*width(one.Models[1].Estimate), "seeds that differ keep the interval wide")
+
+	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{runs[0], runs[1][:2]}}, options())
+	require.ErrorContains(t, err, "run 1 has 2 models, run 0 has 3")
+	runs[1][0], runs[1][1] = runs[1][1], runs[1][0]
+	_, err = compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: runs}, options())
+	require.ErrorContains(t, err, `model 0 is "m1", in run 0 "m0"`)
+}
+
+func TestItemsArePairedById(t *testing.T) {
+	in := models(50, 2, []float64{.6, .8}, nil)
+	want := family(t, compare.MCC, in)
+	in[1].Items[3], in[1].Items[40] = in[1].Items[40], in[1].Items[3]
+	require.Equal(t, want, family(t, compare.MCC, in), "the order of the second model's records does not matter")
+	in[1].Items = in[1].Items[:45]
+	f := family(t, compare.MCC, in)
+	require.Equal(t, []int{45, 5}, []int{f.Items, f.LeftOut})
+	in[1].Items[0] = item(in[1].Items[0].ID, 1-*in[1].Items[0].Gold, 1)
+	bad := func(in []compare.Input, want string) {
+		_, err := compare.Classifiers(compare.Benchmark{Name: "s", Protocol: "p", Metric: compare.MCC, Runs: [][]compare.Input{in}}, options())
+		require.ErrorContains(t, err, want)
+	}
+	bad(in, "the records are of different data")
+	in[1].Items = []compare.Item{item("elsewhere", 1, 1)}
+	bad(in, "are these records of one benchmark?")
+	bad(in[:1], "at least two models")
+	opt := options()
+	opt.Margin = 0
+	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{models(9, 1, []float64{1, 1}, nil)}}, opt)
+	require.ErrorContains(t, err, "margin")
+}
+
+func TestChosenPairs(t *testing.T) {
+	in := models(100, 2, []float64{.6, .8, .7}, nil)
+	b := compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{in}}
+	f, err := compare.Chosen(b, [][2]string{{"m0", "m2"}}, options())
+	require.NoError(t, err)
+	require.Len(t, f.Pairs, 1)
+	require.Equal(t, f.Pairs[0].P, f.Pairs[0].Holm, "a family of one")
+	_, err = compare.Chosen(b, [][2]string{{"m0", "m9"}}, options())
+	require.ErrorContains(t, err, `"m9"`)
+}
+
+func pack(t *testing.T, lines ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.jsonl.zst")
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	z, err := zstd.NewWriter(f)
+	require.NoError(t, err)
+	_, err = z.Write([]byte(strings.Join(lines, "\n")))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	require.NoError(t, f.Close())
+	return path
+}
+
+func TestReadItems(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "items.jsonl.zst")
+	require.NoError(t, eval.WriteRecords(path, []eval.Record{
+		{ID: "a", Gold: 1, Pred: 0, LogProbs: []float64{-1, -2}}, {ID: "b", Gold: 0, Pred: -1, Refused: true},
+	}))
+	items, err := compare.ReadItems(path)
+	require.NoError(t, err)
+	require.Len(t, items, 2)
+	require.Equal(t, []float64{-1, -2}, items[0].LogProbs)
+	require.True(t, items[1].Refused)
+	items, err = compare.ReadItems(pack(t, `{"id":"a","gold":1,"pred":1,"group":7,"of a later version":[1]}`))
+	require.NoError(t, err)
+	require.Len(t, items, 1)
+	for _, c := range []struct {
+		lines []string
+		want  string
+	}{
+		{[]string{`{"id":"a","loss":2.5}`}, `record 1: want fields "gold" and "pred"`},
+		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`}, `record 2: field "id": "a" occurs twice`},
+		{[]string{`{"gold":1,"pred":1}`}, `field "id" is empty`},
+		{[]string{`{"id":"a","gold":1,"pred":-1}`}, `-1 without "refused"`},
+		{[]string{`{"id":"a","gold":"x"}`}, "record 1"},
+	} {
+		_, err := compare.ReadItems(pack(t, c.lines...))
+		require.ErrorContains(t, err, c.want)
+	}
+	_, err = compare.ReadItems(pack(t, `{"id":"a"}`))
+	require.ErrorIs(t, err, compare.ErrNotClassified)
+	plain := filepath.Join(t.TempDir(), "plain")
+	require.NoError(t, os.WriteFile(plain, []byte(`{"id":"a"}`), 0o600))
+	_, err = compare.ReadItems(plain)
+	require.ErrorContains(t, err, "Zstandard")
+	_, err = compare.ReadItems(filepath.Join(t.TempDir(), "none"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func answers(n int, seed uint64, gain map[string]float64) []compare.Answer {
+	r := rand.New(rand.NewPCG(seed, 2))
+	var out []compare.Answer
+	for i := range n {
+		level := r.NormFloat64()
+		for _, p := range []string{"sft", "virtue"} {
+			out = append(out, compare.Answer{ID: fmt.Sprint(i), Policy: p, Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
+		}
+	}
+	return out
+}
+
+func TestScores(t *testing.T) {
+	norm := func(a []compare.Answer) compare.ScoreRun {
+		return compare.ScoreRun{Answers: a, Mean: map[string]float64{"virtue": 1}, Std: map[string]float64{"virtue": 2}}
+	}
+	set := compare.ScoreSet{Policies: []string{"sft", "virtue"}, Rewards: []string{"deontology", "virtue"}, Reference: "sft",
+		Runs: []compare.ScoreRun{norm(answers(80, 1, map[string]float64{"virtue": .4}))}}
+	s, err := set.Compare(options())
+	require.NoError(t, err)
+	require.Equal(t, []int{80, 1, 0}, []int{s.Prompts, s.Runs, s.LeftOut})
+	require.Nil(t, s.Cells[0][1].P, "the reference is not tested against itself")
+	c := s.Cells[1][1]
+	require.InDelta(t, .4, c.Difference.Value, .1, "in standard deviations")
+	require.InDelta(t, 2*1/2001., *c.Holm, 1e-9, "the smallest p of 2,000 swaps, times a family of two")
+	require.Equal(t, 1.0, *s.Cells[1][0].Holm, "equal scores")
+	require.Equal(t, compare.TestMeans, c.Test)
+
+	set.Runs = append(set.Runs, norm(answers(80, 1, map[string]float64{"virtue": .1})), norm(answers(80, 1, map[string]float64{"virtue": .7})))
+	s, err = set.Compare(options())
+	require.NoError(t, err)
+	c = s.Cells[1][1]
+	require.Len(t, c.PerRun, 3)
+	require.InDelta(t, (c.PerRun[0]+c.PerRun[1]+c.PerRun[2])/3, c.Difference.Value, 1e-9)
+	require.InDelta(t, .1, *c.Difference.Lo, .12, "down to where all draws are of the weakest run")
+
+	bad := func(f func(*compare.ScoreSet), want string) {
+		t.Helper()
+		x := set
+		x.Runs = []compare.ScoreRun{norm(answers(5, 1, nil))}
+		f(&x)
+		_, err := x.Compare(options())
+		require.ErrorContains(t, err, want)
+	}
+	bad(func(x *compare.ScoreSet) { x.Reference = "base" }, `"base" is not among`)
+	bad(func(x *compare.ScoreSet) { x.Rewards = []string{"justice"} }, `no score under "justice"`)
+	bad(func(x *compare.ScoreSet) { x.Runs[0].Answers = x.Runs[0].Answers[:1] }, "no prompt was answered")
+	bad(func(x *compare.ScoreSet) { x.Runs[0].Answers = append(x.Runs[0].Answers, x.Runs[0].Answers[0]) }, "twice")
+	bad(func(x *compare.ScoreSet) { x.Runs = nil }, "no run")
+}
+
+func TestReadAnswers(t *testing.T) {
+	a, err := compare.ReadAnswers(pack(t, `{"id":"1","policy":"sft","answer":"x","raw":{"virtue":0.5},"kl":1}`))
+	require.NoError(t, err)
+	require.Equal(t, 0.5, a[0].Raw["virtue"])
+	_, err = compare.ReadAnswers(pack(t, `{"id":"1","policy":"sft"}`))
+	require.ErrorContains(t, err, `"raw"`)
+}
+
+func TestCalibrate(t *testing.T) {
+	x := item("a", 1, 1)
+	x.LogProbs = []float64{math.Log(.25) - 40, math.Log(.75) - 40}
+	y := item("b", 1, 0)
+	y.LogProbs = []float64{-1, -1}
+	c, ok := compare.Calibrate([]compare.Item{x, y})
+	require.True(t, ok)
+	require.Equal(t, 2, c.N)
+	require.InDelta(t, (.25*.25+.5*.5)/2, c.Brier, 1e-12)
+	_, ok = compare.Calibrate([]compare.Item{x, item("b", 1, 0)})
+	require.False(t, ok, "not all items have log-probabilities")
+	_, ok = compare.Calibrate(nil)
+	require.False(t, ok)
+}
