@@ -22,9 +22,16 @@ func (r *Report) fillFlags() {
 	r.flagAccuracies()
 	r.flagBenchmarks()
 	r.flagConsistency()
+}
+
+func (r *Report) flagSingleRun() {
 	if r.Matrix != nil {
-		r.flag(Note, "eval", "One training run stands behind each policy: intervals cover the choice of prompts and items, not the luck of training.")
+		r.flag(Note, "eval", "One training run stands behind each policy: intervals and tests cover the choice of prompts and items, not the luck of training.")
 	}
+}
+
+// sortFlags puts failures first.
+func (r *Report) sortFlags() {
 	rank := map[Severity]int{Failure: 0, Caution: 1, Note: 2}
 	slices.SortStableFunc(r.Flags, func(a, b Flag) int { return cmp.Compare(rank[a.Severity], rank[b.Severity]) })
 }

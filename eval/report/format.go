@@ -131,6 +131,7 @@ func duration(s float64) string {
 var metricLabels = map[string]string{
 	"acc": "accuracy", "mcc": "MCC", "predicted_yes": "says Yes", "coverage": "answered",
 	"answered_mcc": "MCC of the answered", "acc_norm": "accuracy (norm.)", "balanced_acc": "balanced accuracy", "auc": "AUC", "f1": "F1", "macro_f1": "macro F1",
+	"answered_acc": "accuracy of the answered", "exact_match": "exact match", "em": "exact match", "pct_stereotype": "stereotyped", "gotcha_gap": "gotcha gap",
 }
 
 // benchmarkNames are the titles of benchmarks known by name.
@@ -140,7 +141,7 @@ func metricLabel(m string) string {
 	if l, ok := metricLabels[m]; ok {
 		return l
 	}
-	return m
+	return strings.ReplaceAll(m, "_", " ")
 }
 
 // Title names the benchmark and its protocol.
@@ -155,3 +156,6 @@ func benchmarkTitle(name, protocol string) string {
 	}
 	return name
 }
+
+// trim prints v with d decimals.
+func trim(v float64, d int) string { return strconv.FormatFloat(v, 'f', d, 64) }

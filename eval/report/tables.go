@@ -5,6 +5,7 @@ import (
 	"strings"
 )
 
+// How much of the answers is shown.
 const (
 	maxSamples     = 24
 	maxAnswerRunes = 2000
@@ -138,25 +139,31 @@ func affine(p *float64, scale, shift float64) *float64 {
 	return &v
 }
 
-// benchmarkColumns are the metrics shown of the benchmarks known by name. Metrics
-// without a column stay in the results file.
-var benchmarkColumns = map[string][]string{
-	"scruples": {"mcc", "acc", "auc", "coverage", "answered_mcc"},
-	"toxigen":  {"acc", "mcc", "predicted_yes"},
-	"wsc273":   {"acc"},
+// columnOrder are the metrics shown first, of any benchmark. Others that a result holds
+// follow, those with an interval first.
+var columnOrder = []string{"mcc", "acc", "exact_match", "em", "balanced_acc", "macro_f1", "auc", "predicted_yes", "coverage", "answered_acc", "answered_mcc"}
+
+// tableColumns is how many metrics a table shows at most.
+const tableColumns = 8
+
+// bookkeeping are metrics that belong to another one, or that would mislead beside it.
+var bookkeeping = map[string]bool{
+	"tp": true, "tn": true, "fp": true, "fn": true, "f1": true, "kappa": true, "gold_yes": true, "answered": true,
+	"majority_acc": true, "ceiling_acc": true, "ceiling_mcc": true, "threshold": true, "threshold_mcc": true,
+	"mcc_degenerate_resamples": true, "answered_balanced_acc": true,
 }
 
-// otherColumns are shown of any other benchmark; one that has none of them shows all
-// it has.
-var otherColumns = []string{"mcc", "acc", "balanced_acc", "auc", "predicted_yes"}
+// misleading are metrics that say nothing on one benchmark: dividing by the characters
+// of "No" and "Yes" pushes towards Yes.
+var misleading = map[string]string{"toxigen": "acc_norm"}
 
 func (r *Report) fillBenchmarks(ev *evalResult) {
 	index := map[string]int{}
 	for _, b := range ev.Benchmarks {
-		key := b.Benchmark + "\x00" + b.Protocol
+		key := benchmarkKey(b.Benchmark, b.Protocol)
 		if _, ok := index[key]; !ok {
 			index[key] = len(r.Benchmarks)
-			r.Benchmarks = append(r.Benchmarks, BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Columns: columnsOf(ev, b), Scale: scaleOf(b)})
+			r.Benchmarks = append(r.Benchmarks, newTable(ev, b))
 		}
 		t := &r.Benchmarks[index[key]]
 		row := BenchmarkRow{Model: b.Model, N: b.N, Flags: b.Flags, Values: make([]*Interval, len(t.Columns))}
@@ -202,24 +209,44 @@ func (r *Report) modelIndex(name string) int {
 	return slices.IndexFunc(r.Models, func(m Model) bool { return m.Name == name })
 }
 
-// columnsOf lists the metrics any model has for b's benchmark and protocol.
+func newTable(ev *evalResult, b Benchmark) BenchmarkTable {
+	t := BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Scale: scaleOf(b)}
+	if v, ok := b.Metrics["majority_acc"]; ok {
+		t.Majority = &v
+	}
+	if v, ok := b.Metrics["ceiling_mcc"]; ok {
+		t.Ceiling = &v
+	}
+	columns := columnsOf(ev, b)
+	t.Columns = columns[:min(len(columns), tableColumns)]
+	t.Hidden = columns[len(t.Columns):]
+	return t
+}
+
+// columnsOf lists the metrics that any model has for b's benchmark and protocol, in the
+// order of showing.
 func columnsOf(ev *evalResult, b Benchmark) []string {
-	has := map[string]bool{}
+	has, withInterval := map[string]bool{}, map[string]bool{}
 	for _, o := range ev.Benchmarks {
 		if o.Benchmark == b.Benchmark && o.Protocol == b.Protocol {
 			for k := range o.Metrics {
-				has[k] = true
+				has[k] = !bookkeeping[k] && misleading[b.Benchmark] != k && !strings.HasSuffix(k, "_stderr")
+				_, ok := o.Intervals[k]
+				withInterval[k] = withInterval[k] || ok
 			}
 		}
 	}
-	columns, ok := benchmarkColumns[b.Benchmark]
-	if !ok {
-		columns = otherColumns
+	rank := func(name string) int {
+		switch i := slices.Index(columnOrder, name); {
+		case i >= 0:
+			return i
+		case withInterval[name]:
+			return len(columnOrder)
+		}
+		return len(columnOrder) + 1
 	}
-	columns = slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return !has[c] })
-	if len(columns) == 0 {
-		return sortedKeys(has)
-	}
+	columns := slices.DeleteFunc(sortedKeys(has), func(k string) bool { return !has[k] })
+	slices.SortStableFunc(columns, func(a, b string) int { return rank(a) - rank(b) })
 	return columns
 }
 

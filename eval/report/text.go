@@ -22,10 +22,13 @@ func WriteText(w io.Writer, r *Report) error {
 		wrap(&b, visible(s), "")
 	}
 	textMatrix(&b, r)
+	if r.Matrix != nil && r.Matrix.Summary != "" {
+		wrap(&b, visible(r.Matrix.Summary), "")
+	}
 	if len(r.Accuracies) > 0 {
 		b.WriteString("\nReward models, held-out pairs ordered right\n")
 		for _, a := range r.Accuracies {
-			line := pad(a.Theory, textRow) + " " + a.Accuracy.text()
+			line := pad(strings.TrimSpace(a.Theory+" "+a.Run), textRow) + " " + a.Accuracy.text()
 			if a.Accuracy.N > 0 {
 				line += " of " + group(a.Accuracy.N)
 			}
@@ -81,6 +84,10 @@ func textMatrix(b *strings.Builder, r *Report) {
 			}
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
+	}
+	if m.Tested {
+		wrap(b, fmt.Sprintf("+ or -: the difference to %s is above or below 0, p < %g after Holm's correction over all cells.", visible(m.Reference), alpha), "")
+		return
 	}
 	wrap(b, fmt.Sprintf("+ or -: the 95 %% interval of the difference to %s excludes 0, above or below.", visible(m.Reference)), "")
 }

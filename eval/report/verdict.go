@@ -6,24 +6,30 @@ import (
 	"strings"
 )
 
-// fillVerdict answers the question in two or three sentences. The rules:
+// fillVerdict answers the question in two sentences, one about the rewards and one about
+// the benchmarks. The rules:
 //
-//   - a policy "scores higher" (or lower) only where the 95 % interval of the paired
-//     difference excludes 0;
-//   - otherwise "no difference was shown", never "equal";
-//   - two models differ on a benchmark only where their intervals do not touch, which
-//     is stricter than a test of the difference;
-//   - every number stands with its interval, and that intervals are not adjusted for
-//     their number is said.
+//   - a policy "scores higher" (or lower), and two models differ on a benchmark, only
+//     where a test says so after Holm's correction: over the cells of the matrix, and over
+//     all pairwise tests of the report;
+//   - otherwise "no difference was shown", never "equal"; how large a difference the data
+//     leave open, and how large a one they would have shown, is said instead;
+//   - without records to test, intervals decide, each by itself, and that is said.
 func (r *Report) fillVerdict() {
-	if r.Matrix == nil {
+	if r.Matrix == nil && len(r.Tests) == 0 {
 		r.Verdict = r.verdictTraining()
 		return
 	}
-	for _, s := range []string{r.verdictOwn(), r.verdictCross(), r.verdictBenchmarks()} {
-		if s != "" {
-			r.Verdict = append(r.Verdict, s)
-		}
+	if r.Matrix != nil {
+		r.Matrix.Summary = r.verdictCross()
+		r.Verdict = append(r.Verdict, r.verdictOwn())
+	}
+	second := r.verdictTests()
+	if second == "" && r.Matrix != nil {
+		second = r.verdictBenchmarks()
+	}
+	if second != "" {
+		r.Verdict = append(r.Verdict, second)
 	}
 }
 
@@ -123,6 +129,9 @@ func (r *Report) verdictOwn() string {
 		parts = append(parts, "no difference was shown for "+list(none))
 	}
 	s := where + ", " + strings.Join(parts, "; ")
+	if m.Tested {
+		s += fmt.Sprintf(" (%s, p < %g after Holm's correction over the %s of the matrix)", r.scoreTestName(), alpha, plural(r.scoreTests(), "cell", "cells"))
+	}
 	if !math.IsNaN(kl.Mean) {
 		s += "; their KL from the " + m.Reference + " model is " + brief(lo)
 		if lo != hi {
@@ -165,9 +174,12 @@ func (r *Report) verdictCross() string {
 	if total == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Under the reward models of the other theories, %s with the %s model give %d higher, %d lower and %d without a shown difference "+
-		"(95 %% intervals, each by itself: if nothing differed, about one in twenty would still exclude 0).",
-		plural(total, "comparison", "comparisons"), m.Reference, up, down, total-up-down)
+	how := "95 % intervals, each by itself: if nothing differed, about one in twenty would still exclude 0"
+	if m.Tested {
+		how = "after Holm's correction over the matrix"
+	}
+	return fmt.Sprintf("Under the reward models of the other theories, %s with the %s model give %d higher, %d lower and %d without a shown difference (%s).",
+		plural(total, "comparison", "comparisons"), m.Reference, up, down, total-up-down, how)
 }
 
 // headline is the metric of a table that statements are made from: MCC where there
