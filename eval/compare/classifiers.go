@@ -118,13 +118,11 @@ func (w *work) models() {
 					out.Correct++
 				}
 			}
-			if runs > 1 {
-				out.PerRun = append(out.PerRun, w.value(r, m))
-			}
 		}
+		out.PerRun = w.values(m)
 		out.Degenerate = w.f.Metric == MCC && w.t.oneClass(m)
 		out.DegenerateResamples = w.boots[m].DegenerateCount()
-		out.Estimate = estimate(w.boots[m], w.f.Confidence)
+		out.Estimate = estimate(w.boots[m], out.PerRun, w.f.Confidence)
 		switch {
 		case w.f.Metric == Accuracy && runs == 1:
 			lo, hi := stats.Wilson(out.Correct, n, w.f.Confidence)
@@ -146,7 +144,25 @@ func (w *work) value(run, model int) float64 {
 	return v
 }
 
-func estimate(b stats.Bootstrap, confidence float64) Estimate {
+// values are the metric in every run; nil where there is one run only.
+func (w *work) values(model int) []float64 {
+	if len(w.t.pred) == 1 {
+		return nil
+	}
+	out := make([]float64, len(w.t.pred))
+	for r := range out {
+		out[r] = w.value(r, model)
+	}
+	return out
+}
+
+// estimate is the value with its interval: BCa or percentile of one run, corrected for
+// their small number of several.
+func estimate(b stats.Bootstrap, perRun []float64, confidence float64) Estimate {
+	if len(perRun) > 1 {
+		v := b.OfRuns(perRun).Interval(confidence)
+		return Estimate{Value: b.Estimate, Lo: &v.Lo, Hi: &v.Hi, Kind: "two-level"}
+	}
 	v, ok := b.BCa(confidence)
 	kind := "bca"
 	if !ok {

@@ -14,5 +14,6 @@
 //	}, compare.DefaultOptions())
 //
 // Several runs of one experiment with other seeds make one family: its intervals then
-// come from a two-level bootstrap over runs and items.
+// come from a two-level bootstrap over runs and items, corrected for the small number of
+// runs.
 package compare

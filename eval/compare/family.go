@@ -56,8 +56,8 @@ type Omnibus struct {
 	P  float64 `json:"p"`
 }
 
-// Estimate is a number with an interval; Kind is bca, percentile, wilson or
-// clopper-pearson, "" where there is none.
+// Estimate is a number with an interval; Kind is bca, percentile,
+// wilson, clopper-pearson or two-level (several runs), "" where there is none.
 type Estimate struct {
 	Value float64  `json:"value"`
 	Lo    *float64 `json:"lo,omitempty"`

@@ -11,7 +11,7 @@ import (
 // The tests, as a pair names them.
 const (
 	TestPermutation = "exact paired permutation"
-	TestTwoLevel    = "two-level bootstrap over runs and items"
+	TestTwoLevel    = "two-level bootstrap over runs and items, t for few runs"
 )
 
 // pair compares model a with model b; size is the number of pairs of the family.
@@ -26,10 +26,10 @@ func (w *work) pair(a, b, size int) error {
 	if runs == 1 {
 		err = w.single(&p, a, b)
 	} else {
-		p.P, p.Test = d.P(), TestTwoLevel
 		for r := range runs {
 			p.PerRun = append(p.PerRun, w.value(r, a)-w.value(r, b))
 		}
+		p.P, p.Test = d.OfRuns(p.PerRun).P(), TestTwoLevel
 	}
 	if err != nil {
 		return err
@@ -39,10 +39,11 @@ func (w *work) pair(a, b, size int) error {
 		w.f.Pairs = append(w.f.Pairs, p)
 		return nil
 	}
-	p.Difference = estimate(d, opt.Confidence)
-	p.Simultaneous = ptr(estimate(d, 1-(1-opt.Confidence)/float64(size)))
-	narrow, _ := d.BCa(1 - 2*opt.Alpha)
-	p.Equivalence = &Equivalence{Margin: opt.Margin, Lo: narrow.Lo, Hi: narrow.Hi, Shown: narrow.Within(opt.Margin)}
+	p.Difference = estimate(d, p.PerRun, opt.Confidence)
+	p.Simultaneous = ptr(estimate(d, p.PerRun, 1-(1-opt.Confidence)/float64(size)))
+	narrow := estimate(d, p.PerRun, 1-2*opt.Alpha)
+	p.Equivalence = &Equivalence{Margin: opt.Margin, Lo: *narrow.Lo, Hi: *narrow.Hi}
+	p.Equivalence.Shown = stats.Interval{Lo: *narrow.Lo, Hi: *narrow.Hi}.Within(opt.Margin)
 	w.detectable(&p, d, size)
 	if w.f.Metric == Accuracy && runs == 1 {
 		if err := w.tost(&p, a, b); err != nil {
@@ -108,8 +109,12 @@ func (w *work) oneClassOf(a, b int) string {
 // detectable adds the differences that the items at hand could show.
 func (w *work) detectable(p *Pair, d stats.Bootstrap, size int) {
 	opt := w.f.Options
+	se := d.StdErr()
+	if len(p.PerRun) > 1 {
+		se = d.OfRuns(p.PerRun).StdErr
+	}
 	at := func(alpha float64) *float64 {
-		v := stats.MinDetectable(d.StdErr(), alpha, opt.Power)
+		v := stats.MinDetectable(se, alpha, opt.Power)
 		if w.f.Metric == Accuracy && p.McNemar != nil {
 			n := len(w.t.ids)
 			v = stats.MinDetectableAccuracy(n, float64(p.McNemar.B+p.McNemar.C)/float64(n), alpha, opt.Power)
@@ -171,8 +176,9 @@ func (w *work) common(pairs [][2]int) error {
 	if err != nil {
 		return err
 	}
+	at := &work{t: sub, p: q}
 	for m := range w.f.Models {
-		e := estimate(boots[m], w.f.Confidence)
+		e := estimate(boots[m], at.values(m), w.f.Confidence)
 		if w.f.Metric == MCC && sub.oneClass(m) {
 			e = Estimate{Value: e.Value}
 		}
@@ -183,12 +189,16 @@ func (w *work) common(pairs [][2]int) error {
 		if err != nil {
 			return err
 		}
-		c := &CommonPair{Difference: estimate(d, w.f.Confidence), P: 1}
+		var perRun []float64
+		if len(q.pred) > 1 {
+			perRun = differences(at.values(pair[0]), at.values(pair[1]))
+		}
+		c := &CommonPair{Difference: estimate(d, perRun, w.f.Confidence), P: 1}
 		switch {
 		case q.agree(pair[0], pair[1]):
 			c.Difference = Estimate{}
 		case len(q.pred) > 1:
-			c.P = d.P()
+			c.P = d.OfRuns(perRun).P()
 		default:
 			perm, err := stats.PermuteBinary(q.gold, q.pred[0][pair[0]], q.pred[0][pair[1]], q.metric)
 			if err != nil {

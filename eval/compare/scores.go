@@ -84,7 +84,7 @@ func (s ScoreSet) Compare(opt Options) (*Scores, error) {
 			return nil, err
 		}
 		for i, policy := range s.Policies {
-			c := Score{Estimate: estimate(boots[i], opt.Confidence)}
+			c := Score{Estimate: estimate(boots[i], meansOf(columns[j], i), opt.Confidence)}
 			if i != reference {
 				if err := c.against(boots[i], boots[reference], columns[j], i, reference, opt, seedOf(opt, policy, reward)); err != nil {
 					return nil, err
@@ -103,12 +103,12 @@ func (c *Score) against(a, b stats.Bootstrap, columns [][][]float64, i, referenc
 	if err != nil {
 		return err
 	}
-	c.Difference = ptr(estimate(d, opt.Confidence))
 	if len(columns) > 1 {
-		c.P, c.Test = ptr(d.P()), TestTwoLevel
-		for _, run := range columns {
-			c.PerRun = append(c.PerRun, stats.MeanOf(differences(run[i], run[reference])).Mean)
-		}
+		c.PerRun = differences(meansOf(columns, i), meansOf(columns, reference))
+		c.P, c.Test = ptr(d.OfRuns(c.PerRun).P()), TestTwoLevel
+	}
+	c.Difference = ptr(estimate(d, c.PerRun, opt.Confidence))
+	if len(columns) > 1 {
 		return nil
 	}
 	p, err := stats.PermuteMeans(columns[0][i], columns[0][reference], opt.Resamples, seed)
@@ -117,6 +117,18 @@ func (c *Score) against(a, b stats.Bootstrap, columns [][][]float64, i, referenc
 	}
 	c.P, c.Test = &p.P, TestMeans
 	return nil
+}
+
+// meansOf are the means of a policy's scores in every run; nil where there is one only.
+func meansOf(columns [][][]float64, policy int) []float64 {
+	if len(columns) == 1 {
+		return nil
+	}
+	out := make([]float64, len(columns))
+	for r, run := range columns {
+		out[r] = stats.MeanOf(run[policy]).Mean
+	}
+	return out
 }
 
 // holm adjusts the p-values of all cells together.

@@ -97,7 +97,8 @@ func (c Chart) svg(id string) (template.HTML, error) {
 func newPlot(x, y string) *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = nil
-	style := func(f *font.Font, s *color.Color) { f.Size, *s = plotFont, inkFg }
+	// The page's font is sans serif: labels are placed by its widths.
+	style := func(f *font.Font, s *color.Color) { f.Variant, f.Size, *s = "Sans", plotFont, inkFg }
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		style(&a.Label.TextStyle.Font, &a.Label.TextStyle.Color)
 		style(&a.Tick.Label.Font, &a.Tick.Label.Color)

@@ -68,7 +68,7 @@ type matrixRow struct {
 }
 
 type matrixCell struct {
-	Class, Mean, Span, Diff, DiffSpan, Arrow, Words, Win, Test, Runs string
+	Class, Mean, Span, Diff, DiffSpan, Arrow, Words, Win, Runs string
 }
 
 type figure struct {
@@ -214,7 +214,7 @@ func newCell(c Cell, reference string, own bool) matrixCell {
 		}
 	}
 	if c.Holm != nil {
-		out.Test = "Holm p " + pValue(*c.Holm)
+		out.Win = strings.TrimPrefix(out.Win+", Holm p "+pValue(*c.Holm), ", ")
 	}
 	if len(c.PerRun) > 1 {
 		out.Runs = "runs " + spanOf(c.PerRun)
@@ -243,7 +243,7 @@ func newFigure(c Chart, svg template.HTML) figure {
 		}
 	}
 	for _, rule := range c.Rules {
-		f.Notes = append(f.Notes, "Line at "+minus(num(rule.At))+": "+rule.Label+".")
+		f.Notes = append(f.Notes, "Line at "+minus(brief(rule.At))+": "+rule.Label+".")
 	}
 	if c.Note != "" {
 		f.Notes = append(f.Notes, minus(c.Note))

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Run is one of several runs of an experiment.
@@ -47,11 +48,8 @@ func combine(parts []*Report, dirs []string) (*Report, error) {
 			h.Run = label
 			r.Heldout = append(r.Heldout, h)
 		}
-		for _, f := range p.Flags {
-			f.Stage = label + ": " + f.Stage
-			r.Flags = append(r.Flags, f)
-		}
 	}
+	r.gatherFlags()
 	r.sortAccuracies()
 	r.flagRuns()
 	r.combineBenchmarks()
@@ -105,6 +103,34 @@ func (r *Report) sortAccuracies() {
 	slices.SortStableFunc(r.Heldout, func(a, b HeldoutRow) int { return place(a.Policy) - place(b.Policy) })
 }
 
+// gatherFlags takes over the flags of the runs; one that several share is told once.
+func (r *Report) gatherFlags() {
+	type key struct {
+		severity    Severity
+		stage, text string
+	}
+	at, who := map[key]int{}, map[int][]string{}
+	for i, p := range r.parts {
+		for _, f := range p.Flags {
+			k := key{f.Severity, f.Stage, f.Text}
+			place, known := at[k]
+			if !known {
+				place = len(r.Flags)
+				at[k] = place
+				r.Flags = append(r.Flags, f)
+			}
+			who[place] = append(who[place], r.Runs[i].Label)
+		}
+	}
+	for i := range r.Flags {
+		label := list(who[i])
+		if len(who[i]) == len(r.parts) {
+			label = "every run"
+		}
+		r.Flags[i].Stage = label + ": " + r.Flags[i].Stage
+	}
+}
+
 // flagRuns compares the runs with one another.
 func (r *Report) flagRuns() {
 	for i, a := range r.Runs {
@@ -117,7 +143,7 @@ func (r *Report) flagRuns() {
 			r.flag(Failure, "all", "%s has another base model than %s: their numbers do not belong together.", a.Label, r.Runs[0].Label)
 		}
 	}
-	r.flag(Note, "eval", "%s stand behind each policy. Intervals cover the choice of items and of seeds; with so few seeds they tend to be too narrow.", plural(len(r.Runs), "training run", "training runs"))
+	r.flag(Note, "eval", "%s stand behind each policy. Intervals and tests cover the choice of items and of seeds; they are widened for the small number of seeds.", plural(len(r.Runs), "training run", "training runs"))
 }
 
 // combineBenchmarks averages the tables; a row or column that some run lacks is left
@@ -127,19 +153,16 @@ func (r *Report) combineBenchmarks() {
 		out := BenchmarkTable{Benchmark: t.Benchmark, Protocol: t.Protocol, Columns: t.Columns, Scale: t.Scale, Majority: t.Majority, Ceiling: t.Ceiling}
 		for _, row := range t.Rows {
 			sum := BenchmarkRow{Model: row.Model, N: row.N, Values: make([]*Interval, len(t.Columns))}
-			complete := true
+			complete, flags := true, []string(nil)
 			for _, p := range r.parts {
 				other := p.row(t.key(), row.Model)
 				if other == nil {
 					complete = false
 					break
 				}
-				for _, f := range other.Flags {
-					if !slices.Contains(sum.Flags, f) {
-						sum.Flags = append(sum.Flags, f)
-					}
-				}
+				flags = append(flags, other.Flags...)
 			}
+			sum.Flags = mergeFlags(flags)
 			if !complete {
 				r.flag(Caution, "eval", "%s: %s is not in every run and is left out.", t.Title(), row.Model)
 				continue
@@ -160,6 +183,35 @@ func (r *Report) combineBenchmarks() {
 			}
 		}
 	}
+}
+
+// mergeFlags joins the flags of the runs; counts become a range.
+func mergeFlags(flags []string) []string {
+	var words []string
+	counts := map[string][]int{}
+	for _, f := range flags {
+		word, value, _ := strings.Cut(f, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			word = f
+		}
+		if !slices.Contains(words, word) {
+			words = append(words, word)
+		}
+		if err == nil {
+			counts[word] = append(counts[word], n)
+		}
+	}
+	for i, w := range words {
+		if n := counts[w]; len(n) > 0 {
+			lo, hi := slices.Min(n), slices.Max(n)
+			words[i] = fmt.Sprintf("%s=%d", w, lo)
+			if hi > lo {
+				words[i] += fmt.Sprintf(" to %d", hi)
+			}
+		}
+	}
+	return words
 }
 
 // meanOver is a metric's mean over the runs, without an interval; nil where a run lacks

@@ -190,10 +190,10 @@ func TestSeveralSeeds(t *testing.T) {
 	require.InDelta(t, (c.PerRun[0]+c.PerRun[1]+c.PerRun[2])/3, *c.Diff, 1e-9)
 	require.Less(t, *c.DiffLo, *c.Diff)
 	require.NotNil(t, c.Holm)
-	require.Contains(t, r.Verdict[0], "two-level bootstrap over runs and items")
+	require.Contains(t, r.Verdict[0], "two-level bootstrap over runs and items, t for few runs")
 	require.Contains(t, flagText(r), "3 training runs stand behind each policy")
 	require.NotContains(t, flagText(r), "One training run stands")
-	require.Contains(t, flagText(r), "failure seed 2: ppo-virtue: was stopped early")
+	require.Contains(t, flagText(r), "failure every run: ppo-virtue: was stopped early")
 
 	for _, chart := range r.Charts {
 		if chart.ID != "ppo-score" {
@@ -208,6 +208,7 @@ func TestSeveralSeeds(t *testing.T) {
 		require.Equal(t, 3*8, members, "four policies, training and held out, in three runs")
 		require.Equal(t, 4*8, len(chart.Lines))
 	}
+	require.Regexp(t, `^refused=\d+ to \d+$`, r.Benchmarks[1].Rows[1].Flags[0])
 	page := render(t, report.WriteHTML, r)
 	wellFormed(t, page)
 	has(t, page, "Values are means over 3 runs")

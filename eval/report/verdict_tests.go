@@ -11,7 +11,7 @@ import (
 )
 
 // namedDifferences is how many differences a verdict names.
-const namedDifferences = 3
+const namedDifferences = 2
 
 // scoreTestName is the test of the matrix, for people.
 func (r *Report) scoreTestName() string {

@@ -2,8 +2,11 @@ package stats
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // RunDraws yields which training runs (seeds) a resample holds. Draw(b) is the same
@@ -37,9 +40,9 @@ func (d *RunDraws) Weights(b int, w []int) {
 // whole, so the models of one seed stay together and differences are paired by run and
 // item.
 //
-// The interval of such a bootstrap covers the choice of items and of seeds. With three
-// runs the second part rests on three numbers: it tends to be too narrow, by up to
-// sqrt(2/3) where the seeds dominate. There is no jackknife, hence no BCa.
+// The interval of such a bootstrap covers the choice of items and of seeds, the second
+// too narrowly where runs are few: see [Bootstrap.OfRuns]. There is no jackknife, hence no
+// BCa.
 func TwoLevelBinary(gold []int, preds [][][]int, metric BinaryMetric, src Resamples, draws *RunDraws, count int) ([]Bootstrap, error) {
 	if len(preds) == 0 || len(preds[0]) == 0 {
 		return nil, fmt.Errorf("stats: two-level bootstrap without runs or classifiers")
@@ -109,20 +112,72 @@ func meanOverRuns(each []Bootstrap, runs, width int, draws *RunDraws) ([]Bootstr
 	return out, nil
 }
 
-// P is the two-sided bootstrap p-value of the hypothesis that the statistic is 0: twice
-// the smaller share of replicates on one side of it, the observed sample counted once.
-// It is the level at which the percentile interval begins to hold 0.
-func (a Bootstrap) P() float64 {
-	low, high := 1, 1
-	for _, v := range a.Replicates {
-		if v <= 0 {
-			low++
-		}
-		if v >= 0 {
-			high++
-		}
+// FewRuns corrects a two-level bootstrap for the small number of runs. Drawing S runs
+// with replacement finds (S-1)/S of the variance between them, and quantiles of a normal
+// kind where three numbers allow those of Student's t only. With s² the variance of the
+// statistic between runs and V that of the replicates,
+//
+//	V* = V + s²/S²,  df = V*² / ((s²/S)² / (S-1))   (Satterthwaite 1946)
+//
+// where the variance from items counts as known. Where the runs agree this is the
+// bootstrap itself; where all variance lies between them, it is a t-test on S numbers.
+type FewRuns struct {
+	boot    Bootstrap
+	StdErr  float64 // sqrt(V*)
+	DF      float64 // +Inf where the runs do not differ
+	stretch float64 // sqrt(V*/V)
+}
+
+// OfRuns applies the correction; perRun is the statistic in every run.
+func (a Bootstrap) OfRuns(perRun []float64) FewRuns {
+	v := a.StdErr() * a.StdErr()
+	m := MeanOf(perRun)
+	s, between := float64(len(perRun)), m.StdErr*m.StdErr // s²/S
+	out := FewRuns{boot: a, DF: math.Inf(1), stretch: 1, StdErr: math.Sqrt(v + between/s)}
+	if between > 0 {
+		total := v + between/s
+		out.DF = total * total / (between * between / (s - 1))
+		out.stretch = math.Sqrt(total / v)
 	}
-	return min(1, 2*float64(min(low, high))/float64(1+len(a.Replicates)))
+	return out
+}
+
+// quantile is that of Student's t, or of the normal distribution.
+func (f FewRuns) quantile(p float64) float64 {
+	if math.IsInf(f.DF, 1) {
+		return distuv.UnitNormal.Quantile(p)
+	}
+	return distuv.StudentsT{Sigma: 1, Nu: f.DF}.Quantile(p)
+}
+
+// Interval is the percentile interval of the bootstrap, its distances from the estimate
+// stretched by the correction.
+func (f FewRuns) Interval(confidence float64) Interval {
+	v := f.boot.Percentile(confidence)
+	if f.StdErr == 0 {
+		return v
+	}
+	p := (1 + confidence) / 2
+	by := f.stretch * f.quantile(p) / distuv.UnitNormal.Quantile(p)
+	at := f.boot.Estimate
+	return Interval{Lo: at + by*(v.Lo-at), Hi: at + by*(v.Hi-at), Confidence: confidence}
+}
+
+// P is the two-sided p-value of the hypothesis that the statistic is 0, by the t
+// distribution of the correction: unlike a share of replicates it has no smallest value,
+// which corrections for many tests would run into.
+func (f FewRuns) P() float64 {
+	if f.StdErr == 0 {
+		if f.boot.Estimate == 0 {
+			return 1
+		}
+		return 0
+	}
+	z := -math.Abs(f.boot.Estimate) / f.StdErr
+	if math.IsInf(f.DF, 1) {
+		return 2 * distuv.UnitNormal.CDF(z)
+	}
+	return 2 * distuv.StudentsT{Sigma: 1, Nu: f.DF}.CDF(z)
 }
 
 // Range is the smallest and the largest of values; they must not be empty.

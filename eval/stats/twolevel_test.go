@@ -101,12 +101,99 @@ func TestTwoLevelRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "run 1 has 0 columns")
 }
 
-func TestBootstrapP(t *testing.T) {
-	require.Equal(t, 0.4, Bootstrap{Replicates: []float64{1, 2, 3, 4}}.P())
-	require.Equal(t, 0.8, Bootstrap{Replicates: []float64{1, 2, 3, -1}}.P())
-	require.Equal(t, 1.0, Bootstrap{Replicates: []float64{0, 0, 0, 0}}.P())
+// Where all variance lies between the runs, the correction is the t-test on their means;
+// where there is none, it changes nothing.
+func TestFewRunsAtBothEnds(t *testing.T) {
+	const items, count = 50, 40000
+	src, _ := NewSeeded(items, 1)
+	draws, _ := NewRunDraws(3, 1)
+	columns := func(levels ...float64) [][][]float64 {
+		var out [][][]float64
+		for _, l := range levels {
+			x := make([]float64, items)
+			for i := range x {
+				x[i] = l
+			}
+			out = append(out, [][]float64{x})
+		}
+		return out
+	}
+	levels := []float64{1, 2, 4.5}
+	boots, err := TwoLevelMeans(columns(levels...), src, draws, count)
+	require.NoError(t, err)
+	f, m := boots[0].OfRuns(levels), MeanOf(levels)
+	require.InDelta(t, m.StdErr, f.StdErr, .01*m.StdErr)
+	require.InDelta(t, 2, f.DF, .1)
+	want := 2 * studentsT(2).CDF(-m.Mean/m.StdErr)
+	require.InDelta(t, want, f.P(), .003)
+	require.Greater(t, f.P(), .05, "three runs of one sign are no proof by themselves")
+
+	same := columns(0, 0, 0)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range items {
+		v := r.NormFloat64() + .3
+		for k := range same {
+			same[k][0][i] = v
+		}
+	}
+	boots, err = TwoLevelMeans(same, src, draws, count)
+	require.NoError(t, err)
+	level := MeanOf(same[0][0]).Mean
+	f = boots[0].OfRuns([]float64{level, level, level})
+	require.True(t, math.IsInf(f.DF, 1))
+	require.InDelta(t, boots[0].Percentile(.95).Lo, f.Interval(.95).Lo, 1e-12)
+	require.InDelta(t, boots[0].Percentile(.95).Hi, f.Interval(.95).Hi, 1e-12)
+	require.InDelta(t, 2*distuv.UnitNormal.CDF(-level/boots[0].StdErr()), f.P(), 1e-9)
+
+	none := Bootstrap{Replicates: []float64{0, 0, 0}}.OfRuns([]float64{0, 0})
+	require.Equal(t, 1.0, none.P())
+	require.Equal(t, Interval{Confidence: .9}, none.Interval(.9))
 	lo, hi := Range([]float64{2, -1, 5})
 	require.Equal(t, []float64{-1, 5}, []float64{lo, hi})
+}
+
+// The corrected 95 % interval of three runs holds the truth about as often as it says,
+// whether runs or items make most of the spread; the plain one fails where runs do.
+func TestFewRunsCover(t *testing.T) {
+	for _, between := range []float64{.13, .5} {
+		corrected, plain := coverage(t, between, 600)
+		t.Logf("between runs %g: corrected %.3f, plain %.3f", between, corrected, plain)
+		require.InDelta(t, .95, corrected, .03)
+		if between == .5 {
+			require.Less(t, plain, .85)
+		}
+	}
+}
+
+// coverage simulates experiments whose true value is 0.
+func coverage(t *testing.T, between float64, trials int) (corrected, plain float64) {
+	r := rand.New(rand.NewPCG(5, 5))
+	const runs, items = 3, 60
+	for trial := range trials {
+		columns, level := make([][][]float64, runs), make([]float64, runs)
+		common := make([]float64, items)
+		for i := range common {
+			common[i] = r.NormFloat64()
+		}
+		for k := range columns {
+			shift, x := between*r.NormFloat64(), make([]float64, items)
+			for i := range x {
+				x[i] = shift + common[i] + .3*r.NormFloat64()
+			}
+			columns[k], level[k] = [][]float64{x}, MeanOf(x).Mean
+		}
+		src, _ := NewSeeded(items, uint64(trial))
+		draws, _ := NewRunDraws(runs, uint64(trial))
+		boots, err := TwoLevelMeans(columns, src, draws, 400)
+		require.NoError(t, err)
+		if v := boots[0].Percentile(.95); v.Lo <= 0 && v.Hi >= 0 {
+			plain += 1 / float64(trials)
+		}
+		if v := boots[0].OfRuns(level).Interval(.95); v.Lo <= 0 && v.Hi >= 0 {
+			corrected += 1 / float64(trials)
+		}
+	}
+	return corrected, plain
 }
 
 // Ten thousand resamples of 2,500 items under six models, differences and intervals of

@@ -4,7 +4,7 @@ const box = document.querySelector("#search");
 if (box) {
   const found = document.querySelector("#found");
   const samples = [...document.querySelectorAll("details.sample")];
-  const texts = samples.map(s => s.textContent.toLowerCase());
+  const texts = samples.map(s => [...s.querySelectorAll(".prompt, .answer")].map(e => e.textContent).join("\n").toLowerCase());
   const opened = samples.map(s => s.open);
   box.parentElement.hidden = false;
   box.addEventListener("input", () => {
