@@ -2,8 +2,12 @@ package compare
 
 import "steer/eval/stats"
 
-// calibrationBins is how many bins a calibration curve has.
-const calibrationBins = 10
+// A calibration curve has at most so many bins, and fewer where they would hold fewer
+// items than this.
+const (
+	calibrationBins = 10
+	calibrationSize = 25
+)
 
 // Calibrate compares the probability that a model gave its choice, among the choices of
 // the item, with how often that choice was right. ok is false for records without
@@ -18,6 +22,6 @@ func Calibrate(items []Item) (c stats.Calibration, ok bool) {
 		confidence = append(confidence, stats.Softmax(x.LogProbs)[*x.Pred])
 		right = append(right, x.right())
 	}
-	c, err := stats.Calibrate(confidence, right, calibrationBins)
+	c, err := stats.Calibrate(confidence, right, max(2, min(calibrationBins, len(right)/calibrationSize)))
 	return c, err == nil && len(confidence) == len(items)
 }

@@ -222,6 +222,19 @@ func TestDegenerateAndIdenticalModels(t *testing.T) {
 	require.Nil(t, p.Equivalence, "agreement of two constants shows no equivalence of MCCs")
 	require.Nil(t, p.Detectable)
 	require.Equal(t, "b", f.Pairs[1].Degenerate)
+	// Always Yes against always No: both MCCs are 0 by convention, which shows nothing.
+	other := models(200, 6, []float64{.7, .7, .7}, nil)
+	for i := range other[0].Items {
+		other[0].Items[i] = item(other[0].Items[i].ID, *other[0].Items[i].Gold, 1)
+		other[1].Items[i] = item(other[1].Items[i].ID, *other[1].Items[i].Gold, 0)
+	}
+	q := family(t, compare.MCC, other).Pairs[0]
+	require.False(t, q.Identical)
+	require.Equal(t, "both", q.Degenerate)
+	require.Nil(t, q.Difference.Lo)
+	require.Nil(t, q.Equivalence)
+	require.Equal(t, 1.0, q.P)
+	require.Less(t, q.McNemar.ExactP, .05, "their accuracies differ")
 	// Of accuracies the discordant share is bounded: 0 of 200, at most 1.83 %.
 	p = family(t, compare.Accuracy, in).Pairs[0]
 	require.InDelta(t, 1-math.Pow(.025, 1./200), *p.Difference.Hi, 1e-9)

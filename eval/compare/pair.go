@@ -34,8 +34,8 @@ func (w *work) pair(a, b, size int) error {
 	if err != nil {
 		return err
 	}
-	if p.Identical {
-		w.identical(&p, size)
+	if p.Identical || p.Degenerate == "both" {
+		w.unbounded(&p, size)
 		w.f.Pairs = append(w.f.Pairs, p)
 		return nil
 	}
@@ -69,11 +69,12 @@ func (w *work) single(p *Pair, a, b int) error {
 	return nil
 }
 
-// identical bounds the difference of two models that agree on every item. With 0
-// discordant items of n, the share of discordant ones is at most the upper end of the
-// exact interval, and so is a difference of accuracies. Of a difference of MCCs nothing
-// is known.
-func (w *work) identical(p *Pair, size int) {
+// unbounded treats pairs whose resamples all give the same difference: models that agree
+// on every item, and two constant ones, whose MCC is 0 by convention whatever they say.
+// With 0 discordant items of n, the share of discordant ones is at most the upper end of
+// the exact interval, and so is a difference of accuracies. Of a difference of MCCs
+// nothing is known: an interval of width 0 would be a lie.
+func (w *work) unbounded(p *Pair, size int) {
 	opt := w.f.Options
 	p.P = 1
 	if w.f.Metric != Accuracy {

@@ -65,12 +65,9 @@ func (r *Report) pairDifferences(t *BenchmarkTable) {
 	label := metricLabel(string(f.Metric))
 	c := Chart{ID: "pairs-" + t.key(), Section: t.key(), Kind: "rows", Title: t.Title() + ": differences of " + label, XLabel: "difference of " + label,
 		Rules: []ChartRule{{Label: "no difference", At: 0}}, Band: &[2]float64{-f.Margin, f.Margin},
-		Note: fmt.Sprintf("Shaded: within ±%g, the margin of equivalence. Thick: differs after Holm's correction over the %s of this plot. 95 %% intervals, each by itself.", f.Margin, plural(len(f.Pairs), "pair", "pairs"))}
+		Note: fmt.Sprintf("Shaded: within ±%g, the margin of equivalence. Thick: differs after Holm's correction over the %s of this plot. 95 %% intervals, each by itself; a dot without one: the same answers, or one answer only.", f.Margin, plural(len(f.Pairs), "pair", "pairs"))}
 	for _, p := range f.Pairs {
 		row := ChartRow{Label: p.A + " − " + p.B, Interval: pairInterval(p, 1), Colour: r.colourOf(t, p.A), Strong: p.Different(f.Alpha)}
-		if p.Identical {
-			row.Label += " (same answers)"
-		}
 		c.Rows = append(c.Rows, row)
 	}
 	r.Charts = append(r.Charts, c)
@@ -80,11 +77,11 @@ func (r *Report) pairDifferences(t *BenchmarkTable) {
 // first is drawn.
 func (r *Report) calibration(t *BenchmarkTable) {
 	f := r.familyOf(t.key())
-	if f == nil || t.ofRewards() {
+	if f == nil || t.ofRewards() || len(r.Compared) > 0 {
 		return
 	}
 	c := Chart{ID: "calibration-" + t.key(), Section: t.key(), Kind: "calibration", Title: t.Title() + ": calibration",
-		XLabel: "probability of the choice", YLabel: "share right", Note: "Probability among the choices of an item, ten bins of equal size. Beside a name: the expected calibration error."}
+		XLabel: "probability of the choice", YLabel: "share right", Note: "Probability among the choices of an item, in bins of equal size. Beside a name: the expected calibration error."}
 	for _, row := range t.Rows {
 		items, err := r.sources()[0].items(t.key(), row.Model)
 		if err != nil {

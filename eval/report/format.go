@@ -43,7 +43,7 @@ func interval(mean float64, lo, hi *float64) (m, ends string) {
 		return num(mean), ""
 	}
 	d := 3
-	if half := (*hi - *lo) / 2; half > 0 {
+	if half := (*hi - *lo) / 2; half > 1e-12 { // below: one value, computed twice
 		d = min(max(1-int(math.Floor(math.Log10(half))), 0), 5)
 	}
 	for _, end := range []float64{*lo, *hi} {

@@ -201,8 +201,11 @@ func pairCell(f *compare.Family, p compare.Pair, sign float64) HeadlineCell {
 	c := HeadlineCell{Detail: "Holm p " + pValue(p.Holm), Mark: "same"}
 	c.Value, c.Ends = interval(v.Mean, v.Lo, v.Hi)
 	c.Value = plus(c.Value)
-	if p.Identical {
+	switch {
+	case p.Identical:
 		c.Detail = "the same answers"
+	case p.Degenerate == "both":
+		return HeadlineCell{Value: "-", Detail: "both give one answer only"}
 	}
 	if p.Different(f.Alpha) {
 		c.Mark = markOf(signOf(v.Mean), true)

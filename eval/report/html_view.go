@@ -33,7 +33,7 @@ func (v *view) Family(t BenchmarkTable) *compare.Family { return v.familyOf(t.ke
 // ScoreTest is the test of the matrix, for people.
 func (v *view) ScoreTest() string {
 	if v.Scores == nil {
-		return ""
+		return compare.TestMeans
 	}
 	return v.scoreTestName()
 }

@@ -72,7 +72,7 @@ func markdownMatrices(b *strings.Builder, r *Report) {
 	}
 	bold := "that interval excludes 0"
 	if m.Tested {
-		bold = "p < 0.05 after Holm's correction over all cells (" + r.scoreTestName() + ")"
+		bold = "p < 0.05 after Holm's correction over all cells (" + (&view{Report: r}).ScoreTest() + ")"
 	}
 	fmt.Fprintf(b, "\n## Cross-reward matrix\n\nMean score with its 95 %% interval, and the paired difference to %s with its own. "+
 		"**Bold**: %s. Intervals are not adjusted for the number of comparisons.\n", escapeMD(m.Reference), escapeMD(bold))

@@ -21,6 +21,8 @@ type Report struct {
 	Missing  []string  `json:"missing"` // stages that were expected and not found
 	// Runs are the runs of one experiment with different seeds, where several were given.
 	Runs []Run `json:"runs,omitempty"`
+	// Compared are the two runs of a comparison, A and B.
+	Compared []Run `json:"compared,omitempty"`
 
 	Theories   []string         `json:"theories"`
 	Models     []Model          `json:"models"`
@@ -183,6 +185,8 @@ type BenchmarkTable struct {
 	// oracle against noisy labels; nil where unknown.
 	Majority *float64 `json:"majority_acc,omitempty"`
 	Ceiling  *float64 `json:"ceiling_mcc,omitempty"`
+	// Measured says how: what the first row's result holds as provenance.
+	Measured []string `json:"measured,omitempty"`
 	// Hidden are metrics that the results hold and the table does not show.
 	Hidden []string `json:"hidden,omitempty"`
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -216,6 +217,11 @@ func newTable(ev *evalResult, b Benchmark) BenchmarkTable {
 	}
 	if v, ok := b.Metrics["ceiling_mcc"]; ok {
 		t.Ceiling = &v
+	}
+	for _, k := range sortedKeys(b.Provenance) {
+		if k != "items" { // another file for every model
+			t.Measured = append(t.Measured, k+": "+fmt.Sprint(b.Provenance[k]))
+		}
 	}
 	columns := columnsOf(ev, b)
 	t.Columns = columns[:min(len(columns), tableColumns)]

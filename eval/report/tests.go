@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
+	"slices"
 
 	"steer/eval/compare"
 )
@@ -86,14 +87,41 @@ func (r *Report) family(t *BenchmarkTable, metric compare.Metric) (*compare.Fami
 	if err != nil {
 		return nil, err
 	}
-	if f.LeftOut == 0 && len(b.Runs) == 1 {
-		for _, m := range f.Models {
-			if v := r.value(t.key(), m.Name, string(metric)); v != nil && math.Abs(v.Mean-m.Value) > agreement {
-				return nil, fmt.Errorf("the records of %s give %s %s, its result %s: they are not of one evaluation", m.Name, metricLabel(string(metric)), num(m.Value), num(v.Mean))
+	return f, r.agree(t, f, metric)
+}
+
+// agree compares what the records give with what the results say.
+func (r *Report) agree(t *BenchmarkTable, f *compare.Family, metric compare.Metric) error {
+	if f.LeftOut > 0 {
+		return nil // the tests are of fewer items
+	}
+	column := slices.Index(t.Columns, string(metric))
+	for _, m := range f.Models {
+		for _, row := range t.Rows {
+			if row.Model != m.Name || column < 0 || row.Values[column] == nil {
+				continue
+			}
+			if v := row.Values[column]; math.Abs(v.Mean-m.Value) > agreement {
+				return fmt.Errorf("the records of %s give %s %s, its result %s: they are not of one evaluation", m.Name, metricLabel(string(metric)), num(m.Value), num(v.Mean))
 			}
 		}
 	}
-	return f, nil
+	return nil
+}
+
+// answersPath is where an evaluation keeps the scores of single answers.
+func answersPath(s *Stage) string {
+	return filepath.Join(filepath.FromSlash(s.Folder), "items", "cross_reward.answers.all.jsonl.zst")
+}
+
+// provenance is that of the first result of a benchmark.
+func (r *Report) provenance(key string) map[string]any {
+	for _, b := range r.evaluation().Benchmarks {
+		if benchmarkKey(b.Benchmark, b.Protocol) == key {
+			return b.Provenance
+		}
+	}
+	return nil
 }
 
 // items reads the records of a benchmark and model of one run. They are kept: tests and
@@ -190,8 +218,7 @@ func (r *Report) testScores() {
 	set := compare.ScoreSet{Policies: m.Policies, Rewards: m.Rewards, Reference: m.Reference}
 	for _, part := range r.sources() {
 		stage := part.evaluationStage()
-		path := filepath.Join(filepath.FromSlash(stage.Folder), "items", "cross_reward.answers.all.jsonl.zst")
-		answers, err := compare.ReadAnswers(path)
+		answers, err := compare.ReadAnswers(answersPath(stage))
 		if errors.Is(err, fs.ErrNotExist) {
 			r.flag(Note, "eval", "The scores of single answers were not found: the matrix is marked by intervals, each by itself.")
 			return
@@ -216,6 +243,9 @@ func (r *Report) testScores() {
 	}
 	r.Scores, m.Tested = s, true
 	m.take(s)
+	if floor := float64(r.scoreTests()) / float64(1+s.Resamples); s.Runs == 1 && floor >= alpha {
+		r.flag(Caution, "eval", "With %s no difference of the matrix can be shown after Holm's correction (the smallest p is %s): evaluate with more.", plural(s.Resamples, "resample", "resamples"), pValue(floor))
+	}
 }
 
 // scoreOptions are those of the first benchmark, or the defaults: the matrix has the
