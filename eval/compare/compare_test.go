@@ -261,6 +261,12 @@ func TestSeveralRuns(t *testing.T) {
 	one := family(t, compare.MCC, runs[1])
 	require.Greater(t, width(f.Models[1].Estimate), .6*width(one.Models[1].Estimate), "seeds that differ keep the interval wide")
 
+	// One run given thrice is no more than one run.
+	again, p := family(t, compare.MCC, runs[0], runs[0], runs[0]), family(t, compare.MCC, runs[0])
+	for k := range p.Pairs {
+		require.Greater(t, again.Pairs[k].P, p.Pairs[k].P-.02, "%s - %s", p.Pairs[k].A, p.Pairs[k].B)
+	}
+
 	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{runs[0], runs[1][:2]}}, options())
 	require.ErrorContains(t, err, "run 1 has 2 models, run 0 has 3")
 	runs[1][0], runs[1][1] = runs[1][1], runs[1][0]

@@ -11,7 +11,7 @@ import (
 // The tests, as a pair names them.
 const (
 	TestPermutation = "exact paired permutation"
-	TestTwoLevel    = "two-level bootstrap over runs and items, t for few runs"
+	TestTwoLevel    = "the larger p of permuted items and of a two-level bootstrap over runs and items"
 )
 
 // pair compares model a with model b; size is the number of pairs of the family.
@@ -29,7 +29,8 @@ func (w *work) pair(a, b, size int) error {
 		for r := range runs {
 			p.PerRun = append(p.PerRun, w.value(r, a)-w.value(r, b))
 		}
-		p.P, p.Test = d.OfRuns(p.PerRun).P(), TestTwoLevel
+		p.Test = TestTwoLevel
+		p.P, err = w.p.severalRuns(d, p.PerRun, a, b, w.f.Options, w.f.Benchmark)
 	}
 	if err != nil {
 		return err
@@ -52,6 +53,21 @@ func (w *work) pair(a, b, size int) error {
 	}
 	w.f.Pairs = append(w.f.Pairs, p)
 	return nil
+}
+
+// severalRuns is the p-value of a difference over runs: it has to stand both against the
+// luck of items, by permutation, which holds for few items and for lopsided answers too,
+// and against that of seeds, by the two-level bootstrap with its correction for few runs.
+func (p problem) severalRuns(d stats.Bootstrap, perRun []float64, a, b int, opt Options, name string) (float64, error) {
+	var first, second [][]int
+	for _, run := range p.pred {
+		first, second = append(first, run[a]), append(second, run[b])
+	}
+	perm, err := stats.PermuteBinaryRuns(p.gold, first, second, p.metric, opt.Resamples, seed.Derive(opt.Seed, "compare.permute."+name))
+	if err != nil {
+		return 0, err
+	}
+	return max(perm.P, d.OfRuns(perRun).P()), nil
 }
 
 // single adds the tests of one run.
@@ -199,7 +215,9 @@ func (w *work) common(pairs [][2]int) error {
 		case q.agree(pair[0], pair[1]):
 			c.Difference = Estimate{}
 		case len(q.pred) > 1:
-			c.P = d.OfRuns(perRun).P()
+			if c.P, err = q.severalRuns(d, perRun, pair[0], pair[1], w.f.Options, w.f.Benchmark); err != nil {
+				return err
+			}
 		default:
 			perm, err := stats.PermuteBinary(q.gold, q.pred[0][pair[0]], q.pred[0][pair[1]], q.metric)
 			if err != nil {

@@ -103,20 +103,29 @@ func (c *Score) against(a, b stats.Bootstrap, columns [][][]float64, i, referenc
 	if err != nil {
 		return err
 	}
-	if len(columns) > 1 {
-		c.PerRun = differences(meansOf(columns, i), meansOf(columns, reference))
-		c.P, c.Test = ptr(d.OfRuns(c.PerRun).P()), TestTwoLevel
-	}
-	c.Difference = ptr(estimate(d, c.PerRun, opt.Confidence))
-	if len(columns) > 1 {
-		return nil
-	}
-	p, err := stats.PermuteMeans(columns[0][i], columns[0][reference], opt.Resamples, seed)
+	// A prompt is swapped in all runs at once: the test is of its mean over them.
+	p, err := stats.PermuteMeans(overRuns(columns, i), overRuns(columns, reference), opt.Resamples, seed)
 	if err != nil {
 		return err
 	}
 	c.P, c.Test = &p.P, TestMeans
+	if len(columns) > 1 {
+		c.PerRun = differences(meansOf(columns, i), meansOf(columns, reference))
+		c.P, c.Test = ptr(max(p.P, d.OfRuns(c.PerRun).P())), TestTwoLevel
+	}
+	c.Difference = ptr(estimate(d, c.PerRun, opt.Confidence))
 	return nil
+}
+
+// overRuns are the means over the runs of a policy's score on every prompt.
+func overRuns(columns [][][]float64, policy int) []float64 {
+	out := make([]float64, len(columns[0][policy]))
+	for _, run := range columns {
+		for i, v := range run[policy] {
+			out[i] += v / float64(len(columns))
+		}
+	}
+	return out
 }
 
 // meansOf are the means of a policy's scores in every run; nil where there is one only.

@@ -16,7 +16,7 @@ import (
 )
 
 // fixtureResamples keeps the tests quick.
-const fixtureResamples = 500
+const fixtureResamples = 2000
 
 // recorded is experiment with records of single items: metrics, intervals and cells are
 // those of the records. Scruples differs between virtue and the others, ToxiGen is

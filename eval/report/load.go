@@ -313,6 +313,9 @@ func (r *Report) conclude() {
 	if r.noMargin {
 		r.flag(Note, "eval", "The results do not say which margin of equivalence was fixed beforehand: %g was used.", compare.DefaultOptions().Margin)
 	}
+	if pairs := r.allPairs(); len(pairs) > 0 && len(r.Runs) > 1 { // of one run the tests are exact
+		r.flagFloor("between models", len(pairs), pairs[0].f.Resamples)
+	}
 	r.fillBenchmarkCharts()
 	r.fillVerdict()
 	r.fillHeadline()

@@ -243,8 +243,15 @@ func (r *Report) testScores() {
 	}
 	r.Scores, m.Tested = s, true
 	m.take(s)
-	if floor := float64(r.scoreTests()) / float64(1+s.Resamples); s.Runs == 1 && floor >= alpha {
-		r.flag(Caution, "eval", "With %s no difference of the matrix can be shown after Holm's correction (the smallest p is %s): evaluate with more.", plural(s.Resamples, "resample", "resamples"), pValue(floor))
+	r.flagFloor("of the matrix", r.scoreTests(), s.Resamples)
+}
+
+// flagFloor warns where so many sampled tests are adjusted together that even the
+// smallest p-value they can have does not reach the level.
+func (r *Report) flagFloor(what string, tests, resamples int) {
+	if floor := float64(tests) / float64(1+resamples); floor >= alpha {
+		r.flag(Caution, "eval", "With %s no difference %s can be shown after Holm's correction over %s (the smallest p is %s): evaluate with more.",
+			plural(resamples, "resample", "resamples"), what, plural(tests, "test", "tests"), pValue(floor))
 	}
 }
 

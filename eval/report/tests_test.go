@@ -166,6 +166,25 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 	require.False(t, r.Matrix.Tested)
 }
 
+// A correction that the resamples cannot reach is said: "no difference shown" would
+// otherwise be taken for a finding.
+func TestTooFewResamples(t *testing.T) {
+	dir := study(t, 2)
+	for _, s := range []string{"seed-1", "seed-2"} {
+		edit(t, filepath.Join(dir, s, "eval/result.json"), func(v object) {
+			for _, b := range v["benchmarks"].([]any) {
+				if p, ok := b.(object)["provenance"].(object); ok {
+					p["resamples"] = 100
+				}
+			}
+		})
+	}
+	text := flagText(load(t, filepath.Join(dir, "seed-1")))
+	require.Contains(t, text, "With 100 resamples no difference of the matrix can be shown after Holm's correction over 20 tests (the smallest p is 0.20)")
+	require.NotContains(t, text, "no difference between models", "those tests are exact")
+	require.Contains(t, flagText(load(t, dir)), "With 100 resamples no difference between models can be shown after Holm's correction over 75 tests (the smallest p is 0.74)")
+}
+
 // Three seeds: means, ranges, two-level intervals; the same folders in any form.
 func TestSeveralSeeds(t *testing.T) {
 	dir := study(t, 3)
@@ -189,8 +208,9 @@ func TestSeveralSeeds(t *testing.T) {
 	require.Len(t, c.PerRun, 3)
 	require.InDelta(t, (c.PerRun[0]+c.PerRun[1]+c.PerRun[2])/3, *c.Diff, 1e-9)
 	require.Less(t, *c.DiffLo, *c.Diff)
-	require.NotNil(t, c.Holm)
-	require.Contains(t, r.Verdict[0], "two-level bootstrap over runs and items, t for few runs")
+	require.Less(t, *c.Holm, .05)
+	require.Contains(t, r.Verdict[0], "the larger p of permuted items and of a two-level bootstrap over runs and items")
+	require.NotContains(t, flagText(r), "evaluate with more")
 	require.Contains(t, flagText(r), "3 training runs stand behind each policy")
 	require.NotContains(t, flagText(r), "One training run stands")
 	require.Contains(t, flagText(r), "failure every run: ppo-virtue: was stopped early")
