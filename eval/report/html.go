@@ -70,6 +70,9 @@ func each(values []float64) string {
 // spanOf is the range of the values of the runs.
 func spanOf(values []float64) string {
 	lo, hi := stats.Range(values)
+	if num(lo) == num(hi) {
+		return "the same in every run"
+	}
 	return minus(num(lo) + " to " + num(hi))
 }
 

@@ -217,7 +217,7 @@ func newCell(c Cell, reference string, own bool) matrixCell {
 		out.Win = strings.TrimPrefix(out.Win+", Holm p "+pValue(*c.Holm), ", ")
 	}
 	if len(c.PerRun) > 1 {
-		out.Runs = "runs " + spanOf(c.PerRun)
+		out.Runs = "runs: " + spanOf(c.PerRun)
 	}
 	if own {
 		out.Class += " own"

@@ -147,7 +147,7 @@ func (r *Report) leftOpen() string {
 	label := metricLabel(string(f.Metric))
 	of := "between any two models"
 	if bounded < len(f.Pairs) {
-		of = fmt.Sprintf("of the %d pairs that can be bounded", bounded)
+		of = fmt.Sprintf("within the %d pairs that can be bounded", bounded)
 	}
 	s := fmt.Sprintf("on %s, differences of %s larger than %s %s are excluded (simultaneous %g %% intervals), equivalence within ±%g is shown for %d of %s",
 		t.Title(), label, brief(bound), of, 100*f.Confidence, f.Margin, equivalent, plural(len(f.Pairs), "pair", "pairs"))

@@ -128,6 +128,10 @@ type FewRuns struct {
 	stretch float64 // sqrt(V*/V)
 }
 
+// normalDF: with more degrees of freedom Student's t is the normal distribution to six
+// digits.
+const normalDF = 1e6
+
 // OfRuns applies the correction; perRun is the statistic in every run.
 func (a Bootstrap) OfRuns(perRun []float64) FewRuns {
 	v := a.StdErr() * a.StdErr()
@@ -138,6 +142,9 @@ func (a Bootstrap) OfRuns(perRun []float64) FewRuns {
 		total := v + between/s
 		out.DF = total * total / (between * between / (s - 1))
 		out.stretch = math.Sqrt(total / v)
+	}
+	if out.DF > normalDF {
+		out.DF = math.Inf(1) // runs that differ by rounding only would give numbers without meaning
 	}
 	return out
 }

@@ -145,6 +145,10 @@ func TestFewRunsAtBothEnds(t *testing.T) {
 	require.InDelta(t, boots[0].Percentile(.95).Hi, f.Interval(.95).Hi, 1e-12)
 	require.InDelta(t, 2*distuv.UnitNormal.CDF(-level/boots[0].StdErr()), f.P(), 1e-9)
 
+	rounded := boots[0].OfRuns([]float64{level, level + 1e-16, level})
+	require.True(t, math.IsInf(rounded.DF, 1))
+	require.InDelta(t, f.Interval(.95).Hi, rounded.Interval(.95).Hi, 1e-9)
+
 	none := Bootstrap{Replicates: []float64{0, 0, 0}}.OfRuns([]float64{0, 0})
 	require.Equal(t, 1.0, none.P())
 	require.Equal(t, Interval{Confidence: .9}, none.Interval(.9))
