@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -8,8 +9,11 @@ import (
 	"steer/internal/seed"
 )
 
+// ErrManyClasses says that an MCC of more than two classes was to be compared.
+var ErrManyClasses = errors.New("the MCC is compared of labels 0 and 1 only")
+
 // Classifiers compares every model of a benchmark with every other one. The MCC of
-// labels that are not 0 and 1 is an error: compare their [Accuracy].
+// labels that are not 0 and 1 is [ErrManyClasses]: compare their [Accuracy].
 func Classifiers(b Benchmark, opt Options) (*Family, error) {
 	t, err := align(b)
 	if err != nil {
@@ -60,7 +64,7 @@ func (t *table) family(b Benchmark, pairs [][2]int, opt Options) (*Family, error
 		return nil, err
 	}
 	if b.Metric == MCC && !t.twoClass() {
-		return nil, fmt.Errorf("compare: %s (%s): the MCC is compared of labels 0 and 1 only", b.Name, b.Protocol)
+		return nil, fmt.Errorf("compare: %s (%s): %w", b.Name, b.Protocol, ErrManyClasses)
 	}
 	n := len(t.ids)
 	w := &work{t: t, p: t.problem(b.Metric), f: &Family{
@@ -111,7 +115,7 @@ func (w *work) models() {
 	_, refusals := w.t.answeredByAll()
 	n, runs := len(w.t.ids), len(w.t.pred)
 	for m, name := range w.t.models {
-		out := Model{Name: name, Refused: refusals[m], Coverage: 1 - float64(refusals[m])/float64(n*runs)}
+		out := Model{Name: name, Refused: refusals[m], Ties: w.t.ties[m], Coverage: 1 - float64(refusals[m])/float64(n*runs)}
 		for r := range runs {
 			for _, ok := range w.t.right(r, m) {
 				if ok {
@@ -177,12 +181,12 @@ func (w *work) omnibus() error {
 	}
 	n := len(w.t.ids)
 	right, answered := make([][]bool, n), make([][]bool, n)
-	refused := false
+	some := false
 	for i := range n {
 		for _, pred := range w.t.pred[0] {
 			right[i] = append(right[i], pred[i] == w.t.gold[i])
-			answered[i] = append(answered[i], pred[i] >= 0)
-			refused = refused || pred[i] < 0
+			answered[i] = append(answered[i], pred[i] != refused)
+			some = some || pred[i] == refused
 		}
 	}
 	q, p, df, err := stats.CochranQ(right)
@@ -190,7 +194,7 @@ func (w *work) omnibus() error {
 		return err
 	}
 	w.f.Omnibus = &Omnibus{Q: q, P: p, DF: df}
-	if refused {
+	if some {
 		if q, p, df, err = stats.CochranQ(answered); err != nil {
 			return err
 		}

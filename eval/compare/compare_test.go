@@ -153,7 +153,7 @@ func TestAccuracy(t *testing.T) {
 	}
 	family(t, compare.Accuracy, in)
 	_, err = compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{in}}, options())
-	require.ErrorContains(t, err, "labels 0 and 1 only")
+	require.ErrorIs(t, err, compare.ErrManyClasses)
 }
 
 // The intervals are those of the evaluation: same seed, same resamples.
@@ -203,6 +203,25 @@ func TestRefusalsAreNeverDropped(t *testing.T) {
 	require.Equal(t, 0, *f.Common)
 	require.Nil(t, f.Models[0].Common)
 	require.Equal(t, 0.0, f.Models[0].Coverage)
+}
+
+// A tie is wrong, but an answer: it lowers no coverage.
+func TestTies(t *testing.T) {
+	in := models(100, 8, []float64{.7, .8}, nil)
+	for i := range 10 {
+		x := item(in[1].Items[i].ID, *in[1].Items[i].Gold, -1)
+		x.Refused, x.Tie = false, true
+		in[1].Items[i] = x
+	}
+	f := family(t, compare.MCC, in)
+	require.Equal(t, []int{10, 0}, []int{f.Models[1].Ties, f.Models[1].Refused})
+	require.Equal(t, 1.0, f.Models[1].Coverage)
+	require.Nil(t, f.Common)
+	gold, pred := columns(in[1])
+	c, err := stats.CountBinary(gold, pred)
+	require.NoError(t, err)
+	m, _ := c.MCC()
+	require.InDelta(t, m, f.Models[1].Value, 1e-12)
 }
 
 func TestDegenerateAndIdenticalModels(t *testing.T) {
@@ -332,6 +351,9 @@ func TestReadItems(t *testing.T) {
 	require.Len(t, items, 2)
 	require.Equal(t, []float64{-1, -2}, items[0].LogProbs)
 	require.True(t, items[1].Refused)
+	items, err = compare.ReadItems(pack(t, `{"id":"a","gold":0,"pred":-1,"tie":true}`))
+	require.NoError(t, err)
+	require.True(t, items[0].Tie)
 	items, err = compare.ReadItems(pack(t, `{"id":"a","gold":1,"pred":1,"group":7,"of a later version":[1]}`))
 	require.NoError(t, err)
 	require.Len(t, items, 1)
@@ -342,7 +364,7 @@ func TestReadItems(t *testing.T) {
 		{[]string{`{"id":"a","loss":2.5}`}, `record 1: want fields "gold" and "pred"`},
 		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`}, `record 2: field "id": "a" occurs twice`},
 		{[]string{`{"gold":1,"pred":1}`}, `field "id" is empty`},
-		{[]string{`{"id":"a","gold":1,"pred":-1}`}, `-1 without "refused"`},
+		{[]string{`{"id":"a","gold":1,"pred":-1}`}, `-1 without "refused" or "tie"`},
 		{[]string{`{"id":"a","gold":"x"}`}, "record 1"},
 	} {
 		_, err := compare.ReadItems(pack(t, c.lines...))

@@ -71,6 +71,7 @@ type Model struct {
 	Estimate
 	Correct int `json:"correct"` // of Items, over all runs
 	Refused int `json:"refused,omitempty"`
+	Ties    int `json:"ties,omitempty"` // best choices that scored the same: wrong here
 	// Coverage is the share of items that were answered.
 	Coverage float64 `json:"coverage"`
 	// Degenerate: one and the same class for every item answered, in some run.

@@ -16,14 +16,15 @@ import (
 type Item struct {
 	ID   string `json:"id"`
 	Gold *int   `json:"gold"`
-	// Pred is the predicted class; -1 with Refused.
+	// Pred is the predicted class; -1 with Refused or Tie.
 	Pred     *int      `json:"pred"`
 	Refused  bool      `json:"refused"`
+	Tie      bool      `json:"tie"`      // the best choices scored the same
 	LogProbs []float64 `json:"logprobs"` // of each choice, nats
 }
 
 // right tells whether the item was answered rightly.
-func (x Item) right() bool { return !x.Refused && *x.Pred == *x.Gold }
+func (x Item) right() bool { return !x.Refused && !x.Tie && *x.Pred == *x.Gold }
 
 // Answer is what is read of a record of the cross-reward matrix: one answer of a policy
 // with its raw score under every reward model.
@@ -53,8 +54,8 @@ func ReadItems(path string) ([]Item, error) {
 			return nil, fmt.Errorf("compare: %s: record %d: field %q is empty: items cannot be paired", path, i+1, "id")
 		case seen[x.ID]:
 			return nil, fmt.Errorf("compare: %s: record %d: field %q: %q occurs twice", path, i+1, "id", x.ID)
-		case *x.Pred < 0 && !x.Refused:
-			return nil, fmt.Errorf("compare: %s: record %d: field %q: %d without %q", path, i+1, "pred", *x.Pred, "refused")
+		case *x.Pred < 0 && !x.Refused && !x.Tie:
+			return nil, fmt.Errorf("compare: %s: record %d: field %q: %d without %q or %q", path, i+1, "pred", *x.Pred, "refused", "tie")
 		}
 		seen[x.ID] = true
 	}

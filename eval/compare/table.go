@@ -12,9 +12,16 @@ type table struct {
 	models  []string
 	ids     []string
 	gold    []int
-	pred    [][][]int // [run][model][item]; -1: refused
+	pred    [][][]int // [run][model][item]; refused, tied or a class
+	ties    []int     // [model], over all runs
 	leftOut int
 }
+
+// Predictions that are no class. Both count as wrong; a tie is an answer.
+const (
+	refused = -1
+	tied    = -2
+)
 
 // align pairs the records by id.
 func align(b Benchmark) (*table, error) {
@@ -55,6 +62,7 @@ func align(b Benchmark) (*table, error) {
 		return fail("no item was asked of every model (%d different ids): are these records of one benchmark?", len(asked))
 	}
 	t.leftOut = len(asked) - len(t.ids)
+	t.ties = make([]int, len(t.models))
 	for r, run := range b.Runs {
 		t.pred = append(t.pred, make([][]int, len(run)))
 		for m, in := range run {
@@ -67,7 +75,10 @@ func align(b Benchmark) (*table, error) {
 				case *x.Gold != t.gold[i]:
 					return fail("item %q: gold label is %d for %s in run %d and %d for %s: the records are of different data", x.ID, *x.Gold, in.Model, r, t.gold[i], t.models[0])
 				case x.Refused:
-					pred[i] = -1
+					pred[i] = refused
+				case x.Tie:
+					pred[i] = tied
+					t.ties[m]++
 				default:
 					pred[i] = *x.Pred
 				}
@@ -123,7 +134,7 @@ func (t *table) answeredByAll() (common []int, refusals []int) {
 		all := true
 		for _, run := range t.pred {
 			for m, pred := range run {
-				if pred[i] < 0 {
+				if pred[i] == refused {
 					refusals[m]++
 					all = false
 				}

@@ -21,7 +21,7 @@ func (r *Report) fillBenchmarkCharts() {
 
 // colourOf is that of a table's row, whether it is a language model or a reward model.
 func (r *Report) colourOf(t *BenchmarkTable, name string) int {
-	if t.ofRewards() {
+	if t.OfRewards {
 		return r.colour(name)
 	}
 	return r.modelColour(name)
@@ -77,7 +77,7 @@ func (r *Report) pairDifferences(t *BenchmarkTable) {
 // first is drawn.
 func (r *Report) calibration(t *BenchmarkTable) {
 	f := r.familyOf(t.key())
-	if f == nil || t.ofRewards() || len(r.Compared) > 0 {
+	if f == nil || t.OfRewards || len(r.Compared) > 0 {
 		return
 	}
 	c := Chart{ID: "calibration-" + t.key(), Section: t.key(), Kind: "calibration", Title: t.Title() + ": calibration",

@@ -135,7 +135,9 @@ var metricLabels = map[string]string{
 }
 
 // benchmarkNames are the titles of benchmarks known by name.
-var benchmarkNames = map[string]string{"scruples": "Scruples", "ethics-deontology": "ETHICS deontology", "ethics-utilitarianism": "ETHICS utilitarianism", "toxigen": "ToxiGen", "wsc273": "WSC273"}
+var benchmarkNames = map[string]string{"scruples": "Scruples", "ethics-deontology": "ETHICS deontology", "ethics-utilitarianism": "ETHICS utilitarianism", "toxigen": "ToxiGen", "wsc273": "WSC273",
+	"ethics-justice": "ETHICS justice", "ethics-virtue": "ETHICS virtue", "ethics-commonsense": "ETHICS commonsense", "winogrande": "WinoGrande", "wsc285": "WSC285",
+	"winobias_type1": "WinoBias type 1", "winobias_type2": "WinoBias type 2", "winogender": "Winogender", "crows_pairs": "CrowS-Pairs", "hh_rlhf": "hh-rlhf", "dilemmas": "Scruples dilemmas"}
 
 func metricLabel(m string) string {
 	if l, ok := metricLabels[m]; ok {

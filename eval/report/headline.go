@@ -47,7 +47,11 @@ func (r *Report) fillHeadline() {
 	}
 	if primary != nil {
 		label := metricLabel(primary.Columns[primary.headline()])
-		h.Columns = append(h.Columns, primary.Title()+", "+label, label+", against "+reference)
+		compared := label
+		if f := r.familyOf(primary.key()); f != nil {
+			compared = metricLabel(string(f.Metric))
+		}
+		h.Columns = append(h.Columns, primary.Title()+", "+label, compared+", against "+reference)
 	}
 	others := r.otherFamilies(primary)
 	if len(others) > 0 {
@@ -93,7 +97,7 @@ func (r *Report) primary() *BenchmarkTable {
 	rank := 0
 	for i := range r.Benchmarks {
 		t := &r.Benchmarks[i]
-		if t.ofRewards() || t.headline() < 0 {
+		if t.OfRewards || t.headline() < 0 {
 			continue
 		}
 		score := 1
@@ -123,8 +127,8 @@ func (r *Report) familyOf(key string) *compare.Family {
 func (r *Report) otherFamilies(primary *BenchmarkTable) []*compare.Family {
 	var out []*compare.Family
 	for _, f := range r.Tests {
-		t := BenchmarkTable{Benchmark: f.Benchmark, Protocol: f.Protocol}
-		if !t.ofRewards() && (primary == nil || t.key() != primary.key()) {
+		t := r.table(benchmarkKey(f.Benchmark, f.Protocol))
+		if !t.OfRewards && (primary == nil || t.key() != primary.key()) {
 			out = append(out, f)
 		}
 	}

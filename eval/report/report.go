@@ -181,6 +181,8 @@ type BenchmarkTable struct {
 	// Scale says what the numbers can be: the larger class, the ceiling of noisy
 	// labels. "" where the file does not say.
 	Scale string `json:"scale,omitempty"`
+	// OfRewards: the rows are reward models and not language models.
+	OfRewards bool `json:"of_rewards,omitempty"`
 	// Majority is the accuracy of always answering the larger class, Ceiling the MCC of an
 	// oracle against noisy labels; nil where unknown.
 	Majority *float64 `json:"majority_acc,omitempty"`
@@ -196,20 +198,17 @@ func benchmarkKey(benchmark, protocol string) string { return benchmark + "/" + 
 // key tells tables apart.
 func (t *BenchmarkTable) key() string { return benchmarkKey(t.Benchmark, t.Protocol) }
 
-// ofRewards tells whether the rows are reward models and not language models.
-func (t BenchmarkTable) ofRewards() bool { return t.Protocol == protocolReward }
-
 // Rowhead is the heading over the names of the rows.
 func (t BenchmarkTable) Rowhead() string {
-	if t.ofRewards() {
+	if t.OfRewards {
 		return "reward model"
 	}
 	return "model"
 }
 
-// protocolReward is the protocol in which a reward model classifies: its "model" is
-// the name of a reward, which may also be the name of a policy.
-const protocolReward = "reward"
+// rewardProtocols are those in which a reward model is measured: its "model" is the
+// name of a reward, which may also be the name of a policy.
+var rewardProtocols = map[string]bool{"reward": true, "paired": true}
 
 // BenchmarkRow is one model.
 type BenchmarkRow struct {

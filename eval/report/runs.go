@@ -150,7 +150,7 @@ func (r *Report) flagRuns() {
 // out and named.
 func (r *Report) combineBenchmarks() {
 	for _, t := range r.parts[0].Benchmarks {
-		out := BenchmarkTable{Benchmark: t.Benchmark, Protocol: t.Protocol, Columns: t.Columns, Scale: t.Scale, Majority: t.Majority, Ceiling: t.Ceiling, Measured: t.Measured, Hidden: t.Hidden}
+		out := BenchmarkTable{Benchmark: t.Benchmark, Protocol: t.Protocol, Columns: t.Columns, Scale: t.Scale, Majority: t.Majority, Ceiling: t.Ceiling, Measured: t.Measured, Hidden: t.Hidden, OfRewards: t.OfRewards}
 		for _, row := range t.Rows {
 			sum := BenchmarkRow{Model: row.Model, N: row.N, Values: make([]*Interval, len(t.Columns))}
 			complete, flags := true, []string(nil)

@@ -43,7 +43,7 @@ func (r *Report) fillModels(ev *evalResult) {
 		}
 	}
 	for _, b := range ev.Benchmarks {
-		if b.Protocol != protocolReward {
+		if !rewardProtocols[b.Protocol] {
 			add(b.Model)
 		}
 	}
@@ -151,7 +151,7 @@ const tableColumns = 8
 var bookkeeping = map[string]bool{
 	"tp": true, "tn": true, "fp": true, "fn": true, "f1": true, "kappa": true, "gold_yes": true, "answered": true,
 	"majority_acc": true, "ceiling_acc": true, "ceiling_mcc": true, "threshold": true, "threshold_mcc": true,
-	"mcc_degenerate_resamples": true, "answered_balanced_acc": true,
+	"mcc_degenerate_resamples": true, "answered_balanced_acc": true, "tokens": true, "ties": true, "group_pairs": true,
 }
 
 // misleading are metrics that say nothing on one benchmark: dividing by the characters
@@ -183,12 +183,28 @@ func (r *Report) fillBenchmarks(ev *evalResult) {
 	}
 	for i := range r.Benchmarks {
 		t := &r.Benchmarks[i]
+		t.OfRewards = r.ofRewards(t, ev)
 		place := r.modelIndex
-		if t.ofRewards() {
+		if t.OfRewards {
 			place = func(name string) int { return slices.Index(r.Theories, name) }
 		}
 		slices.SortStableFunc(t.Rows, func(a, b BenchmarkRow) int { return place(a.Model) - place(b.Model) })
 	}
+}
+
+// ofRewards tells whether the rows of a table are reward models: it is said by the
+// protocol, or seen from the names. A reward may share its name with a policy, but
+// language models are measured with the base and the SFT model among them.
+func (r *Report) ofRewards(t *BenchmarkTable, ev *evalResult) bool {
+	if rewardProtocols[t.Protocol] {
+		return true
+	}
+	for _, row := range t.Rows {
+		if m := r.model(row.Model); m.role() != "policy" || ev.CrossReward == nil || !slices.Contains(ev.CrossReward.Rewards, row.Model) {
+			return false
+		}
+	}
+	return ev.CrossReward != nil
 }
 
 // scaleOf puts the baseline and the ceiling of a benchmark, which are the same for
@@ -236,7 +252,7 @@ func columnsOf(ev *evalResult, b Benchmark) []string {
 	for _, o := range ev.Benchmarks {
 		if o.Benchmark == b.Benchmark && o.Protocol == b.Protocol {
 			for k := range o.Metrics {
-				has[k] = !bookkeeping[k] && misleading[b.Benchmark] != k && !strings.HasSuffix(k, "_stderr")
+				has[k] = !bookkeeping[k] && misleading[b.Benchmark] != k && !strings.HasSuffix(k, "_stderr") && !strings.HasSuffix(k, "_p") && !strings.HasPrefix(k, "n_")
 				_, ok := o.Intervals[k]
 				withInterval[k] = withInterval[k] || ok
 			}

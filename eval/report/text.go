@@ -98,7 +98,7 @@ func textBenchmarks(b *strings.Builder, r *Report) {
 	for _, t := range r.Benchmarks {
 		switch h := t.headline(); {
 		case h < 0:
-		case t.ofRewards():
+		case t.OfRewards:
 			fmt.Fprintf(b, "\nReward models as classifiers, %s, %s\n", visible(t.Title()), metricLabel(t.Columns[h]))
 			for _, row := range t.Rows {
 				if v := row.Values[h]; v != nil {

@@ -113,7 +113,7 @@ func (t *two) benchmarks() {
 			t.r.flag(Note, t.r.Compared[0].Label, "%s is in this run only.", ta.Title())
 			continue
 		}
-		out := BenchmarkTable{Benchmark: ta.Benchmark, Protocol: ta.Protocol, Scale: ta.Scale, Majority: ta.Majority, Ceiling: ta.Ceiling,
+		out := BenchmarkTable{Benchmark: ta.Benchmark, Protocol: ta.Protocol, Scale: ta.Scale, Majority: ta.Majority, Ceiling: ta.Ceiling, OfRewards: ta.OfRewards,
 			Columns: slices.DeleteFunc(slices.Clone(ta.Columns), func(c string) bool { return !slices.Contains(tb.Columns, c) })}
 		var shared []string
 		for _, row := range ta.Rows {
@@ -174,10 +174,13 @@ func (t *two) family(table *BenchmarkTable, metric compare.Metric, shared []stri
 		pairs = append(pairs, [2]string{t.label(1, m), t.label(0, m)})
 	}
 	f, err := compare.Chosen(compare.Benchmark{Name: table.Benchmark, Protocol: table.Protocol, Metric: metric, Runs: [][]compare.Input{run}}, pairs, t.r.options(table))
+	if errors.Is(err, compare.ErrManyClasses) {
+		return t.family(table, compare.Accuracy, shared)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return f, t.r.agree(table, f, metric)
+	return f, t.r.agree(table, f)
 }
 
 // matrix compares the scores of the answers prompt by prompt, each run's under its own
@@ -261,14 +264,14 @@ func (t *two) headline() {
 	}
 	h := &Headline{}
 	for _, f := range t.r.Tests {
-		if f.Protocol != protocolReward {
+		if !t.r.table(benchmarkKey(f.Benchmark, f.Protocol)).OfRewards {
 			h.Columns = append(h.Columns, benchmarkTitle(f.Benchmark, f.Protocol)+", difference of "+metricLabel(string(f.Metric)))
 		}
 	}
 	for _, m := range t.models {
 		row := HeadlineRow{Model: m}
 		for _, f := range t.r.Tests {
-			if f.Protocol == protocolReward {
+			if t.r.table(benchmarkKey(f.Benchmark, f.Protocol)).OfRewards {
 				continue
 			}
 			c := HeadlineCell{Value: "-"}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -182,19 +183,16 @@ func (r *Report) verdictCross() string {
 		plural(total, "comparison", "comparisons"), m.Reference, up, down, total-up-down, how)
 }
 
-// headline is the metric of a table that statements are made from: MCC where there
-// is one, because accuracy rewards the larger class.
+// headline is the metric of a table that statements are made from: MCC where there is
+// one, because accuracy rewards the larger class, else the accuracy, else the first; -1
+// for a table without any.
 func (t BenchmarkTable) headline() int {
-	best := -1
-	for i, c := range t.Columns {
-		if c == "mcc" {
+	for _, name := range []string{"mcc", "acc"} {
+		if i := slices.Index(t.Columns, name); i >= 0 {
 			return i
 		}
-		if c == "acc" && best < 0 {
-			best = i
-		}
 	}
-	return best
+	return min(0, len(t.Columns)-1)
 }
 
 // verdictBenchmarks compares each policy with the reference row on each benchmark.
@@ -203,7 +201,7 @@ func (r *Report) verdictBenchmarks() string {
 	compared := 0
 	for _, t := range r.Benchmarks {
 		h := t.headline()
-		if h < 0 || t.ofRewards() {
+		if h < 0 || t.OfRewards {
 			continue
 		}
 		var ref *Interval

@@ -38,7 +38,7 @@ func (r *Report) allPairs() []testedPair {
 	var out []testedPair
 	var raw []float64
 	for _, f := range r.Tests {
-		if f.Protocol == protocolReward {
+		if t := r.table(benchmarkKey(f.Benchmark, f.Protocol)); t != nil && t.OfRewards {
 			continue
 		}
 		for _, p := range f.Pairs {
