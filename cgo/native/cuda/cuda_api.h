@@ -48,6 +48,9 @@ typedef struct {
     int (*adamw)(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps,
                  double wd, double gscale, int64_t step, char * err, size_t err_len);
 
+    // y = a + b, on the stream of launch; all begin at multiples of 16 bytes.
+    int (*add)(steer_cuda_device * dev, const float * a, const float * b, float * y, int64_t n, char * err, size_t err_len);
+
     // Operations a second of n x n products in bf16.
     int (*gemm_rate)(steer_cuda_device * dev, int64_t n, double * rate, char * err, size_t err_len);
 } steer_cuda_api;

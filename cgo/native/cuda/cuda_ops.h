@@ -135,6 +135,9 @@ void steer_cuda_sumsq(const float * x, int64_t n, double * out, steer_cuda & c);
 void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2,
                       double eps, double wd, double gscale, int64_t step, steer_cuda & c);
 
+// y = a + b; arrays that begin at multiples of 16 bytes.
+void steer_cuda_add(const float * a, const float * b, float * y, int64_t n, steer_cuda & c);
+
 // Multiplies random n x n matrices in bf16 `times` times. ready is called before the first and after
 // the last product and waits for the device.
 void steer_cuda_gemm_rate(int64_t n, int times, steer_cuda & c, const std::function<void()> & ready);

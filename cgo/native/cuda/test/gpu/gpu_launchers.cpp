@@ -185,6 +185,17 @@ void steer_cuda_sumsq(const float * x, int64_t n, double * out, steer_cuda &) {
     });
 }
 
+void steer_cuda_add(const float * a, const float * b, float * y, int64_t n, steer_cuda &) {
+    test::Pieces pieces;
+    const size_t size = (size_t) n * sizeof(float), at[3] = { pieces.add((void *) a, size), pieces.add((void *) b, size), pieces.add(y, size) };
+    pieces.to_device();
+    test::call([&](char * err, size_t len) {
+        return test::gpu.api->add(test::gpu.device, (const float *) pieces.address(at[0]), (const float *) pieces.address(at[1]),
+                                  (float *) pieces.address(at[2]), n, err, len);
+    });
+    pieces.to_host();
+}
+
 void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd,
                       double gscale, int64_t step, steer_cuda &) {
     test::Pieces pieces;
