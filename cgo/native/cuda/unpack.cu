@@ -161,6 +161,101 @@ struct Q6_K {
     }
 };
 
+// Sixteen values of a byte each, in registers: an array that is indexed would lie in memory.
+struct Table {
+    uint64_t low, high; // values 0 .. 7 and 8 .. 15
+    __device__ int operator[](int q) const { return (int8_t) ((q < 8 ? low : high) >> 8 * (q % 8)); }
+};
+
+__host__ __device__ constexpr uint64_t bytes(int a, int b, int c, int d, int e, int f, int g, int h) {
+    return (uint64_t) (uint8_t) a | (uint64_t) (uint8_t) b << 8 | (uint64_t) (uint8_t) c << 16 | (uint64_t) (uint8_t) d << 24 |
+           (uint64_t) (uint8_t) e << 32 | (uint64_t) (uint8_t) f << 40 | (uint64_t) (uint8_t) g << 48 | (uint64_t) (uint8_t) h << 56;
+}
+
+// kvalues_iq4nl of ggml-common.h
+__device__ __forceinline__ int iq4_value(int q) {
+    constexpr Table values = { bytes(-127, -104, -83, -65, -49, -35, -22, -10), bytes(1, 13, 25, 38, 53, 69, 89, 113) };
+    return values[q];
+}
+
+// kvalues_mxfp4
+__device__ __forceinline__ int mxfp4_value(int q) {
+    constexpr Table values = { bytes(0, 1, 2, 3, 4, 6, 8, 12), bytes(0, -1, -2, -3, -4, -6, -8, -12) };
+    return values[q];
+}
+
+struct IQ4_NL {
+    static constexpr int SIZE = QK4_NL;
+    static __device__ void unpack(const block_iq4_nl * b, int i, float * v) {
+        const float d = half_to_float(b->d);
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) iq4_value(nibble32(b->qs, i + j));
+        }
+    }
+};
+
+struct IQ4_XS {
+    static constexpr int SIZE = QK_K;
+    static __device__ void unpack(const block_iq4_xs * b, int i, float * v) {
+        const int   s = i / 32, scale = (b->scales_l[s / 2] >> 4 * (s % 2) & 15) | (b->scales_h >> 2 * s & 3) << 4;
+        const float d = half_to_float(b->d) * (float) (scale - 32);
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) iq4_value(nibble32(b->qs + s * 16, i % 32 + j));
+        }
+    }
+};
+
+struct MXFP4 {
+    static constexpr int SIZE = QK_MXFP4;
+    static __device__ void unpack(const block_mxfp4 * b, int i, float * v) {
+        // The table has twice the values, so half of the scale 2^(e - 127) is wanted: as a bf16, denormal below 2^-126.
+        const float d = to_float(bf16{ (uint16_t) (b->e < 2 ? 0x20 << b->e : (b->e - 1) << 7) });
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) mxfp4_value(nibble32(b->qs, i + j));
+        }
+    }
+};
+
+// Five ternary digits a byte as the fraction q / 256, the first digit on top: digit n is the whole part
+// of 3 times the fraction of 3^n q / 256.
+__device__ __forceinline__ int ternary(uint8_t q, int n) {
+    const int power = n == 0 ? 1 : n == 1 ? 3 : n == 2 ? 9 : n == 3 ? 27 : 81;
+    return (q * power & 255) * 3 >> 8;
+}
+
+struct TQ1_0 {
+    static constexpr int SIZE = QK_K;
+    // 32 bytes of five digits, first digits first, 16 bytes of five, 4 bytes of four
+    static __device__ void unpack(const block_tq1_0 * b, int i, float * v) {
+        const float d = half_to_float(b->d);
+        for (int j = 0; j < EIGHT; j++) {
+            const int e = i + j;
+            const int x = e < 160   ? ternary(b->qs[e % 32], e / 32)
+                          : e < 240 ? ternary(b->qs[32 + e % 16], (e - 160) / 16)
+                                    : ternary(b->qh[e % 4], (e - 240) / 4);
+            v[j]        = d * (float) (x - 1);
+        }
+    }
+};
+
+struct TQ2_0 {
+    static constexpr int SIZE = QK_K;
+    static __device__ void unpack(const block_tq2_0 * b, int i, float * v) {
+        const int       half = i / 128, quarter = i % 128 / 32;
+        const float     d = half_to_float(b->d);
+        const uint8_t * q = b->qs + half * 32 + i % 32;
+        for (int j = 0; j < EIGHT; j++) {
+            v[j] = d * (float) ((q[j] >> 2 * quarter & 3) - 1);
+        }
+    }
+};
+
+// Types of blocks that have a kernel here, and the names of their blocks.
+#define STEER_BLOCK_TYPES(TYPE)                                                                                       \
+    TYPE(Q8_0, q8_0) TYPE(Q4_0, q4_0) TYPE(Q4_1, q4_1) TYPE(Q5_0, q5_0) TYPE(Q5_1, q5_1) TYPE(Q2_K, q2_K)             \
+    TYPE(Q3_K, q3_K) TYPE(Q4_K, q4_K) TYPE(Q5_K, q5_K) TYPE(Q6_K, q6_K) TYPE(IQ4_NL, iq4_nl) TYPE(IQ4_XS, iq4_xs)     \
+    TYPE(TQ1_0, tq1_0) TYPE(TQ2_0, tq2_0) TYPE(MXFP4, mxfp4)
+
 __device__ __forceinline__ void store8(float * y, const float * v) {
     for (int j = 0; j < EIGHT; j += 4) {
         store<4>(y + j, Values<4>{ { v[j], v[j + 1], v[j + 2], v[j + 3] } });
@@ -211,16 +306,10 @@ template <class To> bool unpack_own(steer_cuda & c, ggml_type type, const void *
         case GGML_TYPE_F32: items<float>(c, x, y, n); return true;
         case GGML_TYPE_F16: items<half16>(c, x, y, n); return true;
         case GGML_TYPE_BF16: items<bf16>(c, x, y, n); return true;
-        case GGML_TYPE_Q8_0: blocks<Q8_0, block_q8_0>(c, x, y, n); return true;
-        case GGML_TYPE_Q4_0: blocks<Q4_0, block_q4_0>(c, x, y, n); return true;
-        case GGML_TYPE_Q4_1: blocks<Q4_1, block_q4_1>(c, x, y, n); return true;
-        case GGML_TYPE_Q5_0: blocks<Q5_0, block_q5_0>(c, x, y, n); return true;
-        case GGML_TYPE_Q5_1: blocks<Q5_1, block_q5_1>(c, x, y, n); return true;
-        case GGML_TYPE_Q2_K: blocks<Q2_K, block_q2_K>(c, x, y, n); return true;
-        case GGML_TYPE_Q3_K: blocks<Q3_K, block_q3_K>(c, x, y, n); return true;
-        case GGML_TYPE_Q4_K: blocks<Q4_K, block_q4_K>(c, x, y, n); return true;
-        case GGML_TYPE_Q5_K: blocks<Q5_K, block_q5_K>(c, x, y, n); return true;
-        case GGML_TYPE_Q6_K: blocks<Q6_K, block_q6_K>(c, x, y, n); return true;
+#define CASE(Type, block) \
+        case GGML_TYPE_##Type: blocks<Type, block_##block>(c, x, y, n); return true;
+        STEER_BLOCK_TYPES(CASE)
+#undef CASE
         default: return false;
     }
 }
@@ -230,16 +319,10 @@ bool has_kernel(ggml_type type) {
         case GGML_TYPE_F32:
         case GGML_TYPE_F16:
         case GGML_TYPE_BF16:
-        case GGML_TYPE_Q8_0:
-        case GGML_TYPE_Q4_0:
-        case GGML_TYPE_Q4_1:
-        case GGML_TYPE_Q5_0:
-        case GGML_TYPE_Q5_1:
-        case GGML_TYPE_Q2_K:
-        case GGML_TYPE_Q3_K:
-        case GGML_TYPE_Q4_K:
-        case GGML_TYPE_Q5_K:
-        case GGML_TYPE_Q6_K: return true;
+#define CASE(Type, block) case GGML_TYPE_##Type:
+        STEER_BLOCK_TYPES(CASE)
+#undef CASE
+            return true;
         default: return false;
     }
 }

@@ -10,7 +10,10 @@ namespace {
 
 const ggml_type weight_types[] = { GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0,   GGML_TYPE_Q4_1,   GGML_TYPE_Q5_0,
                                    GGML_TYPE_Q5_1, GGML_TYPE_Q2_K, GGML_TYPE_Q3_K, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K,   GGML_TYPE_Q6_K,   GGML_TYPE_IQ4_NL,
-                                   GGML_TYPE_IQ4_XS, GGML_TYPE_TQ2_0 };
+                                   GGML_TYPE_IQ4_XS, GGML_TYPE_TQ1_0, GGML_TYPE_TQ2_0, GGML_TYPE_MXFP4 };
+
+// Of those that ggml's converters unpack, the ones that can be made without an importance matrix.
+const ggml_type converted_types[] = { GGML_TYPE_IQ2_S, GGML_TYPE_IQ3_XXS, GGML_TYPE_IQ3_S };
 
 // A LoRA part: a matrix M f32 (B [r,N] or A [K,r]) and h [r,T].
 struct Part {
@@ -118,6 +121,9 @@ void test_cuda_linear() {
         }
     }
     device().limits = whole;
+    for (ggml_type w : converted_types) {
+        unpack_case(w);
+    }
     for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_BF16 }) {
         linear_case(GGML_TYPE_Q8_0, type, 64, 33, 1, { 16 });
         linear_case(GGML_TYPE_Q4_1, type, 64, 8, 5, { 1, 3, 16, 40 });
