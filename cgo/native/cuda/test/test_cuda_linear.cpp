@@ -104,6 +104,21 @@ void unpack_case(ggml_type w_type) {
     check(std::string("unpacked ") + ggml_type_name(w_type), values(back), values(W), 1e-7);
 }
 
+// Rows of host memory, at once and in parts.
+void rows_case(ggml_type type, int64_t K, double scale) {
+    const int64_t   N = 11;
+    const TensorPtr W = weight(type, K, N, scale), dst = empty(GGML_TYPE_F32, K, N);
+    for (const size_t limit : { device().limits.weight_bytes, 3 * ggml_row_size(type, K), (size_t) 1 }) {
+        const steer_cuda_limits before = device().limits;
+        device().limits.weight_bytes   = limit;
+        std::memset(dst->bytes().data(), 0xFF, dst->bytes().size());
+        steer_cuda_unpack_rows(type, W->bytes().data(), K, N, dst->f32(0), device());
+        device().limits = before;
+        check(std::string("rows of ") + ggml_type_name(type), values(dst), values(W), 1e-7);
+        expect("rows: scratch memory given back", device().pool_bytes() == 0 && device().in_order);
+    }
+}
+
 } // namespace
 
 void test_cuda_linear() {
@@ -111,6 +126,7 @@ void test_cuda_linear() {
     for (ggml_type w : weight_types) {
         const int64_t K = ggml_blck_size(w) == 256 ? 512 : ggml_blck_size(w) == 1 ? 75 : 96;
         unpack_case(w);
+        rows_case(w, K, 1);
         for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_BF16 }) {
             device().limits.weight_bytes = whole.weight_bytes;
             linear_case(w, type, K, 37, 9, {});
@@ -123,7 +139,9 @@ void test_cuda_linear() {
     device().limits = whole;
     for (ggml_type w : converted_types) {
         unpack_case(w);
+        rows_case(w, 512, 1);
     }
+    rows_case(GGML_TYPE_MXFP4, 64, 2e-38); // the least scales
     for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_BF16 }) {
         linear_case(GGML_TYPE_Q8_0, type, 64, 33, 1, { 16 });
         linear_case(GGML_TYPE_Q4_1, type, 64, 8, 5, { 1, 3, 16, 40 });
