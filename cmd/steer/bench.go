@@ -45,7 +45,8 @@ func newBenchCommand(a *app) *cobra.Command {
 
 Each job runs in a process of its own, so that its peak memory is its own. The
 share of peak is that of what this CPU reaches in a loop that touches registers
-only, in bf16 where the kernels multiply in bf16, else in f32.`,
+only, in bf16 where the kernels multiply in bf16, else in f32; on a GPU, of what
+products of large matrices reach. Memory on a GPU includes the driver's own.`,
 		Example: `  steer bench -m base.gguf
   steer bench --shape llama-2-7b --type q4_k_m --cache ~/.cache/steer/bench \
       --jobs train,rollout --sequences 1,32 --steps 3
@@ -76,7 +77,8 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
 	flags.StringSliceVar(&f.jobs, "jobs", bench.Job("").Values(), "what to measure, `LIST`")
 	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
-	flags.IntVar(&f.spec.Tokens, "tokens", f.spec.Tokens, "tokens of each of them; rows of the kernels job")
+	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch, "sequences of --batch that train at once, gradients added up (0: all)")
+	flags.IntVar(&f.spec.Tokens, "tokens", f.spec.Tokens, "tokens of each sequence; rows of the kernels job")
 	flags.IntSliceVar(&f.sequences, "sequences", []int{f.spec.Sequences}, "sequences sampled at once, `LIST`")
 	flags.IntVar(&f.spec.Prompt, "prompt", f.spec.Prompt, "tokens of a prompt")
 	flags.IntVar(&f.spec.New, "new", 0, "tokens of a response (0: 128 of a rollout, 64 of ppo)")
@@ -86,6 +88,7 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.spec.Targets, "targets", nil, "LoRA targets, `LIST` (default: all linears)")
 	flags.IntVar(&f.spec.Steps, "steps", f.spec.Steps, "measured steps of a job")
 	flags.IntVar(&f.spec.Warmup, "warmup", f.spec.Warmup, "steps before them")
+	flags.StringVar((*string)(&f.spec.Device), "device", string(ggml.CPU), "where to compute: cpu, cuda, cuda:N or auto")
 	flags.IntVar(&f.spec.Threads, "threads", 0, "compute threads (0: one for each CPU)")
 	flags.StringVar(&f.spec.Kernel, "kernel", "", "CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
 	enumVar(flags, &f.spec.Precision, "precision", "of the frozen matrices")
