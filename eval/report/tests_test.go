@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/report"
+	"steer/eval/stats"
 )
 
 func flagText(r *report.Report) string {
@@ -80,6 +81,25 @@ func TestVerdictFromTests(t *testing.T) {
 	require.Contains(t, s, "On 5 benchmarks, 75 comparisons of the models with one another show")
 	require.Contains(t, s, "after Holm's correction over all of them: virtue > ")
 	require.Contains(t, s, "on Scruples (loglik), differences of MCC larger than ")
+	var raw []float64
+	for _, f := range r.Tests {
+		for _, p := range f.Pairs {
+			if f.Protocol != "reward" {
+				raw = append(raw, p.P)
+			}
+		}
+	}
+	holm, plain := 0, 0
+	for i, v := range stats.Holm(raw) {
+		if v < .05 {
+			holm++
+		}
+		if raw[i] < .05 {
+			plain++
+		}
+	}
+	require.Less(t, holm, plain, "the fixture has differences that do not stand the correction")
+	require.Contains(t, s, fmt.Sprintf("show %d differences", holm))
 	require.Contains(t, s, "between any two models are excluded")
 	require.Contains(t, s, "simultaneous 95 % intervals), equivalence within ±0.05 is shown for 0 of 15 pairs")
 	require.Contains(t, s, "would have been found with 80 % power")
