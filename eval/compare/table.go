@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"errors"
 	"fmt"
 
 	"steer/eval/stats"
@@ -23,33 +24,42 @@ const (
 	tied    = -2
 )
 
-// align pairs the records by id.
-func align(b Benchmark) (*table, error) {
-	fail := func(format string, args ...any) (*table, error) {
-		return nil, fmt.Errorf("compare: %s (%s): %w", b.Name, b.Protocol, fmt.Errorf(format, args...))
-	}
+// asked counts how often each id was asked, over all inputs; it checks that the runs have
+// the same models.
+func (b Benchmark) asked() (count map[string]int, inputs int, err error) {
+	count = map[string]int{}
 	if len(b.Runs) == 0 || len(b.Runs[0]) < 2 {
-		return fail("want at least two models")
+		return nil, 0, errors.New("want at least two models")
 	}
-	t := &table{}
-	asked, most := map[string]int{}, 0
-	inputs := 0
 	for r, run := range b.Runs {
 		if len(run) != len(b.Runs[0]) {
-			return fail("run %d has %d models, run 0 has %d", r, len(run), len(b.Runs[0]))
+			return nil, 0, fmt.Errorf("run %d has %d models, run 0 has %d", r, len(run), len(b.Runs[0]))
 		}
 		for m, in := range run {
-			if r == 0 {
-				t.models = append(t.models, in.Model)
-			} else if in.Model != t.models[m] {
-				return fail("run %d: model %d is %q, in run 0 %q", r, m, in.Model, t.models[m])
+			if first := b.Runs[0][m].Model; in.Model != first {
+				return nil, 0, fmt.Errorf("run %d: model %d is %q, in run 0 %q", r, m, in.Model, first)
 			}
 			inputs++
-			most = max(most, len(in.Items))
 			for _, x := range in.Items {
-				asked[x.ID]++
+				count[x.ID]++
 			}
 		}
+	}
+	return count, inputs, nil
+}
+
+// align pairs the records by id.
+func align(b Benchmark) (*table, error) {
+	fail := func(err error) (*table, error) {
+		return nil, fmt.Errorf("compare: %s (%s): %w", b.Name, b.Protocol, err)
+	}
+	asked, inputs, err := b.asked()
+	if err != nil {
+		return fail(err)
+	}
+	t := &table{}
+	for _, in := range b.Runs[0] {
+		t.models = append(t.models, in.Model)
 	}
 	place := map[string]int{}
 	for _, x := range b.Runs[0][0].Items {
@@ -59,7 +69,7 @@ func align(b Benchmark) (*table, error) {
 		}
 	}
 	if len(t.ids) == 0 {
-		return fail("no item was asked of every model (%d different ids): are these records of one benchmark?", len(asked))
+		return fail(fmt.Errorf("no item was asked of every model (%d different ids): are these records of one benchmark?", len(asked)))
 	}
 	t.leftOut = len(asked) - len(t.ids)
 	t.ties = make([]int, len(t.models))
@@ -73,7 +83,7 @@ func align(b Benchmark) (*table, error) {
 				case !shared:
 					continue
 				case *x.Gold != t.gold[i]:
-					return fail("item %q: gold label is %d for %s in run %d and %d for %s: the records are of different data", x.ID, *x.Gold, in.Model, r, t.gold[i], t.models[0])
+					return fail(fmt.Errorf("item %q: gold label is %d for %s in run %d and %d for %s: the records are of different data", x.ID, *x.Gold, in.Model, r, t.gold[i], t.models[0]))
 				case x.Refused:
 					pred[i] = refused
 				case x.Tie:
