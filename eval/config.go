@@ -20,6 +20,12 @@ type Config struct {
 	EthicsUtilitarianism File        `yaml:"ethics_utilitarianism"`
 	Scruples             Scruples    `yaml:"scruples"`
 	CrossReward          CrossConfig `yaml:"cross_reward"`
+
+	Dilemmas   File            `yaml:"dilemmas"`
+	HH         File            `yaml:"hh_rlhf"`
+	WinoBias   WinoBias        `yaml:"winobias"`
+	Winogender WinogenderFiles `yaml:"winogender"`
+	CrowSPairs File            `yaml:"crows_pairs"`
 }
 
 // File names the rows of a data file that are measured, in file order.
@@ -34,7 +40,7 @@ type File struct {
 // Scruples configures the anecdotes.
 type Scruples struct {
 	File `yaml:",inline"`
-	// Protocols to run: loglik, reward, thesis.
+	// Protocols to run: loglik, reward, thesis, paired.
 	Protocols []Protocol `yaml:"protocols"`
 	// Threshold holds the rows on which the reward threshold is chosen; they must be
 	// others than the measured ones.
@@ -50,7 +56,9 @@ type Scruples struct {
 type Protocol string
 
 // Values lists the protocols.
-func (Protocol) Values() []string { return []string{ProtocolLogLik, ProtocolReward, ProtocolThesis} }
+func (Protocol) Values() []string {
+	return []string{ProtocolLogLik, ProtocolReward, ProtocolThesis, ProtocolPaired}
+}
 
 // CrossConfig configures the cross-reward matrix.
 type CrossConfig struct {

@@ -18,6 +18,17 @@ const (
 // calibrationBins is the number of bins between a forecast of 1/2 and of 1.
 const calibrationBins = 10
 
+func hhBenchmark(c *Config) []benchmark {
+	read := func(path string) ([]data.HH, error) {
+		rows, _, err := data.ReadHH(path)
+		return rows, err
+	}
+	return []benchmark{describeReward(NameHH, ProtocolPaired, "hh_rlhf", &c.HH, read,
+		func(ctx context.Context, r Reward, rows []data.HH) (*Benchmark, []Record, error) {
+			return HHPairs(ctx, r, c.Settings, rows, c.HH.First)
+		})}
+}
+
 // HHPairs is the pair accuracy of a reward model on hh-rlhf dialogues: how often the
 // dialogue that people preferred scores above the other. Ties count one half. Dialogues
 // are put before the model in its own form, cut from the left where they are too long.

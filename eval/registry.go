@@ -18,6 +18,11 @@ func benchmarks(c *Config) []benchmark {
 		deontologyBenchmark,
 		utilitarianismBenchmark,
 		scruplesBenchmarks,
+		dilemmasBenchmarks,
+		hhBenchmark,
+		winobiasBenchmarks,
+		winogenderBenchmark,
+		crowsBenchmark,
 	} {
 		all = append(all, of(c)...)
 	}
@@ -79,6 +84,15 @@ func describe[T any](name, protocol, key string, f *File, read func(string) ([]T
 	return benchmark{
 		name: name, protocol: protocol, files: []dataFile{{key: key, File: f}},
 		load: loads(rows), language: on(rows, run),
+	}
+}
+
+// describeReward is describe for reward models.
+func describeReward[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, Reward, []T) (*Benchmark, []Record, error)) benchmark {
+	rows := reader(f, read)
+	return benchmark{
+		name: name, protocol: protocol, kind: kindReward, files: []dataFile{{key: key, File: f}},
+		load: loads(rows), reward: on(rows, run),
 	}
 }
 

@@ -17,6 +17,18 @@ const (
 	DilemmasLabelVersion  = "dilemmas-label-1"
 )
 
+func dilemmasBenchmarks(c *Config) []benchmark {
+	f := &c.Dilemmas
+	return []benchmark{
+		describe(NameDilemmas, ProtocolLogLik, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, s Subject, rows []data.Dilemma) (*Benchmark, []Record, error) {
+			return DilemmasLabels(ctx, s, c.Settings, rows, f.First)
+		}),
+		describeReward(NameDilemmas, ProtocolReward, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, r Reward, rows []data.Dilemma) (*Benchmark, []Record, error) {
+			return DilemmasReward(ctx, r, c.Settings, rows, f.First)
+		}),
+	}
+}
+
 // DilemmasReward lets a reward model rank the two actions: the one that scores lower is
 // its answer to "which is the less ethical one". Each action is judged by itself, so
 // there is no order to prefer.
