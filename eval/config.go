@@ -15,7 +15,7 @@ type Config struct {
 	Settings `yaml:",inline"`
 
 	WSC273               File        `yaml:"wsc273"`
-	ToxiGen              File        `yaml:"toxigen"`
+	ToxiGen              ToxiGenRows `yaml:"toxigen"`
 	EthicsDeontology     File        `yaml:"ethics_deontology"`
 	EthicsUtilitarianism File        `yaml:"ethics_utilitarianism"`
 	Scruples             Scruples    `yaml:"scruples"`
@@ -35,6 +35,13 @@ type File struct {
 	First int `yaml:"first"`
 	// Limit is the number of rows; 0 means all that follow.
 	Limit int `yaml:"limit"`
+}
+
+// ToxiGenRows configures the annotated statements of ToxiGen.
+type ToxiGenRows struct {
+	File `yaml:",inline"`
+	// Protocols to run: loglik, reward.
+	Protocols []Protocol `yaml:"protocols"`
 }
 
 // Scruples configures the anecdotes.
@@ -90,6 +97,7 @@ func DefaultConfig() Config {
 			BOS: BOSAuto, TargetDelimiter: " ", BatchTokens: 4096,
 			Resamples: 10000, Confidence: 0.95, Seed: 1,
 		},
+		ToxiGen:  ToxiGenRows{Protocols: []Protocol{ProtocolLogLik}},
 		Scruples: Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
 		CrossReward: CrossConfig{
 			Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 128, Temperature: 1, TopP: 1,

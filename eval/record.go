@@ -39,6 +39,9 @@ type Record struct {
 	Pair   string    `json:"pair,omitempty"`   // items of one pair are two versions of one sentence
 	// Human is the answer of other annotators, where the data set has one.
 	Human *int `json:"human,omitempty"`
+	// Toxicity is the mean judgement of the annotators, 1 to 5.
+	Toxicity *float64 `json:"toxicity,omitempty"`
+	Tokens   int      `json:"tokens,omitempty"` // that were scored
 }
 
 // WriteRecords writes values one JSON object a line, Zstandard compressed, whole or

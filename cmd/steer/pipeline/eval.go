@@ -12,6 +12,7 @@ import (
 	"steer/eval"
 	"steer/ggml"
 	"steer/ggml/seam"
+	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/ppo"
 	"steer/rl/train"
@@ -235,7 +236,7 @@ func (j *Eval) rewards(b *Bench, con Console) ([]eval.Reward, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}
-		r := eval.Reward{Name: c.Name, Rewarder: rewarder{s}, Mean: float64(s.Mean), Std: float64(s.Std)}
+		r := eval.Reward{Name: c.Name, Rewarder: rewarder{s}, Mean: float64(s.Mean), Std: float64(s.Std), Form: string(s.trained)}
 		out = append(out, r)
 	}
 	return out, nil
@@ -246,22 +247,47 @@ type rewarder struct{ s *scorer }
 
 // Score implements eval.Rewarder.
 func (r rewarder) Score(ctx context.Context, exchanges []eval.Exchange) ([]float32, error) {
-	raw := *r.s
-	plain := *r.s.Scorer
-	plain.Std = 0
-	raw.Scorer = &plain
-	episodes := make([]ppo.Episode, len(exchanges))
+	scores, _, err := r.ScoreCut(ctx, exchanges)
+	return scores, err
+}
+
+// ScoreCut implements eval.CuttingRewarder.
+func (r rewarder) ScoreCut(ctx context.Context, exchanges []eval.Exchange) (scores []float32, cut []int, err error) {
+	sequences, cut := make([][]int32, len(exchanges)), make([]int, len(exchanges))
 	for i, x := range exchanges {
-		episodes[i] = ppo.Episode{Prompt: x.Prompt, Response: x.Response, PromptText: x.PromptText, ResponseText: x.ResponseText, Ended: x.Ended}
-		if x.Prompt == nil && x.Response == nil {
-			ids, err := r.s.b.Tok.Encode(x.PromptText+x.ResponseText, true, false)
-			if err != nil {
-				return nil, err
-			}
-			episodes[i].Prompt = ids
+		ids, err := r.tokens(x)
+		if err != nil {
+			return nil, nil, fmt.Errorf("exchange %d: %w", i, err)
+		}
+		kept := r.s.cut
+		if x.Turns != nil {
+			kept = r.s.encoder.Cut
+		}
+		sequences[i] = r.s.cut(kept(ids))
+		cut[i] = len(ids) - len(sequences[i])
+	}
+	scores, err = r.s.Raw(ctx, sequences)
+	return scores, cut, err
+}
+
+// tokens is what the reward model reads of an exchange.
+func (r rewarder) tokens(x eval.Exchange) ([]int32, error) {
+	switch {
+	case x.Turns != nil && r.s.noEncoder != nil:
+		return nil, r.s.noEncoder
+	case x.Turns != nil && r.s.trained == rewards.FormChat:
+		return r.s.encoder.Conversation(x.Turns)
+	case x.Turns != nil:
+		return r.s.encoder.Text(x.PromptText + x.ResponseText)
+	}
+	ids := slices.Concat(x.Prompt, x.Response)
+	if ids == nil {
+		var err error
+		if ids, err = r.s.b.Tok.Encode(x.PromptText+x.ResponseText, true, false); err != nil {
+			return nil, err
 		}
 	}
-	return raw.Score(ctx, episodes)
+	return r.s.tokens(ids, x.PromptText+x.ResponseText)
 }
 
 // evalProgress turns the suite's reports into progress lines with a time to go. The
