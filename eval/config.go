@@ -26,6 +26,13 @@ type Config struct {
 	WinoBias   WinoBias        `yaml:"winobias"`
 	Winogender WinogenderFiles `yaml:"winogender"`
 	CrowSPairs File            `yaml:"crows_pairs"`
+	Perplexity TextWindows     `yaml:"perplexity"`
+	KL         KLRows          `yaml:"kl"`
+	Generated  Continuations   `yaml:"generations"`
+
+	// Template is the one that the policies were trained with; what renders
+	// conversations needs it.
+	Template *data.Template `yaml:"-"`
 }
 
 // File names the rows of a data file that are measured, in file order.
@@ -97,8 +104,10 @@ func DefaultConfig() Config {
 			BOS: BOSAuto, TargetDelimiter: " ", BatchTokens: 4096,
 			Resamples: 10000, Confidence: 0.95, Seed: 1,
 		},
-		ToxiGen:  ToxiGenRows{Protocols: []Protocol{ProtocolLogLik}},
-		Scruples: Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
+		KL:        KLRows{Reference: "sft", MaxTokens: 1024},
+		Generated: Continuations{Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 32, Temperature: 1, TopP: 1, Batch: 32},
+		ToxiGen:   ToxiGenRows{Protocols: []Protocol{ProtocolLogLik}},
+		Scruples:  Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
 		CrossReward: CrossConfig{
 			Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 128, Temperature: 1, TopP: 1,
 			Batch: 32, Samples: 24, Bins: 20,
@@ -119,6 +128,9 @@ func (c Config) Validate() error {
 		if err := b.validate(); err != nil {
 			return err
 		}
+	}
+	if err := c.Generated.check(); err != nil {
+		return err
 	}
 	if x := c.CrossReward; x.Prompts.Path != "" {
 		if err := x.Prompts.Validate(); err != nil {

@@ -41,7 +41,10 @@ type Record struct {
 	Human *int `json:"human,omitempty"`
 	// Toxicity is the mean judgement of the annotators, 1 to 5.
 	Toxicity *float64 `json:"toxicity,omitempty"`
-	Tokens   int      `json:"tokens,omitempty"` // that were scored
+	Tokens   int      `json:"tokens,omitempty"` // scored or generated
+	KL       *float64 `json:"kl,omitempty"`     // nats, summed over the tokens
+	// Prompt is what was continued by Answer.
+	Prompt string `json:"prompt,omitempty"`
 }
 
 // WriteRecords writes values one JSON object a line, Zstandard compressed, whole or

@@ -23,6 +23,8 @@ func benchmarks(c *Config) []benchmark {
 		winobiasBenchmarks,
 		winogenderBenchmark,
 		crowsBenchmark,
+		perplexityBenchmark,
+		klBenchmark,
 	} {
 		all = append(all, of(c)...)
 	}
@@ -150,5 +152,5 @@ func (c *Config) DataFiles() []DataFile {
 			}
 		}
 	}
-	return append(out, DataFile{"cross_reward.prompts", &c.CrossReward.Prompts.Path})
+	return append(out, DataFile{"cross_reward.prompts", &c.CrossReward.Prompts.Path}, DataFile{"generations", &c.Generated.Path})
 }

@@ -46,6 +46,9 @@ type Reward struct {
 	Mean, Std float64
 	// Form says, for the record, how texts are put before it (chat or plain).
 	Form string
+	// Classifier: the score is the log-odds of "harmless" of a statement by itself, not a
+	// reward that is fixed up to a constant.
+	Classifier bool
 }
 
 // HeadRewarder reads the scalar head of an evaluator at the last token.
