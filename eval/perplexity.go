@@ -37,7 +37,14 @@ func perplexityBenchmark(c *Config) []benchmark {
 		return []string{t}, err
 	})
 	return []benchmark{{
-		name: NamePerplexity, protocol: ProtocolLogLik, files: []dataFile{{key: "perplexity", File: &x.File}}, load: loads(text),
+		name: NamePerplexity, protocol: ProtocolLogLik, files: []dataFile{{key: "perplexity", File: &x.File}},
+		load: func() error {
+			if err := x.fits(c.MaxLength); err != nil {
+				return err
+			}
+			_, err := text()
+			return err
+		},
 		check: func() error {
 			switch {
 			case x.First != 0:
@@ -53,6 +60,13 @@ func perplexityBenchmark(c *Config) []benchmark {
 			return Perplexity(ctx, s, c.Settings, *x, text[0])
 		}),
 	}}
+}
+
+func (w TextWindows) fits(maxLength int) error {
+	if w.Context > maxLength+1 {
+		return fmt.Errorf("perplexity.context is %d, the model is given at most %d tokens: lower it, or 0 for as many as there are", w.Context, maxLength+1)
+	}
+	return nil
 }
 
 // Perplexity measures how well a model predicts a text, token by token, in overlapping
@@ -92,8 +106,8 @@ func Perplexity(ctx context.Context, s Subject, set Settings, w TextWindows, tex
 	if w.Context == 0 {
 		w.Context = set.MaxLength + 1
 	}
-	if w.Context > set.MaxLength+1 {
-		return fail(fmt.Errorf("perplexity.context is %d, the model is given at most %d tokens: lower it, or 0 for as many as there are", w.Context, set.MaxLength+1))
+	if err := w.fits(set.MaxLength); err != nil {
+		return fail(err)
 	}
 	if w.Stride == 0 {
 		w.Stride = max(1, w.Context/2)

@@ -83,10 +83,14 @@ func TestPerplexity(t *testing.T) {
 
 	_, _, err = Perplexity(context.Background(), subject(m), testSettings(), TextWindows{Context: 5000}, text)
 	require.ErrorContains(t, err, "perplexity.context is 5000")
+	cfg := DefaultConfig()
+	cfg.MaxLength, cfg.Perplexity = 9, TextWindows{File: File{Path: writeFile(t, "t.txt", text)}, Context: 11}
+	_, err = NewSuite(cfg, t.TempDir())
+	require.ErrorContains(t, err, "perplexity.context is 11, the model is given at most 10 tokens")
 	_, _, err = Perplexity(context.Background(), Subject{Name: "x"}, testSettings(), TextWindows{}, text)
 	require.ErrorContains(t, err, "need an evaluator")
 	for _, w := range []TextWindows{{Context: 4, Stride: 4}, {Context: 1}, {Stride: -1}, {File: File{First: 1}}} {
-		cfg := DefaultConfig()
+		cfg = DefaultConfig()
 		cfg.Perplexity = w
 		require.ErrorContains(t, cfg.Validate(), "eval: perplexity")
 	}

@@ -150,6 +150,15 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		}
 		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens) // longer ones are left out, and counted
 	}
+	if x := &cfg.Generated; x.Path != "" {
+		if x.MaxNewTokens > most {
+			return fmt.Errorf("eval: generations.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
+		}
+		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
+	}
+	if cfg.Template, _, err = b.Template(j.Template, j.System); err != nil {
+		return err
+	}
 	cfg.OnProgress = evalProgress(con.Progress)
 	if b.rehearsal != nil {
 		if dir, err = os.MkdirTemp("", "steer-plan-"); err != nil {
@@ -187,13 +196,14 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		}
 		benchmarks = append(benchmarks, done...)
 	}
-	tpl, _, err := b.Template(j.Template, j.System)
+	generated, err := suite.Generations(ctx, subjects, rewardModels)
 	if err != nil {
 		return err
 	}
+	benchmarks = append(benchmarks, generated...)
 	var cross *eval.CrossRewardResult
 	if len(rewardModels) > 0 {
-		if cross, err = suite.CrossReward(ctx, subjects, rewardModels, tpl); err != nil {
+		if cross, err = suite.CrossReward(ctx, subjects, rewardModels, cfg.Template); err != nil {
 			return err
 		}
 	}
@@ -221,7 +231,21 @@ func (j *Eval) subjects(b *Bench) ([]eval.Subject, []eval.Model, error) {
 		subjects = append(subjects, eval.Subject{Name: c.Name, Evaluator: step, Generator: b.Generator(adapters...), Tokenizer: b.Tok})
 		models = append(models, eval.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
 	}
+	j.divergences(b, subjects)
 	return subjects, models, nil
+}
+
+// divergences lets every model but the reference say how far it is from it.
+func (j *Eval) divergences(b *Bench, subjects []eval.Subject) {
+	at := slices.IndexFunc(subjects, func(s eval.Subject) bool { return s.Name == j.KL.Reference })
+	if j.KL.Path == "" || at < 0 {
+		return // the benchmark says so, where it is asked for
+	}
+	for i := range subjects {
+		if i != at {
+			subjects[i].KL = eval.KLFunc(b.fullKL(subjects[i].Evaluator, subjects[at].Evaluator))
+		}
+	}
 }
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
@@ -236,7 +260,7 @@ func (j *Eval) rewards(b *Bench, con Console) ([]eval.Reward, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}
-		r := eval.Reward{Name: c.Name, Rewarder: rewarder{s}, Mean: float64(s.Mean), Std: float64(s.Std), Form: string(s.trained)}
+		r := eval.Reward{Name: c.Name, Rewarder: rewarder{s}, Mean: float64(s.Mean), Std: float64(s.Std), Form: string(s.trained), Classifier: s.theory == string(rewards.Toxicity)}
 		out = append(out, r)
 	}
 	return out, nil
