@@ -66,14 +66,14 @@ func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.
 	}
 	var seqs []seam.Sequence
 	var records []Record
-	dropped := 0
+	dropped, longest := 0, min(opt.MaxTokens, set.MaxLength+1)
 	for i, c := range rows {
 		x, err := data.Tokenize(s.Tokenizer, tpl.Render(c.Messages), data.TokenizeOptions{NoBOS: set.BOS == BOSOff})
 		if err != nil {
 			return fail(fmt.Errorf("line %d: %w", c.Line, err))
 		}
 		targets := x.Targets()
-		if len(targets) == 0 || len(x.IDs) > min(opt.MaxTokens, set.MaxLength+1) {
+		if len(targets) == 0 || len(x.IDs) > longest {
 			dropped++
 			continue
 		}
@@ -81,7 +81,7 @@ func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.
 		records = append(records, Record{ID: fmt.Sprintf("line-%d", c.Line), Row: opt.First + i, Gold: NoPrediction, Pred: NoPrediction, Tokens: len(targets)})
 	}
 	if len(seqs) == 0 {
-		return fail(fmt.Errorf("none of %d conversations has an answer and at most %d tokens: %w", len(rows), opt.MaxTokens, ErrNoItems))
+		return fail(fmt.Errorf("none of %d conversations has an answer and at most %d tokens: %w", len(rows), longest, ErrNoItems))
 	}
 	if err := sumKL(ctx, s, set, seqs, records); err != nil {
 		return fail(err)
