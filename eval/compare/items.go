@@ -48,7 +48,7 @@ func ReadItems(path string) ([]Item, error) {
 	seen := make(map[string]bool, len(items))
 	for i, x := range items {
 		switch {
-		case x.Gold == nil || x.Pred == nil:
+		case x.Gold == nil || x.Pred == nil || *x.Gold < 0:
 			return nil, fmt.Errorf("compare: %s: record %d: want fields %q and %q: %w", path, i+1, "gold", "pred", ErrNotClassified)
 		case x.ID == "":
 			return nil, fmt.Errorf("compare: %s: record %d: field %q is empty: items cannot be paired", path, i+1, "id")

@@ -59,8 +59,10 @@ func TestReadItems(t *testing.T) {
 		_, err := compare.ReadItems(pack(t, c.lines...))
 		require.ErrorContains(t, err, c.want)
 	}
-	_, err = compare.ReadItems(pack(t, `{"id":"a"}`))
-	require.ErrorIs(t, err, compare.ErrNotClassified)
+	for _, line := range []string{`{"id":"a"}`, `{"id":"a","gold":-1,"pred":-1}`} {
+		_, err = compare.ReadItems(pack(t, line))
+		require.ErrorIs(t, err, compare.ErrNotClassified)
+	}
 	plain := filepath.Join(t.TempDir(), "plain")
 	require.NoError(t, os.WriteFile(plain, []byte(`{"id":"a"}`), 0o600))
 	_, err = compare.ReadItems(plain)
@@ -131,15 +133,17 @@ func TestReadAnswers(t *testing.T) {
 
 func TestCalibrate(t *testing.T) {
 	x := item("a", 1, 1)
-	x.LogProbs = []float64{math.Log(.25) - 40, math.Log(.75) - 40}
+	x.LogProbs = []float64{math.Log(.2) - 40, math.Log(.8) - 40}
 	y := item("b", 1, 0)
 	y.LogProbs = []float64{-1, -1}
-	c, ok := compare.Calibrate([]compare.Item{x, y})
+	bins, ece, ok := compare.Calibrate([]compare.Item{x, y})
 	require.True(t, ok)
-	require.Equal(t, 2, c.N)
-	require.InDelta(t, (.25*.25+.5*.5)/2, c.Brier, 1e-12)
-	_, ok = compare.Calibrate([]compare.Item{x, item("b", 1, 0)})
+	require.Equal(t, []int{1, 1}, []int{bins[0].N, bins[1].N}, "one half, wrong, and four fifths, right")
+	require.InDelta(t, .5, bins[0].Forecast, 1e-12)
+	require.InDelta(t, .8, bins[1].Forecast, 1e-12)
+	require.InDelta(t, (.5+.2)/2, ece, 1e-12)
+	_, _, ok = compare.Calibrate([]compare.Item{x, item("b", 1, 0)})
 	require.False(t, ok, "not all items have log-probabilities")
-	_, ok = compare.Calibrate(nil)
+	_, _, ok = compare.Calibrate(nil)
 	require.False(t, ok)
 }

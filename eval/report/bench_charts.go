@@ -73,25 +73,17 @@ func (r *Report) pairDifferences(t *BenchmarkTable) {
 	r.Charts = append(r.Charts, c)
 }
 
-// calibration needs the log-probabilities of choices in the records; of several runs the
-// first is drawn.
+// calibration draws what a result holds, such as a reward model's forecast of which
+// answer is preferred, or else what follows from the log-probabilities of choices in the
+// records; of several runs the first is drawn.
 func (r *Report) calibration(t *BenchmarkTable) {
-	f := r.familyOf(t.key())
-	if f == nil || t.OfRewards || len(r.Compared) > 0 {
+	if len(r.Compared) > 0 {
 		return
 	}
 	c := Chart{ID: "calibration-" + t.key(), Section: t.key(), Kind: "calibration", Title: t.Title() + ": calibration",
-		XLabel: "probability of the choice", YLabel: "share right", Note: "Probability among the choices of an item, in bins of equal size. Beside a name: the expected calibration error."}
-	for _, row := range t.Rows {
-		items, err := r.sources()[0].items(t.key(), row.Model)
-		if err != nil {
-			return // the tests have said so
-		}
-		cal, ok := compare.Calibrate(items)
-		if !ok {
-			return
-		}
-		c.Lines = append(c.Lines, calibrationLine(cal, row.Model, r.modelColour(row.Model), r.model(row.Model).role() == "base"))
+		XLabel: "forecast", YLabel: "share come true", Note: "Beside a name: the expected calibration error."}
+	if r.calibrationOfResults(t, &c); len(c.Lines) == 0 && !r.calibrationOfRecords(t, &c) {
+		return
 	}
 	if len(r.Runs) > 1 {
 		c.Note += " Of " + r.Runs[0].Label + "."
@@ -99,10 +91,38 @@ func (r *Report) calibration(t *BenchmarkTable) {
 	r.Charts = append(r.Charts, c)
 }
 
-func calibrationLine(c stats.Calibration, label string, colour int, dashed bool) ChartLine {
-	l := ChartLine{Label: label, Colour: colour, Dashed: dashed, Points: true, Mean: &c.ECE, Series: Series{Name: label}}
-	for _, b := range c.Bins {
-		l.X, l.Y = append(l.X, b.Confidence), append(l.Y, b.Accuracy)
+func (r *Report) calibrationOfResults(t *BenchmarkTable, c *Chart) {
+	for _, b := range r.sources()[0].evaluation().Benchmarks {
+		if benchmarkKey(b.Benchmark, b.Protocol) == t.key() && len(b.Calibration) > 0 && r.row(t.key(), b.Model) != nil {
+			c.Lines = append(c.Lines, calibrationLine(b.Calibration, b.Metrics["ece"], b.Model, r.colourOf(t, b.Model), false))
+		}
+	}
+}
+
+func (r *Report) calibrationOfRecords(t *BenchmarkTable, c *Chart) bool {
+	if r.familyOf(t.key()) == nil || t.OfRewards {
+		return false
+	}
+	c.XLabel, c.YLabel = "probability of the choice", "share right"
+	c.Note = "Probability among the choices of an item. " + c.Note
+	for _, row := range t.Rows {
+		items, err := r.sources()[0].items(t.key(), row.Model)
+		if err != nil {
+			return false // the tests have said so
+		}
+		bins, ece, ok := compare.Calibrate(items)
+		if !ok {
+			return false
+		}
+		c.Lines = append(c.Lines, calibrationLine(bins, ece, row.Model, r.modelColour(row.Model), r.model(row.Model).role() == "base"))
+	}
+	return true
+}
+
+func calibrationLine(bins []stats.Bin, ece float64, label string, colour int, dashed bool) ChartLine {
+	l := ChartLine{Label: label, Colour: colour, Dashed: dashed, Points: true, Mean: &ece, Series: Series{Name: label}}
+	for _, b := range bins {
+		l.X, l.Y = append(l.X, b.Forecast), append(l.Y, b.Observed)
 	}
 	return l
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"math"
 	"os"
+
+	"steer/eval/stats"
 )
 
 // ResultVersion is the version of result.json that this package reads.
@@ -204,6 +206,8 @@ type Benchmark struct {
 	Intervals  map[string][2]float64 `json:"intervals,omitempty"`
 	Flags      []string              `json:"flags,omitempty"`
 	Provenance map[string]any        `json:"provenance,omitempty"`
+	// Calibration compares forecasts with what came true, where the benchmark has them.
+	Calibration []stats.Bin `json:"calibration,omitempty"`
 }
 
 // crossReward is the scores of policies (rows) under reward models (columns).

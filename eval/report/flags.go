@@ -143,17 +143,18 @@ var benchmarkFlags = map[string]struct {
 	"dropped":                   {Caution, "items left out"},
 	"damaged":                   {Caution, "damaged records left out"},
 	"partial":                   {Note, "only the first items were asked"},
+	"ties":                      {Caution, "items whose choices score the same"},
+	"unpaired":                  {Note, "items without a counterpart to be compared with"},
+	"first_token_unscored":      {Note, "the vocabulary has neither BOS nor EOS to predict the first token from"},
 	"prompt_not_reproduced":     {Caution, "the text before the answer came back changed, so examples in it may have been read as the answer"},
 	"nothing_answered":          {Caution, "no item has a usable answer"},
 	"no_ceiling":                {Note, "the ceiling of the noisy labels could not be estimated"},
 	"threshold_from_other_rows": {Note, "the threshold was chosen on other rows"},
 	"threshold_zero":            {Caution, "the threshold is 0, which a reward model does not fix: read the AUC"},
-	"ties":                      {Note, "items whose best choices scored the same"},
 	"overlap":                   {Caution, "items of which a part is in the training data too"},
 	"without_votes":             {Note, "items without a vote are not in the cross-entropy"},
 	"empty_answers":             {Caution, "empty answers"},
 	"unfinished":                {Note, "answers cut at the longest allowed length"},
-	"unpaired":                  {Note, "items without their other half"},
 	"no_groups":                 {Note, "the rows make no whole groups, so there is no exact match"},
 }
 
@@ -171,6 +172,8 @@ func (r *Report) flagBenchmarks() {
 					word = f
 				case hasCount && n == 0:
 					continue
+				case hasCount && word == "dropped":
+					m.count = group(n) + " of " + group(n+row.N) // they are not among the items
 				case hasCount && row.N > 0:
 					m.count = group(n) + " of " + group(row.N)
 				case hasCount:

@@ -54,6 +54,14 @@ func TestBenchmarksOfOtherKinds(t *testing.T) {
 		func(m, i int) (int, int) { return 0, (i + m) % 2 })
 	addBenchmark(t, dir, "pairs", "scored", theories, 40, func(right, ties float64) object { return object{"acc": right + ties/2} },
 		func(m, i int) (int, int) { return 0, (i*(m+1))%3 - 1 })
+	edit(t, filepath.Join(dir, "eval/result.json"), func(v object) {
+		for _, b := range v["benchmarks"].([]any) {
+			if b := b.(object); b["benchmark"] == "pairs" {
+				b["calibration"] = []object{{"lo": .5, "hi": .75, "n": 30, "forecast": .6, "observed": .55}, {"lo": .75, "hi": 1, "n": 10, "forecast": .9, "observed": .7}}
+				b["metrics"].(object)["ece"] = .09
+			}
+		}
+	})
 	r := load(t, dir)
 	got := map[string]string{}
 	for _, f := range r.Tests {
@@ -72,6 +80,15 @@ func TestBenchmarksOfOtherKinds(t *testing.T) {
 	require.False(t, tables["five"].OfRewards)
 	require.NotContains(t, r.Verdict[1], "on pairs")
 	require.NotContains(t, flagText(r), "not tested")
+	for _, c := range r.Charts {
+		if c.ID == "calibration-pairs/scored" {
+			require.Len(t, c.Lines, 4)
+			require.Equal(t, []float64{.55, .7}, c.Lines[0].Y)
+			require.Equal(t, .09, *c.Lines[0].Mean)
+			got["calibration"] = "drawn"
+		}
+	}
+	require.Equal(t, "drawn", got["calibration"])
 	page := render(t, report.WriteHTML, r)
 	wellFormed(t, page)
 	has(t, page, "five (loglik): differences of accuracy")
