@@ -27,6 +27,14 @@ Tensor::Tensor(ggml_type type, int64_t ne0, int64_t ne1, int64_t pad) : t_{} {
     t_.data = data_.data();
 }
 
+OwnDraws::OwnDraws() : before_(rng) {
+    rng.seed(7);
+}
+
+OwnDraws::~OwnDraws() {
+    rng = before_;
+}
+
 double uniform() {
     return std::uniform_real_distribution<double>(-1, 1)(rng);
 }

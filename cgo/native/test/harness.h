@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,15 @@ bool      has_bf16(); // the kernel in use multiplies in bf16
 TensorPtr weight(ggml_type type, int64_t K, int64_t N, double scale = 1);
 std::vector<double> values(const TensorPtr & t); // contiguous [ne1][ne0]
 double uniform();
+// While it lives random numbers come from a stream of its own: what is drawn changes nothing behind it.
+class OwnDraws {
+  public:
+    OwnDraws();
+    ~OwnDraws();
+
+  private:
+    std::mt19937_64 before_;
+};
 int    below(int n);
 double bf16(double x); // rounded to nearest even
 float  bf16_value(uint16_t x);
