@@ -116,5 +116,8 @@ func (c *Counter) Add(tokens []int32) {
 	c.tokens += len(tokens) - there
 }
 
+// Clone is a copy that grows by itself.
+func (c *Counter) Clone() Counter { return Counter{slices.Clone(c.sorted), c.tokens} }
+
 // Tokens is the number of tokens laid out.
 func (c *Counter) Tokens() int { return c.tokens }
