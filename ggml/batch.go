@@ -25,11 +25,32 @@ func (s *Step) flatten(batch []seam.Sequence, opt seam.Options) (*layout, error)
 	if err := s.checkBatch(batch, opt); err != nil {
 		return nil, err
 	}
-	if opt.Gradient || opt.Dropout {
-		return endToEnd(batch, opt), nil
+	if shares(opt) {
+		return asTree(batch), nil
 	}
-	return asTree(batch), nil
+	return endToEnd(batch, opt), nil
 }
+
+// LaidOut is the number of tokens that a batch puts through the network: fewer than it has
+// where its sequences share beginnings, or answers do not depend on the last ones.
+func LaidOut(batch []seam.Sequence, opt seam.Options) int {
+	if !shares(opt) {
+		n := 0
+		for _, q := range batch {
+			n += len(q.Tokens)
+		}
+		return n
+	}
+	var c prefix.Counter
+	for _, q := range batch {
+		c.Add(prefix.Read(q))
+	}
+	return c.Tokens()
+}
+
+// shares tells whether sequences are laid out together: a backward pass goes through each
+// by itself, and dropout makes like beginnings differ.
+func shares(opt seam.Options) bool { return !opt.Gradient && !opt.Dropout }
 
 func (s *Step) checkBatch(batch []seam.Sequence, opt seam.Options) error {
 	if t := float64(opt.Temperature); !(t >= 0) || math.IsInf(t, 0) {

@@ -143,6 +143,8 @@ func TestSharedBatchesAreSmall(t *testing.T) {
 	require.Equal(t, question, flat.Tokens)
 	require.Equal(t, []int32{96, 96, 96, 96}, flat.Rows)
 	require.Nil(t, flat.Parents)
+	require.Equal(t, len(flat.Tokens), LaidOut(batch, seam.Options{}))
+	require.Equal(t, 4*98, LaidOut(batch, seam.Options{Gradient: true}))
 
 	tree := []seam.Sequence{all(join(question, run(1, 9))), all(join(question, run(2, 9)))}
 	for _, b := range [][]seam.Sequence{batch, tree} {

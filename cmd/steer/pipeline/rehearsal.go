@@ -111,14 +111,14 @@ type recorded struct {
 	kind
 	batch                    []seam.Sequence
 	opt                      seam.Options
-	tokens, nTargets, nHeads int
+	tokens, nTargets, nHeads int // tokens as they are laid out
 	longest                  int
 }
 
 func record(batch []seam.Sequence, opt seam.Options) recorded {
 	p := recorded{batch: batch, opt: opt}
+	p.tokens = ggml.LaidOut(batch, opt)
 	for _, q := range batch {
-		p.tokens += len(q.Tokens)
 		p.nTargets += len(q.Targets)
 		p.nHeads += len(q.Heads)
 		p.longest = max(p.longest, len(q.Tokens))
