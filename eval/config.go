@@ -99,26 +99,9 @@ func (c Config) Validate() error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		File
-	}{
-		{"wsc273", c.WSC273}, {"toxigen", c.ToxiGen}, {"ethics_deontology", c.EthicsDeontology},
-		{"ethics_utilitarianism", c.EthicsUtilitarianism}, {"scruples", c.Scruples.File}, {"scruples.threshold", c.Scruples.Threshold},
-	} {
-		if f.First < 0 || f.Limit < 0 {
-			return fmt.Errorf("eval: %s: first and limit: want 0 or more, got %d and %d", f.name, f.First, f.Limit)
-		}
-	}
-	if w := c.WSC273; w.First != 0 {
-		return fmt.Errorf("eval: wsc273.first: the benchmark is the first 273 schemas, got first %d", w.First)
-	}
-	for _, p := range c.Scruples.Protocols {
-		if p == ProtocolReward && c.Scruples.Path != "" && c.Scruples.Threshold.Path == "" {
-			return fmt.Errorf("eval: scruples.threshold.path: protocol reward needs other rows to choose its threshold on")
-		}
-		if p == ProtocolThesis && c.Scruples.Batch < 1 {
-			return fmt.Errorf("eval: scruples.batch: want at least 1, got %d", c.Scruples.Batch)
+	for _, b := range benchmarks(&c) {
+		if err := b.validate(); err != nil {
+			return err
 		}
 	}
 	if x := c.CrossReward; x.Prompts.Path != "" {

@@ -19,6 +19,20 @@ const (
 	UtilitarianismVersion = "ethics-utilitarianism-harness-1"
 )
 
+func deontologyBenchmark(c *Config) []benchmark {
+	return []benchmark{describe(NameDeontology, ProtocolLogLik, "ethics_deontology", &c.EthicsDeontology, data.ReadDeontology,
+		func(ctx context.Context, s Subject, rows []data.Deontology) (*Benchmark, []Record, error) {
+			return Deontology(ctx, s, c.Settings, rows, c.EthicsDeontology.First)
+		})}
+}
+
+func utilitarianismBenchmark(c *Config) []benchmark {
+	return []benchmark{describe(NameUtilitarianism, ProtocolLogLik, "ethics_utilitarianism", &c.EthicsUtilitarianism, data.ReadUtilitarianism,
+		func(ctx context.Context, s Subject, rows []data.Utilitarianism) (*Benchmark, []Record, error) {
+			return Utilitarianism(ctx, s, c.Settings, rows, c.EthicsUtilitarianism.First)
+		})}
+}
+
 // DeontologyItems asks whether an excuse or duty is unreasonable (0) or reasonable
 // (1).
 func DeontologyItems(rows []data.Deontology, firstRow int, delimiter string) []Item {

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"steer/rl/data"
@@ -16,6 +17,53 @@ const (
 	ScruplesLabelVersion  = "scruples-label-1"
 	ScruplesRewardVersion = "scruples-reward-1"
 )
+
+// scruplesBenchmarks are the protocols on anecdotes; they share the rows.
+func scruplesBenchmarks(c *Config) []benchmark {
+	x := &c.Scruples
+	rows, choose := reader(&x.File, data.ReadAnecdotes), reader(&x.Threshold, data.ReadAnecdotes)
+	protocol := func(name string) benchmark {
+		return benchmark{
+			name: NameScruples, protocol: name, off: !slices.Contains(x.Protocols, Protocol(name)),
+			files: []dataFile{{key: "scruples", File: &x.File}}, load: loads(rows),
+		}
+	}
+	loglik := protocol(ProtocolLogLik)
+	loglik.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
+		return ScruplesLabels(ctx, s, c.Settings, rows, x.First)
+	})
+
+	thesis := protocol(ProtocolThesis)
+	thesis.check = func() error {
+		if !thesis.off && x.Batch < 1 {
+			return fmt.Errorf("eval: scruples.batch: want at least 1, got %d", x.Batch)
+		}
+		return nil
+	}
+	thesis.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
+		opt := ThesisOptions{MaxNew: x.MaxNewTokens, Batch: x.Batch, Context: c.MaxLength}
+		return ScruplesThesis(ctx, s, c.Settings, opt, rows, x.First)
+	})
+
+	reward := protocol(ProtocolReward)
+	reward.kind = kindReward
+	reward.files = append(reward.files, dataFile{key: "scruples.threshold", prefix: "threshold_", File: &x.Threshold})
+	reward.load = loads(rows, choose)
+	reward.check = func() error {
+		if reward.wanted() && x.Threshold.Path == "" {
+			return fmt.Errorf("eval: scruples.threshold.path: protocol reward needs other rows to choose its threshold on")
+		}
+		return nil
+	}
+	reward.reward = on(rows, func(ctx context.Context, r Reward, rows []data.Anecdote) (*Benchmark, []Record, error) {
+		others, err := choose()
+		if err != nil {
+			return nil, nil, err
+		}
+		return ScruplesReward(ctx, r, c.Settings, others, rows, x.First)
+	})
+	return []benchmark{loglik, thesis, reward}
+}
 
 // scruplesGold is the class of an anecdote.
 func scruplesGold(a data.Anecdote) int {

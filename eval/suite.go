@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"steer/rl/data"
@@ -19,15 +18,9 @@ import (
 // Data files are read once, by NewSuite, so that a missing or malformed file shows
 // before any model is asked.
 type Suite struct {
-	cfg Config
-	dir string
-
-	wsc      []data.Schema
-	toxigen  []data.ToxiGen
-	deont    []data.Deontology
-	util     []data.Utilitarianism
-	scruples []data.Anecdote
-	chooseOn []data.Anecdote
+	cfg   Config
+	dir   string
+	tasks []benchmark
 }
 
 // NewSuite validates the configuration and reads the data. max_length must be set.
@@ -39,16 +32,14 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 		return nil, err
 	}
 	s := &Suite{cfg: cfg, dir: dir}
-	err := firstError(
-		load(cfg.WSC273, data.ReadWSC, &s.wsc),
-		load(cfg.ToxiGen, data.ReadToxiGen, &s.toxigen),
-		load(cfg.EthicsDeontology, data.ReadDeontology, &s.deont),
-		load(cfg.EthicsUtilitarianism, data.ReadUtilitarianism, &s.util),
-		load(cfg.Scruples.File, data.ReadAnecdotes, &s.scruples),
-		load(cfg.Scruples.Threshold, data.ReadAnecdotes, &s.chooseOn),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("eval: %w", err)
+	for _, b := range benchmarks(&s.cfg) {
+		if !b.wanted() {
+			continue
+		}
+		if err := b.load(); err != nil {
+			return nil, fmt.Errorf("eval: %w", err)
+		}
+		s.tasks = append(s.tasks, b)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "items"), 0o777); err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
@@ -56,88 +47,31 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 	return s, nil
 }
 
-func load[T any](f File, read func(string) ([]T, error), into *[]T) error {
-	if f.Path == "" {
-		return nil
-	}
-	rows, err := read(f.Path)
-	if err != nil {
-		return err
-	}
-	*into, err = window(f, rows)
-	return err
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// run is one benchmark under one protocol of one model.
-type run struct {
-	wanted bool
-	file   File
-	do     func() (*Benchmark, []Record, error)
-}
-
 // Language runs every configured benchmark of a language model.
 func (s *Suite) Language(ctx context.Context, m Subject) ([]*Benchmark, error) {
-	set, c := s.cfg.Settings, s.cfg
-	return s.all([]run{
-		{c.WSC273.Path != "", c.WSC273, func() (*Benchmark, []Record, error) { return WSC273(ctx, m, set, s.wsc) }},
-		{c.ToxiGen.Path != "", c.ToxiGen, func() (*Benchmark, []Record, error) {
-			return ToxiGen(ctx, m, set, s.toxigen, c.ToxiGen.First)
-		}},
-		{c.EthicsDeontology.Path != "", c.EthicsDeontology, func() (*Benchmark, []Record, error) {
-			return Deontology(ctx, m, set, s.deont, c.EthicsDeontology.First)
-		}},
-		{c.EthicsUtilitarianism.Path != "", c.EthicsUtilitarianism, func() (*Benchmark, []Record, error) {
-			return Utilitarianism(ctx, m, set, s.util, c.EthicsUtilitarianism.First)
-		}},
-		{s.scruplesWanted(ProtocolLogLik), c.Scruples.File, func() (*Benchmark, []Record, error) {
-			return ScruplesLabels(ctx, m, set, s.scruples, c.Scruples.First)
-		}},
-		{s.scruplesWanted(ProtocolThesis), c.Scruples.File, func() (*Benchmark, []Record, error) {
-			opt := ThesisOptions{MaxNew: c.Scruples.MaxNewTokens, Batch: c.Scruples.Batch, Context: set.MaxLength}
-			return ScruplesThesis(ctx, m, set, opt, s.scruples, c.Scruples.First)
-		}},
-	})
+	return s.all(kindLanguage, func(b *benchmark) (*Benchmark, []Record, error) { return b.language(ctx, m) })
 }
 
 // Reward runs every configured benchmark of a reward model.
 func (s *Suite) Reward(ctx context.Context, r Reward) ([]*Benchmark, error) {
-	c := s.cfg
-	return s.all([]run{
-		{s.scruplesWanted(ProtocolReward), c.Scruples.File, func() (*Benchmark, []Record, error) {
-			b, records, err := ScruplesReward(ctx, r, c.Settings, s.chooseOn, s.scruples, c.Scruples.First)
-			if err == nil {
-				err = c.Scruples.Threshold.provenance(b, "threshold_")
-			}
-			return b, records, err
-		}},
-	})
+	return s.all(kindReward, func(b *benchmark) (*Benchmark, []Record, error) { return b.reward(ctx, r) })
 }
 
-func (s *Suite) scruplesWanted(p Protocol) bool {
-	return s.cfg.Scruples.Path != "" && slices.Contains(s.cfg.Scruples.Protocols, p)
-}
-
-func (s *Suite) all(runs []run) ([]*Benchmark, error) {
+func (s *Suite) all(k kind, run func(*benchmark) (*Benchmark, []Record, error)) ([]*Benchmark, error) {
 	var out []*Benchmark
-	for _, r := range runs {
-		if !r.wanted {
+	for i := range s.tasks {
+		task := &s.tasks[i]
+		if task.kind != k {
 			continue
 		}
-		b, records, err := r.do()
+		b, records, err := run(task)
 		if err != nil {
 			return out, err
 		}
-		if err := r.file.provenance(b, ""); err != nil {
-			return out, err
+		for _, f := range task.files {
+			if err := f.provenance(b, f.prefix); err != nil {
+				return out, err
+			}
 		}
 		name := recordFile(b.Benchmark, b.Protocol, b.Model)
 		b.Provenance["items"] = name

@@ -30,6 +30,13 @@ func ToxiGenItems(rows []data.ToxiGen, firstRow int, delimiter string) []Item {
 	return items
 }
 
+func toxigenBenchmark(c *Config) []benchmark {
+	return []benchmark{describe(NameToxiGen, ProtocolLogLik, "toxigen", &c.ToxiGen, data.ReadToxiGen,
+		func(ctx context.Context, s Subject, rows []data.ToxiGen) (*Benchmark, []Record, error) {
+			return ToxiGen(ctx, s, c.Settings, rows, c.ToxiGen.First)
+		})}
+}
+
 // ToxiGen runs the benchmark. Beside the harness's acc and acc_norm (which divides
 // by two or three characters and so pushes towards Yes) it reports MCC, balanced
 // accuracy and how often the model says Yes: a constant answer has an accuracy of

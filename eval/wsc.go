@@ -77,6 +77,20 @@ func wscOption(option, pronoun string, text []rune, loc int) string {
 	return option
 }
 
+func wsc273Benchmark(c *Config) []benchmark {
+	b := describe(NameWSC273, ProtocolLogLik, "wsc273", &c.WSC273, data.ReadWSC,
+		func(ctx context.Context, s Subject, schemas []data.Schema) (*Benchmark, []Record, error) {
+			return WSC273(ctx, s, c.Settings, schemas)
+		})
+	b.check = func() error {
+		if c.WSC273.First != 0 {
+			return fmt.Errorf("eval: wsc273.first: the benchmark is the first 273 schemas, got first %d", c.WSC273.First)
+		}
+		return nil
+	}
+	return []benchmark{b}
+}
+
 // WSC273 runs the benchmark. Only accuracy is defined on it. Fewer than 273 schemas
 // are measured too and flagged as partial.
 func WSC273(ctx context.Context, s Subject, set Settings, schemas []data.Schema) (*Benchmark, []Record, error) {

@@ -26,6 +26,19 @@ bool is_view(const ggml_tensor * t) {
     return t->op == GGML_OP_NONE || t->op == GGML_OP_VIEW || t->op == GGML_OP_RESHAPE || t->op == GGML_OP_PERMUTE || t->op == GGML_OP_TRANSPOSE;
 }
 
+// A sum of two f32 tensors without gaps: the residual stream's.
+bool is_plain_add(const ggml_tensor * t) {
+    if (t->op != GGML_OP_ADD) {
+        return false;
+    }
+    for (const ggml_tensor * x : { t, (const ggml_tensor *) t->src[0], (const ggml_tensor *) t->src[1] }) {
+        if (x->type != GGML_TYPE_F32 || !ggml_are_same_shape(x, t) || !ggml_is_contiguous(x) || (uintptr_t) x->data % 16 != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 std::string describe(const ggml_tensor * t) {
     std::string s = t->op != GGML_OP_CUSTOM ? ggml_op_desc(t) : is_rows_on_host(t) ? "get_rows" : steer_op_name(steer::op_of(t));
     for (int i = 0; i < GGML_MAX_SRC && t->src[i]; i++) {
@@ -99,7 +112,7 @@ struct gpu_device : steer_device {
     void compute(ggml_cgraph * graph) override {
         for (int i = 0; i < graph->n_nodes;) {
             int to = i;
-            while (to < graph->n_nodes && graph->nodes[to]->op != GGML_OP_CUSTOM) {
+            while (to < graph->n_nodes && graph->nodes[to]->op != GGML_OP_CUSTOM && !is_plain_add(graph->nodes[to])) {
                 to++;
             }
             if (to > i) {
@@ -110,6 +123,10 @@ struct gpu_device : steer_device {
             ggml_tensor * t = graph->nodes[i++];
             if (is_rows_on_host(t)) {
                 look_up(t);
+            } else if (is_plain_add(t)) {
+                call([&](char * err, size_t n) {
+                    return api->add(cuda, (const float *) t->src[0]->data, (const float *) t->src[1]->data, (float *) t->data, ggml_nelements(t), err, n);
+                });
             } else {
                 call([&](char * err, size_t n) { return api->launch(cuda, steer::op_of(t), t, err, n); });
             }
@@ -199,6 +216,14 @@ struct gpu_device : steer_device {
         call([&](char * err, size_t len) { return api->adamw(cuda, p, g, m, v, n, lr, b1, b2, eps, wd, gscale, step, err, len); });
         finish_all();
     }
+
+    double gemm_rate() override {
+        double rate = 0;
+        call([&](char * err, size_t len) { return api->gemm_rate(cuda, 8192, &rate, err, len); });
+        return rate;
+    }
+
+    void memory(size_t * free, size_t * total) const override { ggml_backend_dev_memory(gpu, free, total); }
 };
 
 // Whether there is code for a compute capability: real code runs on its own generation's

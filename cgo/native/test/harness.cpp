@@ -35,6 +35,10 @@ OwnDraws::~OwnDraws() {
     rng = before_;
 }
 
+void reseed() {
+    rng.seed(7);
+}
+
 double uniform() {
     return std::uniform_real_distribution<double>(-1, 1)(rng);
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"steer/eval"
@@ -64,10 +65,9 @@ func (j *Eval) Folder() string { return "eval" }
 // Resolve makes paths absolute and hashes the inputs.
 func (j *Eval) Resolve(dir string) (err error) {
 	files := map[string]*string{"model": &j.Model}
-	sources := map[string]*string{
-		"wsc273": &j.WSC273.Path, "toxigen": &j.ToxiGen.Path, "ethics_deontology": &j.EthicsDeontology.Path,
-		"ethics_utilitarianism": &j.EthicsUtilitarianism.Path, "scruples": &j.Scruples.Path, "scruples_threshold": &j.Scruples.Threshold.Path,
-		"prompts": &j.CrossReward.Prompts.Path,
+	sources := map[string]*string{}
+	for _, f := range j.DataFiles() {
+		sources[roleOf(f)] = f.Path
 	}
 	for i := range j.Subjects {
 		for k := range j.Subjects[i].Adapters {
@@ -104,6 +104,14 @@ func (j *Eval) Resolve(dir string) (err error) {
 	}
 	j.Inputs, err = inputsOf(models, data)
 	return err
+}
+
+// roleOf names a data file among the inputs.
+func roleOf(f eval.DataFile) string {
+	if f.Key == "cross_reward.prompts" {
+		return "prompts"
+	}
+	return strings.ReplaceAll(f.Key, ".", "_")
 }
 
 // Run measures. An interrupted evaluation starts again: a benchmark's results are

@@ -154,9 +154,8 @@ func (e *Experiment) place(dir string) {
 	e.SFT.Model, e.SFT.Train.Path, e.SFT.Eval.Path, e.SFT.InitAdapter = e.Model, abs(dir, e.SFT.Train.Path), abs(dir, e.SFT.Eval.Path), abs(dir, e.SFT.InitAdapter)
 	ev := &e.Eval
 	ev.Model = e.Model
-	for _, p := range []*string{&ev.WSC273.Path, &ev.ToxiGen.Path, &ev.EthicsDeontology.Path, &ev.EthicsUtilitarianism.Path,
-		&ev.Scruples.Path, &ev.Scruples.Threshold.Path, &ev.CrossReward.Prompts.Path} {
-		*p = abs(dir, *p)
+	for _, f := range ev.DataFiles() {
+		*f.Path = abs(dir, *f.Path)
 	}
 	ev.Subjects = []Subject{{Name: "sft", Role: "sft", Adapters: []string{sftAdapter}}}
 	ev.Rewards = nil
@@ -299,14 +298,9 @@ func (e *Experiment) checkInputs() error {
 		need("ppo.prompts.path", t.PPO.Prompts.Path)
 		need("ppo.held_out.path", t.PPO.HeldOut.Path)
 	}
-	ev := &e.Eval
-	need("eval.wsc273.path", ev.WSC273.Path)
-	need("eval.toxigen.path", ev.ToxiGen.Path)
-	need("eval.ethics_deontology.path", ev.EthicsDeontology.Path)
-	need("eval.ethics_utilitarianism.path", ev.EthicsUtilitarianism.Path)
-	need("eval.scruples.path", ev.Scruples.Path)
-	need("eval.scruples.threshold.path", ev.Scruples.Threshold.Path)
-	need("eval.cross_reward.prompts.path", ev.CrossReward.Prompts.Path)
+	for _, f := range e.Eval.DataFiles() {
+		need("eval."+f.Key+".path", *f.Path)
+	}
 	return unique(errs)
 }
 

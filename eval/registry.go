@@ -1,0 +1,140 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// benchmarks lists everything that a configuration can measure, in the order of the
+// result. A benchmark is a field of Config, a file of its own with the function that
+// describes it, and one line here; paths, checks, loading, records and resuming follow
+// from the description.
+func benchmarks(c *Config) []benchmark {
+	var all []benchmark
+	for _, of := range []func(*Config) []benchmark{
+		wsc273Benchmark,
+		toxigenBenchmark,
+		deontologyBenchmark,
+		utilitarianismBenchmark,
+		scruplesBenchmarks,
+	} {
+		all = append(all, of(c)...)
+	}
+	return all
+}
+
+// kind says what is measured: a language model, or a reward model.
+type kind int
+
+const (
+	kindLanguage kind = iota
+	kindReward
+)
+
+// benchmark describes one benchmark under one protocol, bound to a configuration.
+type benchmark struct {
+	name, protocol string
+	kind           kind
+	// off: the configuration names the data but does not ask for this protocol.
+	off bool
+	// files are the data files: the measured rows first, then what else is read. The
+	// benchmark is run if the first has a path.
+	files []dataFile
+	// check refuses what this benchmark cannot run with, if set.
+	check func() error
+	// load reads the data, so that a mistake in them shows before a model is asked.
+	load func() error
+	// language or reward measures a model, by kind.
+	language func(context.Context, Subject) (*Benchmark, []Record, error)
+	reward   func(context.Context, Reward) (*Benchmark, []Record, error)
+}
+
+// dataFile is a data file as the configuration and the provenance name it.
+type dataFile struct {
+	key    string // of the configuration: "scruples.threshold"
+	prefix string // of its keys in the provenance
+	*File
+}
+
+func (b *benchmark) wanted() bool { return !b.off && len(b.files) > 0 && b.files[0].Path != "" }
+
+// validate checks the windows of the data files, then what is the benchmark's own.
+func (b *benchmark) validate() error {
+	for _, f := range b.files {
+		if f.First < 0 || f.Limit < 0 {
+			return fmt.Errorf("eval: %s: first and limit: want 0 or more, got %d and %d", f.key, f.First, f.Limit)
+		}
+	}
+	if b.check != nil {
+		return b.check()
+	}
+	return nil
+}
+
+// describe describes a benchmark of language models that needs one data file. run gets
+// the rows that the configuration asks for.
+func describe[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, Subject, []T) (*Benchmark, []Record, error)) benchmark {
+	rows := reader(f, read)
+	return benchmark{
+		name: name, protocol: protocol, files: []dataFile{{key: key, File: f}},
+		load: loads(rows), language: on(rows, run),
+	}
+}
+
+// on gives a measurement the rows of a reader.
+func on[M, T any](rows func() ([]T, error), run func(context.Context, M, []T) (*Benchmark, []Record, error)) func(context.Context, M) (*Benchmark, []Record, error) {
+	return func(ctx context.Context, m M) (*Benchmark, []Record, error) {
+		r, err := rows()
+		if err != nil {
+			return nil, nil, err
+		}
+		return run(ctx, m, r)
+	}
+}
+
+// reader reads the rows of a data file that are measured, once, however many protocols
+// ask for them.
+func reader[T any](f *File, read func(string) ([]T, error)) func() ([]T, error) {
+	return sync.OnceValues(func() ([]T, error) {
+		rows, err := read(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		return window(*f, rows)
+	})
+}
+
+// loads makes a benchmark's load of its readers.
+func loads[T any](readers ...func() ([]T, error)) func() error {
+	return func() error {
+		for _, read := range readers {
+			if _, err := read(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// DataFile is a data file that a configuration names.
+type DataFile struct {
+	Key  string // "scruples.threshold"
+	Path *string
+}
+
+// DataFiles lists every data file that the configuration can name, each once; the path
+// of one that is not used is empty.
+func (c *Config) DataFiles() []DataFile {
+	var out []DataFile
+	seen := map[string]bool{}
+	for _, b := range benchmarks(c) {
+		for _, f := range b.files {
+			if !seen[f.key] {
+				seen[f.key] = true
+				out = append(out, DataFile{f.key, &f.Path})
+			}
+		}
+	}
+	return append(out, DataFile{"cross_reward.prompts", &c.CrossReward.Prompts.Path})
+}
