@@ -61,6 +61,15 @@ int    below(int n);
 double bf16(double x); // rounded to nearest even
 float  bf16_value(uint16_t x);
 
+// A tree of segments with every segment's path from the root laid out whole, each a sequence of its own.
+struct Unfolded {
+    std::vector<int32_t> cu = { 0 }, from; // first token of each; token of the tree at each token
+    Unfolded(const std::vector<int32_t> & lengths, const std::vector<int32_t> & parents);
+    TensorPtr copy(const TensorPtr & x) const;
+    // Rows of n values, one a token here, at the tokens of a tree of T; zero where there is none.
+    std::vector<double> fold(const std::vector<double> & rows, int64_t n, int64_t T) const;
+};
+
 struct Params {
     float   f[4] = {};
     int32_t i[6] = {};

@@ -94,30 +94,6 @@ struct Tree {
     int64_t              unused; // tokens behind the last segment
 };
 
-// The same attention with every segment's path laid out whole, each a sequence of its own.
-struct Unfolded {
-    std::vector<int32_t> cu = { 0 }, from; // from: token of the tree at each token
-    explicit Unfolded(const std::vector<int32_t> & lengths, const std::vector<int32_t> & parents) {
-        std::vector<std::vector<int32_t>> paths;
-        int32_t                           next = 0;
-        for (size_t s = 0; s < lengths.size(); s++) {
-            paths.push_back(parents[s] < 0 ? std::vector<int32_t>{} : paths[parents[s]]);
-            for (int32_t i = 0; i < lengths[s]; i++) {
-                paths[s].push_back(next++);
-            }
-            from.insert(from.end(), paths[s].begin(), paths[s].end());
-            cu.push_back((int32_t) from.size());
-        }
-    }
-    TensorPtr copy(const TensorPtr & x) const {
-        const TensorPtr y = zeros(x->ne0(), (int64_t) from.size());
-        for (size_t t = 0; t < from.size(); t++) {
-            std::copy(x->f32(from[t]), x->f32(from[t]) + x->ne0(), y->f32((int64_t) t));
-        }
-        return y;
-    }
-};
-
 // Against double precision, and to the bit against the sequences laid out whole.
 void tree_case(const Tree & a, double size, bool bf) {
     const int64_t        D = a.D, n_out = a.D * a.H + a.H;
@@ -141,12 +117,11 @@ void tree_case(const Tree & a, double size, bool bf) {
     run(STEER_OP_ATTN, out, { q, k, v, integers(cu), integers(a.parents) }, p, false);
     run(STEER_OP_ATTN, same, { wq, wk, wv, integers(whole.cu) }, p, false);
     const Reference     in_double({ D, a.H, a.HK, whole.cu, (int64_t) whole.from.size() }, wq, wk, wv, zeros(D * a.H, (int64_t) whole.from.size()), 0.25);
-    std::vector<double> want(n_out * T, 0);
-    bool                equal = true;
+    const std::vector<double> want  = whole.fold(in_double.out, n_out, T);
+    bool                      equal = true;
     for (size_t t = 0; t < whole.from.size(); t++) {
-        const int64_t at = whole.from[t];
-        std::copy(&in_double.out[t * n_out], &in_double.out[t * n_out] + n_out, &want[at * n_out]);
-        equal = equal && std::equal(out->f32(at), out->f32(at) + n_out, same->f32((int64_t) t));
+        const float * row = out->f32(whole.from[t]);
+        equal             = equal && std::equal(row, row + n_out, same->f32((int64_t) t));
     }
     if (bf && has_bf16()) {
         check_rms(name, values(out), want, 1e-2);

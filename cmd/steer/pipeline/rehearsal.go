@@ -252,7 +252,9 @@ type rehearsedGenerator struct {
 }
 
 // Generate implements seam.Generator. A response repeats its prompt without what could
-// end it, so that its text has about as many tokens when it is tokenized again.
+// end it, so that its text has about as many tokens when it is tokenized again. Each begins
+// at another place: answers to one prompt are to share no more than real ones do, as what
+// sequences share is laid out once.
 func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []seam.Request, _ seam.Sampling) ([]seam.Generation, error) {
 	opt := sessionOptions(g.engine, g.adapters, reqs)
 	out := make([]seam.Generation, len(reqs))
@@ -268,7 +270,7 @@ func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []seam.Request, 
 			text = []int32{0}
 		}
 		for j := range r.MaxNew {
-			out[i].Tokens = append(out[i].Tokens, text[j%len(text)])
+			out[i].Tokens = append(out[i].Tokens, text[(i+j)%len(text)])
 		}
 		out[i].Finish = seam.FinishLength
 	}
