@@ -28,14 +28,14 @@ func TestChoicesShareABatch(t *testing.T) {
 	var seqs []seam.Sequence
 	var groups []int
 	for i := range 6 { // items in an order that is not that of their tokens
-		story := append([]int32{int32(5 - i)}, repeated(9, 40)...)
+		story := append([]int32{int32(5 - i)}, repeated(9, 30)...)
 		for c := range 3 {
-			seqs = append(seqs, asked(append(slices.Clone(story), int32(20+c)), 1))
+			seqs = append(seqs, asked(append(slices.Clone(story), int32(20+c), 7), 2))
 			groups = append(groups, i)
 		}
 	}
 	for _, batch := range groupedBatches(seqs, func(i int) int { return groups[i] }, 100) {
-		require.Len(t, batch, 6, "two stories of 41 tokens")
+		require.Len(t, batch, 6, "two stories of 31 tokens and 3 of choices: a third choice of a third one would not fit")
 		slices.Sort(batch)
 		for _, at := range []int{0, 3} {
 			require.Equal(t, groups[batch[at]], groups[batch[at+2]])

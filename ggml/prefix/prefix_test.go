@@ -106,6 +106,22 @@ func checkSegments(t *testing.T, tree *Tree) {
 	}
 }
 
+func TestClonesGrowByThemselves(t *testing.T) {
+	var c Counter
+	for _, id := range []int32{2, 4, 6} {
+		c.Add([]int32{id, id})
+	}
+	c.sorted = append(make([][]int32, 0, 16), c.sorted...) // room to grow into
+	d := c.Clone()
+	d.Add([]int32{1, 1})
+	d.Add([]int32{3, 3})
+	require.Equal(t, 10, d.Tokens())
+	c.Add([]int32{6, 6})
+	c.Add([]int32{2, 2})
+	require.Equal(t, 6, c.Tokens())
+	require.Equal(t, 10, d.Tokens())
+}
+
 func TestRead(t *testing.T) {
 	q := seam.Sequence{Tokens: []int32{1, 2, 3, 4}}
 	require.Empty(t, Read(q))
