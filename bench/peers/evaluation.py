@@ -167,7 +167,7 @@ def main():
     p.add_argument("--model", required=True, type=pathlib.Path, help="folder that convert.py wrote")
     p.add_argument("--data", required=True, type=pathlib.Path, help="Scruples anecdotes, JSON lines, perhaps .gz")
     p.add_argument("--items", type=int, default=240, help="anecdotes to score; 0: all of the file")
-    p.add_argument("--block", type=int, default=60, help="items a process scores")
+    p.add_argument("--block", type=int, default=120, help="items a process scores")
     p.add_argument("--tune", type=int, default=16, help="items on which the harness's configuration is chosen")
     p.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16], help="batch sizes to try")
     p.add_argument("--into", type=pathlib.Path, help="file with the two marker lines; default: print the table")
