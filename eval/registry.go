@@ -18,6 +18,13 @@ func benchmarks(c *Config) []benchmark {
 		deontologyBenchmark,
 		utilitarianismBenchmark,
 		scruplesBenchmarks,
+		dilemmasBenchmarks,
+		hhBenchmark,
+		winobiasBenchmarks,
+		winogenderBenchmark,
+		crowsBenchmark,
+		perplexityBenchmark,
+		klBenchmark,
 	} {
 		all = append(all, of(c)...)
 	}
@@ -82,6 +89,15 @@ func describe[T any](name, protocol, key string, f *File, read func(string) ([]T
 	}
 }
 
+// describeReward is describe for reward models.
+func describeReward[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, Reward, []T) (*Benchmark, []Record, error)) benchmark {
+	rows := reader(f, read)
+	return benchmark{
+		name: name, protocol: protocol, kind: kindReward, files: []dataFile{{key: key, File: f}},
+		load: loads(rows), reward: on(rows, run),
+	}
+}
+
 // on gives a measurement the rows of a reader.
 func on[M, T any](rows func() ([]T, error), run func(context.Context, M, []T) (*Benchmark, []Record, error)) func(context.Context, M) (*Benchmark, []Record, error) {
 	return func(ctx context.Context, m M) (*Benchmark, []Record, error) {
@@ -136,5 +152,5 @@ func (c *Config) DataFiles() []DataFile {
 			}
 		}
 	}
-	return append(out, DataFile{"cross_reward.prompts", &c.CrossReward.Prompts.Path})
+	return append(out, DataFile{"cross_reward.prompts", &c.CrossReward.Prompts.Path}, DataFile{"generations", &c.Generated.Path})
 }

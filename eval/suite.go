@@ -68,6 +68,9 @@ func (s *Suite) all(k kind, run func(*benchmark) (*Benchmark, []Record, error)) 
 		if err != nil {
 			return out, err
 		}
+		if b == nil {
+			continue // the model is what the others are compared with
+		}
 		for _, f := range task.files {
 			if err := f.provenance(b, f.prefix); err != nil {
 				return out, err

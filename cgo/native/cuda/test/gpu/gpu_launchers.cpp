@@ -176,6 +176,16 @@ LAUNCHER(scalar_head_back, STEER_OP_SCALAR_HEAD_BACK)
 LAUNCHER(scalar_head_grad, STEER_OP_SCALAR_HEAD_GRAD)
 LAUNCHER(scalar_head_grad_bias, STEER_OP_SCALAR_HEAD_GRAD_BIAS)
 
+void steer_cuda_unpack_rows(ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, steer_cuda &) {
+    test::Pieces pieces;
+    const size_t at = pieces.add(dst, (size_t) (row_values * n_rows) * sizeof(float));
+    pieces.to_device();
+    test::call([&](char * err, size_t len) {
+        return test::gpu.api->unpack_rows(test::gpu.device, type, rows, row_values, n_rows, (float *) pieces.address(at), err, len);
+    });
+    pieces.to_host();
+}
+
 void steer_cuda_sumsq(const float * x, int64_t n, double * out, steer_cuda &) {
     test::Pieces pieces;
     const size_t at = pieces.add((void *) x, (size_t) n * sizeof(float));
