@@ -43,6 +43,8 @@ type benchmark struct {
 	files []dataFile
 	// check refuses what this benchmark cannot run with, if set.
 	check func() error
+	// generated is about how many tokens a model writes for it, if any.
+	generated func() float64
 	// load reads the data, so that a mistake in them shows before a model is asked.
 	load func() error
 	// language or reward measures a model, by kind.
@@ -101,7 +103,9 @@ func reader[T any](f *File, read func(string) ([]T, error)) func() ([]T, error) 
 		if err != nil {
 			return nil, err
 		}
-		return window(*f, rows)
+		kept, err := window(*f, rows)
+		f.measured, f.held = len(kept), len(rows)
+		return kept, err
 	})
 }
 

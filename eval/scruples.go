@@ -40,6 +40,13 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		}
 		return nil
 	}
+	thesis.generated = func() float64 {
+		bound := thesisMaxLength / 2 // what long stories leave of it
+		if x.MaxNewTokens > 0 {
+			bound = x.MaxNewTokens
+		}
+		return float64(x.measured * bound)
+	}
 	thesis.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
 		opt := ThesisOptions{MaxNew: x.MaxNewTokens, Batch: x.Batch, Context: c.MaxLength}
 		return ScruplesThesis(ctx, s, c.Settings, opt, rows, x.First)

@@ -38,6 +38,10 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 		}
 	}
 	at := Progress{Benchmark: NameScruples, Protocol: ProtocolReward, Model: r.Name, Total: len(choose) + len(measure)}
+	r.scored = func(n int) {
+		at.Done += n
+		set.report(at)
+	}
 	chooseScores, err := r.score(ctx, stories(choose))
 	if err != nil {
 		return fail(err)
@@ -46,15 +50,10 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 	if err != nil {
 		return fail(err)
 	}
-	at.Done = len(choose)
-	set.report(at)
 	scores, err := r.score(ctx, stories(measure))
 	if err != nil {
 		return fail(err)
 	}
-	at.Done = at.Total
-	set.report(at)
-
 	records := make([]Record, len(measure))
 	for i, a := range measure {
 		records[i] = Record{ID: a.ID, Row: firstRow + i, Gold: scruplesGold(a), Score: &scores[i]}
