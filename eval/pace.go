@@ -198,6 +198,9 @@ func (s *Suite) plan(subjects []Subject, rewards []Reward) {
 	s.pace.plan(units)
 }
 
+// bytesPerToken of English prose, about.
+const bytesPerToken = 4
+
 // generationCost is what a generated token costs in tokens that are only read, about.
 const generationCost = 4
 

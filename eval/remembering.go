@@ -23,10 +23,11 @@ func (j *journal) subject(s Subject) Subject {
 	return s
 }
 
-// reward puts the journal before a reward model.
-func (j *journal) reward(r Reward) Reward {
+// reward puts the journal before a reward model, which then scores texts of about
+// batchTokens tokens at once, so that they can be kept before the next are scored.
+func (j *journal) reward(r Reward, batchTokens int) Reward {
 	if j != nil && r.Rewarder != nil {
-		r.Rewarder = rememberingRewarder{r.Rewarder, j, r.ID}
+		r.Rewarder = rememberingRewarder{r.Rewarder, j, r.ID, batchTokens * bytesPerToken}
 	}
 	return r
 }
@@ -65,9 +66,34 @@ type rememberingRewarder struct {
 	model Rewarder
 	j     *journal
 	id    string
+	bytes int // of text scored at once
 }
 
 // Score implements Rewarder.
 func (r rememberingRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float32, error) {
-	return remembered(r.j, r.id, "score", exchanges, func() ([]float32, error) { return r.model.Score(ctx, exchanges) })
+	var all []float32
+	for len(exchanges) > 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n := r.batch(exchanges)
+		part := exchanges[:n]
+		scores, err := remembered(r.j, r.id, "score", part, func() ([]float32, error) { return r.model.Score(ctx, part) })
+		if err != nil {
+			return nil, err
+		}
+		all, exchanges = append(all, scores...), exchanges[n:]
+	}
+	return all, nil
+}
+
+// batch is how many exchanges are scored at once.
+func (r rememberingRewarder) batch(exchanges []Exchange) int {
+	size := 0
+	for n, x := range exchanges {
+		if size += len(x.PromptText) + len(x.ResponseText); n > 0 && size > r.bytes {
+			return n
+		}
+	}
+	return len(exchanges)
 }

@@ -33,9 +33,6 @@ type Reward struct {
 	ID string
 	Rewarder
 	Mean, Std float64
-
-	chunk  int         // bytes of text scored at once; 0: all
-	scored func(n int) // told after every chunk how many exchanges it had, if set
 }
 
 // HeadRewarder reads the scalar head of an evaluator at the last token.
@@ -110,33 +107,6 @@ func (h *HeadRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float
 
 // score asks a reward model and checks the answer.
 func (r Reward) score(ctx context.Context, exchanges []Exchange) ([]float64, error) {
-	var all []float64
-	for len(exchanges) > 0 {
-		n, size := 0, 0
-		for n < len(exchanges) {
-			size += len(exchanges[n].PromptText) + len(exchanges[n].ResponseText)
-			if n > 0 && r.chunk > 0 && size > r.chunk {
-				break
-			}
-			n++
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		scores, err := r.scoreChunk(ctx, exchanges[:n], len(all))
-		if err != nil {
-			return nil, err
-		}
-		all, exchanges = append(all, scores...), exchanges[n:]
-		if r.scored != nil {
-			r.scored(n)
-		}
-	}
-	return all, nil
-}
-
-// scoreChunk scores exchanges of which the first has a number.
-func (r Reward) scoreChunk(ctx context.Context, exchanges []Exchange, first int) ([]float64, error) {
 	raw, err := r.Score(ctx, exchanges)
 	if err != nil {
 		return nil, fmt.Errorf("reward %q: %w", r.Name, err)
@@ -148,7 +118,7 @@ func (r Reward) scoreChunk(ctx context.Context, exchanges []Exchange, first int)
 	for i, s := range raw {
 		scores[i] = float64(s)
 		if math.IsNaN(scores[i]) || math.IsInf(scores[i], 0) {
-			return nil, fmt.Errorf("reward %q: exchange %d: score %g: %w", r.Name, first+i, s, ErrNotFinite)
+			return nil, fmt.Errorf("reward %q: exchange %d: score %g: %w", r.Name, i, s, ErrNotFinite)
 		}
 	}
 	return scores, nil

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"steer/eval/stats"
 	"steer/rl/data"
@@ -38,11 +39,7 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 		}
 	}
 	at := Progress{Benchmark: NameScruples, Protocol: ProtocolReward, Model: r.Name, Total: len(choose) + len(measure)}
-	r.scored = func(n int) {
-		at.Done += n
-		set.report(at)
-	}
-	chooseScores, err := r.score(ctx, stories(choose))
+	chooseScores, err := r.scoreInParts(ctx, set, &at, stories(choose))
 	if err != nil {
 		return fail(err)
 	}
@@ -50,10 +47,11 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 	if err != nil {
 		return fail(err)
 	}
-	scores, err := r.score(ctx, stories(measure))
+	scores, err := r.scoreInParts(ctx, set, &at, stories(measure))
 	if err != nil {
 		return fail(err)
 	}
+
 	records := make([]Record, len(measure))
 	for i, a := range measure {
 		records[i] = Record{ID: a.ID, Row: firstRow + i, Gold: scruplesGold(a), Score: &scores[i]}
@@ -72,6 +70,24 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 	b.set("threshold_mcc", tau.MCC)
 	b.Provenance["threshold_rows"] = tau.N
 	return b, records, b.addCeiling(measure, set)
+}
+
+// scoreAtOnce is the number of stories between two reports of progress.
+const scoreAtOnce = 64
+
+// scoreInParts scores exchanges and reports after every part.
+func (r Reward) scoreInParts(ctx context.Context, set Settings, at *Progress, exchanges []Exchange) ([]float64, error) {
+	var all []float64
+	for part := range slices.Chunk(exchanges, scoreAtOnce) {
+		scores, err := r.score(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, scores...)
+		at.Done += len(part)
+		set.report(*at)
+	}
+	return all, nil
 }
 
 func classes(rows []data.Anecdote) []int {

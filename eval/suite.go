@@ -113,7 +113,7 @@ func (s *Suite) Language(ctx context.Context, m Subject) ([]*Benchmark, error) {
 // Reward runs every configured benchmark of a reward model.
 func (s *Suite) Reward(ctx context.Context, r Reward) ([]*Benchmark, error) {
 	return s.all(kindReward, r.Name, r.ID, func(b *benchmark, j *journal) (*Benchmark, []Record, error) {
-		return b.reward(ctx, s.chunked(j.reward(r)))
+		return b.reward(ctx, j.reward(r, s.cfg.BatchTokens))
 	})
 }
 
@@ -271,7 +271,7 @@ func (s *Suite) CrossReward(ctx context.Context, policies []Subject, rewards []R
 			answering[i] = j.subject(answering[i])
 		}
 		for i := range judging {
-			judging[i] = s.chunked(j.reward(judging[i]))
+			judging[i] = j.reward(judging[i], s.cfg.BatchTokens)
 		}
 		res, records, err := CrossReward(ctx, answering, judging, s.cfg.Settings, opt, prompts)
 		if err != nil {
@@ -308,16 +308,6 @@ func (s *Suite) crossFingerprint(file *PromptFile, prompts []Prompt, policies []
 	terms, err = s.fingerprint([]string{"cross_reward"}, sums, ids...)
 	return terms, keep, err
 }
-
-// chunked has a reward model score in batches of about batch_tokens tokens, so that one
-// can be kept, and shown, before the next is scored.
-func (s *Suite) chunked(r Reward) Reward {
-	r.chunk = s.cfg.BatchTokens * bytesPerToken
-	return r
-}
-
-// bytesPerToken of English prose, about.
-const bytesPerToken = 4
 
 // recordFile names the record file of a measurement, relative to the suite's folder.
 func recordFile(parts ...string) string {
