@@ -89,10 +89,10 @@ func (p *pace) step(r Progress, replayed bool) Progress {
 	}
 	if r.Total > 0 {
 		p.share = float64(r.Done-p.sinceDone) / float64(r.Total)
+		if r.Done >= r.Total {
+			p.leave(elapsed)
+		}
 		r.ETA = p.eta(elapsed, r.Done, r.Total)
-	}
-	if r.Done >= r.Total {
-		p.leave(elapsed)
 	}
 	return r
 }

@@ -123,8 +123,9 @@ func loads[T any](readers ...func() ([]T, error)) func() error {
 
 // DataFile is a data file that a configuration names.
 type DataFile struct {
-	Key  string // "scruples.threshold"
-	Path *string
+	Key   string // "scruples.threshold"
+	Path  *string
+	Limit *int // rows taken of it, 0: all
 }
 
 // DataFiles lists every data file that the configuration can name, each once; the path
@@ -136,9 +137,13 @@ func (c *Config) DataFiles() []DataFile {
 		for _, f := range b.files {
 			if !seen[f.key] {
 				seen[f.key] = true
-				out = append(out, DataFile{f.key, &f.Path})
+				out = append(out, DataFile{f.key, &f.Path, &f.Limit})
 			}
 		}
 	}
-	return append(out, DataFile{"cross_reward.prompts", &c.CrossReward.Prompts.Path})
+	prompts := &c.CrossReward.Prompts
+	return append(out, DataFile{"cross_reward.prompts", &prompts.Path, &prompts.Limit})
 }
+
+// References are the names of the models that others are compared with.
+func (c *Config) References() []*string { return []*string{&c.CrossReward.Reference} }

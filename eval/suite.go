@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"steer/rl/data"
+	"steer/rl/train"
 )
 
 // Suite runs the benchmarks of a configuration, model after model, and writes into a
@@ -69,7 +70,7 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 
 // itemsFolder holds the records, recordSuffix ends their names.
 const (
-	itemsFolder  = "items"
+	itemsFolder  = train.ItemsDir
 	recordSuffix = ".jsonl.zst"
 )
 
