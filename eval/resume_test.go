@@ -360,6 +360,12 @@ func TestPiecesThatDoNotHold(t *testing.T) {
 		require.Contains(t, s.notes[0], reason)
 		require.Equal(t, want, got)
 	}
+	// A process killed between writing the result and removing the journal left both.
+	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "a", "items", "scruples.thesis.sft.part"), []byte("x"), 0o600))
+	_, calls, err := s.run("a", 0)
+	require.NoError(t, err)
+	require.Zero(t, calls)
+	require.Empty(t, s.parts("a"))
 	// A journal of another version.
 	_, _, err = s.run("b", 2)
 	require.Error(t, err)

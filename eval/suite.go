@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -207,9 +208,15 @@ func resumable[R any](s *Suite, name, terms string, keep bool, u unit, run func(
 	records := filepath.Join(s.dir, name)
 	var j *journal
 	if keep {
-		if p, err := readPiece(records, terms, s.note); err != nil || p != nil {
+		if p, err := readPiece(records, terms, s.note); err != nil {
+			return nil, err
+		} else if p != nil {
 			s.pace.skip(u)
-			return p, err
+			// A process killed between writing the one and removing the other left both.
+			if err := os.Remove(journalFile(records)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("eval: %w", err)
+			}
+			return p, nil
 		}
 		if j, err = openJournal(journalFile(records), terms, s.note); err != nil {
 			return nil, err
