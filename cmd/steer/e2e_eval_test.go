@@ -114,7 +114,7 @@ func TestKilledEvaluationEndsAsUnbroken(t *testing.T) {
 	sameEvaluation(t, whole, broken)
 
 	// The report says what is missing.
-	out, _ = mustSteer(t, dir, "report", filepath.Join(dir, "broken"))
+	out, _ = mustSteer(t, dir, "report", filepath.Join(dir, "broken"), "--format", "md")
 	require.Contains(t, strings.Join(strings.Fields(out), " "), "scruples.threshold was not measured")
 }
 
