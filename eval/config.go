@@ -15,11 +15,24 @@ type Config struct {
 	Settings `yaml:",inline"`
 
 	WSC273               File        `yaml:"wsc273"`
-	ToxiGen              File        `yaml:"toxigen"`
+	ToxiGen              ToxiGenRows `yaml:"toxigen"`
 	EthicsDeontology     File        `yaml:"ethics_deontology"`
 	EthicsUtilitarianism File        `yaml:"ethics_utilitarianism"`
 	Scruples             Scruples    `yaml:"scruples"`
 	CrossReward          CrossConfig `yaml:"cross_reward"`
+
+	Dilemmas   File            `yaml:"dilemmas"`
+	HH         File            `yaml:"hh_rlhf"`
+	WinoBias   WinoBias        `yaml:"winobias"`
+	Winogender WinogenderFiles `yaml:"winogender"`
+	CrowSPairs File            `yaml:"crows_pairs"`
+	Perplexity TextWindows     `yaml:"perplexity"`
+	KL         KLRows          `yaml:"kl"`
+	Generated  Continuations   `yaml:"generations"`
+
+	// Template is the one that the policies were trained with; what renders
+	// conversations needs it.
+	Template *data.Template `yaml:"-"`
 }
 
 // File names the rows of a data file that are measured, in file order.
@@ -36,10 +49,17 @@ type File struct {
 // partial tells whether a window leaves rows of the file out.
 func (f *File) partial() bool { return f.measured < f.held }
 
+// ToxiGenRows configures the annotated statements of ToxiGen.
+type ToxiGenRows struct {
+	File `yaml:",inline"`
+	// Protocols to run: loglik, reward.
+	Protocols []Protocol `yaml:"protocols"`
+}
+
 // Scruples configures the anecdotes.
 type Scruples struct {
 	File `yaml:",inline"`
-	// Protocols to run: loglik, reward, thesis.
+	// Protocols to run: loglik, reward, thesis, paired.
 	Protocols []Protocol `yaml:"protocols"`
 	// Threshold holds the rows on which the reward threshold is chosen; they must be
 	// others than the measured ones.
@@ -55,7 +75,9 @@ type Scruples struct {
 type Protocol string
 
 // Values lists the protocols.
-func (Protocol) Values() []string { return []string{ProtocolLogLik, ProtocolReward, ProtocolThesis} }
+func (Protocol) Values() []string {
+	return []string{ProtocolLogLik, ProtocolReward, ProtocolThesis, ProtocolPaired}
+}
 
 // CrossConfig configures the cross-reward matrix.
 type CrossConfig struct {
@@ -87,7 +109,10 @@ func DefaultConfig() Config {
 			BOS: BOSAuto, TargetDelimiter: " ", BatchTokens: 4096,
 			Resamples: 10000, Confidence: 0.95, Seed: 1,
 		},
-		Scruples: Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
+		KL:        KLRows{Reference: "sft", MaxTokens: 1024},
+		Generated: Continuations{Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 32, Temperature: 1, TopP: 1, Batch: 32},
+		ToxiGen:   ToxiGenRows{Protocols: []Protocol{ProtocolLogLik}},
+		Scruples:  Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
 		CrossReward: CrossConfig{
 			Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 128, Temperature: 1, TopP: 1,
 			Batch: 32, Samples: 24, Bins: 20,
@@ -108,6 +133,9 @@ func (c Config) Validate() error {
 		if err := b.validate(); err != nil {
 			return err
 		}
+	}
+	if err := c.Generated.check(); err != nil {
+		return err
 	}
 	if x := c.CrossReward; x.Prompts.Path != "" {
 		if err := x.Prompts.Validate(); err != nil {

@@ -18,6 +18,13 @@ func benchmarks(c *Config) []benchmark {
 		deontologyBenchmark,
 		utilitarianismBenchmark,
 		scruplesBenchmarks,
+		dilemmasBenchmarks,
+		hhBenchmark,
+		winobiasBenchmarks,
+		winogenderBenchmark,
+		crowsBenchmark,
+		perplexityBenchmark,
+		klBenchmark,
 	} {
 		all = append(all, of(c)...)
 	}
@@ -84,6 +91,15 @@ func describe[T any](name, protocol, key string, f *File, read func(string) ([]T
 	}
 }
 
+// describeReward is describe for reward models.
+func describeReward[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, Reward, []T) (*Benchmark, []Record, error)) benchmark {
+	rows := reader(f, read)
+	return benchmark{
+		name: name, protocol: protocol, kind: kindReward, files: []dataFile{{key: key, File: f}},
+		load: loads(rows), reward: on(rows, run),
+	}
+}
+
 // on gives a measurement the rows of a reader.
 func on[M, T any](rows func() ([]T, error), run func(context.Context, M, []T) (*Benchmark, []Record, error)) func(context.Context, M) (*Benchmark, []Record, error) {
 	return func(ctx context.Context, m M) (*Benchmark, []Record, error) {
@@ -141,9 +157,13 @@ func (c *Config) DataFiles() []DataFile {
 			}
 		}
 	}
-	prompts := &c.CrossReward.Prompts
-	return append(out, DataFile{"cross_reward.prompts", &prompts.Path, &prompts.Limit})
+	prompts, generated := &c.CrossReward.Prompts, &c.Generated
+	return append(out,
+		DataFile{"cross_reward.prompts", &prompts.Path, &prompts.Limit},
+		DataFile{"generations", &generated.Path, &generated.Limit})
 }
 
 // References are the names of the models that others are compared with.
-func (c *Config) References() []*string { return []*string{&c.CrossReward.Reference} }
+func (c *Config) References() []*string {
+	return []*string{&c.CrossReward.Reference, &c.KL.Reference, &c.Generated.Reference}
+}

@@ -130,6 +130,9 @@ func (s *Suite) all(k kind, model, id string, run func(*benchmark, *journal) (*B
 		if err != nil {
 			return out, err
 		}
+		if b == nil {
+			continue // the model is what the others are compared with
+		}
 		out = append(out, b)
 	}
 	return out, nil
