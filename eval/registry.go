@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -63,6 +64,8 @@ type benchmark struct {
 type dataFile struct {
 	key    string // of the configuration: "scruples.threshold"
 	prefix string // of its keys in the provenance
+	// whole: read as a whole whatever the limit, a table that rows are looked up in.
+	whole bool
 	*File
 }
 
@@ -79,6 +82,16 @@ func (b *benchmark) validate() error {
 		return b.check()
 	}
 	return nil
+}
+
+// sections are the keys of the configuration that belong to the benchmark.
+func (b *benchmark) sections() []string {
+	var out []string
+	for _, f := range b.files {
+		section, _, _ := strings.Cut(f.key, ".")
+		out = append(out, section)
+	}
+	return out
 }
 
 // describe describes a benchmark of language models that needs one data file. run gets
@@ -141,7 +154,7 @@ func loads[T any](readers ...func() ([]T, error)) func() error {
 type DataFile struct {
 	Key   string // "scruples.threshold"
 	Path  *string
-	Limit *int // rows taken of it, 0: all
+	Limit *int // rows taken of it, 0: all; nil if it is always read whole
 }
 
 // DataFiles lists every data file that the configuration can name, each once; the path
@@ -153,7 +166,11 @@ func (c *Config) DataFiles() []DataFile {
 		for _, f := range b.files {
 			if !seen[f.key] {
 				seen[f.key] = true
-				out = append(out, DataFile{f.key, &f.Path, &f.Limit})
+				limit := &f.Limit
+				if f.whole {
+					limit = nil
+				}
+				out = append(out, DataFile{f.key, &f.Path, limit})
 			}
 		}
 	}

@@ -132,6 +132,7 @@ func (j *Eval) findData(dir string) error {
 		return err
 	}
 	found := 0
+	var otherwise []string
 	for _, e := range entries {
 		if !slices.Contains(s.Data, e.Key) && !slices.Contains(s.Data, "all") {
 			continue
@@ -142,6 +143,13 @@ func (j *Eval) findData(dir string) error {
 		}
 		if ok {
 			found++
+		} else {
+			otherwise = append(otherwise, e.Otherwise...)
+		}
+	}
+	for _, o := range otherwise {
+		if err := conf.Set(j, o); err != nil {
+			return err
 		}
 	}
 	if found == 0 {
@@ -176,11 +184,6 @@ func (j *Eval) findEntry(e dataEntry) (found bool, err error) {
 		}
 		j.Missing = append(j.Missing, MissingData{Key: e.Key, Files: e.Files, From: e.From})
 	}
-	for _, o := range e.Otherwise {
-		if err := conf.Set(j, o); err != nil {
-			return false, err
-		}
-	}
 	return false, nil
 }
 
@@ -190,7 +193,7 @@ func (j *Eval) limitAll() {
 		return
 	}
 	for _, f := range j.DataFiles() {
-		if *f.Path != "" && (*f.Limit == 0 || *f.Limit > j.Limit) {
+		if *f.Path != "" && f.Limit != nil && (*f.Limit == 0 || *f.Limit > j.Limit) {
 			*f.Limit = j.Limit
 		}
 	}
