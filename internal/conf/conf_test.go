@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 type shape string
@@ -219,4 +220,15 @@ func FuzzParse(f *testing.F) {
 		var back config
 		require.NoError(t, Parse("y", out, &back), string(out))
 	})
+}
+
+func TestNodeTakesAnything(t *testing.T) {
+	var into struct {
+		A yaml.Node `yaml:"a"`
+		B yaml.Node `yaml:"b"`
+	}
+	require.NoError(t, Parse("f.yaml", []byte("a: [1, x]\nb: !function f.g\n"), &into))
+	require.Equal(t, yaml.SequenceNode, into.A.Kind)
+	require.Equal(t, "!function", into.B.Tag)
+	require.Equal(t, 2, into.B.Line)
 }

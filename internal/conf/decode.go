@@ -52,6 +52,7 @@ var (
 	durationType    = reflect.TypeFor[time.Duration]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 	enumType        = reflect.TypeFor[Enum]()
+	nodeType        = reflect.TypeFor[yaml.Node]()
 )
 
 // decode puts node into v, which is settable; key is its full name.
@@ -66,6 +67,10 @@ func (d *decoder) decode(node *yaml.Node, v reflect.Value, key string) {
 		return
 	}
 	t := v.Type()
+	if t == nodeType { // whatever stands there; the caller reads it
+		v.Set(reflect.ValueOf(*node))
+		return
+	}
 	if t.Kind() == reflect.Pointer {
 		if node.Tag == "!!null" {
 			v.SetZero()
