@@ -14,6 +14,8 @@ VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 DEBS       := g++ cmake ninja-build patch
 TESTFLAGS  ?=
 CUDA_ARCH  ?= 80;86;89;90;120
+# The engine's tests that run on a GPU, too: those of what is computed, not of the CPU's own properties.
+CUDA_TESTS := TestCUDA$$|TestGolden|TestFiniteDifferences$$|TestWeightTypes|TestFullKL|TestCheckpointing|TestGradientChanges|TestMicroBatches|TestBackwardIsLinear|TestDropout|TestDecodeEqualsForward|TestGreedyDecoding|TestGenerate|TestSampling
 
 export CGO_ENABLED = 1
 
@@ -112,10 +114,18 @@ cuda-emulation: native ## build the GPU that tests emulate on the CPU
 	@ninja -C build/cuda-emulation $(if $(V),,--quiet)
 
 .PHONY: test-cuda
-test-cuda: build model ## compare a GPU with the CPU; skips aloud without one
+test-cuda: build model ## a GPU: every kernel, gradients, goldens, decoding, the demo; skips aloud without one
 	@if ! ls /dev/nvidia[0-9]* >/dev/null 2>&1 && ! [ -e /dev/dxg ]; then echo "SKIPPED: there is no NVIDIA GPU on this machine, so the CUDA path was not run"; else \
 	  $(MAKE) -s cuda CUDA_ARCH="$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d . | sort -u | paste -sd';')" && \
-	  STEER_TEST_CUDA=cuda STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(WITH_NATIVE) $(GO) test -count=1 -v -timeout 20m ./ggml -run 'TestCUDA$$'; fi
+	  $(MAKE) -s build/cuda-test/steer-gpu-test && ./build/cuda-test/steer-gpu-test build/cuda/libsteer-cuda.so && \
+	  STEER_TEST_CUDA=cuda STEER_SHARED="$(if $(STEER_SHARED),$(abspath $(STEER_SHARED)))" STEER_MODEL="$(MODEL)" $(WITH_NATIVE) \
+	    $(GO) test -count=1 -v -timeout 20m ./ggml -run '$(CUDA_TESTS)' && \
+	  ./bin/steer demo --device cuda --fresh -o runs/demo-cuda; fi
+
+.PHONY: build/cuda-test/steer-gpu-test
+build/cuda-test/steer-gpu-test: vendored
+	@cmake -G Ninja -S cgo/native/cuda/test -B build/cuda-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/cuda-test.log 2>&1 || { tail -20 build/cuda-test.log; exit 1; }
+	@ninja -C build/cuda-test --quiet steer-gpu-test
 
 .PHONY: test-cuda-emulation
 test-cuda-emulation: vendored ## the CUDA kernels on the CPU, against double precision and the CPU kernels

@@ -121,6 +121,20 @@ func (d Device) Name() string { return C.GoString(C.steer_device_name(d.p)) }
 // Kernel names the CPU kernels in use, or the GPU and its architecture.
 func (d Device) Kernel() string { return C.GoString(C.steer_device_kernel(d.p)) }
 
+// GEMMRate is what a GPU's large products in bf16 reach, in operations a second.
+func (d Device) GEMMRate() (float64, error) {
+	var rate C.double
+	err := call(func(e *C.char, n C.size_t) C.int { return C.steer_device_gemm_rate(d.p, &rate, e, n) })
+	return float64(rate), err
+}
+
+// Memory is how much of a GPU's memory is free and how much there is, in bytes.
+func (d Device) Memory() (free, total int64, err error) {
+	var f, t C.size_t
+	err = call(func(e *C.char, n C.size_t) C.int { return C.steer_device_memory(d.p, &f, &t, e, n) })
+	return int64(f), int64(t), err
+}
+
 // ForceKernel chooses CPU kernels by name for the whole process; "" goes back to the best.
 func ForceKernel(name string) error {
 	c := C.CString(name)

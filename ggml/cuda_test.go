@@ -40,11 +40,23 @@ func TestCUDAEmulation(t *testing.T) {
 
 // The same on a GPU (make test-cuda).
 func TestCUDA(t *testing.T) {
-	name := os.Getenv("STEER_TEST_CUDA")
-	if name == "" {
+	if os.Getenv("STEER_TEST_CUDA") == "" {
 		t.Skip("STEER_TEST_CUDA is not set: no GPU is tested (make test-cuda does)")
 	}
-	compareWithCPU(t, DeviceOptions{Name: DeviceName(name), Threads: 1, CUDA: CUDAOptions{Library: cudaLibrary(t)}})
+	compareWithCPU(t, testDevice(t, 1))
+}
+
+// testDevice is the device that tests of no device in particular use: the CPU, or with
+// STEER_TEST_CUDA the GPU of that name, or the emulated one for "emulation".
+func testDevice(t testing.TB, threads int) DeviceOptions {
+	switch name := os.Getenv("STEER_TEST_CUDA"); name {
+	case "":
+		return DeviceOptions{Threads: threads}
+	case "emulation":
+		return emulatedGPU(t)
+	default:
+		return DeviceOptions{Name: DeviceName(name), Threads: threads, CUDA: CUDAOptions{Library: cudaLibrary(t)}}
+	}
 }
 
 // cudaLibrary is where make cuda puts the library; tests run elsewhere than the program.

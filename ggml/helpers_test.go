@@ -73,7 +73,7 @@ func readJSON(t testing.TB, path string, into any) {
 // open loads a model on a device of its own; both are closed with the test.
 func open(t testing.TB, path string) *Model {
 	t.Helper()
-	dev, err := OpenDevice(DeviceOptions{})
+	dev, err := OpenDevice(testDevice(t, 0))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dev.Close()) })
 	m, err := LoadModel(dev, path, ModelOptions{})

@@ -128,7 +128,7 @@ func openTiny(t testing.TB, path string) *Model { return openThreads(t, path, 1)
 // openThreads is open with a number of threads.
 func openThreads(t testing.TB, path string, threads int) *Model {
 	t.Helper()
-	dev, err := OpenDevice(DeviceOptions{Threads: threads})
+	dev, err := OpenDevice(testDevice(t, threads))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dev.Close()) })
 	m, err := LoadModel(dev, path, ModelOptions{})

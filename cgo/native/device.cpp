@@ -155,6 +155,14 @@ int steer_force_kernel(const char * name, char * err, size_t err_len) {
     });
 }
 
+int steer_device_gemm_rate(steer_device * dev, double * rate, char * err, size_t err_len) {
+    return steer::guard(err, err_len, [&] { *rate = dev->gemm_rate(); });
+}
+
+int steer_device_memory(const steer_device * dev, size_t * free, size_t * total, char * err, size_t err_len) {
+    return steer::guard(err, err_len, [&] { dev->memory(free, total); });
+}
+
 double steer_peak_bf16(int64_t n) { return steer_cpu_peak_bf16(n); }
 
 double steer_peak_f32(int64_t n) { return steer_cpu_peak_f32(n); }

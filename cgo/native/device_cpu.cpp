@@ -40,6 +40,10 @@ struct cpu_device : steer_device {
                int64_t step) override {
         steer_cpu_adamw(p, g, m, v, n, lr, b1, b2, eps, wd, gscale, step);
     }
+
+    double gemm_rate() override { throw std::logic_error("the CPU's limit is measured by its own loops"); }
+
+    void memory(size_t *, size_t *) const override { throw std::logic_error("the CPU has no memory of its own"); }
 };
 
 } // namespace

@@ -199,6 +199,14 @@ struct gpu_device : steer_device {
         call([&](char * err, size_t len) { return api->adamw(cuda, p, g, m, v, n, lr, b1, b2, eps, wd, gscale, step, err, len); });
         finish_all();
     }
+
+    double gemm_rate() override {
+        double rate = 0;
+        call([&](char * err, size_t len) { return api->gemm_rate(cuda, 8192, &rate, err, len); });
+        return rate;
+    }
+
+    void memory(size_t * free, size_t * total) const override { ggml_backend_dev_memory(gpu, free, total); }
 };
 
 // Whether there is code for a compute capability: real code runs on its own generation's

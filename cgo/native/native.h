@@ -46,6 +46,10 @@ struct steer_device {
     virtual double sumsq(const float * x, int64_t n) = 0;
     virtual void   adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd,
                          double gscale, int64_t step) = 0;
+    // Operations a second of large products in bf16. Throws where the processor's own loops (cpu/peak.h) say it.
+    virtual double gemm_rate() = 0;
+    // Bytes of this device's memory that are free and that there are. Throws on a CPU.
+    virtual void memory(size_t * free, size_t * total) const = 0;
 };
 
 namespace steer {

@@ -51,6 +51,9 @@ int          steer_device_new(const steer_device_params * params, steer_device *
 void         steer_device_free(steer_device * dev);
 const char * steer_device_name(const steer_device * dev);   // "cpu", "cuda:0"
 const char * steer_device_kernel(const steer_device * dev); // the CPU kernels chosen, or the GPU and its architecture
+// Of a GPU: operations a second of large bf16 products (seconds of work), and bytes of its memory.
+int steer_device_gemm_rate(steer_device * dev, double * rate, char * err, size_t err_len);
+int steer_device_memory(const steer_device * dev, size_t * free, size_t * total, char * err, size_t err_len);
 int          steer_force_kernel(const char * name, char * err, size_t err_len); // "" = best
 
 // Floating point operations done by n rounds of a loop in registers on the calling thread;

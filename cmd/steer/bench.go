@@ -45,7 +45,8 @@ func newBenchCommand(a *app) *cobra.Command {
 
 Each job runs in a process of its own, so that its peak memory is its own. The
 share of peak is that of what this CPU reaches in a loop that touches registers
-only, in bf16 where the kernels multiply in bf16, else in f32.`,
+only, in bf16 where the kernels multiply in bf16, else in f32; on a GPU, of what
+products of large matrices reach. Memory on a GPU includes the driver's own.`,
 		Example: `  steer bench -m base.gguf
   steer bench --shape llama-2-7b --type q4_k_m --cache ~/.cache/steer/bench \
       --jobs train,rollout --sequences 1,32 --steps 3
@@ -86,6 +87,7 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.spec.Targets, "targets", nil, "LoRA targets, `LIST` (default: all linears)")
 	flags.IntVar(&f.spec.Steps, "steps", f.spec.Steps, "measured steps of a job")
 	flags.IntVar(&f.spec.Warmup, "warmup", f.spec.Warmup, "steps before them")
+	flags.StringVar((*string)(&f.spec.Device), "device", string(ggml.CPU), "where to compute: cpu, cuda, cuda:N or auto")
 	flags.IntVar(&f.spec.Threads, "threads", 0, "compute threads (0: one for each CPU)")
 	flags.StringVar(&f.spec.Kernel, "kernel", "", "CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
 	enumVar(flags, &f.spec.Precision, "precision", "of the frozen matrices")

@@ -11,11 +11,12 @@ import (
 	"steer/cmd/steer/pipeline"
 	"steer/demo"
 	"steer/experiments"
+	"steer/ggml"
 	"steer/internal/atomicfile"
 )
 
 func newDemoCommand(a *app) *cobra.Command {
-	var out string
+	var out, device string
 	var fresh bool
 	cmd := &cobra.Command{
 		Use: "demo", GroupID: "pipeline", Short: "The whole pipeline on a tiny built-in model, in a few minutes",
@@ -40,7 +41,7 @@ SFT, four reward models, four PPO policies, evaluation, report.`,
 			if err := atomicfile.WriteFile(file, experiments.Demo, 0o666); err != nil {
 				return err
 			}
-			e, err := pipeline.LoadExperiment(file, []string{"out=" + dir})
+			e, err := pipeline.LoadExperiment(file, []string{"out=" + dir, "engine.device=" + device})
 			if err != nil {
 				return err
 			}
@@ -55,6 +56,7 @@ SFT, four reward models, four PPO policies, evaluation, report.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "runs/demo", "folder to work in")
+	cmd.Flags().StringVar(&device, "device", string(ggml.CPU), "where to compute: cpu, cuda, cuda:N or auto")
 	cmd.Flags().BoolVar(&fresh, "fresh", false, "forget an earlier demo in the folder")
 	return cmd
 }

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STEER_CUDA_ABI   1 // counts changes of this file
+#define STEER_CUDA_ABI   2 // counts changes of this file
 #define STEER_CUDA_ENTRY "steer_cuda_entry"
 
 typedef struct steer_cuda_device steer_cuda_device; // an open device: a backend for training and what the kernels need
@@ -47,6 +47,9 @@ typedef struct {
     int (*sumsq)(steer_cuda_device * dev, const float * x, int64_t n, double * sum, char * err, size_t err_len);
     int (*adamw)(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps,
                  double wd, double gscale, int64_t step, char * err, size_t err_len);
+
+    // Operations a second of n x n products in bf16.
+    int (*gemm_rate)(steer_cuda_device * dev, int64_t n, double * rate, char * err, size_t err_len);
 } steer_cuda_api;
 
 // NULL never; the caller compares abi and build.

@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -51,7 +52,7 @@ struct steer_gemm {
 
 // How much scratch memory the launchers take at a time. Tests make them small.
 struct steer_cuda_limits {
-    size_t  weight_bytes = 128 << 20; // unpacked weights
+    size_t  weight_bytes = 144 << 20; // unpacked weights; the largest matrix of a 13B Llama has 135 MiB
     int64_t head_rows    = 4096;      // target rows that walk the vocabulary together
     int64_t panel_rows   = 1024;      // of these, rows whose logits are held at a time ...
     int64_t panel_vocab  = 8192;      // ... for so many entries of the vocabulary
@@ -133,3 +134,7 @@ void steer_cuda_sumsq(const float * x, int64_t n, double * out, steer_cuda & c);
 
 void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2,
                       double eps, double wd, double gscale, int64_t step, steer_cuda & c);
+
+// Multiplies random n x n matrices in bf16 `times` times. ready is called before the first and after
+// the last product and waits for the device.
+void steer_cuda_gemm_rate(int64_t n, int times, steer_cuda & c, const std::function<void()> & ready);

@@ -4,6 +4,8 @@
 #include "cuda_ops.h"
 #include "platform.h"
 
+#include <chrono>
+
 using namespace steer;
 
 struct steer_cuda_device {
@@ -87,9 +89,23 @@ int adamw(steer_cuda_device * dev, float * p, const float * g, float * m, float 
     });
 }
 
+int gemm_rate(steer_cuda_device * dev, int64_t n, double * rate, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        using clock             = std::chrono::steady_clock;
+        constexpr int    TIMES  = 20;
+        clock::time_point first = {}, last = {};
+        platform::access  access;
+        steer_cuda_gemm_rate(n, TIMES, *dev->cuda, [&] {
+            platform::synchronize(*dev->cuda);
+            (first == clock::time_point{} ? first : last) = clock::now();
+        });
+        *rate = 2.0 * (double) n * (double) n * (double) n * TIMES / std::chrono::duration<double>(last - first).count();
+    });
+}
+
 const steer_cuda_api api = {
     STEER_CUDA_ABI, STEER_BUILD_ID, nullptr, set_log, platform::device_count, platform::device, platform::compute_capability, open, close, backend,
-    pool_bytes, weight_type_ok, launch, synchronize, sumsq, adamw,
+    pool_bytes, weight_type_ok, launch, synchronize, sumsq, adamw, gemm_rate,
 };
 
 } // namespace

@@ -27,6 +27,10 @@ Tensor::Tensor(ggml_type type, int64_t ne0, int64_t ne1, int64_t pad) : t_{} {
     t_.data = data_.data();
 }
 
+void reseed() {
+    rng.seed(7);
+}
+
 double uniform() {
     return std::uniform_real_distribution<double>(-1, 1)(rng);
 }

@@ -45,6 +45,7 @@ bool      has_bf16(); // the kernel in use multiplies in bf16
 // [K,N] of any type, and its values.
 TensorPtr weight(ggml_type type, int64_t K, int64_t N, double scale = 1);
 std::vector<double> values(const TensorPtr & t); // contiguous [ne1][ne0]
+void   reseed(); // random numbers from the start: a part of the tests draws the same whatever ran before it
 double uniform();
 int    below(int n);
 double bf16(double x); // rounded to nearest even

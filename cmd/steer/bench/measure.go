@@ -24,6 +24,9 @@ func Measure(ctx context.Context, s Spec) (r *Result, err error) {
 	defer func() { err = errors.Join(err, ggml.ForceKernel("")) }()
 	engine := pipeline.DefaultEngine()
 	engine.Threads, engine.Precision, engine.Sequences = s.Threads, s.Precision, s.Sequences
+	if s.Device != "" {
+		engine.Device = s.Device
+	}
 	engine.KeepActivations = s.Job == JobTrainKeep
 	b, err := pipeline.OpenBench(s.Model, engine)
 	if err != nil {
@@ -34,7 +37,7 @@ func Measure(ctx context.Context, s Spec) (r *Result, err error) {
 	if m.weights, err = countWeights(b.Model); err != nil {
 		return nil, err
 	}
-	m.result = &Result{Spec: s, Label: s.Label(), Kernel: b.Kernel(), Model: b.Model.Info().Description, Threads: b.Threads()}
+	m.result = &Result{Spec: s, Label: s.Label(), Device: b.Device(), OnGPU: b.OnGPU(), Kernel: b.Kernel(), Model: b.Model.Info().Description, Threads: b.Threads()}
 	if err := m.jobs()[s.Job](ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.result.Label, err)
 	}
@@ -60,11 +63,9 @@ func (m *measurement) jobs() map[Job]func(context.Context) error {
 func (m *measurement) finish() error {
 	r := m.result
 	r.PeakRSS = peakRSS()
-	peak, err := ggml.MeasurePeak(r.Threads)
-	if err != nil {
+	if err := m.limits(); err != nil {
 		return err
 	}
-	r.PeakBF16GFLOPS, r.PeakF32GFLOPS = peak.BF16*1e-9, peak.F32*1e-9
 	if len(r.Seconds) == 0 {
 		return nil
 	}
@@ -74,9 +75,28 @@ func (m *measurement) finish() error {
 	return nil
 }
 
+// limits measures what the processor could do at best, and the memory taken on a GPU: what is
+// reserved there is never given back before the end.
+func (m *measurement) limits() error {
+	r := m.result
+	if r.OnGPU {
+		free, total, err := m.bench.DeviceMemory()
+		if err != nil {
+			return err
+		}
+		r.DeviceBytes, r.DeviceTotal = total-free, total
+		rate, err := m.bench.GEMMRate()
+		r.PeakBF16GFLOPS = rate * 1e-9
+		return err
+	}
+	peak, err := ggml.MeasurePeak(r.Threads)
+	r.PeakBF16GFLOPS, r.PeakF32GFLOPS = peak.BF16*1e-9, peak.F32*1e-9
+	return err
+}
+
 // peak is the limit of the instructions that the kernels in use multiply with, in GFLOP/s.
 func (r *Result) peak() float64 {
-	if r.Spec.Precision == ggml.BF16 && r.Kernel == kernelBF16 {
+	if r.OnGPU || r.Spec.Precision == ggml.BF16 && r.Kernel == kernelBF16 {
 		return r.PeakBF16GFLOPS
 	}
 	return r.PeakF32GFLOPS

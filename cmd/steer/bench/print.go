@@ -73,10 +73,18 @@ func (p *Report) WriteTable(w io.Writer) error {
 func (r *Result) writeSteps(b *strings.Builder, first bool) {
 	const line = "%-17s %-23s %8s %7s %9s %10s\n"
 	if first {
-		fmt.Fprintf(b, "\n"+line, "job", "tok/s median (min-max)", "GFLOP/s", "of peak", "peak RSS", "s a step")
+		memory := "peak RSS"
+		if r.OnGPU {
+			memory = "on GPU"
+		}
+		fmt.Fprintf(b, "\n"+line, "job", "tok/s median (min-max)", "GFLOP/s", "of peak", memory, "s a step")
+	}
+	memory := r.PeakRSS
+	if r.OnGPU {
+		memory = r.DeviceBytes
 	}
 	fmt.Fprintf(b, line, clip(r.Label, 17), r.TokensPerSecond.String(), number(r.GFLOPS.Median),
-		percent(r.ShareOfPeak), megabytes(r.PeakRSS), number(spreadOf(r.Seconds).Median))
+		percent(r.ShareOfPeak), megabytes(memory), number(spreadOf(r.Seconds).Median))
 	if r.PrefillPerSecond != nil {
 		fmt.Fprintf(b, "%-17s %s\n", "  its prompts", r.PrefillPerSecond)
 	}
@@ -91,7 +99,12 @@ func (p *Report) writeHead(b *strings.Builder, r *Result) {
 		fmt.Fprintf(b, "%-7s %s\n", name, clip(fmt.Sprintf(format, args...), Columns-8))
 	}
 	row("CPU", "%s, %d of %d threads", p.CPU, r.Threads, p.CPUs)
-	row("peak", "%s GFLOP/s in bf16, %s in f32 (loop in registers)", number(r.PeakBF16GFLOPS), number(r.PeakF32GFLOPS))
+	if r.OnGPU {
+		row("device", "%s, %s of memory", r.Device, megabytes(r.DeviceTotal))
+		row("peak", "%s GFLOP/s in bf16 (products of 8192 x 8192 matrices)", number(r.PeakBF16GFLOPS))
+	} else {
+		row("peak", "%s GFLOP/s in bf16, %s in f32 (loop in registers)", number(r.PeakBF16GFLOPS), number(r.PeakF32GFLOPS))
+	}
 	row("kernels", "%s, precision %s", r.Kernel, r.Spec.Precision)
 	row("model", "%s; LoRA rank %d on %s", r.Model, r.Spec.Rank, targets)
 }

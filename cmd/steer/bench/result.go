@@ -9,7 +9,9 @@ import (
 type Result struct {
 	Spec   Spec   `json:"spec"`
 	Label  string `json:"label"`
-	Kernel string `json:"kernel"` // CPU kernels in use
+	Device string `json:"device"` // cpu or cuda:N
+	OnGPU  bool   `json:"on_gpu"`
+	Kernel string `json:"kernel"` // CPU kernels in use, or the GPU
 	Model  string `json:"model"`  // its description
 
 	Threads int `json:"threads"`
@@ -26,13 +28,19 @@ type Result struct {
 	// responses' from the second on, and Seconds the time from there.
 	PrefillPerSecond *Spread `json:"prefill_per_second,omitempty"`
 
-	PeakBF16GFLOPS float64 `json:"peak_bf16_gflops"` // of these threads; 0: no such instructions
+	// PeakBF16GFLOPS is the limit of these threads (0: no such instructions), or what a GPU's
+	// large matrix products reach.
+	PeakBF16GFLOPS float64 `json:"peak_bf16_gflops"`
 	PeakF32GFLOPS  float64 `json:"peak_f32_gflops"`
 	ShareOfPeak    float64 `json:"share_of_peak"` // median GFLOPS over the peak of the precision in use
 
 	PeakRSS      int64 `json:"peak_rss"`      // of the process
 	LoadedRSS    int64 `json:"loaded_rss"`    // peak up to the end of loading model and adapters
 	ScratchBytes int64 `json:"scratch_bytes"` // activations held by the engine
+	// DeviceBytes is the GPU's memory in use at the end, the driver's own included and that of
+	// other processes; nothing taken is given back before.
+	DeviceBytes int64 `json:"device_bytes,omitempty"`
+	DeviceTotal int64 `json:"device_total,omitempty"`
 
 	Linears []Linear `json:"linears,omitempty"` // job kernels
 	Ops     []Op     `json:"ops,omitempty"`     // with Profile, longest first

@@ -39,9 +39,10 @@ type Spec struct {
 	Job   Job    `json:"job"`
 	Model string `json:"model"` // GGUF file
 
-	Threads   int            `json:"threads"` // 0: one for each CPU
-	Kernel    string         `json:"kernel"`  // "": the best this CPU has
-	Precision ggml.Precision `json:"precision"`
+	Device    ggml.DeviceName `json:"device"`  // "": the CPU
+	Threads   int             `json:"threads"` // 0: one for each CPU
+	Kernel    string          `json:"kernel"`  // "": the best this CPU has
+	Precision ggml.Precision  `json:"precision"`
 
 	Rank    int      `json:"rank"`
 	Targets []string `json:"targets"`
@@ -82,6 +83,9 @@ func (s *Spec) Validate() error {
 	}
 	if !slices.Contains(s.Precision.Values(), string(s.Precision)) {
 		errs = append(errs, fmt.Errorf("precision %q: want one of %s", s.Precision, strings.Join(s.Precision.Values(), ", ")))
+	}
+	if err := s.Device.Check(); err != nil {
+		errs = append(errs, fmt.Errorf("device: %w", err))
 	}
 	for _, f := range []struct {
 		name           string

@@ -124,6 +124,15 @@ func (b *Bench) Close() error {
 // Device names the device in use: cpu or cuda:N.
 func (b *Bench) Device() string { return b.dev.Name() }
 
+// OnGPU tells whether the device is a GPU.
+func (b *Bench) OnGPU() bool { return b.dev.OnGPU() }
+
+// GEMMRate is [ggml.Device.GEMMRate] of the device in use.
+func (b *Bench) GEMMRate() (float64, error) { return b.dev.GEMMRate() }
+
+// DeviceMemory is [ggml.Device.Memory] of the device in use.
+func (b *Bench) DeviceMemory() (free, total int64, err error) { return b.dev.Memory() }
+
 // Kernel names the CPU kernels in use, or the GPU.
 func (b *Bench) Kernel() string { return b.dev.Kernel() }
 

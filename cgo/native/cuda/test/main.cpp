@@ -23,6 +23,7 @@ int main(int argc, char ** argv) {
             continue;
         }
         test::context    = part.name;
+        test::reseed();
         const auto begin = std::chrono::steady_clock::now();
         part.run();
         if (argc > 2) {
