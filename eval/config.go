@@ -16,8 +16,11 @@ type Config struct {
 
 	WSC273               File        `yaml:"wsc273"`
 	ToxiGen              File        `yaml:"toxigen"`
-	EthicsDeontology     File        `yaml:"ethics_deontology"`
-	EthicsUtilitarianism File        `yaml:"ethics_utilitarianism"`
+	EthicsDeontology     EthicsRows  `yaml:"ethics_deontology"`
+	EthicsUtilitarianism EthicsRows  `yaml:"ethics_utilitarianism"`
+	EthicsVirtue         EthicsRows  `yaml:"ethics_virtue"`
+	EthicsJustice        EthicsRows  `yaml:"ethics_justice"`
+	EthicsCommonsense    EthicsRows  `yaml:"ethics_commonsense"`
 	Scruples             Scruples    `yaml:"scruples"`
 	CrossReward          CrossConfig `yaml:"cross_reward"`
 }
@@ -77,11 +80,13 @@ type CrossConfig struct {
 // context less one, since the last token of a sequence is a target only but takes a
 // place.
 func DefaultConfig() Config {
+	ethics := EthicsRows{Protocols: []Protocol{ProtocolLogLik}}
 	return Config{
 		Settings: Settings{
 			BOS: BOSAuto, TargetDelimiter: " ", BatchTokens: 4096,
 			Resamples: 10000, Confidence: 0.95, Seed: 1,
 		},
+		EthicsDeontology: ethics, EthicsUtilitarianism: ethics, EthicsVirtue: ethics, EthicsJustice: ethics, EthicsCommonsense: ethics,
 		Scruples: Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
 		CrossReward: CrossConfig{
 			Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 128, Temperature: 1, TopP: 1,
@@ -127,8 +132,11 @@ func window[T any](f File, rows []T) ([]T, error) {
 	return rows, nil
 }
 
-// provenance describes a data file in a result.
+// provenance describes a data file in a result; one that is not given, by nothing.
 func (f File) provenance(b *Benchmark, prefix string) error {
+	if f.Path == "" {
+		return nil
+	}
 	path, sum, err := FileSHA256(f.Path)
 	if err != nil {
 		return err

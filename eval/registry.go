@@ -15,8 +15,7 @@ func benchmarks(c *Config) []benchmark {
 	for _, of := range []func(*Config) []benchmark{
 		wsc273Benchmark,
 		toxigenBenchmark,
-		deontologyBenchmark,
-		utilitarianismBenchmark,
+		ethicsBenchmarks,
 		scruplesBenchmarks,
 	} {
 		all = append(all, of(c)...)
