@@ -15,6 +15,8 @@ type Config struct {
 	Settings `yaml:",inline"`
 
 	WSC273               File        `yaml:"wsc273"`
+	WSC285               File        `yaml:"wsc285"`
+	WinoGrande           File        `yaml:"winogrande"`
 	ToxiGen              File        `yaml:"toxigen"`
 	EthicsDeontology     EthicsRows  `yaml:"ethics_deontology"`
 	EthicsUtilitarianism EthicsRows  `yaml:"ethics_utilitarianism"`

@@ -13,7 +13,8 @@ import (
 func benchmarks(c *Config) []benchmark {
 	var all []benchmark
 	for _, of := range []func(*Config) []benchmark{
-		wsc273Benchmark,
+		wscBenchmarks,
+		winograndeBenchmark,
 		toxigenBenchmark,
 		ethicsBenchmarks,
 		scruplesBenchmarks,
