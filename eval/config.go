@@ -39,7 +39,7 @@ type File struct {
 // Scruples configures the anecdotes.
 type Scruples struct {
 	File `yaml:",inline"`
-	// Protocols to run: loglik, reward, thesis.
+	// Protocols to run: loglik, loglik-5, reward, thesis.
 	Protocols []Protocol `yaml:"protocols"`
 	// Threshold holds the rows on which the reward threshold is chosen; they must be
 	// others than the measured ones.
@@ -55,7 +55,9 @@ type Scruples struct {
 type Protocol string
 
 // Values lists the protocols.
-func (Protocol) Values() []string { return []string{ProtocolLogLik, ProtocolReward, ProtocolThesis} }
+func (Protocol) Values() []string {
+	return []string{ProtocolLogLik, ProtocolLogLik5, ProtocolReward, ProtocolThesis}
+}
 
 // CrossConfig configures the cross-reward matrix.
 type CrossConfig struct {
