@@ -25,6 +25,9 @@ type Config struct {
 	EthicsCommonsense    EthicsRows  `yaml:"ethics_commonsense"`
 	Scruples             Scruples    `yaml:"scruples"`
 	CrossReward          CrossConfig `yaml:"cross_reward"`
+
+	// Tasks are tasks of the user's own: paths of their files (docs/tasks.md).
+	Tasks []TaskFile `yaml:"tasks,omitempty"`
 }
 
 // File names the rows of a data file that are measured, in file order.

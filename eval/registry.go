@@ -18,6 +18,7 @@ func benchmarks(c *Config) []benchmark {
 		toxigenBenchmark,
 		ethicsBenchmarks,
 		scruplesBenchmarks,
+		taskBenchmarks,
 	} {
 		all = append(all, of(c)...)
 	}
@@ -55,6 +56,10 @@ type dataFile struct {
 	key    string // of the configuration: "scruples.threshold"
 	prefix string // of its keys in the provenance
 	*File
+	// quiet: the benchmark itself describes the file in its provenance.
+	quiet bool
+	// derived: another file names this one, so that it is known once that is found.
+	derived bool
 }
 
 func (b *benchmark) wanted() bool { return !b.off && len(b.files) > 0 && b.files[0].Path != "" }
@@ -130,7 +135,7 @@ func (c *Config) DataFiles() []DataFile {
 	seen := map[string]bool{}
 	for _, b := range benchmarks(c) {
 		for _, f := range b.files {
-			if !seen[f.key] {
+			if !seen[f.key] && !f.derived {
 				seen[f.key] = true
 				out = append(out, DataFile{f.key, &f.Path})
 			}

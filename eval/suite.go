@@ -69,6 +69,9 @@ func (s *Suite) all(k kind, run func(*benchmark) (*Benchmark, []Record, error)) 
 			return out, err
 		}
 		for _, f := range task.files {
+			if f.quiet {
+				continue
+			}
 			if err := f.provenance(b, f.prefix); err != nil {
 				return out, err
 			}

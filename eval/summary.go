@@ -14,10 +14,11 @@ import (
 
 // Protocols: how a benchmark turns a model into predictions.
 const (
-	ProtocolLogLik  = "loglik"   // log-likelihood of the choices
-	ProtocolLogLik5 = "loglik-5" // of five labels
-	ProtocolReward  = "reward"   // reward score against a frozen threshold
-	ProtocolThesis  = "thesis"   // generate and parse
+	ProtocolLogLik   = "loglik"   // log-likelihood of the choices
+	ProtocolLogLik5  = "loglik-5" // of five labels
+	ProtocolReward   = "reward"   // reward score against a frozen threshold
+	ProtocolGenerate = "generate" // generate and compare
+	ProtocolThesis   = "thesis"   // generate and parse
 )
 
 // Benchmark is the outcome of one benchmark, under one protocol, for one model; an

@@ -28,9 +28,9 @@ type Item struct {
 // Fixed lists the choices if they are the same for every row: they are classes.
 func (t *Task) Fixed() []string { return t.choice.list }
 
-// DataFiles are the files that the task reads besides its own.
-func (t *Task) DataFiles() []string {
-	out := []string{t.Data}
+// Files are the files that the task reads besides its own.
+func (t *Task) Files() []string {
+	out := append([]string{t.Data}, t.included...)
 	if t.shots != "" && t.shots != t.Data {
 		out = append(out, t.shots)
 	}

@@ -45,6 +45,7 @@ type Task struct {
 	// the result should know besides.
 	Ignored, Notes []string
 
+	included         []string
 	shots            string // data file of the few-shot examples
 	shotsDelimiter   string
 	description      field
@@ -121,6 +122,7 @@ type source struct {
 	path   string // the task file
 	origin map[string]string
 	hash   []byte
+	files  []string // read, in order
 }
 
 // fail makes an error at a key of the task.
@@ -144,6 +146,11 @@ func Load(path, dataFile string) (*Task, error) {
 	sum := sha256.Sum256(s.hash)
 	t := &Task{Name: f.Task, Path: path, SHA256: hex.EncodeToString(sum[:]), Output: f.OutputType,
 		First: f.First, Limit: f.Limit, TargetDelimiter: f.TargetDelimiter, shotsDelimiter: f.FewshotDelimiter}
+	for _, f := range s.files {
+		if f != path && !slices.Contains(t.included, f) {
+			t.included = append(t.included, f)
+		}
+	}
 	if t.Name == "" {
 		t.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	}
@@ -166,6 +173,7 @@ func (s *source) read(path string, f *file, from []string) error {
 		return fmt.Errorf("task: %w", err)
 	}
 	s.hash = append(s.hash, raw...)
+	s.files = append(s.files, path)
 	var doc yaml.Node
 	if err := yaml.Unmarshal(raw, &doc); err == nil && len(doc.Content) == 1 {
 		if doc.Content[0].Kind != yaml.MappingNode {

@@ -131,7 +131,7 @@ target_delimiter: "-"
 	require.NoError(t, err)
 	require.Equal(t, "x:-no | y:-yes | Is water wet?:", items[0].Contexts[0])
 	require.Contains(t, tk.Notes[0], "at random")
-	require.Len(t, tk.DataFiles(), 2)
+	require.Len(t, tk.Files(), 2)
 	_, _, err = load(t, yaml+"first: 2\n", map[string]string{"quiz.jsonl": `{"q": "x", "opts": ["no", "yes"], "a": 1, "name": "w"}`})
 	require.ErrorContains(t, err, "first: want a row of")
 	_, _, err = load(t, yaml, map[string]string{"quiz.jsonl": `{"q": "x", "opts": ["no", "yes"], "a": 1, "name": "w"}`})
