@@ -3,6 +3,7 @@ package task
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -276,5 +277,40 @@ func TestBadData(t *testing.T) {
 	} {
 		_, _, err := load(t, base, map[string]string{"quiz.jsonl": c.body})
 		require.ErrorContains(t, err, c.want, c.body)
+	}
+}
+
+// The example of the documentation is what it says.
+func TestExampleOfTheDocs(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/tasks.md")
+	require.NoError(t, err)
+	block := func(name string) string {
+		_, rest, found := strings.Cut(string(raw), "`"+name+"`:\n\n")
+		require.True(t, found, name)
+		var b strings.Builder
+		for line := range strings.Lines(rest) {
+			text, indented := strings.CutPrefix(line, "    ")
+			if !indented {
+				break
+			}
+			b.WriteString(text)
+		}
+		return b.String()
+	}
+	dir := folder(t, map[string]string{"quiz.yaml": block("quiz.yaml"), "quiz.jsonl": block("quiz.jsonl")})
+	tk, err := Load(filepath.Join(dir, "quiz.yaml"), "")
+	require.NoError(t, err)
+	items, err := tk.Items(" ")
+	require.NoError(t, err)
+	require.Len(t, items, 2)
+	require.Equal(t, "Question: Which of the two is a virtue?\nAnswer:", items[0].Contexts[0])
+	require.Equal(t, 1, items[0].Gold)
+	// And the errors it shows are what is said.
+	for old, now := range map[string]string{"question|trim": "qestion|trim"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "quiz.yaml"), []byte(strings.Replace(block("quiz.yaml"), old, now, 1)), 0o600))
+		tk, err = Load(filepath.Join(dir, "quiz.yaml"), "")
+		require.NoError(t, err)
+		_, err = tk.Items(" ")
+		require.ErrorContains(t, err, `quiz.yaml:4: doc_to_text: on quiz.jsonl line 1: template line 1: "qestion" is not defined; the fields are options, question, right`)
 	}
 }
