@@ -14,10 +14,10 @@ import (
 func benchmarks(c *Config) []benchmark {
 	var all []benchmark
 	for _, of := range []func(*Config) []benchmark{
-		wsc273Benchmark,
+		wscBenchmarks,
+		winograndeBenchmark,
 		toxigenBenchmark,
-		deontologyBenchmark,
-		utilitarianismBenchmark,
+		ethicsBenchmarks,
 		scruplesBenchmarks,
 		dilemmasBenchmarks,
 		hhBenchmark,
@@ -26,6 +26,7 @@ func benchmarks(c *Config) []benchmark {
 		crowsBenchmark,
 		perplexityBenchmark,
 		klBenchmark,
+		taskBenchmarks,
 	} {
 		all = append(all, of(c)...)
 	}
@@ -67,6 +68,10 @@ type dataFile struct {
 	// whole: read as a whole whatever the limit, a table that rows are looked up in.
 	whole bool
 	*File
+	// quiet: the benchmark itself describes the file in its provenance.
+	quiet bool
+	// derived: another file names this one, so that it is known once that is found.
+	derived bool
 }
 
 func (b *benchmark) wanted() bool { return !b.off && len(b.files) > 0 && b.files[0].Path != "" }
@@ -164,7 +169,7 @@ func (c *Config) DataFiles() []DataFile {
 	seen := map[string]bool{}
 	for _, b := range benchmarks(c) {
 		for _, f := range b.files {
-			if !seen[f.key] {
+			if !seen[f.key] && !f.derived {
 				seen[f.key] = true
 				limit := &f.Limit
 				if f.whole {

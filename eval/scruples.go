@@ -40,6 +40,11 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		return ScruplesLabels(ctx, s, c.Settings, rows, x.First)
 	})
 
+	classes := protocol(ProtocolLogLik5)
+	classes.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
+		return ScruplesClasses(ctx, s, c.Settings, rows, x.First)
+	})
+
 	thesis := protocol(ProtocolThesis)
 	thesis.check = func() error {
 		if !thesis.off && x.Batch < 1 {
@@ -87,7 +92,7 @@ func scruplesBenchmarks(c *Config) []benchmark {
 	paired.reward = on(rows, func(ctx context.Context, r Reward, rows []data.Anecdote) (*Benchmark, []Record, error) {
 		return ScruplesPaired(ctx, r, c.Settings, rows, x.First)
 	})
-	return []benchmark{loglik, thesis, reward, paired}
+	return []benchmark{loglik, classes, thesis, reward, paired}
 }
 
 // scruplesGold is the class of an anecdote.
@@ -124,17 +129,23 @@ func ScruplesLabels(ctx context.Context, s Subject, set Settings, rows []data.An
 		return nil, nil, err
 	}
 	b.set("coverage", 1)
+	votes := make([][]int, len(rows))
+	for i, a := range rows {
+		votes[i] = binaryVotes(a)
+	}
+	if err := b.addEntropy(records, votes, set); err != nil {
+		return nil, nil, err
+	}
 	return b, records, b.addCeiling(rows, set)
 }
 
 // addCeiling stores what an oracle that knows every item's true distribution of
 // votes would reach against these noisy majority labels.
 func (b *Benchmark) addCeiling(rows []data.Anecdote, set Settings) error {
-	votes := make([][2]int, len(rows))
+	votes := make([][]int, len(rows))
 	gold := make([]int, len(rows))
 	for i, a := range rows {
-		right, wrong, _ := a.LabelScores.Binarized()
-		votes[i], gold[i] = [2]int{wrong, right}, scruplesGold(a)
+		votes[i], gold[i] = binaryVotes(a), scruplesGold(a)
 	}
 	c, err := BestCeiling(votes, gold, ceilingSamples, train.DeriveSeed(set.Seed, "eval.best"))
 	if err != nil {
@@ -145,6 +156,7 @@ func (b *Benchmark) addCeiling(rows []data.Anecdote, set Settings) error {
 	}
 	b.set("ceiling_acc", c.Accuracy)
 	b.set("ceiling_mcc", c.MCC)
+	b.set("ceiling_xent", c.CrossEntropy)
 	return nil
 }
 
