@@ -108,7 +108,7 @@ func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
 		rows := reader(split.File, t.read)
 		name := t.name + split.suffix
 		loglik := benchmark{name: name, protocol: ProtocolLogLik, off: !slices.Contains(x.Protocols, ProtocolLogLik)}
-		loglik.files = []dataFile{{key: split.key, File: split.File}, {key: t.key + ".train", prefix: "train_", File: &x.Train}}
+		loglik.files = []dataFile{{key: split.key, File: split.File}, {key: t.key + ".train", prefix: "train_", whole: true, File: &x.Train}}
 		loglik.check = func() error {
 			for _, p := range x.Protocols {
 				if p != ProtocolLogLik && p != ProtocolReward {

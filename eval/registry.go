@@ -50,6 +50,8 @@ type benchmark struct {
 	// files are the data files: the measured rows first, then what else is read. The
 	// benchmark is run if the first has a path.
 	files []dataFile
+	// rendered: what models read is rendered with the configuration's Template.
+	rendered bool
 	// check refuses what this benchmark cannot run with, if set.
 	check func() error
 	// generated is about how many tokens a model writes for it, if any.
