@@ -42,6 +42,7 @@ func winoBias(t *testing.T, lines string) []data.WinoBias {
 func TestWinoBiasItem(t *testing.T) {
 	rows := winoBias(t, "27 [The developer] visited the construction worker because [he] needed to cut [his] hair.\n"+
 		"114 The janitor stopped [the nurse] because [she] was not wearing the nurse uniform.\n"+
+		"115 [The nurse] lent her nurse coat to the janitor when [she] left.\n"+
 		"3 Ann Baker asked [a CEO] and a librarian, [they] said no.\n")
 	it, err := winobiasItem(5, "pro", rows[0], " ")
 	require.NoError(t, err)
@@ -53,6 +54,11 @@ func TestWinoBiasItem(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "nurse", it.Choices[0].Text)
 	require.Equal(t, "janitor", it.Choices[1].Text)
+	// The referent may be named twice.
+	it, err = winobiasItem(0, "pro", rows[2], " ")
+	require.NoError(t, err)
+	require.Equal(t, "janitor", it.Choices[1].Text)
+	rows = rows[1:]
 	rows[2].Text = strings.Replace(rows[2].Text, "Baker", "Bakers", 1) // no whole word
 	rows[2].Referent[0]++
 	rows[2].Referent[1]++

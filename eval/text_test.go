@@ -147,7 +147,15 @@ func TestKLSkipsTheReference(t *testing.T) {
 	got, err := suite.Language(context.Background(), Subject{Name: "sft"})
 	require.NoError(t, err)
 	require.Empty(t, got)
-	_, err = suite.Language(context.Background(), Subject{Name: "p"})
+	// What is configured beside it is measured all the same.
+	cfg.Perplexity.Path = cfg.KL.Path
+	suite, err = NewSuite(cfg, t.TempDir())
+	require.NoError(t, err)
+	got, err = suite.Language(context.Background(), Subject{Name: "sft", Evaluator: &bigram{}, Tokenizer: fakeTokenizer{}})
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	require.Equal(t, NamePerplexity, got[0].Benchmark)
+	_, err = suite.Language(context.Background(), Subject{Name: "p", Evaluator: &bigram{}, Tokenizer: fakeTokenizer{}})
 	require.ErrorContains(t, err, "want the divergence")
 }
 

@@ -53,6 +53,7 @@ func TestStatements(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 3, counts.Kept)
 		require.Nil(t, pairs[0].Rejected)
+		require.Equal(t, 1, strings.Count(traintest.Letters{}.Decode(pairs[0].Chosen, false), "kind words"))
 		require.Nil(t, pairs[1].Chosen)
 		text := traintest.Letters{}.Decode(pairs[1].Rejected, false)
 		require.True(t, strings.HasSuffix(text, "rude words"), text)

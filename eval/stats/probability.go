@@ -28,13 +28,7 @@ func BinaryCrossEntropy(logit, q []float64) (float64, error) {
 	}
 	sum := 0.0
 	for i, x := range logit {
-		// A share of 0 takes no part, whatever the forecast.
-		if q[i] > 0 {
-			sum -= q[i] * LogSigmoid(x)
-		}
-		if q[i] < 1 {
-			sum -= (1 - q[i]) * LogSigmoid(-x)
-		}
+		sum -= q[i]*LogSigmoid(x) + (1-q[i])*LogSigmoid(-x)
 	}
 	return sum / float64(len(logit)), nil
 }
@@ -72,8 +66,8 @@ func checkShares(logit, q []float64) error {
 		return fmt.Errorf("stats: want as many forecasts as observations and at least one, got %d and %d", len(logit), len(q))
 	}
 	for i := range q {
-		if math.IsNaN(logit[i]) || !(q[i] >= 0 && q[i] <= 1) {
-			return fmt.Errorf("stats: item %d: want a forecast and a share in [0, 1], got %g and %g", i, logit[i], q[i])
+		if math.IsNaN(logit[i]) || math.IsInf(logit[i], 0) || !(q[i] >= 0 && q[i] <= 1) {
+			return fmt.Errorf("stats: item %d: want a finite forecast and a share in [0, 1], got %g and %g", i, logit[i], q[i])
 		}
 	}
 	return nil
@@ -189,11 +183,8 @@ func AUCStdErr(gold []int, score []float64) (float64, error) {
 	var v [2][]float64
 	for i, g := range r.gold {
 		other := float64(len(r.gold) - len(classes[g]))
-		below := (whole[i] - within[g][seen[g]]) / other
-		if g == 0 {
-			below = 1 - below
-		}
-		v[g] = append(v[g], below)
+		// Of a negative this is 1 - V01, whose deviation is the same.
+		v[g] = append(v[g], (whole[i]-within[g][seen[g]])/other)
 		seen[g]++
 	}
 	s10, s01 := MeanOf(v[1]).StdErr, MeanOf(v[0]).StdErr

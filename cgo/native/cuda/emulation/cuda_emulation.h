@@ -126,7 +126,7 @@ inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 typedef int           cudaError_t;
 constexpr cudaError_t cudaSuccess = 0;
-enum cudaMemcpyKind { cudaMemcpyDeviceToDevice = 3 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToDevice = 3 };
 typedef struct CUstream_st * cudaStream_t;
 
 inline cudaError_t  cudaGetLastError() { return cudaSuccess; }
