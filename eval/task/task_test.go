@@ -76,6 +76,9 @@ func TestPlainForms(t *testing.T) {
 			require.Equal(t, "quiz-"+string(rune('0'+i)), items[i].ID)
 		}
 	}
+	_, truths, err := load(t, "output_type: multiple_choice\ndata: truth.csv\ndoc_to_text: q\ndoc_to_choice: ['no', 'yes']\ndoc_to_target: a\n", map[string]string{"truth.csv": "q,a\nx,True\ny,False\n"})
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 0}, []int{truths[0].Gold, truths[1].Gold})
 	_, items, err := load(t, "output_type: multiple_choice\ndata: quiz.jsonl\ndoc_to_text: q\ndoc_to_choice: opts\ndoc_to_target: 1\nfirst: 1\nlimit: 1", nil)
 	require.NoError(t, err)
 	require.Len(t, items, 1)
