@@ -13,6 +13,7 @@ MODEL_SUM  := b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 DEBS       := g++ cmake ninja-build patch
 TESTFLAGS  ?=
+PYTHON     ?= python3
 CUDA_ARCH  ?= 80;86;89;90;120
 # The engine's tests that run on a GPU, too: those of what is computed, not of the CPU's own properties.
 CUDA_TESTS := TestCUDA$$|TestGolden|TestFiniteDifferences$$|TestWeightTypes|TestFullKL|TestCheckpointing|TestGradientChanges|TestMicroBatches|TestBackwardIsLinear|TestDropout|TestDecodeEqualsForward|TestGreedyDecoding|TestGenerate|TestSampling
@@ -175,6 +176,10 @@ $(PEERS)/smollm2/done: bench/peers/convert.py $(MODEL) | $(PEERS)/installed
 .PHONY: bench-peers
 bench-peers: build $(MODEL) $(PEERS)/installed $(PEERS)/smollm2/done ## steer and its Python peers on the same jobs, into BENCHMARKS.md (20 minutes; ARGS=--quick)
 	@$(PEERS)/bin/python bench/peers/run.py --steer bin/steer --gguf $(MODEL) --model $(PEERS)/smollm2 --into BENCHMARKS.md $(ARGS)
+
+.PHONY: bench-gpu
+bench-gpu: build ## steer and PEFT on one NVIDIA GPU, into BENCHMARKS.md (PYTHON=one with torch, transformers, peft, bitsandbytes; ARGS=--plan NAME,...)
+	@python3 bench/gpu.py --steer bin/steer --cache $(CACHE)/bench --python "$(PYTHON)" --into BENCHMARKS.md $(ARGS)
 
 .PHONY: bench-scaling
 bench-scaling: build $(MODEL) ## speed and memory against context, batch, rank, threads, model size, into BENCHMARKS.md (15 minutes; ARGS=--quick)

@@ -23,11 +23,26 @@ QV = ("--targets", "attn_q,attn_v")
 
 # name: what steer measures (shape, type, further flags), and what the peers do beside it
 PLANS = {
-    "tiny": ("tiny", "q8_0", ("--jobs", "train", "--batch", 2, "--tokens", 64), [("tiny", "all", "bf16"), ("tiny", "all", "nf4")]),
-    "train-7b": ("llama-2-7b", "q4_k_m", ("--jobs", "train", *TRAIN), [("llama-2-7b", "all", "bf16"), ("llama-2-7b", "all", "nf4")]),
+    "tiny": (
+        "tiny",
+        "q8_0",
+        ("--jobs", "train", "--batch", 2, "--tokens", 64),
+        [("tiny", "all", "bf16"), ("tiny", "all", "nf4")],
+    ),
+    "train-7b": (
+        "llama-2-7b",
+        "q4_k_m",
+        ("--jobs", "train", *TRAIN),
+        [("llama-2-7b", "all", "bf16"), ("llama-2-7b", "all", "nf4")],
+    ),
     "train-7b-qv": ("llama-2-7b", "q4_k_m", ("--jobs", "train", *TRAIN, *QV), [("llama-2-7b", "qv", "bf16")]),
     "train-7b-q8": ("llama-2-7b", "q8_0", ("--jobs", "train", *TRAIN), []),
-    "train-13b": ("llama-2-13b", "q4_k_m", ("--jobs", "train", *TRAIN), [("llama-2-13b", "all", "bf16"), ("llama-2-13b", "all", "nf4")]),
+    "train-13b": (
+        "llama-2-13b",
+        "q4_k_m",
+        ("--jobs", "train", *TRAIN),
+        [("llama-2-13b", "all", "bf16"), ("llama-2-13b", "all", "nf4")],
+    ),
     "train-13b-qv": ("llama-2-13b", "q4_k_m", ("--jobs", "train", *TRAIN, *QV), [("llama-2-13b", "qv", "bf16")]),
     "decode-7b": ("llama-2-7b", "q4_k_m", ("--jobs", "rollout", "--sequences", "64", "--new", 64), []),
     "ppo-13b": ("llama-2-13b", "q4_k_m", ("--jobs", "ppo", "--steps", 1), []),
@@ -47,7 +62,8 @@ def run(args, name, command):
 
 def steer(args, name, plan):
     shape, typ, flags, _ = plan
-    command = [args.steer, "bench", "--json", "--device", "cuda", "--cache", args.cache, "--shape", shape, "--type", typ, "--steps", 3, *flags]
+    command = [args.steer, "bench", "--json", "--device", "cuda", "--cache", args.cache]
+    command += ["--shape", shape, "--type", typ, "--steps", 3, *flags]
     if args.profile:
         command.append("--profile")
     report = run(args, f"{name}.steer", command)
@@ -58,12 +74,22 @@ def steer(args, name, plan):
         speed = r["tokens_per_second"]["median"]
         for op in (r.get("ops") or [])[:24]:
             print(f"    {op['op']:<24} {op['count']:6d} {1e3 * op['seconds']:9.1f} ms", file=sys.stderr)
-        lines.append([name, f"steer, {typ}", speed, r["device_bytes"], f"{r['share_of_peak']:.0%} of {r['peak_bf16_gflops'] / 1e3:.0f} TFLOP/s", r["kernel"]])
+        lines.append(
+            [
+                name,
+                f"steer, {typ}",
+                speed,
+                r["device_bytes"],
+                f"{r['share_of_peak']:.0%} of {r['peak_bf16_gflops'] / 1e3:.0f} TFLOP/s",
+                r["kernel"],
+            ]
+        )
     return lines
 
 
 def peer(args, name, shape, targets, base):
-    command = [args.python, pathlib.Path(__file__).with_name("gpu_train.py"), "--shape", shape, "--targets", targets, "--base", base]
+    command = [args.python, pathlib.Path(__file__).with_name("gpu_train.py")]
+    command += ["--shape", shape, "--targets", targets, "--base", base]
     r = run(args, f"{name}.{base}", command)
     if r is None:
         return []
@@ -73,7 +99,11 @@ def peer(args, name, shape, targets, base):
 
 
 def table(lines):
-    out = ["", "| plan | program | tok/s | GPU memory, GB | steer / peer: speed, memory | |", "|---|---|---|---|---|---|"]
+    out = [
+        "",
+        "| plan | program | tok/s | GPU memory, GB | steer / peer: speed, memory | |",
+        "|---|---|---|---|---|---|",
+    ]
     base = {}
     for name, who, speed, memory, note, _ in lines:
         ratio = ""
@@ -83,7 +113,13 @@ def table(lines):
             ratio = f"{base[name][0] / speed:.2f}x, {base[name][1] / memory:.2f}x"
         out.append(f"| {name} | {who} | {speed:.0f} | {memory / GB:.1f} | {ratio} | {note} |")
     gpus = sorted({line[5] for line in lines})
-    return [*out, "", "GPU: " + "; ".join(gpus) + ". Memory: steer's is all that is in use on the GPU, the driver's own included; PEFT's the largest allocation."]
+    return [
+        *out,
+        "",
+        "GPU: "
+        + "; ".join(gpus)
+        + ". Memory: steer's is all that is in use on the GPU, the driver's own included; PEFT's the largest allocation.",
+    ]
 
 
 def main():

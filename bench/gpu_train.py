@@ -38,7 +38,9 @@ def to_nf4(model):
 
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear) and "lm_head" not in name:
-            new = bnb.nn.Linear4bit(module.in_features, module.out_features, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4")
+            new = bnb.nn.Linear4bit(
+                module.in_features, module.out_features, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4"
+            )
             weight = torch.randn(module.weight.shape, dtype=torch.bfloat16, device="cuda") * module.in_features**-0.5
             new.weight = bnb.nn.Params4bit(weight.cpu(), requires_grad=False, quant_type="nf4").to("cuda")
             model.set_submodule(name, new)
@@ -63,7 +65,13 @@ def build(args):
             setattr(model.get_submodule(parent), leaf, nn.Parameter(data, requires_grad=False))
     model.model.rotary_emb = type(model.model.rotary_emb)(config, device="cuda")
     torch.set_default_dtype(torch.float32)
-    lora = LoraConfig(r=args.rank, lora_alpha=2 * args.rank, lora_dropout=0.0, target_modules=TARGETS[args.targets], task_type="CAUSAL_LM")
+    lora = LoraConfig(
+        r=args.rank,
+        lora_alpha=2 * args.rank,
+        lora_dropout=0.0,
+        target_modules=TARGETS[args.targets],
+        task_type="CAUSAL_LM",
+    )
     model = get_peft_model(model, lora, autocast_adapter_dtype=False).to("cuda")
     with torch.no_grad():  # B is zero at first: let it do real work
         for name, p in model.named_parameters():

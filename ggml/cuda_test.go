@@ -129,7 +129,38 @@ func compareWithCPU(t *testing.T, gpu DeviceOptions) {
 	})
 	t.Run("decoding", func(t *testing.T) { compareDecoding(t, openOn(t, cpu, c.path), openOn(t, gpu, c.path)) })
 	t.Run("divergence", func(t *testing.T) { compareKL(t, c, openOn(t, cpu, c.path), openOn(t, gpu, c.path)) })
+	t.Run("embeddings", func(t *testing.T) { compareEmbeddings(t, cpu, gpu) })
 	t.Run("the same bits again", func(t *testing.T) { repeatBits(t, c, openOn(t, gpu, c.path)) })
+}
+
+// compareEmbeddings looks up tokens in an untied embedding, which stays on the host, of each kind of type: values,
+// blocks of 32 and of 256, those with a kernel of ours and those that ggml unpacks.
+func compareEmbeddings(t *testing.T, cpu, gpu DeviceOptions) {
+	from := tiny(t, blockShape, gguftest.Options{Untied: true})
+	batch := raggedBatch(5, blockShape.Vocab, false, 9, 3, 20)
+	for name, typ := range map[string]gguf.Type{
+		"BF16": gguf.TypeBF16, "Q8_0": gguf.TypeQ8_0, "Q4_K": gguf.TypeQ4K, "IQ4_NL": gguf.TypeIQ4NL, "TQ1_0": gguf.TypeTQ1_0, "IQ3_S": gguf.TypeIQ3S,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, _ := requantize(t, from, func(tensor string) gguf.Type {
+				if tensor == "token_embd.weight" {
+					return typ
+				}
+				return gguf.TypeQ8_0
+			})
+			var out [2][]float32
+			for k, opt := range []DeviceOptions{cpu, gpu} {
+				m := openOn(t, opt, path)
+				require.False(t, m.Info().Tied)
+				s := step(t, m, StepOptions{Precision: F32})
+				forward(t, s, raggedBatch(6, blockShape.Vocab, false, 30), seam.Options{}) // other rows before
+				out[k] = flat(forward(t, s, batch, seam.Options{}).Logprobs)
+			}
+			e := relativeError(out[1], out[0])
+			t.Logf("log-probabilities differ by %.2g", e)
+			require.LessOrEqual(t, e, 1e-5)
+		})
+	}
 }
 
 func cudaBatch(c cudaCase) ([]seam.Sequence, seam.Gradient, seam.Options) {

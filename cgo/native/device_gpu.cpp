@@ -26,6 +26,19 @@ bool is_view(const ggml_tensor * t) {
     return t->op == GGML_OP_NONE || t->op == GGML_OP_VIEW || t->op == GGML_OP_RESHAPE || t->op == GGML_OP_PERMUTE || t->op == GGML_OP_TRANSPOSE;
 }
 
+// A sum of two f32 tensors without gaps: the residual stream's.
+bool is_plain_add(const ggml_tensor * t) {
+    if (t->op != GGML_OP_ADD) {
+        return false;
+    }
+    for (const ggml_tensor * x : { t, (const ggml_tensor *) t->src[0], (const ggml_tensor *) t->src[1] }) {
+        if (x->type != GGML_TYPE_F32 || !ggml_are_same_shape(x, t) || !ggml_is_contiguous(x) || (uintptr_t) x->data % 16 != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 std::string describe(const ggml_tensor * t) {
     std::string s = t->op != GGML_OP_CUSTOM ? ggml_op_desc(t) : is_rows_on_host(t) ? "get_rows" : steer_op_name(steer::op_of(t));
     for (int i = 0; i < GGML_MAX_SRC && t->src[i]; i++) {
@@ -38,7 +51,8 @@ struct gpu_device : steer_device {
     const steer_cuda_api * api  = nullptr;
     steer_cuda_device *    cuda = nullptr;
     bool                   check_each = false;
-    std::vector<float>     rows; // of the embedding, on their way to the GPU
+    std::vector<char>      rows; // of the embedding
+    bool                   rows_on_way = false; // to the GPU: not to be changed before it is synchronized with
     std::vector<int32_t>   ids;
 
     ~gpu_device() override {
@@ -99,7 +113,7 @@ struct gpu_device : steer_device {
     void compute(ggml_cgraph * graph) override {
         for (int i = 0; i < graph->n_nodes;) {
             int to = i;
-            while (to < graph->n_nodes && graph->nodes[to]->op != GGML_OP_CUSTOM) {
+            while (to < graph->n_nodes && graph->nodes[to]->op != GGML_OP_CUSTOM && !is_plain_add(graph->nodes[to])) {
                 to++;
             }
             if (to > i) {
@@ -110,6 +124,10 @@ struct gpu_device : steer_device {
             ggml_tensor * t = graph->nodes[i++];
             if (is_rows_on_host(t)) {
                 look_up(t);
+            } else if (is_plain_add(t)) {
+                call([&](char * err, size_t n) {
+                    return api->add(cuda, (const float *) t->src[0]->data, (const float *) t->src[1]->data, (float *) t->data, ggml_nelements(t), err, n);
+                });
             } else {
                 call([&](char * err, size_t n) { return api->launch(cuda, steer::op_of(t), t, err, n); });
             }
@@ -119,6 +137,7 @@ struct gpu_device : steer_device {
         }
         if (graph->n_nodes > 0) {
             finish(graph, 0, graph->n_nodes);
+            rows_on_way = false;
         }
     }
 
@@ -158,27 +177,34 @@ struct gpu_device : steer_device {
         }
     }
 
-    // Rows of the embedding in host memory, as f32, to the GPU.
+    // Rows of the embedding in host memory to the GPU, on the stream: in their own type if the GPU can unpack it, else as f32.
     void look_up(ggml_tensor * t) {
-        const auto *  table = (const ggml_tensor *) custom(t)->userdata;
-        const int64_t n = t->ne[0], count = t->ne[1];
-        const ggml_to_float_t to_float = ggml_get_type_traits(table->type)->to_float;
+        const auto *    table = (const ggml_tensor *) custom(t)->userdata;
+        const int64_t   n = t->ne[0], count = t->ne[1];
+        const ggml_type type = api->weight_type_ok(cuda, table->type) ? table->type : GGML_TYPE_F32;
+        const size_t    row  = ggml_row_size(type, n);
+        if (t->type != GGML_TYPE_F32 || !ggml_is_contiguous(t)) {
+            throw std::logic_error(describe(t) + ": rows are looked up into contiguous f32 only");
+        }
+        if (rows_on_way || t->src[0]->op != GGML_OP_NONE) { // ids that the graph computes are there only then
+            finish_all();
+        }
         ids.resize(count);
-        rows.resize(n * count);
-        finish_all(); // what still uses t's memory
+        rows.resize(row * count);
         ggml_backend_tensor_get(t->src[0], ids.data(), 0, count * sizeof(int32_t));
         for (int64_t i = 0; i < count; i++) {
             if (ids[i] < 0 || ids[i] >= table->ne[1]) {
                 throw std::invalid_argument("token id " + std::to_string(ids[i]) + " is outside the embedding of " + std::to_string(table->ne[1]));
             }
-            const char * row = (const char *) table->data + ids[i] * table->nb[1];
-            if (table->type == GGML_TYPE_F32) {
-                memcpy(&rows[i * n], row, n * sizeof(float));
+            const char * from = (const char *) table->data + ids[i] * table->nb[1];
+            if (type == table->type) {
+                memcpy(&rows[i * row], from, row);
             } else {
-                to_float(row, &rows[i * n], n);
+                ggml_get_type_traits(table->type)->to_float(from, (float *) &rows[i * row], n);
             }
         }
-        ggml_backend_tensor_set(t, rows.data(), 0, rows.size() * sizeof(float));
+        rows_on_way = true;
+        call([&](char * err, size_t len) { return api->unpack_rows(cuda, type, rows.data(), n, count, (float *) t->data, err, len); });
     }
 
     void finish_all() const {

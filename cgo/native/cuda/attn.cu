@@ -6,7 +6,8 @@
 //   f0 = scale, i0 = D, i1 = H, i2 = HK, i3 = 1: products in bf16
 //
 // Online softmax over tiles of keys (Milakov and Gimelshein 2018; Dao 2023): a block has the
-// queries of one head, a warp 16 of them; scores and sums stay in registers.
+// queries of one head, a warp 16 of them; scores and sums stay in registers. For bf16 the operands are
+// rounded once, before; a tile of keys and values is loaded while the one before is computed with.
 
 #include "attn.h"
 
@@ -46,45 +47,56 @@ __device__ __forceinline__ void take_in_scores(float (&s)[NT][4], float (&o)[NO]
 }
 
 // grid: blocks of queries, heads, slices of the result
-template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArgs a) {
+template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArgs a, AttnInputs<E> in) {
     using Tile         = AttnTile<E, DP>;
     constexpr int COLS = Tile::COLS, NT = COLS / 8, NO = Tile::SLICE / 8;
     STEER_DYNAMIC_SHARED(E, q);
-    E * const       k     = q + Tile::ROWS * Tile::LD;
-    E * const       v     = k + COLS * Tile::LD;
-    const AttnPlace p     = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, true);
+    E * const       keys = q + Tile::ROWS * Tile::LD; // of each stage: keys, then values
+    const AttnPlace p    = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, true);
     const int       L = p.length, head = blockIdx.y, kv = head / (a.H / a.HK), slice = blockIdx.z * Tile::SLICE;
     const int       warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     const float     scale = a.scale * LOG2_E;
     if (L == 0) {
         return;
     }
-    load_tile<E, DP, Tile::ROWS>(q, a.q.data + (p.first + p.t0) * a.q.stride + head * a.D, a.q.stride, L - p.t0, a.D, a.fours);
+    const auto load = [&](int j0, int stage) {
+        E * const     k    = keys + stage * 2 * COLS * Tile::LD;
+        const int64_t from = p.first + j0;
+        load_tile<E, DP, COLS>(k, in.k.data + from * in.k.stride + kv * a.D, in.k.stride, L - j0, a.D, in.wide);
+        load_tile<E, DP, COLS>(k + COLS * Tile::LD, in.v.data + from * in.v.stride + kv * a.D, in.v.stride, L - j0, a.D, in.wide);
+        copy_commit();
+    };
+    load_tile<E, DP, Tile::ROWS>(q, in.q.data + (p.first + p.t0) * in.q.stride + head * a.D, in.q.stride, L - p.t0, a.D, in.wide);
+    load(0, 0);
     float o[NO][4], m[2] = { -INFINITY, -INFINITY }, sum[2] = { 0, 0 }; // m in powers of two
     clear(o);
     const int end = p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L;
-    for (int j0 = 0; j0 < end; j0 += COLS) {
-        __syncthreads();
-        load_tile<E, DP, COLS>(k, a.k.data + (p.first + j0) * a.k.stride + kv * a.D, a.k.stride, L - j0, a.D, a.fours);
-        load_tile<E, DP, COLS>(v, a.v.data + (p.first + j0) * a.v.stride + kv * a.D, a.v.stride, L - j0, a.D, a.fours);
-        __syncthreads();
-        if (j0 > row0 + 15) {
-            continue; // the warp's queries come before these keys
+    for (int j0 = 0, stage = 0; j0 < end; j0 += COLS, stage ^= 1) {
+        if (j0 + COLS < end) {
+            load(j0 + COLS, stage ^ 1);
+            copy_wait<1>();
+        } else {
+            copy_wait<0>();
         }
-        float s[NT][4];
-        clear(s);
-        product_nt<DP>(s, q + warp * 16 * Tile::LD, k);
-        const bool whole = j0 + COLS - 1 <= row0;
+        __syncthreads();
+        if (j0 <= row0 + 15) { // else the warp's queries come before these keys
+            const E * k = keys + stage * 2 * COLS * Tile::LD;
+            float     s[NT][4];
+            clear(s);
+            product_nt<DP>(s, q + warp * 16 * Tile::LD, k);
+            const bool whole = j0 + COLS - 1 <= row0;
 #pragma unroll
-        for (int n = 0; n < NT; n++) {
+            for (int n = 0; n < NT; n++) {
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const int j = j0 + n * 8 + 2 * t + i % 2;
-                s[n][i]     = whole || (j <= row + i / 2 * 8 && j < L) ? s[n][i] * scale : -INFINITY;
+                for (int i = 0; i < 4; i++) {
+                    const int j = j0 + n * 8 + 2 * t + i % 2;
+                    s[n][i]     = whole || (j <= row + i / 2 * 8 && j < L) ? s[n][i] * scale : -INFINITY;
+                }
             }
+            take_in_scores(s, o, m, sum);
+            product_nn<DP>(o, s, k + COLS * Tile::LD + slice);
         }
-        take_in_scores(s, o, m, sum);
-        product_nn<DP>(o, s, v + slice);
+        __syncthreads(); // before the stage is loaded again
     }
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -108,12 +120,12 @@ __global__ void zero_unused(Rows<float> dst, const int32_t * cu, int S, int T, i
 }
 
 template <class E> void forward(ggml_tensor * dst, steer_cuda & c, const AttnArgs & a) {
+    const AttnOperands<E> operands(c, a, dst->src[0], dst->src[1], dst->src[2], nullptr);
     by_head_size<E>(a.D, [&](auto, auto padded) {
         constexpr int DP   = decltype(padded)::value;
         using Tile         = AttnTile<E, DP>;
-        const size_t bytes = (Tile::ROWS + 2 * Tile::COLS) * Tile::LD * sizeof(E);
-        const dim3   grid((unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS), (unsigned) a.H, attn_slices(a, Tile::SLICE));
-        launch(c, "attn_forward", attn_forward<E, DP>, grid, Tile::THREADS, bytes, a);
+        const dim3 grid((unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS), (unsigned) a.H, attn_slices(a, Tile::SLICE));
+        launch(c, "attn_forward", attn_forward<E, DP>, grid, Tile::THREADS, Tile::bytes(Tile::STAGES), a, operands.inputs());
     });
 }
 
@@ -134,7 +146,6 @@ AttnArgs attn_args(ggml_tensor * dst, int first) {
     a.dst = rows_of<float>(dst);
     a.D = (int) D, a.H = (int) H, a.HK = (int) HK;
     a.scale     = p.f[0];
-    a.fours     = D % 4 == 0 && in_fours(q) && in_fours(k) && in_fours(v);
     a.fours_out = D % 4 == 0 && (uintptr_t) dst->data % 16 == 0 && dst->nb[1] % 16 == 0;
     return a;
 }

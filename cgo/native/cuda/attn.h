@@ -7,7 +7,9 @@
 #pragma once
 
 #include "device.h"
-#include "launch.h"
+#include "product.h"
+
+#include <optional>
 
 namespace steer {
 namespace cuda {
@@ -27,6 +29,17 @@ template <class E, int DP> struct AttnTile {
     static constexpr int SLICE_KEYS = sizeof(E) == 2 && DP <= 128 ? DP : 64;
     // Distance of rows: 16 bytes more, so that no two of eight rows share banks.
     static constexpr int LD = DP + 16 / (int) sizeof(E);
+
+    // While one tile of the other side is computed with, the next one is on its way. Bytes of shared
+    // memory with that many stages; backward with lse and delta of the queries.
+    static constexpr int STAGES = 2;
+    static constexpr int bytes(int stages) { return (ROWS + 2 * stages * COLS) * LD * (int) sizeof(E); }
+    static constexpr int bytes_back(int stages) {
+        return 2 * (ROWS + stages * COLS_BACK) * LD * (int) sizeof(E) + 2 * stages * COLS_BACK * (int) sizeof(float);
+    }
+    static constexpr int MOST        = 99 * 1024; // a block has that on every device from sm_80 on
+    static constexpr int STAGES_BACK = bytes_back(2) <= MOST ? 2 : 1;
+    static_assert(bytes(STAGES) <= MOST && bytes_back(STAGES_BACK) <= MOST, "too much shared memory");
 };
 
 struct AttnArgs {
@@ -36,7 +49,41 @@ struct AttnArgs {
     const int32_t *   cu;    // [S+1]
     int               S, D, H, HK;
     float             scale;
-    bool              fours, fours_out; // inputs and dst can be accessed four values at a time
+    bool              fours_out; // dst can be accessed four values at a time
+};
+
+// The operands in the arithmetic's type.
+template <class E> struct AttnInputs {
+    Rows<const E> q, k, v, dO;
+    bool          wide; // rows and heads can be read 16 bytes at a time
+};
+
+// Makes them of f32 tensors: copies in scratch memory for bf16. dO may be null.
+template <class E> class AttnOperands {
+  public:
+    AttnOperands(steer_cuda & c, const AttnArgs & a, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v, const ggml_tensor * dO) :
+        q_(c, q, TYPE), k_(c, k, TYPE), v_(c, v, TYPE) {
+        in_.wide = a.D * sizeof(E) % 16 == 0;
+        in_.q = take(q_), in_.k = take(k_), in_.v = take(v_);
+        if (dO) {
+            dO_.emplace(c, dO, TYPE);
+            in_.dO = take(*dO_);
+        }
+    }
+    const AttnInputs<E> & inputs() const { return in_; }
+
+  private:
+    static constexpr ggml_type TYPE = sizeof(E) == 2 ? GGML_TYPE_BF16 : GGML_TYPE_F32;
+
+    Rows<const E> take(const InType & x) {
+        const Matrix & m = x.matrix();
+        in_.wide         = in_.wide && (uintptr_t) m.data % 16 == 0 && m.ld * sizeof(E) % 16 == 0;
+        return { (const E *) m.data, m.ld };
+    }
+
+    InType                q_, k_, v_;
+    std::optional<InType> dO_;
+    AttnInputs<E>         in_ = {};
 };
 
 constexpr float LOG2_E = 1.44269504088896340736f, LN_2 = 0.69314718055994530942f;
@@ -83,25 +130,24 @@ __device__ __forceinline__ AttnPlace attn_place(const int32_t * cu, int S, int b
     return { 0, 0, 0 };
 }
 
-// tile[r][0..DP) = x[r*stride ..][0..D), zero beyond D and from row `valid` on.
+// tile[r][0..DP) = x[r*stride ..][0..D), zero beyond D and from row `valid` on; there after copy_wait and
+// a barrier. valid >= 1.
 template <class E, int DP, int N>
-__device__ __forceinline__ void load_tile(E * tile, const float * x, int64_t stride, int valid, int D, bool fours) {
-    using Tile = AttnTile<E, DP>;
+__device__ __forceinline__ void load_tile(E * tile, const E * x, int64_t stride, int valid, int D, bool wide) {
+    using Tile       = AttnTile<E, DP>;
+    constexpr int AT = 16 / (int) sizeof(E); // values at a time
 #pragma unroll 4
-    for (int i = threadIdx.x; i < N * (DP / 4); i += Tile::THREADS) {
-        const int r = i / (DP / 4), d = i % (DP / 4) * 4;
-        Values<4> v = { { 0, 0, 0, 0 } };
-        if (r < valid && d < D) {
-            const float * p = x + r * stride + d;
-            if (fours) {
-                v = load<4>(p);
-            } else {
-                for (int j = 0; j < 4; j++) {
-                    v.v[j] = d + j < D ? p[j] : 0.0f;
-                }
+    for (int i = threadIdx.x; i < N * (DP / AT); i += Tile::THREADS) {
+        const int  r = i / (DP / AT), d = i % (DP / AT) * AT;
+        const bool there = r < valid && d < D;
+        E * const  to    = tile + r * Tile::LD + d;
+        if (wide) {
+            copy_async<16>(to, there ? x + r * stride + d : x, there);
+        } else {
+            for (int j = 0; j < AT; j++) {
+                to[j] = there && d + j < D ? x[r * stride + d + j] : E{};
             }
         }
-        store<4>(tile + r * Tile::LD + d, v);
     }
 }
 

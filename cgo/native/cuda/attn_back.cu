@@ -39,42 +39,69 @@ __device__ __forceinline__ void load_query(const AttnArgs & a, const AttnPlace &
     *delta              = used ? a.delta[token * a.H + head] : 0.0f;
 }
 
+// Walks tiles 0 ... n-1 of the other side: load(tile, stage) begins to bring one, compute(tile, stage) uses it.
+template <int STAGES, class Load, class Compute> __device__ __forceinline__ void walk(int n, Load load, Compute compute) {
+    if (STAGES == 2 && n > 0) {
+        load(0, 0);
+    }
+    for (int i = 0; i < n; i++) {
+        const int stage = STAGES == 2 ? i % 2 : 0;
+        if (STAGES == 1) {
+            load(i, 0);
+            copy_wait<0>();
+        } else if (i + 1 < n) {
+            load(i + 1, stage ^ 1);
+            copy_wait<1>();
+        } else {
+            copy_wait<0>();
+        }
+        __syncthreads();
+        compute(i, stage);
+        __syncthreads(); // before the stage is loaded again
+    }
+}
+
 // grid: blocks of queries, heads, slices of the result
-template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_back_queries(AttnArgs a) {
+template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_back_queries(AttnArgs a, AttnInputs<E> in) {
     using Tile         = AttnTile<E, DP>;
     constexpr int COLS = Tile::COLS_BACK, NT = COLS / 8, NO = Tile::SLICE / 8;
     STEER_DYNAMIC_SHARED(E, q);
-    E * const       dO = q + Tile::ROWS * Tile::LD;
-    E * const       k  = dO + Tile::ROWS * Tile::LD;
-    E * const       v  = k + COLS * Tile::LD;
-    const AttnPlace p  = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, true);
+    E * const       dO   = q + Tile::ROWS * Tile::LD;
+    E * const       keys = dO + Tile::ROWS * Tile::LD; // of each stage: keys, then values
+    const AttnPlace p    = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, true);
     const int       L = p.length, head = blockIdx.y, kv = head / (a.H / a.HK), slice = blockIdx.z * Tile::SLICE;
     const int       warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     const float     scale = a.scale * LOG2_E;
     if (L == 0) {
         return;
     }
-    load_tile<E, DP, Tile::ROWS>(q, a.q.data + (p.first + p.t0) * a.q.stride + head * a.D, a.q.stride, L - p.t0, a.D, a.fours);
-    load_tile<E, DP, Tile::ROWS>(dO, a.dO.data + (p.first + p.t0) * a.dO.stride + head * a.D, a.dO.stride, L - p.t0, a.D, a.fours);
-    float lse[2], delta[2];
+    const int64_t from = p.first + p.t0;
+    load_tile<E, DP, Tile::ROWS>(q, in.q.data + from * in.q.stride + head * a.D, in.q.stride, L - p.t0, a.D, in.wide);
+    load_tile<E, DP, Tile::ROWS>(dO, in.dO.data + from * in.dO.stride + head * a.D, in.dO.stride, L - p.t0, a.D, in.wide);
+    float lse[2], delta[2], dq[NO][4];
     load_query(a, p, row, head, &lse[0], &delta[0]);
     load_query(a, p, row + 8, head, &lse[1], &delta[1]);
-    float dq[NO][4];
     clear(dq);
-    const int end = p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L;
-    for (int j0 = 0; j0 < end; j0 += COLS) {
-        __syncthreads();
-        load_tile<E, DP, COLS>(k, a.k.data + (p.first + j0) * a.k.stride + kv * a.D, a.k.stride, L - j0, a.D, a.fours);
-        load_tile<E, DP, COLS>(v, a.v.data + (p.first + j0) * a.v.stride + kv * a.D, a.v.stride, L - j0, a.D, a.fours);
-        __syncthreads();
+    const int  end  = p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L;
+    const auto load = [&](int tile, int stage) {
+        const int     j0 = tile * COLS;
+        const int64_t at = p.first + j0;
+        E * const     k  = keys + stage * 2 * COLS * Tile::LD;
+        load_tile<E, DP, COLS>(k, in.k.data + at * in.k.stride + kv * a.D, in.k.stride, L - j0, a.D, in.wide);
+        load_tile<E, DP, COLS>(k + COLS * Tile::LD, in.v.data + at * in.v.stride + kv * a.D, in.v.stride, L - j0, a.D, in.wide);
+        copy_commit();
+    };
+    walk<Tile::STAGES_BACK>((end + COLS - 1) / COLS, load, [&](int tile, int stage) {
+        const int j0 = tile * COLS;
         if (j0 > row0 + 15) {
-            continue;
+            return;
         }
-        float s[NT][4], ds[NT][4];
+        const E * k = keys + stage * 2 * COLS * Tile::LD;
+        float     s[NT][4], ds[NT][4];
         clear(s);
         clear(ds);
         product_nt<DP>(s, q + warp * 16 * Tile::LD, k);
-        product_nt<DP>(ds, dO + warp * 16 * Tile::LD, v);
+        product_nt<DP>(ds, dO + warp * 16 * Tile::LD, k + COLS * Tile::LD);
 #pragma unroll
         for (int n = 0; n < NT; n++) {
 #pragma unroll
@@ -86,7 +113,7 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
             }
         }
         product_nn<DP>(dq, ds, k + slice);
-    }
+    });
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         if (row + 8 * i < L) {
@@ -97,57 +124,68 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
 
 // grid: blocks of keys, kv heads, slices of the result. Two blocks a multiprocessor are enough: for
 // more, the compiler would spill.
-template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_keys(AttnArgs a) {
-    using Tile         = AttnTile<E, DP>;
-    constexpr int COLS = Tile::COLS_BACK, NT = COLS / 8, NO = Tile::SLICE_KEYS / 8;
+template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_keys(AttnArgs a, AttnInputs<E> in) {
+    using Tile           = AttnTile<E, DP>;
+    constexpr int COLS   = Tile::COLS_BACK, NT = COLS / 8, NO = Tile::SLICE_KEYS / 8;
+    constexpr int STAGES = Tile::STAGES_BACK;
     STEER_DYNAMIC_SHARED(E, k);
-    E * const       v  = k + Tile::ROWS * Tile::LD;
-    E * const       q  = v + Tile::ROWS * Tile::LD;
-    E * const       dO = q + COLS * Tile::LD;
-    float * const   lse = (float *) (dO + COLS * Tile::LD), * const delta = lse + COLS; // of the queries
-    const AttnPlace p = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, false);
+    E * const       v       = k + Tile::ROWS * Tile::LD;
+    E * const       queries = v + Tile::ROWS * Tile::LD;                       // of each stage: q, then dO
+    float * const   sums    = (float *) (queries + STAGES * 2 * COLS * Tile::LD); // of each stage: lse, then delta
+    const AttnPlace p       = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, false);
     const int       L = p.length, kv = blockIdx.y, group = a.H / a.HK, slice = blockIdx.z * Tile::SLICE_KEYS;
     const int       warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     const float     scale = a.scale * LOG2_E;
     if (L == 0) {
         return;
     }
-    load_tile<E, DP, Tile::ROWS>(k, a.k.data + (p.first + p.t0) * a.k.stride + kv * a.D, a.k.stride, L - p.t0, a.D, a.fours);
-    load_tile<E, DP, Tile::ROWS>(v, a.v.data + (p.first + p.t0) * a.v.stride + kv * a.D, a.v.stride, L - p.t0, a.D, a.fours);
+    const int64_t from = p.first + p.t0;
+    load_tile<E, DP, Tile::ROWS>(k, in.k.data + from * in.k.stride + kv * a.D, in.k.stride, L - p.t0, a.D, in.wide);
+    load_tile<E, DP, Tile::ROWS>(v, in.v.data + from * in.v.stride + kv * a.D, in.v.stride, L - p.t0, a.D, in.wide);
     float dk[NO][4], dv[NO][4];
     clear(dk);
     clear(dv);
-    for (int head = kv * group; head < (kv + 1) * group; head++) {
-        for (int i0 = p.t0; i0 < L; i0 += COLS) {
-            __syncthreads();
-            load_tile<E, DP, COLS>(q, a.q.data + (p.first + i0) * a.q.stride + head * a.D, a.q.stride, L - i0, a.D, a.fours);
-            load_tile<E, DP, COLS>(dO, a.dO.data + (p.first + i0) * a.dO.stride + head * a.D, a.dO.stride, L - i0, a.D, a.fours);
-            if (threadIdx.x < COLS) {
-                load_query(a, p, i0 + threadIdx.x, head, lse + threadIdx.x, delta + threadIdx.x);
-            }
-            __syncthreads();
-            if (i0 + COLS - 1 < row0) {
-                continue; // these queries come before the warp's keys
-            }
-            float s[NT][4], ds[NT][4]; // rows are keys, columns queries
-            clear(s);
-            clear(ds);
-            product_nt<DP>(s, k + warp * 16 * Tile::LD, q);
-            product_nt<DP>(ds, v + warp * 16 * Tile::LD, dO);
-#pragma unroll
-            for (int n = 0; n < NT; n++) {
-#pragma unroll
-                for (int i = 0; i < 4; i++) {
-                    const int  at = n * 8 + 2 * t + i % 2, query = i0 + at;
-                    const bool seen = query >= row + i / 2 * 8 && query < L;
-                    s[n][i]         = seen ? exp2f(s[n][i] * scale - lse[at]) : 0.0f;
-                    ds[n][i]        = s[n][i] * (ds[n][i] - delta[at]);
-                }
-            }
-            product_nn<DP>(dv, s, dO + slice);
-            product_nn<DP>(dk, ds, q + slice);
+    const int  tiles = (L - p.t0 + COLS - 1) / COLS; // of each head
+    const auto load  = [&](int tile, int stage) {
+        const int     head = kv * group + tile / tiles, i0 = p.t0 + tile % tiles * COLS;
+        const int64_t at = p.first + i0;
+        E * const     q  = queries + stage * 2 * COLS * Tile::LD;
+        load_tile<E, DP, COLS>(q, in.q.data + at * in.q.stride + head * a.D, in.q.stride, L - i0, a.D, in.wide);
+        load_tile<E, DP, COLS>(q + COLS * Tile::LD, in.dO.data + at * in.dO.stride + head * a.D, in.dO.stride, L - i0, a.D, in.wide);
+        const int i = threadIdx.x;
+        if (i < COLS) {
+            const bool    used  = i0 + i < L;
+            const int64_t token = at + (used ? i : 0);
+            copy_async<4>(sums + stage * 2 * COLS + i, a.out.data + token * a.out.stride + a.D * a.H + head, used);
+            copy_async<4>(sums + stage * 2 * COLS + COLS + i, a.delta + token * a.H + head, used);
         }
-    }
+        copy_commit();
+    };
+    walk<STAGES>(group * tiles, load, [&](int tile, int stage) {
+        const int i0 = p.t0 + tile % tiles * COLS;
+        if (i0 + COLS - 1 < row0) {
+            return; // these queries come before the warp's keys
+        }
+        const E *     q   = queries + stage * 2 * COLS * Tile::LD;
+        const float * lse = sums + stage * 2 * COLS, * delta = lse + COLS;
+        float         s[NT][4], ds[NT][4]; // rows are keys, columns queries
+        clear(s);
+        clear(ds);
+        product_nt<DP>(s, k + warp * 16 * Tile::LD, q);
+        product_nt<DP>(ds, v + warp * 16 * Tile::LD, q + COLS * Tile::LD);
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int  at = n * 8 + 2 * t + i % 2, query = i0 + at;
+                const bool seen = query >= row + i / 2 * 8 && query < L;
+                s[n][i]         = seen ? exp2f(s[n][i] * scale - lse[at] * LOG2_E) : 0.0f;
+                ds[n][i]        = s[n][i] * (ds[n][i] - delta[at]);
+            }
+        }
+        product_nn<DP>(dv, s, q + COLS * Tile::LD + slice);
+        product_nn<DP>(dk, ds, q + slice);
+    });
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         if (row + 8 * i < L) {
@@ -159,14 +197,16 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
 }
 
 template <class E> void backward(ggml_tensor * dst, steer_cuda & c, const AttnArgs & a) {
+    const AttnOperands<E> operands(c, a, dst->src[1], dst->src[2], dst->src[3], dst->src[0]);
     by_head_size<E>(a.D, [&](auto, auto padded) {
         constexpr int  DP     = decltype(padded)::value;
         using Tile            = AttnTile<E, DP>;
-        const size_t   bytes  = 2 * (Tile::ROWS + Tile::COLS_BACK) * Tile::LD * sizeof(E);
+        const size_t   bytes  = Tile::bytes_back(Tile::STAGES_BACK);
         const unsigned blocks = (unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS);
-        launch(c, "attn_back_queries", attn_back_queries<E, DP>, dim3(blocks, (unsigned) a.H, attn_slices(a, Tile::SLICE)), Tile::THREADS, bytes, a);
-        launch(c, "attn_back_keys", attn_back_keys<E, DP>, dim3(blocks, (unsigned) a.HK, attn_slices(a, Tile::SLICE_KEYS)), Tile::THREADS,
-               bytes + 2 * Tile::COLS_BACK * sizeof(float), a);
+        launch(c, "attn_back_queries", attn_back_queries<E, DP>, dim3(blocks, (unsigned) a.H, attn_slices(a, Tile::SLICE)), Tile::THREADS, bytes, a,
+               operands.inputs());
+        launch(c, "attn_back_keys", attn_back_keys<E, DP>, dim3(blocks, (unsigned) a.HK, attn_slices(a, Tile::SLICE_KEYS)), Tile::THREADS, bytes, a,
+               operands.inputs());
     });
 }
 
@@ -184,7 +224,6 @@ void attn_back(ggml_tensor * dst, steer_cuda & c) {
     require_ints(cu, cu ? cu->ne[0] : 0, "cu is not I32 [S+1]");
     a.dO    = rows_of<const float>(dO);
     a.out   = rows_of<const float>(out);
-    a.fours = a.fours && in_fours(dO);
     a.cu    = ints_of(cu);
     a.S     = (int) cu->ne[0] - 1;
     Scratch<float> delta(c, T * a.H);

@@ -4,7 +4,7 @@
 // steer.h (STEER_OK, STEER_ERROR, STEER_NO_MEMORY) and put a sentence into err. ggml's own
 // calls of the library's backends, buffers and devices can throw std::runtime_error.
 //
-// Streams: launch, sumsq and adamw put their work on the training backend's stream, as
+// Streams: launch, unpack_rows, sumsq and adamw put their work on the training backend's stream, as
 // ggml_backend_graph_compute_async does with that backend; results are there after synchronize
 // (sumsq synchronizes itself).
 #pragma once
@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STEER_CUDA_ABI   2 // counts changes of this file
+#define STEER_CUDA_ABI   3 // counts changes of this file
 #define STEER_CUDA_ENTRY "steer_cuda_entry"
 
 typedef struct steer_cuda_device steer_cuda_device; // an open device: a backend for training and what the kernels need
@@ -43,10 +43,19 @@ typedef struct {
     int (*launch)(steer_cuda_device * dev, int op, struct ggml_tensor * dst, char * err, size_t err_len);
     int (*synchronize)(steer_cuda_device * dev, char * err, size_t err_len);
 
+    // n_rows rows of weights in host memory, one after the other and of a type that weight_type_ok takes, to
+    // dst [row_values, n_rows] f32 in device memory. They travel as they are and become f32 on the device.
+    // CUDA stages pageable memory before the copy returns, but only where it must: rows stay as they are until synchronize.
+    int (*unpack_rows)(steer_cuda_device * dev, enum ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, char * err,
+                       size_t err_len);
+
     // Over flat arrays in device memory; formulas in ../ops.h.
     int (*sumsq)(steer_cuda_device * dev, const float * x, int64_t n, double * sum, char * err, size_t err_len);
     int (*adamw)(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps,
                  double wd, double gscale, int64_t step, char * err, size_t err_len);
+
+    // y = a + b, on the stream of launch; all begin at multiples of 16 bytes.
+    int (*add)(steer_cuda_device * dev, const float * a, const float * b, float * y, int64_t n, char * err, size_t err_len);
 
     // Operations a second of n x n products in bf16.
     int (*gemm_rate)(steer_cuda_device * dev, int64_t n, double * rate, char * err, size_t err_len);

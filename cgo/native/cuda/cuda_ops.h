@@ -126,6 +126,11 @@ void steer_cuda_scalar_head_grad_bias(ggml_tensor * dst, steer_cuda & c);
 // Whether LINEAR, LINEAR_BACK and the head can read weights of this type on c's device.
 bool steer_cuda_weight_type_ok(ggml_type type, const steer_cuda & c);
 
+// n_rows rows in host memory, one after the other and of a type that is ok, become dst [row_values, n_rows] f32 in device
+// memory (16-byte aligned). The copy may still be under way when this returns: rows must not change before the stream is
+// synchronized.
+void steer_cuda_unpack_rows(ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, steer_cuda & c);
+
 // ---------------------------------------------------------------------------------
 // Optimizer over flat arrays in device memory; formulas in ../ops.h.
 
@@ -134,6 +139,9 @@ void steer_cuda_sumsq(const float * x, int64_t n, double * out, steer_cuda & c);
 
 void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2,
                       double eps, double wd, double gscale, int64_t step, steer_cuda & c);
+
+// y = a + b; arrays that begin at multiples of 16 bytes.
+void steer_cuda_add(const float * a, const float * b, float * y, int64_t n, steer_cuda & c);
 
 // Multiplies random n x n matrices in bf16 `times` times. ready is called before the first and after
 // the last product and waits for the device.

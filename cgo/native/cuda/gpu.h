@@ -115,5 +115,40 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t r[4], const bf
 #endif
 }
 
+// 16 or 4 bytes from global to shared memory while the thread goes on, or zeros unless valid; `from` must
+// be an address inside the array either way. They are there after copy_wait and a barrier.
+template <int BYTES> __device__ __forceinline__ void copy_async(void * to, const void * from, bool valid) {
+    static_assert(BYTES == 4 || BYTES == 16, "what cp.async can do");
+#ifdef __CUDACC__
+    const unsigned address = (unsigned) __cvta_generic_to_shared(to);
+    const int      n       = valid ? BYTES : 0;
+    if constexpr (BYTES == 16) {
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(n) : "memory");
+    } else {
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(address), "l"(from), "r"(n) : "memory");
+    }
+#else
+    emulation::copy_async(to, from, BYTES, valid);
+#endif
+}
+
+// Ends a group of copies.
+__device__ __forceinline__ void copy_commit() {
+#ifdef __CUDACC__
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+    emulation::copy_commit();
+#endif
+}
+
+// Waits for all groups but the last GROUPS.
+template <int GROUPS> __device__ __forceinline__ void copy_wait() {
+#ifdef __CUDACC__
+    asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS) : "memory");
+#else
+    emulation::copy_wait(GROUPS);
+#endif
+}
+
 } // namespace cuda
 } // namespace steer

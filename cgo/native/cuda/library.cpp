@@ -68,6 +68,13 @@ int synchronize(steer_cuda_device * dev, char * err, size_t err_len) {
     return call(err, err_len, [&] { platform::synchronize(*dev->cuda); });
 }
 
+int unpack_rows(steer_cuda_device * dev, ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        platform::access access;
+        steer_cuda_unpack_rows(type, rows, row_values, n_rows, dst, *dev->cuda);
+    });
+}
+
 int sumsq(steer_cuda_device * dev, const float * x, int64_t n, double * sum, char * err, size_t err_len) {
     return call(err, err_len, [&] {
         platform::access access;
@@ -89,6 +96,13 @@ int adamw(steer_cuda_device * dev, float * p, const float * g, float * m, float 
     });
 }
 
+int add(steer_cuda_device * dev, const float * a, const float * b, float * y, int64_t n, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        platform::access access;
+        steer_cuda_add(a, b, y, n, *dev->cuda);
+    });
+}
+
 int gemm_rate(steer_cuda_device * dev, int64_t n, double * rate, char * err, size_t err_len) {
     return call(err, err_len, [&] {
         using clock             = std::chrono::steady_clock;
@@ -105,7 +119,7 @@ int gemm_rate(steer_cuda_device * dev, int64_t n, double * rate, char * err, siz
 
 const steer_cuda_api api = {
     STEER_CUDA_ABI, STEER_BUILD_ID, nullptr, set_log, platform::device_count, platform::device, platform::compute_capability, open, close, backend,
-    pool_bytes, weight_type_ok, launch, synchronize, sumsq, adamw, gemm_rate,
+    pool_bytes, weight_type_ok, launch, synchronize, unpack_rows, sumsq, adamw, add, gemm_rate,
 };
 
 } // namespace

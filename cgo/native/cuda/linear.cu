@@ -3,8 +3,8 @@
 //   dst y [N,T]; src0 W [K,N] any type, src1 x [K,T] f32 or bf16,
 //   then up to four pairs B f32 [r,N], h [r,T] of x's type
 //
-// The arithmetic is x's type. W is unpacked chunk by chunk; the LoRA parts are added by the
-// same kind of product (beta = 1).
+// The arithmetic is x's type. The LoRA parts come first and W's product is added to them (beta = 1):
+// it has so much to multiply that reading y takes no time of its own. W is unpacked chunk by chunk.
 
 #include "product.h"
 
@@ -21,13 +21,7 @@ void linear(ggml_tensor * dst, steer_cuda & c) {
     require_packed(x, K, T, "x");
     const Rows<float> y = rows_of<float>(dst);
     const InType      in(c, x, x->type);
-    {
-        Weights weights(c, W, x->type);
-        for (int64_t n = 0; n < N; n += weights.chunk()) {
-            const int64_t rows = std::min(weights.chunk(), N - n);
-            product(c, x->type, true, false, rows, T, K, 1, weights.rows(n, rows), in.matrix(), 0, y.data + n, y.stride);
-        }
-    }
+    float             beta = 0;
     for (int i = 2; i + 1 < GGML_MAX_SRC && dst->src[i]; i += 2) {
         const ggml_tensor * B = dst->src[i];
         const ggml_tensor * h = dst->src[i + 1];
@@ -36,7 +30,13 @@ void linear(ggml_tensor * dst, steer_cuda & c) {
         require(h != nullptr, "B without h");
         require_packed(h, r, T, "h");
         const InType up(c, B, x->type), down(c, h, x->type);
-        product(c, x->type, true, false, N, T, r, 1, up.matrix(), down.matrix(), 1, y.data, y.stride);
+        product(c, x->type, true, false, N, T, r, 1, up.matrix(), down.matrix(), beta, y.data, y.stride);
+        beta = 1;
+    }
+    Weights weights(c, W, x->type);
+    for (int64_t n = 0; n < N; n += weights.chunk()) {
+        const int64_t rows = std::min(weights.chunk(), N - n);
+        product(c, x->type, true, false, rows, T, K, 1, weights.rows(n, rows), in.matrix(), beta, y.data + n, y.stride);
     }
 }
 

@@ -4,7 +4,7 @@
 //     then up to three pairs A f32 [K,r], dh [r,T] of dy's type
 //   accumulating (i0 = 1): dst = src0 dx in place; src1 W, src2 dy, pairs
 //
-// The arithmetic is dy's type; W is the buffer of linear, not transposed.
+// The arithmetic is dy's type; W is the buffer of linear, not transposed. LoRA parts first, as in linear.
 
 #include "product.h"
 
@@ -22,15 +22,7 @@ void linear_back(ggml_tensor * dst, steer_cuda & c) {
     require_packed(dy, N, T, "dy");
     const Rows<float> dx = rows_of<float>(dst);
     const InType      in(c, dy, dy->type);
-    {
-        const int64_t item = (int64_t) ggml_element_size(dy);
-        Weights       weights(c, W, dy->type);
-        for (int64_t n = 0; n < N; n += weights.chunk()) {
-            const int64_t rows = std::min(weights.chunk(), N - n);
-            const Matrix  part = { (const char *) in.matrix().data + n * item, in.matrix().ld };
-            product(c, dy->type, false, false, K, T, rows, 1, weights.rows(n, rows), part, first || n > 0 ? 1 : 0, dx.data, dx.stride);
-        }
-    }
+    float             beta = first ? 1 : 0;
     for (int i = first + 2; i + 1 < GGML_MAX_SRC && dst->src[i]; i += 2) {
         const ggml_tensor * A  = dst->src[i];
         const ggml_tensor * dh = dst->src[i + 1];
@@ -39,7 +31,16 @@ void linear_back(ggml_tensor * dst, steer_cuda & c) {
         require(dh != nullptr, "A without dh");
         require_packed(dh, r, T, "dh");
         const InType down(c, A, dy->type), grad(c, dh, dy->type);
-        product(c, dy->type, false, false, K, T, r, 1, down.matrix(), grad.matrix(), 1, dx.data, dx.stride);
+        product(c, dy->type, false, false, K, T, r, 1, down.matrix(), grad.matrix(), beta, dx.data, dx.stride);
+        beta = 1;
+    }
+    const int64_t item = (int64_t) ggml_element_size(dy);
+    Weights       weights(c, W, dy->type);
+    for (int64_t n = 0; n < N; n += weights.chunk()) {
+        const int64_t rows = std::min(weights.chunk(), N - n);
+        const Matrix  part = { (const char *) in.matrix().data + n * item, in.matrix().ld };
+        product(c, dy->type, false, false, K, T, rows, 1, weights.rows(n, rows), part, beta, dx.data, dx.stride);
+        beta = 1;
     }
 }
 

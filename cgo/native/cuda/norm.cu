@@ -14,6 +14,7 @@ template <int V, class To> __global__ void norm_rows(Rows<const float> x, const 
     const float * in  = x.data + blockIdx.x * x.stride;
     To *          out = y.data + blockIdx.x * y.stride;
     float         sum = 0;
+#pragma unroll 4
     for (int i = threadIdx.x * V; i < n; i += blockDim.x * V) {
         const Values<V> a = load<V>(in + i);
         for (int j = 0; j < V; j++) {
@@ -21,6 +22,7 @@ template <int V, class To> __global__ void norm_rows(Rows<const float> x, const 
         }
     }
     const float r = rsqrtf(block_sum(sum) / (float) n + eps);
+#pragma unroll 4
     for (int i = threadIdx.x * V; i < n; i += blockDim.x * V) {
         Values<V>       a = load<V>(in + i);
         const Values<V> b = load<V>(w + i);

@@ -18,6 +18,7 @@ __global__ void rms_back_rows(Rows<const float> x, const float * w, Rows<const f
     const float * grad = dy.data + blockIdx.x * dy.stride;
     float *       out  = dx.data + blockIdx.x * dx.stride;
     float         sum = 0, dot = 0;
+#pragma unroll 4
     for (int i = threadIdx.x * V; i < n; i += blockDim.x * V) {
         const Values<V> a = load<V>(in + i), b = load<V>(w + i), g = load<V>(grad + i);
         for (int j = 0; j < V; j++) {
@@ -27,6 +28,7 @@ __global__ void rms_back_rows(Rows<const float> x, const float * w, Rows<const f
     }
     const float r = rsqrtf(block_sum(sum) / (float) n + eps);
     const float s = block_sum(dot) * r * r * r / (float) n;
+#pragma unroll 4
     for (int i = threadIdx.x * V; i < n; i += blockDim.x * V) {
         const Values<V> a = load<V>(in + i), b = load<V>(w + i), g = load<V>(grad + i);
         Values<V>       d;

@@ -1,165 +1,17 @@
-// Weights of any type to bf16 or f32, by the formulas of ggml-quants.c (dequantize_row_*):
-// in one pass, without ggml-cuda's detour over fp16, whose range is too small for products
-// of small scales.
+// Weights of any type to bf16 or f32, by the formulas of blocks.h: in one pass, without
+// ggml-cuda's detour over fp16, whose range is too small for products of small scales.
 //
 // A thread makes eight consecutive values; a warp's 256 values lie side by side.
 
+#include "blocks.h"
 #include "device.h"
 #include "product.h"
-
-#define GGML_COMMON_DECL_CPP
-#include "ggml-common.h"
 
 #include <algorithm>
 
 namespace steer {
 namespace cuda {
 namespace {
-
-constexpr int EIGHT = 8;
-
-// A weight type's block: unpack(b, i, v) gives elements i .. i+7 of block b, i a multiple of 8.
-struct Q8_0 {
-    static constexpr int SIZE = QK8_0;
-    static __device__ void unpack(const block_q8_0 * b, int i, float * v) {
-        const float d = half_to_float(b->d);
-        for (int j = 0; j < EIGHT; j++) {
-            v[j] = d * (float) b->qs[i + j];
-        }
-    }
-};
-
-// Low nibbles first, then high ones, of blocks of 32.
-__device__ __forceinline__ int nibble32(const uint8_t * qs, int e) {
-    return e < 16 ? qs[e] & 15 : qs[e - 16] >> 4;
-}
-
-struct Q4_0 {
-    static constexpr int SIZE = QK4_0;
-    static __device__ void unpack(const block_q4_0 * b, int i, float * v) {
-        const float d = half_to_float(b->d);
-        for (int j = 0; j < EIGHT; j++) {
-            v[j] = d * (float) (nibble32(b->qs, i + j) - 8);
-        }
-    }
-};
-
-struct Q4_1 {
-    static constexpr int SIZE = QK4_1;
-    static __device__ void unpack(const block_q4_1 * b, int i, float * v) {
-        const float d = half_to_float(b->data.data.d), m = half_to_float(b->data.data.m);
-        for (int j = 0; j < EIGHT; j++) {
-            v[j] = d * (float) nibble32(b->qs, i + j) + m;
-        }
-    }
-};
-
-// The fifth bit of element e.
-__device__ __forceinline__ int fifth_bit(const uint8_t * qh, int e) {
-    return (qh[e / 8] >> (e % 8) & 1) << 4;
-}
-
-struct Q5_0 {
-    static constexpr int SIZE = QK5_0;
-    static __device__ void unpack(const block_q5_0 * b, int i, float * v) {
-        const float d = half_to_float(b->d);
-        for (int j = 0; j < EIGHT; j++) {
-            v[j] = d * (float) ((nibble32(b->qs, i + j) | fifth_bit(b->qh, i + j)) - 16);
-        }
-    }
-};
-
-struct Q5_1 {
-    static constexpr int SIZE = QK5_1;
-    static __device__ void unpack(const block_q5_1 * b, int i, float * v) {
-        const float d = half_to_float(b->data.data.d), m = half_to_float(b->data.data.m);
-        for (int j = 0; j < EIGHT; j++) {
-            v[j] = d * (float) (nibble32(b->qs, i + j) | fifth_bit(b->qh, i + j)) + m;
-        }
-    }
-};
-
-// Two-bit types: element e of a half of 128 is bits 2 (e / 32) of byte e % 32.
-struct Q2_K {
-    static constexpr int SIZE = QK_K;
-    static __device__ void unpack(const block_q2_K * b, int i, float * v) {
-        const int       half = i / 128, quarter = i % 128 / 32, sc = b->scales[i / 16];
-        const float     d = half_to_float(b->data.data.d) * (float) (sc & 15);
-        const float     m = half_to_float(b->data.data.dmin) * (float) (sc >> 4);
-        const uint8_t * q = b->qs + half * 32 + i % 32;
-        for (int j = 0; j < EIGHT; j++) {
-            v[j] = d * (float) (q[j] >> 2 * quarter & 3) - m;
-        }
-    }
-};
-
-struct Q3_K {
-    static constexpr int SIZE = QK_K;
-    static __device__ void unpack(const block_q3_K * b, int i, float * v) {
-        const int       half = i / 128, quarter = i % 128 / 32, s = i / 16;
-        const int       low = s < 8 ? b->scales[s] & 15 : b->scales[s - 8] >> 4, high = b->scales[8 + s % 4] >> 2 * (s / 4) & 3;
-        const float     d = half_to_float(b->d) * (float) ((low | high << 4) - 32);
-        const uint8_t * q = b->qs + half * 32 + i % 32;
-        const uint8_t * h = b->hmask + i % 32;
-        for (int j = 0; j < EIGHT; j++) {
-            v[j] = d * (float) ((q[j] >> 2 * quarter & 3) - (h[j] >> (half * 4 + quarter) & 1 ? 0 : 4));
-        }
-    }
-};
-
-// Scale and minimum of sub-block s of Q4_K and Q5_K, six bits each.
-__device__ __forceinline__ void scale_min(const uint8_t * q, int s, float * scale, float * min) {
-    if (s < 4) {
-        *scale = (float) (q[s] & 63);
-        *min   = (float) (q[s + 4] & 63);
-    } else {
-        *scale = (float) ((q[s + 4] & 15) | (q[s - 4] >> 6) << 4);
-        *min   = (float) (q[s + 4] >> 4 | (q[s] >> 6) << 4);
-    }
-}
-
-struct Q4_K {
-    static constexpr int SIZE = QK_K;
-    static __device__ void unpack(const block_q4_K * b, int i, float * v) {
-        const int s = i / 32;
-        float     scale, min;
-        scale_min(b->scales, s, &scale, &min);
-        const float     d = half_to_float(b->data.data.d) * scale, m = half_to_float(b->data.data.dmin) * min;
-        const uint8_t * q = b->qs + s / 2 * 32 + i % 32;
-        for (int j = 0; j < EIGHT; j++) {
-            v[j] = d * (float) (s % 2 ? q[j] >> 4 : q[j] & 15) - m;
-        }
-    }
-};
-
-struct Q5_K {
-    static constexpr int SIZE = QK_K;
-    static __device__ void unpack(const block_q5_K * b, int i, float * v) {
-        const int s = i / 32;
-        float     scale, min;
-        scale_min(b->scales, s, &scale, &min);
-        const float     d = half_to_float(b->data.data.d) * scale, m = half_to_float(b->data.data.dmin) * min;
-        const uint8_t * q = b->qs + s / 2 * 32 + i % 32;
-        const uint8_t * h = b->qh + i % 32;
-        for (int j = 0; j < EIGHT; j++) {
-            v[j] = d * (float) ((s % 2 ? q[j] >> 4 : q[j] & 15) | (h[j] >> s & 1) << 4) - m;
-        }
-    }
-};
-
-struct Q6_K {
-    static constexpr int SIZE = QK_K;
-    static __device__ void unpack(const block_q6_K * b, int i, float * v) {
-        const int       half = i / 128, quarter = i % 128 / 32, l = i % 32;
-        const float     d  = half_to_float(b->d) * (float) b->scales[i / 16];
-        const uint8_t * lo = b->ql + half * 64 + quarter % 2 * 32 + l;
-        const uint8_t * hi = b->qh + half * 32 + l;
-        for (int j = 0; j < EIGHT; j++) {
-            const int low = quarter < 2 ? lo[j] & 15 : lo[j] >> 4;
-            v[j]          = d * (float) ((low | (hi[j] >> 2 * quarter & 3) << 4) - 32);
-        }
-    }
-};
 
 __device__ __forceinline__ void store8(float * y, const float * v) {
     for (int j = 0; j < EIGHT; j += 4) {
@@ -211,16 +63,10 @@ template <class To> bool unpack_own(steer_cuda & c, ggml_type type, const void *
         case GGML_TYPE_F32: items<float>(c, x, y, n); return true;
         case GGML_TYPE_F16: items<half16>(c, x, y, n); return true;
         case GGML_TYPE_BF16: items<bf16>(c, x, y, n); return true;
-        case GGML_TYPE_Q8_0: blocks<Q8_0, block_q8_0>(c, x, y, n); return true;
-        case GGML_TYPE_Q4_0: blocks<Q4_0, block_q4_0>(c, x, y, n); return true;
-        case GGML_TYPE_Q4_1: blocks<Q4_1, block_q4_1>(c, x, y, n); return true;
-        case GGML_TYPE_Q5_0: blocks<Q5_0, block_q5_0>(c, x, y, n); return true;
-        case GGML_TYPE_Q5_1: blocks<Q5_1, block_q5_1>(c, x, y, n); return true;
-        case GGML_TYPE_Q2_K: blocks<Q2_K, block_q2_K>(c, x, y, n); return true;
-        case GGML_TYPE_Q3_K: blocks<Q3_K, block_q3_K>(c, x, y, n); return true;
-        case GGML_TYPE_Q4_K: blocks<Q4_K, block_q4_K>(c, x, y, n); return true;
-        case GGML_TYPE_Q5_K: blocks<Q5_K, block_q5_K>(c, x, y, n); return true;
-        case GGML_TYPE_Q6_K: blocks<Q6_K, block_q6_K>(c, x, y, n); return true;
+#define CASE(Type, block) \
+        case GGML_TYPE_##Type: blocks<Type, block_##block>(c, x, y, n); return true;
+        STEER_BLOCK_TYPES(CASE)
+#undef CASE
         default: return false;
     }
 }
@@ -230,17 +76,37 @@ bool has_kernel(ggml_type type) {
         case GGML_TYPE_F32:
         case GGML_TYPE_F16:
         case GGML_TYPE_BF16:
-        case GGML_TYPE_Q8_0:
-        case GGML_TYPE_Q4_0:
-        case GGML_TYPE_Q4_1:
-        case GGML_TYPE_Q5_0:
-        case GGML_TYPE_Q5_1:
-        case GGML_TYPE_Q2_K:
-        case GGML_TYPE_Q3_K:
-        case GGML_TYPE_Q4_K:
-        case GGML_TYPE_Q5_K:
-        case GGML_TYPE_Q6_K: return true;
+#define CASE(Type, block) case GGML_TYPE_##Type:
+        STEER_BLOCK_TYPES(CASE)
+#undef CASE
+            return true;
         default: return false;
+    }
+}
+
+// n values (whole rows) to BF16 or F32
+void unpack(steer_cuda & c, ggml_type type, const void * x, ggml_type to, void * y, int64_t n) {
+    if (!(to == GGML_TYPE_BF16 ? unpack_own(c, type, x, (bf16 *) y, n) : unpack_own(c, type, x, (float *) y, n))) {
+        c.unpack_other(type, x, to, y, n);
+    }
+}
+
+// Sends rows of a type as they are and unpacks them on the device, as many at a time as fit c.limits.weight_bytes.
+void send_rows(steer_cuda & c, ggml_type type, const char * rows, int64_t K, int64_t N, float * dst) {
+    const auto send = [&](void * to, const void * from, int64_t bytes) {
+        check(cudaMemcpyAsync(to, from, (size_t) bytes, cudaMemcpyHostToDevice, c.stream), "copying rows to the device");
+    };
+    const int64_t row = (int64_t) ggml_row_size(type, K);
+    if (type == GGML_TYPE_F32) {
+        send(dst, rows, N * row);
+        return;
+    }
+    const int64_t       most = std::min(N, std::max<int64_t>(1, (int64_t) c.limits.weight_bytes / row));
+    const Scratch<char> packed(c, most * row); // the next part's copy waits on the stream for the kernel before it
+    for (int64_t n = 0; n < N; n += most) {
+        const int64_t part = std::min(most, N - n);
+        send(packed, rows + n * row, part * row);
+        unpack(c, type, packed, GGML_TYPE_F32, dst + n * K, part * K);
     }
 }
 
@@ -271,17 +137,23 @@ Matrix Weights::rows(int64_t n0, int64_t n) {
     if (W_->type == type_) {
         return { src, K };
     }
-    void *     dst  = unpacked_;
-    const bool done = type_ == GGML_TYPE_BF16 ? unpack_own(c_, W_->type, src, (bf16 *) dst, n * K)
-                                              : unpack_own(c_, W_->type, src, (float *) dst, n * K);
-    if (!done) {
-        c_.unpack_other(W_->type, src, type_, dst, n * K);
-    }
-    return { dst, K };
+    unpack(c_, W_->type, src, type_, unpacked_, n * K);
+    return { unpacked_, K };
 }
 
 } // namespace cuda
 } // namespace steer
+
+void steer_cuda_unpack_rows(ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, steer_cuda & c) {
+    using namespace steer::cuda;
+    const std::string shape = " [" + std::to_string(row_values) + ", " + std::to_string(n_rows) + "]";
+    naming("unpack_rows f32" + shape + " of " + ggml_type_name(type) + shape, [&] {
+        require(row_values > 0 && row_values % ggml_blck_size(type) == 0 && n_rows > 0, "not whole blocks");
+        require(steer_cuda_weight_type_ok(type, c), "rows of a type that cannot be unpacked on this device");
+        c.enter();
+        send_rows(c, type, (const char *) rows, row_values, n_rows, dst);
+    });
+}
 
 bool steer_cuda_weight_type_ok(ggml_type type, const steer_cuda & c) {
     return steer::cuda::has_kernel(type) || c.can_unpack_other(type);

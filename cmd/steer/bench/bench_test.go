@@ -13,6 +13,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
+	"steer/ggml/seam"
 )
 
 // A shape small enough to count by hand: 2 layers, n_embd 4, n_ff 6, 2 heads of 2 over 1
@@ -170,6 +171,41 @@ func TestMeasureEveryJob(t *testing.T) {
 	require.Equal(t, report.Jobs[0], back.Jobs[0])
 }
 
+// Micro-batches take less memory and compute the same: the loss is of the whole batch.
+func TestMicroBatches(t *testing.T) {
+	whole, parts := spec(t, JobTrainKeep), spec(t, JobTrainKeep)
+	whole.Batch, parts.Batch, parts.MicroBatch = 4, 4, 2
+	require.Equal(t, "train-keep 4x16", whole.Label())
+	require.Equal(t, "train-keep 4x16/2", parts.Label())
+	parts.Job = JobScore
+	require.Equal(t, "score 4x16", parts.Label(), "scoring has none")
+	parts.Job = JobTrainKeep
+
+	a, err := Measure(context.Background(), whole)
+	require.NoError(t, err)
+	b, err := Measure(context.Background(), parts)
+	require.NoError(t, err)
+	require.Equal(t, a.Tokens, b.Tokens)
+	require.Equal(t, a.FLOP, b.FLOP)
+	require.Less(t, b.ScratchBytes, a.ScratchBytes*3/4)
+
+	m := measurement{Spec: parts}
+	batch := make([]seam.Sequence, 4)
+	for i := range batch {
+		batch[i] = seam.Sequence{Tokens: []int32{int32(i), 0, 0}, Targets: []int32{1, 2}}
+	}
+	got := m.microBatches(batch)
+	require.Len(t, got, 2)
+	var sequences []seam.Sequence
+	for _, p := range got {
+		sequences = append(sequences, p.batch...)
+		require.Equal(t, [][]float32{{-0.125, -0.125}, {-0.125, -0.125}}, p.gradient.Logprobs)
+	}
+	require.Equal(t, batch, sequences)
+	m.MicroBatch = 0
+	require.Len(t, m.microBatches(batch), 1)
+}
+
 func requireTable(t *testing.T, p *Report) {
 	t.Helper()
 	var out bytes.Buffer
@@ -202,30 +238,35 @@ func TestTableKeepsItsWidth(t *testing.T) {
 		Ops:     []Op{{Op: strings.Repeat("op", 40), Count: 1 << 20, Seconds: 123456}},
 	}
 	r.Spec.Targets = r.Spec.Targets[:6]
-	p := &Report{CPU: strings.Repeat("CPU ", 40), CPUs: 512, Jobs: []*Result{r}}
+	train := *r
+	train.Label = "train-keep 16x1024/4"
+	p := &Report{CPU: strings.Repeat("CPU ", 40), CPUs: 512, Jobs: []*Result{r, &train}}
 	var out bytes.Buffer
 	require.NoError(t, p.WriteTable(&out))
 	for _, line := range strings.Split(out.String(), "\n") {
 		require.LessOrEqual(t, utf8.RuneCountInString(line), Columns, line)
 	}
+	require.Contains(t, out.String(), "\n"+train.Label+" ", "whole")
 }
 
 func TestSpecsThatCannotBeMeasured(t *testing.T) {
 	for want, change := range map[string]func(*Spec){
-		`job "trian": want one of train`:            func(s *Spec) { s.Job = "trian" },
-		"steps: want 1 to 1048576, got 0":           func(s *Spec) { s.Steps = 0 },
-		"warmup: want 0":                            func(s *Spec) { s.Warmup = -1 },
-		"tokens: want 2":                            func(s *Spec) { s.Tokens = 1 },
-		`precision "f16": want one of bf16, f32`:    func(s *Spec) { s.Precision = "f16" },
-		`targets: "attn_x": want some of attn_q`:    func(s *Spec) { s.Targets = []string{"attn_x"} },
-		`targets: "attn_q" is given twice`:          func(s *Spec) { s.Targets = []string{"attn_q", "attn_q"} },
-		"targets: want at least one":                func(s *Spec) { s.Targets = nil },
-		"sequences: want 1 to 256, got 257":         func(s *Spec) { s.Sequences = 257 },
-		`kernel: this CPU or build has no kernels`:  func(s *Spec) { s.Kernel = "sse9" },
-		"no such file":                              func(s *Spec) { s.Model = "missing.gguf" },
-		"longer than the context":                   func(s *Spec) { s.Job, s.New = JobRollout, 4096 },
-		"4096 tokens, the model's context is 512":   func(s *Spec) { s.Tokens = 4096 },
-		"rank 65: want 1 to 64, the smallest width": func(s *Spec) { s.Rank = 65 },
+		`job "trian": want one of train`:  func(s *Spec) { s.Job = "trian" },
+		"steps: want 1 to 1048576, got 0": func(s *Spec) { s.Steps = 0 },
+		"warmup: want 0":                  func(s *Spec) { s.Warmup = -1 },
+		"micro_batch: want a divisor of batch (2), or 0 for all of it, got 3": func(s *Spec) { s.MicroBatch = 3 },
+		"or 0 for all of it, got -1":                                          func(s *Spec) { s.MicroBatch = -1 },
+		"tokens: want 2":                                                      func(s *Spec) { s.Tokens = 1 },
+		`precision "f16": want one of bf16, f32`:                              func(s *Spec) { s.Precision = "f16" },
+		`targets: "attn_x": want some of attn_q`:                              func(s *Spec) { s.Targets = []string{"attn_x"} },
+		`targets: "attn_q" is given twice`:                                    func(s *Spec) { s.Targets = []string{"attn_q", "attn_q"} },
+		"targets: want at least one":                                          func(s *Spec) { s.Targets = nil },
+		"sequences: want 1 to 256, got 257":                                   func(s *Spec) { s.Sequences = 257 },
+		`kernel: this CPU or build has no kernels`:                            func(s *Spec) { s.Kernel = "sse9" },
+		"no such file":                                                        func(s *Spec) { s.Model = "missing.gguf" },
+		"longer than the context":                                             func(s *Spec) { s.Job, s.New = JobRollout, 4096 },
+		"4096 tokens, the model's context is 512":                             func(s *Spec) { s.Tokens = 4096 },
+		"rank 65: want 1 to 64, the smallest width":                           func(s *Spec) { s.Rank = 65 },
 	} {
 		s := spec(t, JobScore)
 		change(&s)

@@ -65,7 +65,7 @@ func (m *measurement) ppoConfig() (ppo.Config, error) {
 	}
 	c.Seed = m.Seed
 	c.Iterations = int64(m.Warmup + m.Steps)
-	c.RolloutBatchSize, c.MiniBatchSize, c.MicroBatchSize = m.Episodes, m.Episodes, microBatch(m.Episodes)
+	c.RolloutBatchSize, c.MiniBatchSize, c.MicroBatchSize = m.Episodes, m.Episodes, episodesAtOnce(m.Episodes)
 	c.PPOEpochs, c.MaxNewTokens = m.Epochs, m.New
 	c.Optim.LR = update.LR
 	c.Optim.Schedule = train.Schedule{Kind: train.Constant}
@@ -74,8 +74,8 @@ func (m *measurement) ppoConfig() (ppo.Config, error) {
 	return c, c.Validate()
 }
 
-// microBatch is the largest divisor of n up to 4.
-func microBatch(n int) int {
+// episodesAtOnce is the largest divisor of n up to 4.
+func episodesAtOnce(n int) int {
 	for d := 4; d > 1; d-- {
 		if n%d == 0 {
 			return d

@@ -71,7 +71,7 @@ func (p *Report) WriteTable(w io.Writer) error {
 
 // writeSteps is a job's line, below the names of the columns if it is the first.
 func (r *Result) writeSteps(b *strings.Builder, first bool) {
-	const line = "%-17s %-23s %8s %7s %9s %10s\n"
+	const line = "%-20s %-22s %8s %7s %9s %9s\n"
 	if first {
 		memory := "peak RSS"
 		if r.OnGPU {
@@ -83,10 +83,10 @@ func (r *Result) writeSteps(b *strings.Builder, first bool) {
 	if r.OnGPU {
 		memory = r.DeviceBytes
 	}
-	fmt.Fprintf(b, line, clip(r.Label, 17), r.TokensPerSecond.String(), number(r.GFLOPS.Median),
+	fmt.Fprintf(b, line, clip(r.Label, 20), r.TokensPerSecond.String(), number(r.GFLOPS.Median),
 		percent(r.ShareOfPeak), megabytes(memory), number(spreadOf(r.Seconds).Median))
 	if r.PrefillPerSecond != nil {
-		fmt.Fprintf(b, "%-17s %s\n", "  its prompts", r.PrefillPerSecond)
+		fmt.Fprintf(b, "%-20s %s\n", "  its prompts", r.PrefillPerSecond)
 	}
 }
 

@@ -47,13 +47,14 @@ type Spec struct {
 	Rank    int      `json:"rank"`
 	Targets []string `json:"targets"`
 
-	Batch     int `json:"batch"`     // sequences of a training or scoring step
-	Tokens    int `json:"tokens"`    // of each of them; rows of the kernels job
-	Sequences int `json:"sequences"` // sampled at once
-	Prompt    int `json:"prompt"`    // tokens of a prompt
-	New       int `json:"new"`       // tokens of a response
-	Episodes  int `json:"episodes"`  // of a PPO iteration
-	Epochs    int `json:"epochs"`    // of a PPO iteration
+	Batch      int `json:"batch"`       // sequences of a training or scoring step
+	MicroBatch int `json:"micro_batch"` // of these, how many a training step has in memory at once; 0: all
+	Tokens     int `json:"tokens"`      // of each sequence; rows of the kernels job
+	Sequences  int `json:"sequences"`   // sampled at once
+	Prompt     int `json:"prompt"`      // tokens of a prompt
+	New        int `json:"new"`         // tokens of a response
+	Episodes   int `json:"episodes"`    // of a PPO iteration
+	Epochs     int `json:"epochs"`      // of a PPO iteration
 
 	Warmup  int    `json:"warmup"` // steps before the measured ones
 	Steps   int    `json:"steps"`
@@ -101,6 +102,9 @@ func (s *Spec) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: want %d to %d, got %d", f.name, f.min, f.to, f.value))
 		}
 	}
+	if s.MicroBatch < 0 || s.MicroBatch > 0 && s.Batch%s.MicroBatch != 0 {
+		errs = append(errs, fmt.Errorf("micro_batch: want a divisor of batch (%d), or 0 for all of it, got %d", s.Batch, s.MicroBatch))
+	}
 	if len(s.Targets) == 0 {
 		errs = append(errs, errors.New("targets: want at least one"))
 	}
@@ -115,7 +119,8 @@ func (s *Spec) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Label names a measurement in a table: the job and the sizes that belong to it.
+// Label names a measurement in a table: the job and the sizes that belong to it, "train 8x1024/2"
+// where micro-batches are of 2.
 func (s *Spec) Label() string {
 	switch s.Job {
 	case JobRollout:
@@ -125,5 +130,9 @@ func (s *Spec) Label() string {
 	case JobKernels:
 		return string(s.Job)
 	}
-	return fmt.Sprintf("%s %dx%d", s.Job, s.Batch, s.Tokens)
+	label := fmt.Sprintf("%s %dx%d", s.Job, s.Batch, s.Tokens)
+	if s.MicroBatch > 0 && s.Job != JobScore {
+		label += fmt.Sprintf("/%d", s.MicroBatch)
+	}
+	return label
 }

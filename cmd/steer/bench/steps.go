@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"steer/ggml"
 	"steer/ggml/seam"
@@ -12,7 +13,7 @@ import (
 var update = seam.Update{LR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1}
 
 // train measures forward pass, backward pass and AdamW on Batch x Tokens tokens, the mean
-// negative log-probability of all of them as loss.
+// negative log-probability of all of them as loss. Gradients of micro-batches add up.
 func (m *measurement) train(ctx context.Context) error {
 	live, err := m.lora(true, nil)
 	if err != nil {
@@ -22,22 +23,43 @@ func (m *measurement) train(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	batch := m.batch()
-	gradient := meanGradient(batch)
+	parts := m.microBatches(m.batch())
 	m.loaded()
 	r := m.result
 	r.Tokens = m.Batch * m.Tokens
 	r.FLOP = m.weights.train(r.Tokens, m.Batch*(m.Tokens-1), m.Job == JobTrain)
 	return m.timedSteps(step, func() error {
-		if _, err := step.Forward(ctx, batch, seam.Options{Gradient: true}); err != nil {
-			return err
-		}
-		if err := step.Backward(gradient); err != nil {
-			return err
+		for _, p := range parts {
+			if _, err := step.Forward(ctx, p.batch, seam.Options{Gradient: true}); err != nil {
+				return err
+			}
+			if err := step.Backward(p.gradient); err != nil {
+				return err
+			}
 		}
 		_, err := step.Update(update)
 		return err
 	})
+}
+
+// microBatch is what goes through forward and backward at once.
+type microBatch struct {
+	batch    []seam.Sequence
+	gradient seam.Gradient // of the loss of the whole batch
+}
+
+func (m *measurement) microBatches(batch []seam.Sequence) []microBatch {
+	n := m.MicroBatch
+	if n == 0 {
+		n = len(batch)
+	}
+	gradient := meanGradient(batch)
+	var parts []microBatch
+	for b := range slices.Chunk(batch, n) {
+		parts = append(parts, microBatch{b, seam.Gradient{Logprobs: gradient.Logprobs[:n]}})
+		gradient.Logprobs = gradient.Logprobs[n:]
+	}
+	return parts
 }
 
 // step opens a stack of one adapter.

@@ -1,6 +1,7 @@
 #include "cuda_emulation.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <memory>
 #include <random>
@@ -55,6 +56,16 @@ Thread * current;
 dim3     block_index, block_dim, grid_dim;
 
 namespace {
+
+// an asynchronous copy under way, of zeros unless valid
+struct Copy {
+    void *       to;
+    const void * from;
+    int          bytes;
+    bool         valid;
+};
+// of each thread of the block: groups, the last one open
+std::vector<std::deque<std::vector<Copy>>> copies;
 
 constexpr size_t STACK = 256 << 10;
 // Limits that hold from compute capability 8.0 on (8.6 and 8.9 have the least shared memory).
@@ -294,6 +305,7 @@ void launch(const char * name, const void * kernel, dim3 grid, dim3 block, size_
             for (int y : ordered((int) grid.y)) {
                 for (int x : ordered((int) grid.x)) {
                     block_index = dim3(x, y, z);
+                    copies.clear();
                     std::memset(shared, 0xFF, bytes); // NaN
                     run_block(n);
                 }
@@ -327,6 +339,45 @@ void wait() {
 const void * deposited(int lane) {
     const Fiber * f = self();
     return fibers[(f->linear & ~31) + lane]->slot[f->turn & 1];
+}
+
+// ---------------------------------------------------------------------------------
+
+namespace {
+
+std::deque<std::vector<Copy>> & copies_of_thread() {
+    const size_t i = (size_t) current->linear;
+    if (copies.size() <= i) {
+        copies.resize(i + 1);
+    }
+    if (copies[i].empty()) {
+        copies[i].emplace_back();
+    }
+    return copies[i];
+}
+
+} // namespace
+
+void copy_async(void * to, const void * from, int bytes, bool valid) {
+    copies_of_thread().back().push_back({ to, from, bytes, valid });
+}
+
+void copy_commit() {
+    copies_of_thread().emplace_back();
+}
+
+void copy_wait(int groups) {
+    auto & all = copies_of_thread();
+    while ((int) all.size() - 1 > groups) {
+        for (const Copy & c : all.front()) {
+            if (c.valid) {
+                std::memcpy(c.to, c.from, (size_t) c.bytes);
+            } else {
+                std::memset(c.to, 0, (size_t) c.bytes);
+            }
+        }
+        all.pop_front();
+    }
 }
 
 // ---------------------------------------------------------------------------------

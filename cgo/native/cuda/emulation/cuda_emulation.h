@@ -126,7 +126,7 @@ inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 typedef int           cudaError_t;
 constexpr cudaError_t cudaSuccess = 0;
-enum cudaMemcpyKind { cudaMemcpyDeviceToDevice = 3 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToDevice = 3 };
 typedef struct CUstream_st * cudaStream_t;
 
 inline cudaError_t  cudaGetLastError() { return cudaSuccess; }
@@ -156,5 +156,10 @@ float    half_to_float(uint16_t x);
 void mma_m16n8k16(float c[4], const uint32_t a[4], const uint32_t b[2], int line);
 // Four 8x8 matrices of 16-bit items; lane 8i + j gives the address of row j of matrix i.
 void ldmatrix_x4(uint32_t r[4], const void * row, bool trans, int line);
+// cp.async: `bytes` from global to shared memory, or zeros without `valid`. Nothing is copied before the
+// thread waits for the group, which is the latest moment that hardware may choose.
+void copy_async(void * to, const void * from, int bytes, bool valid);
+void copy_commit();
+void copy_wait(int groups); // all but the last `groups` groups are there
 
 } // namespace emulation

@@ -8,6 +8,8 @@
 #include "ggml-impl.h"
 #include "emulated_memory.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -86,9 +88,17 @@ bool on(ggml_backend_buffer_type_t buft, const ggml_tensor * t) {
 }
 
 const char * backend_name(ggml_backend_t b) { return here().name[index_of(b->device)].c_str(); }
-void         backend_free(ggml_backend_t b) {
+// The struct itself is kept, so that a later use is seen.
+void backend_free(ggml_backend_t b) {
     ggml_backend_free((ggml_backend_t) b->context);
-    delete b;
+    b->context = nullptr;
+}
+// ggml-cuda frees its pools here: it touches what belongs to the backend.
+void backend_reset(ggml_backend_t b) {
+    if (!b->context) {
+        fputs("emulated GPU: a backend is reset after it was freed\n", stderr);
+        abort();
+    }
 }
 void backend_synchronize(ggml_backend_t) {}
 
@@ -110,7 +120,7 @@ ggml_status backend_compute(ggml_backend_t b, ggml_cgraph * graph, int) {
 
 const ggml_backend_i backend_interface = {
     backend_name, backend_free, nullptr, nullptr, nullptr, backend_synchronize, nullptr, nullptr, nullptr, nullptr, backend_compute, nullptr, nullptr,
-    nullptr, nullptr, nullptr, nullptr,
+    nullptr, nullptr, nullptr, backend_reset,
 };
 
 // ---- device -----------------------------------------------------------------------

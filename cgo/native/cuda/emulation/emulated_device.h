@@ -1,5 +1,5 @@
 // A steer_cuda whose device is this process: the launchers run on cuda_emulation.h, cuBLAS is
-// a plain product, other types are unpacked by ggml's to_float.
+// a plain product, what ggml-cuda would unpack is unpacked by ggml's to_float, and no more than that.
 #pragma once
 
 #include "../cuda_ops.h"

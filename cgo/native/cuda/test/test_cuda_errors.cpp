@@ -45,6 +45,13 @@ void memory() {
     expect("nothing held", device().pool_bytes() == 0);
 }
 
+void rows() {
+    float             dst[64];
+    const std::string e = error_of([&] { steer_cuda_unpack_rows(GGML_TYPE_Q8_0, dst, 40, 1, dst, device()); });
+    expect("rows: " + e, has(e, "cuda unpack_rows f32 [40, 1] of q8_0 [40, 1]: not whole blocks"));
+    expect("rows of numbers", has(error_of([&] { steer_cuda_unpack_rows(GGML_TYPE_I32, dst, 4, 1, dst, device()); }), "cannot be unpacked"));
+}
+
 void dropout() {
     const TensorPtr A = random(8, 2), x = random(8, 3), h = zeros(2, 3);
     Params          p;
@@ -74,6 +81,7 @@ void test_cuda_errors() {
     shapes();
     head_size();
     memory();
+    rows();
     dropout();
     table();
 }

@@ -10,7 +10,10 @@ namespace {
 
 const ggml_type weight_types[] = { GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0,   GGML_TYPE_Q4_1,   GGML_TYPE_Q5_0,
                                    GGML_TYPE_Q5_1, GGML_TYPE_Q2_K, GGML_TYPE_Q3_K, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K,   GGML_TYPE_Q6_K,   GGML_TYPE_IQ4_NL,
-                                   GGML_TYPE_IQ4_XS, GGML_TYPE_TQ2_0 };
+                                   GGML_TYPE_IQ4_XS, GGML_TYPE_TQ1_0, GGML_TYPE_TQ2_0, GGML_TYPE_MXFP4 };
+
+// Of those that ggml's converters unpack, the ones that can be made without an importance matrix.
+const ggml_type converted_types[] = { GGML_TYPE_IQ2_S, GGML_TYPE_IQ3_XXS, GGML_TYPE_IQ3_S };
 
 // A LoRA part: a matrix M f32 (B [r,N] or A [K,r]) and h [r,T].
 struct Part {
@@ -101,6 +104,21 @@ void unpack_case(ggml_type w_type) {
     check(std::string("unpacked ") + ggml_type_name(w_type), values(back), values(W), 1e-7);
 }
 
+// Rows of host memory, at once and in parts.
+void rows_case(ggml_type type, int64_t K, double scale) {
+    const int64_t   N = 11;
+    const TensorPtr W = weight(type, K, N, scale), dst = empty(GGML_TYPE_F32, K, N);
+    for (const size_t limit : { device().limits.weight_bytes, 3 * ggml_row_size(type, K), (size_t) 1 }) {
+        const steer_cuda_limits before = device().limits;
+        device().limits.weight_bytes   = limit;
+        std::memset(dst->bytes().data(), 0xFF, dst->bytes().size());
+        steer_cuda_unpack_rows(type, W->bytes().data(), K, N, dst->f32(0), device());
+        device().limits = before;
+        check(std::string("rows of ") + ggml_type_name(type), values(dst), values(W), 1e-7);
+        expect("rows: scratch memory given back", device().pool_bytes() == 0 && device().in_order);
+    }
+}
+
 } // namespace
 
 void test_cuda_linear() {
@@ -108,6 +126,7 @@ void test_cuda_linear() {
     for (ggml_type w : weight_types) {
         const int64_t K = ggml_blck_size(w) == 256 ? 512 : ggml_blck_size(w) == 1 ? 75 : 96;
         unpack_case(w);
+        rows_case(w, K, 1);
         for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_BF16 }) {
             device().limits.weight_bytes = whole.weight_bytes;
             linear_case(w, type, K, 37, 9, {});
@@ -118,6 +137,11 @@ void test_cuda_linear() {
         }
     }
     device().limits = whole;
+    for (ggml_type w : converted_types) {
+        unpack_case(w);
+        rows_case(w, 512, 1);
+    }
+    rows_case(GGML_TYPE_MXFP4, 64, 2e-38); // the least scales
     for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_BF16 }) {
         linear_case(GGML_TYPE_Q8_0, type, 64, 33, 1, { 16 });
         linear_case(GGML_TYPE_Q4_1, type, 64, 8, 5, { 1, 3, 16, 40 });

@@ -27,11 +27,12 @@ std::vector<double> dropped(const TensorPtr & x, ggml_type type, const TensorPtr
     return rounded(v, type);
 }
 
-void lora_case(ggml_type type, int64_t K, int64_t N, int64_t r, int64_t T, bool dropout) {
+// pad: between rows of x, without dropout
+void lora_case(ggml_type type, int64_t K, int64_t N, int64_t r, int64_t T, bool dropout, int64_t pad = 3) {
     const double    p    = dropout ? 0.25 : 0;
     const int       site = 5;
     const bool      narrow = type == GGML_TYPE_BF16;
-    const TensorPtr A = random(K, r), B = random(r, N), x = random_packed(type, K, T, 1, dropout ? 0 : 3), dy = random_packed(type, N, T, 1, 1);
+    const TensorPtr A = random(K, r), B = random(r, N), x = random_packed(type, K, T, 1, dropout ? 0 : pad), dy = random_packed(type, N, T, 1, 1);
     const TensorPtr s = dropout ? seeds(T) : nullptr, h = random_packed(type, r, T, 1, 0);
     Params          q;
     q.f[0]                 = 0.5f;
@@ -122,6 +123,11 @@ void test_cuda_lora() {
             lora_case(type, 75, 131, 3, 5, dropout);
             lora_case(type, 96, 67, 40, 9, dropout);
             lora_case(type, 1028, 33, 32, 1, dropout);
+            lora_case(type, 264, 40, 5, 35, dropout, 8); // rows that can be read in eights
+            lora_case(type, 520, 24, 16, 16, dropout, 0);
+            lora_case(type, 56, 24, 27, 17, dropout, 0);
+            lora_case(type, 72, 24, 64, 3, dropout, 16);
+            lora_case(type, 72, 24, 70, 3, dropout, 0); // too wide for the narrow product
         }
     }
     mixed_case();

@@ -132,9 +132,24 @@ void rope_case(ggml_type type, int64_t D, int64_t heads, int64_t T, int mode, bo
     }
 }
 
+void add_case(int64_t n) {
+    const TensorPtr     a = random(n), b = random(n), y = empty(GGML_TYPE_F32, n, 1);
+    std::vector<double> want(n);
+    for (int64_t i = 0; i < n; i++) {
+        want[i] = a->f32()[i] + b->f32()[i];
+    }
+    steer_cuda_add(a->f32(), b->f32(), y->f32(), n, device());
+    check("add " + std::to_string(n), values(y), want, 0);
+    steer_cuda_add(a->f32(), b->f32(), a->f32(), n, device());
+    check("add in place " + std::to_string(n), values(a), want, 0);
+}
+
 } // namespace
 
 void test_cuda_rows() {
+    for (int64_t n : { 1, 4, 7, 1024, 2050 }) {
+        add_case(n);
+    }
     pack_case(97, 5, 2);
     pack_case(640, 3, 0);
     pack_case(1, 1, 0);
