@@ -37,7 +37,12 @@ type File struct {
 	First int `yaml:"first"`
 	// Limit is the number of rows; 0 means all that follow.
 	Limit int `yaml:"limit"`
+
+	measured, held int // rows measured and rows in the file, once it is read
 }
+
+// partial tells whether a window leaves rows of the file out.
+func (f *File) partial() bool { return f.measured < f.held }
 
 // Scruples configures the anecdotes.
 type Scruples struct {
@@ -153,6 +158,19 @@ func (f File) provenance(b *Benchmark, prefix string) error {
 	b.Provenance[prefix+"first"] = f.First
 	b.Provenance[prefix+"limit"] = f.Limit
 	return nil
+}
+
+// fileSize is the size of a data file as stored.
+func fileSize(path string) (int64, error) {
+	found, err := data.Resolve(path)
+	if err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(found)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 // FileSHA256 finds a data file as the readers do and hashes its bytes as stored.

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -44,6 +45,8 @@ type benchmark struct {
 	files []dataFile
 	// check refuses what this benchmark cannot run with, if set.
 	check func() error
+	// generated is about how many tokens a model writes for it, if any.
+	generated func() float64
 	// load reads the data, so that a mistake in them shows before a model is asked.
 	load func() error
 	// language or reward measures a model, by kind.
@@ -55,6 +58,8 @@ type benchmark struct {
 type dataFile struct {
 	key    string // of the configuration: "scruples.threshold"
 	prefix string // of its keys in the provenance
+	// whole: read as a whole whatever the limit, a table that rows are looked up in.
+	whole bool
 	*File
 	// quiet: the benchmark itself describes the file in its provenance.
 	quiet bool
@@ -75,6 +80,16 @@ func (b *benchmark) validate() error {
 		return b.check()
 	}
 	return nil
+}
+
+// sections are the keys of the configuration that belong to the benchmark.
+func (b *benchmark) sections() []string {
+	var out []string
+	for _, f := range b.files {
+		section, _, _ := strings.Cut(f.key, ".")
+		out = append(out, section)
+	}
+	return out
 }
 
 // describe describes a benchmark of language models that needs one data file. run gets
@@ -106,7 +121,9 @@ func reader[T any](f *File, read func(string) ([]T, error)) func() ([]T, error) 
 		if err != nil {
 			return nil, err
 		}
-		return window(*f, rows)
+		kept, err := window(*f, rows)
+		f.measured, f.held = len(kept), len(rows)
+		return kept, err
 	})
 }
 
@@ -124,8 +141,9 @@ func loads[T any](readers ...func() ([]T, error)) func() error {
 
 // DataFile is a data file that a configuration names.
 type DataFile struct {
-	Key  string // "scruples.threshold"
-	Path *string
+	Key   string // "scruples.threshold"
+	Path  *string
+	Limit *int // rows taken of it, 0: all; nil if it is always read whole
 }
 
 // DataFiles lists every data file that the configuration can name, each once; the path
@@ -137,9 +155,17 @@ func (c *Config) DataFiles() []DataFile {
 		for _, f := range b.files {
 			if !seen[f.key] && !f.derived {
 				seen[f.key] = true
-				out = append(out, DataFile{f.key, &f.Path})
+				limit := &f.Limit
+				if f.whole {
+					limit = nil
+				}
+				out = append(out, DataFile{f.key, &f.Path, limit})
 			}
 		}
 	}
-	return append(out, DataFile{"cross_reward.prompts", &c.CrossReward.Prompts.Path})
+	prompts := &c.CrossReward.Prompts
+	return append(out, DataFile{"cross_reward.prompts", &prompts.Path, &prompts.Limit})
 }
+
+// References are the names of the models that others are compared with.
+func (c *Config) References() []*string { return []*string{&c.CrossReward.Reference} }

@@ -29,6 +29,8 @@ type Rewarder interface {
 // means that it has no normalisation.
 type Reward struct {
 	Name string
+	// ID is what the scores depend on; see [Subject].
+	ID string
 	Rewarder
 	Mean, Std float64
 }

@@ -25,7 +25,14 @@ func scruplesBenchmarks(c *Config) []benchmark {
 	protocol := func(name string) benchmark {
 		return benchmark{
 			name: NameScruples, protocol: name, off: !slices.Contains(x.Protocols, Protocol(name)),
-			files: []dataFile{{key: "scruples", File: &x.File}}, load: loads(rows),
+			files: []dataFile{{key: "scruples", File: &x.File}},
+			load: func() error {
+				r, err := rows()
+				if err == nil {
+					err = checkAnecdotes(r)
+				}
+				return err
+			},
 		}
 	}
 	loglik := protocol(ProtocolLogLik)
@@ -45,6 +52,13 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		}
 		return nil
 	}
+	thesis.generated = func() float64 {
+		bound := thesisMaxLength / 2 // what long stories leave of it
+		if x.MaxNewTokens > 0 {
+			bound = x.MaxNewTokens
+		}
+		return float64(x.measured * bound)
+	}
 	thesis.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
 		opt := ThesisOptions{MaxNew: x.MaxNewTokens, Batch: x.Batch, Context: c.MaxLength}
 		return ScruplesThesis(ctx, s, c.Settings, opt, rows, x.First)
@@ -53,7 +67,13 @@ func scruplesBenchmarks(c *Config) []benchmark {
 	reward := protocol(ProtocolReward)
 	reward.kind = kindReward
 	reward.files = append(reward.files, dataFile{key: "scruples.threshold", prefix: "threshold_", File: &x.Threshold})
-	reward.load = loads(rows, choose)
+	once := reward.load
+	reward.load = func() error {
+		if err := once(); err != nil {
+			return err
+		}
+		return loads(choose)()
+	}
 	reward.check = func() error {
 		if reward.wanted() && x.Threshold.Path == "" {
 			return fmt.Errorf("eval: scruples.threshold.path: protocol reward needs other rows to choose its threshold on")

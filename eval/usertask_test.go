@@ -208,6 +208,7 @@ func TestTasksInSuite(t *testing.T) {
 
 	bad := cfg
 	bad.Tasks = []TaskFile{cfg.Tasks[0], cfg.Tasks[0]}
+	require.ErrorContains(t, bad.LoadTasks(), `eval: tasks[1]: `)
 	require.ErrorContains(t, bad.LoadTasks(), `the name "first" is that of`)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.yaml"), []byte("task: toxigen\ninclude: base.yaml\n"), 0o600))
 	bad.Tasks = []TaskFile{{ShortFile: ShortFile{File{Path: filepath.Join(dir, "c.yaml")}}}}
