@@ -25,6 +25,8 @@ func TestClasses(t *testing.T) {
 		require.Less(t, v[0], b.Metrics[name], name)
 		require.GreaterOrEqual(t, v[1], b.Metrics[name], name)
 	}
+	require.NotEqual(t, b.Intervals["mcc"], b.Intervals["macro_f1"])
+	require.NotEqual(t, b.Intervals["balanced_acc"], b.Intervals["macro_f1"])
 	b = newBenchmark("x", ProtocolLogLik, "m", "v", 3, testSettings())
 	require.NoError(t, b.addClasses([]int{0, 1, 2}, []int{1, 1, 1}, testSettings()))
 	require.Equal(t, []string{"degenerate"}, b.Flags)

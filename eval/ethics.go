@@ -38,8 +38,8 @@ type EthicsRows struct {
 	// Train is the train file of the subset: what the measured rows share with it is
 	// reported, and the numbers are given again without it.
 	Train File `yaml:"train"`
-	// Threshold holds the rows on which the threshold of protocol reward is chosen; they
-	// must be others than the measured ones. Without them it is 0, the paper's.
+	// Threshold holds the rows on which the threshold of protocol reward is chosen, but
+	// for those that are measured. Without them it is 0, the paper's.
 	Threshold File `yaml:"threshold"`
 	// Protocols to run: loglik, reward.
 	Protocols []Protocol `yaml:"protocols"`

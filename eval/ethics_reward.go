@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"steer/eval/stats"
 )
@@ -76,7 +77,7 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 	return b, records, t.views(b, records, rows, train, set)
 }
 
-// threshold chooses the threshold on other rows; 0 without any.
+// threshold chooses the threshold on rows that are not measured; 0 without any given.
 func (t ethicsTask[T]) threshold(ctx context.Context, r Reward, measured, others []ethicsFact) (stats.Threshold, error) {
 	if len(others) == 0 || len(measured[0].exchanges) == 2 {
 		return stats.Threshold{}, nil
@@ -85,11 +86,13 @@ func (t ethicsTask[T]) threshold(ctx context.Context, r Reward, measured, others
 	for _, f := range measured {
 		known[f.whole] = true
 	}
+	// Some rows of the released train files are in the test files, too.
+	others = slices.DeleteFunc(slices.Clone(others), func(f ethicsFact) bool { return known[f.whole] })
+	if len(others) == 0 {
+		return stats.Threshold{}, fmt.Errorf("threshold: all of its rows are measured too: take the threshold from other rows")
+	}
 	gold := make([]int, len(others))
 	for i, f := range others {
-		if known[f.whole] {
-			return stats.Threshold{}, fmt.Errorf("threshold: row %d of its rows is measured too: take the threshold from other rows", i)
-		}
 		gold[i] = f.label
 	}
 	scores, err := ethicsScores(ctx, r, others)

@@ -223,7 +223,7 @@ const generationCost = 4
 func (b *benchmark) cost() float64 {
 	bytes := 0.0
 	for _, f := range b.files {
-		if f.Path == "" {
+		if f.Path == "" || f.whole {
 			continue
 		}
 		size, err := fileSize(f.Path)

@@ -51,22 +51,53 @@ func (f *TaskFile) load() (*task.Task, error) {
 // LoadTasks reads the task files, so that a mistake in one shows before anything runs.
 // Their paths have to be in place.
 func (c *Config) LoadTasks() error {
-	names := map[string]string{}
-	for _, b := range benchmarks(&Config{}) {
-		names[b.name] = "a benchmark of the suite"
-	}
 	for i := range c.Tasks {
-		f := &c.Tasks[i]
-		t, err := f.load()
-		if err != nil {
+		if _, err := c.loadTask(i); err != nil {
 			return fmt.Errorf("eval: tasks[%d]: %w", i, err)
 		}
-		if other, taken := names[t.Name]; taken {
-			return fmt.Errorf("eval: tasks[%d]: %s: the name %q is that of %s too: give the task another one (key task)", i, f.Path, t.Name, other)
-		}
-		names[t.Name] = f.Path
 	}
 	return nil
+}
+
+// loadTask loads one task and makes sure that its name is its own.
+func (c *Config) loadTask(i int) (*task.Task, error) {
+	t, err := c.Tasks[i].load()
+	if err != nil {
+		return nil, err
+	}
+	fail := func(other string) (*task.Task, error) {
+		return nil, fmt.Errorf("%s: the name %q is that of %s too: give the task another one (key task)", t.Path, t.Name, other)
+	}
+	for _, b := range benchmarks(&Config{}) {
+		if b.name == t.Name {
+			return fail("a benchmark of the suite")
+		}
+	}
+	for k := range c.Tasks[:i] {
+		if other, err := c.Tasks[k].load(); err == nil && other.Name == t.Name {
+			return fail(other.Path)
+		}
+	}
+	return t, nil
+}
+
+// TaskNotes say what the reader of a result should know of the tasks: what of their
+// files was left out.
+func (c *Config) TaskNotes() []string {
+	var out []string
+	for i := range c.Tasks {
+		t, err := c.Tasks[i].load()
+		if err != nil {
+			continue
+		}
+		if len(t.Ignored) > 0 {
+			out = append(out, fmt.Sprintf("task %s: keys that change nothing here: %s", t.Name, strings.Join(t.Ignored, ", ")))
+		}
+		for _, note := range t.Notes {
+			out = append(out, fmt.Sprintf("task %s: %s", t.Name, note))
+		}
+	}
+	return out
 }
 
 // TaskInputs are the files that task files name, and include, by a name for each; tasks
@@ -91,7 +122,7 @@ func taskBenchmarks(c *Config) []benchmark {
 		f, key := &c.Tasks[i], fmt.Sprintf("tasks[%d]", i)
 		b := benchmark{
 			name: strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path)), protocol: ProtocolLogLik,
-			files: []dataFile{{key: key, File: &f.File, quiet: true}, {key: key + ".data", File: &f.Data.File, quiet: true}},
+			files: []dataFile{{key: key, File: &f.File, quiet: true}, {key: key + ".data", File: &f.Data.File, whole: true, quiet: true}},
 		}
 		if t, err := f.load(); err == nil {
 			b.name = t.Name
@@ -99,14 +130,11 @@ func taskBenchmarks(c *Config) []benchmark {
 				b.protocol = ProtocolGenerate
 			}
 			for k, path := range t.Files() {
-				b.files = append(b.files, dataFile{key: fmt.Sprintf("%s.file%d", key, k), File: &File{Path: path}, quiet: true, derived: true})
+				b.files = append(b.files, dataFile{key: fmt.Sprintf("%s.file%d", key, k), File: &File{Path: path}, whole: true, quiet: true, derived: true})
 			}
 		}
 		b.load = func() error {
-			if err := c.LoadTasks(); err != nil {
-				return err
-			}
-			t, err := f.load()
+			t, err := c.loadTask(i)
 			if err == nil {
 				_, err = t.Items(c.TargetDelimiter)
 			}

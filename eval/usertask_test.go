@@ -70,28 +70,32 @@ func TestUserTaskChoices(t *testing.T) {
 // Choices of their own in every row are no classes.
 func TestUserTaskVaryingChoices(t *testing.T) {
 	yaml := "data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: c\ndoc_to_target: \"{{a}}\"\n"
-	data := lines(9, func(i int) string {
-		return fmt.Sprintf(`{"q": "q%d", "c": ["x%d", "yyy%d", "é"], "a": %d}`, i, i, i, i%3)
+	place := func(i int) int { return []int{1, 1, 0, 1, 2}[i%5] }
+	data := lines(60, func(i int) string {
+		return fmt.Sprintf(`{"q": "q%02d", "c": ["x%02d", "yyy%02d", "é"], "a": %d}`, i, i, i, place(i))
 	})
 	b, records, err := UserTask(context.Background(), subject(&bigram{scale: 3}), testSettings(), loadTask(t, yaml+"metric_list: [{metric: acc}, {metric: acc_bytes}, {metric: exact_match}]\n", data))
 	require.NoError(t, err)
 	require.NotContains(t, b.Metrics, "mcc")
 	require.NotContains(t, b.Metrics, "acc_norm")
-	require.InDelta(t, 1.0/3, b.Metrics["majority_acc"], 1e-12)
-	bytes := 0
+	require.InDelta(t, .6, b.Metrics["majority_acc"], 1e-12)
+	bytes, greedy := 0, 0
 	for i, r := range records {
 		best, pred := math.Inf(-1), 0
-		for k, n := range []float64{2, 4, 2} {
+		for k, n := range []float64{3, 5, 2} {
 			if r.LogProbs[k]/n > best {
 				best, pred = r.LogProbs[k]/n, k
 			}
 		}
-		if pred == i%3 {
+		if pred == place(i) {
 			bytes++
 		}
+		if r.Greedy[place(i)] {
+			greedy++
+		}
 	}
-	require.InDelta(t, float64(bytes)/9, b.Metrics["acc_bytes"], 1e-12)
-	require.Contains(t, b.Metrics, "exact_match")
+	require.InDelta(t, float64(bytes)/60, b.Metrics["acc_bytes"], 1e-12)
+	require.InDelta(t, float64(greedy)/60, b.Metrics["exact_match"], 1e-12)
 	b, _, err = UserTask(context.Background(), subject(&bigram{scale: 3}), testSettings(), loadTask(t, yaml+"metric_list: [{metric: mcc}, {metric: macro_f1}]\n", data))
 	require.NoError(t, err)
 	require.Contains(t, b.Metrics, "mcc")
@@ -162,6 +166,7 @@ filter_list:
 	b, _, err = UserTask(context.Background(), Subject{Name: "g", Generator: gen, Tokenizer: fakeTokenizer{}}, set, tk)
 	require.NoError(t, err)
 	require.Contains(t, b.Flags, "truncated=4")
+	require.Equal(t, "\nA:", fakeTokenizer{}.Decode(gen.seen[len(gen.seen)-1].Prompt, true)[1:])
 	set.MaxLength = 20
 	_, _, err = UserTask(context.Background(), Subject{Name: "g", Generator: gen, Tokenizer: fakeTokenizer{}}, set, tk)
 	require.ErrorContains(t, err, "leaves no room for a prompt in max_length 20")
@@ -203,6 +208,7 @@ func TestTasksInSuite(t *testing.T) {
 
 	bad := cfg
 	bad.Tasks = []TaskFile{cfg.Tasks[0], cfg.Tasks[0]}
+	require.ErrorContains(t, bad.LoadTasks(), `eval: tasks[1]: `)
 	require.ErrorContains(t, bad.LoadTasks(), `the name "first" is that of`)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.yaml"), []byte("task: toxigen\ninclude: base.yaml\n"), 0o600))
 	bad.Tasks = []TaskFile{{ShortFile: ShortFile{File{Path: filepath.Join(dir, "c.yaml")}}}}

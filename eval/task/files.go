@@ -83,7 +83,7 @@ func (t *Task) readData(s *source, f *file, override string) error {
 		}
 		return s.fail("data", 0, "want the file of %s%s: add the line \"data: FILE\" (json, jsonl, csv, tsv or parquet), or name it in the evaluation's task_data", orAll(measured), known)
 	}
-	if t.NumFewshot == 0 {
+	if t.NumFewshot == 0 || t.samples != nil {
 		return nil
 	}
 	from := firstOf(split(&f.FewshotSplit), train, validation, test)

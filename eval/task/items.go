@@ -255,7 +255,17 @@ func (t *Task) examples(measured []*row, delimiter string) (func(*row) (string, 
 		return func(*row) (string, error) { return "", nil }, nil
 	}
 	pool := measured
-	if t.shots != t.Data {
+	switch {
+	case t.samples != nil:
+		pool = nil
+		known := map[string]bool{}
+		for i, fields := range t.samples {
+			for k := range fields {
+				known[k] = true
+			}
+			pool = append(pool, &row{Row: data.Row{Line: i + 1, Fields: fields}, task: t, file: "fewshot_config.samples", known: known})
+		}
+	case t.shots != t.Data:
 		var err error
 		if pool, err = t.table(t.shots); err != nil {
 			return nil, err
@@ -269,7 +279,7 @@ func (t *Task) examples(measured []*row, delimiter string) (func(*row) (string, 
 			if n == t.NumFewshot {
 				break
 			}
-			if t.shots == t.Data && reflect.DeepEqual(p.Fields, r.Fields) {
+			if t.samples == nil && t.shots == t.Data && reflect.DeepEqual(p.Fields, r.Fields) {
 				continue
 			}
 			if _, ok := rendered[i]; !ok {
@@ -283,7 +293,7 @@ func (t *Task) examples(measured []*row, delimiter string) (func(*row) (string, 
 			n++
 		}
 		if n < t.NumFewshot {
-			return "", &conf.Error{File: t.Path, Key: "num_fewshot", Msg: fmt.Sprintf("want at most the %d examples that %s has beside the row itself, got %d", n, t.shots, t.NumFewshot)}
+			return "", &conf.Error{File: t.Path, Key: "num_fewshot", Msg: fmt.Sprintf("want at most the %d examples that %s has beside the row itself, got %d", n, firstOf(t.shots, "fewshot_config.samples"), t.NumFewshot)}
 		}
 		return b.String(), nil
 	}, nil

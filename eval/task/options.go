@@ -33,6 +33,10 @@ func (t *Task) Wants(metric string) bool {
 	return slices.ContainsFunc(t.Metrics, func(m Metric) bool { return m.Name == metric })
 }
 
+// others are metrics of the harness that are not computed here.
+var others = []string{"acc_mutual_info", "bleu", "brier_score", "bypass", "chrf", "f1", "likelihood", "perplexity", "rouge1", "rouge2", "rougeL",
+	"ter", "word_perplexity", "byte_perplexity", "bits_per_byte"}
+
 func (t *Task) readMetrics(s *source, f *file) error {
 	if !given(&f.MetricList) {
 		for _, name := range byDefault[t.Output] {
@@ -45,29 +49,43 @@ func (t *Task) readMetrics(s *source, f *file) error {
 	}
 	for i, n := range f.MetricList.Content {
 		key := fmt.Sprintf("metric_list[%d]", i)
-		m := Metric{}
+		m, left := Metric{}, ""
 		if n.Kind == yaml.ScalarNode { // "- acc", our short form
 			m.Name = n.Value
-		} else if err := s.readMetric(key, n, &m); err != nil {
-			return err
+		} else {
+			var err error
+			if left, err = s.readMetric(key, n, &m); err != nil {
+				return err
+			}
 		}
-		if !slices.Contains(known[t.Output], m.Name) {
+		switch {
+		case left == "" && slices.Contains(known[t.Output], m.Name):
+			if !t.Wants(m.Name) {
+				t.Metrics = append(t.Metrics, m)
+			}
+		case left != "" || slices.Contains(others, m.Name):
+			t.Notes = append(t.Notes, strings.TrimSpace("metric "+m.Name+" is not computed "+left))
+		default:
 			return s.fail(key+".metric", n.Line, "want one of %s for output_type %s, got %q", strings.Join(known[t.Output], ", "), t.Output, m.Name)
 		}
-		if !t.Wants(m.Name) {
-			t.Metrics = append(t.Metrics, m)
-		}
+	}
+	if len(t.Metrics) == 0 {
+		return s.fail("metric_list", f.MetricList.Line, "none of its metrics is computed here (%s): want one of %s", strings.Join(t.Notes, "; "), strings.Join(known[t.Output], ", "))
 	}
 	return nil
 }
 
-func (s *source) readMetric(key string, n *yaml.Node, m *Metric) error {
+// readMetric reads one entry; left says why a metric has to be left out.
+func (s *source) readMetric(key string, n *yaml.Node, m *Metric) (left string, err error) {
 	if n.Kind != yaml.MappingNode {
-		return s.fail(key, n.Line, `want "metric: NAME"`)
+		return "", s.fail(key, n.Line, `want "metric: NAME"`)
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, v := n.Content[i].Value, n.Content[i+1]
 		yes := strings.EqualFold(v.Value, "true")
+		if v.Tag == "!function" {
+			left = fmt.Sprintf("(%s: !function %s is Python)", name, v.Value)
+		}
 		switch name {
 		case "metric":
 			m.Name = v.Value
@@ -77,24 +95,26 @@ func (s *source) readMetric(key string, n *yaml.Node, m *Metric) error {
 			m.IgnorePunctuation = yes
 		case "ignore_numbers":
 			m.IgnoreDigits = yes
-		case "aggregation", "higher_is_better", "hf_evaluate": // each metric has its own
+		case "aggregation", "higher_is_better", "hf_evaluate", "weight_by_size": // each metric has its own
+		case "average":
+			left = fmt.Sprintf("(average: %s)", v.Value)
 		case "regexes_to_ignore":
 			list, ok := texts(v)
 			if !ok {
-				return s.fail(key+"."+name, v.Line, "want a list of regular expressions")
+				return "", s.fail(key+"."+name, v.Line, "want a list of regular expressions")
 			}
 			for _, text := range list {
 				re, err := regexp.Compile(text)
 				if err != nil {
-					return s.fail(key+"."+name, v.Line, "%q: %v (Go's RE2: no look-around, no back-references)", text, err)
+					return "", s.fail(key+"."+name, v.Line, "%q: %v (Go's RE2: no look-around, no back-references)", text, err)
 				}
 				m.ignore = append(m.ignore, re)
 			}
 		default:
-			return s.fail(key+"."+name, v.Line, "unknown: want metric, ignore_case, ignore_punctuation, ignore_numbers or regexes_to_ignore")
+			return "", s.fail(key+"."+name, v.Line, "unknown: want metric, ignore_case, ignore_punctuation, ignore_numbers or regexes_to_ignore")
 		}
 	}
-	return nil
+	return left, nil
 }
 
 const punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -242,10 +262,14 @@ func (t *Task) readFewshot(s *source, f *file) error {
 			sampler = v.Value
 		case "split":
 			f.FewshotSplit = *v
+		case "samples":
+			if err := v.Decode(&t.samples); err != nil || len(t.samples) == 0 {
+				return s.fail("fewshot_config.samples", v.Line, "want a list of rows (keys and values)")
+			}
 		case "fewshot_delimiter":
 			t.shotsDelimiter = v.Value
 		default:
-			return s.fail("fewshot_config."+name, v.Line, "not supported: want sampler, split or fewshot_delimiter")
+			return s.fail("fewshot_config."+name, v.Line, "not supported: want sampler, split, samples or fewshot_delimiter")
 		}
 	}
 	if t.NumFewshot > 0 && sampler != "first_n" {
@@ -291,6 +315,10 @@ func (t *Task) readGeneration(s *source, f *file) error {
 				return bad("0: answers are generated greedily")
 			}
 		case "top_p", "top_k": // greedy: the likeliest token whatever is cut
+		case "num_beams":
+			if v.Value != "1" {
+				return bad("1: answers are generated greedily")
+			}
 		default:
 			return bad("until, max_gen_toks, do_sample or temperature as the key")
 		}

@@ -76,6 +76,9 @@ func TestPlainForms(t *testing.T) {
 			require.Equal(t, "quiz-"+string(rune('0'+i)), items[i].ID)
 		}
 	}
+	_, truths, err := load(t, "output_type: multiple_choice\ndata: truth.csv\ndoc_to_text: q\ndoc_to_choice: ['no', 'yes']\ndoc_to_target: a\n", map[string]string{"truth.csv": "q,a\nx,True\ny,False\n"})
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 0}, []int{truths[0].Gold, truths[1].Gold})
 	_, items, err := load(t, "output_type: multiple_choice\ndata: quiz.jsonl\ndoc_to_text: q\ndoc_to_choice: opts\ndoc_to_target: 1\nfirst: 1\nlimit: 1", nil)
 	require.NoError(t, err)
 	require.Len(t, items, 1)
@@ -133,6 +136,11 @@ target_delimiter: "-"
 	require.Equal(t, "x:-no | y:-yes | Is water wet?:", items[0].Contexts[0])
 	require.Contains(t, tk.Notes[0], "at random")
 	require.Len(t, tk.Files(), 2)
+	// Written into the task.
+	tk, items, err = load(t, strings.Replace(yaml, "sampler: first_n", "sampler: first_n, samples: [{q: s, opts: [x, y], a: 1, name: n}]", 1)+"metric_list: [{metric: acc}, {metric: brier_score}, {metric: f1, average: weighted}]\n", nil)
+	require.NoError(t, err)
+	require.Equal(t, "About w.\nQ: s\nA: y\n\nQ: Is water wet?\nA:", items[0].Contexts[0])
+	require.Equal(t, []string{"metric brier_score is not computed", "metric f1 is not computed (average: weighted)"}, tk.Notes)
 	_, _, err = load(t, yaml+"first: 2\n", map[string]string{"quiz.jsonl": `{"q": "x", "opts": ["no", "yes"], "a": 1, "name": "w"}`})
 	require.ErrorContains(t, err, "first: want a row of")
 	_, _, err = load(t, yaml, map[string]string{"quiz.jsonl": `{"q": "x", "opts": ["no", "yes"], "a": 1, "name": "w"}`})
@@ -224,7 +232,10 @@ func TestBadTasks(t *testing.T) {
 		{base + "process_docs: !function utils.p\n", `process_docs: !function utils.p is Python`},
 		{base + "doc_to_txt: q\n", `quiz.yaml:6: doc_to_txt: unknown key: did you mean "doc_to_text"?`},
 		{base + "task: a/b\n", `task: want a name without slashes`},
-		{base + "metric_list: [{metric: bleu}]\n", `metric_list[0].metric: want one of acc, acc_norm, acc_bytes, exact_match, mcc, f1, macro_f1, balanced_acc, kappa for output_type multiple_choice, got "bleu"`},
+		{base + "metric_list: [{metric: bleu}]\n", `metric_list: none of its metrics is computed here (metric bleu is not computed): want one of acc`},
+		{base + "metric_list: [{metric: acc, aggregation: !function a.b}]\n", `(metric acc is not computed (aggregation: !function a.b is Python))`},
+		{base + "fewshot_config: {samples: 3}\n", `fewshot_config.samples: want a list of rows`},
+		{base + "metric_list: [{metric: blue}]\n", `metric_list[0].metric: want one of acc, acc_norm, acc_bytes, exact_match, mcc, f1, macro_f1, balanced_acc, kappa for output_type multiple_choice, got "blue"`},
 		{base + "metric_list: [{metric: acc, sauce: 1}]\n", `metric_list[0].sauce: unknown`},
 		{base + "filter_list: [{name: x, filter: []}]\n", `filters belong to output_type generate_until`},
 		{base + "gen_prefix: x\n", `gen_prefix: not supported: put its text at the end of doc_to_text`},

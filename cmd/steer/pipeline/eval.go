@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -114,6 +115,10 @@ func (j *Eval) Resolve(dir string) (err error) {
 		}
 		names = append(names, s.Name)
 	}
+	if err := j.LoadTasks(); err != nil {
+		return err
+	}
+	maps.Copy(data, j.TaskInputs())
 	j.Inputs, err = inputsOf(models, data)
 	return err
 }
@@ -182,6 +187,9 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	}
 	b.warn(con.Progress)
 	j.tellMissing(con.Progress.Note)
+	for _, note := range cfg.TaskNotes() {
+		con.Progress.Note(note)
+	}
 	benchmarks, cross, err := suite.Run(ctx, subjects, rewardModels)
 	if err != nil {
 		return err
