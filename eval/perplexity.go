@@ -95,8 +95,7 @@ func Perplexity(ctx context.Context, s Subject, set Settings, w TextWindows, tex
 	if err != nil {
 		return fail(err)
 	}
-	limited := w.Limit > 0 && len(ids) > w.Limit
-	if limited {
+	if w.Limit > 0 && len(ids) > w.Limit {
 		ids = ids[:w.Limit]
 		text = s.Tokenizer.Decode(ids, true)
 	}
@@ -142,9 +141,6 @@ func Perplexity(ctx context.Context, s Subject, set Settings, w TextWindows, tex
 	b.Provenance["first_token_from"] = enc.prefix
 	if enc.prefix < 0 {
 		b.flag("first_token_unscored", -1)
-	}
-	if limited {
-		b.flag("partial", w.Limit)
 	}
 	if err := b.addPerplexity(records, text, set); err != nil {
 		return fail(err)

@@ -79,7 +79,6 @@ func TestPerplexity(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 10, b.Metrics["tokens"])
 	require.EqualValues(t, 10, b.Metrics["bytes"])
-	require.Contains(t, b.Flags, "partial=10")
 
 	_, _, err = Perplexity(context.Background(), subject(m), testSettings(), TextWindows{Context: 5000}, text)
 	require.ErrorContains(t, err, "perplexity.context is 5000")
