@@ -45,7 +45,9 @@ func withParts(specimens map[string]string) map[string]string {
 	specimens["wsc285"] = specimens["wsc273"]
 	for _, subset := range []string{"deontology", "utilitarianism", "virtue", "justice", "commonsense"} {
 		for _, part := range []string{".hard", ".train", ".threshold"} {
-			specimens["ethics_"+subset+part] = specimens["ethics_"+subset]
+			if subset != "utilitarianism" || part != ".threshold" { // a pair needs none
+				specimens["ethics_"+subset+part] = specimens["ethics_"+subset]
+			}
 		}
 	}
 	return specimens
