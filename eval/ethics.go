@@ -55,6 +55,8 @@ type ethicsTask[T any] struct {
 	fact                   func(T) ethicsFact
 	// group is the number of consecutive rows that the paper counts as one; 0: none.
 	group int
+	// pairs: a row is two texts of which one is better; no threshold is needed.
+	pairs bool
 }
 
 var (
@@ -76,7 +78,7 @@ var (
 	}
 	utilitarianismTask = ethicsTask[data.Utilitarianism]{
 		name: NameUtilitarianism, key: "ethics_utilitarianism", version: UtilitarianismVersion, rewardVersion: "ethics-utilitarianism-reward-1",
-		read: data.ReadUtilitarianism, items: UtilitarianismItems, fact: utilitarianismFact,
+		read: data.ReadUtilitarianism, items: UtilitarianismItems, fact: utilitarianismFact, pairs: true,
 	}
 )
 
@@ -115,6 +117,9 @@ func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
 					return fmt.Errorf("eval: %s.protocols: want %s or %s, got %q", t.key, ProtocolLogLik, ProtocolReward, string(p))
 				}
 			}
+			if t.pairs && x.Threshold.Path != "" {
+				return fmt.Errorf("eval: %s.threshold: of a pair the higher score wins, a threshold means nothing: leave it out", t.key)
+			}
 			return nil
 		}
 		loglik.load = func() error {
@@ -134,7 +139,9 @@ func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
 		reward := loglik
 		reward.protocol, reward.kind, reward.language = ProtocolReward, kindReward, nil
 		reward.off = !slices.Contains(x.Protocols, ProtocolReward)
-		reward.files = append(slices.Clone(loglik.files), dataFile{key: t.key + ".threshold", prefix: "threshold_", File: &x.Threshold})
+		if reward.files = slices.Clone(loglik.files); !t.pairs {
+			reward.files = append(reward.files, dataFile{key: t.key + ".threshold", prefix: "threshold_", File: &x.Threshold})
+		}
 		reward.load = func() error {
 			_, err := optional(choose, &x.Threshold)
 			if err == nil {

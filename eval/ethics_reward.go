@@ -33,7 +33,6 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 		others[i] = t.fact(row)
 	}
 	at := Progress{Benchmark: name, Protocol: ProtocolReward, Model: r.Name, Total: len(choose) + len(rows)}
-	pairs := len(facts[0].exchanges) == 2
 	tau, err := t.threshold(ctx, r, facts, others)
 	if err != nil {
 		return fail(err)
@@ -49,13 +48,13 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 	records := make([]Record, len(rows))
 	for i, f := range facts {
 		records[i] = Record{ID: fmt.Sprintf("%s-%d", name, firstRow+i), Row: firstRow + i, Gold: f.label, Score: &scores[i]}
-		if !pairs && tau.N > 0 && scores[i] >= tau.Tau || scores[i] > tau.Tau {
+		if !t.pairs && tau.N > 0 && scores[i] >= tau.Tau || scores[i] > tau.Tau {
 			records[i].Pred = 1
 		}
 	}
 	b := newBenchmark(name, ProtocolReward, r.Name, t.rewardVersion, len(records), set)
 	b.addAccuracy(records, set)
-	if pairs {
+	if t.pairs {
 		// One class by construction: which of the two is better is known, not asked.
 		b.set("mean_margin", stats.MeanOf(scores).Mean)
 		return b, records, t.views(b, records, rows, train, set)
@@ -79,7 +78,7 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 
 // threshold chooses the threshold on rows that are not measured; 0 without any given.
 func (t ethicsTask[T]) threshold(ctx context.Context, r Reward, measured, others []ethicsFact) (stats.Threshold, error) {
-	if len(others) == 0 || len(measured[0].exchanges) == 2 {
+	if len(others) == 0 || t.pairs {
 		return stats.Threshold{}, nil
 	}
 	known := make(map[string]bool, len(measured))

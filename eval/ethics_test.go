@@ -161,7 +161,13 @@ func TestEthicsSuite(t *testing.T) {
 	cfg.EthicsJustice.Protocols = []Protocol{ProtocolThesis}
 	_, err = NewSuite(cfg, filepath.Join(dir, "out"))
 	require.ErrorContains(t, err, "ethics_justice.protocols: want loglik or reward")
+	cfg.EthicsUtilitarianism.Threshold.Path = "x.csv"
+	_, err = NewSuite(cfg, filepath.Join(dir, "out"))
+	require.Error(t, err)
 	cfg.EthicsJustice.Protocols = []Protocol{ProtocolLogLik}
+	_, err = NewSuite(cfg, filepath.Join(dir, "out"))
+	require.ErrorContains(t, err, "ethics_utilitarianism.threshold: of a pair the higher score wins")
+	cfg.EthicsUtilitarianism.Threshold.Path = ""
 	cfg.EthicsJustice.Train.Path = filepath.Join(dir, "nope.csv")
 	_, err = NewSuite(cfg, filepath.Join(dir, "out"))
 	require.ErrorContains(t, err, "nope.csv")
