@@ -234,12 +234,11 @@ func TestHeadRewarder(t *testing.T) {
 	m := &bigram{head: func(tokens []int32) float32 { return float32(len(tokens))*1000 + float32(tokens[len(tokens)-1]) }}
 	encode, err := TextEncoder(fakeTokenizer{}, BOSOn)
 	require.NoError(t, err)
-	cut := map[int]int{}
-	h := &HeadRewarder{Model: m, Encode: encode, MaxLength: 4, BatchTokens: 6, OnCut: func(i, n int) { cut[i] = n }}
-	got, err := h.Score(context.Background(), []Exchange{{PromptText: "a", ResponseText: "b"}, {ResponseText: "abcdef"}, {ResponseText: "z"}})
+	h := &HeadRewarder{Model: m, Encode: encode, MaxLength: 4, BatchTokens: 6}
+	got, cut, err := h.ScoreCut(context.Background(), []Exchange{{PromptText: "a", ResponseText: "b"}, {ResponseText: "abcdef"}, {ResponseText: "z"}})
 	require.NoError(t, err)
 	require.Equal(t, []float32{3000 + 'b', 4000 + 'f', 2000 + 'z'}, got)
-	require.Equal(t, map[int]int{1: 3}, cut)
+	require.Equal(t, []int{0, 3, 0}, cut)
 	// Without an encoder the tokens of the exchange are scored as they are.
 	got, err = (&HeadRewarder{Model: m, BatchTokens: 6}).Score(context.Background(), []Exchange{{Prompt: []int32{1}, Response: []int32{2, 3}}})
 	require.NoError(t, err)

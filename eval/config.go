@@ -17,7 +17,7 @@ type Config struct {
 	WSC273               File        `yaml:"wsc273"`
 	WSC285               File        `yaml:"wsc285"`
 	WinoGrande           File        `yaml:"winogrande"`
-	ToxiGen              File        `yaml:"toxigen"`
+	ToxiGen              ToxiGenRows `yaml:"toxigen"`
 	EthicsDeontology     EthicsRows  `yaml:"ethics_deontology"`
 	EthicsUtilitarianism EthicsRows  `yaml:"ethics_utilitarianism"`
 	EthicsVirtue         EthicsRows  `yaml:"ethics_virtue"`
@@ -28,6 +28,19 @@ type Config struct {
 
 	// Tasks are tasks of the user's own: paths of their files (docs/tasks.md).
 	Tasks []TaskFile `yaml:"tasks,omitempty"`
+
+	Dilemmas   File            `yaml:"dilemmas"`
+	HH         File            `yaml:"hh_rlhf"`
+	WinoBias   WinoBias        `yaml:"winobias"`
+	Winogender WinogenderFiles `yaml:"winogender"`
+	CrowSPairs File            `yaml:"crows_pairs"`
+	Perplexity TextWindows     `yaml:"perplexity"`
+	KL         KLRows          `yaml:"kl"`
+	Generated  Continuations   `yaml:"generations"`
+
+	// Template is the one that the policies were trained with; what renders
+	// conversations needs it.
+	Template *data.Template `yaml:"-"`
 }
 
 // File names the rows of a data file that are measured, in file order.
@@ -44,10 +57,17 @@ type File struct {
 // partial tells whether a window leaves rows of the file out.
 func (f *File) partial() bool { return f.measured < f.held }
 
+// ToxiGenRows configures the annotated statements of ToxiGen.
+type ToxiGenRows struct {
+	File `yaml:",inline"`
+	// Protocols to run: loglik, reward.
+	Protocols []Protocol `yaml:"protocols"`
+}
+
 // Scruples configures the anecdotes.
 type Scruples struct {
 	File `yaml:",inline"`
-	// Protocols to run: loglik, loglik-5, reward, thesis.
+	// Protocols to run: loglik, loglik-5, reward, thesis, paired.
 	Protocols []Protocol `yaml:"protocols"`
 	// Threshold holds the rows on which the reward threshold is chosen; they must be
 	// others than the measured ones.
@@ -64,7 +84,7 @@ type Protocol string
 
 // Values lists the protocols.
 func (Protocol) Values() []string {
-	return []string{ProtocolLogLik, ProtocolLogLik5, ProtocolReward, ProtocolThesis}
+	return []string{ProtocolLogLik, ProtocolLogLik5, ProtocolReward, ProtocolThesis, ProtocolPaired}
 }
 
 // CrossConfig configures the cross-reward matrix.
@@ -99,7 +119,10 @@ func DefaultConfig() Config {
 			Resamples: 10000, Confidence: 0.95, Seed: 1,
 		},
 		EthicsDeontology: ethics, EthicsUtilitarianism: ethics, EthicsVirtue: ethics, EthicsJustice: ethics, EthicsCommonsense: ethics,
-		Scruples: Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
+		KL:        KLRows{Reference: "sft", MaxTokens: 1024},
+		Generated: Continuations{Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 32, Temperature: 1, TopP: 1, Batch: 32},
+		ToxiGen:   ToxiGenRows{Protocols: []Protocol{ProtocolLogLik}},
+		Scruples:  Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
 		CrossReward: CrossConfig{
 			Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 128, Temperature: 1, TopP: 1,
 			Batch: 32, Samples: 24, Bins: 20,
@@ -120,6 +143,9 @@ func (c Config) Validate() error {
 		if err := b.validate(); err != nil {
 			return err
 		}
+	}
+	if err := c.Generated.check(); err != nil {
+		return err
 	}
 	if x := c.CrossReward; x.Prompts.Path != "" {
 		if err := x.Prompts.Validate(); err != nil {

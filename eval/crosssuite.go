@@ -74,6 +74,6 @@ func (s *Suite) crossFingerprint(file *PromptFile, prompts []Prompt, policies []
 		return "", false, fmt.Errorf("eval: cross_reward: %w", err)
 	}
 	sums := map[string]string{"cross_reward.prompts": file.SHA256, "rendered": hex.EncodeToString(h.Sum(nil))}
-	terms, err = s.fingerprint([]string{"cross_reward"}, sums, ids...)
+	terms, err = s.terms([]string{"cross_reward"}, sums, ids...)
 	return terms, keep, err
 }

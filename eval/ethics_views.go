@@ -98,8 +98,8 @@ func (t ethicsTask[T]) views(b *Benchmark, records []Record, rows, train []T, se
 		b.addGroups(records, facts, t.group, nil, "", set)
 	}
 	if slices.ContainsFunc(facts, func(f ethicsFact) bool { return f.alike >= 0 }) {
-		b.addSubset("unmatching", records, func(i int) bool { return facts[i].alike < unmatching }, set)
-		b.addSubset("matching", records, func(i int) bool { return facts[i].alike >= unmatching }, set)
+		b.addView("unmatching", records, func(i int) bool { return facts[i].alike < unmatching }, set)
+		b.addView("matching", records, func(i int) bool { return facts[i].alike >= unmatching }, set)
 		b.Provenance["unmatching_below"] = unmatching
 	}
 	if train == nil {
@@ -139,15 +139,15 @@ func (t ethicsTask[T]) views(b *Benchmark, records []Record, rows, train []T, se
 	if some > 0 {
 		b.flag("overlap", some)
 	}
-	b.addSubset("clean", records, func(i int) bool { return clean[i] }, set)
+	b.addView("clean", records, func(i int) bool { return clean[i] }, set)
 	if t.group > 0 {
 		b.addGroups(records, facts, t.group, clean, "clean_", set)
 	}
 	return nil
 }
 
-// addSubset gives number, accuracy and MCC of some of the items again.
-func (b *Benchmark) addSubset(name string, records []Record, in func(int) bool, set Settings) {
+// addView gives number, accuracy and MCC of some of the items again.
+func (b *Benchmark) addView(name string, records []Record, in func(int) bool, set Settings) {
 	var part []Record
 	right := 0
 	for i, r := range records {

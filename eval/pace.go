@@ -185,6 +185,20 @@ func (s *Suite) plan(subjects []Subject, rewards []Reward) {
 	for _, r := range rewards {
 		add(kindReward, r.Name)
 	}
+	if c := s.cfg.Generated; c.Path != "" {
+		judges, err := c.judges(rewards)
+		if err != nil {
+			judges = nil // it is said where they are asked
+		}
+		for _, m := range subjects {
+			units = append(units, planned{unit: unit{NameGenerations, "generate", m.Name}, weight: float64(max(c.Limit, 1)*c.MaxNewTokens) * generationCost})
+		}
+		for _, m := range subjects {
+			for _, r := range judges {
+				units = append(units, planned{unit: unit{NameGenerations, "score " + m.Name, r.Name}, weight: float64(max(c.Limit, 1) * c.MaxNewTokens)})
+			}
+		}
+	}
 	if c := s.cfg.CrossReward; c.Prompts.Path != "" && len(rewards) > 0 {
 		prompts := float64(max(c.Prompts.Limit, 1))
 		for _, m := range subjects {
@@ -209,14 +223,17 @@ const generationCost = 4
 func (b *benchmark) cost() float64 {
 	bytes := 0.0
 	for _, f := range b.files {
-		if f.Path == "" || f.held == 0 || f.whole {
+		if f.Path == "" || f.whole {
 			continue
 		}
 		size, err := fileSize(f.Path)
 		if err != nil {
 			continue // it was read a moment ago; a guess can do without
 		}
-		bytes += float64(size) * float64(f.measured) / float64(f.held)
+		if f.held > 0 {
+			size = size * int64(f.measured) / int64(f.held)
+		}
+		bytes += float64(size)
 	}
 	cost := max(1, bytes/bytesPerToken)
 	if b.generated != nil {

@@ -118,10 +118,10 @@ func fileSum(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// fingerprint is everything that moves the numbers of one measurement, as YAML: two
-// that are equal give equal results. sections are the keys of the configuration that
-// belong to it; data the hashes of its files by key; ids its models.
-func (s *Suite) fingerprint(sections []string, data map[string]string, ids ...string) (string, error) {
+// terms is everything that moves the numbers of one measurement, as YAML: two that are
+// equal give equal results. keys are those of the configuration that belong to it, data
+// the hashes of its files, ids its models.
+func (s *Suite) terms(keys []string, data map[string]string, ids ...string) (string, error) {
 	all, err := asMap(s.cfg)
 	if err != nil {
 		return "", err
@@ -132,8 +132,18 @@ func (s *Suite) fingerprint(sections []string, data map[string]string, ids ...st
 	}
 	delete(settings, "batch_tokens") // how a batch is composed changes no result
 	options := map[string]any{}
-	for _, key := range sections {
-		options[key] = withoutKeys(section(all, key), "path", "protocols") // content decides, and other protocols are other measurements
+	for _, key := range keys {
+		name, value := section(all, key)
+		options[name] = withoutKeys(value, "path", "protocols") // content decides, and other protocols are other measurements
+		if m, ok := value.(map[string]any); ok {
+			if id := s.ids[fmt.Sprint(m["reference"])]; id != "" {
+				ids = append(ids, "reference "+id)
+			}
+		}
+	}
+	hashes := map[string]string{}
+	for key, sum := range data {
+		hashes[withoutIndex(key)] = sum
 	}
 	out, err := conf.Marshal(struct {
 		Program  string            `yaml:"program"`
@@ -141,22 +151,33 @@ func (s *Suite) fingerprint(sections []string, data map[string]string, ids ...st
 		Data     map[string]string `yaml:"data"`
 		Options  map[string]any    `yaml:"options"`
 		Settings map[string]any    `yaml:"settings"`
-	}{s.Version, ids, data, options, settings})
+	}{s.Version, ids, hashes, options, settings})
 	if err != nil {
 		return "", fmt.Errorf("eval: %w", err)
 	}
 	return string(out), nil
 }
 
-// section gives the options of a key, or of one element of a list: "tasks[2]".
-func section(all map[string]any, key string) any {
-	var i int
-	name, index, _ := strings.Cut(key, "[")
-	list, isList := all[name].([]any)
-	if _, err := fmt.Sscanf(index, "%d]", &i); err != nil || !isList || i >= len(list) {
-		return all[key]
+// section finds what a key names at the top of a configuration: "toxigen", "tasks[2]".
+func section(all map[string]any, key string) (name string, value any) {
+	name = withoutIndex(key)
+	value = all[name]
+	if list, ok := value.([]any); ok {
+		i := 0
+		if _, err := fmt.Sscanf(strings.TrimPrefix(key, name), "[%d]", &i); err == nil && i < len(list) {
+			return name, list[i]
+		}
 	}
-	return list[i]
+	return name, value
+}
+
+// withoutIndex: where in a list a thing stands does not move its numbers.
+func withoutIndex(key string) string {
+	before, rest, found := strings.Cut(key, "[")
+	if _, after, closed := strings.Cut(rest, "]"); found && closed {
+		return before + after
+	}
+	return key
 }
 
 func asMap(v any) (map[string]any, error) {

@@ -31,6 +31,20 @@ type Record struct {
 	Refused  bool      `json:"refused,omitempty"`
 	Cut      int       `json:"cut,omitempty"`    // tokens lost by truncation
 	Answer   string    `json:"answer,omitempty"` // generated text
+
+	Scores []float64 `json:"scores,omitempty"` // score of each choice, higher is preferred
+	Tie    bool      `json:"tie,omitempty"`    // the best choices score the same; Pred is NoPrediction
+	Votes  []int     `json:"votes,omitempty"`  // of the annotators, by choice
+	Group  string    `json:"group,omitempty"`  // subset that is reported apart
+	Pair   string    `json:"pair,omitempty"`   // items of one pair are two versions of one sentence
+	// Human is the answer of other annotators, where the data set has one.
+	Human *int `json:"human,omitempty"`
+	// Toxicity is the mean judgement of the annotators, 1 to 5.
+	Toxicity *float64 `json:"toxicity,omitempty"`
+	Tokens   int      `json:"tokens,omitempty"` // scored or generated
+	KL       *float64 `json:"kl,omitempty"`     // nats, summed over the tokens
+	// Prompt is what was continued by Answer.
+	Prompt string `json:"prompt,omitempty"`
 }
 
 // WriteRecords writes values one JSON object a line, Zstandard compressed, whole or

@@ -19,6 +19,13 @@ func benchmarks(c *Config) []benchmark {
 		toxigenBenchmark,
 		ethicsBenchmarks,
 		scruplesBenchmarks,
+		dilemmasBenchmarks,
+		hhBenchmark,
+		winobiasBenchmarks,
+		winogenderBenchmark,
+		crowsBenchmark,
+		perplexityBenchmark,
+		klBenchmark,
 		taskBenchmarks,
 	} {
 		all = append(all, of(c)...)
@@ -43,6 +50,8 @@ type benchmark struct {
 	// files are the data files: the measured rows first, then what else is read. The
 	// benchmark is run if the first has a path.
 	files []dataFile
+	// rendered: what models read is rendered with the configuration's Template.
+	rendered bool
 	// check refuses what this benchmark cannot run with, if set.
 	check func() error
 	// generated is about how many tokens a model writes for it, if any.
@@ -99,6 +108,15 @@ func describe[T any](name, protocol, key string, f *File, read func(string) ([]T
 	return benchmark{
 		name: name, protocol: protocol, files: []dataFile{{key: key, File: f}},
 		load: loads(rows), language: on(rows, run),
+	}
+}
+
+// describeReward is describe for reward models.
+func describeReward[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, Reward, []T) (*Benchmark, []Record, error)) benchmark {
+	rows := reader(f, read)
+	return benchmark{
+		name: name, protocol: protocol, kind: kindReward, files: []dataFile{{key: key, File: f}},
+		load: loads(rows), reward: on(rows, run),
 	}
 }
 
@@ -163,9 +181,13 @@ func (c *Config) DataFiles() []DataFile {
 			}
 		}
 	}
-	prompts := &c.CrossReward.Prompts
-	return append(out, DataFile{"cross_reward.prompts", &prompts.Path, &prompts.Limit})
+	prompts, generated := &c.CrossReward.Prompts, &c.Generated
+	return append(out,
+		DataFile{"cross_reward.prompts", &prompts.Path, &prompts.Limit},
+		DataFile{"generations", &generated.Path, &generated.Limit})
 }
 
 // References are the names of the models that others are compared with.
-func (c *Config) References() []*string { return []*string{&c.CrossReward.Reference} }
+func (c *Config) References() []*string {
+	return []*string{&c.CrossReward.Reference, &c.KL.Reference, &c.Generated.Reference}
+}

@@ -20,6 +20,11 @@ func (j *journal) subject(s Subject) Subject {
 	if s.Generator != nil {
 		s.Generator = rememberingGenerator{s.Generator, j, s.ID}
 	}
+	if ask := s.KL; ask != nil {
+		s.KL = func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+			return remembered(j, s.ID, "kl", passage{batch, opt}, func() ([][]float32, error) { return ask(ctx, batch, opt) })
+		}
+	}
 	return s
 }
 
@@ -27,9 +32,18 @@ func (j *journal) subject(s Subject) Subject {
 // batchTokens tokens at once, so that they can be kept before the next are scored.
 func (j *journal) reward(r Reward, batchTokens int) Reward {
 	if j != nil && r.Rewarder != nil {
-		r.Rewarder = rememberingRewarder{r.Rewarder, j, r.ID, batchTokens * bytesPerToken}
+		asked := rememberingRewarder{r.Rewarder, j, r.ID, batchTokens * bytesPerToken}
+		if r.Rewarder = asked; asked.cuts() != nil {
+			r.Rewarder = rememberingCutter{asked}
+		}
 	}
 	return r
+}
+
+// passage is what a model is asked to read.
+type passage struct {
+	Batch   []seam.Sequence
+	Options seam.Options
 }
 
 type rememberingEvaluator struct {
@@ -40,11 +54,7 @@ type rememberingEvaluator struct {
 
 // Forward implements seam.Evaluator.
 func (e rememberingEvaluator) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
-	question := struct {
-		Batch   []seam.Sequence
-		Options seam.Options
-	}{batch, opt}
-	return remembered(e.j, e.id, "forward", question, func() (*seam.Output, error) { return e.model.Forward(ctx, batch, opt) })
+	return remembered(e.j, e.id, "forward", passage{batch, opt}, func() (*seam.Output, error) { return e.model.Forward(ctx, batch, opt) })
 }
 
 type rememberingGenerator struct {
@@ -69,22 +79,46 @@ type rememberingRewarder struct {
 	bytes int // of text scored at once
 }
 
+// judged is the answer of a reward model.
+type judged struct {
+	Scores []float32
+	Cut    []int // tokens left out of each exchange; nil where the model does not tell
+}
+
+func (r rememberingRewarder) cuts() CuttingRewarder {
+	c, _ := r.model.(CuttingRewarder)
+	return c
+}
+
 // Score implements Rewarder.
 func (r rememberingRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float32, error) {
-	var all []float32
+	all, err := r.judge(ctx, exchanges)
+	return all.Scores, err
+}
+
+func (r rememberingRewarder) judge(ctx context.Context, exchanges []Exchange) (all judged, err error) {
 	for len(exchanges) > 0 {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return judged{}, err
 		}
 		n := r.batch(exchanges)
 		part := exchanges[:n]
-		scores, err := remembered(r.j, r.id, "score", part, func() ([]float32, error) { return r.model.Score(ctx, part) })
+		got, err := remembered(r.j, r.id, "score", part, func() (judged, error) { return r.ask(ctx, part) })
 		if err != nil {
-			return nil, err
+			return judged{}, err
 		}
-		all, exchanges = append(all, scores...), exchanges[n:]
+		all.Scores, all.Cut, exchanges = append(all.Scores, got.Scores...), append(all.Cut, got.Cut...), exchanges[n:]
 	}
 	return all, nil
+}
+
+func (r rememberingRewarder) ask(ctx context.Context, part []Exchange) (got judged, err error) {
+	if c := r.cuts(); c != nil {
+		got.Scores, got.Cut, err = c.ScoreCut(ctx, part)
+		return got, err
+	}
+	got.Scores, err = r.model.Score(ctx, part)
+	return got, err
 }
 
 // batch is how many exchanges are scored at once.
@@ -96,4 +130,13 @@ func (r rememberingRewarder) batch(exchanges []Exchange) int {
 		}
 	}
 	return len(exchanges)
+}
+
+// rememberingCutter is a rememberingRewarder of a CuttingRewarder.
+type rememberingCutter struct{ rememberingRewarder }
+
+// ScoreCut implements CuttingRewarder.
+func (r rememberingCutter) ScoreCut(ctx context.Context, exchanges []Exchange) ([]float32, []int, error) {
+	all, err := r.judge(ctx, exchanges)
+	return all.Scores, all.Cut, err
 }

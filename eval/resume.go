@@ -1,6 +1,8 @@
 package eval
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"steer/rl/data"
 )
 
 // measure runs one benchmark of one model, or takes it up where it was left.
@@ -24,7 +28,10 @@ func (s *Suite) measure(task *benchmark, model, id string, run func(*journal) (*
 		}
 		sums[f.key] = sum
 	}
-	terms, err := s.fingerprint(task.sections(), sums, id)
+	if task.rendered {
+		sums["template"] = templateSum(s.cfg.Template)
+	}
+	terms, err := s.terms(task.sections(), sums, id)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +66,17 @@ func (s *Suite) describe(b *Benchmark, files []dataFile) error {
 		}
 	}
 	return nil
+}
+
+// templateSum stands for a template, system prompt and all: the hash of a conversation
+// rendered with it.
+func templateSum(tpl *data.Template) string {
+	if tpl == nil {
+		return ""
+	}
+	segments := tpl.Render([]data.Message{{Role: data.RoleUser, Content: "u"}, {Role: data.RoleAssistant, Content: "a"}})
+	sum := sha256.Sum256([]byte(data.Text(segments, "<s>", "</s>")))
+	return hex.EncodeToString(sum[:])
 }
 
 // sum hashes a data file, once.
@@ -111,12 +129,17 @@ func (s *Suite) finished(name, terms string, u unit) (*piece, error) {
 	if err != nil || p == nil {
 		return nil, err
 	}
+	return p, s.skip(name, u)
+}
+
+// skip passes over a measurement that is finished. A process killed between writing the
+// outcome and removing the journal left both.
+func (s *Suite) skip(name string, u unit) error {
 	s.pace.skip(u)
-	// A process killed between writing the one and removing the other left both.
-	if err := os.Remove(journalFile(records)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("eval: %w", err)
+	if err := os.Remove(journalFile(filepath.Join(s.dir, name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("eval: %w", err)
 	}
-	return p, nil
+	return nil
 }
 
 // begin opens the journal of a measurement.

@@ -67,6 +67,18 @@ func (r breakingRewarder) Score(ctx context.Context, exchanges []Exchange) ([]fl
 	return r.Rewarder.Score(ctx, exchanges)
 }
 
+// breakingCutter also tells how much of a text it cut off.
+type breakingCutter struct{ breakingRewarder }
+
+func (r breakingCutter) ScoreCut(ctx context.Context, exchanges []Exchange) ([]float32, []int, error) {
+	scores, err := r.Score(ctx, exchanges)
+	cut := make([]int, len(exchanges))
+	for i, x := range exchanges {
+		cut[i] = len(x.ResponseText) % 2
+	}
+	return scores, cut, err
+}
+
 // study is a small suite with every kind of measurement, in a folder of its own.
 type study struct {
 	t     *testing.T
@@ -98,10 +110,15 @@ bos: on
 max_length: 3000
 resamples: 5
 batch_tokens: 400
-ethics_deontology: {path: %s}
-scruples: {path: %s, protocols: [loglik, reward, thesis], threshold: {path: %s}, max_new_tokens: 4, batch: 4}
-cross_reward: {prompts: {path: %s}, max_new_tokens: 20, batch: 3, samples: 3}
-`, s.write("d.csv", deontology.String()), s.write("dev.jsonl", dev.String()), s.write("other.jsonl", other.String()), s.write("chat.jsonl", chat.String()))), &s.cfg))
+ethics_deontology: {path: %[1]s, protocols: [loglik, reward]}
+scruples: {path: %[2]s, protocols: [loglik, reward, thesis], threshold: {path: %[3]s}, max_new_tokens: 4, batch: 4}
+cross_reward: {prompts: {path: %[4]s}, max_new_tokens: 20, batch: 3, samples: 3}
+kl: {path: %[4]s}
+generations: {path: %[5]s, rewards: [noise], batch: 2}
+`, s.write("d.csv", deontology.String()), s.write("dev.jsonl", dev.String()), s.write("other.jsonl", other.String()), s.write("chat.jsonl", chat.String()), s.write("prompts.txt", "I like\nThey are\nWhen we\n"))), &s.cfg))
+	tpl, err := data.NewTemplate(data.TemplateGuanaco, nil)
+	require.NoError(t, err)
+	s.cfg.Template = tpl
 	s.cfg.OnProgress = func(p Progress) { s.seen = append(s.seen, p) }
 	return s
 }
@@ -130,16 +147,25 @@ func (s *study) run(out string, at int) (result string, calls int, err error) {
 		p.ID = "weights of " + name + s.ids[name]
 		p.Generator = breakingGenerator{&scripted{answer: func(prompt string) string { return word[len(prompt)%3:] }}, b}
 		p.Evaluator = breakingEvaluator{p.Evaluator, b}
+		if name != "sft" {
+			p.KL = func(ctx context.Context, batch []seam.Sequence, _ seam.Options) ([][]float32, error) {
+				out := make([][]float32, len(batch))
+				for i, q := range batch {
+					for _, t := range q.Targets {
+						out[i] = append(out[i], float32(noise(q.Tokens[t], int32(len(name)))))
+					}
+				}
+				return out, b.call(ctx)
+			}
+		}
 		return p
 	}
 	reward := func(name string, f rewardFunc) Reward {
-		return Reward{Name: name, ID: "head of " + name + s.ids[name], Mean: 1, Std: 2, Rewarder: breakingRewarder{f, b}}
+		return Reward{Name: name, ID: "head of " + name + s.ids[name], Mean: 1, Std: 2, Rewarder: breakingCutter{breakingRewarder{f, b}}}
 	}
-	tpl, err := data.NewTemplate(data.TemplateGuanaco, nil)
-	require.NoError(s.t, err)
 	benchmarks, cross, err := suite.Run(ctx,
 		[]Subject{subject("base", "WRONG", 1), subject("sft", "--RIGHT", 2)},
-		[]Reward{reward("counts", counts), reward("noise", func(x Exchange) float32 { return float32(noise(int32(len(x.ResponseText)), 7)) })}, tpl)
+		[]Reward{reward("counts", counts), reward("noise", func(x Exchange) float32 { return float32(noise(int32(len(x.ResponseText)), 7)) })})
 	raw, jsonErr := json.MarshalIndent(NewResult("eval", nil, benchmarks, cross), "", " ")
 	require.NoError(s.t, jsonErr)
 	return string(raw), b.calls, err
@@ -166,12 +192,13 @@ func TestInterruptedAtEveryBatch(t *testing.T) {
 	want, total, err := s.run("whole", 0)
 	require.NoError(t, err)
 	items := s.items("whole")
-	require.Len(t, items, 2*9) // 2 x (deontology, scruples twice), 2 x scruples by reward, the matrix
+	// 2 x (deontology, scruples twice), 2 x (scruples and deontology by reward), the matrix, kl, 2 x generations.
+	require.Len(t, items, 2*(6+4+1+1+2))
 	for name := range items {
 		require.NotContains(t, name, ".part")
 	}
 	require.Greater(t, total, 25)
-	for at := 1; at <= total; at++ {
+	for at := 1; at <= total; at += total / 6 {
 		out := fmt.Sprintf("broken-%d", at)
 		_, calls, err := s.run(out, at)
 		require.ErrorIs(t, err, context.Canceled)
@@ -184,12 +211,14 @@ func TestInterruptedAtEveryBatch(t *testing.T) {
 		require.NoError(t, os.RemoveAll(filepath.Join(s.dir, out)))
 	}
 
-	// Broken off again and again.
-	for n := range total {
-		if _, _, err = s.run("often", 3); err == nil {
-			require.Greater(t, n, total/3)
+	// Broken off in the middle of every batch, one after another: each process keeps one.
+	for n := 1; ; n++ {
+		_, calls, err := s.run("often", 2)
+		if err == nil {
+			require.Equal(t, total, n)
 			break
 		}
+		require.Equal(t, 2, calls)
 	}
 	got, calls, err := s.run("often", 0)
 	require.NoError(t, err)
@@ -284,13 +313,13 @@ func TestOtherTermsAreMeasuredAgain(t *testing.T) {
 	s.cfg.EthicsDeontology.Limit = 4
 	calls, notes = again()
 	require.Positive(t, calls)
-	require.Equal(t, 2, strings.Count(notes, "options.ethics_deontology.limit: 0 -> 4"), notes)
-	require.Equal(t, 1, strings.Count(notes, "\n"), notes)
+	require.Equal(t, 4, strings.Count(notes, "options.ethics_deontology.limit: 0 -> 4"), notes)
+	require.Equal(t, 3, strings.Count(notes, "\n"), notes)
 
 	// A setting of all; how batches are composed is none, and neither is another protocol.
 	s.cfg.Resamples++
 	_, notes = again()
-	require.Equal(t, 8, strings.Count(notes, "\n"), notes)
+	require.Equal(t, 12, strings.Count(notes, "\n"), notes) // of the continuations, the first
 	require.Contains(t, notes, "settings.resamples: 5 -> 6")
 	s.cfg.BatchTokens = 900
 	s.cfg.Scruples.Protocols = []Protocol{ProtocolLogLik, ProtocolReward}
@@ -310,7 +339,7 @@ func TestOtherTermsAreMeasuredAgain(t *testing.T) {
 	s.ids["version"] = "v2"
 	_, notes = again()
 	require.Contains(t, notes, "since program: v1 -> v2")
-	require.Equal(t, 6, strings.Count(notes, "\n"), notes)
+	require.Equal(t, 10, strings.Count(notes, "\n"), notes)
 }
 
 // An interrupted measurement of other terms is discarded, not continued.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"steer/ggml/seam"
+	"steer/rl/data"
 )
 
 // Exchange is what a reward model judges: a response to a prompt, or, without a
@@ -18,11 +19,23 @@ type Exchange struct {
 	Prompt, Response []int32
 	// Ended: a stop token or string ended the response, not its length.
 	Ended bool
+	// Turns is the exchange as a conversation that ends with the assistant's turn. Where
+	// it is set, a reward model puts the exchange before itself in the form it was
+	// trained on: one of the chat form renders Turns with its template, one of the plain
+	// form reads PromptText+ResponseText.
+	Turns []data.Message
 }
 
 // Rewarder is a reward model: one raw score an exchange, higher is better.
 type Rewarder interface {
 	Score(ctx context.Context, exchanges []Exchange) ([]float32, error)
+}
+
+// CuttingRewarder is a [Rewarder] that says how many tokens of each exchange it had to
+// leave out to fit its length.
+type CuttingRewarder interface {
+	Rewarder
+	ScoreCut(ctx context.Context, exchanges []Exchange) (scores []float32, cut []int, err error)
 }
 
 // Reward is a named reward model. The normalised score is (raw - Mean) / Std; Std 0
@@ -33,6 +46,11 @@ type Reward struct {
 	ID string
 	Rewarder
 	Mean, Std float64
+	// Form says, for the record, how texts are put before it (chat or plain).
+	Form string
+	// Classifier: the score is the log-odds of "harmless" of a statement by itself, not a
+	// reward that is fixed up to a constant.
+	Classifier bool
 }
 
 // HeadRewarder reads the scalar head of an evaluator at the last token.
@@ -44,8 +62,6 @@ type HeadRewarder struct {
 	// token that is scored stays the last one. 0 means no bound.
 	MaxLength   int
 	BatchTokens int // bound of a batch
-	// OnCut is told how many tokens a text lost, if set.
-	OnCut func(exchange, tokens int)
 }
 
 // TextEncoder encodes prompt and response as one text with the given BOS rule.
@@ -59,30 +75,34 @@ func TextEncoder(tok seam.Tokenizer, mode BOSMode) (func(Exchange) ([]int32, err
 
 // Score implements [Rewarder].
 func (h *HeadRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float32, error) {
+	scores, _, err := h.ScoreCut(ctx, exchanges)
+	return scores, err
+}
+
+// ScoreCut implements [CuttingRewarder].
+func (h *HeadRewarder) ScoreCut(ctx context.Context, exchanges []Exchange) (scores []float32, cut []int, err error) {
 	seqs := make([]seam.Sequence, len(exchanges))
+	cut = make([]int, len(exchanges))
 	for i, x := range exchanges {
 		ids := slices.Concat(x.Prompt, x.Response)
 		if h.Encode != nil {
 			var err error
 			if ids, err = h.Encode(x); err != nil {
-				return nil, fmt.Errorf("exchange %d: %w", i, err)
+				return nil, nil, fmt.Errorf("exchange %d: %w", i, err)
 			}
 		}
 		if len(ids) == 0 {
-			return nil, fmt.Errorf("exchange %d: no token to score", i)
+			return nil, nil, fmt.Errorf("exchange %d: no token to score", i)
 		}
-		if cut := len(ids) - h.MaxLength; h.MaxLength > 0 && cut > 0 {
-			ids = ids[cut:]
-			if h.OnCut != nil {
-				h.OnCut(i, cut)
-			}
+		if over := len(ids) - h.MaxLength; h.MaxLength > 0 && over > 0 {
+			ids, cut[i] = ids[over:], over
 		}
 		seqs[i] = seam.Sequence{Tokens: ids, Heads: []int32{int32(len(ids) - 1)}}
 	}
-	scores := make([]float32, len(exchanges))
+	scores = make([]float32, len(exchanges))
 	for _, batch := range batches(seqs, max(1, h.BatchTokens)) {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		part := make([]seam.Sequence, len(batch))
 		for k, i := range batch {
@@ -90,19 +110,19 @@ func (h *HeadRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float
 		}
 		out, err := h.Model.Forward(ctx, part, seam.Options{})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if len(out.Heads) != len(part) {
-			return nil, fmt.Errorf("evaluator answered %d head rows to %d sequences: has the model a head?", len(out.Heads), len(part))
+			return nil, nil, fmt.Errorf("evaluator answered %d head rows to %d sequences: has the model a head?", len(out.Heads), len(part))
 		}
 		for k, i := range batch {
 			if len(out.Heads[k]) != 1 {
-				return nil, fmt.Errorf("exchange %d: %d head values, want 1: has the model a head?", i, len(out.Heads[k]))
+				return nil, nil, fmt.Errorf("exchange %d: %d head values, want 1: has the model a head?", i, len(out.Heads[k]))
 			}
 			scores[i] = out.Heads[k][0]
 		}
 	}
-	return scores, nil
+	return scores, cut, nil
 }
 
 // score asks a reward model and checks the answer.
@@ -122,4 +142,66 @@ func (r Reward) score(ctx context.Context, exchanges []Exchange) ([]float64, err
 		}
 	}
 	return scores, nil
+}
+
+// judgeAtOnce is the number of exchanges between two reports of progress.
+const judgeAtOnce = 128
+
+// judge scores exchanges part by part, reporting progress, and says how many tokens of
+// each were cut off.
+func (r Reward) judge(ctx context.Context, set Settings, at Progress, exchanges []Exchange) (scores []float64, cut []int, err error) {
+	if r.Rewarder == nil {
+		return nil, nil, fmt.Errorf("reward %q: no reward model", r.Name)
+	}
+	at.Model, at.Total = r.Name, len(exchanges)
+	scores, cut = make([]float64, 0, len(exchanges)), make([]int, len(exchanges))
+	for start := 0; start < len(exchanges); start += judgeAtOnce {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		part := exchanges[start:min(start+judgeAtOnce, len(exchanges))]
+		asked := r
+		if c, ok := r.Rewarder.(CuttingRewarder); ok {
+			asked.Rewarder = noteCuts{c, cut[start:]}
+		}
+		got, err := asked.score(ctx, part)
+		if err != nil {
+			return nil, nil, err
+		}
+		scores = append(scores, got...)
+		at.Done = len(scores)
+		set.report(at)
+	}
+	return scores, cut, nil
+}
+
+// noteCuts keeps what a CuttingRewarder cut.
+type noteCuts struct {
+	CuttingRewarder
+	cut []int
+}
+
+// Score implements [Rewarder].
+func (n noteCuts) Score(ctx context.Context, exchanges []Exchange) ([]float32, error) {
+	scores, cut, err := n.ScoreCut(ctx, exchanges)
+	copy(n.cut, cut)
+	return scores, err
+}
+
+// rewardBenchmark is a benchmark of a reward model with what is on record of it.
+func rewardBenchmark(r Reward, name, protocol, version string, n int, set Settings) *Benchmark {
+	b := newBenchmark(name, protocol, r.Name, version, n, set)
+	if r.Form != "" {
+		b.Provenance["reward_form"] = r.Form
+	}
+	return b
+}
+
+// said is an exchange in both forms: a user's message and an assistant's answer, and the
+// same as one text.
+func said(user, answer, plainPrompt, plainAnswer string) Exchange {
+	return Exchange{
+		PromptText: plainPrompt, ResponseText: plainAnswer,
+		Turns: []data.Message{{Role: data.RoleUser, Content: user}, {Role: data.RoleAssistant, Content: answer}},
+	}
 }

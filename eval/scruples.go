@@ -87,7 +87,12 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		}
 		return ScruplesReward(ctx, r, c.Settings, others, rows, x.First)
 	})
-	return []benchmark{loglik, classes, thesis, reward}
+	paired := protocol(ProtocolPaired)
+	paired.kind = kindReward
+	paired.reward = on(rows, func(ctx context.Context, r Reward, rows []data.Anecdote) (*Benchmark, []Record, error) {
+		return ScruplesPaired(ctx, r, c.Settings, rows, x.First)
+	})
+	return []benchmark{loglik, classes, thesis, reward, paired}
 }
 
 // scruplesGold is the class of an anecdote.

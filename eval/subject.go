@@ -33,6 +33,9 @@ type Subject struct {
 	Evaluator seam.Evaluator
 	Generator seam.Generator
 	Tokenizer seam.Tokenizer
+	// KL is the divergence of this model from the reference of the benchmark kl; nil for
+	// the reference itself, or where there is none.
+	KL KLFunc
 }
 
 // Progress is reported after every batch.

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"steer/rl/data"
 	"steer/rl/train"
 )
 
@@ -31,6 +30,7 @@ type Suite struct {
 	dir   string
 	tasks []benchmark
 	sums  map[string]string // SHA-256 of data files, by path
+	ids   map[string]string // of language models, by name
 	pace  pace
 	// tell is the configuration's OnProgress, behind the suite's own.
 	tell func(Progress)
@@ -46,7 +46,7 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 	if err := cfg.Settings.check(); err != nil {
 		return nil, err
 	}
-	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, tell: cfg.OnProgress, pace: newPace()}
+	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, ids: map[string]string{}, tell: cfg.OnProgress, pace: newPace()}
 	s.cfg.OnProgress = s.progress
 	for _, b := range benchmarks(&s.cfg) {
 		if !b.wanted() {
@@ -70,13 +70,16 @@ const (
 )
 
 // Run measures everything: every benchmark of every subject, then of every reward
-// model, then, if there are reward models and prompts, the matrix of both. The template
-// is the one the policies were trained with.
+// model, then what policies and reward models make together: continuations under their
+// judges, and, if there are reward models and prompts, the matrix.
 //
 // After an interruption the same call goes on where the last whole batch was left and
 // ends in the same numbers.
-func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward, tpl *data.Template) ([]*Benchmark, *CrossRewardResult, error) {
+func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward) ([]*Benchmark, *CrossRewardResult, error) {
 	s.plan(subjects, rewards)
+	for _, m := range subjects {
+		s.ids[m.Name] = m.ID
+	}
 	var all []*Benchmark
 	for _, m := range subjects {
 		done, err := s.Language(ctx, m)
@@ -92,15 +95,18 @@ func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward, t
 			return all, nil, fmt.Errorf("reward %s: %w", r.Name, err)
 		}
 	}
-	if len(rewards) == 0 {
-		return all, nil, nil
+	generated, err := s.Generations(ctx, subjects, rewards)
+	all = append(all, generated...)
+	if err != nil || len(rewards) == 0 {
+		return all, nil, err
 	}
-	cross, err := s.CrossReward(ctx, subjects, rewards, tpl)
+	cross, err := s.CrossReward(ctx, subjects, rewards, s.cfg.Template)
 	return all, cross, err
 }
 
 // Language runs every configured benchmark of a language model.
 func (s *Suite) Language(ctx context.Context, m Subject) ([]*Benchmark, error) {
+	s.ids[m.Name] = m.ID
 	return s.all(kindLanguage, m.Name, m.ID, func(b *benchmark, j *journal) (*Benchmark, []Record, error) {
 		return b.language(ctx, j.subject(m))
 	})

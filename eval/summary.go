@@ -19,6 +19,7 @@ const (
 	ProtocolReward   = "reward"   // reward score against a frozen threshold
 	ProtocolGenerate = "generate" // generate and compare
 	ProtocolThesis   = "thesis"   // generate and parse
+	ProtocolPaired   = "paired"   // reward scores of the completions compared
 )
 
 // Benchmark is the outcome of one benchmark, under one protocol, for one model; an
@@ -33,6 +34,9 @@ type Benchmark struct {
 	Intervals  map[string][2]float64 `json:"intervals,omitempty"`
 	Flags      []string              `json:"flags,omitempty"`
 	Provenance map[string]any        `json:"provenance,omitempty"`
+	// Calibration compares forecast probabilities with what came true, where the
+	// benchmark has such.
+	Calibration []stats.Bin `json:"calibration,omitempty"`
 }
 
 func newBenchmark(name, protocol, model, version string, n int, set Settings) *Benchmark {
@@ -82,10 +86,11 @@ func (b *Benchmark) share(name string, k, n int, set Settings) {
 }
 
 // addAccuracy stores acc, its standard error in the harness's form
-// (sample deviation / sqrt(n)), and the truncation and refusal flags.
+// (sample deviation / sqrt(n)), and the flags of truncation, refusals and ties, which
+// both count as wrong.
 func (b *Benchmark) addAccuracy(records []Record, set Settings) {
 	right := make([]float64, len(records))
-	correct, cut, refused := 0, 0, 0
+	correct, cut, refused, ties := 0, 0, 0, 0
 	for i, r := range records {
 		if r.Pred == r.Gold {
 			right[i] = 1
@@ -97,6 +102,9 @@ func (b *Benchmark) addAccuracy(records []Record, set Settings) {
 		if r.Refused {
 			refused++
 		}
+		if r.Tie {
+			ties++
+		}
 	}
 	b.share("acc", correct, len(records), set)
 	b.set("acc_stderr", stats.MeanOf(right).StdErr)
@@ -105,6 +113,9 @@ func (b *Benchmark) addAccuracy(records []Record, set Settings) {
 	}
 	if refused > 0 {
 		b.flag("refused", refused)
+	}
+	if ties > 0 {
+		b.flag("ties", ties)
 	}
 }
 
@@ -128,20 +139,22 @@ type twoClass struct {
 	score      []float64 // higher = class 1; nil if there is none
 }
 
-// binaryOf reads two-class records. A refusal becomes the wrong class: dropping it
-// would compare models on different items. The score is the raw reward score, or
-// the difference of the two log-probabilities.
+// binaryOf reads two-class records. A refusal or a tie becomes the wrong class: dropping
+// it would compare models on different items. The score is the raw reward score, or the
+// difference of the two choices' scores or log-probabilities.
 func binaryOf(records []Record) twoClass {
 	var x twoClass
 	for _, r := range records {
 		pred := r.Pred
-		if r.Refused {
+		if r.Refused || r.Tie {
 			pred = 1 - r.Gold
 		}
 		x.gold, x.pred = append(x.gold, r.Gold), append(x.pred, pred)
 		switch {
 		case r.Score != nil:
 			x.score = append(x.score, *r.Score)
+		case len(r.Scores) == 2:
+			x.score = append(x.score, r.Scores[1]-r.Scores[0])
 		case len(r.LogProbs) == 2:
 			x.score = append(x.score, r.LogProbs[1]-r.LogProbs[0])
 		}
@@ -228,6 +241,53 @@ func (b *Benchmark) addMCCInterval(table stats.Binary, x twoClass, set Settings)
 		}
 	}
 	return nil
+}
+
+// addAUCError stores the standard error of the AUC (DeLong et al. 1988) and the normal
+// interval from it.
+func (b *Benchmark) addAUCError(x twoClass, set Settings) error {
+	auc, known := b.Metrics["auc"]
+	if !known {
+		return nil
+	}
+	se, err := stats.AUCStdErr(x.gold, x.score)
+	if err != nil {
+		return err
+	}
+	b.set("auc_stderr", se)
+	z := distuv.UnitNormal.Quantile((1 + set.Confidence) / 2)
+	b.interval("auc", math.Max(0, auc-z*se), math.Min(1, auc+z*se))
+	return nil
+}
+
+// addMean stores the mean of one value an item with its bootstrap interval (BCa where
+// it exists).
+func (b *Benchmark) addMean(name string, values []float64, set Settings) error {
+	src, err := b.bootstrapSource(len(values), set)
+	if err != nil {
+		return err
+	}
+	boot, err := stats.BootstrapMeans([][]float64{values}, src, set.Resamples)
+	if err != nil {
+		return err
+	}
+	v, _ := boot[0].BCa(set.Confidence)
+	b.set(name, boot[0].Estimate)
+	b.interval(name, v.Lo, v.Hi)
+	return nil
+}
+
+// addHalved stores the share of right answers with ties counted one half, as chance
+// would decide them. The interval is Wilson's, its ends from half the ties rounded away
+// from the middle where their number is odd.
+func (b *Benchmark) addHalved(name string, right, ties, n int, set Settings) {
+	if n == 0 {
+		return
+	}
+	b.set(name, (float64(right)+float64(ties)/2)/float64(n))
+	lo, _ := stats.Wilson(right+ties/2, n, set.Confidence)
+	_, hi := stats.Wilson(right+(ties+1)/2, n, set.Confidence)
+	b.interval(name, lo, hi)
 }
 
 // choiceBenchmark runs items and summarises their accuracy.

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"steer/rl/data"
 )
@@ -31,10 +32,25 @@ func ToxiGenItems(rows []data.ToxiGen, firstRow int, delimiter string) []Item {
 }
 
 func toxigenBenchmark(c *Config) []benchmark {
-	return []benchmark{describe(NameToxiGen, ProtocolLogLik, "toxigen", &c.ToxiGen, data.ReadToxiGen,
+	x := &c.ToxiGen
+	loglik := describe(NameToxiGen, ProtocolLogLik, "toxigen", &x.File, data.ReadToxiGen,
 		func(ctx context.Context, s Subject, rows []data.ToxiGen) (*Benchmark, []Record, error) {
-			return ToxiGen(ctx, s, c.Settings, rows, c.ToxiGen.First)
-		})}
+			return ToxiGen(ctx, s, c.Settings, rows, x.First)
+		})
+	reward := describeReward(NameToxiGen, ProtocolReward, "toxigen", &x.File, data.ReadToxiGen,
+		func(ctx context.Context, r Reward, rows []data.ToxiGen) (*Benchmark, []Record, error) {
+			return ToxiGenReward(ctx, r, c.Settings, rows, x.First)
+		})
+	loglik.off, reward.off = !slices.Contains(x.Protocols, ProtocolLogLik), !slices.Contains(x.Protocols, ProtocolReward)
+	loglik.check = func() error {
+		for _, p := range x.Protocols {
+			if p != ProtocolLogLik && p != ProtocolReward {
+				return fmt.Errorf("eval: toxigen.protocols: want loglik or reward, got %s", p)
+			}
+		}
+		return nil
+	}
+	return []benchmark{loglik, reward}
 }
 
 // ToxiGen runs the benchmark. Beside the harness's acc and acc_norm (which divides

@@ -89,6 +89,17 @@ func (t Theory) pair(scenario string, chosen, rejected answer, source string) da
 	}
 }
 
+// statement gives a labelled text as a pair of which one side is missing.
+func (t Theory) statement(r data.ToxiGen, source string) data.Pair {
+	p := t.pair("", answer{r.Text, r.Line}, answer{r.Text, r.Line}, source)
+	if r.Toxic() {
+		p.Chosen, p.ChosenTurns, p.Missing = "", nil, data.SideChosen
+	} else {
+		p.Rejected, p.RejectedTurns, p.Missing = "", nil, data.SideRejected
+	}
+	return p
+}
+
 // reported gives a row of two scenarios as a pair.
 func (t Theory) reported(r data.Utilitarianism, source string) data.Pair {
 	p := t.pair("", answer{r.Better, r.Line}, answer{r.Worse, r.Line}, source)

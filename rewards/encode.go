@@ -66,6 +66,7 @@ func (e *Encoder) Template() *data.Template { return e.template }
 
 // EncodedPair is a pair as the model sees it.
 type EncodedPair struct {
+	// A side that is missing is nil: its score is 0 by definition.
 	Chosen, Rejected []int32
 	Margin           float64
 	// Index is the pair's place in the list it was encoded from.
@@ -124,7 +125,7 @@ func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, EncodeCounts, error) 
 			chosen, rejected = e.Cut(chosen), e.Cut(rejected)
 			counts.Truncated++
 		}
-		if slices.Equal(chosen, rejected) {
+		if p.Missing == data.SideNone && slices.Equal(chosen, rejected) {
 			counts.Identical++
 			continue
 		}
@@ -144,6 +145,9 @@ func (e *Encoder) sides(p data.Pair) (chosen, rejected []int32, err error) {
 		}
 		return p.ChosenIDs, p.RejectedIDs, nil
 	}
+	if p.Missing != data.SideNone {
+		return e.single(p)
+	}
 	if e.form == FormPlain {
 		if chosen, err = e.Text(p.Prompt + p.Chosen); err == nil {
 			rejected, err = e.Text(p.Prompt + p.Rejected)
@@ -153,6 +157,20 @@ func (e *Encoder) sides(p data.Pair) (chosen, rejected []int32, err error) {
 	c, r := p.Turns()
 	if chosen, err = e.Conversation(c); err == nil {
 		rejected, err = e.Conversation(r)
+	}
+	return chosen, rejected, err
+}
+
+// single encodes the one side that there is.
+func (e *Encoder) single(p data.Pair) (chosen, rejected []int32, err error) {
+	text, turns, side := p.Prompt+p.Chosen, p.ChosenTurns, &chosen
+	if p.Missing == data.SideChosen {
+		text, turns, side = p.Prompt+p.Rejected, p.RejectedTurns, &rejected
+	}
+	if e.form == FormPlain {
+		*side, err = e.Text(text)
+	} else {
+		*side, err = e.Conversation(turns)
 	}
 	return chosen, rejected, err
 }

@@ -53,6 +53,40 @@ func AccuracyOf(chosen, rejected []float32) Accuracy {
 	return a
 }
 
+// Classification measures a classifier whose score is the log-odds of the chosen class.
+type Classification struct {
+	Chosen      int     `json:"chosen"` // texts of either class
+	Rejected    int     `json:"rejected"`
+	BalancedAcc float64 `json:"balanced_acc"`
+	MCC         float64 `json:"mcc"` // 0 for a constant classifier
+	AUC         float64 `json:"auc"` // 0.5 with one class only
+}
+
+// ClassificationOf judges the raw scores of texts of both classes: above 0 is chosen.
+func ClassificationOf(chosen, rejected []float32) *Classification {
+	c := &Classification{Chosen: len(chosen), Rejected: len(rejected), AUC: 0.5}
+	var gold, pred []int
+	var score []float64
+	for label, scores := range [][]float32{rejected, chosen} {
+		for _, s := range scores {
+			said := 0
+			if s > 0 {
+				said = 1
+			}
+			gold, pred, score = append(gold, label), append(pred, said), append(score, float64(s))
+		}
+	}
+	// Labels and predictions are 0 or 1 by construction, so that only one class is an error.
+	if table, err := stats.CountBinary(gold, pred); err == nil {
+		c.MCC, _ = table.MCC()
+		c.BalancedAcc = table.BalancedAccuracy()
+	}
+	if auc, err := stats.AUC(gold, score); err == nil {
+		c.AUC = auc
+	}
+	return c
+}
+
 // Distribution describes a set of raw scores.
 type Distribution struct {
 	N    int     `json:"n"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -44,13 +45,15 @@ func (t *trainer) finish(ctx context.Context) error {
 
 func (t *trainer) measure(chosen, rejected []float32) {
 	t.res.Accuracy = AccuracyOf(chosen, rejected)
+	presentChosen, presentRejected := t.present(chosen, rejected)
 	lo, hi := math.Inf(1), math.Inf(-1)
-	for i := range chosen {
-		for _, s := range []float32{chosen[i], rejected[i]} {
-			lo, hi = min(lo, float64(s)), max(hi, float64(s))
-		}
+	for _, s := range append(slices.Clone(presentChosen), presentRejected...) {
+		lo, hi = min(lo, float64(s)), max(hi, float64(s))
 	}
-	t.res.Chosen, t.res.Rejected = DistributionOf(chosen, lo, hi), DistributionOf(rejected, lo, hi)
+	t.res.Chosen, t.res.Rejected = DistributionOf(presentChosen, lo, hi), DistributionOf(presentRejected, lo, hi)
+	if len(presentChosen) < len(chosen) {
+		t.res.Classification = ClassificationOf(presentChosen, presentRejected)
+	}
 	var cleanChosen, cleanRejected []float32
 	for i, p := range t.heldOut {
 		if t.set.Overlap.clean == nil || t.set.Overlap.clean(t.set.HeldOut.Pairs[p.Index]) {
@@ -63,7 +66,21 @@ func (t *trainer) measure(chosen, rejected []float32) {
 	}
 }
 
+// present leaves out the scores of missing sides of held-out pairs.
+func (t *trainer) present(chosen, rejected []float32) (c, r []float32) {
+	for i, p := range t.heldOut {
+		if p.Chosen != nil {
+			c = append(c, chosen[i])
+		}
+		if p.Rejected != nil {
+			r = append(r, rejected[i])
+		}
+	}
+	return c, r
+}
+
 func (t *trainer) normalise(ctx context.Context, chosen, rejected []float32) error {
+	chosen, rejected = t.present(chosen, rejected)
 	scores, source := append(append([]float32{}, chosen...), rejected...), "held-out chosen and rejected"
 	if len(t.deps.References) > 0 {
 		var err error

@@ -98,6 +98,16 @@ func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) 
 		for _, r := range wanted {
 			pairs = append(pairs, t.reported(r, src.Path))
 		}
+	case data.FormatToxiGen:
+		rows, err := data.ReadToxiGen(src.Path)
+		if err != nil {
+			return Part{}, err
+		}
+		wanted := pick(rows, src.Part(len(rows)))
+		info.Rows, info.Groups = len(rows), len(wanted)
+		for _, r := range wanted {
+			pairs = append(pairs, t.statement(r, src.Path))
+		}
 	default:
 		limit := src.Limit
 		src.Limit = 0

@@ -2,6 +2,7 @@ package rewards
 
 import (
 	"fmt"
+	"slices"
 
 	"steer/rl/data"
 )
@@ -39,22 +40,30 @@ func OverlapOf(trainPairs, heldOut []data.Pair) Overlap {
 		if p.Prompt != "" {
 			prompts[p.Prompt] = true
 		}
-		texts[c], texts[r], whole[[2]string{c, r}] = true, true, true
+		whole[[2]string{c, r}] = true
+		for _, text := range present(p) {
+			texts[text] = true
+		}
 	}
 	o := Overlap{Pairs: len(heldOut)}
 	o.clean = func(p data.Pair) bool {
-		c, r := sides(p)
-		return !prompts[p.Prompt] && !texts[c] && !texts[r]
+		return !prompts[p.Prompt] && !slices.ContainsFunc(present(p), func(text string) bool { return texts[text] })
 	}
 	for _, p := range heldOut {
 		c, r := sides(p)
 		if prompts[p.Prompt] {
 			o.SharedPrompt++
 		}
-		if texts[c] || texts[r] {
+		shared := 0
+		for _, text := range present(p) {
+			if texts[text] {
+				shared++
+			}
+		}
+		if shared > 0 {
 			o.OneSide++
 		}
-		if texts[c] && texts[r] {
+		if shared == 2 {
 			o.BothSides++
 		}
 		if whole[[2]string{c, r}] {
@@ -73,4 +82,16 @@ func sides(p data.Pair) (chosen, rejected string) {
 		return fmt.Sprint(p.ChosenIDs), fmt.Sprint(p.RejectedIDs)
 	}
 	return p.Prompt + p.Chosen, p.Prompt + p.Rejected
+}
+
+// present gives the texts of the sides that there are.
+func present(p data.Pair) []string {
+	c, r := sides(p)
+	switch p.Missing {
+	case data.SideChosen:
+		return []string{r}
+	case data.SideRejected:
+		return []string{c}
+	}
+	return []string{c, r}
 }

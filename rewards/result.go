@@ -35,6 +35,9 @@ type Result struct {
 	// Chosen and Rejected describe the raw scores of the held-out sides; the histograms share their bins.
 	Chosen   Distribution `json:"chosen"`
 	Rejected Distribution `json:"rejected"`
+	// Classification is that of single texts at the threshold 0; nil where pairs were
+	// compared.
+	Classification *Classification `json:"classification,omitempty"`
 	// Normalisation is what was stored with the head; nil without.
 	Normalisation *Normalisation `json:"normalisation,omitempty"`
 

@@ -17,7 +17,9 @@ const (
 	Utilitarianism TheoryName = "utilitarianism"
 	Virtue         TheoryName = "virtue"
 	Harmlessness   TheoryName = "harmlessness"
-	Custom         TheoryName = "custom" // pairs from a file of the user's
+	// Toxicity is a classifier of single statements: its score is a log-odds.
+	Toxicity TheoryName = "toxicity"
+	Custom   TheoryName = "custom" // pairs from a file of the user's
 )
 
 // Values lists the theories.
@@ -41,7 +43,7 @@ const (
 	RecipeZip Recipe = "zip"
 	// RecipeOne: one pair a scenario, drawn by the seed.
 	RecipeOne Recipe = "one"
-	// RecipeRows: a row is a pair already.
+	// RecipeRows: a row is a pair already, or a text with a label.
 	RecipeRows Recipe = "rows"
 )
 
@@ -101,6 +103,13 @@ var theories = []Theory{
 		Name: Harmlessness, About: "Which of two assistant answers is less harmful? (hh-rlhf harmless-base)",
 		Formats: []data.Format{data.FormatHH, data.FormatPairs}, TrainFile: "harmless-base/train.jsonl", TestFile: "harmless-base/test.jsonl",
 		Recipes: []Recipe{RecipeRows},
+	},
+	{
+		Name: Toxicity, About: "Is a statement free of toxicity? A classifier of single texts: the score is the log-odds of harmless (ToxiGen)",
+		Formats: []data.Format{data.FormatToxiGen}, TrainFile: "annotated_train.csv", TestFile: "annotated_test.csv",
+		Recipes: []Recipe{RecipeRows},
+		// The benchmarks put statements before a reward model with the same question.
+		ChatPrompt: "What do you think?",
 	},
 	{
 		Name: Custom, About: "Pairs from a file of yours: {\"prompt\"?, \"chosen\", \"rejected\"} or pre-tokenised.",

@@ -133,14 +133,12 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 	//    the pairs of the whole mini-batch, whatever the micro-batches are.
 	// 4. Backward.
 	var b batchStats
-	n := float64(len(pairs))
+	n, next := float64(len(pairs)), 0
 	opt := seam.Options{Dropout: t.cfg.LoRA.Dropout > 0}
-	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(first int, out *seam.Output) (seam.Gradient, error) {
+	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *seam.Output) (seam.Gradient, error) {
 		g := seam.Gradient{Heads: make([][]float32, len(out.Heads))}
-		for i := 0; i < len(out.Heads); i += 2 {
-			chosen, rejected := float64(out.Heads[i][0]), float64(out.Heads[i+1][0])
-			dc, dr := b.add(chosen, rejected, t.cfg.Margin+pairs[(first+i)/2].Margin, t.cfg.Centre)
-			g.Heads[i], g.Heads[i+1] = []float32{float32(dc / n)}, []float32{float32(dr / n)}
+		for i := 0; i < len(out.Heads); next++ {
+			i += t.pairGradient(pairs[next], out.Heads[i:], g.Heads[i:], n, &b)
 		}
 		return g, train.CheckFinite(step, "loss", b.Loss)
 	})
@@ -193,6 +191,28 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 	return out, nil
 }
 
+// pairGradient reads a pair's scores off the next heads, accounts for it and writes its
+// gradient, divided by n; it says how many heads it took. A side that is missing scores
+// 0: the loss is then -log sigmoid of the other side's score (with the sign of the side),
+// which is the logistic loss of a classifier. A log-odds has no free constant, so nothing
+// is centred.
+func (t *trainer) pairGradient(p EncodedPair, heads, gradient [][]float32, n float64, b *batchStats) int {
+	margin := t.cfg.Margin + p.Margin
+	switch {
+	case p.Rejected == nil:
+		d, _ := b.add(float64(heads[0][0]), 0, margin, 0)
+		gradient[0] = []float32{float32(d / n)}
+		return 1
+	case p.Chosen == nil:
+		_, d := b.add(0, float64(heads[0][0]), margin, 0)
+		gradient[0] = []float32{float32(d / n)}
+		return 1
+	}
+	dc, dr := b.add(float64(heads[0][0]), float64(heads[1][0]), margin, t.cfg.Centre)
+	gradient[0], gradient[1] = []float32{float32(dc / n)}, []float32{float32(dr / n)}
+	return 2
+}
+
 // add accounts for a pair and gives the derivatives of its loss.
 func (b *batchStats) add(chosen, rejected, margin, centre float64) (dChosen, dRejected float64) {
 	loss, dc, dr := PairLoss(chosen, rejected, margin, centre)
@@ -238,6 +258,9 @@ func (t *trainer) micro(pairs []EncodedPair, round int64) (parts [][]seam.Sequen
 			parts, part, held, size = append(parts, part), nil, 0, 0
 		}
 		for side, ids := range [][]int32{p.Chosen, p.Rejected} {
+			if ids == nil {
+				continue
+			}
 			seq := scored(ids)
 			seq.DropoutSeed = train.DeriveSeed(t.cfg.Seed, "reward.dropout", uint64(round), uint64(i), uint64(side))
 			part = append(part, seq)
@@ -288,18 +311,29 @@ func (t *trainer) evalInside(ctx context.Context, step int64, metrics map[string
 	return nil
 }
 
-// scores gives the raw scores of both sides of pairs.
+// scores gives the raw scores of both sides of pairs; a missing side scores 0.
 func (t *trainer) scores(ctx context.Context, pairs []EncodedPair) (chosen, rejected []float32, err error) {
 	sequences := make([][]int32, 0, 2*len(pairs))
 	for _, p := range pairs {
-		sequences = append(sequences, p.Chosen, p.Rejected)
+		for _, ids := range [][]int32{p.Chosen, p.Rejected} {
+			if ids != nil {
+				sequences = append(sequences, ids)
+			}
+		}
 	}
 	raw, err := t.raw(ctx, sequences)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i := range pairs {
-		chosen, rejected = append(chosen, raw[2*i]), append(rejected, raw[2*i+1])
+	take := func(ids []int32) (score float32) {
+		if ids != nil {
+			score, raw = raw[0], raw[1:]
+		}
+		return score
+	}
+	for _, p := range pairs {
+		chosen = append(chosen, take(p.Chosen))
+		rejected = append(rejected, take(p.Rejected))
 	}
 	return chosen, rejected, nil
 }

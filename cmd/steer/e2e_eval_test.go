@@ -68,10 +68,10 @@ func TestKilledEvaluationEndsAsUnbroken(t *testing.T) {
 	dir := t.TempDir()
 	whole, broken := filepath.Join(dir, "whole", "eval"), filepath.Join(dir, "broken", "eval")
 	_, said := mustSteer(t, dir, evalArgs(t, whole)...)
-	require.Contains(t, said, "missing: scruples.threshold was not measured: scruples/anecdotes/train.scruples-anecdotes.jsonl is not in the data folder; it comes from https://github.com/allenai/scruples")
+	require.Contains(t, said, "missing: protocol reward of scruples is left out: scruples/anecdotes/train.scruples-anecdotes.jsonl is not in the data folder; it comes from https://github.com/allenai/scruples")
 	require.Contains(t, said, "a quick look: the first 24 items")
 	result := readJSON(t, whole, train.ResultFile)
-	require.Len(t, result["warnings"], 1)
+	require.Len(t, result["warnings"], 3) // scruples.threshold, wsc285, crows_pairs
 	require.NotNil(t, result["cross_reward"])
 	measured := map[string]bool{}
 	for _, b := range result["benchmarks"].([]any) {
@@ -115,7 +115,7 @@ func TestKilledEvaluationEndsAsUnbroken(t *testing.T) {
 
 	// The report says what is missing.
 	out, _ = mustSteer(t, dir, "report", filepath.Join(dir, "broken"), "--format", "md")
-	require.Contains(t, strings.Join(strings.Fields(out), " "), "scruples.threshold was not measured")
+	require.Contains(t, strings.Join(strings.Fields(out), " "), "protocol reward of scruples is left out")
 }
 
 func TestInterruptedEvaluationGoesOn(t *testing.T) {

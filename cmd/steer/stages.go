@@ -223,7 +223,7 @@ func newRewardCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reward [JOB.yaml]", GroupID: "stage", Short: "Train a reward model",
 		Long: `Trains a LoRA adapter with a scalar head on preference pairs of a theory:
-deontology, utilitarianism, virtue, harmlessness, or custom pairs (see docs/rewards.md).`,
+deontology, utilitarianism, virtue, harmlessness, toxicity or custom pairs (see docs/rewards.md).`,
 		Example: `  steer reward --model base.gguf --sft runs/sft/adapter.gguf --theory virtue \
       --train virtue_train.csv --held-out virtue_test.csv`,
 		Args: args(cobra.MaximumNArgs(1)),
@@ -237,7 +237,7 @@ deontology, utilitarianism, virtue, harmlessness, or custom pairs (see docs/rewa
 		},
 	}
 	f.bind(cmd, []keyFlag{
-		{flag: "theory", key: "theory", help: "deontology, utilitarianism, virtue, harmlessness or custom"},
+		{flag: "theory", key: "theory", help: "deontology, utilitarianism, virtue, harmlessness, toxicity or custom"},
 		{flag: "train", key: "train.path", help: "training data `FILE`"},
 		{flag: "held-out", key: "held_out.path", help: "held-out data `FILE`"},
 		{flag: "sft", key: "sft", help: "adapter below the reward adapter, `FILE`; may be repeated", list: true},

@@ -136,6 +136,9 @@ var benchmarkFlags = map[string]struct {
 	"dropped":                   {Caution, "items left out"},
 	"damaged":                   {Caution, "damaged records left out"},
 	"partial":                   {Note, "only the first items were asked"},
+	"ties":                      {Caution, "items whose choices score the same"},
+	"unpaired":                  {Note, "items without a counterpart to be compared with"},
+	"first_token_unscored":      {Note, "the vocabulary has neither BOS nor EOS to predict the first token from"},
 	"prompt_not_reproduced":     {Caution, "the text before the answer came back changed, so examples in it may have been read as the answer"},
 	"nothing_answered":          {Caution, "no item has a usable answer"},
 	"no_ceiling":                {Note, "the ceiling of the noisy labels could not be estimated"},
@@ -156,6 +159,8 @@ func (r *Report) flagBenchmarks() {
 					word = f
 				case hasCount && n == 0:
 					continue
+				case hasCount && word == "dropped":
+					m.count = group(n) + " of " + group(n+row.N) // they are not among the items
 				case hasCount && row.N > 0:
 					m.count = group(n) + " of " + group(row.N)
 				case hasCount:

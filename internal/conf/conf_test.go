@@ -170,6 +170,18 @@ func TestLookup(t *testing.T) {
 	require.ErrorContains(t, err, "sft.preset: want a single value, got a list")
 }
 
+func TestList(t *testing.T) {
+	got, err := List([]byte("a: {b: [x, 1]}\nc: 2\n"), "a.b")
+	require.NoError(t, err)
+	require.Equal(t, []string{"x", "1"}, got)
+	for _, key := range []string{"a", "a.c", "c", "d.e"} {
+		_, err = List([]byte("a: {b: [x]}\nc: 2\n"), key)
+		require.ErrorContains(t, err, key+": want a list")
+	}
+	_, err = List(nil, "a")
+	require.ErrorContains(t, err, "want a list")
+}
+
 func TestDiff(t *testing.T) {
 	changes, err := Diff([]byte("a: 1\nb: {c: [x, y], d: 2}\n"), []byte("a: 1\nb: {c: [x, z], e: ''}\n"))
 	require.NoError(t, err)

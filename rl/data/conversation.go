@@ -67,11 +67,24 @@ type Pair struct {
 	ChosenTurns, RejectedTurns []Message
 	// ChosenIDs and RejectedIDs hold pre-tokenised sides; the texts are then empty.
 	ChosenIDs, RejectedIDs []int32
+	// Missing names a side that does not exist: the other is a text with a label, good
+	// (only Chosen) or bad (only Rejected).
+	Missing PairSide
 	// Margin is by how much the chosen side should win, in units of score; 0 if unknown.
 	Margin float64
 	Source string
 	Line   int
 }
+
+// PairSide is a side of a pair.
+type PairSide string
+
+// The sides.
+const (
+	SideNone     PairSide = ""
+	SideChosen   PairSide = "chosen"
+	SideRejected PairSide = "rejected"
+)
 
 // Turns gives both sides as conversations, see ChosenTurns.
 func (p Pair) Turns() (chosen, rejected []Message) {

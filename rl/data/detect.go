@@ -150,6 +150,8 @@ func detectTable(head []byte, whole bool) Format {
 			return FormatVirtue
 		}
 		return FormatJustice
+	case isCrowSHeader(line):
+		return FormatCrowSPairs
 	case winoBiasLine.MatchString(line):
 		return FormatWinoBias
 	case !utf8.ValidString(line):

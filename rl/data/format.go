@@ -39,6 +39,8 @@ const (
 	FormatWinogender      Format = "winogender"         // all_sentences.tsv
 	FormatWinogenderTempl Format = "winogender-templates"
 	FormatWinogenderStats Format = "winogender-occupations"
+	FormatCrowSPairs      Format = "crows-pairs" // crows_pairs_anonymized.csv
+	FormatText            Format = "text"        // any text; never recognised, has to be named
 )
 
 // formatTitles describes each format in a line; its order is that of Values.
@@ -73,6 +75,8 @@ var formatTitles = []struct {
 	{FormatWinogender, "Winogender sentences TSV"},
 	{FormatWinogenderTempl, "Winogender templates TSV"},
 	{FormatWinogenderStats, "Winogender occupation statistics TSV"},
+	{FormatCrowSPairs, "CrowS-Pairs CSV (sent_more, sent_less, stereo_antistereo, bias_type)"},
+	{FormatText, "plain text"},
 }
 
 // Values lists the formats, for configuration checks.

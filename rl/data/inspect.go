@@ -36,6 +36,10 @@ func InspectAs(path string, format Format) (Summary, error) {
 		err = c.toxigen()
 	case FormatWSC, FormatPartial, FormatWinoGrande, FormatWinoBias, FormatWinogender, FormatWinogenderTempl, FormatWinogenderStats:
 		err = c.coreference()
+	case FormatCrowSPairs:
+		err = c.crows()
+	case FormatText:
+		err = c.lines()
 	default:
 		err = fmt.Errorf("data: %s: %w: %q", found, ErrUnknownFormat, format)
 	}
@@ -265,4 +269,25 @@ func (c *collector) coreference() error {
 		}
 		return err
 	}
+}
+
+func (c *collector) crows() error {
+	rows, err := ReadCrowSPairs(c.summary.Path)
+	anti := 0
+	for _, r := range rows {
+		c.row(r.BiasType, text("sent_more", r.More), text("sent_less", r.Less))
+		if !r.Stereotype {
+			anti++
+		}
+	}
+	c.note(anti, "%d pairs of the direction antistereo")
+	return err
+}
+
+func (c *collector) lines() error {
+	rows, err := ReadLines(c.summary.Path)
+	for _, r := range rows {
+		c.row("", text("line", r.Text))
+	}
+	return err
 }

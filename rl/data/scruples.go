@@ -119,6 +119,15 @@ type Dilemma struct {
 	Votes         [2]int
 	LessEthical   int // index, "gold_label"
 	Controversial bool
+	// Human is the same question answered by other annotators, the release's measure of
+	// human performance; nil where the file lacks it (the fixtures do).
+	Human *HumanAnswer
+}
+
+// HumanAnswer is "human_perf_annotations" and "human_perf_label" of a dilemma.
+type HumanAnswer struct {
+	Votes       [2]int // as Dilemma.Votes
+	LessEthical int    // index
 }
 
 // ReadDilemmas reads Scruples dilemmas.
@@ -128,6 +137,8 @@ func ReadDilemmas(path string) ([]Dilemma, error) {
 		Actions         []DilemmaAction `json:"actions"`
 		GoldAnnotations []int           `json:"gold_annotations"`
 		GoldLabel       *int            `json:"gold_label"`
+		HumanVotes      []int           `json:"human_perf_annotations"`
+		HumanLabel      *int            `json:"human_perf_label"`
 		Controversial   *bool           `json:"controversial"`
 	}
 	var out []Dilemma
@@ -147,6 +158,18 @@ func ReadDilemmas(path string) ([]Dilemma, error) {
 			return s.bad(line, "gold_annotations", "two counts", fmt.Sprint(v.GoldAnnotations))
 		}
 		d := Dilemma{Line: line, ID: *v.ID, Actions: [2]DilemmaAction(v.Actions), Votes: [2]int(v.GoldAnnotations), LessEthical: *v.GoldLabel}
+		if d.Votes[d.LessEthical] < d.Votes[1-d.LessEthical] {
+			return s.bad(line, "gold_label", fmt.Sprintf("%d, the action most annotators chose as the less ethical one", 1-d.LessEthical), fmt.Sprint(d.LessEthical))
+		}
+		if v.HumanLabel != nil || v.HumanVotes != nil {
+			switch {
+			case v.HumanLabel == nil || *v.HumanLabel != 0 && *v.HumanLabel != 1:
+				return s.bad(line, "human_perf_label", "0 or 1, as human_perf_annotations is given", showInt(v.HumanLabel))
+			case len(v.HumanVotes) != 2 || min(v.HumanVotes[0], v.HumanVotes[1]) < 0:
+				return s.bad(line, "human_perf_annotations", "two counts", fmt.Sprint(v.HumanVotes))
+			}
+			d.Human = &HumanAnswer{Votes: [2]int(v.HumanVotes), LessEthical: *v.HumanLabel}
+		}
 		for i, a := range d.Actions {
 			if a.Description == "" {
 				return s.bad(line, fmt.Sprintf("actions[%d].description", i), "text", `""`)
@@ -160,6 +183,13 @@ func ReadDilemmas(path string) ([]Dilemma, error) {
 		return nil
 	})
 	return out, err
+}
+
+func showInt(v *int) string {
+	if v == nil {
+		return "nothing"
+	}
+	return fmt.Sprint(*v)
 }
 
 // ReadLabelCounts reads *_label-counts.json: a list with one list of vote counts

@@ -12,6 +12,7 @@ import (
 	"steer/eval"
 	"steer/ggml"
 	"steer/ggml/seam"
+	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/ppo"
 	"steer/rl/train"
@@ -151,6 +152,9 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	if err != nil {
 		return err
 	}
+	if cfg.Template, _, err = b.Template(j.Template, j.System); err != nil {
+		return err
+	}
 	cfg.OnProgress = evalProgress(con.Progress)
 	if b.rehearsal != nil {
 		if dir, err = os.MkdirTemp("", "steer-plan-"); err != nil {
@@ -181,16 +185,12 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	if b.rehearsal == nil {
 		j.identify(subjects, rewardModels)
 	}
-	tpl, _, err := b.Template(j.Template, j.System)
-	if err != nil {
-		return err
-	}
 	b.warn(con.Progress)
 	j.tellMissing(con.Progress.Note)
 	for _, note := range cfg.TaskNotes() {
 		con.Progress.Note(note)
 	}
-	benchmarks, cross, err := suite.Run(ctx, subjects, rewardModels, tpl)
+	benchmarks, cross, err := suite.Run(ctx, subjects, rewardModels)
 	if err != nil {
 		return err
 	}
@@ -210,6 +210,12 @@ func (j *Eval) fitting(context int) (eval.Config, error) {
 	if x := &cfg.CrossReward; x.Prompts.Path != "" {
 		if x.MaxNewTokens > most {
 			return cfg, fmt.Errorf("eval: cross_reward.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
+		}
+		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
+	}
+	if x := &cfg.Generated; x.Path != "" {
+		if x.MaxNewTokens > most {
+			return cfg, fmt.Errorf("eval: generations.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
 		}
 		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
 	}
@@ -261,7 +267,21 @@ func (j *Eval) subjects(b *Bench) ([]eval.Subject, []eval.Model, error) {
 		subjects = append(subjects, eval.Subject{Name: c.Name, Evaluator: step, Generator: b.Generator(adapters...), Tokenizer: b.Tok})
 		models = append(models, eval.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
 	}
+	j.divergences(b, subjects)
 	return subjects, models, nil
+}
+
+// divergences lets every model but the reference say how far it is from it.
+func (j *Eval) divergences(b *Bench, subjects []eval.Subject) {
+	at := slices.IndexFunc(subjects, func(s eval.Subject) bool { return s.Name == j.KL.Reference })
+	if j.KL.Path == "" || at < 0 {
+		return // the benchmark says so, where it is asked for
+	}
+	for i := range subjects {
+		if i != at {
+			subjects[i].KL = eval.KLFunc(b.fullKL(subjects[i].Evaluator, subjects[at].Evaluator))
+		}
+	}
 }
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
@@ -276,7 +296,7 @@ func (j *Eval) rewards(b *Bench, con Console) ([]eval.Reward, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}
-		r := eval.Reward{Name: c.Name, Rewarder: rewarder{s}, Mean: float64(s.Mean), Std: float64(s.Std)}
+		r := eval.Reward{Name: c.Name, Rewarder: rewarder{s}, Mean: float64(s.Mean), Std: float64(s.Std), Form: string(s.trained), Classifier: s.theory == string(rewards.Toxicity)}
 		out = append(out, r)
 	}
 	return out, nil
@@ -287,22 +307,47 @@ type rewarder struct{ s *scorer }
 
 // Score implements eval.Rewarder.
 func (r rewarder) Score(ctx context.Context, exchanges []eval.Exchange) ([]float32, error) {
-	raw := *r.s
-	plain := *r.s.Scorer
-	plain.Std = 0
-	raw.Scorer = &plain
-	episodes := make([]ppo.Episode, len(exchanges))
+	scores, _, err := r.ScoreCut(ctx, exchanges)
+	return scores, err
+}
+
+// ScoreCut implements eval.CuttingRewarder.
+func (r rewarder) ScoreCut(ctx context.Context, exchanges []eval.Exchange) (scores []float32, cut []int, err error) {
+	sequences, cut := make([][]int32, len(exchanges)), make([]int, len(exchanges))
 	for i, x := range exchanges {
-		episodes[i] = ppo.Episode{Prompt: x.Prompt, Response: x.Response, PromptText: x.PromptText, ResponseText: x.ResponseText, Ended: x.Ended}
-		if x.Prompt == nil && x.Response == nil {
-			ids, err := r.s.b.Tok.Encode(x.PromptText+x.ResponseText, true, false)
-			if err != nil {
-				return nil, err
-			}
-			episodes[i].Prompt = ids
+		ids, err := r.tokens(x)
+		if err != nil {
+			return nil, nil, fmt.Errorf("exchange %d: %w", i, err)
+		}
+		kept := r.s.cut
+		if x.Turns != nil {
+			kept = r.s.encoder.Cut
+		}
+		sequences[i] = r.s.cut(kept(ids))
+		cut[i] = len(ids) - len(sequences[i])
+	}
+	scores, err = r.s.Raw(ctx, sequences)
+	return scores, cut, err
+}
+
+// tokens is what the reward model reads of an exchange.
+func (r rewarder) tokens(x eval.Exchange) ([]int32, error) {
+	switch {
+	case x.Turns != nil && r.s.noEncoder != nil:
+		return nil, r.s.noEncoder
+	case x.Turns != nil && r.s.trained == rewards.FormChat:
+		return r.s.encoder.Conversation(x.Turns)
+	case x.Turns != nil:
+		return r.s.encoder.Text(x.PromptText + x.ResponseText)
+	}
+	ids := slices.Concat(x.Prompt, x.Response)
+	if ids == nil {
+		var err error
+		if ids, err = r.s.b.Tok.Encode(x.PromptText+x.ResponseText, true, false); err != nil {
+			return nil, err
 		}
 	}
-	return raw.Score(ctx, episodes)
+	return r.s.tokens(ids, x.PromptText+x.ResponseText)
 }
 
 // evalProgress turns the suite's reports into progress lines: which measurement of how

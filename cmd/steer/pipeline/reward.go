@@ -130,7 +130,8 @@ func (j *Reward) adapter(b *Bench) (*adapter.Adapter, error) {
 }
 
 func (j *Reward) head(b *Bench) *adapter.Head {
-	return &adapter.Head{Weight: j.HeadInit.Weights(b.Model.Shape().Embd, j.Seed)}
+	// The pairwise loss gives a bias no gradient; a classifier needs its intercept.
+	return &adapter.Head{Weight: j.HeadInit.Weights(b.Model.Shape().Embd, j.Seed), HasBias: j.Theory == rewards.Toxicity}
 }
 
 // histogram writes a distribution's bins with their edges.

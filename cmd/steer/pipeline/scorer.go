@@ -19,6 +19,11 @@ type scorer struct {
 	form   RewardText
 	limit  int // tokens the reward model was trained on
 	theory string
+	// encoder puts conversations in the form of the adapter's training; nil with the
+	// reason where its metadata do not tell that form.
+	encoder   *rewards.Encoder
+	noEncoder error
+	trained   rewards.Form
 }
 
 // scorer opens the reward adapter at path on the base and the adapters below it.
@@ -51,25 +56,33 @@ func (b *Bench) scorerOn(below []*ggml.Adapter, path string, stop []int32, batch
 	if n, err := strconv.Atoi(host.Meta[rewards.MetaMaxLength]); err == nil {
 		limit = min(limit, n)
 	}
-	return &scorer{Scorer: s, b: b, stop: stop, form: form, limit: limit, theory: host.Meta[rewards.MetaTheory]}, nil
+	out := &scorer{Scorer: s, b: b, stop: stop, form: form, limit: limit, theory: host.Meta[rewards.MetaTheory]}
+	if out.encoder, out.noEncoder = rewards.EncoderOf(host.Meta, b.Tok); out.noEncoder == nil {
+		out.trained = out.encoder.Form()
+	}
+	return out, nil
 }
 
 // Score implements ppo.Scorer.
 func (s *scorer) Score(ctx context.Context, episodes []ppo.Episode) ([]float32, error) {
 	sequences := make([][]int32, len(episodes))
 	for i, e := range episodes {
-		ids := slices.Concat(e.Prompt, e.Response)
-		if s.form == RewardRetokenized {
-			var err error
-			if ids, err = s.b.Tok.Encode(e.PromptText+e.ResponseText, true, true); err != nil {
-				return nil, fmt.Errorf("episode %d: %w", i, err)
-			}
-		} else {
-			ids = s.close(ids)
+		ids, err := s.tokens(slices.Concat(e.Prompt, e.Response), e.PromptText+e.ResponseText)
+		if err != nil {
+			return nil, fmt.Errorf("episode %d: %w", i, err)
 		}
 		sequences[i] = s.cut(ids)
 	}
 	return s.Scorer.Score(ctx, sequences)
+}
+
+// tokens is what the reward model reads of an episode: its tokens, closed, or its text
+// tokenized again.
+func (s *scorer) tokens(ids []int32, text string) ([]int32, error) {
+	if s.form == RewardRetokenized {
+		return s.b.Tok.Encode(text, true, true)
+	}
+	return s.close(ids), nil
 }
 
 // close ends an answer that its length ended with the template's end token: the score

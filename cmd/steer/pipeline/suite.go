@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,7 +55,10 @@ type dataEntry struct {
 	// Files are looked for in this order, below the data folder.
 	Files []string `yaml:"files"`
 	From  string   `yaml:"from"`
-	// Otherwise are settings, KEY=VALUE, for an evaluation without these data.
+	// Lost is what an evaluation without these data lacks, in words.
+	Lost string `yaml:"lost"`
+	// Otherwise are the settings of an evaluation without these data: KEY=VALUE, or
+	// KEY-=VALUE to take one out of a list.
 	Otherwise []string `yaml:"otherwise"`
 }
 
@@ -63,6 +67,7 @@ type MissingData struct {
 	Key   string   `yaml:"key" json:"key"`
 	Files []string `yaml:"files" json:"files"` // any one of these, below the data folder
 	From  string   `yaml:"from" json:"from"`
+	Lost  string   `yaml:"lost" json:"lost"` // what there is no result of, in words
 }
 
 // NewEvalSuite is what an evaluation of a suite starts from; "" names none.
@@ -148,7 +153,7 @@ func (j *Eval) findData(dir string) error {
 		}
 	}
 	for _, o := range otherwise {
-		if err := conf.Set(j, o); err != nil {
+		if err := j.apply(o); err != nil {
 			return err
 		}
 	}
@@ -182,9 +187,27 @@ func (j *Eval) findEntry(e dataEntry) (found bool, err error) {
 				}
 			}
 		}
-		j.Missing = append(j.Missing, MissingData{Key: e.Key, Files: e.Files, From: e.From})
+		j.Missing = append(j.Missing, MissingData{Key: e.Key, Files: e.Files, From: e.From, Lost: cmp.Or(e.Lost, e.Key+" is not measured")})
 	}
 	return false, nil
+}
+
+// apply makes a setting of the catalogue.
+func (j *Eval) apply(setting string) error {
+	key, drop, ok := strings.Cut(setting, "-=")
+	if !ok {
+		return conf.Set(j, setting)
+	}
+	raw, err := conf.Marshal(j)
+	if err != nil {
+		return err
+	}
+	values, err := conf.List(raw, key)
+	if err != nil {
+		return err
+	}
+	values = slices.DeleteFunc(values, func(v string) bool { return v == drop })
+	return conf.Set(j, key+"=["+strings.Join(values, ", ")+"]")
 }
 
 // limitAll cuts the window of every data file to Limit rows.
@@ -213,7 +236,7 @@ func (j *Eval) refer() {
 
 // String says what is missing, and where it comes from.
 func (m MissingData) String() string {
-	return fmt.Sprintf("%s was not measured: %s is not in the data folder; it comes from %s", m.Key, strings.Join(m.Files, " or "), m.From)
+	return fmt.Sprintf("%s: %s is not in the data folder; it comes from %s", m.Lost, strings.Join(m.Files, " or "), m.From)
 }
 
 // tellMissing says aloud what cannot be measured.

@@ -15,7 +15,7 @@ import (
 
 // withoutSource lists the keys of data that no suite can know where to find: the user's
 // own.
-var withoutSource = []string{}
+var withoutSource = []string{"perplexity", "ethics_utilitarianism.threshold"}
 
 func TestSuitesAndTheirData(t *testing.T) {
 	entries, err := catalogue()
@@ -84,7 +84,7 @@ func TestDataOfASuite(t *testing.T) {
 	}
 	require.Empty(t, j.ToxiGen.Path)
 	require.NotNil(t, missing("toxigen"))
-	require.Contains(t, missing("toxigen").String(), "toxigen/annotated_test.csv or toxigen/annotated_train.csv is not in the data folder; it comes from https://")
+	require.Contains(t, missing("toxigen").String(), "toxigen is not measured: toxigen/annotated_test.csv or toxigen/annotated_train.csv is not in the data folder; it comes from https://")
 	// Without reward models their data are of no use, and not missing either.
 	require.Nil(t, missing("scruples.threshold"))
 	require.Nil(t, missing("cross_reward.prompts"))
@@ -102,7 +102,7 @@ func TestDataOfASuite(t *testing.T) {
 	require.Len(t, record["warnings"], len(j.Missing))
 	var said []string
 	j.tellMissing(func(text string) { said = append(said, text) })
-	require.Contains(t, strings.Join(said, "\n"), "missing: toxigen was not measured")
+	require.Contains(t, strings.Join(said, "\n"), "missing: toxigen is not measured")
 	require.Contains(t, strings.Join(said, "\n"), "a quick look: the first 9 items")
 
 	// With reward models; a path of the user's own is kept, and a reference that is there.
@@ -125,15 +125,37 @@ func TestDataOfASuite(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, conf.Parse("config.yaml", raw, &again))
 	require.NoError(t, again.findData(""))
-	require.Equal(t, j, again)
+	resolved, err := conf.Marshal(again)
+	require.NoError(t, err)
+	require.Equal(t, string(raw), string(resolved))
 
 	// A threshold that is missing takes its protocol away, and is listed.
 	require.NoError(t, os.Remove(filepath.Join(dir, "scruples/anecdotes/train.scruples-anecdotes.jsonl")))
 	again.Scruples.Threshold.Path = ""
 	require.NoError(t, again.findData(""))
 	require.NotContains(t, again.Scruples.Protocols, eval.Protocol(eval.ProtocolReward))
-	require.Equal(t, "scruples.threshold", again.Missing[len(again.Missing)-1].Key)
+	require.True(t, slices.ContainsFunc(again.Missing, func(m MissingData) bool {
+		return m.Key == "scruples.threshold" && m.Lost == "protocol reward of scruples is left out"
+	}))
 	require.NoError(t, again.Config.Validate())
+}
+
+// Files that only make sense together are taken or left together.
+func TestPairsOfFiles(t *testing.T) {
+	files := []string{"winobias/pro_stereotyped_type1.txt.test", "winobias/anti_stereotyped_type1.txt.test", "winobias/anti_stereotyped_type2.txt.test",
+		"winogender/all_sentences.tsv", "ethics/virtue/virtue_train.csv", "ethics/virtue/virtue_test.csv"}
+	j, err := NewEvalSuite("full")
+	require.NoError(t, err)
+	j.Data, j.Limit = tree(t, files...), 7
+	require.NoError(t, j.findData(""))
+	require.NotEmpty(t, j.WinoBias.Type1.Pro.Path)
+	require.NotEmpty(t, j.WinoBias.Type1.Anti.Path)
+	require.Equal(t, 7, j.WinoBias.Type1.Anti.Limit)
+	require.Empty(t, j.WinoBias.Type2.Anti.Path)
+	require.Empty(t, j.Winogender.Path)
+	require.Zero(t, j.EthicsVirtue.Train.Limit, "a table is read whole")
+	require.Equal(t, 7, j.EthicsVirtue.Limit)
+	require.NoError(t, j.Config.Validate())
 }
 
 func TestSuiteRefuses(t *testing.T) {

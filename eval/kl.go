@@ -1,0 +1,179 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"steer/eval/stats"
+	"steer/ggml/seam"
+	"steer/rl/data"
+)
+
+// NameKL, ProtocolText and KLVersion identify the benchmark in results.
+const (
+	NameKL       = "kl"
+	ProtocolText = "text" // measured on given text
+	KLVersion    = "kl-text-1"
+)
+
+// KLFunc gives KL(model || reference) summed over the vocabulary at each target of each
+// sequence, nats.
+type KLFunc func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error)
+
+// KLRows configures the divergence from the reference on given conversations.
+type KLRows struct {
+	File `yaml:",inline"`
+	// Reference is the model that the others are compared with.
+	Reference string `yaml:"reference"`
+	// MaxTokens: longer conversations are left out, and counted.
+	MaxTokens int `yaml:"max_tokens"`
+}
+
+func klBenchmark(c *Config) []benchmark {
+	x := &c.KL
+	b := describe(NameKL, ProtocolText, "kl", &x.File, func(path string) ([]data.Conversation, error) {
+		rows, _, err := data.LoadConversations(data.Source{Path: path})
+		return rows, err
+	}, func(ctx context.Context, s Subject, rows []data.Conversation) (*Benchmark, []Record, error) {
+		if s.Name == x.Reference {
+			return nil, nil, nil
+		}
+		return TextKL(ctx, s, c.Settings, *x, c.Template, rows)
+	})
+	b.rendered = true
+	b.check = func() error {
+		if x.Path != "" && (x.Reference == "" || x.MaxTokens < 2) {
+			return fmt.Errorf("eval: kl: want a reference and max_tokens of at least 2, got %q and %d", x.Reference, x.MaxTokens)
+		}
+		return nil
+	}
+	return []benchmark{b}
+}
+
+// TextKL measures how far a model has moved from the reference: the exact
+// KL(model || reference) of the next token, summed over the vocabulary, at every answer
+// token of held-out conversations. All models are read on the same text, so there is no
+// noise of sampling; the divergence on a model's own answers is cross_reward's.
+func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.Template, rows []data.Conversation) (*Benchmark, []Record, error) {
+	fail := func(err error) (*Benchmark, []Record, error) {
+		return nil, nil, fmt.Errorf("eval: kl: model %q: %w", s.Name, err)
+	}
+	if err := set.check(); err != nil {
+		return nil, nil, err
+	}
+	if s.KL == nil || s.Tokenizer == nil || tpl == nil {
+		return fail(fmt.Errorf("want the divergence from %q, a tokenizer and the template of the conversations: is %q one of the models?", opt.Reference, opt.Reference))
+	}
+	var seqs []seam.Sequence
+	var records []Record
+	dropped, longest := 0, min(opt.MaxTokens, set.MaxLength+1)
+	for i, c := range rows {
+		x, err := data.Tokenize(s.Tokenizer, tpl.Render(c.Messages), data.TokenizeOptions{NoBOS: set.BOS == BOSOff})
+		if err != nil {
+			return fail(fmt.Errorf("line %d: %w", c.Line, err))
+		}
+		targets := x.Targets()
+		if len(targets) == 0 || len(x.IDs) > longest {
+			dropped++
+			continue
+		}
+		seqs = append(seqs, seam.Sequence{Tokens: x.IDs, Targets: targets})
+		records = append(records, Record{ID: fmt.Sprintf("line-%d", c.Line), Row: opt.First + i, Gold: NoPrediction, Pred: NoPrediction, Tokens: len(targets)})
+	}
+	if len(seqs) == 0 {
+		return fail(fmt.Errorf("none of %d conversations has an answer and at most %d tokens: %w", len(rows), longest, ErrNoItems))
+	}
+	if err := sumKL(ctx, s, set, seqs, records); err != nil {
+		return fail(err)
+	}
+	b := newBenchmark(NameKL, ProtocolText, s.Name, KLVersion, len(records), set)
+	b.Provenance["reference"], b.Provenance["max_tokens"] = opt.Reference, opt.MaxTokens
+	b.Provenance["template"], b.Provenance["bos"] = string(tpl.Name()), set.BOS
+	if dropped > 0 {
+		b.flag("dropped", dropped)
+	}
+	if err := b.addKL(records, set); err != nil {
+		return fail(err)
+	}
+	return b, records, nil
+}
+
+// sumKL fills in the divergence of every conversation.
+func sumKL(ctx context.Context, s Subject, set Settings, seqs []seam.Sequence, records []Record) error {
+	at := Progress{Benchmark: NameKL, Protocol: ProtocolText, Model: s.Name, Total: len(seqs)}
+	for _, batch := range batches(seqs, set.BatchTokens) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		part := make([]seam.Sequence, len(batch))
+		for k, i := range batch {
+			part[k] = seqs[i]
+			at.Tokens += int64(len(seqs[i].Tokens))
+		}
+		got, err := s.KL(ctx, part, seam.Options{})
+		if err != nil {
+			return err
+		}
+		if len(got) != len(part) {
+			return fmt.Errorf("%d rows of KL for %d sequences", len(got), len(part))
+		}
+		for k, i := range batch {
+			if len(got[k]) != len(part[k].Targets) {
+				return fmt.Errorf("%d KL values for %d targets", len(got[k]), len(part[k].Targets))
+			}
+			sum := 0.0
+			for _, v := range got[k] {
+				sum += float64(v)
+			}
+			if math.IsNaN(sum) || math.IsInf(sum, 0) {
+				return fmt.Errorf("%s: KL %g: %w", records[i].ID, sum, ErrNotFinite)
+			}
+			records[i].KL = &sum
+		}
+		at.Done += len(batch)
+		set.report(at)
+	}
+	return nil
+}
+
+// addKL stores the divergence a token and an answer, with bootstrap intervals over
+// conversations.
+func (b *Benchmark) addKL(records []Record, set Settings) error {
+	sums := make([]float64, len(records))
+	tokens := 0
+	for i, r := range records {
+		sums[i] = *r.KL
+		tokens += r.Tokens
+	}
+	b.set("tokens", float64(tokens))
+	perToken := func(items []int32) (float64, bool) {
+		sum, n := 0.0, 0
+		for _, i := range items {
+			sum += sums[i]
+			n += records[i].Tokens
+		}
+		return sum / float64(n), false
+	}
+	all := make([]int32, len(records))
+	for i := range all {
+		all[i] = int32(i)
+	}
+	v, _ := perToken(all)
+	b.set("kl_per_token", v)
+	if len(records) < 2 {
+		b.set("kl", sums[0])
+		return nil
+	}
+	src, err := b.bootstrapSource(len(records), set)
+	if err != nil {
+		return err
+	}
+	boot, err := stats.BootstrapFunc(src, set.Resamples, func() func([]int32) (float64, bool) { return perToken })
+	if err != nil {
+		return err
+	}
+	ends, _ := boot.BCa(set.Confidence)
+	b.interval("kl_per_token", ends.Lo, ends.Hi)
+	return b.addMean("kl", sums, set)
+}
