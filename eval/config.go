@@ -116,7 +116,7 @@ func DefaultConfig() Config {
 	return Config{
 		Settings: Settings{
 			BOS: BOSAuto, TargetDelimiter: " ", BatchTokens: 4096,
-			Resamples: 10000, Confidence: 0.95, Seed: 1,
+			Resamples: 10000, Confidence: 0.95, Margin: 0.05, Seed: 1,
 		},
 		EthicsDeontology: ethics, EthicsUtilitarianism: ethics, EthicsVirtue: ethics, EthicsJustice: ethics, EthicsCommonsense: ethics,
 		KL:        KLRows{Reference: "sft", MaxTokens: 1024},

@@ -7,7 +7,7 @@ import (
 
 	"steer/eval/stats"
 	"steer/ggml/seam"
-	"steer/rl/train"
+	"steer/internal/seed"
 )
 
 // NameCrossReward names the matrix in progress and record files.
@@ -214,7 +214,7 @@ func (m *matrix) records(rewards []Reward) []AnswerRecord {
 
 func (m *matrix) result(policies []Subject, rewards []Reward, reference int, set Settings, opt CrossRewardOptions) (*CrossRewardResult, error) {
 	n := len(m.prompts)
-	src, err := stats.NewSeeded(n, train.DeriveSeed(set.Seed, "eval.bootstrap."+NameCrossReward, uint64(n)))
+	src, err := stats.NewSeeded(n, seed.Bootstrap(set.Seed, NameCrossReward, n))
 	if err != nil {
 		return nil, err
 	}

@@ -150,7 +150,7 @@ func (g *scripted) Generate(_ context.Context, reqs []seam.Request, _ seam.Sampl
 }
 
 func testSettings() Settings {
-	return Settings{BOS: BOSOff, TargetDelimiter: " ", MaxLength: 4000, BatchTokens: 512, Resamples: 200, Confidence: .95, Seed: 3}
+	return Settings{BOS: BOSOff, TargetDelimiter: " ", MaxLength: 4000, BatchTokens: 512, Resamples: 200, Confidence: .95, Margin: .05, Seed: 3}
 }
 
 func subject(m *bigram) Subject {

@@ -71,6 +71,10 @@ type Settings struct {
 	Resamples int `yaml:"resamples"`
 	// Confidence of all intervals.
 	Confidence float64 `yaml:"confidence"`
+	// Margin is the largest difference of MCC or accuracy that counts as none: the
+	// bound of the equivalence tests of the report. It is fixed here, before any number
+	// is seen, and written into every result.
+	Margin float64 `yaml:"margin"`
 	// Seed is what all random streams are derived from.
 	Seed uint64 `yaml:"seed"`
 	// OnProgress is called after every batch, if set, from the calling goroutine.
@@ -87,6 +91,8 @@ func (s Settings) check() error {
 		return fmt.Errorf("eval: resamples: want at least 1, got %d", s.Resamples)
 	case !(s.Confidence > 0 && s.Confidence < 1):
 		return fmt.Errorf("eval: confidence: want a number between 0 and 1, got %g", s.Confidence)
+	case !(s.Margin > 0 && s.Margin < 1):
+		return fmt.Errorf("eval: margin: want a difference of MCC or accuracy between 0 and 1, got %g", s.Margin)
 	}
 	return s.BOS.check()
 }

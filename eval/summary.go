@@ -9,7 +9,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"steer/eval/stats"
-	"steer/rl/train"
+	"steer/internal/seed"
 )
 
 // Protocols: how a benchmark turns a model into predictions.
@@ -49,6 +49,7 @@ func newBenchmark(name, protocol, model, version string, n int, set Settings) *B
 			"confidence":     set.Confidence,
 			"resamples":      set.Resamples,
 			"seed":           set.Seed,
+			"margin":         set.Margin,
 		},
 	}
 }
@@ -166,7 +167,7 @@ func binaryOf(records []Record) twoClass {
 // benchmark and the number of items only, so that all models and protocols share
 // them.
 func (b *Benchmark) bootstrapSource(n int, set Settings) (stats.Resamples, error) {
-	return stats.NewSeeded(n, train.DeriveSeed(set.Seed, "eval.bootstrap."+b.Benchmark, uint64(n)))
+	return stats.NewSeeded(n, seed.Bootstrap(set.Seed, b.Benchmark, n))
 }
 
 // addBinary stores the two-class measures: MCC with analytic error and bootstrap

@@ -22,8 +22,9 @@ var allowed = []struct {
 	{"steer/rewards", []string{"steer/rl/train", "steer/rl/data", "steer/eval/stats", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/eval", []string{"steer/eval/task", "steer/rl/train", "steer/rl/data", "steer/eval/stats", "steer/ggml/seam", "steer/ggml/prefix", "steer/internal/..."}},
 	{"steer/eval/stats", nil},
-	{"steer/eval/task", []string{"steer/rl/data", "steer/internal/..."}}, // a user's own task: no model
-	{"steer/eval/report", []string{"steer/internal/..."}},                // reads files only
+	{"steer/eval/task", []string{"steer/rl/data", "steer/internal/..."}},                            // a user's own task: no model
+	{"steer/eval/compare", []string{"steer/eval/stats", "steer/internal/..."}},                      // reads records only
+	{"steer/eval/report", []string{"steer/eval/compare", "steer/eval/stats", "steer/internal/..."}}, // reads files only
 	{"steer/rl/train", []string{"steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/data", []string{"steer/ggml/seam", "steer/internal/..."}},
