@@ -7,7 +7,7 @@ import (
 
 	"steer/eval/stats"
 	"steer/ggml/seam"
-	"steer/rl/train"
+	"steer/internal/seed"
 )
 
 // NameCrossReward names the matrix in progress and record files.
@@ -147,7 +147,7 @@ func CrossReward(ctx context.Context, policies []Subject, rewards []Reward, set 
 			if column[i], err = r.score(ctx, exchanges(prompts, a)); err != nil {
 				return fail(fmt.Errorf("policy %q: %w", a.Policy, err))
 			}
-			set.report(Progress{Benchmark: NameCrossReward, Protocol: "score " + r.Name, Model: a.Policy, Done: i + 1, Total: len(policies)})
+			set.report(Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name, Done: i + 1, Total: len(policies)})
 		}
 		m.raw = append(m.raw, column)
 	}
@@ -214,7 +214,7 @@ func (m *matrix) records(rewards []Reward) []AnswerRecord {
 
 func (m *matrix) result(policies []Subject, rewards []Reward, reference int, set Settings, opt CrossRewardOptions) (*CrossRewardResult, error) {
 	n := len(m.prompts)
-	src, err := stats.NewSeeded(n, train.DeriveSeed(set.Seed, "eval.bootstrap."+NameCrossReward, uint64(n)))
+	src, err := stats.NewSeeded(n, seed.Bootstrap(set.Seed, NameCrossReward, n))
 	if err != nil {
 		return nil, err
 	}

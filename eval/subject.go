@@ -3,6 +3,7 @@ package eval
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"steer/ggml/seam"
 )
@@ -25,7 +26,10 @@ var (
 // the seam. Evaluator serves log-likelihood protocols, Generator those that
 // generate; a benchmark that misses the one it needs says so.
 type Subject struct {
-	Name      string
+	Name string
+	// ID is what the answers depend on: hashes of weights and adapters, precision. A
+	// measurement of a subject without one is not resumable.
+	ID        string
 	Evaluator seam.Evaluator
 	Generator seam.Generator
 	Tokenizer seam.Tokenizer
@@ -41,7 +45,12 @@ type Progress struct {
 	Model     string
 	Done      int   // items or requests finished
 	Total     int   // of so many
-	Tokens    int64 // tokens evaluated or generated so far
+	Tokens    int64 // tokens evaluated or generated so far, those of an earlier process included
+
+	// The rest is filled in by a suite that was told all it has to do ([Suite.Run]).
+	Part, Parts     int           // this is measurement Part of Parts, from 1
+	TokensPerSecond float64       // of this measurement, 0: not known
+	ETA             time.Duration // of the whole suite, 0: not known yet
 }
 
 // Settings are the options that all benchmarks share. All that move numbers are
@@ -62,6 +71,10 @@ type Settings struct {
 	Resamples int `yaml:"resamples"`
 	// Confidence of all intervals.
 	Confidence float64 `yaml:"confidence"`
+	// Margin is the largest difference of MCC or accuracy that counts as none: the
+	// bound of the equivalence tests of the report. It is fixed here, before any number
+	// is seen, and written into every result.
+	Margin float64 `yaml:"margin"`
 	// Seed is what all random streams are derived from.
 	Seed uint64 `yaml:"seed"`
 	// OnProgress is called after every batch, if set, from the calling goroutine.
@@ -78,6 +91,8 @@ func (s Settings) check() error {
 		return fmt.Errorf("eval: resamples: want at least 1, got %d", s.Resamples)
 	case !(s.Confidence > 0 && s.Confidence < 1):
 		return fmt.Errorf("eval: confidence: want a number between 0 and 1, got %g", s.Confidence)
+	case !(s.Margin > 0 && s.Margin < 1):
+		return fmt.Errorf("eval: margin: want a difference of MCC or accuracy between 0 and 1, got %g", s.Margin)
 	}
 	return s.BOS.check()
 }

@@ -9,15 +9,17 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"steer/eval/stats"
-	"steer/rl/train"
+	"steer/internal/seed"
 )
 
 // Protocols: how a benchmark turns a model into predictions.
 const (
-	ProtocolLogLik = "loglik" // log-likelihood of the choices
-	ProtocolReward = "reward" // reward score against a frozen threshold
-	ProtocolThesis = "thesis" // generate and parse
-	ProtocolPaired = "paired" // reward scores of the completions compared
+	ProtocolLogLik   = "loglik"   // log-likelihood of the choices
+	ProtocolLogLik5  = "loglik-5" // of five labels
+	ProtocolReward   = "reward"   // reward score against a frozen threshold
+	ProtocolGenerate = "generate" // generate and compare
+	ProtocolThesis   = "thesis"   // generate and parse
+	ProtocolPaired   = "paired"   // reward scores of the completions compared
 )
 
 // Benchmark is the outcome of one benchmark, under one protocol, for one model; an
@@ -47,6 +49,7 @@ func newBenchmark(name, protocol, model, version string, n int, set Settings) *B
 			"confidence":     set.Confidence,
 			"resamples":      set.Resamples,
 			"seed":           set.Seed,
+			"margin":         set.Margin,
 		},
 	}
 }
@@ -164,7 +167,7 @@ func binaryOf(records []Record) twoClass {
 // benchmark and the number of items only, so that all models and protocols share
 // them.
 func (b *Benchmark) bootstrapSource(n int, set Settings) (stats.Resamples, error) {
-	return stats.NewSeeded(n, train.DeriveSeed(set.Seed, "eval.bootstrap."+b.Benchmark, uint64(n)))
+	return stats.NewSeeded(n, seed.Bootstrap(set.Seed, b.Benchmark, n))
 }
 
 // addBinary stores the two-class measures: MCC with analytic error and bootstrap

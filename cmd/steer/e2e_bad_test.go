@@ -94,6 +94,8 @@ func TestBadCommandLines(t *testing.T) {
 		{"two adapters below a policy", job("ppo", "--sft", "a.gguf", "--sft", "b.gguf"), exitUsage, []string{"sft: want at most one adapter"}},
 		{"no folder to report", []string{"report", "nowhere"}, exitFailure, []string{"nowhere: no such file"}},
 		{"unknown form of report", []string{"report", ".", "--format", "pdf"}, exitUsage, []string{`--format "pdf": want one of [html json md csv text]`}},
+		{"one run to compare", []string{"report", "--compare", "."}, exitUsage, []string{"--compare: want two runs, got 1"}},
+		{"nothing to compare with", []string{"report", "--compare", ".", "nowhere"}, exitFailure, []string{"nowhere: no such file"}},
 		{"folder is a file", append(job("sft")[:2], "-o", "sft.yaml"), exitFailure, []string{"run folder sft.yaml: cannot be made", "not a directory"}},
 	} {
 		b.run(t, dir)

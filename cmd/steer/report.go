@@ -20,21 +20,37 @@ var reportFormats = map[string]func(io.Writer, *report.Report) error{
 
 func newReportCommand(a *app) *cobra.Command {
 	var format, out string
+	var two bool
 	cmd := &cobra.Command{
-		Use:     "report DIR...",
+		Use:     "report RUN...",
 		GroupID: "pipeline",
-		Short:   "Write the report of one or more experiment or run folders",
-		Long: `Reads run folders and nothing else (no model is loaded) and writes one
-self-contained file. With --format text, md or csv and no --out it prints.`,
+		Short:   "Write the report of an experiment, of several seeds of it, or of two runs compared",
+		Long: `Reads run folders and nothing else (no model is loaded), redoes every test from the
+records of single items, and writes one self-contained file. With --format text, md or
+csv and no --out it prints.
+
+One RUN is an experiment folder. Several that hold the same stages are runs of one
+experiment with different seeds: tables then hold means over them, and intervals cover the
+choice of seeds too. A folder of experiment folders stands for all of them. With --compare
+two runs are set against each other, model by model.`,
 		Example: `  steer report runs/smollm2
-  steer report runs/smollm2 --format md --out RESULTS.md`,
+  steer report runs/smollm2 --format md --out RESULTS.md
+  steer report runs/study/seed-1 runs/study/seed-2 runs/study/seed-3
+  steer report --compare runs/before runs/after`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			names := []string{"html", "json", "md", "csv", "text"}
 			if !slices.Contains(names, format) {
 				return usagef("--format %q: want one of %v", format, names)
 			}
-			r, err := loadReport(dirs)
+			if two && len(dirs) != 2 {
+				return usagef("--compare: want two runs, got %d", len(dirs))
+			}
+			load, name := loadReport, "report."
+			if two {
+				load, name = loadTwo, "compare."
+			}
+			r, err := load(dirs)
 			if err != nil {
 				return err
 			}
@@ -42,7 +58,10 @@ self-contained file. With --format text, md or csv and no --out it prints.`,
 				return reportFormats[format](a.out, r)
 			}
 			if out == "" {
-				out = filepath.Join(dirs[0], "report."+format)
+				out = filepath.Join(dirs[len(dirs)-1], name+format)
+				if !two {
+					out = filepath.Join(dirs[0], name+format)
+				}
 			}
 			if out == "-" {
 				return reportFormats[format](a.out, r)
@@ -55,17 +74,33 @@ self-contained file. With --format text, md or csv and no --out it prints.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "html", "html, json, md, csv or text")
-	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write, - for standard output (default: report.html in the first folder)")
+	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write, - for standard output (default: report.html in the first folder, compare.html in the second)")
+	cmd.Flags().BoolVar(&two, "compare", false, "compare the second run with the first, model by model")
 	return cmd
 }
 
 func loadReport(dirs []string) (*report.Report, error) {
-	for _, d := range dirs {
-		if _, err := os.Stat(d); err != nil {
-			return nil, fmt.Errorf("report: %w", err)
-		}
+	if err := exist(dirs); err != nil {
+		return nil, err
 	}
 	return report.Load(dirs...)
+}
+
+// loadTwo compares the second of two folders with the first.
+func loadTwo(dirs []string) (*report.Report, error) {
+	if err := exist(dirs); err != nil {
+		return nil, err
+	}
+	return report.LoadTwo(dirs[0], dirs[1])
+}
+
+func exist(dirs []string) error {
+	for _, d := range dirs {
+		if _, err := os.Stat(d); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
 }
 
 func saveReport(r *report.Report, format, path string) error {

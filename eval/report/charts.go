@@ -69,6 +69,7 @@ func (r *Report) fillCharts() {
 	r.overTime(ppo, Chart{ID: "ppo-kl", Section: "ppo", Title: "KL from the SFT model", YLabel: "nats a response"}, []string{kl}, []string{"heldout/kl"})
 	r.overTime(ppo, Chart{ID: "ppo-entropy", Section: "ppo", Title: "Entropy", YLabel: "nats"}, []string{"objective/entropy", "ppo/policy/entropy"}, nil)
 	r.overTime(ppo, Chart{ID: "ppo-length", Section: "ppo", Title: "Response length", YLabel: "tokens"}, []string{"tokens/responses_len_mean"}, []string{"heldout/length"})
+	r.overTime(ppo, Chart{ID: "ppo-loss", Section: "ppo", Title: "PPO loss", YLabel: "loss"}, []string{"ppo/loss/total"}, nil)
 	r.frontier(ppo, score, kl)
 	r.pairHistograms(reward)
 	r.scoreHistograms()

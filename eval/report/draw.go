@@ -47,6 +47,8 @@ func cssColour(hex string) string {
 		return "currentColor"
 	case "030303":
 		return "var(--grid)"
+	case "040404":
+		return "var(--band)"
 	}
 	var i int
 	if n, _ := fmt.Sscanf(hex, "0A00%02X", &i); n == 1 {
@@ -58,43 +60,19 @@ func cssColour(hex string) string {
 // svg draws the chart as inline SVG with a title and a description for screen
 // readers; id is unique in the page.
 func (c Chart) svg(id string) (template.HTML, error) {
-	p := plot.New()
-	p.BackgroundColor = nil
-	style := func(f *font.Font, s *color.Color) { f.Size, *s = plotFont, inkFg }
-	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		style(&a.Label.TextStyle.Font, &a.Label.TextStyle.Color)
-		style(&a.Tick.Label.Font, &a.Tick.Label.Color)
-		a.LineStyle.Color, a.Tick.LineStyle.Color = inkFg, inkFg
-		a.LineStyle.Width, a.Tick.LineStyle.Width = 0.6, 0.6
-		a.Tick.Length = 3
-		a.Padding = 3
+	if c.Kind == "rows" {
+		return c.rowsSVG(id)
 	}
-	p.X.Label.Text, p.Y.Label.Text = c.XLabel, c.YLabel
-	grid := plotter.NewGrid()
-	grid.Horizontal.Color, grid.Horizontal.Width = inkGrid, 0.6
-	grid.Vertical.Width = 0
-	p.Add(grid)
+	p := newPlot(c.XLabel, c.YLabel)
+	if c.Kind == "calibration" {
+		// Perfect: as often right as sure.
+		if err := addLine(p, plotter.XYs{{X: 0, Y: 0}, {X: 1, Y: 1}}, inkGrid, 1, true); err != nil {
+			return "", err
+		}
+	}
 	for _, l := range c.backToFront() {
-		pts := l.points()
-		if len(pts) == 0 {
-			continue
-		}
-		line, err := plotter.NewLine(pts)
-		if err != nil {
-			return "", fmt.Errorf("report: plot %s, %s: %w", c.ID, l.Label, err)
-		}
-		line.Color, line.Width = inkSeries(l.Colour), 1.5
-		if l.Thin {
-			line.Width = 0.7
-		}
-		if l.Dashed {
-			line.Dashes = []vg.Length{4, 3}
-		}
-		p.Add(line)
-		if len(pts) == 1 {
-			if err := addPoint(p, pts[0], l.Colour); err != nil {
-				return "", err
-			}
+		if err := c.addCurve(p, l); err != nil {
+			return "", err
 		}
 	}
 	for _, m := range c.Marks {
@@ -112,7 +90,52 @@ func (c Chart) svg(id string) (template.HTML, error) {
 	if _, err := canvas.WriteTo(&buf); err != nil {
 		return "", fmt.Errorf("report: plot %s: %w", c.ID, err)
 	}
-	return c.dress(id, buf.String())
+	return c.dress(id, buf.String(), plotHeight)
+}
+
+// newPlot has the page's axes and grid.
+func newPlot(x, y string) *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = nil
+	// The page's font is sans serif: labels are placed by its widths.
+	style := func(f *font.Font, s *color.Color) { f.Variant, f.Size, *s = "Sans", plotFont, inkFg }
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		style(&a.Label.TextStyle.Font, &a.Label.TextStyle.Color)
+		style(&a.Tick.Label.Font, &a.Tick.Label.Color)
+		a.LineStyle.Color, a.Tick.LineStyle.Color = inkFg, inkFg
+		a.LineStyle.Width, a.Tick.LineStyle.Width = 0.6, 0.6
+		a.Tick.Length = 3
+		a.Padding = 3
+	}
+	p.X.Label.Text, p.Y.Label.Text = x, y
+	grid := plotter.NewGrid()
+	grid.Horizontal.Color, grid.Horizontal.Width = inkGrid, 0.6
+	grid.Vertical.Width = 0
+	p.Add(grid)
+	return p
+}
+
+func (c Chart) addCurve(p *plot.Plot, l ChartLine) error {
+	pts := l.points()
+	if len(pts) == 0 {
+		return nil
+	}
+	width := vg.Length(1.5)
+	if l.Thin {
+		width = 0.7
+	}
+	if err := addLine(p, pts, inkSeries(l.Colour), width, l.Dashed); err != nil {
+		return err
+	}
+	if len(pts) > 1 && !l.Points {
+		return nil
+	}
+	for _, at := range pts {
+		if err := addPoint(p, at, l.Colour); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // backToFront orders the curves so that the thin ones are drawn first.
@@ -156,14 +179,14 @@ func addPoint(p *plot.Plot, at plotter.XY, colour int) error {
 
 // dress replaces the XML head of a file by one for inline use, puts in title and
 // description, and turns stand-in colours into colours of the page.
-func (c Chart) dress(id, svg string) (template.HTML, error) {
+func (c Chart) dress(id, svg string, height int) (template.HTML, error) {
 	start := strings.Index(svg, "<svg")
 	if start < 0 {
 		return "", fmt.Errorf("report: plot %s: no svg element in the drawing", c.ID)
 	}
 	end := start + strings.Index(svg[start:], ">") + 1
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-labelledby="%s-t %s-d">`, plotWidth, plotHeight, id, id)
+	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-labelledby="%s-t %s-d">`, plotWidth, height, id, id)
 	fmt.Fprintf(&b, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`, id, template.HTMLEscapeString(c.Title), id, template.HTMLEscapeString(c.describe()))
 	b.WriteString(inkPattern.ReplaceAllStringFunc(svg[end:], func(m string) string {
 		name, hex, _ := strings.Cut(m, ":#")
@@ -180,8 +203,19 @@ var fontPattern = regexp.MustCompile(`font-family:[^;]*;font-variant:[^;]*;font-
 // describe says the plot in words.
 func (c Chart) describe() string {
 	var parts []string
+	if c.Kind == "rows" {
+		for _, r := range c.Rows {
+			parts = append(parts, r.Label+" "+r.text())
+		}
+		for _, r := range c.Rules {
+			parts = append(parts, "line at "+num(r.At)+": "+r.Label)
+		}
+		return c.XLabel + ": " + strings.Join(parts, "; ") + "."
+	}
 	for _, l := range c.Lines {
-		parts = append(parts, l.Label+" "+c.summary(l))
+		if !l.Member {
+			parts = append(parts, l.Label+" "+c.summary(l))
+		}
 	}
 	return c.YLabel + " over " + c.XLabel + ": " + strings.Join(parts, "; ") + "."
 }
@@ -192,6 +226,9 @@ func (c Chart) summary(l ChartLine) string {
 	n := len(l.Y)
 	if n == 0 {
 		return ""
+	}
+	if l.Mean != nil && c.Kind == "calibration" {
+		return "error " + num(*l.Mean)
 	}
 	if l.Mean != nil {
 		return "mean " + num(*l.Mean)

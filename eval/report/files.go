@@ -22,6 +22,8 @@ type Interval struct {
 	Lo   *float64 `json:"lo,omitempty"`
 	Hi   *float64 `json:"hi,omitempty"`
 	N    int      `json:"n,omitempty"`
+	// PerRun holds the value of every run where Mean is a mean over several.
+	PerRun []float64 `json:"per_run,omitempty"`
 }
 
 // UnmarshalJSON takes a bare number for an interval without ends.
@@ -229,6 +231,12 @@ type Cell struct {
 	DiffLo  *float64 `json:"diff_lo,omitempty"`
 	DiffHi  *float64 `json:"diff_hi,omitempty"`
 	WinRate *float64 `json:"win_rate,omitempty"`
+	// P tests that the difference is 0, Holm is P adjusted for all cells of the matrix;
+	// nil where the answers themselves were not found.
+	P    *float64 `json:"p,omitempty"`
+	Holm *float64 `json:"holm,omitempty"`
+	// PerRun is the difference in every run where there are several.
+	PerRun []float64 `json:"per_run,omitempty"`
 }
 
 // Sample is one prompt with the answer of each model and their scores by model and

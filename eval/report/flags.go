@@ -22,9 +22,16 @@ func (r *Report) fillFlags() {
 	r.flagAccuracies()
 	r.flagBenchmarks()
 	r.flagConsistency()
+}
+
+func (r *Report) flagSingleRun() {
 	if r.Matrix != nil {
-		r.flag(Note, "eval", "One training run stands behind each policy: intervals cover the choice of prompts and items, not the luck of training.")
+		r.flag(Note, "eval", "One training run stands behind each policy: intervals and tests cover the choice of prompts and items, not the luck of training.")
 	}
+}
+
+// sortFlags puts failures first.
+func (r *Report) sortFlags() {
 	rank := map[Severity]int{Failure: 0, Caution: 1, Note: 2}
 	slices.SortStableFunc(r.Flags, func(a, b Flag) int { return cmp.Compare(rank[a.Severity], rank[b.Severity]) })
 }
@@ -143,6 +150,14 @@ var benchmarkFlags = map[string]struct {
 	"nothing_answered":          {Caution, "no item has a usable answer"},
 	"no_ceiling":                {Note, "the ceiling of the noisy labels could not be estimated"},
 	"threshold_from_other_rows": {Note, "the threshold was chosen on other rows"},
+	"threshold_zero":            {Caution, "the threshold is 0, which a reward model does not fix: read the AUC"},
+	"ties":                      {Note, "items whose best choices scored the same"},
+	"overlap":                   {Caution, "items of which a part is in the training data too"},
+	"without_votes":             {Note, "items without a vote are not in the cross-entropy"},
+	"empty_answers":             {Caution, "empty answers"},
+	"unfinished":                {Note, "answers cut at the longest allowed length"},
+	"unpaired":                  {Note, "items without their other half"},
+	"no_groups":                 {Note, "the rows make no whole groups, so there is no exact match"},
 }
 
 // flagBenchmarks gathers equal flags of a table into one sentence.

@@ -43,7 +43,7 @@ func interval(mean float64, lo, hi *float64) (m, ends string) {
 		return num(mean), ""
 	}
 	d := 3
-	if half := (*hi - *lo) / 2; half > 0 {
+	if half := (*hi - *lo) / 2; half > 1e-12 { // below: one value, computed twice
 		d = min(max(1-int(math.Floor(math.Log10(half))), 0), 5)
 	}
 	for _, end := range []float64{*lo, *hi} {
@@ -131,16 +131,19 @@ func duration(s float64) string {
 var metricLabels = map[string]string{
 	"acc": "accuracy", "mcc": "MCC", "predicted_yes": "says Yes", "coverage": "answered",
 	"answered_mcc": "MCC of the answered", "acc_norm": "accuracy (norm.)", "balanced_acc": "balanced accuracy", "auc": "AUC", "f1": "F1", "macro_f1": "macro F1",
+	"answered_acc": "accuracy of the answered", "exact_match": "exact match", "em": "exact match", "pct_stereotype": "stereotyped", "gotcha_gap": "gotcha gap",
 }
 
 // benchmarkNames are the titles of benchmarks known by name.
-var benchmarkNames = map[string]string{"scruples": "Scruples", "ethics-deontology": "ETHICS deontology", "ethics-utilitarianism": "ETHICS utilitarianism", "toxigen": "ToxiGen", "wsc273": "WSC273"}
+var benchmarkNames = map[string]string{"scruples": "Scruples", "ethics-deontology": "ETHICS deontology", "ethics-utilitarianism": "ETHICS utilitarianism", "toxigen": "ToxiGen", "wsc273": "WSC273",
+	"ethics-justice": "ETHICS justice", "ethics-virtue": "ETHICS virtue", "ethics-commonsense": "ETHICS commonsense", "winogrande": "WinoGrande", "wsc285": "WSC285",
+	"winobias_type1": "WinoBias type 1", "winobias_type2": "WinoBias type 2", "winogender": "Winogender", "crows_pairs": "CrowS-Pairs", "hh_rlhf": "hh-rlhf", "dilemmas": "Scruples dilemmas"}
 
 func metricLabel(m string) string {
 	if l, ok := metricLabels[m]; ok {
 		return l
 	}
-	return m
+	return strings.ReplaceAll(m, "_", " ")
 }
 
 // Title names the benchmark and its protocol.
@@ -155,3 +158,6 @@ func benchmarkTitle(name, protocol string) string {
 	}
 	return name
 }
+
+// trim prints v with d decimals.
+func trim(v float64, d int) string { return strconv.FormatFloat(v, 'f', d, 64) }

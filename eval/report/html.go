@@ -2,42 +2,96 @@ package report
 
 import (
 	"bytes"
-	_ "embed"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
 	"regexp"
 	"strings"
+
+	"steer/eval/compare"
+	"steer/eval/stats"
 )
 
-//go:embed template.html
-var pageTemplate string
+//go:embed templates/*.html
+var templates embed.FS
 
-//go:embed style.css
+//go:embed templates/style.css
 var pageStyle string
+
+//go:embed templates/page.js
+var pageScript string
 
 // htmlLimit is the largest page that is written, in bytes.
 const htmlLimit = 3 << 20
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"num":      func(v float64) string { return minus(num(v)) },
-	"int":      group,
-	"big":      func(n int64) string { return group(int(n)) },
-	"mean":     func(v *Interval) string { m, _ := interval(v.Mean, v.Lo, v.Hi); return minus(m) },
-	"ends":     func(v *Interval) string { _, e := interval(v.Mean, v.Lo, v.Hi); return minus(e) },
-	"minus":    minus,
-	"ref":      func(v Interval) *Interval { return &v },
-	"plus":     plus,
-	"metric":   metricLabel,
-	"short":    short,
-	"duration": duration,
-	"join":     strings.Join,
-	"visible":  visible,
-	"command":  shellLine,
-}).Parse(pageTemplate))
+	"num":        func(v float64) string { return minus(num(v)) },
+	"int":        group,
+	"big":        func(n int64) string { return group(int(n)) },
+	"mean":       func(v *Interval) string { m, _ := interval(v.Mean, v.Lo, v.Hi); return minus(m) },
+	"ends":       func(v *Interval) string { _, e := interval(v.Mean, v.Lo, v.Hi); return minus(e) },
+	"minus":      minus,
+	"ref":        func(v Interval) *Interval { return &v },
+	"plus":       plus,
+	"metric":     metricLabel,
+	"short":      short,
+	"duration":   duration,
+	"join":       strings.Join,
+	"visible":    visible,
+	"command":    shellLine,
+	"p":          pValue,
+	"family":     familyText,
+	"title":      benchmarkTitle,
+	"metricName": func(f *compare.Family) string { return string(f.Metric) },
+	"deref":      func(n *int) int { return *n },
+	"percent":    func(v float64) string { return brief(100*v) + " %" },
+	"est":        estimateInterval,
+	"est2":       func(e *compare.Estimate) *Interval { return estimateInterval(*e) },
+	"bounds":     func(lo, hi float64) string { _, e := interval((lo+hi)/2, &lo, &hi); return minus(e) },
+	"each":       each,
+	"short3":     func(v *float64) string { return brief(*v) },
+	"span":       spanOf,
+	"names":      func(metrics []string) string { return list(mapped(metrics, metricLabel)) },
+}).ParseFS(templates, "templates/*.html")).Lookup("page.html")
 
-// WriteHTML writes one self-contained page: style and plots are inside, there is no
-// script, and nothing is fetched. When it would be larger than 3 MB the last samples
+// estimateInterval is an estimate in the form that the page prints.
+func estimateInterval(e compare.Estimate) *Interval {
+	return &Interval{Mean: e.Value, Lo: e.Lo, Hi: e.Hi}
+}
+
+// each lists the values of the runs.
+func each(values []float64) string {
+	return minus(strings.Join(mapped(values, num), ", "))
+}
+
+// spanOf is the range of the values of the runs.
+func spanOf(values []float64) string {
+	lo, hi := stats.Range(values)
+	if num(lo) == num(hi) {
+		return "the same in every run"
+	}
+	return minus(num(lo) + " to " + num(hi))
+}
+
+func mapped[T any](values []T, f func(T) string) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = f(v)
+	}
+	return out
+}
+
+// scriptHash is what the page's security policy allows to run: this script and no other.
+func scriptHash(script string) string {
+	sum := sha256.Sum256([]byte(script))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// WriteHTML writes one self-contained page: style, plots and one short script (the
+// search) are inside, no other script may run, and nothing is fetched. When it would be larger than 3 MB the last samples
 // are left out, and counted in it; a page that is too large without any sample is an
 // error.
 func WriteHTML(w io.Writer, r *Report) error {
@@ -91,253 +145,4 @@ func shellLine(args []string) string {
 		out[i] = a
 	}
 	return visible(strings.Join(out, " "))
-}
-
-// view is the report in the form the template prints.
-type view struct {
-	*Report
-	Style     template.CSS
-	FlagCount string
-	Urgent    []Flag // failures and cautions
-	Notes     []Flag
-	Views     []matrixView
-	Figures   map[string][]figure
-	HaveKL    bool
-	HaveLen   bool
-	Prompts   []sampleView
-	TOC       []tocEntry
-	Commands  []string
-}
-
-// MatrixN is the number of prompts of a cell, for the caption.
-func (v *view) MatrixN() int {
-	n := 0
-	for _, row := range v.Matrix.cells() {
-		for _, c := range row {
-			n = max(n, c.N)
-		}
-	}
-	return n
-}
-
-type tocEntry struct{ ID, Title string }
-
-type matrixView struct {
-	ID, Label string
-	First     bool
-	Rows      []matrixRow
-}
-
-type matrixRow struct {
-	Policy      string
-	Reference   bool
-	Cells       []matrixCell
-	KL, Lengths *Interval
-}
-
-type matrixCell struct {
-	Class, Mean, Span, Diff, DiffSpan, Arrow, Words, Win string
-}
-
-type figure struct {
-	Chart
-	SVG    template.HTML
-	Legend []legendEntry
-	Notes  []string
-}
-
-type legendEntry struct {
-	Class, Label, Summary string
-}
-
-type sampleView struct {
-	Title, Prompt string
-	Open          bool
-	Answers       []answerView
-}
-
-type answerView struct {
-	Model, Text string
-	Scores      []scoreView
-}
-
-type scoreView struct {
-	Reward string
-	Score  float64
-	Own    bool
-}
-
-func newView(r *Report) (*view, error) {
-	v := &view{Report: r, Style: template.CSS(pageStyle), Figures: map[string][]figure{}} //nolint:gosec // our own file
-	v.FlagCount = r.flagCount()
-	for _, f := range r.Flags {
-		if f.Severity == Note {
-			v.Notes = append(v.Notes, f)
-		} else {
-			v.Urgent = append(v.Urgent, f)
-		}
-	}
-	if m := r.Matrix; m != nil {
-		v.HaveKL, v.HaveLen = len(m.KL) > 0, len(m.Lengths) > 0
-		if m.Norm != nil {
-			v.Views = append(v.Views, matrixView{ID: "norm", Label: "normalised", Rows: m.rows(m.Norm)})
-		}
-		if m.Raw != nil {
-			v.Views = append(v.Views, matrixView{ID: "raw", Label: "raw", Rows: m.rows(m.Raw)})
-		}
-		v.Views[0].First = true
-	}
-	for i, c := range r.Charts {
-		svg, err := c.svg(fmt.Sprintf("plot%d", i))
-		if err != nil {
-			return nil, err
-		}
-		v.Figures[c.Section] = append(v.Figures[c.Section], newFigure(c, svg))
-	}
-	for i, s := range r.Samples {
-		v.Prompts = append(v.Prompts, r.newSample(s, i == 0))
-	}
-	for i := range r.Stages {
-		if res := r.Stages[i].Result; res != nil && len(res.Command) > 0 {
-			v.Commands = append(v.Commands, shellLine(res.Command))
-		}
-	}
-	v.TOC = v.contents()
-	return v, nil
-}
-
-func (v *view) contents() []tocEntry {
-	var out []tocEntry
-	add := func(ok bool, id, title string) {
-		if ok {
-			out = append(out, tocEntry{id, title})
-		}
-	}
-	add(v.Matrix != nil, "matrix", "Cross-reward matrix")
-	add(len(v.Flags) > 0, "flags", "What to know")
-	add(len(v.Report.Benchmarks) > 0, "benchmarks", "Benchmarks")
-	add(len(v.Accuracies) > 0 || len(v.Figures["reward"]) > 0, "rewards", "Reward models")
-	add(len(v.Figures["ppo"]) > 0 || len(v.Heldout) > 0, "ppo", "PPO")
-	add(len(v.Figures["sft"]) > 0, "sft", "SFT")
-	add(len(v.Figures["scores"]) > 0, "scores", "Scores")
-	add(len(v.Prompts) > 0, "samples", "Answers")
-	add(true, "provenance", "Provenance")
-	return out
-}
-
-// flagCount is the line under the verdict.
-func (r *Report) flagCount() string {
-	n := map[Severity]int{}
-	for _, f := range r.Flags {
-		n[f.Severity]++
-	}
-	var parts []string
-	if k := n[Failure]; k > 0 {
-		parts = append(parts, plural(k, "failure", "failures"))
-	}
-	if k := n[Caution]; k > 0 {
-		parts = append(parts, plural(k, "caution", "cautions"))
-	}
-	return list(parts)
-}
-
-func (m *Matrix) rows(cells [][]Cell) []matrixRow {
-	var out []matrixRow
-	for i, p := range m.Policies {
-		row := matrixRow{Policy: p, Reference: p == m.Reference}
-		if k, ok := m.KL[p]; ok {
-			row.KL = &k
-		}
-		if l, ok := m.Lengths[p]; ok {
-			row.Lengths = &l
-		}
-		for j, c := range cells[i] {
-			row.Cells = append(row.Cells, newCell(c, m.Reference, j == m.Own[i]))
-		}
-		out = append(out, row)
-	}
-	return out
-}
-
-func newCell(c Cell, reference string, own bool) matrixCell {
-	mean, ends := interval(c.Mean, c.Lo, c.Hi)
-	out := matrixCell{Mean: minus(mean), Span: minus(ends)}
-	if c.Diff != nil {
-		mean, ends = interval(*c.Diff, c.DiffLo, c.DiffHi)
-		out.Diff, out.DiffSpan = minus(plus(mean)), minus(ends)
-	}
-	if c.WinRate != nil {
-		out.Win = fmt.Sprintf("wins %.0f %%", 100**c.WinRate)
-	}
-	switch c.Direction() {
-	case 1:
-		out.Class, out.Arrow, out.Words = "up", "▲", "higher than "+reference
-	case -1:
-		out.Class, out.Arrow, out.Words = "down", "▼", "lower than "+reference
-	default:
-		if c.tested() {
-			out.Class, out.Arrow, out.Words = "same", "·", "no difference shown"
-		}
-	}
-	if own {
-		out.Class += " own"
-	}
-	return out
-}
-
-func newFigure(c Chart, svg template.HTML) figure {
-	f := figure{Chart: c, SVG: svg}
-	averaged := 1
-	for _, l := range c.Lines {
-		class := fmt.Sprintf("k%d", l.Colour)
-		if l.Dashed {
-			class += " dashed"
-		}
-		f.Legend = append(f.Legend, legendEntry{Class: class, Label: l.Label, Summary: minus(c.summary(l))})
-		averaged = max(averaged, l.Averaged)
-		if n := len(l.X) - len(l.points()); n > 0 {
-			f.Notes = append(f.Notes, fmt.Sprintf("%s of %s not drawn: too large.", plural(n, "point", "points"), l.Label))
-		}
-	}
-	if averaged > 1 {
-		f.Notes = append(f.Notes, fmt.Sprintf("Each point is the mean of up to %d values.", averaged))
-	}
-	if len(c.Absent) > 0 {
-		f.Notes = append(f.Notes, "Not logged: "+list(c.Absent)+".")
-	}
-	return f
-}
-
-func (r *Report) newSample(s Sample, open bool) sampleView {
-	out := sampleView{Prompt: s.Prompt, Open: open}
-	title := []rune(strings.Join(strings.Fields(s.Prompt), " "))
-	if len(title) > 110 {
-		title = append(title[:110], '…')
-	}
-	out.Title = string(title)
-	for _, name := range r.answerOrder(s) {
-		a := answerView{Model: name, Text: s.Answers[name]}
-		own := r.model(name).theoryOf()
-		for _, reward := range orderTheories(sortedKeys(s.Scores[name])) {
-			a.Scores = append(a.Scores, scoreView{Reward: reward, Score: s.Scores[name][reward], Own: reward == own})
-		}
-		out.Answers = append(out.Answers, a)
-	}
-	return out
-}
-
-// answerOrder lists the models that answered, in the order of the tables.
-func (r *Report) answerOrder(s Sample) []string {
-	var out []string
-	for _, m := range r.Models {
-		if _, ok := s.Answers[m.Name]; ok {
-			out = append(out, m.Name)
-		}
-	}
-	for _, name := range sortedKeys(s.Answers) {
-		if r.modelIndex(name) < 0 {
-			out = append(out, name)
-		}
-	}
-	return out
 }

@@ -20,6 +20,7 @@ func TestNumbersForPeople(t *testing.T) {
 		{0.104, 0.004, 0.204, "0.104 [0.004, 0.204]"}, // an end that is not 0 does not look like 0
 		{-0.1, -0.2, 0, "-0.10 [-0.20, 0.00]"},
 		{0.5, 0.5, 0.5, "0.500 [0.500, 0.500]"},
+		{-1, -1, -1 + 1e-16, "-1.000 [-1.000, -1.000]"},
 		{1e-9, -1e-9, 2e-9, "0.00000 [0.00000, 0.00000]"},
 	} {
 		require.Equal(t, c.want, Interval{Mean: c.mean, Lo: p(c.lo), Hi: p(c.hi)}.text())

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
+
+	"steer/eval/compare"
 )
 
 // WriteJSON writes the whole report, indented.
@@ -19,59 +22,121 @@ func WriteJSON(w io.Writer, r *Report) error {
 	return nil
 }
 
+// csvTable writes lines of one table.
+type csvTable struct{ out *csv.Writer }
+
+func (c csvTable) write(table, row, column string, v Interval) {
+	n := ""
+	if v.N > 0 {
+		n = strconv.Itoa(v.N)
+	}
+	// The writer keeps its first error; WriteCSV makes it known.
+	_ = c.out.Write([]string{table, row, column, exact(&v.Mean), exact(v.Lo), exact(v.Hi), n})
+}
+
 // WriteCSV writes every number of the tables in long form, one a line:
 // table, row, column, value, lo, hi, n. Unknown interval ends and counts are empty.
 func WriteCSV(w io.Writer, r *Report) error {
-	out := csv.NewWriter(w)
-	write := func(table, row, column string, v Interval) {
-		n := ""
-		if v.N > 0 {
-			n = strconv.Itoa(v.N)
-		}
-		// The writer keeps its first error; Flush below makes it known.
-		_ = out.Write([]string{table, row, column, exact(&v.Mean), exact(v.Lo), exact(v.Hi), n})
-	}
-	_ = out.Write([]string{"table", "row", "column", "value", "lo", "hi", "n"})
-	if m := r.Matrix; m != nil {
-		for _, view := range []struct {
-			name  string
-			cells [][]Cell
-		}{{"raw", m.Raw}, {"normalised", m.Norm}} {
-			for i, row := range view.cells {
-				for j, c := range row {
-					write("cross_reward_"+view.name, m.Policies[i], m.Rewards[j], Interval{Mean: c.Mean, Lo: c.Lo, Hi: c.Hi, N: c.N})
-					if c.Diff != nil {
-						write("difference_to_"+m.Reference+"_"+view.name, m.Policies[i], m.Rewards[j], Interval{Mean: *c.Diff, Lo: c.DiffLo, Hi: c.DiffHi, N: c.N})
-					}
-				}
-			}
-		}
-		for _, p := range m.Policies {
-			if v, ok := m.KL[p]; ok {
-				write("kl", p, "nats", v)
-			}
-			if v, ok := m.Lengths[p]; ok {
-				write("length", p, "tokens", v)
-			}
-		}
-	}
+	c := csvTable{csv.NewWriter(w)}
+	_ = c.out.Write([]string{"table", "row", "column", "value", "lo", "hi", "n"})
+	c.matrix(r.Matrix)
 	for _, a := range r.Accuracies {
-		write("pair_accuracy", a.Theory, "accuracy", a.Accuracy)
+		c.write("pair_accuracy", strings.TrimSpace(a.Theory+" "+a.Run), "accuracy", a.Accuracy)
 	}
 	for _, t := range r.Benchmarks {
 		for _, row := range t.Rows {
 			for i, v := range row.Values {
-				if v != nil {
-					write(t.Title(), row.Model, t.Columns[i], *v)
+				if v == nil {
+					continue
+				}
+				c.write(t.Title(), row.Model, t.Columns[i], *v)
+				for k, x := range v.PerRun {
+					c.write(t.Title(), row.Model, t.Columns[i]+" "+r.Runs[k].Label, Interval{Mean: x, N: row.N})
 				}
 			}
 		}
 	}
-	out.Flush()
-	if err := out.Error(); err != nil {
+	for _, f := range r.Tests {
+		c.tests(f)
+	}
+	for _, t := range r.Published {
+		for _, row := range t.Rows {
+			c.write("thesis "+t.Title, row.Model, "thesis", row.Published)
+			if row.Ours != nil {
+				c.write("thesis "+t.Title, row.Model, "here", *row.Ours)
+			}
+		}
+	}
+	c.out.Flush()
+	if err := c.out.Error(); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
+}
+
+func (c csvTable) matrix(m *Matrix) {
+	if m == nil {
+		return
+	}
+	for _, view := range []struct {
+		name  string
+		cells [][]Cell
+	}{{"raw", m.Raw}, {"normalised", m.Norm}} {
+		for i, row := range view.cells {
+			for j, x := range row {
+				p, reward := m.Policies[i], m.Rewards[j]
+				c.write("cross_reward_"+view.name, p, reward, Interval{Mean: x.Mean, Lo: x.Lo, Hi: x.Hi, N: x.N})
+				if x.Diff != nil {
+					c.write("difference_to_"+m.Reference+"_"+view.name, p, reward, x.diff())
+				}
+				if x.Holm != nil {
+					c.write("p_"+view.name, p, reward, Interval{Mean: *x.P, N: x.N})
+					c.write("holm_p_"+view.name, p, reward, Interval{Mean: *x.Holm, N: x.N})
+				}
+			}
+		}
+	}
+	for _, p := range m.Policies {
+		if v, ok := m.KL[p]; ok {
+			c.write("kl", p, "nats", v)
+		}
+		if v, ok := m.Lengths[p]; ok {
+			c.write("length", p, "tokens", v)
+		}
+	}
+}
+
+func (c csvTable) tests(f *compare.Family) {
+	table := "tests " + benchmarkTitle(f.Benchmark, f.Protocol)
+	for _, p := range f.Pairs {
+		row := p.A + " - " + p.B
+		v := pairInterval(p, 1)
+		v.N = f.Items
+		c.write(table, row, string(f.Metric)+" difference", v)
+		c.write(table, row, "p", Interval{Mean: p.P, N: f.Items})
+		c.write(table, row, "holm p", Interval{Mean: p.Holm, N: f.Items})
+		if m := p.McNemar; m != nil {
+			c.write(table, row, "mcnemar exact p", Interval{Mean: m.ExactP, N: f.Items})
+			c.write(table, row, "mcnemar mid-p", Interval{Mean: m.MidP, N: f.Items})
+		}
+		if e := p.Equivalence; e != nil {
+			shown := 0.0
+			if e.Shown {
+				shown = 1
+			}
+			c.write(table, row, "equivalent within "+exact(&e.Margin), Interval{Mean: shown, Lo: &e.Lo, Hi: &e.Hi, N: f.Items})
+		}
+		if p.Detectable != nil {
+			c.write(table, row, "detectable", Interval{Mean: *p.Detectable, N: f.Items})
+		}
+		if p.Common != nil {
+			d := p.Common.Difference
+			c.write(table, row, "difference on common items", Interval{Mean: d.Value, Lo: d.Lo, Hi: d.Hi, N: *f.Common})
+		}
+	}
+	if f.Omnibus != nil {
+		c.write(table, "all", "cochran q p", Interval{Mean: f.Omnibus.P, N: f.Items})
+	}
 }
 
 func exact(p *float64) string {

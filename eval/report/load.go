@@ -12,41 +12,135 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"steer/eval/compare"
 )
 
 // ErrNoRuns is returned (wrapped) by [Load] for a folder without any run in it.
 var ErrNoRuns = errors.New("no run folder found")
 
+// ErrNotRuns is returned (wrapped) by [Load] for folders that hold the same stages and
+// cannot be runs of one experiment.
+var ErrNotRuns = errors.New("not runs of one experiment")
+
 // Load reads experiment folders or single run folders into one report. Missing
 // stages and missing fields are allowed; errors are: a folder that cannot be read
-// or holds no run ([ErrNoRuns]), a result of another version ([ErrVersion]), a file
-// that contradicts itself, and two folders with the same stage.
+// or holds no run ([ErrNoRuns]), a result of another version ([ErrVersion]), and a file
+// that contradicts itself.
+//
+// Folders with the same stages are runs of one experiment with different seeds: each
+// must have its evaluation. A folder that holds experiment folders stands for them.
 func Load(dirs ...string) (*Report, error) {
 	if len(dirs) == 0 {
 		return nil, fmt.Errorf("report: no folder given: %w", ErrNoRuns)
 	}
-	r := &Report{Version: ResultVersion}
-	var exp experiment
-	whole := false // an experiment folder was given: all its stages are expected
-	seen := map[string]string{}
-	for _, dir := range dirs {
-		stages, isExperiment, err := loadDir(dir)
+	folders, err := openAll(dirs)
+	if err != nil {
+		return nil, err
+	}
+	twice := repeated(folders)
+	if twice == "" {
+		r, err := assembled(folders)
 		if err != nil {
 			return nil, err
 		}
-		if isExperiment {
+		r.flagSingleRun()
+		r.testBenchmarks()
+		r.testScores()
+		r.conclude()
+		return r, nil
+	}
+	var parts []*Report
+	var names []string
+	for _, f := range folders {
+		p, err := assembled([]folder{f})
+		if err != nil {
+			return nil, err
+		}
+		parts, names = append(parts, p), append(names, f.dir)
+	}
+	for i, p := range parts {
+		if p.evaluation() == nil {
+			return nil, fmt.Errorf("report: several folders hold stage %q, which makes them runs of one experiment with different seeds, but %s has no finished evaluation (want eval/result.json in each): %w", twice, names[i], ErrNotRuns)
+		}
+	}
+	return combine(parts, names)
+}
+
+// folder is one given folder as it was read.
+type folder struct {
+	dir          string
+	stages       []Stage
+	isExperiment bool
+}
+
+// openAll reads the folders; one that holds experiments, and no run itself, is replaced
+// by them.
+func openAll(dirs []string) ([]folder, error) {
+	var out []folder
+	for _, dir := range dirs {
+		stages, isExperiment, err := loadDir(dir)
+		if err == nil {
+			out = append(out, folder{dir, stages, isExperiment})
+			continue
+		}
+		inner := experimentsIn(dir)
+		if !errors.Is(err, ErrNoRuns) || len(inner) == 0 {
+			return nil, err
+		}
+		more, err := openAll(inner)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, more...)
+	}
+	return out, nil
+}
+
+// experimentsIn lists the folders in dir that hold run folders.
+func experimentsIn(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // the caller has an error to tell already
+	}
+	var out []string
+	for _, e := range entries {
+		sub := filepath.Join(dir, e.Name())
+		runs, err := os.ReadDir(sub)
+		if err == nil && slices.ContainsFunc(runs, func(r os.DirEntry) bool { return r.IsDir() && isRun(filepath.Join(sub, r.Name())) }) {
+			out = append(out, sub)
+		}
+	}
+	return out
+}
+
+// repeated names a stage that occurs in two folders, or "".
+func repeated(folders []folder) string {
+	seen := map[string]bool{}
+	for _, f := range folders {
+		for _, s := range f.stages {
+			if seen[s.Name] {
+				return s.Name
+			}
+			seen[s.Name] = true
+		}
+	}
+	return ""
+}
+
+// assembled makes one report of folders without a stage in common.
+func assembled(folders []folder) (*Report, error) {
+	r := &Report{Version: ResultVersion}
+	var exp experiment
+	whole := false // an experiment folder was given: all its stages are expected
+	for _, f := range folders {
+		if f.isExperiment {
 			whole = true
-			if err := exp.read(filepath.Join(dir, "experiment.yaml")); err != nil {
+			if err := exp.read(filepath.Join(f.dir, "experiment.yaml")); err != nil {
 				return nil, err
 			}
 		}
-		for _, s := range stages {
-			if other, dup := seen[s.Name]; dup {
-				return nil, fmt.Errorf("report: %s and %s both hold stage %q: give one of them", other, s.Folder, s.Name)
-			}
-			seen[s.Name] = s.Folder
-			r.Stages = append(r.Stages, s)
-		}
+		r.Stages = append(r.Stages, f.stages...)
 	}
 	r.Experiment = exp.text
 	r.assemble(exp, whole)
@@ -212,7 +306,21 @@ func (r *Report) assemble(exp experiment, whole bool) {
 	}
 	r.fillCharts()
 	r.fillFlags()
+}
+
+// conclude draws what rests on tests: they are made once, of the whole report.
+func (r *Report) conclude() {
+	if r.noMargin {
+		r.flag(Note, "eval", "The results do not say which margin of equivalence was fixed beforehand: %g was used.", compare.DefaultOptions().Margin)
+	}
+	if pairs := r.allPairs(); len(pairs) > 0 && len(r.Runs) > 1 { // of one run the tests are exact
+		r.flagFloor("between models", len(pairs), pairs[0].f.Resamples)
+	}
+	r.fillBenchmarkCharts()
 	r.fillVerdict()
+	r.fillHeadline()
+	r.fillPublished()
+	r.sortFlags()
 }
 
 func (r *Report) evaluation() *evalResult {

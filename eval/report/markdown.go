@@ -14,47 +14,20 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 	for _, s := range r.Verdict {
 		fmt.Fprintf(&b, "\n%s\n", escapeMD(s))
 	}
-	if m := r.Matrix; m != nil {
-		fmt.Fprintf(&b, "\n## Cross-reward matrix\n\nMean score with its 95 %% interval, and the paired difference to %s with its own. "+
-			"**Bold**: that interval excludes 0. Intervals are not adjusted for the number of comparisons.\n", escapeMD(m.Reference))
-		if m.Norm != nil {
-			markdownMatrix(&b, "Normalised", m, m.Norm)
-		}
-		if m.Raw != nil {
-			markdownMatrix(&b, "Raw", m, m.Raw)
-		}
-	}
-	for _, t := range r.Benchmarks {
-		head := []string{t.Rowhead()}
-		for _, c := range t.Columns {
-			head = append(head, metricLabel(c))
-		}
-		rows := [][]string{}
-		for _, row := range t.Rows {
-			line := []string{row.Model}
-			for _, v := range row.Values {
-				if v == nil {
-					line = append(line, "-")
-					continue
-				}
-				line = append(line, v.text())
-			}
-			rows = append(rows, append(line, group(row.N), strings.Join(row.Flags, ", ")))
-		}
-		fmt.Fprintf(&b, "\n## %s\n", escapeMD(t.Title()))
-		if t.Scale != "" {
-			fmt.Fprintf(&b, "\n%s\n", escapeMD(t.Scale))
-		}
-		table(&b, append(head, "items", "flags"), rows)
+	markdownHeadline(&b, r.Headline)
+	markdownMatrices(&b, r)
+	for i := range r.Benchmarks {
+		markdownBenchmark(&b, r, &r.Benchmarks[i])
 	}
 	if len(r.Accuracies) > 0 {
 		b.WriteString("\n## Reward models\n\nHeld-out pairs in which chosen scores above rejected; Wilson 95 % intervals.\n")
 		var rows [][]string
 		for _, a := range r.Accuracies {
-			rows = append(rows, []string{a.Theory, a.Accuracy.text(), group(a.Accuracy.N), a.Recipe})
+			rows = append(rows, []string{strings.TrimSpace(a.Theory + " " + a.Run), a.Accuracy.text(), group(a.Accuracy.N), a.Recipe})
 		}
 		table(&b, []string{"reward", "accuracy", "pairs", "recipe"}, rows)
 	}
+	markdownPublished(&b, r)
 	if len(r.Flags) > 0 {
 		b.WriteString("\n## What to know\n\n")
 		for _, f := range r.Flags {
@@ -65,6 +38,80 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
+}
+
+func markdownHeadline(b *strings.Builder, h *Headline) {
+	if h == nil {
+		return
+	}
+	var rows [][]string
+	for _, r := range h.Rows {
+		line := []string{r.Model}
+		for _, c := range r.Cells {
+			s := strings.TrimSpace(c.Value + " " + c.Ends)
+			if c.Mark == "up" || c.Mark == "down" {
+				s = "\x01" + s + "\x01"
+			}
+			if c.Detail != "" {
+				s += "; " + c.Detail
+			}
+			line = append(line, s)
+		}
+		rows = append(rows, line)
+	}
+	table(b, append([]string{"model"}, h.Columns...), rows)
+	for _, n := range h.Notes {
+		fmt.Fprintf(b, "\n%s\n", escapeMD(n))
+	}
+}
+
+func markdownMatrices(b *strings.Builder, r *Report) {
+	m := r.Matrix
+	if m == nil {
+		return
+	}
+	bold := "that interval excludes 0"
+	if m.Tested {
+		bold = "p < 0.05 after Holm's correction over all cells (" + (&view{Report: r}).ScoreTest() + ")"
+	}
+	fmt.Fprintf(b, "\n## Cross-reward matrix\n\nMean score with its 95 %% interval, and the paired difference to %s with its own. "+
+		"**Bold**: %s. Intervals are not adjusted for the number of comparisons.\n", escapeMD(m.Reference), escapeMD(bold))
+	if m.Summary != "" {
+		fmt.Fprintf(b, "\n%s\n", escapeMD(m.Summary))
+	}
+	if m.Norm != nil {
+		markdownMatrix(b, "Normalised", m, m.Norm)
+	}
+	if m.Raw != nil {
+		markdownMatrix(b, "Raw", m, m.Raw)
+	}
+}
+
+func markdownBenchmark(b *strings.Builder, r *Report, t *BenchmarkTable) {
+	head := append([]string{t.Rowhead()}, mapped(t.Columns, metricLabel)...)
+	rows := [][]string{}
+	for _, row := range t.Rows {
+		line := []string{row.Model}
+		for _, v := range row.Values {
+			switch {
+			case v == nil:
+				line = append(line, "-")
+			case len(v.PerRun) > 1:
+				line = append(line, v.text()+" ("+strings.Join(mapped(v.PerRun, num), ", ")+")")
+			default:
+				line = append(line, v.text())
+			}
+		}
+		rows = append(rows, append(line, group(row.N), strings.Join(row.Flags, ", ")))
+	}
+	fmt.Fprintf(b, "\n## %s\n", escapeMD(t.Title()))
+	if t.Scale != "" {
+		fmt.Fprintf(b, "\n%s\n", escapeMD(t.Scale))
+	}
+	table(b, append(head, "items", "flags"), rows)
+	if f := r.familyOf(t.key()); f != nil {
+		markdownTests(b, f)
+	}
 }
 
 func markdownMatrix(b *strings.Builder, title string, m *Matrix, cells [][]Cell) {

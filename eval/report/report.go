@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"steer/eval/compare"
 )
 
 // Report is everything that is printed, in the order in which it is printed.
@@ -13,8 +15,14 @@ type Report struct {
 	Title    string   `json:"title"`
 	Question string   `json:"question"`
 	Verdict  []string `json:"verdict"` // sentences
-	Flags    []Flag   `json:"flags"`
-	Missing  []string `json:"missing"` // stages that were expected and not found
+	// Headline is the one table that carries the answer; nil without an evaluation.
+	Headline *Headline `json:"headline,omitempty"`
+	Flags    []Flag    `json:"flags"`
+	Missing  []string  `json:"missing"` // stages that were expected and not found
+	// Runs are the runs of one experiment with different seeds, where several were given.
+	Runs []Run `json:"runs,omitempty"`
+	// Compared are the two runs of a comparison, A and B.
+	Compared []Run `json:"compared,omitempty"`
 
 	Theories   []string         `json:"theories"`
 	Models     []Model          `json:"models"`
@@ -22,8 +30,14 @@ type Report struct {
 	Accuracies []PairAccuracy   `json:"pair_accuracies"`
 	Heldout    []HeldoutRow     `json:"heldout"`
 	Benchmarks []BenchmarkTable `json:"benchmarks"`
-	Charts     []Chart          `json:"charts"`
-	Samples    []Sample         `json:"samples"`
+	// Tests are the pairwise tests of the benchmarks that hold records of single items.
+	Tests []*compare.Family `json:"tests"`
+	// Scores are the tests of the cross-reward matrix.
+	Scores *compare.Scores `json:"score_tests,omitempty"`
+	// Published are the thesis's numbers beside those of this report.
+	Published []PublishedTable `json:"published,omitempty"`
+	Charts    []Chart          `json:"charts"`
+	Samples   []Sample         `json:"samples"`
 	// SamplesLeftOut counts the samples of the file that are not in Samples.
 	SamplesLeftOut int `json:"samples_left_out"`
 
@@ -31,6 +45,10 @@ type Report struct {
 	Stages []Stage `json:"stages"` // provenance
 	// Experiment is the text of experiment.yaml.
 	Experiment string `json:"experiment,omitempty"`
+
+	parts    []*Report // the runs that were combined
+	records  map[string][]compare.Item
+	noMargin bool // a result does not say which margin was fixed
 }
 
 // Severity orders flags.
@@ -58,7 +76,9 @@ type Stage struct {
 	Theory string `json:"theory,omitempty"`
 	// Folder is its path as given and joined, not made absolute: a report should
 	// not tell where its reader's home is.
-	Folder string       `json:"folder"`
+	Folder string `json:"folder"`
+	// Run names the run it belongs to, where there are several.
+	Run    string       `json:"run,omitempty"`
 	Result *StageResult `json:"result,omitempty"`
 	Config string       `json:"config,omitempty"` // text of config.yaml
 
@@ -87,6 +107,11 @@ type Matrix struct {
 	Lengths   map[string]Interval `json:"lengths,omitempty"`
 	// Own[i] is the column of the reward that policy i was trained with, -1: none.
 	Own []int `json:"own"`
+	// Summary says what the comparisons outside the policies' own columns give.
+	Summary string `json:"summary,omitempty"`
+	// Tested tells whether marks stand for tests adjusted for their number, or for
+	// intervals, each by itself.
+	Tested bool `json:"tested"`
 }
 
 // cells returns the view that statements are made from: significance is the same in
@@ -98,10 +123,17 @@ func (m *Matrix) cells() [][]Cell {
 	return m.Raw
 }
 
-// Direction of a difference: +1 or -1 where its 95 % interval excludes 0, 0 where
-// it does not, or where there is no interval.
+// Direction of a difference: +1 or -1 where it is shown, else 0. With a test, that is
+// where p < 0.05 after Holm's correction over the matrix; without one, where the 95 %
+// interval excludes 0.
 func (c Cell) Direction() int {
 	switch {
+	case c.Holm != nil && (*c.Holm >= alpha || c.Diff == nil):
+		return 0
+	case c.Holm != nil && *c.Diff > 0:
+		return 1
+	case c.Holm != nil:
+		return -1
 	case c.DiffLo == nil || c.DiffHi == nil:
 		return 0
 	case *c.DiffLo > 0:
@@ -112,6 +144,9 @@ func (c Cell) Direction() int {
 	return 0
 }
 
+// alpha is the level of all statements.
+const alpha = 0.05
+
 // tested tells whether the difference has an interval.
 func (c Cell) tested() bool { return c.DiffLo != nil && c.DiffHi != nil }
 
@@ -119,6 +154,7 @@ func (c Cell) tested() bool { return c.DiffLo != nil && c.DiffHi != nil }
 // rejected.
 type PairAccuracy struct {
 	Theory   string   `json:"theory"`
+	Run      string   `json:"run,omitempty"`
 	Recipe   string   `json:"recipe,omitempty"`
 	Accuracy Interval `json:"accuracy"`
 }
@@ -130,6 +166,7 @@ func (a PairAccuracy) Span() *Interval { return &a.Accuracy }
 // reward it was trained with.
 type HeldoutRow struct {
 	Policy string   `json:"policy"`
+	Run    string   `json:"run,omitempty"`
 	First  *Heldout `json:"first,omitempty"`
 	Last   *Heldout `json:"last"`
 }
@@ -144,22 +181,34 @@ type BenchmarkTable struct {
 	// Scale says what the numbers can be: the larger class, the ceiling of noisy
 	// labels. "" where the file does not say.
 	Scale string `json:"scale,omitempty"`
+	// OfRewards: the rows are reward models and not language models.
+	OfRewards bool `json:"of_rewards,omitempty"`
+	// Majority is the accuracy of always answering the larger class, Ceiling the MCC of an
+	// oracle against noisy labels; nil where unknown.
+	Majority *float64 `json:"majority_acc,omitempty"`
+	Ceiling  *float64 `json:"ceiling_mcc,omitempty"`
+	// Measured says how: what the first row's result holds as provenance.
+	Measured []string `json:"measured,omitempty"`
+	// Hidden are metrics that the results hold and the table does not show.
+	Hidden []string `json:"hidden,omitempty"`
 }
 
-// ofRewards tells whether the rows are reward models and not language models.
-func (t BenchmarkTable) ofRewards() bool { return t.Protocol == protocolReward }
+func benchmarkKey(benchmark, protocol string) string { return benchmark + "/" + protocol }
+
+// key tells tables apart.
+func (t *BenchmarkTable) key() string { return benchmarkKey(t.Benchmark, t.Protocol) }
 
 // Rowhead is the heading over the names of the rows.
 func (t BenchmarkTable) Rowhead() string {
-	if t.ofRewards() {
+	if t.OfRewards {
 		return "reward model"
 	}
 	return "model"
 }
 
-// protocolReward is the protocol in which a reward model classifies: its "model" is
-// the name of a reward, which may also be the name of a policy.
-const protocolReward = "reward"
+// rewardProtocols are those in which a reward model is measured: its "model" is the
+// name of a reward, which may also be the name of a policy.
+var rewardProtocols = map[string]bool{"reward": true, "paired": true}
 
 // BenchmarkRow is one model.
 type BenchmarkRow struct {
@@ -167,39 +216,6 @@ type BenchmarkRow struct {
 	N      int         `json:"n"`
 	Values []*Interval `json:"values"`
 	Flags  []string    `json:"flags,omitempty"` // as in the file
-}
-
-// Chart is one plot.
-type Chart struct {
-	ID      string       `json:"id"`
-	Section string       `json:"section"` // sft | reward | ppo | scores
-	Kind    string       `json:"kind"`    // line | path | histogram
-	Title   string       `json:"title"`
-	XLabel  string       `json:"x_label"`
-	YLabel  string       `json:"y_label"`
-	Lines   []ChartLine  `json:"lines"`
-	Absent  []string     `json:"absent,omitempty"` // what was expected and not logged
-	Marks   []ChartPoint `json:"marks,omitempty"`
-}
-
-// ChartLine is one curve (or the outline of one histogram). Colour indexes the
-// palette of the page; Dashed tells the second curve of one colour apart; Thin is
-// drawn behind the others.
-type ChartLine struct {
-	Label  string `json:"label"`
-	Colour int    `json:"-"`
-	Dashed bool   `json:"-"`
-	Thin   bool   `json:"-"`
-	// Mean of a histogram; nil for curves.
-	Mean *float64 `json:"mean,omitempty"`
-	Series
-}
-
-// ChartPoint marks a point of a curve, such as its end.
-type ChartPoint struct {
-	X      float64 `json:"x"`
-	Y      float64 `json:"y"`
-	Colour int     `json:"-"`
 }
 
 // canonical is the order in which the four theories of the thesis are shown.

@@ -1,10 +1,12 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
 
+// How much of the answers is shown.
 const (
 	maxSamples     = 24
 	maxAnswerRunes = 2000
@@ -41,7 +43,7 @@ func (r *Report) fillModels(ev *evalResult) {
 		}
 	}
 	for _, b := range ev.Benchmarks {
-		if b.Protocol != protocolReward {
+		if !rewardProtocols[b.Protocol] {
 			add(b.Model)
 		}
 	}
@@ -138,25 +140,31 @@ func affine(p *float64, scale, shift float64) *float64 {
 	return &v
 }
 
-// benchmarkColumns are the metrics shown of the benchmarks known by name. Metrics
-// without a column stay in the results file.
-var benchmarkColumns = map[string][]string{
-	"scruples": {"mcc", "acc", "auc", "coverage", "answered_mcc"},
-	"toxigen":  {"acc", "mcc", "predicted_yes"},
-	"wsc273":   {"acc"},
+// columnOrder are the metrics shown first, of any benchmark. Others that a result holds
+// follow, those with an interval first.
+var columnOrder = []string{"mcc", "acc", "exact_match", "em", "balanced_acc", "macro_f1", "auc", "predicted_yes", "coverage", "answered_acc", "answered_mcc"}
+
+// tableColumns is how many metrics a table shows at most.
+const tableColumns = 8
+
+// bookkeeping are metrics that belong to another one, or that would mislead beside it.
+var bookkeeping = map[string]bool{
+	"tp": true, "tn": true, "fp": true, "fn": true, "f1": true, "kappa": true, "gold_yes": true, "answered": true,
+	"majority_acc": true, "ceiling_acc": true, "ceiling_mcc": true, "threshold": true, "threshold_mcc": true,
+	"mcc_degenerate_resamples": true, "answered_balanced_acc": true, "tokens": true, "ties": true, "group_pairs": true,
 }
 
-// otherColumns are shown of any other benchmark; one that has none of them shows all
-// it has.
-var otherColumns = []string{"mcc", "acc", "balanced_acc", "auc", "predicted_yes"}
+// misleading are metrics that say nothing on one benchmark: dividing by the characters
+// of "No" and "Yes" pushes towards Yes.
+var misleading = map[string]string{"toxigen": "acc_norm"}
 
 func (r *Report) fillBenchmarks(ev *evalResult) {
 	index := map[string]int{}
 	for _, b := range ev.Benchmarks {
-		key := b.Benchmark + "\x00" + b.Protocol
+		key := benchmarkKey(b.Benchmark, b.Protocol)
 		if _, ok := index[key]; !ok {
 			index[key] = len(r.Benchmarks)
-			r.Benchmarks = append(r.Benchmarks, BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Columns: columnsOf(ev, b), Scale: scaleOf(b)})
+			r.Benchmarks = append(r.Benchmarks, newTable(ev, b))
 		}
 		t := &r.Benchmarks[index[key]]
 		row := BenchmarkRow{Model: b.Model, N: b.N, Flags: b.Flags, Values: make([]*Interval, len(t.Columns))}
@@ -175,12 +183,28 @@ func (r *Report) fillBenchmarks(ev *evalResult) {
 	}
 	for i := range r.Benchmarks {
 		t := &r.Benchmarks[i]
+		t.OfRewards = r.ofRewards(t, ev)
 		place := r.modelIndex
-		if t.ofRewards() {
+		if t.OfRewards {
 			place = func(name string) int { return slices.Index(r.Theories, name) }
 		}
 		slices.SortStableFunc(t.Rows, func(a, b BenchmarkRow) int { return place(a.Model) - place(b.Model) })
 	}
+}
+
+// ofRewards tells whether the rows of a table are reward models: it is said by the
+// protocol, or seen from the names. A reward may share its name with a policy, but
+// language models are measured with the base and the SFT model among them.
+func (r *Report) ofRewards(t *BenchmarkTable, ev *evalResult) bool {
+	if rewardProtocols[t.Protocol] {
+		return true
+	}
+	for _, row := range t.Rows {
+		if m := r.model(row.Model); m.role() != "policy" || ev.CrossReward == nil || !slices.Contains(ev.CrossReward.Rewards, row.Model) {
+			return false
+		}
+	}
+	return ev.CrossReward != nil
 }
 
 // scaleOf puts the baseline and the ceiling of a benchmark, which are the same for
@@ -202,24 +226,49 @@ func (r *Report) modelIndex(name string) int {
 	return slices.IndexFunc(r.Models, func(m Model) bool { return m.Name == name })
 }
 
-// columnsOf lists the metrics any model has for b's benchmark and protocol.
+func newTable(ev *evalResult, b Benchmark) BenchmarkTable {
+	t := BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Scale: scaleOf(b)}
+	if v, ok := b.Metrics["majority_acc"]; ok {
+		t.Majority = &v
+	}
+	if v, ok := b.Metrics["ceiling_mcc"]; ok {
+		t.Ceiling = &v
+	}
+	for _, k := range sortedKeys(b.Provenance) {
+		if k != "items" { // another file for every model
+			t.Measured = append(t.Measured, k+": "+fmt.Sprint(b.Provenance[k]))
+		}
+	}
+	columns := columnsOf(ev, b)
+	t.Columns = columns[:min(len(columns), tableColumns)]
+	t.Hidden = columns[len(t.Columns):]
+	return t
+}
+
+// columnsOf lists the metrics that any model has for b's benchmark and protocol, in the
+// order of showing.
 func columnsOf(ev *evalResult, b Benchmark) []string {
-	has := map[string]bool{}
+	has, withInterval := map[string]bool{}, map[string]bool{}
 	for _, o := range ev.Benchmarks {
 		if o.Benchmark == b.Benchmark && o.Protocol == b.Protocol {
 			for k := range o.Metrics {
-				has[k] = true
+				has[k] = !bookkeeping[k] && misleading[b.Benchmark] != k && !strings.HasSuffix(k, "_stderr") && !strings.HasSuffix(k, "_p") && !strings.HasPrefix(k, "n_")
+				_, ok := o.Intervals[k]
+				withInterval[k] = withInterval[k] || ok
 			}
 		}
 	}
-	columns, ok := benchmarkColumns[b.Benchmark]
-	if !ok {
-		columns = otherColumns
+	rank := func(name string) int {
+		switch i := slices.Index(columnOrder, name); {
+		case i >= 0:
+			return i
+		case withInterval[name]:
+			return len(columnOrder)
+		}
+		return len(columnOrder) + 1
 	}
-	columns = slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return !has[c] })
-	if len(columns) == 0 {
-		return sortedKeys(has)
-	}
+	columns := slices.DeleteFunc(sortedKeys(has), func(k string) bool { return !has[k] })
+	slices.SortStableFunc(columns, func(a, b string) int { return rank(a) - rank(b) })
 	return columns
 }
 

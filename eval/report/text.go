@@ -22,10 +22,13 @@ func WriteText(w io.Writer, r *Report) error {
 		wrap(&b, visible(s), "")
 	}
 	textMatrix(&b, r)
+	if r.Matrix != nil && r.Matrix.Summary != "" {
+		wrap(&b, visible(r.Matrix.Summary), "")
+	}
 	if len(r.Accuracies) > 0 {
 		b.WriteString("\nReward models, held-out pairs ordered right\n")
 		for _, a := range r.Accuracies {
-			line := pad(a.Theory, textRow) + " " + a.Accuracy.text()
+			line := pad(strings.TrimSpace(a.Theory+" "+a.Run), textRow) + " " + a.Accuracy.text()
 			if a.Accuracy.N > 0 {
 				line += " of " + group(a.Accuracy.N)
 			}
@@ -82,6 +85,10 @@ func textMatrix(b *strings.Builder, r *Report) {
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 	}
+	if m.Tested {
+		wrap(b, fmt.Sprintf("+ or -: the difference to %s is above or below 0, p < %g after Holm's correction over all cells.", visible(m.Reference), alpha), "")
+		return
+	}
 	wrap(b, fmt.Sprintf("+ or -: the 95 %% interval of the difference to %s excludes 0, above or below.", visible(m.Reference)), "")
 }
 
@@ -91,7 +98,7 @@ func textBenchmarks(b *strings.Builder, r *Report) {
 	for _, t := range r.Benchmarks {
 		switch h := t.headline(); {
 		case h < 0:
-		case t.ofRewards():
+		case t.OfRewards:
 			fmt.Fprintf(b, "\nReward models as classifiers, %s, %s\n", visible(t.Title()), metricLabel(t.Columns[h]))
 			for _, row := range t.Rows {
 				if v := row.Values[h]; v != nil {

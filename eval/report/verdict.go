@@ -2,28 +2,36 @@ package report
 
 import (
 	"fmt"
-	"math"
+	"slices"
 	"strings"
+
+	"steer/eval/stats"
 )
 
-// fillVerdict answers the question in two or three sentences. The rules:
+// fillVerdict answers the question in two sentences, one about the rewards and one about
+// the benchmarks. The rules:
 //
-//   - a policy "scores higher" (or lower) only where the 95 % interval of the paired
-//     difference excludes 0;
-//   - otherwise "no difference was shown", never "equal";
-//   - two models differ on a benchmark only where their intervals do not touch, which
-//     is stricter than a test of the difference;
-//   - every number stands with its interval, and that intervals are not adjusted for
-//     their number is said.
+//   - a policy "scores higher" (or lower), and two models differ on a benchmark, only
+//     where a test says so after Holm's correction: over the cells of the matrix, and over
+//     all pairwise tests of the report;
+//   - otherwise "no difference was shown", never "equal"; how large a difference the data
+//     leave open, and how large a one they would have shown, is said instead;
+//   - without records to test, intervals decide, each by itself, and that is said.
 func (r *Report) fillVerdict() {
-	if r.Matrix == nil {
+	if r.Matrix == nil && len(r.Tests) == 0 {
 		r.Verdict = r.verdictTraining()
 		return
 	}
-	for _, s := range []string{r.verdictOwn(), r.verdictCross(), r.verdictBenchmarks()} {
-		if s != "" {
-			r.Verdict = append(r.Verdict, s)
-		}
+	if r.Matrix != nil {
+		r.Matrix.Summary = r.verdictCross()
+		r.Verdict = append(r.Verdict, r.verdictOwn())
+	}
+	second := r.verdictTests()
+	if second == "" && r.Matrix != nil {
+		second = r.verdictBenchmarks()
+	}
+	if second != "" {
+		r.Verdict = append(r.Verdict, second)
 	}
 }
 
@@ -63,67 +71,77 @@ func (r *Report) verdictTraining() []string {
 	return out
 }
 
-// verdictOwn is about each policy under the reward it was trained with.
-func (r *Report) verdictOwn() string {
+// ownChanges are the policies with a tested difference under the reward they were
+// trained with, each with its number, and their KL from the reference.
+type ownChanges struct {
+	up, down, none []string
+	prompts        int
+	kl             []float64
+}
+
+func (r *Report) ownChanges() (o ownChanges) {
 	m := r.Matrix
-	cells := m.cells()
-	var up, down, none []string
-	n, total := 0, 0
-	kl := Interval{Mean: math.NaN()}
-	lo, hi := math.Inf(1), math.Inf(-1)
 	for i, p := range m.Policies {
 		if m.Own[i] < 0 || p == m.Reference {
 			continue
 		}
 		if v, ok := m.KL[p]; ok {
-			lo, hi = min(lo, v.Mean), max(hi, v.Mean)
-			kl.Mean = v.Mean
+			o.kl = append(o.kl, v.Mean)
 		}
-		c := cells[i][m.Own[i]]
+		c := m.cells()[i][m.Own[i]]
 		if !c.tested() {
 			continue
 		}
-		total++
-		n = max(n, c.N)
-		s := p
+		o.prompts = max(o.prompts, c.N)
 		if c.Diff != nil {
-			s += " " + plus(c.diff().text())
+			p += " " + plus(c.diff().text())
 		}
 		switch c.Direction() {
 		case 1:
-			up = append(up, s)
+			o.up = append(o.up, p)
 		case -1:
-			down = append(down, s)
+			o.down = append(o.down, p)
 		default:
-			none = append(none, s)
+			o.none = append(o.none, p)
 		}
 	}
+	return o
+}
+
+// verdictOwn is about each policy under the reward it was trained with.
+func (r *Report) verdictOwn() string {
+	m, o := r.Matrix, r.ownChanges()
+	total := len(o.up) + len(o.down) + len(o.none)
 	if total == 0 {
 		return "No policy has a tested difference to the " + m.Reference + " model under the reward it was trained with, so its effect stays open."
 	}
 	where := "On the held-out prompts"
-	if n > 0 {
-		where = fmt.Sprintf("On %s held-out prompts", group(n))
+	if o.prompts > 0 {
+		where = fmt.Sprintf("On %s held-out prompts", group(o.prompts))
 	}
 	unit := ""
 	if m.Norm != nil {
 		unit = "in standard deviations of its reference scores: "
 	}
 	var parts []string
-	if len(up) > 0 {
+	if len(o.up) > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %s score%s higher than the %s model, each under the reward model it was trained with (%s%s)",
-			len(up), plural(total, "policy", "policies"), verbS(len(up)), m.Reference, unit, list(up)))
+			len(o.up), plural(total, "policy", "policies"), verbS(len(o.up)), m.Reference, unit, list(o.up)))
 	} else {
 		parts = append(parts, fmt.Sprintf("no policy was shown to score higher than the %s model under the reward model it was trained with", m.Reference))
 	}
-	if len(down) > 0 {
-		parts = append(parts, fmt.Sprintf("%d score%s lower (%s)", len(down), verbS(len(down)), list(down)))
+	if len(o.down) > 0 {
+		parts = append(parts, fmt.Sprintf("%d score%s lower (%s)", len(o.down), verbS(len(o.down)), list(o.down)))
 	}
-	if len(none) > 0 {
-		parts = append(parts, "no difference was shown for "+list(none))
+	if len(o.none) > 0 {
+		parts = append(parts, "no difference was shown for "+list(o.none))
 	}
 	s := where + ", " + strings.Join(parts, "; ")
-	if !math.IsNaN(kl.Mean) {
+	if m.Tested {
+		s += fmt.Sprintf(" (%s, p < %g after Holm's correction over the %s of the matrix)", r.scoreTestName(), alpha, plural(r.scoreTests(), "cell", "cells"))
+	}
+	if len(o.kl) > 0 {
+		lo, hi := stats.Range(o.kl)
 		s += "; their KL from the " + m.Reference + " model is " + brief(lo)
 		if lo != hi {
 			s += " to " + brief(hi)
@@ -165,24 +183,24 @@ func (r *Report) verdictCross() string {
 	if total == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Under the reward models of the other theories, %s with the %s model give %d higher, %d lower and %d without a shown difference "+
-		"(95 %% intervals, each by itself: if nothing differed, about one in twenty would still exclude 0).",
-		plural(total, "comparison", "comparisons"), m.Reference, up, down, total-up-down)
+	how := "95 % intervals, each by itself: if nothing differed, about one in twenty would still exclude 0"
+	if m.Tested {
+		how = "after Holm's correction over the matrix"
+	}
+	return fmt.Sprintf("Under the reward models of the other theories, %s with the %s model give %d higher, %d lower and %d without a shown difference (%s).",
+		plural(total, "comparison", "comparisons"), m.Reference, up, down, total-up-down, how)
 }
 
-// headline is the metric of a table that statements are made from: MCC where there
-// is one, because accuracy rewards the larger class.
+// headline is the metric of a table that statements are made from: MCC where there is
+// one, because accuracy rewards the larger class, else the accuracy, else the first; -1
+// for a table without any.
 func (t BenchmarkTable) headline() int {
-	best := -1
-	for i, c := range t.Columns {
-		if c == "mcc" {
+	for _, name := range []string{"mcc", "acc"} {
+		if i := slices.Index(t.Columns, name); i >= 0 {
 			return i
 		}
-		if c == "acc" && best < 0 {
-			best = i
-		}
 	}
-	return best
+	return min(0, len(t.Columns)-1)
 }
 
 // verdictBenchmarks compares each policy with the reference row on each benchmark.
@@ -191,7 +209,7 @@ func (r *Report) verdictBenchmarks() string {
 	compared := 0
 	for _, t := range r.Benchmarks {
 		h := t.headline()
-		if h < 0 || t.ofRewards() {
+		if h < 0 || t.OfRewards {
 			continue
 		}
 		var ref *Interval

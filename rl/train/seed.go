@@ -1,43 +1,20 @@
 package train
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
 
-// DeriveSeed gives the seed of one use of randomness in a run: a function of the run's
-// seed, the name of the use ("sft.shuffle") and its counters (epoch, sequence, ...),
-// the same on every machine. Deriving instead of drawing from one stream is what makes
-// a resumed run equal to an unbroken one.
-//
-// The bytes of the use and the counters are hashed with 64-bit FNV-1a, started from
-// the mixed seed; each part is closed by the splitmix64 finalizer, so that neighbouring
-// counters give unrelated seeds.
-func DeriveSeed(seed uint64, use string, counters ...uint64) uint64 {
-	const prime = 0x100000001b3
-	h := mix(seed ^ 0xcbf29ce484222325)
-	for i := range len(use) {
-		h = (h ^ uint64(use[i])) * prime
-	}
-	h = mix(h ^ uint64(len(use)))
-	for _, c := range counters {
-		for shift := 0; shift < 64; shift += 8 {
-			h = (h ^ (c >> shift & 0xff)) * prime
-		}
-		h = mix(h)
-	}
-	return h
-}
+	"steer/internal/seed"
+)
 
-// mix is the finalizer of splitmix64 (Steele, Lea, Flood 2014), a bijection.
-func mix(z uint64) uint64 {
-	z += 0x9e3779b97f4a7c15
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
+// DeriveSeed gives the seed of one use of randomness in a run; see [seed.Derive].
+func DeriveSeed(s uint64, use string, counters ...uint64) uint64 {
+	return seed.Derive(s, use, counters...)
 }
 
 // NewRand returns the generator of one use of randomness; see DeriveSeed.
-func NewRand(seed uint64, use string, counters ...uint64) *rand.Rand {
-	s := DeriveSeed(seed, use, counters...)
-	return rand.New(rand.NewPCG(s, mix(s)))
+func NewRand(s uint64, use string, counters ...uint64) *rand.Rand {
+	d := seed.Derive(s, use, counters...)
+	return rand.New(rand.NewPCG(d, seed.Mix(d)))
 }
 
 // Permutation is the order of n items in one pass over them, [n].
