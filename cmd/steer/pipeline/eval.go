@@ -224,7 +224,8 @@ func (j *Eval) fitting(context int) (eval.Config, error) {
 
 // identify gives every model the ID by which what was measured of it is recognised.
 func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
-	base := fmt.Sprintf("base %s in %s", j.Inputs["model"], j.Engine.Precision)
+	// How many sequences are decoded at once is part of the arithmetic of sampling.
+	base := fmt.Sprintf("base %s in %s, %d sequences", j.Inputs["model"], j.Engine.Precision, j.Engine.Sequences)
 	stack := func(role string, adapters []string) string {
 		id := base
 		for k := range adapters {
