@@ -143,6 +143,12 @@ var benchmarkFlags = map[string]struct {
 	"nothing_answered":          {Caution, "no item has a usable answer"},
 	"no_ceiling":                {Note, "the ceiling of the noisy labels could not be estimated"},
 	"threshold_from_other_rows": {Note, "the threshold was chosen on other rows"},
+	"threshold_zero":            {Caution, "the threshold is 0, which means nothing for a reward that is fixed up to a constant"},
+	"overlap":                   {Caution, "items whose text is in the train file, too: see the numbers of the clean ones"},
+	"no_groups":                 {Note, "the rows are not in groups, so there is no exact match"},
+	"without_votes":             {Note, "items without votes, left out of the cross-entropy"},
+	"unfinished":                {Caution, "answers that the limit of tokens ended"},
+	"empty_answers":             {Caution, "empty answers"},
 }
 
 // flagBenchmarks gathers equal flags of a table into one sentence.
