@@ -15,7 +15,7 @@ import (
 
 // withoutSource lists the keys of data that no suite can know where to find: the user's
 // own.
-var withoutSource = []string{"perplexity", "ethics_utilitarianism.threshold"}
+var withoutSource = []string{"perplexity"}
 
 func TestSuitesAndTheirData(t *testing.T) {
 	entries, err := catalogue()
