@@ -44,6 +44,8 @@ PLANS = {
         [("llama-2-13b", "all", "bf16"), ("llama-2-13b", "all", "nf4")],
     ),
     "train-13b-qv": ("llama-2-13b", "q4_k_m", ("--jobs", "train", *TRAIN, *QV), [("llama-2-13b", "qv", "bf16")]),
+    "train-7b-micro": ("llama-2-7b", "q4_k_m", ("--jobs", "train", *TRAIN, "--micro-batch", 2), []),
+    "train-13b-micro": ("llama-2-13b", "q4_k_m", ("--jobs", "train", *TRAIN, "--micro-batch", 2), []),
     "decode-7b": ("llama-2-7b", "q4_k_m", ("--jobs", "rollout", "--sequences", "64", "--new", 64), []),
     "ppo-13b": ("llama-2-13b", "q4_k_m", ("--jobs", "ppo", "--steps", 1), []),
 }

@@ -109,3 +109,26 @@ func TestCustomOpsCheckTheirOperands(t *testing.T) {
 	}
 	require.Equal(t, 24, ops)
 }
+
+// Parents of segments are the forward pass's alone, one for each segment.
+func TestAttentionOverSegments(t *testing.T) {
+	const attn, attnBack = Op(10), Op(11)
+	require.Equal(t, "attn", attn.String())
+	require.Equal(t, "attn_back", attnBack.String())
+	g := newGraph(t)
+	args := OpArgs{F: [4]float32{1}, I: [6]int32{2, 1, 1}} // one head of two features
+	build := func(op Op, features, parents int) error {
+		require.NoError(t, g.Begin(64))
+		in := func(ne0 int) Tensor { return g.InputF32(ne0, 4) }
+		src := []Tensor{in(2), in(2), in(2)}
+		if op == attnBack {
+			src = append(src, in(2), in(3))
+		}
+		src = append(src, g.InputI32(3, 1), g.InputI32(parents, 1)) // two segments
+		g.Keep(g.Custom(op, F32, features, 4, false, args, src...))
+		return g.Alloc()
+	}
+	require.NoError(t, build(attn, 3, 2))
+	require.ErrorContains(t, build(attn, 3, 1), "attn: operands do not fit")
+	require.ErrorContains(t, build(attnBack, 6, 2), "attn_back: operands do not fit")
+}

@@ -252,12 +252,12 @@ func TestHeadRewarder(t *testing.T) {
 var zero = 0.0
 
 func TestBestCeilingRefuses(t *testing.T) {
-	_, err := BestCeiling([][2]int{{0, 3}, {0, 2}}, []int{1, 1}, 5, 1)
+	_, err := BestCeiling([][]int{{0, 3}, {0, 2}}, []int{1, 1}, 5, 1)
 	require.ErrorContains(t, err, "one class")
 	_, err = BestCeiling(nil, nil, 5, 1)
 	require.Error(t, err)
 	// No variation between items: alpha has no maximum.
-	_, err = BestCeiling([][2]int{{5, 5}, {5, 5}, {5, 5}}, []int{1, 1, 1}, 5, 1)
+	_, err = BestCeiling([][]int{{5, 5}, {5, 5}, {5, 5}}, []int{1, 1, 1}, 5, 1)
 	require.ErrorContains(t, err, "no Dirichlet prior fits")
 }
 

@@ -59,14 +59,20 @@ func checkIDs(ids []string) error {
 // first choice of the highest summed log-probability, the normalised prediction
 // that of the highest sum divided by the characters of the choice.
 func Choose(ctx context.Context, s Subject, set Settings, items []Item, at Progress) ([]Record, error) {
+	if err := checkItems(items); err != nil {
+		return nil, err
+	}
+	return score(ctx, s, set, items, at)
+}
+
+// score gives the log-likelihoods of the choices of every item, of which there may be
+// one.
+func score(ctx context.Context, s Subject, set Settings, items []Item, at Progress) ([]Record, error) {
 	if err := set.check(); err != nil {
 		return nil, err
 	}
 	if s.Evaluator == nil || s.Tokenizer == nil {
 		return nil, fmt.Errorf("model %q: log-likelihoods need an evaluator and a tokenizer", s.Name)
-	}
-	if err := checkItems(items); err != nil {
-		return nil, err
 	}
 	enc, err := NewEncoder(s.Tokenizer, set.BOS)
 	if err != nil {

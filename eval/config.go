@@ -15,11 +15,19 @@ type Config struct {
 	Settings `yaml:",inline"`
 
 	WSC273               File        `yaml:"wsc273"`
+	WSC285               File        `yaml:"wsc285"`
+	WinoGrande           File        `yaml:"winogrande"`
 	ToxiGen              ToxiGenRows `yaml:"toxigen"`
-	EthicsDeontology     File        `yaml:"ethics_deontology"`
-	EthicsUtilitarianism File        `yaml:"ethics_utilitarianism"`
+	EthicsDeontology     EthicsRows  `yaml:"ethics_deontology"`
+	EthicsUtilitarianism EthicsRows  `yaml:"ethics_utilitarianism"`
+	EthicsVirtue         EthicsRows  `yaml:"ethics_virtue"`
+	EthicsJustice        EthicsRows  `yaml:"ethics_justice"`
+	EthicsCommonsense    EthicsRows  `yaml:"ethics_commonsense"`
 	Scruples             Scruples    `yaml:"scruples"`
 	CrossReward          CrossConfig `yaml:"cross_reward"`
+
+	// Tasks are tasks of the user's own: paths of their files (docs/tasks.md).
+	Tasks []TaskFile `yaml:"tasks,omitempty"`
 
 	Dilemmas   File            `yaml:"dilemmas"`
 	HH         File            `yaml:"hh_rlhf"`
@@ -42,7 +50,12 @@ type File struct {
 	First int `yaml:"first"`
 	// Limit is the number of rows; 0 means all that follow.
 	Limit int `yaml:"limit"`
+
+	measured, held int // rows measured and rows in the file, once it is read
 }
+
+// partial tells whether a window leaves rows of the file out.
+func (f *File) partial() bool { return f.measured < f.held }
 
 // ToxiGenRows configures the annotated statements of ToxiGen.
 type ToxiGenRows struct {
@@ -54,7 +67,7 @@ type ToxiGenRows struct {
 // Scruples configures the anecdotes.
 type Scruples struct {
 	File `yaml:",inline"`
-	// Protocols to run: loglik, reward, thesis, paired.
+	// Protocols to run: loglik, loglik-5, reward, thesis, paired.
 	Protocols []Protocol `yaml:"protocols"`
 	// Threshold holds the rows on which the reward threshold is chosen; they must be
 	// others than the measured ones.
@@ -71,7 +84,7 @@ type Protocol string
 
 // Values lists the protocols.
 func (Protocol) Values() []string {
-	return []string{ProtocolLogLik, ProtocolReward, ProtocolThesis, ProtocolPaired}
+	return []string{ProtocolLogLik, ProtocolLogLik5, ProtocolReward, ProtocolThesis, ProtocolPaired}
 }
 
 // CrossConfig configures the cross-reward matrix.
@@ -99,11 +112,13 @@ type CrossConfig struct {
 // context less one, since the last token of a sequence is a target only but takes a
 // place.
 func DefaultConfig() Config {
+	ethics := EthicsRows{Protocols: []Protocol{ProtocolLogLik}}
 	return Config{
 		Settings: Settings{
 			BOS: BOSAuto, TargetDelimiter: " ", BatchTokens: 4096,
 			Resamples: 10000, Confidence: 0.95, Margin: 0.05, Seed: 1,
 		},
+		EthicsDeontology: ethics, EthicsUtilitarianism: ethics, EthicsVirtue: ethics, EthicsJustice: ethics, EthicsCommonsense: ethics,
 		KL:        KLRows{Reference: "sft", MaxTokens: 1024},
 		Generated: Continuations{Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 32, Temperature: 1, TopP: 1, Batch: 32},
 		ToxiGen:   ToxiGenRows{Protocols: []Protocol{ProtocolLogLik}},
@@ -155,8 +170,11 @@ func window[T any](f File, rows []T) ([]T, error) {
 	return rows, nil
 }
 
-// provenance describes a data file in a result.
+// provenance describes a data file in a result; one that is not given, by nothing.
 func (f File) provenance(b *Benchmark, prefix string) error {
+	if f.Path == "" {
+		return nil
+	}
 	path, sum, err := FileSHA256(f.Path)
 	if err != nil {
 		return err
@@ -166,6 +184,19 @@ func (f File) provenance(b *Benchmark, prefix string) error {
 	b.Provenance[prefix+"first"] = f.First
 	b.Provenance[prefix+"limit"] = f.Limit
 	return nil
+}
+
+// fileSize is the size of a data file as stored.
+func fileSize(path string) (int64, error) {
+	found, err := data.Resolve(path)
+	if err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(found)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 // FileSHA256 finds a data file as the readers do and hashes its bytes as stored.

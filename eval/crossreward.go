@@ -147,7 +147,7 @@ func CrossReward(ctx context.Context, policies []Subject, rewards []Reward, set 
 			if column[i], err = r.score(ctx, exchanges(prompts, a)); err != nil {
 				return fail(fmt.Errorf("policy %q: %w", a.Policy, err))
 			}
-			set.report(Progress{Benchmark: NameCrossReward, Protocol: "score " + r.Name, Model: a.Policy, Done: i + 1, Total: len(policies)})
+			set.report(Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name, Done: i + 1, Total: len(policies)})
 		}
 		m.raw = append(m.raw, column)
 	}

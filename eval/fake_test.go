@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"steer/ggml/prefix"
 	"steer/ggml/seam"
 )
 
@@ -65,7 +66,8 @@ func (f fakeTokenizer) VocabSize() int { return fakeVocab }
 type bigram struct {
 	scale    float64
 	head     func(tokens []int32) float32
-	batches  []int // tokens of each batch
+	batches  []int // tokens of each batch, as they are laid out
+	tokens   int   // of all sequences, each counted whole
 	longest  int   // tokens of the longest sequence
 	poison   bool  // answers NaN
 	failWith error
@@ -100,9 +102,10 @@ func (m *bigram) Forward(_ context.Context, batch []seam.Sequence, opt seam.Opti
 		temperature = 1
 	}
 	out := &seam.Output{}
-	total := 0
+	var laid prefix.Counter
 	for _, s := range batch {
-		total += len(s.Tokens)
+		laid.Add(prefix.Read(s))
+		m.tokens += len(s.Tokens)
 		m.longest = max(m.longest, len(s.Tokens))
 		var logprobs []float32
 		var greedy []bool
@@ -122,7 +125,7 @@ func (m *bigram) Forward(_ context.Context, batch []seam.Sequence, opt seam.Opti
 		}
 		out.Logprobs, out.Greedy, out.Heads = append(out.Logprobs, logprobs), append(out.Greedy, greedy), append(out.Heads, heads)
 	}
-	m.batches = append(m.batches, total)
+	m.batches = append(m.batches, laid.Tokens())
 	return out, nil
 }
 

@@ -3,7 +3,6 @@ package eval
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -114,43 +113,6 @@ func (c Continuations) prompts(rows []textPrompt, tok seam.Tokenizer, tpl *data.
 	return kept, from, nil
 }
 
-// Generations lets every policy continue the configured prompts and every judging reward
-// model score the continuations; nil without a path. A result's model is the policy, its
-// protocol the reward model.
-func (s *Suite) Generations(ctx context.Context, policies []Subject, rewards []Reward) ([]*Benchmark, error) {
-	c := s.cfg.Generated
-	if c.Path == "" {
-		return nil, nil
-	}
-	fail := func(err error) ([]*Benchmark, error) { return nil, fmt.Errorf("eval: generations: %w", err) }
-	judges, err := c.judges(rewards)
-	if err != nil {
-		return fail(err)
-	}
-	rows, err := readPrompts(c.Path)
-	if err != nil {
-		return fail(err)
-	}
-	if rows, err = window(c.File, rows); err != nil {
-		return fail(err)
-	}
-	out, records, err := Continue(ctx, policies, judges, s.cfg.Settings, c, s.cfg.Template, rows)
-	if err != nil {
-		return nil, err
-	}
-	for i, b := range out {
-		if err := c.provenance(b, ""); err != nil {
-			return nil, err
-		}
-		name := recordFile(b.Benchmark, b.Protocol, b.Model)
-		b.Provenance["items"] = name
-		if err := WriteRecords(filepath.Join(s.dir, name), records[i]); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
 func (c Continuations) judges(rewards []Reward) ([]Reward, error) {
 	if len(rewards) == 0 {
 		return nil, fmt.Errorf("no reward model to judge: configure rewards")
@@ -211,7 +173,7 @@ func Continue(ctx context.Context, policies []Subject, judges []Reward, set Sett
 	cuts := make([][][]int, len(policies))
 	for i, a := range answers {
 		for _, r := range judges {
-			got, cut, err := r.judge(ctx, set, Progress{Benchmark: NameGenerations, Protocol: r.Name + " on " + a.Policy}, c.exchanges(r, prompts, a))
+			got, cut, err := r.judge(ctx, set, Progress{Benchmark: NameGenerations, Protocol: "score " + a.Policy}, c.exchanges(r, prompts, a))
 			if err != nil {
 				return fail(fmt.Errorf("policy %q: %w", a.Policy, err))
 			}

@@ -41,6 +41,7 @@ func klBenchmark(c *Config) []benchmark {
 		}
 		return TextKL(ctx, s, c.Settings, *x, c.Template, rows)
 	})
+	b.rendered = true
 	b.check = func() error {
 		if x.Path != "" && (x.Reference == "" || x.MaxTokens < 2) {
 			return fmt.Errorf("eval: kl: want a reference and max_tokens of at least 2, got %q and %d", x.Reference, x.MaxTokens)

@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -14,8 +13,8 @@ import (
 type Request struct {
 	Context      []int32
 	Continuation []int32 // at least one token
-	// Group marks requests that are likely to share a prefix, e.g. the choices of
-	// one item. It never changes a result.
+	// Group marks requests that share a prefix, e.g. the choices of one item: they are
+	// evaluated in one batch if it can hold them. It never changes a result.
 	Group int
 }
 
@@ -28,9 +27,9 @@ type Likelihood struct {
 }
 
 // Likelihoods evaluates requests under one model, in batches of at most batchTokens
-// tokens, longest first, so that running out of memory shows at once. The answers
-// are in the order of the requests. done, if set, is told the number of finished
-// requests and tokens after each batch.
+// tokens, what requests begin with alike counted once; see [groupedBatches]. The answers are in
+// the order of the requests. done, if set, is told after each batch the number of finished
+// requests and of their tokens, each counted whole.
 //
 // A sequence is the last maxLength+1 tokens of context and continuation, of which
 // the very last is a target only: the truncation of the harness.
@@ -44,7 +43,7 @@ func Likelihoods(ctx context.Context, model seam.Evaluator, reqs []Request, maxL
 		}
 	}
 	finished, tokens := 0, int64(0)
-	for _, batch := range batches(seqs, batchTokens) {
+	for _, batch := range groupedBatches(seqs, func(i int) int { return reqs[i].Group }, batchTokens) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -98,25 +97,4 @@ func sequence(r Request, maxLength int) (seam.Sequence, int, error) {
 		s.Targets[t] = int32(len(context) + t)
 	}
 	return s, cut, nil
-}
-
-// batches groups sequences, longest first, into batches of at most limit tokens; a
-// sequence longer than that is a batch of its own.
-func batches(seqs []seam.Sequence, limit int) [][]int {
-	order := make([]int, len(seqs))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(seqs[b].Tokens), len(seqs[a].Tokens)) })
-	var out [][]int
-	used := 0
-	for _, i := range order {
-		n := len(seqs[i].Tokens)
-		if len(out) == 0 || used+n > limit {
-			out, used = append(out, nil), 0
-		}
-		out[len(out)-1] = append(out[len(out)-1], i)
-		used += n
-	}
-	return out
 }

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -13,10 +14,10 @@ import (
 func benchmarks(c *Config) []benchmark {
 	var all []benchmark
 	for _, of := range []func(*Config) []benchmark{
-		wsc273Benchmark,
+		wscBenchmarks,
+		winograndeBenchmark,
 		toxigenBenchmark,
-		deontologyBenchmark,
-		utilitarianismBenchmark,
+		ethicsBenchmarks,
 		scruplesBenchmarks,
 		dilemmasBenchmarks,
 		hhBenchmark,
@@ -25,6 +26,7 @@ func benchmarks(c *Config) []benchmark {
 		crowsBenchmark,
 		perplexityBenchmark,
 		klBenchmark,
+		taskBenchmarks,
 	} {
 		all = append(all, of(c)...)
 	}
@@ -48,8 +50,12 @@ type benchmark struct {
 	// files are the data files: the measured rows first, then what else is read. The
 	// benchmark is run if the first has a path.
 	files []dataFile
+	// rendered: what models read is rendered with the configuration's Template.
+	rendered bool
 	// check refuses what this benchmark cannot run with, if set.
 	check func() error
+	// generated is about how many tokens a model writes for it, if any.
+	generated func() float64
 	// load reads the data, so that a mistake in them shows before a model is asked.
 	load func() error
 	// language or reward measures a model, by kind.
@@ -61,7 +67,13 @@ type benchmark struct {
 type dataFile struct {
 	key    string // of the configuration: "scruples.threshold"
 	prefix string // of its keys in the provenance
+	// whole: read as a whole whatever the limit, a table that rows are looked up in.
+	whole bool
 	*File
+	// quiet: the benchmark itself describes the file in its provenance.
+	quiet bool
+	// derived: another file names this one, so that it is known once that is found.
+	derived bool
 }
 
 func (b *benchmark) wanted() bool { return !b.off && len(b.files) > 0 && b.files[0].Path != "" }
@@ -77,6 +89,16 @@ func (b *benchmark) validate() error {
 		return b.check()
 	}
 	return nil
+}
+
+// sections are the keys of the configuration that belong to the benchmark.
+func (b *benchmark) sections() []string {
+	var out []string
+	for _, f := range b.files {
+		section, _, _ := strings.Cut(f.key, ".")
+		out = append(out, section)
+	}
+	return out
 }
 
 // describe describes a benchmark of language models that needs one data file. run gets
@@ -117,7 +139,9 @@ func reader[T any](f *File, read func(string) ([]T, error)) func() ([]T, error) 
 		if err != nil {
 			return nil, err
 		}
-		return window(*f, rows)
+		kept, err := window(*f, rows)
+		f.measured, f.held = len(kept), len(rows)
+		return kept, err
 	})
 }
 
@@ -135,8 +159,9 @@ func loads[T any](readers ...func() ([]T, error)) func() error {
 
 // DataFile is a data file that a configuration names.
 type DataFile struct {
-	Key  string // "scruples.threshold"
-	Path *string
+	Key   string // "scruples.threshold"
+	Path  *string
+	Limit *int // rows taken of it, 0: all; nil if it is always read whole
 }
 
 // DataFiles lists every data file that the configuration can name, each once; the path
@@ -146,11 +171,23 @@ func (c *Config) DataFiles() []DataFile {
 	seen := map[string]bool{}
 	for _, b := range benchmarks(c) {
 		for _, f := range b.files {
-			if !seen[f.key] {
+			if !seen[f.key] && !f.derived {
 				seen[f.key] = true
-				out = append(out, DataFile{f.key, &f.Path})
+				limit := &f.Limit
+				if f.whole {
+					limit = nil
+				}
+				out = append(out, DataFile{f.key, &f.Path, limit})
 			}
 		}
 	}
-	return append(out, DataFile{"cross_reward.prompts", &c.CrossReward.Prompts.Path}, DataFile{"generations", &c.Generated.Path})
+	prompts, generated := &c.CrossReward.Prompts, &c.Generated
+	return append(out,
+		DataFile{"cross_reward.prompts", &prompts.Path, &prompts.Limit},
+		DataFile{"generations", &generated.Path, &generated.Limit})
+}
+
+// References are the names of the models that others are compared with.
+func (c *Config) References() []*string {
+	return []*string{&c.CrossReward.Reference, &c.KL.Reference, &c.Generated.Reference}
 }

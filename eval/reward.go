@@ -42,6 +42,8 @@ type CuttingRewarder interface {
 // means that it has no normalisation.
 type Reward struct {
 	Name string
+	// ID is what the scores depend on; see [Subject].
+	ID string
 	Rewarder
 	Mean, Std float64
 	// Form says, for the record, how texts are put before it (chat or plain).

@@ -25,12 +25,24 @@ func scruplesBenchmarks(c *Config) []benchmark {
 	protocol := func(name string) benchmark {
 		return benchmark{
 			name: NameScruples, protocol: name, off: !slices.Contains(x.Protocols, Protocol(name)),
-			files: []dataFile{{key: "scruples", File: &x.File}}, load: loads(rows),
+			files: []dataFile{{key: "scruples", File: &x.File}},
+			load: func() error {
+				r, err := rows()
+				if err == nil {
+					err = checkAnecdotes(r)
+				}
+				return err
+			},
 		}
 	}
 	loglik := protocol(ProtocolLogLik)
 	loglik.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
 		return ScruplesLabels(ctx, s, c.Settings, rows, x.First)
+	})
+
+	classes := protocol(ProtocolLogLik5)
+	classes.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
+		return ScruplesClasses(ctx, s, c.Settings, rows, x.First)
 	})
 
 	thesis := protocol(ProtocolThesis)
@@ -40,6 +52,13 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		}
 		return nil
 	}
+	thesis.generated = func() float64 {
+		bound := thesisMaxLength / 2 // what long stories leave of it
+		if x.MaxNewTokens > 0 {
+			bound = x.MaxNewTokens
+		}
+		return float64(x.measured * bound)
+	}
 	thesis.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
 		opt := ThesisOptions{MaxNew: x.MaxNewTokens, Batch: x.Batch, Context: c.MaxLength}
 		return ScruplesThesis(ctx, s, c.Settings, opt, rows, x.First)
@@ -48,7 +67,13 @@ func scruplesBenchmarks(c *Config) []benchmark {
 	reward := protocol(ProtocolReward)
 	reward.kind = kindReward
 	reward.files = append(reward.files, dataFile{key: "scruples.threshold", prefix: "threshold_", File: &x.Threshold})
-	reward.load = loads(rows, choose)
+	once := reward.load
+	reward.load = func() error {
+		if err := once(); err != nil {
+			return err
+		}
+		return loads(choose)()
+	}
 	reward.check = func() error {
 		if reward.wanted() && x.Threshold.Path == "" {
 			return fmt.Errorf("eval: scruples.threshold.path: protocol reward needs other rows to choose its threshold on")
@@ -67,7 +92,7 @@ func scruplesBenchmarks(c *Config) []benchmark {
 	paired.reward = on(rows, func(ctx context.Context, r Reward, rows []data.Anecdote) (*Benchmark, []Record, error) {
 		return ScruplesPaired(ctx, r, c.Settings, rows, x.First)
 	})
-	return []benchmark{loglik, thesis, reward, paired}
+	return []benchmark{loglik, classes, thesis, reward, paired}
 }
 
 // scruplesGold is the class of an anecdote.
@@ -104,17 +129,23 @@ func ScruplesLabels(ctx context.Context, s Subject, set Settings, rows []data.An
 		return nil, nil, err
 	}
 	b.set("coverage", 1)
+	votes := make([][]int, len(rows))
+	for i, a := range rows {
+		votes[i] = binaryVotes(a)
+	}
+	if err := b.addEntropy(records, votes, set); err != nil {
+		return nil, nil, err
+	}
 	return b, records, b.addCeiling(rows, set)
 }
 
 // addCeiling stores what an oracle that knows every item's true distribution of
 // votes would reach against these noisy majority labels.
 func (b *Benchmark) addCeiling(rows []data.Anecdote, set Settings) error {
-	votes := make([][2]int, len(rows))
+	votes := make([][]int, len(rows))
 	gold := make([]int, len(rows))
 	for i, a := range rows {
-		right, wrong, _ := a.LabelScores.Binarized()
-		votes[i], gold[i] = [2]int{wrong, right}, scruplesGold(a)
+		votes[i], gold[i] = binaryVotes(a), scruplesGold(a)
 	}
 	c, err := BestCeiling(votes, gold, ceilingSamples, train.DeriveSeed(set.Seed, "eval.best"))
 	if err != nil {
@@ -125,6 +156,7 @@ func (b *Benchmark) addCeiling(rows []data.Anecdote, set Settings) error {
 	}
 	b.set("ceiling_acc", c.Accuracy)
 	b.set("ceiling_mcc", c.MCC)
+	b.set("ceiling_xent", c.CrossEntropy)
 	return nil
 }
 

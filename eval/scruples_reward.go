@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"steer/eval/stats"
 	"steer/rl/data"
@@ -38,7 +39,7 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 		}
 	}
 	at := Progress{Benchmark: NameScruples, Protocol: ProtocolReward, Model: r.Name, Total: len(choose) + len(measure)}
-	chooseScores, err := r.score(ctx, stories(choose))
+	chooseScores, err := r.scoreInParts(ctx, set, &at, stories(choose))
 	if err != nil {
 		return fail(err)
 	}
@@ -46,14 +47,10 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 	if err != nil {
 		return fail(err)
 	}
-	at.Done = len(choose)
-	set.report(at)
-	scores, err := r.score(ctx, stories(measure))
+	scores, err := r.scoreInParts(ctx, set, &at, stories(measure))
 	if err != nil {
 		return fail(err)
 	}
-	at.Done = at.Total
-	set.report(at)
 
 	records := make([]Record, len(measure))
 	for i, a := range measure {
@@ -73,6 +70,24 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 	b.set("threshold_mcc", tau.MCC)
 	b.Provenance["threshold_rows"] = tau.N
 	return b, records, b.addCeiling(measure, set)
+}
+
+// scoreAtOnce is the number of stories between two reports of progress.
+const scoreAtOnce = 64
+
+// scoreInParts scores exchanges and reports after every part.
+func (r Reward) scoreInParts(ctx context.Context, set Settings, at *Progress, exchanges []Exchange) ([]float64, error) {
+	var all []float64
+	for part := range slices.Chunk(exchanges, scoreAtOnce) {
+		scores, err := r.score(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, scores...)
+		at.Done += len(part)
+		set.report(*at)
+	}
+	return all, nil
 }
 
 func classes(rows []data.Anecdote) []int {

@@ -3,6 +3,7 @@ package eval
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"steer/ggml/seam"
 )
@@ -25,7 +26,10 @@ var (
 // the seam. Evaluator serves log-likelihood protocols, Generator those that
 // generate; a benchmark that misses the one it needs says so.
 type Subject struct {
-	Name      string
+	Name string
+	// ID is what the answers depend on: hashes of weights and adapters, precision. A
+	// measurement of a subject without one is not resumable.
+	ID        string
 	Evaluator seam.Evaluator
 	Generator seam.Generator
 	Tokenizer seam.Tokenizer
@@ -41,7 +45,12 @@ type Progress struct {
 	Model     string
 	Done      int   // items or requests finished
 	Total     int   // of so many
-	Tokens    int64 // tokens evaluated or generated so far
+	Tokens    int64 // tokens evaluated or generated so far, those of an earlier process included
+
+	// The rest is filled in by a suite that was told all it has to do ([Suite.Run]).
+	Part, Parts     int           // this is measurement Part of Parts, from 1
+	TokensPerSecond float64       // of this measurement, 0: not known
+	ETA             time.Duration // of the whole suite, 0: not known yet
 }
 
 // Settings are the options that all benchmarks share. All that move numbers are

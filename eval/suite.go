@@ -7,20 +7,35 @@ import (
 	"path/filepath"
 	"strings"
 
-	"steer/rl/data"
+	"steer/rl/train"
 )
 
-// Suite runs the benchmarks of a configuration, model after model, and writes the
-// records of each into a folder:
+// Suite runs the benchmarks of a configuration, model after model, and writes into a
+// folder, for each measurement,
 //
-//	items/<benchmark>.<protocol>.<model>.jsonl.zst
+//	items/<benchmark>.<protocol>.<model>.jsonl.zst   a record an item
+//	items/<benchmark>.<protocol>.<model>.json        its outcome, and what it depends on
+//	items/<benchmark>.<protocol>.<model>.part        while it is not finished: the answers so far
 //
 // Data files are read once, by NewSuite, so that a missing or malformed file shows
-// before any model is asked.
+// before any model is asked. A suite that is begun again in the folder of one that was
+// interrupted takes up what is there.
 type Suite struct {
+	// Version of the program: what another one measured is measured again.
+	Version string
+	// Note is told, if set, what is taken up, and what is measured again and why.
+	Note func(string)
+
 	cfg   Config
 	dir   string
 	tasks []benchmark
+	sums  map[string]string // SHA-256 of data files, by path
+	ids   map[string]string // of language models, by name
+	pace  pace
+	// tell is the configuration's OnProgress, behind the suite's own.
+	tell func(Progress)
+	// current is the journal of the measurement that runs, nil without one.
+	current *journal
 }
 
 // NewSuite validates the configuration and reads the data. max_length must be set.
@@ -31,85 +46,96 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 	if err := cfg.Settings.check(); err != nil {
 		return nil, err
 	}
-	s := &Suite{cfg: cfg, dir: dir}
+	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, ids: map[string]string{}, tell: cfg.OnProgress, pace: newPace()}
+	s.cfg.OnProgress = s.progress
 	for _, b := range benchmarks(&s.cfg) {
 		if !b.wanted() {
 			continue
 		}
 		if err := b.load(); err != nil {
-			return nil, fmt.Errorf("eval: %w", err)
+			return nil, fmt.Errorf("eval: %s: %w", b.files[0].key, err)
 		}
 		s.tasks = append(s.tasks, b)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "items"), 0o777); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, itemsFolder), 0o777); err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
 	}
 	return s, nil
 }
 
+// itemsFolder holds the records, recordSuffix ends their names.
+const (
+	itemsFolder  = train.ItemsDir
+	recordSuffix = ".jsonl.zst"
+)
+
+// Run measures everything: every benchmark of every subject, then of every reward
+// model, then what policies and reward models make together: continuations under their
+// judges, and, if there are reward models and prompts, the matrix.
+//
+// After an interruption the same call goes on where the last whole batch was left and
+// ends in the same numbers.
+func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward) ([]*Benchmark, *CrossRewardResult, error) {
+	s.plan(subjects, rewards)
+	for _, m := range subjects {
+		s.ids[m.Name] = m.ID
+	}
+	var all []*Benchmark
+	for _, m := range subjects {
+		done, err := s.Language(ctx, m)
+		all = append(all, done...)
+		if err != nil {
+			return all, nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
+	}
+	for _, r := range rewards {
+		done, err := s.Reward(ctx, r)
+		all = append(all, done...)
+		if err != nil {
+			return all, nil, fmt.Errorf("reward %s: %w", r.Name, err)
+		}
+	}
+	generated, err := s.Generations(ctx, subjects, rewards)
+	all = append(all, generated...)
+	if err != nil || len(rewards) == 0 {
+		return all, nil, err
+	}
+	cross, err := s.CrossReward(ctx, subjects, rewards, s.cfg.Template)
+	return all, cross, err
+}
+
 // Language runs every configured benchmark of a language model.
 func (s *Suite) Language(ctx context.Context, m Subject) ([]*Benchmark, error) {
-	return s.all(kindLanguage, func(b *benchmark) (*Benchmark, []Record, error) { return b.language(ctx, m) })
+	s.ids[m.Name] = m.ID
+	return s.all(kindLanguage, m.Name, m.ID, func(b *benchmark, j *journal) (*Benchmark, []Record, error) {
+		return b.language(ctx, j.subject(m))
+	})
 }
 
 // Reward runs every configured benchmark of a reward model.
 func (s *Suite) Reward(ctx context.Context, r Reward) ([]*Benchmark, error) {
-	return s.all(kindReward, func(b *benchmark) (*Benchmark, []Record, error) { return b.reward(ctx, r) })
+	return s.all(kindReward, r.Name, r.ID, func(b *benchmark, j *journal) (*Benchmark, []Record, error) {
+		return b.reward(ctx, j.reward(r, s.cfg.BatchTokens))
+	})
 }
 
-func (s *Suite) all(k kind, run func(*benchmark) (*Benchmark, []Record, error)) ([]*Benchmark, error) {
+func (s *Suite) all(k kind, model, id string, run func(*benchmark, *journal) (*Benchmark, []Record, error)) ([]*Benchmark, error) {
 	var out []*Benchmark
 	for i := range s.tasks {
 		task := &s.tasks[i]
 		if task.kind != k {
 			continue
 		}
-		b, records, err := run(task)
+		b, err := s.measure(task, model, id, func(j *journal) (*Benchmark, []Record, error) { return run(task, j) })
 		if err != nil {
 			return out, err
 		}
 		if b == nil {
 			continue // the model is what the others are compared with
 		}
-		for _, f := range task.files {
-			if err := f.provenance(b, f.prefix); err != nil {
-				return out, err
-			}
-		}
-		name := recordFile(b.Benchmark, b.Protocol, b.Model)
-		b.Provenance["items"] = name
-		if err := WriteRecords(filepath.Join(s.dir, name), records); err != nil {
-			return out, err
-		}
 		out = append(out, b)
 	}
 	return out, nil
-}
-
-// CrossReward loads the prompts and runs [CrossReward]; nil without a path for them.
-// The template is the one the policies were trained with.
-func (s *Suite) CrossReward(ctx context.Context, policies []Subject, rewards []Reward, tpl *data.Template) (*CrossRewardResult, error) {
-	c := s.cfg.CrossReward
-	if c.Prompts.Path == "" {
-		return nil, nil
-	}
-	if len(policies) == 0 || policies[0].Tokenizer == nil {
-		return nil, fmt.Errorf("eval: cross_reward: no policy with a tokenizer")
-	}
-	prompts, file, err := LoadPrompts(c, policies[0].Tokenizer, tpl, s.cfg.BOS)
-	if err != nil {
-		return nil, err
-	}
-	opt, err := c.options(policies[0].Tokenizer, tpl)
-	if err != nil {
-		return nil, err
-	}
-	res, records, err := CrossReward(ctx, policies, rewards, s.cfg.Settings, opt, prompts)
-	if err != nil {
-		return nil, err
-	}
-	res.Prompts = file
-	return res, WriteRecords(filepath.Join(s.dir, recordFile(NameCrossReward, "answers", "all")), records)
 }
 
 // recordFile names the record file of a measurement, relative to the suite's folder.
@@ -123,5 +149,5 @@ func recordFile(parts ...string) string {
 	for i, p := range parts {
 		parts[i] = strings.Map(clean, p)
 	}
-	return filepath.Join("items", strings.Join(parts, ".")+".jsonl.zst")
+	return filepath.Join(itemsFolder, strings.Join(parts, ".")+recordSuffix)
 }

@@ -14,10 +14,12 @@ import (
 
 // Protocols: how a benchmark turns a model into predictions.
 const (
-	ProtocolLogLik = "loglik" // log-likelihood of the choices
-	ProtocolReward = "reward" // reward score against a frozen threshold
-	ProtocolThesis = "thesis" // generate and parse
-	ProtocolPaired = "paired" // reward scores of the completions compared
+	ProtocolLogLik   = "loglik"   // log-likelihood of the choices
+	ProtocolLogLik5  = "loglik-5" // of five labels
+	ProtocolReward   = "reward"   // reward score against a frozen threshold
+	ProtocolGenerate = "generate" // generate and compare
+	ProtocolThesis   = "thesis"   // generate and parse
+	ProtocolPaired   = "paired"   // reward scores of the completions compared
 )
 
 // Benchmark is the outcome of one benchmark, under one protocol, for one model; an

@@ -26,7 +26,7 @@ func winogenderBenchmark(c *Config) []benchmark {
 	rows, occupations := reader(&x.File, data.ReadWinogender), reader(&x.Occupations, data.ReadWinogenderOccupations)
 	return []benchmark{{
 		name: NameWinogender, protocol: ProtocolLogLik,
-		files: []dataFile{{key: "winogender", File: &x.File}, {key: "winogender.occupations", prefix: "occupations_", File: &x.Occupations}},
+		files: []dataFile{{key: "winogender", File: &x.File}, {key: "winogender.occupations", prefix: "occupations_", whole: true, File: &x.Occupations}},
 		load: func() error {
 			_, err := rows()
 			if err == nil {

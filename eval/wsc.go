@@ -9,23 +9,36 @@ import (
 	"steer/rl/data"
 )
 
-// WSC273 is the Winograd Schema Challenge by partial evaluation (Trinh & Le 2018)
+// WSC273, and WSC285 with twelve schemas more, are the Winograd Schema Challenge by partial evaluation (Trinh & Le 2018)
 // as lm-evaluation-harness's task wsc273 does it: the pronoun is replaced by each
 // option and the probability of what follows decides.
 
-// NameWSC273 and WSC273Version identify the benchmark in results.
+// The names and versions identify the benchmarks in results.
 const (
 	NameWSC273    = "wsc273"
 	WSC273Version = "wsc273-harness-1"
 	wsc273Size    = 273
+
+	NameWSC285    = "wsc285"
+	WSC285Version = "wsc285-harness-1"
+	wsc285Size    = 285
 )
 
 // WSC273Items makes the items of the first 273 schemas (all, if there are fewer).
 func WSC273Items(schemas []data.Schema, delimiter string) []Item {
-	schemas = schemas[:min(len(schemas), wsc273Size)]
+	return wscItems(NameWSC273, schemas[:min(len(schemas), wsc273Size)], delimiter)
+}
+
+// WSC285Items makes the items of all schemas, in the same form.
+func WSC285Items(schemas []data.Schema, delimiter string) []Item {
+	return wscItems(NameWSC285, schemas, delimiter)
+}
+
+func wscItems(name string, schemas []data.Schema, delimiter string) []Item {
 	items := make([]Item, len(schemas))
 	for i, s := range schemas {
 		items[i] = wscItem(i, s, delimiter)
+		items[i].ID = fmt.Sprintf("%s-%d", name, i)
 	}
 	return items
 }
@@ -43,7 +56,7 @@ func wscItem(row int, s data.Schema, delimiter string) Item {
 	// One pass, as the harness: loc is not adjusted.
 	runes := []rune(strings.ReplaceAll(text, "  ", " "))
 	tail := delimiter + string(runes[loc+len([]rune(s.Pron)):])
-	it := Item{ID: fmt.Sprintf("wsc273-%d", row), Row: row, Gold: s.Correct}
+	it := Item{Row: row, Gold: s.Correct}
 	for _, option := range s.Answers {
 		option = wscOption(option, s.Pron, runes, loc)
 		it.Choices = append(it.Choices, Choice{Context: string(runes[:loc]) + option, Continuation: tail})
@@ -66,18 +79,12 @@ func wscOption(option, pronoun string, text []rune, loc int) string {
 	// Python indexes from the end where loc is 0 or 1.
 	before := text[((loc-2)%len(text)+len(text))%len(text)]
 	if slices.Contains(wscStarters, first) && before != '.' {
-		words := strings.Split(option, " ")
-		for i, w := range words {
-			if w == first {
-				words[i] = strings.ToLower(w)
-			}
-		}
-		option = strings.Join(words, " ")
+		option = strings.ReplaceAll(option, first, strings.ToLower(first)) // also inside words, as Python does
 	}
 	return option
 }
 
-func wsc273Benchmark(c *Config) []benchmark {
+func wscBenchmarks(c *Config) []benchmark {
 	b := describe(NameWSC273, ProtocolLogLik, "wsc273", &c.WSC273, data.ReadWSC,
 		func(ctx context.Context, s Subject, schemas []data.Schema) (*Benchmark, []Record, error) {
 			return WSC273(ctx, s, c.Settings, schemas)
@@ -88,15 +95,45 @@ func wsc273Benchmark(c *Config) []benchmark {
 		}
 		return nil
 	}
-	return []benchmark{b}
+	larger := describe(NameWSC285, ProtocolLogLik, "wsc285", &c.WSC285, data.ReadWSC,
+		func(ctx context.Context, s Subject, schemas []data.Schema) (*Benchmark, []Record, error) {
+			return WSC285(ctx, s, c.Settings, schemas)
+		})
+	larger.check = func() error {
+		if c.WSC285.First != 0 {
+			return fmt.Errorf("eval: wsc285.first: the benchmark is all 285 schemas, got first %d", c.WSC285.First)
+		}
+		return nil
+	}
+	return []benchmark{b, larger}
 }
 
 // WSC273 runs the benchmark. Only accuracy is defined on it. Fewer than 273 schemas
 // are measured too and flagged as partial.
 func WSC273(ctx context.Context, s Subject, set Settings, schemas []data.Schema) (*Benchmark, []Record, error) {
-	b, records, err := choiceBenchmark(ctx, s, set, WSC273Items(schemas, set.TargetDelimiter), NameWSC273, ProtocolLogLik, WSC273Version)
-	if err == nil && len(records) < wsc273Size {
+	return partialBenchmark(ctx, s, set, WSC273Items(schemas, set.TargetDelimiter), NameWSC273, WSC273Version, wsc273Size)
+}
+
+// WSC285 runs the benchmark on the larger collection. A file of 283 schemas, which is
+// what was published for years, is flagged as partial.
+func WSC285(ctx context.Context, s Subject, set Settings, schemas []data.Schema) (*Benchmark, []Record, error) {
+	return partialBenchmark(ctx, s, set, WSC285Items(schemas, set.TargetDelimiter), NameWSC285, WSC285Version, wsc285Size)
+}
+
+// partialBenchmark runs a benchmark of partial evaluation: accuracy, beside it that of
+// always taking the place that is right more often.
+func partialBenchmark(ctx context.Context, s Subject, set Settings, items []Item, name, version string, size int) (*Benchmark, []Record, error) {
+	b, records, err := choiceBenchmark(ctx, s, set, items, name, ProtocolLogLik, version)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(records) < size {
 		b.flag("partial", len(records))
 	}
-	return b, records, err
+	second := 0
+	for _, r := range records {
+		second += r.Gold
+	}
+	b.set("majority_acc", float64(max(second, len(records)-second))/float64(len(records)))
+	return b, records, nil
 }

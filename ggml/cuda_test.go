@@ -120,6 +120,7 @@ func compareWithCPU(t *testing.T, gpu DeviceOptions) {
 			gpu.CUDA.CheckEach = c.opt.KeepActivations // the slow walk is right too
 			m := openOn(t, gpu, c.path)
 			t.Run("f32", func(t *testing.T) { compareSteps(t, c, want, c.learner(t, m, F32), 1e-5) })
+			t.Run("f32, shared beginnings", func(t *testing.T) { compareShared(t, c, want, c.learner(t, m, F32), 1e-5) })
 			t.Run("bf16", func(t *testing.T) { compareSteps(t, c, want, c.learner(t, m, BF16), 3e-2) })
 		})
 	}
@@ -189,6 +190,24 @@ func compareSteps(t *testing.T, c cudaCase, cpu, gpu *Step, tol float64) {
 		require.LessOrEqual(t, whole, tol, "gradient")
 		worst := requireClose(t, wantGrads, gotGrads, 3*tol, "GPU against CPU")
 		t.Logf("entropy %v: outputs differ by %.2g, the gradient by %.2g, its worst tensor by %.2g", entropy, outputs, whole, worst)
+	}
+}
+
+// compareShared compares the answers of sequences that share beginnings, two levels deep.
+func compareShared(t *testing.T, c cudaCase, cpu, gpu *Step, tol float64) {
+	rng := random(8)
+	draw := func(n int) (ids []int32) {
+		for range n {
+			ids = append(ids, int32(rng.IntN(c.vocab)))
+		}
+		return ids
+	}
+	header, question := draw(9), draw(4)
+	batch := asking(rng, join(header, question, draw(1)), join(header, question, draw(2)), join(header, draw(3)), draw(2))
+	opt := seam.Options{Entropy: true, Greedy: true}
+	want, got := forward(t, cpu, batch, opt), forward(t, gpu, batch, opt)
+	for _, x := range [][2][][]float32{{want.Logprobs, got.Logprobs}, {want.Entropy, got.Entropy}, {want.Heads, got.Heads}} {
+		require.LessOrEqual(t, relativeError(flat(x[1]), flat(x[0])), tol)
 	}
 }
 

@@ -63,6 +63,22 @@ func TestCheckpointingChangesNothing(t *testing.T) {
 	})
 }
 
+// Fewer adapters take no more memory: a tensor that nothing reads would stay to the end.
+func TestFewerAdaptersTakeNoMoreMemory(t *testing.T) {
+	path := tiny(t, gguftest.Shape{Layers: 12, Embd: 36, FF: 151, Heads: 6, KVHeads: 3, Vocab: 71, Ctx: 320}, gguftest.Options{})
+	batch := raggedBatch(5, 71, false, 300)
+	scratch := func(targets ...string) int64 {
+		m := openTiny(t, path)
+		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, targets, 1, false), true)}, Train: true, Precision: BF16})
+		forward(t, s, batch, seam.Options{Gradient: true})
+		return s.ScratchBytes()
+	}
+	all := scratch(adapter.Targets()...)
+	for _, target := range adapter.Targets() {
+		require.LessOrEqual(t, scratch(target), all, target)
+	}
+}
+
 // A forward pass alone gives the bits of one that keeps what a backward pass needs, with
 // a gradient of the entropies or without.
 func TestGradientChangesNoOutput(t *testing.T) {

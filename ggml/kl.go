@@ -31,21 +31,25 @@ func (s *Step) FullKL(ctx context.Context, reference *Step, batch []seam.Sequenc
 			return errPlanned
 		}
 		s.m.owner, s.grad = nil, false
-		all, err = llama.KL(s.m.scratch, s.shape, s.weights, reference.weights, flat, llama.Options{BF16: s.opt.Precision == BF16, Temperature: opt.Temperature})
+		all, err = llama.KL(s.m.scratch, s.shape, s.weights, reference.weights, &flat.Batch, llama.Options{BF16: s.opt.Precision == BF16, Temperature: opt.Temperature})
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("full KL of %d sequences, %d tokens: %w", len(batch), len(flat.Tokens), err)
 	}
 	out := make([][]float32, len(batch))
+	n := 0
 	for i, q := range batch {
-		n := len(q.Targets)
-		out[i], all = all[:n:n], all[n:]
+		out[i] = make([]float32, len(q.Targets))
+		for j := range out[i] {
+			out[i][j] = all[flat.answer(n)]
+			n++
+		}
 	}
 	return out, nil
 }
 
-func (s *Step) flattenKL(batch []seam.Sequence, opt seam.Options) (*llama.Batch, error) {
+func (s *Step) flattenKL(batch []seam.Sequence, opt seam.Options) (*layout, error) {
 	flat, err := s.flatten(batch, seam.Options{Temperature: opt.Temperature})
 	if err != nil {
 		return nil, err

@@ -65,9 +65,9 @@ func (m *Model) Plan(p Pass) (PassUse, error) {
 		}
 		defer g.Free()
 		if p.Reference != nil {
-			use, err = llama.MeasureKL(g, p.Step.shape, p.Step.weights, p.Reference.weights, flat, p.Step.graphOptions(p.Options))
+			use, err = llama.MeasureKL(g, p.Step.shape, p.Step.weights, p.Reference.weights, &flat.Batch, p.Step.graphOptions(p.Options))
 		} else {
-			use, err = llama.Measure(g, p.Step.shape, p.Step.weights, flat, p.Step.graphOptions(p.Options))
+			use, err = llama.Measure(g, p.Step.shape, p.Step.weights, &flat.Batch, p.Step.graphOptions(p.Options))
 		}
 		return err
 	})
@@ -77,7 +77,7 @@ func (m *Model) Plan(p Pass) (PassUse, error) {
 	return PassUse{Activations: use.Activations, Tables: use.Tables, Work: use.Work}, nil
 }
 
-func (p Pass) flatten() (*llama.Batch, error) {
+func (p Pass) flatten() (*layout, error) {
 	if p.Reference != nil {
 		return p.Step.flattenKL(p.Batch, p.Options)
 	}
@@ -175,7 +175,7 @@ func (s *shrunk) close() error {
 }
 
 func (s *shrunk) run(p Pass, tokens int) error {
-	p.Batch = []seam.Sequence{prefix(p.longest(), tokens)}
+	p.Batch = []seam.Sequence{beginning(p.longest(), tokens)}
 	layer := p.Step.typicalLayer()
 	step, err := s.step(p.Step, layer)
 	if err != nil {
@@ -237,8 +237,8 @@ func (s *shrunk) adapter(of *Adapter, layer int) (*Adapter, error) {
 	return a, nil
 }
 
-// prefix is a sequence cut to n tokens, with targets and heads where it had any.
-func prefix(q seam.Sequence, n int) seam.Sequence {
+// beginning is a sequence cut to n tokens, with targets and heads where it had any.
+func beginning(q seam.Sequence, n int) seam.Sequence {
 	n = min(n, len(q.Tokens))
 	out := seam.Sequence{Tokens: q.Tokens[:n], DropoutSeed: q.DropoutSeed}
 	for t := 1; t < n && len(q.Targets) > 0; t++ {
@@ -272,11 +272,11 @@ func (p Pass) onOneLayer(layer int) error {
 		s.m.owner = nil
 		opt := s.graphOptions(p.Options)
 		if p.Reference != nil {
-			_, err := llama.KL(s.m.scratch, s.shape, onlyLayer(s.weights, layer), onlyLayer(p.Reference.weights, layer), flat, opt)
+			_, err := llama.KL(s.m.scratch, s.shape, onlyLayer(s.weights, layer), onlyLayer(p.Reference.weights, layer), &flat.Batch, opt)
 			return err
 		}
 		opt.Gradient = opt.Gradient && s.trained != nil
-		g, err := llama.Build(s.m.scratch, s.shape, onlyLayer(s.weights, layer), flat, opt)
+		g, err := llama.Build(s.m.scratch, s.shape, onlyLayer(s.weights, layer), &flat.Batch, opt)
 		if err != nil {
 			return err
 		}
@@ -337,7 +337,7 @@ func (p Pass) reserve() error {
 	}
 	return p.Step.do(func() error {
 		p.Step.m.owner = nil
-		_, err := llama.Build(p.Step.m.scratch, p.Step.shape, p.Step.weights, flat, p.Step.graphOptions(p.Options))
+		_, err := llama.Build(p.Step.m.scratch, p.Step.shape, p.Step.weights, &flat.Batch, p.Step.graphOptions(p.Options))
 		return err
 	})
 }

@@ -3,7 +3,6 @@ package ggml
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"steer/ggml/llama"
@@ -160,7 +159,7 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 			return errPlanned
 		}
 		s.m.owner, s.grad = s, false
-		s.graph, err = llama.Build(s.m.scratch, s.shape, s.weights, flat, s.graphOptions(opt))
+		s.graph, err = llama.Build(s.m.scratch, s.shape, s.weights, &flat.Batch, s.graphOptions(opt))
 		if err != nil {
 			return err
 		}
@@ -168,7 +167,7 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 		if err != nil {
 			return err
 		}
-		fillOutput(out, batch, logprob, head)
+		flat.fillOutput(out, batch, logprob, head)
 		s.batch, s.grad, s.entropy = batch, opt.Gradient, opt.EntropyGradient
 		return nil
 	})
@@ -226,161 +225,4 @@ func (s *Step) Close() error {
 		return nil
 	})
 	return closedTwice(err)
-}
-
-// flatten checks a batch and lays its sequences end to end.
-func (s *Step) flatten(batch []seam.Sequence, opt seam.Options) (*llama.Batch, error) {
-	if t := float64(opt.Temperature); !(t >= 0) || math.IsInf(t, 0) {
-		return nil, fmt.Errorf("temperature %g: want a positive number, or 0 for 1", t)
-	}
-	b := &llama.Batch{Starts: []int32{0}}
-	for i, q := range batch {
-		if len(q.Tokens) == 0 {
-			return nil, fmt.Errorf("sequence %d of the batch is empty", i)
-		}
-		if len(q.Tokens) > s.m.info.CtxTrain {
-			return nil, fmt.Errorf("sequence %d has %d tokens, the model's context is %d: %w", i, len(q.Tokens), s.m.info.CtxTrain, seam.ErrContextFull)
-		}
-		if len(q.Heads) > 0 && s.weights.Head == nil {
-			return nil, fmt.Errorf("sequence %d asks for the scalar head, but no adapter of the stack has one", i)
-		}
-		start := int32(len(b.Tokens))
-		for j, id := range q.Tokens {
-			if id < 0 || int(id) >= s.m.info.Vocab {
-				return nil, fmt.Errorf("sequence %d, position %d: token id %d, the vocabulary has %d: %w", i, j, id, s.m.info.Vocab, seam.ErrBadToken)
-			}
-			b.Pos = append(b.Pos, int32(j))
-		}
-		b.Tokens = append(b.Tokens, q.Tokens...)
-		if err := ascending(q.Targets, 1, len(q.Tokens)); err != nil {
-			return nil, fmt.Errorf("sequence %d: target %w", i, err)
-		}
-		for _, t := range q.Targets {
-			b.Rows = append(b.Rows, start+t-1)
-			b.Targets = append(b.Targets, q.Tokens[t])
-		}
-		if err := ascending(q.Heads, 0, len(q.Tokens)); err != nil {
-			return nil, fmt.Errorf("sequence %d: head %w", i, err)
-		}
-		for _, p := range q.Heads {
-			b.Heads = append(b.Heads, start+p)
-		}
-		if opt.Dropout {
-			for j := range q.Tokens {
-				seed := mix(q.DropoutSeed + uint64(j)*0x9e3779b97f4a7c15)
-				b.Seeds = append(b.Seeds, int32(uint32(seed)), int32(uint32(seed>>32)))
-			}
-		}
-		b.Starts = append(b.Starts, int32(len(b.Tokens)))
-	}
-	if len(b.Tokens) == 0 {
-		return nil, fmt.Errorf("the batch is empty")
-	}
-	if len(b.Rows)+len(b.Heads) == 0 {
-		return nil, fmt.Errorf("the batch asks for nothing: no targets and no heads")
-	}
-	return b, nil
-}
-
-// mix is SplitMix64's finisher.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-func ascending(pos []int32, from, to int) error {
-	for i, p := range pos {
-		if int(p) < from || int(p) >= to || i > 0 && p <= pos[i-1] {
-			return fmt.Errorf("position %d: want ascending positions from %d to %d", p, from, to-1)
-		}
-	}
-	return nil
-}
-
-func emptyOutput(batch []seam.Sequence, opt seam.Options) *seam.Output {
-	out := &seam.Output{Logprobs: make([][]float32, len(batch)), Heads: make([][]float32, len(batch))}
-	if opt.Entropy {
-		out.Entropy = make([][]float32, len(batch))
-	}
-	if opt.Greedy {
-		out.Greedy = make([][]bool, len(batch))
-	}
-	return out
-}
-
-// fillOutput cuts the native results, [4, R] and [P], into sequences.
-func fillOutput(out *seam.Output, batch []seam.Sequence, logprob, head []float32) {
-	r, p := 0, 0
-	for i, q := range batch {
-		n := len(q.Targets)
-		out.Logprobs[i] = make([]float32, n)
-		if out.Entropy != nil {
-			out.Entropy[i] = make([]float32, n)
-		}
-		if out.Greedy != nil {
-			out.Greedy[i] = make([]bool, n)
-		}
-		for j := range n {
-			row := logprob[4*(r+j):]
-			out.Logprobs[i][j] = row[0]
-			if out.Entropy != nil {
-				out.Entropy[i][j] = row[1]
-			}
-			if out.Greedy != nil {
-				out.Greedy[i][j] = row[3] != 0
-			}
-		}
-		r += n
-		out.Heads[i] = append([]float32{}, head[p:p+len(q.Heads)]...)
-		p += len(q.Heads)
-	}
-}
-
-// flattenGradient lays dL/dlogprob and dL/dentropy out as [2, R] and dL/dhead as [P].
-func flattenGradient(batch []seam.Sequence, g seam.Gradient) (logprob, head []float32, err error) {
-	pick := func(all [][]float32, i, want int, what string) ([]float32, error) {
-		if all == nil {
-			return nil, nil
-		}
-		if len(all) != len(batch) {
-			return nil, fmt.Errorf("gradient of %s has %d sequences, the batch %d", what, len(all), len(batch))
-		}
-		if all[i] != nil && len(all[i]) != want {
-			return nil, fmt.Errorf("gradient of %s: sequence %d has %d values, want %d", what, i, len(all[i]), want)
-		}
-		return all[i], nil
-	}
-	for i, q := range batch {
-		lp, err := pick(g.Logprobs, i, len(q.Targets), "log-probabilities")
-		if err != nil {
-			return nil, nil, err
-		}
-		en, err := pick(g.Entropy, i, len(q.Targets), "entropies")
-		if err != nil {
-			return nil, nil, err
-		}
-		hd, err := pick(g.Heads, i, len(q.Heads), "heads")
-		if err != nil {
-			return nil, nil, err
-		}
-		for j := range q.Targets {
-			var pair [2]float32
-			if lp != nil {
-				pair[0] = lp[j]
-			}
-			if en != nil {
-				pair[1] = en[j]
-			}
-			logprob = append(logprob, pair[:]...)
-		}
-		for j := range q.Heads {
-			var v float32
-			if hd != nil {
-				v = hd[j]
-			}
-			head = append(head, v)
-		}
-	}
-	return logprob, head, nil
 }

@@ -79,10 +79,11 @@ bool fits(int op, const operands & s, int64_t ne0, int64_t ne1, bool inplace, co
         case STEER_OP_ATTN_BACK: {
             const int b = op == STEER_OP_ATTN_BACK ? 1 : 0; // dO comes first
             const int64_t d = a.i[0], h = a.i[1], hk = a.i[2];
-            if (n != 4 + 2 * b || inplace || d < 1 || hk < 1 || h < 1 || h % hk != 0) {
+            const bool parents = n == 5 && !b && i32(s[3]) && i32(s[4]) && s[4]->ne[0] == s[3]->ne[0] - 1;
+            if ((n != 4 + 2 * b && !parents) || inplace || d < 1 || hk < 1 || h < 1 || h % hk != 0) {
                 return false;
             }
-            bool ok = f32(s[b], d * h, ne1) && f32(s[b + 1], d * hk, ne1) && f32(s[b + 2], d * hk, ne1) && i32(s[n - 1]);
+            bool ok = f32(s[b], d * h, ne1) && f32(s[b + 1], d * hk, ne1) && f32(s[b + 2], d * hk, ne1) && i32(s[3 + 2 * b]);
             if (b) {
                 return ok && f32(s[0], d * h, ne1) && f32(s[4], d * h + h, ne1) && ne0 == d * h + 2 * d * hk;
             }

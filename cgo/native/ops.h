@@ -59,7 +59,8 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 //  LORA_UP_BACK           dh P [r,T]           B [r,N], dy P [N,T]              f0=scale
 //  OUTER_ACC              in place G [M,J]     G, u P [M,T], v P [J,T], (seeds) f1=p i0=site
 //  LORA_DOWN_BACK         in place dx [K,T]    dx, A [K,r], dh P [r,T], (seeds) f1=p i0=site
-//  ATTN                   [D*H + H, T]         q [D*H,T], k [D*HK,T], v, cu     f0=scale i0=D i1=H i2=HK i3=bf16
+//  ATTN                   [D*H + H, T]         q [D*H,T], k [D*HK,T], v, cu,    f0=scale i0=D i1=H i2=HK i3=bf16
+//                                              (parents)
 //  ATTN_BACK              [D*H + 2*D*HK, T]    dO [D*H,T], q, k, v, out, cu     as ATTN
 //  RMS_BACK               dx [n,T]             x, w [n], dy                     f0=eps i0=0
 //    accumulating         in place dx          dx, x, w, dy                     f0=eps i0=1
@@ -79,6 +80,8 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 // seeds: I32 [2,T], the low and high half of each token's dropout seed; may be absent
 // when p is 0. cu: I32 [S+1], first token of each sequence and the count of used
 // tokens; outputs of tokens at or behind cu[S] are zero. rows, targets: I32.
+// parents: I32 [S]; with them cu bounds segments of sequences that share beginnings: a
+// segment goes on where parents[s] < s ends, -1: a sequence begins. Forward passes only.
 // Formulas stand on top of each operation's source file.
 
 enum steer_op_id {

@@ -99,6 +99,9 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 		return e.Forecast(ctx, opt)
 	}
 	f := stageFlags{set: o.set}
+	if o.job == "eval" {
+		f.presetKey = "suite"
+	}
 	var job pipeline.Job
 	var start func(string) error
 	switch o.job {
@@ -112,8 +115,8 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 		var j pipeline.PPO
 		job, start = &j, func(p string) (err error) { j, err = pipeline.NewPPO(ppo.Preset(p)); return err }
 	case "eval":
-		j := pipeline.NewEval()
-		job, start = &j, func(string) error { return nil }
+		var j pipeline.Eval
+		job, start = &j, func(name string) (err error) { j, err = pipeline.NewEvalSuite(pipeline.SuiteName(name)); return err }
 	default:
 		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobKinds, ", "), o.job)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +23,13 @@ import (
 // configuration, flags that name a key override it, --set any other key.
 type stageFlags struct {
 	out, preset string
-	set         []string
-	dry, fresh  bool
-	memory      memoryFlags
-	keys        []keyFlag
+	// presetKey is the key, and the flag, that names what to start from: "" stands for
+	// "preset".
+	presetKey  string
+	set        []string
+	dry, fresh bool
+	memory     memoryFlags
+	keys       []keyFlag
 }
 
 // keyFlag is a flag that stands for a configuration key.
@@ -57,7 +61,9 @@ func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 		}
 	}
 	flags.StringVarP(&f.out, "out", "o", "", "run `FOLDER` (default: runs/<stage>)")
-	flags.StringVar(&f.preset, "preset", "", "default or thesis: what to start from")
+	if f.presetKey == "" {
+		flags.StringVar(&f.preset, "preset", "", "default or thesis: what to start from")
+	}
 	flags.StringArrayVar(&f.set, "set", nil, "override a key, `KEY=VALUE`; may be repeated")
 	flags.BoolVar(&f.dry, "dry-run", false, "print the resolved configuration and stop")
 	flags.BoolVar(&f.fresh, "fresh", false, "forget an earlier run in the folder")
@@ -73,7 +79,7 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 		if raw, err = os.ReadFile(file[0]); err != nil {
 			return "", err
 		}
-		if preset, _, err = conf.Lookup(file[0], raw, "preset"); err != nil {
+		if preset, _, err = conf.Lookup(file[0], raw, cmp.Or(f.presetKey, "preset")); err != nil {
 			return "", usage(err)
 		}
 		if dir, err = filepath.Abs(filepath.Dir(file[0])); err != nil {
@@ -94,6 +100,9 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 		}
 	}
 	overrides := f.set
+	if f.presetKey != "" && f.preset != "" {
+		overrides = append(overrides, f.presetKey+"="+f.preset)
+	}
 	for _, k := range f.keys {
 		if !cmd.Flags().Changed(k.flag) {
 			continue
@@ -119,7 +128,7 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 
 func isPath(key string) bool {
 	switch key {
-	case "model", "reward", "init_adapter":
+	case "model", "reward", "init_adapter", "data":
 		return true
 	}
 	return strings.HasSuffix(key, ".path")
@@ -268,33 +277,6 @@ Presets: default, thesis (see docs/ppo.md).`,
 		{flag: "template", key: "template", help: "template of the SFT adapter"},
 		{flag: "iterations", key: "iterations", help: "rollout batches"},
 		{flag: "seed", key: "seed", help: "seed of everything random"},
-	})
-	return cmd
-}
-
-func newEvalCommand(a *app) *cobra.Command {
-	var f stageFlags
-	cmd := &cobra.Command{
-		Use: "eval JOB.yaml", GroupID: "stage", Short: "Run benchmarks for a base plus adapters",
-		Long: `Measures the base and every subject of the job (a name with a stack of adapters) on
-Scruples, ToxiGen, WSC273 and ETHICS, and all of them under every reward model.
-See docs/eval.md.`,
-		Example: `  steer eval eval.yaml -o runs/eval`,
-		Args:    args(cobra.MaximumNArgs(1)),
-		RunE: func(cmd *cobra.Command, file []string) error {
-			job := pipeline.NewEval()
-			base, err := f.fill(cmd, file, &job, func(string) error { return nil })
-			if err != nil {
-				return err
-			}
-			return a.runStage(cmd.Context(), &f, &job, base)
-		},
-	}
-	f.bind(cmd, []keyFlag{
-		{flag: "wsc273", key: "wsc273.path", help: "WSCollection.xml"},
-		{flag: "toxigen", key: "toxigen.path", help: "annotated CSV of ToxiGen"},
-		{flag: "scruples", key: "scruples.path", help: "Scruples anecdotes"},
-		{flag: "seed", key: "seed", help: "seed of resamples and sampling"},
 	})
 	return cmd
 }

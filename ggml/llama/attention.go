@@ -13,7 +13,7 @@ type attentionState struct {
 }
 
 // attention is y = Wo attention(rope(Wq x), rope(Wk x), Wv x): causal within each
-// sequence, query head h reading key-value head h / (heads/kv_heads).
+// sequence (a segment and what it goes on from), query head h reading key-value head h / (heads/kv_heads).
 func (g *Graph) attention(l *Layer, x cgo.Tensor) (y cgo.Tensor, st attentionState) {
 	s := &g.shape
 	st.in = x
@@ -23,7 +23,11 @@ func (g *Graph) attention(l *Layer, x cgo.Tensor) (y cgo.Tensor, st attentionSta
 	st.v, st.hv = g.linear(&l.V, st.in)
 	st.q = g.rope(q, s.Heads, cgo.F32, false)
 	st.k = g.rope(k, s.KVHeads, cgo.F32, false)
-	st.att = g.g.Custom(opAttn, cgo.F32, s.HeadDim*s.Heads+s.Heads, g.nTokens, false, g.attnArgs(), st.q, st.k, st.v, g.starts)
+	operands := []cgo.Tensor{st.q, st.k, st.v, g.starts}
+	if g.parents.OK() {
+		operands = append(operands, g.parents)
+	}
+	st.att = g.g.Custom(opAttn, cgo.F32, s.HeadDim*s.Heads+s.Heads, g.nTokens, false, g.attnArgs(), operands...)
 	st.out = g.pack(g.g.View2D(st.att, s.HeadDim*s.Heads, g.nTokens, 0), s.HeadDim*s.Heads)
 	y, st.ho = g.linear(&l.O, st.out)
 	return y, st

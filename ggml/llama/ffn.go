@@ -6,7 +6,7 @@ import "steer/cgo"
 type ffnState struct {
 	in         cgo.Tensor // n2
 	gate, up   cgo.Tensor // [n_ff, T]
-	mid        cgo.Tensor // silu(gate) ∘ up
+	mid        cgo.Tensor // silu(gate) ∘ up; none when computed again for a matrix without LoRA
 	hg, hu, hd []cgo.Tensor
 }
 
@@ -15,6 +15,9 @@ func (g *Graph) ffn(l *Layer, x cgo.Tensor, again bool) (y cgo.Tensor, st ffnSta
 	st.in = x
 	st.gate, st.hg = g.linear(&l.Gate, st.in)
 	st.up, st.hu = g.linear(&l.Up, st.in)
+	if again && len(l.Down.Pairs) == 0 {
+		return y, st // nothing would read mid, and what nothing reads is never freed
+	}
 	st.mid = g.g.Custom(opSwiGLU, g.packed(), g.shape.FF, g.nTokens, false, cgo.OpArgs{}, st.gate, st.up)
 	st.hd = g.loraDown(&l.Down, st.mid)
 	if !again {

@@ -43,9 +43,12 @@ type Options struct {
 
 // Batch is a ragged batch, flattened.
 type Batch struct {
-	Tokens  []int32 // [T]
-	Pos     []int32 // [T], position of each token in its sequence
-	Starts  []int32 // [S+1], first token of each sequence, then T
+	Tokens []int32 // [T]
+	Pos    []int32 // [T], position of each token in its sequence
+	Starts []int32 // [S+1], first token of each sequence, or segment, then T
+	// Parents, where sequences share beginnings, says of each segment which one, before it,
+	// it goes on from; -1: a sequence begins. [S]; nil: all begin. Forward passes only.
+	Parents []int32
 	Rows    []int32 // [R], index of the token before each target
 	Targets []int32 // [R], token ids
 	Heads   []int32 // [P], index of each token whose scalar is read
@@ -62,6 +65,7 @@ type Graph struct {
 	nTokens int
 	// inputs
 	tokens, pos, starts, rows, targets, heads, seeds cgo.Tensor
+	parents                                          cgo.Tensor // none: no segment has one
 	gradLogprob                                      cgo.Tensor // [2, R]: dL/dlogprob, dL/dentropy
 	gradHead                                         cgo.Tensor // [P]
 	rotations                                        cgo.Tensor // [head_dim, T], cosines and sines of every token's rotation
@@ -140,6 +144,9 @@ func (g *Graph) inputs(b *Batch) {
 	g.tokens = g.g.InputI32(len(b.Tokens), 1)
 	g.pos = g.g.InputI32(len(b.Tokens), 1)
 	g.starts = g.g.InputI32(len(b.Starts), 1)
+	if b.Parents != nil {
+		g.parents = g.g.InputI32(len(b.Parents), 1)
+	}
 	if len(b.Rows) > 0 {
 		g.rows = g.g.InputI32(len(b.Rows), 1)
 		g.targets = g.g.InputI32(len(b.Rows), 1)
@@ -165,6 +172,9 @@ func (g *Graph) fill(b *Batch) {
 	g.tokens.SetI32(b.Tokens)
 	g.pos.SetI32(b.Pos)
 	g.starts.SetI32(b.Starts)
+	if g.parents.OK() {
+		g.parents.SetI32(b.Parents)
+	}
 	if g.rows.OK() {
 		g.rows.SetI32(b.Rows)
 		g.targets.SetI32(b.Targets)

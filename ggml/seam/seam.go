@@ -16,7 +16,8 @@ import (
 )
 
 // Sequence is one stream of tokens and what is asked of it. Sequences of a batch
-// are laid end to end without padding; none sees another.
+// are laid end to end without padding; none sees another. Beginnings that they have in
+// common may be computed once, which no answer shows (beyond rounding on a GPU).
 type Sequence struct {
 	// Tokens holds the token ids, [n], n >= 1.
 	Tokens []int32

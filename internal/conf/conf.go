@@ -102,6 +102,28 @@ func Lookup(name string, data []byte, key string) (value string, found bool, err
 	return node.Value, true, nil
 }
 
+// List returns the scalars of the list at a dotted key of a YAML text.
+func List(data []byte, key string) ([]string, error) {
+	node, err := document("", data)
+	if err != nil {
+		return nil, err
+	}
+	for part := range strings.SplitSeq(key, ".") {
+		if node == nil {
+			break
+		}
+		node = child(node, part)
+	}
+	if node == nil || node.Kind != yaml.SequenceNode {
+		return nil, &Error{Key: key, Msg: "want a list"}
+	}
+	var out []string
+	for _, item := range node.Content {
+		out = append(out, item.Value)
+	}
+	return out, nil
+}
+
 // Marshal writes a configuration as YAML without comments, fields in their order; Parse
 // reads it back to an equal value.
 func Marshal(v any) ([]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 type shape string
@@ -169,6 +170,18 @@ func TestLookup(t *testing.T) {
 	require.ErrorContains(t, err, "sft.preset: want a single value, got a list")
 }
 
+func TestList(t *testing.T) {
+	got, err := List([]byte("a: {b: [x, 1]}\nc: 2\n"), "a.b")
+	require.NoError(t, err)
+	require.Equal(t, []string{"x", "1"}, got)
+	for _, key := range []string{"a", "a.c", "c", "d.e"} {
+		_, err = List([]byte("a: {b: [x]}\nc: 2\n"), key)
+		require.ErrorContains(t, err, key+": want a list")
+	}
+	_, err = List(nil, "a")
+	require.ErrorContains(t, err, "want a list")
+}
+
 func TestDiff(t *testing.T) {
 	changes, err := Diff([]byte("a: 1\nb: {c: [x, y], d: 2}\n"), []byte("a: 1\nb: {c: [x, z], e: ''}\n"))
 	require.NoError(t, err)
@@ -219,4 +232,38 @@ func FuzzParse(f *testing.F) {
 		var back config
 		require.NoError(t, Parse("y", out, &back), string(out))
 	})
+}
+
+func TestNodeTakesAnything(t *testing.T) {
+	var into struct {
+		A yaml.Node `yaml:"a"`
+		B yaml.Node `yaml:"b"`
+	}
+	require.NoError(t, Parse("f.yaml", []byte("a: [1, x]\nb: !function f.g\n"), &into))
+	require.Equal(t, yaml.SequenceNode, into.A.Kind)
+	require.Equal(t, "!function", into.B.Tag)
+	require.Equal(t, 2, into.B.Line)
+}
+
+// shortFile may be written as its path alone.
+type shortFile struct {
+	Path  string `yaml:"path"`
+	Limit int    `yaml:"limit"`
+}
+
+func (f *shortFile) UnmarshalText(text []byte) error {
+	f.Path = string(text)
+	return nil
+}
+
+func TestStructsWrittenShort(t *testing.T) {
+	var into struct {
+		Files []shortFile `yaml:"files"`
+	}
+	require.NoError(t, Parse("f.yaml", []byte("files: [a.yaml, {path: b.yaml, limit: 3}]\n"), &into))
+	require.Equal(t, []shortFile{{"a.yaml", 0}, {"b.yaml", 3}}, into.Files)
+	require.NoError(t, Set(&into, "files=[c.yaml]"))
+	require.Equal(t, []shortFile{{"c.yaml", 0}}, into.Files)
+	require.ErrorContains(t, Parse("f.yaml", []byte("files: [{pth: b}]\n"), &into), `files[0].pth: unknown key: did you mean "path"?`)
+	require.ErrorContains(t, Parse("f.yaml", []byte("files: [[a]]\n"), &into), "files[0]: want a single value, got a list")
 }

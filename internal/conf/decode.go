@@ -52,6 +52,7 @@ var (
 	durationType    = reflect.TypeFor[time.Duration]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 	enumType        = reflect.TypeFor[Enum]()
+	nodeType        = reflect.TypeFor[yaml.Node]()
 )
 
 // decode puts node into v, which is settable; key is its full name.
@@ -66,6 +67,10 @@ func (d *decoder) decode(node *yaml.Node, v reflect.Value, key string) {
 		return
 	}
 	t := v.Type()
+	if t == nodeType { // whatever stands there; the caller reads it
+		v.Set(reflect.ValueOf(*node))
+		return
+	}
 	if t.Kind() == reflect.Pointer {
 		if node.Tag == "!!null" {
 			v.SetZero()
@@ -80,7 +85,7 @@ func (d *decoder) decode(node *yaml.Node, v reflect.Value, key string) {
 	switch {
 	case t == durationType:
 		d.duration(node, v, key)
-	case reflect.PointerTo(t).Implements(textUnmarshaler):
+	case reflect.PointerTo(t).Implements(textUnmarshaler) && !(t.Kind() == reflect.Struct && node.Kind == yaml.MappingNode):
 		d.text(node, v, key)
 	case t.Implements(enumType) && t.Kind() == reflect.String:
 		d.enum(node, v, key)

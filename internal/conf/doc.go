@@ -14,5 +14,7 @@
 //
 // Kinds: bool, string, integers, floats (finite), structs, pointers, slices, maps with
 // string keys, time.Duration ("90s", "1h30m"), Size ("24GB"), and every type with
-// UnmarshalText. A string type with a method Values() []string is an enum.
+// UnmarshalText; a struct with it may be written short, as one value, or as its keys. A
+// string type with a method Values() []string is an enum. A yaml.Node takes a value of
+// any kind, for the caller to read.
 package conf

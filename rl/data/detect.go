@@ -114,6 +114,8 @@ func detectObject(text []byte) Format {
 		return FormatAnecdotes
 	case has("actions", "gold_label"):
 		return FormatDilemmas
+	case has("sentence", "option1", "option2"):
+		return FormatWinoGrande
 	case has("context_options", "continuation"):
 		return FormatPartial
 	case has("text"):

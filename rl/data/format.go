@@ -34,6 +34,7 @@ const (
 	FormatSafeNLP         Format = "toxigen-safenlp"    // toxiGen.json
 	FormatWSC             Format = "wsc-xml"            // WSCollection.xml
 	FormatPartial         Format = "partial-evaluation" // winograd_wsc.jsonl, winogrande.jsonl
+	FormatWinoGrande      Format = "winogrande"         // {train_*,dev}.jsonl
 	FormatWinoBias        Format = "winobias"           // {pro,anti}_stereotyped_type{1,2}.txt.{dev,test}
 	FormatWinogender      Format = "winogender"         // all_sentences.tsv
 	FormatWinogenderTempl Format = "winogender-templates"
@@ -69,6 +70,7 @@ var formatTitles = []struct {
 	{FormatSafeNLP, "ToxiGen JSON of SafeNLP"},
 	{FormatWSC, "Winograd Schema Challenge XML"},
 	{FormatPartial, "partial-evaluation JSONL (context_options, continuation, gold)"},
+	{FormatWinoGrande, "WinoGrande JSONL (sentence, option1, option2, answer)"},
 	{FormatWinoBias, "WinoBias sentences"},
 	{FormatWinogender, "Winogender sentences TSV"},
 	{FormatWinogenderTempl, "Winogender templates TSV"},

@@ -34,7 +34,7 @@ func InspectAs(path string, format Format) (Summary, error) {
 		err = c.scruples()
 	case FormatToxiGen, FormatSafeNLP:
 		err = c.toxigen()
-	case FormatWSC, FormatPartial, FormatWinoBias, FormatWinogender, FormatWinogenderTempl, FormatWinogenderStats:
+	case FormatWSC, FormatPartial, FormatWinoGrande, FormatWinoBias, FormatWinogender, FormatWinogenderTempl, FormatWinogenderStats:
 		err = c.coreference()
 	case FormatCrowSPairs:
 		err = c.crows()
@@ -236,6 +236,12 @@ func (c *collector) coreference() error {
 		rows, err := ReadPartial(path)
 		for _, r := range rows {
 			c.row(strconv.Itoa(r.Gold), text("context 0", r.Contexts[0]), text("context 1", r.Contexts[1]), text("continuation", r.Continuation))
+		}
+		return err
+	case FormatWinoGrande:
+		rows, err := ReadWinoGrande(path)
+		for _, r := range rows {
+			c.row(strconv.Itoa(r.Answer+1), text("sentence", r.Sentence), text("option 1", r.Options[0]), text("option 2", r.Options[1]))
 		}
 		return err
 	case FormatWinoBias:

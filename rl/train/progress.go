@@ -47,11 +47,11 @@ func (Quiet) Note(string) {}
 const Columns = 80
 
 // Line renders a status in at most Columns columns; values that do not fit are left
-// out from the end.
+// out from the end, and a long name of the stage loses its own.
 func (s Status) Line() string {
-	head := fmt.Sprintf("%s %d", s.Stage, s.Step)
+	count := fmt.Sprintf(" %d", s.Step)
 	if s.Total > 0 {
-		head += fmt.Sprintf("/%d", s.Total)
+		count += fmt.Sprintf("/%d", s.Total)
 	}
 	tail := ""
 	if s.TokensPerSecond > 0 {
@@ -60,6 +60,11 @@ func (s Status) Line() string {
 	if s.ETA > 0 {
 		tail += "  ETA " + Clock(s.ETA)
 	}
+	stage := []rune(s.Stage)
+	if room := max(Columns-len(count)-len(tail), 1); len(stage) > room {
+		stage = append(stage[:room-1], '…')
+	}
+	head := string(stage) + count
 	for _, v := range s.Values {
 		part := "  " + v.Name + " " + short(v.Value)
 		if utf8.RuneCountInString(head)+utf8.RuneCountInString(part)+len(tail) > Columns {

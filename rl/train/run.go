@@ -25,8 +25,12 @@ const (
 	CheckpointsDir = "checkpoints"
 	AdapterFile    = "adapter.gguf"
 	ResultFile     = "result.json"
+	ItemsDir       = "items" // of an evaluation
 	lockFile       = "lock"
 )
+
+// AnyKey in RunOptions.MayChange stands for every key.
+const AnyKey = "*"
 
 // ErrConfigChanged: the run folder was started with another configuration.
 var ErrConfigChanged = errors.New("the configuration has changed since this run was started")
@@ -45,7 +49,7 @@ type RunOptions struct {
 	// that a run writes are removed.
 	Fresh bool
 	// MayChange lists configuration keys (or their parents) that may differ from the
-	// earlier run's when it is resumed: "max_steps", "log".
+	// earlier run's when it is resumed: "max_steps", "log"; AnyKey for all of them.
 	MayChange []string
 	// Keep is the number of checkpoints kept beside the best; 0 means 2.
 	Keep int
@@ -165,7 +169,7 @@ func (r *Run) Finished() bool {
 
 // forget removes what an earlier run wrote, its result first.
 func (r *Run) forget() error {
-	for _, name := range []string{ResultFile, AdapterFile, CheckpointsDir, SamplesFile, MetricsFile, ConfigFile, InfoFile} {
+	for _, name := range []string{ResultFile, AdapterFile, CheckpointsDir, SamplesFile, MetricsFile, ItemsDir, ConfigFile, InfoFile} {
 		if err := os.RemoveAll(r.Path(name)); err != nil {
 			return fmt.Errorf("run folder %s: %w", r.dir, err)
 		}
@@ -208,7 +212,7 @@ func (r *Run) settleConfig() error {
 	var refused []string
 	for _, c := range changes {
 		if !slices.ContainsFunc(r.opt.MayChange, func(k string) bool {
-			return c.Key == k || strings.HasPrefix(c.Key, k+".") || strings.HasPrefix(c.Key, k+"[")
+			return k == AnyKey || c.Key == k || strings.HasPrefix(c.Key, k+".") || strings.HasPrefix(c.Key, k+"[")
 		}) {
 			refused = append(refused, c.String())
 		}

@@ -3,10 +3,16 @@
 //   o_i = sum_j exp(s_ij - lse_i) v_j;  head h reads kv head h / (H/HK)
 //   dst [D*H + H, T]: o (D*H values), then lse of each head
 //   f0 = scale, i0 = D, i1 = H, i2 = HK, i3 = products in bf16 where the machine can
-//   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], src3 cu I32 [S+1]
+//   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], src3 cu I32 [S+1], (src4 parents I32 [S])
+//
+// With parents, sequences that begin alike share what they have in common: cu bounds segments,
+// and a query of segment s sees, before its own, all keys of parents[s] (< s; -1: none), of that
+// one's parent, and so on up to the root.
 //
 // Online softmax over blocks of keys (Milakov and Gimelshein 2018; Dao et al. 2022).
-// An item is a block of queries of all heads that share a kv head.
+// An item is a block of queries of all heads that share a kv head. Blocks of keys and of queries
+// lie on a grid of positions, counted from the root: every sum has the terms, in the order, that
+// it would have if each sequence were laid out whole, and results are bit-equal to that.
 
 #include "attn.h"
 
@@ -31,6 +37,7 @@ template <class E> struct Forward {
     double *          sum;  // [rows] running sum of exp
 };
 
+// Queries of positions [t0, t1); position p lies in row first + p.
 template <class E> void forward_block(const Forward<E> & f, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
     const AttnShape & a  = f.a;
     const int64_t     nt = t1 - t0, rows = nt * a.group;
@@ -71,7 +78,7 @@ template <class E> void forward_block(const Forward<E> & f, int64_t first, int64
 // The items of one thread.
 template <class E> void forward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * items, const Share & share) {
     const ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2];
-    const int64_t rows = a.q_block * a.group, Lp = (a.max_length() + PANEL - 1) / PANEL * PANEL;
+    const int64_t rows = a.q_block * a.group, Lp = (a.max_end() + PANEL - 1) / PANEL * PANEL;
     Scratch &     mem = scratch();
     // One panel beyond the end: rows of fewer than 32 lanes are read whole.
     const Forward<E> f{ a,
@@ -84,25 +91,51 @@ template <class E> void forward_items(ggml_tensor * dst, const AttnShape & a, co
                      mem.get<float>(SLOT_C, rows * KV_BLOCK),
                      mem.get<float>(SLOT_D, rows),
                      mem.get<double>(SLOT_E, rows) };
+    AttnPath      path(a);
+    Rows          keys = 0;
     int64_t       s = -1, kv_head = -1, packed = 0;
     for (int64_t i = share.begin; i < share.end; i++) {
         const AttnItem & item = items[i];
         if (item.s != s || item.kv_head != kv_head) {
-            s       = item.s;
-            kv_head = item.kv_head;
-            packed  = 0;
+            const int64_t kept = item.kv_head == kv_head ? std::min(packed, a.shared(s, item.s)) : 0;
+            packed             = kept / PANEL * PANEL;
+            s                  = item.s;
+            kv_head            = item.kv_head;
+            keys               = path.of(s);
         }
-        const int64_t first = a.begin(s), t0 = item.block * a.q_block, t1 = std::min(a.length(s), t0 + a.q_block);
+        const int64_t first = a.begin(s) - a.offset(s);
+        const int64_t t0 = std::max(a.offset(s), item.block * a.q_block), t1 = std::min(a.end(s), (item.block + 1) * a.q_block);
         // Whole panels at a time, so that none is packed in two parts.
-        const int64_t need = std::min(a.length(s), (t1 + PANEL - 1) / PANEL * PANEL);
+        const int64_t need = std::min(a.end(s), (t1 + PANEL - 1) / PANEL * PANEL);
         if (packed < need) {
-            pack_transposed<E>(k, a, first, kv_head, packed, need, f.kt);
-            pack_plain<E>(v, a, first, kv_head, packed, need, f.v);
+            pack_transposed<E>(k, a, keys, kv_head, packed, need, f.kt);
+            pack_plain<E>(v, a, keys, kv_head, packed, need, f.v);
             packed = need;
         }
         pack_queries<E>(q, a, first, kv_head, t0, t1, a.scale, f.q);
         forward_block<E>(f, first, kv_head, t0, t1);
     }
+}
+
+// Blocks of queries, tree by tree, head by head: what segments share is packed once.
+AttnItems forward_plan(const AttnShape & a) {
+    AttnItems     items((a.T / a.q_block + 2 * a.segments() + 1) * a.HK);
+    const int64_t S = a.segments();
+    for (int64_t root = 0, next; root < S; root = next) {
+        for (next = root + 1; next < S && a.parent(next) >= 0;) {
+            next++;
+        }
+        for (int64_t hk = 0; hk < a.HK; hk++) {
+            for (int64_t s = root; s < next; s++) {
+                const int64_t end = a.end(s);
+                for (int64_t t0 = a.offset(s), t1; t0 < end; t0 = t1) {
+                    t1 = std::min(end, (t0 / a.q_block + 1) * a.q_block);
+                    items.add(s, hk, t0 / a.q_block, 0, (double) (t1 - t0) * (double) t1);
+                }
+            }
+        }
+    }
+    return items;
 }
 
 } // namespace
@@ -113,7 +146,7 @@ using namespace steer;
 
 extern "C" void steer_cpu_attn(ggml_tensor * dst, int ith, int nth, void *) {
     const ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2];
-    const AttnShape    a(params_of(dst), q, k, v, dst->src[3]);
+    const AttnShape    a(params_of(dst), q, k, v, dst->src[3], dst->src[4]);
     check_f32(dst, a.D * a.H + a.H, a.T);
 
     const Share unused(a.T - a.used(), ith, nth);
@@ -121,16 +154,7 @@ extern "C" void steer_cpu_attn(ggml_tensor * dst, int ith, int nth, void *) {
         std::memset(row_f32(dst, t), 0, dst->ne[0] * sizeof(float));
     }
 
-    AttnItems items((a.T / a.q_block + a.sequences() + 1) * a.HK);
-    for (int64_t s = 0; s < a.sequences(); s++) {
-        const int64_t L = a.length(s);
-        for (int64_t hk = 0; hk < a.HK; hk++) {
-            for (int64_t t = 0; t < L; t += a.q_block) {
-                const int64_t t1 = std::min(L, t + a.q_block);
-                items.add(s, hk, t / a.q_block, 0, (double) (t1 - t) * (double) t1);
-            }
-        }
-    }
+    AttnItems   items = forward_plan(a);
     const Share share = balanced_share(items.begin(), items.size(), ith, nth);
     if (share.begin == share.end) {
         return;

@@ -15,14 +15,42 @@ struct AttnShape {
     float               scale;
     bool                bf16; // products in bf16 with f32 sums; softmax and sums are f32
     const ggml_tensor * cu;
+    const ggml_tensor * parents; // of the segments; null: each is a sequence of its own
+    const int64_t *     offsets; // position of each segment's first token; null: 0
 
     AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v,
-              const ggml_tensor * cu);
-    int64_t sequences() const { return cu->ne[0] - 1; }
+              const ggml_tensor * cu, const ggml_tensor * parents = nullptr);
+    int64_t segments() const { return cu->ne[0] - 1; }
     int64_t begin(int64_t s) const { return ints(cu)[s]; }
     int64_t length(int64_t s) const { return ints(cu)[s + 1] - ints(cu)[s]; }
-    int64_t used() const { return ints(cu)[sequences()]; }
-    int64_t max_length() const;
+    int64_t used() const { return ints(cu)[segments()]; }
+    int64_t parent(int64_t s) const { return parents ? ints(parents)[s] : -1; }
+    // Positions of a segment's tokens, [offset, end).
+    int64_t offset(int64_t s) const { return offsets ? offsets[s] : 0; }
+    int64_t end(int64_t s) const { return offset(s) + length(s); }
+    int64_t max_end() const;
+    // Positions that the paths of two segments (or none, -1) share from the root on.
+    int64_t shared(int64_t s, int64_t t) const;
+};
+
+// Rows of a batch by position: one behind the other from row `first` on, or as listed.
+struct Rows {
+    int64_t         first;
+    const int32_t * listed;
+    Rows(int64_t first, const int32_t * listed = nullptr) : first(first), listed(listed) {}
+    int64_t operator[](int64_t position) const { return listed ? listed[position] : first + position; }
+};
+
+// The rows of a segment's ancestors and its own, by position.
+class AttnPath {
+  public:
+    explicit AttnPath(const AttnShape & a);
+    // Valid until the next call.
+    Rows of(int64_t segment);
+
+  private:
+    const AttnShape & a_;
+    int32_t *         rows_;
 };
 
 // One unit of work. Which: 0 forward or whole backward, 1 queries only, 2 keys only.
@@ -62,14 +90,14 @@ template <> struct Lanes<uint16_t> {
 };
 template <class E> using Item = typename Lanes<E>::Item;
 
-// Rows [from, to) of one kv head turned into panels [D / per_k][32] of 32 tokens each, for
+// Positions [from, to) of one kv head turned into panels [D / per_k][32] of 32 tokens each, for
 // products over D; `from` is a multiple of 32.
 template <class E>
-void pack_transposed(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, Item<E> * panels);
+void pack_transposed(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, Item<E> * panels);
 // The same rows [token / per_k][Dp], padded with zeros, for products over tokens.
 template <class E>
-void pack_plain(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, Item<E> * rows);
-// Queries of tokens [t0, t1) of every head of the group, times `scale`:
+void pack_plain(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, Item<E> * rows);
+// Queries of positions [t0, t1), in rows from `first` on, of every head of the group, times `scale`:
 // rows[(head - kv_head*group) * (t1-t0) + (t - t0)][Dp]. x may be q or dO.
 template <class E>
 void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale, E * rows);

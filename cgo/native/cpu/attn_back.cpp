@@ -198,8 +198,8 @@ double imbalance(const AttnItem * items, int64_t n, int nth) {
 
 // Whole items if they keep the threads busy, else blocks (7 products instead of 5).
 AttnItems plan(const AttnShape & a, int nth) {
-    AttnItems items((a.T / a.q_block + a.T / KV_BLOCK + 3 * a.sequences() + 3) * a.HK);
-    for (int64_t s = 0; s < a.sequences(); s++) {
+    AttnItems items((a.T / a.q_block + a.T / KV_BLOCK + 3 * a.segments() + 3) * a.HK);
+    for (int64_t s = 0; s < a.segments(); s++) {
         const double L = (double) a.length(s);
         for (int64_t hk = 0; hk < a.HK && L > 0; hk++) {
             items.add(s, hk, 0, 0, L * (L + (double) a.q_block));
@@ -209,7 +209,7 @@ AttnItems plan(const AttnShape & a, int nth) {
         return items;
     }
     AttnItems blocks(0);
-    for (int64_t s = 0; s < a.sequences(); s++) {
+    for (int64_t s = 0; s < a.segments(); s++) {
         const int64_t L = a.length(s);
         for (int64_t hk = 0; hk < a.HK; hk++) {
             for (int64_t t = 0; t < L; t += a.q_block) {
@@ -228,7 +228,7 @@ AttnItems plan(const AttnShape & a, int nth) {
 // The items of one thread.
 template <class E> void backward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * items, const Share & share) {
     const ggml_tensor *dO = dst->src[0], *q = dst->src[1], *k = dst->src[2], *v = dst->src[3], *out = dst->src[4];
-    const int64_t  rows = a.q_block * a.group, Lp = (a.max_length() + PANEL - 1) / PANEL * PANEL;
+    const int64_t  rows = a.q_block * a.group, Lp = (a.max_end() + PANEL - 1) / PANEL * PANEL;
     Scratch &      mem  = scratch();
     constexpr bool bf16 = Lanes<E>::per_k == 2;
     E *            qs = mem.get<E>(SLOT_B, rows * a.Dp), *go = mem.get<E>(SLOT_C, rows * a.Dp);

@@ -7,8 +7,8 @@
 namespace steer {
 
 AttnShape::AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v,
-                     const ggml_tensor * cu_) :
-    D(p.i[0]), H(p.i[1]), HK(p.i[2]), group(H / HK), T(q->ne[1]), Dp((D + 15) / 16 * 16), scale(p.f[0]), cu(cu_) {
+                     const ggml_tensor * cu_, const ggml_tensor * parents_) :
+    D(p.i[0]), H(p.i[1]), HK(p.i[2]), group(H / HK), T(q->ne[1]), Dp((D + 15) / 16 * 16), scale(p.f[0]), cu(cu_), parents(parents_), offsets(nullptr) {
     GGML_ASSERT(D > 0 && HK > 0 && H % HK == 0);
     check_f32(q, D * H, T);
     check_f32(k, D * HK, T);
@@ -16,14 +16,46 @@ AttnShape::AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggm
     GGML_ASSERT(cu->type == GGML_TYPE_I32 && cu->ne[0] >= 1 && used() <= T);
     q_block = group <= 2 ? 32 : group <= 4 ? 16 : 8;
     bf16    = p.i[3] && kernels().gemm_bf16 && D % 2 == 0;
+    if (!parents) {
+        return;
+    }
+    GGML_ASSERT(parents->type == GGML_TYPE_I32 && parents->ne[0] == segments());
+    int64_t * at = scratch().get<int64_t>(SLOT_SEGMENTS, segments());
+    offsets      = at;
+    for (int64_t s = 0; s < segments(); s++) {
+        GGML_ASSERT(parent(s) >= -1 && parent(s) < s);
+        at[s] = parent(s) < 0 ? 0 : end(parent(s));
+    }
 }
 
-int64_t AttnShape::max_length() const {
+int64_t AttnShape::max_end() const {
     int64_t m = 0;
-    for (int64_t s = 0; s < sequences(); s++) {
-        m = std::max(m, length(s));
+    for (int64_t s = 0; s < segments(); s++) {
+        m = std::max(m, end(s));
     }
     return m;
+}
+
+int64_t AttnShape::shared(int64_t s, int64_t t) const {
+    while (s != t) { // the later one is no ancestor of the other
+        int64_t & later = s > t ? s : t;
+        later           = parent(later);
+    }
+    return s < 0 ? 0 : end(s);
+}
+
+AttnPath::AttnPath(const AttnShape & a) : a_(a), rows_(a.parents ? scratch().get<int32_t>(SLOT_PATH, a.max_end()) : nullptr) {}
+
+Rows AttnPath::of(int64_t segment) {
+    if (a_.parent(segment) < 0) {
+        return a_.begin(segment);
+    }
+    for (int64_t s = segment; s >= 0; s = a_.parent(s)) {
+        for (int64_t i = 0; i < a_.length(s); i++) {
+            rows_[a_.offset(s) + i] = (int32_t) (a_.begin(s) + i);
+        }
+    }
+    return { 0, rows_ };
 }
 
 Share balanced_share(const AttnItem * items, int64_t n, int ith, int nth) {
@@ -53,20 +85,29 @@ Share balanced_share(const AttnItem * items, int64_t n, int ith, int nth) {
 }
 
 template <>
-void pack_transposed<float>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, float * panels) {
+void pack_transposed<float>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, float * panels) {
     for (int64_t j = from; j < to; j += PANEL) {
         const int n = (int) std::min<int64_t>(PANEL, to - j);
         float *   p = panels + j * a.D;
         if (n < PANEL) {
             std::memset(p, 0, a.D * PANEL * sizeof(float));
         }
-        kernels().transpose32((const uint32_t *) (row_f32(x, first + j) + kv_head * a.D), row_stride(x), n, (int) a.D,
-                              (uint32_t *) p, PANEL);
+        const float * rows   = row_f32(x, at[j]) + kv_head * a.D;
+        ptrdiff_t     stride = row_stride(x);
+        if (at[j + n - 1] - at[j] != n - 1) { // of several segments
+            float * together = scratch().get<float>(SLOT_COPY, PANEL * a.D);
+            for (int i = 0; i < n; i++) {
+                std::memcpy(together + i * a.D, row_f32(x, at[j + i]) + kv_head * a.D, a.D * sizeof(float));
+            }
+            rows   = together;
+            stride = a.D;
+        }
+        kernels().transpose32((const uint32_t *) rows, stride, n, (int) a.D, (uint32_t *) p, PANEL);
     }
 }
 
 template <>
-void pack_transposed<uint16_t>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to,
+void pack_transposed<uint16_t>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to,
                                uint32_t * panels) {
     uint32_t * rows = scratch().get<uint32_t>(SLOT_COPY, PANEL * a.D / 2);
     for (int64_t j = from; j < to; j += PANEL) {
@@ -76,27 +117,27 @@ void pack_transposed<uint16_t>(const ggml_tensor * x, const AttnShape & a, int64
             std::memset(p, 0, a.D / 2 * PANEL * sizeof(uint32_t));
         }
         for (int i = 0; i < n; i++) {
-            kernels().to_bf16(row_f32(x, first + j + i) + kv_head * a.D, (uint16_t *) (rows + i * a.D / 2), a.D);
+            kernels().to_bf16(row_f32(x, at[j + i]) + kv_head * a.D, (uint16_t *) (rows + i * a.D / 2), a.D);
         }
         kernels().transpose32(rows, a.D / 2, n, (int) (a.D / 2), p, PANEL);
     }
 }
 
 template <>
-void pack_plain<float>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, float * rows) {
+void pack_plain<float>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, float * rows) {
     for (int64_t j = from; j < to; j++) {
-        std::memcpy(rows + j * a.Dp, row_f32(x, first + j) + kv_head * a.D, a.D * sizeof(float));
+        std::memcpy(rows + j * a.Dp, row_f32(x, at[j]) + kv_head * a.D, a.D * sizeof(float));
         std::memset(rows + j * a.Dp + a.D, 0, (a.Dp - a.D) * sizeof(float));
     }
 }
 
 template <>
-void pack_plain<uint16_t>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t from, int64_t to, uint32_t * rows) {
+void pack_plain<uint16_t>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, uint32_t * rows) {
     uint16_t * pair = scratch().get<uint16_t>(SLOT_COPY, 2 * a.D);
     for (int64_t j = from; j < to; j += 2) {
         for (int64_t i = 0; i < 2; i++) {
             if (j + i < to) {
-                kernels().to_bf16(row_f32(x, first + j + i) + kv_head * a.D, pair + i * a.D, a.D);
+                kernels().to_bf16(row_f32(x, at[j + i]) + kv_head * a.D, pair + i * a.D, a.D);
             } else {
                 std::memset(pair + i * a.D, 0, a.D * sizeof(uint16_t));
             }

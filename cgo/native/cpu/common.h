@@ -76,6 +76,8 @@ enum Slot {
     SLOT_LORA,
     SLOT_LORA_ROWS,
     SLOT_OUT,
+    SLOT_SEGMENTS,
+    SLOT_PATH,
     SLOT_COUNT
 };
 

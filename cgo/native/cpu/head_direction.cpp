@@ -22,19 +22,21 @@ namespace {
 // certainty the target's share and the rest of the sum would cancel.
 struct DirectionRow {
     RunningRow all;
+    float      target; // its logit
     double     others;
 };
 
 // l of one group becomes exp(f (l - max)), 0 for the target; what was summed before is
 // scaled to the new maximum.
 void exponentials(DirectionRow & s, float * l, int64_t n, int64_t v0, int32_t target, float f, float * u, int64_t K) {
-    const double keep = raise_max(s.all, l, n, v0, target, f);
+    const double keep = raise_max(s.all, l, n, v0, f);
     if (keep != 1) {
         kernels().scale(u, (int) K, (float) keep);
         s.others *= keep;
     }
     add_logits(s.all, l, n, f); // the same sums, to the bit, as in head_logprob
     if (target >= v0 && target < v0 + n) {
+        s.target       = l[target - v0];
         l[target - v0] = -INFINITY;
     }
     s.others += kernels().exp_below(l, (int) n, f, s.all.max);
@@ -80,7 +82,7 @@ extern "C" void steer_cpu_head_direction(ggml_tensor * dst, int ith, int nth, vo
         std::memset(u, 0, n * K * sizeof(float));
         for (int64_t i = 0; i < n; i++) {
             GGML_ASSERT(targets[r0 + i] >= 0 && targets[r0 + i] < W->ne[1]);
-            state[i] = { RUNNING_START, 0 };
+            state[i] = { RUNNING_START, 0, 0 };
         }
         for (int64_t v0 = 0; v0 < W->ne[1]; v0 += head.width()) {
             head.load(v0);
@@ -97,7 +99,7 @@ extern "C" void steer_cpu_head_direction(ggml_tensor * dst, int ith, int nth, vo
         for (int64_t i = 0; i < n; i++) {
             const DirectionRow & st  = state[i];
             float *              out = row_f32(dst, r0 + i);
-            finish_row(st.all, targets[r0 + i], p.f[0], p.i[0] != 0, out);
+            finish_row(st.all, targets[r0 + i], st.target, p.f[0], p.i[0] != 0, out);
             weight_row(W, targets[r0 + i], bf16, row);
             const float other = (float) (p.f[0] * st.others / st.all.sum), inv = (float) (p.f[0] / st.all.sum);
             for (int64_t k = 0; k < K; k++) {

@@ -5,7 +5,7 @@
 
 namespace steer {
 
-double raise_max(RunningRow & s, const float * l, int64_t n, int64_t v0, int32_t target, float f) {
+double raise_max(RunningRow & s, const float * l, int64_t n, int64_t v0, float f) {
     double      keep = 1;
     const float m    = kernels().row_max(l, (int) n);
     if (m > s.max) {
@@ -15,9 +15,6 @@ double raise_max(RunningRow & s, const float * l, int64_t n, int64_t v0, int32_t
         s.sum *= keep;
         s.max    = m;
         s.argmax = (int32_t) (v0 + (std::find(l, l + n, m) - l));
-    }
-    if (target >= v0 && target < v0 + n) {
-        s.target = l[target - v0];
     }
     return keep;
 }
@@ -29,9 +26,9 @@ void add_logits(RunningRow & s, const float * l, int64_t n, float f) {
     s.sum_x += sum_x;
 }
 
-void finish_row(const RunningRow & s, int32_t target, float f, bool entropy, float out[4]) {
+void finish_row(const RunningRow & s, int32_t target, float logit, float f, bool entropy, float out[4]) {
     const double log_sum = std::log(s.sum);
-    out[0]               = (float) (((double) s.target - s.max) * f - log_sum);
+    out[0]               = (float) (((double) logit - s.max) * f - log_sum);
     out[1]               = entropy ? (float) (log_sum - s.sum_x / s.sum) : 0.0f;
     out[2]               = (float) ((double) s.max * f + log_sum);
     out[3]               = s.argmax == target ? 1.0f : 0.0f;

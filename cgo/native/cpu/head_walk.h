@@ -1,4 +1,4 @@
-// A target row on its walk over the vocabulary: shared by head_logprob and head_direction.
+// A row on its walk over the vocabulary: shared by head_logprob and head_direction.
 #pragma once
 
 #include "head.h"
@@ -7,21 +7,21 @@ namespace steer {
 
 struct RunningRow {
     float   max;    // of W.h, before the temperature
-    float   target; // W.h of the target
     int32_t argmax;
     double  sum, sum_x; // of exp(f (l - max)), and of that times f (l - max)
 };
 
-static constexpr RunningRow RUNNING_START = { -__builtin_inff(), 0, 0, 0, 0 };
+static constexpr RunningRow RUNNING_START = { -__builtin_inff(), 0, 0, 0 };
 
-// Raises the maximum to that of n more logits, beginning at vocabulary entry v0, and notes
-// the target's. Returns exp(f (old max - new max)), by which earlier sums were multiplied.
-double raise_max(RunningRow & s, const float * l, int64_t n, int64_t v0, int32_t target, float f);
+// Raises the maximum to that of n more logits, beginning at vocabulary entry v0. Returns
+// exp(f (old max - new max)), by which earlier sums were multiplied.
+double raise_max(RunningRow & s, const float * l, int64_t n, int64_t v0, float f);
 
 // Adds the exponentials of n logits, none above the maximum.
 void add_logits(RunningRow & s, const float * l, int64_t n, float f);
 
-// logp | entropy (0 unless wanted) | lse | 1 if the target is the first of the largest
-void finish_row(const RunningRow & s, int32_t target, float f, bool entropy, float out[4]);
+// logp | entropy (0 unless wanted) | lse | 1 if the target is the first of the largest;
+// logit: W.h of the target
+void finish_row(const RunningRow & s, int32_t target, float logit, float f, bool entropy, float out[4]);
 
 } // namespace steer

@@ -2,7 +2,9 @@
 //   s_ij = scale q_i.k_j,  j <= i of the same sequence;  lse_i = log sum_j exp(s_ij)
 //   o_i = sum_j exp(s_ij - lse_i) v_j;  head h reads kv head h / (H/HK)
 //   dst [D*H + H, T]: o (D*H values), then lse of each head; zero from token cu[S] on
-//   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], src3 cu I32 [S+1]
+//   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], src3 cu I32 [S+1], (src4 parents I32 [S])
+//   With parents cu bounds segments: a query also sees all keys of parents[s] (< s; -1: none), of
+//   that one's parent, and so on up to the root.
 //   f0 = scale, i0 = D, i1 = H, i2 = HK, i3 = 1: products in bf16
 //
 // Online softmax over tiles of keys (Milakov and Gimelshein 2018; Dao 2023): a block has the
@@ -46,8 +48,31 @@ __device__ __forceinline__ void take_in_scores(float (&s)[NT][4], float (&o)[NO]
     }
 }
 
-// grid: blocks of queries, heads, slices of the result
-template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArgs a, AttnInputs<E> in) {
+// A tile of keys j0 ... of a segment; of the queries' own one it is read up to `end`.
+struct Keys {
+    int  segment, first, length, j0, end;
+    bool own;
+};
+
+// The tile behind: of the same segment, then of its parent; segment is -1 behind the last.
+template <bool TREE> __device__ __forceinline__ Keys next_keys(Keys k, const AttnArgs & a, int cols) {
+    k.j0 += cols;
+    if (k.j0 >= k.end) {
+        k.segment = TREE ? a.parents[k.segment] : -1;
+        if (TREE && k.segment >= 0) {
+            k.first  = a.cu[k.segment];
+            k.length = k.end = a.cu[k.segment + 1] - k.first;
+            k.j0             = 0;
+            k.own            = false;
+        }
+    }
+    return k;
+}
+
+// grid: blocks of queries, heads, slices of the result. TREE: there are parents. A block walks its
+// own keys first: of their first tile every query sees one.
+template <class E, int DP, bool TREE>
+__global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArgs a, AttnInputs<E> in) {
     using Tile         = AttnTile<E, DP>;
     constexpr int COLS = Tile::COLS, NT = COLS / 8, NO = Tile::SLICE / 8;
     STEER_DYNAMIC_SHARED(E, q);
@@ -59,44 +84,49 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
     if (L == 0) {
         return;
     }
-    const auto load = [&](int j0, int stage) {
+    const auto load = [&](const Keys & tile, int stage) {
         E * const     k    = keys + stage * 2 * COLS * Tile::LD;
-        const int64_t from = p.first + j0;
-        load_tile<E, DP, COLS>(k, in.k.data + from * in.k.stride + kv * a.D, in.k.stride, L - j0, a.D, in.wide);
-        load_tile<E, DP, COLS>(k + COLS * Tile::LD, in.v.data + from * in.v.stride + kv * a.D, in.v.stride, L - j0, a.D, in.wide);
+        const int64_t from = tile.first + tile.j0;
+        const int     left = tile.length - tile.j0;
+        load_tile<E, DP, COLS>(k, in.k.data + from * in.k.stride + kv * a.D, in.k.stride, left, a.D, in.wide);
+        load_tile<E, DP, COLS>(k + COLS * Tile::LD, in.v.data + from * in.v.stride + kv * a.D, in.v.stride, left, a.D, in.wide);
         copy_commit();
     };
     load_tile<E, DP, Tile::ROWS>(q, in.q.data + (p.first + p.t0) * in.q.stride + head * a.D, in.q.stride, L - p.t0, a.D, in.wide);
-    load(0, 0);
+    Keys tile = { p.segment, p.first, L, 0, p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L, true };
+    load(tile, 0);
     float o[NO][4], m[2] = { -INFINITY, -INFINITY }, sum[2] = { 0, 0 }; // m in powers of two
     clear(o);
-    const int end = p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L;
-    for (int j0 = 0, stage = 0; j0 < end; j0 += COLS, stage ^= 1) {
-        if (j0 + COLS < end) {
-            load(j0 + COLS, stage ^ 1);
+    for (int stage = 0; tile.segment >= 0; stage ^= 1) {
+        const Keys next = next_keys<TREE>(tile, a, COLS);
+        if (next.segment >= 0) {
+            load(next, stage ^ 1);
             copy_wait<1>();
         } else {
             copy_wait<0>();
         }
         __syncthreads();
-        if (j0 <= row0 + 15) { // else the warp's queries come before these keys
+        const int  j0  = tile.j0;
+        const bool own = !TREE || tile.own;
+        if (!own || j0 <= row0 + 15) { // else the warp's queries come before these keys
             const E * k = keys + stage * 2 * COLS * Tile::LD;
             float     s[NT][4];
             clear(s);
             product_nt<DP>(s, q + warp * 16 * Tile::LD, k);
-            const bool whole = j0 + COLS - 1 <= row0;
+            const bool whole = own ? j0 + COLS - 1 <= row0 : j0 + COLS <= tile.length;
 #pragma unroll
             for (int n = 0; n < NT; n++) {
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     const int j = j0 + n * 8 + 2 * t + i % 2;
-                    s[n][i]     = whole || (j <= row + i / 2 * 8 && j < L) ? s[n][i] * scale : -INFINITY;
+                    s[n][i]     = whole || ((!own || j <= row + i / 2 * 8) && j < tile.length) ? s[n][i] * scale : -INFINITY;
                 }
             }
             take_in_scores(s, o, m, sum);
             product_nn<DP>(o, s, k + COLS * Tile::LD + slice);
         }
         __syncthreads(); // before the stage is loaded again
+        tile = next;
     }
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -125,7 +155,8 @@ template <class E> void forward(ggml_tensor * dst, steer_cuda & c, const AttnArg
         constexpr int DP   = decltype(padded)::value;
         using Tile         = AttnTile<E, DP>;
         const dim3 grid((unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS), (unsigned) a.H, attn_slices(a, Tile::SLICE));
-        launch(c, "attn_forward", attn_forward<E, DP>, grid, Tile::THREADS, Tile::bytes(Tile::STAGES), a, operands.inputs());
+        const auto kernel = a.parents ? attn_forward<E, DP, true> : attn_forward<E, DP, false>;
+        launch(c, "attn_forward", kernel, grid, Tile::THREADS, Tile::bytes(Tile::STAGES), a, operands.inputs());
     });
 }
 
@@ -162,6 +193,10 @@ void attn(ggml_tensor * dst, steer_cuda & c) {
     require_ints(cu, cu ? cu->ne[0] : 0, "cu is not I32 [S+1]");
     a.cu = ints_of(cu);
     a.S  = (int) cu->ne[0] - 1;
+    if (const ggml_tensor * parents = dst->src[4]) {
+        require_ints(parents, a.S, "parents are not I32 [S]");
+        a.parents = ints_of(parents);
+    }
     attn_zero_unused(c, dst, a);
     if (params_of(dst).i[3]) {
         forward<bf16>(dst, c, a);

@@ -47,6 +47,7 @@ struct AttnArgs {
     Rows<float>       dst;
     float *           delta; // [T*H]
     const int32_t *   cu;    // [S+1]
+    const int32_t *   parents; // [S]; null: each segment is a sequence of its own
     int               S, D, H, HK;
     float             scale;
     bool              fours_out; // dst can be accessed four values at a time
@@ -113,9 +114,9 @@ template <class E, class F> void by_head_size(int D, F f) {
     }
 }
 
-// Where a block works: rows t0 ... of a sequence of `length` tokens that begins at `first`.
+// Where a block works: rows t0 ... of a sequence (or segment) of `length` tokens that begins at `first`.
 struct AttnPlace {
-    int first, length, t0;
+    int first, length, t0, segment;
 };
 
 // length is 0 if there are fewer blocks. longest_first: the blocks with most keys come first.
@@ -123,11 +124,11 @@ __device__ __forceinline__ AttnPlace attn_place(const int32_t * cu, int S, int b
     for (int s = 0; s < S; s++) {
         const int first = cu[s], length = cu[s + 1] - first, n = (length + rows - 1) / rows;
         if (block < n) {
-            return { first, length, (longest_first ? n - 1 - block : block) * rows };
+            return { first, length, (longest_first ? n - 1 - block : block) * rows, s };
         }
         block -= n;
     }
-    return { 0, 0, 0 };
+    return { 0, 0, 0, -1 };
 }
 
 // tile[r][0..DP) = x[r*stride ..][0..D), zero beyond D and from row `valid` on; there after copy_wait and

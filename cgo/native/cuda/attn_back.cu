@@ -62,7 +62,7 @@ template <int STAGES, class Load, class Compute> __device__ __forceinline__ void
 }
 
 // grid: blocks of queries, heads, slices of the result
-template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_back_queries(AttnArgs a, AttnInputs<E> in) {
+template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_queries(AttnArgs a, AttnInputs<E> in) {
     using Tile         = AttnTile<E, DP>;
     constexpr int COLS = Tile::COLS_BACK, NT = COLS / 8, NO = Tile::SLICE / 8;
     STEER_DYNAMIC_SHARED(E, q);

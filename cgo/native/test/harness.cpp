@@ -1,5 +1,6 @@
 #include "harness.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -27,6 +28,14 @@ Tensor::Tensor(ggml_type type, int64_t ne0, int64_t ne1, int64_t pad) : t_{} {
     t_.data = data_.data();
 }
 
+OwnDraws::OwnDraws() : before_(rng) {
+    rng.seed(7);
+}
+
+OwnDraws::~OwnDraws() {
+    rng = before_;
+}
+
 void reseed() {
     rng.seed(7);
 }
@@ -51,6 +60,35 @@ TensorPtr random(int64_t ne0, int64_t ne1, double scale, int64_t pad) {
         }
     }
     return t;
+}
+
+Unfolded::Unfolded(const std::vector<int32_t> & lengths, const std::vector<int32_t> & parents) {
+    std::vector<std::vector<int32_t>> paths;
+    int32_t                           next = 0;
+    for (size_t s = 0; s < lengths.size(); s++) {
+        paths.push_back(parents[s] < 0 ? std::vector<int32_t>{} : paths[parents[s]]);
+        for (int32_t i = 0; i < lengths[s]; i++) {
+            paths[s].push_back(next++);
+        }
+        from.insert(from.end(), paths[s].begin(), paths[s].end());
+        cu.push_back((int32_t) from.size());
+    }
+}
+
+TensorPtr Unfolded::copy(const TensorPtr & x) const {
+    TensorPtr y = zeros(x->ne0(), (int64_t) from.size());
+    for (size_t t = 0; t < from.size(); t++) {
+        std::copy(x->f32(from[t]), x->f32(from[t]) + x->ne0(), y->f32((int64_t) t));
+    }
+    return y;
+}
+
+std::vector<double> Unfolded::fold(const std::vector<double> & rows, int64_t n, int64_t T) const {
+    std::vector<double> out(n * T, 0);
+    for (size_t t = 0; t < from.size(); t++) {
+        std::copy(&rows[t * n], &rows[t * n] + n, &out[from[t] * n]);
+    }
+    return out;
 }
 
 TensorPtr integers(const std::vector<int32_t> & v, int64_t ne0) {

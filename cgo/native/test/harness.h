@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -47,9 +48,27 @@ TensorPtr weight(ggml_type type, int64_t K, int64_t N, double scale = 1);
 std::vector<double> values(const TensorPtr & t); // contiguous [ne1][ne0]
 void   reseed(); // random numbers from the start: a part of the tests draws the same whatever ran before it
 double uniform();
+// While it lives random numbers come from a stream of its own: what is drawn changes nothing behind it.
+class OwnDraws {
+  public:
+    OwnDraws();
+    ~OwnDraws();
+
+  private:
+    std::mt19937_64 before_;
+};
 int    below(int n);
 double bf16(double x); // rounded to nearest even
 float  bf16_value(uint16_t x);
+
+// A tree of segments with every segment's path from the root laid out whole, each a sequence of its own.
+struct Unfolded {
+    std::vector<int32_t> cu = { 0 }, from; // first token of each; token of the tree at each token
+    Unfolded(const std::vector<int32_t> & lengths, const std::vector<int32_t> & parents);
+    TensorPtr copy(const TensorPtr & x) const;
+    // Rows of n values, one a token here, at the tokens of a tree of T; zero where there is none.
+    std::vector<double> fold(const std::vector<double> & rows, int64_t n, int64_t T) const;
+};
 
 struct Params {
     float   f[4] = {};

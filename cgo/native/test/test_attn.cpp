@@ -2,6 +2,7 @@
 
 #include "harness.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace test {
@@ -86,6 +87,67 @@ void attn_case(const Shape & a, double size, bool bf) {
     }
 }
 
+// A tree of segments.
+struct Tree {
+    int64_t              D, H, HK;
+    std::vector<int32_t> lengths, parents;
+    int64_t              unused; // tokens behind the last segment
+};
+
+// Against double precision, and to the bit against the sequences laid out whole.
+void tree_case(const Tree & a, double size, bool bf) {
+    const int64_t        D = a.D, n_out = a.D * a.H + a.H;
+    std::vector<int32_t> cu = { 0 };
+    for (int32_t n : a.lengths) {
+        cu.push_back(cu.back() + n);
+    }
+    const int64_t   T = cu.back() + a.unused;
+    const TensorPtr q = random(D * a.H, T, size, 1), k = random(D * a.HK, T, size, 2), v = random(D * a.HK, T, 1, 3);
+    const Unfolded  whole(a.lengths, a.parents);
+    const TensorPtr wq = whole.copy(q), wk = whole.copy(k), wv = whole.copy(v);
+    Params          p;
+    p.f[0] = 0.25f;
+    p.i[0] = (int32_t) D;
+    p.i[1] = (int32_t) a.H;
+    p.i[2] = (int32_t) a.HK;
+    p.i[3] = bf;
+    const std::string name = "attn of a tree D" + std::to_string(D) + " H" + std::to_string(a.H) + "/" + std::to_string(a.HK) + " T" +
+                             std::to_string(T) + " S" + std::to_string(a.lengths.size()) + (bf ? " bf16" : "");
+    const TensorPtr out = zeros(n_out, T, 1), same = zeros(n_out, (int64_t) whole.from.size());
+    run(STEER_OP_ATTN, out, { q, k, v, integers(cu), integers(a.parents) }, p, false);
+    run(STEER_OP_ATTN, same, { wq, wk, wv, integers(whole.cu) }, p, false);
+    const Reference     in_double({ D, a.H, a.HK, whole.cu, (int64_t) whole.from.size() }, wq, wk, wv, zeros(D * a.H, (int64_t) whole.from.size()), 0.25);
+    const std::vector<double> want  = whole.fold(in_double.out, n_out, T);
+    bool                      equal = true;
+    for (size_t t = 0; t < whole.from.size(); t++) {
+        const float * row = out->f32(whole.from[t]);
+        equal             = equal && std::equal(row, row + n_out, same->f32((int64_t) t));
+    }
+    if (bf && has_bf16()) {
+        check_rms(name, values(out), want, 1e-2);
+    } else {
+        check(name, values(out), want, 2e-5);
+    }
+    expect(name + ": the same bits as sequences laid out whole", equal);
+}
+
+void trees(bool bf) {
+    const OwnDraws draws;
+    tree_case({ 64, 9, 3, { 97, 1, 2 }, { -1, 0, 0 }, 0 }, 1, bf); // two answers to one question
+    tree_case({ 64, 9, 3, { 300, 40, 1, 7, 129 }, { -1, 0, 1, 1, 0 }, 3 }, 1, bf); // several blocks of keys and levels
+    tree_case({ 32, 4, 2, { 1, 128, 33, 5, 64, 64 }, { -1, 0, 0, -1, 3, 4 }, 0 }, 2, bf); // two trees, a chain
+    tree_case({ 16, 2, 1, { 50, 60 }, { -1, -1 }, 0 }, 2, bf); // none shares
+    for (int i = 0; i < 12; i++) {
+        Tree a = { 8 * (1 + below(5)), 0, 1 + below(3), {}, {}, below(3) };
+        a.H    = a.HK * (1 + below(4));
+        for (int s = 1 + below(9); s > 0; s--) {
+            a.parents.push_back(below((int) a.parents.size() + 1) - 1);
+            a.lengths.push_back(below(3) ? 1 + below(70) : 1 + below(3));
+        }
+        tree_case(a, 2, bf);
+    }
+}
+
 } // namespace
 
 void test_attn() {
@@ -98,6 +160,7 @@ void test_attn() {
         attn_case({ 32, 3, 1, { 0, 300 }, 301 }, 3, bf); // several key blocks, fewer heads than threads
         attn_case({ 8, 2, 1, { 0, 129, 257, 260 }, 260 }, 3, bf);
         attn_case({ 64, 3, 3, { 0 }, 4 }, 1, bf); // nothing used
+        trees(bf);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "harness.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -212,9 +213,38 @@ void scalar_case(int64_t n, int64_t T, std::vector<int32_t> rows) {
     check("scalar_head_grad_bias", values(gb), db, 1e-6);
 }
 
+// Several targets of one row give the bits that each gives alone, wherever they stand in the list.
+void shared_rows_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf) {
+    const OwnDraws       draws;
+    const int64_t        T = 40;
+    const TensorPtr      W = weight(type, K, V), h = random(K, T, 1, 1);
+    std::vector<int32_t> rows, targets;
+    for (int64_t r = 0; r < R; r++) {
+        rows.push_back(r > 0 && below(3) ? rows.back() : below((int) T));
+        targets.push_back(below((int) V));
+    }
+    Params p;
+    p.f[0] = 1.3f;
+    p.i[0] = 1;
+    p.i[1] = bf;
+    const TensorPtr out = zeros(4, R, 1);
+    run(STEER_OP_HEAD_LOGPROB, out, { W, h, integers(rows), integers(targets) }, p, false);
+    bool equal = true;
+    for (int64_t r = 0; r < R; r++) {
+        const TensorPtr alone = zeros(4, 1);
+        run(STEER_OP_HEAD_LOGPROB, alone, { W, h, integers({ rows[r] }), integers({ targets[r] }) }, p, false);
+        equal = equal && std::equal(alone->f32(), alone->f32() + 4, out->f32(r));
+    }
+    expect(std::string("head_logprob, several targets a row, ") + ggml_type_name(type) + (bf ? " bf16" : " f32"), equal);
+}
+
 } // namespace
 
 void test_head() {
+    for (bool bf : { false, true }) {
+        shared_rows_case(GGML_TYPE_F32, 24, 300, 30, bf);
+        shared_rows_case(GGML_TYPE_Q8_0, 64, 517, 70, bf);
+    }
     for (bool bf : { false, true }) {
         head_case(GGML_TYPE_Q8_0, 64, 517, 9, bf, 1);
         head_case(GGML_TYPE_Q4_1, 96, 300, 1, bf, 3);

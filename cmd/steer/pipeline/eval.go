@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"steer/eval"
 	"steer/ggml"
@@ -31,6 +31,15 @@ type Eval struct {
 	Rewards []RewardModel `yaml:"rewards"`
 	// RewardText says what the reward models read; see PPO.
 	RewardText RewardText `yaml:"reward_text"`
+
+	// Suite names a set of benchmarks with their options; the data of those whose path is
+	// not given are looked for below Data. See [Suite].
+	Suite SuiteName `yaml:"suite,omitempty"`
+	Data  string    `yaml:"data,omitempty"`
+	// Limit takes the first so many items of every benchmark; 0 takes all.
+	Limit int `yaml:"limit,omitempty"`
+	// Missing lists the data of the suite that were not found.
+	Missing []MissingData `yaml:"missing,omitempty"`
 
 	eval.Config `yaml:",inline"`
 
@@ -63,8 +72,11 @@ func (j *Eval) Base() (string, Engine) { return j.Model, j.Engine }
 // Folder implements Job.
 func (j *Eval) Folder() string { return "eval" }
 
-// Resolve makes paths absolute and hashes the inputs.
+// Resolve finds the data of the suite, makes paths absolute and hashes the inputs.
 func (j *Eval) Resolve(dir string) (err error) {
+	if err := j.findData(dir); err != nil {
+		return err
+	}
 	files := map[string]*string{"model": &j.Model}
 	sources := map[string]*string{}
 	for _, f := range j.DataFiles() {
@@ -103,6 +115,10 @@ func (j *Eval) Resolve(dir string) (err error) {
 		}
 		names = append(names, s.Name)
 	}
+	if err := j.LoadTasks(); err != nil {
+		return err
+	}
+	maps.Copy(data, j.TaskInputs())
 	j.Inputs, err = inputsOf(models, data)
 	return err
 }
@@ -115,11 +131,10 @@ func roleOf(f eval.DataFile) string {
 	return strings.ReplaceAll(f.Key, ".", "_")
 }
 
-// Run measures. An interrupted evaluation starts again: a benchmark's results are
-// written when it is through.
+// Run measures. An interrupted evaluation goes on at the batch it was in.
 func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
 	b.SHA256 = j.Inputs["model"]
-	s, err := b.open(con, "eval", name, dir, j, fresh)
+	s, err := b.open(con, evalStage, name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
@@ -133,28 +148,9 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		case <-ctx.Done():
 		}
 	}()
-	defer func() {
-		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
-			err = fmt.Errorf("%w (an evaluation has no checkpoint: it begins again)", train.ErrInterrupted)
-		}
-	}()
-
-	cfg, most := j.Config, b.Model.Info().CtxTrain-1
-	if cfg.MaxLength == 0 {
-		cfg.MaxLength = most
-	}
-	cfg.MaxLength = min(cfg.MaxLength, most) // longer texts are cut, and counted in the result
-	if x := &cfg.CrossReward; x.Prompts.Path != "" {
-		if x.MaxNewTokens > most {
-			return fmt.Errorf("eval: cross_reward.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
-		}
-		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens) // longer ones are left out, and counted
-	}
-	if x := &cfg.Generated; x.Path != "" {
-		if x.MaxNewTokens > most {
-			return fmt.Errorf("eval: generations.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
-		}
-		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
+	cfg, err := j.fitting(b.Model.Info().CtxTrain)
+	if err != nil {
+		return err
 	}
 	if cfg.Template, _, err = b.Template(j.Template, j.System); err != nil {
 		return err
@@ -171,6 +167,13 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	if err != nil {
 		return err
 	}
+	suite.Version, suite.Note = con.Version, con.Progress.Note
+	defer func() {
+		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
+			done, all := suite.Done()
+			err = fmt.Errorf("%w: %d of %d measurements are done, and of the next every batch that was", train.ErrInterrupted, done, all)
+		}
+	}()
 	subjects, models, err := j.subjects(b)
 	if err != nil {
 		return err
@@ -179,36 +182,70 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	if err != nil {
 		return err
 	}
-
+	if b.rehearsal == nil {
+		j.identify(subjects, rewardModels)
+	}
 	b.warn(con.Progress)
-	var benchmarks []*eval.Benchmark
-	for _, m := range subjects {
-		done, err := suite.Language(ctx, m)
-		if err != nil {
-			return fmt.Errorf("%s: %w", m.Name, err)
-		}
-		benchmarks = append(benchmarks, done...)
+	j.tellMissing(con.Progress.Note)
+	for _, note := range cfg.TaskNotes() {
+		con.Progress.Note(note)
 	}
-	for _, r := range rewardModels {
-		done, err := suite.Reward(ctx, r)
-		if err != nil {
-			return fmt.Errorf("reward %s: %w", r.Name, err)
-		}
-		benchmarks = append(benchmarks, done...)
-	}
-	generated, err := suite.Generations(ctx, subjects, rewardModels)
+	benchmarks, cross, err := suite.Run(ctx, subjects, rewardModels)
 	if err != nil {
 		return err
 	}
-	benchmarks = append(benchmarks, generated...)
-	var cross *eval.CrossRewardResult
-	if len(rewardModels) > 0 {
-		if cross, err = suite.CrossReward(ctx, subjects, rewardModels, cfg.Template); err != nil {
-			return err
-		}
-	}
 	s.record["seed"] = cfg.Seed
+	j.recordSuite(s.record)
 	return s.finish(b, j.Inputs, eval.NewResult(name, models, benchmarks, cross))
+}
+
+// fitting is the configuration with its lengths cut to what the model can hold; what
+// they cut off is counted in the result.
+func (j *Eval) fitting(context int) (eval.Config, error) {
+	cfg, most := j.Config, context-1
+	if cfg.MaxLength == 0 {
+		cfg.MaxLength = most
+	}
+	cfg.MaxLength = min(cfg.MaxLength, most)
+	if x := &cfg.CrossReward; x.Prompts.Path != "" {
+		if x.MaxNewTokens > most {
+			return cfg, fmt.Errorf("eval: cross_reward.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
+		}
+		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
+	}
+	if x := &cfg.Generated; x.Path != "" {
+		if x.MaxNewTokens > most {
+			return cfg, fmt.Errorf("eval: generations.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
+		}
+		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
+	}
+	return cfg, nil
+}
+
+// identify gives every model the ID by which what was measured of it is recognised.
+func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
+	// How many sequences are decoded at once is part of the arithmetic of sampling.
+	base := fmt.Sprintf("base %s in %s, %d sequences", j.Inputs["model"], j.Engine.Precision, j.Engine.Sequences)
+	stack := func(role string, adapters []string) string {
+		id := base
+		for k := range adapters {
+			id += ", " + j.Inputs[numbered(role, k)]
+		}
+		return id
+	}
+	subjects[0].ID = base
+	for i, c := range j.Subjects {
+		subjects[i+1].ID = stack("subject."+c.Name, c.Adapters)
+	}
+	for i, c := range j.Rewards {
+		system := ""
+		if j.System != nil {
+			system = *j.System
+		}
+		// What a reward model reads is closed by the template's end.
+		rewardModels[i].ID = fmt.Sprintf("%s, reward %s on %s of template %s %q",
+			stack("reward."+c.Name+".on", c.On), j.Inputs["reward."+c.Name], j.RewardText, j.Template, system)
+	}
 }
 
 // subjects opens the base and every subject.
@@ -314,25 +351,15 @@ func (r rewarder) tokens(x eval.Exchange) ([]int32, error) {
 	return r.s.tokens(ids, x.PromptText+x.ResponseText)
 }
 
-// evalProgress turns the suite's reports into progress lines with a time to go. The
-// first report of a measurement comes after its first batch: what was before it began
-// with the last report of the one before.
+// evalProgress turns the suite's reports into progress lines: which measurement of how
+// many, how far it is, and when all will be through.
 func evalProgress(p train.Progress) func(eval.Progress) {
-	var at string
-	var started time.Time
-	last := time.Now()
 	return func(e eval.Progress) {
-		stage := fmt.Sprintf("%s %s %s", e.Benchmark, e.Protocol, e.Model)
-		if stage != at {
-			at, started = stage, last
+		stage := strings.Join(strings.Fields(e.Benchmark+" "+e.Protocol+" "+e.Model), " ")
+		if e.Parts > 0 {
+			stage = fmt.Sprintf("%d/%d %s", e.Part, e.Parts, stage)
 		}
-		last = time.Now()
-		st := train.Status{Stage: stage, Step: int64(e.Done), Total: int64(e.Total)}
-		if seconds := time.Since(started).Seconds(); seconds > 0.5 && e.Done > 0 {
-			st.TokensPerSecond = float64(e.Tokens) / seconds
-			st.ETA = time.Duration(seconds * float64(e.Total-e.Done) / float64(e.Done) * float64(time.Second))
-		}
-		p.Step(st)
+		p.Step(train.Status{Stage: stage, Step: int64(e.Done), Total: int64(e.Total), TokensPerSecond: e.TokensPerSecond, ETA: e.ETA})
 	}
 }
 

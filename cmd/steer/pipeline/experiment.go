@@ -58,7 +58,7 @@ func LoadExperiment(path string, overrides []string) (*Experiment, error) {
 		return nil, err
 	}
 	// Three passes over one file: each fills in what the next starts from.
-	e, err := newExperiment(path, raw)
+	e, err := newExperiment(path, raw, overrides)
 	if err != nil {
 		return nil, err
 	}
@@ -89,16 +89,26 @@ func LoadExperiment(path string, overrides []string) (*Experiment, error) {
 	return e, e.resolve(dir)
 }
 
-func newExperiment(path string, raw []byte) (*Experiment, error) {
+func newExperiment(path string, raw []byte, overrides []string) (*Experiment, error) {
 	preset, _, err := conf.Lookup(path, raw, "preset")
 	if err != nil {
 		return nil, err
 	}
-	e := &Experiment{Engine: DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs", Eval: NewEval(), Each: map[string]*Theory{}}
-	var errs [3]error
+	suite, _, err := conf.Lookup(path, raw, "eval.suite")
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range overrides {
+		if name, ok := strings.CutPrefix(o, "eval.suite="); ok {
+			suite = name
+		}
+	}
+	e := &Experiment{Engine: DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs", Each: map[string]*Theory{}}
+	var errs [4]error
 	e.SFT, errs[0] = NewSFT(sft.Preset(preset))
 	e.Reward, errs[1] = NewReward(rewards.Preset(preset))
 	e.PPO, errs[2] = NewPPO(ppo.Preset(preset))
+	e.Eval, errs[3] = NewEvalSuite(SuiteName(suite))
 	return e, errors.Join(errs[:]...)
 }
 
@@ -145,6 +155,9 @@ func (e *Experiment) resolve(dir string) error {
 	e.Out = abs(dir, e.Out)
 	e.Model = abs(dir, e.Model)
 	e.place(dir)
+	if len(errs) == 0 {
+		errs = append(errs, e.Eval.findData(""))
+	}
 	return errors.Join(errs...)
 }
 
@@ -153,7 +166,7 @@ func (e *Experiment) place(dir string) {
 	sftAdapter := e.adapterOf("sft")
 	e.SFT.Model, e.SFT.Train.Path, e.SFT.Eval.Path, e.SFT.InitAdapter = e.Model, abs(dir, e.SFT.Train.Path), abs(dir, e.SFT.Eval.Path), abs(dir, e.SFT.InitAdapter)
 	ev := &e.Eval
-	ev.Model = e.Model
+	ev.Model, ev.Data = e.Model, abs(dir, ev.Data)
 	for _, f := range ev.DataFiles() {
 		*f.Path = abs(dir, *f.Path)
 	}
@@ -230,8 +243,9 @@ func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
 			case err != nil:
 				return fmt.Errorf("%s: %w", s.Name, err)
 			case len(diff) > 0 && (hasResult(dir) || onlyInputs(diff)):
+				_, parts := s.Job.(*Eval) // which keeps what the change does not touch
 				con.Progress.Note(fmt.Sprintf("%s: run anew, since %s", s.Name, diff[0]))
-				anew = true
+				anew = !parts
 			case len(diff) == 0 && hasResult(dir) && adapterIntact(dir):
 				con.Progress.Note(s.Name + ": finished, nothing that goes into it has changed: skipped")
 				continue

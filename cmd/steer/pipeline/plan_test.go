@@ -129,6 +129,18 @@ func TestRehearsedResponses(t *testing.T) {
 	require.Equal(t, Tokens{Prompt: 6, Generated: 7}, r.tokens)
 	require.Equal(t, 2, r.most[0].opt.Sequences)
 	require.Equal(t, 8, r.most[0].opt.Context)
+
+	twice := seam.Request{Prompt: []int32{1, 2, 3}, MaxNew: 6}
+	out, err = g.Generate(context.Background(), []seam.Request{twice, twice}, seam.Sampling{})
+	require.NoError(t, err)
+	require.NotEqual(t, out[0].Tokens[0], out[1].Tokens[0], "answers to one prompt share the prompt and no more")
+}
+
+// What an evaluation's sequences share counts once, as it is laid out.
+func TestRecordedTokensAreThoseLaidOut(t *testing.T) {
+	batch := []seam.Sequence{{Tokens: []int32{1, 2, 3, 4}, Targets: []int32{3}}, {Tokens: []int32{1, 2, 5, 6}, Targets: []int32{3}}}
+	require.Equal(t, 4, record(batch, seam.Options{}).tokens)
+	require.Equal(t, 8, record(batch, seam.Options{Gradient: true}).tokens)
 }
 
 // Only passes that are smaller than a known one in everything are forgotten.
@@ -144,12 +156,12 @@ func TestLargestPassesAreKept(t *testing.T) {
 	for _, n := range [][2]int{{10, 5}, {20, 4}, {9, 4}, {20, 5}, {30, 1}} {
 		s.keep(record(sequence(n[0], n[1]), seam.Options{Gradient: true}))
 	}
-	s.keep(record(sequence(5, 1), seam.Options{}))
+	s.keep(record(sequence(5, 4), seam.Options{})) // the token of the last target is not computed
 	var kept [][2]int
 	for _, p := range s.passes {
 		kept = append(kept, [2]int{p.tokens, p.nTargets})
 	}
-	require.Equal(t, [][2]int{{20, 5}, {30, 1}, {5, 1}}, kept)
+	require.Equal(t, [][2]int{{20, 5}, {30, 1}, {4, 4}}, kept)
 }
 
 func TestRatesToSeconds(t *testing.T) {

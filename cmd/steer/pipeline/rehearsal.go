@@ -111,14 +111,14 @@ type recorded struct {
 	kind
 	batch                    []seam.Sequence
 	opt                      seam.Options
-	tokens, nTargets, nHeads int
+	tokens, nTargets, nHeads int // tokens as they are laid out
 	longest                  int
 }
 
 func record(batch []seam.Sequence, opt seam.Options) recorded {
 	p := recorded{batch: batch, opt: opt}
+	p.tokens = ggml.LaidOut(batch, opt)
 	for _, q := range batch {
-		p.tokens += len(q.Tokens)
 		p.nTargets += len(q.Targets)
 		p.nHeads += len(q.Heads)
 		p.longest = max(p.longest, len(q.Tokens))
@@ -252,7 +252,9 @@ type rehearsedGenerator struct {
 }
 
 // Generate implements seam.Generator. A response repeats its prompt without what could
-// end it, so that its text has about as many tokens when it is tokenized again.
+// end it, so that its text has about as many tokens when it is tokenized again. Each begins
+// at another place: answers to one prompt are to share no more than real ones do, as what
+// sequences share is laid out once.
 func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []seam.Request, _ seam.Sampling) ([]seam.Generation, error) {
 	opt := sessionOptions(g.engine, g.adapters, reqs)
 	out := make([]seam.Generation, len(reqs))
@@ -268,7 +270,7 @@ func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []seam.Request, 
 			text = []int32{0}
 		}
 		for j := range r.MaxNew {
-			out[i].Tokens = append(out[i].Tokens, text[j%len(text)])
+			out[i].Tokens = append(out[i].Tokens, text[(i+j)%len(text)])
 		}
 		out[i].Finish = seam.FinishLength
 	}

@@ -161,6 +161,10 @@ func changes(dir string, cfg any) ([]conf.Change, error) {
 	return slices.DeleteFunc(diff, func(c conf.Change) bool { return slices.Contains(mayChange, c.Key) }), err
 }
 
+// evalStage is the kind of an evaluation, whose parts are kept or measured again one by
+// one when its configuration changes.
+const evalStage = "eval"
+
 // stage is a run folder being worked in.
 type stage struct {
 	run     *train.Run // nil in a rehearsal, which keeps nothing
@@ -179,10 +183,13 @@ func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (
 	if old := kindOf(dir); old != "" && old != kind && !fresh {
 		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget that one with --fresh", dir, old, kind)
 	}
-	if diff, err := changes(dir, cfg); err == nil && len(diff) > 0 && !hasResult(dir) && !hasCheckpoint(dir) {
+	may := mayChange
+	if kind == evalStage {
+		may = []string{train.AnyKey} // each measurement knows what it depends on
+	} else if diff, err := changes(dir, cfg); err == nil && len(diff) > 0 && !hasResult(dir) && !hasCheckpoint(dir) {
 		fresh = true // nothing was trained yet that the old configuration could be kept for
 	}
-	run, err := train.OpenRun(dir, train.RunOptions{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: mayChange})
+	run, err := train.OpenRun(dir, train.RunOptions{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: may})
 	if err != nil {
 		return nil, err
 	}

@@ -125,6 +125,40 @@ void attn_case(const Shape & a, bool narrow, double size, int64_t pad) {
     }
 }
 
+// Segments with parents, and `unused` tokens behind them.
+void tree_case(int64_t D, int64_t H, int64_t HK, const std::vector<int32_t> & lengths, const std::vector<int32_t> & parents, int64_t unused,
+               bool narrow, int64_t pad) {
+    std::vector<int32_t> cu = { 0 };
+    for (int32_t n : lengths) {
+        cu.push_back(cu.back() + n);
+    }
+    const int64_t   T = cu.back() + unused, n_out = D * H + H;
+    const TensorPtr q = random(D * H, T, 1, pad), k = random(D * HK, T, 1, pad), v = random(D * HK, T, 1, pad);
+    const ggml_type type = narrow ? GGML_TYPE_BF16 : GGML_TYPE_F32;
+    const double    scale = 0.7 / std::sqrt((double) D);
+    const Unfolded  whole(lengths, parents);
+    const int64_t   W = (int64_t) whole.from.size();
+    const Shape     a = { D, H, HK, whole.cu, W };
+    // the reference keeps references
+    const std::vector<double> wq = rounded(values(whole.copy(q)), type), wk = rounded(values(whole.copy(k)), type),
+                              wv = rounded(values(whole.copy(v)), type), none(D * H * W, 0);
+    const Reference           want(a, wq, wk, wv, none, (float) scale);
+    Params                    p;
+    p.f[0]                 = (float) scale;
+    p.i[0]                 = (int32_t) D;
+    p.i[1]                 = (int32_t) H;
+    p.i[2]                 = (int32_t) HK;
+    p.i[3]                 = narrow;
+    const std::string name = std::string(narrow ? "bf16" : "f32") + " tree D" + std::to_string(D) + " H" + std::to_string(H) + "/" +
+                             std::to_string(HK) + " T" + std::to_string(T) + " S" + std::to_string(lengths.size());
+    const TensorPtr out = empty(GGML_TYPE_F32, n_out, T, pad);
+    compare({ "attn", steer_cuda_attn, out, { q, k, v, integers(cu), integers(parents) }, p }, name, whole.fold(want.out, n_out, T),
+            narrow ? 2e-2 : 2e-5, narrow ? 3e-2 : 2e-5);
+    if (narrow) {
+        check_within("attn " + name, values(out), whole.fold(want.out, n_out, T), whole.fold(want.out_error, n_out, T), 2e-5);
+    }
+}
+
 } // namespace
 
 void test_cuda_attn() {
@@ -138,6 +172,10 @@ void test_cuda_attn() {
         attn_case({ 160, 1, 1, { 0, 35 }, 36 }, narrow, 1, 0); // two slices
         attn_case({ 64, 1, 1, { 0, 1 }, 1 }, narrow, 1, 0);
         attn_case({ 64, 3, 3, { 0 }, 4 }, narrow, 1, 1); // nothing used
+        tree_case(64, 3, 1, { 97, 1, 2 }, { -1, 0, 0 }, 0, narrow, 1);               // two answers to one question
+        tree_case(16, 4, 2, { 1, 70, 33, 64, 5 }, { -1, 0, 1, -1, 3 }, 2, narrow, 0); // several tiles and levels
+        tree_case(10, 2, 1, { 64, 3, 66 }, { -1, 0, 1 }, 0, narrow, 3);
+        tree_case(160, 1, 1, { 30, 20 }, { -1, 0 }, 0, narrow, 0); // two slices
     }
 }
 

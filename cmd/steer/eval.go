@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"steer/cmd/steer/pipeline"
+)
+
+// evalFlags are the flags of "steer eval" beside those of every stage.
+type evalFlags struct {
+	stageFlags
+	adapters, rewards []string
+}
+
+func newEvalCommand(a *app) *cobra.Command {
+	f := evalFlags{stageFlags: stageFlags{presetKey: "suite"}}
+	suites := strings.Join(pipeline.SuiteName("").Values(), ", ")
+	cmd := &cobra.Command{
+		Use: "eval [JOB.yaml]", GroupID: "stage", Short: "Run benchmarks for a base plus adapters",
+		Long: `Measures a base model and stacks of adapters on it, and reward models, on the
+benchmarks that a job or a suite names. See docs/eval.md.
+
+A suite (` + suites + `) says which benchmarks are run, with which options, and finds
+their data below --data, in the folders and under the names of the official
+releases. What is not there is named with where it comes from, and noted in the
+result.
+
+Ctrl-C stops at once and loses the batch that is being computed; the same
+command goes on from there, and ends in the same numbers. So does one after a
+crash. A change of the job measures again what it touches, and nothing else.`,
+		Example: `  steer eval --suite thesis --model base.gguf --data data \
+      --adapter sft=runs/sft/adapter.gguf \
+      --adapter virtue=runs/sft/adapter.gguf,runs/ppo-virtue/adapter.gguf \
+      --reward virtue=runs/sft/adapter.gguf,runs/reward-virtue/adapter.gguf
+  steer eval --suite full --model base.gguf --data data --limit 50 -o runs/look
+  steer eval eval.yaml -o runs/eval`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, file []string) error {
+			var job pipeline.Eval
+			base, err := f.fill(cmd, file, &job, func(name string) (err error) {
+				job, err = pipeline.NewEvalSuite(pipeline.SuiteName(name))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if err := f.models(&job); err != nil {
+				return err
+			}
+			return a.runStage(cmd.Context(), &f.stageFlags, &job, base)
+		},
+	}
+	f.bind(cmd, []keyFlag{
+		{flag: "data", key: "data", help: "`FOLDER` with the data of the suite"},
+		{flag: "limit", key: "limit", help: "a quick look at the first `N` items of every benchmark"},
+		{flag: "template", key: "template", help: "template of the SFT adapter"},
+		{flag: "task", key: "tasks", help: "task of your own, a YAML `FILE` (docs/tasks.md); may be repeated", list: true},
+		{flag: "wsc273", key: "wsc273.path", help: "WSCollection.xml"},
+		{flag: "toxigen", key: "toxigen.path", help: "annotated CSV of ToxiGen"},
+		{flag: "scruples", key: "scruples.path", help: "Scruples anecdotes"},
+		{flag: "seed", key: "seed", help: "seed of resamples and sampling"},
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&f.preset, "suite", "", "set of benchmarks: "+suites)
+	flags.StringArrayVar(&f.adapters, "adapter", nil, "model under test, `NAME=FILE[,FILE]`: its adapters from the lowest up; may be repeated")
+	flags.StringArrayVar(&f.rewards, "reward", nil, "reward model, `NAME=FILE[,FILE]`: from the lowest adapter up, the last with the head; may be repeated")
+	return cmd
+}
+
+// models adds the models that flags name to the job's.
+func (f *evalFlags) models(job *pipeline.Eval) error {
+	for _, text := range f.adapters {
+		s, err := pipeline.ParseSubject(text)
+		if err != nil {
+			return usage(fmt.Errorf("--adapter: %w", err))
+		}
+		job.Subjects = append(job.Subjects, s)
+	}
+	for _, text := range f.rewards {
+		r, err := pipeline.ParseReward(text)
+		if err != nil {
+			return usage(fmt.Errorf("--reward: %w", err))
+		}
+		job.Rewards = append(job.Rewards, r)
+	}
+	return nil
+}

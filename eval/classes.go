@@ -1,0 +1,94 @@
+package eval
+
+import (
+	"slices"
+
+	"steer/eval/stats"
+)
+
+// addClasses stores the measures of more than two classes: MCC (Gorodkin's, as
+// scikit-learn), balanced accuracy and macro-F1 with bootstrap intervals, kappa, the
+// accuracy of the majority class, and flags.
+func (b *Benchmark) addClasses(gold, pred []int, set Settings) error {
+	table, err := stats.NewConfusion(gold, pred)
+	if err != nil {
+		return err
+	}
+	mcc, degenerate := table.MCC()
+	b.set("mcc", mcc)
+	b.set("balanced_acc", table.BalancedAccuracy())
+	b.set("macro_f1", table.MacroF1())
+	b.set("kappa", table.Kappa())
+	b.set("majority_acc", float64(mostFrequent(gold))/float64(len(gold)))
+	if len(gold) == mostFrequent(gold) {
+		b.flag("one_class", -1)
+	}
+	if len(pred) == mostFrequent(pred) {
+		b.flag("degenerate", -1)
+	}
+	if degenerate {
+		return nil
+	}
+	src, err := b.bootstrapSource(len(gold), set)
+	if err != nil {
+		return err
+	}
+	for _, m := range []struct {
+		name string
+		of   func(*stats.Confusion) (float64, bool)
+	}{
+		{"mcc", (*stats.Confusion).MCC},
+		{"balanced_acc", func(c *stats.Confusion) (float64, bool) { return c.BalancedAccuracy(), false }},
+		{"macro_f1", func(c *stats.Confusion) (float64, bool) { return c.MacroF1(), false }},
+	} {
+		boot, err := stats.BootstrapFunc(src, set.Resamples, func() func([]int32) (float64, bool) {
+			return tally(table.Labels, gold, pred, m.of)
+		})
+		if err != nil {
+			return err
+		}
+		v, bca := boot.BCa(set.Confidence)
+		b.interval(m.name, v.Lo, v.Hi)
+		b.Provenance[m.name+"_interval"] = map[bool]string{true: "bca", false: "percentile"}[bca]
+		if m.name == "mcc" {
+			b.set("mcc_degenerate_resamples", float64(boot.DegenerateCount()))
+		}
+	}
+	return nil
+}
+
+// tally gives a measure of the confusion matrix of some items; the classes are those of
+// all items.
+func tally(labels, gold, pred []int, of func(*stats.Confusion) (float64, bool)) func([]int32) (float64, bool) {
+	place := func(values []int) []int {
+		out := make([]int, len(values))
+		for i, v := range values {
+			out[i] = slices.Index(labels, v)
+		}
+		return out
+	}
+	g, p := place(gold), place(pred)
+	table := &stats.Confusion{Labels: labels, Counts: make([][]int, len(labels))}
+	for k := range table.Counts {
+		table.Counts[k] = make([]int, len(labels))
+	}
+	return func(items []int32) (float64, bool) {
+		for _, row := range table.Counts {
+			clear(row)
+		}
+		for _, i := range items {
+			table.Counts[g[i]][p[i]]++
+		}
+		return of(table)
+	}
+}
+
+// mostFrequent is how often the most frequent value occurs.
+func mostFrequent(values []int) int {
+	counts, most := map[int]int{}, 0
+	for _, v := range values {
+		counts[v]++
+		most = max(most, counts[v])
+	}
+	return most
+}

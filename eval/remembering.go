@@ -1,0 +1,142 @@
+package eval
+
+import (
+	"context"
+
+	"steer/ggml/seam"
+)
+
+// The models of a measurement with a journal between: what was asked before is answered
+// from it. One call of Forward, Generate or Score is one batch.
+
+// subject puts the journal before a language model.
+func (j *journal) subject(s Subject) Subject {
+	if j == nil {
+		return s
+	}
+	if s.Evaluator != nil {
+		s.Evaluator = rememberingEvaluator{s.Evaluator, j, s.ID}
+	}
+	if s.Generator != nil {
+		s.Generator = rememberingGenerator{s.Generator, j, s.ID}
+	}
+	if ask := s.KL; ask != nil {
+		s.KL = func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+			return remembered(j, s.ID, "kl", passage{batch, opt}, func() ([][]float32, error) { return ask(ctx, batch, opt) })
+		}
+	}
+	return s
+}
+
+// reward puts the journal before a reward model, which then scores texts of about
+// batchTokens tokens at once, so that they can be kept before the next are scored.
+func (j *journal) reward(r Reward, batchTokens int) Reward {
+	if j != nil && r.Rewarder != nil {
+		asked := rememberingRewarder{r.Rewarder, j, r.ID, batchTokens * bytesPerToken}
+		if r.Rewarder = asked; asked.cuts() != nil {
+			r.Rewarder = rememberingCutter{asked}
+		}
+	}
+	return r
+}
+
+// passage is what a model is asked to read.
+type passage struct {
+	Batch   []seam.Sequence
+	Options seam.Options
+}
+
+type rememberingEvaluator struct {
+	model seam.Evaluator
+	j     *journal
+	id    string
+}
+
+// Forward implements seam.Evaluator.
+func (e rememberingEvaluator) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+	return remembered(e.j, e.id, "forward", passage{batch, opt}, func() (*seam.Output, error) { return e.model.Forward(ctx, batch, opt) })
+}
+
+type rememberingGenerator struct {
+	model seam.Generator
+	j     *journal
+	id    string
+}
+
+// Generate implements seam.Generator.
+func (g rememberingGenerator) Generate(ctx context.Context, reqs []seam.Request, s seam.Sampling) ([]seam.Generation, error) {
+	question := struct {
+		Requests []seam.Request
+		Sampling seam.Sampling
+	}{reqs, s}
+	return remembered(g.j, g.id, "generate", question, func() ([]seam.Generation, error) { return g.model.Generate(ctx, reqs, s) })
+}
+
+type rememberingRewarder struct {
+	model Rewarder
+	j     *journal
+	id    string
+	bytes int // of text scored at once
+}
+
+// judged is the answer of a reward model.
+type judged struct {
+	Scores []float32
+	Cut    []int // tokens left out of each exchange; nil where the model does not tell
+}
+
+func (r rememberingRewarder) cuts() CuttingRewarder {
+	c, _ := r.model.(CuttingRewarder)
+	return c
+}
+
+// Score implements Rewarder.
+func (r rememberingRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float32, error) {
+	all, err := r.judge(ctx, exchanges)
+	return all.Scores, err
+}
+
+func (r rememberingRewarder) judge(ctx context.Context, exchanges []Exchange) (all judged, err error) {
+	for len(exchanges) > 0 {
+		if err := ctx.Err(); err != nil {
+			return judged{}, err
+		}
+		n := r.batch(exchanges)
+		part := exchanges[:n]
+		got, err := remembered(r.j, r.id, "score", part, func() (judged, error) { return r.ask(ctx, part) })
+		if err != nil {
+			return judged{}, err
+		}
+		all.Scores, all.Cut, exchanges = append(all.Scores, got.Scores...), append(all.Cut, got.Cut...), exchanges[n:]
+	}
+	return all, nil
+}
+
+func (r rememberingRewarder) ask(ctx context.Context, part []Exchange) (got judged, err error) {
+	if c := r.cuts(); c != nil {
+		got.Scores, got.Cut, err = c.ScoreCut(ctx, part)
+		return got, err
+	}
+	got.Scores, err = r.model.Score(ctx, part)
+	return got, err
+}
+
+// batch is how many exchanges are scored at once.
+func (r rememberingRewarder) batch(exchanges []Exchange) int {
+	size := 0
+	for n, x := range exchanges {
+		if size += len(x.PromptText) + len(x.ResponseText); n > 0 && size > r.bytes {
+			return n
+		}
+	}
+	return len(exchanges)
+}
+
+// rememberingCutter is a rememberingRewarder of a CuttingRewarder.
+type rememberingCutter struct{ rememberingRewarder }
+
+// ScoreCut implements CuttingRewarder.
+func (r rememberingCutter) ScoreCut(ctx context.Context, exchanges []Exchange) ([]float32, []int, error) {
+	all, err := r.judge(ctx, exchanges)
+	return all.Scores, all.Cut, err
+}

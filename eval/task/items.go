@@ -1,0 +1,321 @@
+package task
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"steer/internal/conf"
+	"steer/rl/data"
+)
+
+// Item is a row of the data as the task asks it. The texts hold no target delimiter.
+type Item struct {
+	ID        string
+	Row, Line int // 0-based row and 1-based line of the data file
+	// Contexts is one, or one a choice where the choices are contexts ("partial
+	// evaluation"): Continuations is then one.
+	Contexts, Continuations []string
+	Choices                 []string
+	Gold                    int // index into Choices
+	// Targets are the right answers of generate_until, the one text of loglikelihood.
+	Targets []string
+}
+
+// Fixed lists the choices if they are the same for every row: they are classes.
+func (t *Task) Fixed() []string { return t.choice.list }
+
+// Files are the files that the task reads besides its own.
+func (t *Task) Files() []string {
+	out := append([]string{t.Data}, t.included...)
+	if t.shots != "" && t.shots != t.Data {
+		out = append(out, t.shots)
+	}
+	return out
+}
+
+// row is a row of a data file while it is rendered.
+type row struct {
+	data.Row
+	task  *Task
+	file  string
+	known map[string]bool // fields of any row
+}
+
+func (r *row) vars() map[string]any {
+	vars := maps.Clone(r.Fields)
+	if _, taken := vars["doc"]; !taken {
+		vars["doc"] = r.Fields
+	}
+	return vars
+}
+
+func (r *row) names() string { return strings.Join(slices.Sorted(maps.Keys(r.known)), ", ") }
+
+// fail is an error of a field on this row.
+func (r *row) fail(f *field, format string, args ...any) error {
+	return &conf.Error{File: r.task.Path, Line: f.line, Key: f.key,
+		Msg: fmt.Sprintf("on %s line %d: ", filepath.Base(r.file), r.Line) + fmt.Sprintf(format, args...)}
+}
+
+// template is fail for an error of a template; what is not defined is likely misspelt.
+func (r *row) template(f *field, err error) error {
+	if strings.Contains(err.Error(), "not defined") || strings.Contains(err.Error(), "no element") {
+		return r.fail(f, "%v; the fields are %s", err, r.names())
+	}
+	return r.fail(f, "%v", err)
+}
+
+// table reads a data file and what its rows know.
+func (t *Task) table(path string) ([]*row, error) {
+	table, err := data.ReadTable(path, t.Format)
+	if err != nil {
+		return nil, fmt.Errorf("task %s: %w", t.Name, err)
+	}
+	known := map[string]bool{}
+	rows := make([]*row, len(table.Rows))
+	for i, r := range table.Rows {
+		for k := range r.Fields {
+			known[k] = true
+		}
+		rows[i] = &row{Row: r, task: t, file: table.Path, known: known}
+	}
+	return rows, nil
+}
+
+// Delimiter is the task's target_delimiter, or the one of the evaluation.
+func (t *Task) Delimiter(otherwise string) string {
+	if t.TargetDelimiter != nil {
+		return *t.TargetDelimiter
+	}
+	return otherwise
+}
+
+// Items reads the data and renders the measured rows. delimiter stands between an
+// example and its answer if the task names none.
+func (t *Task) Items(delimiter string) ([]Item, error) {
+	rows, err := t.table(t.Data)
+	if err != nil {
+		return nil, err
+	}
+	if t.First >= len(rows) {
+		return nil, &conf.Error{File: t.Path, Key: "first", Msg: fmt.Sprintf("want a row of %s, which holds %d, got %d", t.Data, len(rows), t.First)}
+	}
+	shots, err := t.examples(rows, t.Delimiter(delimiter))
+	if err != nil {
+		return nil, err
+	}
+	last := len(rows)
+	if t.Limit > 0 {
+		last = min(last, t.First+t.Limit)
+	}
+	items := make([]Item, 0, last-t.First)
+	seen := map[string]int{}
+	for i := t.First; i < last; i++ {
+		before, err := shots(rows[i])
+		if err != nil {
+			return nil, err
+		}
+		description, err := t.description.on(rows[i])
+		if err != nil {
+			return nil, err
+		}
+		item, err := t.item(i, rows[i], fmt.Sprint(description)+before)
+		if err != nil {
+			return nil, err
+		}
+		if line, again := seen[item.ID]; again {
+			return nil, rows[i].fail(&t.id, "id %q is that of line %d too: ids tell items apart, want one for each row", item.ID, line)
+		}
+		seen[item.ID] = rows[i].Line
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+// item renders one row; before is what stands in front of its own text.
+func (t *Task) item(i int, r *row, before string) (Item, error) {
+	it := Item{ID: fmt.Sprintf("%s-%d", t.Name, i), Row: i, Line: r.Line}
+	if t.hasID {
+		v, err := t.id.on(r)
+		if err != nil {
+			return it, err
+		}
+		it.ID = fmt.Sprint(v)
+	}
+	text, err := t.textValue(r)
+	if err != nil {
+		return it, err
+	}
+	target, err := t.targetValue(r)
+	if err != nil {
+		return it, err
+	}
+	if t.hasChoice {
+		if it.Choices, err = t.choices(r); err != nil {
+			return it, err
+		}
+	}
+	if index, partial := text.(int); partial && t.Output == MultipleChoice {
+		for _, c := range it.Choices {
+			it.Contexts = append(it.Contexts, before+c)
+		}
+		it.Continuations = []string{fmt.Sprint(target)}
+		it.Gold = index
+		return it, t.checkGold(r, &t.text, it)
+	}
+	it.Contexts = []string{before + fmt.Sprint(text)}
+	switch t.Output {
+	case MultipleChoice:
+		it.Continuations = it.Choices
+		if it.Gold, err = t.gold(r, target, it.Choices); err != nil {
+			return it, err
+		}
+		return it, t.checkGold(r, &t.target, it)
+	case LogLikelihood:
+		it.Targets = []string{fmt.Sprint(target)}
+		it.Continuations = it.Targets
+		if list, many := target.([]any); many || it.Targets[0] == "" {
+			return it, r.fail(&t.target, "want one text that is not empty, got %v", list)
+		}
+	default:
+		if it.Targets, err = t.answers(r, target, it.Choices); err != nil {
+			return it, err
+		}
+	}
+	return it, nil
+}
+
+func (t *Task) choices(r *row) ([]string, error) {
+	choices, err := t.choice.listOn(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(choices) < 2 {
+		return nil, r.fail(&t.choice, "want at least two choices, got %q", choices)
+	}
+	if i := slices.Index(choices, ""); i >= 0 {
+		return nil, r.fail(&t.choice, "choice %d is empty: want text in %q", i, choices)
+	}
+	return choices, nil
+}
+
+// gold finds the right choice: an index, or the text of a choice.
+func (t *Task) gold(r *row, target any, choices []string) (int, error) {
+	switch x := target.(type) {
+	case int:
+		return x, nil
+	case string:
+		if i := slices.Index(choices, x); i >= 0 {
+			return i, nil
+		}
+		return 0, r.fail(&t.target, "label %q is outside the set: want one of the choices %q, or their index from 0", x, choices)
+	}
+	return 0, r.fail(&t.target, "want one right choice, got the list %v: several are not supported for output_type %s", target, t.Output)
+}
+
+func (t *Task) checkGold(r *row, f *field, it Item) error {
+	if it.Gold < 0 || it.Gold >= len(it.Choices) {
+		return r.fail(f, "label %d is outside the set: want an index from 0 to %d, one of %q", it.Gold, len(it.Choices)-1, it.Choices)
+	}
+	return nil
+}
+
+// answers are the right answers of a generation.
+func (t *Task) answers(r *row, target any, choices []string) ([]string, error) {
+	switch x := target.(type) {
+	case int:
+		if choices == nil {
+			return []string{fmt.Sprint(x)}, nil
+		}
+		if x < 0 || x >= len(choices) {
+			return nil, r.fail(&t.target, "label %d is outside the set: want an index from 0 to %d, one of %q", x, len(choices)-1, choices)
+		}
+		return []string{choices[x]}, nil
+	case []any:
+		var out []string
+		for _, e := range x {
+			out = append(out, e.(string))
+		}
+		if len(out) == 0 {
+			return nil, r.fail(&t.target, "want at least one right answer, got an empty list")
+		}
+		return out, nil
+	}
+	return []string{target.(string)}, nil
+}
+
+// examples gives the few-shot examples in front of a row, as one text. They are the
+// first rows of their file; a row is never its own example.
+func (t *Task) examples(measured []*row, delimiter string) (func(*row) (string, error), error) {
+	if t.NumFewshot == 0 {
+		return func(*row) (string, error) { return "", nil }, nil
+	}
+	pool := measured
+	switch {
+	case t.samples != nil:
+		pool = nil
+		known := map[string]bool{}
+		for i, fields := range t.samples {
+			for k := range fields {
+				known[k] = true
+			}
+			pool = append(pool, &row{Row: data.Row{Line: i + 1, Fields: fields}, task: t, file: "fewshot_config.samples", known: known})
+		}
+	case t.shots != t.Data:
+		var err error
+		if pool, err = t.table(t.shots); err != nil {
+			return nil, err
+		}
+	}
+	rendered := map[int]string{}
+	return func(r *row) (string, error) {
+		var b strings.Builder
+		n := 0
+		for i, p := range pool {
+			if n == t.NumFewshot {
+				break
+			}
+			if t.samples == nil && t.shots == t.Data && reflect.DeepEqual(p.Fields, r.Fields) {
+				continue
+			}
+			if _, ok := rendered[i]; !ok {
+				text, err := t.example(p, delimiter)
+				if err != nil {
+					return "", err
+				}
+				rendered[i] = text
+			}
+			b.WriteString(rendered[i])
+			n++
+		}
+		if n < t.NumFewshot {
+			return "", &conf.Error{File: t.Path, Key: "num_fewshot", Msg: fmt.Sprintf("want at most the %d examples that %s has beside the row itself, got %d", n, firstOf(t.shots, "fewshot_config.samples"), t.NumFewshot)}
+		}
+		return b.String(), nil
+	}, nil
+}
+
+// example renders a row with its answer.
+func (t *Task) example(r *row, delimiter string) (string, error) {
+	it, err := t.item(0, r, "")
+	if err != nil {
+		return "", err
+	}
+	question, answer := it.Contexts[0], ""
+	switch {
+	case len(it.Contexts) > 1:
+		question, answer = it.Contexts[it.Gold], it.Continuations[0]
+	case t.Output == MultipleChoice:
+		answer = it.Choices[it.Gold]
+	default:
+		answer = it.Targets[0]
+	}
+	if answer == "" {
+		return question, nil
+	}
+	return question + delimiter + answer + t.shotsDelimiter, nil
+}

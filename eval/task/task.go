@@ -1,0 +1,311 @@
+package task
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"steer/internal/conf"
+	"steer/rl/data"
+)
+
+// Output is what a task asks of a model.
+type Output string
+
+// The outputs, by their names in lm-evaluation-harness.
+const (
+	MultipleChoice Output = "multiple_choice" // which choice is the likeliest
+	LogLikelihood  Output = "loglikelihood"   // how likely is the target
+	GenerateUntil  Output = "generate_until"  // does greedy generation give the target
+)
+
+// Task is a task as its file describes it.
+type Task struct {
+	Name   string
+	Path   string // of the task file
+	SHA256 string // of the task file and of those it includes
+	Output Output
+	// Data is the file of the measured rows; First and Limit choose among them.
+	Data         string
+	Format       data.Format // "" goes by the file's name
+	First, Limit int
+	// TargetDelimiter stands before a choice; nil: the evaluation's own.
+	TargetDelimiter *string
+	NumFewshot      int
+	Generation      Generation
+	Metrics         []Metric
+	Filters         []Filter
+	// Ignored are the keys of the file that change nothing here, Notes what a reader of
+	// the result should know besides.
+	Ignored, Notes []string
+
+	included         []string
+	shots            string           // data file of the few-shot examples
+	samples          []map[string]any // few-shot examples written into the task
+	shotsDelimiter   string
+	description      field
+	text             field
+	choice           field
+	target           field
+	id               field
+	hasChoice, hasID bool
+}
+
+// Generation bounds what is generated.
+type Generation struct {
+	Until     []string // an answer ends before the first of these
+	MaxTokens int
+}
+
+// file is the form of a task file. Keys that are yaml.Node may be of several kinds.
+type file struct {
+	Include yaml.Node `yaml:"include"`
+
+	Task       string    `yaml:"task"`
+	OutputType Output    `yaml:"output_type"`
+	Data       yaml.Node `yaml:"data"`
+	Format     string    `yaml:"format"`
+	First      int       `yaml:"first"`
+	Limit      int       `yaml:"limit"`
+	ID         yaml.Node `yaml:"id"`
+
+	DatasetPath     string    `yaml:"dataset_path"`
+	DatasetKwargs   yaml.Node `yaml:"dataset_kwargs"`
+	TrainingSplit   yaml.Node `yaml:"training_split"`
+	ValidationSplit yaml.Node `yaml:"validation_split"`
+	TestSplit       yaml.Node `yaml:"test_split"`
+	FewshotSplit    yaml.Node `yaml:"fewshot_split"`
+
+	Description      yaml.Node `yaml:"description"`
+	Text             yaml.Node `yaml:"doc_to_text"`
+	Choice           yaml.Node `yaml:"doc_to_choice"`
+	Target           yaml.Node `yaml:"doc_to_target"`
+	TargetDelimiter  *string   `yaml:"target_delimiter"`
+	FewshotDelimiter string    `yaml:"fewshot_delimiter"`
+	NumFewshot       yaml.Node `yaml:"num_fewshot"`
+	FewshotConfig    yaml.Node `yaml:"fewshot_config"`
+	GenerationKwargs yaml.Node `yaml:"generation_kwargs"`
+	MetricList       yaml.Node `yaml:"metric_list"`
+	FilterList       yaml.Node `yaml:"filter_list"`
+	Repeats          int       `yaml:"repeats"`
+
+	ProcessDocs    yaml.Node `yaml:"process_docs"`
+	ProcessResults yaml.Node `yaml:"process_results"`
+	CustomDataset  yaml.Node `yaml:"custom_dataset"`
+	UsePrompt      yaml.Node `yaml:"use_prompt"`
+	GenPrefix      yaml.Node `yaml:"gen_prefix"`
+	DocToImage     yaml.Node `yaml:"doc_to_image"`
+	DocToAudio     yaml.Node `yaml:"doc_to_audio"`
+
+	Tag                  yaml.Node `yaml:"tag"`
+	Group                yaml.Node `yaml:"group"`
+	TaskAlias            yaml.Node `yaml:"task_alias"`
+	DatasetName          yaml.Node `yaml:"dataset_name"`
+	Metadata             yaml.Node `yaml:"metadata"`
+	ShouldDecontaminate  yaml.Node `yaml:"should_decontaminate"`
+	DecontaminationQuery yaml.Node `yaml:"doc_to_decontamination_query"`
+	UnsafeCode           yaml.Node `yaml:"unsafe_code"`
+}
+
+// Values lists the outputs, for configuration checks.
+func (Output) Values() []string {
+	return []string{string(MultipleChoice), string(LogLikelihood), string(GenerateUntil)}
+}
+
+// source knows which of the included files set a key.
+type source struct {
+	path   string // the task file
+	origin map[string]string
+	hash   []byte
+	files  []string // read, in order
+}
+
+// fail makes an error at a key of the task.
+func (s *source) fail(key string, line int, format string, args ...any) error {
+	at := s.path
+	top, _, _ := strings.Cut(key, ".")
+	if o, ok := s.origin[top]; ok {
+		at = o
+	}
+	return &conf.Error{File: at, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)}
+}
+
+// Load reads a task file. dataFile, if given, takes the place of the data file that it
+// names, so that a file of lm-evaluation-harness can stay as it is.
+func Load(path, dataFile string) (*Task, error) {
+	f := file{OutputType: GenerateUntil, FewshotDelimiter: "\n\n", Repeats: 1} // the harness's defaults
+	s := &source{path: path, origin: map[string]string{}}
+	if err := s.read(path, &f, nil); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(s.hash)
+	t := &Task{Name: f.Task, Path: path, SHA256: hex.EncodeToString(sum[:]), Output: f.OutputType,
+		First: f.First, Limit: f.Limit, TargetDelimiter: f.TargetDelimiter, shotsDelimiter: f.FewshotDelimiter}
+	for _, f := range s.files {
+		if f != path && !slices.Contains(t.included, f) {
+			t.included = append(t.included, f)
+		}
+	}
+	if t.Name == "" {
+		t.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	}
+	for _, step := range []func(*source, *file) error{t.refuse, t.readFields, t.readFewshot, t.readGeneration, t.readMetrics, t.readFilters} {
+		if err := step(s, &f); err != nil {
+			return nil, err
+		}
+	}
+	t.ignore(&f)
+	return t, t.readData(s, &f, dataFile)
+}
+
+// read decodes a file over f, the files that it includes first.
+func (s *source) read(path string, f *file, from []string) error {
+	if slices.Contains(from, path) {
+		return &conf.Error{File: path, Key: "include", Msg: "the files include each other"}
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("task: %w", err)
+	}
+	s.hash = append(s.hash, raw...)
+	s.files = append(s.files, path)
+	var doc yaml.Node
+	if err := yaml.Unmarshal(raw, &doc); err == nil && len(doc.Content) == 1 {
+		if doc.Content[0].Kind != yaml.MappingNode {
+			return &conf.Error{File: path, Line: doc.Content[0].Line, Msg: "want the keys of a task (task, data, doc_to_text, ...)"}
+		}
+		if err := functions(path, "", doc.Content[0]); err != nil {
+			return err
+		}
+		includes, err := includesOf(path, doc.Content[0])
+		if err != nil {
+			return err
+		}
+		for _, inc := range includes {
+			if err := s.read(filepath.Join(filepath.Dir(path), inc), f, append(from, path)); err != nil {
+				return err
+			}
+		}
+		for i := 0; i < len(doc.Content[0].Content); i += 2 {
+			s.origin[doc.Content[0].Content[i].Value] = path
+		}
+	}
+	return conf.Parse(path, raw, f)
+}
+
+// functions refuses Python, but in metrics: those that cannot be computed are left out.
+func functions(path, key string, n *yaml.Node) error {
+	if key == "metric_list" {
+		return nil
+	}
+	if n.Tag == "!function" {
+		return &conf.Error{File: path, Line: n.Line, Key: key, Msg: fmt.Sprintf("!function %s is Python, which is not run: write it as a template, or prepare the rows beforehand and name their file under data", n.Value)}
+	}
+	for i, c := range n.Content {
+		at := key
+		switch {
+		case n.Kind == yaml.SequenceNode:
+			at = fmt.Sprintf("%s[%d]", key, i)
+		case n.Kind == yaml.MappingNode && i%2 == 1:
+			at = strings.TrimPrefix(key+"."+n.Content[i-1].Value, ".")
+		}
+		if err := functions(path, at, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// includesOf lists the files under include: one name or several.
+func includesOf(path string, n *yaml.Node) ([]string, error) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value != "include" {
+			continue
+		}
+		out, ok := texts(n.Content[i+1])
+		if !ok {
+			return nil, &conf.Error{File: path, Line: n.Content[i].Line, Key: "include", Msg: "want the name of a file, or a list of them"}
+		}
+		return out, nil
+	}
+	return nil, nil
+}
+
+// texts reads a text, or a list of texts.
+func texts(n *yaml.Node) ([]string, bool) {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Tag != "!!null":
+		return []string{n.Value}, true
+	case n.Kind == yaml.SequenceNode:
+		var out []string
+		for _, c := range n.Content {
+			if c.Kind != yaml.ScalarNode || c.Tag == "!!null" {
+				return nil, false
+			}
+			out = append(out, c.Value)
+		}
+		return out, true
+	}
+	return nil, false
+}
+
+// given says that a key is there and not null, false or empty.
+func given(n *yaml.Node) bool {
+	switch n.Kind {
+	case 0:
+		return false
+	case yaml.ScalarNode:
+		return n.Tag != "!!null" && n.Value != "" && !(n.Tag == "!!bool" && strings.EqualFold(n.Value, "false"))
+	}
+	return len(n.Content) > 0
+}
+
+// refuse stops at what would change the measurement and is not done here.
+func (t *Task) refuse(s *source, f *file) error {
+	for _, k := range []struct {
+		key, mend string
+		n         *yaml.Node
+	}{
+		{"process_docs", "prepare the rows beforehand", &f.ProcessDocs},
+		{"process_results", "name metrics in metric_list", &f.ProcessResults},
+		{"custom_dataset", "write the rows into a file and name it under data", &f.CustomDataset},
+		{"use_prompt", "write the prompt into doc_to_text", &f.UsePrompt},
+		{"gen_prefix", "put its text at the end of doc_to_text", &f.GenPrefix},
+		{"doc_to_image", "only text is measured", &f.DocToImage},
+		{"doc_to_audio", "only text is measured", &f.DocToAudio},
+	} {
+		if given(k.n) {
+			return s.fail(k.key, k.n.Line, "not supported: %s", k.mend)
+		}
+	}
+	switch {
+	case f.Repeats != 1:
+		return s.fail("repeats", 0, "want 1, got %d: one greedy answer an item is measured", f.Repeats)
+	case t.First < 0 || t.Limit < 0:
+		return s.fail("first", 0, "first and limit: want 0 or more, got %d and %d", t.First, t.Limit)
+	case strings.ContainsAny(t.Name, "/\\\n") || strings.TrimSpace(t.Name) == "":
+		return s.fail("task", 0, "want a name without slashes and line ends, got %q", t.Name)
+	}
+	return nil
+}
+
+// ignore lists the keys that change nothing here.
+func (t *Task) ignore(f *file) {
+	for _, k := range []struct {
+		key string
+		n   *yaml.Node
+	}{
+		{"tag", &f.Tag}, {"group", &f.Group}, {"task_alias", &f.TaskAlias}, {"dataset_name", &f.DatasetName}, {"metadata", &f.Metadata},
+		{"should_decontaminate", &f.ShouldDecontaminate}, {"doc_to_decontamination_query", &f.DecontaminationQuery}, {"unsafe_code", &f.UnsafeCode},
+	} {
+		if given(k.n) {
+			t.Ignored = append(t.Ignored, k.key)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"steer/eval/task"
+)
+
+// ShortFile is a File that may be written as its path alone.
+type ShortFile struct {
+	File `yaml:",inline"`
+}
+
+// UnmarshalText reads the short form.
+func (f *ShortFile) UnmarshalText(text []byte) error {
+	f.Path = string(text)
+	return nil
+}
+
+// TaskFile names a task of the user's own (docs/tasks.md). Its window takes the place of
+// the task's.
+type TaskFile struct {
+	ShortFile `yaml:",inline"`
+	// Data takes the place of the data file that the task names.
+	Data ShortFile `yaml:"data,omitempty"`
+
+	task   *task.Task // loaded from these paths
+	loaded [2]string
+}
+
+// load reads the task file, once as long as nothing about it changes.
+func (f *TaskFile) load() (*task.Task, error) {
+	now := [2]string{f.Path, f.Data.Path}
+	if f.task == nil || f.loaded != now {
+		t, err := task.Load(f.Path, f.Data.Path)
+		if err != nil {
+			return nil, err
+		}
+		f.task, f.loaded = t, now
+	}
+	t := *f.task
+	if f.First > 0 || f.Limit > 0 {
+		t.First, t.Limit = f.First, f.Limit
+	}
+	return &t, nil
+}
+
+// LoadTasks reads the task files, so that a mistake in one shows before anything runs.
+// Their paths have to be in place.
+func (c *Config) LoadTasks() error {
+	for i := range c.Tasks {
+		if _, err := c.loadTask(i); err != nil {
+			return fmt.Errorf("eval: tasks[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// loadTask loads one task and makes sure that its name is its own.
+func (c *Config) loadTask(i int) (*task.Task, error) {
+	t, err := c.Tasks[i].load()
+	if err != nil {
+		return nil, err
+	}
+	fail := func(other string) (*task.Task, error) {
+		return nil, fmt.Errorf("%s: the name %q is that of %s too: give the task another one (key task)", t.Path, t.Name, other)
+	}
+	for _, b := range benchmarks(&Config{}) {
+		if b.name == t.Name {
+			return fail("a benchmark of the suite")
+		}
+	}
+	for k := range c.Tasks[:i] {
+		if other, err := c.Tasks[k].load(); err == nil && other.Name == t.Name {
+			return fail(other.Path)
+		}
+	}
+	return t, nil
+}
+
+// TaskNotes say what the reader of a result should know of the tasks: what of their
+// files was left out.
+func (c *Config) TaskNotes() []string {
+	var out []string
+	for i := range c.Tasks {
+		t, err := c.Tasks[i].load()
+		if err != nil {
+			continue
+		}
+		if len(t.Ignored) > 0 {
+			out = append(out, fmt.Sprintf("task %s: keys that change nothing here: %s", t.Name, strings.Join(t.Ignored, ", ")))
+		}
+		for _, note := range t.Notes {
+			out = append(out, fmt.Sprintf("task %s: %s", t.Name, note))
+		}
+	}
+	return out
+}
+
+// TaskInputs are the files that task files name, and include, by a name for each; tasks
+// that cannot be loaded have none.
+func (c *Config) TaskInputs() map[string]string {
+	out := map[string]string{}
+	for _, b := range taskBenchmarks(c) {
+		for _, f := range b.files {
+			if f.derived {
+				out[f.key] = f.Path
+			}
+		}
+	}
+	return out
+}
+
+// taskBenchmarks are the user's own tasks. A task that cannot be loaded goes by the name
+// of its file, until load says why.
+func taskBenchmarks(c *Config) []benchmark {
+	var out []benchmark
+	for i := range c.Tasks {
+		f, key := &c.Tasks[i], fmt.Sprintf("tasks[%d]", i)
+		b := benchmark{
+			name: strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path)), protocol: ProtocolLogLik,
+			files: []dataFile{{key: key, File: &f.File, quiet: true}, {key: key + ".data", File: &f.Data.File, whole: true, quiet: true}},
+		}
+		if t, err := f.load(); err == nil {
+			b.name = t.Name
+			if t.Output == task.GenerateUntil {
+				b.protocol = ProtocolGenerate
+			}
+			for k, path := range t.Files() {
+				b.files = append(b.files, dataFile{key: fmt.Sprintf("%s.file%d", key, k), File: &File{Path: path}, whole: true, quiet: true, derived: true})
+			}
+		}
+		b.load = func() error {
+			t, err := c.loadTask(i)
+			if err == nil {
+				_, err = t.Items(c.TargetDelimiter)
+			}
+			return err
+		}
+		b.language = func(ctx context.Context, s Subject) (*Benchmark, []Record, error) {
+			t, err := f.load()
+			if err != nil {
+				return nil, nil, fmt.Errorf("eval: %w", err)
+			}
+			return UserTask(ctx, s, c.Settings, t)
+		}
+		out = append(out, b)
+	}
+	return out
+}

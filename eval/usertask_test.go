@@ -1,0 +1,223 @@
+package eval
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/eval/task"
+	"steer/internal/conf"
+)
+
+// taskFolder writes files and gives the folder.
+func taskFolder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, body := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(body), 0o600))
+	}
+	return dir
+}
+
+func loadTask(t *testing.T, yaml, data string) *task.Task {
+	t.Helper()
+	tk, err := task.Load(filepath.Join(taskFolder(t, map[string]string{"t.yaml": yaml, "d.jsonl": data}), "t.yaml"), "")
+	require.NoError(t, err)
+	return tk
+}
+
+func lines(n int, line func(i int) string) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(line(i) + "\n")
+	}
+	return b.String()
+}
+
+func TestUserTaskChoices(t *testing.T) {
+	tk := loadTask(t, "task: quiz\ndata: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: \"Q: {{q}}\\nA:\"\ndoc_to_choice: [no, 'yes']\ndoc_to_target: a\ntarget_delimiter: \"-\"\ntag: x\n",
+		lines(12, func(i int) string { return fmt.Sprintf(`{"q": "question %d", "a": %d}`, i, i%2) }))
+	b, records, err := UserTask(context.Background(), subject(&bigram{scale: 3}), testSettings(), tk)
+	require.NoError(t, err)
+	require.Len(t, records, 12)
+	require.Equal(t, "quiz", b.Benchmark)
+	require.Equal(t, ProtocolLogLik, b.Protocol)
+	for _, name := range []string{"acc", "acc_norm", "mcc", "balanced_acc", "macro_f1", "majority_acc", "predicted_yes", "auc"} {
+		require.Contains(t, b.Metrics, name)
+	}
+	for key, want := range map[string]any{"target_delimiter": "-", "bos": false, "max_length": 4000, "ignored_keys": "tag", "first": 0, "num_fewshot": 0, "output_type": "multiple_choice", "task_sha256": tk.SHA256} {
+		require.Equal(t, want, b.Provenance[key], key)
+	}
+	require.Len(t, b.Provenance["data_sha256"], 64)
+	require.Equal(t, "quiz@"+tk.SHA256[:12], b.Provenance["prompt_version"])
+	// The same as the same items asked by hand.
+	var want []Item
+	for i := range 12 {
+		want = append(want, choiceItem(fmt.Sprintf("quiz-%d", i), i, fmt.Sprintf("Q: question %d\nA:", i), "-", i%2, "no", "yes"))
+	}
+	byHand, err := Choose(context.Background(), subject(&bigram{scale: 3}), testSettings(), want, Progress{})
+	require.NoError(t, err)
+	require.Equal(t, byHand, records)
+}
+
+// Choices of their own in every row are no classes.
+func TestUserTaskVaryingChoices(t *testing.T) {
+	yaml := "data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: c\ndoc_to_target: \"{{a}}\"\n"
+	place := func(i int) int { return []int{1, 1, 0, 1, 2}[i%5] }
+	data := lines(60, func(i int) string {
+		return fmt.Sprintf(`{"q": "q%02d", "c": ["x%02d", "yyy%02d", "é"], "a": %d}`, i, i, i, place(i))
+	})
+	b, records, err := UserTask(context.Background(), subject(&bigram{scale: 3}), testSettings(), loadTask(t, yaml+"metric_list: [{metric: acc}, {metric: acc_bytes}, {metric: exact_match}]\n", data))
+	require.NoError(t, err)
+	require.NotContains(t, b.Metrics, "mcc")
+	require.NotContains(t, b.Metrics, "acc_norm")
+	require.InDelta(t, .6, b.Metrics["majority_acc"], 1e-12)
+	bytes, greedy := 0, 0
+	for i, r := range records {
+		best, pred := math.Inf(-1), 0
+		for k, n := range []float64{3, 5, 2} {
+			if r.LogProbs[k]/n > best {
+				best, pred = r.LogProbs[k]/n, k
+			}
+		}
+		if pred == place(i) {
+			bytes++
+		}
+		if r.Greedy[place(i)] {
+			greedy++
+		}
+	}
+	require.InDelta(t, float64(bytes)/60, b.Metrics["acc_bytes"], 1e-12)
+	require.InDelta(t, float64(greedy)/60, b.Metrics["exact_match"], 1e-12)
+	b, _, err = UserTask(context.Background(), subject(&bigram{scale: 3}), testSettings(), loadTask(t, yaml+"metric_list: [{metric: mcc}, {metric: macro_f1}]\n", data))
+	require.NoError(t, err)
+	require.Contains(t, b.Metrics, "mcc")
+	_, _, err = UserTask(context.Background(), subject(&bigram{scale: 3}), testSettings(), loadTask(t, yaml+"metric_list: [f1]\n", data))
+	require.ErrorContains(t, err, "f1 is defined for two choices, these are 3: want macro_f1")
+}
+
+func TestUserTaskLikelihood(t *testing.T) {
+	tk := loadTask(t, "data: d.jsonl\noutput_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: a\n",
+		`{"q": "ab", "a": "cd"}`+"\n"+`{"q": "x", "a": " y"}`+"\n")
+	m := &bigram{scale: 3}
+	b, records, err := UserTask(context.Background(), subject(m), testSettings(), tk)
+	require.NoError(t, err)
+	sum := 0.0
+	for i, s := range []string{"abcd", "x y"} {
+		from, want := []int{2, 1}[i], 0.0
+		for k := from; k < len(s); k++ {
+			p, _ := m.logprob(int32(s[k-1]), int32(s[k]), 1)
+			want += p
+		}
+		require.InDelta(t, want, records[i].LogProbs[0], 1e-5)
+		sum += want
+	}
+	require.InDelta(t, -sum/2, math.Log(b.Metrics["perplexity"]), 1e-5)
+	require.InDelta(t, sum/4, b.Metrics["logprob_per_character"], 1e-5)
+	require.Contains(t, b.Metrics, "acc")
+	require.Contains(t, b.Intervals, "perplexity")
+}
+
+func TestUserTaskGeneration(t *testing.T) {
+	tk := loadTask(t, `
+data: d.jsonl
+output_type: generate_until
+doc_to_text: "Q: {{q}}\nA:"
+doc_to_target: a
+generation_kwargs: {until: ["\n"], max_gen_toks: 20}
+metric_list: [{metric: exact_match, ignore_case: true}]
+filter_list:
+  - {name: strict, filter: [{function: remove_whitespace}]}
+  - {name: number, filter: [{function: regex, regex_pattern: '(\d+)'}]}
+`, `{"q": "one", "a": "1"}`+"\n"+`{"q": "two", "a": ["2", "II"]}`+"\n"+`{"q": "three", "a": "3"}`+"\n"+`{"q": "four", "a": "4"}`+"\n")
+	gen := &scripted{answer: func(prompt string) string {
+		switch {
+		case strings.Contains(prompt, "one"):
+			return " 1\nQ: more"
+		case strings.Contains(prompt, "two"):
+			return "ii"
+		case strings.Contains(prompt, "three"):
+			return "it is 3, I think, perhaps"
+		}
+		return ""
+	}}
+	set := testSettings()
+	b, records, err := UserTask(context.Background(), Subject{Name: "g", Generator: gen, Tokenizer: fakeTokenizer{}}, set, tk)
+	require.NoError(t, err)
+	require.Equal(t, ProtocolGenerate, b.Protocol)
+	require.Equal(t, " 1", records[0].Answer)
+	require.InDelta(t, .5, b.Metrics["exact_match"], 1e-12)
+	require.InDelta(t, .5, b.Metrics["exact_match_number"], 1e-12)
+	require.Equal(t, []int{1, 1, 0, 0}, []int{records[0].Pred, records[1].Pred, records[2].Pred, records[3].Pred})
+	require.Contains(t, b.Flags, "unfinished=1")
+	require.Contains(t, b.Flags, "empty_answers=1")
+	require.Equal(t, "Q: one\nA:", fakeTokenizer{}.Decode(gen.seen[0].Prompt, true))
+	require.Equal(t, 20, gen.seen[0].MaxNew)
+	require.Equal(t, []string{"\n"}, gen.seen[0].StopStrings)
+	// Prompts are cut from the left, and counted.
+	set.MaxLength = 24
+	b, _, err = UserTask(context.Background(), Subject{Name: "g", Generator: gen, Tokenizer: fakeTokenizer{}}, set, tk)
+	require.NoError(t, err)
+	require.Contains(t, b.Flags, "truncated=4")
+	require.Equal(t, "\nA:", fakeTokenizer{}.Decode(gen.seen[len(gen.seen)-1].Prompt, true)[1:])
+	set.MaxLength = 20
+	_, _, err = UserTask(context.Background(), Subject{Name: "g", Generator: gen, Tokenizer: fakeTokenizer{}}, set, tk)
+	require.ErrorContains(t, err, "leaves no room for a prompt in max_length 20")
+	_, _, err = UserTask(context.Background(), Subject{Name: "g"}, testSettings(), tk)
+	require.ErrorContains(t, err, "needs a generator")
+}
+
+func TestTasksInSuite(t *testing.T) {
+	dir := taskFolder(t, map[string]string{
+		"a.yaml":    "include: base.yaml\ntask: first\n",
+		"base.yaml": "data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: ['no', 'yes']\ndoc_to_target: a\n",
+		"b.yaml":    "output_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: \" t\"\n",
+		"d.jsonl":   lines(6, func(i int) string { return fmt.Sprintf(`{"q": "q%d", "a": %d}`, i, i%2) }),
+		"job.yaml":  "tasks:\n- a.yaml\n- {path: b.yaml, data: d.jsonl, first: 1, limit: 2}\n",
+	})
+	raw, err := os.ReadFile(filepath.Join(dir, "job.yaml"))
+	require.NoError(t, err)
+	cfg := DefaultConfig()
+	require.NoError(t, conf.Parse("job.yaml", raw, &cfg))
+	set := testSettings()
+	cfg.Settings = set
+	for _, f := range cfg.DataFiles() {
+		if *f.Path != "" {
+			*f.Path = filepath.Join(dir, *f.Path)
+		}
+	}
+	require.NoError(t, cfg.LoadTasks())
+	require.Equal(t, map[string]string{"tasks[0].file0": filepath.Join(dir, "d.jsonl"), "tasks[0].file1": filepath.Join(dir, "base.yaml"), "tasks[1].file0": filepath.Join(dir, "d.jsonl")}, cfg.TaskInputs())
+	suite, err := NewSuite(cfg, filepath.Join(dir, "out"))
+	require.NoError(t, err)
+	got, err := suite.Language(context.Background(), subject(&bigram{scale: 1}))
+	require.NoError(t, err)
+	require.Equal(t, []string{"first", "b"}, []string{got[0].Benchmark, got[1].Benchmark})
+	require.Equal(t, 2, got[1].N)
+	require.Equal(t, 1, got[1].Provenance["first"])
+	require.FileExists(t, filepath.Join(dir, "out", "items", "first.loglik.fake.jsonl.zst"))
+	_, err = json.Marshal(got)
+	require.NoError(t, err)
+
+	bad := cfg
+	bad.Tasks = []TaskFile{cfg.Tasks[0], cfg.Tasks[0]}
+	require.ErrorContains(t, bad.LoadTasks(), `eval: tasks[1]: `)
+	require.ErrorContains(t, bad.LoadTasks(), `the name "first" is that of`)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.yaml"), []byte("task: toxigen\ninclude: base.yaml\n"), 0o600))
+	bad.Tasks = []TaskFile{{ShortFile: ShortFile{File{Path: filepath.Join(dir, "c.yaml")}}}}
+	_, err = NewSuite(bad, filepath.Join(dir, "out"))
+	require.ErrorContains(t, err, `the name "toxigen" is that of a benchmark of the suite too`)
+	bad.Tasks = []TaskFile{{ShortFile: ShortFile{File{Path: filepath.Join(dir, "nope.yaml")}}}}
+	_, err = NewSuite(bad, filepath.Join(dir, "out"))
+	require.ErrorContains(t, err, "nope.yaml")
+	bad.Tasks = []TaskFile{{ShortFile: ShortFile{File{Path: filepath.Join(dir, "a.yaml"), First: 6}}}}
+	_, err = NewSuite(bad, filepath.Join(dir, "out"))
+	require.ErrorContains(t, err, "first: want a row of")
+}

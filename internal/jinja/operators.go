@@ -1,0 +1,246 @@
+package jinja
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/nikolalohinski/gonja/v2/tokens"
+)
+
+// maxText bounds what a template may build, in bytes or elements.
+const maxText = 16 << 20
+
+func intOf(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// number gives a value as a number; whole tells int and bool from float.
+func number(v any) (f float64, i int, whole, ok bool) {
+	switch x := v.(type) {
+	case bool:
+		return float64(intOf(x)), intOf(x), true, true
+	case int:
+		return float64(x), x, true, true
+	case float64:
+		return x, 0, false, true
+	}
+	return 0, 0, false, false
+}
+
+// equal is Python's ==.
+func equal(a, b any) bool {
+	x, i, wholeX, okX := number(a)
+	y, j, wholeY, okY := number(b)
+	if okX && okY {
+		if wholeX && wholeY {
+			return i == j
+		}
+		return x == y
+	}
+	switch a := a.(type) {
+	case nil:
+		return b == nil
+	case string:
+		t, ok := b.(string)
+		return ok && a == t
+	case []any:
+		t, ok := b.([]any)
+		return ok && slices.EqualFunc(a, t, equal)
+	case map[string]any:
+		t, ok := b.(map[string]any)
+		if !ok || len(a) != len(t) {
+			return false
+		}
+		for k, v := range a {
+			if w, ok := t[k]; !ok || !equal(v, w) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// less is Python's <: numbers with numbers, text with text, lists with lists.
+func less(a, b any) (bool, error) {
+	x, _, _, okX := number(a)
+	y, _, _, okY := number(b)
+	if okX && okY {
+		return x < y, nil
+	}
+	if s, ok := a.(string); ok {
+		if t, ok := b.(string); ok {
+			return slices.Compare([]rune(s), []rune(t)) < 0, nil
+		}
+	}
+	if s, ok := a.([]any); ok {
+		if t, ok := b.([]any); ok {
+			for i := range min(len(s), len(t)) {
+				if !equal(s[i], t[i]) {
+					return less(s[i], t[i])
+				}
+			}
+			return len(s) < len(t), nil
+		}
+	}
+	return false, fmt.Errorf("%s and %s cannot be compared", describe(a), describe(b))
+}
+
+// contains is Python's "a in b".
+func contains(a, b any) (bool, error) {
+	switch x := b.(type) {
+	case string:
+		s, ok := a.(string)
+		if !ok {
+			return false, fmt.Errorf("only text can be in text, got %s", describe(a))
+		}
+		return strings.Contains(x, s), nil
+	case []any:
+		return slices.ContainsFunc(x, func(e any) bool { return equal(e, a) }), nil
+	case map[string]any:
+		s, ok := a.(string)
+		if !ok {
+			return false, nil
+		}
+		_, found := x[s]
+		return found, nil
+	}
+	return false, fmt.Errorf("nothing can be in %s", describe(b))
+}
+
+// operate is a binary operator but "and" and "or".
+func operate(op *tokens.Token, a, b any) (any, error) {
+	switch op.Type {
+	case tokens.Equals:
+		return equal(a, b), nil
+	case tokens.Ne:
+		return !equal(a, b), nil
+	case tokens.LowerThan:
+		return less(a, b)
+	case tokens.GreaterThan:
+		return less(b, a)
+	case tokens.LowerThanOrEqual, tokens.GreaterThanOrEqual:
+		if op.Type == tokens.GreaterThanOrEqual {
+			a, b = b, a
+		}
+		yes, err := less(a, b)
+		return yes || equal(a, b), err
+	case tokens.In:
+		return contains(a, b)
+	case tokens.Tilde:
+		return str(a) + str(b), nil
+	case tokens.Addition:
+		if v, ok := join(a, b); ok {
+			return v, nil
+		}
+	case tokens.Multiply:
+		if v, ok, err := repeat(a, b); ok || err != nil {
+			return v, err
+		}
+	}
+	return arithmetic(op, a, b)
+}
+
+// join is + on text and lists.
+func join(a, b any) (any, bool) {
+	if s, ok := a.(string); ok {
+		t, ok := b.(string)
+		return s + t, ok
+	}
+	if s, ok := a.([]any); ok {
+		t, ok := b.([]any)
+		return slices.Concat(s, t), ok
+	}
+	return nil, false
+}
+
+// repeat is * of text or a list with a whole number.
+func repeat(a, b any) (any, bool, error) {
+	n, ok := b.(int)
+	if !ok {
+		a, b = b, a
+		if n, ok = b.(int); !ok {
+			return nil, false, nil
+		}
+	}
+	n = max(n, 0)
+	switch x := a.(type) {
+	case string:
+		if n > 0 && len(x) > maxText/n {
+			return nil, false, fmt.Errorf("%d times %s is too long", n, describe(a))
+		}
+		return strings.Repeat(x, n), true, nil
+	case []any:
+		if n > 0 && len(x) > maxText/n {
+			return nil, false, fmt.Errorf("%d times %s is too long", n, describe(a))
+		}
+		return slices.Repeat(x, n), true, nil
+	}
+	return nil, false, nil
+}
+
+// arithmetic is an operator on two numbers.
+func arithmetic(op *tokens.Token, a, b any) (any, error) {
+	x, i, wholeX, okX := number(a)
+	y, j, wholeY, okY := number(b)
+	if !okX || !okY {
+		return nil, fmt.Errorf("%q between %s and %s is not defined (in Python neither)", op.Val, describe(a), describe(b))
+	}
+	whole := wholeX && wholeY
+	switch op.Type {
+	case tokens.Division, tokens.FloorDivision, tokens.Modulo:
+		if y == 0 {
+			return nil, fmt.Errorf("division by zero")
+		}
+	}
+	switch op.Type {
+	case tokens.Addition:
+		if whole {
+			return i + j, nil
+		}
+		return x + y, nil
+	case tokens.Subtraction:
+		if whole {
+			return i - j, nil
+		}
+		return x - y, nil
+	case tokens.Multiply:
+		if whole {
+			return i * j, nil
+		}
+		return x * y, nil
+	case tokens.Division:
+		return x / y, nil
+	case tokens.FloorDivision:
+		if whole {
+			return floorDiv(i, j), nil
+		}
+		return math.Floor(x / y), nil
+	case tokens.Modulo:
+		if whole {
+			return i - floorDiv(i, j)*j, nil
+		}
+		return x - math.Floor(x/y)*y, nil
+	case tokens.Power:
+		v := math.Pow(x, y)
+		if whole && j >= 0 && math.Abs(v) < 1<<53 {
+			return int(v), nil
+		}
+		return v, nil
+	}
+	return nil, fmt.Errorf("the operator %q is not supported", op.Val)
+}
+
+// floorDiv rounds towards minus infinity.
+func floorDiv(i, j int) int {
+	q := i / j
+	if i%j != 0 && (i < 0) != (j < 0) {
+		q--
+	}
+	return q
+}
