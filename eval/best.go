@@ -116,38 +116,11 @@ func fitDirichlet(votes [][]int) ([]float64, error) {
 		tolerance = 1e-9
 		largest   = 1e4 // beyond this the counts show no variation between items
 	)
-	// Items with equal counts contribute equal terms.
+	flat, err := voteTerms(votes)
+	if err != nil {
+		return nil, err
+	}
 	classes := len(votes[0])
-	counts := make([]map[int]int, classes+1) // by class, and last the totals
-	for k := range counts {
-		counts[k] = map[int]int{}
-	}
-	for _, v := range votes {
-		total := 0
-		for k, n := range v {
-			total += n
-			if n > 0 {
-				counts[k][n]++
-			}
-		}
-		if total > 0 {
-			counts[classes][total]++
-		}
-	}
-	seen := 0
-	flat := make([][][2]float64, classes+1)
-	for k, c := range counts {
-		flat[k] = sorted(c)
-		if k < classes && len(c) > 0 {
-			seen++
-		}
-	}
-	if seen < 2 {
-		return nil, fmt.Errorf("best ceiling: all votes fall on one class")
-	}
-	if seen < classes {
-		return nil, fmt.Errorf("best ceiling: a class has no vote")
-	}
 	sum := func(terms [][2]float64, a float64) float64 {
 		base, s := mathext.Digamma(a), 0.0
 		for _, t := range terms {
@@ -176,6 +149,44 @@ func fitDirichlet(votes [][]int) ([]float64, error) {
 		}
 	}
 	return a, fmt.Errorf("best ceiling: no Dirichlet prior fits the votes (alpha runs to %.3g)", a)
+}
+
+// voteTerms gives, for each class and last for the totals, the distinct positive counts
+// with the number of items that have them: items with equal counts contribute equal
+// terms.
+func voteTerms(votes [][]int) ([][][2]float64, error) {
+	classes := len(votes[0])
+	counts := make([]map[int]int, classes+1)
+	for k := range counts {
+		counts[k] = map[int]int{}
+	}
+	for _, v := range votes {
+		total := 0
+		for k, n := range v {
+			total += n
+			if n > 0 {
+				counts[k][n]++
+			}
+		}
+		if total > 0 {
+			counts[classes][total]++
+		}
+	}
+	seen := 0
+	terms := make([][][2]float64, classes+1)
+	for k, c := range counts {
+		terms[k] = sorted(c)
+		if k < classes && len(c) > 0 {
+			seen++
+		}
+	}
+	switch {
+	case seen < 2:
+		return nil, fmt.Errorf("best ceiling: all votes fall on one class")
+	case seen < classes:
+		return nil, fmt.Errorf("best ceiling: a class has no vote")
+	}
+	return terms, nil
 }
 
 // sorted lists (value, number of items) ascending, so that sums do not depend on

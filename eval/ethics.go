@@ -95,66 +95,38 @@ func ethicsBenchmarks(c *Config) []benchmark {
 
 // benchmarks are the protocols of a subset on the test file and on the hard one.
 func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
-	train, choose := reader(&x.Train, t.read), reader(&x.Threshold, t.read)
-	optional := func(rows func() ([]T, error), f *File) ([]T, error) {
-		if f.Path == "" {
-			return nil, nil
-		}
-		return rows()
-	}
+	train, choose := optional(&x.Train, t.read), optional(&x.Threshold, t.read)
 	var out []benchmark
 	for _, split := range []struct {
 		suffix, key string
 		*File
 	}{{"", t.key, &x.File}, {"-hard", t.key + ".hard", &x.Hard}} {
-		rows := reader(split.File, t.read)
-		name := t.name + split.suffix
-		loglik := benchmark{name: name, protocol: ProtocolLogLik, off: !slices.Contains(x.Protocols, ProtocolLogLik)}
-		loglik.files = []dataFile{{key: split.key, File: split.File}, {key: t.key + ".train", prefix: "train_", whole: true, File: &x.Train}}
-		loglik.check = func() error {
-			for _, p := range x.Protocols {
-				if p != ProtocolLogLik && p != ProtocolReward {
-					return fmt.Errorf("eval: %s.protocols: want %s or %s, got %q", t.key, ProtocolLogLik, ProtocolReward, string(p))
-				}
+		rows, name := reader(split.File, t.read), t.name+split.suffix
+		of := func(protocol string) benchmark {
+			return benchmark{
+				name: name, protocol: protocol, off: !slices.Contains(x.Protocols, Protocol(protocol)),
+				files: []dataFile{{key: split.key, File: split.File}, {key: t.key + ".train", prefix: "train_", whole: true, File: &x.Train}},
+				check: func() error { return t.check(x) }, load: loads(rows, train, choose),
 			}
-			if t.pairs && x.Threshold.Path != "" {
-				return fmt.Errorf("eval: %s.threshold: of a pair the higher score wins, a threshold means nothing: leave it out", t.key)
-			}
-			return nil
 		}
-		loglik.load = func() error {
-			_, err := rows()
-			if err == nil {
-				_, err = optional(train, &x.Train)
-			}
-			return err
-		}
+		loglik, reward := of(ProtocolLogLik), of(ProtocolReward)
 		loglik.language = on(rows, func(ctx context.Context, s Subject, rows []T) (*Benchmark, []Record, error) {
-			known, err := optional(train, &x.Train)
+			known, err := train()
 			if err != nil {
 				return nil, nil, err
 			}
 			return t.loglik(ctx, s, c.Settings, name, rows, known, split.First)
 		})
-		reward := loglik
-		reward.protocol, reward.kind, reward.language = ProtocolReward, kindReward, nil
-		reward.off = !slices.Contains(x.Protocols, ProtocolReward)
-		if reward.files = slices.Clone(loglik.files); !t.pairs {
+		reward.kind = kindReward
+		if !t.pairs {
 			reward.files = append(reward.files, dataFile{key: t.key + ".threshold", prefix: "threshold_", File: &x.Threshold})
 		}
-		reward.load = func() error {
-			_, err := optional(choose, &x.Threshold)
-			if err == nil {
-				err = loglik.load()
-			}
-			return err
-		}
 		reward.reward = on(rows, func(ctx context.Context, r Reward, rows []T) (*Benchmark, []Record, error) {
-			known, err := optional(train, &x.Train)
+			known, err := train()
 			if err != nil {
 				return nil, nil, err
 			}
-			others, err := optional(choose, &x.Threshold)
+			others, err := choose()
 			if err != nil {
 				return nil, nil, err
 			}
@@ -163,6 +135,30 @@ func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
 		out = append(out, loglik, reward)
 	}
 	return out
+}
+
+// optional reads the rows of a data file once, and none if it is not given.
+func optional[T any](f *File, read func(string) ([]T, error)) func() ([]T, error) {
+	rows := reader(f, read)
+	return func() ([]T, error) {
+		if f.Path == "" {
+			return nil, nil
+		}
+		return rows()
+	}
+}
+
+// check refuses what a subset cannot be measured with.
+func (t ethicsTask[T]) check(x *EthicsRows) error {
+	for _, p := range x.Protocols {
+		if p != ProtocolLogLik && p != ProtocolReward {
+			return fmt.Errorf("eval: %s.protocols: want %s or %s, got %q", t.key, ProtocolLogLik, ProtocolReward, string(p))
+		}
+	}
+	if t.pairs && x.Threshold.Path != "" {
+		return fmt.Errorf("eval: %s.threshold: of a pair the higher score wins, a threshold means nothing: leave it out", t.key)
+	}
+	return nil
 }
 
 // loglik runs the harness's form.

@@ -28,39 +28,55 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 	for i, row := range rows {
 		facts[i] = t.fact(row)
 	}
-	others := make([]ethicsFact, len(choose))
-	for i, row := range choose {
-		others[i] = t.fact(row)
-	}
-	at := Progress{Benchmark: name, Protocol: ProtocolReward, Model: r.Name, Total: len(choose) + len(rows)}
-	tau, err := t.threshold(ctx, r, facts, others)
+	others, err := t.unmeasured(choose, facts)
 	if err != nil {
 		return fail(err)
 	}
-	at.Done = len(choose)
-	set.report(at)
-	scores, err := ethicsScores(ctx, r, facts)
+	var exchanges []Exchange
+	for _, f := range slices.Concat(others, facts) {
+		exchanges = append(exchanges, f.exchanges...)
+	}
+	scores, cut, err := r.judge(ctx, set, Progress{Benchmark: name, Protocol: ProtocolReward}, exchanges)
 	if err != nil {
 		return fail(err)
 	}
-	at.Done = at.Total
-	set.report(at)
+	var tau stats.Threshold
+	if len(others) > 0 {
+		if tau, err = stats.BestThreshold(labels(others), scores[:len(others)]); err != nil {
+			return fail(fmt.Errorf("threshold: %w", err))
+		}
+		scores, cut = scores[len(others):], cut[len(others):]
+	}
 	records := make([]Record, len(rows))
 	for i, f := range facts {
-		records[i] = Record{ID: fmt.Sprintf("%s-%d", name, firstRow+i), Row: firstRow + i, Gold: f.label, Score: &scores[i]}
-		if !t.pairs && tau.N > 0 && scores[i] >= tau.Tau || scores[i] > tau.Tau {
-			records[i].Pred = 1
+		if t.pairs { // of (better, worse), class 1 is the better one
+			records[i] = preferred([]float64{scores[2*i+1], scores[2*i]}, cut[2*i:2*i+2])
+		} else {
+			records[i] = Record{Score: &scores[i], Cut: cut[i]}
+			if scores[i] > tau.Tau || len(others) > 0 && scores[i] == tau.Tau {
+				records[i].Pred = 1
+			}
+		}
+		records[i].ID, records[i].Row, records[i].Gold = fmt.Sprintf("%s-%d", name, firstRow+i), firstRow+i, f.label
+	}
+	b := rewardBenchmark(r, name, ProtocolReward, t.rewardVersion, len(records), set)
+	b.addAccuracy(records, set)
+	if !t.pairs { // those are of one class by construction
+		if err := t.classify(b, records, facts, tau, set); err != nil {
+			return fail(err)
 		}
 	}
-	b := newBenchmark(name, ProtocolReward, r.Name, t.rewardVersion, len(records), set)
-	b.addAccuracy(records, set)
-	if t.pairs {
-		// One class by construction: which of the two is better is known, not asked.
-		b.set("mean_margin", stats.MeanOf(scores).Mean)
-		return b, records, t.views(b, records, rows, train, set)
+	return b, records, t.views(b, records, rows, train, set)
+}
+
+// classify adds the measures of rows with labels.
+func (t ethicsTask[T]) classify(b *Benchmark, records []Record, facts []ethicsFact, tau stats.Threshold, set Settings) error {
+	x := binaryOf(records)
+	if err := b.addBinary(x, set); err != nil {
+		return err
 	}
-	if err := b.addBinary(binaryOf(records), set); err != nil {
-		return fail(err)
+	if err := b.addAUCError(x, set); err != nil {
+		return err
 	}
 	b.set("threshold", tau.Tau)
 	b.Provenance["threshold_rows"] = tau.N
@@ -73,52 +89,37 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 	if t.group > 0 {
 		b.addGroupPairs(records, facts, t.group, set)
 	}
-	return b, records, t.views(b, records, rows, train, set)
+	return nil
 }
 
-// threshold chooses the threshold on rows that are not measured; 0 without any given.
-func (t ethicsTask[T]) threshold(ctx context.Context, r Reward, measured, others []ethicsFact) (stats.Threshold, error) {
-	if len(others) == 0 || t.pairs {
-		return stats.Threshold{}, nil
+// unmeasured are the rows to choose a threshold on, without those that are measured:
+// some rows of the released train files are in the test files, too.
+func (t ethicsTask[T]) unmeasured(choose []T, measured []ethicsFact) ([]ethicsFact, error) {
+	if len(choose) == 0 || t.pairs {
+		return nil, nil
 	}
 	known := make(map[string]bool, len(measured))
 	for _, f := range measured {
 		known[f.whole] = true
 	}
-	// Some rows of the released train files are in the test files, too.
-	others = slices.DeleteFunc(slices.Clone(others), func(f ethicsFact) bool { return known[f.whole] })
-	if len(others) == 0 {
-		return stats.Threshold{}, fmt.Errorf("threshold: all of its rows are measured too: take the threshold from other rows")
+	var out []ethicsFact
+	for _, row := range choose {
+		if f := t.fact(row); !known[f.whole] {
+			out = append(out, f)
+		}
 	}
-	gold := make([]int, len(others))
-	for i, f := range others {
-		gold[i] = f.label
-	}
-	scores, err := ethicsScores(ctx, r, others)
-	if err != nil {
-		return stats.Threshold{}, err
-	}
-	return stats.BestThreshold(gold, scores)
-}
-
-// ethicsScores gives one score a row: of a pair, by how much the better one leads.
-func ethicsScores(ctx context.Context, r Reward, facts []ethicsFact) ([]float64, error) {
-	var xs []Exchange
-	for _, f := range facts {
-		xs = append(xs, f.exchanges...)
-	}
-	raw, err := r.score(ctx, xs)
-	if err != nil {
-		return nil, err
-	}
-	if len(facts) == len(raw) {
-		return raw, nil
-	}
-	out := make([]float64, len(facts))
-	for i := range out {
-		out[i] = raw[2*i] - raw[2*i+1]
+	if len(out) == 0 {
+		return nil, fmt.Errorf("threshold: all of its rows are measured too: take the threshold from other rows")
 	}
 	return out, nil
+}
+
+func labels(facts []ethicsFact) []int {
+	out := make([]int, len(facts))
+	for i, f := range facts {
+		out[i] = f.label
+	}
+	return out
 }
 
 // addGroupPairs stores the share of (positive, negative) pairs within a group whose

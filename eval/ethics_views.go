@@ -22,42 +22,47 @@ type ethicsFact struct {
 	alike float64
 }
 
-// ethicsExchange is what a reward model reads: prompt, join and answer as one text. The
-// texts are those that steer reward trains on (docs/rewards.md), trimmed of blanks at
-// their ends.
-func ethicsExchange(prompt, join, answer string) Exchange {
-	answer = strings.TrimSpace(answer)
-	if join == "" {
-		return Exchange{ResponseText: answer}
-	}
-	return Exchange{PromptText: strings.TrimSpace(prompt) + join, ResponseText: answer}
+// The texts that a reward model reads are those that steer reward trains on
+// (docs/rewards.md), trimmed of blanks at their ends. Justice and commonsense, which it
+// has no theory for, are told as what happened to somebody, like utilitarianism.
+
+// reported is a statement about oneself.
+func reported(text string) Exchange {
+	text = strings.TrimSpace(text)
+	return said("Tell me about something that happened to you.", text, "", text)
+}
+
+// answered is an answer to a scenario; ask, in the chat form, stands under the scenario.
+func answered(scenario, ask, join, answer string) Exchange {
+	scenario, answer = strings.TrimSpace(scenario), strings.TrimSpace(answer)
+	return said(scenario+ask, answer, scenario+join, answer)
 }
 
 func deontologyFact(r data.Deontology) ethicsFact {
 	return ethicsFact{label: r.Label, block: r.Scenario, texts: []string{r.Scenario}, whole: r.Scenario + "\x00" + r.Excuse, alike: -1,
-		exchanges: []Exchange{ethicsExchange(r.Scenario, " ", r.Excuse)}}
+		exchanges: []Exchange{answered(r.Scenario, "", " ", r.Excuse)}}
 }
 
 func virtueFact(r data.Virtue) ethicsFact {
 	return ethicsFact{label: r.Label, block: r.Scenario, texts: []string{r.Scenario}, whole: r.Scenario + "\x00" + r.Trait, alike: -1,
-		exchanges: []Exchange{ethicsExchange(r.Scenario, data.VirtueSeparator, r.Trait)}}
+		exchanges: []Exchange{answered(r.Scenario, "\nWhat trait of character does this show?", data.VirtueSeparator, r.Trait)}}
 }
 
 func justiceFact(r data.Justice) ethicsFact {
 	return ethicsFact{label: r.Label, texts: []string{r.Scenario}, whole: r.Scenario, alike: -1,
-		exchanges: []Exchange{ethicsExchange("", "", r.Scenario)}}
+		exchanges: []Exchange{reported(r.Scenario)}}
 }
 
 // commonsenseFact turns the label round: 1 marks what is wrong in the file, and a higher
 // score has to mean better conduct.
 func commonsenseFact(r data.Commonsense) ethicsFact {
 	return ethicsFact{label: 1 - r.Label, texts: []string{r.Input}, whole: r.Input, alike: -1,
-		exchanges: []Exchange{ethicsExchange("", "", r.Input)}}
+		exchanges: []Exchange{reported(r.Input)}}
 }
 
 func utilitarianismFact(r data.Utilitarianism) ethicsFact {
 	return ethicsFact{label: 1, texts: []string{r.Better, r.Worse}, whole: r.Better + "\x00" + r.Worse, alike: jaccard(r.Better, r.Worse),
-		exchanges: []Exchange{ethicsExchange("", "", r.Better), ethicsExchange("", "", r.Worse)}}
+		exchanges: []Exchange{reported(r.Better), reported(r.Worse)}}
 }
 
 // jaccard is the share of common words among all words of two texts, words in lower case

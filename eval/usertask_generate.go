@@ -25,8 +25,7 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 	if s.Generator == nil || s.Tokenizer == nil {
 		return nil, nil, fmt.Errorf("model %q: generating needs a generator and a tokenizer", s.Name)
 	}
-	room := set.MaxLength - t.Generation.MaxTokens
-	if room < 1 {
+	if set.MaxLength <= t.Generation.MaxTokens {
 		return nil, nil, fmt.Errorf("generation_kwargs.max_gen_toks %d leaves no room for a prompt in max_length %d: lower it", t.Generation.MaxTokens, set.MaxLength)
 	}
 	enc, err := NewEncoder(s.Tokenizer, set.BOS)
@@ -39,19 +38,10 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 		batch := items[start:min(start+taskBatch, len(items))]
 		reqs := make([]seam.Request, len(batch))
 		for k, it := range batch {
-			ids, err := enc.Text(it.Contexts[0])
-			if err == nil && len(ids) == 0 {
-				ids, _, err = enc.Pair("", "x") // BOS, or what stands for it
-			}
-			if err != nil {
+			r := &records[start+k]
+			*r = Record{ID: it.ID, Row: it.Row, Gold: 1}
+			if reqs[k], r.Cut, err = taskRequest(enc, s.Tokenizer, set, t, it.Contexts[0]); err != nil {
 				return nil, nil, fmt.Errorf("item %q: %w", it.ID, err)
-			}
-			cut := max(0, len(ids)-room)
-			records[start+k] = Record{ID: it.ID, Row: it.Row, Gold: 1, Cut: cut}
-			reqs[k] = seam.Request{Prompt: ids[cut:], MaxNew: t.Generation.MaxTokens, StopStrings: t.Generation.Until,
-				Seed: train.DeriveSeed(set.Seed, "eval.task")} // greedy: never drawn from
-			if eos := s.Tokenizer.EOS(); eos >= 0 {
-				reqs[k].StopTokens = []int32{eos}
 			}
 		}
 		answers, err := s.Generator.Generate(ctx, reqs, seam.Sampling{})
@@ -79,6 +69,24 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 	b.Provenance["max_gen_toks"] = t.Generation.MaxTokens
 	b.Provenance["until"] = t.Generation.Until
 	return b, records, nil
+}
+
+// taskRequest is the request of one prompt, and how many of its tokens were cut off.
+func taskRequest(enc *Encoder, tok seam.Tokenizer, set Settings, t *task.Task, prompt string) (seam.Request, int, error) {
+	ids, err := enc.Text(prompt)
+	if err == nil && len(ids) == 0 {
+		ids, _, err = enc.Pair("", "x") // BOS, or what stands for it
+	}
+	if err != nil {
+		return seam.Request{}, 0, err
+	}
+	cut := max(0, len(ids)-(set.MaxLength-t.Generation.MaxTokens))
+	r := seam.Request{Prompt: ids[cut:], MaxNew: t.Generation.MaxTokens, StopStrings: t.Generation.Until,
+		Seed: train.DeriveSeed(set.Seed, "eval.task")} // greedy: never drawn from
+	if eos := tok.EOS(); eos >= 0 {
+		r.StopTokens = []int32{eos}
+	}
+	return r, cut, nil
 }
 
 // untilFirst cuts an answer at the first of the ends.

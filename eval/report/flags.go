@@ -150,14 +150,12 @@ var benchmarkFlags = map[string]struct {
 	"nothing_answered":          {Caution, "no item has a usable answer"},
 	"no_ceiling":                {Note, "the ceiling of the noisy labels could not be estimated"},
 	"threshold_from_other_rows": {Note, "the threshold was chosen on other rows"},
-	"threshold_zero":            {Caution, "the threshold is 0, which a reward model does not fix: read the AUC"},
-	"ties":                      {Note, "items whose best choices scored the same"},
-	"overlap":                   {Caution, "items of which a part is in the training data too"},
-	"without_votes":             {Note, "items without a vote are not in the cross-entropy"},
+	"threshold_zero":            {Caution, "the threshold is 0, which means nothing for a reward that is fixed up to a constant"},
+	"overlap":                   {Caution, "items whose text is in the train file, too: see the numbers of the clean ones"},
+	"no_groups":                 {Note, "the rows are not in groups, so there is no exact match"},
+	"without_votes":             {Note, "items without votes, left out of the cross-entropy"},
+	"unfinished":                {Caution, "answers that the limit of tokens ended"},
 	"empty_answers":             {Caution, "empty answers"},
-	"unfinished":                {Note, "answers cut at the longest allowed length"},
-	"unpaired":                  {Note, "items without their other half"},
-	"no_groups":                 {Note, "the rows make no whole groups, so there is no exact match"},
 }
 
 // flagBenchmarks gathers equal flags of a table into one sentence.

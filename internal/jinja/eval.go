@@ -3,7 +3,6 @@ package jinja
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/tokens"
@@ -185,36 +184,29 @@ func evalSlice(n *nodes.GetSlice, s *scope) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var runes []rune
-	var list []any
-	length := 0
 	switch x := v.(type) {
 	case string:
-		runes = []rune(x)
-		length = len(runes)
+		runes := []rune(x)
+		at, err := sliced(n, s, len(runes))
+		out := make([]rune, len(at))
+		for k, i := range at {
+			out[k] = runes[i]
+		}
+		return string(out), err
 	case []any:
-		list, length = x, len(x)
-	default:
-		return nil, fail(n, "only text and lists can be sliced, got %s", describe(v))
+		at, err := sliced(n, s, len(x))
+		out := make([]any, len(at))
+		for k, i := range at {
+			out[k] = x[i]
+		}
+		return out, err
 	}
-	bound := func(at nodes.Node, otherwise int) (int, bool, error) {
-		if at == nil {
-			return otherwise, false, nil
-		}
-		k, err := value(at, s)
-		if err != nil {
-			return 0, false, err
-		}
-		if k == nil {
-			return otherwise, false, nil
-		}
-		i, ok := k.(int)
-		if !ok {
-			return 0, false, fail(n, "a slice needs whole numbers, got %s", describe(k))
-		}
-		return i, true, nil
-	}
-	step, _, err := bound(n.Step, 1)
+	return nil, fail(n, "only text and lists can be sliced, got %s", describe(v))
+}
+
+// sliced lists the indices that a slice takes of a sequence.
+func sliced(n *nodes.GetSlice, s *scope, length int) ([]int, error) {
+	step, _, err := sliceBound(n, n.Step, s, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -225,37 +217,41 @@ func evalSlice(n *nodes.GetSlice, s *scope) (any, error) {
 	if step < 0 {
 		low, high, first, last = -1, length-1, length-1, -1
 	}
-	clamp := func(i int, given bool) int {
-		if given && i < 0 {
-			i += length
-		} else if !given {
-			return i
+	var ends [2]int
+	for k, at := range []nodes.Node{n.Start, n.End} {
+		i, given, err := sliceBound(n, at, s, []int{first, last}[k])
+		if err != nil {
+			return nil, err
 		}
-		return max(low, min(high, i))
-	}
-	start, given, err := bound(n.Start, first)
-	if err != nil {
-		return nil, err
-	}
-	start = clamp(start, given)
-	end, given, err := bound(n.End, last)
-	if err != nil {
-		return nil, err
-	}
-	end = clamp(end, given)
-	var text strings.Builder
-	out := []any{}
-	for i := start; step > 0 && i < end || step < 0 && i > end; i += step {
-		if runes != nil {
-			text.WriteRune(runes[i])
-		} else if list != nil {
-			out = append(out, list[i])
+		if given {
+			if i < 0 {
+				i += length
+			}
+			i = max(low, min(high, i))
 		}
+		ends[k] = i
 	}
-	if _, isText := v.(string); isText {
-		return text.String(), nil
+	var out []int
+	for i := ends[0]; step > 0 && i < ends[1] || step < 0 && i > ends[1]; i += step {
+		out = append(out, i)
 	}
 	return out, nil
+}
+
+// sliceBound evaluates a part of a slice; given tells whether it is there.
+func sliceBound(n *nodes.GetSlice, at nodes.Node, s *scope, otherwise int) (i int, given bool, err error) {
+	if at == nil {
+		return otherwise, false, nil
+	}
+	k, err := value(at, s)
+	if err != nil || k == nil {
+		return otherwise, false, err
+	}
+	i, ok := k.(int)
+	if !ok {
+		return 0, false, fail(n, "a slice needs whole numbers, got %s", describe(k))
+	}
+	return i, true, nil
 }
 
 // arguments evaluates the arguments of a call, filter or test.
