@@ -174,6 +174,7 @@ func TestOtherTermsAreMeasuredAgain(t *testing.T) {
 // An interrupted measurement of other terms is discarded, not continued.
 func TestJournalOfOtherTerms(t *testing.T) {
 	s := newStudy(t)
+	s.cfg.BatchTokens = 120 // several batches, shared beginnings or not
 	_, _, err := s.run("a", 2)
 	require.Error(t, err)
 	_, _, err = s.run("a", 2)
