@@ -111,7 +111,7 @@ func TestGPUWithTooLittleMemory(t *testing.T) {
 	_, err = s.Forward(t.Context(), raggedBatch(1, small.Vocab, false, 40), seam.Options{})
 	t.Log(err)
 	require.ErrorIs(t, err, seam.ErrOutOfMemory, "a kernel's scratch memory")
-	require.ErrorContains(t, err, "head_logprob f32 [4, 39] of f32 [8, 8] f32 [8, 40]", "operation and shapes")
+	require.ErrorContains(t, err, "head_logprob f32 [4, 39] of f32 [8, 8] f32 [8, 39]", "operation and shapes")
 	forward(t, s, raggedBatch(1, small.Vocab, false, 5), seam.Options{})
 	require.NoError(t, s.Close())
 	require.NoError(t, m.Close())
