@@ -148,7 +148,7 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 	require.Contains(t, said, "ppo-deontology: going on after step ")
 	sameExperiment(t, filepath.Join(whole, "out"), filepath.Join(dir, "out"))
 
-	// Interrupted in the evaluation, which has no checkpoint, it exits with 130 and begins it again.
+	// Interrupted in the evaluation it exits with 130; the evaluation goes on where it was.
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "out/eval")))
 	for attempt := 1; ; attempt++ {
 		p := start(t, dir, "run", "tiny.yaml")
@@ -156,7 +156,7 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 		p.signal(syscall.SIGINT)
 		if code, _ := p.wait(); code != 0 {
 			require.Equal(t, train.ExitInterrupted, code, p.err.String())
-			require.Contains(t, p.err.String(), "begins again")
+			require.Contains(t, p.err.String(), "the same command goes on from the checkpoint")
 			break
 		}
 		require.Less(t, attempt, e2eAttempts)
