@@ -130,7 +130,7 @@ func TestTextKL(t *testing.T) {
 		return make([][]float32, len(batch)), nil
 	}
 	_, _, err = TextKL(context.Background(), m, testSettings(), opt, tpl, rows)
-	require.ErrorContains(t, err, "0 KL values for ") // of whichever conversation comes first in the batch
+	require.ErrorContains(t, err, "0 KL values for 2 targets") // of the sequence that stands first in the batch
 	opt.MaxTokens = 2
 	_, _, err = TextKL(context.Background(), m, testSettings(), opt, tpl, rows)
 	require.ErrorIs(t, err, ErrNoItems)

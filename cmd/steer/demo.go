@@ -56,7 +56,7 @@ SFT, four reward models, four PPO policies, evaluation, report.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "runs/demo", "folder to work in")
-	cmd.Flags().StringVar(&device, "device", string(ggml.CPU), "where to compute: cpu, cuda, cuda:N or auto")
+	cmd.Flags().StringVar(&device, "device", string(ggml.CPU), deviceHelp)
 	cmd.Flags().BoolVar(&fresh, "fresh", false, "forget an earlier demo in the folder")
 	return cmd
 }

@@ -13,6 +13,9 @@ import (
 	"steer/ggml/gguf"
 )
 
+// deviceHelp is the help of every flag that names a device.
+const deviceHelp = "where to compute: cpu, cuda, cuda:N or auto"
+
 // modelFlags are the flags of the commands that use a model.
 type modelFlags struct {
 	model    string
@@ -25,7 +28,7 @@ func (f *modelFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.model, "model", "m", "", "base model, a GGUF `FILE`")
 	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil, "adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
-	flags.StringVar((*string)(&f.engine.Device), "device", string(f.engine.Device), "where to compute: cpu, cuda, cuda:N or auto")
+	flags.StringVar((*string)(&f.engine.Device), "device", string(f.engine.Device), deviceHelp)
 	flags.IntVar(&f.engine.Threads, "threads", 0, "compute threads (0: one for each CPU)")
 }
 

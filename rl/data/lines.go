@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -162,6 +163,20 @@ func readJSONLines[T any](format Format, path string, lim limits, row func(s *so
 		return s.empty()
 	}
 	return nil
+}
+
+// nextText is the next line that is not blank, without the white space at its ends, and
+// counts it as a row. io.EOF after the last.
+func (s *source) nextText() (string, error) {
+	for {
+		raw, err := s.nextLine()
+		if err != nil {
+			return "", err
+		}
+		if text := strings.TrimSpace(string(raw)); text != "" {
+			return text, s.count()
+		}
+	}
 }
 
 // jsonError turns a decoding error into one that names the field.

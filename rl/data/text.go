@@ -44,18 +44,11 @@ func ReadLines(path string) ([]TextLine, error) {
 	defer s.close()
 	var out []TextLine
 	for {
-		raw, err := s.nextLine()
+		text, err := s.nextText()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, err
-		}
-		text := strings.TrimSpace(string(raw))
-		if text == "" {
-			continue
-		}
-		if err := s.count(); err != nil {
 			return nil, err
 		}
 		out = append(out, TextLine{Line: s.line, Text: strings.ReplaceAll(text, `\n`, "\n")})

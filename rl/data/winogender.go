@@ -28,18 +28,11 @@ func ReadWinoBias(path string) ([]WinoBias, error) {
 	defer s.close()
 	var out []WinoBias
 	for {
-		raw, err := s.nextLine()
+		line, err := s.nextText()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, err
-		}
-		line := strings.TrimSpace(string(raw))
-		if line == "" {
-			continue
-		}
-		if err := s.count(); err != nil {
 			return nil, err
 		}
 		row, problem := parseWinoBias(line)
