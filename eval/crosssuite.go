@@ -12,10 +12,12 @@ import (
 )
 
 // CrossReward loads the prompts and runs [CrossReward]; nil without a path for them.
-// The template is the one the policies were trained with.
+// The template is the one the policies were trained with. Classifiers of single statements
+// are no judges of answers to a prompt, and have no column.
 func (s *Suite) CrossReward(ctx context.Context, policies []Subject, rewards []Reward, tpl *data.Template) (*CrossRewardResult, error) {
 	c := s.cfg.CrossReward
-	if c.Prompts.Path == "" {
+	rewards = slices.DeleteFunc(slices.Clone(rewards), func(r Reward) bool { return r.Classifier })
+	if c.Prompts.Path == "" || len(rewards) == 0 {
 		return nil, nil
 	}
 	if len(policies) == 0 || policies[0].Tokenizer == nil {

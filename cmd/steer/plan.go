@@ -89,7 +89,7 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 // forecast plans what the file holds.
 func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []string, opt pipeline.ForecastOptions) (*pipeline.Forecast, error) {
 	if o.job == "" {
-		e, err := pipeline.LoadExperiment(file[0], o.set)
+		e, err := pipeline.LoadStudy(file[0], o.set)
 		if err != nil {
 			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)", configError(err))
 		}

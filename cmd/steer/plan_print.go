@@ -41,6 +41,9 @@ func total(f *pipeline.Forecast) string {
 	if f.Seconds == 0 {
 		return ""
 	}
+	if f.Runs > 1 {
+		return fmt.Sprintf(", %s for %d seeds", durationText(f.Seconds), f.Runs)
+	}
 	return ", " + durationText(f.Seconds)
 }
 

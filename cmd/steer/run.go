@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/cmd/steer/pipeline"
+	"steer/eval/report"
 	"steer/internal/conf"
 )
 
@@ -25,28 +26,42 @@ func newRunCommand(a *app) *cobra.Command {
 finished are skipped as long as nothing that goes into them has changed (files
 are compared by content); an interrupted stage goes on from its checkpoint. A
 stage that does not fit into memory is refused before it starts ("steer plan"
-says so for all of them).`,
+says so for all of them).
+
+An experiment with seeds ("seeds: [1, 2, 3]") is run once for each, in the
+folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 		Example: `  steer run experiments/smollm2.yaml
   steer run experiments/smollm2.yaml --set ppo.kl_coef=0.1 --set out=runs/kl01
+  steer run experiments/study.yaml --set seeds=[2]
   steer run experiments/thesis-13b.yaml --dry-run`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := pipeline.LoadExperiment(args[0], set)
+			s, err := pipeline.LoadStudy(args[0], set)
 			if err != nil {
 				return configError(err)
 			}
 			con := a.console()
 			con.Memory = memory.MemoryLimit
-			if err := e.Validate(); err != nil {
+			if err := s.Validate(); err != nil {
 				return usage(err)
 			}
 			if dry {
-				return e.Plan(con)
+				return s.Plan(con)
 			}
-			if err := e.Run(cmd.Context(), con, fresh); err != nil {
+			err = s.Run(cmd.Context(), con, fresh, func(e *pipeline.Experiment) error {
+				if s.Single() {
+					return nil
+				}
+				_, html, err := a.saveReports(e.Out)
+				if err == nil {
+					con.Progress.Note(fmt.Sprintf("seed %d: report %s", e.Seed, relative(html)))
+				}
+				return err
+			})
+			if err != nil {
 				return err
 			}
-			return a.writeReport(e.Out)
+			return a.writeReport(s.Out)
 		},
 	}
 	cmd.Flags().StringArrayVar(&set, "set", nil, "override a key of the file, `KEY=VALUE`; may be repeated")
@@ -65,18 +80,20 @@ func configError(err error) error {
 	return usage(err)
 }
 
-// writeReport writes report.html and report.json into an experiment folder and prints
-// the small table.
-func (a *app) writeReport(dirs ...string) error {
-	r, err := loadReport(dirs)
+// saveReports writes report.html and report.json into an experiment folder.
+func (a *app) saveReports(dir string) (*report.Report, string, error) {
+	r, err := loadReport([]string{dir})
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	html := filepath.Join(dirs[0], "report.html")
-	if err := saveReport(r, "html", html); err != nil {
-		return err
-	}
-	if err := saveReport(r, "json", filepath.Join(dirs[0], "report.json")); err != nil {
+	html := filepath.Join(dir, "report.html")
+	return r, html, errors.Join(saveReport(r, "html", html), saveReport(r, "json", filepath.Join(dir, "report.json")))
+}
+
+// writeReport writes the report of an experiment and prints the small table.
+func (a *app) writeReport(dir string) error {
+	r, html, err := a.saveReports(dir)
+	if err != nil {
 		return err
 	}
 	if err := printReport(a.out, r); err != nil {

@@ -12,15 +12,15 @@ import (
 	"steer/internal/conf"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/ppo"
-	"steer/rl/sft"
 	"steer/rl/train"
 )
 
 // Experiment is the whole pipeline: SFT, a reward model and a policy for each theory,
 // evaluation.
 type Experiment struct {
-	Name string `yaml:"name"`
+	// Extends names an experiment in the same folder that this one starts from.
+	Extends string `yaml:"extends,omitempty"`
+	Name    string `yaml:"name"`
 	// Out is the folder of all stages, relative to the file's folder.
 	Out string `yaml:"out"`
 	// Model, Engine, Template, System and Seed hold for every stage that does not say otherwise.
@@ -29,10 +29,14 @@ type Experiment struct {
 	Template data.TemplateName `yaml:"template"`
 	System   *string           `yaml:"system,omitempty"`
 	Seed     uint64            `yaml:"seed"`
+	// Seeds makes it a [Study]: everything once for each, below Out in a folder of its own.
+	Seeds []uint64 `yaml:"seeds,omitempty"`
 	// Preset (default or thesis) is what sft, reward and ppo start from.
 	Preset string `yaml:"preset"`
 	// Theories names the reward models and policies, in the order of every table.
 	Theories []rewards.TheoryName `yaml:"theories"`
+	// Judges names reward models that no policy is steered by; the evaluation asks them, too.
+	Judges []rewards.TheoryName `yaml:"judges,omitempty"`
 
 	SFT    SFT    `yaml:"sft"`
 	Reward Reward `yaml:"reward"`
@@ -47,69 +51,6 @@ type Experiment struct {
 type Theory struct {
 	Reward Reward `yaml:"reward"`
 	PPO    PPO    `yaml:"ppo"`
-}
-
-// LoadExperiment reads a file. A stage starts from the preset, then takes the top-level
-// settings, then its own section, then (for reward and ppo) each.<theory>; overrides are
-// applied to the file's keys first ("ppo.kl_coef=0.1").
-func LoadExperiment(path string, overrides []string) (*Experiment, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	// Three passes over one file: each fills in what the next starts from.
-	e, err := newExperiment(path, raw, overrides)
-	if err != nil {
-		return nil, err
-	}
-	parse := func() error {
-		if err := conf.Parse(path, raw, e); err != nil {
-			return err
-		}
-		for _, o := range overrides {
-			if err := conf.Set(e, o); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for range 2 {
-		if err := parse(); err != nil {
-			return nil, err
-		}
-		e.share()
-	}
-	if err := parse(); err != nil {
-		return nil, err
-	}
-	dir, err := filepath.Abs(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	return e, e.resolve(dir)
-}
-
-func newExperiment(path string, raw []byte, overrides []string) (*Experiment, error) {
-	preset, _, err := conf.Lookup(path, raw, "preset")
-	if err != nil {
-		return nil, err
-	}
-	suite, _, err := conf.Lookup(path, raw, "eval.suite")
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range overrides {
-		if name, ok := strings.CutPrefix(o, "eval.suite="); ok {
-			suite = name
-		}
-	}
-	e := &Experiment{Engine: DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs", Each: map[string]*Theory{}}
-	var errs [4]error
-	e.SFT, errs[0] = NewSFT(sft.Preset(preset))
-	e.Reward, errs[1] = NewReward(rewards.Preset(preset))
-	e.PPO, errs[2] = NewPPO(ppo.Preset(preset))
-	e.Eval, errs[3] = NewEvalSuite(SuiteName(suite))
-	return e, errors.Join(errs[:]...)
 }
 
 // share hands the top-level settings down to the sections, and the sections of reward
@@ -134,19 +75,24 @@ func (e *Experiment) resolve(dir string) error {
 	}
 	if len(e.Theories) == 0 {
 		for name := range e.Each {
-			e.Theories = append(e.Theories, rewards.TheoryName(name))
+			if !slices.Contains(e.Judges, rewards.TheoryName(name)) {
+				e.Theories = append(e.Theories, rewards.TheoryName(name))
+			}
 		}
 		slices.Sort(e.Theories)
 	}
 	var errs []error
-	for _, name := range e.Theories {
+	for i, name := range e.rewarded() {
 		if e.Each[string(name)] == nil {
-			errs = append(errs, fmt.Errorf("experiment: theories names %q: want its data under each.%s.reward.train.path", name, name))
+			errs = append(errs, fmt.Errorf("experiment: %s names %q: want its data under each.%s.reward.train.path", e.listOf(i), name, name))
+		}
+		if slices.Contains(e.rewarded()[:i], name) {
+			errs = append(errs, fmt.Errorf("experiment: %s names %q a second time", e.listOf(i), name))
 		}
 	}
 	for name := range e.Each {
-		if !slices.Contains(e.Theories, rewards.TheoryName(name)) {
-			errs = append(errs, fmt.Errorf("experiment: each.%s: not among theories %v", name, e.Theories))
+		if !slices.Contains(e.rewarded(), rewards.TheoryName(name)) {
+			errs = append(errs, fmt.Errorf("experiment: each.%s: not among theories %v, nor judges %v", name, e.Theories, e.Judges))
 		}
 		if _, err := rewards.Lookup(rewards.TheoryName(name)); err != nil {
 			errs = append(errs, fmt.Errorf("experiment: each.%s: %w", name, err))
@@ -161,6 +107,17 @@ func (e *Experiment) resolve(dir string) error {
 	return errors.Join(errs...)
 }
 
+// rewarded names all reward models: those of the theories, and judges.
+func (e *Experiment) rewarded() []rewards.TheoryName { return slices.Concat(e.Theories, e.Judges) }
+
+// listOf is the key that holds the i-th of rewarded.
+func (e *Experiment) listOf(i int) string {
+	if i < len(e.Theories) {
+		return "theories"
+	}
+	return "judges"
+}
+
 // place makes all paths absolute and fills in those of what earlier stages make.
 func (e *Experiment) place(dir string) {
 	sftAdapter := e.adapterOf("sft")
@@ -172,7 +129,7 @@ func (e *Experiment) place(dir string) {
 	}
 	ev.Subjects = []Subject{{Name: "sft", Role: "sft", Adapters: []string{sftAdapter}}}
 	ev.Rewards = nil
-	for _, name := range e.Theories {
+	for _, name := range e.rewarded() {
 		t := e.Each[string(name)]
 		if t == nil {
 			continue
@@ -180,12 +137,15 @@ func (e *Experiment) place(dir string) {
 		t.Reward.Model, t.Reward.Theory, t.Reward.On = e.Model, name, []string{sftAdapter}
 		t.Reward.Train.Path, t.Reward.HeldOut.Path = abs(dir, t.Reward.Train.Path), abs(dir, t.Reward.HeldOut.Path)
 		t.Reward.InitAdapter = abs(dir, t.Reward.InitAdapter)
+		ev.Rewards = append(ev.Rewards, RewardModel{Name: string(name), On: []string{sftAdapter}, Adapter: e.adapterOf("reward-" + string(name))})
+		if slices.Contains(e.Judges, name) {
+			continue
+		}
 		t.PPO.Model, t.PPO.SFT, t.PPO.RewardOn = e.Model, []string{sftAdapter}, []string{sftAdapter}
 		t.PPO.Reward = e.adapterOf("reward-" + string(name))
 		t.PPO.Prompts.Path, t.PPO.HeldOut.Path = abs(dir, t.PPO.Prompts.Path), abs(dir, t.PPO.HeldOut.Path)
 		ev.RewardText = t.PPO.RewardText
 		ev.Subjects = append(ev.Subjects, Subject{Name: string(name), Role: "policy", Theory: string(name), Adapters: []string{sftAdapter, e.adapterOf("ppo-" + string(name))}})
-		ev.Rewards = append(ev.Rewards, RewardModel{Name: string(name), On: []string{sftAdapter}, Adapter: e.adapterOf("reward-" + string(name))})
 	}
 }
 
@@ -212,7 +172,7 @@ type NamedJob struct {
 // Stages lists the jobs in the order in which they run.
 func (e *Experiment) Stages() []NamedJob {
 	stages := []NamedJob{{"sft", &e.SFT}}
-	for _, t := range e.Theories {
+	for _, t := range e.rewarded() {
 		stages = append(stages, NamedJob{"reward-" + string(t), &e.Each[string(t)].Reward})
 	}
 	for _, t := range e.Theories {
@@ -305,10 +265,13 @@ func (e *Experiment) checkInputs() error {
 	}
 	need("sft.train.path", e.SFT.Train.Path)
 	need("sft.eval.path", e.SFT.Eval.Path)
-	for _, name := range e.Theories {
+	for _, name := range e.rewarded() {
 		t := e.Each[string(name)]
 		need("each."+string(name)+".reward.train.path", t.Reward.Train.Path)
 		need("each."+string(name)+".reward.held_out.path", t.Reward.HeldOut.Path)
+		if slices.Contains(e.Judges, name) {
+			continue
+		}
 		need("ppo.prompts.path", t.PPO.Prompts.Path)
 		need("ppo.held_out.path", t.PPO.HeldOut.Path)
 	}
@@ -329,11 +292,15 @@ func (e *Experiment) Validate() error {
 	}
 	named("model", e.Model)
 	named("sft.train.path", e.SFT.Train.Path)
-	for _, name := range e.Theories {
+	for _, name := range e.rewarded() {
 		t := e.Each[string(name)]
 		named("each."+string(name)+".reward.train.path", t.Reward.Train.Path)
+		errs = append(errs, t.Reward.Config.Validate())
+		if slices.Contains(e.Judges, name) {
+			continue
+		}
 		named("ppo.prompts.path", t.PPO.Prompts.Path)
-		errs = append(errs, t.Reward.Config.Validate(), t.PPO.Config.Validate(), t.PPO.LoRA.Validate("ppo.lora"))
+		errs = append(errs, t.PPO.Config.Validate(), t.PPO.LoRA.Validate("ppo.lora"))
 	}
 	return unique(errs)
 }
@@ -388,9 +355,10 @@ func (e *Experiment) summary() any {
 	return struct {
 		Name     string               `yaml:"name"`
 		Theories []rewards.TheoryName `yaml:"theories"`
+		Judges   []rewards.TheoryName `yaml:"judges,omitempty"`
 		Model    string               `yaml:"model"`
 		Template data.TemplateName    `yaml:"template"`
 		Seed     uint64               `yaml:"seed"`
 		Preset   string               `yaml:"preset"`
-	}{e.Name, e.Theories, e.Model, e.Template, e.Seed, e.Preset}
+	}{e.Name, e.Theories, e.Judges, e.Model, e.Template, e.Seed, e.Preset}
 }

@@ -22,7 +22,9 @@ type Forecast struct {
 	// Peak is the largest of the stages: one runs at a time.
 	Peak int64 `json:"peak_bytes"`
 	Fits bool  `json:"fits"`
-	// Seconds is the estimated time of all stages, Rates what it is made from; 0 and nil
+	// Runs is how many seeds a study has; one runs at a time.
+	Runs int `json:"runs"`
+	// Seconds is the estimated time of all stages of all runs, Rates what it is made from; 0 and nil
 	// without a calibration.
 	Seconds float64 `json:"seconds,omitempty"`
 	Rates   *Rates  `json:"tokens_per_second,omitempty"`
@@ -65,7 +67,7 @@ func ForecastJob(ctx context.Context, job Job, opt ForecastOptions) (*Forecast, 
 }
 
 func forecast(ctx context.Context, stages []NamedJob, files map[string]maker, opt ForecastOptions) (*Forecast, error) {
-	f := &Forecast{Fits: true, Free: opt.Memory.limit()}
+	f := &Forecast{Fits: true, Runs: 1, Free: opt.Memory.limit()}
 	if opt.Calibrate {
 		f.Rates = &Rates{}
 	}
