@@ -60,6 +60,9 @@ func (m Model) Tensor(name string) Tensor {
 	return Tensor{C.steer_model_tensor(m.p, c)}
 }
 
+// HasTokenizer tells whether the file holds one; without it libllama aborts on text.
+func (m Model) HasTokenizer() bool { return bool(C.steer_has_tokenizer(m.p)) }
+
 // Tokenize returns the tokens of text; ok is false if libllama failed on it.
 func (m Model) Tokenize(text string, addSpecial, parseSpecial bool) (tokens []int32, ok bool) {
 	b := []byte(text)

@@ -1,6 +1,7 @@
 package ggml
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,10 @@ import (
 
 	"steer/ggml/seam"
 )
+
+// ErrNoTokenizer: the model's file holds none (tokenizer.ggml.model is no_vocab), it
+// works on token ids alone.
+var ErrNoTokenizer = errors.New("the model has no tokenizer")
 
 // Tokenizer is the model's own tokenizer.
 type Tokenizer struct{ m *Model }
@@ -33,6 +38,9 @@ func (t *Tokenizer) Encode(text string, addSpecial, parseSpecial bool) ([]int32,
 	}
 	var tokens []int32
 	err := t.m.reading(func() error {
+		if !t.m.native.HasTokenizer() {
+			return fmt.Errorf("tokenize: %w (%s): take a GGUF file that holds its vocabulary, or give token ids", ErrNoTokenizer, t.m.info.Path)
+		}
 		var ok bool
 		tokens, ok = t.m.native.Tokenize(text, addSpecial, parseSpecial)
 		if !ok {
@@ -102,7 +110,7 @@ func invalidAt(s string) int {
 }
 
 // Decode renders tokens; ids outside the vocabulary are left out. It is "" once the
-// model is closed.
+// model is closed, and where it has no tokenizer.
 func (t *Tokenizer) Decode(tokens []int32, special bool) string {
 	valid := make([]int32, 0, len(tokens))
 	for _, id := range tokens {
@@ -112,6 +120,9 @@ func (t *Tokenizer) Decode(tokens []int32, special bool) string {
 	}
 	var text string
 	_ = t.m.reading(func() error {
+		if !t.m.native.HasTokenizer() {
+			return nil
+		}
 		text, _ = t.m.native.Detokenize(valid, special)
 		return nil
 	})

@@ -109,6 +109,17 @@ func TestTokenizerBadInput(t *testing.T) {
 	require.ErrorContains(t, err, "libllama failed", "a vocabulary without the bytes of a text")
 }
 
+// A model of token ids alone: libllama would abort.
+func TestModelWithoutTokenizer(t *testing.T) {
+	tok := openTiny(t, tiny(t, tinyShape, gguftest.Options{})).Tokenizer()
+	_, err := tok.Encode("text", true, false)
+	require.ErrorIs(t, err, ErrNoTokenizer)
+	require.ErrorContains(t, err, "take a GGUF file that holds its vocabulary, or give token ids")
+	require.Empty(t, tok.Decode([]int32{1, 2}, true))
+	require.EqualValues(t, -1, tok.BOS())
+	require.EqualValues(t, -1, tok.EOS())
+}
+
 // What is remembered of single characters is what libllama says, belongs to whoever asked,
 // and is gone with the model.
 func TestSingleCharactersAreRemembered(t *testing.T) {

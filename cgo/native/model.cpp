@@ -144,6 +144,7 @@ int32_t steer_token_bos(const steer_model * m) { return llama_vocab_bos(m->vocab
 int32_t steer_token_eos(const steer_model * m) { return llama_vocab_eos(m->vocab); }
 bool    steer_token_is_eog(const steer_model * m, int32_t token) { return llama_vocab_is_eog(m->vocab, token); }
 bool    steer_vocab_add_bos(const steer_model * m) { return llama_vocab_get_add_bos(m->vocab); }
+bool    steer_has_tokenizer(const steer_model * m) { return llama_vocab_type(m->vocab) != LLAMA_VOCAB_TYPE_NONE; }
 
 void steer_tensor_shape(const steer_tensor * t, int64_t ne[4]) { memcpy(ne, t->ne, 4 * sizeof(int64_t)); }
 const char * steer_tensor_type(const steer_tensor * t) { return ggml_type_name(t->type); }

@@ -90,6 +90,7 @@ int32_t steer_token_bos(const steer_model * model); // -1: none
 int32_t steer_token_eos(const steer_model * model);
 bool    steer_token_is_eog(const steer_model * model, int32_t token);
 bool    steer_vocab_add_bos(const steer_model * model);
+bool    steer_has_tokenizer(const steer_model * model); // false: token ids only; libllama must not be asked for text
 
 // ---- tensors ----------------------------------------------------------------------
 

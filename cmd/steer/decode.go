@@ -12,6 +12,7 @@ import (
 	"steer/ggml/gguf"
 	"steer/ggml/seam"
 	"steer/rl/data"
+	"steer/rl/train"
 )
 
 // decodeFlags are the flags of the commands that generate text.
@@ -75,8 +76,8 @@ type speaker struct {
 }
 
 // openSpeaker loads the model and its adapters; the caller closes the bench.
-func (f *decodeFlags) openSpeaker() (*pipeline.Bench, *speaker, error) {
-	b, stack, err := f.open()
+func (f *decodeFlags) openSpeaker(p train.Progress) (*pipeline.Bench, *speaker, error) {
+	b, stack, err := f.open(p)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -182,6 +182,12 @@ func TestBadModelsAndAdapters(t *testing.T) {
 	require.Contains(t, said, "warning: adapter "+filepath.Join(up, "sft/adapter.gguf")+" was trained on another base")
 	_, said = mustSteer(t, dir, on("reward", assets.Model, "--set", "max_steps=1", "--fresh")...)
 	require.NotContains(t, said, "another base")
+	for _, args := range [][]string{{"score", "--text", "Yes."}, {"generate", "--prompt", "Yes.", "--max-new", "2"}} {
+		_, said = mustSteer(t, dir, append(args, "-m", "other.gguf", "-a", filepath.Join(up, "sft/adapter.gguf"))...)
+		require.Contains(t, said, "was trained on another base", args[0])
+		_, said = mustSteer(t, dir, append(args, "-m", assets.Model, "-a", filepath.Join(up, "sft/adapter.gguf"))...)
+		require.NotContains(t, said, "another base", args[0])
+	}
 }
 
 func TestBadData(t *testing.T) {

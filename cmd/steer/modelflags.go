@@ -11,6 +11,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
+	"steer/rl/train"
 )
 
 // deviceHelp is the help of every flag that names a device.
@@ -59,8 +60,9 @@ func exists(what, path string) error {
 	return nil
 }
 
-// open loads the model and the adapters; the caller closes the bench.
-func (f *modelFlags) open() (*pipeline.Bench, []*ggml.Adapter, error) {
+// open loads the model and the adapters and says what was noticed; the caller closes the
+// bench.
+func (f *modelFlags) open(p train.Progress) (*pipeline.Bench, []*ggml.Adapter, error) {
 	b, err := pipeline.OpenBench(f.model, f.engine)
 	if err != nil {
 		return nil, nil, err
@@ -69,6 +71,7 @@ func (f *modelFlags) open() (*pipeline.Bench, []*ggml.Adapter, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, b.Close())
 	}
+	b.Notice(p)
 	return b, stack, nil
 }
 

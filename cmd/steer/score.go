@@ -147,13 +147,12 @@ func (a *app) scoreRows(f *scoreFlags, file []string) ([]scoreRow, error) {
 }
 
 func (a *app) score(ctx context.Context, f *scoreFlags, rows []scoreRow) (err error) {
-	b, stack, err := f.open()
+	con := a.console()
+	b, stack, err := f.open(con.Progress)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	con := a.console()
-	b.Notice(con.Progress)
 	head := topHead(stack)
 	if !f.logprobs && !f.entropy && !f.head {
 		f.head = head != nil

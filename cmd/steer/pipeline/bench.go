@@ -72,7 +72,8 @@ type Bench struct {
 	Model  *ggml.Model
 	Tok    *ggml.Tokenizer
 	Engine Engine
-	// SHA256 of the model's file, where it is known: adapters of another base are then noticed.
+	// SHA256 of the model's file: adapters of another base are noticed by it. "" until a job
+	// or the first adapter that names its base asks.
 	SHA256   string
 	warnings []string
 	closes   []func() error
@@ -192,7 +193,15 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if trained := a.Meta[metaBase]; trained != "" && b.SHA256 != "" && trained != b.SHA256 {
+	trained := a.Meta[metaBase]
+	if trained != "" && b.SHA256 == "" && b.rehearsal == nil {
+		in := Inputs{}
+		if err := in.add("model", b.Model.Info().Path); err != nil {
+			return nil, err
+		}
+		b.SHA256 = in["model"]
+	}
+	if trained != "" && b.SHA256 != "" && trained != b.SHA256 {
 		w := fmt.Sprintf("adapter %s was trained on another base (SHA-256 %.12s) than %s (%.12s): it fits, but what it does here was never measured",
 			path, trained, b.Model.Info().Path, b.SHA256)
 		if !slices.Contains(b.warnings, w) {

@@ -53,13 +53,16 @@ type Theory struct {
 	PPO    PPO    `yaml:"ppo"`
 }
 
-// share hands the top-level settings down to the sections, and the sections of reward
-// and ppo down to each theory.
-func (e *Experiment) share() {
+// toSections hands the top-level settings down to the sections.
+func (e *Experiment) toSections() {
 	e.SFT.Model, e.SFT.Engine, e.SFT.Template, e.SFT.System, e.SFT.Seed = e.Model, e.Engine, e.Template, e.System, e.Seed
 	e.Reward.Model, e.Reward.Engine, e.Reward.Template, e.Reward.System, e.Reward.Seed = e.Model, e.Engine, e.Template, e.System, e.Seed
 	e.PPO.Model, e.PPO.Engine, e.PPO.Template, e.PPO.System, e.PPO.Seed = e.Model, e.Engine, e.Template, e.System, e.Seed
 	e.Eval.Model, e.Eval.Engine, e.Eval.Template, e.Eval.System = e.Model, e.Engine, e.Template, e.System
+}
+
+// toTheories hands the sections of reward and ppo down to each theory.
+func (e *Experiment) toTheories() {
 	for name := range e.Each {
 		t := &Theory{Reward: e.Reward, PPO: e.PPO}
 		t.Reward.Theory = rewards.TheoryName(name)

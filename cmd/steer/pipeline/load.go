@@ -102,11 +102,11 @@ func load(files []layer, overrides []string, adjust func(*Experiment)) (*Experim
 		return nil
 	}
 	// Three passes over the same files: each fills in what the next starts from.
-	for range 2 {
+	for _, share := range []func(){e.toSections, e.toTheories} {
 		if err := parse(); err != nil {
 			return nil, err
 		}
-		e.share()
+		share()
 	}
 	if err := parse(); err != nil {
 		return nil, err

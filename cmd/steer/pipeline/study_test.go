@@ -54,14 +54,14 @@ each:
 	e := s.Runs[1]
 	require.Equal(t, "study", e.Name)
 	require.Equal(t, filepath.Join(s.Out, "seed-18446744073709551615"), e.Out)
-	require.EqualValues(t, 1<<64-1, e.SFT.Seed)
-	require.EqualValues(t, 1<<64-1, e.Each["virtue"].PPO.Seed)
+	require.EqualValues(t, uint64(1<<64-1), e.SFT.Seed)
+	require.EqualValues(t, uint64(1<<64-1), e.Each["virtue"].PPO.Seed)
 	require.EqualValues(t, 5, e.Each["virtue"].Reward.Seed, "a section's own seed holds in every run")
 	require.Equal(t, s.Runs[0].Eval.Seed, e.Eval.Seed, "all runs are measured with the same draws")
-	require.Equal(t, 7, e.SFT.MaxSteps, "of the file below")
-	require.Equal(t, 33, e.SFT.MaxTokens)
+	require.EqualValues(t, 7, e.SFT.MaxSteps, "of the file below")
+	require.EqualValues(t, 33, e.SFT.MaxTokens)
 	require.InDelta(t, 0.3, e.Each["virtue"].PPO.KLCoef, 1e-9)
-	require.Equal(t, 4, e.Each["virtue"].PPO.Iterations)
+	require.EqualValues(t, 4, e.Each["virtue"].PPO.Iterations)
 	require.Equal(t, filepath.Join(dir, "virtue.csv"), e.Each["virtue"].Reward.Train.Path)
 
 	var stages, judging, policies []string
