@@ -282,75 +282,84 @@ func TestGPUPlanTakesNothing(t *testing.T) {
 	require.Greater(t, use.Scratch, int64(4000*planShape.Ctx*4), "operands of all tokens")
 }
 
+// fullCard is a learner on an emulated card that can be made as full as a test wants.
+type fullCard struct {
+	m *Model
+	s *Step
+}
+
+func openFullCard(t *testing.T) fullCard {
+	m := openOn(t, emulatedGPU(t), tiny(t, planShape, gguftest.Options{}))
+	c := fullCard{m, step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, false), true)}, Train: true})}
+	c.goesOn(t)
+	return c
+}
+
+// goesOn: whatever was refused, the device computes.
+func (c fullCard) goesOn(t *testing.T) {
+	t.Helper()
+	forward(t, c.s, raggedBatch(1, planShape.Vocab, false, 5), seam.Options{})
+}
+
+// leave makes the card one that has so much and no more free until the end of the test.
+func (c fullCard) leave(t *testing.T, bytes int64) {
+	t.Helper()
+	mem, err := c.m.dev.Memory()
+	require.NoError(t, err)
+	t.Setenv("STEER_EMULATED_GPU_BYTES", fmt.Sprint(mem.Used()+bytes))
+}
+
+// refused requires out of memory, in these words, and a device that goes on.
+func (c fullCard) refused(t *testing.T, err error, words string) {
+	t.Helper()
+	t.Log(err)
+	require.ErrorIs(t, err, seam.ErrOutOfMemory)
+	require.Regexp(t, words+`; of the \d+ bytes of cuda:0 \d+ are free`, err)
+	c.goesOn(t)
+}
+
 // Out of memory in the middle of work is an error that says of what and how much, and the
 // device goes on.
 func TestGPURunsOutOfMemory(t *testing.T) {
-	opt := emulatedGPU(t)
-	const card = 12 << 20
-	t.Setenv("STEER_EMULATED_GPU_BYTES", fmt.Sprint(card))
-	m := openOn(t, opt, tiny(t, planShape, gguftest.Options{}))
-	host := randomAdapter(t, m, adapter.Targets(), 3, false)
-	s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, host, true)}, Train: true})
+	c := openFullCard(t)
 	ctx := context.Background()
-	goesOn := func() { forward(t, s, raggedBatch(1, planShape.Vocab, false, 5), seam.Options{}) }
-	goesOn()
-
-	var lengths []int
-	for range 30 {
-		lengths = append(lengths, 300)
-	}
-	_, err := s.Forward(ctx, raggedBatch(1, planShape.Vocab, false, lengths...), seam.Options{Gradient: true})
-	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory)
-	require.Regexp(t, `forward of 30 sequences, 9000 tokens: .*no room for the activations of this batch: \d+ bytes; of the 12582912 bytes of cuda:0 \d+ are free`, err)
-	goesOn()
-
-	_, err = m.NewSession(SessionOptions{Sequences: 64, Context: 600})
-	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory)
-	require.Regexp(t, `^session: .*cannot open a decoding context of 64 sequences of 600 tokens: allocating 27.00 MiB on device 0: out of memory; of the 12582912 bytes of cuda:0 \d+ are free\)$`, err)
-	goesOn()
-
-	holds := func(more int64) { // makes the card one that has no more than that free
-		mem, err := m.dev.Memory()
-		require.NoError(t, err)
-		t.Setenv("STEER_EMULATED_GPU_BYTES", fmt.Sprint(mem.Used()+more))
-	}
-	holds(1 << 20)
-	wide, err := adapter.New(m.Shape(), adapter.Targets(), planShape.Embd, 4, false, 1)
-	require.NoError(t, err)
-	_, err = m.NewAdapter(wide, true)
-	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory)
-	require.Regexp(t, `no room for an adapter of \d+ parameters, its gradients and moments: \d+ bytes; of the \d+ bytes of cuda:0 1048576 are free`, err)
-	goesOn()
-
-	// Decoding: a card with room for the session, but not for what its backend takes when it computes.
-	small := SessionOptions{Sequences: 2, Context: 40}
-	room, err := m.PlanSession(small, 8, 2)
-	require.NoError(t, err)
-	holds(room.KV + room.Compute + emulatedWorkspace/2)
-	session, err := m.NewSession(small)
-	require.NoError(t, err)
-	_, err = session.Generate(ctx, []seam.Request{{Prompt: []int32{1, 2, 3}, MaxNew: 5}}, seam.Sampling{})
-	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory)
-	require.Regexp(t, `decode of 3 tokens: CUDA error: out of memory \(emulated: a workspace of \d+ bytes\); of the \d+ bytes of cuda:0 \d+ are free`, err)
-	require.NoError(t, session.Close())
-	goesOn()
-
-	// Scratch memory: a card with room for the activations and no more.
+	learn := seam.Options{Gradient: true}
 	batch := raggedBatch(1, planShape.Vocab, false, 300, 300)
-	use, err := m.Plan(Pass{Step: s, Batch: batch, Options: seam.Options{Gradient: true}})
-	require.NoError(t, err)
-	holds(use.Activations - s.ScratchBytes() + use.Scratch/2)
-	err = m.Reserve(ctx, []Pass{{Step: s, Batch: batch, Options: seam.Options{Gradient: true}}})
-	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory)
-	require.ErrorContains(t, err, "reserving memory")
-	_, err = s.Forward(ctx, batch, seam.Options{Gradient: true})
-	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory)
-	require.Regexp(t, `cuda [a-z_]+ (f32|bf16) \[\d+, \d+\] of [a-z0-9 ,\[\]]+: \d+ bytes of scratch memory: out of memory; of the \d+ bytes of cuda:0 \d+ are free`, err)
-	goesOn()
+	t.Run("activations", func(t *testing.T) {
+		c.leave(t, 1<<20)
+		_, err := c.s.Forward(ctx, batch, learn)
+		c.refused(t, err, `forward of 2 sequences, 600 tokens: .*no room for the activations of this batch: \d+ bytes`)
+	})
+	t.Run("session", func(t *testing.T) {
+		c.leave(t, 1<<20)
+		_, err := c.m.NewSession(SessionOptions{Sequences: 64, Context: 600})
+		c.refused(t, err, `session: .*cannot open a decoding context of 64 sequences of 600 tokens: allocating 27.00 MiB on device 0: out of memory`)
+	})
+	t.Run("adapter", func(t *testing.T) {
+		c.leave(t, 1<<20)
+		wide, err := adapter.New(c.m.Shape(), adapter.Targets(), planShape.Embd, 4, false, 1)
+		require.NoError(t, err)
+		_, err = c.m.NewAdapter(wide, true)
+		c.refused(t, err, `no room for an adapter of \d+ parameters, its gradients and moments: \d+ bytes`)
+	})
+	t.Run("decoding", func(t *testing.T) {
+		opt := SessionOptions{Sequences: 2, Context: 40}
+		room, err := c.m.PlanSession(opt, 8, 2)
+		require.NoError(t, err)
+		c.leave(t, room.KV+room.Compute+emulatedWorkspace/2) // it opens; its backend finds no room when it computes
+		s, err := c.m.NewSession(opt)
+		require.NoError(t, err)
+		_, err = s.Generate(ctx, []seam.Request{{Prompt: []int32{1, 2, 3}, MaxNew: 5}}, seam.Sampling{})
+		c.refused(t, err, `decode of 3 tokens: CUDA error: out of memory \(emulated: a workspace of \d+ bytes\)`)
+		require.NoError(t, s.Close())
+	})
+	t.Run("scratch memory", func(t *testing.T) {
+		pass := Pass{Step: c.s, Batch: batch, Options: learn}
+		use, err := c.m.Plan(pass)
+		require.NoError(t, err)
+		c.leave(t, use.Activations-c.s.ScratchBytes()+use.Scratch/2)
+		c.refused(t, c.m.Reserve(ctx, []Pass{pass}), `reserving memory: .*\d+ bytes of scratch memory: out of memory`)
+		_, err = c.s.Forward(ctx, batch, learn)
+		c.refused(t, err, `cuda [a-z_]+ (f32|bf16) \[\d+, \d+\] of [a-z0-9 ,\[\]]+: \d+ bytes of scratch memory: out of memory`)
+	})
 }
