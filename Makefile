@@ -17,7 +17,7 @@ PYTHON     ?= python3
 CUDA_ARCH  ?= 80;86;89;90;120
 # The engine's tests that run on a GPU, too: those of what is computed, not of the CPU's own properties. Decoding there is
 # ggml's: it multiplies f32 in TF32, and what a sequence gets depends on the batch in its last bits.
-CUDA_TESTS := TestCUDA$$|TestGolden|TestFiniteDifferences$$|TestWeightTypes|TestFullKL|TestCheckpointing|TestGradientChanges|TestMicroBatches|TestBackwardIsLinear|TestDropout|TestGreedyDecoding|TestGenerate(Follows|Stops|Nothing|Fills|Cancelled)|TestSampling
+CUDA_TESTS := TestCUDA$$|TestGPUPlan|TestGolden|TestFiniteDifferences$$|TestWeightTypes|TestFullKL|TestCheckpointing|TestGradientChanges|TestMicroBatches|TestBackwardIsLinear|TestDropout|TestGreedyDecoding|TestGenerate(Follows|Stops|Nothing|Fills|Cancelled)|TestSampling
 
 export CGO_ENABLED = 1
 

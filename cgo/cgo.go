@@ -128,11 +128,19 @@ func (d Device) GEMMRate() (float64, error) {
 	return float64(rate), err
 }
 
-// Memory is how much of a GPU's memory is free and how much there is, in bytes.
-func (d Device) Memory() (free, total int64, err error) {
-	var f, t C.size_t
-	err = call(func(e *C.char, n C.size_t) C.int { return C.steer_device_memory(d.p, &f, &t, e, n) })
-	return int64(f), int64(t), err
+// Memory is a GPU's memory, in bytes, whoever uses it.
+type Memory struct {
+	Free, Total int64
+	Opened      int64 // in use when the device had been opened
+	Most        int64 // the most in use that was seen since
+	Scratch     int64 // held by the kernels of training
+}
+
+// Memory looks at a GPU's memory.
+func (d Device) Memory() (m Memory, err error) {
+	var c C.steer_memory
+	err = call(func(e *C.char, n C.size_t) C.int { return C.steer_device_memory(d.p, &c, e, n) })
+	return Memory{Free: int64(c.free), Total: int64(c.total), Opened: int64(c.opened), Most: int64(c.most), Scratch: int64(c.scratch)}, err
 }
 
 // ForceKernel chooses CPU kernels by name for the whole process; "" goes back to the best.

@@ -51,6 +51,9 @@ func (l LoRA) Free() { C.steer_lora_free(l.p) }
 // Count is the number of parameters.
 func (l LoRA) Count() int64 { return int64(C.steer_lora_count(l.p)) }
 
+// Room is Count with what lies between tensors for the device's alignment.
+func (l LoRA) Room() int64 { return int64(C.steer_lora_room(l.p)) }
+
 // Param returns parameter tensor i: 2*pair is a, 2*pair+1 is b, then head weight and bias.
 func (l LoRA) Param(i int) Tensor { return Tensor{C.steer_lora_param(l.p, C.int32_t(i))} }
 

@@ -33,6 +33,9 @@ func LoadModel(d Device, path string, checkTensors bool) (m Model, err error) {
 // Free unmaps the model.
 func (m Model) Free() { C.steer_model_free(m.p) }
 
+// DeviceBytes is what the weights take of a GPU's memory.
+func (m Model) DeviceBytes() int64 { return int64(C.steer_model_device_bytes(m.p)) }
+
 // HParams reads the hyper-parameters.
 func (m Model) HParams() HParams {
 	var h C.steer_hparams

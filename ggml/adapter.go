@@ -99,9 +99,9 @@ func (l *Adapter) flatten(a *adapter.Adapter) []float32 {
 }
 
 // Bytes is the device memory of the adapter: parameters, and, where it is trained,
-// gradients and Adam's two moments, f32 each.
+// gradients and Adam's two moments, f32 each. A GPU's tensors begin at multiples of 256 bytes.
 func (l *Adapter) Bytes() (params, gradients, moments int64) {
-	_ = l.do(func() error { params = 4 * l.native.Count(); return nil })
+	_ = l.do(func() error { params = 4 * l.native.Room(); return nil })
 	if l.trainable {
 		return params, params, 2 * params
 	}

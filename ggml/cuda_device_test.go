@@ -52,7 +52,7 @@ func TestCUDAIsRefused(t *testing.T) {
 		{"no library", CUDA, CUDAOptions{nowhere, fit, false}, []string{"the CUDA library is not built: run `make cuda`", nowhere}},
 		{"a library that is none", CUDA, CUDAOptions{fit, fit, false}, []string{"libcuda-fit.so is not this program's CUDA library: it has no steer_cuda_entry"}},
 		{"a library that does not load", CUDA, CUDAOptions{"cuda_device_test.go", fit, false}, []string{"the CUDA library does not load: ./cuda_device_test.go: invalid ELF header"}},
-		{"a library of another version", CUDA, CUDAOptions{emulation(t, "libsteer-cuda-other.so"), fit, false}, []string{"is of another version (interface 4, ggml v9.9.9", "run `make cuda` again"}},
+		{"a library of another version", CUDA, CUDAOptions{emulation(t, "libsteer-cuda-other.so"), fit, false}, []string{"is of another version (interface 5, ggml v9.9.9", "run `make cuda` again"}},
 		{"no such GPU", "cuda:7", CUDAOptions{library, fit, false}, []string{"there is no device cuda:7; there are cuda:0 (emulated GPU), cuda:1 (emulated GPU with 64 KiB)"}},
 		{"an architecture there is no code for", "cuda:2", CUDAOptions{library, fit, false},
 			[]string{"cuda:2 (emulated GPU of an old kind) is of architecture 75, the CUDA library has code for 80 86 89 90 120: run `make cuda CUDA_ARCH=75`"}},
@@ -107,11 +107,6 @@ func TestGPUWithTooLittleMemory(t *testing.T) {
 	_, err = s.Forward(t.Context(), raggedBatch(1, small.Vocab, false, 60, 60, 60, 60, 60, 60), seam.Options{})
 	t.Log(err)
 	require.ErrorIs(t, err, seam.ErrOutOfMemory, "activations")
-	forward(t, s, raggedBatch(1, small.Vocab, false, 5), seam.Options{})
-	_, err = s.Forward(t.Context(), raggedBatch(1, small.Vocab, false, 40), seam.Options{})
-	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory, "a kernel's scratch memory")
-	require.ErrorContains(t, err, "head_logprob f32 [4, 39] of f32 [8, 8] f32 [8, 39]", "operation and shapes")
 	forward(t, s, raggedBatch(1, small.Vocab, false, 5), seam.Options{})
 	require.NoError(t, s.Close())
 	require.NoError(t, m.Close())

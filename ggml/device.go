@@ -198,13 +198,6 @@ func (d *Device) GEMMRate() (rate float64, err error) {
 	return rate, err
 }
 
-// Memory is how much of a GPU's memory is free and how much there is, in bytes, whoever uses
-// the rest. An error on the CPU.
-func (d *Device) Memory() (free, total int64, err error) {
-	err = d.do(func() (err error) { free, total, err = d.native.Memory(); return err })
-	return free, total, err
-}
-
 // Close ends the engine thread. Models must be closed before.
 func (d *Device) Close() error {
 	d.mu.Lock()

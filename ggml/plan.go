@@ -28,6 +28,9 @@ type PassUse struct {
 	Activations int64 // inputs, intermediate results and outputs of the graph
 	Tables      int64 // of the graph and its allocator
 	Work        int64 // kept by ggml for its own operations
+	// Scratch is the most that a GPU's kernels have in use at once: asked of every kernel
+	// without running it. 0 on the CPU, see PlanScratch.
+	Scratch int64
 }
 
 // SessionUse is what a session takes, in bytes, while it is open.
@@ -36,6 +39,9 @@ type SessionUse struct {
 	Compute int64 // activations that a decode touches
 	Logits  int64
 	Tables  int64 // of libllama and ggml
+	// Host is, on a GPU, what of the activations lies in the host's memory, as do Logits and
+	// Tables; KV and Compute are in the GPU's.
+	Host int64
 	// Reserved is the address space held for activations; beyond Compute it is never touched.
 	Reserved int64
 }
@@ -74,7 +80,7 @@ func (m *Model) Plan(p Pass) (PassUse, error) {
 	if err != nil {
 		return PassUse{}, fmt.Errorf("plan of %d sequences, %d tokens: %w", len(p.Batch), len(flat.Tokens), err)
 	}
-	return PassUse{Activations: use.Activations, Tables: use.Tables, Work: use.Work}, nil
+	return PassUse{Activations: use.Activations, Tables: use.Tables, Work: use.Work, Scratch: use.Scratch}, nil
 }
 
 func (p Pass) flatten() (*layout, error) {
@@ -103,10 +109,10 @@ func (m *Model) PlanSession(opt SessionOptions, tokens, outputs int) (SessionUse
 	if err != nil {
 		return SessionUse{}, fmt.Errorf("plan of a session: %w", err)
 	}
-	return SessionUse{KV: use.KV, Compute: use.Compute, Logits: use.Logits, Tables: use.Tables, Reserved: use.Reserved}, nil
+	return SessionUse{KV: use.KV, Compute: use.Compute, Logits: use.Logits, Tables: use.Tables, Host: use.Host, Reserved: use.Reserved}, nil
 }
 
-// probeBytes bounds, roughly, the activations of the one layer that PlanScratch computes.
+// probeBytes bounds, roughly, the activations of the one layer that plans compute.
 const probeBytes = 128 << 20
 
 // PlanScratch is the memory that the CPU kernels' threads will keep for themselves
@@ -115,8 +121,13 @@ const probeBytes = 128 << 20
 // would take much memory is shortened, and the answer extrapolated: it grows linearly.
 // To be asked on a device that has not computed longer sequences yet.
 func (m *Model) PlanScratch(passes []Pass) (int64, error) {
+	return m.planScratch(passes, m.probeTokens())
+}
+
+// probeTokens is the length of a sequence with about probeBytes of activations in one layer.
+func (m *Model) probeTokens() int {
 	perToken := 4 * (10*m.info.Shape.Embd + 8*m.info.Shape.FF)
-	return m.planScratch(passes, max(128, probeBytes/perToken))
+	return max(128, probeBytes/perToken)
 }
 
 func (m *Model) planScratch(passes []Pass, most int) (int64, error) {
@@ -316,7 +327,7 @@ func (m *Model) Reserve(ctx context.Context, passes []Pass) error {
 			return fmt.Errorf("reserving memory: %w", err)
 		}
 	}
-	for _, p := range passes { // the kernels' own memory, on every thread
+	for _, p := range passes { // the kernels' own memory, on every thread; a GPU loads their code
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -337,8 +348,10 @@ func (p Pass) reserve() error {
 	}
 	return p.Step.do(func() error {
 		p.Step.m.owner = nil
-		_, err := llama.Build(p.Step.m.scratch, p.Step.shape, p.Step.weights, &flat.Batch, p.Step.graphOptions(p.Options))
-		return err
+		if _, err := llama.Build(p.Step.m.scratch, p.Step.shape, p.Step.weights, &flat.Batch, p.Step.graphOptions(p.Options)); err != nil {
+			return err
+		}
+		return p.Step.m.scratch.ReserveScratch() // of a GPU; the CPU's threads have each their own, below
 	})
 }
 

@@ -84,6 +84,20 @@ int steer_take_fault(char * err, size_t err_len) {
     return f.code;
 }
 
+std::string steer::room_left(const steer_device * dev) {
+    if (!dev->gpu) {
+        return "";
+    }
+    size_t free = 0, total = 0;
+    ggml_backend_dev_memory(dev->gpu, &free, &total);
+    return "; of the " + std::to_string(total) + " bytes of " + dev->name + " " + std::to_string(free) + " are free";
+}
+
+void steer::throw_no_memory(const steer_device * dev, size_t bytes, const std::string & what) {
+    take_log(); // it says the same, of a device's number
+    throw coded_error(STEER_NO_MEMORY, "no room for " + what + ": " + std::to_string(bytes) + " bytes" + room_left(dev));
+}
+
 steer_device::~steer_device() {
     if (backend) {
         ggml_backend_free(backend);
@@ -159,8 +173,8 @@ int steer_device_gemm_rate(steer_device * dev, double * rate, char * err, size_t
     return steer::guard(err, err_len, [&] { *rate = dev->gemm_rate(); });
 }
 
-int steer_device_memory(const steer_device * dev, size_t * free, size_t * total, char * err, size_t err_len) {
-    return steer::guard(err, err_len, [&] { dev->memory(free, total); });
+int steer_device_memory(steer_device * dev, steer_memory * out, char * err, size_t err_len) {
+    return steer::guard(err, err_len, [&] { dev->memory(out); });
 }
 
 double steer_peak_bf16(int64_t n) { return steer_cpu_peak_bf16(n); }

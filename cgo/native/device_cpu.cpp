@@ -43,7 +43,7 @@ struct cpu_device : steer_device {
 
     double gemm_rate() override { throw std::logic_error("the CPU's limit is measured by its own loops"); }
 
-    void memory(size_t *, size_t *) const override { throw std::logic_error("the CPU has no memory of its own"); }
+    void memory(steer_memory *) override { throw std::logic_error("the CPU has no memory of its own"); }
 };
 
 } // namespace

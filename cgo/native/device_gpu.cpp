@@ -9,6 +9,7 @@
 #include "cuda_library.h"
 #include "ggml-impl.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace {
@@ -51,6 +52,7 @@ struct gpu_device : steer_device {
     const steer_cuda_api * api  = nullptr;
     steer_cuda_device *    cuda = nullptr;
     bool                   check_each = false;
+    size_t                 opened = 0, most = 0; // bytes in use: when it had been opened, and the most that were seen
     std::vector<char>      rows; // of the embedding
     bool                   rows_on_way = false; // to the GPU: not to be changed before it is synchronized with
     std::vector<int32_t>   ids;
@@ -66,7 +68,7 @@ struct gpu_device : steer_device {
     template <typename F> void call(F && f) const {
         char err[1024] = "";
         if (int code = f(err, sizeof(err))) {
-            throw steer::coded_error(code, name + ": " + err);
+            throw steer::coded_error(code, name + ": " + err + (code == STEER_NO_MEMORY ? steer::room_left(this) : ""));
         }
     }
 
@@ -177,11 +179,11 @@ struct gpu_device : steer_device {
         }
     }
 
-    // Rows of the embedding in host memory to the GPU, on the stream: in their own type if the GPU can unpack it, else as f32.
+    // Rows of the embedding in host memory to the GPU, on the stream.
     void look_up(ggml_tensor * t) {
         const auto *    table = (const ggml_tensor *) custom(t)->userdata;
         const int64_t   n = t->ne[0], count = t->ne[1];
-        const ggml_type type = api->weight_type_ok(cuda, table->type) ? table->type : GGML_TYPE_F32;
+        const ggml_type type = row_type(table);
         const size_t    row  = ggml_row_size(type, n);
         if (t->type != GGML_TYPE_F32 || !ggml_is_contiguous(t)) {
             throw std::logic_error(describe(t) + ": rows are looked up into contiguous f32 only");
@@ -232,7 +234,46 @@ struct gpu_device : steer_device {
         return rate;
     }
 
-    void memory(size_t * free, size_t * total) const override { ggml_backend_dev_memory(gpu, free, total); }
+    void memory(steer_memory * out) override {
+        note_use();
+        ggml_backend_dev_memory(gpu, &out->free, &out->total);
+        out->opened  = opened;
+        out->most    = std::max(most, api->most_bytes(cuda));
+        out->scratch = scratch_held();
+    }
+
+    size_t in_use() const {
+        size_t free = 0, total = 0;
+        ggml_backend_dev_memory(gpu, &free, &total);
+        return total - free;
+    }
+
+    void note_use() override { most = std::max(most, in_use()); }
+
+    size_t scratch_bytes(const ggml_cgraph * graph) const override {
+        size_t largest = 0;
+        for (int i = 0; i < graph->n_nodes; i++) {
+            ggml_tensor * t     = graph->nodes[i];
+            size_t        bytes = 0;
+            if (is_rows_on_host(t)) {
+                const auto * table = (const ggml_tensor *) custom(t)->userdata;
+                call([&](char * err, size_t n) { return api->rows_scratch(cuda, row_type(table), t->ne[0], t->ne[1], &bytes, err, n); });
+            } else if (t->op == GGML_OP_CUSTOM) {
+                call([&](char * err, size_t n) { return api->launch_scratch(cuda, steer::op_of(t), t, &bytes, err, n); });
+            }
+            largest = std::max(largest, bytes);
+        }
+        return largest;
+    }
+
+    size_t scratch_held() const override { return api->pool_bytes(cuda); }
+
+    void reserve_scratch(size_t bytes) override {
+        call([&](char * err, size_t n) { return api->reserve_scratch(cuda, bytes, err, n); });
+    }
+
+    // In which rows of the embedding travel: their own type if the GPU can unpack it, else f32.
+    ggml_type row_type(const ggml_tensor * table) const { return api->weight_type_ok(cuda, table->type) ? table->type : GGML_TYPE_F32; }
 };
 
 // Whether there is code for a compute capability: real code runs on its own generation's
@@ -281,6 +322,7 @@ std::unique_ptr<steer_device> steer::gpu_device(const steer_device_params & para
     dev->kernel = description + ", sm_" + std::to_string(capability);
     dev->call([&](char * err, size_t n) { return dev->api->open(index, &dev->cuda, err, n); });
     dev->backend = dev->api->backend(dev->cuda);
+    dev->opened = dev->most = dev->in_use();
     dev->start_threads(params.n_threads);
     return dev;
 }

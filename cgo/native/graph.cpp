@@ -141,7 +141,11 @@ int steer_graph_alloc(steer_graph * g, char * err, size_t err_len) {
             // the allocator believes in the memory it did not get: the next batch starts with a new one
             ggml_gallocr_free(g->alloc);
             g->alloc = ggml_gallocr_new(ggml_backend_get_default_buffer_type(g->dev->backend));
-            throw steer::coded_error(STEER_NO_MEMORY, "out of memory: no room for the activations of this batch");
+            size_t bytes = 0;
+            ggml_gallocr_reserve_n_size(g->alloc, g->graph, nullptr, nullptr, &bytes);
+            ggml_gallocr_free(g->alloc);
+            g->alloc = ggml_gallocr_new(ggml_backend_get_default_buffer_type(g->dev->backend));
+            steer::throw_no_memory(g->dev, bytes, "the activations of this batch");
         }
         g->dev->check_graph(g->graph);
         g->allocated = true;
@@ -163,8 +167,13 @@ int steer_graph_measure(steer_graph * g, steer_graph_use * out, char * err, size
             ggml_gallocr_new(ggml_backend_get_default_buffer_type(g->dev->backend)), ggml_gallocr_free);
         ggml_gallocr_reserve_n_size(a.get(), g->graph, nullptr, nullptr, &out->activations);
         out->tables = g->meta.size() + (size_t) std::max<int64_t>(0, steer::heap_in_use() - before);
-        out->work   = steer::work_bytes(g->dev, g->graph);
+        out->work    = steer::work_bytes(g->dev, g->graph);
+        out->scratch = g->dev->scratch_bytes(g->graph);
     });
+}
+
+int steer_graph_reserve_scratch(steer_graph * g, char * err, size_t err_len) {
+    return steer::guard(err, err_len, [&] { g->dev->reserve_scratch(g->dev->scratch_bytes(g->graph)); });
 }
 
 int32_t steer_graph_nodes(const steer_graph * g) { return g->graph->n_nodes; }

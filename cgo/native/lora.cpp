@@ -42,7 +42,7 @@ int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pai
             lora->buffer.reset(ggml_backend_alloc_ctx_tensors(lora->ctx.get(), dev->backend));
         }
         if (!lora->buffer) {
-            throw std::bad_alloc();
+            steer::throw_no_memory(dev, (size_t) n_flat * room * sizeof(float), "an adapter of " + std::to_string(count) + " parameters" + (trainable ? ", its gradients and moments" : ""));
         }
         if (!planned) {
             ggml_backend_buffer_clear(lora->buffer.get(), 0);
@@ -86,6 +86,7 @@ void steer_lora_free(steer_lora * lora) {
 }
 
 int64_t        steer_lora_count(const steer_lora * lora) { return lora->count; }
+int64_t        steer_lora_room(const steer_lora * lora) { return lora->flat[STEER_PARAMS]->ne[0]; }
 steer_tensor * steer_lora_param(steer_lora * lora, int32_t i) { return i >= 0 && (size_t) i < lora->params.size() ? lora->params[i] : nullptr; }
 steer_tensor * steer_lora_grad(steer_lora * lora, int32_t i) { return i >= 0 && (size_t) i < lora->grads.size() ? lora->grads[i] : nullptr; }
 
@@ -105,7 +106,7 @@ template <typename F> void each_piece(const steer_lora * lora, F && f) {
 }
 
 float * data(const steer_lora * lora, int what) { return (float *) lora->flat[what]->data; }
-int64_t room(const steer_lora * lora) { return lora->flat[STEER_PARAMS]->ne[0]; }
+int64_t room(const steer_lora * lora) { return steer_lora_room(lora); }
 } // namespace
 
 void steer_lora_read(const steer_lora * lora, int what, float * dst) {

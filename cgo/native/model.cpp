@@ -105,6 +105,14 @@ void steer_model_hparams(const steer_model * m, steer_hparams * out) {
     out->plain = plain;
 }
 
+size_t steer_model_device_bytes(const steer_model * m) {
+    size_t bytes = 0;
+    for (const auto & it : m->model->memory_breakdown()) {
+        bytes += m->dev->on_gpu(it.first) ? it.second : 0;
+    }
+    return bytes;
+}
+
 void steer_model_desc(const steer_model * m, char * buf, size_t len) { llama_model_desc(m->model, buf, len); }
 
 steer_tensor * steer_model_tensor(steer_model * m, const char * name) {

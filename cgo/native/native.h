@@ -30,6 +30,8 @@ struct steer_device {
     steer::high_water  work; // bytes that ggml keeps between computations for its own operations
 
     void start_threads(int n);
+    // Whether buffers of this type lie in the GPU's memory. A GPU has types of its own for the host's memory, too.
+    bool on_gpu(ggml_backend_buffer_type_t buft) const { return gpu && ggml_backend_buft_get_device(buft) == gpu && !ggml_backend_buft_is_host(buft); }
 
     virtual ~steer_device();
     // Throws if a weight of the training graph is not where, or not of a type, that compute can read.
@@ -48,13 +50,23 @@ struct steer_device {
                          double gscale, int64_t step) = 0;
     // Operations a second of large products in bf16. Throws where the processor's own loops (cpu/peak.h) say it.
     virtual double gemm_rate() = 0;
-    // Bytes of this device's memory that are free and that there are. Throws on a CPU.
-    virtual void memory(size_t * free, size_t * total) const = 0;
+    // Of a GPU's memory; on a CPU, whose memory is the process's, all is 0 and nothing happens but in memory, which throws.
+    virtual void memory(steer_memory * out) = 0;
+    // The memory in use may be at its highest now: something is about to be freed.
+    virtual void note_use() {}
+    // The most scratch memory in use at once when the graph is computed, which need not be allocated.
+    virtual size_t scratch_bytes(const ggml_cgraph *) const { return 0; }
+    virtual size_t scratch_held() const { return 0; }
+    virtual void   reserve_scratch(size_t) {}
 };
 
 namespace steer {
 // the number of the custom op of a GGML_OP_CUSTOM node, as steer_custom put it there
 int         op_of(const ggml_tensor * t);
+// "of the N bytes of cuda:0 M are free"; on a CPU nothing
+std::string room_left(const steer_device * dev);
+// Throws that so many bytes for `what` are not to be had, with room_left.
+[[noreturn]] void throw_no_memory(const steer_device * dev, size_t bytes, const std::string & what);
 std::string shape(const ggml_tensor * t); // "f32 [576, 3]"
 
 void keep_log(ggml_log_level level, const char * text, void *); // where ggml and libllama log

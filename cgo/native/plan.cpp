@@ -70,17 +70,28 @@ struct without_memory {
     ~without_memory() { hp.no_alloc = false; }
 };
 
-// The graph of a decode, laid out without memory; bytes: what libllama would hold for its activations.
-ggml_cgraph * decode_graph(llama_context * ctx, int32_t n_tokens, int32_t n_seqs, int32_t n_outputs, size_t * bytes) {
+// Bytes that libllama holds for activations, on the GPU and in the host's memory.
+struct activations {
+    size_t gpu = 0, host = 0;
+    void   reach(const activations & a) { // an allocator keeps the larger
+        gpu  = std::max(gpu, a.gpu);
+        host = std::max(host, a.host);
+    }
+};
+
+// The graph of a decode, laid out without memory, and what libllama would hold for it.
+ggml_cgraph * decode_graph(const steer_device * dev, llama_context * ctx, int32_t n_tokens, int32_t n_seqs, int32_t n_outputs, activations * bytes) {
     size_t        sizes[GGML_MAX_SRC * 4] = {}; // one a backend
     const auto    full  = ctx->get_memory()->init_full();
     ggml_cgraph * graph = ctx->graph_reserve(n_tokens, n_seqs, n_outputs, full.get(), true, sizes);
     if (!graph) {
         throw std::runtime_error("cannot lay out a decode of " + std::to_string(n_tokens) + " tokens: " + take_log());
     }
-    *bytes = 0;
-    for (const size_t n : sizes) {
-        *bytes += n;
+    *bytes                           = {};
+    const ggml_backend_sched_t sched = ctx->get_sched();
+    for (int i = 0; i < ggml_backend_sched_get_n_backends(sched); i++) {
+        const auto buft = ggml_backend_sched_get_buffer_type(sched, ggml_backend_sched_get_backend(sched, i));
+        (dev->on_gpu(buft) ? bytes->gpu : bytes->host) += sizes[i];
     }
     return graph;
 }
@@ -104,16 +115,29 @@ void measure_fused(const steer_device * dev, llama_context * ctx, bool exact, in
         ggml_backend_buft_alloc_buffer(ggml_backend_get_default_buffer_type(dev->backend), 0), ggml_backend_buffer_free);
     const int64_t before = heap_in_use();
     DecodeGraph   fused(exact);
-    size_t        libllama = 0, own = 0, theirs = 0;
+    activations   libllama;
+    size_t        own = 0, theirs = 0;
     const int32_t tokens[] = { n_tokens, n_outputs };
     for (const int32_t n : tokens) {
-        ggml_cgraph * graph = decode_graph(ctx, n, std::min(n, n_seqs), std::min(n, n_outputs), &libllama);
-        theirs              = std::max(theirs, std::min(libllama, touched(graph)));
+        ggml_cgraph * graph = decode_graph(dev, ctx, n, std::min(n, n_seqs), std::min(n, n_outputs), &libllama);
+        theirs              = std::max(theirs, std::min(libllama.host, touched(graph)));
         own                 = std::max(own, fused.measure(graph, none.get()));
     }
     out->compute = own + theirs;
     out->reserved += own;
     out->tables += (size_t) std::max<int64_t>(0, heap_in_use() - before);
+}
+
+// What libllama's own decoding of each of some shapes holds; an allocator keeps the largest.
+struct decode_shape {
+    int32_t n_tokens, n_outputs;
+};
+void reach(const steer_device * dev, llama_context * ctx, int32_t n_seqs, std::initializer_list<decode_shape> shapes, activations * a) {
+    activations bytes;
+    for (const decode_shape & s : shapes) {
+        decode_graph(dev, ctx, s.n_tokens, std::min(s.n_tokens, n_seqs), s.n_outputs, &bytes);
+        a->reach(bytes);
+    }
 }
 
 struct context_deleter {
@@ -186,6 +210,14 @@ int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * 
         const steer::without_memory none(model->model); // outlives the context below
         out->tables                  = steer::tables_of(model->model, p);
         const steer::context_ptr ctx = steer::lay_out(model->model, p);
+        const auto &             cp   = ctx->get_cparams();
+        const int32_t            most = (int32_t) std::min(cp.n_ctx, cp.n_ubatch);
+        steer::activations       held;
+        n_tokens  = std::min(n_tokens, most);
+        n_outputs = std::min(n_tokens, n_outputs);
+        if (dev->gpu) { // room is taken on opening, before there are adapters
+            steer::reach(dev, ctx.get(), n_seq_max, { { most, most }, { n_seq_max, n_seq_max } }, &held);
+        }
         for (int32_t i = 0; i < n_loras; i++) {
             if (!loras[i]->adapter.ab_map.empty() && llama_set_adapter_lora(ctx.get(), &loras[i]->adapter, 1.0f) != 0) {
                 throw std::runtime_error("libllama refuses the adapter");
@@ -193,14 +225,18 @@ int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * 
         }
         const size_t n_vocab = llama_vocab_n_tokens(model->vocab);
         for (const auto & it : ctx->get_memory()->memory_breakdown()) {
-            out->kv += it.second;
+            out->kv += it.second; // on a GPU all of it there
         }
         out->logits = n_vocab * n_outputs * sizeof(float);
 
-        const auto &    cp   = ctx->get_cparams();
-        const int32_t   most = (int32_t) std::min(cp.n_ctx, cp.n_ubatch);
-        n_tokens             = std::min(n_tokens, most);
-        steer::decode_graph(ctx.get(), most, n_seq_max, most, &out->reserved);
-        steer::measure_fused(dev, ctx.get(), kv_f32, n_seq_max, n_tokens, std::min(n_tokens, n_outputs), out);
+        if (dev->gpu) {
+            steer::reach(dev, ctx.get(), n_seq_max, { { n_tokens, n_outputs }, { n_outputs, n_outputs } }, &held);
+            out->reserved = out->compute = held.gpu;
+            out->host                    = held.host;
+            return;
+        }
+        steer::decode_graph(dev, ctx.get(), most, n_seq_max, most, &held);
+        out->reserved = held.host;
+        steer::measure_fused(dev, ctx.get(), kv_f32, n_seq_max, n_tokens, n_outputs, out);
     });
 }

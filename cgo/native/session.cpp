@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <sstream>
 
 struct steer_session {
     steer::alive    alive;
@@ -38,6 +39,20 @@ llama_context_params steer::session_params(const steer_device * dev, int32_t n_s
     return p;
 }
 
+namespace {
+// What libllama said. Of what it says when a GPU is full one line is the reason.
+std::string why_not(const steer_device * dev) {
+    const std::string log = steer::take_log();
+    std::stringstream lines(log);
+    for (std::string line; dev->gpu && std::getline(lines, line);) {
+        if (line.find("out of memory") != std::string::npos) {
+            return line + steer::room_left(dev);
+        }
+    }
+    return log;
+}
+} // namespace
+
 int steer_session_new(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras, int32_t n_seq_max, int32_t n_ctx,
                       int32_t n_batch, bool kv_f32, bool plain, steer_session ** out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
@@ -54,7 +69,8 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
         steer::take_log();
         s->ctx = llama_init_from_model(model->model, p);
         if (!s->ctx) {
-            throw steer::coded_error(STEER_NO_MEMORY, "cannot open a decoding context: " + steer::take_log());
+            throw steer::coded_error(STEER_NO_MEMORY, "cannot open a decoding context of " + std::to_string(n_seq_max) + " sequences of " + std::to_string(n_ctx) +
+                                                          " tokens: " + why_not(dev));
         }
         s->backend = std::make_unique<steer::DecodeBackend>(kv_f32);
         if (!plain && !dev->gpu) { // our kernels take the place of the CPU's; a GPU decodes by ggml's own
@@ -73,7 +89,10 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
 }
 
 void steer_session_free(steer_session * s) {
-    steer::guard_quiet([&] { delete s; });
+    steer::guard_quiet([&] {
+        const std::unique_ptr<steer_session> own(s); // freed whatever the device says
+        s->model->dev->note_use();
+    });
 }
 void steer_session_clear(steer_session * s) {
     steer::guard_quiet([&] { llama_memory_clear(llama_get_memory(s->ctx), true); });
@@ -89,6 +108,21 @@ void steer_session_copy(steer_session * s, int32_t from, int32_t to, int32_t n) 
     }
     llama_memory_seq_rm(memory, to, n, -1);
 }
+namespace {
+// llama_decode; what ggml-cuda throws says what was decoded, and what room is left if that is short.
+int32_t decode(steer_session * s, const llama_batch & batch) {
+    try {
+        return llama_decode(s->ctx, batch);
+    } catch (const std::exception & e) {
+        std::string what = "decode of " + std::to_string(batch.n_tokens) + " tokens: " + e.what();
+        if (what.find("out of memory") != std::string::npos) {
+            what += steer::room_left(s->model->dev);
+        }
+        throw std::runtime_error(what);
+    }
+}
+} // namespace
+
 int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq, const double * uniform,
                          const steer_sampling * sampling, int32_t * next, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
@@ -115,9 +149,12 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
         llama_batch batch = { n, tok.data(), nullptr, ps.data(), n_seq_id.data(), seq_ids.data(), want.data() };
         steer::take_log();
         const steer::DecodeBackend::Scope scope(*s->backend);
-        const int32_t rc = llama_decode(s->ctx, batch);
+        const int32_t rc = decode(s, batch);
         if (rc == 1) {
             throw steer::coded_error(STEER_KV_FULL, "no room in the key-value cache");
+        }
+        if (rc == -2) {
+            throw steer::coded_error(STEER_NO_MEMORY, "no room for a decode of " + std::to_string(n) + " tokens: " + steer::take_log() + steer::room_left(s->model->dev));
         }
         if (rc != 0) {
             throw std::runtime_error("llama_decode failed with code " + std::to_string(rc) + ": " + steer::take_log());

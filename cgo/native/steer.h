@@ -51,9 +51,16 @@ int          steer_device_new(const steer_device_params * params, steer_device *
 void         steer_device_free(steer_device * dev);
 const char * steer_device_name(const steer_device * dev);   // "cpu", "cuda:0"
 const char * steer_device_kernel(const steer_device * dev); // the CPU kernels chosen, or the GPU and its architecture
-// Of a GPU: operations a second of large bf16 products (seconds of work), and bytes of its memory.
+// Of a GPU: operations a second of large bf16 products (seconds of work).
 int steer_device_gemm_rate(steer_device * dev, double * rate, char * err, size_t err_len);
-int steer_device_memory(const steer_device * dev, size_t * free, size_t * total, char * err, size_t err_len);
+// A GPU's memory, in bytes, whoever uses it.
+typedef struct {
+    size_t free, total;
+    size_t opened;  // in use when the device had been opened: the driver's context and other programs'
+    size_t most;    // the most in use since then: at every call of this, before a session is freed, and where the device keeps a mark at any time
+    size_t scratch; // held by the kernels of training
+} steer_memory;
+int steer_device_memory(steer_device * dev, steer_memory * out, char * err, size_t err_len);
 int          steer_force_kernel(const char * name, char * err, size_t err_len); // "" = best
 
 // Floating point operations done by n rounds of a loop in registers on the calling thread;
@@ -78,6 +85,7 @@ typedef struct {
 int  steer_model_load(steer_device * dev, const char * path, bool check_tensors, steer_model ** out, char * err, size_t err_len);
 void steer_model_free(steer_model * model);
 void steer_model_hparams(const steer_model * model, steer_hparams * out);
+size_t steer_model_device_bytes(const steer_model * model); // of the weights, in a GPU's memory
 void steer_model_desc(const steer_model * model, char * buf, size_t len);
 // tensor by GGUF name ("blk.0.attn_q.weight"); "output.weight" answers also for tied
 // embeddings; "rope_freqs.weight" may be NULL
@@ -122,6 +130,7 @@ int  steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pa
 void steer_lora_free(steer_lora * lora);
 // flat parameter layout: for each pair a [n_in, rank] then b [rank, n_out]; then head w, head b
 int64_t        steer_lora_count(const steer_lora * lora);
+int64_t        steer_lora_room(const steer_lora * lora); // with what lies between tensors for alignment
 steer_tensor * steer_lora_param(steer_lora * lora, int32_t i); // i = 2*pair, 2*pair+1, then head w, b
 steer_tensor * steer_lora_grad(steer_lora * lora, int32_t i);
 enum { STEER_PARAMS = 0, STEER_GRADS = 1, STEER_MOMENT1 = 2, STEER_MOMENT2 = 3 };
@@ -205,16 +214,20 @@ typedef struct {
     size_t activations; // inputs, intermediate results and outputs
     size_t tables;      // tensor structs of the graph and the allocator's tables
     size_t work;        // kept by ggml for its own operations, once a device
+    size_t scratch;     // the most that a GPU's kernels have in use at once; 0 on a CPU, see steer_scratch_bytes
 } steer_graph_use;
 // of the graph built since steer_graph_begin, which need not be allocated
 int steer_graph_measure(steer_graph * g, steer_graph_use * out, char * err, size_t err_len);
+// obtains the scratch memory that computing the graph needs of a GPU
+int steer_graph_reserve_scratch(steer_graph * g, char * err, size_t err_len);
 
 typedef struct {
     size_t kv;       // keys and values: cleared, hence resident, from the start
     size_t reserved; // room for the activations of the largest decode that the session allows
-    size_t compute;  // of it, what a decode of n_tokens tokens with n_outputs logits touches
-    size_t logits;   // of n_outputs
-    size_t tables;   // of libllama and ggml
+    size_t compute;  // of it, what a decode of n_tokens tokens with n_outputs logits touches; on a GPU, which holds it all, the same
+    size_t host;     // on a GPU: of the decode's activations, those in the host's memory
+    size_t logits;   // of n_outputs, in the host's memory
+    size_t tables;   // of libllama and ggml, in the host's memory
 } steer_session_use;
 // of a session opened with the same arguments
 int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras, int32_t n_seq_max, int32_t n_ctx,

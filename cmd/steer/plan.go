@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/cmd/steer/pipeline"
+	"steer/ggml"
 	"steer/rewards"
 	"steer/rl/ppo"
 	"steer/rl/sft"
@@ -38,9 +39,13 @@ time it will take on this machine (from some seconds of trying). Says which
 settings would fit where a stage does not; that is exit code 1.
 
 FILE is an experiment, or with --job the file of one stage. Responses are taken
-to be as long as they may be: shorter ones need less.`,
+to be as long as they may be: shorter ones need less.
+
+On a GPU the plan is of its memory first (--memory bounds that), and of the
+host's besides. What no layout tells is measured by a short trial on the GPU.`,
 		Example: `  steer plan experiments/smollm2.yaml
   steer plan experiments/thesis-13b.yaml --memory 24GB --no-calibration
+  steer plan experiments/thesis-13b.yaml --device cuda
   steer plan --job sft sft.yaml --set micro_batch_tokens=4096 --details`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error { return o.run(cmd, a, file) },
@@ -49,7 +54,7 @@ to be as long as they may be: shorter ones need less.`,
 	o.memory.bind(cmd)
 	flags.StringArrayVar(&o.set, "set", nil, "override a key of the file, `KEY=VALUE`; may be repeated")
 	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobKinds, ", "))
-	flags.StringVar(&o.device, "device", "cpu", "device to plan for, `NAME`: cpu")
+	flags.StringVar(&o.device, "device", "", deviceHelp+" (default: what FILE says)")
 	flags.BoolVar(&o.noCalibration, "no-calibration", false, "leave the times out")
 	flags.BoolVar(&o.details, "details", false, "print every buffer of every stage")
 	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
@@ -57,8 +62,11 @@ to be as long as they may be: shorter ones need less.`,
 }
 
 func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
-	if o.device != "cpu" {
-		return usagef("--device: want cpu, got %q: what a run takes of a GPU's memory is not known beforehand", o.device)
+	if cmd.Flags().Changed("device") {
+		if err := ggml.DeviceName(o.device).Check(); err != nil {
+			return usagef("--device: %v", err)
+		}
+		o.set = append(o.set, "engine.device="+o.device)
 	}
 	opt := pipeline.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
 	progress := a.console().Progress

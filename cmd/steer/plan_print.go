@@ -13,8 +13,12 @@ import (
 func printForecast(w io.Writer, f *pipeline.Forecast, details bool) error {
 	var t table
 	t.add("model", "%s (%s)", relative(f.Model), pipeline.SizeText(f.Weights))
-	t.add("device", "cpu, %d threads, kernels %s", f.Threads, f.Kernel)
-	t.add("memory", "%s", choose(f.Free > 0, pipeline.SizeText(f.Free)+" may be taken", "not known how much is free: give --memory"))
+	if onGPU(f) {
+		t.add("device", "%s, %s", f.Device, f.Kernel)
+	} else {
+		t.add("device", "cpu, %d threads, kernels %s", f.Threads, f.Kernel)
+	}
+	t.add("memory", "%s", room(f))
 	if f.Rates != nil {
 		t.add("speed", "%s", rates(f.Rates))
 	}
@@ -33,8 +37,29 @@ func printForecast(w io.Writer, f *pipeline.Forecast, details bool) error {
 	if err := printSuggestions(w, f); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nPeak %s%s%s.\n", pipeline.SizeText(f.Peak), total(f), choose(f.Fits, "", ": it does not fit"))
+	peak := pipeline.SizeText(f.Peak)
+	if onGPU(f) {
+		peak += " of " + f.Memory + ", " + pipeline.SizeText(f.HostPeak) + " of the host's memory"
+	}
+	_, err := fmt.Fprintf(w, "\nPeak %s%s%s.\n", peak, total(f), choose(f.Fits, "", ": it does not fit"))
 	return err
+}
+
+func onGPU(f *pipeline.Forecast) bool { return f.Memory != pipeline.HostMemory }
+
+// room says what may be taken.
+func room(f *pipeline.Forecast) string {
+	if f.Free == 0 {
+		return "not known how much is free: give --memory"
+	}
+	free := pipeline.SizeText(f.Free)
+	if onGPU(f) {
+		free += " of " + f.Memory
+		if f.HostFree > 0 {
+			free += ", " + pipeline.SizeText(f.HostFree) + " of the host's"
+		}
+	}
+	return free + " may be taken"
 }
 
 func total(f *pipeline.Forecast) string {
@@ -94,7 +119,7 @@ func printStages(w io.Writer, f *pipeline.Forecast) error {
 		fmt.Fprintln(&b, strings.TrimRight(row, " "))
 	}
 	b.WriteByte('\n')
-	line("stage", "program", "adapters", "graph", "decoding", "PEAK", choose(f.Rates != nil, "time", ""))
+	line("stage", choose(onGPU(f), "host", "program"), "adapters", "graph", "decoding", "PEAK", choose(f.Rates != nil, "time", ""))
 	sum := func(p *pipeline.StagePlan, buffers ...string) string {
 		var n int64
 		for _, name := range buffers {
@@ -102,30 +127,61 @@ func printStages(w io.Writer, f *pipeline.Forecast) error {
 		}
 		return choose(n == 0, "-", pipeline.SizeText(n))
 	}
+	graph := []string{pipeline.BufferActivations, pipeline.BufferScratch}
+	if !onGPU(f) { // its tables are the host's
+		graph = append(graph, pipeline.BufferTables)
+	}
 	for _, p := range f.Stages {
 		line(p.Stage,
-			sum(p, pipeline.BufferProgram, pipeline.BufferData), sum(p, pipeline.BufferParams, pipeline.BufferGradients, pipeline.BufferMoments),
-			sum(p, pipeline.BufferActivations, pipeline.BufferTables, pipeline.BufferScratch),
+			choose(onGPU(f), pipeline.SizeText(p.HostPeak), sum(p, pipeline.BufferProgram, pipeline.BufferData)), sum(p, pipeline.BufferParams, pipeline.BufferGradients, pipeline.BufferMoments),
+			sum(p, graph...),
 			sum(p, pipeline.BufferKV, pipeline.BufferDecode),
 			pipeline.SizeText(p.Peak)+choose(p.Fits, "", "!"), choose(p.Seconds > 0, durationText(p.Seconds), ""))
 	}
 	if len(f.Stages) > 0 {
-		fmt.Fprintf(&b, "Every peak also holds the weights (%s). Program includes its data.\n", pipeline.SizeText(f.Stages[0].Bytes(pipeline.BufferWeights)))
+		b.WriteString(footnote(f))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// footnote says what the columns leave out.
+func footnote(f *pipeline.Forecast) string {
+	weights := pipeline.SizeText(f.Stages[0].Bytes(pipeline.BufferWeights))
+	if !onGPU(f) {
+		return fmt.Sprintf("Every peak also holds the weights (%s). Program includes its data.\n", weights)
+	}
+	var rest int64
+	for _, p := range f.Stages {
+		rest = max(rest, p.Bytes(pipeline.BufferContext)+p.Bytes(pipeline.BufferWorkspaces))
+	}
+	return fmt.Sprintf("Host is the peak of the host's memory, all else is of %s. Every peak also\nholds the weights (%s), context and workspaces (up to %s).\n",
+		f.Memory, weights, pipeline.SizeText(rest))
 }
 
 // printStage prints every buffer of a stage.
 func printStage(w io.Writer, p *pipeline.StagePlan) error {
 	fmt.Fprintf(w, "\n%s\n", p.Stage)
 	var t table
-	for _, b := range p.Buffers {
-		t.add("  "+b.Name, "%7s  %s", pipeline.SizeText(b.Bytes), b.What)
+	buffers := func(memory string) {
+		for _, b := range p.Buffers {
+			if b.Memory == memory {
+				t.add("  "+b.Name, "%7s  %s", pipeline.SizeText(b.Bytes), b.What)
+			}
+		}
 	}
-	t.add("  PEAK", "%7s  %s", pipeline.SizeText(p.Peak), choose(p.Fits, "", "does not fit"))
+	peak := func(bytes, free int64, of string) {
+		t.add("  PEAK", "%7s  %s", pipeline.SizeText(bytes), strings.TrimSpace(of+choose(free > 0 && bytes > free, " does not fit", "")))
+	}
+	gpu := p.Memory != pipeline.HostMemory
+	buffers(p.Memory)
+	peak(p.Peak, p.Free, choose(gpu, "of "+p.Memory, ""))
 	if p.OtherPeak > 0 {
 		t.add("", "%7s  %s", pipeline.SizeText(p.OtherPeak), choose(p.KeepActivations, "with checkpointing (keep_activations: false)", "without checkpointing (keep_activations: true)"))
+	}
+	if gpu {
+		buffers(pipeline.HostMemory)
+		peak(p.HostPeak, p.HostFree, "of the host's memory")
 	}
 	t.add("  batches", "at most %s tokens, sequences at most %s", grouped(int64(p.LargestBatch)), grouped(int64(p.Longest)))
 	var tokens []string

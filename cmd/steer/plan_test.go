@@ -155,7 +155,7 @@ func TestPlanFailures(t *testing.T) {
 		{args: []string{"plan", "--memory", "0", job}, code: exitUsage, says: []string{"more than nothing"}},
 		{args: []string{"plan", "--memory", "24 apples", job}, code: exitUsage, says: []string{"a size such as"}},
 		{args: []string{"plan", "--memory", "-3GB", job}, code: exitUsage, says: []string{"a size such as"}},
-		{args: []string{"plan", "--device", "tpu", job}, code: exitUsage, says: []string{"--device: want cpu"}},
+		{args: []string{"plan", "--device", "tpu", job}, code: exitUsage, says: []string{`--device: there is no device called "tpu": want cpu, cuda, cuda:N`}},
 		{args: []string{"plan", "--job", "pretraining", job}, code: exitUsage, says: []string{"--job: want one of sft, reward, ppo, eval"}},
 		{args: []string{"plan", none}, code: exitFailure, says: []string{"no such file"}},
 		{args: []string{"plan"}, code: exitUsage, says: []string{"accepts 1 arg"}},

@@ -3,13 +3,11 @@
 // knows ggml-cuda's internals.
 
 #include "launch.h"
+#include "pool.h"
 
 #include "ggml-backend-impl.h"
 #include "ggml-cuda/common.cuh"
 #include "ggml-cuda/convert.cuh"
-
-#include <algorithm>
-#include <vector>
 
 namespace steer {
 namespace cuda {
@@ -21,81 +19,21 @@ void check_cublas(cublasStatus_t status, const char * what) {
     }
 }
 
-// Scratch memory as a stack: launchers release in the reverse order, and between two of them
-// nothing is in use. A piece that is too large gets a segment of its own; the next time that
-// nothing is in use, one segment of the largest need takes their place.
-class Pool {
-  public:
-    Pool() = default;
-    ~Pool() { free_all(); }
-    Pool(const Pool &)             = delete;
-    Pool & operator=(const Pool &) = delete;
-
-    void * acquire(size_t bytes) {
-        bytes = (bytes + 255) / 256 * 256;
-        if (in_use_ == 0 && segments_.size() > 1) {
-            free_all(); // cudaFree waits for the device
-            add(peak_);
-        }
-        if (segments_.empty() || segments_.back().size - segments_.back().used < bytes) {
-            add(std::max(bytes, LEAST));
-        }
-        Segment & s = segments_.back();
-        void *    p = s.base + s.used;
-        s.used += bytes;
-        in_use_ += bytes;
-        peak_ = std::max(peak_, in_use_);
-        return p;
-    }
-
-    void release(void * p) noexcept {
-        for (Segment & s : segments_) {
-            if (p >= s.base && p < s.base + s.used) {
-                const size_t keep = (size_t) ((char *) p - s.base);
-                in_use_ -= s.used - keep;
-                s.used = keep;
-            }
-        }
-    }
-
-    size_t held() const {
-        size_t n = 0;
-        for (const Segment & s : segments_) {
-            n += s.size;
-        }
-        return n;
-    }
-    size_t peak() const { return peak_; }
-
-  private:
-    static constexpr size_t LEAST = (size_t) 32 << 20;
-
-    struct Segment {
-        char * base;
-        size_t size, used;
-    };
-
-    void add(size_t size) {
+// The device's memory as the pool takes it.
+struct DeviceMemory {
+    void * obtain(size_t size) {
         void *            p      = nullptr;
         const cudaError_t status = cudaMalloc(&p, size);
         if (status != cudaSuccess) {
             (void) cudaGetLastError(); // the next check is not to see it
-            throw steer_cuda_error(std::to_string(size >> 20) + " MiB of scratch memory: " + cudaGetErrorString(status),
-                                   status == cudaErrorMemoryAllocation);
+            throw steer_cuda_error(std::to_string(size) + " bytes of scratch memory: " + cudaGetErrorString(status), status == cudaErrorMemoryAllocation);
         }
-        segments_.push_back({ (char *) p, size, 0 });
+        return p;
     }
-
-    void free_all() noexcept {
-        for (const Segment & s : segments_) {
-            (void) cudaFree(s.base);
-        }
-        segments_.clear();
-    }
-
-    std::vector<Segment> segments_;
-    size_t               in_use_ = 0, peak_ = 0;
+    void give_back(void * p, size_t) noexcept { (void) cudaFree(p); } // waits for the device
 };
+
+constexpr size_t UNIT = (size_t) 2 << 20; // what cudaMalloc gives out
 
 class Context : public steer_cuda {
   public:
@@ -150,13 +88,14 @@ class Context : public steer_cuda {
 
     void * acquire(size_t bytes) override { return pool_.acquire(bytes); }
     void   release(void * p) noexcept override { pool_.release(p); }
+    void   reserve(size_t bytes) override { pool_.reserve(bytes); }
     size_t pool_bytes() const override { return pool_.held(); }
     size_t peak_bytes() const override { return pool_.peak(); }
 
   private:
-    int            device_;
-    cublasHandle_t cublas_ = nullptr;
-    Pool           pool_;
+    int                device_;
+    cublasHandle_t     cublas_ = nullptr;
+    Pool<DeviceMemory> pool_{ {}, UNIT };
 };
 
 } // namespace

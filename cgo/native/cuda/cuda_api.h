@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STEER_CUDA_ABI   3 // counts changes of this file
+#define STEER_CUDA_ABI   4 // counts changes of this file
 #define STEER_CUDA_ENTRY "steer_cuda_entry"
 
 typedef struct steer_cuda_device steer_cuda_device; // an open device: a backend for training and what the kernels need
@@ -53,6 +53,14 @@ typedef struct {
     int (*sumsq)(steer_cuda_device * dev, const float * x, int64_t n, double * sum, char * err, size_t err_len);
     int (*adamw)(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps,
                  double wd, double gscale, int64_t step, char * err, size_t err_len);
+
+    // Scratch memory, in bytes: what launch and unpack_rows would have in use at most, asked of the launchers without launching;
+    // tensors need not have memory. reserve obtains that much at once.
+    int (*launch_scratch)(const steer_cuda_device * dev, int op, struct ggml_tensor * dst, size_t * bytes, char * err, size_t err_len);
+    int (*rows_scratch)(const steer_cuda_device * dev, enum ggml_type type, int64_t row_values, int64_t n_rows, size_t * bytes, char * err, size_t err_len);
+    int (*reserve_scratch)(steer_cuda_device * dev, size_t bytes, char * err, size_t err_len);
+    // The most of the device's memory in use at any moment since it was last opened; 0 where the platform keeps no such mark.
+    size_t (*most_bytes)(const steer_cuda_device * dev);
 
     // y = a + b, on the stream of launch; all begin at multiples of 16 bytes.
     int (*add)(steer_cuda_device * dev, const float * a, const float * b, float * y, int64_t n, char * err, size_t err_len);

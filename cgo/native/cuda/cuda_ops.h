@@ -62,6 +62,7 @@ struct steer_cuda_limits {
 struct steer_cuda {
     cudaStream_t      stream = nullptr;
     steer_cuda_limits limits;
+    bool              measuring = false; // launchers ask for scratch memory and launch nothing, see measure.h
 
     virtual ~steer_cuda() = default;
 
@@ -79,6 +80,8 @@ struct steer_cuda {
     // Pieces are released in the reverse order.
     virtual void * acquire(size_t bytes) = 0;
     virtual void   release(void * p) noexcept = 0;
+    // Obtains now what needs up to so many bytes at once would.
+    virtual void   reserve(size_t bytes) = 0;
 
     virtual size_t pool_bytes() const = 0; // held by the pool
     virtual size_t peak_bytes() const = 0; // most ever in use at once

@@ -2,6 +2,7 @@
 #include "../guard.h"
 #include "cuda_api.h"
 #include "cuda_ops.h"
+#include "measure.h"
 #include "platform.h"
 
 #include <chrono>
@@ -75,6 +76,35 @@ int unpack_rows(steer_cuda_device * dev, ggml_type type, const void * rows, int6
     });
 }
 
+int launch_scratch(const steer_cuda_device * dev, int op, ggml_tensor * dst, size_t * bytes, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        const steer_cuda_op * desc = steer_cuda_op_get((steer_op_id) op);
+        if (!desc) {
+            throw std::logic_error("there is no operation number " + std::to_string(op) + " on the GPU");
+        }
+        cuda::Measure measure(*dev->cuda);
+        desc->launch(dst, measure);
+        *bytes = measure.peak_bytes();
+    });
+}
+
+int rows_scratch(const steer_cuda_device * dev, ggml_type type, int64_t row_values, int64_t n_rows, size_t * bytes, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        cuda::Measure measure(*dev->cuda);
+        steer_cuda_unpack_rows(type, nullptr, row_values, n_rows, nullptr, measure);
+        *bytes = measure.peak_bytes();
+    });
+}
+
+int reserve_scratch(steer_cuda_device * dev, size_t bytes, char * err, size_t err_len) {
+    return call(err, err_len, [&] {
+        dev->cuda->enter();
+        dev->cuda->reserve(bytes);
+    });
+}
+
+size_t most_bytes(const steer_cuda_device * dev) { return platform::most_bytes(dev->index); }
+
 int sumsq(steer_cuda_device * dev, const float * x, int64_t n, double * sum, char * err, size_t err_len) {
     return call(err, err_len, [&] {
         platform::access access;
@@ -119,7 +149,8 @@ int gemm_rate(steer_cuda_device * dev, int64_t n, double * rate, char * err, siz
 
 const steer_cuda_api api = {
     STEER_CUDA_ABI, STEER_BUILD_ID, nullptr, set_log, platform::device_count, platform::device, platform::compute_capability, open, close, backend,
-    pool_bytes, weight_type_ok, launch, synchronize, unpack_rows, sumsq, adamw, add, gemm_rate,
+    pool_bytes, weight_type_ok, launch, synchronize, unpack_rows, sumsq, adamw, launch_scratch, rows_scratch, reserve_scratch,
+    most_bytes, add, gemm_rate,
 };
 
 } // namespace

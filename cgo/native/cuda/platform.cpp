@@ -36,6 +36,8 @@ int compute_capability(int index) {
     return 10 * major + minor;
 }
 
+size_t most_bytes(int) { return 0; } // CUDA tells what is free at the moment, no more
+
 ggml_backend_t backend(int index) { return ggml_backend_cuda_init(index); }
 
 std::unique_ptr<steer_cuda> open(ggml_backend_t backend) { return steer_cuda_open(backend); }

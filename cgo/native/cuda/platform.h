@@ -15,6 +15,7 @@ extern const char * const archs;
 int                device_count();
 ggml_backend_dev_t device(int index);
 int                compute_capability(int index);
+size_t             most_bytes(int index); // the most in use since the last open, 0: not known
 ggml_backend_t     backend(int index); // a new one, freed with ggml_backend_free; nullptr: cannot be made
 
 // Lives while kernels are launched or device memory is copied. CUDA needs nothing of the kind;

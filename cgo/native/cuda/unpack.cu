@@ -94,6 +94,9 @@ void unpack(steer_cuda & c, ggml_type type, const void * x, ggml_type to, void *
 // Sends rows of a type as they are and unpacks them on the device, as many at a time as fit c.limits.weight_bytes.
 void send_rows(steer_cuda & c, ggml_type type, const char * rows, int64_t K, int64_t N, float * dst) {
     const auto send = [&](void * to, const void * from, int64_t bytes) {
+        if (c.measuring) {
+            return;
+        }
         check(cudaMemcpyAsync(to, from, (size_t) bytes, cudaMemcpyHostToDevice, c.stream), "copying rows to the device");
     };
     const int64_t row = (int64_t) ggml_row_size(type, K);

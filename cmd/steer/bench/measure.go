@@ -80,11 +80,11 @@ func (m *measurement) finish() error {
 func (m *measurement) limits() error {
 	r := m.result
 	if r.OnGPU {
-		free, total, err := m.bench.DeviceMemory()
+		mem, err := m.bench.DeviceMemory()
 		if err != nil {
 			return err
 		}
-		r.DeviceBytes, r.DeviceTotal = total-free, total
+		r.DeviceBytes, r.DeviceTotal = mem.Used(), mem.Total
 		rate, err := m.bench.GEMMRate()
 		r.PeakBF16GFLOPS = rate * 1e-9
 		return err

@@ -29,6 +29,8 @@ type Engine struct {
 	KeepActivations bool `yaml:"keep_activations"`
 	// Sequences is how many answers are generated at once.
 	Sequences int `yaml:"sequences"`
+
+	cuda ggml.CUDAOptions // where a GPU's libraries are, for tests
 }
 
 // DefaultEngine is what a stage computes with unless told otherwise.
@@ -84,6 +86,8 @@ type Bench struct {
 	expected map[string]maker
 	// empty is the process before anything was opened on the bench; measured by the first plan.
 	empty *process
+	// tried is what stages take of a GPU besides what can be laid out, measured once for each.
+	tried map[string]int64
 	// reserved are the passes that memory is obtained for when a stack is opened: those of
 	// the plan, by the order in which stacks are opened.
 	reserved [][]recorded
@@ -99,7 +103,7 @@ func openBench(path string, e Engine, opt ggml.ModelOptions) (*Bench, error) {
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Name: e.Device, Threads: e.Threads})
+	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Name: e.Device, Threads: e.Threads, CUDA: e.cuda})
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +136,7 @@ func (b *Bench) OnGPU() bool { return b.dev.OnGPU() }
 func (b *Bench) GEMMRate() (float64, error) { return b.dev.GEMMRate() }
 
 // DeviceMemory is [ggml.Device.Memory] of the device in use.
-func (b *Bench) DeviceMemory() (free, total int64, err error) { return b.dev.Memory() }
+func (b *Bench) DeviceMemory() (ggml.Memory, error) { return b.dev.Memory() }
 
 // Kernel names the CPU kernels in use, or the GPU.
 func (b *Bench) Kernel() string { return b.dev.Kernel() }

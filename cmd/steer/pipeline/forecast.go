@@ -13,15 +13,21 @@ import (
 
 // Forecast is what jobs will take, stage by stage.
 type Forecast struct {
-	Model   string       `json:"model"`
-	Weights int64        `json:"model_bytes"`
-	Kernel  string       `json:"kernel"`
-	Threads int          `json:"threads"`
-	Free    int64        `json:"free_bytes"` // 0: not known
-	Stages  []*StagePlan `json:"stages"`
+	Model   string `json:"model"`
+	Weights int64  `json:"model_bytes"`
+	Device  string `json:"device"` // "cpu", "cuda:0"
+	Kernel  string `json:"kernel"`
+	Threads int    `json:"threads"`
+	// Memory is whose Free and Peak are, HostFree and HostPeak those of the host where that is
+	// a GPU's: see StagePlan.
+	Memory   string       `json:"memory"`
+	Free     int64        `json:"free_bytes"` // 0: not known
+	HostFree int64        `json:"host_free_bytes,omitempty"`
+	Stages   []*StagePlan `json:"stages"`
 	// Peak is the largest of the stages: one runs at a time.
-	Peak int64 `json:"peak_bytes"`
-	Fits bool  `json:"fits"`
+	Peak     int64 `json:"peak_bytes"`
+	HostPeak int64 `json:"host_peak_bytes,omitempty"`
+	Fits     bool  `json:"fits"`
 	// Runs is how many seeds a study has; one runs at a time.
 	Runs int `json:"runs"`
 	// Seconds is the estimated time of all stages of all runs, Rates what it is made from; 0 and nil
@@ -67,7 +73,7 @@ func ForecastJob(ctx context.Context, job Job, opt ForecastOptions) (*Forecast, 
 }
 
 func forecast(ctx context.Context, stages []NamedJob, files map[string]maker, opt ForecastOptions) (*Forecast, error) {
-	f := &Forecast{Fits: true, Runs: 1, Free: opt.Memory.limit()}
+	f := &Forecast{Fits: true, Runs: 1}
 	if opt.Calibrate {
 		f.Rates = &Rates{}
 	}
@@ -83,7 +89,7 @@ func forecast(ctx context.Context, stages []NamedJob, files map[string]maker, op
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}
 		f.Stages = append(f.Stages, p)
-		f.Peak, f.Fits = max(f.Peak, p.Peak), f.Fits && p.Fits
+		f.Peak, f.HostPeak, f.Fits = max(f.Peak, p.Peak), max(f.HostPeak, p.HostPeak), f.Fits && p.Fits
 		f.Seconds += p.Seconds
 	}
 	return f, nil
@@ -98,9 +104,11 @@ func (f *Forecast) stage(ctx context.Context, s NamedJob, files map[string]maker
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	b.expect(files)
-	f.describe(b)
+	if err := f.describe(b, opt.Memory); err != nil {
+		return nil, err
+	}
 	p, err = b.planWith(ctx, s.Job, s.Name, func(r *rehearsal, p *StagePlan) error {
-		if f.Rates == nil || f.Free > 0 && p.Peak > f.Free {
+		if f.Rates == nil || !p.fits(f.Free, f.HostFree) {
 			return nil // what does not fit is not tried
 		}
 		start := time.Now()
@@ -117,12 +125,18 @@ func (f *Forecast) stage(ctx context.Context, s NamedJob, files map[string]maker
 		return nil, err
 	}
 	p.reserve = nil // nothing is run
-	return p, b.judge(ctx, s.Job, p, f.Free)
+	return p, b.judge(ctx, s.Job, p, f.Free, f.HostFree)
 }
 
-func (f *Forecast) describe(b *Bench) {
+// describe fills in model, device and, before the first stage, what is free.
+func (f *Forecast) describe(b *Bench, limit MemoryLimit) (err error) {
 	info := b.Model.Info()
 	f.Model, f.Weights, f.Kernel, f.Threads = info.Path, info.Bytes, b.Kernel(), b.Engine.threads()
+	if f.Device == "" {
+		f.Device, f.Memory = b.Device(), b.memory()
+		f.Free, f.HostFree, err = b.limits(limit)
+	}
+	return err
 }
 
 // expect makes the bench take adapters that are not written yet as they will be.

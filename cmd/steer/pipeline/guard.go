@@ -13,24 +13,15 @@ import (
 // ErrDoesNotFit: a plan needs more memory than there is.
 var ErrDoesNotFit = errors.New("it does not fit")
 
-// ErrNoPlan: the memory of the device cannot be told before it is taken.
-var ErrNoPlan = errors.New("no plan of memory")
-
-// unplannable says what is not known of a GPU's memory.
-func (b *Bench) unplannable() error {
-	return fmt.Errorf("%w on %s: how much of the GPU's memory libllama and the kernels take there is not known beforehand "+
-		"(activations, KV cache, workspaces); plans are made for device cpu", ErrNoPlan, b.Device())
-}
-
 // MemoryLimit says what a stage may take.
 type MemoryLimit struct {
-	// Bytes may be resident; 0: what is free when the stage begins.
+	// Bytes may be resident, or on a GPU in use there; 0: what is free when the stage begins.
 	Bytes conf.Size
 	// Force runs what does not fit.
 	Force bool
 }
 
-// limit is the memory that this process may come to hold, 0 if it cannot be told.
+// limit is the host's memory that this process may come to hold, 0 if it cannot be told.
 func (l MemoryLimit) limit() int64 {
 	if l.Bytes > 0 {
 		return int64(l.Bytes)
@@ -45,13 +36,51 @@ func (l MemoryLimit) limit() int64 {
 	return free
 }
 
-// judge fills in whether the plan fits, and what would.
-func (b *Bench) judge(ctx context.Context, job Job, p *StagePlan, limit int64) (err error) {
-	p.Free, p.Fits = limit, limit == 0 || p.Peak <= limit
+// fits tells whether the plan stays within both memories; 0 is no limit.
+func (p *StagePlan) fits(free, hostFree int64) bool {
+	return (free == 0 || p.Peak <= free) && (hostFree == 0 || p.HostPeak <= hostFree)
+}
+
+// judge fills in whether the plan fits, and what would; host is the limit of the host's memory
+// where the plan is of a GPU's.
+func (b *Bench) judge(ctx context.Context, job Job, p *StagePlan, limit, host int64) (err error) {
+	p.Free, p.HostFree, p.Fits = limit, host, p.fits(limit, host)
 	if limit > 0 {
-		p.Suggestion, err = b.suggest(ctx, job, p, limit)
+		p.Suggestion, err = b.suggest(ctx, job, p)
 	}
 	return err
+}
+
+// needs says what is needed and what is free of each memory that the plan counts, those that do
+// not suffice only where any does not.
+func (p *StagePlan) needs(exactly bool) string {
+	var parts []string
+	say := func(need, free int64, of string) {
+		if !p.Fits && (free == 0 || need <= free) {
+			return
+		}
+		bytes := func(n int64) string {
+			if exactly {
+				return fmt.Sprintf("%s (%d bytes)", SizeText(n), n)
+			}
+			return SizeText(n)
+		}
+		text := bytes(need) + of
+		if free > 0 {
+			text += ", " + bytes(free) + " are free"
+		}
+		parts = append(parts, text)
+	}
+	switch {
+	case p.onGPU():
+		say(p.Peak, p.Free, " of "+p.Memory)
+		say(p.HostPeak, p.HostFree, " of the host's memory")
+	case exactly:
+		say(p.Peak, p.Free, "")
+	default:
+		say(p.Peak, p.Free, " of memory")
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Refusal is the error of a plan that does not fit, nil for one that does.
@@ -59,7 +88,7 @@ func (p *StagePlan) Refusal() error {
 	if p.Fits {
 		return nil
 	}
-	text := fmt.Sprintf("%s needs %s (%d bytes), %s (%d bytes) are free", p.Stage, SizeText(p.Peak), p.Peak, SizeText(p.Free), p.Free)
+	text := fmt.Sprintf("%s needs %s", p.Stage, p.needs(true))
 	if s := p.Suggestion; s != nil {
 		var set []string
 		for _, x := range s.Settings {
@@ -72,30 +101,26 @@ func (p *StagePlan) Refusal() error {
 
 // Guard plans a job, refuses it if it does not fit, and makes the bench reserve the
 // planned memory when the job opens its stacks. To be called right before Job.Run;
-// Compare ends what it began. On a GPU there is no plan: it says so and returns nil.
+// Compare ends what it began.
 func (b *Bench) Guard(ctx context.Context, job Job, name string, con Console) (*StagePlan, error) {
-	if b.dev.OnGPU() {
-		con.Progress.Note(fmt.Sprintf("%s: %v", name, b.unplannable()))
-		return nil, nil
-	}
 	p, err := b.plan(ctx, job, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.judge(ctx, job, p, con.Memory.limit()); err != nil {
+	limit, host, err := b.limits(con.Memory)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.judge(ctx, job, p, limit, host); err != nil {
 		return nil, err
 	}
 	if refusal := p.Refusal(); refusal != nil {
 		if !con.Memory.Force {
 			return nil, refusal
 		}
-		con.Progress.Note(fmt.Sprintf("warning: %s needs %s, %s are free: run because of --force", name, SizeText(p.Peak), SizeText(p.Free)))
+		con.Progress.Note(fmt.Sprintf("warning: %s needs %s: run because of --force", name, p.needs(false)))
 	}
-	free := ""
-	if p.Free > 0 {
-		free = fmt.Sprintf(", %s are free", SizeText(p.Free))
-	}
-	con.Progress.Note(fmt.Sprintf("%s: needs %s of memory%s", name, SizeText(p.Peak), free))
+	con.Progress.Note(fmt.Sprintf("%s: needs %s", name, p.needs(false)))
 	b.reserved, b.steps = p.reserve, 0
 	p.release = holdGo(p.goNeed)
 	return p, nil
@@ -105,18 +130,23 @@ func (b *Bench) Guard(ctx context.Context, job Job, name string, con Console) (*
 const planTolerance = 0.05
 
 // Compare warns if a stage took more memory than its plan said, and lets Go's heap go.
-// A nil plan has nothing to compare.
 func (p *StagePlan) Compare(b *Bench, con Console) {
-	if p == nil {
-		return
-	}
 	p.release()
-	now, err := memoryOf(b.Model.Info().Path)
-	if err != nil || now.Most == 0 || now.Most <= p.mostBefore {
-		return // not known, or an earlier stage took more
+	warn := func(took, planned int64, of string) {
+		if float64(took) > (1+planTolerance)*float64(planned) {
+			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s", p.Stage, SizeText(took), of, SizeText(planned)))
+		}
 	}
-	if float64(now.Most) > (1+planTolerance)*float64(p.Peak) {
-		con.Progress.Note(fmt.Sprintf("warning: %s took %s of memory, its plan said %s", p.Stage, SizeText(now.Most), SizeText(p.Peak)))
+	resident := p.Peak
+	if p.onGPU() {
+		resident = p.HostPeak
+		if mem, err := b.DeviceMemory(); err == nil {
+			warn(mem.Most, p.Peak, p.Memory)
+		}
+	}
+	now, err := memoryOf(b.Model.Info().Path)
+	if err == nil && now.Most > p.mostBefore { // else it is not known, or an earlier stage took more
+		warn(now.Most, resident, "memory")
 	}
 }
 

@@ -12,9 +12,15 @@ import (
 // StagePlan says what a stage will take before it starts.
 type StagePlan struct {
 	Stage string `json:"stage"`
-	// Buffers add up to Peak, the largest resident set, in bytes.
+	// Memory is whose Peak and Free are: HostMemory, or on a GPU the device's name ("cuda:0").
+	Memory string `json:"memory"`
+	// Buffers of Memory add up to Peak, in bytes: the largest resident set, or the most of the
+	// GPU's memory in use.
 	Buffers []Buffer `json:"buffers"`
 	Peak    int64    `json:"peak_bytes"`
+	// HostPeak and HostFree are the same of the host's memory where Memory is a GPU's.
+	HostPeak int64 `json:"host_peak_bytes,omitempty"`
+	HostFree int64 `json:"host_free_bytes,omitempty"`
 	// OtherPeak is the peak with the other choice of checkpointing; 0 where nothing is trained.
 	KeepActivations bool  `json:"keep_activations"`
 	OtherPeak       int64 `json:"peak_bytes_with_other_checkpointing,omitempty"`
@@ -38,10 +44,14 @@ type StagePlan struct {
 
 // Buffer is a part of the memory.
 type Buffer struct {
-	Name  string `json:"name"`
-	Bytes int64  `json:"bytes"`
-	What  string `json:"what"`
+	Name   string `json:"name"`
+	Memory string `json:"memory"` // where it is: as StagePlan.Memory
+	Bytes  int64  `json:"bytes"`
+	What   string `json:"what"`
 }
+
+// HostMemory is the memory of the process, whatever device computes.
+const HostMemory = "host"
 
 // The buffers of a plan.
 const (
@@ -56,9 +66,15 @@ const (
 	BufferScratch     = "kernels"
 	BufferKV          = "KV cache"
 	BufferDecode      = "decoding"
+
+	// Of runs on a GPU only.
+	BufferContext    = "context"
+	BufferWorkspaces = "workspaces"
+	BufferEmbedding  = "embedding" // on the host
 )
 
-// Bytes is the size of a buffer, 0 if the stage has none of that name.
+// Bytes is the size of a buffer, 0 if the stage has none of that name. Of decoding, which
+// takes of both memories on a GPU, it is the GPU's.
 func (p *StagePlan) Bytes(name string) int64 {
 	for _, b := range p.Buffers {
 		if b.Name == name {
@@ -77,12 +93,29 @@ func measureEmpty(model string) (*process, error) {
 	return &p, err
 }
 
+// add adds a buffer of the device's memory, which on the CPU is the host's.
 func (p *StagePlan) add(name string, bytes int64, what string, args ...any) {
+	p.addTo(p.Memory, &p.Peak, name, bytes, what, args...)
+}
+
+// addHost adds a buffer of the host's memory.
+func (p *StagePlan) addHost(name string, bytes int64, what string, args ...any) {
+	if p.Memory == HostMemory {
+		p.add(name, bytes, what, args...)
+		return
+	}
+	p.addTo(HostMemory, &p.HostPeak, name, bytes, what, args...)
+}
+
+func (p *StagePlan) addTo(memory string, peak *int64, name string, bytes int64, what string, args ...any) {
 	if bytes > 0 {
-		p.Buffers = append(p.Buffers, Buffer{Name: name, Bytes: bytes, What: fmt.Sprintf(what, args...)})
-		p.Peak += bytes
+		p.Buffers = append(p.Buffers, Buffer{Name: name, Memory: memory, Bytes: bytes, What: fmt.Sprintf(what, args...)})
+		*peak += bytes
 	}
 }
+
+// onGPU tells whether the plan is of a GPU's memory.
+func (p *StagePlan) onGPU() bool { return p.Memory != HostMemory }
 
 // plan rehearses a job and asks the engine for the size of everything it used.
 func (b *Bench) plan(ctx context.Context, job Job, name string) (*StagePlan, error) {
@@ -91,9 +124,6 @@ func (b *Bench) plan(ctx context.Context, job Job, name string) (*StagePlan, err
 
 // planWith calls then before the rehearsal's stacks are closed.
 func (b *Bench) planWith(ctx context.Context, job Job, name string, then func(*rehearsal, *StagePlan) error) (p *StagePlan, err error) {
-	if b.dev.OnGPU() {
-		return nil, b.unplannable()
-	}
 	if b.empty == nil {
 		if b.empty, err = measureEmpty(b.Model.Info().Path); err != nil {
 			return nil, err
@@ -106,13 +136,29 @@ func (b *Bench) planWith(ctx context.Context, job Job, name string, then func(*r
 	}
 	defer func() { err = errors.Join(err, bench.Close()) }()
 	_, engine := job.Base()
-	p = &StagePlan{Stage: name, KeepActivations: engine.KeepActivations, Tokens: r.tokens, mostBefore: before.Most, goNeed: r.goMost}
-	p.add(BufferWeights, before.Mapped, "the model's file, mapped")
-	p.add(BufferProgram, before.Own, "steer, Go, libllama's vocabulary")
-	p.add(BufferData, r.goMost-before.Go, "Go heap: data, host copies, checkpoints")
+	p = &StagePlan{Stage: name, Memory: b.memory(), KeepActivations: engine.KeepActivations, Tokens: r.tokens, mostBefore: before.Most, goNeed: r.goMost}
+	if p.onGPU() {
+		p.add(BufferWeights, b.Model.DeviceBytes(), "of the model, but the token embedding")
+		p.addHost(BufferEmbedding, before.Mapped, "the token embedding, mapped")
+	} else {
+		p.add(BufferWeights, before.Mapped, "the model's file, mapped")
+		p.add(BufferProgram, before.Own, "steer, Go, libllama's vocabulary")
+	}
+	p.addHost(BufferData, r.goMost-before.Go, "Go heap: data, host copies, checkpoints")
 	r.adapters(p)
-	if err := errors.Join(r.graphs(p), r.kernels(p), r.sessions(p)); err != nil {
+	if err := errors.Join(r.graphs(p), r.sessions(p)); err != nil {
 		return nil, err
+	}
+	if p.onGPU() {
+		err = b.trial(ctx, r, p)
+	} else {
+		err = r.kernels(p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.OtherPeak != 0 {
+		p.OtherPeak += p.Peak
 	}
 	err = then(r, p)
 	p.rollout = decoding{} // it holds adapters, which the run is to have the memory of
@@ -164,15 +210,16 @@ func (r *rehearsal) graphs(p *StagePlan) error {
 		how = "all kept"
 	}
 	p.add(BufferActivations, most.Activations, "%s; largest batch %d tokens", how, p.LargestBatch)
-	p.add(BufferTables, most.Tables+most.Work, "the graph itself")
+	p.addHost(BufferTables, most.Tables+most.Work, "the graph itself")
+	p.add(BufferScratch, most.Scratch, "scratch: unpacked weights, logits, operands in bf16") // of a GPU
 	if r.tokens.Train > 0 {
-		p.OtherPeak = other.Activations - most.Activations // completed when the rest is known
+		p.OtherPeak = other.Activations + other.Scratch - most.Activations - most.Scratch // completed when the rest is known
 	}
 	return nil
 }
 
 func larger(a, b ggml.PassUse) ggml.PassUse {
-	return ggml.PassUse{Activations: max(a.Activations, b.Activations), Tables: max(a.Tables, b.Tables), Work: max(a.Work, b.Work)}
+	return ggml.PassUse{Activations: max(a.Activations, b.Activations), Tables: max(a.Tables, b.Tables), Work: max(a.Work, b.Work), Scratch: max(a.Scratch, b.Scratch)}
 }
 
 // on is the pass on an open stack.
@@ -184,9 +231,8 @@ func (q recorded) on(s *ggml.Step, r *rehearsal) ggml.Pass {
 	return p
 }
 
-// kernels finds the memory that the kernels' threads keep: on the longest sequence of
-// every kind of pass.
-func (r *rehearsal) kernels(p *StagePlan) error {
+// longest is the longest sequence of every kind of pass.
+func (r *rehearsal) longest() (passes []ggml.Pass) {
 	type like struct {
 		kind
 		adapters bool
@@ -201,10 +247,15 @@ func (r *rehearsal) kernels(p *StagePlan) error {
 			}
 		}
 	}
-	var passes []ggml.Pass
 	for _, q := range long {
 		passes = append(passes, q)
 	}
+	return passes
+}
+
+// kernels finds the memory that the CPU kernels' threads keep.
+func (r *rehearsal) kernels(p *StagePlan) error {
+	passes := r.longest()
 	if len(passes) == 0 {
 		return nil
 	}
@@ -225,14 +276,14 @@ func (r *rehearsal) sessions(p *StagePlan) error {
 			most, p.rollout = use, d
 		}
 	}
-	if sum(most) > 0 {
-		p.add(BufferKV, most.KV, "%d sequences of up to %d tokens", p.rollout.opt.Sequences, p.rollout.opt.Context)
+	p.add(BufferKV, most.KV, "%d sequences of up to %d tokens", p.rollout.opt.Sequences, p.rollout.opt.Context)
+	if p.onGPU() {
+		p.add(BufferDecode, most.Compute, "activations of libllama")
+		p.addHost(BufferDecode, most.Host+most.Logits+most.Tables, "inputs, logits and tables of libllama")
+	} else {
 		p.add(BufferDecode, sum(most)-most.KV, "activations, logits and tables of libllama")
-	}
-	if p.OtherPeak != 0 {
-		p.OtherPeak += p.Peak
 	}
 	return nil
 }
 
-func sum(u ggml.SessionUse) int64 { return u.KV + u.Compute + u.Logits + u.Tables }
+func sum(u ggml.SessionUse) int64 { return u.KV + u.Compute + u.Host + u.Logits + u.Tables }

@@ -79,7 +79,7 @@ func TestSuggestionsFit(t *testing.T) {
 	p, err := b.plan(context.Background(), j, "sft")
 	require.NoError(t, err)
 	limit := p.Peak - p.Bytes(BufferActivations)*9/10
-	require.NoError(t, b.judge(context.Background(), j, p, limit))
+	require.NoError(t, b.judge(context.Background(), j, p, limit, 0))
 	require.False(t, p.Fits)
 	require.NotNil(t, p.Suggestion)
 	require.LessOrEqual(t, p.Suggestion.Peak, limit)
@@ -92,11 +92,11 @@ func TestSuggestionsFit(t *testing.T) {
 	j.Engine.KeepActivations = false
 	p, err = b.plan(context.Background(), j, "sft")
 	require.NoError(t, err)
-	require.NoError(t, b.judge(context.Background(), j, p, p.OtherPeak))
+	require.NoError(t, b.judge(context.Background(), j, p, p.OtherPeak, 0))
 	require.Equal(t, []Setting{{"engine.keep_activations", true}}, p.Suggestion.Settings)
-	require.NoError(t, b.judge(context.Background(), j, p, 1000))
+	require.NoError(t, b.judge(context.Background(), j, p, 1000, 0))
 	require.Nil(t, p.Suggestion)
-	require.NoError(t, b.judge(context.Background(), j, p, 0))
+	require.NoError(t, b.judge(context.Background(), j, p, 0, 0))
 	require.True(t, p.Fits, "nothing is known to be too much")
 }
 

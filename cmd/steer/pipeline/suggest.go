@@ -25,13 +25,13 @@ func (s Setting) String() string { return fmt.Sprintf("%s=%v", s.Key, s.Value) }
 // most tries of smaller batches before giving up.
 const suggestTries = 12
 
-// suggest looks for settings with which a job fits into limit bytes: first checkpointing,
+// suggest looks for settings with which a job fits into what is free: first checkpointing,
 // then smaller micro-batches. For one that fits it looks whether it would still, kept
 // activations making it faster. Nil: nothing to suggest.
-func (b *Bench) suggest(ctx context.Context, job Job, p *StagePlan, limit int64) (*Suggestion, error) {
+func (b *Bench) suggest(ctx context.Context, job Job, p *StagePlan) (*Suggestion, error) {
 	const faster = "faster, no layer is computed twice"
 	if p.Fits {
-		if p.OtherPeak > 0 && !p.KeepActivations && p.OtherPeak <= limit {
+		if p.OtherPeak > 0 && !p.KeepActivations && p.OtherPeak <= p.Free {
 			return &Suggestion{Settings: []Setting{{"engine.keep_activations", true}}, Peak: p.OtherPeak, Why: faster}, nil
 		}
 		return nil, nil
@@ -41,7 +41,7 @@ func (b *Bench) suggest(ctx context.Context, job Job, p *StagePlan, limit int64)
 	if k := knobsOf(job); p.KeepActivations {
 		*k.keep = false
 		s.Settings, s.Peak = append(s.Settings, Setting{"engine.keep_activations", false}), p.OtherPeak
-		if p.OtherPeak <= limit {
+		if p.OtherPeak <= p.Free && p.fits(0, p.HostFree) {
 			return s, nil
 		}
 	}
@@ -54,7 +54,7 @@ func (b *Bench) suggest(ctx context.Context, job Job, p *StagePlan, limit int64)
 		if err != nil {
 			return nil, err
 		}
-		if smaller.Peak <= limit {
+		if smaller.fits(p.Free, p.HostFree) {
 			s.Peak = smaller.Peak
 			for _, k := range knobsOf(job).sizes {
 				s.Settings = append(s.Settings, Setting{k.key, *k.value})

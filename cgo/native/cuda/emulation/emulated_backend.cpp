@@ -88,9 +88,24 @@ bool on(ggml_backend_buffer_type_t buft, const ggml_tensor * t) {
 }
 
 const char * backend_name(ggml_backend_t b) { return here().name[index_of(b->device)].c_str(); }
+
+// What a backend keeps. As with ggml-cuda's pools and cuBLAS, nobody says beforehand what it takes
+// when it first computes.
+struct backend_state {
+    ggml_backend_t cpu;
+    int            index;
+    void *         workspace;
+    size_t         workspace_bytes() const { return devices[index].memory / 16384; }
+};
+
 // The struct itself is kept, so that a later use is seen.
 void backend_free(ggml_backend_t b) {
-    ggml_backend_free((ggml_backend_t) b->context);
+    auto * state = (backend_state *) b->context;
+    if (state->workspace) {
+        release(state->index, state->workspace, state->workspace_bytes());
+    }
+    ggml_backend_free(state->cpu);
+    delete state;
     b->context = nullptr;
 }
 // ggml-cuda frees its pools here: it touches what belongs to the backend.
@@ -114,8 +129,12 @@ ggml_status backend_compute(ggml_backend_t b, ggml_cgraph * graph, int) {
                                      ", whose operands are not all on the device)");
         }
     }
+    auto * state = (backend_state *) b->context;
+    if (!state->workspace && !(state->workspace = allocate(state->index, state->workspace_bytes()))) {
+        throw std::runtime_error("CUDA error: out of memory (emulated: a workspace of " + std::to_string(state->workspace_bytes()) + " bytes)");
+    }
     open_memory open;
-    return ggml_backend_graph_compute((ggml_backend_t) b->context, graph);
+    return ggml_backend_graph_compute(state->cpu, graph);
 }
 
 const ggml_backend_i backend_interface = {
@@ -144,7 +163,7 @@ ggml_backend_t dev_init(ggml_backend_dev_t dev, const char *) {
     static uint8_t guid[16] = { 's', 't', 'e', 'e', 'r', '-', 'e', 'm', 'u', 'l', 'a', 't', 'i', 'o', 'n', '1' };
     ggml_backend_t cpu = ggml_backend_cpu_init();
     ggml_backend_cpu_set_n_threads(cpu, 1);
-    return new ggml_backend{ &guid, backend_interface, dev, cpu };
+    return new ggml_backend{ &guid, backend_interface, dev, new backend_state{ cpu, index_of(dev), nullptr } };
 }
 
 ggml_backend_buffer_type_t dev_buft(ggml_backend_dev_t dev) { return &here().buft[index_of(dev)]; }

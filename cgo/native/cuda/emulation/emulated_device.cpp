@@ -48,6 +48,9 @@ void EmulatedDevice::unpack_other(ggml_type type, const void * src, ggml_type to
     if (!can_unpack_other(type) || n % 256 != 0) { // as context.cu
         throw steer_cuda_error("weights of this type and shape cannot be unpacked");
     }
+    if (to != GGML_TYPE_F32) { // ggml-cuda's detour over fp16, of which context.cu keeps the values
+        release(acquire((size_t) n * 2));
+    }
     std::vector<float> x((size_t) n);
     ggml_get_type_traits(type)->to_float(src, x.data(), n);
     for (int64_t i = 0; i < n; i++) {
@@ -97,8 +100,8 @@ void * EmulatedDevice::acquire(size_t bytes) {
         throw steer_cuda_error("out of memory", true);
     }
     std::memset(p, 0xFF, bytes); // NaN
-    pieces_.push_back({ p, bytes });
-    in_use_ += bytes;
+    pieces_.push_back({ p, steer::cuda::piece_bytes(bytes) });
+    in_use_ += pieces_.back().size;
     peak_ = std::max(peak_, in_use_);
     return p;
 }

@@ -2,7 +2,7 @@
 // a plain product, what ggml-cuda would unpack is unpacked by ggml's to_float, and no more than that.
 #pragma once
 
-#include "../cuda_ops.h"
+#include "../pool.h"
 
 #include <vector>
 
@@ -13,8 +13,10 @@ class EmulatedDevice : public steer_cuda {
     bool   can_unpack_other(ggml_type type) const override;
     void * acquire(size_t bytes) override;
     void   release(void * p) noexcept override;
+    void   reserve(size_t) override {} // pieces are obtained one by one
     size_t pool_bytes() const override { return in_use_; }
     size_t peak_bytes() const override { return peak_; }
+    void   forget_peak() { peak_ = in_use_; }
 
     // acquire beyond this throws, as a full device does.
     size_t memory = SIZE_MAX;

@@ -4,6 +4,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -15,11 +17,11 @@ namespace {
 std::recursive_mutex     mutex; // held while the memory is open
 int                      depth = 0;
 std::map<void *, size_t> pages;
-size_t                   used[DEVICES];
+size_t                   used[DEVICES], most[DEVICES];
 
 void protect(void * p, size_t n, bool open) { mprotect(p, n, open ? PROT_READ | PROT_WRITE : PROT_NONE); }
 
-size_t whole_pages(size_t n) { return (n + 4095) / 4096 * 4096; }
+size_t whole_pages(size_t n) { return (n + PAGE - 1) / PAGE * PAGE; }
 } // namespace
 
 void * allocate(int device, size_t bytes) {
@@ -36,6 +38,7 @@ void * allocate(int device, size_t bytes) {
     protect(p, n, depth > 0);
     pages[p] = n;
     used[device] += n;
+    most[device] = std::max(most[device], used[device]);
     return p;
 }
 
@@ -47,8 +50,26 @@ void release(int device, void * p, size_t bytes) noexcept {
     used[device] -= n;
 }
 
-size_t total_bytes(int device) { return devices[device].memory; }
-size_t free_bytes(int device) { return total_bytes(device) - used[device]; }
+size_t total_bytes(int device) {
+    const char * bytes = device == 0 ? getenv("STEER_EMULATED_GPU_BYTES") : nullptr;
+    return bytes ? (size_t) strtoull(bytes, nullptr, 10) : devices[device].memory;
+}
+
+size_t free_bytes(int device) {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    const size_t total = total_bytes(device);
+    return total > used[device] ? total - used[device] : 0;
+}
+
+size_t most_bytes(int device) {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    return most[device];
+}
+
+void forget_most(int device) {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    most[device] = used[device];
+}
 
 open_memory::open_memory() {
     mutex.lock();

@@ -11,7 +11,13 @@ namespace emulated {
 void * allocate(int device, size_t bytes);
 void   release(int device, void * p, size_t bytes) noexcept;
 size_t free_bytes(int device);
+// As in the list of devices; of the first one STEER_EMULATED_GPU_BYTES says it, if set.
 size_t total_bytes(int device);
+// The most in use at once since forget_most.
+size_t most_bytes(int device);
+void   forget_most(int device);
+
+constexpr size_t PAGE = 4096; // memory is given out in whole ones
 
 // The memory of all devices can be read and written while one of these lives.
 struct open_memory {

@@ -1,6 +1,7 @@
 #include "cuda_harness.h"
 
 #include "../emulation/cuda_emulation.h"
+#include "../measure.h"
 
 #include <cstring>
 
@@ -50,6 +51,24 @@ std::vector<uint8_t> gaps(const TensorPtr & t) {
     return out;
 }
 
+// The scratch memory that the launcher says it needs; saying so computes nothing.
+size_t measured(const char * name, steer_cuda_launcher launcher, const TensorPtr & dst) {
+#ifdef STEER_TEST_GPU // the launchers are the library's, out of reach: its own tests are this one's
+    (void) name, (void) launcher, (void) dst;
+    return 0;
+#else
+    const std::vector<uint8_t> before = dst->bytes();
+    steer::cuda::Measure       measure(device());
+    try {
+        launcher(dst->get(), measure);
+    } catch (const std::exception & e) {
+        expect(std::string(name) + " is measured: " + e.what(), false);
+    }
+    expect(std::string(name) + ": measuring computes nothing", dst->bytes() == before && measure.pool_bytes() == 0);
+    return measure.peak_bytes();
+#endif
+}
+
 } // namespace
 
 void run_cuda(const char * name, steer_cuda_launcher launcher, const TensorPtr & dst, const std::vector<TensorPtr> & src, const Params & p,
@@ -71,6 +90,8 @@ void run_cuda(const char * name, steer_cuda_launcher launcher, const TensorPtr &
         }
         const std::vector<uint8_t> edge = gaps(dst);
         prepare(dst->get(), s, p);
+        const size_t scratch = measured(name, launcher, dst);
+        device().forget_peak();
         try {
             launcher(dst->get(), device());
         } catch (const std::exception & e) {
@@ -78,6 +99,7 @@ void run_cuda(const char * name, steer_cuda_launcher launcher, const TensorPtr &
             return;
         }
         expect(std::string(name) + ": scratch memory given back", device().pool_bytes() == 0 && device().in_order);
+        expect(std::string(name) + ": scratch memory as measured", scratch == device().peak_bytes());
         expect(std::string(name) + ": nothing written between rows", gaps(dst) == edge);
         if (schedule == emulation::Schedule::forward) {
             first = dst->bytes();

@@ -2,6 +2,9 @@
 
 #include "cuda_harness.h"
 
+#include "../pool.h"
+
+#include <algorithm>
 #include <cstring>
 
 namespace test {
@@ -60,6 +63,53 @@ void dropout() {
     expect("dropout without seeds", has(error_of([&] { steer_cuda_lora_down(h->get(), device()); }), "dropout without seeds"));
 }
 
+// Memory that is counted and not there.
+struct Counted {
+    struct Card {
+        size_t used = 0, most = 0, room = SIZE_MAX, obtained = 0;
+    };
+    Card * card;
+    void * obtain(size_t n) {
+        if (card->used + n > card->room) {
+            throw steer_cuda_error("full", true);
+        }
+        card->used += n;
+        card->most = std::max(card->most, card->used);
+        card->obtained++;
+        return (void *) (uintptr_t) (card->obtained << 32);
+    }
+    void give_back(void *, size_t n) noexcept { card->used -= n; }
+};
+
+void pool() {
+    Counted::Card card;
+    {
+        steer::cuda::Pool<Counted> p({ &card }, 1000);
+        void *a = p.acquire(700), *b = p.acquire(1500); // 768 and 1536
+        expect("pieces that do not fit get segments of their own", card.used == 3000 && p.peak() == 2304);
+        p.release(b);
+        p.release(a);
+        p.release(p.acquire(10));
+        expect("then one segment for all", card.used == 3000 && card.obtained == 3);
+        a = p.acquire(700), b = p.acquire(1500);
+        expect("which has room for them", card.obtained == 3);
+        p.release(b);
+        p.release(a);
+        p.reserve(7000); // 7168
+        expect("a reserve, and not beside what was there", card.used == 8000 && card.most == 8000 && card.obtained == 4);
+        a = p.acquire(4000), b = p.acquire(3000);
+        expect("up to which nothing is obtained", card.obtained == 4);
+        p.release(b);
+        p.release(a);
+        card.room = 5000;
+        expect("no room", error_of([&] { p.acquire(9000); }) == "full" && card.used == 0);
+        a = p.acquire(300); // not the 7000 of before
+        expect("after which less is to be had", card.used == 1000);
+        p.release(a);
+    }
+    expect("all given back", card.used == 0);
+}
+
 void table() {
     for (int i = 0; i < STEER_OP_COUNT; i++) {
         const steer_op *      cpu  = steer_op_get((steer_op_id) i);
@@ -83,6 +133,7 @@ void test_cuda_errors() {
     memory();
     rows();
     dropout();
+    pool();
     table();
 }
 

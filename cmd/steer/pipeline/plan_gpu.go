@@ -1,0 +1,64 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"steer/ggml"
+)
+
+// memory names the memory that plans on this bench are of first: see StagePlan.Memory.
+func (b *Bench) memory() string {
+	if b.OnGPU() {
+		return b.Device()
+	}
+	return HostMemory
+}
+
+// trial adds what a GPU takes that no layout tells: what was there when the device was
+// opened, and what a short trial of the stage's own passes and largest session takes besides
+// the buffers planned. A stage is tried once: smaller batches of it take no more. The program's
+// part of the host's memory is looked at after it, when CUDA's libraries have loaded what they need.
+func (b *Bench) trial(ctx context.Context, r *rehearsal, p *StagePlan) error {
+	mem, err := b.DeviceMemory()
+	if err != nil {
+		return err
+	}
+	workspaces, tried := b.tried[p.Stage]
+	if !tried {
+		d := ggml.Decoding{Session: p.rollout.opt, Tokens: p.rollout.tokens, Outputs: p.rollout.outputs}
+		if workspaces, err = b.Model.PlanWorkspaces(ctx, r.longest(), d); err != nil {
+			return err
+		}
+		if b.tried == nil {
+			b.tried = map[string]int64{}
+		}
+		b.tried[p.Stage] = workspaces
+	}
+	p.add(BufferContext, mem.Opened, "CUDA's context, and what other programs hold")
+	p.add(BufferWorkspaces, workspaces, "code of kernels, cuBLAS, decoding (measured)")
+	now, err := memoryOf(b.Model.Info().Path)
+	if err != nil {
+		return err
+	}
+	program := max(b.empty.Own, now.Own-max(0, goBytes()-b.empty.Go))
+	p.addHost(BufferProgram, program, "steer, Go, the vocabulary, CUDA's libraries")
+	return nil
+}
+
+// limits is what a stage may come to hold of p.Memory and, where that is a GPU's, of the
+// host's; 0 where it cannot be told. MemoryLimit.Bytes bounds the former.
+func (b *Bench) limits(l MemoryLimit) (memory, host int64, err error) {
+	if !b.OnGPU() {
+		return l.limit(), 0, nil
+	}
+	mem, err := b.DeviceMemory()
+	if err != nil {
+		return 0, 0, fmt.Errorf("the memory of %s: %w", b.Device(), err)
+	}
+	memory = mem.Total // a plan counts what is in use already
+	if l.Bytes > 0 {
+		memory = int64(l.Bytes)
+	}
+	return memory, MemoryLimit{}.limit(), nil
+}
