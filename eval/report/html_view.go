@@ -110,7 +110,7 @@ func newView(r *Report) (*view, error) {
 	v := &view{Report: r, Style: template.CSS(pageStyle), Figures: map[string][]figure{}, //nolint:gosec // our own files
 		Script: template.JS(pageScript), ScriptHash: scriptHash(pageScript), Caveats: thesisCaveats} //nolint:gosec // our own files
 	v.FlagCount = r.flagCount()
-	for _, f := range r.Flags {
+	for _, f := range toldOnce(r.Flags) {
 		if f.Severity == Note {
 			v.Notes = append(v.Notes, f)
 		} else {

@@ -116,3 +116,14 @@ func TestPooledBinsHaveTheErrorOfAll(t *testing.T) {
 	require.InDelta(t, .6, bins[1].Observed, 1e-12)
 	require.InDelta(t, 40./50*.05, ece, 1e-12)
 }
+
+func TestMarkdownEscapesAllButIntervals(t *testing.T) {
+	for in, want := range map[string]string{
+		"+0.1 [-0.2, 0.30]; [1e-05, 2]": "+0.1 [-0.2, 0.30]; [1e-05, 2]",
+		"[0.1, 0.2](javascript:x)":      `\[0.1, 0.2](javascript:x)`,
+		"[0.1, 0.2]: x":                 `\[0.1, 0.2]: x`,
+		"[a](b) *c* <d> |":              `\[a](b) \*c\* &lt;d&gt; \|`,
+	} {
+		require.Equal(t, want, escapeMD(in))
+	}
+}

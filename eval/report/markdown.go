@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"regexp"
 	"strings"
 )
 
@@ -197,7 +198,14 @@ func fold(b *strings.Builder, summary string, body func()) {
 
 var markdownEscapes = strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "\n", " ", "&", "&amp;", "[", `\[`)
 
-func escapeMD(s string) string { return markdownEscapes.Replace(visible(s)) }
+// escapedInterval is the interval of a number, which no link can begin with unless a
+// bracket or a colon follows.
+var escapedInterval = regexp.MustCompile(`\\\[(-?[\d.e+-]+, -?[\d.e+-]+)\]($|[^(\[:])`)
+
+// escapeMD takes every meaning from the signs of Markdown; intervals stay readable.
+func escapeMD(s string) string {
+	return escapedInterval.ReplaceAllString(markdownEscapes.Replace(visible(s)), "[$1]$2")
+}
 
 // codeMD sets a short text as code.
 func codeMD(s string) string {

@@ -116,8 +116,11 @@ func (s *Stage) ended(withSeed bool) string {
 	if res.Status != "" {
 		parts[0] = res.Status
 	}
-	if res.Steps > 0 {
+	switch {
+	case res.Steps > 0:
 		parts = append(parts, plural(int(res.Steps), "step", "steps"))
+	case res.Iterations > 0:
+		parts = append(parts, plural(int(res.Iterations), "iteration", "iterations"))
 	}
 	if res.Seconds > 0 {
 		parts = append(parts, duration(res.Seconds))

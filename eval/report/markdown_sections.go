@@ -197,7 +197,7 @@ func markdownFlags(b *strings.Builder, r *Report) {
 		table(b, []string{"run", "failures", "cautions", "notes", "not finished as planned"}, rows)
 	}
 	v := struct{ urgent, notes []string }{}
-	for _, f := range r.Flags {
+	for _, f := range toldOnce(r.Flags) {
 		line := escapeMD(f.Stage) + ": " + escapeMD(f.Text)
 		if f.Severity == Note {
 			v.notes = append(v.notes, "- "+line)
