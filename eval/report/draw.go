@@ -212,7 +212,7 @@ func (c Chart) dress(id, svg string, height int) (template.HTML, error) {
 	b.WriteString(inkPattern.ReplaceAllStringFunc(svg[end:], func(m string) string {
 		name, hex, _ := strings.Cut(m, ":#")
 		if i, ok := seriesOf(hex, "0B00"); ok {
-			return fmt.Sprintf("%s:var(--c%d);%s-opacity:.5", name, i, name)
+			return fmt.Sprintf("%s:var(--c%d);%s-opacity:.6", name, i, name)
 		}
 		return name + ":" + cssColour(hex)
 	}))
