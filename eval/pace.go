@@ -174,7 +174,7 @@ func (s *Suite) plan(subjects []Subject, rewards []Reward) {
 	var units []planned
 	add := func(k kind, model string) {
 		for i := range s.tasks {
-			if t := &s.tasks[i]; t.kind == k {
+			if t := &s.tasks[i]; t.of(k, model) {
 				units = append(units, planned{unit: unit{t.name, t.protocol, model}, weight: t.cost()})
 			}
 		}

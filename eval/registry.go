@@ -52,6 +52,9 @@ type benchmark struct {
 	files []dataFile
 	// rendered: what models read is rendered with the configuration's Template.
 	rendered bool
+	// passesOver tells, if set, whether there is nothing to measure of a model: it is what
+	// the others are compared with.
+	passesOver func(model string) bool
 	// check refuses what this benchmark cannot run with, if set.
 	check func() error
 	// generated is about how many tokens a model writes for it, if any.
@@ -77,6 +80,11 @@ type dataFile struct {
 }
 
 func (b *benchmark) wanted() bool { return !b.off && len(b.files) > 0 && b.files[0].Path != "" }
+
+// of tells whether the benchmark measures this model.
+func (b *benchmark) of(k kind, model string) bool {
+	return b.kind == k && (b.passesOver == nil || !b.passesOver(model))
+}
 
 // validate checks the windows of the data files, then what is the benchmark's own.
 func (b *benchmark) validate() error {

@@ -37,7 +37,7 @@ func (s *Suite) measure(task *benchmark, model, id string, run func(*journal) (*
 	}
 	p, err := resumable(s, name, terms, id != "", unit{task.name, task.protocol, model}, func(j *journal) (*piece, []Record, error) {
 		b, records, err := run(j)
-		if err != nil || b == nil {
+		if err != nil {
 			return nil, nil, err
 		}
 		if b.Benchmark != task.name || b.Protocol != task.protocol || b.Model != model {
@@ -46,7 +46,7 @@ func (s *Suite) measure(task *benchmark, model, id string, run func(*journal) (*
 		b.Provenance["items"] = name
 		return &piece{Benchmark: b}, records, s.describe(b, task.files)
 	})
-	if err != nil || p == nil {
+	if err != nil {
 		return nil, err
 	}
 	return p.Benchmark, nil
@@ -93,11 +93,11 @@ func (s *Suite) sum(path string) (string, error) {
 
 // resumable gives the outcome of one measurement: the one that is on disk, if what it
 // depends on has not changed, or that of run, with the answers an interrupted process
-// has left. A run without an outcome (nil) leaves nothing.
+// has left.
 func resumable[R any](s *Suite, name, terms string, keep bool, u unit, run func(*journal) (*piece, []R, error)) (_ *piece, err error) {
 	if !keep {
 		p, records, err := run(nil)
-		if err != nil || p == nil {
+		if err != nil {
 			return nil, err
 		}
 		return p, WriteRecords(filepath.Join(s.dir, name), records)
@@ -114,10 +114,6 @@ func resumable[R any](s *Suite, name, terms string, keep bool, u unit, run func(
 	p, records, err := run(j)
 	if err != nil {
 		return nil, err
-	}
-	if p == nil {
-		s.pace.skip(u)
-		return nil, nil
 	}
 	return keepPiece(s, name, terms, p, records)
 }

@@ -123,15 +123,12 @@ func (s *Suite) all(k kind, model, id string, run func(*benchmark, *journal) (*B
 	var out []*Benchmark
 	for i := range s.tasks {
 		task := &s.tasks[i]
-		if task.kind != k {
+		if !task.of(k, model) {
 			continue
 		}
 		b, err := s.measure(task, model, id, func(j *journal) (*Benchmark, []Record, error) { return run(task, j) })
 		if err != nil {
 			return out, err
-		}
-		if b == nil {
-			continue // the model is what the others are compared with
 		}
 		out = append(out, b)
 	}

@@ -30,12 +30,14 @@ records of single items, and writes one self-contained file. With --format text,
 csv and no --out it prints.
 
 One RUN is an experiment folder. Several that hold the same stages are runs of one
-experiment with different seeds: tables then hold means over them, and intervals cover the
-choice of seeds too. A folder of experiment folders stands for all of them. With --compare
-two runs are set against each other, model by model.`,
+experiment with different seeds: tables then hold means over them, intervals cover the
+choice of seeds too, and plots, answers and commands are those of every run. A folder of
+experiment folders stands for all of them. With --compare two runs are set against each
+other, model by model.`,
 		Example: `  steer report runs/smollm2
   steer report runs/smollm2 --format md --out RESULTS.md
   steer report runs/study/seed-1 runs/study/seed-2 runs/study/seed-3
+  steer report runs/study --format md --out RESULTS.md
   steer report --compare runs/before runs/after`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, dirs []string) error {

@@ -1,7 +1,10 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"slices"
 
 	"steer/eval/compare"
 	"steer/eval/stats"
@@ -52,7 +55,10 @@ func (r *Report) forest(t *BenchmarkTable) {
 		c.Rules = append(c.Rules, ChartRule{Label: "always the larger class", At: *t.Majority})
 	}
 	if len(r.Runs) > 1 {
-		c.Note = "Means over the runs."
+		c.Note = "Means over the runs; small dots: each run."
+		if slices.ContainsFunc(c.Rows, func(row ChartRow) bool { return row.known() }) {
+			c.Note = "Means over the runs with the interval over runs and items; small dots: each run."
+		}
 	}
 	r.Charts = append(r.Charts, c)
 }
@@ -66,8 +72,14 @@ func (r *Report) pairDifferences(t *BenchmarkTable) {
 	c := Chart{ID: "pairs-" + t.key(), Section: t.key(), Kind: "rows", Title: t.Title() + ": differences of " + label, XLabel: "difference of " + label,
 		Rules: []ChartRule{{Label: "no difference", At: 0}}, Band: &[2]float64{-f.Margin, f.Margin},
 		Note: fmt.Sprintf("Shaded: within ±%g, the margin of equivalence. Thick: differs after Holm's correction over the %s of this plot. 95 %% intervals, each by itself; a dot without one: the same answers, or one answer only.", f.Margin, plural(len(f.Pairs), "pair", "pairs"))}
+	if f.Runs > 1 {
+		c.Note += " Small dots: each run."
+	}
 	for _, p := range f.Pairs {
 		row := ChartRow{Label: p.A + " − " + p.B, Interval: pairInterval(p, 1), Colour: r.colourOf(t, p.A), Strong: p.Different(f.Alpha)}
+		if f.Runs > 1 {
+			row.PerRun = p.PerRun
+		}
 		c.Rows = append(c.Rows, row)
 	}
 	r.Charts = append(r.Charts, c)
@@ -75,7 +87,7 @@ func (r *Report) pairDifferences(t *BenchmarkTable) {
 
 // calibration draws what a result holds, such as a reward model's forecast of which
 // answer is preferred, or else what follows from the log-probabilities of choices in the
-// records; of several runs the first is drawn.
+// records. Several runs are pooled: all their items, each with its own forecast.
 func (r *Report) calibration(t *BenchmarkTable) {
 	if len(r.Compared) > 0 {
 		return
@@ -85,18 +97,56 @@ func (r *Report) calibration(t *BenchmarkTable) {
 	if r.calibrationOfResults(t, &c); len(c.Lines) == 0 && !r.calibrationOfRecords(t, &c) {
 		return
 	}
-	if len(r.Runs) > 1 {
-		c.Note += " Of " + r.Runs[0].Label + "."
+	if n := len(r.Runs); n > 1 {
+		c.Note += fmt.Sprintf(" The items of %s are pooled.", plural(n, "run", "runs"))
 	}
 	r.Charts = append(r.Charts, c)
 }
 
 func (r *Report) calibrationOfResults(t *BenchmarkTable, c *Chart) {
-	for _, b := range r.sources()[0].evaluation().Benchmarks {
-		if benchmarkKey(b.Benchmark, b.Protocol) == t.key() && len(b.Calibration) > 0 && r.row(t.key(), b.Model) != nil {
-			c.Lines = append(c.Lines, calibrationLine(b.Calibration, b.Metrics["ece"], b.Model, r.colourOf(t, b.Model), false))
+	for _, row := range t.Rows {
+		var bins []stats.Bin
+		var ece []float64
+		for _, part := range r.sources() {
+			for _, b := range part.evaluation().Benchmarks {
+				if benchmarkKey(b.Benchmark, b.Protocol) == t.key() && b.Model == row.Model && len(b.Calibration) > 0 {
+					bins, ece = append(bins, b.Calibration...), append(ece, b.Metrics["ece"])
+				}
+			}
+		}
+		switch {
+		case len(ece) == 1 && len(r.sources()) == 1:
+			c.Lines = append(c.Lines, calibrationLine(bins, ece[0], row.Model, r.colourOf(t, row.Model), false))
+		case len(ece) > 0 && len(ece) == len(r.sources()):
+			pooled, of := poolBins(bins)
+			c.Lines = append(c.Lines, calibrationLine(pooled, of, row.Model, r.colourOf(t, row.Model), false))
 		}
 	}
+}
+
+// poolBins adds up the items of bins with the same ends, and gives the expected
+// calibration error of all.
+func poolBins(bins []stats.Bin) (out []stats.Bin, ece float64) {
+	total := 0.0
+	for _, b := range bins {
+		n := float64(b.N)
+		total += n
+		i := slices.IndexFunc(out, func(o stats.Bin) bool { return o.Lo == b.Lo && o.Hi == b.Hi })
+		if i < 0 {
+			out = append(out, b)
+			continue
+		}
+		o := &out[i]
+		sum := float64(o.N) + n
+		o.Forecast = (o.Forecast*float64(o.N) + b.Forecast*n) / sum
+		o.Observed = (o.Observed*float64(o.N) + b.Observed*n) / sum
+		o.N += b.N
+	}
+	slices.SortFunc(out, func(a, b stats.Bin) int { return cmp.Compare(a.Lo, b.Lo) })
+	for _, b := range out {
+		ece += float64(b.N) / total * math.Abs(b.Forecast-b.Observed)
+	}
+	return out, ece
 }
 
 func (r *Report) calibrationOfRecords(t *BenchmarkTable, c *Chart) bool {
@@ -106,9 +156,13 @@ func (r *Report) calibrationOfRecords(t *BenchmarkTable, c *Chart) bool {
 	c.XLabel, c.YLabel = "probability of the choice", "share right"
 	c.Note = "Probability among the choices of an item. " + c.Note
 	for _, row := range t.Rows {
-		items, err := r.sources()[0].items(t.key(), row.Model)
-		if err != nil {
-			return false // the tests have said so
+		var items []compare.Item
+		for _, part := range r.sources() {
+			of, err := part.items(t.key(), row.Model)
+			if err != nil {
+				return false // the tests have said so
+			}
+			items = append(items, of...)
 		}
 		bins, ece, ok := compare.Calibrate(items)
 		if !ok {
@@ -125,77 +179,4 @@ func calibrationLine(bins []stats.Bin, ece float64, label string, colour int, da
 		l.X, l.Y = append(l.X, b.Forecast), append(l.Y, b.Observed)
 	}
 	return l
-}
-
-// combineCharts draws the curves of all runs: each run thin, their mean over it. What is
-// not a curve over steps is taken of the first run.
-func (r *Report) combineCharts() {
-	for _, c := range r.parts[0].Charts {
-		if c.Kind != "line" {
-			c.Note = joinNotes(c.Note, "Of "+r.Runs[0].Label+".")
-			r.Charts = append(r.Charts, c)
-			continue
-		}
-		out := c
-		out.Lines = nil
-		for _, l := range c.Lines {
-			members := []Series{}
-			for _, p := range r.parts {
-				if o := p.line(c.ID, l.Label); o != nil {
-					members = append(members, o.Series)
-					m := *o
-					m.Member, m.Thin = true, true
-					out.Lines = append(out.Lines, m)
-				}
-			}
-			mean := l
-			mean.Series = meanSeries(l.Name, members)
-			out.Lines = append(out.Lines, mean)
-		}
-		out.Note = joinNotes(c.Note, fmt.Sprintf("Thin: each of %s; thick: their mean where all have a value.", plural(len(r.parts), "run", "runs")))
-		r.Charts = append(r.Charts, out)
-	}
-}
-
-func joinNotes(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a + " " + b
-}
-
-func (r *Report) line(chart, label string) *ChartLine {
-	for i := range r.Charts {
-		if r.Charts[i].ID != chart {
-			continue
-		}
-		for k := range r.Charts[i].Lines {
-			if l := &r.Charts[i].Lines[k]; l.Label == label {
-				return l
-			}
-		}
-	}
-	return nil
-}
-
-// meanSeries averages curves at the points that all of them have.
-func meanSeries(name string, members []Series) Series {
-	sum, count := map[float64]float64{}, map[float64]int{}
-	out := Series{Name: name}
-	for k, s := range members {
-		for i, x := range s.X {
-			if count[x] != k {
-				continue // an earlier one lacks it
-			}
-			sum[x] += s.Y[i]
-			count[x]++
-		}
-	}
-	for _, x := range members[0].X {
-		if count[x] == len(members) {
-			out.X = append(out.X, x)
-			out.Y = append(out.Y, sum[x]/float64(len(members)))
-		}
-	}
-	return out
 }

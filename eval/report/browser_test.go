@@ -131,7 +131,7 @@ const accessible = `(() => {
     for (const h of t.querySelectorAll("th")) { if (!h.scope) say("header without a scope", h); if (!h.textContent.trim()) say("empty header", h); }
     for (const r of t.tBodies[0].rows) if (!r.querySelector("th[scope=row]")) say("row without a header", r);
   }
-  for (const i of document.querySelectorAll("input")) if (!i.labels.length) say("input without a label", i);
+  for (const i of document.querySelectorAll("input, select")) if (!i.labels.length) say("input without a label", i);
   for (const e of document.querySelectorAll("[aria-labelledby]")) for (const id of e.getAttribute("aria-labelledby").split(/\s+/)) if (!document.getElementById(id)) say("label to nowhere", e);
   for (const r of document.querySelectorAll("[role=region]")) if (!r.getAttribute("aria-label")) say("region without a name", r);
   for (const e of document.querySelectorAll("*")) if (e.scrollWidth > e.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(e).overflowX) && e.tabIndex < 0) say("scrolls but takes no focus", e);
@@ -173,6 +173,9 @@ func TestPageInABrowser(t *testing.T) {
 			}
 			checkKeyboard(t, ctx, r.Matrix.Raw != nil)
 			checkSearch(t, ctx)
+			if len(r.Runs) > 1 {
+				checkRuns(t, ctx)
+			}
 			w.Lock()
 			defer w.Unlock()
 			require.Equal(t, []string{"file://" + file}, w.requests, "nothing but the page itself is asked for")
@@ -259,4 +262,24 @@ func checkSearch(t *testing.T, ctx context.Context) {
 	require.Equal(t, state{0, "0 of 6"}, look())
 	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#search"), strings.Repeat(kb.Backspace, 40)))
 	require.Equal(t, state{6, ""}, look())
+}
+
+// checkRuns chooses the answers of one run, by the keyboard, and searches in them.
+func checkRuns(t *testing.T, ctx context.Context) {
+	t.Helper()
+	look := func() string {
+		return evaluate[string](t, ctx, `[...document.querySelectorAll("details.sample")].filter(e => e.checkVisibility()).length + " prompts, runs " +
+			[...document.querySelectorAll("details.sample[open] .of-run")].filter(e => e.checkVisibility()).map(e => e.dataset.run).join(" ")`)
+	}
+	require.Equal(t, "6 prompts, runs seed 1 seed 2 seed 3", look())
+	evaluate[any](t, ctx, `document.querySelector("#search").focus(), null`)
+	do(t, ctx, chromedp.KeyEvent(kb.Tab))
+	require.Equal(t, "of-run", evaluate[string](t, ctx, `document.activeElement.id`), "the choice follows the search")
+	do(t, ctx, chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.ArrowDown))
+	require.Equal(t, "6 prompts, runs seed 2", look())
+	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#search"), "says run three"))
+	require.Equal(t, "0 prompts, runs ", look(), "what other runs say is not found")
+	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#search"), strings.Repeat(kb.Backspace, 14)))
+	evaluate[any](t, ctx, `(p => { p.value = ""; p.dispatchEvent(new Event("change")); })(document.querySelector("#of-run")), null`)
+	require.Equal(t, "6 prompts, runs seed 1 seed 2 seed 3", look())
 }

@@ -42,11 +42,16 @@ type ChartLine struct {
 	Dashed bool   `json:"-"`
 	Thin   bool   `json:"-"`
 	// Member is one run of several; it is drawn thin and has no entry in the legend.
-	Member bool `json:"member,omitempty"`
-	Points bool `json:"-"` // dots at the points
+	Member bool   `json:"member,omitempty"`
+	Run    string `json:"run,omitempty"` // which, of a member
+	Points bool   `json:"-"`             // dots at the points
 	// Mean of a histogram; nil for curves.
 	Mean *float64 `json:"mean,omitempty"`
 	Series
+
+	theory string
+	full   *Series // every logged value of y, before thinning
+	over   *Series // every logged value of x of a path
 }
 
 // ChartPoint marks a point of a curve, such as its end.
@@ -54,4 +59,5 @@ type ChartPoint struct {
 	X      float64 `json:"x"`
 	Y      float64 `json:"y"`
 	Colour int     `json:"-"`
+	Small  bool    `json:"-"` // one run of several
 }

@@ -14,6 +14,12 @@ const (
 	colours = 8
 )
 
+// Plots of scores, whose scale is that of a reward model.
+const (
+	chartScore    = "ppo-score"
+	chartFrontier = "ppo-frontier"
+)
+
 // histogramBins is how many bins raw values are put into.
 const histogramBins = 20
 
@@ -65,7 +71,7 @@ func (r *Report) fillCharts() {
 	r.overTime(reward, Chart{ID: "reward-accuracy", Section: "reward", Title: "Pairs ordered right", YLabel: "share of pairs"}, []string{"accuracy"}, []string{"eval_accuracy"})
 	ppo := r.stages("ppo")
 	score, kl := "ppo/mean_scores", "objective/kl"
-	r.overTime(ppo, Chart{ID: "ppo-score", Section: "ppo", Title: "Score under its own reward", YLabel: "mean score"}, []string{score}, []string{"heldout/score"})
+	r.overTime(ppo, Chart{ID: chartScore, Section: "ppo", Title: "Score under its own reward", YLabel: "mean score"}, []string{score}, []string{"heldout/score"})
 	r.overTime(ppo, Chart{ID: "ppo-kl", Section: "ppo", Title: "KL from the SFT model", YLabel: "nats a response"}, []string{kl}, []string{"heldout/kl"})
 	r.overTime(ppo, Chart{ID: "ppo-entropy", Section: "ppo", Title: "Entropy", YLabel: "nats"}, []string{"objective/entropy", "ppo/policy/entropy"}, nil)
 	r.overTime(ppo, Chart{ID: "ppo-length", Section: "ppo", Title: "Response length", YLabel: "tokens"}, []string{"tokens/responses_len_mean"}, []string{"heldout/length"})
@@ -83,11 +89,11 @@ func (r *Report) chart(c Chart) {
 
 // line adds a curve if it was logged.
 func (c *Chart) line(log *metricLog, label string, colour int, dashed bool, names ...string) bool {
-	s := log.get(names...)
+	s := log.first(names...)
 	if s == nil {
 		return false
 	}
-	c.Lines = append(c.Lines, ChartLine{Label: label, Colour: colour, Dashed: dashed, Series: *s})
+	c.Lines = append(c.Lines, ChartLine{Label: label, Colour: colour, Dashed: dashed, Series: *s.thin(curvePoints), full: s})
 	return true
 }
 
@@ -101,6 +107,11 @@ func (r *Report) overTime(stages []*Stage, c Chart, names, heldOut []string) {
 		if len(heldOut) > 0 && c.line(s.log, s.label()+", held out", colour, true, heldOut...) {
 			ok = true
 		}
+		for i := range c.Lines {
+			if c.Lines[i].theory == "" {
+				c.Lines[i].theory = s.Theory
+			}
+		}
 		if !ok {
 			c.Absent = append(c.Absent, s.label())
 		}
@@ -110,7 +121,7 @@ func (r *Report) overTime(stages []*Stage, c Chart, names, heldOut []string) {
 
 // frontier draws score against KL: what a policy gained for how far it went.
 func (r *Report) frontier(ppo []*Stage, score, kl string) {
-	c := Chart{ID: "ppo-frontier", Section: "ppo", Kind: "path", Title: "Score against KL", XLabel: "KL, nats a response", YLabel: "mean score"}
+	c := Chart{ID: chartFrontier, Section: "ppo", Kind: "path", Title: "Score against KL", XLabel: "KL, nats a response", YLabel: "mean score"}
 	for _, s := range ppo {
 		a, b := s.log.series[kl], s.log.series[score]
 		if a == nil || b == nil {
@@ -123,7 +134,7 @@ func (r *Report) frontier(ppo []*Stage, score, kl string) {
 			continue
 		}
 		colour := r.colour(s.Theory)
-		c.Lines = append(c.Lines, ChartLine{Label: s.label(), Colour: colour, Series: *p})
+		c.Lines = append(c.Lines, ChartLine{Label: s.label(), Colour: colour, Series: *p, theory: s.Theory, full: b, over: a})
 		n := len(p.X) - 1
 		c.Marks = append(c.Marks, ChartPoint{X: p.X[n], Y: p.Y[n], Colour: colour})
 	}
@@ -178,15 +189,24 @@ func (r *Report) scoreHistograms() {
 				}
 			}
 		}
-		for _, h := range binAlike(hs) {
-			m := r.model(h.Policy)
-			c.outline(h, h.Policy, r.modelColour(h.Policy), m.role() == "base")
-			// Six outlines on one another: the two that answer the question stand out.
-			if n := len(c.Lines); n > 0 && c.Lines[n-1].Label == h.Policy {
-				c.Lines[n-1].Thin = m.role() == "base" || m.role() == "policy" && m.theoryOf() != reward
-			}
+		names := make([]string, len(hs))
+		for i, h := range hs {
+			names[i] = h.Policy
 		}
+		r.outlines(&c, reward, names, binAlike(hs))
 		r.chart(c)
+	}
+}
+
+// outlines draws the scores of several models' answers under one reward.
+func (r *Report) outlines(c *Chart, reward string, models []string, hs []Histogram) {
+	for i, name := range models {
+		m := r.model(name)
+		c.outline(hs[i], name, r.modelColour(name), m.role() == "base")
+		// Six outlines on one another: the two that answer the question stand out.
+		if n := len(c.Lines); n > 0 && c.Lines[n-1].Label == name {
+			c.Lines[n-1].Thin = m.role() == "base" || m.role() == "policy" && m.theoryOf() != reward
+		}
 	}
 }
 

@@ -39,6 +39,9 @@ var (
 
 func inkSeries(i int) color.Color { return color.RGBA{R: 10, G: 0, B: uint8(i), A: 255} }
 
+// inkFaint is the same, half transparent: of curves that others are drawn over.
+func inkFaint(i int) color.Color { return color.RGBA{R: 11, G: 0, B: uint8(i), A: 255} }
+
 var inkPattern = regexp.MustCompile(`(fill|stroke):#([0-9A-F]{6})`)
 
 func cssColour(hex string) string {
@@ -50,11 +53,16 @@ func cssColour(hex string) string {
 	case "040404":
 		return "var(--band)"
 	}
-	var i int
-	if n, _ := fmt.Sscanf(hex, "0A00%02X", &i); n == 1 {
+	if i, ok := seriesOf(hex, "0A00"); ok {
 		return fmt.Sprintf("var(--c%d)", i)
 	}
 	return "#" + hex
+}
+
+// seriesOf reads the index out of the stand-in for a colour of the palette.
+func seriesOf(hex, prefix string) (i int, ok bool) {
+	n, _ := fmt.Sscanf(hex, prefix+"%02X", &i)
+	return i, n == 1
 }
 
 // svg draws the chart as inline SVG with a title and a description for screen
@@ -76,7 +84,7 @@ func (c Chart) svg(id string) (template.HTML, error) {
 		}
 	}
 	for _, m := range c.Marks {
-		if err := addPoint(p, plotter.XY{X: m.X, Y: m.Y}, m.Colour); err != nil {
+		if err := addPoint(p, plotter.XY{X: m.X, Y: m.Y}, m.Colour, pointRadius(m.Small)); err != nil {
 			return "", err
 		}
 	}
@@ -120,22 +128,35 @@ func (c Chart) addCurve(p *plot.Plot, l ChartLine) error {
 	if len(pts) == 0 {
 		return nil
 	}
-	width := vg.Length(1.5)
-	if l.Thin {
+	width, ink := vg.Length(1.5), inkSeries(l.Colour)
+	switch {
+	case l.Member:
+		width, ink = 0.7, inkFaint(l.Colour)
+	case l.Thin:
 		width = 0.7
 	}
-	if err := addLine(p, pts, inkSeries(l.Colour), width, l.Dashed); err != nil {
-		return err
+	if !l.Member || !l.Points {
+		if err := addLine(p, pts, ink, width, l.Dashed); err != nil {
+			return err
+		}
 	}
 	if len(pts) > 1 && !l.Points {
 		return nil
 	}
 	for _, at := range pts {
-		if err := addPoint(p, at, l.Colour); err != nil {
+		if err := addPoint(p, at, l.Colour, pointRadius(l.Member)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pointRadius is that of a dot; small: of one run of several.
+func pointRadius(small bool) vg.Length {
+	if small {
+		return 1.6
+	}
+	return 3
 }
 
 // backToFront orders the curves so that the thin ones are drawn first.
@@ -164,7 +185,7 @@ func (l ChartLine) points() plotter.XYs {
 	return pts
 }
 
-func addPoint(p *plot.Plot, at plotter.XY, colour int) error {
+func addPoint(p *plot.Plot, at plotter.XY, colour int, radius vg.Length) error {
 	if !(math.Abs(at.X) < drawLimit && math.Abs(at.Y) < drawLimit) {
 		return nil
 	}
@@ -172,7 +193,7 @@ func addPoint(p *plot.Plot, at plotter.XY, colour int) error {
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	s.GlyphStyle = draw.GlyphStyle{Color: inkSeries(colour), Radius: 3, Shape: draw.CircleGlyph{}}
+	s.GlyphStyle = draw.GlyphStyle{Color: inkSeries(colour), Radius: radius, Shape: draw.CircleGlyph{}}
 	p.Add(s)
 	return nil
 }
@@ -190,6 +211,9 @@ func (c Chart) dress(id, svg string, height int) (template.HTML, error) {
 	fmt.Fprintf(&b, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`, id, template.HTMLEscapeString(c.Title), id, template.HTMLEscapeString(c.describe()))
 	b.WriteString(inkPattern.ReplaceAllStringFunc(svg[end:], func(m string) string {
 		name, hex, _ := strings.Cut(m, ":#")
+		if i, ok := seriesOf(hex, "0B00"); ok {
+			return fmt.Sprintf("%s:var(--c%d);%s-opacity:.6", name, i, name)
+		}
 		return name + ":" + cssColour(hex)
 	}))
 	out := b.String()
@@ -205,7 +229,11 @@ func (c Chart) describe() string {
 	var parts []string
 	if c.Kind == "rows" {
 		for _, r := range c.Rows {
-			parts = append(parts, r.Label+" "+r.text())
+			s := r.Label + " " + r.text()
+			if len(r.PerRun) > 1 {
+				s += " (runs: " + strings.Join(mapped(r.PerRun, num), ", ") + ")"
+			}
+			parts = append(parts, s)
 		}
 		for _, r := range c.Rules {
 			parts = append(parts, "line at "+num(r.At)+": "+r.Label)
@@ -213,9 +241,11 @@ func (c Chart) describe() string {
 		return c.XLabel + ": " + strings.Join(parts, "; ") + "."
 	}
 	for _, l := range c.Lines {
-		if !l.Member {
-			parts = append(parts, l.Label+" "+c.summary(l))
+		name := l.Label
+		if l.Member {
+			name += ", " + l.Run + ","
 		}
+		parts = append(parts, name+" "+c.summary(l))
 	}
 	return c.YLabel + " over " + c.XLabel + ": " + strings.Join(parts, "; ") + "."
 }

@@ -21,6 +21,9 @@ const (
 	rowsMargin = 12
 )
 
+// runsBelow is how far the dots of single runs lie under their mean, in rows.
+const runsBelow = 0.34
+
 // inkBand is the shaded range.
 var inkBand = color.RGBA{R: 4, G: 4, B: 4, A: 255}
 
@@ -54,8 +57,13 @@ func (c Chart) rowsSVG(id string) (template.HTML, error) {
 				return "", err
 			}
 		}
-		if err := addPoint(p, plotter.XY{X: row.Mean, Y: y}, row.Colour); err != nil {
+		if err := addPoint(p, plotter.XY{X: row.Mean, Y: y}, row.Colour, pointRadius(false)); err != nil {
 			return "", err
+		}
+		for _, v := range row.PerRun {
+			if err := addPoint(p, plotter.XY{X: v, Y: y - runsBelow}, row.Colour, pointRadius(true)); err != nil {
+				return "", err
+			}
 		}
 	}
 	p.Y.Tick.Marker = plot.ConstantTicks(ticks)
@@ -81,6 +89,9 @@ func (c Chart) extent() (lo, hi float64) {
 	}
 	for _, r := range c.Rows {
 		hold(r.Mean)
+		for _, v := range r.PerRun {
+			hold(v)
+		}
 		if r.known() {
 			hold(*r.Lo)
 			hold(*r.Hi)

@@ -246,6 +246,8 @@ type Cell struct {
 // Sample is one prompt with the answer of each model and their scores by model and
 // reward.
 type Sample struct {
+	// Run names the run whose answers these are, where there are several.
+	Run     string                        `json:"run,omitempty"`
 	Prompt  string                        `json:"prompt"`
 	Answers map[string]string             `json:"answers"`
 	Scores  map[string]map[string]float64 `json:"scores,omitempty"`

@@ -1,12 +1,14 @@
 package report_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,11 +35,28 @@ func recorded(t testing.TB, seed uint64) string {
 			edit(t, path, func(v object) { v["seed"] = seed })
 		}
 	}
+	for _, th := range theories { // reward models of another seed have another scale
+		edit(t, filepath.Join(dir, "reward-"+th, "result.json"), func(v object) {
+			v["normalisation"] = object{"mean": .3 * float64(seed), "std": 1.25 * float64(seed)}
+			stretch(v["histograms"], seed)
+		})
+	}
 	edit(t, filepath.Join(dir, "eval/result.json"), func(v object) {
+		stretch(v["cross_reward"].(object)["histograms"], seed)
 		v["benchmarks"] = recordBenchmarks(t, filepath.Join(dir, "eval"), seed)
 		recordAnswers(t, filepath.Join(dir, "eval"), v["cross_reward"].(object), seed)
 	})
 	return dir
+}
+
+// stretch multiplies the values of histograms.
+func stretch(histograms any, by uint64) {
+	for _, h := range histograms.([]any) {
+		values := h.(object)["values"].([]any)
+		for i, x := range values {
+			values[i] = round(float64(by) * x.(float64))
+		}
+	}
 }
 
 // study is a folder with an experiment for each of the seeds 1 to n.
@@ -45,9 +64,83 @@ func study(t testing.TB, n int) string {
 	t.Helper()
 	dir := t.TempDir()
 	for s := range n {
-		require.NoError(t, os.Rename(recorded(t, uint64(s+1)), filepath.Join(dir, fmt.Sprintf("seed-%d", s+1))))
+		one := recorded(t, uint64(s+1))
+		varied(t, one, s+1)
+		require.NoError(t, os.Rename(one, filepath.Join(dir, fmt.Sprintf("seed-%d", s+1))))
 	}
 	return dir
+}
+
+// varied gives an experiment the training of another seed: other curves, accuracies,
+// answers. The virtue policy of seed 2 ends sooner.
+func varied(t testing.TB, dir string, seed int) {
+	t.Helper()
+	write(t, filepath.Join(dir, "experiment.yaml"), fmt.Sprintf("name: fixture\ntheories: [deontology, utilitarianism, virtue, harmlessness]\nseed: %d\n", seed))
+	f := 1 + .12*float64(seed-1)
+	for _, th := range theories {
+		scale := map[string]float64{"ppo/mean_scores": f * float64(seed), "heldout/score": f * float64(seed), "objective/kl": f, "objective/entropy": 1 / f, "tokens/responses_len_mean": f}
+		most := 120
+		if th == "virtue" && seed == 2 {
+			most = 80
+		}
+		rescale(t, filepath.Join(dir, "ppo-"+th, "metrics.jsonl"), scale, most)
+		rescale(t, filepath.Join(dir, "reward-"+th, "metrics.jsonl"), map[string]float64{"loss": f, "accuracy": 1 / f, "eval_accuracy": 1 / f}, 200)
+		edit(t, filepath.Join(dir, "reward-"+th, "result.json"), func(v object) {
+			a := v["accuracy"].(object)
+			for _, k := range []string{"mean", "lo", "hi"} {
+				a[k] = round(a[k].(float64) - .02*float64(seed-1))
+			}
+		})
+		edit(t, filepath.Join(dir, "ppo-"+th, "result.json"), func(v object) {
+			for _, k := range []string{"mean", "lo", "hi"} {
+				d := v["heldout_last"].(object)["difference"].(object)
+				d[k] = round(d[k].(float64) * f)
+			}
+		})
+	}
+	rescale(t, filepath.Join(dir, "sft/metrics.jsonl"), map[string]float64{"loss": f, "eval_loss": f}, 600)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		edit(t, filepath.Join(dir, e.Name(), "result.json"), func(v object) {
+			v["command"] = []string{"steer", "run", "experiments/fixture.yaml", "--set", fmt.Sprintf("seed=%d", seed), "--set", fmt.Sprintf("out=runs/study/seed-%d", seed)}
+			samples, _ := v["samples"].([]any)
+			for _, s := range samples {
+				for name, text := range s.(object)["answers"].(object) {
+					if name != "base" {
+						s.(object)["answers"].(object)[name] = fmt.Sprintf("%s And so says run %s.", text, []string{"one", "two", "three"}[seed-1])
+					}
+				}
+			}
+		})
+	}
+}
+
+// rescale multiplies metrics and ends a log after so many lines.
+func rescale(t testing.TB, path string, factors map[string]float64, most int) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var out strings.Builder
+	for i, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		if i == most {
+			break
+		}
+		var v object
+		require.NoError(t, json.Unmarshal([]byte(line), &v))
+		for k, f := range factors {
+			if x, ok := v[k].(float64); ok {
+				v[k] = round(x * f)
+			}
+		}
+		b, err := json.Marshal(v)
+		require.NoError(t, err)
+		out.Write(append(b, '\n'))
+	}
+	write(t, path, out.String())
 }
 
 type recordedBenchmark struct {
@@ -184,6 +277,7 @@ func recordAnswers(t testing.TB, dir string, cross object, seed uint64) {
 				if p == th {
 					v += gain[th] * (1 + .1*float64(seed))
 				}
+				v *= float64(seed)
 				raw[th] = v
 				scores[p][th] = append(scores[p][th], v)
 			}

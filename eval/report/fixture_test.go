@@ -164,7 +164,7 @@ func fill(t testing.TB, dir string) {
 		metrics(t, filepath.Join(dir, name, "metrics.jsonl"), 120, func(s int) object {
 			x := 1 - math.Exp(-float64(s)/50)
 			m := object{"ppo/mean_scores": round(gain*x + noise(0.12)), "objective/kl": round(6*x*x*gain + noise(0.2)),
-				"objective/entropy": round(90 - 20*x + noise(2)), "tokens/responses_len_mean": round(60 + 15*x*gain + noise(2))}
+				"objective/entropy": round(90 - 20*x + noise(2)), "tokens/responses_len_mean": round(60 + 15*x*gain + noise(2)), "ppo/loss/total": round(.4*(1-x) + .02*math.Sin(float64(s)))}
 			if s%30 == 0 {
 				m["heldout/score"] = round(gain * x * 0.9)
 			}

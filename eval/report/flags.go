@@ -36,6 +36,34 @@ func (r *Report) sortFlags() {
 	slices.SortStableFunc(r.Flags, func(a, b Flag) int { return cmp.Compare(rank[a.Severity], rank[b.Severity]) })
 }
 
+// ofOneStage are words that a sentence on a single stage begins with.
+var ofOneStage = map[string]bool{"was": true, "has": true, "Its": true}
+
+// toldOnce joins flags that say the same of several stages of the same runs.
+func toldOnce(flags []Flag) []Flag {
+	type key struct {
+		severity  Severity
+		run, text string
+	}
+	var out []Flag
+	at := map[key]int{}
+	for _, f := range flags {
+		run, stage, several := strings.Cut(f.Stage, ": ")
+		if !several {
+			run, stage = "", f.Stage
+		}
+		k := key{f.Severity, run, f.Text}
+		first, _, _ := strings.Cut(f.Text, " ")
+		if i, known := at[k]; known && !ofOneStage[first] {
+			out[i].Stage += ", " + stage
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, f)
+	}
+	return out
+}
+
 func (r *Report) flag(sev Severity, stage, format string, args ...any) {
 	r.Flags = append(r.Flags, Flag{Severity: sev, Stage: stage, Text: visible(fmt.Sprintf(format, args...))})
 }

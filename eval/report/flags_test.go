@@ -16,3 +16,15 @@ func TestFlagCounts(t *testing.T) {
 		require.Contains(t, benchmarkFlags, word)
 	}
 }
+
+func TestFlagsOfSeveralStagesAreToldOnce(t *testing.T) {
+	got := toldOnce([]Flag{
+		{Caution, "every run: ppo-a", "x: 3 dropped."}, {Note, "every run: ppo-a", "x: 3 dropped."}, {Caution, "every run: ppo-b", "x: 3 dropped."},
+		{Caution, "seed 1: ppo-b", "x: 3 dropped."}, {Caution, "eval", "y"}, {Caution, "sft", "y"},
+		{Failure, "ppo-a", "was not found."}, {Failure, "ppo-b", "was not found."},
+	})
+	require.Equal(t, []Flag{
+		{Caution, "every run: ppo-a, ppo-b", "x: 3 dropped."}, {Note, "every run: ppo-a", "x: 3 dropped."}, {Caution, "seed 1: ppo-b", "x: 3 dropped."}, {Caution, "eval, sft", "y"},
+		{Failure, "ppo-a", "was not found."}, {Failure, "ppo-b", "was not found."},
+	}, got)
+}

@@ -147,15 +147,25 @@ func (r *Report) ownCells(model string) []HeadlineCell {
 			if c.Holm != nil {
 				own.Detail = "Holm p " + pValue(*c.Holm)
 			}
+			own.Detail = withRuns(own.Detail, c.PerRun)
 		}
 		if v, ok := m.KL[model]; ok {
 			kl.Value, kl.Ends = interval(v.Mean, v.Lo, v.Hi)
+			kl.Detail = withRuns("", v.PerRun)
 		}
 	}
 	if len(m.KL) == 0 {
 		return []HeadlineCell{own}
 	}
 	return []HeadlineCell{own, kl}
+}
+
+// withRuns adds the range of the runs to a detail, where there are several.
+func withRuns(detail string, perRun []float64) string {
+	if len(perRun) < 2 {
+		return detail
+	}
+	return strings.TrimPrefix(detail+"; "+runsText(perRun), "; ")
 }
 
 func markOf(direction int, tested bool) string {
@@ -177,6 +187,7 @@ func (r *Report) primaryCells(t *BenchmarkTable, model, reference string) []Head
 		if row := r.row(t.key(), model); slices.Contains(row.Flags, "degenerate") {
 			value.Detail = "one answer to every item"
 		}
+		value.Detail = withRuns(value.Detail, v.PerRun)
 	}
 	if f := r.familyOf(t.key()); f != nil && model != reference {
 		if p, sign := pairOf(f, model, reference); p != nil {

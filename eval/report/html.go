@@ -53,7 +53,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"bounds":     func(lo, hi float64) string { _, e := interval((lo+hi)/2, &lo, &hi); return minus(e) },
 	"each":       each,
 	"short3":     func(v *float64) string { return brief(*v) },
-	"span":       spanOf,
+	"span":       func(values []float64) string { return minus(spanOf(values)) },
 	"names":      func(metrics []string) string { return list(mapped(metrics, metricLabel)) },
 }).ParseFS(templates, "templates/*.html")).Lookup("page.html")
 
@@ -73,7 +73,16 @@ func spanOf(values []float64) string {
 	if num(lo) == num(hi) {
 		return "the same in every run"
 	}
-	return minus(num(lo) + " to " + num(hi))
+	return num(lo) + " to " + num(hi)
+}
+
+// runsText is spanOf where it has to be said of what.
+func runsText(values []float64) string {
+	s := spanOf(values)
+	if strings.HasPrefix(s, "the same") {
+		return s
+	}
+	return "runs: " + s
 }
 
 func mapped[T any](values []T, f func(T) string) []string {
@@ -111,8 +120,12 @@ func WriteHTML(w io.Writer, r *Report) error {
 		if n == 0 {
 			return fmt.Errorf("report: the page would have %d bytes, more than %d: report fewer stages at once", len(b), htmlLimit)
 		}
-		shown.Samples = shown.Samples[:n/2]
-		shown.SamplesLeftOut += n - n/2
+		keep := n / 2
+		for keep > 0 && shown.Samples[keep].Prompt == shown.Samples[keep-1].Prompt {
+			keep-- // the runs' answers to one prompt go together
+		}
+		shown.Samples = shown.Samples[:keep]
+		shown.SamplesLeftOut += n - keep
 	}
 }
 

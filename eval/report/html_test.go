@@ -18,7 +18,7 @@ var allowed = map[string]bool{}
 
 func init() {
 	for _, e := range strings.Fields("html head meta title style body a header h1 h2 h3 p div nav ul li main section span b i small code pre script fieldset legend h4 " +
-		"table caption thead tbody tr th td input label figure figcaption details summary article svg g path text desc") {
+		"table caption thead tbody tr th td input label figure figcaption details summary article svg g path text desc select option") {
 		allowed[e] = true
 	}
 }

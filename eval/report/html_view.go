@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 
 	"steer/eval/compare"
@@ -23,7 +24,7 @@ type view struct {
 	HaveLen    bool
 	Prompts    []sampleView
 	TOC        []tocEntry
-	Commands   []string
+	Commands   []commandsOfRun
 	Caveats    []string // of the thesis's numbers
 }
 
@@ -85,7 +86,13 @@ type legendEntry struct {
 type sampleView struct {
 	Title, Prompt string
 	Open          bool
-	Answers       []answerView
+	Runs          []runAnswers
+}
+
+// runAnswers are the answers of one run; Label is "" where there is one only.
+type runAnswers struct {
+	Label   string
+	Answers []answerView
 }
 
 type answerView struct {
@@ -103,7 +110,7 @@ func newView(r *Report) (*view, error) {
 	v := &view{Report: r, Style: template.CSS(pageStyle), Figures: map[string][]figure{}, //nolint:gosec // our own files
 		Script: template.JS(pageScript), ScriptHash: scriptHash(pageScript), Caveats: thesisCaveats} //nolint:gosec // our own files
 	v.FlagCount = r.flagCount()
-	for _, f := range r.Flags {
+	for _, f := range toldOnce(r.Flags) {
 		if f.Severity == Note {
 			v.Notes = append(v.Notes, f)
 		} else {
@@ -127,14 +134,8 @@ func newView(r *Report) (*view, error) {
 		}
 		v.Figures[c.Section] = append(v.Figures[c.Section], newFigure(c, svg))
 	}
-	for i, s := range r.Samples {
-		v.Prompts = append(v.Prompts, r.newSample(s, i == 0))
-	}
-	for i := range r.Stages {
-		if res := r.Stages[i].Result; res != nil && len(res.Command) > 0 {
-			v.Commands = append(v.Commands, shellLine(res.Command))
-		}
-	}
+	v.Prompts = r.prompts()
+	v.Commands = r.commands()
 	v.TOC = v.contents()
 	return v, nil
 }
@@ -217,7 +218,7 @@ func newCell(c Cell, reference string, own bool) matrixCell {
 		out.Win = strings.TrimPrefix(out.Win+", Holm p "+pValue(*c.Holm), ", ")
 	}
 	if len(c.PerRun) > 1 {
-		out.Runs = "runs: " + spanOf(c.PerRun)
+		out.Runs = minus(runsText(c.PerRun))
 	}
 	if own {
 		out.Class += " own"
@@ -225,19 +226,39 @@ func newCell(c Cell, reference string, own bool) matrixCell {
 	return out
 }
 
+// legendOf is what stands beside the name of a curve; a run without a mean over it has
+// no numbers there.
+func (c Chart) legendOf(l ChartLine) string {
+	if l.Member {
+		return "no mean"
+	}
+	var ends []string
+	for _, o := range c.Lines {
+		if o.Member && o.Label == l.Label && !o.Dashed && len(o.Y) > 0 {
+			ends = append(ends, num(o.Y[len(o.Y)-1]))
+		}
+	}
+	if len(ends) > 0 {
+		return minus(c.summary(l) + "; the runs end at " + strings.Join(ends, ", "))
+	}
+	return minus(c.summary(l))
+}
+
 func newFigure(c Chart, svg template.HTML) figure {
 	f := figure{Chart: c, SVG: svg}
 	averaged := 1
 	for _, l := range c.Lines {
 		averaged = max(averaged, l.Averaged)
-		if l.Member {
-			continue // its mean stands for it
+		mean := slices.ContainsFunc(c.Lines, func(o ChartLine) bool { return o.Label == l.Label && !o.Member })
+		named := slices.ContainsFunc(f.Legend, func(e legendEntry) bool { return e.Label == l.Label })
+		if l.Member && (mean || named) {
+			continue // its mean stands for it, or another run
 		}
 		class := fmt.Sprintf("k%d", l.Colour)
 		if l.Dashed {
 			class += " dashed"
 		}
-		f.Legend = append(f.Legend, legendEntry{Class: class, Label: l.Label, Summary: minus(c.summary(l))})
+		f.Legend = append(f.Legend, legendEntry{Class: class, Label: l.Label, Summary: c.legendOf(l)})
 		if n := len(l.X) - len(l.points()); n > 0 {
 			f.Notes = append(f.Notes, fmt.Sprintf("%s of %s not drawn: too large.", plural(n, "point", "points"), l.Label))
 		}
@@ -255,38 +276,4 @@ func newFigure(c Chart, svg template.HTML) figure {
 		f.Notes = append(f.Notes, "Not logged: "+list(c.Absent)+".")
 	}
 	return f
-}
-
-func (r *Report) newSample(s Sample, open bool) sampleView {
-	out := sampleView{Prompt: s.Prompt, Open: open}
-	title := []rune(strings.Join(strings.Fields(s.Prompt), " "))
-	if len(title) > 110 {
-		title = append(title[:110], '…')
-	}
-	out.Title = string(title)
-	for _, name := range r.answerOrder(s) {
-		a := answerView{Model: name, Text: s.Answers[name]}
-		own := r.model(name).theoryOf()
-		for _, reward := range orderTheories(sortedKeys(s.Scores[name])) {
-			a.Scores = append(a.Scores, scoreView{Reward: reward, Score: s.Scores[name][reward], Own: reward == own})
-		}
-		out.Answers = append(out.Answers, a)
-	}
-	return out
-}
-
-// answerOrder lists the models that answered, in the order of the tables.
-func (r *Report) answerOrder(s Sample) []string {
-	var out []string
-	for _, m := range r.Models {
-		if _, ok := s.Answers[m.Name]; ok {
-			out = append(out, m.Name)
-		}
-	}
-	for _, name := range sortedKeys(s.Answers) {
-		if r.modelIndex(name) < 0 {
-			out = append(out, name)
-		}
-	}
-	return out
 }

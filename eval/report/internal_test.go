@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"steer/eval/stats"
 )
 
 func TestNumbersForPeople(t *testing.T) {
@@ -73,4 +75,55 @@ func TestHistogramsShareBinsAndHaveAreaOne(t *testing.T) {
 	require.Len(t, c.Lines, 1)
 	c.outline(Histogram{Edges: []float64{0, 1}, Counts: []float64{0}}, "none", 0, false)
 	require.Len(t, c.Lines, 1, "an empty histogram is not drawn")
+}
+
+func TestMeanOfCurvesCoversWhatAllCover(t *testing.T) {
+	m := meanSeries("m", []Series{{X: []float64{0, 2, 4}, Y: []float64{0, 2, 4}}, {X: []float64{1, 3}, Y: []float64{10, 30}}})
+	require.Equal(t, []float64{1, 2, 3}, m.X)
+	require.Equal(t, []float64{(1. + 10) / 2, (2. + 20) / 2, (3. + 30) / 2}, m.Y)
+	require.Empty(t, meanSeries("m", []Series{{X: []float64{0, 1}, Y: []float64{0, 1}}, {X: []float64{5}, Y: []float64{1}}}).X)
+	require.Empty(t, meanSeries("m", []Series{{X: []float64{0}, Y: []float64{0}}, {}}).X)
+}
+
+func TestPoolKeepsEveryCount(t *testing.T) {
+	in := map[string][]Histogram{
+		"a": {{Edges: []float64{0, 1, 2}, Counts: []float64{4, 6}}, {Edges: []float64{0.5, 2.5}, Counts: []float64{10}}},
+		"b": {{Values: []float64{0, 2.5, 2.5}}},
+	}
+	out := pool([]string{"a", "b"}, in)
+	sum := func(v []float64) (s float64) {
+		for _, x := range v {
+			s += x
+		}
+		return s
+	}
+	require.InDelta(t, 20, sum(out[0].Counts), 1e-9)
+	require.Equal(t, 3., sum(out[1].Counts))
+	require.Equal(t, out[0].Edges, out[1].Edges)
+	require.Equal(t, 2.5, out[0].Edges[len(out[0].Edges)-1])
+	require.Nil(t, out[0].Values)
+	require.Len(t, out[1].Values, 3)
+	h := Histogram{Edges: []float64{1, 3}, Counts: []float64{1}}.rescaled(Normalisation{Mean: 1, Std: 2})
+	require.Equal(t, []float64{0, 1}, h.Edges)
+}
+
+func TestPooledBinsHaveTheErrorOfAll(t *testing.T) {
+	bins, ece := poolBins([]stats.Bin{{Lo: .5, Hi: 1, N: 10, Forecast: .8, Observed: .6}, {Lo: 0, Hi: .5, N: 10, Forecast: .4, Observed: .4}, {Lo: .5, Hi: 1, N: 30, Forecast: .6, Observed: .6}})
+	require.Len(t, bins, 2)
+	require.Equal(t, 0., bins[0].Lo)
+	require.Equal(t, 40, bins[1].N)
+	require.InDelta(t, .65, bins[1].Forecast, 1e-12)
+	require.InDelta(t, .6, bins[1].Observed, 1e-12)
+	require.InDelta(t, 40./50*.05, ece, 1e-12)
+}
+
+func TestMarkdownEscapesAllButIntervals(t *testing.T) {
+	for in, want := range map[string]string{
+		"+0.1 [-0.2, 0.30]; [1e-05, 2]": "+0.1 [-0.2, 0.30]; [1e-05, 2]",
+		"[0.1, 0.2](javascript:x)":      `\[0.1, 0.2](javascript:x)`,
+		"[0.1, 0.2]: x":                 `\[0.1, 0.2]: x`,
+		"[a](b) *c* <d> |":              `\[a](b) \*c\* &lt;d&gt; \|`,
+	} {
+		require.Equal(t, want, escapeMD(in))
+	}
 }

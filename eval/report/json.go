@@ -39,9 +39,16 @@ func (c csvTable) write(table, row, column string, v Interval) {
 func WriteCSV(w io.Writer, r *Report) error {
 	c := csvTable{csv.NewWriter(w)}
 	_ = c.out.Write([]string{"table", "row", "column", "value", "lo", "hi", "n"})
-	c.matrix(r.Matrix)
+	c.matrix(r.Matrix, r.Runs)
 	for _, a := range r.Accuracies {
 		c.write("pair_accuracy", strings.TrimSpace(a.Theory+" "+a.Run), "accuracy", a.Accuracy)
+	}
+	for _, h := range r.Heldout {
+		row := strings.TrimSpace(h.Policy + " " + h.Run)
+		c.write("ppo_held_out", row, "score", h.Last.Score)
+		c.write("ppo_held_out", row, "difference", h.Last.Difference)
+		c.write("ppo_held_out", row, "kl", h.Last.KL)
+		c.write("ppo_held_out", row, "length", Interval{Mean: h.Last.Length})
 	}
 	for _, t := range r.Benchmarks {
 		for _, row := range t.Rows {
@@ -50,9 +57,7 @@ func WriteCSV(w io.Writer, r *Report) error {
 					continue
 				}
 				c.write(t.Title(), row.Model, t.Columns[i], *v)
-				for k, x := range v.PerRun {
-					c.write(t.Title(), row.Model, t.Columns[i]+" "+r.Runs[k].Label, Interval{Mean: x, N: row.N})
-				}
+				c.perRun(t.Title(), row.Model, t.Columns[i], *v, r.Runs)
 			}
 		}
 	}
@@ -74,7 +79,14 @@ func WriteCSV(w io.Writer, r *Report) error {
 	return nil
 }
 
-func (c csvTable) matrix(m *Matrix) {
+// perRun writes the values of single runs.
+func (c csvTable) perRun(table, row, column string, v Interval, runs []Run) {
+	for k, x := range v.PerRun {
+		c.write(table, row, column+" "+runs[k].Label, Interval{Mean: x, N: v.N})
+	}
+}
+
+func (c csvTable) matrix(m *Matrix, runs []Run) {
 	if m == nil {
 		return
 	}
@@ -88,6 +100,7 @@ func (c csvTable) matrix(m *Matrix) {
 				c.write("cross_reward_"+view.name, p, reward, Interval{Mean: x.Mean, Lo: x.Lo, Hi: x.Hi, N: x.N})
 				if x.Diff != nil {
 					c.write("difference_to_"+m.Reference+"_"+view.name, p, reward, x.diff())
+					c.perRun("difference_to_"+m.Reference+"_"+view.name, p, reward, Interval{N: x.N, PerRun: x.PerRun}, runs)
 				}
 				if x.Holm != nil {
 					c.write("p_"+view.name, p, reward, Interval{Mean: *x.P, N: x.N})
@@ -99,9 +112,11 @@ func (c csvTable) matrix(m *Matrix) {
 	for _, p := range m.Policies {
 		if v, ok := m.KL[p]; ok {
 			c.write("kl", p, "nats", v)
+			c.perRun("kl", p, "nats", v, runs)
 		}
 		if v, ok := m.Lengths[p]; ok {
 			c.write("length", p, "tokens", v)
+			c.perRun("length", p, "tokens", v, runs)
 		}
 	}
 }

@@ -2,42 +2,49 @@ package report
 
 import (
 	"fmt"
+	"html"
 	"io"
+	"regexp"
 	"strings"
 )
 
-// WriteMarkdown writes verdict, flags and tables as GitHub-flavoured Markdown; plots
-// and samples are left to the page.
+// WriteMarkdown writes a results file of its own as GitHub-flavoured Markdown: question,
+// answer, the table that carries it, matrix, benchmarks, reward models, training, what to
+// know, provenance. Every metric and every pairwise test is folded; single items, plots
+// and answers are left to the page.
 func WriteMarkdown(w io.Writer, r *Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s\n", escapeMD(r.Title), escapeMD(r.Question))
-	for _, s := range r.Verdict {
-		fmt.Fprintf(&b, "\n%s\n", escapeMD(s))
+	fmt.Fprintf(&b, "# %s\n\n**Question.** %s\n", escapeMD(r.Title), escapeMD(r.Question))
+	for i, s := range r.Verdict {
+		lead := ""
+		if i == 0 {
+			lead = "**Answer.** "
+		}
+		fmt.Fprintf(&b, "\n%s%s\n", lead, escapeMD(s))
 	}
+	markdownRuns(&b, r)
 	markdownHeadline(&b, r.Headline)
+	b.WriteString("\nFolded below: every metric and every pairwise test. Left to the page (`steer report`, `report.html`): plots, answers, single items.\n")
 	markdownMatrices(&b, r)
-	for i := range r.Benchmarks {
-		markdownBenchmark(&b, r, &r.Benchmarks[i])
-	}
-	if len(r.Accuracies) > 0 {
-		b.WriteString("\n## Reward models\n\nHeld-out pairs in which chosen scores above rejected; Wilson 95 % intervals.\n")
-		var rows [][]string
-		for _, a := range r.Accuracies {
-			rows = append(rows, []string{strings.TrimSpace(a.Theory + " " + a.Run), a.Accuracy.text(), group(a.Accuracy.N), a.Recipe})
-		}
-		table(&b, []string{"reward", "accuracy", "pairs", "recipe"}, rows)
-	}
+	markdownBenchmarks(&b, r)
+	markdownRewards(&b, r)
+	markdownTraining(&b, r)
+	markdownFlags(&b, r)
 	markdownPublished(&b, r)
-	if len(r.Flags) > 0 {
-		b.WriteString("\n## What to know\n\n")
-		for _, f := range r.Flags {
-			fmt.Fprintf(&b, "- **%s** %s: %s\n", f.Severity, escapeMD(f.Stage), escapeMD(f.Text))
-		}
-	}
+	markdownProvenance(&b, r)
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
+}
+
+// markdownRuns says which runs the numbers are of.
+func markdownRuns(b *strings.Builder, r *Report) {
+	if len(r.Runs) < 2 {
+		return
+	}
+	names := mapped(r.Runs, func(run Run) string { return escapeMD(run.Label) + " (" + codeMD(run.Folder) + ")" })
+	fmt.Fprintf(b, "\nMeans over %s of the experiment, %s; intervals and tests cover the choice of items and of runs.\n", plural(len(r.Runs), "run", "runs"), list(names))
 }
 
 func markdownHeadline(b *strings.Builder, h *Headline) {
@@ -50,7 +57,7 @@ func markdownHeadline(b *strings.Builder, h *Headline) {
 		for _, c := range r.Cells {
 			s := strings.TrimSpace(c.Value + " " + c.Ends)
 			if c.Mark == "up" || c.Mark == "down" {
-				s = "\x01" + s + "\x01"
+				s = bold(s)
 			}
 			if c.Detail != "" {
 				s += "; " + c.Detail
@@ -70,55 +77,43 @@ func markdownMatrices(b *strings.Builder, r *Report) {
 	if m == nil {
 		return
 	}
-	bold := "that interval excludes 0"
+	mark := "that interval excludes 0"
 	if m.Tested {
-		bold = "p < 0.05 after Holm's correction over all cells (" + (&view{Report: r}).ScoreTest() + ")"
+		mark = "p < 0.05 after Holm's correction over all cells (" + (&view{Report: r}).ScoreTest() + ")"
 	}
-	fmt.Fprintf(b, "\n## Cross-reward matrix\n\nMean score with its 95 %% interval, and the paired difference to %s with its own. "+
-		"**Bold**: %s. Intervals are not adjusted for the number of comparisons.\n", escapeMD(m.Reference), escapeMD(bold))
+	fmt.Fprintf(b, "\n## Cross-reward matrix\n\nRows: answers of; columns: reward models. Mean score with its 95 %% interval, and the paired difference to %s with its own%s. "+
+		"**Bold**: %s. Intervals are not adjusted for the number of comparisons.\n", escapeMD(m.Reference), inRuns(r, ", then the difference in each run"), escapeMD(mark))
 	if m.Summary != "" {
 		fmt.Fprintf(b, "\n%s\n", escapeMD(m.Summary))
 	}
 	if m.Norm != nil {
-		markdownMatrix(b, "Normalised", m, m.Norm)
+		b.WriteString("\nIn standard deviations of the reward model's reference scores:\n")
+		markdownMatrix(b, m, m.Norm)
 	}
-	if m.Raw != nil {
-		markdownMatrix(b, "Raw", m, m.Raw)
-	}
-}
-
-func markdownBenchmark(b *strings.Builder, r *Report, t *BenchmarkTable) {
-	head := append([]string{t.Rowhead()}, mapped(t.Columns, metricLabel)...)
-	rows := [][]string{}
-	for _, row := range t.Rows {
-		line := []string{row.Model}
-		for _, v := range row.Values {
-			switch {
-			case v == nil:
-				line = append(line, "-")
-			case len(v.PerRun) > 1:
-				line = append(line, v.text()+" ("+strings.Join(mapped(v.PerRun, num), ", ")+")")
-			default:
-				line = append(line, v.text())
-			}
-		}
-		rows = append(rows, append(line, group(row.N), strings.Join(row.Flags, ", ")))
-	}
-	fmt.Fprintf(b, "\n## %s\n", escapeMD(t.Title()))
-	if t.Scale != "" {
-		fmt.Fprintf(b, "\n%s\n", escapeMD(t.Scale))
-	}
-	table(b, append(head, "items", "flags"), rows)
-	if f := r.familyOf(t.key()); f != nil {
-		markdownTests(b, f)
+	switch {
+	case m.Raw != nil && m.Norm != nil:
+		fold(b, "The same in raw scores", func() { markdownMatrix(b, m, m.Raw) })
+	case m.Raw != nil:
+		b.WriteString("\nRaw scores: compare down a column, not along a row.\n")
+		markdownMatrix(b, m, m.Raw)
 	}
 }
 
-func markdownMatrix(b *strings.Builder, title string, m *Matrix, cells [][]Cell) {
-	fmt.Fprintf(b, "\n### %s scores\n", title)
+// inRuns is s where there are several runs.
+func inRuns(r *Report, s string) string {
+	if len(r.Runs) < 2 {
+		return ""
+	}
+	return s
+}
+
+func markdownMatrix(b *strings.Builder, m *Matrix, cells [][]Cell) {
 	head := append([]string{"answers of"}, m.Rewards...)
 	if len(m.KL) > 0 {
 		head = append(head, "KL, nats")
+	}
+	if len(m.Lengths) > 0 {
+		head = append(head, "length, tokens")
 	}
 	var rows [][]string
 	for i, p := range m.Policies {
@@ -128,16 +123,22 @@ func markdownMatrix(b *strings.Builder, title string, m *Matrix, cells [][]Cell)
 			if c.Diff != nil {
 				d := plus(c.diff().text())
 				if c.Direction() != 0 {
-					d = "\x01" + d + "\x01" // bold, put in after escaping
+					d = bold(d)
 				}
 				s += "; " + d
 			}
+			if len(c.PerRun) > 1 {
+				s += " (" + perRun(c.PerRun) + ")"
+			}
 			line = append(line, s)
 		}
-		if len(m.KL) > 0 {
+		for _, of := range []map[string]Interval{m.KL, m.Lengths} {
+			if len(of) == 0 {
+				continue
+			}
 			s := "-"
-			if v, ok := m.KL[p]; ok {
-				s = v.text()
+			if v, ok := of[p]; ok {
+				s = valueMD(&v)
 			}
 			line = append(line, s)
 		}
@@ -146,15 +147,37 @@ func markdownMatrix(b *strings.Builder, title string, m *Matrix, cells [][]Cell)
 	table(b, head, rows)
 }
 
+// valueMD is a value with its interval, and those of the runs where there are several.
+func valueMD(v *Interval) string {
+	switch {
+	case v == nil:
+		return "-"
+	case len(v.PerRun) > 1:
+		return v.text() + " (" + perRun(v.PerRun) + ")"
+	}
+	return v.text()
+}
+
+// perRun lists the values of the runs, once where all are the same.
+func perRun(values []float64) string {
+	if span := spanOf(values); !strings.Contains(span, " to ") {
+		return span
+	}
+	return strings.Join(mapped(values, num), ", ")
+}
+
+// bold marks text for a table; the signs are put in after escaping.
+func bold(s string) string { return "\x01" + s + "\x01" }
+
 func table(b *strings.Builder, head []string, rows [][]string) {
 	line := func(cells []string) {
 		b.WriteString("|")
 		for _, c := range cells {
-			bold := strings.Split(c, "\x01")
-			for i := range bold {
-				bold[i] = escapeMD(bold[i])
+			parts := strings.Split(c, "\x01")
+			for i := range parts {
+				parts[i] = escapeMD(parts[i])
 			}
-			b.WriteString(" " + strings.Join(bold, "**") + " |")
+			b.WriteString(" " + strings.Join(parts, "**") + " |")
 		}
 		b.WriteString("\n")
 	}
@@ -166,6 +189,44 @@ func table(b *strings.Builder, head []string, rows [][]string) {
 	}
 }
 
+// fold hides what body writes behind a line that opens it.
+func fold(b *strings.Builder, summary string, body func()) {
+	fmt.Fprintf(b, "\n<details><summary>%s</summary>\n", html.EscapeString(visible(summary)))
+	body()
+	b.WriteString("\n</details>\n")
+}
+
 var markdownEscapes = strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "\n", " ", "&", "&amp;", "[", `\[`)
 
-func escapeMD(s string) string { return markdownEscapes.Replace(visible(s)) }
+// escapedInterval is the interval of a number, which no link can begin with unless a
+// bracket or a colon follows.
+var escapedInterval = regexp.MustCompile(`\\\[(-?[\d.e+-]+, -?[\d.e+-]+)\]($|[^(\[:])`)
+
+// escapeMD takes every meaning from the signs of Markdown; intervals stay readable.
+func escapeMD(s string) string {
+	return escapedInterval.ReplaceAllString(markdownEscapes.Replace(visible(s)), "[$1]$2")
+}
+
+// codeMD sets a short text as code.
+func codeMD(s string) string {
+	s = strings.NewReplacer("`", "'", "\n", " ").Replace(visible(s))
+	if strings.ContainsAny(s, "<|") {
+		return "<code>" + strings.ReplaceAll(html.EscapeString(s), "|", "&#124;") + "</code>"
+	}
+	return "`" + s + "`"
+}
+
+// blockMD sets lines of code apart, with a fence that does not occur in them; what could
+// be taken for an element is escaped.
+func blockMD(b *strings.Builder, text string) {
+	text = visible(text)
+	if strings.Contains(text, "<") {
+		fmt.Fprintf(b, "\n<pre>\n%s\n</pre>\n", html.EscapeString(text))
+		return
+	}
+	fence := "```"
+	for strings.Contains(text, fence) {
+		fence += "`"
+	}
+	fmt.Fprintf(b, "\n%s\n%s\n%s\n", fence, text, fence)
+}

@@ -34,7 +34,7 @@ func markdownTests(b *strings.Builder, f *compare.Family) {
 func markdownPair(f *compare.Family, p compare.Pair) []string {
 	diff := pairInterval(p, 1).text()
 	if p.Different(f.Alpha) {
-		diff = "\x01" + diff + "\x01"
+		diff = bold(diff)
 	}
 	if p.Identical {
 		diff += " (the same answers)"
@@ -72,6 +72,10 @@ func markdownPublished(b *strings.Builder, r *Report) {
 		return
 	}
 	b.WriteString("\n## Beside the thesis\n")
+	fold(b, "The published numbers beside these, and why not to compare levels", func() { markdownPublishedTables(b, r) })
+}
+
+func markdownPublishedTables(b *strings.Builder, r *Report) {
 	for _, c := range thesisCaveats {
 		fmt.Fprintf(b, "\n- %s", escapeMD(c))
 	}

@@ -115,12 +115,11 @@ func parseMetrics(b []byte) (step int64, values map[string]float64, err error) {
 	return step, values, nil
 }
 
-// get returns the first of the named metrics that was logged, thinned for drawing,
-// or nil.
-func (l *metricLog) get(names ...string) *Series {
+// first returns the first of the named metrics that was logged, or nil.
+func (l *metricLog) first(names ...string) *Series {
 	for _, n := range names {
 		if s := l.series[n]; s != nil {
-			return s.thin(curvePoints)
+			return s
 		}
 	}
 	return nil

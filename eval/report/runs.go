@@ -13,11 +13,14 @@ type Run struct {
 	Label  string  `json:"label"` // "seed 2", or the folder's name
 	Folder string  `json:"folder"`
 	Seed   *uint64 `json:"seed,omitempty"`
+	// Experiment is the text of its experiment.yaml.
+	Experiment string `json:"experiment,omitempty"`
 }
 
 // combine makes one report of several runs of an experiment with different seeds.
 // Tables hold means over the runs, with intervals that cover the choice of items and of
-// seeds; curves are drawn for every run.
+// seeds; curves are drawn for every run, distributions pooled; answers, stages and commands
+// are those of every run.
 func combine(parts []*Report, dirs []string) (*Report, error) {
 	for i := range parts {
 		for j := range i {
@@ -28,8 +31,7 @@ func combine(parts []*Report, dirs []string) (*Report, error) {
 	}
 	first := parts[0]
 	r := &Report{Version: ResultVersion, Title: first.Title, Question: first.Question, Base: first.Base,
-		Theories: first.Theories, Models: first.Models, Experiment: first.Experiment,
-		Samples: first.Samples, SamplesLeftOut: first.SamplesLeftOut, parts: parts}
+		Theories: first.Theories, Models: first.Models, parts: parts}
 	r.Runs = labels(parts, dirs)
 	for i, p := range parts {
 		label := r.Runs[i].Label
@@ -50,6 +52,7 @@ func combine(parts []*Report, dirs []string) (*Report, error) {
 		}
 	}
 	r.gatherFlags()
+	r.gatherSamples()
 	r.sortAccuracies()
 	r.flagRuns()
 	r.combineBenchmarks()
@@ -71,7 +74,7 @@ func same(a, b string) bool {
 func labels(parts []*Report, dirs []string) []Run {
 	runs, seen, distinct := make([]Run, len(parts)), map[string]bool{}, true
 	for i, p := range parts {
-		runs[i] = Run{Folder: filepath.ToSlash(filepath.Clean(dirs[i])), Seed: p.seed()}
+		runs[i] = Run{Folder: filepath.ToSlash(filepath.Clean(dirs[i])), Seed: p.seed(), Experiment: p.Experiment}
 		if runs[i].Seed != nil {
 			runs[i].Label = "seed " + strconv.FormatUint(*runs[i].Seed, 10)
 		}
@@ -101,49 +104,6 @@ func (r *Report) sortAccuracies() {
 	place := func(theory string) int { return slices.Index(r.Theories, theory) }
 	slices.SortStableFunc(r.Accuracies, func(a, b PairAccuracy) int { return place(a.Theory) - place(b.Theory) })
 	slices.SortStableFunc(r.Heldout, func(a, b HeldoutRow) int { return place(a.Policy) - place(b.Policy) })
-}
-
-// gatherFlags takes over the flags of the runs; one that several share is told once.
-func (r *Report) gatherFlags() {
-	type key struct {
-		severity    Severity
-		stage, text string
-	}
-	at, who := map[key]int{}, map[int][]string{}
-	for i, p := range r.parts {
-		for _, f := range p.Flags {
-			k := key{f.Severity, f.Stage, f.Text}
-			place, known := at[k]
-			if !known {
-				place = len(r.Flags)
-				at[k] = place
-				r.Flags = append(r.Flags, f)
-			}
-			who[place] = append(who[place], r.Runs[i].Label)
-		}
-	}
-	for i := range r.Flags {
-		label := list(who[i])
-		if len(who[i]) == len(r.parts) {
-			label = "every run"
-		}
-		r.Flags[i].Stage = label + ": " + r.Flags[i].Stage
-	}
-}
-
-// flagRuns compares the runs with one another.
-func (r *Report) flagRuns() {
-	for i, a := range r.Runs {
-		for _, b := range r.Runs[:i] {
-			if a.Seed != nil && b.Seed != nil && *a.Seed == *b.Seed {
-				r.flag(Caution, "all", "%s and %s were trained with the same seed %d: they are not independent.", b.Folder, a.Folder, *a.Seed)
-			}
-		}
-		if base, first := r.parts[i].Base, r.Base; base != nil && first != nil && base.SHA256 != first.SHA256 {
-			r.flag(Failure, "all", "%s has another base model than %s: their numbers do not belong together.", a.Label, r.Runs[0].Label)
-		}
-	}
-	r.flag(Note, "eval", "%s stand behind each policy. Intervals and tests cover the choice of items and of seeds; they are widened for the small number of seeds.", plural(len(r.Runs), "training run", "training runs"))
 }
 
 // combineBenchmarks averages the tables; a row or column that some run lacks is left

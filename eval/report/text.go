@@ -21,20 +21,15 @@ func WriteText(w io.Writer, r *Report) error {
 	for _, s := range r.Verdict {
 		wrap(&b, visible(s), "")
 	}
+	if n := len(r.Runs); n > 1 {
+		wrap(&b, fmt.Sprintf("Means over %s: %s.", plural(n, "run", "runs"), visible(list(mapped(r.Runs, func(run Run) string { return run.Label })))), "")
+	}
 	textMatrix(&b, r)
 	if r.Matrix != nil && r.Matrix.Summary != "" {
 		wrap(&b, visible(r.Matrix.Summary), "")
 	}
-	if len(r.Accuracies) > 0 {
-		b.WriteString("\nReward models, held-out pairs ordered right\n")
-		for _, a := range r.Accuracies {
-			line := pad(strings.TrimSpace(a.Theory+" "+a.Run), textRow) + " " + a.Accuracy.text()
-			if a.Accuracy.N > 0 {
-				line += " of " + group(a.Accuracy.N)
-			}
-			b.WriteString(line + "\n")
-		}
-	}
+	textAccuracies(&b, r)
+	textHeldout(&b, r)
 	textBenchmarks(&b, r)
 	b.WriteString("\n")
 	cautions := 0
@@ -53,6 +48,44 @@ func WriteText(w io.Writer, r *Report) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
+}
+
+func textAccuracies(b *strings.Builder, r *Report) {
+	if len(r.Accuracies) == 0 {
+		return
+	}
+	b.WriteString("\nReward models, held-out pairs ordered right\n")
+	line := func(name string, v Interval) {
+		s := pad(name, textRow) + " " + v.text()
+		if len(v.PerRun) > 1 {
+			s += " (" + runsText(v.PerRun) + ")"
+		}
+		if v.N > 0 {
+			s += " of " + group(v.N)
+		}
+		b.WriteString(s + "\n")
+	}
+	if len(r.Runs) > 1 {
+		for _, a := range r.AccuracyRows() {
+			line(a.Theory, a.Mean)
+		}
+		return
+	}
+	for _, a := range r.Accuracies {
+		line(strings.TrimSpace(a.Theory+" "+a.Run), a.Accuracy)
+	}
+}
+
+// textHeldout writes what every run's trainer measured, where there are several.
+func textHeldout(b *strings.Builder, r *Report) {
+	if len(r.Runs) < 2 || len(r.Heldout) == 0 {
+		return
+	}
+	b.WriteString("\nPPO, held-out prompts: raw score under the own reward, after minus before\n")
+	for _, h := range r.Heldout {
+		d := h.Last.Difference
+		b.WriteString(pad(h.Policy, textRow) + " " + pad(h.Run, textColumn) + " " + plus(d.text()) + "\n")
+	}
 }
 
 func textMatrix(b *strings.Builder, r *Report) {

@@ -1,21 +1,28 @@
 "use strict";
-// Filters the samples by what is typed; without this script all of them are shown.
+// Filters the samples by what is typed and, of several runs, by the one that is chosen;
+// without this script all of them are shown.
 const box = document.querySelector("#search");
 if (box) {
-  const found = document.querySelector("#found");
-  const samples = [...document.querySelectorAll("details.sample")];
-  const texts = samples.map(s => [...s.querySelectorAll(".prompt, .answer")].map(e => e.textContent).join("\n").toLowerCase());
-  const opened = samples.map(s => s.open);
-  box.parentElement.hidden = false;
-  box.addEventListener("input", () => {
-    const words = box.value.toLowerCase().split(/\s+/).filter(w => w);
+  const found = document.querySelector("#found"), pick = document.querySelector("#of-run");
+  const runOf = e => { const part = e.closest(".of-run"); return part ? part.dataset.run : ""; };
+  const samples = [...document.querySelectorAll("details.sample")].map(s => ({
+    element: s, opened: s.open, runs: [...s.querySelectorAll(".of-run")],
+    texts: [...s.querySelectorAll(".prompt, .answer")].map(e => ({ run: runOf(e), text: e.textContent.toLowerCase() })),
+  }));
+  const show = () => {
+    const words = box.value.toLowerCase().split(/\s+/).filter(w => w), run = pick ? pick.value : "";
     let n = 0;
-    samples.forEach((s, i) => {
-      const hit = words.every(w => texts[i].includes(w));
-      s.hidden = !hit;
-      s.open = words.length ? hit : opened[i];
+    for (const s of samples) {
+      const text = s.texts.filter(t => !run || !t.run || t.run === run).map(t => t.text).join("\n");
+      const asked = run ? s.runs.some(e => e.dataset.run === run) : true, hit = asked ? words.every(w => text.includes(w)) : false;
+      s.element.hidden = !hit;
+      s.element.open = words.length ? hit : s.opened;
+      for (const e of s.runs) e.hidden = run ? e.dataset.run !== run : false;
       n += hit;
-    });
+    }
     found.textContent = words.length ? n + " of " + samples.length : "";
-  });
+  };
+  box.parentElement.hidden = false;
+  box.addEventListener("input", show);
+  if (pick) pick.addEventListener("change", show);
 }
