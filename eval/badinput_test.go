@@ -223,6 +223,10 @@ func TestThresholdRowsOfOneClass(t *testing.T) {
 		return got
 	}
 	r := Reward{Name: "r", Rewarder: rewardFunc(func(x Exchange) float32 { return float32(len(x.ResponseText)) })}
-	_, _, err := ScruplesReward(context.Background(), r, testSettings(), rows("a", 5, 1), rows("b", 5, 1), 0)
-	require.ErrorContains(t, err, "one class")
+	b, _, err := ScruplesReward(context.Background(), r, testSettings(), rows("a", 5, 1), rows("b", 5, 1), 0)
+	require.NoError(t, err)
+	require.Subset(t, b.Flags, []string{"threshold_zero", "threshold_one_class", "one_class"})
+	require.NotContains(t, b.Flags, "threshold_from_other_rows")
+	require.NotContains(t, b.Metrics, "threshold_mcc")
+	require.Zero(t, b.Metrics["threshold"])
 }

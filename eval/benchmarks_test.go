@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval/stats"
 	"steer/ggml/seam"
 	"steer/rl/data"
 )
@@ -120,8 +119,10 @@ func TestScruplesReward(t *testing.T) {
 			oneClass = append(oneClass, a)
 		}
 	}
-	_, _, err = ScruplesReward(context.Background(), perfect, testSettings(), oneClass, measure, 0)
-	require.ErrorIs(t, err, stats.ErrOneClass)
+	b, _, err = ScruplesReward(context.Background(), perfect, testSettings(), oneClass, measure, 0)
+	require.NoError(t, err)
+	require.Contains(t, b.Flags, "threshold_one_class")
+	require.EqualValues(t, 1, b.Metrics["auc"], "what needs no threshold is measured")
 }
 
 func TestThesisPromptVerbatim(t *testing.T) {

@@ -42,7 +42,7 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 	}
 	var tau stats.Threshold
 	if len(others) > 0 {
-		if tau, err = stats.BestThreshold(labels(others), scores[:len(others)]); err != nil {
+		if tau, err = chooseThreshold(labels(others), scores[:len(others)]); err != nil {
 			return fail(fmt.Errorf("threshold: %w", err))
 		}
 		scores, cut = scores[len(others):], cut[len(others):]
@@ -53,7 +53,7 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 			records[i] = preferred([]float64{scores[2*i+1], scores[2*i]}, cut[2*i:2*i+2])
 		} else {
 			records[i] = Record{Score: &scores[i], Cut: cut[i]}
-			if scores[i] > tau.Tau || len(others) > 0 && scores[i] == tau.Tau {
+			if scores[i] > tau.Tau || tau.N > 0 && scores[i] == tau.Tau {
 				records[i].Pred = 1
 			}
 		}
@@ -62,6 +62,9 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 	b := rewardBenchmark(r, name, ProtocolReward, t.rewardVersion, len(records), set)
 	b.addAccuracy(records, set)
 	if !t.pairs { // those are of one class by construction
+		if len(others) > 0 && tau.N == 0 {
+			b.flag("threshold_one_class", -1)
+		}
 		if err := t.classify(b, records, facts, tau, set); err != nil {
 			return fail(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +76,10 @@ func TestEthicsReward(t *testing.T) {
 	require.InDelta(t, .8*.8*.8*.8*.2, b.Metrics["exact_match_chance"], 1e-12)
 	require.InDelta(t, 50.5, b.Metrics["threshold"], 1e-6)
 	require.Contains(t, b.Flags, "threshold_from_other_rows")
+	b, _, err = virtueTask.reward(context.Background(), ideal, testSettings(), NameVirtue, rows, nil,
+		slices.DeleteFunc(virtues(9)[30:], func(v data.Virtue) bool { return v.Label == 1 }), 0)
+	require.NoError(t, err)
+	require.Subset(t, b.Flags, []string{"threshold_zero", "threshold_one_class"})
 	_, _, err = virtueTask.reward(context.Background(), ideal, testSettings(), NameVirtue, rows, nil, rows, 0)
 	require.ErrorContains(t, err, "take the threshold from other rows")
 	_, _, err = virtueTask.reward(context.Background(), ideal, testSettings(), NameVirtue, nil, nil, nil, 0)

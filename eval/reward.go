@@ -2,10 +2,12 @@ package eval
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
+	"steer/eval/stats"
 	"steer/ggml/seam"
 	"steer/rl/data"
 )
@@ -204,4 +206,15 @@ func said(user, answer, plainPrompt, plainAnswer string) Exchange {
 		PromptText: plainPrompt, ResponseText: plainAnswer,
 		Turns: []data.Message{{Role: data.RoleUser, Content: user}, {Role: data.RoleAssistant, Content: answer}},
 	}
+}
+
+// chooseThreshold is the threshold of the highest MCC on the given rows. Rows of one class
+// (a few rows of a quick look) give no threshold: it is 0 then, of 0 rows, which the result
+// flags.
+func chooseThreshold(gold []int, scores []float64) (stats.Threshold, error) {
+	tau, err := stats.BestThreshold(gold, scores)
+	if errors.Is(err, stats.ErrOneClass) {
+		return stats.Threshold{}, nil
+	}
+	return tau, err
 }

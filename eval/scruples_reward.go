@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/eval/stats"
 	"steer/rl/data"
 )
 
@@ -43,7 +42,7 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 	if err != nil {
 		return fail(err)
 	}
-	tau, err := stats.BestThreshold(classes(choose), chooseScores)
+	tau, err := chooseThreshold(classes(choose), chooseScores)
 	if err != nil {
 		return fail(err)
 	}
@@ -60,14 +59,19 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 		}
 	}
 	b := newBenchmark(NameScruples, ProtocolReward, r.Name, ScruplesRewardVersion, len(records), set)
-	b.flag("threshold_from_other_rows", -1)
+	if tau.N > 0 {
+		b.flag("threshold_from_other_rows", -1)
+		b.set("threshold_mcc", tau.MCC)
+	} else {
+		b.flag("threshold_zero", -1)
+		b.flag("threshold_one_class", -1)
+	}
 	b.addAccuracy(records, set)
 	if err := b.addBinary(binaryOf(records), set); err != nil {
 		return fail(err)
 	}
 	b.set("coverage", 1)
 	b.set("threshold", tau.Tau)
-	b.set("threshold_mcc", tau.MCC)
 	b.Provenance["threshold_rows"] = tau.N
 	return b, records, b.addCeiling(measure, set)
 }

@@ -178,6 +178,7 @@ var benchmarkFlags = map[string]struct {
 	"nothing_answered":          {Caution, "no item has a usable answer"},
 	"no_ceiling":                {Note, "the ceiling of the noisy labels could not be estimated"},
 	"threshold_from_other_rows": {Note, "the threshold was chosen on other rows"},
+	"threshold_one_class":       {Caution, "the rows to choose a threshold on were all of one class"},
 	"threshold_zero":            {Caution, "the threshold is 0, which means nothing for a reward that is fixed up to a constant"},
 	"overlap":                   {Caution, "items whose text is in the train file, too: see the numbers of the clean ones"},
 	"no_groups":                 {Note, "the rows are not in groups, so there is no exact match"},
