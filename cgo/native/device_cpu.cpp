@@ -29,7 +29,8 @@ struct cpu_device : steer_device {
     // page entries for. Without them it is slower, no more, so a refusal is no error.
     void settle(void * base, size_t size) const override {
 #if defined(MADV_HUGEPAGE)
-        const uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE), from = ((uintptr_t) base + page - 1) / page * page, to = ((uintptr_t) base + size) / page * page;
+        const uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE), first = (uintptr_t) base;
+        const uintptr_t from = (first + page - 1) / page * page, to = (first + size) / page * page;
         if (from < to) {
             (void) madvise((void *) from, to - from, MADV_HUGEPAGE);
         }

@@ -16,6 +16,7 @@ AttnShape::AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggm
     GGML_ASSERT(cu->type == GGML_TYPE_I32 && cu->ne[0] >= 1 && used() <= T);
     q_block = group <= 2 ? 32 : group <= 4 ? 16 : 8;
     bf16    = p.i[3] && kernels().gemm_bf16 && D % 2 == 0;
+    GGML_ASSERT(!bf16 || scale > 0); // the largest product has the largest score
     if (!parents) {
         return;
     }
