@@ -5,6 +5,9 @@
 
 #include <cstring>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 namespace {
 
 struct cpu_device : steer_device {
@@ -21,6 +24,20 @@ struct cpu_device : steer_device {
     ggml_tensor * get_rows(ggml_context * ctx, ggml_tensor * table, ggml_tensor * ids) override { return ggml_get_rows(ctx, table, ids); }
 
     void check_graph(const ggml_cgraph *) const override {}
+
+    // Large pages where the system grants them on request: a step walks through more memory than the processor has
+    // page entries for. Without them it is slower, no more, so a refusal is no error.
+    void settle(void * base, size_t size) const override {
+#if defined(MADV_HUGEPAGE)
+        const uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE), first = (uintptr_t) base;
+        const uintptr_t from = (first + page - 1) / page * page, to = (first + size) / page * page;
+        if (from < to) {
+            (void) madvise((void *) from, to - from, MADV_HUGEPAGE);
+        }
+#else
+        (void) base, (void) size;
+#endif
+    }
 
     void compute(ggml_cgraph * graph) override {
         const ggml_status st = ggml_backend_graph_compute(backend, graph);

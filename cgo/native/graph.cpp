@@ -15,6 +15,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <utility>
 
 namespace {
 struct op_time {
@@ -33,6 +34,7 @@ struct steer_graph {
     std::string     error;
     bool            allocated = false;
     steer::high_water activations, tables; // growth is counted, see plan.h
+    std::pair<void *, size_t> settled = { nullptr, 0 }; // where the activations lay last time
     bool            profiling = false;
     std::map<std::string, op_time> profile; // by op
     ~steer_graph() {
@@ -101,6 +103,22 @@ ggml_tensor * put(steer_graph * g, ggml_tensor * t) {
     return t;
 }
 
+// Tells the device where the activations lie, once for each place.
+void settle(steer_graph * g) {
+    for (int32_t i = 0; i < g->graph->n_nodes; i++) {
+        const ggml_tensor * t = g->graph->nodes[i];
+        if (t->view_src || !t->buffer) {
+            continue; // of other memory
+        }
+        const std::pair<void *, size_t> now = { ggml_backend_buffer_get_base(t->buffer), ggml_backend_buffer_get_size(t->buffer) };
+        if (now != g->settled) {
+            g->dev->settle(now.first, now.second);
+            g->settled = now;
+        }
+        return;
+    }
+}
+
 } // namespace
 
 int steer_graph_new(steer_device * dev, steer_graph ** out, char * err, size_t err_len) {
@@ -147,6 +165,7 @@ int steer_graph_alloc(steer_graph * g, char * err, size_t err_len) {
             g->alloc = ggml_gallocr_new(ggml_backend_get_default_buffer_type(g->dev->backend));
             steer::throw_no_memory(g->dev, bytes, "the activations of this batch");
         }
+        settle(g);
         g->dev->check_graph(g->graph);
         g->allocated = true;
         g->activations.reach(ggml_gallocr_get_buffer_size(g->alloc, 0));

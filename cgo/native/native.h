@@ -40,6 +40,8 @@ struct steer_device {
     virtual ggml_tensor * get_rows(ggml_context * ctx, ggml_tensor * table, ggml_tensor * ids) = 0;
     // Throws if a node of an allocated graph could not run on this device, or not from its memory.
     virtual void check_graph(const ggml_cgraph * graph) const = 0;
+    // Told of memory for activations before it is first touched.
+    virtual void settle(void * base, size_t size) const { (void) base, (void) size; }
     // Runs the nodes of a graph (often a view of one) in order.
     virtual void compute(ggml_cgraph * graph) = 0;
     // How many elements the start of a parameter tensor is a multiple of.

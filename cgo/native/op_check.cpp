@@ -16,6 +16,7 @@ bool i32(const ggml_tensor * t) { return t->type == GGML_TYPE_I32 && t->ne[1] ==
 bool activation(const ggml_tensor * t, int64_t ne0) {
     return (f32(t) || t->type == GGML_TYPE_BF16) && t->ne[0] == ne0 && t->ne[2] == 1;
 }
+bool activation(const ggml_tensor * t, int64_t ne0, int64_t ne1) { return activation(t, ne0) && t->ne[1] == ne1; }
 bool weight(const ggml_tensor * w) { return steer_weight_type_ok(w->type) && ggml_is_contiguous(w) && w->ne[2] == 1; }
 bool seeds(const operands & s, int at, int64_t n_tokens, float p) {
     if (p < 0.0f || p >= 1.0f) {
@@ -83,7 +84,7 @@ bool fits(int op, const operands & s, int64_t ne0, int64_t ne1, bool inplace, co
             if ((n != 4 + 2 * b && !parents) || inplace || d < 1 || hk < 1 || h < 1 || h % hk != 0) {
                 return false;
             }
-            bool ok = f32(s[b], d * h, ne1) && f32(s[b + 1], d * hk, ne1) && f32(s[b + 2], d * hk, ne1) && i32(s[3 + 2 * b]);
+            bool ok = activation(s[b], d * h, ne1) && activation(s[b + 1], d * hk, ne1) && activation(s[b + 2], d * hk, ne1) && i32(s[3 + 2 * b]);
             if (b) {
                 return ok && f32(s[0], d * h, ne1) && f32(s[4], d * h + h, ne1) && ne0 == d * h + 2 * d * hk;
             }
@@ -94,9 +95,9 @@ bool fits(int op, const operands & s, int64_t ne0, int64_t ne1, bool inplace, co
             return n == 3 + b && inplace == (b == 1) && f32(s[b], ne0, ne1) && f32(s[b + 1]) && s[b + 1]->ne[0] == ne0 && f32(s[b + 2], ne0, ne1);
         }
         case STEER_OP_SWIGLU:
-            return n == 2 && !inplace && f32(s[0], ne0, ne1) && f32(s[1], ne0, ne1);
+            return n == 2 && !inplace && activation(s[0], ne0, ne1) && activation(s[1], ne0, ne1);
         case STEER_OP_SWIGLU_BACK:
-            return n == 3 && !inplace && ne0 % 2 == 0 && f32(s[0], ne0 / 2, ne1) && f32(s[1], ne0 / 2, ne1) && f32(s[2], ne0 / 2, ne1);
+            return n == 3 && !inplace && ne0 % 2 == 0 && activation(s[0], ne0 / 2, ne1) && activation(s[1], ne0 / 2, ne1) && f32(s[2], ne0 / 2, ne1);
         case STEER_OP_HEAD_LOGPROB: // W [n,V], h [n,T], rows, targets -> [4,R], [4+n,R]
         case STEER_OP_HEAD_DIRECTION:
             return n == 4 && !inplace && weight(s[0]) && f32(s[1]) && s[1]->ne[0] == s[0]->ne[0] && i32(s[2]) && i32(s[3]) &&

@@ -50,7 +50,7 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 //  NORM                   y P [n,T]            x [n,T], w [n]                   f0=eps
 //  ROPE_TABLE             [D,T]                pos I32 [T], (freqs [>= D/2])    f0=base f1=freq_scale f2=attn_factor
 //  ROPE                   y P [D*H,T]          x [D*H,T], table [D,T]           i0=D i1=mode i2=back
-//  LINEAR                 y [N,T]              W [K,N] any type, x P [K,T],     -
+//  LINEAR                 y P [N,T]            W [K,N] any type, x P [K,T],     -
 //                                              up to 4 pairs (B [r,N], h P [r,T])
 //  LINEAR_BACK            dx [K,T]             W, dy P [N,T],                   i0=0
 //                                              up to 3 pairs (A [K,r], dh P [r,T])
@@ -59,13 +59,13 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 //  LORA_UP_BACK           dh P [r,T]           B [r,N], dy P [N,T]              f0=scale
 //  OUTER_ACC              in place G [M,J]     G, u P [M,T], v P [J,T], (seeds) f1=p i0=site
 //  LORA_DOWN_BACK         in place dx [K,T]    dx, A [K,r], dh P [r,T], (seeds) f1=p i0=site
-//  ATTN                   [D*H + H, T]         q [D*H,T], k [D*HK,T], v, cu,    f0=scale i0=D i1=H i2=HK i3=bf16
-//                                              (parents)
+//  ATTN                   [D*H + H, T]         q P [D*H,T], k P [D*HK,T], v P,  f0=scale i0=D i1=H i2=HK i3=bf16
+//                                              cu, (parents)
 //  ATTN_BACK              [D*H + 2*D*HK, T]    dO [D*H,T], q, k, v, out, cu     as ATTN
 //  RMS_BACK               dx [n,T]             x, w [n], dy                     f0=eps i0=0
 //    accumulating         in place dx          dx, x, w, dy                     f0=eps i0=1
-//  SWIGLU                 y P [F,T]            gate [F,T], up [F,T]             -
-//  SWIGLU_BACK            P [2F,T]             gate [F,T], up [F,T], dy [F,T]   -
+//  SWIGLU                 y P [F,T]            gate P [F,T], up P [F,T]         -
+//  SWIGLU_BACK            P [2F,T]             gate P [F,T], up P, dy [F,T]     -
 //  HEAD_LOGPROB           [4,R]                W [n,V], h [n,T], rows, targets  f0=1/temperature
 //                                                                               i0=entropy i1=bf16
 //  HEAD_DIRECTION         [4+n, R]             as HEAD_LOGPROB                  as HEAD_LOGPROB

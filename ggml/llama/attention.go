@@ -5,7 +5,7 @@ import "steer/cgo"
 // attentionState is what the backward pass of an attention block needs.
 type attentionState struct {
 	in         cgo.Tensor // n1
-	q, k, v    cgo.Tensor // after the rotation, [heads*dim, T], [kv_heads*dim, T]
+	q, k, v    cgo.Tensor // after the rotation, packed, [heads*dim, T], [kv_heads*dim, T]
 	att        cgo.Tensor // output and log-sum-exp, [heads*dim + heads, T]
 	out        cgo.Tensor // output alone, packed
 	hq, hk, hv []cgo.Tensor
@@ -18,18 +18,18 @@ func (g *Graph) attention(l *Layer, x cgo.Tensor) (y cgo.Tensor, st attentionSta
 	s := &g.shape
 	st.in = x
 	var q, k cgo.Tensor
-	q, st.hq = g.linear(&l.Q, st.in)
-	k, st.hk = g.linear(&l.K, st.in)
-	st.v, st.hv = g.linear(&l.V, st.in)
-	st.q = g.rope(q, s.Heads, cgo.F32, false)
-	st.k = g.rope(k, s.KVHeads, cgo.F32, false)
+	q, st.hq = g.linear(&l.Q, st.in, cgo.F32) // rounded once, after the rotation
+	k, st.hk = g.linear(&l.K, st.in, cgo.F32)
+	st.v, st.hv = g.linear(&l.V, st.in, g.packed())
+	st.q = g.rope(q, s.Heads, g.packed(), false)
+	st.k = g.rope(k, s.KVHeads, g.packed(), false)
 	operands := []cgo.Tensor{st.q, st.k, st.v, g.starts}
 	if g.parents.OK() {
 		operands = append(operands, g.parents)
 	}
 	st.att = g.g.Custom(opAttn, cgo.F32, s.HeadDim*s.Heads+s.Heads, g.nTokens, false, g.attnArgs(), operands...)
 	st.out = g.pack(g.g.View2D(st.att, s.HeadDim*s.Heads, g.nTokens, 0), s.HeadDim*s.Heads)
-	y, st.ho = g.linear(&l.O, st.out)
+	y, st.ho = g.linear(&l.O, st.out, cgo.F32)
 	return y, st
 }
 

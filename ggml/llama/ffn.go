@@ -5,7 +5,7 @@ import "steer/cgo"
 // ffnState is what the backward pass of a feed-forward block needs.
 type ffnState struct {
 	in         cgo.Tensor // n2
-	gate, up   cgo.Tensor // [n_ff, T]
+	gate, up   cgo.Tensor // [n_ff, T], packed
 	mid        cgo.Tensor // silu(gate) ∘ up; none when computed again for a matrix without LoRA
 	hg, hu, hd []cgo.Tensor
 }
@@ -13,15 +13,15 @@ type ffnState struct {
 // ffn is y = Wd (silu(Wg x) ∘ Wu x) (Shazeer 2020, arXiv:2002.05202). again: y is left out.
 func (g *Graph) ffn(l *Layer, x cgo.Tensor, again bool) (y cgo.Tensor, st ffnState) {
 	st.in = x
-	st.gate, st.hg = g.linear(&l.Gate, st.in)
-	st.up, st.hu = g.linear(&l.Up, st.in)
+	st.gate, st.hg = g.linear(&l.Gate, st.in, g.packed())
+	st.up, st.hu = g.linear(&l.Up, st.in, g.packed())
 	if again && len(l.Down.Pairs) == 0 {
 		return y, st // nothing would read mid, and what nothing reads is never freed
 	}
 	st.mid = g.g.Custom(opSwiGLU, g.packed(), g.shape.FF, g.nTokens, false, cgo.OpArgs{}, st.gate, st.up)
 	st.hd = g.loraDown(&l.Down, st.mid)
 	if !again {
-		y = g.product(&l.Down, st.mid, st.hd)
+		y = g.product(&l.Down, st.mid, st.hd, cgo.F32)
 	}
 	return y, st
 }

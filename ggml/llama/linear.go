@@ -7,10 +7,10 @@ const MaxPairs = 3
 
 // linear is y = W x + Σ B h with h = s A drop(x) for every LoRA pair on W.
 //
-// It returns y [n_out, T] and each pair's h [rank, T], which the backward pass needs.
-func (g *Graph) linear(l *Linear, x cgo.Tensor) (y cgo.Tensor, h []cgo.Tensor) {
+// It returns y [n_out, T] of type typ and each pair's h [rank, T], which the backward pass needs.
+func (g *Graph) linear(l *Linear, x cgo.Tensor, typ cgo.Type) (y cgo.Tensor, h []cgo.Tensor) {
 	h = g.loraDown(l, x)
-	return g.product(l, x, h), h
+	return g.product(l, x, h, typ), h
 }
 
 // loraDown is h = s A drop(x) of every pair.
@@ -24,12 +24,12 @@ func (g *Graph) loraDown(l *Linear, x cgo.Tensor) (h []cgo.Tensor) {
 }
 
 // product is y = W x + Σ B h.
-func (g *Graph) product(l *Linear, x cgo.Tensor, h []cgo.Tensor) cgo.Tensor {
+func (g *Graph) product(l *Linear, x cgo.Tensor, h []cgo.Tensor, typ cgo.Type) cgo.Tensor {
 	operands := []cgo.Tensor{l.W, x}
 	for i := range l.Pairs {
 		operands = append(operands, l.Pairs[i].B, h[i])
 	}
-	return g.g.Custom(opLinear, cgo.F32, l.NOut, g.nTokens, false, cgo.OpArgs{}, operands...)
+	return g.g.Custom(opLinear, typ, l.NOut, g.nTokens, false, cgo.OpArgs{}, operands...)
 }
 
 // linearBack takes dy [n_out, T], packed, and adds the LoRA gradients

@@ -3,7 +3,7 @@
 //   o_i = sum_j exp(s_ij - lse_i) v_j;  head h reads kv head h / (H/HK)
 //   dst [D*H + H, T]: o (D*H values), then lse of each head
 //   f0 = scale, i0 = D, i1 = H, i2 = HK, i3 = products in bf16 where the machine can
-//   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], src3 cu I32 [S+1], (src4 parents I32 [S])
+//   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], f32 or bf16, src3 cu I32 [S+1], (src4 parents I32 [S])
 //
 // With parents, sequences that begin alike share what they have in common: cu bounds segments,
 // and a query of segment s sees, before its own, all keys of parents[s] (< s; -1: none), of that
@@ -29,19 +29,32 @@ template <class E> struct Forward {
     ggml_tensor *     dst;
     Item<E> *         kt;   // keys, panels
     Item<E> *         v;    // values, rows
-    E *               q;    // [rows][Dp], scaled
-    E *               P;    // [rows][KV_BLOCK] rounded, unless f32
+    E *               q;    // [rows][Dp]
+    E *               P;    // [rows][KV_BLOCK] weights before their division by sum; f32: S
     float *           o;    // [rows][Dp]
     float *           S;    // [rows][KV_BLOCK]
     float *           m;    // [rows] running maximum
     double *          sum;  // [rows] running sum of exp
 };
 
+// The row's scores of n keys, of which it sees `valid`, become weights; returns their sum.
+float weigh(const Forward<float> & f, int64_t r, int valid, int64_t n, float m) {
+    float *     s   = f.S + r * KV_BLOCK;
+    const float sum = kernels().exp_sum(s, valid, 1, m);
+    std::memset(s + valid, 0, (n - valid) * sizeof(float));
+    return sum;
+}
+
+float weigh(const Forward<uint16_t> & f, int64_t r, int valid, int64_t n, float m) {
+    return kernels().softmax_bf16(f.S + r * KV_BLOCK, valid, (int) n, f.a.scale, m, f.P + r * KV_BLOCK);
+}
+
 // Queries of positions [t0, t1); position p lies in row first + p.
 template <class E> void forward_block(const Forward<E> & f, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
     const AttnShape & a  = f.a;
     const int64_t     nt = t1 - t0, rows = nt * a.group;
-    const Kernels &   kern = kernels();
+    const Kernels &   kern  = kernels();
+    const float       scale = scale_of_scores<E>(a);
     for (int64_t r = 0; r < rows; r++) {
         f.m[r]   = -INFINITY;
         f.sum[r] = 0;
@@ -50,18 +63,16 @@ template <class E> void forward_block(const Forward<E> & f, int64_t first, int64
         const int64_t n = std::min(KV_BLOCK, t1 - kv);
         score_block<E>(a, rows, f.q, f.kt, kv, n, f.S);
         for (int64_t r = 0; r < rows; r++) {
-            float *     s     = f.S + r * KV_BLOCK;
             const int   valid = (int) std::min(n, t0 + r % nt + 1 - kv);
-            const float m     = std::max(f.m[r], kern.row_max(s, valid));
+            const float m     = std::max(f.m[r], kern.row_max(f.S + r * KV_BLOCK, valid) * scale);
             const float keep  = std::exp(f.m[r] - m); // exp(-inf) = 0 at the first block
-            f.sum[r]          = f.sum[r] * keep + kern.exp_sum(s, valid, 1, m);
-            std::memset(s + valid, 0, (n - valid) * sizeof(float));
+            f.sum[r]          = f.sum[r] * keep + weigh(f, r, valid, n, m);
             if (kv > 0 && keep != 1) {
                 kern.scale(f.o + r * a.Dp, (int) a.Dp, keep);
             }
             f.m[r] = m;
         }
-        head_product<E>(a, rows, n, as_operand(f.S, rows, n, f.P), KV_BLOCK, f.v + kv / Lanes<E>::per_k * a.Dp, f.o, kv > 0);
+        head_product<E>(a, rows, n, f.P, KV_BLOCK, f.v + kv / Lanes<E>::per_k * a.Dp, f.o, kv > 0);
     }
     for (int64_t h = 0; h < a.group; h++) {
         const int64_t head = kv_head * a.group + h;
@@ -80,15 +91,16 @@ template <class E> void forward_items(ggml_tensor * dst, const AttnShape & a, co
     const ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2];
     const int64_t rows = a.q_block * a.group, Lp = (a.max_end() + PANEL - 1) / PANEL * PANEL;
     Scratch &     mem = scratch();
+    float *       S   = mem.get<float>(SLOT_C, rows * KV_BLOCK);
     // One panel beyond the end: rows of fewer than 32 lanes are read whole.
     const Forward<E> f{ a,
                      dst,
                      mem.get<Item<E>>(SLOT_PANEL, Lp * a.D),
                      mem.get<Item<E>>(SLOT_ROWS, Lp * a.Dp + PANEL),
                      mem.get<E>(SLOT_A, rows * a.Dp),
-                     mem.get<E>(SLOT_F, rows * KV_BLOCK),
+                     Lanes<E>::per_k == 1 ? (E *) S : mem.get<E>(SLOT_F, rows * KV_BLOCK),
                      mem.get<float>(SLOT_B, rows * a.Dp),
-                     mem.get<float>(SLOT_C, rows * KV_BLOCK),
+                     S,
                      mem.get<float>(SLOT_D, rows),
                      mem.get<double>(SLOT_E, rows) };
     AttnPath      path(a);
@@ -112,7 +124,7 @@ template <class E> void forward_items(ggml_tensor * dst, const AttnShape & a, co
             pack_plain<E>(v, a, keys, kv_head, packed, need, f.v);
             packed = need;
         }
-        pack_queries<E>(q, a, first, kv_head, t0, t1, a.scale, f.q);
+        pack_queries<E>(q, a, first, kv_head, t0, t1, scale_of_queries<E>(a), f.q);
         forward_block<E>(f, first, kv_head, t0, t1);
     }
 }

@@ -90,14 +90,19 @@ template <> struct Lanes<uint16_t> {
 };
 template <class E> using Item = typename Lanes<E>::Item;
 
-// Positions [from, to) of one kv head turned into panels [D / per_k][32] of 32 tokens each, for
+// The scale of scores is part of the queries in f32; in bf16 it comes behind the product, so that what is
+// bf16 already is not rounded again.
+template <class E> inline float scale_of_queries(const AttnShape & a) { return Lanes<E>::per_k == 1 ? a.scale : 1; }
+template <class E> inline float scale_of_scores(const AttnShape & a) { return Lanes<E>::per_k == 1 ? 1 : a.scale; }
+
+// Positions [from, to) of one kv head, f32 or bf16, turned into panels [D / per_k][32] of 32 tokens each, for
 // products over D; `from` is a multiple of 32.
 template <class E>
 void pack_transposed(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, Item<E> * panels);
 // The same rows [token / per_k][Dp], padded with zeros, for products over tokens.
 template <class E>
 void pack_plain(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, Item<E> * rows);
-// Queries of positions [t0, t1), in rows from `first` on, of every head of the group, times `scale`:
+// Queries of positions [t0, t1), in rows from `first` on, of every head of the group, times `scale` (1 in bf16):
 // rows[(head - kv_head*group) * (t1-t0) + (t - t0)][Dp]. x may be q or dO.
 template <class E>
 void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale, E * rows);
@@ -108,10 +113,5 @@ template <class E> void score_block(const AttnShape & a, int64_t n_rows, const E
 // depth is rounded up: A and B have a zero there.
 template <class E>
 void head_product(const AttnShape & a, int64_t n_rows, int64_t depth, const E * A, ptrdiff_t am, const Item<E> * B, float * C, bool accumulate);
-// S itself, or its rows [n_rows][n] rounded to bf16 into `rounded`; rows stay KV_BLOCK apart.
-inline const float * as_operand(const float * S, int64_t, int64_t, float *) {
-    return S;
-}
-const uint16_t * as_operand(const float * S, int64_t n_rows, int64_t n, uint16_t * rounded);
 
 } // namespace steer

@@ -3,7 +3,7 @@
 //   ds_ij = p_ij (dp_ij - delta_i)
 //   dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i;  dv_j = sum_i p_ij dO_i
 //   dst [D*H + 2*D*HK, T] = dq | dk | dv
-//   src0 dO [D*H,T], src1 q, src2 k, src3 v, src4 out (dst of attn), src5 cu I32 [S+1]
+//   src0 dO [D*H,T], src1 q, src2 k, src3 v, f32 or bf16, src4 out (dst of attn), src5 cu I32 [S+1]
 //
 // An item is one kv head of one sequence. Where there are too few of them, blocks of
 // queries (for dq) and blocks of keys (for dk, dv) are items instead and compute p and
@@ -27,14 +27,15 @@ template <class E> struct Backward {
     Item<E> *           kt;    // keys, panels
     Item<E> *           vt;    // values, panels
     Item<E> *           k;     // keys, rows
-    E *                 qs;    // [rows][Dp], scaled queries
+    E *                 qs;    // [rows][Dp], queries times scale_of_queries
     E *                 go;    // [rows][Dp], dO
     Item<E> *           qi;    // the same for sums over rows, [rows / per_k][Dp]; f32: qs
     Item<E> *           gi;    // f32: go
     float *             dq;    // [rows][Dp]
-    float *             P;     // [rows][KV_BLOCK]
-    float *             dS;    // [rows][KV_BLOCK]
-    E *                 S;     // bf16: rounded rows [rows][KV_BLOCK]
+    float *             S;     // [rows][KV_BLOCK], scores
+    float *             dp;    // [rows][KV_BLOCK]
+    E *                 P;     // [rows][KV_BLOCK], in bf16 one row more; f32: S
+    E *                 dS;    // the same; f32: dp
     Item<E> *           St;    // bf16: turned, [KV_BLOCK][rows / 2], behind it the same before turning
     float *             delta; // [rows], then lse [rows]
     float *             dk;    // [length][Dp]
@@ -60,7 +61,7 @@ void items_of_rows(const AttnShape & a, int64_t rows, const uint16_t * x, uint32
 template <class E> void load_queries(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1) {
     const AttnShape & a  = b.a;
     const int64_t     nt = t1 - t0, rows = nt * a.group;
-    pack_queries<E>(b.q, a, first, kv_head, t0, t1, a.scale, b.qs);
+    pack_queries<E>(b.q, a, first, kv_head, t0, t1, scale_of_queries<E>(a), b.qs);
     pack_queries<E>(b.dO, a, first, kv_head, t0, t1, 1, b.go);
     items_of_rows(a, rows, b.qs, b.qi);
     items_of_rows(a, rows, b.go, b.gi);
@@ -72,19 +73,29 @@ template <class E> void load_queries(const Backward<E> & b, int64_t first, int64
     }
 }
 
+// P and dS of row r, which sees `valid` of n keys, from its scores.
+void probability(const Backward<float> & b, int64_t r, int valid, int64_t n, float lse, float delta) {
+    float * p  = b.P + r * KV_BLOCK;
+    float * ds = b.dS + r * KV_BLOCK;
+    kernels().exp_sum(p, valid, 1, lse);
+    kernels().softmax_back(p, ds, valid, delta);
+    std::memset(p + valid, 0, (n - valid) * sizeof(float));
+    std::memset(ds + valid, 0, (n - valid) * sizeof(float));
+}
+
+void probability(const Backward<uint16_t> & b, int64_t r, int valid, int64_t n, float lse, float delta) {
+    const int64_t at = r * KV_BLOCK;
+    kernels().softmax_back_bf16(b.S + at, b.dp + at, valid, (int) n, b.a.scale, lse, delta, b.P + at, b.dS + at);
+}
+
 // P and dS of the loaded queries against keys [kv, kv+n).
 template <class E> void probabilities(const Backward<E> & b, int64_t t0, int64_t t1, int64_t kv, int64_t n) {
     const int64_t nt = t1 - t0, rows = nt * b.a.group;
-    score_block<E>(b.a, rows, b.qs, b.kt, kv, n, b.P);
-    score_block<E>(b.a, rows, b.go, b.vt, kv, n, b.dS);
+    score_block<E>(b.a, rows, b.qs, b.kt, kv, n, b.S);
+    score_block<E>(b.a, rows, b.go, b.vt, kv, n, b.dp);
     for (int64_t r = 0; r < rows; r++) {
-        float *   p     = b.P + r * KV_BLOCK;
-        float *   ds    = b.dS + r * KV_BLOCK;
         const int valid = (int) std::min(n, t0 + r % nt + 1 - kv);
-        kernels().exp_sum(p, valid, 1, b.delta[rows + r]);
-        kernels().softmax_back(p, ds, valid, b.delta[r]);
-        std::memset(p + valid, 0, (n - valid) * sizeof(float));
-        std::memset(ds + valid, 0, (n - valid) * sizeof(float));
+        probability(b, r, valid, n, b.delta[rows + r], b.delta[r]);
     }
 }
 
@@ -98,16 +109,15 @@ void add_keys(const Backward<float> & b, int64_t rows, int64_t kv, int64_t n) {
     }
 }
 
-// S [rows][n] as rows of keys, two queries an item: [n][rows / 2].
-const uint16_t * turned(const Backward<uint16_t> & b, const float * S, int64_t rows, int64_t n) {
+// P or dS [rows][n] as rows of keys, two queries an item: [n][rows / 2].
+const uint16_t * turned(const Backward<uint16_t> & b, uint16_t * x, int64_t rows, int64_t n) {
     const int64_t pairs = (rows + 1) / 2;
     uint32_t *    items = b.St + KV_BLOCK * pairs;
-    const auto *  r16   = as_operand(S, rows, n, b.S);
     if (rows % 2) {
-        std::memset(b.S + rows * KV_BLOCK, 0, KV_BLOCK * sizeof(uint16_t));
+        std::memset(x + rows * KV_BLOCK, 0, KV_BLOCK * sizeof(uint16_t));
     }
     for (int64_t r = 0; r < rows; r += 2) {
-        kernels().interleave(r16 + r * KV_BLOCK, r16 + (r + 1) * KV_BLOCK, items + r / 2 * KV_BLOCK, n);
+        kernels().interleave(x + r * KV_BLOCK, x + (r + 1) * KV_BLOCK, items + r / 2 * KV_BLOCK, n);
     }
     kernels().transpose32(items, KV_BLOCK, (int) pairs, (int) n, b.St, pairs);
     return (const uint16_t *) b.St;
@@ -128,6 +138,9 @@ template <class E> void store_keys(const Backward<E> & b, int64_t first, int64_t
     const AttnShape & a = b.a;
     for (int64_t j = from; j < to; j++) {
         float * out = row_f32(b.dst, first + j) + a.D * a.H + kv_head * a.D;
+        if (scale_of_scores<E>(a) != 1) {
+            kernels().scale(b.dk + j * a.Dp, (int) a.D, scale_of_scores<E>(a));
+        }
         std::memcpy(out, b.dk + j * a.Dp, a.D * sizeof(float));
         std::memcpy(out + a.D * a.HK, b.dv + j * a.Dp, a.D * sizeof(float));
     }
@@ -150,7 +163,7 @@ template <class E> void back_queries(const Backward<E> & b, int64_t first, int64
     for (int64_t kv = 0; kv < t1; kv += KV_BLOCK) {
         const int64_t n = std::min(KV_BLOCK, t1 - kv);
         probabilities(b, t0, t1, kv, n);
-        head_product<E>(b.a, rows, n, as_operand(b.dS, rows, n, b.S), KV_BLOCK, b.k + kv / Lanes<E>::per_k * b.a.Dp, b.dq, kv > 0);
+        head_product<E>(b.a, rows, n, b.dS, KV_BLOCK, b.k + kv / Lanes<E>::per_k * b.a.Dp, b.dq, kv > 0);
         if (keys) {
             add_keys(b, rows, kv, n);
         }
@@ -232,6 +245,8 @@ template <class E> void backward_items(ggml_tensor * dst, const AttnShape & a, c
     Scratch &      mem  = scratch();
     constexpr bool bf16 = Lanes<E>::per_k == 2;
     E *            qs = mem.get<E>(SLOT_B, rows * a.Dp), *go = mem.get<E>(SLOT_C, rows * a.Dp);
+    float *        S = mem.get<float>(SLOT_E, rows * KV_BLOCK), *dp = mem.get<float>(SLOT_F, rows * KV_BLOCK);
+    E *            narrow = bf16 ? mem.get<E>(SLOT_OUT, 2 * (rows + 1) * KV_BLOCK) : nullptr;
     const Backward<E> b{ a,
                       dst,
                       dO,
@@ -245,9 +260,10 @@ template <class E> void backward_items(ggml_tensor * dst, const AttnShape & a, c
                       bf16 ? mem.get<Item<E>>(SLOT_KEYS, rows * a.Dp) : (Item<E> *) qs,
                       bf16 ? mem.get<Item<E>>(SLOT_LORA, rows * a.Dp) : (Item<E> *) go,
                       mem.get<float>(SLOT_D, rows * a.Dp),
-                      mem.get<float>(SLOT_E, rows * KV_BLOCK),
-                      mem.get<float>(SLOT_F, rows * KV_BLOCK),
-                      bf16 ? mem.get<E>(SLOT_OUT, (rows + 1) * KV_BLOCK) : nullptr,
+                      S,
+                      dp,
+                      bf16 ? narrow : (E *) S,
+                      bf16 ? narrow + (rows + 1) * KV_BLOCK : (E *) dp,
                       bf16 ? mem.get<Item<E>>(SLOT_LORA_ROWS, (rows + 1) * KV_BLOCK) : nullptr,
                       mem.get<float>(SLOT_G, rows * 2),
                       mem.get<float>(SLOT_H, Lp * a.Dp),

@@ -10,12 +10,13 @@ AttnShape::AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggm
                      const ggml_tensor * cu_, const ggml_tensor * parents_) :
     D(p.i[0]), H(p.i[1]), HK(p.i[2]), group(H / HK), T(q->ne[1]), Dp((D + 15) / 16 * 16), scale(p.f[0]), cu(cu_), parents(parents_), offsets(nullptr) {
     GGML_ASSERT(D > 0 && HK > 0 && H % HK == 0);
-    check_f32(q, D * H, T);
-    check_f32(k, D * HK, T);
-    check_f32(v, D * HK, T);
+    check_activation(q, D * H, T);
+    check_activation(k, D * HK, T);
+    check_activation(v, D * HK, T);
     GGML_ASSERT(cu->type == GGML_TYPE_I32 && cu->ne[0] >= 1 && used() <= T);
     q_block = group <= 2 ? 32 : group <= 4 ? 16 : 8;
     bf16    = p.i[3] && kernels().gemm_bf16 && D % 2 == 0;
+    GGML_ASSERT(!bf16 || scale > 0); // the largest product has the largest score
     if (!parents) {
         return;
     }
@@ -84,50 +85,64 @@ Share balanced_share(const AttnItem * items, int64_t n, int ith, int nth) {
     return share;
 }
 
-template <>
-void pack_transposed<float>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, float * panels) {
-    for (int64_t j = from; j < to; j += PANEL) {
-        const int n = (int) std::min<int64_t>(PANEL, to - j);
-        float *   p = panels + j * a.D;
-        if (n < PANEL) {
-            std::memset(p, 0, a.D * PANEL * sizeof(float));
-        }
-        const float * rows   = row_f32(x, at[j]) + kv_head * a.D;
-        ptrdiff_t     stride = row_stride(x);
-        if (at[j + n - 1] - at[j] != n - 1) { // of several segments
-            float * together = scratch().get<float>(SLOT_COPY, PANEL * a.D);
-            for (int i = 0; i < n; i++) {
-                std::memcpy(together + i * a.D, row_f32(x, at[j + i]) + kv_head * a.D, a.D * sizeof(float));
-            }
-            rows   = together;
-            stride = a.D;
-        }
-        kernels().transpose32((const uint32_t *) rows, stride, n, (int) a.D, (uint32_t *) p, PANEL);
-    }
+namespace {
+
+// D numbers of one head of row r: where they lie, or converted into buf.
+const float * head_of_row(const ggml_tensor * x, int64_t r, int64_t from, int64_t D, float * buf) {
+    return row_widened(x, r, from, D, buf);
 }
 
-template <>
-void pack_transposed<uint16_t>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to,
-                               uint32_t * panels) {
-    uint32_t * rows = scratch().get<uint32_t>(SLOT_COPY, PANEL * a.D / 2);
+const uint16_t * head_of_row(const ggml_tensor * x, int64_t r, int64_t from, int64_t D, uint16_t * buf) {
+    if (is_bf16(x)) {
+        return (const uint16_t *) row_ptr(x, r) + from;
+    }
+    kernels().to_bf16(row_f32(x, r) + from, buf, D);
+    return buf;
+}
+
+// Whether heads can be read where they lie: of the wanted type and, for items of two, at whole items.
+template <class E> bool readable(const ggml_tensor * x) {
+    return ggml_element_size(x) == sizeof(E) && x->nb[1] % sizeof(Item<E>) == 0 && (uintptr_t) x->data % sizeof(Item<E>) == 0;
+}
+
+} // namespace
+
+template <class E>
+void pack_transposed(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, Item<E> * panels) {
+    constexpr int64_t per_k = Lanes<E>::per_k;
+    const int64_t     depth = a.D / per_k;
     for (int64_t j = from; j < to; j += PANEL) {
-        const int  n = (int) std::min<int64_t>(PANEL, to - j);
-        uint32_t * p = panels + j * a.D / 2;
+        const int n = (int) std::min<int64_t>(PANEL, to - j);
+        Item<E> * p = panels + j * depth;
         if (n < PANEL) {
-            std::memset(p, 0, a.D / 2 * PANEL * sizeof(uint32_t));
+            std::memset(p, 0, depth * PANEL * sizeof(Item<E>));
         }
-        for (int i = 0; i < n; i++) {
-            kernels().to_bf16(row_f32(x, at[j + i]) + kv_head * a.D, (uint16_t *) (rows + i * a.D / 2), a.D);
+        const Item<E> * rows   = (const Item<E> *) ((const E *) row_ptr(x, at[j]) + kv_head * a.D);
+        ptrdiff_t       stride = (ptrdiff_t) (x->nb[1] / sizeof(Item<E>));
+        if (!readable<E>(x) || at[j + n - 1] - at[j] != n - 1) { // to be converted, or of several segments
+            E * together = scratch().get<E>(SLOT_COPY, PANEL * a.D);
+            for (int i = 0; i < n; i++) {
+                const E * row = head_of_row(x, at[j + i], kv_head * a.D, a.D, together + i * a.D);
+                if (row != together + i * a.D) {
+                    std::memcpy(together + i * a.D, row, a.D * sizeof(E));
+                }
+            }
+            rows   = (const Item<E> *) together;
+            stride = depth;
         }
-        kernels().transpose32(rows, a.D / 2, n, (int) (a.D / 2), p, PANEL);
+        kernels().transpose32((const uint32_t *) rows, stride, n, (int) depth, (uint32_t *) p, PANEL);
     }
 }
 
 template <>
 void pack_plain<float>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, float * rows) {
     for (int64_t j = from; j < to; j++) {
-        std::memcpy(rows + j * a.Dp, row_f32(x, at[j]) + kv_head * a.D, a.D * sizeof(float));
-        std::memset(rows + j * a.Dp + a.D, 0, (a.Dp - a.D) * sizeof(float));
+        float *       row = rows + j * a.Dp;
+        const float * in  = head_of_row(x, at[j], kv_head * a.D, a.D, row);
+        if (in != row) {
+            std::memcpy(row, in, a.D * sizeof(float));
+        }
+        std::memset(row + a.D, 0, (a.Dp - a.D) * sizeof(float));
     }
 }
 
@@ -135,50 +150,41 @@ template <>
 void pack_plain<uint16_t>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, uint32_t * rows) {
     uint16_t * pair = scratch().get<uint16_t>(SLOT_COPY, 2 * a.D);
     for (int64_t j = from; j < to; j += 2) {
-        for (int64_t i = 0; i < 2; i++) {
-            if (j + i < to) {
-                kernels().to_bf16(row_f32(x, at[j + i]) + kv_head * a.D, pair + i * a.D, a.D);
-            } else {
-                std::memset(pair + i * a.D, 0, a.D * sizeof(uint16_t));
-            }
+        const uint16_t * first  = head_of_row(x, at[j], kv_head * a.D, a.D, pair);
+        const uint16_t * second = pair + a.D;
+        if (j + 1 < to) {
+            second = head_of_row(x, at[j + 1], kv_head * a.D, a.D, pair + a.D);
+        } else {
+            std::memset(pair + a.D, 0, a.D * sizeof(uint16_t));
         }
         uint32_t * row = rows + j / 2 * a.Dp;
-        kernels().interleave(pair, pair + a.D, row, a.D);
+        kernels().interleave(first, second, row, a.D);
         std::memset(row + a.D, 0, (a.Dp - a.D) * sizeof(uint32_t));
     }
 }
 
-template <>
-void pack_queries<float>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale,
-                         float * rows) {
+template <class E>
+void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale, E * rows) {
     for (int64_t h = 0; h < a.group; h++) {
         for (int64_t t = t0; t < t1; t++, rows += a.Dp) {
-            std::memcpy(rows, row_f32(x, first + t) + (kv_head * a.group + h) * a.D, a.D * sizeof(float));
-            std::memset(rows + a.D, 0, (a.Dp - a.D) * sizeof(float));
-            if (scale != 1) {
-                kernels().scale(rows, (int) a.D, scale);
+            const E * in = head_of_row(x, first + t, (kv_head * a.group + h) * a.D, a.D, rows);
+            if (in != rows) {
+                std::memcpy(rows, in, a.D * sizeof(E));
+            }
+            std::memset(rows + a.D, 0, (a.Dp - a.D) * sizeof(E));
+            if constexpr (Lanes<E>::per_k == 1) {
+                if (scale != 1) {
+                    kernels().scale(rows, (int) a.D, scale);
+                }
             }
         }
     }
 }
 
-template <>
-void pack_queries<uint16_t>(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale,
-                            uint16_t * rows) {
-    float * scaled = scratch().get<float>(SLOT_COPY, a.D);
-    for (int64_t h = 0; h < a.group; h++) {
-        for (int64_t t = t0; t < t1; t++, rows += a.Dp) {
-            const float * in = row_f32(x, first + t) + (kv_head * a.group + h) * a.D;
-            if (scale != 1) {
-                std::memcpy(scaled, in, a.D * sizeof(float));
-                kernels().scale(scaled, (int) a.D, scale);
-                in = scaled;
-            }
-            kernels().to_bf16(in, rows, a.D);
-            std::memset(rows + a.D, 0, (a.Dp - a.D) * sizeof(uint16_t));
-        }
-    }
-}
+template void pack_transposed<float>(const ggml_tensor *, const AttnShape &, const Rows &, int64_t, int64_t, int64_t, float *);
+template void pack_transposed<uint16_t>(const ggml_tensor *, const AttnShape &, const Rows &, int64_t, int64_t, int64_t, uint32_t *);
+template void pack_queries<float>(const ggml_tensor *, const AttnShape &, int64_t, int64_t, int64_t, int64_t, float, float *);
+template void pack_queries<uint16_t>(const ggml_tensor *, const AttnShape &, int64_t, int64_t, int64_t, int64_t, float, uint16_t *);
 
 template <>
 void score_block<float>(const AttnShape & a, int64_t n_rows, const float * rows, const float * panels, int64_t kv0, int64_t n, float * S) {
@@ -211,16 +217,6 @@ void head_product<uint16_t>(const AttnShape & a, int64_t n_rows, int64_t depth, 
         kernels().gemm_bf16((int) n_rows, (int) std::min<int64_t>(PANEL, a.Dp - d), (int) ((depth + 1) / 2), A, am, B + d, a.Dp,
                             C + d, a.Dp, accumulate);
     }
-}
-
-const uint16_t * as_operand(const float * S, int64_t n_rows, int64_t n, uint16_t * rounded) {
-    for (int64_t r = 0; r < n_rows; r++) {
-        kernels().to_bf16(S + r * KV_BLOCK, rounded + r * KV_BLOCK, n);
-        if (n % 2) {
-            rounded[r * KV_BLOCK + n] = 0;
-        }
-    }
-    return rounded;
 }
 
 } // namespace steer

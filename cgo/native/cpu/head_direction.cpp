@@ -26,17 +26,22 @@ struct DirectionRow {
     double     others;
 };
 
-// l of one group becomes exp(f (l - max)), 0 for the target; what was summed before is
-// scaled to the new maximum.
-void exponentials(DirectionRow & s, float * l, int64_t n, int64_t v0, int32_t target, float f, float * u, int64_t K) {
+// exp(f (l - max)) of one group, 0 for the target, in the place of l or, rounded, in e; what was summed
+// before is scaled to the new maximum.
+void exponentials(DirectionRow & s, float * l, uint16_t * e, int64_t n, int64_t v0, int32_t target, float f, float * u, int64_t K) {
     const double keep = raise_max(s.all, l, n, v0, f);
     if (keep != 1) {
         kernels().scale(u, (int) K, (float) keep);
         s.others *= keep;
     }
+    const bool here = target >= v0 && target < v0 + n;
+    s.target        = here ? l[target - v0] : s.target;
+    if (e) {
+        s.others += add_logits(s.all, l, n, f, here ? (int) (target - v0) : -1, e);
+        return;
+    }
     add_logits(s.all, l, n, f); // the same sums, to the bit, as in head_logprob
-    if (target >= v0 && target < v0 + n) {
-        s.target       = l[target - v0];
+    if (here) {
         l[target - v0] = -INFINITY;
     }
     s.others += kernels().exp_below(l, (int) n, f, s.all.max);
@@ -91,9 +96,14 @@ extern "C" void steer_cpu_head_direction(ggml_tensor * dst, int ith, int nth, vo
                 const int64_t m = std::min(HEAD_BLOCK, n - i0);
                 head.logits(x, i0, m, L);
                 for (int64_t i = 0; i < m; i++) {
-                    exponentials(state[i0 + i], L + i * head.width(), head.count(), v0, targets[r0 + i0 + i], p.f[0], u + (i0 + i) * K, K);
+                    exponentials(state[i0 + i], L + i * head.width(), bf16 ? group.rounded(i) : nullptr, head.count(), v0, targets[r0 + i0 + i], p.f[0],
+                                 u + (i0 + i) * K, K);
                 }
-                group.add(L, m, u + i0 * K);
+                if (bf16) {
+                    group.add_rounded(m, u + i0 * K);
+                } else {
+                    group.add(L, m, u + i0 * K);
+                }
             }
         }
         for (int64_t i = 0; i < n; i++) {

@@ -41,10 +41,15 @@ void HeadGroup::add(const float * c, int64_t n, float * dx) {
         return;
     }
     for (int64_t i = 0; i < n; i++) {
-        kernels().to_bf16(c + i * width, c_ + i * width, count);
-        if (count % 2) {
-            c_[i * width + count] = 0;
-        }
+        kernels().to_bf16(c + i * width, rounded(i), count);
+    }
+    add_rounded(n, dx);
+}
+
+void HeadGroup::add_rounded(int64_t n, float * dx) {
+    const int64_t count = head_.count(), width = head_.width();
+    for (int64_t i = 0; i < n && count % 2; i++) {
+        rounded(i)[count] = 0;
     }
     product_bf16(n, K_, count + count % 2, c_, width, panels_, stride(), dx, K_, true);
 }

@@ -13,6 +13,9 @@ class HeadGroup {
     void load();
     // c: n <= HEAD_BLOCK rows, head.width() apart; dx rows are K apart.
     void add(const float * c, int64_t n, float * dx);
+    // In bf16: the place of row i of the coefficients, and the sum over n that have been put there.
+    uint16_t * rounded(int64_t i) const { return c_ + i * head_.width(); }
+    void       add_rounded(int64_t n, float * dx);
 
   private:
     ptrdiff_t stride() const { return head_.width() * PANEL / (head_.bf16() ? 2 : 1); } // of panels

@@ -26,6 +26,14 @@ void add_logits(RunningRow & s, const float * l, int64_t n, float f) {
     s.sum_x += sum_x;
 }
 
+double add_logits(RunningRow & s, const float * l, int64_t n, float f, int but, uint16_t * e) {
+    float       sum, sum_x;
+    const float others = kernels().exp_sums_bf16(l, (int) n, f, s.max, but, &sum, &sum_x, e);
+    s.sum += sum;
+    s.sum_x += sum_x;
+    return others;
+}
+
 void finish_row(const RunningRow & s, int32_t target, float logit, float f, bool entropy, float out[4]) {
     const double log_sum = std::log(s.sum);
     out[0]               = (float) (((double) logit - s.max) * f - log_sum);

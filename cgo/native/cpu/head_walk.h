@@ -19,6 +19,9 @@ double raise_max(RunningRow & s, const float * l, int64_t n, int64_t v0, float f
 
 // Adds the exponentials of n logits, none above the maximum.
 void add_logits(RunningRow & s, const float * l, int64_t n, float f);
+// The same sums to the bit, in bf16; rounds the exponentials into e, but for entry `but` (none: -1) of which e
+// is 0, and returns the sum of the others.
+double add_logits(RunningRow & s, const float * l, int64_t n, float f, int but, uint16_t * e);
 
 // logp | entropy (0 unless wanted) | lse | 1 if the target is the first of the largest;
 // logit: W.h of the target

@@ -15,6 +15,15 @@ static constexpr int panel_width(int lanes) {
     return lanes > 16 ? 32 : 16;
 }
 
+// A summand of gemms_bf16; its letters as in gemm_bf16.
+struct ProductBF16 {
+    const uint16_t * A;
+    ptrdiff_t        am;
+    const uint32_t * B;
+    ptrdiff_t        ldb;
+    int              pairs;
+};
+
 struct Kernels {
     const char * name;
     int          rows; // height of the tile of C held in registers
@@ -28,6 +37,8 @@ struct Kernels {
     // 0 <= k < pairs. Null where the machine has no such instruction.
     void (*gemm_bf16)(int M, int lanes, int pairs, const uint16_t * A, ptrdiff_t am, const uint32_t * B,
                       ptrdiff_t ldb, float * C, ptrdiff_t ldc, bool accumulate);
+    // One such product after the other, all added to the same C: the bits of as many calls of gemm_bf16.
+    void (*gemms_bf16)(int M, int lanes, const ProductBF16 * terms, int n_terms, float * C, ptrdiff_t ldc, bool accumulate);
 
     // dst[c*ldd + r] = src[r*lds + c] for 32-bit items.
     void (*transpose32)(const uint32_t * src, ptrdiff_t lds, int rows, int cols, uint32_t * dst, ptrdiff_t ldd);
@@ -97,6 +108,18 @@ struct Kernels {
                     float * y, ptrdiff_t ldy);
     // x[0..K) as 3 bytes for each element, K made a multiple of 64.
     void (*quantize_q8)(const float * x, int64_t K, int8_t * q);
+
+    // Rows whose results are bf16 (micro_bf16.h). Null where gemm_bf16 is.
+
+    // p_i = exp(a s_i - b) for i < valid, 0 up to n made a multiple of 32; returns their sum before the rounding.
+    float (*softmax_bf16)(const float * s, int valid, int n, float a, float b, uint16_t * p);
+    // p_i = exp(a s_i - lse), ds_i = p_i (dp_i - delta) for i < valid, 0 up to n made a multiple of 32.
+    void (*softmax_back_bf16)(const float * s, const float * dp, int valid, int n, float a, float lse, float delta, uint16_t * p, uint16_t * ds);
+    // exp_sums with e rounded, but for x_but (no entry: < 0) of which e is 0; returns the sum of the others.
+    float (*exp_sums_bf16)(const float * x, int n, float a, float max, int but, float * sum, float * sum_x, uint16_t * e);
+    // swiglu and swiglu_back between bf16 rows.
+    void (*swiglu_bf16)(const uint16_t * gate, const uint16_t * up, uint16_t * y, int n);
+    void (*swiglu_back_bf16)(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate, uint16_t * d_up, int n);
 };
 
 extern const Kernels kernels_portable;

@@ -1,6 +1,6 @@
 // linear: y = W^T x + sum over LoRA pairs B^T h.
 //   y[n,t] = sum_k W[k,n] x[k,t] + sum_pairs sum_j B[j,n] h[j,t]
-//   dst y [N,T]; src0 W [K,N] any type, src1 x [K,T] f32 or bf16,
+//   dst y f32 or bf16 [N,T]; src0 W [K,N] any type, src1 x [K,T] f32 or bf16,
 //   src2, src3, ... pairs B [r,N], h [r,T] f32 or bf16 (s A x of lora_down); h may differ from x in type
 //
 // A few times 32 rows of W are unpacked into panels, once for all tokens of the part.
@@ -55,22 +55,32 @@ Rows rows_f32(const ggml_tensor * x, Feed feed, int64_t t0, int64_t t1, Slot slo
 
 namespace {
 
+// Depth of a panel: a multiple of every block.
+int64_t depth_of(int64_t K, Feed feed) {
+    return std::min(K, even_piece(K, feed == Feed::BF16 ? 1024 : 512, 256));
+}
+
+// Tokens whose sums are held where y is bf16 and its depth is cut; memory for all, so that it does not grow with T.
+constexpr int64_t SUMS_TOKENS = 1024;
+
 // Columns [n0, n1) of y for tokens [t0, t1).
 void columns(ggml_tensor * y, const ggml_tensor * W, const ggml_tensor * x, Feed feed, int64_t n0, int64_t n1,
              int64_t t0, int64_t t1) {
-    const bool    bf16  = feed == Feed::BF16;
-    const int64_t K     = W->ne[0];
-    const int64_t depth = std::min<int64_t>(K, bf16 ? 1024 : 512); // both a multiple of every block
-    const int64_t items = PANEL * (bf16 ? depth / 2 : depth);      // of one panel
-    const int64_t wide  = std::max<int64_t>(1, PANEL_ITEMS / items) * PANEL;
-    uint32_t *    panel = scratch().get<uint32_t>(SLOT_PANEL, wide / PANEL * items);
-    uint32_t *    rows  = scratch().get<uint32_t>(SLOT_ROWS, items);
-    const Rows    f32   = bf16 ? Rows{} : rows_f32(x, feed, t0, t1);
-    LoraTerms     lora(y, 2, true, t0, t1);
-    Term          terms[1 + LoraTerms::MOST];
+    const bool      bf16  = feed == Feed::BF16;
+    const int64_t   K     = W->ne[0];
+    const int64_t   depth = depth_of(K, feed);
+    const int64_t   items = PANEL * (bf16 ? depth / 2 : depth); // of one panel
+    const int64_t   wide  = even_piece(n1 - n0, PANEL_ITEMS / items * PANEL, PANEL);
+    uint32_t *      panel = scratch().get<uint32_t>(SLOT_PANEL, wide / PANEL * items);
+    uint32_t *      rows  = scratch().get<uint32_t>(SLOT_ROWS, items);
+    const Rows      f32   = bf16 ? Rows{} : rows_f32(x, feed, t0, t1);
+    const ptrdiff_t ld    = is_bf16(y) ? wide + 16 : row_stride(y); // of the sums; rows apart in the cache
+    float *         sums  = is_bf16(y) ? scratch().get<float>(SLOT_OUT, (depth < K ? SUMS_TOKENS : kernels().rows) * ld) : nullptr;
+    LoraTerms       lora(y, 2, true, t0, t1);
+    Term            terms[1 + LoraTerms::MOST];
     for (int64_t n = n0; n < n1; n += wide) {
         const int64_t cols = std::min(wide, n1 - n);
-        float *       out  = row_f32(y, t0) + n;
+        const Rounded out  = { (uint16_t *) row_ptr(y, t0) + n, row_stride(y), depth == K };
         for (int64_t k = 0; k < K; k += depth) {
             const int64_t d = std::min(depth, K - k);
             for (int64_t c = 0; c < cols; c += PANEL) {
@@ -87,8 +97,9 @@ void columns(ggml_tensor * y, const ggml_tensor * W, const ggml_tensor * x, Feed
             } else {
                 terms[0] = { false, f32.data + k, f32.ld, panel, items, d };
             }
-            const int pairs = k + depth >= K ? lora.add(terms + 1, n, cols) : 0;
-            product(t1 - t0, cols, terms, 1 + pairs, out, row_stride(y), k > 0);
+            const bool last  = k + depth >= K;
+            const int  pairs = last ? lora.add(terms + 1, n, cols) : 0;
+            product(t1 - t0, cols, terms, 1 + pairs, sums ? sums : row_f32(y, t0) + n, ld, k > 0, sums && last ? &out : nullptr);
         }
     }
 }
@@ -103,11 +114,12 @@ extern "C" void steer_cpu_linear(ggml_tensor * dst, int ith, int nth, void *) {
     const ggml_tensor * W = dst->src[0];
     const ggml_tensor * x = dst->src[1];
     const int64_t       N = W->ne[1], T = x->ne[1];
-    check_f32(dst, N, T);
+    check_activation(dst, N, T);
     GGML_ASSERT(x->ne[0] == W->ne[0] && steer_weight_type_ok(W->type));
 
     const Feed    feed = feed_of(x, W->ne[0]);
-    const int64_t step = tokens_at_once(feed, T);
+    const int64_t most = is_bf16(dst) && depth_of(W->ne[0], feed) < W->ne[0] ? SUMS_TOKENS : T;
+    const int64_t step = std::min(most, tokens_at_once(feed, T));
     for (int64_t t = 0; t < T; t += step) {
         each_part((N + PANEL - 1) / PANEL, std::min(step, T - t), ith, nth,
                   [&](int64_t g0, int64_t g1, int64_t t0, int64_t t1) {

@@ -31,13 +31,21 @@ struct Rows {
 };
 Rows rows_f32(const ggml_tensor * x, Feed feed, int64_t t0, int64_t t1, Slot slot = SLOT_I);
 
-// How many columns and how much depth are unpacked at a time: about 256 kB of panels.
-static constexpr int64_t PANEL_ITEMS = 64 * 1024; // 32-bit items
+// How many columns and how much depth are unpacked at a time: at most 336 kB of panels.
+static constexpr int64_t PANEL_ITEMS = 84 * 1024; // 32-bit items
+
+// n cut into as few nearly equal pieces of at most `most` as can be: their length, a multiple of
+// unit. A thin rest would read all the rest of the product's operands for little work.
+inline int64_t even_piece(int64_t n, int64_t most, int64_t unit) {
+    most                 = most / unit > 1 ? most / unit * unit : unit;
+    const int64_t pieces = (n + most - 1) / most;
+    return (n + pieces * unit - 1) / (pieces * unit) * unit;
+}
 
 // The LoRA pairs that ride along with a frozen matrix: summands of small depth.
 class LoraTerms {
   public:
-    static constexpr int MOST = 4;
+    static constexpr int MOST = MOST_TERMS - 1;
 
     // Pairs dst->src[at], dst->src[at+1], ...: matrix and its activations [r,T].
     // by_column: the matrix is [r, columns] (B), else [columns, r] (A).

@@ -19,9 +19,9 @@ void columns(ggml_tensor * dx, const ggml_tensor * W, const ggml_tensor * dy, Fe
              int64_t k1, int64_t t0, int64_t t1) {
     const bool    bf16  = feed == Feed::BF16;
     const int64_t N     = W->ne[1];
-    const int64_t wide  = 8 * PANEL; // a multiple of every group
     const int64_t pack  = bf16 ? 2 : 1;
-    const int64_t depth = std::min(N, pack * PANEL_ITEMS / wide);
+    const int64_t wide  = even_piece(k1 - k0, 9 * PANEL, unpack_group(W->type));
+    const int64_t depth = even_piece(N, pack * PANEL_ITEMS / wide, pack);
     const int64_t items = PANEL * depth / pack;
     uint32_t *    panel = scratch().get<uint32_t>(SLOT_PANEL, wide / PANEL * items);
     const Rows    f32   = bf16 ? Rows{} : rows_f32(dy, feed, t0, t1);

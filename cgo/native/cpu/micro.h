@@ -22,6 +22,7 @@ namespace {
 #include "micro_pack.h"
 #include "micro_unpack.h"
 #include "micro_rows.h"
+#include "micro_bf16.h"
 #include "micro_decode.h"
 
 } // namespace
@@ -29,9 +30,9 @@ namespace {
 const Kernels STEER_TABLE = {
     STEER_TABLE_NAME, STEER_MR, gemm_f32,
 #if STEER_BF16
-    gemm_bf16,
+    gemm_bf16,        gemms_bf16,
 #else
-    nullptr,
+    nullptr,          nullptr,
 #endif
     transpose32,      copy_padded, to_bf16,     from_bf16,     interleave,  unpack_f32,   unpack_bf16, row_max,
     dot,              scale,       axpy,          exp_sum,     exp_below,    exp_sums,     exp_sums_diff,
@@ -39,9 +40,11 @@ const Kernels STEER_TABLE = {
     rms_back,     swiglu_back, dropout,      adamw,
     attn_cells,
 #if STEER_BF16
-    dots_bf16,        dots_q8,     quantize_q8,
+    dots_bf16,        dots_q8,     quantize_q8, softmax_bf16, softmax_back_bf16, exp_sums_bf16,
+    swiglu_bf16,      swiglu_back_bf16,
 #else
-    nullptr,          nullptr,     nullptr,
+    nullptr,          nullptr,     nullptr,     nullptr,      nullptr,           nullptr,
+    nullptr,          nullptr,
 #endif
 };
 

@@ -20,8 +20,19 @@ struct Term {
     int64_t      depth;
 };
 
+static constexpr int MOST_TERMS = 5;
+
+// Where a product is wanted in bf16: C then only holds the sums, or, if `brief`, those of the
+// kernels().rows rows at hand.
+struct Rounded {
+    uint16_t * rows;
+    ptrdiff_t  ld;
+    bool       brief;
+};
+
 // C[m*ldc + c] (+)= sum over terms, sum_k A[m*lda + k] * B[k][c],  0 <= m < M, 0 <= c < cols.
-void product(int64_t M, int64_t cols, const Term * terms, int n_terms, float * C, ptrdiff_t ldc, bool accumulate);
+void product(int64_t M, int64_t cols, const Term * terms, int n_terms, float * C, ptrdiff_t ldc, bool accumulate,
+             const Rounded * rounded = nullptr);
 
 // The same with one term.
 void product_f32(int64_t M, int64_t cols, int64_t depth, const float * A, ptrdiff_t lda, const float * B,

@@ -2,7 +2,7 @@
 //   s_ij = scale q_i.k_j,  j <= i of the same sequence;  lse_i = log sum_j exp(s_ij)
 //   o_i = sum_j exp(s_ij - lse_i) v_j;  head h reads kv head h / (H/HK)
 //   dst [D*H + H, T]: o (D*H values), then lse of each head; zero from token cu[S] on
-//   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], src3 cu I32 [S+1], (src4 parents I32 [S])
+//   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], f32 or bf16, src3 cu I32 [S+1], (src4 parents I32 [S])
 //   With parents cu bounds segments: a query also sees all keys of parents[s] (< s; -1: none), of
 //   that one's parent, and so on up to the root.
 //   f0 = scale, i0 = D, i1 = H, i2 = HK, i3 = 1: products in bf16
@@ -169,11 +169,10 @@ AttnArgs attn_args(ggml_tensor * dst, int first) {
     require(D > 0 && D <= 256, "a head size outside 1 ... 256");
     require(H > 0 && HK > 0 && H % HK == 0, "heads are not whole groups of kv heads");
     require(T < 0x7FFFFFFF - 256, "too many tokens");
-    require_f32(q, D * H, T, "q is not f32 [D*H,T]");
-    require_f32(k, D * HK, T, "k is not f32 [D*HK,T]");
-    require_f32(v, D * HK, T, "v is not f32 [D*HK,T]");
+    require_packed(q, D * H, T, "q");
+    require_packed(k, D * HK, T, "k");
+    require_packed(v, D * HK, T, "v");
     AttnArgs a = {};
-    a.q = rows_of<const float>(q), a.k = rows_of<const float>(k), a.v = rows_of<const float>(v);
     a.dst = rows_of<float>(dst);
     a.D = (int) D, a.H = (int) H, a.HK = (int) HK;
     a.scale     = p.f[0];

@@ -43,7 +43,7 @@ template <class E, int DP> struct AttnTile {
 };
 
 struct AttnArgs {
-    Rows<const float> q, k, v, dO, out;
+    Rows<const float> dO, out;
     Rows<float>       dst;
     float *           delta; // [T*H]
     const int32_t *   cu;    // [S+1]
@@ -59,7 +59,7 @@ template <class E> struct AttnInputs {
     bool          wide; // rows and heads can be read 16 bytes at a time
 };
 
-// Makes them of f32 tensors: copies in scratch memory for bf16. dO may be null.
+// Makes them of the tensors: copies in scratch memory of those in another type. dO may be null.
 template <class E> class AttnOperands {
   public:
     AttnOperands(steer_cuda & c, const AttnArgs & a, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v, const ggml_tensor * dO) :

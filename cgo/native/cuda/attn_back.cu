@@ -3,7 +3,7 @@
 //   ds_ij = p_ij (dp_ij - delta_i)
 //   dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i;  dv_j = sum_i p_ij dO_i
 //   dst [D*H + 2*D*HK, T] = dq | dk | dv; zero from token cu[S] on
-//   src0 dO [D*H,T], src1 q, src2 k, src3 v, src4 out (dst of attn), src5 cu I32 [S+1]
+//   src0 dO [D*H,T], src1 q, src2 k, src3 v, f32 or bf16, src4 out (dst of attn), src5 cu I32 [S+1]
 //   parameters as attn
 //
 // Two kernels (Dao 2023, split so that nothing is added by two blocks): a block of queries

@@ -61,11 +61,11 @@ class Context : public steer_cuda {
         require(g.m <= INT32_MAX && g.n <= INT32_MAX && g.k <= INT32_MAX && g.lda <= INT32_MAX && g.ldb <= INT32_MAX && g.ldc <= INT32_MAX,
                 "a matrix too large for cuBLAS");
         const bool          bf16 = g.type == GGML_TYPE_BF16;
-        const cudaDataType  type = bf16 ? CUDA_R_16BF : CUDA_R_32F;
+        const cudaDataType  type = bf16 ? CUDA_R_16BF : CUDA_R_32F, type_c = g.type_c == GGML_TYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
         // pedantic: neither TF32 nor another short cut
         const auto compute = bf16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_PEDANTIC;
         check_cublas(cublasGemmEx(cublas_, g.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, g.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N, (int) g.m, (int) g.n,
-                                  (int) g.k, &g.alpha, g.A, type, (int) g.lda, g.B, type, (int) g.ldb, &g.beta, g.C, CUDA_R_32F, (int) g.ldc,
+                                  (int) g.k, &g.alpha, g.A, type, (int) g.lda, g.B, type, (int) g.ldb, &g.beta, g.C, type_c, (int) g.ldc,
                                   compute, CUBLAS_GEMM_DEFAULT),
                      "cublasGemmEx");
     }

@@ -46,8 +46,9 @@ struct steer_gemm {
     const void * B;
     int64_t      ldb;
     float        beta;
-    float *      C;
+    void *       C;
     int64_t      ldc;
+    ggml_type    type_c = GGML_TYPE_F32; // of C: F32, or BF16 if type is
 };
 
 // How much scratch memory the launchers take at a time. Tests make them small.

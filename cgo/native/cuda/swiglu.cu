@@ -1,5 +1,5 @@
 // swiglu: y = silu(gate) up, silu(g) = g s(g), s the logistic function.
-//   dst y [F,T] f32 or bf16; src0 gate [F,T], src1 up [F,T]
+//   dst y [F,T] f32 or bf16; src0 gate [F,T], src1 up [F,T], both f32 or both bf16
 
 #include "device.h"
 #include "launch.h"
@@ -9,7 +9,7 @@ namespace cuda {
 namespace {
 
 // One token a block.
-template <int V, class To> __global__ void swiglu_rows(Rows<const float> gate, Rows<const float> up, Rows<To> y, int F) {
+template <int V, class From, class To> __global__ void swiglu_rows(Rows<const From> gate, Rows<const From> up, Rows<To> y, int F) {
     const int64_t t = blockIdx.x;
     for (int i = threadIdx.x * V; i < F; i += blockDim.x * V) {
         Values<V>       g = load<V>(gate.data + t * gate.stride + i);
@@ -28,13 +28,17 @@ void swiglu(ggml_tensor * dst, steer_cuda & c) {
     const ggml_tensor * up   = dst->src[1];
     const int64_t       F = dst->ne[0], T = dst->ne[1];
     require_packed(dst, F, T, "dst");
-    require_f32(gate, F, T, "gate is not f32 of dst's shape");
-    require_f32(up, F, T, "up is not f32 of dst's shape");
-    by_type(dst, [&](auto type) {
-        using To          = decltype(type);
-        const auto kernel = in_fours(gate) && in_fours(up) && in_fours(dst) ? swiglu_rows<4, To> : swiglu_rows<1, To>;
-        launch(c, "swiglu_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const float>(gate), rows_of<const float>(up),
-               rows_of<To>(dst), (int) F);
+    require_packed(gate, F, T, "gate");
+    require_packed(up, F, T, "up");
+    require(gate->type == up->type, "gate and up of two types");
+    by_type(gate, [&](auto from) {
+        by_type(dst, [&](auto to) {
+            using From        = decltype(from);
+            using To          = decltype(to);
+            const auto kernel = in_fours(gate) && in_fours(up) && in_fours(dst) ? swiglu_rows<4, From, To> : swiglu_rows<1, From, To>;
+            launch(c, "swiglu_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const From>(gate), rows_of<const From>(up),
+                   rows_of<To>(dst), (int) F);
+        });
     });
 }
 

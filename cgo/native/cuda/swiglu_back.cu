@@ -1,6 +1,6 @@
 // swiglu_back: gradient of y = silu(gate) up, silu(g) = g s(g), s the logistic function.
 //   d_gate = dy up s(g) (1 + g (1 - s(g))),  d_up = dy g s(g)
-//   dst [2F,T] = d_gate | d_up, f32 or bf16; src0 gate [F,T], src1 up [F,T], src2 dy [F,T]
+//   dst [2F,T] = d_gate | d_up, f32 or bf16; src0 gate [F,T], src1 up [F,T], both f32 or both bf16, src2 dy [F,T]
 
 #include "device.h"
 #include "launch.h"
@@ -10,8 +10,8 @@ namespace cuda {
 namespace {
 
 // One token a block.
-template <int V, class To>
-__global__ void swiglu_back_rows(Rows<const float> gate, Rows<const float> up, Rows<const float> dy, Rows<To> dst, int F) {
+template <int V, class From, class To>
+__global__ void swiglu_back_rows(Rows<const From> gate, Rows<const From> up, Rows<const float> dy, Rows<To> dst, int F) {
     const int64_t t   = blockIdx.x;
     To *          out = dst.data + t * dst.stride;
     for (int i = threadIdx.x * V; i < F; i += blockDim.x * V) {
@@ -37,15 +37,19 @@ void swiglu_back(ggml_tensor * dst, steer_cuda & c) {
     const ggml_tensor * dy   = dst->src[2];
     const int64_t       F = gate->ne[0], T = gate->ne[1];
     require_packed(dst, 2 * F, T, "dst");
-    require_f32(gate, F, T, "gate is not f32");
-    require_f32(up, F, T, "up is not f32 of gate's shape");
+    require_packed(gate, F, T, "gate");
+    require_packed(up, F, T, "up");
+    require(gate->type == up->type, "gate and up of two types");
     require_f32(dy, F, T, "dy is not f32 of gate's shape");
-    by_type(dst, [&](auto type) {
-        using To         = decltype(type);
-        const bool fours = F % 4 == 0 && in_fours(gate) && in_fours(up) && in_fours(dy) && in_fours(dst);
-        const auto kernel = fours ? swiglu_back_rows<4, To> : swiglu_back_rows<1, To>;
-        launch(c, "swiglu_back_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const float>(gate), rows_of<const float>(up),
-               rows_of<const float>(dy), rows_of<To>(dst), (int) F);
+    const bool fours = F % 4 == 0 && in_fours(gate) && in_fours(up) && in_fours(dy) && in_fours(dst);
+    by_type(gate, [&](auto from) {
+        by_type(dst, [&](auto to) {
+            using From        = decltype(from);
+            using To          = decltype(to);
+            const auto kernel = fours ? swiglu_back_rows<4, From, To> : swiglu_back_rows<1, From, To>;
+            launch(c, "swiglu_back_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const From>(gate), rows_of<const From>(up),
+                   rows_of<const float>(dy), rows_of<To>(dst), (int) F);
+        });
     });
 }
 

@@ -56,7 +56,8 @@ void linear(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, int thread
 
 void attention(int64_t L, int64_t S, bool bf, int threads) {
     const int64_t        D = 64, H = 9, HK = 3, T = L * S;
-    const TensorPtr      q = random(D * H, T), k = random(D * HK, T), v = random(D * HK, T), dO = random(D * H, T);
+    const TensorPtr      q = activation(bf, random(D * H, T)), k = activation(bf, random(D * HK, T)), v = activation(bf, random(D * HK, T));
+    const TensorPtr      dO = random(D * H, T);
     std::vector<int32_t> c;
     for (int64_t s = 0; s <= S; s++) {
         c.push_back((int32_t) (s * L));

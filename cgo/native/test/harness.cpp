@@ -119,10 +119,20 @@ double bf16(double x) {
     return std::ldexp(std::nearbyint(m * 256), e - 8);
 }
 
-TensorPtr packed(const TensorPtr & x) {
-    TensorPtr t = std::make_shared<Tensor>(GGML_TYPE_BF16, x->ne0(), x->ne1());
+TensorPtr packed(const TensorPtr & x, int64_t pad) {
+    TensorPtr t = std::make_shared<Tensor>(GGML_TYPE_BF16, x->ne0(), x->ne1(), pad);
     prepare(t->get(), { x }, {});
     run_threads(STEER_OP_PACK, t->get(), 1);
+    return t;
+}
+
+TensorPtr widened(const TensorPtr & x) {
+    TensorPtr t = zeros(x->ne0(), x->ne1());
+    for (int64_t r = 0; r < x->ne1(); r++) {
+        for (int64_t i = 0; i < x->ne0(); i++) {
+            t->f32(r)[i] = bf16_value(x->u16(r)[i]);
+        }
+    }
     return t;
 }
 

@@ -36,8 +36,9 @@ TensorPtr zeros(int64_t ne0, int64_t ne1 = 1, int64_t pad = 0);
 TensorPtr random(int64_t ne0, int64_t ne1 = 1, double scale = 1, int64_t pad = 0);
 TensorPtr integers(const std::vector<int32_t> & v, int64_t ne0 = 0);
 TensorPtr seeds(int64_t T);
-// bf16 copy of x, by the pack operation's rule.
-TensorPtr packed(const TensorPtr & x);
+// bf16 copy of x, by the pack operation's rule; and what it holds as f32.
+TensorPtr packed(const TensorPtr & x, int64_t pad = 0);
+TensorPtr widened(const TensorPtr & x);
 // f32 or bf16 memory for a result, rows pad elements further apart.
 TensorPtr activation(bool bf, int64_t ne0, int64_t ne1, int64_t pad = 0);
 // x itself, or rounded to bf16.

@@ -87,6 +87,32 @@ void attn_case(const Shape & a, double size, bool bf) {
     }
 }
 
+// Operands in bf16 give the bits of the same numbers in f32.
+void narrow_case(const Shape & a, bool bf) {
+    const int64_t   D = a.D, T = a.T;
+    const TensorPtr q = packed(random(D * a.H, T), 1), k = packed(random(D * a.HK, T), 2), v = packed(random(D * a.HK, T), 3); // odd distances
+    const TensorPtr wq = widened(q), wk = widened(k), wv = widened(v), dO = random(D * a.H, T), cu = integers(a.cu);
+    const TensorPtr out = zeros(D * a.H + a.H, T), grad = zeros(D * a.H + 2 * D * a.HK, T), same = zeros(out->ne0(), T), same_grad = zeros(grad->ne0(), T);
+    Params          p;
+    p.f[0]                 = 0.3f;
+    p.i[0]                 = (int32_t) D;
+    p.i[1]                 = (int32_t) a.H;
+    p.i[2]                 = (int32_t) a.HK;
+    p.i[3]                 = bf;
+    const std::string name = " D" + std::to_string(D) + (bf ? " bf16" : " f32") + " of bf16: the bits of the same in f32";
+    run(STEER_OP_ATTN, out, { q, k, v, cu }, p, false);
+    run(STEER_OP_ATTN, same, { wq, wk, wv, cu }, p, false);
+    expect("attn" + name, values(out) == values(same));
+    run(STEER_OP_ATTN_BACK, grad, { dO, q, k, v, out, cu }, p, false);
+    run(STEER_OP_ATTN_BACK, same_grad, { dO, wq, wk, wv, out, cu }, p, false);
+    expect("attn_back" + name, values(grad) == values(same_grad));
+    const TensorPtr eq = packed(widened(q)), ek = packed(widened(k), 2), ev = packed(widened(v), 4); // even distances
+    run(STEER_OP_ATTN, same, { eq, ek, ev, cu }, p, false);
+    expect("attn" + name + ", rows of whole items", values(out) == values(same));
+    run(STEER_OP_ATTN_BACK, same_grad, { dO, eq, ek, ev, out, cu }, p, false);
+    expect("attn_back" + name + ", rows of whole items", values(grad) == values(same_grad));
+}
+
 // A tree of segments.
 struct Tree {
     int64_t              D, H, HK;
@@ -161,6 +187,10 @@ void test_attn() {
         attn_case({ 8, 2, 1, { 0, 129, 257, 260 }, 260 }, 3, bf);
         attn_case({ 64, 3, 3, { 0 }, 4 }, 1, bf); // nothing used
         trees(bf);
+        const OwnDraws draws;
+        narrow_case({ 64, 9, 3, { 0, 33, 97 }, 98 }, bf);
+        narrow_case({ 40, 2, 2, { 0, 5, 102 }, 102 }, bf);
+        narrow_case({ 7, 2, 1, { 0, 20 }, 20 }, bf);
     }
 }
 

@@ -61,6 +61,9 @@ void linear_case(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, const
     const TensorPtr y = zeros(N, T, 5);
     run(STEER_OP_LINEAR, y, src, {}, false);
     check("linear " + name, values(y), want, 2e-5);
+    const TensorPtr y16 = activation(true, N, T, 3);
+    run(STEER_OP_LINEAR, y16, src, {}, false);
+    expect("linear " + name + ": in bf16 it is the same, rounded once", values(y16) == values(packed(y)));
 }
 
 void back_case(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, bool accumulate, const std::vector<PairCase> & pairs = {}) {
@@ -139,6 +142,7 @@ void test_linear() {
         linear_case(GGML_TYPE_Q4_0, 64, 8, 5, bf);
         linear_case(GGML_TYPE_F16, 70, 40, 300, bf); // several token chunks
         linear_case(GGML_TYPE_Q4_K, 2304, 5, 3, bf); // several depth chunks
+        linear_case(GGML_TYPE_Q8_0, 1056, 40, 1030, bf); // and more tokens than sums of bf16 results are held for
         linear_case(GGML_TYPE_Q8_0, 32, 3, 600, bf);
         back_case(GGML_TYPE_Q8_0, 576, 98, 97, bf, true);
         back_case(GGML_TYPE_Q4_1, 64, 34, 1, bf, false);

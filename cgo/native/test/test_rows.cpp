@@ -105,17 +105,20 @@ void rope_case(int64_t D, int64_t H, bool factors, bool neox, bool bf) {
     }
 }
 
-void swiglu_case(int64_t F, int64_t T, bool bf) {
-    const TensorPtr gate = random(F, T, 8, 1), up = random(F, T, 2), dy = random(F, T, 1, 2), d = activation(bf, 2 * F, T, 1);
+// bf: the result is bf16; narrow: gate and up are.
+void swiglu_case(int64_t F, int64_t T, bool bf, bool narrow) {
+    const TensorPtr g32 = random(F, T, 8, 1), u32 = random(F, T, 2), dy = random(F, T, 1, 2), d = activation(bf, 2 * F, T, 1);
     const TensorPtr y = activation(bf, F, T, 3);
-    gate->f32(0)[0] = 200;
-    gate->f32(0)[1] = -200;
-    std::vector<double> want(2 * F * T), value(F * T);
+    g32->f32(0)[0] = 200;
+    g32->f32(0)[1] = -200;
+    const TensorPtr           gate = narrow ? packed(g32, 1) : g32, up = narrow ? packed(u32, 2) : u32;
+    const std::vector<double> gates = values(gate), ups = values(up);
+    std::vector<double>       want(2 * F * T), value(F * T);
     for (int64_t t = 0; t < T; t++) {
         for (int64_t i = 0; i < F; i++) {
-            const double g = gate->at(i, t), s = 1 / (1 + std::exp(-g));
-            value[t * F + i] = g * s * up->at(i, t);
-            want[t * 2 * F + i]     = dy->at(i, t) * up->at(i, t) * s * (1 + g * (1 - s));
+            const double g = gates[t * F + i], u = ups[t * F + i], s = 1 / (1 + std::exp(-g));
+            value[t * F + i]        = g * s * u;
+            want[t * 2 * F + i]     = dy->at(i, t) * u * s * (1 + g * (1 - s));
             want[t * 2 * F + F + i] = dy->at(i, t) * g * s;
         }
     }
@@ -162,8 +165,10 @@ void test_rows() {
     rms_case(64, 5, false);
     rms_case(75, 33, true);
     for (bool bf : { false, true }) {
-        swiglu_case(75, 5, bf);
-        swiglu_case(96, 1, bf);
+        for (bool narrow : { false, true }) {
+            swiglu_case(75, 5, bf, narrow);
+            swiglu_case(96, 1, bf, narrow);
+        }
         norm_case(64, 5, bf);
         norm_case(75, 33, bf);
         rope_case(64, 3, false, false, bf);

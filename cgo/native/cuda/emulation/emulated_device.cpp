@@ -25,7 +25,8 @@ std::vector<float> widened(const steer_gemm & g, const void * data, int64_t ld, 
 void EmulatedDevice::gemm(const steer_gemm & g) {
     // What cuBLAS refuses.
     const bool bad = g.m < 1 || g.n < 1 || g.k < 1 || g.lda < (g.trans_a ? g.k : g.m) || g.ldb < (g.trans_b ? g.n : g.k) || g.ldc < g.m ||
-                     g.m > INT32_MAX || g.n > INT32_MAX || g.k > INT32_MAX || (g.type != GGML_TYPE_F32 && g.type != GGML_TYPE_BF16);
+                     g.m > INT32_MAX || g.n > INT32_MAX || g.k > INT32_MAX || (g.type != GGML_TYPE_F32 && g.type != GGML_TYPE_BF16) ||
+                     (g.type_c != GGML_TYPE_F32 && (g.type_c != GGML_TYPE_BF16 || g.type != GGML_TYPE_BF16));
     if (bad) {
         throw steer_cuda_error("gemm: bad sizes");
     }
@@ -38,8 +39,14 @@ void EmulatedDevice::gemm(const steer_gemm & g) {
             for (int64_t l = 0; l < g.k; l++) {
                 s += (double) x[l] * y[l];
             }
-            float & c = g.C[j * g.ldc + i];
-            c         = (float) (g.alpha * s + (g.beta == 0 ? 0 : (double) g.beta * c)); // beta = 0 does not read C
+            const int64_t at = j * g.ldc + i;
+            if (g.type_c == GGML_TYPE_BF16) {
+                uint16_t & c = ((uint16_t *) g.C)[at];
+                c            = emulation::float_to_bf16((float) (g.alpha * s + (g.beta == 0 ? 0 : (double) g.beta * emulation::bf16_to_float(c))));
+            } else {
+                float & c = ((float *) g.C)[at];
+                c         = (float) (g.alpha * s + (g.beta == 0 ? 0 : (double) g.beta * c)); // beta = 0 does not read C
+            }
         }
     }
 }

@@ -123,6 +123,16 @@ void attn_case(const Shape & a, bool narrow, double size, int64_t pad) {
         check_within("attn " + name, values(out), want.out, want.out_error, 2e-5);
         check_within("attn_back " + name, values(grad), want.grad, want.grad_error, 5e-5);
     }
+    // operands in bf16 give the bits of the same numbers in f32
+    const TensorPtr q16 = packed(q, pad), k16 = packed(k, pad), v16 = packed(v, pad), same = empty(GGML_TYPE_F32, D * a.H + a.H, T, pad),
+                    same_grad = empty(GGML_TYPE_F32, D * a.H + 2 * D * a.HK, T, pad);
+    const TensorPtr wq = widened(q16), wk = widened(k16), wv = widened(v16);
+    run_cuda("attn", steer_cuda_attn, out, { q16, k16, v16, cu }, p, false);
+    run_cuda("attn", steer_cuda_attn, same, { wq, wk, wv, cu }, p, false);
+    expect("attn of bf16 " + name, values(out) == values(same));
+    run_cuda("attn_back", steer_cuda_attn_back, grad, { dO, q16, k16, v16, out, cu }, p, false);
+    run_cuda("attn_back", steer_cuda_attn_back, same_grad, { dO, wq, wk, wv, out, cu }, p, false);
+    expect("attn_back of bf16 " + name, values(grad) == values(same_grad));
 }
 
 // Segments with parents, and `unused` tokens behind them.

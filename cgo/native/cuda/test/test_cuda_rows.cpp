@@ -84,6 +84,14 @@ void swiglu_case(ggml_type type, int64_t F, int64_t T, int64_t pad) {
     run_cuda("swiglu_back", steer_cuda_swiglu_back, d32, { gate, up, dy }, {}, false);
     check("swiglu of the other type", values(y), rounded(values(y32), type), 0);
     check("swiglu_back of the other type", values(d), rounded(values(d32), type), 0);
+    // operands in bf16 give the bits of the same numbers in f32
+    const TensorPtr g16 = packed(gate, pad), u16 = packed(up, pad), y_wide = empty(type, F, T, pad), d_wide = empty(type, 2 * F, T, pad);
+    run_cuda("swiglu", steer_cuda_swiglu, y, { g16, u16 }, {}, false);
+    run_cuda("swiglu", steer_cuda_swiglu, y_wide, { widened(g16), widened(u16) }, {}, false);
+    expect("swiglu of bf16", values(y) == values(y_wide));
+    run_cuda("swiglu_back", steer_cuda_swiglu_back, d, { g16, u16, dy }, {}, false);
+    run_cuda("swiglu_back", steer_cuda_swiglu_back, d_wide, { widened(g16), widened(u16), dy }, {}, false);
+    expect("swiglu_back of bf16", values(d) == values(d_wide));
 }
 
 void rope_case(ggml_type type, int64_t D, int64_t heads, int64_t T, int mode, bool with_freqs, int64_t pad) {
