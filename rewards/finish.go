@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -120,24 +121,23 @@ func (t *trainer) makeAdapter() error {
 	if a.Meta == nil {
 		a.Meta = map[string]string{}
 	}
-	for k, v := range t.meta() {
-		a.Meta[k] = v
-	}
+	maps.Copy(a.Meta, t.cfg.Meta())
+	a.Meta[MetaPairs] = t.set.Train.Info.Hash
 	t.res.Adapter = a
 	return nil
 }
 
-// meta says how texts have to be encoded for the adapter.
-func (t *trainer) meta() map[string]string {
+// Meta is what the metadata of an adapter trained by the configuration say about texts:
+// how they have to be encoded for it ([EncoderOf]).
+func (c Config) Meta() map[string]string {
 	m := map[string]string{
-		MetaRole: "reward", MetaTheory: string(t.cfg.Theory), MetaForm: string(t.cfg.Form),
-		MetaEOS: strconv.FormatBool(t.cfg.EOS), MetaMaxLength: strconv.Itoa(t.cfg.MaxLength),
-		MetaPairs: t.set.Train.Info.Hash,
+		MetaRole: "reward", MetaTheory: string(c.Theory), MetaForm: string(c.Form),
+		MetaEOS: strconv.FormatBool(c.EOS), MetaMaxLength: strconv.Itoa(c.MaxLength),
 	}
-	if t.cfg.Form == FormChat {
-		m[MetaTemplate] = string(t.cfg.Template)
-		if t.cfg.System != nil {
-			m[MetaSystem] = *t.cfg.System
+	if c.Form == FormChat {
+		m[MetaTemplate] = string(c.Template)
+		if c.System != nil {
+			m[MetaSystem] = *c.System
 		}
 	}
 	return m

@@ -8,7 +8,6 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/rewards"
 )
 
 // Forecast is what jobs will take, stage by stage.
@@ -156,7 +155,7 @@ func (b *Bench) foresee(m maker) (*adapter.Adapter, error) {
 		return nil, err
 	}
 	if r, ok := m.(*Reward); ok {
-		a.Meta = map[string]string{rewards.MetaMaxLength: fmt.Sprint(r.MaxLength)}
+		a.Meta = r.Config.Meta()
 	}
 	return a, nil
 }
