@@ -3,9 +3,7 @@ package ggml
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"steer/ggml/seam"
@@ -50,52 +48,6 @@ func (t *Tokenizer) Encode(text string, addSpecial, parseSpecial bool) ([]int32,
 		return nil
 	})
 	return tokens, err
-}
-
-// spelling is a text and how it is encoded.
-type spelling struct {
-	text                     string
-	addSpecial, parseSpecial bool
-}
-
-// spellings remembers the tokens of single characters. Templates ask for them before every
-// segment; the stacks of a plan at work stood in such calls into libllama.
-type spellings struct {
-	mu    sync.Mutex
-	known map[spelling][]int32
-}
-
-// mostSpellings bounds what is remembered; the characters of a script come first.
-const mostSpellings = 1024
-
-func (s *spellings) get(of spelling) ([]int32, bool) {
-	if len(of.text) > utf8.UTFMax {
-		return nil, false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	tokens, ok := s.known[of]
-	return slices.Clone(tokens), ok
-}
-
-func (s *spellings) put(of spelling, tokens []int32) {
-	if len(of.text) > utf8.UTFMax {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.known == nil {
-		s.known = map[spelling][]int32{}
-	}
-	if len(s.known) < mostSpellings {
-		s.known[of] = slices.Clone(tokens)
-	}
-}
-
-func (s *spellings) clear() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.known = nil
 }
 
 func invalidAt(s string) int {
