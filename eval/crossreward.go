@@ -141,13 +141,9 @@ func CrossReward(ctx context.Context, policies []Subject, rewards []Reward, set 
 		}
 	}
 	for _, r := range rewards {
-		column := make([][]float64, len(policies))
-		for i, a := range m.answers {
-			var err error
-			if column[i], err = r.score(ctx, exchanges(prompts, a)); err != nil {
-				return fail(fmt.Errorf("policy %q: %w", a.Policy, err))
-			}
-			set.report(Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name, Done: i + 1, Total: len(policies)})
+		column, err := m.score(ctx, r, set)
+		if err != nil {
+			return fail(err)
 		}
 		m.raw = append(m.raw, column)
 	}
@@ -180,10 +176,38 @@ func checkNames(policies []Subject, rewards []Reward) error {
 	return nil
 }
 
-func exchanges(prompts []Prompt, a *Answers) []Exchange {
+// promptsAtOnce is the number of prompts whose answers are scored between two reports of
+// progress.
+const promptsAtOnce = 64
+
+// score gives a reward model's score of every answer, [policy][prompt]. It is asked about
+// the answers of all policies to a prompt at once, since their beginning is computed once
+// then.
+func (m *matrix) score(ctx context.Context, r Reward, set Settings) ([][]float64, error) {
+	column := make([][]float64, len(m.answers))
+	for first := 0; first < len(m.prompts); first += promptsAtOnce {
+		part := m.prompts[first:min(first+promptsAtOnce, len(m.prompts))]
+		var xs []Exchange
+		for _, a := range m.answers {
+			xs = append(xs, exchanges(part, a.List[first:first+len(part)])...)
+		}
+		scores, err := r.score(ctx, xs)
+		if err != nil {
+			return nil, err
+		}
+		for i := range column {
+			column[i] = append(column[i], scores[i*len(part):(i+1)*len(part)]...)
+		}
+		set.report(Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name, Done: first + len(part), Total: len(m.prompts)})
+	}
+	return column, nil
+}
+
+// exchanges are the answers to prompts, one each.
+func exchanges(prompts []Prompt, answers []Answer) []Exchange {
 	out := make([]Exchange, len(prompts))
 	for i, p := range prompts {
-		g := a.List[i]
+		g := answers[i]
 		out[i] = Exchange{PromptText: p.Text, ResponseText: g.Text, Prompt: p.Tokens, Response: g.Tokens, Ended: g.Finish != seam.FinishLength}
 	}
 	return out

@@ -60,11 +60,47 @@ func Load(dirs ...string) (*Report, error) {
 		parts, names = append(parts, p), append(names, f.dir)
 	}
 	for i, p := range parts {
-		if p.evaluation() == nil {
-			return nil, fmt.Errorf("report: several folders hold stage %q, which makes them runs of one experiment with different seeds, but %s has no finished evaluation (want eval/result.json in each): %w", twice, names[i], ErrNotRuns)
+		if p.evaluation() == nil && !folders[i].isExperiment {
+			return nil, fmt.Errorf("report: several folders hold stage %q, which makes them runs of one experiment with different seeds, but %s is the folder of one stage: %w", twice, names[i], ErrNotRuns)
 		}
 	}
-	return combine(parts, names)
+	return combineEvaluated(parts, names)
+}
+
+// combineEvaluated combines the runs of an experiment of which some may not be through: a
+// study is looked at while it goes on. Those without an evaluation are left out, aloud, as
+// soon as two have one; before that all are shown, as far as they have come.
+func combineEvaluated(parts []*Report, names []string) (*Report, error) {
+	var done, open []int
+	for i, p := range parts {
+		if p.evaluation() != nil {
+			done = append(done, i)
+		} else {
+			open = append(open, i)
+		}
+	}
+	take := func(which []int) (out []*Report, dirs []string) {
+		for _, i := range which {
+			out, dirs = append(out, parts[i]), append(dirs, names[i])
+		}
+		return out, dirs
+	}
+	if len(done) == 1 {
+		return nil, fmt.Errorf("report: of the runs only %s has a finished evaluation: give it alone, or wait for a second: %w", names[done[0]], ErrNotRuns)
+	}
+	if len(done) == 0 {
+		return combine(parts, names)
+	}
+	kept, dirs := take(done)
+	r, err := combine(kept, dirs)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range open {
+		r.flag(Caution, "eval", "%s has no finished evaluation and is left out.", names[i])
+	}
+	r.sortFlags()
+	return r, nil
 }
 
 // folder is one given folder as it was read.

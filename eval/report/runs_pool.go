@@ -47,7 +47,7 @@ func (r *Report) poolPairHistograms() {
 func (r *Report) poolScoreHistograms() {
 	var rewards []string
 	for _, p := range r.parts {
-		if ev := p.evaluation(); ev.CrossReward != nil && len(ev.CrossReward.Histograms) > 0 {
+		if ev := p.evaluation(); ev != nil && ev.CrossReward != nil && len(ev.CrossReward.Histograms) > 0 {
 			rewards = append(rewards, ev.CrossReward.Rewards...)
 		}
 	}

@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -145,4 +146,37 @@ func TestSeveralSeedsWithoutNormalisation(t *testing.T) {
 	require.Contains(t, flagText(r), "Held-out pairs, virtue reward: not every run has its scores and their normalisation")
 	require.False(t, slices.ContainsFunc(r.Charts, func(c report.Chart) bool { return strings.HasPrefix(c.ID, "scores-") }))
 	wellFormed(t, render(t, report.WriteHTML, r))
+}
+
+// A study is looked at while it goes on.
+func TestStudyThatIsNotThrough(t *testing.T) {
+	dir := study(t, 3)
+	unmeasured := func(seed string) {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, seed, "eval")))
+	}
+	unmeasured("seed-3")
+	r := load(t, dir)
+	require.Len(t, r.Runs, 2)
+	require.True(t, slices.ContainsFunc(r.Flags, func(f report.Flag) bool {
+		return strings.Contains(f.Text, "seed-3 has no finished evaluation and is left out")
+	}))
+	require.NotNil(t, r.Matrix)
+
+	unmeasured("seed-2")
+	_, err := report.Load(dir)
+	require.ErrorIs(t, err, report.ErrNotRuns)
+	require.ErrorContains(t, err, "seed-1 has a finished evaluation: give it alone, or wait for a second")
+
+	unmeasured("seed-1")
+	r = load(t, dir)
+	require.Len(t, r.Runs, 3)
+	require.Nil(t, r.Matrix)
+	text := strings.Join(r.Verdict, " ")
+	require.Contains(t, text, "cannot be answered yet")
+	require.Contains(t, text, "virtue in ")
+	require.Contains(t, text, " of 3 runs (")
+	var page, md strings.Builder
+	require.NoError(t, report.WriteHTML(&page, r))
+	require.NoError(t, report.WriteMarkdown(&md, r))
+	require.Contains(t, md.String(), "virtue seed 2")
 }

@@ -37,6 +37,9 @@ func (r *Report) fillVerdict() {
 
 func (r *Report) verdictTraining() []string {
 	out := []string{"The question cannot be answered yet: no scores of the policies under the reward models were found."}
+	if len(r.Runs) > 1 {
+		return append(out, r.verdictTrainingRuns()...)
+	}
 	var above, other []string
 	for _, a := range r.Accuracies {
 		s := a.Theory + " " + a.Accuracy.text()
@@ -69,6 +72,54 @@ func (r *Report) verdictTraining() []string {
 		out = append(out, "A rise was not shown for "+list(open)+".")
 	}
 	return out
+}
+
+// verdictTrainingRuns is the same of several runs: in how many of them each was shown.
+func (r *Report) verdictTrainingRuns() (out []string) {
+	accuracies, heldout := runCounts{}, runCounts{}
+	for _, a := range r.Accuracies {
+		accuracies.add(a.Theory, a.Accuracy.text(), a.Accuracy.known() && *a.Accuracy.Lo > 0.5)
+	}
+	for _, h := range r.Heldout {
+		d := h.Last.Difference
+		heldout.add(h.Policy, plus(d.text()), d.known() && *d.Lo > 0)
+	}
+	if len(accuracies.order) > 0 {
+		out = append(out, "Reward models order held-out pairs better than chance, by their 95 % intervals, for "+accuracies.text()+".")
+	}
+	if len(heldout.order) > 0 {
+		out = append(out, "On held-out prompts, by each trainer's own measurement, the score under the policy's own reward model rose (interval above 0) for "+heldout.text()+".")
+	}
+	return out
+}
+
+// runCounts counts in how many runs something was shown of each name.
+type runCounts struct {
+	order        []string
+	values       map[string][]string
+	shown, asked map[string]int
+}
+
+func (c *runCounts) add(name, value string, shown bool) {
+	if c.values == nil {
+		c.values, c.shown, c.asked = map[string][]string{}, map[string]int{}, map[string]int{}
+	}
+	if c.asked[name] == 0 {
+		c.order = append(c.order, name)
+	}
+	c.values[name] = append(c.values[name], value)
+	c.asked[name]++
+	if shown {
+		c.shown[name]++
+	}
+}
+
+func (c *runCounts) text() string {
+	var parts []string
+	for _, name := range c.order {
+		parts = append(parts, fmt.Sprintf("%s in %d of %d runs (%s)", name, c.shown[name], c.asked[name], strings.Join(c.values[name], ", ")))
+	}
+	return list(parts)
 }
 
 // ownChanges are the policies with a tested difference under the reward they were
