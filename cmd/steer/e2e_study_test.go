@@ -40,3 +40,15 @@ func TestStudyOfTwoSeeds(t *testing.T) {
 		require.True(t, skipped(said, stage), said)
 	}
 }
+
+// Benchmarks that ask reward models can be planned before there is one.
+func TestPlanOfASuiteBeforeAnythingIsTrained(t *testing.T) {
+	t.Parallel()
+	dir := tiny(t)
+	out, _ := mustSteer(t, dir, "plan", "tiny.yaml", "--no-calibration",
+		"--set", "eval.ethics_deontology.path=data/pairs-held-out.csv", "--set", "eval.ethics_deontology.protocols=[loglik, reward]")
+	require.Contains(t, out, "eval ")
+	put(t, dir, "study.yaml", "extends: tiny.yaml\nseeds: [1, 2, 3]\n")
+	out, _ = mustSteer(t, dir, "plan", "study.yaml")
+	require.Contains(t, out, " for 3 seeds.")
+}
