@@ -266,3 +266,34 @@ func TestConfigRefuses(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int{2, 3}, rows)
 }
+
+// batchesOf keeps the prompts of every call.
+type batchesOf struct {
+	Rewarder
+	calls *[][]string
+}
+
+func (r batchesOf) Score(ctx context.Context, xs []Exchange) ([]float32, error) {
+	var prompts []string
+	for _, x := range xs {
+		prompts = append(prompts, x.PromptText)
+	}
+	*r.calls = append(*r.calls, prompts)
+	return r.Rewarder.Score(ctx, xs)
+}
+
+// A prompt is computed once for all policies only if their answers are asked about together.
+func TestMatrixScoresAllAnswersToAPromptTogether(t *testing.T) {
+	policies := []Subject{policy("base", "okay", 1), policy("sft", "okay", 2), policy("kind", "good", 2.5)}
+	var calls [][]string
+	rewards := []Reward{{Name: "counts", Rewarder: batchesOf{counts, &calls}, Mean: 4, Std: 2}}
+	prompts := crossPrompts(promptsAtOnce + 6)
+	_, records, err := CrossReward(context.Background(), policies, rewards, testSettings(), crossOptions(), prompts)
+	require.NoError(t, err)
+	require.Len(t, calls, 2)
+	require.Len(t, calls[0], 3*promptsAtOnce)
+	require.Len(t, calls[1], 3*6)
+	for _, r := range records { // each answer got its own score
+		require.EqualValues(t, counts(Exchange{ResponseText: r.Answer}), r.Raw["counts"], r.ID+" "+r.Policy)
+	}
+}

@@ -41,25 +41,31 @@ func (s *spellings) get(of spelling) ([]int32, bool) {
 	return slices.Clone(tokens), ok
 }
 
-// put keeps a copy: the text may be part of a larger one, which would stay in memory.
+// put keeps a copy: the text may be part of a larger one, which would stay in memory. One
+// that is long beside the bound is not kept.
 func (s *spellings) put(of spelling, tokens []int32) {
+	if size(of, tokens) > s.bound()/4 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of.text = strings.Clone(of.text)
 	s.keep(of, slices.Clone(tokens))
 }
 
+// size is what an entry takes, in bytes, that of the map roughly.
+func size(of spelling, tokens []int32) int { return len(of.text) + 4*len(tokens) + 96 }
+
+func (s *spellings) bound() int {
+	if s.most == 0 {
+		return mostSpelled
+	}
+	return s.most
+}
+
 func (s *spellings) keep(of spelling, tokens []int32) {
-	most := s.most
-	if most == 0 {
-		most = mostSpelled
-	}
-	const entry = 96 // of the map, roughly
-	size := len(of.text) + 4*len(tokens) + entry
-	if size > most/4 {
-		return
-	}
-	if s.bytes+size > most {
+	size := size(of, tokens)
+	if s.bytes+size > s.bound() {
 		s.old, s.young, s.bytes = s.young, nil, 0
 	}
 	if s.young == nil {

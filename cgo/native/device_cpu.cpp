@@ -26,7 +26,7 @@ struct cpu_device : steer_device {
     void check_graph(const ggml_cgraph *) const override {}
 
     // Large pages where the system grants them on request: a step walks through more memory than the processor has
-    // page entries for. Without them it is slower, no more, so a refusal is no error.
+    // page entries for. A refusal changes no result and is no error.
     void settle(void * base, size_t size) const override {
 #if defined(MADV_HUGEPAGE)
         const uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE), first = (uintptr_t) base;

@@ -53,3 +53,17 @@ func TestEngineDeviceIsChecked(t *testing.T) {
 	_, err := OpenBench("none.gguf", e)
 	require.ErrorContains(t, err, `engine.device: there is no device called "gpu"`)
 }
+
+func TestRatioToleranceOnAGPU(t *testing.T) {
+	for _, c := range []struct {
+		configured float64
+		gpu        bool
+		precision  ggml.Precision
+		want       float64
+	}{
+		{1e-4, false, ggml.BF16, 1e-4}, {1e-4, true, ggml.F32, 1e-4}, {1e-4, true, ggml.BF16, gpuRatioTolerance},
+		{0.7, true, ggml.BF16, 0.7}, {0, true, ggml.BF16, 0},
+	} {
+		require.Equal(t, c.want, ratioTolerance(c.configured, c.gpu, c.precision), c)
+	}
+}
