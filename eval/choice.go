@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -78,15 +79,9 @@ func score(ctx context.Context, s Subject, set Settings, items []Item, at Progre
 	if err != nil {
 		return nil, err
 	}
-	var reqs []Request
-	for i, it := range items {
-		for _, c := range it.Choices {
-			context, continuation, err := enc.Pair(c.Context, c.Continuation)
-			if err != nil {
-				return nil, fmt.Errorf("item %q (row %d): %w", it.ID, it.Row, err)
-			}
-			reqs = append(reqs, Request{Context: context, Continuation: continuation, Group: i})
-		}
+	reqs, err := enc.requests(items)
+	if err != nil {
+		return nil, err
 	}
 	at.Model, at.Total = s.Name, len(reqs)
 	liks, err := Likelihoods(ctx, s.Evaluator, reqs, set.MaxLength, set.BatchTokens, func(requests int, tokens int64) {
@@ -102,6 +97,23 @@ func score(ctx context.Context, s Subject, set Settings, items []Item, at Progre
 		liks = liks[len(it.Choices):]
 	}
 	return records, nil
+}
+
+// requests encodes the choices of every item, in their order; the choices of one are a group.
+func (e *Encoder) requests(items []Item) ([]Request, error) {
+	of := make([][]Request, len(items))
+	err := inParallel(len(items), func(i int) error {
+		it := items[i]
+		for _, c := range it.Choices {
+			context, continuation, err := e.Pair(c.Context, c.Continuation)
+			if err != nil {
+				return fmt.Errorf("item %q (row %d): %w", it.ID, it.Row, err)
+			}
+			of[i] = append(of[i], Request{Context: context, Continuation: continuation, Group: i})
+		}
+		return nil
+	})
+	return slices.Concat(of...), err
 }
 
 func decide(it Item, liks []Likelihood) Record {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"steer/rl/data"
 )
@@ -158,7 +159,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// window cuts the rows that a File asks for.
+// window cuts the rows that a File asks for: a copy, lest the others stay in memory.
 func window[T any](f File, rows []T) ([]T, error) {
 	if f.First >= len(rows) {
 		return nil, fmt.Errorf("%s: first row is %d, the file holds %d: %w", f.Path, f.First, len(rows), ErrNoItems)
@@ -167,7 +168,7 @@ func window[T any](f File, rows []T) ([]T, error) {
 	if f.Limit > 0 {
 		rows = rows[:min(f.Limit, len(rows))]
 	}
-	return rows, nil
+	return slices.Clone(rows), nil
 }
 
 // provenance describes a data file in a result; one that is not given, by nothing.

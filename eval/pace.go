@@ -172,18 +172,19 @@ func (s *Suite) progress(r Progress) {
 // plan lists what Run is going to measure.
 func (s *Suite) plan(subjects []Subject, rewards []Reward) {
 	var units []planned
-	add := func(k kind, model string) {
-		for i := range s.tasks {
-			if t := &s.tasks[i]; t.of(k, model) {
+	for i := range s.tasks {
+		t := &s.tasks[i]
+		add := func(k kind, model string) {
+			if t.of(k, model) {
 				units = append(units, planned{unit: unit{t.name, t.protocol, model}, weight: t.cost()})
 			}
 		}
-	}
-	for _, m := range subjects {
-		add(kindLanguage, m.Name)
-	}
-	for _, r := range rewards {
-		add(kindReward, r.Name)
+		for _, m := range subjects {
+			add(kindLanguage, m.Name)
+		}
+		for _, r := range rewards {
+			add(kindReward, r.Name)
+		}
 	}
 	if c := s.cfg.Generated; c.Path != "" {
 		judges, err := c.judges(rewards)

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"steer/rl/train"
 )
 
-// Suite runs the benchmarks of a configuration, model after model, and writes into a
-// folder, for each measurement,
+// Suite runs the benchmarks of a configuration, each with every model before the next (what
+// models share, as the tokens of a text, is then still at hand), and writes into a folder, for
+// each measurement,
 //
 //	items/<benchmark>.<protocol>.<model>.jsonl.zst   a record an item
 //	items/<benchmark>.<protocol>.<model>.json        its outcome, and what it depends on
@@ -69,31 +71,17 @@ const (
 	recordSuffix = ".jsonl.zst"
 )
 
-// Run measures everything: every benchmark of every subject, then of every reward
-// model, then what policies and reward models make together: continuations under their
-// judges, and, if there are reward models and prompts, the matrix.
+// Run measures everything: every benchmark of every subject and reward model, then what
+// policies and reward models make together: continuations under their judges, and, if there
+// are reward models and prompts, the matrix. The results are in the order of the models.
 //
 // After an interruption the same call goes on where the last whole batch was left and
 // ends in the same numbers.
 func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward) ([]*Benchmark, *CrossRewardResult, error) {
 	s.plan(subjects, rewards)
-	for _, m := range subjects {
-		s.ids[m.Name] = m.ID
-	}
-	var all []*Benchmark
-	for _, m := range subjects {
-		done, err := s.Language(ctx, m)
-		all = append(all, done...)
-		if err != nil {
-			return all, nil, fmt.Errorf("%s: %w", m.Name, err)
-		}
-	}
-	for _, r := range rewards {
-		done, err := s.Reward(ctx, r)
-		all = append(all, done...)
-		if err != nil {
-			return all, nil, fmt.Errorf("reward %s: %w", r.Name, err)
-		}
+	all, err := s.each(ctx, subjects, rewards)
+	if err != nil {
+		return all, nil, err
 	}
 	generated, err := s.Generations(ctx, subjects, rewards)
 	all = append(all, generated...)
@@ -106,33 +94,46 @@ func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward) (
 
 // Language runs every configured benchmark of a language model.
 func (s *Suite) Language(ctx context.Context, m Subject) ([]*Benchmark, error) {
-	s.ids[m.Name] = m.ID
-	return s.all(kindLanguage, m.Name, m.ID, func(b *benchmark, j *journal) (*Benchmark, []Record, error) {
-		return b.language(ctx, j.subject(m))
-	})
+	return s.each(ctx, []Subject{m}, nil)
 }
 
 // Reward runs every configured benchmark of a reward model.
 func (s *Suite) Reward(ctx context.Context, r Reward) ([]*Benchmark, error) {
-	return s.all(kindReward, r.Name, r.ID, func(b *benchmark, j *journal) (*Benchmark, []Record, error) {
-		return b.reward(ctx, j.reward(r, s.cfg.BatchTokens))
-	})
+	return s.each(ctx, nil, []Reward{r})
 }
 
-func (s *Suite) all(k kind, model, id string, run func(*benchmark, *journal) (*Benchmark, []Record, error)) ([]*Benchmark, error) {
-	var out []*Benchmark
+// each runs every benchmark of every model.
+func (s *Suite) each(ctx context.Context, subjects []Subject, rewards []Reward) ([]*Benchmark, error) {
+	for _, m := range subjects {
+		s.ids[m.Name] = m.ID
+	}
+	done := make([][]*Benchmark, len(subjects)+len(rewards))
 	for i := range s.tasks {
 		task := &s.tasks[i]
-		if !task.of(k, model) {
-			continue
+		for k, m := range subjects {
+			if !task.of(kindLanguage, m.Name) {
+				continue
+			}
+			b, err := s.measure(task, m.Name, m.ID, func(j *journal) (*Benchmark, []Record, error) { return task.language(ctx, j.subject(m)) })
+			if err != nil {
+				return slices.Concat(done...), fmt.Errorf("%s: %w", m.Name, err)
+			}
+			done[k] = append(done[k], b)
 		}
-		b, err := s.measure(task, model, id, func(j *journal) (*Benchmark, []Record, error) { return run(task, j) })
-		if err != nil {
-			return out, err
+		for k, r := range rewards {
+			if !task.of(kindReward, r.Name) {
+				continue
+			}
+			b, err := s.measure(task, r.Name, r.ID, func(j *journal) (*Benchmark, []Record, error) {
+				return task.reward(ctx, j.reward(r, s.cfg.BatchTokens))
+			})
+			if err != nil {
+				return slices.Concat(done...), fmt.Errorf("reward %s: %w", r.Name, err)
+			}
+			done[len(subjects)+k] = append(done[len(subjects)+k], b)
 		}
-		out = append(out, b)
 	}
-	return out, nil
+	return slices.Concat(done...), nil
 }
 
 // recordFile names the record file of a measurement, relative to the suite's folder.

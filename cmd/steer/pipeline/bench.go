@@ -79,6 +79,7 @@ type Bench struct {
 	SHA256   string
 	warnings []string
 	closes   []func() error
+	frozen   map[string]*ggml.Adapter // that stacks share, by path
 	// rehearsal, where not nil, stands for the engine: nothing is computed, see rehearse.
 	rehearsal *rehearsal
 	// expected are the stages that will write adapters which are not there yet, by path;
@@ -228,26 +229,24 @@ func (b *Bench) Adapter(a *adapter.Adapter, trainable bool) (*ggml.Adapter, erro
 	return l, err
 }
 
-// LoadAdapter reads an adapter file or PEFT folder and puts it on the model.
-func (b *Bench) LoadAdapter(path string) (*ggml.Adapter, error) {
-	a, err := b.ReadAdapter(path)
-	if err != nil {
-		return nil, err
-	}
-	l, err := b.Adapter(a, false)
-	if err != nil {
-		return nil, fmt.Errorf("adapter %s: %w", path, err)
-	}
-	return l, nil
-}
-
-// LoadAdapters reads a stack of adapters.
+// LoadAdapters reads a stack of adapters, files or PEFT folders, and puts them on the model. What
+// stacks have in common, as policies have the SFT adapter, is there once.
 func (b *Bench) LoadAdapters(paths []string) ([]*ggml.Adapter, error) {
 	var out []*ggml.Adapter
 	for _, p := range paths {
-		a, err := b.LoadAdapter(p)
-		if err != nil {
-			return nil, err
+		a := b.frozen[p]
+		if a == nil || slices.Contains(out, a) { // one that lies in a stack twice counts twice
+			host, err := b.ReadAdapter(p)
+			if err != nil {
+				return nil, err
+			}
+			if a, err = b.Adapter(host, false); err != nil {
+				return nil, fmt.Errorf("adapter %s: %w", p, err)
+			}
+			if b.frozen == nil {
+				b.frozen = map[string]*ggml.Adapter{}
+			}
+			b.frozen[p] = a
 		}
 		out = append(out, a)
 	}

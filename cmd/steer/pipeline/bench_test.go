@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml"
+	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
 	"steer/rl/train"
 )
@@ -66,4 +67,31 @@ func TestRatioToleranceOnAGPU(t *testing.T) {
 	} {
 		require.Equal(t, c.want, ratioTolerance(c.configured, c.gpu, c.precision), c)
 	}
+}
+
+// Policies stand on one SFT adapter: it is in memory once, however many stacks it is in.
+func TestStacksShareAdapters(t *testing.T) {
+	dir := t.TempDir()
+	model := filepath.Join(dir, "tiny.gguf")
+	require.NoError(t, gguftest.WriteTinyLlama(model, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))
+	b, err := OpenBench(model, DefaultEngine())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	var paths []string
+	for _, name := range []string{"sft.gguf", "policy.gguf"} {
+		a, err := adapter.New(b.Model.Shape(), adapter.Targets(), 2, 4, false, 1)
+		require.NoError(t, err)
+		paths = append(paths, filepath.Join(dir, name))
+		require.NoError(t, a.Save(paths[len(paths)-1]))
+	}
+	sft, err := b.LoadAdapters(paths[:1])
+	require.NoError(t, err)
+	policy, err := b.LoadAdapters(paths)
+	require.NoError(t, err)
+	require.Same(t, sft[0], policy[0])
+	require.NotSame(t, policy[0], policy[1])
+
+	twice, err := b.LoadAdapters([]string{paths[0], paths[0]})
+	require.NoError(t, err)
+	require.NotSame(t, twice[0], twice[1], "twice in a stack counts twice")
 }

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 )
@@ -37,11 +36,10 @@ func goMetrics(names ...string) []int64 {
 	return out
 }
 
-// goNeed is what the Go runtime needs to go on as it is now: what is alive, an eighth
-// more for the collector to work in, and what is no heap. Left to itself the heap grows
-// to twice what is alive before it is collected; a run holds it to its plan.
+// goNeed is what the Go runtime needs to go on as it was at its last collection: what was
+// alive, an eighth more for the collector to work in, and what is no heap. Left to itself the
+// heap grows to twice what is alive before it is collected; a run holds it to its plan.
 func goNeed() int64 {
-	runtime.GC()
 	m := goMetrics("/gc/heap/live:bytes", "/memory/classes/total:bytes", "/memory/classes/heap/objects:bytes",
 		"/memory/classes/heap/unused:bytes", "/memory/classes/heap/free:bytes", "/memory/classes/heap/released:bytes")
 	other := m[1] - m[2] - m[3] - m[4] - m[5]

@@ -157,6 +157,7 @@ func (s *rehearsedStep) Forward(ctx context.Context, batch []seam.Sequence, opt 
 		s.looked = true
 		s.r.look()
 	}
+	s.r.follow()
 	if opt.Gradient {
 		s.r.tokens.Train += int64(p.tokens)
 	} else {
@@ -310,6 +311,15 @@ func (s *rehearsedStep) checkpoint() error {
 // look raises the need of the Go runtime to what it is now, and holds it to that as the
 // run will be: what is needed only between two looks then shows at the end.
 func (r *rehearsal) look() {
-	r.goMost = max(r.goMost, goNeed())
-	debug.SetMemoryLimit(r.goMost)
+	runtime.GC()
+	r.follow()
+}
+
+// follow raises the need to what was alive when the collector last looked. Held to less, the
+// runtime would do little but collect, here and in the run.
+func (r *rehearsal) follow() {
+	if need := goNeed(); need > r.goMost {
+		r.goMost = need
+		debug.SetMemoryLimit(need)
+	}
 }
