@@ -182,7 +182,7 @@ func TestGenerateReadsBeginningsOnce(t *testing.T) {
 	sp := seam.Sampling{Temperature: 1}
 	for _, slots := range []int{1, 2, 5, len(reqs)} {
 		s := session(t, m, SessionOptions{Sequences: slots, Context: 128, Adapters: stack})
-		r := &rollout{s: s, reqs: reqs, out: make([]seam.Generation, len(reqs)), slots: make([]slot, slots)}
+		r := s.rollout(reqs)
 		got, err := r.run(context.Background(), sp)
 		require.NoError(t, err)
 		for i := range reqs {
@@ -194,6 +194,32 @@ func TestGenerateReadsBeginningsOnce(t *testing.T) {
 			require.LessOrEqual(t, r.read, 40+10+11+12+13+8+30+1+5)
 		default:
 			require.Less(t, r.read, 300)
+		}
+	}
+}
+
+// On a GPU prompts that are read together are made equally long. That leaves no trace: what
+// is sampled is what every request alone gets.
+func TestGenerateAlignsPrompts(t *testing.T) {
+	shape := tinyShape
+	shape.Ctx = 1024
+	m := openTiny(t, tiny(t, shape, gguftest.Options{}))
+	stack := randomStack(t, m, 1)
+	tokens := raggedBatch(5, tinyShape.Vocab, false, 1200)[0].Tokens
+	var reqs []seam.Request
+	for i, n := range []int{7, 31, 1, 8, 90, 30, 2, 600, 33, 64} { // 600: more than one batch
+		reqs = append(reqs, seam.Request{Prompt: tokens[10*i : 10*i+n], MaxNew: 4 + i%5, Seed: uint64(i)})
+	}
+	reqs = append(reqs, seam.Request{Prompt: tokens[40:135], MaxNew: 5}, seam.Request{Prompt: tokens[:3], MaxNew: 0}) // begins as another
+	sp := seam.Sampling{Temperature: 1}
+	for _, slots := range []int{1, 3, len(reqs)} {
+		s := session(t, m, SessionOptions{Sequences: slots, Context: 640, Adapters: stack})
+		r := s.rollout(reqs)
+		r.aligned = true
+		got, err := r.run(context.Background(), sp)
+		require.NoError(t, err)
+		for i := range reqs {
+			require.Equal(t, generate(t, s, sp, reqs[i])[0], got[i], "%d slots, request %d", slots, i)
 		}
 	}
 }

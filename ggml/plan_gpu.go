@@ -47,8 +47,9 @@ type Decoding struct {
 	Outputs int // next tokens drawn at once
 }
 
-// trialTokens are what a sequence of a trial generates, where its context has the room.
-const trialTokens = 2
+// trialTokens are what a sequence of a trial generates, where its context has the room: enough
+// for the graph of a decode to be captured (third_party/patches/0005).
+const trialTokens = 8
 
 // PlanWorkspaces is what a GPU takes besides all that can be laid out beforehand: the code of
 // kernels, which CUDA loads when they first run, cuBLAS's workspaces, the pools of ggml-cuda

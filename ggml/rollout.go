@@ -25,6 +25,7 @@ type slot struct {
 	active bool // an inactive slot keeps its prompt's cache until it is used again
 	wait   int  // slot whose prompt is being read and is then copied; -1: none
 	shared int  // tokens to be copied from it
+	padded bool // the cache holds more than the prompt: see prefill.go
 }
 
 // rollout is one call of Generate.
@@ -33,8 +34,11 @@ type rollout struct {
 	reqs  []seam.Request
 	out   []seam.Generation
 	slots []slot
-	next  int // request to be started next
-	read  int // prompt tokens decoded, for tests
+	begin []int // the requests in the order in which they begin
+	next  int   // of begin, to be started next
+	read  int   // prompt tokens decoded, for tests
+	// aligned: prompts read together are made equally long.
+	aligned bool
 }
 
 // Generate continues every request; see seam.Generator. Slots of finished sequences
@@ -47,8 +51,11 @@ func (s *Session) Generate(ctx context.Context, reqs []seam.Request, sp seam.Sam
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := &rollout{s: s, reqs: reqs, out: make([]seam.Generation, len(reqs)), slots: make([]slot, s.opt.Sequences)}
-	return r.run(ctx, sp)
+	return s.rollout(reqs).run(ctx, sp)
+}
+
+func (s *Session) rollout(reqs []seam.Request) *rollout {
+	return &rollout{s: s, reqs: reqs, out: make([]seam.Generation, len(reqs)), slots: make([]slot, s.opt.Sequences), aligned: s.m.dev.OnGPU()}
 }
 
 func (r *rollout) run(ctx context.Context, sp seam.Sampling) ([]seam.Generation, error) {
@@ -57,6 +64,7 @@ func (r *rollout) run(ctx context.Context, sp seam.Sampling) ([]seam.Generation,
 			r.out[i].Finish = seam.FinishLength
 		}
 	}
+	r.begin = r.order()
 	if err := r.s.do(func() error { r.s.native.Clear(); return nil }); err != nil {
 		return nil, err
 	}
@@ -89,6 +97,7 @@ func (r *rollout) run(ctx context.Context, sp seam.Sampling) ([]seam.Generation,
 // free slots to requests, and closes gaps: libllama decodes a run of neighbouring
 // sequences at once, a gap would cut the batch. It runs on the engine thread.
 func (r *rollout) arrange() {
+	r.trim()
 	waiting := false
 	for i := range r.slots {
 		sl := &r.slots[i]
@@ -98,7 +107,7 @@ func (r *rollout) arrange() {
 		waiting = waiting || sl.active && sl.wait >= 0
 	}
 	for i := range r.slots {
-		for r.next < len(r.reqs) && r.reqs[r.next].MaxNew == 0 {
+		for r.next < len(r.reqs) && r.reqs[r.begin[r.next]].MaxNew == 0 {
 			r.next++
 		}
 		if !r.slots[i].active && r.next < len(r.reqs) {
@@ -127,9 +136,9 @@ func (r *rollout) arrange() {
 // start gives slot i to the next request. The longest beginning of its prompt that some
 // slot has in the cache, or is about to have, is not read again.
 func (r *rollout) start(i int) {
-	req := &r.reqs[r.next]
+	req := &r.reqs[r.begin[r.next]]
 	old := r.slots[i]
-	r.slots[i] = slot{req: r.next, rng: rand.New(rand.NewPCG(req.Seed, 0x5eed)), prompt: req.Prompt, active: true, wait: -1}
+	r.slots[i] = slot{req: r.begin[r.next], rng: rand.New(rand.NewPCG(req.Seed, 0x5eed)), prompt: req.Prompt, active: true, wait: -1}
 	r.next++
 
 	from, ready := i, commonPrefix(old.prompt[:old.fed], req.Prompt)
@@ -192,17 +201,13 @@ func (b *decodeBatch) add(token, pos int32, seq int, uniform float64) {
 // first, so that shapes stay few), else one token of every active sequence.
 func (r *rollout) collect(b *decodeBatch, room int) {
 	b.tokens, b.pos, b.seq, b.next, b.uniform = b.tokens[:0], b.pos[:0], b.seq[:0], b.next[:0], b.uniform[:0]
-	for i := range r.slots {
-		sl := &r.slots[i]
-		for sl.active && sl.wait < 0 && sl.fed < len(sl.prompt) && len(b.tokens) < room {
-			uniform := -1.0
-			if sl.fed == len(sl.prompt)-1 {
-				uniform = sl.rng.Float64()
+	if r.aligned {
+		r.collectAligned(b, room)
+	} else {
+		for i := range r.slots {
+			for sl := &r.slots[i]; sl.active && sl.wait < 0 && sl.fed < len(sl.prompt) && len(b.tokens) < room; {
+				r.read1(b, i)
 			}
-			b.add(sl.prompt[sl.fed], sl.pos, i, uniform)
-			sl.fed++
-			sl.pos++
-			r.read++
 		}
 	}
 	if len(b.tokens) > 0 {
@@ -214,6 +219,19 @@ func (r *rollout) collect(b *decodeBatch, room int) {
 			sl.pos++
 		}
 	}
+}
+
+// read1 puts the next token of a slot's prompt into the batch; after the last one a token is drawn.
+func (r *rollout) read1(b *decodeBatch, i int) {
+	sl := &r.slots[i]
+	uniform := -1.0
+	if sl.fed == len(sl.prompt)-1 {
+		uniform = sl.rng.Float64()
+	}
+	b.add(sl.prompt[sl.fed], sl.pos, i, uniform)
+	sl.fed++
+	sl.pos++
+	r.read++
 }
 
 func (s *Session) decode(b *decodeBatch, sp seam.Sampling) error {

@@ -289,7 +289,7 @@ func (b *Bench) fullKL(policy, reference seam.Evaluator) ppo.FullKLFunc {
 // while the key-value cache of one exists.
 func (b *Bench) Generator(adapters ...*ggml.Adapter) seam.Generator {
 	if b.rehearsal != nil {
-		return &rehearsedGenerator{r: b.rehearsal, engine: b.Engine, adapters: adapters}
+		return &rehearsedGenerator{r: b.rehearsal, engine: b.Engine, adapters: adapters, aligned: b.OnGPU()}
 	}
 	return &generator{b: b, adapters: adapters}
 }

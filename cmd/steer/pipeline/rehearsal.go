@@ -250,6 +250,7 @@ type rehearsedGenerator struct {
 	r        *rehearsal
 	engine   Engine
 	adapters []*ggml.Adapter
+	aligned  bool // prompts are read as if they were equally long, as on a GPU
 }
 
 // Generate implements seam.Generator. A response repeats its prompt without what could
@@ -259,11 +260,12 @@ type rehearsedGenerator struct {
 func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []seam.Request, _ seam.Sampling) ([]seam.Generation, error) {
 	opt := sessionOptions(g.engine, g.adapters, reqs)
 	out := make([]seam.Generation, len(reqs))
-	prompt := 0
+	prompt, longest := 0, 0
 	for i, r := range reqs {
 		if i < opt.Sequences {
 			prompt += len(r.Prompt)
 		}
+		longest = max(longest, len(r.Prompt))
 		g.r.tokens.Prompt += int64(len(r.Prompt))
 		g.r.tokens.Generated += int64(r.MaxNew)
 		text := slices.DeleteFunc(slices.Clone(r.Prompt), func(id int32) bool { return slices.Contains(r.StopTokens, id) || slices.Contains(g.r.stop, id) })
@@ -274,6 +276,9 @@ func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []seam.Request, 
 			out[i].Tokens = append(out[i].Tokens, text[(i+j)%len(text)])
 		}
 		out[i].Finish = seam.FinishLength
+	}
+	if g.aligned {
+		prompt = min(len(reqs), opt.Sequences) * longest
 	}
 	g.r.decoded(decoding{opt: opt, tokens: prompt, outputs: opt.Sequences})
 	return out, ctx.Err()
