@@ -69,7 +69,7 @@ func GenerateAnswers(ctx context.Context, s Subject, set Settings, opt GenerateO
 			return nil, fmt.Errorf("eval: answers: model %q: generator gave %d answers to %d prompts", s.Name, len(got), len(reqs))
 		}
 		for _, g := range got {
-			out.List = append(out.List, Answer{Tokens: g.Tokens, Text: s.Tokenizer.Decode(g.Tokens, false), Finish: g.Finish})
+			out.List = append(out.List, Answer{Tokens: g.Tokens, Text: seam.Text(s.Tokenizer, g.Tokens), Finish: g.Finish})
 			at.Tokens += int64(len(g.Tokens))
 		}
 		at.Done = start + len(batch)

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"steer/eval/stats"
@@ -108,14 +109,14 @@ func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOpti
 			prompt := thesisPrompt(a.Text)
 			// The whole sequence is decoded, as decoding the answer alone may
 			// differ at the seam.
-			decoded := s.Tokenizer.Decode(append(append([]int32{}, reqs[k].Prompt...), answers[k].Tokens...), false)
+			decoded := seam.Text(s.Tokenizer, slices.Concat(reqs[k].Prompt, answers[k].Tokens))
 			if !strings.Contains(decoded, prompt) && r.Cut == 0 {
 				notReproduced++
 			}
 			var answered bool
 			r.Pred, answered = thesisParse(decoded, thesisSeen(s.Tokenizer, prompt, reqs[k].Prompt, r.Cut))
 			r.Refused = !answered
-			r.Answer = s.Tokenizer.Decode(answers[k].Tokens, false)
+			r.Answer = seam.Text(s.Tokenizer, answers[k].Tokens)
 			at.Tokens += int64(len(reqs[k].Prompt) + len(answers[k].Tokens))
 		}
 		at.Done = start + len(batch)

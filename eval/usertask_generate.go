@@ -55,7 +55,7 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 			if a.Finish == seam.FinishLength {
 				unfinished++
 			}
-			records[start+k].Answer = untilFirst(s.Tokenizer.Decode(a.Tokens, false), t.Generation.Until)
+			records[start+k].Answer = untilFirst(seam.Text(s.Tokenizer, a.Tokens), t.Generation.Until)
 			at.Tokens += int64(len(reqs[k].Prompt) + len(a.Tokens))
 		}
 		at.Done = start + len(batch)

@@ -13,6 +13,7 @@ package seam
 import (
 	"context"
 	"errors"
+	"strings"
 )
 
 // Sequence is one stream of tokens and what is asked of it. Sequences of a batch
@@ -177,6 +178,12 @@ type Tokenizer interface {
 	BOS() int32
 	EOS() int32
 	VocabSize() int
+}
+
+// Text decodes an answer: special tokens are left out, and what forms no UTF-8, as where it ends
+// within a character, becomes U+FFFD, so that the text can be tokenized again.
+func Text(t Tokenizer, tokens []int32) string {
+	return strings.ToValidUTF8(t.Decode(tokens, false), "\uFFFD")
 }
 
 // Errors every implementation wraps.

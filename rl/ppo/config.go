@@ -120,6 +120,9 @@ type Guards struct {
 	// RatioTolerance is how far a ratio of an iteration's first mini-batch may be
 	// from 1; more is an error in the engine. 0 does not check.
 	RatioTolerance float64 `yaml:"ratio_tolerance"`
+	// RatioOutliers is the share of the mini-batch's response tokens that may be farther
+	// from 1 than that.
+	RatioOutliers float64 `yaml:"ratio_outliers"`
 	// MaxKL stops the run when the mean KL of a response is above it; 0 is off.
 	MaxKL float64 `yaml:"max_kl"`
 	// MinEntropyRatio and MaxEntropyRatio bound the mean entropy of a token relative

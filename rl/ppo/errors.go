@@ -25,8 +25,9 @@ type BadToken struct {
 type RatioError struct {
 	Iteration int64
 	Tolerance float64
-	Tokens    int // looked at
-	Bad       int // out of tolerance
+	Outliers  float64 // share of the tokens that may be out of it
+	Tokens    int     // looked at
+	Bad       int     // out of tolerance
 	First     []BadToken
 	Worst     BadToken
 }
@@ -37,8 +38,12 @@ const maxBadTokens = 8
 // Error implements error.
 func (e *RatioError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "iteration %d: %v: %d of %d response tokens are off by more than %g, the worst is ",
+	fmt.Fprintf(&b, "iteration %d: %v: %d of %d response tokens are off by more than %g",
 		e.Iteration, ErrRatio, e.Bad, e.Tokens, e.Tolerance)
+	if e.Outliers > 0 {
+		fmt.Fprintf(&b, " (%g %% may be)", 100*e.Outliers)
+	}
+	b.WriteString(", the worst is ")
 	b.WriteString(e.Worst.String())
 	b.WriteString("; first ones:")
 	for _, t := range e.First {

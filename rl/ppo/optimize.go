@@ -107,7 +107,7 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 	}
 	weights := c.LossMean.Weights(lengths)
 	terms := make([]Terms, len(episodes))
-	check := &RatioError{Iteration: o.st.Iteration + 1, Tolerance: c.RatioTolerance}
+	check := &RatioError{Iteration: o.st.Iteration + 1, Tolerance: c.RatioTolerance, Outliers: c.RatioOutliers}
 	first := epoch == 0 && k == 0
 	opt := seam.Options{Dropout: c.Dropout, Entropy: true, Temperature: c.logprobTemperature()}
 
@@ -149,7 +149,7 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 				g.Logprobs[i], g.Heads[i] = nil, nil
 			}
 		}
-		if first && c.RatioTolerance > 0 && check.Bad > 0 && at+n == len(seqs) {
+		if first && c.RatioTolerance > 0 && float64(check.Bad) > check.Outliers*float64(check.Tokens) && at+n == len(seqs) {
 			return seam.Gradient{}, check
 		}
 		return g, nil

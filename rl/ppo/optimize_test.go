@@ -49,21 +49,33 @@ func TestRatioGuard(t *testing.T) {
 	require.Zero(t, w.toy.Updates, "nothing was learned from it")
 
 	// Within the tolerance, later than the first mini-batch, or with the check off, it is fine.
+	half := func(pass int) float32 { return map[bool]float32{true: 0.3}[pass == 1] } // of the tokens, about
 	for _, ok := range []struct {
-		shift     func(pass int) float32
-		tolerance float64
+		shift               func(pass int) float32
+		tolerance, outliers float64
 	}{
-		{func(int) float32 { return 5e-5 }, 1e-4},
-		{func(pass int) float32 { return map[bool]float32{true: 0.3}[pass == 3] }, 1e-4}, // 8 episodes in micro-batches of 4
-		{func(int) float32 { return 0.01 }, 0},
+		{func(int) float32 { return 5e-5 }, 1e-4, 0},
+		{func(pass int) float32 { return map[bool]float32{true: 0.3}[pass == 3] }, 1e-4, 0}, // 8 episodes in micro-batches of 4
+		{func(int) float32 { return 0.01 }, 0, 0},
+		{half, 1e-4, 0.9},
 	} {
 		w := newWorld(t)
 		w.deps.Policy = &shifting{Toy: w.toy, shift: ok.shift}
 		c := quick()
-		c.Iterations, c.RatioTolerance = 1, ok.tolerance
+		c.Iterations, c.RatioTolerance, c.RatioOutliers = 1, ok.tolerance, ok.outliers
 		_, err := Train(t.Context(), c, w.deps)
 		require.NoError(t, err)
 	}
+
+	// More of them than may be off are an error.
+	w = newWorld(t)
+	w.deps.Policy = &shifting{Toy: w.toy, shift: half}
+	c.RatioTolerance, c.RatioOutliers = 1e-4, 0.1
+	_, err = Train(t.Context(), c, w.deps)
+	require.ErrorAs(t, err, &ratio)
+	require.Greater(t, float64(ratio.Bad), 0.1*float64(ratio.Tokens))
+	require.Less(t, ratio.Bad, ratio.Tokens)
+	require.ErrorContains(t, err, "are off by more than 0.0001 (10 % may be), the worst is ")
 }
 
 // scene is a batch for StepBatch with a scripted policy whose second look at the

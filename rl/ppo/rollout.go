@@ -52,7 +52,7 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 		}
 		episodes[i] = Episode{
 			Prompt: prompts[i].Tokens, PromptText: prompts[i].Text,
-			Response: response, ResponseText: s.tokenizer.Decode(response, false),
+			Response: response, ResponseText: seam.Text(s.tokenizer, response),
 			Ended: ended,
 		}
 	}

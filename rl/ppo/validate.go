@@ -85,6 +85,7 @@ func (c *Config) Validate() error {
 		{"ratio_threshold", c.RatioThreshold, c.RatioThreshold == 0 || c.RatioThreshold > 1, "0 (off) or more than 1"},
 		{"policy_kl_target", c.PolicyKLTarget, c.PolicyKLTarget > 0, "more than 0"},
 		{"ratio_tolerance", c.RatioTolerance, c.RatioTolerance >= 0, "at least 0 (0: not checked)"},
+		{"ratio_outliers", c.RatioOutliers, c.RatioOutliers >= 0 && c.RatioOutliers < 1, "a share of tokens, at least 0 and less than 1"},
 		{"max_kl", c.MaxKL, c.MaxKL >= 0, "at least 0 (0: off)"},
 		{"min_entropy_ratio", c.MinEntropyRatio, c.MinEntropyRatio >= 0 && c.MinEntropyRatio < 1, "at least 0 (off) and less than 1"},
 		{"max_entropy_ratio", c.MaxEntropyRatio, c.MaxEntropyRatio == 0 || c.MaxEntropyRatio > 1, "0 (off) or more than 1"},

@@ -11,6 +11,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
+	"steer/rl/ppo"
 	"steer/rl/train"
 )
 
@@ -57,15 +58,18 @@ func TestEngineDeviceIsChecked(t *testing.T) {
 
 func TestRatioToleranceOnAGPU(t *testing.T) {
 	for _, c := range []struct {
-		configured float64
-		gpu        bool
-		precision  ggml.Precision
-		want       float64
+		tolerance, outliers float64
+		gpu                 bool
+		precision           ggml.Precision
+		want, wantOutliers  float64
 	}{
-		{1e-4, false, ggml.BF16, 1e-4}, {1e-4, true, ggml.F32, 1e-4}, {1e-4, true, ggml.BF16, gpuRatioTolerance},
-		{0.7, true, ggml.BF16, 0.7}, {0, true, ggml.BF16, 0},
+		{1e-4, 0, false, ggml.BF16, 1e-4, 0}, {1e-4, 0, true, ggml.F32, 1e-4, 0}, {1e-4, 0, true, ggml.BF16, gpuRatioTolerance, gpuRatioOutliers},
+		{0.7, 0.1, true, ggml.BF16, 0.7, 0.1}, {0, 0, true, ggml.BF16, 0, 0},
 	} {
-		require.Equal(t, c.want, ratioTolerance(c.configured, c.gpu, c.precision), c)
+		g := ppo.Guards{RatioTolerance: c.tolerance, RatioOutliers: c.outliers}
+		changed := allowRounding(&g, c.gpu, c.precision)
+		require.Equal(t, ppo.Guards{RatioTolerance: c.want, RatioOutliers: c.wantOutliers}, g, c)
+		require.Equal(t, c.want != c.tolerance || c.wantOutliers != c.outliers, changed, c)
 	}
 }
 

@@ -333,7 +333,6 @@ func (r rewarder) ScoreCut(ctx context.Context, exchanges []eval.Exchange) (scor
 
 // tokens is what the reward model reads of an exchange.
 func (r rewarder) tokens(x eval.Exchange) ([]int32, error) {
-	x = wellFormed(x)
 	switch {
 	case x.Turns != nil && r.s.noEncoder != nil:
 		return nil, r.s.noEncoder
@@ -350,17 +349,6 @@ func (r rewarder) tokens(x eval.Exchange) ([]int32, error) {
 		}
 	}
 	return r.s.tokens(ids, x.PromptText+x.ResponseText)
-}
-
-// wellFormed replaces what is no UTF-8: an answer may end within a character, or be none.
-func wellFormed(x eval.Exchange) eval.Exchange {
-	valid := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
-	x.PromptText, x.ResponseText = valid(x.PromptText), valid(x.ResponseText)
-	x.Turns = slices.Clone(x.Turns)
-	for i := range x.Turns {
-		x.Turns[i].Content = valid(x.Turns[i].Content)
-	}
-	return x
 }
 
 // evalProgress turns the suite's reports into progress lines: which measurement of how
