@@ -221,9 +221,18 @@ func TestExperimentSkipsWhatHasNotChanged(t *testing.T) {
 		require.Equal(t, first, tree(t, filepath.Join(dir, "out")))
 	}
 
+	// Nor has anything where all of it was moved.
+	elsewhere := filepath.Join(t.TempDir(), "moved")
+	require.NoError(t, os.Rename(dir, elsewhere))
+	_, said := mustSteer(t, elsewhere, "run", "tiny.yaml")
+	for _, stage := range tinyStages {
+		require.True(t, skipped(said, stage), "%s\n%s", stage, said)
+	}
+	require.NoError(t, os.Rename(elsewhere, dir))
+
 	// What is only touched is not changed; what only the evaluation reads changes only that.
 	put(t, dir, "data/wsc.xml", string(get(t, dir, "data/wsc.xml"))+"\n")
-	_, said := mustSteer(t, dir, "run", "tiny.yaml")
+	_, said = mustSteer(t, dir, "run", "tiny.yaml")
 	require.True(t, skipped(said, "sft") && skipped(said, "reward-deontology") && skipped(said, "ppo-deontology"), said)
 	require.True(t, anew(said, "eval"), said)
 	require.Contains(t, said, "inputs.wsc273")

@@ -85,7 +85,16 @@ func loadReport(dirs []string) (*report.Report, error) {
 	if err := exist(dirs); err != nil {
 		return nil, err
 	}
-	return report.Load(dirs...)
+	return loader().Load(dirs...)
+}
+
+// loader shows paths from here.
+func loader() report.Loader {
+	wd, err := os.Getwd()
+	if err != nil {
+		wd = "" // then as they are
+	}
+	return report.Loader{Root: wd}
 }
 
 // loadTwo compares the second of two folders with the first.
@@ -93,7 +102,7 @@ func loadTwo(dirs []string) (*report.Report, error) {
 	if err := exist(dirs); err != nil {
 		return nil, err
 	}
-	return report.LoadTwo(dirs[0], dirs[1])
+	return loader().LoadTwo(dirs[0], dirs[1])
 }
 
 func exist(dirs []string) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 
 	"steer/eval/stats"
 )
@@ -257,8 +256,8 @@ var stageKinds = map[string]bool{"sft": true, "reward": true, "ppo": true, "eval
 
 // readResult reads a result.json. A missing file gives nil, nil, nil; the third
 // result is nil unless the stage is eval.
-func readResult(path string) (*StageResult, *evalResult, error) {
-	b, err := os.ReadFile(path)
+func (l Loader) readResult(path string) (*StageResult, *evalResult, error) {
+	b, err := l.file(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}

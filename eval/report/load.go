@@ -30,17 +30,17 @@ var ErrNotRuns = errors.New("not runs of one experiment")
 //
 // Folders with the same stages are runs of one experiment with different seeds: each
 // must have its evaluation. A folder that holds experiment folders stands for them.
-func Load(dirs ...string) (*Report, error) {
+func (l Loader) Load(dirs ...string) (*Report, error) {
 	if len(dirs) == 0 {
 		return nil, fmt.Errorf("report: no folder given: %w", ErrNoRuns)
 	}
-	folders, err := openAll(dirs)
+	folders, err := l.openAll(dirs)
 	if err != nil {
 		return nil, err
 	}
 	twice := repeated(folders)
 	if twice == "" {
-		r, err := assembled(folders)
+		r, err := l.assembled(folders)
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +53,7 @@ func Load(dirs ...string) (*Report, error) {
 	var parts []*Report
 	var names []string
 	for _, f := range folders {
-		p, err := assembled([]folder{f})
+		p, err := l.assembled([]folder{f})
 		if err != nil {
 			return nil, err
 		}
@@ -112,10 +112,10 @@ type folder struct {
 
 // openAll reads the folders; one that holds experiments, and no run itself, is replaced
 // by them.
-func openAll(dirs []string) ([]folder, error) {
+func (l Loader) openAll(dirs []string) ([]folder, error) {
 	var out []folder
 	for _, dir := range dirs {
-		stages, isExperiment, err := loadDir(dir)
+		stages, isExperiment, err := l.loadDir(dir)
 		if err == nil {
 			out = append(out, folder{dir, stages, isExperiment})
 			continue
@@ -124,7 +124,7 @@ func openAll(dirs []string) ([]folder, error) {
 		if !errors.Is(err, ErrNoRuns) || len(inner) == 0 {
 			return nil, err
 		}
-		more, err := openAll(inner)
+		more, err := l.openAll(inner)
 		if err != nil {
 			return nil, err
 		}
@@ -165,14 +165,14 @@ func repeated(folders []folder) string {
 }
 
 // assembled makes one report of folders without a stage in common.
-func assembled(folders []folder) (*Report, error) {
+func (l Loader) assembled(folders []folder) (*Report, error) {
 	r := &Report{Version: ResultVersion}
 	var exp experiment
 	whole := false // an experiment folder was given: all its stages are expected
 	for _, f := range folders {
 		if f.isExperiment {
 			whole = true
-			if err := exp.read(filepath.Join(f.dir, "experiment.yaml")); err != nil {
+			if err := exp.read(l, filepath.Join(f.dir, "experiment.yaml")); err != nil {
 				return nil, err
 			}
 		}
@@ -190,8 +190,8 @@ type experiment struct {
 	text     string
 }
 
-func (e *experiment) read(path string) error {
-	b, err := os.ReadFile(path)
+func (e *experiment) read(l Loader, path string) error {
+	b, err := l.file(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -219,7 +219,7 @@ func (e *experiment) read(path string) error {
 }
 
 // loadDir reads one folder given by the user; isExperiment tells which kind it is.
-func loadDir(dir string) (stages []Stage, isExperiment bool, err error) {
+func (l Loader) loadDir(dir string) (stages []Stage, isExperiment bool, err error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, false, fmt.Errorf("report: %w", err)
@@ -228,7 +228,7 @@ func loadDir(dir string) (stages []Stage, isExperiment bool, err error) {
 		return nil, false, fmt.Errorf("report: %s: want a run folder or an experiment folder, got a file", dir)
 	}
 	if isRun(dir) {
-		s, err := loadStage(dir)
+		s, err := l.loadStage(dir)
 		if err != nil {
 			return nil, false, err
 		}
@@ -243,7 +243,7 @@ func loadDir(dir string) (stages []Stage, isExperiment bool, err error) {
 		if !e.IsDir() || !isRun(sub) {
 			continue
 		}
-		s, err := loadStage(sub)
+		s, err := l.loadStage(sub)
 		if err != nil {
 			return nil, false, err
 		}
@@ -264,16 +264,16 @@ func isRun(dir string) bool {
 	return false
 }
 
-func loadStage(dir string) (*Stage, error) {
-	s := &Stage{Name: filepath.Base(filepath.Clean(dir)), Folder: filepath.ToSlash(filepath.Clean(dir))}
+func (l Loader) loadStage(dir string) (*Stage, error) {
+	s := &Stage{Name: filepath.Base(filepath.Clean(dir)), Folder: string(l.shorten([]byte(filepath.ToSlash(filepath.Clean(dir)))))}
 	var err error
-	if s.Result, s.eval, err = readResult(filepath.Join(dir, "result.json")); err != nil {
+	if s.Result, s.eval, err = l.readResult(filepath.Join(dir, "result.json")); err != nil {
 		return nil, err
 	}
 	if s.log, err = readMetrics(filepath.Join(dir, "metrics.jsonl")); err != nil {
 		return nil, err
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, "config.yaml")); err == nil {
+	if b, err := l.file(filepath.Join(dir, "config.yaml")); err == nil {
 		s.Config = strings.TrimRight(string(b), "\n")
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("report: %w", err)

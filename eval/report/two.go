@@ -18,20 +18,20 @@ import (
 // on the items and prompts that both were asked. What only one of them has is left out
 // and named; what was measured in another way is said. Each folder is an experiment or
 // the run folder of an evaluation.
-func LoadTwo(a, b string) (*Report, error) {
+func (l Loader) LoadTwo(a, b string) (*Report, error) {
 	if same(a, b) {
 		return nil, fmt.Errorf("report: %s is compared with itself", a)
 	}
 	var parts []*Report
 	for _, dir := range []string{a, b} {
-		folders, err := openAll([]string{dir})
+		folders, err := l.openAll([]string{dir})
 		if err != nil {
 			return nil, err
 		}
 		if len(folders) > 1 {
 			return nil, fmt.Errorf("report: %s holds %d experiments: give one of them", dir, len(folders))
 		}
-		p, err := assembled(folders)
+		p, err := l.assembled(folders)
 		if err != nil {
 			return nil, err
 		}

@@ -144,8 +144,29 @@ func adapterIntact(dir string) bool {
 }
 
 // changes lists what differs between the configuration in a run folder and cfg, other
-// than what may. A folder without a configuration differs in nothing yet.
+// than what may and paths of files that were moved. A folder without a configuration differs in
+// nothing yet.
 func changes(dir string, cfg any) ([]conf.Change, error) {
+	diff, err := difference(dir, cfg)
+	may := slices.Concat(mayChange, moved(diff))
+	return slices.DeleteFunc(diff, func(c conf.Change) bool { return slices.Contains(may, c.Key) }), err
+}
+
+// moved lists the keys under which files lie elsewhere than when the run began, if the content
+// of all that goes into it is as it was: inputs go by their hashes, not by their places.
+func moved(diff []conf.Change) (keys []string) {
+	for _, c := range diff {
+		switch {
+		case strings.HasPrefix(c.Key, "inputs."):
+			return nil
+		case filepath.IsAbs(c.Old) && filepath.IsAbs(c.New):
+			keys = append(keys, c.Key)
+		}
+	}
+	return keys
+}
+
+func difference(dir string, cfg any) ([]conf.Change, error) {
 	old, err := os.ReadFile(filepath.Join(dir, train.ConfigFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -157,8 +178,7 @@ func changes(dir string, cfg any) ([]conf.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	diff, err := conf.Diff(old, want)
-	return slices.DeleteFunc(diff, func(c conf.Change) bool { return slices.Contains(mayChange, c.Key) }), err
+	return conf.Diff(old, want)
 }
 
 // evalStage is the kind of an evaluation, whose parts are kept or measured again one by
@@ -183,7 +203,8 @@ func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (
 	if old := kindOf(dir); old != "" && old != kind && !fresh {
 		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget that one with --fresh", dir, old, kind)
 	}
-	may := mayChange
+	all, _ := difference(dir, cfg) // what cannot be read, the run folder's own look says
+	may := slices.Concat(mayChange, moved(all))
 	if kind == evalStage {
 		may = []string{train.AnyKey} // each measurement knows what it depends on
 	} else if diff, err := changes(dir, cfg); err == nil && len(diff) > 0 && !hasResult(dir) && !hasCheckpoint(dir) {

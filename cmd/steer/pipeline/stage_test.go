@@ -59,10 +59,11 @@ func TestFinished(t *testing.T) {
 		Engine          Engine  `yaml:"engine"`
 		LR              float64 `yaml:"lr"`
 		CheckpointEvery int     `yaml:"checkpoint_every"`
+		Model           string  `yaml:"model"`
 		Inputs          Inputs  `yaml:"inputs"`
 	}
 	dir := t.TempDir()
-	cfg := config{Engine: DefaultEngine(), LR: 1e-3, CheckpointEvery: 10, Inputs: Inputs{"model": "aa"}}
+	cfg := config{Engine: DefaultEngine(), LR: 1e-3, CheckpointEvery: 10, Model: "/here/m.gguf", Inputs: Inputs{"model": "aa"}}
 	finished := func(c config) bool {
 		done, err := Finished(dir, c)
 		require.NoError(t, err)
@@ -80,6 +81,10 @@ func TestFinished(t *testing.T) {
 	same := cfg
 	same.Engine.Threads, same.Engine.KeepActivations, same.CheckpointEvery = 7, true, 1
 	require.True(t, finished(same), "how it is computed does not matter")
+	same.Model = "/there/m.gguf"
+	require.True(t, finished(same), "nor where a file lies")
+	same.Inputs = Inputs{"model": "bb"}
+	require.False(t, finished(same), "if it is the same")
 	for name, change := range map[string]func(*config){
 		"precision": func(c *config) { c.Engine.Precision = "f32" },
 		"sequences": func(c *config) { c.Engine.Sequences = 1 },
