@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/eval/compare"
 	"steer/eval/stats"
 )
 
@@ -126,4 +127,17 @@ func TestMarkdownEscapesAllButIntervals(t *testing.T) {
 	} {
 		require.Equal(t, want, escapeMD(in))
 	}
+}
+
+// An interval as wide as the metric's whole range, as over two runs, excludes nothing.
+func TestWhatIsLeftOpen(t *testing.T) {
+	p := func(v float64) *float64 { return &v }
+	pair := compare.Pair{A: "a", B: "b", Simultaneous: &compare.Estimate{Lo: p(-0.2), Hi: p(0.3)}}
+	r := &Report{
+		Benchmarks: []BenchmarkTable{{Benchmark: "scruples", Protocol: "loglik", Columns: []string{"mcc"}}},
+		Tests:      []*compare.Family{{Benchmark: "scruples", Protocol: "loglik", Metric: "mcc", Options: compare.Options{Confidence: 0.95, Margin: 0.05}, Pairs: []compare.Pair{pair}}},
+	}
+	require.Contains(t, r.leftOpen(), "on Scruples (loglik), differences of MCC larger than 0.3 between any two models are excluded (simultaneous")
+	r.Tests[0].Pairs[0].Simultaneous.Hi = p(1.6)
+	require.Contains(t, r.leftOpen(), "on Scruples (loglik), no difference of MCC between any two models is excluded (simultaneous 95 % intervals), equivalence")
 }

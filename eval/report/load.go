@@ -68,12 +68,12 @@ func (l Loader) Load(dirs ...string) (*Report, error) {
 }
 
 // combineEvaluated combines the runs of an experiment of which some may not be through: a
-// study is looked at while it goes on. Those without an evaluation are left out, aloud, as
-// soon as two have one; before that all are shown, as far as they have come.
+// study is looked at while it goes on. Those without a finished evaluation are left out, aloud,
+// as soon as two have one; before that all are shown, as far as they have come.
 func combineEvaluated(parts []*Report, names []string) (*Report, error) {
 	var done, open []int
 	for i, p := range parts {
-		if p.evaluation() != nil {
+		if s := p.evaluationStage(); s != nil && s.Finished() {
 			done = append(done, i)
 		} else {
 			open = append(open, i)
@@ -292,6 +292,11 @@ func (l Loader) loadStage(dir string) (*Stage, error) {
 	s.Kind, s.Theory, _ = strings.Cut(s.Name, "-")
 	if stageKinds[info.Stage] {
 		s.Kind = info.Stage
+	}
+	if s.Result == nil && s.Kind == "eval" {
+		if s.Result, s.eval, err = l.unfinished(dir); err != nil {
+			return nil, err
+		}
 	}
 	if s.Result != nil {
 		s.Kind = s.Result.Stage

@@ -149,8 +149,12 @@ func (r *Report) leftOpen() string {
 	if bounded < len(f.Pairs) {
 		of = fmt.Sprintf("within the %d pairs that can be bounded", bounded)
 	}
-	s := fmt.Sprintf("on %s, differences of %s larger than %s %s are excluded (simultaneous %g %% intervals), equivalence within ±%g is shown for %d of %s",
-		t.Title(), label, brief(bound), of, 100*f.Confidence, f.Margin, equivalent, plural(len(f.Pairs), "pair", "pairs"))
+	excluded := fmt.Sprintf("differences of %s larger than %s %s are excluded", label, brief(bound), of)
+	if bound >= 1 { // as intervals over two runs may be
+		excluded = fmt.Sprintf("no difference of %s %s is excluded", label, of)
+	}
+	s := fmt.Sprintf("on %s, %s (simultaneous %g %% intervals), equivalence within ±%g is shown for %d of %s",
+		t.Title(), excluded, 100*f.Confidence, f.Margin, equivalent, plural(len(f.Pairs), "pair", "pairs"))
 	if len(detect) > 0 {
 		slices.Sort(detect)
 		s += fmt.Sprintf(", and a difference of about %s would have been found with %g %% power", brief(detect[len(detect)/2]), 100*f.Power)
