@@ -132,21 +132,21 @@ const planTolerance = 0.05
 // Compare warns if a stage took more memory than its plan said, and lets Go's heap go.
 func (p *StagePlan) Compare(b *Bench, con Console) {
 	p.release()
-	warn := func(took, planned int64, of string) {
+	warn := func(took, planned int64, of, but string) {
 		if float64(took) > (1+planTolerance)*float64(planned) {
-			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s", p.Stage, SizeText(took), of, SizeText(planned)))
+			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s%s", p.Stage, SizeText(took), of, SizeText(planned), but))
 		}
 	}
 	resident := p.Peak
 	if p.onGPU() {
 		resident = p.HostPeak
 		if mem, err := b.DeviceMemory(); err == nil {
-			warn(mem.Most, p.Peak, p.Memory)
+			warn(mem.Most, p.Peak, p.Memory, " (what other programs have taken of it meanwhile counts, too)")
 		}
 	}
 	now, err := memoryOf(b.Model.Info().Path)
 	if err == nil && now.Most > p.mostBefore { // else it is not known, or an earlier stage took more
-		warn(now.Most, resident, "memory")
+		warn(now.Most, resident, "memory", "")
 	}
 }
 
