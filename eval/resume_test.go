@@ -2,9 +2,11 @@ package eval
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +53,37 @@ func TestInterruptedAtEveryBatch(t *testing.T) {
 	require.Zero(t, calls)
 	require.Equal(t, want, got)
 	require.Equal(t, items, s.items("often"))
+}
+
+// Every benchmark has all its models before the next begins, so that what they share is still at
+// hand; the result has every model's benchmarks together all the same.
+func TestSuiteTakesBenchmarkAfterBenchmark(t *testing.T) {
+	s := newStudy(t)
+	result, _, err := s.run("whole", 0)
+	require.NoError(t, err)
+	var units, benchmarks []string
+	for _, p := range s.seen {
+		if kind := p.Benchmark + " " + p.Protocol; p.Benchmark != NameGenerations && p.Benchmark != NameCrossReward && !slices.Contains(units, kind+" "+p.Model) {
+			units = append(units, kind+" "+p.Model)
+			benchmarks = append(benchmarks, kind)
+		}
+	}
+	once := slices.Compact(slices.Clone(benchmarks))
+	slices.Sort(once)
+	require.Equal(t, once, slices.Compact(once), "a benchmark is left and comes again: %v", units)
+	require.Less(t, len(once), len(benchmarks))
+
+	var got struct {
+		Benchmarks []struct{ Benchmark, Model string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(result), &got))
+	var models []string
+	for _, b := range got.Benchmarks {
+		if b.Benchmark != NameGenerations {
+			models = append(models, b.Model)
+		}
+	}
+	require.Equal(t, []string{"base", "sft", "counts", "noise"}, slices.Compact(models))
 }
 
 // parts names the journals in a folder.
