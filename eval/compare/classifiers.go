@@ -126,7 +126,7 @@ func (w *work) models() {
 		out.PerRun = w.values(m)
 		out.Degenerate = w.f.Metric == MCC && w.t.oneClass(m)
 		out.DegenerateResamples = w.boots[m].DegenerateCount()
-		out.Estimate = estimate(w.boots[m], out.PerRun, w.f.Confidence)
+		out.Estimate = estimate(w.boots[m], out.PerRun, w.f.Confidence).within(w.f.Metric.bounds())
 		switch {
 		case w.f.Metric == Accuracy && runs == 1:
 			lo, hi := stats.Wilson(out.Correct, n, w.f.Confidence)
@@ -173,6 +173,27 @@ func estimate(b stats.Bootstrap, perRun []float64, confidence float64) Estimate 
 		kind = "percentile"
 	}
 	return Estimate{Value: b.Estimate, Lo: &v.Lo, Hi: &v.Hi, Kind: kind}
+}
+
+// bounds are the least and the largest value of a metric.
+func (m Metric) bounds() (lo, hi float64) {
+	if m == MCC {
+		return -1, 1
+	}
+	return 0, 1
+}
+
+// differences bounds the difference of two values of the metric.
+func (m Metric) differences() (lo, hi float64) {
+	lo, hi = m.bounds()
+	return lo - hi, hi - lo
+}
+
+// within cuts an interval to what the number can be: over few runs Student's factor may carry
+// it beyond.
+func (e Estimate) within(lo, hi float64) Estimate {
+	e.Lo, e.Hi = ptr(max(*e.Lo, lo)), ptr(min(*e.Hi, hi))
+	return e
 }
 
 func (w *work) omnibus() error {

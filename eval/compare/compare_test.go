@@ -282,6 +282,40 @@ func TestSeveralRuns(t *testing.T) {
 	require.ErrorContains(t, err, `model 0 is "m1", in run 0 "m0"`)
 }
 
+// A model that answers alike to everything in one run is not alike to another in all of them.
+func TestOneClassInSomeRun(t *testing.T) {
+	constant := models(200, 7, []float64{.6, .8}, nil)
+	for m := range constant {
+		for i := range constant[m].Items {
+			one := 1
+			constant[m].Items[i].Pred = &one
+		}
+	}
+	busy := models(200, 7, []float64{.6, .9}, nil)
+	f := family(t, compare.MCC, constant, busy)
+	require.Equal(t, "both", f.Pairs[0].Degenerate)
+	require.InDelta(t, (f.Pairs[0].PerRun[0]+f.Pairs[0].PerRun[1])/2, f.Pairs[0].Difference.Value, 1e-12)
+	require.NotNil(t, f.Pairs[0].Difference.Lo)
+	require.Less(t, f.Pairs[0].P, 1.)
+
+	f = family(t, compare.MCC, constant, constant)
+	require.Equal(t, 1., f.Pairs[0].P)
+	require.Nil(t, f.Pairs[0].Difference.Lo, "of two constants nothing is known")
+}
+
+// Two runs that differ much have a wide interval, but none wider than what an MCC can be.
+func TestIntervalsStayWithinTheMetric(t *testing.T) {
+	f := family(t, compare.MCC, models(60, 7, []float64{.1, .9}, nil), models(60, 7, []float64{.9, .2}, nil))
+	for _, m := range f.Models {
+		require.GreaterOrEqual(t, *m.Lo, -1.)
+		require.LessOrEqual(t, *m.Hi, 1.)
+	}
+	require.Equal(t, []float64{-2, 2}, []float64{*f.Pairs[0].Difference.Lo, *f.Pairs[0].Difference.Hi})
+	f = family(t, compare.Accuracy, models(60, 7, []float64{.1, .9}, nil), models(60, 7, []float64{.9, .2}, nil))
+	require.Equal(t, []float64{-1, 1}, []float64{*f.Pairs[0].Difference.Lo, *f.Pairs[0].Difference.Hi})
+	require.GreaterOrEqual(t, *f.Models[0].Lo, 0.)
+}
+
 // A difference over runs has to stand against items and against seeds.
 func TestSeveralRunsStandBoth(t *testing.T) {
 	// One run given thrice is no more than one run, also where one model nearly always gives

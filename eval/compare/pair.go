@@ -35,13 +35,13 @@ func (w *work) pair(a, b, size int) error {
 	if err != nil {
 		return err
 	}
-	if p.Identical || p.Degenerate == "both" {
+	if p.Identical || w.bothConstant(a, b) {
 		w.unbounded(&p, size)
 		w.f.Pairs = append(w.f.Pairs, p)
 		return nil
 	}
-	p.Difference = estimate(d, p.PerRun, opt.Confidence)
-	p.Simultaneous = ptr(estimate(d, p.PerRun, 1-(1-opt.Confidence)/float64(size)))
+	p.Difference = estimate(d, p.PerRun, opt.Confidence).within(w.f.Metric.differences())
+	p.Simultaneous = ptr(estimate(d, p.PerRun, 1-(1-opt.Confidence)/float64(size)).within(w.f.Metric.differences()))
 	narrow := estimate(d, p.PerRun, 1-2*opt.Alpha)
 	p.Equivalence = &Equivalence{Margin: opt.Margin, Lo: *narrow.Lo, Hi: *narrow.Hi}
 	p.Equivalence.Shown = stats.Interval{Lo: *narrow.Lo, Hi: *narrow.Hi}.Within(opt.Margin)
@@ -105,6 +105,17 @@ func (w *work) unbounded(p *Pair, size int) {
 	p.Simultaneous = ptr(bound(1 - (1-opt.Confidence)/float64(size)))
 	e := bound(1 - 2*opt.Alpha)
 	p.Equivalence = &Equivalence{Margin: opt.Margin, Lo: *e.Lo, Hi: *e.Hi, Shown: *e.Hi < opt.Margin}
+}
+
+// bothConstant tells whether in every run both models give one class to every item: their MCCs
+// are then 0 whatever is drawn.
+func (w *work) bothConstant(a, b int) bool {
+	for r := range w.t.pred {
+		if !w.t.oneClassIn(r, a) || !w.t.oneClassIn(r, b) {
+			return false
+		}
+	}
+	return w.f.Metric == MCC
 }
 
 func (w *work) oneClassOf(a, b int) string {
@@ -195,7 +206,7 @@ func (w *work) common(pairs [][2]int) error {
 	}
 	at := &work{t: sub, p: q}
 	for m := range w.f.Models {
-		e := estimate(boots[m], at.values(m), w.f.Confidence)
+		e := estimate(boots[m], at.values(m), w.f.Confidence).within(w.f.Metric.bounds())
 		if w.f.Metric == MCC && sub.oneClass(m) {
 			e = Estimate{Value: e.Value}
 		}
@@ -210,7 +221,7 @@ func (w *work) common(pairs [][2]int) error {
 		if len(q.pred) > 1 {
 			perRun = differences(at.values(pair[0]), at.values(pair[1]))
 		}
-		c := &CommonPair{Difference: estimate(d, perRun, w.f.Confidence), P: 1}
+		c := &CommonPair{Difference: estimate(d, perRun, w.f.Confidence).within(w.f.Metric.differences()), P: 1}
 		switch {
 		case q.agree(pair[0], pair[1]):
 			c.Difference = Estimate{}

@@ -206,18 +206,22 @@ func (t *table) right(run, model int) []bool {
 
 // oneClass tells whether a model gave one and the same answer in some run.
 func (t *table) oneClass(model int) bool {
-	for _, run := range t.pred {
-		seen := map[int]bool{}
-		for _, p := range run[model] {
-			if p >= 0 {
-				seen[p] = true
-			}
-		}
-		if len(seen) == 1 {
+	for r := range t.pred {
+		if t.oneClassIn(r, model) {
 			return true
 		}
 	}
 	return false
+}
+
+func (t *table) oneClassIn(run, model int) bool {
+	seen := map[int]bool{}
+	for _, p := range t.pred[run][model] {
+		if p >= 0 {
+			seen[p] = true
+		}
+	}
+	return len(seen) == 1
 }
 
 // agree tells whether two models predict the same on every item of every run.
