@@ -170,7 +170,7 @@ var benchmarkFlags = map[string]struct {
 	"refused":                   {Caution, "items without a usable answer"},
 	"dropped":                   {Caution, "items left out"},
 	"damaged":                   {Caution, "damaged records left out"},
-	"partial":                   {Note, "only the first items were asked"},
+	"partial":                   {Note, "only the first items were asked, so many"},
 	"ties":                      {Caution, "items whose choices score the same"},
 	"unpaired":                  {Note, "items without a counterpart to be compared with"},
 	"first_token_unscored":      {Note, "the vocabulary has neither BOS nor EOS to predict the first token from"},
@@ -187,8 +187,12 @@ var benchmarkFlags = map[string]struct {
 	"empty_answers":             {Caution, "empty answers"},
 }
 
-// flagBenchmarks gathers equal flags of a table into one sentence.
+// flagBenchmarks gathers equal flags of a table into one sentence, and of several tables that
+// say the same into one that names them all.
 func (r *Report) flagBenchmarks() {
+	type statement struct{ word, who string }
+	var said []statement
+	titles := map[statement][]string{}
 	for _, t := range r.Benchmarks {
 		type mark struct{ model, count string }
 		marks := map[string][]mark{}
@@ -203,7 +207,7 @@ func (r *Report) flagBenchmarks() {
 					continue
 				case hasCount && word == "dropped":
 					m.count = group(n) + " of " + group(n+row.N) // they are not among the items
-				case hasCount && row.N > 0:
+				case hasCount && row.N > 0 && word != "partial":
 					m.count = group(n) + " of " + group(row.N)
 				case hasCount:
 					m.count = group(n)
@@ -212,10 +216,6 @@ func (r *Report) flagBenchmarks() {
 			}
 		}
 		for _, word := range sortedKeys(marks) {
-			f, ok := benchmarkFlags[word]
-			if !ok {
-				f.severity, f.text = Caution, word
-			}
 			// One statement for the whole table where all its rows agree.
 			names, agree := []string{}, len(marks[word]) == len(t.Rows)
 			for _, m := range marks[word] {
@@ -226,8 +226,19 @@ func (r *Report) flagBenchmarks() {
 			if agree && len(names) > 1 {
 				who = strings.TrimSpace("every " + t.Rowhead() + " " + marks[word][0].count)
 			}
-			r.flag(f.severity, "eval", "%s: %s: %s.", t.Title(), f.text, who)
+			s := statement{word, who}
+			if titles[s] == nil {
+				said = append(said, s)
+			}
+			titles[s] = append(titles[s], t.Title())
 		}
+	}
+	for _, s := range said {
+		f, ok := benchmarkFlags[s.word]
+		if !ok {
+			f.severity, f.text = Caution, s.word
+		}
+		r.flag(f.severity, "eval", "%s: %s: %s.", list(titles[s]), f.text, s.who)
 	}
 }
 

@@ -196,6 +196,21 @@ func TestFlagsInPlainWords(t *testing.T) {
 	}
 }
 
+// What several benchmarks have in common is said once.
+func TestFlagsOfBenchmarksAreGathered(t *testing.T) {
+	dir := experiment(t)
+	edit(t, filepath.Join(dir, "eval/result.json"), func(v object) {
+		for _, b := range v["benchmarks"].([]any) {
+			if b := b.(object); b["protocol"] == "loglik" {
+				b["flags"] = []string{"partial=60"}
+			}
+		}
+	})
+	text := flagText(load(t, dir))
+	require.Contains(t, text, "note eval: Scruples (loglik), ToxiGen (loglik) and WSC273 (loglik): only the first items were asked, so many: every model 60.")
+	require.Equal(t, 1, strings.Count(text, "only the first items"))
+}
+
 func TestMissingStagesAreNamedAndTheRestIsShown(t *testing.T) {
 	dir := experiment(t)
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "eval")))
