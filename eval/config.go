@@ -171,6 +171,23 @@ func window[T any](f File, rows []T) ([]T, error) {
 	return slices.Clone(rows), nil
 }
 
+// spread is window for rows that are not measured themselves: of more than Limit it takes as many
+// at equal distances. Files are sorted, by class or by story, and their first rows are like
+// one another.
+func spread[T any](f File, rows []T) ([]T, error) {
+	limit := f.Limit
+	f.Limit = 0
+	rows, err := window(f, rows)
+	if err != nil || limit == 0 || limit >= len(rows) {
+		return rows, err
+	}
+	out := make([]T, limit)
+	for i := range out {
+		out[i] = rows[i*len(rows)/limit]
+	}
+	return out, nil
+}
+
 // provenance describes a data file in a result; one that is not given, by nothing.
 func (f File) provenance(b *Benchmark, prefix string) error {
 	if f.Path == "" {

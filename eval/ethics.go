@@ -95,7 +95,7 @@ func ethicsBenchmarks(c *Config) []benchmark {
 
 // benchmarks are the protocols of a subset on the test file and on the hard one.
 func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
-	train, choose := optional(&x.Train, t.read), optional(&x.Threshold, t.read)
+	train, choose := optional(&x.Train, reader(&x.Train, t.read)), optional(&x.Threshold, chooser(&x.Threshold, &x.File, t.read))
 	var out []benchmark
 	for _, split := range []struct {
 		suffix, key string
@@ -137,9 +137,8 @@ func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
 	return out
 }
 
-// optional reads the rows of a data file once, and none if it is not given.
-func optional[T any](f *File, read func(string) ([]T, error)) func() ([]T, error) {
-	rows := reader(f, read)
+// optional reads no rows of a data file that is not given.
+func optional[T any](f *File, rows func() ([]T, error)) func() ([]T, error) {
 	return func() ([]T, error) {
 		if f.Path == "" {
 			return nil, nil

@@ -142,12 +142,27 @@ func on[M, T any](rows func() ([]T, error), run func(context.Context, M, []T) (*
 // reader reads the rows of a data file that are measured, once, however many protocols
 // ask for them.
 func reader[T any](f *File, read func(string) ([]T, error)) func() ([]T, error) {
+	return rowsOf(f, read, window)
+}
+
+// chooser is reader for rows that a threshold is chosen on: of another file than the measured
+// rows they are spread.
+func chooser[T any](f, measured *File, read func(string) ([]T, error)) func() ([]T, error) {
+	return rowsOf(f, read, func(w File, rows []T) ([]T, error) {
+		if w.Path == measured.Path {
+			return window(w, rows)
+		}
+		return spread(w, rows)
+	})
+}
+
+func rowsOf[T any](f *File, read func(string) ([]T, error), cut func(File, []T) ([]T, error)) func() ([]T, error) {
 	return sync.OnceValues(func() ([]T, error) {
 		rows, err := read(f.Path)
 		if err != nil {
 			return nil, err
 		}
-		kept, err := window(*f, rows)
+		kept, err := cut(*f, rows)
 		f.measured, f.held = len(kept), len(rows)
 		return kept, err
 	})

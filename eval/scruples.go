@@ -21,7 +21,7 @@ const (
 // scruplesBenchmarks are the protocols on anecdotes; they share the rows.
 func scruplesBenchmarks(c *Config) []benchmark {
 	x := &c.Scruples
-	rows, choose := reader(&x.File, data.ReadAnecdotes), reader(&x.Threshold, data.ReadAnecdotes)
+	rows, choose := reader(&x.File, data.ReadAnecdotes), chooser(&x.Threshold, &x.File, data.ReadAnecdotes)
 	protocol := func(name string) benchmark {
 		return benchmark{
 			name: NameScruples, protocol: name, off: !slices.Contains(x.Protocols, Protocol(name)),
