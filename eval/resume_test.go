@@ -70,7 +70,7 @@ func TestSuiteTakesBenchmarkAfterBenchmark(t *testing.T) {
 	}
 	once := slices.Compact(slices.Clone(benchmarks))
 	slices.Sort(once)
-	require.Equal(t, once, slices.Compact(once), "a benchmark is left and comes again: %v", units)
+	require.Len(t, slices.Compact(slices.Clone(once)), len(once), "a benchmark is left and comes again: %v", units)
 	require.Less(t, len(once), len(benchmarks))
 
 	var got struct {

@@ -49,7 +49,7 @@ func (r *rollout) collectAligned(b *decodeBatch, room int) {
 	for i := first; i < end; i++ {
 		own := min(length, unread(i))
 		for range own {
-			r.read1(b, i)
+			r.readNext(b, i)
 		}
 		sl := &r.slots[i]
 		for k := own; k < length; k++ {

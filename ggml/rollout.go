@@ -206,7 +206,7 @@ func (r *rollout) collect(b *decodeBatch, room int) {
 	} else {
 		for i := range r.slots {
 			for sl := &r.slots[i]; sl.active && sl.wait < 0 && sl.fed < len(sl.prompt) && len(b.tokens) < room; {
-				r.read1(b, i)
+				r.readNext(b, i)
 			}
 		}
 	}
@@ -221,8 +221,8 @@ func (r *rollout) collect(b *decodeBatch, room int) {
 	}
 }
 
-// read1 puts the next token of a slot's prompt into the batch; after the last one a token is drawn.
-func (r *rollout) read1(b *decodeBatch, i int) {
+// readNext puts the next token of a slot's prompt into the batch; after the last one a token is drawn.
+func (r *rollout) readNext(b *decodeBatch, i int) {
 	sl := &r.slots[i]
 	uniform := -1.0
 	if sl.fed == len(sl.prompt)-1 {

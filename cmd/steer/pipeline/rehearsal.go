@@ -156,8 +156,9 @@ func (s *rehearsedStep) Forward(ctx context.Context, batch []seam.Sequence, opt 
 	if s.keep(p); !s.looked {
 		s.looked = true
 		s.r.look()
+	} else {
+		s.r.follow()
 	}
-	s.r.follow()
 	if opt.Gradient {
 		s.r.tokens.Train += int64(p.tokens)
 	} else {

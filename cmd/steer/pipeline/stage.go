@@ -148,8 +148,12 @@ func adapterIntact(dir string) bool {
 // nothing yet.
 func changes(dir string, cfg any) ([]conf.Change, error) {
 	diff, err := difference(dir, cfg)
-	may := slices.Concat(mayChange, moved(diff))
-	return slices.DeleteFunc(diff, func(c conf.Change) bool { return slices.Contains(may, c.Key) }), err
+	return without(diff, slices.Concat(mayChange, moved(diff))), err
+}
+
+// without leaves the changes of the given keys out.
+func without(diff []conf.Change, keys []string) []conf.Change {
+	return slices.DeleteFunc(diff, func(c conf.Change) bool { return slices.Contains(keys, c.Key) })
 }
 
 // moved lists the keys under which files lie elsewhere than when the run began, if the content
@@ -203,11 +207,11 @@ func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (
 	if old := kindOf(dir); old != "" && old != kind && !fresh {
 		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget that one with --fresh", dir, old, kind)
 	}
-	all, _ := difference(dir, cfg) // what cannot be read, the run folder's own look says
-	may := slices.Concat(mayChange, moved(all))
+	diff, unread := difference(dir, cfg) // why it cannot be read, the run folder's own look says
+	may := slices.Concat(mayChange, moved(diff))
 	if kind == evalStage {
 		may = []string{train.AnyKey} // each measurement knows what it depends on
-	} else if diff, err := changes(dir, cfg); err == nil && len(diff) > 0 && !hasResult(dir) && !hasCheckpoint(dir) {
+	} else if unread == nil && len(without(diff, may)) > 0 && !hasResult(dir) && !hasCheckpoint(dir) {
 		fresh = true // nothing was trained yet that the old configuration could be kept for
 	}
 	run, err := train.OpenRun(dir, train.RunOptions{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: may})
