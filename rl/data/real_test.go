@@ -115,6 +115,20 @@ func TestRealGuanaco(t *testing.T) {
 		}
 	}
 	require.Equal(t, 647, oneTurn)
+	// So do their parts: an experiment may name either.
+	for _, s := range []Source{{Split: SplitTrain, HeldOut: 0.3, Seed: 1}, {Split: SplitHeldOut, HeldOut: 0.3, Seed: 1, Limit: 40}} {
+		s.Path = lines[0].Source
+		want, _, err := LoadConversations(s)
+		require.NoError(t, err)
+		s.Path = rows[0].Source
+		got, _, err := LoadConversations(s)
+		require.NoError(t, err)
+		require.Len(t, got, len(want))
+		for i := range want {
+			require.Equal(t, want[i].Messages, got[i].Messages)
+			require.Equal(t, want[i].Line, got[i].Line)
+		}
+	}
 
 	tpl, err := NewTemplate(TemplateGuanaco, nil)
 	require.NoError(t, err)

@@ -66,7 +66,7 @@ func tree(t *testing.T, files ...string) string {
 
 func TestDataOfASuite(t *testing.T) {
 	dir := tree(t, "winograd/WSCollection.xml", "scruples/anecdotes/dev.scruples-anecdotes.jsonl.gz",
-		"scruples/anecdotes/train.scruples-anecdotes.jsonl", "guanaco/openassistant_guanaco_1k_rebuilt.jsonl")
+		"scruples/anecdotes/train.scruples-anecdotes.jsonl", "guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet")
 	j, err := NewEvalSuite("thesis")
 	require.NoError(t, err)
 	require.NoError(t, conf.Parse("job.yaml", []byte("data: "+filepath.Base(dir)+"\nsubjects: [{name: kind, adapters: [a.gguf]}]\nlimit: 9\nwsc273: {limit: 4}\n"), &j))
@@ -115,7 +115,7 @@ func TestDataOfASuite(t *testing.T) {
 	require.Equal(t, "mine.csv", j.ToxiGen.Path)
 	require.Contains(t, j.Scruples.Protocols, eval.Protocol(eval.ProtocolReward))
 	require.Equal(t, filepath.Join(dir, "scruples/anecdotes/train.scruples-anecdotes.jsonl"), j.Scruples.Threshold.Path)
-	require.Equal(t, filepath.Join(dir, "guanaco/openassistant_guanaco_1k_rebuilt.jsonl"), j.CrossReward.Prompts.Path)
+	require.Equal(t, filepath.Join(dir, "guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet"), j.CrossReward.Prompts.Path)
 	require.Equal(t, "sft", j.CrossReward.Reference)
 	require.Equal(t, 500, j.Scruples.Limit)
 	// The resolved job finds the same again.
