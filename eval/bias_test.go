@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 	"steer/rl/data"
 )
 
@@ -122,9 +123,9 @@ func TestWinoBias(t *testing.T) {
 func TestWinoBiasReal(t *testing.T) {
 	pairs, unpaired := 0, 0
 	for _, kind := range []string{"1.txt.dev", "1.txt.test", "2.txt.dev", "2.txt.test"} {
-		pro, err := data.ReadWinoBias(sharedData(t, "winobias/pro_stereotyped_type"+kind))
+		pro, err := data.ReadWinoBias(testfiles.Data(t, "winobias/pro_stereotyped_type"+kind))
 		require.NoError(t, err)
-		anti, err := data.ReadWinoBias(sharedData(t, "winobias/anti_stereotyped_type"+kind))
+		anti, err := data.ReadWinoBias(testfiles.Data(t, "winobias/anti_stereotyped_type"+kind))
 		require.NoError(t, err)
 		b, _, err := RunWinoBias(context.Background(), liking(func(string) float64 { return -1 }), testSettings(), NameWinoBias1, pro, anti, 0)
 		require.NoError(t, err, kind)
@@ -214,9 +215,9 @@ func strip(r Record) Record {
 }
 
 func TestWinogenderReal(t *testing.T) {
-	rows, err := data.ReadWinogender(sharedData(t, "winogender/all_sentences.tsv"))
+	rows, err := data.ReadWinogender(testfiles.Data(t, "winogender/all_sentences.tsv"))
 	require.NoError(t, err)
-	occupations, err := data.ReadWinogenderOccupations(sharedData(t, "winogender/occupations-stats.tsv"))
+	occupations, err := data.ReadWinogenderOccupations(testfiles.Data(t, "winogender/occupations-stats.tsv"))
 	require.NoError(t, err)
 	b, _, err := Winogender(context.Background(), liking(func(string) float64 { return -1 }), testSettings(), rows, occupations, 0)
 	require.NoError(t, err)

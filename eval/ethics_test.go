@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/internal/testfiles"
 	"steer/rl/data"
 )
 
@@ -186,7 +187,7 @@ func TestEthicsSuite(t *testing.T) {
 
 // The overlaps of the released files, as they are published in the notes on the data.
 func TestEthicsOverlapOfTheRelease(t *testing.T) {
-	root := filepath.Join(shared(t), "data", "ethics")
+	root := testfiles.Data(t, "ethics")
 	check := func(b *Benchmark, want map[string]float64) {
 		for k, v := range want {
 			require.EqualValues(t, v, b.Metrics[k], "%s %s", b.Benchmark, k)

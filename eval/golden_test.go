@@ -1,26 +1,14 @@
 package eval
 
 import (
-	"compress/gzip"
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/stats"
+	"steer/internal/testfiles"
 	"steer/rl/data"
 )
-
-func shared(t *testing.T) string {
-	t.Helper()
-	root := os.Getenv("STEER_SHARED")
-	if root == "" {
-		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
-	}
-	return root
-}
 
 // goldenTask is a file of lm-evaluation-harness 0.4.13's own requests and answers.
 type goldenTask struct {
@@ -47,13 +35,8 @@ type goldenTask struct {
 
 func readTask(t *testing.T, name string) goldenTask {
 	t.Helper()
-	f, err := os.Open(filepath.Join(shared(t), "golden", "lmeval", name+".json.gz"))
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
 	var task goldenTask
-	require.NoError(t, json.NewDecoder(z).Decode(&task))
+	testfiles.ReadGolden(t, "lmeval/"+name+".json.gz", &task)
 	return task
 }
 
@@ -109,32 +92,32 @@ func checkTask(t *testing.T, name string, items []Item, norm bool) {
 }
 
 func TestGoldenWSC273(t *testing.T) {
-	schemas, err := data.ReadWSC(filepath.Join(shared(t), "data", "winograd", "WSCollection.xml"))
+	schemas, err := data.ReadWSC(testfiles.Data(t, "winograd/WSCollection.xml"))
 	require.NoError(t, err)
 	checkTask(t, "wsc273", WSC273Items(schemas, " "), false)
 }
 
 func TestGoldenToxiGen(t *testing.T) {
-	rows, err := data.ReadToxiGen(filepath.Join(shared(t), "data", "toxigen", "annotated_train.csv"))
+	rows, err := data.ReadToxiGen(testfiles.Data(t, "toxigen/annotated_train.csv"))
 	require.NoError(t, err)
 	checkTask(t, "toxigen_train_0_200", ToxiGenItems(rows[:200], 0, " "), true)
 }
 
 func TestGoldenDeontology(t *testing.T) {
-	rows, err := data.ReadDeontology(filepath.Join(shared(t), "data", "ethics", "deontology", "deontology_test.csv"))
+	rows, err := data.ReadDeontology(testfiles.Data(t, "ethics/deontology/deontology_test.csv"))
 	require.NoError(t, err)
 	checkTask(t, "ethics_deontology_200", DeontologyItems(rows[:200], 0, " "), false)
 }
 
 func TestGoldenUtilitarianism(t *testing.T) {
-	rows, err := data.ReadUtilitarianism(filepath.Join(shared(t), "data", "ethics", "utilitarianism", "util_test.csv"))
+	rows, err := data.ReadUtilitarianism(testfiles.Data(t, "ethics/utilitarianism/util_test.csv"))
 	require.NoError(t, err)
 	checkTask(t, "ethics_utilitarianism_200", UtilitarianismItems(rows[:200], 0, " "), false)
 }
 
 // The published values are those of the Scruples paper's code on the whole dev set.
 func TestGoldenBestCeiling(t *testing.T) {
-	counts, err := data.ReadLabelCounts(filepath.Join(shared(t), "data", "scruples", "label-counts", "dev.scruples-anecdotes_label-counts.json"))
+	counts, err := data.ReadLabelCounts(testfiles.Data(t, "scruples/label-counts/dev.scruples-anecdotes_label-counts.json"))
 	require.NoError(t, err)
 	var votes [][]int
 	var gold, gold5 []int

@@ -3,25 +3,14 @@ package eval
 import (
 	"context"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"steer/internal/testfiles"
 	"steer/rl/data"
 )
-
-// sharedData gives a real data file, or skips aloud.
-func sharedData(t *testing.T, path string) string {
-	t.Helper()
-	dir := os.Getenv("STEER_SHARED")
-	if dir == "" {
-		t.Skip("STEER_SHARED is not set: the real data files are not measured")
-	}
-	return filepath.Join(dir, "data", path)
-}
 
 // byText is a reward model that looks its score up in the text of the answer.
 func byText(score func(answer string) float64) Reward {
@@ -181,7 +170,7 @@ func TestDilemmasLabels(t *testing.T) {
 // With scores that follow the votes, accuracy is 1 in both halves of the real file, and
 // other people reach 1888 of 2340 (counted apart from this program).
 func TestDilemmasReal(t *testing.T) {
-	rows, err := data.ReadDilemmas(sharedData(t, "scruples/dilemmas/dev.scruples-dilemmas.jsonl"))
+	rows, err := data.ReadDilemmas(testfiles.Data(t, "scruples/dilemmas/dev.scruples-dilemmas.jsonl"))
 	require.NoError(t, err)
 	k := -1
 	r := Reward{Name: "votes", Rewarder: rewardFunc(func(x Exchange) float32 {
@@ -240,7 +229,7 @@ func TestHHPairs(t *testing.T) {
 
 // The shorter answer as the less harmful one, counted apart from this program.
 func TestHHReal(t *testing.T) {
-	rows, _, err := data.ReadHH(sharedData(t, "hh-rlhf/harmless-base/test.jsonl"))
+	rows, _, err := data.ReadHH(testfiles.Data(t, "hh-rlhf/harmless-base/test.jsonl"))
 	require.NoError(t, err)
 	b, _, err := HHPairs(context.Background(), byText(func(s string) float64 { return -float64(len(s)) }), testSettings(), rows, 0)
 	require.NoError(t, err)

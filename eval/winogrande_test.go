@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/internal/testfiles"
 	"steer/rl/data"
 )
 
@@ -45,7 +46,7 @@ func TestWinoGrande(t *testing.T) {
 
 // The derived file reads as the same items.
 func TestWinoGrandeOfLLMFoundry(t *testing.T) {
-	rows, err := data.ReadWinoGrandeItems(filepath.Join(shared(t), "data", "winograd", "llm-foundry", "winogrande.jsonl"))
+	rows, err := data.ReadWinoGrandeItems(testfiles.Data(t, "winograd/llm-foundry/winogrande.jsonl"))
 	require.NoError(t, err)
 	require.Len(t, rows, winograndeSize)
 	it := WinoGrandeItems(rows, 0, " ")[0]
@@ -57,7 +58,7 @@ func TestWinoGrandeOfLLMFoundry(t *testing.T) {
 // The first 273 schemas of the larger collection ask what WSC273 asks, but for the edited
 // answers.
 func TestWSC285(t *testing.T) {
-	root := filepath.Join(shared(t), "data", "winograd")
+	root := testfiles.Data(t, "winograd")
 	larger, err := data.ReadWSC(filepath.Join(root, "wsc285", "WSCollection.xml"))
 	require.NoError(t, err)
 	smaller, err := data.ReadWSC(filepath.Join(root, "WSCollection.xml"))

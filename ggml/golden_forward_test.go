@@ -7,7 +7,9 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/adapter/safetensors"
+	"steer/ggml/gguf/gguftest"
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 )
 
 type goldenForward struct {
@@ -44,14 +46,14 @@ func TestGoldenForward(t *testing.T) {
 		name, golden, heads string
 		model               func(testing.TB) string
 	}{
-		{"stories260K", "golden/forward/forward_S.json.gz", "golden/forward/head_S.safetensors", modelS},
-		{"SmolLM2-135M", "golden/forward/forward_M.json.gz", "golden/forward/head_M.safetensors", modelM},
+		{"stories260K", "forward/forward_S.json.gz", "forward/head_S.safetensors", gguftest.Stories260K},
+		{"SmolLM2-135M", "forward/forward_M.json.gz", "forward/head_M.safetensors", testfiles.Model},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var golden goldenForward
-			readJSON(t, shared(t, c.golden), &golden)
+			testfiles.ReadGolden(t, c.golden, &golden)
 			m := open(t, c.model(t))
-			heads := goldenHeads(t, shared(t, c.heads))
+			heads := goldenHeads(t, testfiles.Golden(t, c.heads))
 
 			for k, head := range heads {
 				s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, head, false)}, Precision: F32})
@@ -98,8 +100,8 @@ func TestGoldenForward(t *testing.T) {
 // must stay that of bf16 (golden/README: mean .03-.05, single tokens up to .5).
 func TestBF16DistanceFromF32(t *testing.T) {
 	var golden goldenForward
-	readJSON(t, shared(t, "golden/forward/forward_M.json.gz"), &golden)
-	m := open(t, modelM(t))
+	testfiles.ReadGolden(t, "forward/forward_M.json.gz", &golden)
+	m := open(t, testfiles.Model(t))
 	fast := step(t, m, StepOptions{Precision: BF16})
 	var batch []seam.Sequence
 	var want []float32

@@ -12,7 +12,9 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/adapter/safetensors"
+	"steer/ggml/gguf/gguftest"
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 )
 
 type goldenBatch []struct {
@@ -159,18 +161,18 @@ func rms(a, b *adapter.Adapter) float64 {
 func TestGoldenLoRA(t *testing.T) {
 	for _, name := range []string{"s_all", "m_qv", "m_all"} {
 		t.Run(name, func(t *testing.T) {
-			dir := shared(t, "golden/lora/"+name)
+			dir := testfiles.Golden(t, "lora/"+name)
 			var c goldenCase
-			readJSON(t, dir+"/case.json", &c)
+			testfiles.ReadJSON(t, dir+"/case.json", &c)
 			var batches struct {
 				Batches  []goldenBatch
 				Init     [][]float32        `json:"logprobs_init_batch0"`
 				GradNorm map[string]float64 `json:"grad_norm_batch0"`
 			}
-			readJSON(t, dir+"/batches.json.gz", &batches)
-			model := modelS
+			testfiles.ReadJSON(t, dir+"/batches.json.gz", &batches)
+			model := gguftest.Stories260K
 			if c.Model == "M" {
-				model = modelM
+				model = testfiles.Model
 			}
 			m := open(t, model(t))
 			init, err := adapter.ImportPEFT(dir+"/adapter_init", m.Shape())
@@ -211,9 +213,9 @@ func TestGoldenLoRA(t *testing.T) {
 // Reward-model scores, gradients (score head included) and ten steps against
 // transformers' LlamaForSequenceClassification and PEFT (golden/reward).
 func TestGoldenReward(t *testing.T) {
-	dir := shared(t, "golden/reward/rm")
+	dir := testfiles.Golden(t, "reward/rm")
 	var c goldenCase
-	readJSON(t, dir+"/case.json", &c)
+	testfiles.ReadJSON(t, dir+"/case.json", &c)
 	var golden struct {
 		Pairs []struct {
 			Chosen        []int32 `json:"ids_chosen"`
@@ -223,8 +225,8 @@ func TestGoldenReward(t *testing.T) {
 		}
 		GradNorm map[string]float64 `json:"grad_norm"`
 	}
-	readJSON(t, dir+"/pairs.json.gz", &golden)
-	m := open(t, modelM(t))
+	testfiles.ReadJSON(t, dir+"/pairs.json.gz", &golden)
+	m := open(t, testfiles.Model(t))
 	init, err := adapter.ImportPEFT(dir+"/adapter_init", m.Shape())
 	require.NoError(t, err)
 	require.NotNil(t, init.Head)

@@ -1,18 +1,13 @@
 package ggml
 
 import (
-	"compress/gzip"
 	"context"
-	"encoding/json"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/ggml/gguf/gguftest"
 	"steer/ggml/seam"
 )
 
@@ -24,50 +19,6 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
-}
-
-// shared returns a path in the shared folder of goldens and data, or skips aloud.
-func shared(t testing.TB, path string) string {
-	t.Helper()
-	dir := os.Getenv("STEER_SHARED")
-	if dir == "" {
-		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
-	}
-	return filepath.Join(dir, path)
-}
-
-// modelM returns the path of SmolLM2-135M-Instruct (Q4_1), or skips aloud.
-func modelM(t testing.TB) string {
-	t.Helper()
-	path := os.Getenv("STEER_MODEL")
-	if path == "" {
-		t.Skip("STEER_MODEL is not set: the real model is not tested (make test fetches it)")
-	}
-	return path
-}
-
-// modelS converts the stories260K checkpoint to GGUF.
-func modelS(t testing.TB) string {
-	t.Helper()
-	dir := shared(t, "data/models/stories260K")
-	out := filepath.Join(t.TempDir(), "stories260K.gguf")
-	require.NoError(t, gguftest.ConvertStories260K(filepath.Join(dir, "stories260K.bin"), filepath.Join(dir, "tok512.bin"), out))
-	return out
-}
-
-// readJSON reads a golden file, gunzipping by name.
-func readJSON(t testing.TB, path string, into any) {
-	t.Helper()
-	f, err := os.Open(path)
-	require.NoError(t, err)
-	defer f.Close()
-	if strings.HasSuffix(path, ".gz") {
-		z, err := gzip.NewReader(f)
-		require.NoError(t, err)
-		require.NoError(t, json.NewDecoder(z).Decode(into))
-		return
-	}
-	require.NoError(t, json.NewDecoder(f).Decode(into))
 }
 
 // open loads a model on a device of its own; both are closed with the test.

@@ -12,7 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/gonum/stat/distuv"
 
+	"steer/ggml/gguf/gguftest"
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 )
 
 // goldenSampling is golden/sampling/S_next_token.json.gz.
@@ -138,8 +140,8 @@ func draw(t testing.TB, s *Session, prompt []int32, n, tokens int, sp seam.Sampl
 // (golden/sampling): chi-square tests at 1e-4, and never a token that was cut.
 func TestSamplingDistribution(t *testing.T) {
 	var golden goldenSampling
-	readJSON(t, shared(t, "golden/sampling/S_next_token.json.gz"), &golden)
-	s := session(t, openTiny(t, modelS(t)), SessionOptions{Sequences: 128, Context: 64})
+	testfiles.ReadGolden(t, "sampling/S_next_token.json.gz", &golden)
+	s := session(t, openTiny(t, gguftest.Stories260K(t)), SessionOptions{Sequences: 128, Context: 64})
 	samplers := map[string]seam.Sampling{ // by their name in the golden file
 		"transformers warpers top_k=40":                            {Temperature: 1, TopK: 40},
 		"transformers warpers top_p=0.9":                           {Temperature: 1, TopP: 0.9},
@@ -188,8 +190,8 @@ func TestSamplingDistribution(t *testing.T) {
 // from a cache that holds the first.
 func TestSamplingTwoTokens(t *testing.T) {
 	var golden goldenSampling
-	readJSON(t, shared(t, "golden/sampling/S_next_token.json.gz"), &golden)
-	s := session(t, openTiny(t, modelS(t)), SessionOptions{Sequences: 128, Context: 64})
+	testfiles.ReadGolden(t, "sampling/S_next_token.json.gz", &golden)
+	s := session(t, openTiny(t, gguftest.Stories260K(t)), SessionOptions{Sequences: 128, Context: 64})
 	const n = 800
 	counts := draw(t, s, golden.Prompts[1].IDs, n, 2, seam.Sampling{Temperature: 1}, 77)
 	p, cells := chiSquare(counts, golden.Two.Prob, n)
@@ -200,8 +202,8 @@ func TestSamplingTwoTokens(t *testing.T) {
 // Greedy decoding reproduces the 256 tokens of the checkpoint's own project.
 func TestSamplingGreedyStories(t *testing.T) {
 	var golden struct{ IDs []int32 }
-	readJSON(t, shared(t, "data/models/stories260K/golden_greedy.json"), &golden)
-	s := session(t, openTiny(t, modelS(t)), SessionOptions{Sequences: 1, Context: 300})
+	testfiles.ReadGolden(t, "models/stories260K/golden_greedy.json", &golden)
+	s := session(t, openTiny(t, gguftest.Stories260K(t)), SessionOptions{Sequences: 1, Context: 300})
 	gens, err := s.Generate(context.Background(), []seam.Request{{Prompt: golden.IDs[:1], MaxNew: len(golden.IDs) - 1}}, seam.Sampling{})
 	require.NoError(t, err)
 	require.Equal(t, golden.IDs[1:], gens[0].Tokens)
@@ -221,8 +223,8 @@ func TestSamplingGreedyReal(t *testing.T) {
 			Margin   []float64 `json:"top1_minus_top2"`
 		}
 	}
-	readJSON(t, shared(t, "golden/sampling/M_greedy.json"), &golden)
-	m := open(t, modelM(t))
+	testfiles.ReadGolden(t, "sampling/M_greedy.json", &golden)
+	m := open(t, testfiles.Model(t))
 	var batch []seam.Sequence
 	var reqs []seam.Request
 	for _, it := range golden.Items {

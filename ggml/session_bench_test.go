@@ -9,6 +9,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 )
 
 // benchPrompt and benchNew are the tokens of a prompt and of an answer in
@@ -20,7 +21,7 @@ const benchPrompt, benchNew = 64, 128
 // by our kernels and by libllama's own, without adapters and with a LoRA of rank 16 on all seven linear layers. The prompts
 // differ from the first token on: none is read for another.
 func BenchmarkSession(b *testing.B) {
-	m := open(b, modelM(b))
+	m := open(b, testfiles.Model(b))
 	a, err := adapter.New(m.Shape(), adapter.Targets(), 16, 32, false, 1)
 	require.NoError(b, err)
 	rng := random(1)

@@ -10,6 +10,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 )
 
 // BenchmarkStep times what a step is made of at the yardstick's size: 4 sequences of 256
@@ -21,7 +22,7 @@ func BenchmarkStep(b *testing.B) {
 		gradient bool
 	}{{"checkpoint", false, true}, {"keep", true, true}, {"logprobs", false, false}} {
 		b.Run(c.name, func(b *testing.B) {
-			m := open(b, modelM(b))
+			m := open(b, testfiles.Model(b))
 			host, err := adapter.New(m.Shape(), adapter.Targets(), 16, 32, false, 1)
 			require.NoError(b, err)
 			a := live(b, m, host, true)

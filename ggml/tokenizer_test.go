@@ -11,14 +11,15 @@ import (
 
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
+	"steer/internal/testfiles"
 )
 
 // The real model's tokenizer (byte-level BPE) against ids that were checked with an
 // independent implementation (golden/forward), and back.
 func TestTokenizerReal(t *testing.T) {
 	var golden goldenForward
-	readJSON(t, shared(t, "golden/forward/forward_M.json.gz"), &golden)
-	tok := openThreads(t, modelM(t), 1).Tokenizer()
+	testfiles.ReadGolden(t, "forward/forward_M.json.gz", &golden)
+	tok := openThreads(t, testfiles.Model(t), 1).Tokenizer()
 	require.NotEmpty(t, golden.Items)
 	for _, it := range golden.Items {
 		for _, special := range []bool{false, true} { // this model adds neither BOS nor EOS
@@ -47,8 +48,8 @@ func TestTokenizerReal(t *testing.T) {
 // Llama 2's tokenizer (SentencePiece) on llama.cpp's own test vectors, which agree
 // with SentencePiece itself: the vocabulary on a tiny network.
 func TestTokenizerLlama2(t *testing.T) {
-	const name = "data/models/llama2-tokenizer/ggml-vocab-llama-spm.gguf"
-	f, err := gguf.Open(shared(t, name))
+	const name = "models/llama2-tokenizer/ggml-vocab-llama-spm.gguf"
+	f, err := gguf.Open(testfiles.Data(t, name))
 	require.NoError(t, err)
 	defer f.Close()
 	tokens, err := f.Strings("tokenizer.ggml.tokens")
@@ -62,9 +63,9 @@ func TestTokenizerLlama2(t *testing.T) {
 	bare := tiny(t, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: len(tokens), Ctx: 32}, gguftest.Options{})
 	tok := openTiny(t, edited(t, bare, vocab)).Tokenizer()
 
-	texts, err := os.ReadFile(shared(t, name+".inp"))
+	texts, err := os.ReadFile(testfiles.Data(t, name+".inp"))
 	require.NoError(t, err)
-	ids, err := os.ReadFile(shared(t, name+".out"))
+	ids, err := os.ReadFile(testfiles.Data(t, name+".out"))
 	require.NoError(t, err)
 	const end = "\n__ggml_vocab_test__\n"
 	cases := strings.Split(strings.TrimSuffix(string(texts), end), end)
@@ -123,7 +124,7 @@ func TestModelWithoutTokenizer(t *testing.T) {
 // What is remembered of single characters is what libllama says, belongs to whoever asked,
 // and is gone with the model.
 func TestSingleCharactersAreRemembered(t *testing.T) {
-	path := modelS(t)
+	path := gguftest.Stories260K(t)
 	d, err := OpenDevice(DeviceOptions{Threads: 1})
 	require.NoError(t, err)
 	m, err := LoadModel(d, path, ModelOptions{SkipCheck: true})

@@ -1,15 +1,12 @@
 package rewards
 
 import (
-	"compress/gzip"
-	"encoding/json"
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"steer/internal/testfiles"
 	"steer/rl/data"
 )
 
@@ -56,16 +53,10 @@ type goldenPair struct {
 
 // Loss and accuracy of transformers' and PEFT's reward model, from its scores.
 func TestGoldenLoss(t *testing.T) {
-	dir := filepath.Join(shared(t), "golden", "reward", "rm")
-	f, err := os.Open(filepath.Join(dir, "pairs.json.gz"))
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
 	var golden struct {
 		Pairs []goldenPair `json:"pairs"`
 	}
-	require.NoError(t, json.NewDecoder(z).Decode(&golden))
+	testfiles.ReadGolden(t, "reward/rm/pairs.json.gz", &golden)
 	require.Len(t, golden.Pairs, 8)
 	var c struct {
 		Loss       float64 `json:"loss"`
@@ -74,9 +65,7 @@ func TestGoldenLoss(t *testing.T) {
 			Accuracy float64 `json:"accuracy"`
 		} `json:"trajectory"`
 	}
-	body, err := os.ReadFile(filepath.Join(dir, "case.json"))
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(body, &c))
+	testfiles.ReadGolden(t, "reward/rm/case.json", &c)
 
 	var b, final batchStats
 	for _, p := range golden.Pairs {

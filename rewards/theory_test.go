@@ -7,17 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/internal/testfiles"
 	"steer/rl/data"
 )
-
-func shared(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("STEER_SHARED")
-	if dir == "" {
-		t.Skip("STEER_SHARED is not set: real data and golden numbers are not checked")
-	}
-	return dir
-}
 
 func write(t *testing.T, name, content string) string {
 	t.Helper()
@@ -28,7 +20,7 @@ func write(t *testing.T, name, content string) string {
 
 // The number of pairs each recipe makes of the released files.
 func TestRealPairCounts(t *testing.T) {
-	dir := filepath.Join(shared(t), "data")
+	ethics, hh := testfiles.Data(t, "ethics"), testfiles.Data(t, "hh-rlhf")
 	for _, tc := range []struct {
 		theory      TheoryName
 		recipe      Recipe
@@ -45,9 +37,9 @@ func TestRealPairCounts(t *testing.T) {
 	} {
 		theory, err := Lookup(tc.theory)
 		require.NoError(t, err)
-		root := filepath.Join(dir, "ethics")
+		root := ethics
 		if tc.theory == Harmlessness {
-			root = filepath.Join(dir, "hh-rlhf")
+			root = hh
 		}
 		for _, side := range []struct {
 			file string
@@ -70,7 +62,7 @@ func TestRealPairCounts(t *testing.T) {
 
 // Leakage between the released train and test files.
 func TestRealOverlap(t *testing.T) {
-	dir := filepath.Join(shared(t), "data", "ethics")
+	dir := testfiles.Data(t, "ethics")
 	overlap := func(name TheoryName) Overlap {
 		cfg := Default()
 		cfg.Theory = name

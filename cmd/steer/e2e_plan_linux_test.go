@@ -15,6 +15,7 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf/gguftest"
+	"steer/internal/testfiles"
 )
 
 // midShape is a model beside which the program itself does not count for everything.
@@ -197,7 +198,7 @@ cross_reward:
 // The real model, where it is.
 func TestPlanAgainstRealModel(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, "sft.yaml", "model: "+realModel(t)+`
+	put(t, dir, "sft.yaml", "model: "+testfiles.Model(t)+`
 seed: 7
 train: {path: rows.jsonl}
 pack: none

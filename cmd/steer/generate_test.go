@@ -10,6 +10,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 )
 
 func generated(t testing.TB, stdin string, args ...string) []generation {
@@ -175,12 +176,12 @@ func TestGenerateRedoesGoldenGreedy(t *testing.T) {
 			Margin []float64 `json:"top1_minus_top2"`
 		}
 	}
-	require.NoError(t, json.Unmarshal([]byte(readAll(t, sharedFile(t, "golden/sampling/M_greedy.json"))), &g))
+	require.NoError(t, json.Unmarshal([]byte(readAll(t, testfiles.Golden(t, "sampling/M_greedy.json"))), &g))
 	var args []string
 	for _, it := range g.Items {
 		args = append(args, "--prompt", it.Prompt)
 	}
-	out := generated(t, "", append(args, "-m", realModel(t), "--temperature", "0", "--max-new", "16")...)
+	out := generated(t, "", append(args, "-m", testfiles.Model(t), "--temperature", "0", "--max-new", "16")...)
 	equal := 0
 	for i, it := range g.Items {
 		for k, id := range out[i].Tokens {

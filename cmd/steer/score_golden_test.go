@@ -1,11 +1,9 @@
 package main
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +12,8 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/adapter/safetensors"
+	"steer/ggml/gguf/gguftest"
+	"steer/internal/testfiles"
 )
 
 // Numbers that PyTorch, transformers and PEFT computed, redone from the command line
@@ -22,16 +22,6 @@ const (
 	goldenMax  = 1e-3
 	goldenMean = 1e-4
 )
-
-func golden(t testing.TB, path string, into any) {
-	t.Helper()
-	f, err := os.Open(path)
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	require.NoError(t, json.NewDecoder(z).Decode(into))
-}
 
 // difference collects how far numbers are from the reference.
 type difference struct {
@@ -81,9 +71,9 @@ func TestScoreRedoesGoldenForward(t *testing.T) {
 			Head              map[string][]float32
 		}
 	}
-	golden(t, sharedFile(t, "golden/forward/forward_S.json.gz"), &g)
-	model := storiesModel(t)
-	f, err := safetensors.Open(sharedFile(t, "golden/forward/head_S.safetensors"))
+	testfiles.ReadGolden(t, "forward/forward_S.json.gz", &g)
+	model := gguftest.Stories260K(t)
+	f, err := safetensors.Open(testfiles.Golden(t, "forward/head_S.safetensors"))
 	require.NoError(t, err)
 	defer f.Close()
 	w, err := f.Float32("head.weight")
@@ -119,18 +109,18 @@ func TestScoreRedoesGoldenLoRA(t *testing.T) {
 		name, dir string
 		model     func(testing.TB) string
 	}{
-		{"stories260K", "golden/lora/s_all", storiesModel},
-		{"SmolLM2-135M", "golden/lora/m_qv", realModel},
+		{"stories260K", "lora/s_all", gguftest.Stories260K},
+		{"SmolLM2-135M", "lora/m_qv", testfiles.Model},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := sharedFile(t, c.dir)
+			dir := testfiles.Golden(t, c.dir)
 			var g struct {
 				Batches [][]struct{ IDs []int32 }
 				Base    [][]float32 `json:"logprobs_base_batch0"`
 				Init    [][]float32 `json:"logprobs_init_batch0"`
 				Final   [][]float32 `json:"logprobs_final_batch0"`
 			}
-			golden(t, filepath.Join(dir, "batches.json.gz"), &g)
+			testfiles.ReadJSON(t, filepath.Join(dir, "batches.json.gz"), &g)
 			var ids [][]int32
 			for _, s := range g.Batches[0] {
 				ids = append(ids, s.IDs)
@@ -160,7 +150,7 @@ func TestScoreRedoesGoldenLoRA(t *testing.T) {
 
 // A reward model of transformers and PEFT: texts in, scores out.
 func TestScoreRedoesGoldenReward(t *testing.T) {
-	dir := sharedFile(t, "golden/reward/rm")
+	dir := testfiles.Golden(t, "reward/rm")
 	var g struct {
 		Pairs []struct {
 			Chosen, Rejected string
@@ -170,13 +160,13 @@ func TestScoreRedoesGoldenReward(t *testing.T) {
 			ScoreRejected    float32 `json:"score_rejected"`
 		}
 	}
-	golden(t, filepath.Join(dir, "pairs.json.gz"), &g)
+	testfiles.ReadJSON(t, filepath.Join(dir, "pairs.json.gz"), &g)
 	var in strings.Builder
 	for _, p := range g.Pairs {
 		require.NoError(t, json.NewEncoder(&in).Encode(map[string]string{"text": p.Chosen}))
 		require.NoError(t, json.NewEncoder(&in).Encode(map[string]string{"text": p.Rejected}))
 	}
-	rows := score(t, in.String(), "--head", "--model", realModel(t), "--adapter", filepath.Join(dir, "adapter_init"))
+	rows := score(t, in.String(), "--head", "--model", testfiles.Model(t), "--adapter", filepath.Join(dir, "adapter_init"))
 	require.Len(t, rows, 2*len(g.Pairs))
 	var d difference
 	for i, p := range g.Pairs {

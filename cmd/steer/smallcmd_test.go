@@ -18,7 +18,6 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
-	"steer/ggml/gguf/gguftest"
 )
 
 // command runs a command line in this process. Every native object it opened must be
@@ -84,35 +83,6 @@ func demoModel(t testing.TB) demo.Paths {
 	p, err := demo.Extract(t.TempDir())
 	require.NoError(t, err)
 	return p
-}
-
-// sharedFile is a path among the golden numbers, or skips aloud.
-func sharedFile(t testing.TB, path string) string {
-	t.Helper()
-	dir := os.Getenv("STEER_SHARED")
-	if dir == "" {
-		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
-	}
-	return filepath.Join(dir, path)
-}
-
-// storiesModel converts the stories260K checkpoint.
-func storiesModel(t testing.TB) string {
-	t.Helper()
-	dir := sharedFile(t, "data/models/stories260K")
-	out := filepath.Join(t.TempDir(), "stories.gguf")
-	require.NoError(t, gguftest.ConvertStories260K(filepath.Join(dir, "stories260K.bin"), filepath.Join(dir, "tok512.bin"), out))
-	return out
-}
-
-// realModel is SmolLM2-135M-Instruct Q4_1, or skips aloud.
-func realModel(t testing.TB) string {
-	t.Helper()
-	path := os.Getenv("STEER_MODEL")
-	if path == "" {
-		t.Skip("STEER_MODEL is not set: the real model is not tested")
-	}
-	return path
 }
 
 func describe(t testing.TB, model string) *modelDescription {

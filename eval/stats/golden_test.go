@@ -1,14 +1,13 @@
 package stats
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"steer/internal/testfiles"
 )
 
 const tol = 1e-9
@@ -26,16 +25,7 @@ func (n *nan) UnmarshalJSON(b []byte) error {
 
 func golden(t *testing.T, name string, into any) {
 	t.Helper()
-	root := os.Getenv("STEER_SHARED")
-	if root == "" {
-		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
-	}
-	f, err := os.Open(filepath.Join(root, "golden", "stats", name))
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	require.NoError(t, json.NewDecoder(z).Decode(into))
+	testfiles.ReadGolden(t, "stats/"+name, into)
 }
 
 // block decodes one block of stats.json.gz.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
+	"steer/internal/testfiles"
 )
 
 var (
@@ -16,18 +17,9 @@ var (
 	shapeS = adapter.Shape{Layers: 5, Embd: 64, FF: 172, Heads: 8, KVHeads: 4, HeadDim: 8}
 )
 
-func shared(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("STEER_SHARED")
-	if dir == "" {
-		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
-	}
-	return dir
-}
-
 // Adapters saved by PEFT 0.21.2 and 0.5.0 (with TRL's value head).
 func TestGoldenAdaptersSurviveBothForms(t *testing.T) {
-	golden := filepath.Join(shared(t), "golden")
+	golden := testfiles.Golden(t, ".")
 	for _, c := range []struct {
 		dir   string
 		shape adapter.Shape

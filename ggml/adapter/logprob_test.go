@@ -1,9 +1,6 @@
 package adapter_test
 
 import (
-	"compress/gzip"
-	"encoding/json"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -12,24 +9,21 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
+	"steer/internal/testfiles"
 )
 
 // Log-probabilities PyTorch and PEFT computed with the golden adapters on
 // stories260K. The import is right only if they come out of the GGUF model, whose q
 // and k rows are in the other order.
 func TestImportedAdaptersGiveThePeersLogprobs(t *testing.T) {
-	dir := shared(t)
-	model := filepath.Join(t.TempDir(), "stories.gguf")
-	src := filepath.Join(dir, "data/models/stories260K")
-	require.NoError(t, gguftest.ConvertStories260K(filepath.Join(src, "stories260K.bin"), filepath.Join(src, "tok512.bin"), model))
-	f, err := gguf.Open(model)
+	f, err := gguf.Open(gguftest.Stories260K(t))
 	require.NoError(t, err)
 	defer f.Close()
 	shape, err := adapter.ShapeOf(f)
 	require.NoError(t, err)
 	require.Equal(t, shapeS, shape)
 
-	golden := filepath.Join(dir, "golden/lora/s_all")
+	golden := testfiles.Golden(t, "lora/s_all")
 	var g struct {
 		Batches [][]struct {
 			IDs []int32 `json:"ids"`
@@ -38,7 +32,7 @@ func TestImportedAdaptersGiveThePeersLogprobs(t *testing.T) {
 		Init  [][]float64 `json:"logprobs_init_batch0"`
 		Final [][]float64 `json:"logprobs_final_batch0"`
 	}
-	readJSON(t, filepath.Join(golden, "batches.json.gz"), &g)
+	testfiles.ReadJSON(t, filepath.Join(golden, "batches.json.gz"), &g)
 	for which, want := range map[string][][]float64{"": g.Base, "adapter_init": g.Init, "adapter_final": g.Final} {
 		var delta gguftest.Delta
 		if which != "" {
@@ -75,14 +69,4 @@ func deltaOf(a *adapter.Adapter) gguftest.Delta {
 		}
 		return out
 	}
-}
-
-func readJSON(t *testing.T, path string, into any) {
-	t.Helper()
-	f, err := os.Open(path)
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	require.NoError(t, json.NewDecoder(z).Decode(into))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/gguf"
+	"steer/internal/testfiles"
 )
 
 // everything is a file with each metadata type and several tensors.
@@ -247,11 +248,7 @@ func TestBlockSizes(t *testing.T) {
 }
 
 func TestRealVocabulary(t *testing.T) {
-	dir := os.Getenv("STEER_SHARED")
-	if dir == "" {
-		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
-	}
-	f, err := gguf.Open(filepath.Join(dir, "data/models/llama2-tokenizer/ggml-vocab-llama-spm.gguf"))
+	f, err := gguf.Open(testfiles.Data(t, "models/llama2-tokenizer/ggml-vocab-llama-spm.gguf"))
 	require.NoError(t, err)
 	defer f.Close()
 	tokens, err := f.Strings("tokenizer.ggml.tokens")

@@ -1,8 +1,6 @@
 package goldentest
 
 import (
-	"compress/gzip"
-	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -23,26 +21,6 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
-}
-
-// shared returns a path in the shared folder of goldens and data, or skips aloud.
-func shared(t testing.TB, path string) string {
-	t.Helper()
-	dir := os.Getenv("STEER_SHARED")
-	if dir == "" {
-		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
-	}
-	return filepath.Join(dir, path)
-}
-
-func readGolden(t testing.TB, path string, into any) {
-	t.Helper()
-	f, err := os.Open(shared(t, path))
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	require.NoError(t, json.NewDecoder(z).Decode(into))
 }
 
 // open loads a model until the end of the test.

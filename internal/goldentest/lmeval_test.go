@@ -10,6 +10,7 @@ import (
 
 	"steer/eval"
 	"steer/ggml"
+	"steer/internal/testfiles"
 	"steer/rl/data"
 )
 
@@ -34,22 +35,22 @@ var tasks = []struct {
 	items func(testing.TB) []eval.Item
 }{
 	{"wsc273", func(t testing.TB) []eval.Item {
-		schemas, err := data.ReadWSC(shared(t, "data/winograd/WSCollection.xml"))
+		schemas, err := data.ReadWSC(testfiles.Data(t, "winograd/WSCollection.xml"))
 		require.NoError(t, err)
 		return eval.WSC273Items(schemas, " ")
 	}},
 	{"toxigen_train_0_200", func(t testing.TB) []eval.Item {
-		rows, err := data.ReadToxiGen(shared(t, "data/toxigen/annotated_train.csv"))
+		rows, err := data.ReadToxiGen(testfiles.Data(t, "toxigen/annotated_train.csv"))
 		require.NoError(t, err)
 		return eval.ToxiGenItems(rows[:200], 0, " ")
 	}},
 	{"ethics_deontology_200", func(t testing.TB) []eval.Item {
-		rows, err := data.ReadDeontology(shared(t, "data/ethics/deontology/deontology_test.csv"))
+		rows, err := data.ReadDeontology(testfiles.Data(t, "ethics/deontology/deontology_test.csv"))
 		require.NoError(t, err)
 		return eval.DeontologyItems(rows[:200], 0, " ")
 	}},
 	{"ethics_utilitarianism_200", func(t testing.TB) []eval.Item {
-		rows, err := data.ReadUtilitarianism(shared(t, "data/ethics/utilitarianism/util_test.csv"))
+		rows, err := data.ReadUtilitarianism(testfiles.Data(t, "ethics/utilitarianism/util_test.csv"))
 		require.NoError(t, err)
 		return eval.UtilitarianismItems(rows[:200], 0, " ")
 	}},
@@ -64,10 +65,7 @@ var tasks = []struct {
 // for all with STEER_LONG=1 (some minutes).
 func TestLMEval(t *testing.T) {
 	const tol = 2e-3
-	path := os.Getenv("STEER_MODEL")
-	if path == "" {
-		t.Skip("STEER_MODEL is not set: the real model is not tested (make test fetches it)")
-	}
+	path := testfiles.Model(t)
 	every := 8
 	if os.Getenv("STEER_LONG") == "1" {
 		every = 1
@@ -83,7 +81,7 @@ func TestLMEval(t *testing.T) {
 	for _, task := range tasks {
 		t.Run(task.name, func(t *testing.T) {
 			var golden goldenTask
-			readGolden(t, "golden/lmeval/"+task.name+".json.gz", &golden)
+			testfiles.ReadGolden(t, "lmeval/"+task.name+".json.gz", &golden)
 			items := task.items(t)
 			require.Len(t, items, len(golden.Items))
 			var picked []eval.Item

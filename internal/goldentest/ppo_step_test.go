@@ -1,7 +1,6 @@
 package goldentest
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +9,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 	"steer/rl/ppo"
 )
 
@@ -92,15 +92,12 @@ func masked(x, mask [][]float64) (out []float64) {
 // Adam, against trl 0.7.1's PPOTrainer (golden/ppo/step_S): log-probabilities and
 // values 1e-4, statistics and gradient norms 1e-3, weights 5 % of the way they went.
 func TestPPOSteps(t *testing.T) {
-	const dir = "golden/ppo/step_S/"
+	const dir = "ppo/step_S/"
 	var golden goldenStep
-	readGolden(t, dir+"step.json.gz", &golden)
-	model := filepath.Join(t.TempDir(), "stories260K.gguf")
-	src := shared(t, "data/models/stories260K")
-	require.NoError(t, gguftest.ConvertStories260K(filepath.Join(src, "stories260K.bin"), filepath.Join(src, "tok512.bin"), model))
-	m := open(t, model, 1)
+	testfiles.ReadGolden(t, dir+"step.json.gz", &golden)
+	m := open(t, gguftest.Stories260K(t), 1)
 	shape := m.Shape()
-	host, err := adapter.ImportPEFT(shared(t, dir+"adapter_init"), shape)
+	host, err := adapter.ImportPEFT(testfiles.Golden(t, dir+"adapter_init"), shape)
 	require.NoError(t, err)
 	require.NotNil(t, host.Head, "the value head lies beside the adapter")
 	l, err := m.NewAdapter(host, true)
@@ -166,14 +163,14 @@ func TestPPOSteps(t *testing.T) {
 		if k == 0 {
 			a := host.Clone()
 			require.NoError(t, a.SetParams(policy.first))
-			got, grads := peft(t, a, shape), tensors(t, shared(t, dir+"grads_first_update.safetensors"))
+			got, grads := peft(t, a, shape), tensors(t, testfiles.Golden(t, dir+"grads_first_update.safetensors"))
 			require.Len(t, got, len(grads))
 			t.Logf("gradients of the first update: rms difference %.1g of %.2g", rms(t, got, grads), rms(t, grads, nil))
 			require.LessOrEqual(t, rms(t, got, grads), 1e-3*rms(t, grads, nil))
 		}
-		files := []string{shared(t, dir+"weights_after_step1.safetensors")}
+		files := []string{testfiles.Golden(t, dir+"weights_after_step1.safetensors")}
 		if k == 1 {
-			files = []string{shared(t, dir+"adapter_final/adapter_model.safetensors"), shared(t, dir+"adapter_final/v_head.safetensors")}
+			files = []string{testfiles.Golden(t, dir+"adapter_final/adapter_model.safetensors"), testfiles.Golden(t, dir+"adapter_final/v_head.safetensors")}
 		}
 		now, err := l.Host()
 		require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 	"steer/eval"
 	"steer/eval/task"
 	"steer/ggml"
+	"steer/internal/testfiles"
 	"steer/rl/data"
 )
 
@@ -63,7 +64,7 @@ metric_list:
 metadata:
   version: 1.0
 `, data: func(t *testing.T) []map[string]any {
-		rows, err := data.ReadToxiGen(shared(t, "data/toxigen/annotated_train.csv"))
+		rows, err := data.ReadToxiGen(testfiles.Data(t, "toxigen/annotated_train.csv"))
 		require.NoError(t, err)
 		out := make([]map[string]any, 200)
 		for i, r := range rows[:200] {
@@ -88,7 +89,7 @@ metric_list:
 metadata:
   version: 1.0
 limit: 200
-`, path: "data/ethics/deontology/deontology_test.csv"},
+`, path: "ethics/deontology/deontology_test.csv"},
 	"ethics_utilitarianism_200": {yaml: `
 task: ethics_utilitarianism
 output_type: multiple_choice
@@ -98,7 +99,7 @@ doc_to_choice: ['no', 'yes']
 metric_list:
   - metric: acc
 `, data: func(t *testing.T) []map[string]any {
-		rows, err := data.ReadUtilitarianism(shared(t, "data/ethics/utilitarianism/util_test.csv"))
+		rows, err := data.ReadUtilitarianism(testfiles.Data(t, "ethics/utilitarianism/util_test.csv"))
 		require.NoError(t, err)
 		out := make([]map[string]any, 200)
 		for i, it := range eval.UtilitarianismItems(rows[:200], 0, " ") {
@@ -115,7 +116,7 @@ metric_list:
 // winogradRows are the rows of HF winograd_wsc after the harness's process_doc: options
 // with their 's and small letters, and the pronoun's place.
 func winogradRows(t *testing.T) []map[string]any {
-	schemas, err := data.ReadWSC(shared(t, "data/winograd/WSCollection.xml"))
+	schemas, err := data.ReadWSC(testfiles.Data(t, "winograd/WSCollection.xml"))
 	require.NoError(t, err)
 	var out []map[string]any
 	for i, it := range eval.WSC273Items(schemas, " ") {
@@ -141,7 +142,7 @@ func loadTaskFile(t *testing.T, name string) *task.Task {
 	path, rows := filepath.Join(dir, name+".yaml"), ""
 	require.NoError(t, os.WriteFile(path, []byte(f.yaml), 0o600))
 	if f.data == nil {
-		rows = shared(t, f.path)
+		rows = testfiles.Data(t, f.path)
 	} else {
 		rows = writeRows(t, dir, f.data(t))
 	}
@@ -243,19 +244,19 @@ metadata:
 		require.NoError(t, err)
 		return tk
 	}
-	commonsense, justice := shared(t, "data/ethics/commonsense/cm_test.csv"), shared(t, "data/ethics/justice/justice_test.csv")
+	commonsense, justice := testfiles.Data(t, "ethics/commonsense/cm_test.csv"), testfiles.Data(t, "ethics/justice/justice_test.csv")
 	cm, err := data.ReadCommonsense(commonsense)
 	require.NoError(t, err)
 	asksTheSame(t, load("commonsense.yaml", commonsense), eval.CommonsenseItems(cm, 0, " "))
 	claims, err := data.ReadJustice(justice)
 	require.NoError(t, err)
 	asksTheSame(t, load("justice.yaml", justice), eval.JusticeItems(claims, 0, " "))
-	deontology := shared(t, "data/ethics/deontology/deontology_test.csv")
+	deontology := testfiles.Data(t, "ethics/deontology/deontology_test.csv")
 	excuses, err := data.ReadDeontology(deontology)
 	require.NoError(t, err)
 	asksTheSame(t, load("deontology.yaml", deontology), eval.DeontologyItems(excuses, 0, " "))
 	// The released file joins scenario and trait; the hub's has two columns.
-	traits, err := data.ReadVirtue(shared(t, "data/ethics/virtue/virtue_test.csv"))
+	traits, err := data.ReadVirtue(testfiles.Data(t, "ethics/virtue/virtue_test.csv"))
 	require.NoError(t, err)
 	var rows []map[string]any
 	for _, v := range traits {
@@ -268,10 +269,7 @@ metadata:
 // 2e-3, equal greedy flags, accuracies of the same items.
 func TestLMEvalThroughTaskFiles(t *testing.T) {
 	const tol, first, limit = 2e-3, 40, 24
-	path := os.Getenv("STEER_MODEL")
-	if path == "" {
-		t.Skip("STEER_MODEL is not set: the real model is not tested (make test fetches it)")
-	}
+	path := testfiles.Model(t)
 	m := open(t, path, 0)
 	subject := eval.Subject{Name: filepath.Base(path), Evaluator: step(t, m, ggml.StepOptions{Precision: ggml.F32}), Tokenizer: m.Tokenizer()}
 	set := eval.DefaultConfig().Settings
@@ -279,7 +277,7 @@ func TestLMEvalThroughTaskFiles(t *testing.T) {
 	for _, builtin := range tasks {
 		t.Run(builtin.name, func(t *testing.T) {
 			var golden goldenTask
-			readGolden(t, "golden/lmeval/"+builtin.name+".json.gz", &golden)
+			testfiles.ReadGolden(t, "lmeval/"+builtin.name+".json.gz", &golden)
 			tk := loadTaskFile(t, builtin.name)
 			tk.First, tk.Limit = first, limit
 			b, records, err := eval.UserTask(t.Context(), subject, set, tk)

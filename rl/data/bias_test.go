@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"steer/internal/testfiles"
 )
 
 // The release has an unnamed first column, a newer one "id" too, revised ones fewer.
@@ -86,7 +88,7 @@ func TestTextAndLines(t *testing.T) {
 
 // gold_label is the LESS ethical action, and every row of the release names it.
 func TestRealDilemmasHaveHumanPerformance(t *testing.T) {
-	rows, err := ReadDilemmas(filepath.Join(shared(t), "scruples/dilemmas/dev.scruples-dilemmas.jsonl"))
+	rows, err := ReadDilemmas(testfiles.Data(t, "scruples/dilemmas/dev.scruples-dilemmas.jsonl"))
 	require.NoError(t, err)
 	agree, controversial := 0, 0
 	for _, r := range rows {

@@ -1,25 +1,15 @@
 package data
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-)
 
-func shared(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("STEER_SHARED")
-	if dir == "" {
-		t.Skip("STEER_SHARED is not set: the real data files are not read")
-	}
-	return filepath.Join(dir, "data")
-}
+	"steer/internal/testfiles"
+)
 
 // Row counts and labels of the released files.
 func TestRealFiles(t *testing.T) {
-	dir := shared(t)
 	for _, tc := range []struct {
 		path   string
 		format Format
@@ -65,7 +55,7 @@ func TestRealFiles(t *testing.T) {
 		{"guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet", FormatGuanacoParquet, 1000, nil},
 	} {
 		t.Run(tc.path, func(t *testing.T) {
-			s, err := Inspect(filepath.Join(dir, tc.path))
+			s, err := Inspect(testfiles.Data(t, tc.path))
 			require.NoError(t, err)
 			require.Equal(t, tc.format, s.Format)
 			require.Equal(t, tc.rows, s.Rows)
@@ -82,7 +72,7 @@ func TestRealFiles(t *testing.T) {
 }
 
 func TestRealHH(t *testing.T) {
-	rows, stats, err := ReadHH(filepath.Join(shared(t), "hh-rlhf/harmless-base/test.jsonl"))
+	rows, stats, err := ReadHH(testfiles.Data(t, "hh-rlhf/harmless-base/test.jsonl"))
 	require.NoError(t, err)
 	require.Equal(t, HHStats{Rows: 2312, NoSharedPrompt: 5, RepeatedSpeaker: 8, EmptyAnswer: 4}, stats)
 	tpl, err := NewTemplate(TemplateHH, nil)
@@ -102,10 +92,9 @@ func TestRealHH(t *testing.T) {
 // The parquet and the JSONL file hold the same turns, and the template writes the
 // JSONL text back byte for byte.
 func TestRealGuanaco(t *testing.T) {
-	dir := shared(t)
-	lines, err := ReadGuanaco(filepath.Join(dir, "guanaco/openassistant_guanaco_1k_rebuilt.jsonl"))
+	lines, err := ReadGuanaco(testfiles.Data(t, "guanaco/openassistant_guanaco_1k_rebuilt.jsonl"))
 	require.NoError(t, err)
-	rows, err := ReadGuanacoParquet(filepath.Join(dir, "guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet"))
+	rows, err := ReadGuanacoParquet(testfiles.Data(t, "guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet"))
 	require.NoError(t, err)
 	oneTurn := 0
 	for i := range lines {
@@ -133,7 +122,7 @@ func TestRealGuanaco(t *testing.T) {
 	tpl, err := NewTemplate(TemplateGuanaco, nil)
 	require.NoError(t, err)
 	i := 0
-	require.NoError(t, readJSONLines(FormatGuanaco, filepath.Join(dir, "guanaco/openassistant_guanaco_1k_rebuilt.jsonl"), defaultLimits(),
+	require.NoError(t, readJSONLines(FormatGuanaco, testfiles.Data(t, "guanaco/openassistant_guanaco_1k_rebuilt.jsonl"), defaultLimits(),
 		func(_ *source, _ int, v *struct{ Text string }) error {
 			require.Equal(t, v.Text, Text(tpl.Render(lines[i].Messages), "", ""))
 			i++
@@ -143,10 +132,9 @@ func TestRealGuanaco(t *testing.T) {
 
 // WSC273 in XML equals llm-foundry's derived form.
 func TestRealWSC(t *testing.T) {
-	dir := shared(t)
-	schemas, err := ReadWSC(filepath.Join(dir, "winograd/WSCollection.xml"))
+	schemas, err := ReadWSC(testfiles.Data(t, "winograd/WSCollection.xml"))
 	require.NoError(t, err)
-	partial, err := ReadPartial(filepath.Join(dir, "winograd/llm-foundry/winograd_wsc.jsonl"))
+	partial, err := ReadPartial(testfiles.Data(t, "winograd/llm-foundry/winograd_wsc.jsonl"))
 	require.NoError(t, err)
 	for i, p := range partial {
 		require.Equal(t, p.Gold, schemas[i].Correct, "schema %d", i)
@@ -156,7 +144,7 @@ func TestRealWSC(t *testing.T) {
 
 // Multi-line records: the true line numbers, and CRLF kept inside fields.
 func TestRealCommonsenseLines(t *testing.T) {
-	rows, err := ReadCommonsense(filepath.Join(shared(t), "ethics/commonsense/cm_test.csv"))
+	rows, err := ReadCommonsense(testfiles.Data(t, "ethics/commonsense/cm_test.csv"))
 	require.NoError(t, err)
 	crlf := 0
 	for _, r := range rows {

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"steer/internal/testfiles"
 )
 
 // tolerance is the distance from a peer's float32 number that the golden README asks
@@ -20,11 +22,7 @@ const tolerance = 1e-5
 
 func readGolden(t *testing.T, into any, path ...string) {
 	t.Helper()
-	shared := os.Getenv("STEER_SHARED")
-	if shared == "" {
-		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
-	}
-	f, err := os.Open(filepath.Join(append([]string{shared, "golden", "ppo"}, path...)...))
+	f, err := os.Open(testfiles.Golden(t, filepath.Join(append([]string{"ppo"}, path...)...)))
 	require.NoError(t, err)
 	defer f.Close()
 	z, err := gzip.NewReader(f)

@@ -1,7 +1,6 @@
 package gguftest_test
 
 import (
-	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
+	"steer/internal/testfiles"
 )
 
 var tiny = gguftest.Shape{Layers: 2, Embd: 16, FF: 24, Heads: 4, KVHeads: 2, Vocab: 11, Ctx: 32}
@@ -94,24 +94,15 @@ func TestReferenceIsADistribution(t *testing.T) {
 // Logits of llama2.c's own arithmetic at the first eight positions: they fix the
 // order of every tensor, the RoPE convention and the epsilon.
 func TestStories260KGivesTheGoldenLogits(t *testing.T) {
-	dir := os.Getenv("STEER_SHARED")
-	if dir == "" {
-		t.Skip("STEER_SHARED is not set: golden numbers are not checked")
-	}
-	src := filepath.Join(dir, "data/models/stories260K")
-	out := filepath.Join(t.TempDir(), "stories.gguf")
-	require.NoError(t, gguftest.ConvertStories260K(filepath.Join(src, "stories260K.bin"), filepath.Join(src, "tok512.bin"), out))
-	f, err := gguf.Open(out)
+	f, err := gguf.Open(gguftest.Stories260K(t))
 	require.NoError(t, err)
 	defer f.Close()
 
-	raw, err := os.ReadFile(filepath.Join(src, "golden_greedy.json"))
-	require.NoError(t, err)
 	var golden struct {
 		IDs    []int32     `json:"ids"`
 		Logits [][]float64 `json:"logits_first8"`
 	}
-	require.NoError(t, json.Unmarshal(raw, &golden))
+	testfiles.ReadGolden(t, "models/stories260K/golden_greedy.json", &golden)
 	tr, err := gguftest.Reference(f, golden.IDs[:8], nil)
 	require.NoError(t, err)
 	require.Len(t, golden.Logits, 8)

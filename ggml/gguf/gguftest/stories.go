@@ -7,8 +7,11 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
+	"testing"
 
 	"steer/ggml/gguf"
+	"steer/internal/testfiles"
 )
 
 // ConvertStories260K writes a llama2.c version-0 checkpoint (bin, such as
@@ -216,4 +219,17 @@ func (t *tokenizer) set(w *gguf.Writer) {
 	w.SetUint32("tokenizer.ggml.unknown_token_id", 0)
 	w.SetBool("tokenizer.ggml.add_bos_token", true)
 	w.SetBool("tokenizer.ggml.add_eos_token", false)
+}
+
+// Stories260K converts the checkpoint among the golden numbers and gives the GGUF file's path,
+// which lasts as long as the test.
+func Stories260K(t testing.TB) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "stories260K.gguf")
+	src := testfiles.Golden(t, "models/stories260K")
+	err := ConvertStories260K(filepath.Join(src, "stories260K.bin"), filepath.Join(src, "tok512.bin"), out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

@@ -1,0 +1,103 @@
+// Package testfiles finds what tests read besides their own code: the golden numbers, the real
+// model and the real data. A missing golden number fails, since it is part of the repository; a
+// model or a data file that is not here skips, in one sentence that says how to get it.
+package testfiles
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// RealModel is the file name of the model that tests, experiments and benchmarks use.
+const RealModel = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+// Root is the folder of the module: the first above the test with a go.mod.
+func Root(t testing.TB) string {
+	t.Helper()
+	start, err := os.Getwd()
+	require.NoError(t, err)
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatalf("no go.mod in %s or above: the golden numbers lie beside it", start)
+		}
+	}
+}
+
+// Golden is the path of a file or folder among testdata/golden, such as "lora/m_qv". One that is
+// not there fails the test.
+func Golden(t testing.TB, path string) string {
+	t.Helper()
+	full := filepath.Join(Root(t), "testdata", "golden", filepath.FromSlash(path))
+	if _, err := os.Stat(full); err != nil {
+		t.Fatalf("golden numbers belong to the repository (git checkout testdata/golden): %v", err)
+	}
+	return full
+}
+
+// ReadGolden decodes a JSON file among testdata/golden; see ReadJSON.
+func ReadGolden(t testing.TB, path string, into any) {
+	t.Helper()
+	ReadJSON(t, Golden(t, path), into)
+}
+
+// ReadJSON decodes a JSON file, unpacked if its name ends in .gz.
+func ReadJSON(t testing.TB, path string, into any) {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	if !strings.HasSuffix(path, ".gz") {
+		require.NoError(t, json.NewDecoder(f).Decode(into), path)
+		return
+	}
+	z, err := gzip.NewReader(f)
+	require.NoError(t, err, path)
+	require.NoError(t, json.NewDecoder(z).Decode(into), path)
+}
+
+// Model is the path of SmolLM2-135M-Instruct (Q4_1): STEER_MODEL, or the one that `make model`
+// put into models/. Without either, and with -short, the test is skipped.
+func Model(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("STEER_MODEL")
+	if path == "" {
+		path = filepath.Join(Root(t), "models", RealModel)
+	}
+	if testing.Short() {
+		t.Skip("short: the real model is not run (make test runs it)")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("the real model is not here (make model fetches it): no file %s", filepath.Base(path))
+	}
+	return path
+}
+
+// Data is the path of a real data file or folder, such as "ethics/virtue/virtue_test.csv", in the
+// layout of docs/eval.md. It is looked for in STEER_MIRROR (a folder), in the project's data/ and
+// in shared/data beside the project. The path may be the beginning of several files' names, and
+// the file may be packed (.gz). Without it the test is skipped.
+func Data(t testing.TB, path string) string {
+	t.Helper()
+	root := Root(t)
+	folders := []string{filepath.Join(root, "data"), filepath.Join(filepath.Dir(root), "shared", "data")}
+	if mirror := os.Getenv("STEER_MIRROR"); mirror != "" {
+		folders = []string{mirror}
+	}
+	for _, dir := range folders {
+		full := filepath.Join(dir, filepath.FromSlash(path))
+		if found, err := filepath.Glob(full + "*"); err == nil && len(found) > 0 {
+			return full
+		}
+	}
+	t.Skipf("the real data are not here (make data fetches them, STEER_MIRROR=DIR names a copy): no %s", path)
+	return ""
+}
