@@ -2,12 +2,14 @@ package eval
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"steer/internal/atomicfile"
 	"steer/rl/train"
 )
 
@@ -59,7 +61,8 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 		}
 		s.tasks = append(s.tasks, b)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, itemsFolder), 0o777); err != nil {
+	items := filepath.Join(dir, itemsFolder)
+	if err := errors.Join(os.MkdirAll(items, 0o777), atomicfile.RemoveLeftovers(items)); err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
 	}
 	return s, nil
