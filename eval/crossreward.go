@@ -73,6 +73,9 @@ type CrossRewardResult struct {
 	Lengths       map[string]Interval      `json:"lengths"` // tokens
 	Histograms    []Histogram              `json:"histograms,omitempty"`
 	Samples       []Sample                 `json:"-"` // "samples" of result.json
+	// Items is the file of the answers' records, relative to the run folder.
+	Items       string `json:"items,omitempty"`
+	ItemsSHA256 string `json:"items_sha256,omitempty"`
 }
 
 // Sample is one prompt with every policy's answer and its scores by reward.

@@ -67,9 +67,8 @@ func (s *Suite) continueAll(ctx context.Context, j *journal, terms string, polic
 			return nil, err
 		}
 		name := recordFile(b.Benchmark, b.Protocol, b.Model)
-		b.Provenance["items"] = name
 		if j == nil {
-			err = WriteRecords(filepath.Join(s.dir, name), records[i])
+			err = storeRecords(s, name, &piece{Benchmark: b}, records[i])
 		} else {
 			var p *piece
 			if p, err = keepPiece(s, name, terms, &piece{Benchmark: b}, records[i]); err == nil {
@@ -113,9 +112,13 @@ func (s *Suite) keptGenerations(terms string, keep bool, policies []Subject, jud
 	var out []*Benchmark
 	for _, p := range policies {
 		for _, r := range judges {
-			kept, err := readPiece(filepath.Join(s.dir, recordFile(NameGenerations, r.Name, p.Name)), terms, s.note)
-			if err != nil || kept == nil {
+			name := recordFile(NameGenerations, r.Name, p.Name)
+			kept, err := readPiece(filepath.Join(s.dir, name), terms, s.note)
+			if err != nil {
 				return nil, err
+			}
+			if kept == nil {
+				return nil, s.dropFormer(name, unit{NameGenerations, r.Name, p.Name})
 			}
 			out = append(out, kept.Benchmark)
 		}

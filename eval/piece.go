@@ -34,6 +34,11 @@ type piece struct {
 	Samples     []Sample           `json:"samples,omitempty"` // of the matrix
 }
 
+// unit is what a piece of a benchmark measured.
+func (p *piece) unit() unit {
+	return unit{p.Benchmark.Benchmark, p.Benchmark.Protocol, p.Benchmark.Model}
+}
+
 // The files of a measurement whose records are in items/NAME.jsonl.zst.
 func pieceFile(records string) string   { return strings.TrimSuffix(records, recordSuffix) + ".json" }
 func journalFile(records string) string { return strings.TrimSuffix(records, recordSuffix) + ".part" }
@@ -87,14 +92,10 @@ func decodePiece(raw []byte) (*piece, error) {
 	return p, nil
 }
 
-// write stores the piece of a measurement whose records are on disk and returns it as a
+// write stores the piece of a measurement whose records are stored and returns it as a
 // later process will read it.
 func (p *piece) write(records string) (*piece, error) {
-	sum, err := fileSum(records)
-	if err != nil {
-		return nil, err
-	}
-	p.Version, p.Records = pieceVersion, sum
+	p.Version = pieceVersion
 	raw, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("eval: %s: %w", pieceFile(records), err)

@@ -43,7 +43,6 @@ func (s *Suite) measure(task *benchmark, model, id string, run func(*journal) (*
 		if b.Benchmark != task.name || b.Protocol != task.protocol || b.Model != model {
 			return nil, nil, fmt.Errorf("eval: %s %s of %s calls itself %s %s of %s", task.name, task.protocol, model, b.Benchmark, b.Protocol, b.Model)
 		}
-		b.Provenance["items"] = name
 		return &piece{Benchmark: b}, records, s.describe(b, task.files)
 	})
 	if err != nil {
@@ -100,7 +99,7 @@ func resumable[R any](s *Suite, name, terms string, keep bool, u unit, run func(
 		if err != nil {
 			return nil, err
 		}
-		return p, WriteRecords(filepath.Join(s.dir, name), records)
+		return p, storeRecords(s, name, p, records)
 	}
 	p, err := s.finished(name, terms, u)
 	if err != nil || p != nil {
@@ -122,10 +121,42 @@ func resumable[R any](s *Suite, name, terms string, keep bool, u unit, run func(
 func (s *Suite) finished(name, terms string, u unit) (*piece, error) {
 	records := filepath.Join(s.dir, name)
 	p, err := readPiece(records, terms, s.note)
-	if err != nil || p == nil {
+	if err != nil {
 		return nil, err
 	}
+	if p != nil && p.Benchmark != nil && p.unit() != u {
+		s.note(fmt.Sprintf("%s: measured again, since its files hold %s, by a former version", u, p.unit()))
+		p = nil
+	}
+	if p == nil {
+		return nil, s.dropFormer(name, u)
+	}
 	return p, s.skip(name, u)
+}
+
+// dropFormer removes, aloud, what a former version left of this very measurement under a name
+// that another one could share: beside the new files it would be taken for a second result.
+func (s *Suite) dropFormer(name string, u unit) error {
+	former := formerRecordFile(u.benchmark, u.protocol, u.model)
+	if former == name || u.model == "" {
+		return nil
+	}
+	records := filepath.Join(s.dir, former)
+	raw, err := os.ReadFile(pieceFile(records))
+	if err != nil {
+		return nil // none there
+	}
+	p, err := decodePiece(raw)
+	if err != nil || p.Benchmark == nil || p.unit() != u {
+		return nil // of another measurement
+	}
+	s.note(fmt.Sprintf("%s: measured again, since a former version named its files so that another model could share them", u))
+	for _, path := range []string{pieceFile(records), records} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("eval: %w", err)
+		}
+	}
+	return nil
 }
 
 // skip passes over a measurement that is finished. A process killed between writing the
@@ -162,12 +193,30 @@ func (s *Suite) end(j *journal, through bool) error {
 
 // keepPiece writes records and outcome of a measurement.
 func keepPiece[R any](s *Suite, name, terms string, p *piece, records []R) (*piece, error) {
-	path := filepath.Join(s.dir, name)
-	if err := WriteRecords(path, records); err != nil {
+	if err := storeRecords(s, name, p, records); err != nil {
 		return nil, err
 	}
 	p.Fingerprint = terms
-	return p.write(path)
+	return p.write(filepath.Join(s.dir, name))
+}
+
+// storeRecords writes the records of a measurement, and into its outcome where they are and
+// what they hash to.
+func storeRecords[R any](s *Suite, name string, p *piece, records []R) (err error) {
+	path := filepath.Join(s.dir, name)
+	if err := WriteRecords(path, records); err != nil {
+		return err
+	}
+	if p.Records, err = fileSum(path); err != nil {
+		return err
+	}
+	if b := p.Benchmark; b != nil {
+		b.Provenance["items"], b.Provenance["items_sha256"] = filepath.ToSlash(name), p.Records
+	}
+	if x := p.CrossReward; x != nil {
+		x.Items, x.ItemsSHA256 = filepath.ToSlash(name), p.Records
+	}
+	return nil
 }
 
 func (s *Suite) note(text string) {

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -81,12 +82,14 @@ func (r breakingCutter) ScoreCut(ctx context.Context, exchanges []Exchange) ([]f
 
 // study is a small suite with every kind of measurement, in a folder of its own.
 type study struct {
-	t     *testing.T
-	dir   string
-	cfg   Config
-	ids   map[string]string // of models, besides their names
-	notes []string
-	seen  []Progress
+	t   *testing.T
+	dir string
+	cfg Config
+	ids map[string]string // of models, besides their names
+	// rename gives models other names.
+	rename map[string]string
+	notes  []string
+	seen   []Progress
 }
 
 func newStudy(t *testing.T) *study {
@@ -143,7 +146,7 @@ func (s *study) run(out string, at int) (result string, calls int, err error) {
 		suite.Version = v
 	}
 	subject := func(name, word string, scale float64) Subject {
-		p := policy(name, word, scale)
+		p := policy(cmp.Or(s.rename[name], name), word, scale)
 		p.ID = "weights of " + name + s.ids[name]
 		p.Generator = breakingGenerator{&scripted{answer: func(prompt string) string { return word[len(prompt)%3:] }}, b}
 		p.Evaluator = breakingEvaluator{p.Evaluator, b}

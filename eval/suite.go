@@ -2,13 +2,13 @@ package eval
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"steer/rl/train"
+	"steer/internal/atomicfile"
 )
 
 // Suite runs the benchmarks of a configuration, each with every model before the next (what
@@ -59,17 +59,12 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 		}
 		s.tasks = append(s.tasks, b)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, itemsFolder), 0o777); err != nil {
+	items := filepath.Join(dir, itemsFolder)
+	if err := errors.Join(os.MkdirAll(items, 0o777), atomicfile.RemoveLeftovers(items)); err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
 	}
 	return s, nil
 }
-
-// itemsFolder holds the records, recordSuffix ends their names.
-const (
-	itemsFolder  = train.ItemsDir
-	recordSuffix = ".jsonl.zst"
-)
 
 // Run measures everything: every benchmark of every subject and reward model, then what
 // policies and reward models make together: continuations under their judges, and, if there
@@ -134,18 +129,4 @@ func (s *Suite) each(ctx context.Context, subjects []Subject, rewards []Reward) 
 		}
 	}
 	return slices.Concat(done...), nil
-}
-
-// recordFile names the record file of a measurement, relative to the suite's folder.
-func recordFile(parts ...string) string {
-	clean := func(r rune) rune {
-		if strings.ContainsRune(`/\:*?"<>| `, r) || r < ' ' {
-			return '_'
-		}
-		return r
-	}
-	for i, p := range parts {
-		parts[i] = strings.Map(clean, p)
-	}
-	return filepath.Join(itemsFolder, strings.Join(parts, ".")+recordSuffix)
 }

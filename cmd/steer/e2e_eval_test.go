@@ -143,3 +143,41 @@ func TestInterruptedEvaluationGoesOn(t *testing.T) {
 	require.NotContains(t, said, "again")
 	require.Equal(t, float64(1), readJSON(t, run, train.ResultFile)["resumed"])
 }
+
+// Models whose names are alike have records of their own; a seed of 64 bits is the report's, too;
+// records that were cut after the end are measured again, and until then the report says so.
+func TestEvaluationKeepsNamesSeedsAndRecordsApart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	up := unbrokenRuns(t)
+	_, assets := e2e(t)
+	sft, policy := filepath.Join(up, "sft/adapter.gguf"), filepath.Join(up, "ppo/adapter.gguf")
+	args := []string{"eval", "--model", assets.Model, "--toxigen", assets.ToxiGen.Test, "--limit", "24", "-o", "eval", "--template", "guanaco", "--threads", "1",
+		"--adapter", "a b=" + sft, "--adapter", "a_b=" + sft + "," + policy, "--adapter", "v1.0=" + sft, "--adapter", "A_b=" + policy, "--set", "resamples=50", "--seed", "9007199254740993"}
+	mustSteer(t, dir, args...)
+	run := filepath.Join(dir, "eval")
+	before := itemsOf(t, run)
+	require.Len(t, before, 2*5, "records and outcome of each model")
+	require.Contains(t, string(get(t, run, train.ResultFile)), `"seed": 9007199254740993`)
+	require.NotContains(t, string(get(t, run, train.ResultFile)), `"seed": 9007199254740992`)
+
+	md, said := mustSteer(t, dir, "report", "eval", "--format", "md")
+	require.Empty(t, said)
+	require.Contains(t, md, "50 resamples, seed 9007199254740993, ")
+	for _, name := range []string{"| a b |", `| a\_b |`, "| v1.0 |", `| A\_b |`} {
+		require.Contains(t, md, name)
+	}
+	require.NotContains(t, md, "not tested")
+
+	require.NoError(t, os.Truncate(filepath.Join(run, train.ItemsDir, "toxigen.loglik.a_b.jsonl.zst"), 100))
+	md, said = mustSteer(t, dir, "report", "eval", "--format", "md")
+	for _, text := range []string{md, said} {
+		require.Contains(t, strings.ReplaceAll(text, `\_`, "_"), "items/toxigen.loglik.a_b.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the evaluation's command again")
+	}
+	_, said = mustSteer(t, dir, args...)
+	require.Contains(t, said, "toxigen.loglik.a_b: measured again, since its records are not those it ended with")
+	require.Equal(t, 1, strings.Count(said, "measured again"))
+	require.Equal(t, before, itemsOf(t, run))
+	out, _ := mustSteer(t, dir, args...)
+	require.Contains(t, out, "finished already")
+}

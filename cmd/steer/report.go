@@ -56,6 +56,7 @@ other, model by model.`,
 			if err != nil {
 				return err
 			}
+			a.tellFailures(r)
 			if out == "" && format != "html" && format != "json" {
 				return reportFormats[format](a.out, r)
 			}
@@ -79,6 +80,15 @@ other, model by model.`,
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write, - for standard output (default: report.html in the first folder, compare.html in the second)")
 	cmd.Flags().BoolVar(&two, "compare", false, "compare the second run with the first, model by model")
 	return cmd
+}
+
+// tellFailures says what a report lacks to whoever asked for it, who may not open it soon.
+func (a *app) tellFailures(r *report.Report) {
+	for _, f := range r.Flags {
+		if f.Severity == report.Failure {
+			fmt.Fprintf(a.err, "warning: %s: %s\n", f.Stage, f.Text)
+		}
+	}
 }
 
 func loadReport(dirs []string) (*report.Report, error) {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,6 +222,9 @@ type crossReward struct {
 	KL            map[string]Interval      `json:"kl"`
 	Lengths       map[string]Interval      `json:"lengths"`
 	Histograms    []Histogram              `json:"histograms"`
+	// Items is the file of the answers' records; results of former versions do not name it.
+	Items       string `json:"items"`
+	ItemsSHA256 string `json:"items_sha256"`
 }
 
 // Cell is the mean score of a policy's answers under a reward model with its 95 %
@@ -294,13 +298,21 @@ func (l Loader) readResult(path string) (*StageResult, *evalResult, error) {
 		return res, nil, nil
 	}
 	ev := &evalResult{}
-	if err := json.Unmarshal(b, ev); err != nil {
+	if err := decodeExact(b, ev); err != nil {
 		return nil, nil, fmt.Errorf("report: %s: %w", path, err)
 	}
 	if err := ev.check(); err != nil {
 		return nil, nil, fmt.Errorf("report: %s: %w", path, err)
 	}
 	return res, ev, nil
+}
+
+// decodeExact is json.Unmarshal that keeps numbers whose type is open, as those of the
+// provenance, as they are written: a seed has 64 bits, a float64 53.
+func decodeExact(b []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	return dec.Decode(into)
 }
 
 func (r *StageResult) check() error {

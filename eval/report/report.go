@@ -85,6 +85,8 @@ type Stage struct {
 	// Opened is how often the run was started; 0: unknown.
 	Opened int `json:"opened,omitempty"`
 
+	// dir is the folder as it was opened; Folder may be shortened for showing.
+	dir  string
 	log  *metricLog
 	eval *evalResult
 }

@@ -235,7 +235,7 @@ func newTable(ev *evalResult, b Benchmark) BenchmarkTable {
 		t.Ceiling = &v
 	}
 	for _, k := range sortedKeys(b.Provenance) {
-		if k != "items" { // another file for every model
+		if k != "items" && k != "items_sha256" { // another file for every model
 			t.Measured = append(t.Measured, k+": "+fmt.Sprint(b.Provenance[k]))
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"path/filepath"
 	"slices"
+	"strconv"
 
 	"steer/eval/compare"
 )
@@ -48,7 +48,7 @@ func (r *Report) testBenchmarks() {
 		case errors.Is(err, compare.ErrNotClassified):
 			r.flag(Note, "eval", "%s: its records hold no single predictions, so its differences are not tested.", t.Title())
 		case err != nil:
-			r.flag(Caution, "eval", "%s: its differences are not tested: %s.", t.Title(), err)
+			r.flagUntested(t.Title()+": its differences are not tested", err)
 		default:
 			r.Tests = append(r.Tests, f)
 			r.flagFamily(t, f)
@@ -128,11 +128,6 @@ func (r *Report) agree(t *BenchmarkTable, f *compare.Family) error {
 	return nil
 }
 
-// answersPath is where an evaluation keeps the scores of single answers.
-func answersPath(s *Stage) string {
-	return filepath.Join(filepath.FromSlash(s.Folder), "items", "cross_reward.answers.all.jsonl.zst")
-}
-
 // provenance is that of the first result of a benchmark.
 func (r *Report) provenance(key string) map[string]any {
 	for _, b := range r.evaluation().Benchmarks {
@@ -155,13 +150,15 @@ func (r *Report) items(key, model string) ([]compare.Item, error) {
 		if !ok {
 			return nil, fmt.Errorf("result.json names no records: %w", fs.ErrNotExist)
 		}
-		if !filepath.IsLocal(filepath.FromSlash(name)) {
-			return nil, fmt.Errorf("records %q lie outside the run folder", name)
-		}
 		if kept, ok := r.records[name]; ok {
 			return kept, nil
 		}
-		items, err := compare.ReadItems(filepath.Join(filepath.FromSlash(stage.Folder), filepath.FromSlash(name)))
+		sum, _ := b.Provenance["items_sha256"].(string)
+		path, err := stage.records(name, sum)
+		if err != nil {
+			return nil, err
+		}
+		items, err := compare.ReadItems(path)
 		if err != nil {
 			return nil, err
 		}
@@ -182,15 +179,38 @@ func (r *Report) options(t *BenchmarkTable) compare.Options {
 		if benchmarkKey(b.Benchmark, b.Protocol) != t.key() {
 			continue
 		}
-		number := func(name string, use func(float64)) {
-			if v, ok := b.Provenance[name].(float64); ok && v > 0 {
-				use(v)
+		take := func(name string, use func(string) bool) {
+			if v, ok := b.Provenance[name]; ok && !use(fmt.Sprint(v)) {
+				r.flag(Caution, "eval", "%s: its result gives the %s as %v: the tests use their default.", t.Title(), name, v)
 			}
 		}
-		number("confidence", func(v float64) { opt.Confidence = v })
-		number("margin", func(v float64) { opt.Margin = v })
-		number("resamples", func(v float64) { opt.Resamples = int(v) })
-		number("seed", func(v float64) { opt.Seed = uint64(v) })
+		positive := func(into *float64) func(string) bool {
+			return func(text string) bool {
+				v, err := strconv.ParseFloat(text, 64)
+				if err != nil || v <= 0 {
+					return false
+				}
+				*into = v
+				return true
+			}
+		}
+		take("confidence", positive(&opt.Confidence))
+		take("margin", positive(&opt.Margin))
+		take("resamples", func(text string) bool {
+			v, err := strconv.Atoi(text)
+			if err != nil || v < 1 {
+				return false
+			}
+			opt.Resamples = v
+			return true
+		})
+		take("seed", func(text string) bool { // any of 64 bits, 0 among them
+			v, err := strconv.ParseUint(text, 10, 64)
+			if err == nil {
+				opt.Seed = v
+			}
+			return err == nil
+		})
 		if _, fixed := b.Provenance["margin"]; !fixed {
 			r.noMargin = true
 		}
@@ -240,13 +260,13 @@ func (r *Report) testScores() {
 	set := compare.ScoreSet{Policies: m.Policies, Rewards: m.Rewards, Reference: m.Reference}
 	for _, part := range r.sources() {
 		stage := part.evaluationStage()
-		answers, err := compare.ReadAnswers(answersPath(stage))
+		answers, err := stage.answers()
 		if errors.Is(err, fs.ErrNotExist) {
 			r.flag(Note, "eval", "The scores of single answers were not found: the matrix is marked by intervals, each by itself.")
 			return
 		}
 		if err != nil {
-			r.flag(Caution, "eval", "The matrix is not tested: %s.", err)
+			r.flagUntested("The matrix is not tested", err)
 			return
 		}
 		run := compare.ScoreRun{Answers: answers}
@@ -260,7 +280,7 @@ func (r *Report) testScores() {
 	}
 	s, err := set.Compare(r.scoreOptions())
 	if err != nil {
-		r.flag(Caution, "eval", "The matrix is not tested: %s.", err)
+		r.flagUntested("The matrix is not tested", err)
 		return
 	}
 	r.Scores, m.Tested = s, true

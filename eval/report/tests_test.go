@@ -1,6 +1,8 @@
 package report_test
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -316,4 +318,91 @@ func TestThesisTable(t *testing.T) {
 	}
 	require.Equal(t, "0.278 answered", scruples.Rows[1].Note)
 	require.Contains(t, scruples.Rows[1].OursNote, "answered")
+}
+
+// benchmarksOf changes the benchmarks of an evaluation's result.
+func benchmarksOf(t *testing.T, dir string, f func(b object)) {
+	t.Helper()
+	edit(t, filepath.Join(dir, "eval/result.json"), func(v object) {
+		for _, b := range v["benchmarks"].([]any) {
+			f(b.(object))
+		}
+	})
+}
+
+// Records that were cut after the evaluation had ended are said to be so, whether the result
+// names their hash or, as results of former versions do, only the measurement's own file.
+func TestCutRecordsAreAFailure(t *testing.T) {
+	for name, hashed := range map[string]bool{"hash in the result": true, "hash in the measurement's file": false} {
+		t.Run(name, func(t *testing.T) {
+			dir := recorded(t, 1)
+			benchmarksOf(t, dir, func(b object) {
+				p, _ := b["provenance"].(object)
+				items, ok := p["items"].(string)
+				if !ok {
+					return
+				}
+				raw, err := os.ReadFile(filepath.Join(dir, "eval", items))
+				require.NoError(t, err)
+				sum := fmt.Sprintf("%x", sha256.Sum256(raw))
+				if hashed {
+					p["items_sha256"] = sum
+				} else {
+					write(t, filepath.Join(dir, "eval", strings.TrimSuffix(items, ".jsonl.zst")+".json"), fmt.Sprintf(`{"records_sha256":%q}`, sum))
+				}
+			})
+			whole := load(t, dir)
+			require.NotContains(t, flagText(whole), "not tested")
+
+			require.NoError(t, os.Truncate(filepath.Join(dir, "eval/items/toxigen.loglik.sft.jsonl.zst"), 100))
+			require.NoError(t, os.Remove(filepath.Join(dir, "eval/items/wsc273.loglik.base.jsonl.zst")))
+			r := load(t, dir)
+			text := flagText(r)
+			require.Contains(t, text, "failure eval: ToxiGen (loglik): its differences are not tested: items/toxigen.loglik.sft.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the evaluation's command again, which measures what it held anew.")
+			require.Contains(t, text, "failure eval: WSC273 (loglik): its differences are not tested: items/wsc273.loglik.base.jsonl.zst is gone: give the evaluation's command again")
+			require.Len(t, r.Tests, len(whole.Tests)-2)
+		})
+	}
+}
+
+// The seed of the tests is the evaluation's to the last of its 64 bits, and 0 is one.
+func TestTestsUseTheVerySeedOfTheEvaluation(t *testing.T) {
+	dir := recorded(t, 1)
+	for _, seed := range []uint64{0, 1<<53 + 1, math.MaxUint64} {
+		benchmarksOf(t, dir, func(b object) {
+			if p, ok := b["provenance"].(object); ok {
+				p["seed"] = json.Number(fmt.Sprint(seed))
+			}
+		})
+		r := load(t, dir)
+		require.NotEmpty(t, r.Tests)
+		for _, f := range r.Tests {
+			require.Equal(t, seed, f.Seed)
+		}
+		require.NotContains(t, flagText(r), "default")
+	}
+	benchmarksOf(t, dir, func(b object) {
+		if p, ok := b["provenance"].(object); ok {
+			p["seed"] = -3.5
+		}
+	})
+	r := load(t, dir)
+	require.Contains(t, flagText(r), "caution eval: ToxiGen (loglik): its result gives the seed as -3.5: the tests use their default.")
+}
+
+// Paths are shortened for showing alone: the records are opened where they lie, whatever
+// directory the shown paths are relative to.
+func TestShortenedPathsAreNotOpened(t *testing.T) {
+	dir := recorded(t, 1)
+	r, err := report.Loader{Root: dir}.Load(dir)
+	require.NoError(t, err)
+	require.NotEmpty(t, r.Tests)
+	require.NotNil(t, r.Scores)
+	require.NotContains(t, flagText(r), "not found")
+	for _, s := range r.Stages {
+		require.False(t, filepath.IsAbs(s.Folder), s.Folder)
+	}
+	two, err := report.Loader{Root: dir}.LoadTwo(dir, recorded(t, 1))
+	require.NoError(t, err)
+	require.NotEmpty(t, two.Tests)
 }

@@ -153,7 +153,7 @@ func (t *two) test(table *BenchmarkTable, shared []string) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, compare.ErrNotClassified):
 		t.r.flag(Note, "eval", "%s: the records of single items were not found in both runs, so its differences are not tested.", table.Title())
 	case err != nil:
-		t.r.flag(Caution, "eval", "%s: its differences are not tested: %s.", table.Title(), err)
+		t.r.flagUntested(table.Title()+": its differences are not tested", err)
 	default:
 		t.r.Tests = append(t.r.Tests, f)
 		t.r.flagFamily(table, f)
@@ -204,7 +204,7 @@ func (t *two) matrix() {
 	for _, policy := range m.Policies {
 		row, err := t.scoresOf(policy, m.Rewards)
 		if err != nil {
-			t.r.flag(Caution, "eval", "The cross-reward matrices are not compared: %s.", err)
+			t.r.flagUntested("The cross-reward matrices are not compared", err)
 			return
 		}
 		m.Norm = append(m.Norm, row)
@@ -226,7 +226,7 @@ func (t *two) scoresOf(policy string, rewards []string) ([]Cell, error) {
 	set := compare.ScoreSet{Policies: []string{"A", "B"}, Rewards: rewards, Reference: "A", Runs: make([]compare.ScoreRun, 1)}
 	for k, p := range t.r.parts {
 		stage := p.evaluationStage()
-		answers, err := compare.ReadAnswers(answersPath(stage))
+		answers, err := stage.answers()
 		if err != nil {
 			return nil, err
 		}
@@ -342,8 +342,8 @@ func (t *two) differences() {
 		pa, pb := t.a.provenance(tab.key()), t.b.provenance(tab.key())
 		var parts []string
 		for _, k := range sortedKeys(pa) {
-			if k == "items" || k == "data" {
-				continue // a path: the hash beside it counts
+			if k == "items" || k == "items_sha256" || k == "data" {
+				continue // what came out, or a path: the hash beside it counts
 			}
 			if v, ok := pb[k]; ok && fmt.Sprint(v) != fmt.Sprint(pa[k]) {
 				parts = append(parts, fmt.Sprintf("%s %v against %v", k, v, pa[k]))

@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,7 +80,7 @@ func (l Loader) pieces(dir string) ([]piece, error) {
 			return nil, fmt.Errorf("report: %w", err)
 		}
 		var p piece
-		if err := json.Unmarshal(text, &p); err != nil {
+		if err := decodeExact(text, &p); err != nil {
 			return nil, fmt.Errorf("report: %s: %w", path, err)
 		}
 		if info, err := e.Info(); err == nil {

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // File is a file being written aside; it becomes visible under its name by Commit.
@@ -38,14 +36,22 @@ func create(path string, perm fs.FileMode) (*File, error) {
 	if name == "" {
 		return nil, fmt.Errorf("atomicfile: %q names no file", path)
 	}
+	// What a killed process left of this very file goes; that it cannot is no reason not to write.
+	_ = sweep(dir, func(of string) bool { return of == name })
 	for {
-		tmp := filepath.Join(dir, fmt.Sprintf(".%s.tmp-%08x", name, rand.Uint32()))
+		tmp := filepath.Join(dir, tempName(name))
 		f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
+		}
+		if !claim(f) { // a sweep has come between creation and claim
+			if err := f.Close(); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		return &File{f: f, path: path}, nil
 	}
@@ -63,16 +69,15 @@ func (f *File) Commit() error {
 	if f.done {
 		return fmt.Errorf("atomicfile: %s: already committed or aborted", f.path)
 	}
-	err := f.f.Sync()
-	err = errors.Join(err, f.f.Close())
 	f.done = true
+	err := f.f.Sync()
 	if err == nil {
-		err = os.Rename(f.f.Name(), f.path)
+		err = os.Rename(f.f.Name(), f.path) // before Close, which gives up the claim
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.f.Name()))
+		return errors.Join(err, os.Remove(f.f.Name()), f.f.Close())
 	}
-	return SyncDir(filepath.Dir(f.path))
+	return errors.Join(f.f.Close(), SyncDir(filepath.Dir(f.path)))
 }
 
 // Abort drops what was written; after Commit it does nothing.
@@ -81,7 +86,7 @@ func (f *File) Abort() error {
 		return nil
 	}
 	f.done = true
-	return errors.Join(f.f.Close(), os.Remove(f.f.Name()))
+	return errors.Join(os.Remove(f.f.Name()), f.f.Close())
 }
 
 // RenameDir puts the finished folder tmp at path, which must not exist, and syncs both
@@ -103,21 +108,4 @@ func SyncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// RemoveLeftovers deletes temporary files of interrupted writes directly inside dir.
-// Only the owner of the folder may call it, while nobody writes there.
-func RemoveLeftovers(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") && strings.Contains(e.Name(), ".tmp-") && !e.IsDir() {
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

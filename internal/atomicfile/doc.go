@@ -2,7 +2,9 @@
 //
 // Content is written beside its destination under a temporary name (".name.tmp-…"),
 // synced, renamed over the destination, and the folder is synced: after a crash or a
-// full disk the destination holds the old content or the new one, never a part.
+// full disk the destination holds the old content or the new one, never a part. What a
+// killed process leaves aside is removed by the next write of the same file, and by
+// RemoveLeftovers; a file that a living process is writing is not.
 //
 //	f, err := atomicfile.Create("result.json")
 //	if err != nil { ... }

@@ -77,6 +77,9 @@ func (j *Eval) Resolve(dir string) (err error) {
 	if err := j.findData(dir); err != nil {
 		return err
 	}
+	if err := j.checkNames(); err != nil {
+		return err
+	}
 	files := map[string]*string{"model": &j.Model}
 	sources := map[string]*string{}
 	for _, f := range j.DataFiles() {
@@ -90,7 +93,11 @@ func (j *Eval) Resolve(dir string) (err error) {
 	for i := range j.Rewards {
 		files["reward."+j.Rewards[i].Name] = &j.Rewards[i].Adapter
 		for k := range j.Rewards[i].On {
-			files[numbered("reward."+j.Rewards[i].Name+".on", k)] = &j.Rewards[i].On[k]
+			role := numbered("reward."+j.Rewards[i].Name+".on", k)
+			if files[role] != nil {
+				return fmt.Errorf("eval: rewards: the name %q reads like an adapter below %q: choose another", strings.TrimPrefix(role, "reward."), j.Rewards[i].Name)
+			}
+			files[role] = &j.Rewards[i].On[k]
 		}
 	}
 	placed := func(paths map[string]*string) map[string]string {
@@ -108,6 +115,17 @@ func (j *Eval) Resolve(dir string) (err error) {
 	if err := errors.Join(j.Engine.validate(), j.Config.Validate()); err != nil {
 		return err
 	}
+	if err := j.LoadTasks(); err != nil {
+		return err
+	}
+	maps.Copy(data, j.TaskInputs())
+	j.Inputs, err = inputsOf(models, data)
+	return err
+}
+
+// checkNames refuses names that could not tell two models apart: results, records and inputs go
+// by them.
+func (j *Eval) checkNames() error {
 	names := []string{"base"}
 	for _, s := range j.Subjects {
 		if s.Name == "" || slices.Contains(names, s.Name) {
@@ -115,12 +133,14 @@ func (j *Eval) Resolve(dir string) (err error) {
 		}
 		names = append(names, s.Name)
 	}
-	if err := j.LoadTasks(); err != nil {
-		return err
+	names = nil
+	for _, r := range j.Rewards {
+		if r.Name == "" || slices.Contains(names, r.Name) {
+			return fmt.Errorf("eval: rewards: name %q is empty or taken", r.Name)
+		}
+		names = append(names, r.Name)
 	}
-	maps.Copy(data, j.TaskInputs())
-	j.Inputs, err = inputsOf(models, data)
-	return err
+	return nil
 }
 
 // roleOf names a data file among the inputs.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -103,13 +104,13 @@ func inputsOf(files, sources map[string]string) (Inputs, error) {
 var mayChange = []string{"engine.device", "engine.threads", "engine.keep_activations", "micro_batch_size", "micro_batch_tokens", "checkpoint_every"}
 
 // Finished tells whether the run folder dir holds the result of exactly this
-// configuration, inputs included, and the adapter that the result speaks of.
+// configuration, inputs included, and the adapter and the records that the result speaks of.
 func Finished(dir string, cfg any) (bool, error) {
 	if !hasResult(dir) {
 		return false, nil
 	}
 	diff, err := changes(dir, cfg)
-	return err == nil && len(diff) == 0 && adapterIntact(dir), err
+	return err == nil && len(diff) == 0 && adapterIntact(dir) && recordsIntact(dir), err
 }
 
 func hasResult(dir string) bool { return exists(filepath.Join(dir, train.ResultFile)) }
@@ -267,7 +268,9 @@ func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
 	if err != nil {
 		return fmt.Errorf("%s: result: %w", s.name, err)
 	}
-	if err := json.Unmarshal(raw, &merged); err != nil {
+	whole := json.NewDecoder(bytes.NewReader(raw))
+	whole.UseNumber() // a seed has more digits than a float64
+	if err := whole.Decode(&merged); err != nil {
 		return fmt.Errorf("%s: result: %w", s.name, err)
 	}
 	maps.Copy(merged, s.record)
