@@ -3,13 +3,14 @@ package jinja
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/parser"
 	"github.com/nikolalohinski/gonja/v2/tokens"
+
+	"steer/internal/ordered"
 )
 
 // Error is a mistake in a template, or of a template on a document.
@@ -125,7 +126,12 @@ func (t *Template) run(vars map[string]any, keep bool) (m *machine, err error) {
 	return m, m.write(t.body, top)
 }
 
-// Normalize brings a value into the forms that templates know; integers become int.
+// Unusable is a value that a template may hold, but not use: using it is an error that
+// says why.
+func Unusable(why string) any { return undefined(why) }
+
+// Normalize brings a value into the forms that templates know; integers become int. Go's
+// maps are refused: they have no order, and templates see a dict's.
 func Normalize(v any) (any, error) {
 	switch x := v.(type) {
 	case nil, bool, int, float64, string, undefined:
@@ -151,13 +157,14 @@ func Normalize(v any) (any, error) {
 			}
 		}
 		return out, nil
-	case map[string]any:
-		out := maps.Clone(x)
-		for k := range out {
-			var err error
-			if out[k], err = Normalize(out[k]); err != nil {
+	case *ordered.Map:
+		out := ordered.New(x.Len())
+		for k, e := range x.All() {
+			v, err := Normalize(e)
+			if err != nil {
 				return nil, err
 			}
+			out.Set(k, v)
 		}
 		return out, nil
 	}
@@ -271,8 +278,8 @@ func defined(at nodes.Node, v any) error {
 				return err
 			}
 		}
-	case map[string]any:
-		for _, e := range x {
+	case *ordered.Map:
+		for _, e := range x.All() {
 			if err := defined(at, e); err != nil {
 				return err
 			}

@@ -6,6 +6,8 @@ import (
 	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/parser"
 	"github.com/nikolalohinski/gonja/v2/tokens"
+
+	"steer/internal/ordered"
 )
 
 // statements gives the parser our {% %} blocks.
@@ -231,8 +233,8 @@ func (st *forStatement) run(m *machine, s *scope) error {
 	}
 	for i, in := range rounds {
 		n := len(rounds)
-		in.vars["loop"] = map[string]any{"index": i + 1, "index0": i, "first": i == 0, "last": i == n-1,
-			"length": n, "revindex": n - i, "revindex0": n - i - 1}
+		in.vars["loop"] = ordered.Of("index", i+1, "index0", i, "first", i == 0, "last", i == n-1,
+			"length", n, "revindex", n-i, "revindex0", n-i-1)
 		if err := m.write(st.body.Nodes, in); err != nil {
 			return err
 		}

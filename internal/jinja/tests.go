@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"steer/internal/ordered"
 )
 
 // testNames are the tests there are.
@@ -36,7 +38,7 @@ func test(name string, v any, c call) (bool, error) {
 	_, isFloat := v.(float64)
 	_, isText := v.(string)
 	_, isList := v.([]any)
-	_, isDict := v.(map[string]any)
+	_, isDict := v.(*ordered.Map)
 	switch name {
 	case "none":
 		return v == nil, nil
