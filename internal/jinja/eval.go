@@ -32,7 +32,8 @@ func eval(n nodes.Node, s *scope) (any, error) {
 	case *nodes.List:
 		return evalList(n.Val, s)
 	case *nodes.Tuple:
-		return evalList(n.Val, s)
+		list, err := evalList(n.Val, s)
+		return tuple(list), err
 	case *nodes.Dict:
 		return evalDict(n, s)
 	case *nodes.Name:
@@ -85,7 +86,7 @@ func whole(n nodes.Node, s *scope) (any, error) {
 	return v, defined(n, v)
 }
 
-func evalList(elements []nodes.Expression, s *scope) (any, error) {
+func evalList(elements []nodes.Expression, s *scope) ([]any, error) {
 	out := make([]any, len(elements))
 	for i, e := range elements {
 		var err error
@@ -152,6 +153,10 @@ func evalItem(n *nodes.GetItem, s *scope) (any, error) {
 
 // item gives v[key]; what is not there is undefined.
 func item(at nodes.Node, v, key any) (any, error) {
+	kind := kindOf(v)
+	if t, ok := v.(tuple); ok {
+		v = []any(t)
+	}
 	if m, ok := v.(*ordered.Map); ok {
 		k, ok := key.(string)
 		if !ok {
@@ -183,7 +188,7 @@ func item(at nodes.Node, v, key any) (any, error) {
 		from += n
 	}
 	if from < 0 || from >= n {
-		return undefined(fmt.Sprintf("%s of length %d has no element %d", kindOf(v), n, i)), nil
+		return undefined(fmt.Sprintf("%s of length %d has no element %d", kind, n, i)), nil
 	}
 	if x, ok := v.(string); ok {
 		return string([]rune(x)[from]), nil
@@ -209,6 +214,13 @@ func evalSlice(n *nodes.GetSlice, s *scope) (any, error) {
 	case []any:
 		at, err := sliced(n, s, len(x))
 		out := make([]any, len(at))
+		for k, i := range at {
+			out[k] = x[i]
+		}
+		return out, err
+	case tuple:
+		at, err := sliced(n, s, len(x))
+		out := make(tuple, len(at))
 		for k, i := range at {
 			out[k] = x[i]
 		}

@@ -91,6 +91,8 @@ func length(v any) (any, error) {
 		return utf8.RuneCountInString(x), nil
 	case []any:
 		return len(x), nil
+	case tuple:
+		return len(x), nil
 	case *ordered.Map:
 		return x.Len(), nil
 	}

@@ -95,7 +95,28 @@ func (t *Template) Value(vars map[string]any) (any, error) {
 	case len(m.values) != 1 || text != "":
 		return nil, &Error{Msg: fmt.Sprintf("want one {{ expression }} and nothing beside it, got %d and the text %q", len(m.values), text)}
 	}
-	return m.values[0], nil
+	return lists(m.values[0]), nil
+}
+
+// lists makes tuples lists, for callers to whom they are the same.
+func lists(v any) any {
+	switch x := v.(type) {
+	case tuple:
+		return lists([]any(x))
+	case []any:
+		out := make([]any, len(x))
+		for i := range x {
+			out[i] = lists(x[i])
+		}
+		return out
+	case *ordered.Map:
+		out := ordered.New(x.Len())
+		for k, e := range x.All() {
+			out.Set(k, lists(e))
+		}
+		return out
+	}
+	return v
 }
 
 // IsPlain says that the template has no expression and no statement.
@@ -278,6 +299,8 @@ func defined(at nodes.Node, v any) error {
 				return err
 			}
 		}
+	case tuple:
+		return defined(at, []any(x))
 	case *ordered.Map:
 		for _, e := range x.All() {
 			if err := defined(at, e); err != nil {

@@ -84,6 +84,8 @@ func method(v any, name string, c call) (any, error) {
 		out, err = textMethod(x, name, c)
 	case []any:
 		out, err = listMethod(x, name, c)
+	case tuple:
+		out, err = listMethod(x, name, c)
 	case *ordered.Map:
 		out, err = dictMethod(x, name, c)
 	}
@@ -300,7 +302,7 @@ func dictMethod(x *ordered.Map, name string, c call) (any, error) {
 		case "values":
 			out = append(out, e)
 		case "items":
-			out = append(out, []any{k, e})
+			out = append(out, tuple{k, e})
 		}
 	}
 	return out, c.none()

@@ -53,6 +53,9 @@ func equal(a, b any) bool {
 	case []any:
 		t, ok := b.([]any)
 		return ok && slices.EqualFunc(a, t, equal)
+	case tuple:
+		t, ok := b.(tuple)
+		return ok && slices.EqualFunc(a, t, equal)
 	case *ordered.Map:
 		t, ok := b.(*ordered.Map)
 		return ok && ordered.Equal(a, t, equal)
@@ -72,8 +75,10 @@ func less(a, b any) (bool, error) {
 			return slices.Compare([]rune(s), []rune(t)) < 0, nil
 		}
 	}
-	if s, ok := a.([]any); ok {
-		if t, ok := b.([]any); ok {
+	_, tupleA := a.(tuple)
+	_, tupleB := b.(tuple)
+	if s, ok := list(a); ok && tupleA == tupleB {
+		if t, ok := list(b); ok {
 			for i := range min(len(s), len(t)) {
 				if !equal(s[i], t[i]) {
 					return less(s[i], t[i])
@@ -83,6 +88,15 @@ func less(a, b any) (bool, error) {
 		}
 	}
 	return false, fmt.Errorf("%s and %s cannot be compared", describe(a), describe(b))
+}
+
+// list gives the elements of a list or tuple.
+func list(v any) ([]any, bool) {
+	if t, ok := v.(tuple); ok {
+		return t, true
+	}
+	l, ok := v.([]any)
+	return l, ok
 }
 
 // contains is Python's "a in b".
@@ -96,6 +110,8 @@ func contains(a, b any) (bool, error) {
 		return strings.Contains(x, s), nil
 	case []any:
 		return slices.ContainsFunc(x, func(e any) bool { return equal(e, a) }), nil
+	case tuple:
+		return contains(a, []any(x))
 	case *ordered.Map:
 		s, ok := a.(string)
 		if !ok {
@@ -150,6 +166,10 @@ func join(a, b any) (any, bool) {
 		t, ok := b.([]any)
 		return slices.Concat(s, t), ok
 	}
+	if s, ok := a.(tuple); ok {
+		t, ok := b.(tuple)
+		return slices.Concat(s, t), ok
+	}
 	return nil, false
 }
 
@@ -174,6 +194,12 @@ func repeat(a, b any) (any, bool, error) {
 			return nil, false, fmt.Errorf("%d times %s is too long", n, describe(a))
 		}
 		return slices.Repeat(x, n), true, nil
+	case tuple:
+		v, ok, err := repeat([]any(x), n)
+		if err != nil {
+			return nil, ok, err
+		}
+		return tuple(v.([]any)), ok, nil
 	}
 	return nil, false, nil
 }

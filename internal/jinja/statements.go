@@ -190,7 +190,7 @@ func (st *forStatement) bind(item any, s *scope) (*scope, error) {
 		in.vars[st.names[0]] = item
 		return in, nil
 	}
-	parts, ok := item.([]any)
+	parts, ok := list(item)
 	if !ok || len(parts) != len(st.names) {
 		return nil, fail(st, "{%% for %%} names %d parts, an item is %s", len(st.names), describe(item))
 	}

@@ -37,7 +37,7 @@ func test(name string, v any, c call) (bool, error) {
 	i, isInt := v.(int)
 	_, isFloat := v.(float64)
 	_, isText := v.(string)
-	_, isList := v.([]any)
+	_, isList := list(v)
 	_, isDict := v.(*ordered.Map)
 	switch name {
 	case "none":

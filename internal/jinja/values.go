@@ -14,6 +14,10 @@ import (
 // space is str.isspace: Unicode white space and the four separators U+001C..U+001F.
 func space(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }
 
+// tuple is what (a, b) and the items of a dict are: it prints in round brackets and is
+// equal to no list.
+type tuple []any
+
 // kindOf names the type of a value as messages do.
 func kindOf(v any) string {
 	switch v.(type) {
@@ -29,6 +33,8 @@ func kindOf(v any) string {
 		return "text"
 	case []any:
 		return "a list"
+	case tuple:
+		return "a tuple"
 	case *ordered.Map:
 		return "a dict"
 	}
@@ -61,6 +67,8 @@ func truth(at nodes.Node, v any) (bool, error) {
 	case string:
 		return x != "", nil
 	case []any:
+		return len(x) > 0, nil
+	case tuple:
 		return len(x) > 0, nil
 	case *ordered.Map:
 		return x.Len() > 0, nil
@@ -100,6 +108,12 @@ func repr(v any) string {
 			parts[i] = repr(e)
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
+	case tuple:
+		if len(x) == 1 {
+			return "(" + repr(x[0]) + ",)"
+		}
+		list := repr([]any(x))
+		return "(" + list[1:len(list)-1] + ")"
 	case *ordered.Map:
 		var parts []string
 		for k, e := range x.All() {
@@ -161,6 +175,8 @@ func reprText(s string) string {
 func iterate(at nodes.Node, v any) ([]any, error) {
 	switch x := v.(type) {
 	case []any:
+		return x, nil
+	case tuple:
 		return x, nil
 	case string:
 		out := []any{}
