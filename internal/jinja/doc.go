@@ -12,7 +12,8 @@
 // loop, comments, white space control; text, numbers, lists, tuples, dicts, slices,
 // "a if c else b" as a whole {{ }} or {% set %}; all operators of Jinja but "%" on text;
 // the filters, tests and methods in filters.go, tests.go and methods.go; range().
-// Values are nil, bool, int, float64, string, []any and map[string]any.
+// Values are nil, bool, int, float64, string, []any and *ordered.Map:
+// a dict iterates and prints in the order of the file that it is from.
 //
 //	t, err := jinja.Compile("{{ question|trim }}\nAnswer:")
 //	prompt, err := t.Render(map[string]any{"question": "Why? "})

@@ -6,6 +6,8 @@ import (
 
 	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/tokens"
+
+	"steer/internal/ordered"
 )
 
 // undefined is what Jinja calls undefined: an error as soon as it is used, but for
@@ -30,7 +32,8 @@ func eval(n nodes.Node, s *scope) (any, error) {
 	case *nodes.List:
 		return evalList(n.Val, s)
 	case *nodes.Tuple:
-		return evalList(n.Val, s)
+		list, err := evalList(n.Val, s)
+		return tuple(list), err
 	case *nodes.Dict:
 		return evalDict(n, s)
 	case *nodes.Name:
@@ -74,7 +77,16 @@ func value(n nodes.Node, s *scope) (any, error) {
 	return v, nil
 }
 
-func evalList(elements []nodes.Expression, s *scope) (any, error) {
+// whole is value that refuses lists and dicts, too, that hold something undefined.
+func whole(n nodes.Node, s *scope) (any, error) {
+	v, err := eval(n, s)
+	if err != nil {
+		return nil, err
+	}
+	return v, defined(n, v)
+}
+
+func evalList(elements []nodes.Expression, s *scope) ([]any, error) {
 	out := make([]any, len(elements))
 	for i, e := range elements {
 		var err error
@@ -86,7 +98,7 @@ func evalList(elements []nodes.Expression, s *scope) (any, error) {
 }
 
 func evalDict(n *nodes.Dict, s *scope) (any, error) {
-	out := map[string]any{}
+	out := ordered.New(len(n.Pairs))
 	for _, p := range n.Pairs {
 		k, err := value(p.Key, s)
 		if err != nil {
@@ -96,9 +108,11 @@ func evalDict(n *nodes.Dict, s *scope) (any, error) {
 		if !ok {
 			return nil, fail(n, "a dict needs text as keys, got %s", describe(k))
 		}
-		if out[key], err = value(p.Value, s); err != nil {
+		v, err := value(p.Value, s)
+		if err != nil {
 			return nil, err
 		}
+		out.Set(key, v)
 	}
 	return out, nil
 }
@@ -139,12 +153,16 @@ func evalItem(n *nodes.GetItem, s *scope) (any, error) {
 
 // item gives v[key]; what is not there is undefined.
 func item(at nodes.Node, v, key any) (any, error) {
-	if m, ok := v.(map[string]any); ok {
+	kind := kindOf(v)
+	if t, ok := v.(tuple); ok {
+		v = []any(t)
+	}
+	if m, ok := v.(*ordered.Map); ok {
 		k, ok := key.(string)
 		if !ok {
 			return undefined(fmt.Sprintf("a dict has no element %s", describe(key))), nil
 		}
-		if e, ok := m[k]; ok {
+		if e, ok := m.Get(k); ok {
 			return e, nil
 		}
 		return undefined(fmt.Sprintf("a dict has no element %q", k)), nil
@@ -170,7 +188,7 @@ func item(at nodes.Node, v, key any) (any, error) {
 		from += n
 	}
 	if from < 0 || from >= n {
-		return undefined(fmt.Sprintf("%s of length %d has no element %d", kindOf(v), n, i)), nil
+		return undefined(fmt.Sprintf("%s of length %d has no element %d", kind, n, i)), nil
 	}
 	if x, ok := v.(string); ok {
 		return string([]rune(x)[from]), nil
@@ -196,6 +214,13 @@ func evalSlice(n *nodes.GetSlice, s *scope) (any, error) {
 	case []any:
 		at, err := sliced(n, s, len(x))
 		out := make([]any, len(at))
+		for k, i := range at {
+			out[k] = x[i]
+		}
+		return out, err
+	case tuple:
+		at, err := sliced(n, s, len(x))
+		out := make(tuple, len(at))
 		for k, i := range at {
 			out[k] = x[i]
 		}
@@ -258,14 +283,14 @@ func sliceBound(n *nodes.GetSlice, at nodes.Node, s *scope, otherwise int) (i in
 func arguments(args []nodes.Expression, named map[string]nodes.Expression, s *scope) (call, error) {
 	c := call{named: map[string]any{}}
 	for _, a := range args {
-		v, err := value(a, s)
+		v, err := whole(a, s)
 		if err != nil {
 			return c, err
 		}
 		c.args = append(c.args, v)
 	}
 	for k, a := range named {
-		v, err := value(a, s)
+		v, err := whole(a, s)
 		if err != nil {
 			return c, err
 		}
@@ -312,8 +337,10 @@ func evalFiltered(n *nodes.FilteredExpression, s *scope) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if u, ok := v.(undefined); ok && f.Name != "default" && f.Name != "d" {
-			return nil, fail(n, "%s", string(u))
+		if f.Name != "default" && f.Name != "d" {
+			if err := defined(n, v); err != nil {
+				return nil, err
+			}
 		}
 		if v, err = filter(f.Name, v, c); err != nil {
 			return nil, fail(n, "filter %s: %v", f.Name, err)
@@ -368,7 +395,7 @@ func evalBinary(n *nodes.BinaryExpression, s *scope) (any, error) {
 	if left, ok := n.Left.(*nodes.BinaryExpression); ok && slices.Contains(comparisons, op.Type) && slices.Contains(comparisons, left.Operator.Token.Type) {
 		return nil, fail(n, "a chain of comparisons is not supported: write (a %s b) and (b %s c)", left.Operator.Token.Val, op.Val)
 	}
-	left, err := value(n.Left, s)
+	left, err := whole(n.Left, s)
 	if err != nil {
 		return nil, err
 	}
@@ -382,7 +409,7 @@ func evalBinary(n *nodes.BinaryExpression, s *scope) (any, error) {
 		}
 		return value(n.Right, s)
 	}
-	right, err := value(n.Right, s)
+	right, err := whole(n.Right, s)
 	if err != nil {
 		return nil, err
 	}

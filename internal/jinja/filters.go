@@ -2,12 +2,13 @@ package jinja
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"steer/internal/ordered"
 )
 
 // filterNames are the filters there are.
@@ -90,8 +91,10 @@ func length(v any) (any, error) {
 		return utf8.RuneCountInString(x), nil
 	case []any:
 		return len(x), nil
-	case map[string]any:
+	case tuple:
 		return len(x), nil
+	case *ordered.Map:
+		return x.Len(), nil
 	}
 	return nil, fmt.Errorf("%s has no length", describe(v))
 }
@@ -213,12 +216,8 @@ func filterMap(v any, c call) (any, error) {
 
 // filterItems are the filters of lists without arguments.
 func filterItems(name string, v any) (any, error) {
-	if d, ok := v.(map[string]any); ok && name == "items" {
-		out := []any{}
-		for _, k := range slices.Sorted(maps.Keys(d)) {
-			out = append(out, []any{k, d[k]})
-		}
-		return out, nil
+	if d, ok := v.(*ordered.Map); ok && name == "items" {
+		return dictMethod(d, "items", call{})
 	}
 	items, err := iterate(nil, v)
 	if err != nil {
@@ -254,7 +253,7 @@ func filterItems(name string, v any) (any, error) {
 	case "last":
 		return items[len(items)-1], nil
 	case "min", "max", "sort":
-		return ordered(name, items)
+		return inOrder(name, items)
 	}
 	return nil, fmt.Errorf("%s has no items to take", describe(v))
 }
@@ -267,8 +266,8 @@ func folded(v any) any {
 	return v
 }
 
-// ordered is min, max and sort.
-func ordered(name string, items []any) (any, error) {
+// inOrder is min, max and sort.
+func inOrder(name string, items []any) (any, error) {
 	var bad error
 	compare := func(a, b any) int {
 		a, b = folded(a), folded(b)
@@ -304,7 +303,12 @@ func sum(items []any) (any, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s is no number", describe(e))
 		}
-		total, whole, all = total+x, whole+i, all && isWhole
+		total, all = total+x, all && isWhole
+		if all {
+			if whole, ok = plus(whole, i); !ok {
+				return nil, errBeyond
+			}
+		}
 	}
 	if all {
 		return whole, nil

@@ -3,13 +3,14 @@ package jinja
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/parser"
 	"github.com/nikolalohinski/gonja/v2/tokens"
+
+	"steer/internal/ordered"
 )
 
 // Error is a mistake in a template, or of a template on a document.
@@ -94,7 +95,28 @@ func (t *Template) Value(vars map[string]any) (any, error) {
 	case len(m.values) != 1 || text != "":
 		return nil, &Error{Msg: fmt.Sprintf("want one {{ expression }} and nothing beside it, got %d and the text %q", len(m.values), text)}
 	}
-	return m.values[0], nil
+	return lists(m.values[0]), nil
+}
+
+// lists makes tuples lists, for callers to whom they are the same.
+func lists(v any) any {
+	switch x := v.(type) {
+	case tuple:
+		return lists([]any(x))
+	case []any:
+		out := make([]any, len(x))
+		for i := range x {
+			out[i] = lists(x[i])
+		}
+		return out
+	case *ordered.Map:
+		out := ordered.New(x.Len())
+		for k, e := range x.All() {
+			out.Set(k, lists(e))
+		}
+		return out
+	}
+	return v
 }
 
 // IsPlain says that the template has no expression and no statement.
@@ -125,7 +147,12 @@ func (t *Template) run(vars map[string]any, keep bool) (m *machine, err error) {
 	return m, m.write(t.body, top)
 }
 
-// Normalize brings a value into the forms that templates know; integers become int.
+// Unusable is a value that a template may hold, but not use: using it is an error that
+// says why.
+func Unusable(why string) any { return undefined(why) }
+
+// Normalize brings a value into the forms that templates know; integers become int. Go's
+// maps are refused: they have no order, and templates see a dict's.
 func Normalize(v any) (any, error) {
 	switch x := v.(type) {
 	case nil, bool, int, float64, string, undefined:
@@ -151,13 +178,14 @@ func Normalize(v any) (any, error) {
 			}
 		}
 		return out, nil
-	case map[string]any:
-		out := maps.Clone(x)
-		for k := range out {
-			var err error
-			if out[k], err = Normalize(out[k]); err != nil {
+	case *ordered.Map:
+		out := ordered.New(x.Len())
+		for k, e := range x.All() {
+			v, err := Normalize(e)
+			if err != nil {
 				return nil, err
 			}
+			out.Set(k, v)
 		}
 		return out, nil
 	}
@@ -271,8 +299,10 @@ func defined(at nodes.Node, v any) error {
 				return err
 			}
 		}
-	case map[string]any:
-		for _, e := range x {
+	case tuple:
+		return defined(at, []any(x))
+	case *ordered.Map:
+		for _, e := range x.All() {
 			if err := defined(at, e); err != nil {
 				return err
 			}

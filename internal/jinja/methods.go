@@ -3,7 +3,6 @@ package jinja
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -11,6 +10,8 @@ import (
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/language"
+
+	"steer/internal/ordered"
 )
 
 // call holds the arguments of a method, filter or test.
@@ -83,7 +84,9 @@ func method(v any, name string, c call) (any, error) {
 		out, err = textMethod(x, name, c)
 	case []any:
 		out, err = listMethod(x, name, c)
-	case map[string]any:
+	case tuple:
+		out, err = listMethod(x, name, c)
+	case *ordered.Map:
 		out, err = dictMethod(x, name, c)
 	}
 	if errors.Is(err, errNoMethod) {
@@ -275,30 +278,31 @@ func listMethod(x []any, name string, c call) (any, error) {
 	return n, nil
 }
 
-func dictMethod(x map[string]any, name string, c call) (any, error) {
+func dictMethod(x *ordered.Map, name string, c call) (any, error) {
 	if name == "get" {
 		v, err := c.take([]string{"key", "default"}, required, nil)
 		if err != nil {
 			return nil, err
 		}
 		if k, ok := v[0].(string); ok {
-			if e, ok := x[k]; ok {
+			if e, ok := x.Get(k); ok {
 				return e, nil
 			}
 		}
 		return v[1], nil
 	}
+	if name != "keys" && name != "values" && name != "items" {
+		return nil, errNoMethod
+	}
 	out := []any{}
-	for _, k := range slices.Sorted(maps.Keys(x)) {
+	for k, e := range x.All() {
 		switch name {
 		case "keys":
 			out = append(out, k)
 		case "values":
-			out = append(out, x[k])
+			out = append(out, e)
 		case "items":
-			out = append(out, []any{k, x[k]})
-		default:
-			return nil, errNoMethod
+			out = append(out, tuple{k, e})
 		}
 	}
 	return out, c.none()

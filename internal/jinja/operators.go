@@ -1,12 +1,17 @@
 package jinja
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strings"
 
 	"github.com/nikolalohinski/gonja/v2/tokens"
+
+	"steer/internal/ordered"
 )
 
 // maxText bounds what a template may build, in bytes or elements.
@@ -37,10 +42,7 @@ func equal(a, b any) bool {
 	x, i, wholeX, okX := number(a)
 	y, j, wholeY, okY := number(b)
 	if okX && okY {
-		if wholeX && wholeY {
-			return i == j
-		}
-		return x == y
+		return compareNumbers(x, i, wholeX, y, j, wholeY) == 0
 	}
 	switch a := a.(type) {
 	case nil:
@@ -51,35 +53,32 @@ func equal(a, b any) bool {
 	case []any:
 		t, ok := b.([]any)
 		return ok && slices.EqualFunc(a, t, equal)
-	case map[string]any:
-		t, ok := b.(map[string]any)
-		if !ok || len(a) != len(t) {
-			return false
-		}
-		for k, v := range a {
-			if w, ok := t[k]; !ok || !equal(v, w) {
-				return false
-			}
-		}
-		return true
+	case tuple:
+		t, ok := b.(tuple)
+		return ok && slices.EqualFunc(a, t, equal)
+	case *ordered.Map:
+		t, ok := b.(*ordered.Map)
+		return ok && ordered.Equal(a, t, equal)
 	}
 	return false
 }
 
 // less is Python's <: numbers with numbers, text with text, lists with lists.
 func less(a, b any) (bool, error) {
-	x, _, _, okX := number(a)
-	y, _, _, okY := number(b)
+	x, i, wholeX, okX := number(a)
+	y, j, wholeY, okY := number(b)
 	if okX && okY {
-		return x < y, nil
+		return compareNumbers(x, i, wholeX, y, j, wholeY) == -1, nil
 	}
 	if s, ok := a.(string); ok {
 		if t, ok := b.(string); ok {
 			return slices.Compare([]rune(s), []rune(t)) < 0, nil
 		}
 	}
-	if s, ok := a.([]any); ok {
-		if t, ok := b.([]any); ok {
+	_, tupleA := a.(tuple)
+	_, tupleB := b.(tuple)
+	if s, ok := list(a); ok && tupleA == tupleB {
+		if t, ok := list(b); ok {
 			for i := range min(len(s), len(t)) {
 				if !equal(s[i], t[i]) {
 					return less(s[i], t[i])
@@ -89,6 +88,15 @@ func less(a, b any) (bool, error) {
 		}
 	}
 	return false, fmt.Errorf("%s and %s cannot be compared", describe(a), describe(b))
+}
+
+// list gives the elements of a list or tuple.
+func list(v any) ([]any, bool) {
+	if t, ok := v.(tuple); ok {
+		return t, true
+	}
+	l, ok := v.([]any)
+	return l, ok
 }
 
 // contains is Python's "a in b".
@@ -102,12 +110,14 @@ func contains(a, b any) (bool, error) {
 		return strings.Contains(x, s), nil
 	case []any:
 		return slices.ContainsFunc(x, func(e any) bool { return equal(e, a) }), nil
-	case map[string]any:
+	case tuple:
+		return contains(a, []any(x))
+	case *ordered.Map:
 		s, ok := a.(string)
 		if !ok {
 			return false, nil
 		}
-		_, found := x[s]
+		_, found := x.Get(s)
 		return found, nil
 	}
 	return false, fmt.Errorf("nothing can be in %s", describe(b))
@@ -156,6 +166,10 @@ func join(a, b any) (any, bool) {
 		t, ok := b.([]any)
 		return slices.Concat(s, t), ok
 	}
+	if s, ok := a.(tuple); ok {
+		t, ok := b.(tuple)
+		return slices.Concat(s, t), ok
+	}
 	return nil, false
 }
 
@@ -180,6 +194,12 @@ func repeat(a, b any) (any, bool, error) {
 			return nil, false, fmt.Errorf("%d times %s is too long", n, describe(a))
 		}
 		return slices.Repeat(x, n), true, nil
+	case tuple:
+		v, ok, err := repeat([]any(x), n)
+		if err != nil {
+			return nil, ok, err
+		}
+		return tuple(v.([]any)), ok, nil
 	}
 	return nil, false, nil
 }
@@ -201,17 +221,17 @@ func arithmetic(op *tokens.Token, a, b any) (any, error) {
 	switch op.Type {
 	case tokens.Addition:
 		if whole {
-			return i + j, nil
+			return exact(i, j, (*big.Int).Add)
 		}
 		return x + y, nil
 	case tokens.Subtraction:
 		if whole {
-			return i - j, nil
+			return exact(i, j, (*big.Int).Sub)
 		}
 		return x - y, nil
 	case tokens.Multiply:
 		if whole {
-			return i * j, nil
+			return exact(i, j, (*big.Int).Mul)
 		}
 		return x * y, nil
 	case tokens.Division:
@@ -228,12 +248,52 @@ func arithmetic(op *tokens.Token, a, b any) (any, error) {
 		return x - math.Floor(x/y)*y, nil
 	case tokens.Power:
 		v := math.Pow(x, y)
-		if whole && j >= 0 && math.Abs(v) < 1<<53 {
-			return int(v), nil
+		if whole && j >= 0 {
+			if math.Abs(v) > 1<<63 {
+				return nil, errBeyond
+			}
+			return exact(i, j, func(z, i, j *big.Int) *big.Int { return z.Exp(i, j, nil) })
 		}
 		return v, nil
 	}
 	return nil, fmt.Errorf("the operator %q is not supported", op.Val)
+}
+
+// errBeyond: Python's whole numbers have no bound, ours have 64 bits.
+var errBeyond = errors.New("the result is a whole number beyond 64 bits, which is not supported")
+
+// exact is an operation on whole numbers whose result has to fit 64 bits.
+func exact(i, j int, op func(z, i, j *big.Int) *big.Int) (any, error) {
+	z := op(new(big.Int), big.NewInt(int64(i)), big.NewInt(int64(j)))
+	if !z.IsInt64() {
+		return nil, errBeyond
+	}
+	return int(z.Int64()), nil
+}
+
+// plus is i + j; ok tells whether it fits.
+func plus(i, j int) (sum int, ok bool) {
+	v, err := exact(i, j, (*big.Int).Add)
+	if err != nil {
+		return 0, false
+	}
+	return v.(int), true
+}
+
+// compareNumbers gives -1, 0 or 1, or 2 where one is not a number. A whole number and a
+// float are compared exactly, as Python compares them: 2**53+1 is not 2.0**53.
+func compareNumbers(x float64, i int, wholeX bool, y float64, j int, wholeY bool) int {
+	switch {
+	case wholeX && wholeY:
+		return cmp.Compare(i, j)
+	case math.IsNaN(x) || math.IsNaN(y):
+		return 2
+	case wholeX == wholeY || math.IsInf(x, 0) || math.IsInf(y, 0):
+		return cmp.Compare(x, y)
+	case wholeX:
+		return new(big.Float).SetInt64(int64(i)).Cmp(big.NewFloat(y))
+	}
+	return big.NewFloat(x).Cmp(new(big.Float).SetInt64(int64(j)))
 }
 
 // floorDiv rounds towards minus infinity.

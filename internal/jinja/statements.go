@@ -6,6 +6,8 @@ import (
 	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/parser"
 	"github.com/nikolalohinski/gonja/v2/tokens"
+
+	"steer/internal/ordered"
 )
 
 // statements gives the parser our {% %} blocks.
@@ -188,7 +190,7 @@ func (st *forStatement) bind(item any, s *scope) (*scope, error) {
 		in.vars[st.names[0]] = item
 		return in, nil
 	}
-	parts, ok := item.([]any)
+	parts, ok := list(item)
 	if !ok || len(parts) != len(st.names) {
 		return nil, fail(st, "{%% for %%} names %d parts, an item is %s", len(st.names), describe(item))
 	}
@@ -231,8 +233,8 @@ func (st *forStatement) run(m *machine, s *scope) error {
 	}
 	for i, in := range rounds {
 		n := len(rounds)
-		in.vars["loop"] = map[string]any{"index": i + 1, "index0": i, "first": i == 0, "last": i == n-1,
-			"length": n, "revindex": n - i, "revindex0": n - i - 1}
+		in.vars["loop"] = ordered.Of("index", i+1, "index0", i, "first", i == 0, "last", i == n-1,
+			"length", n, "revindex", n-i, "revindex0", n-i-1)
 		if err := m.write(st.body.Nodes, in); err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"steer/internal/ordered"
 )
 
 // testNames are the tests there are.
@@ -35,8 +37,8 @@ func test(name string, v any, c call) (bool, error) {
 	i, isInt := v.(int)
 	_, isFloat := v.(float64)
 	_, isText := v.(string)
-	_, isList := v.([]any)
-	_, isDict := v.(map[string]any)
+	_, isList := list(v)
+	_, isDict := v.(*ordered.Map)
 	switch name {
 	case "none":
 		return v == nil, nil

@@ -2,17 +2,21 @@ package jinja
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/nikolalohinski/gonja/v2/nodes"
+
+	"steer/internal/ordered"
 )
 
 // space is str.isspace: Unicode white space and the four separators U+001C..U+001F.
 func space(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }
+
+// tuple is what (a, b) and the items of a dict are: it prints in round brackets and is
+// equal to no list.
+type tuple []any
 
 // kindOf names the type of a value as messages do.
 func kindOf(v any) string {
@@ -29,7 +33,9 @@ func kindOf(v any) string {
 		return "text"
 	case []any:
 		return "a list"
-	case map[string]any:
+	case tuple:
+		return "a tuple"
+	case *ordered.Map:
 		return "a dict"
 	}
 	return fmt.Sprintf("a %T", v)
@@ -62,8 +68,10 @@ func truth(at nodes.Node, v any) (bool, error) {
 		return x != "", nil
 	case []any:
 		return len(x) > 0, nil
-	case map[string]any:
+	case tuple:
 		return len(x) > 0, nil
+	case *ordered.Map:
+		return x.Len() > 0, nil
 	case undefined:
 		return false, fail(at, "%s", string(x))
 	}
@@ -78,7 +86,7 @@ func str(v any) string {
 	return repr(v)
 }
 
-// repr is Python's repr(v); dicts are written in the order of their keys.
+// repr is Python's repr(v).
 func repr(v any) string {
 	switch x := v.(type) {
 	case nil:
@@ -100,10 +108,16 @@ func repr(v any) string {
 			parts[i] = repr(e)
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
-	case map[string]any:
+	case tuple:
+		if len(x) == 1 {
+			return "(" + repr(x[0]) + ",)"
+		}
+		list := repr([]any(x))
+		return "(" + list[1:len(list)-1] + ")"
+	case *ordered.Map:
 		var parts []string
-		for _, k := range slices.Sorted(maps.Keys(x)) {
-			parts = append(parts, reprText(k)+": "+repr(x[k]))
+		for k, e := range x.All() {
+			parts = append(parts, reprText(k)+": "+repr(e))
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	}
@@ -157,10 +171,12 @@ func reprText(s string) string {
 	return b.String()
 }
 
-// iterate lists the items of a value: elements, characters, or keys in order.
+// iterate lists the items of a value: elements, characters, or keys in their order.
 func iterate(at nodes.Node, v any) ([]any, error) {
 	switch x := v.(type) {
 	case []any:
+		return x, nil
+	case tuple:
 		return x, nil
 	case string:
 		out := []any{}
@@ -168,9 +184,9 @@ func iterate(at nodes.Node, v any) ([]any, error) {
 			out = append(out, string(r))
 		}
 		return out, nil
-	case map[string]any:
+	case *ordered.Map:
 		out := []any{}
-		for _, k := range slices.Sorted(maps.Keys(x)) {
+		for k := range x.All() {
 			out = append(out, k)
 		}
 		return out, nil
