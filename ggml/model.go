@@ -11,10 +11,11 @@ import (
 	"steer/cgo"
 	"steer/ggml/adapter"
 	"steer/ggml/llama"
+	"steer/ggml/modelfile"
 )
 
 // ErrUnsupportedModel is wrapped when a model is valid but not one this engine trains.
-var ErrUnsupportedModel = errors.New("this model is not supported")
+var ErrUnsupportedModel = modelfile.ErrUnsupported
 
 // Model is a loaded model: its weights are read-only and shared by everything on it.
 type Model struct {
@@ -22,6 +23,7 @@ type Model struct {
 	native  cgo.Model
 	path    string
 	info    ModelInfo
+	vocab   modelfile.Vocabulary
 	scratch cgo.Graph // one graph and its activations, shared by all Steps: one runs at a time
 	owner   *Step     // the Step whose forward pass is in scratch
 	open    children
@@ -42,6 +44,8 @@ type ModelInfo struct {
 	Params      int64
 	Bytes       int64 // of the weights
 	AddsBOS     bool
+	// Warnings are what was noticed in the file's header and a user has to know, a sentence each.
+	Warnings []string
 
 	hparams cgo.HParams
 }
@@ -58,11 +62,12 @@ type ModelOptions struct {
 // The file is checked in Go before libllama sees it, so that a damaged or foreign
 // file is an error that says what is wrong.
 func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
-	if err := precheck(path); err != nil {
+	header, err := precheck(path)
+	if err != nil {
 		return nil, err
 	}
-	m := &Model{dev: d, path: path}
-	err := d.do(func() error {
+	m := &Model{dev: d, path: path, vocab: header.Vocab}
+	err = d.do(func() error {
 		var err error
 		if m.native, err = cgo.LoadModel(d.native, path, !opt.SkipCheck); err != nil {
 			return loadError(err)
@@ -80,7 +85,22 @@ func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", path, err)
 	}
+	m.info.Warnings = header.Warnings
 	return m, nil
+}
+
+// precheck reads the file's header, which says whether the engine can compute with the model.
+func precheck(path string) (modelfile.Header, error) {
+	f, err := modelfile.Open(path)
+	if err != nil {
+		return modelfile.Header{}, err
+	}
+	defer f.Close()
+	h, problems := modelfile.Check(f)
+	if len(problems) > 0 {
+		return h, fmt.Errorf("model %s: %w", path, problems[0])
+	}
+	return h, nil
 }
 
 // loadError puts libllama's finding about damaged weights, which it spreads over a
@@ -107,7 +127,7 @@ func (m *Model) describe() error {
 		Tied:        h.Tied,
 		Params:      h.Params,
 		Bytes:       h.Bytes,
-		AddsBOS:     m.native.AddsBOS(),
+		AddsBOS:     m.vocab.BOS >= 0 && m.native.AddsBOS(),
 		hparams:     h,
 	}
 	return nil

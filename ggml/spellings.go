@@ -8,8 +8,8 @@ import (
 
 // spelling is a text and how it is encoded.
 type spelling struct {
-	text                     string
-	addSpecial, parseSpecial bool
+	text         string
+	parseSpecial bool
 }
 
 // spellings remembers the tokens of texts. libllama's tokenizer compiles its expressions anew

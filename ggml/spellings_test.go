@@ -26,7 +26,7 @@ func TestSpellingsAreBounded(t *testing.T) {
 	tokens[0] = -1
 	tokens, _ = s.get(of(99))
 	require.Equal(t, []int32{99}, tokens, "the caller owns what it gets")
-	_, ok = s.get(spelling{text: of(99).text, addSpecial: true})
+	_, ok = s.get(spelling{text: of(99).text, parseSpecial: true})
 	require.False(t, ok)
 	s.put(spelling{text: strings.Repeat("y", 2000)}, nil)
 	_, ok = s.get(spelling{text: strings.Repeat("y", 2000)})

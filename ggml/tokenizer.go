@@ -3,7 +3,7 @@ package ggml
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"unicode/utf8"
 
 	"steer/ggml/seam"
@@ -22,15 +22,27 @@ var _ seam.Tokenizer = (*Tokenizer)(nil)
 func (m *Model) Tokenizer() *Tokenizer { return &Tokenizer{m} }
 
 // Encode tokenizes text. addSpecial adds BOS and EOS where the model asks for it;
-// parseSpecial reads special tokens written out in the text.
+// parseSpecial reads special tokens written out in the text. A NUL byte is a character like
+// any other.
 func (t *Tokenizer) Encode(text string, addSpecial, parseSpecial bool) ([]int32, error) {
 	if !utf8.ValidString(text) {
 		return nil, fmt.Errorf("tokenize: text is not valid UTF-8 at byte %d: convert it to UTF-8", invalidAt(text))
 	}
-	if strings.IndexByte(text, 0) >= 0 {
-		return nil, fmt.Errorf("tokenize: text holds a NUL byte at byte %d: remove it", strings.IndexByte(text, 0))
+	tokens, err := t.encode(spelling{text, parseSpecial})
+	if err != nil || !addSpecial {
+		return tokens, err
 	}
-	short := spelling{text, addSpecial, parseSpecial}
+	// Not libllama's work, which has a token for both even where the file names none.
+	if t.AddsBOS() {
+		tokens = slices.Insert(tokens, 0, t.BOS())
+	}
+	if t.m.vocab.AddsEOS && t.EOS() >= 0 {
+		tokens = append(tokens, t.EOS())
+	}
+	return tokens, nil
+}
+
+func (t *Tokenizer) encode(short spelling) ([]int32, error) {
 	if tokens, ok := t.m.spellings.get(short); ok {
 		return tokens, nil
 	}
@@ -40,9 +52,9 @@ func (t *Tokenizer) Encode(text string, addSpecial, parseSpecial bool) ([]int32,
 			return fmt.Errorf("tokenize: %w (%s): take a GGUF file that holds its vocabulary, or give token ids", ErrNoTokenizer, t.m.info.Path)
 		}
 		var ok bool
-		tokens, ok = t.m.native.Tokenize(text, addSpecial, parseSpecial)
+		tokens, ok = t.m.native.Tokenize(short.text, false, short.parseSpecial)
 		if !ok {
-			return fmt.Errorf("tokenize: libllama failed on a text of %d bytes", len(text))
+			return fmt.Errorf("tokenize: libllama failed on a text of %d bytes", len(short.text))
 		}
 		t.m.spellings.put(short, tokens)
 		return nil
@@ -81,17 +93,11 @@ func (t *Tokenizer) Decode(tokens []int32, special bool) string {
 	return text
 }
 
-// BOS is the beginning-of-sequence token, -1 if there is none.
-func (t *Tokenizer) BOS() int32 { return t.special(func() int32 { return t.m.native.BOS() }) }
+// BOS is the beginning-of-sequence token, -1 if the model's file names none.
+func (t *Tokenizer) BOS() int32 { return t.m.vocab.BOS }
 
-// EOS is the end-of-sequence token, -1 if there is none.
-func (t *Tokenizer) EOS() int32 { return t.special(func() int32 { return t.m.native.EOS() }) }
-
-func (t *Tokenizer) special(f func() int32) int32 {
-	id := int32(-1)
-	_ = t.m.reading(func() error { id = f(); return nil })
-	return id
-}
+// EOS is the end-of-sequence token, -1 if the model's file names none.
+func (t *Tokenizer) EOS() int32 { return t.m.vocab.EOS }
 
 // AddsBOS tells whether Encode with addSpecial puts BOS in front.
 func (t *Tokenizer) AddsBOS() bool { return t.m.info.AddsBOS }

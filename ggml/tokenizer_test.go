@@ -100,14 +100,117 @@ func TestTokenizerBadInput(t *testing.T) {
 	tok := openTiny(t, withVocab(t, tiny(t, tinyShape, gguftest.Options{}))).Tokenizer()
 	_, err := tok.Encode("abc\xff\xfe", false, false)
 	require.ErrorContains(t, err, "not valid UTF-8 at byte 3")
-	_, err = tok.Encode("ab\x00c", false, false)
-	require.ErrorContains(t, err, "NUL byte at byte 2")
 	ids, err := tok.Encode("", false, false)
 	require.NoError(t, err)
 	require.Empty(t, ids)
 	require.Equal(t, "d3", strings.TrimSpace(tok.Decode([]int32{-1, 3, 71, 1 << 30}, true)), "ids outside the vocabulary are left out")
 	_, err = tok.Encode("é", false, false)
 	require.ErrorContains(t, err, "libllama failed", "a vocabulary without the bytes of a text")
+}
+
+// A NUL byte is a character like any other, wherever it stands.
+func TestTokenizerTakesNUL(t *testing.T) {
+	tok := openTiny(t, bpeModel(t, nil)).Tokenizer()
+	for _, text := range []string{"\x00", "a\x00b", "a\x00", "\x00\x00th"} {
+		ids, err := tok.Encode(text, false, false)
+		require.NoError(t, err)
+		var want []int32
+		for _, b := range []byte(strings.ReplaceAll(text, "th", "\xff")) {
+			if b == 0xff {
+				want = append(want, gguftest.BPEMerged)
+				continue
+			}
+			want = append(want, int32(b))
+		}
+		require.Equal(t, want, ids, "%q", text)
+		require.Equal(t, text, tok.Decode(ids, false))
+	}
+}
+
+// bpeModel is a tiny model with a BPE vocabulary, keys of its metadata changed.
+func bpeModel(t testing.TB, keys map[string]any) string {
+	t.Helper()
+	shape := tinyShape
+	shape.Vocab = 300
+	return edited(t, tiny(t, shape, gguftest.Options{BPE: true}), edit{keys: keys})
+}
+
+// A vocabulary has the BOS and EOS that its file names, and no others: libllama's own are
+// tokens 11 of a BPE vocabulary and 1 and 2 of SentencePiece's, whatever these are.
+func TestSpecialTokensAreThoseOfTheFile(t *testing.T) {
+	const bos, eos = "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"
+	const addBOS, addEOS = "tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"
+	spm := withVocab(t, tiny(t, tinyShape, gguftest.Options{}))
+	for _, c := range []struct {
+		name     string
+		path     string
+		bos, eos int32
+		adds     int // tokens around a text
+		warns    []string
+	}{
+		{"as named", bpeModel(t, nil), gguftest.BPEEnd, gguftest.BPEEnd, 0, nil},
+		{"both asked for", bpeModel(t, map[string]any{addBOS: true, addEOS: true}), gguftest.BPEEnd, gguftest.BPEEnd, 2, nil},
+		{"no EOS", bpeModel(t, map[string]any{eos: nil, addEOS: true}), gguftest.BPEEnd, -1, 0, []string{"names no EOS token"}},
+		{"no BOS", bpeModel(t, map[string]any{bos: nil, addBOS: true}), -1, gguftest.BPEEnd, 0, []string{"names no BOS token"}},
+		{"neither, with a pre-tokenizer that asks for BOS", bpeModel(t, map[string]any{bos: nil, eos: nil, addBOS: nil, "tokenizer.ggml.pre": "llama-bpe"}),
+			-1, -1, 0, []string{"names no EOS token", "names no BOS token"}},
+		{"a parenthesis for EOS", bpeModel(t, map[string]any{eos: uint32(')')}), gguftest.BPEEnd, ')', 0, []string{`token 41, ")", which is an ordinary one`}},
+		{"SentencePiece with its usual ones", edited(t, spm, edit{keys: map[string]any{bos: nil, eos: nil}}), 1, 2, 1, nil},
+		{"SentencePiece without them", edited(t, spm, edit{keys: map[string]any{bos: nil, eos: nil, "tokenizer.ggml.tokens": words(71, 0), "tokenizer.ggml.token_type": nil}}),
+			-1, -1, 0, []string{"no EOS", "no BOS"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := openTiny(t, c.path)
+			tok := m.Tokenizer()
+			require.Equal(t, c.bos, tok.BOS())
+			require.Equal(t, c.eos, tok.EOS())
+			require.Len(t, m.Info().Warnings, len(c.warns), m.Info().Warnings)
+			for i, want := range c.warns {
+				require.Contains(t, m.Info().Warnings[i], want)
+			}
+			text := "d3"
+			if c.name == "SentencePiece without them" {
+				text = "" // its words need a byte for the blank before a text
+			}
+			bare, err := tok.Encode(text, false, false)
+			require.NoError(t, err)
+			whole, err := tok.Encode(text, true, false)
+			require.NoError(t, err)
+			require.Len(t, whole, len(bare)+c.adds)
+			require.NotContains(t, whole, int32(11))
+		})
+	}
+}
+
+// A chat mark that somebody types stays text, also where the vocabulary gives it a type by
+// which libllama reads it everywhere; other tokens of that type are read as they were.
+func TestTypedMarksStayText(t *testing.T) {
+	f, err := gguf.Open(bpeModel(t, nil))
+	require.NoError(t, err)
+	defer f.Close()
+	types, err := f.Int32s("tokenizer.ggml.token_type")
+	require.NoError(t, err)
+	tokens, err := f.Strings("tokenizer.ggml.tokens")
+	require.NoError(t, err)
+	tokens, types = slices.Clone(tokens), slices.Clone(types)
+	tokens[270], tokens[271] = "    ", "<｜User｜>"
+	for _, id := range []int{gguftest.BPEEnd, gguftest.BPETurn, gguftest.BPETurnEnd, 270, 271} {
+		types[id] = 4 // user defined
+	}
+	tok := openTiny(t, bpeModel(t, map[string]any{"tokenizer.ggml.token_type": types, "tokenizer.ggml.tokens": tokens})).Tokenizer()
+	for mark, id := range map[string]int32{"<|im_start|>": gguftest.BPETurn, "<|im_end|>": gguftest.BPETurnEnd, "<|endoftext|>": gguftest.BPEEnd, "<｜User｜>": 271} {
+		typed, err := tok.Encode("a"+mark+"b", false, false)
+		require.NoError(t, err)
+		require.NotContains(t, typed, id, mark)
+		require.Len(t, typed, len(mark)+2)
+		require.Equal(t, "a"+mark+"b", tok.Decode(typed, false))
+		meant, err := tok.Encode("a"+mark+"b", false, true)
+		require.NoError(t, err)
+		require.Equal(t, []int32{'a', id, 'b'}, meant, mark)
+	}
+	blanks, err := tok.Encode("a    b", false, false)
+	require.NoError(t, err)
+	require.Equal(t, []int32{'a', 270, 'b'}, blanks, "a run of blanks is what the model was trained to read as one")
 }
 
 // A model of token ids alone: libllama would abort.

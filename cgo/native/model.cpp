@@ -25,6 +25,27 @@ std::string no_room(const steer_device * dev, const char * path) {
     snprintf(text, sizeof(text), "the weights (%.0f MB) do not fit on %s, where %.0f of %.0f MB are free", size / mb, dev->name.c_str(), free / mb, total / mb);
     return text;
 }
+
+// A chat mark of type USER_DEFINED is a token wherever a text spells it, even where special tokens are
+// not asked for: whoever types one could end their turn and begin another. A mark is a CONTROL token,
+// as libllama itself makes of those that end a turn. Other tokens of that type stay what they are:
+// runs of blanks, for example, which the model was trained to read as one.
+void marks_are_control(const llama_vocab * vocab) {
+    const std::string ends[][2] = { { "<|", "|>" }, { "<\uff5c", "\uff5c>" } };
+    for (llama_token id = 0; id < llama_vocab_n_tokens(vocab); id++) {
+        const auto & token = vocab->get_token_data(id);
+        if (!(token.attr & LLAMA_TOKEN_ATTR_USER_DEFINED)) {
+            continue;
+        }
+        for (const auto & [open, close] : ends) {
+            const std::string & text = token.text;
+            if (text.size() > open.size() + close.size() && text.compare(0, open.size(), open) == 0 &&
+                text.compare(text.size() - close.size(), close.size(), close) == 0) {
+                const_cast<llama_vocab::token_data &>(token).attr = LLAMA_TOKEN_ATTR_CONTROL;
+            }
+        }
+    }
+}
 } // namespace
 
 int steer_model_load(steer_device * dev, const char * path, bool check_tensors, steer_model ** out, char * err, size_t err_len) {
@@ -53,6 +74,7 @@ int steer_model_load(steer_device * dev, const char * path, bool check_tensors, 
             throw std::runtime_error("libllama cannot load it: " + (log.empty() ? std::string("no reason given") : log));
         }
         m->vocab = llama_model_get_vocab(m->model);
+        marks_are_control(m->vocab);
         for (const auto & it : m->model->tensors_by_name) {
             dev->check_weight(it.first, it.second);
         }

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/cmd/steer/pipeline"
-	"steer/ggml/gguf"
+	"steer/ggml/modelfile"
 	"steer/ggml/seam"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -145,9 +145,9 @@ func (s *speaker) text(g seam.Generation) string {
 
 // guessTemplate chooses the template that the chat template of a GGUF model resembles.
 func guessTemplate(model string) (name data.TemplateName, why string, err error) {
-	f, err := gguf.Open(model)
+	f, err := modelfile.Open(model)
 	if err != nil {
-		return "", "", fmt.Errorf("model: %w", err)
+		return "", "", err
 	}
 	defer f.Close()
 	chat := ggufText(f, "tokenizer.chat_template")

@@ -17,9 +17,10 @@ func newModelInspectCommand(a *app) *cobra.Command {
 	var asJSON, tensors bool
 	cmd := &cobra.Command{
 		Use: "inspect FILE", Short: "Describe a GGUF model and tell whether steer can train it",
-		Long: `Reads the header of a GGUF file (no weight is loaded) and hashes the file:
+		Long: `Reads the header of a GGUF file, hashes the file and tries to load it:
 architecture, size, shape, RoPE, tensor types, tokenizer, and whether steer can
-train adapters on it; where not, why not.`,
+train adapters on it; where not, why not. Warnings are what every command that
+uses the model says.`,
 		Example: `  steer model inspect llama-2-13b.Q4_K_M.gguf
   steer model inspect base.gguf --json | jq .trainable`,
 		Args: args(cobra.ExactArgs(1)),
@@ -77,6 +78,9 @@ func (m *modelDescription) write(w io.Writer) error {
 		t.add("trainable", "yes")
 	} else {
 		t.add("trainable", "no: %s", strings.Join(m.Reasons, "; "))
+	}
+	for _, text := range m.Warnings {
+		t.add("warning", "%s", printable(text, 600))
 	}
 	if err := t.write(w); err != nil {
 		return err

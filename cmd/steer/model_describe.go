@@ -3,14 +3,17 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
 
+	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
+	"steer/ggml/modelfile"
 )
 
 // modelDescription is what the header of a GGUF model says.
@@ -31,7 +34,8 @@ type modelDescription struct {
 	Tokenizer    tokenizerDescription `json:"tokenizer"`
 	ChatTemplate bool                 `json:"chat_template"`
 	Trainable    bool                 `json:"trainable"`
-	Reasons      []string             `json:"reasons,omitempty"` // why it is not
+	Reasons      []string             `json:"reasons,omitempty"`  // why it is not
+	Warnings     []string             `json:"warnings,omitempty"` // what every use of the model says
 	Tensors      []tensorDescription  `json:"tensors,omitempty"`
 }
 
@@ -78,22 +82,16 @@ type tensorDescription struct {
 	Bytes int64   `json:"bytes"`
 }
 
-// describeModel reads the header of a GGUF model.
+// describeModel reads the header of a GGUF model, hashes the file and tries to load it.
 func describeModel(path string) (*modelDescription, error) {
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		return nil, fmt.Errorf("model %s: is a folder: want a GGUF file", path)
-	}
-	f, err := gguf.Open(path)
+	f, err := modelfile.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("model: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	m := &modelDescription{Path: path, Bytes: f.Size(), ChatTemplate: f.Has("tokenizer.chat_template")}
 	if m.Architecture, err = f.String("general.architecture"); err != nil {
 		return nil, fmt.Errorf("model %s: %w", path, err)
-	}
-	if typ, err := f.String("general.type"); err == nil && typ == "adapter" {
-		return nil, fmt.Errorf("model %s: this is an adapter: look at it with steer adapter inspect", path)
 	}
 	m.Name = ggufText(f, "general.name")
 	m.Context = ggufNumber(f, m.Architecture+".context_length")
@@ -148,24 +146,22 @@ func (m *modelDescription) describeTensors(f *gguf.File) {
 }
 
 func (m *modelDescription) describeTokenizer(f *gguf.File) {
-	tokens, _ := f.Strings("tokenizer.ggml.tokens")
-	special := func(key string) *specialToken {
-		id, err := f.Uint32("tokenizer.ggml." + key + "_token_id")
-		if err != nil {
-			return nil
-		}
-		s := &specialToken{ID: id}
-		if int64(id) < int64(len(tokens)) {
-			s.Text = tokens[id]
-		}
-		return s
-	}
-	m.Tokenizer = tokenizerDescription{
-		Model: ggufText(f, "tokenizer.ggml.model"), Pre: ggufText(f, "tokenizer.ggml.pre"), BOS: special("bos"), EOS: special("eos"),
-	}
+	m.Tokenizer = tokenizerDescription{Model: ggufText(f, "tokenizer.ggml.model"), Pre: ggufText(f, "tokenizer.ggml.pre")}
 	if add, err := f.Bool("tokenizer.ggml.add_bos_token"); err == nil {
 		m.Tokenizer.AddBOS = &add
 	}
+}
+
+// specialOf is a token that the header names; -1 is none.
+func specialOf(f *gguf.File, id int32) *specialToken {
+	if id < 0 {
+		return nil
+	}
+	s := &specialToken{ID: uint32(id)}
+	if tokens, _ := f.Strings("tokenizer.ggml.tokens"); int(id) < len(tokens) {
+		s.Text = tokens[id]
+	}
+	return s
 }
 
 func (m *modelDescription) describeRope(f *gguf.File) {
@@ -182,92 +178,38 @@ func (m *modelDescription) describeRope(f *gguf.File) {
 	_, m.Rope.FreqFactors = f.Tensor("rope_freqs.weight")
 }
 
-// judge decides whether the engine can train adapters on the model. Its rules are
-// those by which the engine loads one.
+// judge decides whether the engine can train adapters on the model: it can if its header is
+// one that loading accepts, and if it loads.
 func (m *modelDescription) judge(f *gguf.File) {
-	no := func(format string, args ...any) { m.Reasons = append(m.Reasons, fmt.Sprintf(format, args...)) }
-	defer func() { m.Trainable = len(m.Reasons) == 0 }()
-	if m.Architecture != adapter.Arch {
-		no("its architecture is %s, supported is %s (Llama 1 to 3, Mistral, SmolLM and others stored as such)", printable(m.Architecture, 40), adapter.Arch)
-		return
+	h, problems := modelfile.Check(f)
+	if s := h.Shape; s != (adapter.Shape{}) {
+		m.Shape = &shapeDescription{s.Layers, s.Embd, s.FF, s.Heads, s.KVHeads, s.HeadDim}
 	}
-	s, err := adapter.ShapeOf(f)
+	m.Tokenizer.BOS, m.Tokenizer.EOS = specialOf(f, h.Vocab.BOS), specialOf(f, h.Vocab.EOS)
+	m.Warnings = h.Warnings
+	if len(problems) == 0 {
+		problems = append(problems, loads(m.Path))
+	}
+	for _, err := range problems {
+		if err != nil {
+			m.Reasons = append(m.Reasons, printable(strings.TrimPrefix(err.Error(), "model "+m.Path+": "), 400))
+		}
+	}
+	m.Trainable = len(m.Reasons) == 0
+}
+
+// loads is the error of loading a model, which reads every weight. Nothing of it stays.
+func loads(path string) (err error) {
+	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Threads: 1})
 	if err != nil {
-		no("%s", printable(err.Error(), 400))
-		return
+		return err
 	}
-	m.Shape = &shapeDescription{s.Layers, s.Embd, s.FF, s.Heads, s.KVHeads, s.HeadDim}
-	if ggufNumber(f, "llama.expert_count") > 0 {
-		no("it is a mixture of experts")
+	defer func() { err = errors.Join(err, dev.Close()) }()
+	model, err := ggml.LoadModel(dev, path, ggml.ModelOptions{})
+	if err != nil {
+		return err
 	}
-	if n := ggufNumber(f, "llama.rope.dimension_count"); n != 0 && n != int64(s.HeadDim) {
-		no("RoPE turns %d of the %d features of a head, all or nothing is supported", n, s.HeadDim)
-	}
-	if n := ggufNumber(f, "llama.attention.value_length"); n != 0 && n != int64(s.HeadDim) {
-		no("the heads of keys and values differ in width (%d, %d)", s.HeadDim, n)
-	}
-	if m.Rope.Scaling != "none" && m.Rope.Scaling != "linear" {
-		no("its RoPE scaling is %s; none, linear and Llama 3's frequency factors are supported", printable(m.Rope.Scaling, 40))
-	}
-	if m.Tokenizer.Model == "" {
-		no("it has no tokenizer")
-	}
-	m.judgeTensors(f, s, no)
-}
-
-// judgeTensors looks for missing, misshapen and foreign weights; the first of each
-// kind is reason enough.
-func (m *modelDescription) judgeTensors(f *gguf.File, s adapter.Shape, no func(string, ...any)) {
-	for _, t := range f.Tensors() {
-		if strings.HasSuffix(t.Name, ".bias") {
-			no("it has biases (%s)", printable(t.Name, 64))
-			break
-		}
-	}
-	for _, t := range f.Tensors() {
-		if !unpacks(t.Type) {
-			no("%s is stored as %s, which has no numbers to compute with", printable(t.Name, 64), t.Type)
-			break
-		}
-	}
-	need := func(name string, dims ...int64) bool {
-		t, ok := f.Tensor(name)
-		if !ok {
-			no("tensor %s is missing", name)
-			return false
-		}
-		if len(t.Dims) < len(dims) || !slices.Equal(t.Dims[:len(dims)], dims) {
-			no("tensor %s has shape %v, the metadata say %v", name, t.Dims, dims)
-			return false
-		}
-		return true
-	}
-	embd := int64(s.Embd)
-	need("token_embd.weight", embd)
-	need("output_norm.weight", embd)
-	for i := range s.Layers {
-		for _, norm := range []string{"attn_norm", "ffn_norm"} {
-			if !need(fmt.Sprintf("blk.%d.%s.weight", i, norm), embd) {
-				return
-			}
-		}
-		for _, target := range adapter.Targets() {
-			nIn, nOut, err := s.Dims(target)
-			if err != nil || !need(fmt.Sprintf("blk.%d.%s.weight", i, target), int64(nIn), int64(nOut)) {
-				return
-			}
-		}
-	}
-}
-
-// unpacks tells whether ggml can turn a type into float32: not integers, and not the
-// formats that only exist for activations in flight.
-func unpacks(t gguf.Type) bool {
-	switch t {
-	case gguf.TypeI8, gguf.TypeI16, gguf.TypeI32, gguf.TypeI64, gguf.TypeF64, gguf.TypeQ8_1, gguf.TypeQ8K:
-		return false
-	}
-	return true
+	return model.Close()
 }
 
 // fileSHA256 is the SHA-256 of a file in hexadecimal.

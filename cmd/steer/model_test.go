@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -27,19 +29,33 @@ func tinyModel(t testing.TB, opt gguftest.Options) string {
 	return path
 }
 
+// tokensWith are the tokens of a model, one of them changed.
+func tokensWith(t testing.TB, model string, id int, text string) []string {
+	t.Helper()
+	f, err := gguf.Open(model)
+	require.NoError(t, err)
+	defer f.Close()
+	tokens, err := f.Strings("tokenizer.ggml.tokens")
+	require.NoError(t, err)
+	tokens = slices.Clone(tokens)
+	tokens[id] = text
+	return tokens
+}
+
 func TestModelInspectForPeople(t *testing.T) {
-	path := rewrite(t, tinyModel(t, gguftest.Options{Untied: true, RopeFreqs: true}), map[string]any{
-		"tokenizer.ggml.pre": "smollm", "tokenizer.ggml.add_bos_token": false, "tokenizer.chat_template": "{{x}}",
-		"tokenizer.ggml.tokens": []string{"<s>", "</s>\x1b"}, "tokenizer.ggml.bos_token_id": uint32(0), "tokenizer.ggml.eos_token_id": uint32(1),
-		"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": float32(4),
+	bpe := tinyModel(t, gguftest.Options{Untied: true, RopeFreqs: true, BPE: true})
+	path := rewrite(t, bpe, map[string]any{
+		"tokenizer.chat_template": "{{x}}", "tokenizer.ggml.tokens": tokensWith(t, bpe, gguftest.BPETurnEnd, "</s>\x1b"),
+		"tokenizer.ggml.eos_token_id": uint32(gguftest.BPETurnEnd),
+		"llama.rope.scaling.type":     "linear", "llama.rope.scaling.factor": float32(4),
 	}, nil, nil)
 	out := succeed(t, "", "model", "inspect", path)
 	sum, err := fileSHA256(path)
 	require.NoError(t, err)
 	for _, want := range []string{"architecture   llama\n", "sha256         " + sum + "\n", "layers         2\n", "width          64, feed-forward 96\n",
 		"heads          4 of width 16, 2 for keys and values\n", "1,500 tokens, output matrix of its own", "2,048 tokens",
-		"base 10000, scaling linear by 4, frequency factors (Llama 3)", "F32        22 tensors", "no_vocab, pre-tokenizer smollm, adds no BOS",
-		`0 <s>, 1 </s>\x1b`, "chat template  yes\n", "trainable      yes\n"} {
+		"base 10000, scaling linear by 4, frequency factors (Llama 3)", "F32        22 tensors", "gpt2, pre-tokenizer smollm, adds no BOS",
+		`256 <|endoftext|>, 258 </s>\x1b`, "chat template  yes\n", "trainable      yes\n"} {
 		require.Contains(t, out, want)
 	}
 	require.NotContains(t, out, "blk.0")
@@ -83,20 +99,42 @@ func TestModelInspectJSON(t *testing.T) {
 func TestModelInspectAgreesWithTheEngine(t *testing.T) {
 	tiny := func(opt gguftest.Options) string { return tinyModel(t, opt) }
 	base := tiny(gguftest.Options{})
+	bpe := tiny(gguftest.Options{BPE: true})
+	key := func(from, key string, v any) string { return rewrite(t, from, map[string]any{key: v}, nil, nil) }
 	for _, c := range []struct {
 		name, path, reason string
 	}{
 		{"plain", base, ""},
 		{"untied, rope factors", tiny(gguftest.Options{Untied: true, RopeFreqs: true}), ""},
 		{"linear rope", rewrite(t, base, map[string]any{"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": float32(2)}, nil, nil), ""},
-		{"another architecture", tiny(gguftest.Options{Arch: "falcon"}), "architecture is falcon, supported is llama"},
-		{"yarn", rewrite(t, base, map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": float32(2)}, nil, nil), "scaling is yarn"},
-		{"half a head turned", rewrite(t, base, map[string]any{"llama.rope.dimension_count": uint32(8)}, nil, nil), "RoPE turns 8 of the 16"},
+		{"another architecture", tiny(gguftest.Options{Arch: "falcon"}), `architecture "falcon"`},
+		{"yarn", rewrite(t, base, map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": float32(2)}, nil, nil), `llama.rope.scaling.type is "yarn"`},
+		{"half a head turned", rewrite(t, base, map[string]any{"llama.rope.dimension_count": uint32(8)}, nil, nil), "llama.rope.dimension_count is 8, a head has 16"},
 		{"experts", rewrite(t, base, map[string]any{"llama.expert_count": uint32(2), "llama.expert_used_count": uint32(1)}, nil, nil), "mixture of experts"},
 		{"a weight missing", rewrite(t, base, nil, func(x gguf.TensorInfo) bool { return x.Name != "blk.1.ffn_up.weight" }, nil), "blk.1.ffn_up.weight is missing"},
-		{"no tokenizer", rewrite(t, base, map[string]any{"tokenizer.ggml.model": ""}, nil, nil), "no tokenizer"},
-		{"biases", rewrite(t, base, nil, nil, func(w *gguf.Writer) { w.AddF32("blk.0.attn_q.bias", []int64{64}, make([]float32, 64)) }), "biases (blk.0.attn_q.bias)"},
+		{`tokenizer.ggml.model is ""`, rewrite(t, base, map[string]any{"tokenizer.ggml.model": ""}, nil, nil), `tokenizer.ggml.model is ""`},
+		{"biases", rewrite(t, base, nil, nil, func(w *gguf.Writer) { w.AddF32("blk.0.attn_q.bias", []int64{64}, make([]float32, 64)) }), `biases ("blk.0.attn_q.bias")`},
 		{"heads missing", rewrite(t, base, map[string]any{"llama.attention.head_count": uint32(0)}, nil, nil), "heads"},
+		{"no context length", without(t, base, "llama.context_length"), "llama.context_length"},
+		{"a context of -1", key(base, "llama.context_length", uint32(math.MaxUint32)), "llama.context_length is 4294967295: want 1 to 2147483647"},
+		{"a context of another width", key(base, "llama.context_length", uint64(2048)), "context_length"},
+		{"no epsilon", without(t, base, "llama.attention.layer_norm_rms_epsilon"), "llama.attention.layer_norm_rms_epsilon"},
+		{"BPE", bpe, ""},
+		{"a short vocabulary", key(bpe, "tokenizer.ggml.tokens", tokensWith(t, bpe, 0, "\u0100")[:1499]), "has 1499 tokens"},
+		{"a doubled token", key(bpe, "tokenizer.ggml.tokens", tokensWith(t, bpe, 300, "unused301")), `tokens 300 and 301 are both "unused301"`},
+		{"a doubled nameless token", key(bpe, "tokenizer.ggml.tokens", func() []string {
+			tokens := tokensWith(t, bpe, 300, "")
+			tokens[301] = "[EMPTY_300]"
+			return tokens
+		}()), `tokens 300 and 301 are both "[EMPTY_300]"`},
+		{"no merges", without(t, bpe, "tokenizer.ggml.merges"), "tokenizer.ggml.merges"},
+		{"merges that are numbers", key(bpe, "tokenizer.ggml.merges", []int32{1, 2}), "tokenizer.ggml.merges"},
+		{"scores that are whole numbers", key(bpe, "tokenizer.ggml.scores", make([]int32, 1500)), "tokenizer.ggml.scores"},
+		{"an EOS outside the vocabulary", key(bpe, "tokenizer.ggml.eos_token_id", uint32(1500)), "tokenizer.ggml.eos_token_id is 1500, the vocabulary has 1500 tokens"},
+		{"a BOS of -1", key(bpe, "tokenizer.ggml.bos_token_id", uint32(math.MaxUint32)), "tokenizer.ggml.bos_token_id is 4294967295"},
+		{"no EOS", without(t, bpe, "tokenizer.ggml.eos_token_id"), ""},
+		{"no pre-tokenizer", without(t, bpe, "tokenizer.ggml.pre"), ""},
+		{"a NaN", tiny(gguftest.Options{NaN: true}), "blk.0.ffn_up.weight holds NaN"},
 		{"integers", rewrite(t, base, nil, func(x gguf.TensorInfo) bool { return x.Name != "blk.1.ffn_up.weight" }, func(w *gguf.Writer) {
 			w.AddRaw("blk.1.ffn_up.weight", gguf.TypeI32, []int64{64, 96}, make([]byte, 4*64*96))
 		}), "stored as I32"},
@@ -109,7 +147,78 @@ func TestModelInspectAgreesWithTheEngine(t *testing.T) {
 
 			err = evaluates(t, c.path)
 			require.Equal(t, d.Trainable, err == nil, "the engine says: %v", err)
+			if err != nil {
+				require.ErrorContains(t, err, c.reason, "both for the same reason")
+			}
+			if d.Shape != nil {
+				require.Positive(t, d.Shape.HeadDim)
+			}
 		})
+	}
+}
+
+// without copies a model but for a key.
+func without(t testing.TB, from, key string) string {
+	t.Helper()
+	f, err := gguf.Open(from)
+	require.NoError(t, err)
+	defer f.Close()
+	w := gguf.NewWriter()
+	for _, k := range f.Keys() {
+		if k != key {
+			w.SetValue(k, f.Value(k))
+		}
+	}
+	for _, x := range f.Tensors() {
+		raw, err := f.TensorData(x.Name)
+		require.NoError(t, err)
+		w.AddRaw(x.Name, x.Type, x.Dims, raw)
+	}
+	out := filepath.Join(t.TempDir(), "without.gguf")
+	require.NoError(t, w.Save(out))
+	return out
+}
+
+// What a download left in place of a model, and a part of one, are named, with what to do.
+func TestWhatIsNoWholeModelIsNamed(t *testing.T) {
+	tiny := tinyModel(t, gguftest.Options{})
+	pointer := writeFile(t, "lfs.gguf", "version https://git-lfs.github.com/spec/v1\noid sha256:"+strings.Repeat("0a", 32)+"\nsize 94000000\n")
+	page := writeFile(t, "page.gguf", "<!doctype html>\n<html><head><title>model.gguf</title>")
+	part := rewrite(t, tiny, map[string]any{"split.count": uint16(3), "split.no": uint16(0), "split.tensors.count": int32(60)}, nil, nil)
+	later := without(t, rewrite(t, tiny, map[string]any{"split.count": uint16(3), "split.no": uint16(1)}, nil, nil), "general.architecture")
+	for _, c := range []struct{ path, says string }{
+		{pointer, "git lfs pull"}, {page, "this is a web page"},
+		{part, "part 1 of a model that is split into 3 files"}, {later, "part 2 of a model that is split into 3 files"}, {part, "llama-gguf-split --merge"},
+	} {
+		for _, args := range [][]string{
+			{"model", "inspect", c.path}, {"generate", "-m", c.path, "-p", "x"}, {"score", "-m", c.path, "--text", "x"},
+			{"adapter", "import", t.TempDir(), "-m", c.path, "-o", filepath.Join(t.TempDir(), "a.gguf")},
+		} {
+			failure{name: strings.Join(args[:2], " "), args: args, code: 1, says: []string{c.path, c.says}}.run(t)
+		}
+	}
+}
+
+// What a model's file lacks is said by whoever uses the model.
+func TestWhatAModelLacksIsSaid(t *testing.T) {
+	bpe := tinyModel(t, gguftest.Options{BPE: true})
+	for _, c := range []struct{ path, says string }{
+		{without(t, bpe, "tokenizer.ggml.eos_token_id"), "names no EOS token"},
+		{without(t, bpe, "tokenizer.ggml.bos_token_id"), "names no BOS token"},
+		{without(t, bpe, "tokenizer.ggml.pre"), "tokenizer.ggml.pre is missing"},
+		{rewrite(t, bpe, map[string]any{"tokenizer.ggml.pre": "spiral"}, nil, nil), `"spiral", which this llama.cpp does not know`},
+	} {
+		out := strings.Join(strings.Fields(succeed(t, "", "model", "inspect", c.path)), " ")
+		require.Contains(t, out, c.says)
+		require.Contains(t, out, "trainable yes")
+		for _, args := range [][]string{
+			{"generate", "-m", c.path, "-p", "x", "--template", "plain", "--max-new", "2"},
+			{"score", "-m", c.path, "--text", "x"},
+		} {
+			code, _, errs := command(t, "", args...)
+			require.Zero(t, code, errs)
+			require.Contains(t, errs, c.says)
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/gguf"
+	"steer/ggml/modelfile"
 	"steer/rl/train"
 )
 
@@ -77,14 +77,11 @@ func (f *modelFlags) open(p train.Progress) (*pipeline.Bench, []*ggml.Adapter, e
 
 // shapeOf reads the shape of a base model from its header; no weight is loaded.
 func shapeOf(model string) (adapter.Shape, error) {
-	f, err := gguf.Open(model)
+	f, err := modelfile.Open(model)
 	if err != nil {
-		return adapter.Shape{}, fmt.Errorf("model: %w", err)
+		return adapter.Shape{}, err
 	}
 	defer f.Close()
-	if typ, err := f.String("general.type"); err == nil && typ == "adapter" {
-		return adapter.Shape{}, fmt.Errorf("model %s: this is an adapter, not a model: name its base model with --model", model)
-	}
 	s, err := adapter.ShapeOf(f)
 	if err != nil {
 		return s, fmt.Errorf("model: %w", err)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+
+	"steer/internal/sniff"
 )
 
 const (
@@ -66,6 +68,9 @@ func (f *File) readPreamble(r *reader) (nTensors, nKV uint64, err error) {
 		return 0, 0, fmt.Errorf("magic: %w", err)
 	}
 	if string(m[:]) != magic {
+		if what := sniff.Instead(r.head(m[:])); what != "" {
+			return 0, 0, fmt.Errorf("starts with %q, want %q: %s: %w", m[:], magic, what, ErrFormat)
+		}
 		return 0, 0, fmt.Errorf("starts with %q, want %q: %w", m[:], magic, ErrFormat)
 	}
 	if f.version, err = r.uint32(); err != nil {
@@ -220,6 +225,12 @@ type reader struct {
 	pos  int64
 	size int64
 	tmp  [8]byte
+}
+
+// head is what was read at the beginning of a file and the kilobyte after it.
+func (r *reader) head(read []byte) []byte {
+	more, _ := r.buf.Peek(int(min(1<<10, r.left()))) // what cannot be read tells nothing
+	return append(append([]byte(nil), read...), more...)
 }
 
 func (r *reader) left() int64 { return r.size - r.pos }

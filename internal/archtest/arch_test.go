@@ -28,12 +28,13 @@ var allowed = []struct {
 	{"steer/rl/train", []string{"steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/data", []string{"steer/ggml/seam", "steer/internal/..."}},
-	{"steer/ggml", []string{"steer/ggml/llama", "steer/ggml/prefix", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/seam", "steer/cgo"}},
+	{"steer/ggml", []string{"steer/ggml/llama", "steer/ggml/prefix", "steer/ggml/adapter", "steer/ggml/modelfile", "steer/ggml/seam", "steer/cgo"}},
 	{"steer/ggml/llama", []string{"steer/cgo"}},
 	{"steer/ggml/adapter", []string{"steer/ggml/gguf", "steer/ggml/seam", "steer/ggml/adapter/safetensors", "steer/internal/..."}},
 	{"steer/ggml/adapter/safetensors", []string{"steer/ggml/gguf", "steer/internal/..."}}, // half floats
 	{"steer/ggml/gguf", []string{"steer/internal/..."}},
 	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf", "steer/internal/testfiles"}}, // tests only
+	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/gguf"}},
 	{"steer/ggml/prefix", []string{"steer/ggml/seam"}},
 	{"steer/ggml/seam", nil},
 	{"steer/cgo", nil},

@@ -104,6 +104,15 @@ func (t *Template) StopToken() string {
 	return ""
 }
 
+// Marks are the special tokens that the template writes. In a vocabulary that spells one in
+// several tokens the template is not that of the model.
+func (t *Template) Marks() []string {
+	if t.name == TemplateChatML {
+		return []string{"<|im_start|>", "<|im_end|>"}
+	}
+	return nil
+}
+
 // Prompt renders messages and whatever opens the assistant's answer.
 func (t *Template) Prompt(messages []Message) []Segment {
 	segments := t.render(messages)

@@ -112,7 +112,7 @@ func openBench(path string, e Engine, opt ggml.ModelOptions) (*Bench, error) {
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	b := &Bench{dev: dev, Model: m, Tok: m.Tokenizer(), Engine: e}
+	b := &Bench{dev: dev, Model: m, Tok: m.Tokenizer(), Engine: e, warnings: slices.Clone(m.Info().Warnings)}
 	b.closes = []func() error{dev.Close, m.Close}
 	return b, nil
 }
@@ -328,15 +328,15 @@ func (b *Bench) Template(name data.TemplateName, system *string) (*data.Template
 	if eos := b.Tok.EOS(); eos >= 0 {
 		stop = append(stop, eos)
 	}
-	if s := t.StopToken(); s != "" {
-		ids, err := b.Tok.Encode(s, false, true)
+	for _, mark := range t.Marks() {
+		ids, err := b.Tok.Encode(mark, false, true)
 		if err != nil {
 			return nil, nil, err
 		}
 		if len(ids) != 1 {
-			return nil, nil, fmt.Errorf("template %s ends answers with %s, which this model's vocabulary spells in %d tokens: choose the template the model was trained with", name, s, len(ids))
+			return nil, nil, fmt.Errorf("template %s divides turns by %s, which this model's vocabulary spells in %d tokens: choose the template the model was trained with", name, mark, len(ids))
 		}
-		if len(stop) == 0 || stop[0] != ids[0] {
+		if mark == t.StopToken() && (len(stop) == 0 || stop[0] != ids[0]) {
 			stop = append(stop, ids[0])
 		}
 	}

@@ -26,14 +26,15 @@ type Options struct {
 	RopeFreqs bool // rope_freqs.weight, as Llama 3.1 has
 	NaN       bool // one NaN, in blk.0.ffn_up.weight
 	F16       bool // matrices in F16 instead of F32
+	BPE       bool // a byte-level BPE vocabulary instead of none
 	// Arch overrides general.architecture and the prefix of its keys ("llama").
 	Arch string
 	// Scale multiplies the standard deviation of every matrix (1/sqrt(n_in)); 0 means 1.
 	Scale float64
 }
 
-// WriteTinyLlama writes a random model of the llama architecture without
-// vocabulary (tokenizer "no_vocab") to path. The same arguments write the same
+// WriteTinyLlama writes a random model of the llama architecture, without
+// vocabulary (tokenizer "no_vocab") unless the options ask for one, to path. The same arguments write the same
 // bytes. Matrices are normal with standard deviation 1/sqrt(n_in), norm weights
 // normal around 1 with standard deviation 0.1, so that no gradient vanishes.
 func WriteTinyLlama(path string, s Shape, seed uint64, opt Options) error {
@@ -46,7 +47,13 @@ func WriteTinyLlama(path string, s Shape, seed uint64, opt Options) error {
 		arch = "llama"
 	}
 	setModel(w, arch, "tiny-random-"+arch, s, 1e-5)
-	w.SetString("tokenizer.ggml.model", "no_vocab")
+	if opt.BPE {
+		if err := setBPE(w, s.Vocab); err != nil {
+			return err
+		}
+	} else {
+		w.SetString("tokenizer.ggml.model", "no_vocab")
+	}
 	g := &generator{w: w, rng: rand.New(rand.NewPCG(seed, 0x7469_6e79)), opt: opt}
 	g.model(s)
 	return w.Save(path)

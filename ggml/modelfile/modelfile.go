@@ -1,0 +1,88 @@
+// Package modelfile reads the header of a model's GGUF file and judges, before any weight is
+// loaded, whether the engine can train on it. Loading a model and describing one ask the same
+// function, so that both say the same.
+package modelfile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"steer/ggml/adapter"
+	"steer/ggml/gguf"
+)
+
+// ErrUnsupported is wrapped when a model is valid but not one this engine trains.
+var ErrUnsupported = errors.New("this model is not supported")
+
+// Header is what the header of a model's file says, as far as it was checked.
+type Header struct {
+	Shape adapter.Shape
+	Vocab Vocabulary
+	// Warnings are what a user of the model has to know, a sentence each.
+	Warnings []string
+}
+
+// Open opens the file of a model. A folder, an adapter and a part of a split model are errors
+// that say so. The caller closes it.
+func Open(path string) (*gguf.File, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", path, errors.Unwrap(err))
+	}
+	if st.IsDir() {
+		return nil, fmt.Errorf("model %s: is a folder: want a GGUF file", path)
+	}
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if err := isModel(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("model %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+// isModel refuses GGUF files that are something else than a whole model.
+func isModel(f *gguf.File) error {
+	// Only the first part of a split model names its architecture.
+	if n, err := f.Uint32("split.count"); err == nil && n > 1 {
+		no, _ := f.Uint32("split.no")
+		return fmt.Errorf("this is part %d of a model that is split into %d files: steer reads models of one file; "+
+			"join them with llama.cpp's \"llama-gguf-split --merge FIRST-PART OUT.gguf\" and give OUT.gguf", no+1, n)
+	}
+	if kind, err := f.String("general.type"); err == nil && kind == "adapter" {
+		return fmt.Errorf("this is an adapter, not a model: pass it as an adapter (steer adapter inspect describes it) and give its base model here")
+	}
+	return nil
+}
+
+// Check judges an open model: everything that the engine cannot compute, that libllama might
+// abort on, read past the end of, or silently ignore is an error; all of them are returned,
+// the most telling first. The header is of use where there is none.
+func Check(f *gguf.File) (Header, []error) {
+	h := Header{Vocab: Vocabulary{BOS: -1, EOS: -1}}
+	arch, err := f.String("general.architecture")
+	if err != nil {
+		return h, []error{err}
+	}
+	if arch != adapter.Arch {
+		return h, []error{fmt.Errorf("architecture %q: %w: supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)",
+			arch, ErrUnsupported, adapter.Arch)}
+	}
+	if h.Shape, err = adapter.ShapeOf(f); err != nil {
+		return h, []error{err}
+	}
+	var problems []error
+	for _, check := range []func(*gguf.File, adapter.Shape) error{checkKinds, checkNumbers, checkTensors} {
+		if err := check(f, h.Shape); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	var said []string
+	if h.Vocab, said, err = vocabulary(f); err != nil {
+		problems = append(problems, err)
+	}
+	h.Warnings = append(h.Warnings, said...)
+	return h, problems
+}
