@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"steer/ggml/seam"
+	"steer/rl/data"
 	"steer/rl/train"
 )
 
@@ -15,6 +16,8 @@ type Prompt struct {
 	ID     string
 	Text   string  // rendered, with template
 	Tokens []int32 // the same as tokens
+	// Turns is the conversation that Text renders; nil where it is none.
+	Turns []data.Message
 }
 
 // Answers are the answers of one policy to all prompts.

@@ -30,7 +30,8 @@ func LoadPrompts(c CrossConfig, tok seam.Tokenizer, tpl *data.Template, bos BOSM
 	}
 	var prompts []Prompt
 	for _, conversation := range conversations {
-		segments := tpl.Prompt(conversation.FirstPrompt())
+		turns := conversation.FirstPrompt()
+		segments := tpl.Prompt(turns)
 		example, err := data.Tokenize(tok, segments, data.TokenizeOptions{NoBOS: bos == BOSOff})
 		if err != nil {
 			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w", file.Path, conversation.Line, err)
@@ -43,6 +44,7 @@ func LoadPrompts(c CrossConfig, tok seam.Tokenizer, tpl *data.Template, bos BOSM
 			ID:     fmt.Sprintf("%d", conversation.Line),
 			Text:   data.Text(segments, "", ""),
 			Tokens: example.IDs,
+			Turns:  turns,
 		})
 	}
 	if len(prompts) == 0 {

@@ -26,6 +26,9 @@ type Exchange struct {
 	// trained on: one of the chat form renders Turns with its template, one of the plain
 	// form reads PromptText+ResponseText.
 	Turns []data.Message
+	// PromptTurns is the conversation that Prompt renders, where it was one. A reward model
+	// trained in another template than the answer was asked for in reads it in its own.
+	PromptTurns []data.Message
 }
 
 // Rewarder is a reward model: one raw score an exchange, higher is better.

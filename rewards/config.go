@@ -35,7 +35,7 @@ type Config struct {
 	// Form is how a pair is put before the model.
 	Form Form `yaml:"form"`
 	// Template and System are the chat form's; they have to be the policy's.
-	Template data.TemplateName `yaml:"template"`
+	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
 	// EOS ends a text of the chat form whose template has no end token of its own, and
 	// any text of the plain form, with the vocabulary's EOS; the score is read there.

@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"steer/rl/data"
 )
 
 // finish evaluates on all held-out pairs, normalises, and writes adapter and result.
@@ -136,8 +138,8 @@ func (c Config) Meta() map[string]string {
 	}
 	if c.Form == FormChat {
 		m[MetaTemplate] = string(c.Template)
-		if c.System != nil {
-			m[MetaSystem] = *c.System
+		if t, err := data.NewTemplate(c.Template, c.System); err == nil { // the configuration was checked
+			m[MetaSystem] = t.System()
 		}
 	}
 	return m

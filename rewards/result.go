@@ -57,12 +57,12 @@ type Normalisation struct {
 
 // Metadata keys of a reward adapter. What scores with it has to encode texts as these say.
 const (
-	MetaRole      = "steer.role"              // "reward"
-	MetaTheory    = "steer.reward.theory"     // deontology, ...
-	MetaForm      = "steer.reward.form"       // plain or chat
-	MetaTemplate  = "steer.reward.template"   // of the chat form
-	MetaSystem    = "steer.reward.system"     // its system message, where one was given
-	MetaEOS       = "steer.reward.eos"        // true or false
-	MetaMaxLength = "steer.reward.max_length" // tokens
-	MetaPairs     = "steer.reward.pairs"      // SHA-256 of the train pairs
+	MetaRole      = adapter.MetaRole // "reward"
+	MetaTheory    = adapter.MetaTheory
+	MetaForm      = adapter.MetaForm
+	MetaTemplate  = adapter.MetaRewardTemplate
+	MetaSystem    = adapter.MetaRewardSystem
+	MetaEOS       = adapter.MetaEOS
+	MetaMaxLength = adapter.MetaMaxLength
+	MetaPairs     = adapter.MetaPairs
 )

@@ -38,9 +38,12 @@ type Adapter struct {
 	Pairs []Pair
 	// Head is nil for an adapter without scalar head.
 	Head *Head
-	// Meta is free text kept with the adapter, such as "steer.base.sha256", role
-	// and theory.
+	// Meta is free text kept with the adapter: what it is and what it was trained on, under
+	// the keys of meta.go, and whatever else.
 	Meta map[string]string
+	// Notices say what was noticed on reading a PEFT folder: defaults that were filled in,
+	// layers without weights. They are not written.
+	Notices []string
 }
 
 // Pair is the LoRA of one weight matrix.
@@ -155,7 +158,7 @@ func (a *Adapter) Rank() int {
 // Clone returns a deep copy.
 func (a *Adapter) Clone() *Adapter {
 	c := *a
-	c.Pairs = slices.Clone(a.Pairs)
+	c.Pairs, c.Notices = slices.Clone(a.Pairs), slices.Clone(a.Notices)
 	for i := range c.Pairs {
 		c.Pairs[i].A = slices.Clone(c.Pairs[i].A)
 		c.Pairs[i].B = slices.Clone(c.Pairs[i].B)

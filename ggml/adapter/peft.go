@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 
 	"steer/ggml/adapter/safetensors"
 )
@@ -83,7 +82,7 @@ func ImportPEFT(dir string, shape Shape) (*Adapter, error) {
 		return nil, fmt.Errorf("adapter: %w", err)
 	}
 	defer f.Close()
-	a := &Adapter{Arch: Arch, Alpha: float32(c.Alpha), RsLoRA: c.RsLoRA}
+	a := &Adapter{Arch: Arch, Alpha: float32(c.Alpha), RsLoRA: c.RsLoRA, Notices: c.notices}
 	im := &importer{a: a, c: c, f: f, shape: shape}
 	if err := im.tensors(); err != nil {
 		return nil, fmt.Errorf("adapter: %s: %w", path, err)
@@ -97,6 +96,7 @@ func ImportPEFT(dir string, shape Shape) (*Adapter, error) {
 	if err := a.Check(shape); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
+	a.Notices = append(a.Notices, coverage(a, c, shape.Layers)...)
 	return a, nil
 }
 
@@ -312,12 +312,8 @@ func (im *importer) metadata() error {
 			} else {
 				im.a.Head.Std = float32(x)
 			}
-		case strings.HasPrefix(k, prefixedMeta):
-			if im.a.Meta == nil {
-				im.a.Meta = map[string]string{}
-			}
-			im.a.Meta[strings.TrimPrefix(k, prefixedMeta)] = v
 		}
 	}
+	im.a.Meta = metaOf(im.f.Metadata())
 	return nil
 }

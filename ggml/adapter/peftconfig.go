@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strings"
 )
 
 const (
@@ -23,16 +24,25 @@ const (
 
 // peftConfig is what of PEFT's LoraConfig decides how the tensors are read.
 type peftConfig struct {
-	PEFTType      string          `json:"peft_type"`
-	Rank          int             `json:"r"`
-	Alpha         float64         `json:"lora_alpha"`
-	RsLoRA        bool            `json:"use_rslora"`
-	Bias          string          `json:"bias"`
-	ModulesToSave []string        `json:"modules_to_save"`
-	InitWeights   json.RawMessage `json:"init_lora_weights"`
-	RankPattern   pattern         `json:"rank_pattern"`
-	AlphaPattern  pattern         `json:"alpha_pattern"`
+	PEFTType      string
+	Rank          int
+	Alpha         float64
+	RsLoRA        bool
+	Bias          string
+	ModulesToSave []string
+	InitWeights   json.RawMessage
+	RankPattern   pattern
+	AlphaPattern  pattern
+	// Targets and Layers are what was to be adapted; the tensors say what is. Targets is
+	// nil where the file has a pattern, not a list; Layers nil means every layer.
+	Targets []string
+	Layers  []int
+
+	notices []string
 }
+
+// peftDefault is what PEFT's LoraConfig takes for r and for lora_alpha where they are not given.
+const peftDefault = 8
 
 // refused lists the options that make a PEFT adapter something else than
 // W + scale·B·A. They must be absent, null, false or empty.
@@ -69,13 +79,17 @@ func readConfig(path string) (*peftConfig, error) {
 }
 
 func parseConfig(raw []byte) (*peftConfig, error) {
-	var c peftConfig
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, fmt.Errorf("%w: %w", err, ErrFormat)
-	}
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &all); err != nil {
-		return nil, fmt.Errorf("%w: %w", err, ErrFormat)
+		var typed *json.UnmarshalTypeError
+		if errors.As(err, &typed) {
+			return nil, fmt.Errorf("want a JSON object, got a JSON %s: %w", typed.Value, ErrFormat)
+		}
+		return nil, fmt.Errorf("want a JSON object: %w: %w", err, ErrFormat)
+	}
+	var c peftConfig
+	if err := c.decode(all); err != nil {
+		return nil, err
 	}
 	if c.PEFTType != "LORA" {
 		return nil, fmt.Errorf("field %q: want \"LORA\", got %q: %w", "peft_type", c.PEFTType, ErrUnsupported)
@@ -101,6 +115,91 @@ func parseConfig(raw []byte) (*peftConfig, error) {
 		}
 	}
 	return &c, c.checkInit()
+}
+
+// decode takes the fields that matter out of the object, each in words of its own where it
+// is of another kind.
+func (c *peftConfig) decode(all map[string]json.RawMessage) error {
+	var rank float64
+	for _, f := range []struct {
+		key, want string
+		into      any
+		otherwise float64 // of a number that is not given; 0: there is no default
+	}{
+		{key: "peft_type", want: "a text", into: &c.PEFTType},
+		{key: "r", want: "a whole number", into: &rank, otherwise: peftDefault},
+		{key: "lora_alpha", want: "a number", into: &c.Alpha, otherwise: peftDefault},
+		{key: "use_rslora", want: "true or false", into: &c.RsLoRA},
+		{key: "bias", want: "a text", into: &c.Bias},
+		{key: "modules_to_save", want: "a list of names", into: &c.ModulesToSave},
+		{key: "init_lora_weights", want: "true, false or a name", into: &c.InitWeights},
+		{key: "rank_pattern", want: "an object of numbers", into: &c.RankPattern},
+		{key: "alpha_pattern", want: "an object of numbers", into: &c.AlphaPattern},
+	} {
+		raw, given := all[f.key]
+		if number, ok := f.into.(*float64); ok && !given {
+			*number = f.otherwise
+			c.notices = append(c.notices, fmt.Sprintf("%s does not give %q: PEFT's default of %g is used", configFile, f.key, f.otherwise))
+			continue
+		}
+		if !given {
+			continue
+		}
+		if _, number := f.into.(*float64); number && isNull(raw) {
+			return fmt.Errorf("field %q: want %s, got null: %w", f.key, f.want, ErrFormat)
+		}
+		if err := json.Unmarshal(raw, f.into); err != nil {
+			detail := ""
+			if _, ok := f.into.(*pattern); ok {
+				detail = ": " + err.Error() // it names the key inside
+			}
+			return fmt.Errorf("field %q: want %s, got %s%s: %w", f.key, f.want, shortJSON(raw), detail, ErrFormat)
+		}
+	}
+	if c.Rank = int(rank); float64(c.Rank) != rank {
+		return fmt.Errorf("field %q: want a whole number, got %g: %w", "r", rank, ErrFormat)
+	}
+	return c.decodeCoverage(all)
+}
+
+// decodeCoverage reads which modules of which layers were to be adapted.
+func (c *peftConfig) decodeCoverage(all map[string]json.RawMessage) error {
+	var pattern string
+	if raw := all["target_modules"]; len(raw) > 0 && json.Unmarshal(raw, &pattern) != nil {
+		if err := json.Unmarshal(raw, &c.Targets); err != nil {
+			return fmt.Errorf("field %q: want a list of names or a pattern, got %s: %w", "target_modules", shortJSON(raw), ErrFormat)
+		}
+	}
+	if !isEmpty(all["exclude_modules"]) && len(all["exclude_modules"]) > 0 {
+		c.Targets = nil // what of the list is left out, the tensors tell
+	}
+	raw := all["layers_to_transform"]
+	if len(raw) == 0 || isNull(raw) {
+		return nil
+	}
+	var one int
+	if json.Unmarshal(raw, &one) == nil {
+		c.Layers = []int{one}
+		return nil
+	}
+	if err := json.Unmarshal(raw, &c.Layers); err != nil {
+		return fmt.Errorf("field %q: want a layer's number or a list of them, got %s: %w", "layers_to_transform", shortJSON(raw), ErrFormat)
+	}
+	slices.Sort(c.Layers)
+	c.Layers = slices.Compact(c.Layers)
+	return nil
+}
+
+func isNull(v json.RawMessage) bool { return string(bytes.TrimSpace(v)) == "null" }
+
+// shortJSON quotes a value for an error.
+func shortJSON(raw json.RawMessage) string {
+	const most = 60
+	text := string(bytes.TrimSpace(raw))
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return text
 }
 
 func isEmpty(v json.RawMessage) bool {
@@ -151,7 +250,7 @@ func (p *pattern) UnmarshalJSON(raw []byte) error {
 		key, _ := t.(string)
 		var v float64
 		if err := d.Decode(&v); err != nil {
-			return fmt.Errorf("%q: %w", key, err)
+			return fmt.Errorf("%q: want a number", key)
 		}
 		// peft.utils.other.get_pattern_key: re.match(rf"(.*\.)?({key})$", module).
 		re, err := regexp.Compile(`^(?:.*\.)?(?:` + key + `)$`)

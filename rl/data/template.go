@@ -82,6 +82,9 @@ func NewTemplate(name TemplateName, system *string) (*Template, error) {
 // Name gives the template's name.
 func (t *Template) Name() TemplateName { return t.name }
 
+// System gives the system message of conversations that bring none, "" for none.
+func (t *Template) System() string { return t.system }
+
 // StopStrings are texts that end an answer in generation, besides the EOS token.
 func (t *Template) StopStrings() []string {
 	switch t.name {
@@ -93,6 +96,21 @@ func (t *Template) StopStrings() []string {
 		return []string{"<|im_end|>"}
 	}
 	return nil
+}
+
+// Answer is what is said in a generated text: without the stop string that ended it and,
+// but for the plain template, without the blanks of the template around it.
+func (t *Template) Answer(text string) string {
+	end := len(text)
+	for _, stop := range t.StopStrings() {
+		if i := strings.Index(text, stop); i >= 0 {
+			end = min(end, i)
+		}
+	}
+	if text = text[:end]; t.name == TemplatePlain {
+		return text
+	}
+	return strings.TrimSpace(text)
 }
 
 // StopToken is the special token that ends an answer, to be encoded with special

@@ -4,18 +4,23 @@ import (
 	"context"
 
 	"steer/ggml/seam"
+	"steer/rl/data"
 )
 
 // Prompt is what a response is asked for.
 type Prompt struct {
 	Tokens []int32
 	Text   string
+	// Messages is the conversation that the prompt renders; nil where it was none.
+	Messages []data.Message
 }
 
 // Episode is one prompt and the response to it.
 type Episode struct {
 	Prompt, Response         []int32
 	PromptText, ResponseText string // the response without special tokens
+	// PromptMessages is the prompt's conversation; nil where it was none.
+	PromptMessages []data.Message
 	// Ended: an end token or a stop string ended the response, not its length.
 	Ended bool
 }

@@ -51,7 +51,7 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 			return nil, fmt.Errorf("prompt %d (%q): the response has no token: want at least one, the end token included", i, shorten(prompts[i].Text, 60))
 		}
 		episodes[i] = Episode{
-			Prompt: prompts[i].Tokens, PromptText: prompts[i].Text,
+			Prompt: prompts[i].Tokens, PromptText: prompts[i].Text, PromptMessages: prompts[i].Messages,
 			Response: response, ResponseText: seam.Text(s.tokenizer, response),
 			Ended: ended,
 		}

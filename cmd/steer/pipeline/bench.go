@@ -76,10 +76,19 @@ type Bench struct {
 	Engine Engine
 	// SHA256 of the model's file: adapters of another base are noticed by it. "" until a job
 	// or the first adapter that names its base asks.
-	SHA256   string
+	SHA256 string
+	// AnyStack lets adapters lie on others than they were trained on, aloud.
+	AnyStack bool
 	warnings []string
-	closes   []func() error
-	frozen   map[string]*ggml.Adapter // that stacks share, by path
+	remarks  []string        // what is right, and worth a line
+	said     map[string]bool // warnings and remarks, each once
+	// unchecked are the adapters that do not tell what they were trained on; the first
+	// toldUnchecked of them were named.
+	unchecked     []string
+	toldUnchecked int
+	contents      map[string]string // content hashes of adapters, by path
+	closes        []func() error
+	frozen        map[string]*ggml.Adapter // that stacks share, by path
 	// rehearsal, where not nil, stands for the engine: nothing is computed, see rehearse.
 	rehearsal *rehearsal
 	// expected are the stages that will write adapters which are not there yet, by path;
@@ -175,7 +184,11 @@ func (b *Bench) warn(p train.Progress) {
 	for _, w := range b.warnings {
 		p.Note("warning: " + w)
 	}
-	b.warnings = nil
+	for _, r := range b.remarks {
+		p.Note(r)
+	}
+	b.warnings, b.remarks = nil, nil
+	b.noteUnchecked(p)
 }
 
 // within bounds a configured length in tokens by what the model can hold, aloud.
@@ -198,6 +211,9 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, n := range a.Notices {
+		b.warnOnce(fmt.Sprintf("adapter %s: %s", path, n))
+	}
 	trained := a.Meta[metaBase]
 	if trained != "" && b.SHA256 == "" && b.rehearsal == nil {
 		in := Inputs{}
@@ -207,11 +223,8 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 		b.SHA256 = in["model"]
 	}
 	if trained != "" && b.SHA256 != "" && trained != b.SHA256 {
-		w := fmt.Sprintf("adapter %s was trained on another base (SHA-256 %.12s) than %s (%.12s): it fits, but what it does here was never measured",
-			path, trained, b.Model.Info().Path, b.SHA256)
-		if !slices.Contains(b.warnings, w) {
-			b.warnings = append(b.warnings, w)
-		}
+		b.warnOnce(fmt.Sprintf("adapter %s was trained on another base (SHA-256 %.12s) than %s (%.12s): it fits, but what it does here was never measured",
+			path, trained, b.Model.Info().Path, b.SHA256))
 	}
 	return a, nil
 }
@@ -230,8 +243,17 @@ func (b *Bench) Adapter(a *adapter.Adapter, trainable bool) (*ggml.Adapter, erro
 }
 
 // LoadAdapters reads a stack of adapters, files or PEFT folders, and puts them on the model. What
-// stacks have in common, as policies have the SFT adapter, is there once.
+// stacks have in common, as policies have the SFT adapter, is there once. A stack in another
+// order, or on other adapters, than it was trained in is refused, unless AnyStack is set.
 func (b *Bench) LoadAdapters(paths []string) ([]*ggml.Adapter, error) {
+	out, err := b.loadAdapters(paths)
+	if err != nil {
+		return nil, err
+	}
+	return out, b.checkStack(b.placedAll(paths, out))
+}
+
+func (b *Bench) loadAdapters(paths []string) ([]*ggml.Adapter, error) {
 	var out []*ggml.Adapter
 	for _, p := range paths {
 		a := b.frozen[p]

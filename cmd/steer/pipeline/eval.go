@@ -22,8 +22,9 @@ import (
 type Eval struct {
 	Model  string `yaml:"model"`
 	Engine Engine `yaml:"engine"`
-	// Template and System are those of the SFT adapter, for prompts of the reward matrix.
-	Template data.TemplateName `yaml:"template"`
+	// Template and System are those of the SFT adapter, for prompts of the reward matrix: those
+	// of the first subject that says its own where none is given, or chatml.
+	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
 	// Subjects are the models under test, besides the base; the order is that of every table.
 	Subjects []Subject `yaml:"subjects"`
@@ -31,6 +32,8 @@ type Eval struct {
 	Rewards []RewardModel `yaml:"rewards"`
 	// RewardText says what the reward models read; see PPO.
 	RewardText RewardText `yaml:"reward_text"`
+	// AnyStack lets adapters lie on others than they were trained on, aloud.
+	AnyStack bool `yaml:"any_stack,omitempty"`
 
 	// Suite names a set of benchmarks with their options; the data of those whose path is
 	// not given are looked for below Data. See [Suite].
@@ -63,7 +66,7 @@ type RewardModel struct {
 
 // NewEval measures nothing yet.
 func NewEval() Eval {
-	return Eval{Engine: DefaultEngine(), Template: data.TemplateChatML, RewardText: RewardTokens, Config: eval.DefaultConfig()}
+	return Eval{Engine: DefaultEngine(), RewardText: RewardTokens, Config: eval.DefaultConfig()}
 }
 
 // Base implements Job.
@@ -112,7 +115,7 @@ func (j *Eval) Resolve(dir string) (err error) {
 	if j.Model == "" {
 		return errors.New("eval: model: want the path of a GGUF file")
 	}
-	if err := errors.Join(j.Engine.validate(), j.Config.Validate()); err != nil {
+	if err := errors.Join(j.Engine.validate(), j.Config.Validate(), j.fillForm()); err != nil {
 		return err
 	}
 	if err := j.LoadTasks(); err != nil {
@@ -153,7 +156,10 @@ func roleOf(f eval.DataFile) string {
 
 // Run measures. An interrupted evaluation goes on at the batch it was in.
 func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
-	b.SHA256 = j.Inputs["model"]
+	b.SHA256, b.AnyStack = j.Inputs["model"], j.AnyStack
+	if err := j.fillForm(); err != nil {
+		return err
+	}
 	s, err := b.open(con, evalStage, name, dir, j, fresh)
 	if err != nil {
 		return err
@@ -194,7 +200,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 			err = fmt.Errorf("%w: %d of %d measurements are done, and of the next every batch that was", train.ErrInterrupted, done, all)
 		}
 	}()
-	subjects, models, err := j.subjects(b)
+	subjects, models, err := j.subjects(b, cfg.Template)
 	if err != nil {
 		return err
 	}
@@ -265,11 +271,32 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 		// What a reward model reads is closed by the template's end.
 		rewardModels[i].ID = fmt.Sprintf("%s, reward %s on %s of template %s %q",
 			stack("reward."+c.Name+".on", c.On), j.Inputs["reward."+c.Name], j.RewardText, j.Template, system)
+		if r, ok := rewardModels[i].Rewarder.(rewarder); ok && r.s.reencode {
+			rewardModels[i].ID += ", in its own template"
+		}
 	}
 }
 
+// fillForm takes the template of the first subject that says its own, or of the first
+// reward model, where none is given.
+func (j *Eval) fillForm() error {
+	var paths []string // the last that says decides
+	for _, r := range slices.Backward(j.Rewards) {
+		paths = append(append(paths, r.On...), r.Adapter)
+	}
+	for _, s := range slices.Backward(j.Subjects) {
+		paths = append(paths, s.Adapters...)
+	}
+	return fillForm(&j.Template, &j.System, paths, data.TemplateChatML)
+}
+
+// asksInTemplate tells whether anything is measured that is put in the template.
+func (j *Eval) asksInTemplate() bool {
+	return j.CrossReward.Prompts.Path != "" || j.Generated.Path != "" && j.Generated.Chat || j.KL.Path != ""
+}
+
 // subjects opens the base and every subject.
-func (j *Eval) subjects(b *Bench) ([]eval.Subject, []eval.Model, error) {
+func (j *Eval) subjects(b *Bench, tpl *data.Template) ([]eval.Subject, []eval.Model, error) {
 	base, err := b.Step(nil, false, 0)
 	if err != nil {
 		return nil, nil, err
@@ -280,6 +307,13 @@ func (j *Eval) subjects(b *Bench) ([]eval.Subject, []eval.Model, error) {
 		adapters, err := b.LoadAdapters(c.Adapters)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		stack := b.placedAll(c.Adapters, adapters)
+		if err := checkRoles(stack, usePolicy); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		if j.asksInTemplate() {
+			b.noteForm(tpl, stack...)
 		}
 		step, err := b.Step(adapters, false, 0)
 		if err != nil {
@@ -307,13 +341,14 @@ func (j *Eval) divergences(b *Bench, subjects []eval.Subject) {
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
 func (j *Eval) rewards(b *Bench, con Console) ([]eval.Reward, error) {
-	_, stop, err := b.Template(j.Template, j.System)
+	tpl, stop, err := b.Template(j.Template, j.System)
 	if err != nil {
 		return nil, err
 	}
+	asked := asking{template: tpl, stop: stop, text: j.RewardText}
 	var out []eval.Reward
 	for _, c := range j.Rewards {
-		s, err := b.scorer(c.On, c.Adapter, stop, j.BatchTokens, j.RewardText)
+		s, err := b.scorer(c.On, c.Adapter, asked, j.BatchTokens)
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}
@@ -368,7 +403,7 @@ func (r rewarder) tokens(x eval.Exchange) ([]int32, error) {
 			return nil, err
 		}
 	}
-	return r.s.tokens(ids, x.PromptText+x.ResponseText)
+	return r.s.exchange(x.PromptTurns, ids, x.PromptText, x.ResponseText)
 }
 
 // evalProgress turns the suite's reports into progress lines: which measurement of how

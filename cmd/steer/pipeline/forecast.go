@@ -49,6 +49,8 @@ type ForecastOptions struct {
 // maker is a job that writes an adapter.
 type maker interface {
 	adapter(b *Bench) (*adapter.Adapter, error)
+	// meta is what the adapter will say of itself.
+	meta(trainedOn string) map[string]string
 }
 
 // Forecast plans every stage. Adapters that earlier stages have not made yet are
@@ -154,8 +156,8 @@ func (b *Bench) foresee(m maker) (*adapter.Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r, ok := m.(*Reward); ok {
-		a.Meta = r.Config.Meta()
-	}
+	meta := m.meta("")
+	delete(meta, adapter.MetaTrainedOn) // what is not there yet has no content
+	a.Describe(meta)
 	return a, nil
 }

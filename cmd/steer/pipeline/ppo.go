@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"steer/ggml"
 	"steer/ggml/adapter"
@@ -30,8 +31,9 @@ func (ValueInit) Values() []string { return []string{string(ValueZero), string(V
 type PPO struct {
 	Model  string `yaml:"model"`
 	Engine Engine `yaml:"engine"`
-	// Template and System are those the SFT adapter was trained with.
-	Template data.TemplateName `yaml:"template"`
+	// Template and System are those the SFT adapter was trained with: its own where none is
+	// given, or chatml.
+	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
 	// SFT lists the adapters of the reference policy; the trained one lies on top.
 	SFT []string `yaml:"sft"`
@@ -39,6 +41,8 @@ type PPO struct {
 	Reward string `yaml:"reward"`
 	// RewardOn lists the adapters below the reward adapter.
 	RewardOn []string `yaml:"reward_below"`
+	// AnyStack lets adapters lie on others than they were trained on, aloud.
+	AnyStack bool `yaml:"any_stack,omitempty"`
 	// Prompts are answered in training, HeldOut before and after it.
 	Prompts         data.Source `yaml:"prompts"`
 	HeldOut         data.Source `yaml:"held_out"`
@@ -78,7 +82,7 @@ func (RewardText) Values() []string { return []string{string(RewardTokens), stri
 func NewPPO(p ppo.Preset) (PPO, error) {
 	c, err := ppo.New(p)
 	j := PPO{
-		Engine: DefaultEngine(), Template: data.TemplateChatML, MaxPromptTokens: 256, ScoreBatchTokens: 2048, Config: c,
+		Engine: DefaultEngine(), MaxPromptTokens: 256, ScoreBatchTokens: 2048, Config: c,
 		ValueInit: ValueZero, RewardText: RewardTokens,
 		LoRA: train.LoRA{Rank: 16, Alpha: 32, Targets: []string{"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}},
 	}
@@ -122,7 +126,7 @@ func (j *PPO) Resolve(dir string) (err error) {
 	if j.MaxPromptTokens < 1 || j.ScoreBatchTokens < 1 {
 		errs = append(errs, errors.New("ppo: max_prompt_tokens and score_batch_tokens: want at least 1"))
 	}
-	errs = append(errs, j.Engine.validate(), j.LoRA.Validate("lora"), j.Config.Validate())
+	errs = append(errs, j.Engine.validate(), j.LoRA.Validate("lora"), j.Config.Validate(), fillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -160,7 +164,10 @@ func allowRounding(g *ppo.Guards, gpu bool, p ggml.Precision) bool {
 
 // Run steers, or goes on from the newest checkpoint in dir.
 func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
-	b.SHA256 = j.Inputs["model"]
+	b.SHA256, b.AnyStack = j.Inputs["model"], j.AnyStack
+	if err := fillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
+		return err
+	}
 	tpl, stop, err := b.Template(j.Template, j.System)
 	if err != nil {
 		return err
@@ -174,6 +181,11 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
+	below := b.placedAll(j.SFT, sftAdapters)
+	if err := checkRoles(below, usePolicy); err != nil {
+		return fmt.Errorf("ppo: sft: %w", err)
+	}
+	b.noteForm(tpl, below...)
 	reference, err := b.Step(sftAdapters, false, 0)
 	if err != nil {
 		return err
@@ -191,9 +203,9 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	scorer, err := b.scorer(j.RewardOn, j.Reward, stop, j.ScoreBatchTokens, j.RewardText)
+	scorer, err := b.scorer(j.RewardOn, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText}, j.ScoreBatchTokens)
 	if err != nil {
-		return err
+		return fmt.Errorf("ppo: reward: %w", err)
 	}
 	prompts, info, err := b.prompts(j.Prompts, "prompts", tpl, longest)
 	if err != nil {
@@ -228,7 +240,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: b.Generator(sftAdapters...),
 		Stage: name, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
 		FullKL:    b.fullKL(policy, reference),
-		AdapterOf: adapterOf(host, map[string]string{"role": "policy", metaBase: j.Inputs["model"]}),
+		AdapterOf: adapterOf(host, j.meta(adapter.TrainedOnText(below))),
 	})
 	if err != nil {
 		return err
@@ -238,6 +250,15 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	}
 	s.record["data"], s.record["seed"], s.record["theory"] = infos, j.Seed, scorer.theory
 	return s.finish(b, j.Inputs, res)
+}
+
+// meta is what the policy's adapter says of itself.
+func (j *PPO) meta(trainedOn string) map[string]string {
+	m := map[string]string{adapter.MetaRole: string(adapter.RolePolicy), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn}
+	if t, err := data.NewTemplate(j.Template, j.System); err == nil {
+		maps.Copy(m, formMeta(t))
+	}
+	return m
 }
 
 // adapter is the policy's at the start, with its value head.
@@ -264,7 +285,8 @@ func (b *Bench) prompts(src data.Source, role string, tpl *data.Template, max in
 	var out []ppo.Prompt
 	dropped := 0
 	for _, c := range rows {
-		segments := tpl.Prompt(c.FirstPrompt())
+		messages := c.FirstPrompt()
+		segments := tpl.Prompt(messages)
 		e, err := data.Tokenize(b.Tok, segments, data.TokenizeOptions{})
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
@@ -273,7 +295,7 @@ func (b *Bench) prompts(src data.Source, role string, tpl *data.Template, max in
 			dropped++
 			continue
 		}
-		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", "")})
+		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: messages})
 	}
 	if len(out) == 0 {
 		return nil, nil, fmt.Errorf("%s: none of %d prompts has at most %d tokens: raise max_prompt_tokens", loaded.Path, len(rows), max)

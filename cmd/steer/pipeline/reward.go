@@ -3,10 +3,12 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/rewards"
+	"steer/rl/data"
 	"steer/rl/train"
 )
 
@@ -18,6 +20,8 @@ type Reward struct {
 	On []string `yaml:"sft"`
 	// InitAdapter continues an adapter with a head (GGUF or PEFT folder) instead of a new one.
 	InitAdapter string `yaml:"init_adapter,omitempty"`
+	// AnyStack lets adapters lie on others than they were trained on, aloud.
+	AnyStack bool `yaml:"any_stack,omitempty"`
 
 	rewards.Config `yaml:",inline"`
 
@@ -27,6 +31,7 @@ type Reward struct {
 // NewReward is the job of a preset.
 func NewReward(p rewards.Preset) (Reward, error) {
 	c, err := rewards.New(p)
+	c.Template = "" // that of the adapters below, or chatml
 	return Reward{Engine: DefaultEngine(), Config: c}, err
 }
 
@@ -51,6 +56,9 @@ func (j *Reward) Resolve(dir string) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("reward: train.path: want the path of the training data")
 	}
+	if err := fillForm(&j.Template, &j.System, j.On, data.TemplateChatML); err != nil {
+		return err
+	}
 	if err := errors.Join(j.Engine.validate(), j.Config.Validate()); err != nil {
 		return err
 	}
@@ -64,7 +72,10 @@ func (j *Reward) Resolve(dir string) (err error) {
 
 // Run trains, or goes on from the newest checkpoint in dir.
 func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
-	b.SHA256 = j.Inputs["model"]
+	b.SHA256, b.AnyStack = j.Inputs["model"], j.AnyStack
+	if err := fillForm(&j.Template, &j.System, j.On, data.TemplateChatML); err != nil {
+		return err
+	}
 	set, err := rewards.Load(j.Config)
 	if err != nil {
 		return err
@@ -73,9 +84,26 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	if err != nil {
 		return err
 	}
+	stack := b.placedAll(j.On, below)
+	if err := checkRoles(stack, useBelow); err != nil {
+		return err
+	}
+	if j.Form == rewards.FormChat {
+		t, err := data.NewTemplate(j.Template, j.System)
+		if err != nil {
+			return err
+		}
+		b.noteForm(t, stack...)
+	}
 	host, err := j.adapter(b)
 	if err != nil {
 		return err
+	}
+	if j.InitAdapter != "" {
+		first := b.placed(j.InitAdapter, host)
+		if err := errors.Join(checkRole(j.InitAdapter, host, useInit), b.checkStack(append(slices.Clone(stack), first))); err != nil {
+			return err
+		}
 	}
 	live, err := b.Adapter(host, true)
 	if err != nil {
@@ -95,7 +123,7 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	res, err := rewards.Train(ctx, cfg, set, rewards.Deps{
 		Deps: train.Deps{
 			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-			AdapterOf: adapterOf(host, map[string]string{metaBase: j.Inputs["model"]}),
+			AdapterOf: adapterOf(host, j.meta(adapter.TrainedOnText(stack))),
 		},
 		Stage: name, Name: name, Version: con.Version, Tokenizer: b.Tok,
 	})
@@ -112,6 +140,13 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	s.record["accuracy"] = map[string]any{"mean": a.Accuracy, "lo": a.Lo, "hi": a.Hi, "n": a.Pairs, "ties": a.Ties, "loss": a.Loss, "margin": a.Margin}
 	s.record["histograms"] = []map[string]any{histogram("chosen", res.Chosen), histogram("rejected", res.Rejected)}
 	return s.finish(b, j.Inputs, res)
+}
+
+// meta is what the adapter says of itself.
+func (j *Reward) meta(trainedOn string) map[string]string {
+	m := j.Config.Meta()
+	m[metaBase], m[adapter.MetaTrainedOn] = j.Inputs["model"], trainedOn
+	return m
 }
 
 func (j *Reward) adapter(b *Bench) (*adapter.Adapter, error) {

@@ -2,21 +2,22 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 
 	"steer/ggml"
 	"steer/rewards"
+	"steer/rl/data"
 	"steer/rl/ppo"
 )
 
 // scorer is a reward model as PPO and evaluation ask it: normalised scores of episodes.
 type scorer struct {
 	*rewards.Scorer
-	b      *Bench
-	stop   []int32 // ids that end an answer; the last is the template's
-	form   RewardText
+	b *Bench
+	asking
 	limit  int // tokens the reward model was trained on
 	theory string
 	// encoder puts conversations in the form of the adapter's training; nil with the
@@ -24,20 +25,30 @@ type scorer struct {
 	encoder   *rewards.Encoder
 	noEncoder error
 	trained   rewards.Form
+	// reencode: its conversations have another form than those it is asked about, which
+	// are put before it in its own.
+	reencode bool
+}
+
+// asking is how the conversations that a reward model is asked about are made.
+type asking struct {
+	template *data.Template
+	stop     []int32 // ids that end an answer; the last is the template's
+	text     RewardText
 }
 
 // scorer opens the reward adapter at path on the base and the adapters below it.
-func (b *Bench) scorer(below []string, path string, stop []int32, batchTokens int, form RewardText) (*scorer, error) {
-	stack, err := b.LoadAdapters(below)
+func (b *Bench) scorer(belowPaths []string, path string, asked asking, batchTokens int) (*scorer, error) {
+	below, err := b.LoadAdapters(belowPaths)
 	if err != nil {
 		return nil, err
 	}
-	return b.scorerOn(stack, path, stop, batchTokens, form)
-}
-
-func (b *Bench) scorerOn(below []*ggml.Adapter, path string, stop []int32, batchTokens int, form RewardText) (*scorer, error) {
 	host, err := b.ReadAdapter(path)
 	if err != nil {
+		return nil, err
+	}
+	stack := b.placedAll(belowPaths, below)
+	if err := errors.Join(checkRoles(stack, useBelow), checkRole(path, host, useReward), b.checkStack(append(slices.Clone(stack), b.placed(path, host)))); err != nil {
 		return nil, err
 	}
 	live, err := b.Adapter(host, false)
@@ -56,18 +67,34 @@ func (b *Bench) scorerOn(below []*ggml.Adapter, path string, stop []int32, batch
 	if n, err := strconv.Atoi(host.Meta[rewards.MetaMaxLength]); err == nil {
 		limit = min(limit, n)
 	}
-	out := &scorer{Scorer: s, b: b, stop: stop, form: form, limit: limit, theory: host.Meta[rewards.MetaTheory]}
+	out := &scorer{Scorer: s, b: b, asking: asked, limit: limit, theory: host.Meta[rewards.MetaTheory]}
 	if out.encoder, out.noEncoder = rewards.EncoderOf(host.Meta, b.Tok); out.noEncoder == nil {
 		out.trained = out.encoder.Form()
+		out.compareForms(path)
 	}
 	return out, nil
+}
+
+// compareForms decides whether conversations have to be put before the reward model in
+// another form than the one they are asked in, and says so.
+func (s *scorer) compareForms(path string) {
+	own := s.encoder.Template()
+	if s.template == nil || s.trained != rewards.FormChat || own.Name() == s.template.Name() && own.System() == s.template.System() {
+		return
+	}
+	s.reencode = true
+	differ := fmt.Sprintf("template %s, answers are asked for with %s", own.Name(), s.template.Name())
+	if own.Name() == s.template.Name() {
+		differ = fmt.Sprintf("system message %.60q, answers are asked for with %.60q", own.System(), s.template.System())
+	}
+	s.b.remark(fmt.Sprintf("reward model %s was trained with %s: prompts and answers are put before it in its own form", path, differ))
 }
 
 // Score implements ppo.Scorer.
 func (s *scorer) Score(ctx context.Context, episodes []ppo.Episode) ([]float32, error) {
 	sequences := make([][]int32, len(episodes))
 	for i, e := range episodes {
-		ids, err := s.tokens(slices.Concat(e.Prompt, e.Response), e.PromptText+e.ResponseText)
+		ids, err := s.exchange(e.PromptMessages, slices.Concat(e.Prompt, e.Response), e.PromptText, e.ResponseText)
 		if err != nil {
 			return nil, fmt.Errorf("episode %d: %w", i, err)
 		}
@@ -76,10 +103,24 @@ func (s *scorer) Score(ctx context.Context, episodes []ppo.Episode) ([]float32, 
 	return s.Scorer.Score(ctx, sequences)
 }
 
+// exchange is what the reward model reads of an answer to a prompt: the conversation in its
+// own form where it was trained in another one, else the tokens or the text as they are.
+// An answer that its length ended is closed in either way.
+func (s *scorer) exchange(prompt []data.Message, ids []int32, promptText, answer string) ([]int32, error) {
+	if !s.reencode || prompt == nil {
+		return s.tokens(ids, promptText+answer)
+	}
+	ids, err := s.encoder.Conversation(append(slices.Clone(prompt), data.Message{Role: data.RoleAssistant, Content: s.template.Answer(answer)}))
+	if err != nil {
+		return nil, err
+	}
+	return s.encoder.Cut(ids), nil
+}
+
 // tokens is what the reward model reads of an episode: its tokens, closed, or its text
 // tokenized again.
 func (s *scorer) tokens(ids []int32, text string) ([]int32, error) {
-	if s.form == RewardRetokenized {
+	if s.text == RewardRetokenized {
 		return s.b.Tok.Encode(text, true, true)
 	}
 	return s.close(ids), nil

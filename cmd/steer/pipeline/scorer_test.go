@@ -32,6 +32,7 @@ func rewardAdapter(t *testing.T, b *Bench, meta map[string]string) string {
 func TestRewarderReadsConversations(t *testing.T) {
 	j, _ := demoSFT(t)
 	b := openDemo(t, j)
+	asked := asking{stop: []int32{b.Tok.EOS()}, text: RewardTokens}
 	meta := map[string]string{rewards.MetaRole: "reward", rewards.MetaForm: "chat", rewards.MetaTemplate: "guanaco", rewards.MetaEOS: "true", rewards.MetaMaxLength: "30"}
 	exchange := func(answer string) eval.Exchange {
 		return eval.Exchange{PromptText: "Who? ", ResponseText: answer,
@@ -40,7 +41,7 @@ func TestRewarderReadsConversations(t *testing.T) {
 	long := exchange("A cat and a dog and a bird and a cat and a dog and a bird and a cat and a dog and a bird and a cat and a dog.")
 	for _, form := range []string{"chat", "plain"} {
 		meta[rewards.MetaForm] = form
-		s, err := b.scorerOn(nil, rewardAdapter(t, b, meta), []int32{b.Tok.EOS()}, 512, RewardTokens)
+		s, err := b.scorer(nil, rewardAdapter(t, b, meta), asked, 512)
 		require.NoError(t, err)
 		require.Equal(t, form, string(s.trained))
 		enc, err := rewards.EncoderOf(meta, b.Tok)
@@ -68,7 +69,7 @@ func TestRewarderReadsConversations(t *testing.T) {
 	}
 
 	// An adapter that does not tell its form can score tokens, but no conversation.
-	s, err := b.scorerOn(nil, rewardAdapter(t, b, nil), []int32{b.Tok.EOS()}, 512, RewardTokens)
+	s, err := b.scorer(nil, rewardAdapter(t, b, nil), asked, 512)
 	require.NoError(t, err)
 	_, err = rewarder{s}.Score(context.Background(), []eval.Exchange{{ResponseText: "A cat."}, {Prompt: []int32{1}, Response: []int32{5}}})
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"steer/ggml"
 	"steer/ggml/adapter"
@@ -17,14 +18,17 @@ type SFT struct {
 	// Model is the base, a GGUF file.
 	Model  string `yaml:"model"`
 	Engine Engine `yaml:"engine"`
-	// Template and System are the form in which conversations are put before the model.
-	Template data.TemplateName `yaml:"template"`
+	// Template and System are the form in which conversations are put before the model:
+	// that of InitAdapter where none is given, or chatml.
+	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
 	// Train is learned from; Eval is measured on. Without an Eval path nothing is.
 	Train data.Source `yaml:"train"`
 	Eval  data.Source `yaml:"eval"`
 	// InitAdapter continues an adapter (GGUF or PEFT folder) instead of a new one.
 	InitAdapter string `yaml:"init_adapter,omitempty"`
+	// AnyStack lets adapters lie on others than they were trained on, aloud.
+	AnyStack bool `yaml:"any_stack,omitempty"`
 
 	sft.Config `yaml:",inline"`
 
@@ -35,7 +39,7 @@ type SFT struct {
 // NewSFT is the job of a preset.
 func NewSFT(p sft.Preset) (SFT, error) {
 	c, err := sft.New(p)
-	return SFT{Engine: DefaultEngine(), Template: data.TemplateChatML, Config: c}, err
+	return SFT{Engine: DefaultEngine(), Config: c}, err
 }
 
 // Base implements Job.
@@ -55,7 +59,7 @@ func (j *SFT) Resolve(dir string) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("sft: train.path: want the path of the training data")
 	}
-	if err := errors.Join(j.Engine.validate(), j.Config.Validate()); err != nil {
+	if err := errors.Join(j.Engine.validate(), j.Config.Validate(), j.fillForm()); err != nil {
 		return err
 	}
 	j.Inputs, err = inputsOf(
@@ -66,7 +70,10 @@ func (j *SFT) Resolve(dir string) (err error) {
 
 // Run trains, or goes on from the newest checkpoint in dir.
 func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) (err error) {
-	b.SHA256 = j.Inputs["model"]
+	b.SHA256, b.AnyStack = j.Inputs["model"], j.AnyStack
+	if err := j.fillForm(); err != nil {
+		return err
+	}
 	examples, info, err := j.examples(b, j.Train, "train")
 	if err != nil {
 		return err
@@ -102,7 +109,7 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	res, err := sft.Train(ctx, cfg, sft.Deps{
 		Deps: train.Deps{
 			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-			AdapterOf: adapterOf(host, map[string]string{"role": "sft", metaBase: j.Inputs["model"]}),
+			AdapterOf: adapterOf(host, j.meta("")),
 		},
 		Stage: name, Train: examples, Eval: held, EOS: b.Tok.EOS(),
 	})
@@ -113,16 +120,46 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	return s.finish(b, j.Inputs, res)
 }
 
+// fillForm takes the template of the adapter that is continued, where none is given.
+func (j *SFT) fillForm() error {
+	var stack []string
+	if j.InitAdapter != "" {
+		stack = []string{j.InitAdapter}
+	}
+	return fillForm(&j.Template, &j.System, stack, data.TemplateChatML)
+}
+
+// meta is what the adapter says of itself.
+func (j *SFT) meta(trainedOn string) map[string]string {
+	m := map[string]string{adapter.MetaRole: string(adapter.RoleSFT), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn}
+	src, err := j.Train.Resolve(sftFormats...)
+	if t, terr := data.NewTemplate(j.Template, j.System); err == nil && terr == nil && src.Format != data.FormatTokens {
+		maps.Copy(m, formMeta(t)) // rows of ids do not tell theirs
+	}
+	return m
+}
+
 func (j *SFT) adapter(b *Bench) (*adapter.Adapter, error) {
 	if j.InitAdapter != "" {
-		return b.ReadAdapter(j.InitAdapter)
+		a, err := b.ReadAdapter(j.InitAdapter)
+		if err != nil {
+			return nil, err
+		}
+		p := b.placed(j.InitAdapter, a)
+		if t, err := data.NewTemplate(j.Template, j.System); err == nil {
+			b.noteForm(t, p)
+		}
+		return a, errors.Join(checkRole(j.InitAdapter, a, useSFT), b.checkStack([]adapter.Placed{p}))
 	}
 	return adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "sft.lora"))
 }
 
+// sftFormats are those that it learns from.
+var sftFormats = []data.Format{data.FormatGuanaco, data.FormatGuanacoParquet, data.FormatChat, data.FormatCompletion, data.FormatTokens}
+
 // examples reads and tokenizes a source: conversations, or rows of token ids.
 func (j *SFT) examples(b *Bench, src data.Source, role string) ([]data.Example, map[string]any, error) {
-	src, err := src.Resolve(data.FormatGuanaco, data.FormatGuanacoParquet, data.FormatChat, data.FormatCompletion, data.FormatTokens)
+	src, err := src.Resolve(sftFormats...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("sft: %s data: %w", role, err)
 	}

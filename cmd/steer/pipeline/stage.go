@@ -29,7 +29,7 @@ import (
 )
 
 // metaBase is the key of an adapter's metadata that holds the SHA-256 of the base it was trained on.
-const metaBase = "base_sha256"
+const metaBase = adapter.MetaBase
 
 // resultVersion is the version of result.json that docs/report.md describes.
 const resultVersion = 1
@@ -250,10 +250,7 @@ func adapterOf(host *adapter.Adapter, meta map[string]string) func(*seam.State) 
 		if err := a.SetParams(st.Params); err != nil {
 			return nil, err
 		}
-		if a.Meta == nil {
-			a.Meta = map[string]string{}
-		}
-		maps.Copy(a.Meta, meta)
+		a.Describe(meta)
 		return a, nil
 	}
 }
@@ -289,8 +286,11 @@ func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
 	merged["command"] = s.con.Command
 	merged["inputs_sha256"] = inputs
 	path := s.run.Path(train.AdapterFile)
-	if sum, err := inputsOf(map[string]string{"adapter": path}, nil); err == nil {
+	switch sum, err := inputsOf(map[string]string{"adapter": path}, nil); {
+	case err == nil:
 		merged["adapter"] = map[string]string{"path": train.AdapterFile, "sha256": sum["adapter"]}
+	case !errors.Is(err, fs.ErrNotExist): // an evaluation writes none
+		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	return s.run.Finish(merged)
 }
