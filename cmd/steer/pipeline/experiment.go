@@ -31,7 +31,7 @@ type Experiment struct {
 	Seed     uint64            `yaml:"seed"`
 	// Seeds makes it a [Study]: everything once for each, below Out in a folder of its own.
 	Seeds []uint64 `yaml:"seeds,omitempty"`
-	// Preset (default or thesis) is what sft, reward and ppo start from.
+	// Preset (default or thesis) is what sft, reward and ppo start from, unless one names its own.
 	Preset string `yaml:"preset"`
 	// Theories names the reward models and policies, in the order of every table.
 	Theories []rewards.TheoryName `yaml:"theories"`
@@ -93,7 +93,10 @@ func (e *Experiment) resolve(dir string) error {
 			errs = append(errs, fmt.Errorf("experiment: %s names %q a second time", e.listOf(i), name))
 		}
 	}
-	for name := range e.Each {
+	for name, t := range e.Each {
+		if t.Reward.Preset != e.Reward.Preset || t.PPO.Preset != e.PPO.Preset {
+			errs = append(errs, fmt.Errorf("experiment: each.%s: theories start from the presets of the sections reward and ppo: leave preset out", name))
+		}
 		if !slices.Contains(e.rewarded(), rewards.TheoryName(name)) {
 			errs = append(errs, fmt.Errorf("experiment: each.%s: not among theories %v, nor judges %v", name, e.Theories, e.Judges))
 		}

@@ -47,7 +47,7 @@ func LoadStudy(path string, overrides []string) (*Study, error) {
 			return wrong("%d stands there twice: two runs of one seed are one run", seed)
 		}
 	}
-	if slices.ContainsFunc(overrides, func(o string) bool { return strings.HasPrefix(strings.TrimSpace(o), "seed=") }) {
+	if _, ok := conf.Overridden(overrides, "seed"); ok {
 		return wrong("these are the seeds of the runs; to run one of them, override seeds (--set seeds=[%d]), not seed", e.Seeds[0])
 	}
 	s.Runs = nil
