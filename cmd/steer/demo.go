@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ func newDemoCommand(a *app) *cobra.Command {
 program, and runs the same pipeline on them as "steer run" does on a real model:
 SFT, four reward models, four PPO policies, evaluation, report.`,
 		Args: args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			start := time.Now()
 			dir, err := filepath.Abs(out)
 			if err != nil {
@@ -45,6 +46,11 @@ SFT, four reward models, four PPO policies, evaluation, report.`,
 			if err != nil {
 				return err
 			}
+			lock, err := e.Lock()
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, lock.Close()) }()
 			if err := e.Run(cmd.Context(), a.console(), fresh); err != nil {
 				return err
 			}

@@ -33,17 +33,164 @@ func TestSecondProcessIsLockedOut(t *testing.T) {
 	sameRun(t, filepath.Join(unbrokenRuns(t), "sft"), renamed(t, run, "sft"))
 }
 
-// The same holds for the stages of an experiment.
+// An experiment's folder belongs to one process from its first stage to its report, between the
+// stages too; reading is free.
 func TestSecondProcessOnAnExperiment(t *testing.T) {
 	t.Parallel()
 	dir := tiny(t)
-	args := []string{"run", "tiny.yaml", "--set", "sft.max_steps=100000"}
+	args := []string{"run", "tiny.yaml", "--set", "reward.max_steps=100000"}
 	first := start(t, dir, args...)
-	require.True(t, first.until(func() bool { return look(first, filepath.Join(dir, "out/sft")).rounds >= 1 }), first.err.String())
-	code, _, said := steerIn(t, dir, args...)
-	require.Equal(t, exitFailure, code, said)
-	require.Contains(t, said, fmt.Sprintf("sft: run folder is in use: %s, by process %d", filepath.Join(dir, "out/sft"), first.cmd.Process.Pid))
+	require.True(t, first.until(func() bool { return look(first, filepath.Join(dir, "out/reward-deontology")).rounds >= 1 }), first.err.String())
+	// Nobody works in the first stage's folder any more.
+	before := tree(t, filepath.Join(dir, "out/sft"))
+	for _, second := range [][]string{args, {"run", "tiny.yaml", "--fresh"}, {"run", "tiny.yaml", "--set", "sft.max_steps=3"}} {
+		code, _, said := steerIn(t, dir, second...)
+		require.Equal(t, exitFailure, code, said)
+		require.Contains(t, said, fmt.Sprintf("experiment folder is in use: %s, by process %d: wait for it, stop it, or choose another folder", filepath.Join(dir, "out"), first.cmd.Process.Pid))
+	}
+	require.Equal(t, before, tree(t, filepath.Join(dir, "out/sft")))
+	mustSteer(t, dir, "report", "out")
 	require.False(t, first.ended())
+	first.signal(syscall.SIGKILL)
+	first.wait()
+	mustSteer(t, dir, "run", "tiny.yaml", "--fresh")
+}
+
+// A fresh start leaves nothing of the run before, nor anything that was made of it; what it did
+// not write stays.
+func TestFreshLeavesNothingOld(t *testing.T) {
+	t.Parallel()
+	dir := tiny(t)
+	put(t, dir, "study.yaml", "extends: tiny.yaml\nname: study\nout: study\nseeds: [3]\n")
+	mustSteer(t, dir, "run", "study.yaml")
+	out := filepath.Join(dir, "study/seed-3")
+	mustSteer(t, dir, "report", "study/seed-3/sft")
+	put(t, out, "compare.html", "of a comparison with another run")
+
+	// All that a run writes is listed.
+	known := func(dir string, names ...string) {
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		for _, e := range entries {
+			require.Contains(t, append(names, "lock"), e.Name(), dir)
+		}
+	}
+	known(filepath.Join(dir, "study"), append(train.ReportFiles(), "seed-3")...)
+	known(out, append(append(train.ReportFiles(), train.ExperimentFile), tinyStages...)...)
+	for _, stage := range tinyStages {
+		known(filepath.Join(out, stage), train.RunFiles()...)
+	}
+	require.FileExists(t, filepath.Join(out, "ppo-deontology", train.BestFile))
+
+	old := []string{"study/report.html", "study/report.json"}
+	for _, name := range train.ReportFiles() {
+		old = append(old, "study/seed-3/"+name)
+	}
+	for _, stage := range tinyStages {
+		for _, name := range train.RunFiles() {
+			if path := filepath.Join("study/seed-3", stage, name); name != train.CheckpointsDir && name != train.ItemsDir && exists("", filepath.Join(dir, path)) == nil {
+				old = append(old, path)
+			}
+		}
+	}
+	foreign := []string{"study/notes.txt", "study/seed-3/notes.txt", "study/seed-3/ppo-deontology/notes.txt", "study/seed-3/other/report.html"}
+	for _, path := range append(old, foreign...) {
+		put(t, dir, path, "old")
+	}
+
+	// A start that is refused forgets nothing.
+	code, _, said := steerIn(t, dir, "run", "study.yaml", "--fresh", "--memory", "1MB")
+	require.Equal(t, exitFailure, code, said)
+	for _, path := range append(old, foreign...) {
+		require.Equal(t, "old", string(get(t, dir, path)), path)
+	}
+
+	// Its first stage fails after it has begun: no report of the run before is left.
+	code, _, said = steerIn(t, dir, "run", "study.yaml", "--fresh", "--set", "sft.optim.lr=1e30")
+	require.Equal(t, exitFailure, code, said)
+	for _, dirOf := range []string{"study", "study/seed-3", "study/seed-3/sft"} {
+		for _, name := range train.ReportFiles() {
+			require.NoFileExists(t, filepath.Join(dir, dirOf, name))
+		}
+	}
+	mustSteer(t, dir, "run", "study.yaml", "--fresh")
+	for _, path := range old {
+		if raw, err := os.ReadFile(filepath.Join(dir, path)); err == nil {
+			require.NotEqual(t, "old", string(raw), path)
+		}
+	}
+	for _, path := range foreign {
+		require.Equal(t, "old", string(get(t, dir, path)), path)
+	}
+}
+
+// A run whose folder got another name goes on in it, and says so.
+func TestRenamedUnfinishedRunGoesOn(t *testing.T) {
+	t.Parallel()
+	up := unbrokenRuns(t)
+	dir := jobs(t)
+	for _, j := range trainerJobs {
+		run := filepath.Join(dir, "moved/other-"+j.kind)
+		copyRun(t, j.kind, run)
+		_, said := mustSteer(t, dir, j.kind, j.kind+".yaml", "-o", "moved/other-"+j.kind)
+		require.Contains(t, said, fmt.Sprintf("other-%s: this run was called %s: its folder was renamed or moved, and it goes on as other-%s", j.kind, j.kind, j.kind))
+		require.Contains(t, said, "going on after step ")
+		sameRun(t, filepath.Join(up, j.kind), renamed(t, run, j.kind))
+	}
+
+	// So does an experiment, under another name too.
+	whole, moved := tiny(t), tiny(t)
+	mustSteer(t, whole, "run", "tiny.yaml")
+	for attempt := 1; ; attempt++ {
+		p := start(t, moved, "run", "tiny.yaml")
+		p.until(func() bool { return newest(filepath.Join(moved, "out/ppo-deontology")) != "" })
+		p.signal(syscall.SIGINT)
+		if code, _ := p.wait(); code == train.ExitInterrupted {
+			break
+		}
+		require.Less(t, attempt, e2eAttempts)
+		require.NoError(t, os.RemoveAll(filepath.Join(moved, "out/ppo-deontology")))
+	}
+	require.NoError(t, os.Rename(filepath.Join(moved, "out"), filepath.Join(moved, "elsewhere")))
+	_, said := mustSteer(t, moved, "run", "tiny.yaml", "--set", "out=elsewhere", "--set", "name=renamed")
+	require.True(t, skipped(said, "sft") && skipped(said, "reward-deontology"), said)
+	require.Contains(t, said, "ppo-deontology: going on after step ")
+	sameExperiment(t, filepath.Join(whole, "out"), filepath.Join(moved, "elsewhere"))
+}
+
+// The time of a result is that of all sittings, however they ended.
+func TestSecondsAreThoseOfAllSittings(t *testing.T) {
+	t.Parallel()
+	up := unbrokenRuns(t)
+	for i, j := range trainerJobs {
+		dir := t.TempDir()
+		run := filepath.Join(dir, j.kind)
+		args := []string{j.kind, j.write(t, dir, up), "-o", j.kind}
+		var kept []float64
+		for attempt := 1; ; attempt++ {
+			p := start(t, dir, args...)
+			require.True(t, p.until(func() bool { return newest(run) != "" }), p.err.String())
+			p.signal([]syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM}[i])
+			p.wait()
+			if exists("", filepath.Join(run, train.ResultFile)) != nil {
+				break
+			}
+			require.Less(t, attempt, e2eAttempts)
+			require.NoError(t, os.RemoveAll(run))
+		}
+		for _, s := range readJSON(t, run, train.InfoFile)["seconds"].([]any) {
+			kept = append(kept, s.(float64))
+		}
+		require.Len(t, kept, 1)
+		require.Positive(t, kept[0], "what was worked until the checkpoint is not lost")
+		mustSteer(t, dir, args...)
+		r := readJSON(t, run, train.ResultFile)
+		sittings := r["sittings"].([]any)
+		require.Len(t, sittings, 2)
+		require.Equal(t, kept[0], sittings[0])
+		require.Equal(t, kept[0]+sittings[1].(float64), r["seconds"])
+		require.EqualValues(t, 1, r["resumed"])
+	}
 }
 
 // renamed moves a run folder: the name of a run is its folder's.

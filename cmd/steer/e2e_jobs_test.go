@@ -179,7 +179,7 @@ func timeless(t testing.TB, dir string) []train.Record {
 func timelessResult(t testing.TB, dir string) map[string]any {
 	t.Helper()
 	r := readJSON(t, dir, train.ResultFile)
-	for _, key := range []string{"seconds", "resumed", "command"} {
+	for _, key := range []string{"seconds", "sittings", "resumed", "command"} {
 		delete(r, key)
 	}
 	return r

@@ -35,7 +35,7 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
   steer run experiments/study.yaml --set seeds=[2]
   steer run experiments/thesis-13b.yaml --dry-run`,
 		Args: args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			s, err := pipeline.LoadStudy(args[0], set)
 			if err != nil {
 				return configError(err)
@@ -48,6 +48,11 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 			if dry {
 				return s.Plan(con)
 			}
+			lock, err := s.Lock()
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, lock.Close()) }()
 			err = s.Run(cmd.Context(), con, fresh, func(e *pipeline.Experiment) error {
 				if s.Single() {
 					return nil

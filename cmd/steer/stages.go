@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,6 +90,13 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 	} else if dir, err = os.Getwd(); err != nil {
 		return "", err
 	}
+	key := cmp.Or(f.presetKey, "preset")
+	if text, ok := conf.Overridden(f.set, key); ok {
+		if f.preset != "" && f.preset != text {
+			return "", usagef("--%s %s and --set %s=%s contradict each other: give one of them", key, f.preset, key, text)
+		}
+		preset = text
+	}
 	if f.preset != "" {
 		preset = f.preset
 	}
@@ -99,31 +108,85 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 			return "", usage(err)
 		}
 	}
-	overrides := f.set
+	set := func(overrides []string) error {
+		for _, o := range overrides {
+			if err := conf.Set(job, o); err != nil {
+				return usage(err)
+			}
+		}
+		return nil
+	}
+	overrides := slices.Clone(f.set)
 	if f.presetKey != "" && f.preset != "" {
 		overrides = append(overrides, f.presetKey+"="+f.preset)
 	}
+	if err := set(overrides); err != nil {
+		return "", err
+	}
+	if err := f.setKeys(cmd, job); err != nil {
+		return "", usage(err)
+	}
+	return dir, f.agree(cmd, job, func() error { return set(f.set) })
+}
+
+// setKeys puts the flags that stand for keys into job.
+func (f *stageFlags) setKeys(cmd *cobra.Command, job any) error {
 	for _, k := range f.keys {
 		if !cmd.Flags().Changed(k.flag) {
 			continue
 		}
-		value := k.text
+		var err error
 		switch {
 		case k.isBool:
-			value = fmt.Sprint(k.on)
+			err = conf.Set(job, k.key+"="+strconv.FormatBool(k.on))
 		case k.list:
-			value = "[" + strings.Join(absAll(k.items), ", ") + "]"
+			err = conf.SetList(job, k.key, absAll(k.items))
 		case isPath(k.key):
-			value = absAll([]string{value})[0] // flags are relative to the working folder, keys to their file
+			// Flags are relative to the working folder, keys to their file.
+			err = conf.Set(job, k.key+"="+absAll([]string{k.text})[0])
+		default:
+			err = conf.Set(job, k.key+"="+k.text)
 		}
-		overrides = append(overrides, k.key+"="+value)
-	}
-	for _, o := range overrides {
-		if err := conf.Set(job, o); err != nil {
-			return "", usage(err)
+		if err != nil {
+			return err
 		}
 	}
-	return dir, nil
+	return nil
+}
+
+// agree is an error if --set says something else than the flags that stand for keys: set gives
+// the job, which the flags were put into last, the values of --set once more.
+func (f *stageFlags) agree(cmd *cobra.Command, job any, set func() error) error {
+	if len(f.set) == 0 || !slices.ContainsFunc(f.keys, func(k keyFlag) bool { return cmd.Flags().Changed(k.flag) }) {
+		return nil
+	}
+	flags, err := conf.Marshal(job)
+	if err != nil {
+		return err
+	}
+	if err := set(); err != nil {
+		return err
+	}
+	both, err := conf.Marshal(job)
+	if err != nil {
+		return err
+	}
+	diff, err := conf.Diff(flags, both)
+	if err != nil {
+		return err
+	}
+	var wrong []string
+	for _, c := range diff {
+		for _, k := range f.keys {
+			if cmd.Flags().Changed(k.flag) && (c.Key == k.key || strings.HasPrefix(c.Key, k.key+"[")) {
+				wrong = append(wrong, fmt.Sprintf("--%s says %s: %s, --set says %s", k.flag, c.Key, c.Old, c.New))
+			}
+		}
+	}
+	if len(wrong) > 0 {
+		return usagef("%s: give one of them", strings.Join(wrong, "; "))
+	}
+	return nil
 }
 
 func isPath(key string) bool {

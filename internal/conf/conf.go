@@ -59,30 +59,6 @@ func Parse(name string, data []byte, into any) error {
 	return errors.Join(d.errs...)
 }
 
-// Set applies one override "dotted.key=value"; the value is YAML ("0.1", "[a, b]").
-func Set(into any, override string) error {
-	key, text, ok := strings.Cut(override, "=")
-	key = strings.TrimSpace(key)
-	if !ok || key == "" {
-		return &Error{Msg: fmt.Sprintf("override %q: want key=value", override)}
-	}
-	value, err := document("", []byte(text))
-	if err != nil {
-		return &Error{Key: key, Msg: fmt.Sprintf("value %q is not YAML: %v", text, err)}
-	}
-	if value == nil {
-		value = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str"}
-	}
-	parts := strings.Split(key, ".")
-	for i := len(parts) - 1; i >= 0; i-- {
-		name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: parts[i]}
-		value = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{name, value}}
-	}
-	d := decoder{override: true}
-	d.decode(value, target(into), "")
-	return errors.Join(d.errs...)
-}
-
 // Lookup returns the text of a scalar at a dotted key without decoding the rest: how a
 // program finds out which preset to fill in before it parses the file.
 func Lookup(name string, data []byte, key string) (value string, found bool, err error) {

@@ -17,10 +17,13 @@ import (
 const maxNodes = 1_000_000
 
 type decoder struct {
-	file     string
-	override bool
-	nodes    int
-	errs     []error
+	file  string
+	nodes int
+	errs  []error
+
+	// given stands for the text of an override until the type of its key is known.
+	given *yaml.Node
+	raw   *string
 }
 
 func (d *decoder) fail(node *yaml.Node, key, format string, args ...any) {
@@ -67,6 +70,11 @@ func (d *decoder) decode(node *yaml.Node, v reflect.Value, key string) {
 		return
 	}
 	t := v.Type()
+	if d.raw != nil && node == d.given {
+		if node = d.typed(t, key); node == nil {
+			return
+		}
+	}
 	if t == nodeType { // whatever stands there; the caller reads it
 		v.Set(reflect.ValueOf(*node))
 		return

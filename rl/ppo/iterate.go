@@ -158,7 +158,7 @@ func (t *trainer) trackBest(exp *Experience) error {
 	if err != nil {
 		return fmt.Errorf("best adapter: %w", err)
 	}
-	return a.Save(t.deps.Run.Path(BestFile))
+	return a.Save(t.deps.Run.Path(train.BestFile))
 }
 
 // record updates the result by an iteration.

@@ -48,7 +48,7 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 	require.NoError(t, err)
 	want, err := os.ReadFile(filepath.Join(shortDir, train.AdapterFile))
 	require.NoError(t, err)
-	got, err := os.ReadFile(filepath.Join(dir, BestFile))
+	got, err := os.ReadFile(filepath.Join(dir, train.BestFile))
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }

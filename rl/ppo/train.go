@@ -9,9 +9,6 @@ import (
 	"steer/rl/train"
 )
 
-// BestFile is the adapter of [Result.Best] inside the run folder.
-const BestFile = "best.gguf"
-
 // errStopped: the run in this folder was ended by a guard.
 var errStopped = errors.New("a guard has ended this run")
 

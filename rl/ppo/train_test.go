@@ -138,7 +138,7 @@ func TestRewardRisesAtBoundedKL(t *testing.T) {
 func files(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
-	for _, name := range []string{train.AdapterFile, BestFile} {
+	for _, name := range []string{train.AdapterFile, train.BestFile} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		out[name] = data

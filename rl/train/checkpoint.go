@@ -97,6 +97,9 @@ func (r *Run) Checkpoint(c Checkpoint) error {
 	if err != nil {
 		return errors.Join(r.explain(final, err), os.RemoveAll(tmp))
 	}
+	if err := r.clock.save(); err != nil {
+		return r.explain(r.Path(InfoFile), err)
+	}
 	return r.prune()
 }
 

@@ -11,31 +11,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLocked: another process works in the run folder.
-var ErrLocked = errors.New("run folder is in use")
+// ErrLocked: another process works in the folder.
+var ErrLocked = errors.New("is in use")
 
-// lockDir takes the exclusive lock of a run folder. The kernel drops it with the
+// Lock makes a folder that holds run folders and takes its exclusive lock; another process gets
+// ErrLocked with the holder's pid. Reading needs no lock. what names the folder in errors.
+func Lock(dir, what string) (io.Closer, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("%s %s: cannot be made: %w", what, dir, err)
+	}
+	f, err := lockDir(dir, what)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// lockDir takes the exclusive lock of a folder. The kernel drops it with the
 // process, however that ends, so no stale lock can remain; the file itself does.
-func lockDir(dir string) (*os.File, error) {
+func lockDir(dir, what string) (*os.File, error) {
 	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, fmt.Errorf("run folder %s: not writable: %w", dir, err)
+		return nil, fmt.Errorf("%s %s: not writable: %w", what, dir, err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer f.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("run folder %s: cannot lock: %w", dir, err)
+			return nil, fmt.Errorf("%s %s: cannot lock: %w", what, dir, err)
 		}
 		pid, _ := io.ReadAll(io.LimitReader(f, 64))
-		return nil, fmt.Errorf("%w: %s, by process %s: wait for it, stop it, or choose another folder",
-			ErrLocked, dir, strings.TrimSpace(string(pid)))
+		return nil, fmt.Errorf("%s %w: %s, by process %s: wait for it, stop it, or choose another folder",
+			what, ErrLocked, dir, strings.TrimSpace(string(pid)))
 	}
 	if err := f.Truncate(0); err == nil {
 		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("run folder %s: not writable: %w", dir, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s %s: not writable: %w", what, dir, err), f.Close())
 	}
 	return f, nil
 }

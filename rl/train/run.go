@@ -16,19 +16,6 @@ import (
 	"steer/internal/conf"
 )
 
-// Names inside a run folder; see docs/files.md.
-const (
-	ConfigFile     = "config.yaml"
-	InfoFile       = "run.json"
-	MetricsFile    = "metrics.jsonl"
-	SamplesFile    = "samples.jsonl.zst"
-	CheckpointsDir = "checkpoints"
-	AdapterFile    = "adapter.gguf"
-	ResultFile     = "result.json"
-	ItemsDir       = "items" // of an evaluation
-	lockFile       = "lock"
-)
-
 // AnyKey in RunOptions.MayChange stands for every key.
 const AnyKey = "*"
 
@@ -64,7 +51,8 @@ type Run struct {
 	opt     RunOptions
 	lock    *os.File
 	samples *appendFile
-	opened  int // times, this one included
+	renamed string
+	clock   *clock
 }
 
 // OpenRun creates the folder dir or opens an earlier run in it, and locks it. A second
@@ -77,7 +65,7 @@ func OpenRun(dir string, opt RunOptions) (r *Run, err error) {
 	if err := os.MkdirAll(filepath.Join(dir, CheckpointsDir), 0o777); err != nil {
 		return nil, fmt.Errorf("run folder %s: cannot be made: %w", dir, err)
 	}
-	lock, err := lockDir(dir)
+	lock, err := lockDir(dir, "run folder")
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +103,15 @@ func OpenRun(dir string, opt RunOptions) (r *Run, err error) {
 func (r *Run) Dir() string { return r.dir }
 
 // Resumed is how many times the run was opened before.
-func (r *Run) Resumed() int { return r.opened - 1 }
+func (r *Run) Resumed() int { return len(r.clock.info.Opened) - 1 }
+
+// Sittings are the seconds that the run has been worked on, each time it was opened, this one
+// included. After a kill that time lacks what came after the last record: that of the last
+// checkpoint, or of the last ten seconds.
+func (r *Run) Sittings() []float64 { return r.clock.sittings() }
+
+// Renamed is the name the run had when it was last opened, if that was another.
+func (r *Run) Renamed() string { return r.renamed }
 
 // Path joins names to the run folder.
 func (r *Run) Path(names ...string) string {
@@ -132,6 +128,9 @@ func (r *Run) Close() error {
 	if r.samples != nil {
 		errs = append(errs, r.samples.close())
 		r.samples = nil
+	}
+	if r.clock != nil {
+		r.clock.stop()
 	}
 	if r.lock != nil {
 		errs = append(errs, r.lock.Close())
@@ -169,7 +168,7 @@ func (r *Run) Finished() bool {
 
 // forget removes what an earlier run wrote, its result first.
 func (r *Run) forget() error {
-	for _, name := range []string{ResultFile, AdapterFile, CheckpointsDir, SamplesFile, MetricsFile, ItemsDir, ConfigFile, InfoFile} {
+	for _, name := range RunFiles() {
 		if err := os.RemoveAll(r.Path(name)); err != nil {
 			return fmt.Errorf("run folder %s: %w", r.dir, err)
 		}
@@ -238,24 +237,37 @@ type info struct {
 	Version string `json:"version"`
 	// Opened lists when the run was started and resumed, RFC 3339.
 	Opened []string `json:"opened"`
+	// Seconds is how long it was then worked on.
+	Seconds []float64 `json:"seconds"`
 }
 
+// writeInfo notes that the run is opened, and starts its clock.
 func (r *Run) writeInfo() error {
 	path := r.Path(InfoFile)
 	i := info{}
 	if data, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(data, &i) // a damaged one is only a lost list of dates
 	}
-	if i.Stage != "" && (i.Stage != r.opt.Stage || i.Name != r.opt.Name) {
-		return fmt.Errorf("run folder %s: holds the run %s %s, not %s %s: choose another folder",
-			r.dir, i.Stage, i.Name, r.opt.Stage, r.opt.Name)
+	if i.Stage != "" && i.Stage != r.opt.Stage {
+		return fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another folder, or start over in this one (fresh)",
+			r.dir, i.Stage, r.opt.Stage)
+	}
+	// The configuration is the same: under another name it is the same run, in a folder
+	// that was moved.
+	if i.Stage != "" && i.Name != r.opt.Name {
+		r.renamed = i.Name
 	}
 	i.Stage, i.Name, i.Version = r.opt.Stage, r.opt.Name, r.opt.Version
 	i.Opened = append(i.Opened, time.Now().UTC().Format(time.RFC3339))
-	r.opened = len(i.Opened)
-	data, err := json.MarshalIndent(i, "", "  ")
-	if err != nil {
-		return err
+	for len(i.Seconds) < len(i.Opened) { // a program that kept no times may have opened it before
+		i.Seconds = append(i.Seconds, 0)
 	}
-	return r.explain(path, atomicfile.WriteFile(path, append(data, '\n'), 0o666))
+	i.Seconds = i.Seconds[:len(i.Opened)]
+	c := newClock(path, i, time.Now)
+	if err := c.save(); err != nil {
+		return r.explain(path, err)
+	}
+	r.clock = c
+	c.start()
+	return nil
 }

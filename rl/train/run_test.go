@@ -128,16 +128,62 @@ func TestFolderOfAnotherRunIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, open(t, dir, options()).Close())
 	opt := options()
-	opt.Name = "other"
+	opt.Stage = "ppo"
 	_, err := OpenRun(dir, opt)
-	require.ErrorContains(t, err, "holds the run sft toy, not sft other")
+	require.ErrorContains(t, err, "holds a run of sft, not of ppo: choose another folder, or start over in this one (fresh)")
 
-	r := open(t, dir, options())
+	opt = options()
+	opt.Name = "other"
+	r := open(t, dir, opt)
+	require.Equal(t, "toy", r.Renamed(), "of the same configuration: its folder was renamed")
+	require.NoError(t, r.Close())
+	r = open(t, dir, opt)
+	require.Empty(t, r.Renamed())
+	require.NoError(t, r.Close())
+
+	r = open(t, dir, options())
 	checkpoint(t, r, 1, false)
 	require.NoError(t, os.Remove(r.Path(ConfigFile)))
 	require.NoError(t, r.Close())
 	_, err = OpenRun(dir, options())
 	require.ErrorContains(t, err, "has checkpoints but no config.yaml")
+}
+
+// The time of every sitting is kept: as of the last checkpoint where the process was killed, to
+// its end where the run was closed.
+func TestSittings(t *testing.T) {
+	dir := t.TempDir()
+	at := time.Unix(0, 0)
+	advance := func(r *Run, seconds int) {
+		r.clock.now = func() time.Time { return at }
+		r.clock.began = at
+		at = at.Add(time.Duration(seconds) * time.Second)
+	}
+	r := open(t, dir, options())
+	advance(r, 5)
+	checkpoint(t, r, 1, false)
+	at = at.Add(time.Minute)
+	require.Equal(t, []float64{65}, r.Sittings())
+	killed, err := os.ReadFile(r.Path(InfoFile)) // what a process that is killed here leaves
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, InfoFile), killed, 0o666))
+
+	r = open(t, dir, options())
+	advance(r, 7)
+	require.Equal(t, []float64{5, 7}, r.Sittings())
+	require.NoError(t, r.Close())
+	r = open(t, dir, options())
+	advance(r, 1)
+	require.Equal(t, []float64{5, 7, 1}, r.Sittings())
+	require.Equal(t, 2, r.Resumed())
+	require.NoError(t, r.Close())
+
+	// Opened before by a program that kept no times.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, InfoFile), []byte(`{"stage": "sft", "name": "toy", "opened": ["a", "b"]}`), 0o666))
+	r = open(t, dir, options())
+	advance(r, 3)
+	require.Equal(t, []float64{0, 0, 3}, r.Sittings())
 }
 
 func TestUnwritableFolder(t *testing.T) {

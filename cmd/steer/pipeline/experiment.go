@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +33,7 @@ type Experiment struct {
 	Seed     uint64            `yaml:"seed"`
 	// Seeds makes it a [Study]: everything once for each, below Out in a folder of its own.
 	Seeds []uint64 `yaml:"seeds,omitempty"`
-	// Preset (default or thesis) is what sft, reward and ppo start from.
+	// Preset (default or thesis) is what sft, reward and ppo start from, unless one names its own.
 	Preset string `yaml:"preset"`
 	// Theories names the reward models and policies, in the order of every table.
 	Theories []rewards.TheoryName `yaml:"theories"`
@@ -45,6 +47,8 @@ type Experiment struct {
 
 	// Each holds what differs for one theory: its data, and any other key of reward or ppo.
 	Each map[string]*Theory `yaml:"each"`
+
+	study string // the folder of the study that this is a run of; "" if it is none
 }
 
 // Theory is the part of an experiment that belongs to one theory.
@@ -93,7 +97,10 @@ func (e *Experiment) resolve(dir string) error {
 			errs = append(errs, fmt.Errorf("experiment: %s names %q a second time", e.listOf(i), name))
 		}
 	}
-	for name := range e.Each {
+	for name, t := range e.Each {
+		if t.Reward.Preset != e.Reward.Preset || t.PPO.Preset != e.PPO.Preset {
+			errs = append(errs, fmt.Errorf("experiment: each.%s: theories start from the presets of the sections reward and ppo: leave preset out", name))
+		}
 		if !slices.Contains(e.rewarded(), rewards.TheoryName(name)) {
 			errs = append(errs, fmt.Errorf("experiment: each.%s: not among theories %v, nor judges %v", name, e.Theories, e.Judges))
 		}
@@ -184,14 +191,23 @@ func (e *Experiment) Stages() []NamedJob {
 	return append(stages, NamedJob{"eval", &e.Eval})
 }
 
-// Run runs every stage that is not finished yet. A finished stage is skipped if neither
+// Lock finds mistakes and missing files, then takes the folder for a whole run of the
+// experiment: another process is told who has it. Reports may be written meanwhile.
+func (e *Experiment) Lock() (io.Closer, error) {
+	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
+		return nil, err
+	}
+	return train.Lock(e.Out, "experiment folder")
+}
+
+// Run runs every stage that is not finished yet. The folder should be locked. A finished stage is skipped if neither
 // its configuration nor any file that went into it has changed; otherwise it is run anew.
 // An interrupted one goes on, unless files that went into it have changed.
 func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
 	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
 		return err
 	}
-	if err := writeConfig(filepath.Join(e.Out, "experiment.yaml"), e.summary()); err != nil {
+	if err := writeConfig(filepath.Join(e.Out, train.ExperimentFile), e.summary()); err != nil {
 		return err
 	}
 	for _, s := range e.Stages() {
@@ -216,7 +232,7 @@ func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
 				con.Progress.Note(s.Name + ": its adapter.gguf is not the one it finished with: made again from the last checkpoint")
 			}
 		}
-		if err := e.runStage(ctx, s, con, dir, anew); err != nil {
+		if err := e.runStage(ctx, s, con, dir, anew, fresh); err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
@@ -229,8 +245,22 @@ func onlyInputs(diff []conf.Change) bool {
 	return !slices.ContainsFunc(diff, func(c conf.Change) bool { return !strings.HasPrefix(c.Key, "inputs.") })
 }
 
-// runStage gives every stage a bench of its own: nothing of one outlives it.
-func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir string, fresh bool) (err error) {
+// forgetReports removes the reports of what a fresh start forgets.
+func (e *Experiment) forgetReports() error {
+	var errs []error
+	for _, dir := range []string{e.Out, e.study} {
+		for _, name := range train.ReportFiles() {
+			if err := os.Remove(filepath.Join(dir, name)); dir != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// runStage gives every stage a bench of its own: nothing of one outlives it. fresh forgets an
+// earlier run of the stage, forget the reports as well.
+func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir string, fresh, forget bool) (err error) {
 	b, err := OpenBench(e.Model, e.Engine)
 	if err != nil {
 		return err
@@ -241,6 +271,11 @@ func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir 
 		return err
 	}
 	defer plan.Compare(b, con)
+	if forget {
+		if err := e.forgetReports(); err != nil {
+			return err
+		}
+	}
 	if err := s.Job.Run(ctx, b, con, s.Name, dir, fresh); err != nil {
 		if errors.Is(err, train.ErrConfigChanged) {
 			return fmt.Errorf("%w\nGo back to that configuration, remove %s to run this stage anew, or start all over with --fresh", err, dir)

@@ -1,13 +1,13 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"steer/internal/conf"
 	"steer/rewards"
@@ -119,24 +119,36 @@ func load(files []layer, overrides []string, adjust func(*Experiment)) (*Experim
 }
 
 func newExperiment(files []layer, overrides []string) (*Experiment, error) {
-	preset, err := lookup(files, "preset")
+	if _, ok := conf.Overridden(overrides, "extends"); ok {
+		return nil, &conf.Error{Key: "extends", Msg: "cannot be overridden: it says which files are read; write it into the file"}
+	}
+	// What a key says: --set, else the last file that has it, else other.
+	says := func(key, other string) (string, error) {
+		if text, ok := conf.Overridden(overrides, key); ok {
+			return text, nil
+		}
+		text, err := lookup(files, key)
+		return cmp.Or(text, other), err
+	}
+	preset, err := says("preset", "")
 	if err != nil {
 		return nil, err
 	}
-	suite, err := lookup(files, "eval.suite")
+	suite, err := says("eval.suite", "")
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range overrides {
-		if name, ok := strings.CutPrefix(o, "eval.suite="); ok {
-			suite = name
+	of := map[string]string{}
+	for _, section := range []string{"sft", "reward", "ppo"} {
+		if of[section], err = says(section+".preset", preset); err != nil {
+			return nil, err
 		}
 	}
 	e := &Experiment{Engine: DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs", Each: map[string]*Theory{}}
 	var errs [4]error
-	e.SFT, errs[0] = NewSFT(sft.Preset(preset))
-	e.Reward, errs[1] = NewReward(rewards.Preset(preset))
-	e.PPO, errs[2] = NewPPO(ppo.Preset(preset))
+	e.SFT, errs[0] = NewSFT(sft.Preset(of["sft"]))
+	e.Reward, errs[1] = NewReward(rewards.Preset(of["reward"]))
+	e.PPO, errs[2] = NewPPO(ppo.Preset(of["ppo"]))
 	e.Eval, errs[3] = NewEvalSuite(SuiteName(suite))
 	return e, errors.Join(errs[:]...)
 }

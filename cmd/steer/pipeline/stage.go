@@ -16,7 +16,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 
 	_ "github.com/ollama/ollama/version" // so that the build info names the module whose llama.cpp is built in
 
@@ -192,12 +191,11 @@ const evalStage = "eval"
 
 // stage is a run folder being worked in.
 type stage struct {
-	run     *train.Run // nil in a rehearsal, which keeps nothing
-	con     Console
-	started time.Time
-	kind    string
-	name    string
-	record  map[string]any // what result.json holds besides the stage's own result
+	run    *train.Run // nil in a rehearsal, which keeps nothing
+	con    Console
+	kind   string
+	name   string
+	record map[string]any // what result.json holds besides the stage's own result
 }
 
 // open opens the run folder of a stage.
@@ -219,8 +217,11 @@ func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (
 	if err != nil {
 		return nil, err
 	}
+	if was := run.Renamed(); was != "" {
+		con.Progress.Note(fmt.Sprintf("%s: this run was called %s: its folder was renamed or moved, and it goes on as %s", name, was, name))
+	}
 	b.Notice(con.Progress)
-	return &stage{run: run, con: con, started: time.Now(), kind: kind, name: name, record: map[string]any{}}, nil
+	return &stage{run: run, con: con, kind: kind, name: name, record: map[string]any{}}, nil
 }
 
 func (s *stage) close() error {
@@ -276,7 +277,11 @@ func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
 	if _, ok := merged["status"]; !ok {
 		merged["status"] = "finished"
 	}
-	merged["seconds"] = time.Since(s.started).Seconds()
+	sittings, seconds := s.run.Sittings(), 0.0
+	for _, t := range sittings {
+		seconds += t
+	}
+	merged["seconds"], merged["sittings"] = seconds, sittings
 	merged["resumed"] = s.run.Resumed()
 	merged["base"] = map[string]any{
 		"path": info.Path, "sha256": inputs["model"], "name": info.Description, "architecture": adapter.Arch, "parameters": info.Params,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,13 +48,13 @@ func LoadStudy(path string, overrides []string) (*Study, error) {
 			return wrong("%d stands there twice: two runs of one seed are one run", seed)
 		}
 	}
-	if slices.ContainsFunc(overrides, func(o string) bool { return strings.HasPrefix(strings.TrimSpace(o), "seed=") }) {
+	if _, ok := conf.Overridden(overrides, "seed"); ok {
 		return wrong("these are the seeds of the runs; to run one of them, override seeds (--set seeds=[%d]), not seed", e.Seeds[0])
 	}
 	s.Runs = nil
 	for _, seed := range e.Seeds {
 		run, err := load(files, overrides, func(e *Experiment) {
-			e.Seed, e.Out = seed, filepath.Join(s.Out, fmt.Sprintf("seed-%d", seed))
+			e.Seed, e.study, e.Out = seed, s.Out, filepath.Join(s.Out, fmt.Sprintf("seed-%d", seed))
 		})
 		if err != nil {
 			return nil, err
@@ -73,6 +74,32 @@ func (s *Study) Validate() error {
 		errs = append(errs, e.Validate())
 	}
 	return unique(errs)
+}
+
+// Lock takes the folders of all runs, the later ones too; see [Experiment.Lock]. Other seeds of
+// the study may be run beside it.
+func (s *Study) Lock() (io.Closer, error) {
+	var held closers
+	for _, e := range s.Runs {
+		c, err := e.Lock()
+		if err != nil {
+			return nil, errors.Join(err, held.Close())
+		}
+		held = append(held, c)
+	}
+	return held, nil
+}
+
+// closers are closed together.
+type closers []io.Closer
+
+// Close implements io.Closer.
+func (c closers) Close() error {
+	var errs []error
+	for _, x := range c {
+		errs = append(errs, x.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Run runs one experiment after the other; see [Experiment.Run]. after is called with

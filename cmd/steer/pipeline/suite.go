@@ -207,7 +207,7 @@ func (j *Eval) apply(setting string) error {
 		return err
 	}
 	values = slices.DeleteFunc(values, func(v string) bool { return v == drop })
-	return conf.Set(j, key+"=["+strings.Join(values, ", ")+"]")
+	return conf.SetList(j, key, values)
 }
 
 // limitAll cuts the window of every data file to Limit rows.
