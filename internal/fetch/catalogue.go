@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"steer/internal/conf"
 )
@@ -114,14 +115,14 @@ type Catalogue struct {
 	Sets []Set `yaml:"sets"`
 }
 
-// Known is the catalogue that is part of the program.
-func Known() *Catalogue {
+// Known is the catalogue that is part of the program; it is read once, and nobody changes it.
+var Known = sync.OnceValue(func() *Catalogue {
 	c, err := Parse("catalogue.yaml", catalogueYAML)
 	if err != nil {
 		panic(err) // embedded, and read by a test
 	}
 	return c
-}
+})
 
 // Parse reads a catalogue. Names and paths have to be distinct, and each set has one source.
 func Parse(name string, raw []byte) (*Catalogue, error) {
