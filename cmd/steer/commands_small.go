@@ -12,6 +12,7 @@ func smallCommands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a),
 		newBenchCommand(a),
+		newFetchCommand(a),
 		newModelCommand(a), newAdapterCommand(a), newDataCommand(a),
 	}
 }

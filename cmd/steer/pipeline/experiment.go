@@ -292,7 +292,7 @@ func (e *Experiment) checkInputs() error {
 			errs = append(errs, fmt.Errorf("%s: %w", f.key, err))
 		}
 	}
-	if e.noData != nil {
+	if e.noData != nil && len(errs) == 0 { // what fetches the others fetches these
 		errs = append(errs, e.noData)
 	}
 	err := WithSources(unique(errs))

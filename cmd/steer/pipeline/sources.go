@@ -28,12 +28,14 @@ type SourcesError struct {
 func (e *SourcesError) Error() string {
 	var b strings.Builder
 	b.WriteString("files that it reads are not there:")
-	width := 0
-	for _, s := range e.Sets {
-		width = max(width, len(s.Name))
+	var commands []string
+	name, command := 0, 0
+	for i, s := range e.Sets {
+		commands = append(commands, s.Command()+folderFlag(s.Kind, e.dirs[i]))
+		name, command = max(name, len(s.Name)), max(command, len(commands[i]))
 	}
 	for i, s := range e.Sets {
-		fmt.Fprintf(&b, "\n  %-*s  %s%s  (%s)", width, s.Name, s.Command(), folderFlag(s.Kind, e.dirs[i]), s.Source())
+		fmt.Fprintf(&b, "\n  %-*s  %-*s  %s", name, s.Name, command, commands[i], s.Source())
 	}
 	if e.File != "" {
 		fmt.Fprintf(&b, "\nAll of them at once:\n  steer fetch --for %s", e.File)

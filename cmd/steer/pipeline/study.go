@@ -82,6 +82,9 @@ func (s *Study) Validate() error {
 // Run runs one experiment after the other; see [Experiment.Run]. after is called with
 // each that is through.
 func (s *Study) Run(ctx context.Context, con Console, fresh bool, after func(*Experiment) error) error {
+	if err := s.Runs[0].checkInputs(); err != nil { // the others read the same
+		return err
+	}
 	for i, e := range s.Runs {
 		if !s.Single() {
 			con.Progress.Note(fmt.Sprintf("seed %d (%d of %d): %s", e.Seed, i+1, len(s.Runs), e.Out))
