@@ -54,11 +54,31 @@ type Result struct {
 	Err     error
 }
 
-// errsOf joins what failed.
+// errsOf joins what failed: files that fail for one reason stand together.
 func errsOf(results []Result) error {
-	var errs []error
+	type failure struct {
+		err   error
+		files []string
+	}
+	var all []failure
 	for _, r := range results {
-		errs = append(errs, r.Err)
+		if r.Err == nil {
+			continue
+		}
+		i := slices.IndexFunc(all, func(f failure) bool { return f.err.Error() == r.Err.Error() })
+		if i < 0 {
+			i = len(all)
+			all = append(all, failure{err: r.Err})
+		}
+		all[i].files = append(all[i].files, path.Base(r.File.Path))
+	}
+	var errs []error
+	for _, f := range all {
+		names := f.files
+		if len(names) > 2 {
+			names = append(slices.Clone(names[:1]), fmt.Sprintf("%d files more", len(names)-1))
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", strings.Join(names, ", "), f.err))
 	}
 	return errors.Join(errs...)
 }
@@ -79,7 +99,7 @@ func (f *Fetcher) Get(ctx context.Context, s Set) (results []Result, err error) 
 		case f.Force || st.State == Missing:
 			want = append(want, i)
 		case st.State == Changed:
-			results[i].Err = fmt.Errorf("%s: %w: %s (--force fetches it again)", st.Path, ErrChecksum, st.Note)
+			results[i].Err = fmt.Errorf("%w: %s (--force fetches it again)", ErrChecksum, st.Note)
 		}
 	}
 	if len(want) == 0 {
@@ -133,7 +153,7 @@ func (g *getter) fromMirror(ctx context.Context, want []int) (rest []int, err er
 		case !errors.Is(err, ErrNotThere):
 			g.note("%s: %v", g.set.Name, err)
 		}
-		g.results[i].Err = fmt.Errorf("%s: %w", file.Path, err)
+		g.results[i].Err = err
 		rest = append(rest, i)
 	}
 	return rest, nil
@@ -143,8 +163,7 @@ func (g *getter) fromMirror(ctx context.Context, want []int) (rest []int, err er
 func (g *getter) fromSource(ctx context.Context, want []int) error {
 	if g.Offline {
 		for _, i := range want {
-			err := g.results[i].Err // the mirror's
-			g.results[i].Err = errors.Join(err, fmt.Errorf("%s: %s %w", g.set.Files[i].Path, g.set.Source(), ErrOffline))
+			g.results[i].Err = fmt.Errorf("%w; %s %w", g.results[i].Err, g.set.Source(), ErrOffline)
 		}
 		return nil
 	}
@@ -175,7 +194,7 @@ func (g *getter) fromSource(ctx context.Context, want []int) error {
 // fail gives several files one error.
 func (g *getter) fail(files []int, err error) {
 	for _, i := range files {
-		g.results[i].Err = fmt.Errorf("%s: %w", g.set.Files[i].Path, err)
+		g.results[i].Err = err
 	}
 }
 
@@ -202,7 +221,7 @@ func (g *getter) fromURL(ctx context.Context, address string, files []int) error
 			}
 		}
 		if err := g.place(i, from, "", address, resp.SHA256, resp.Commit, false); err != nil {
-			g.results[i].Err = fmt.Errorf("%s: %w", g.set.Files[i].Path, err)
+			g.results[i].Err = err
 		}
 	}
 	return nil
@@ -252,9 +271,9 @@ func (g *getter) fromArchive(ctx context.Context, want []int) (err error) {
 	}
 	for _, i := range want {
 		if parts[i] == "" {
-			g.results[i].Err = fmt.Errorf("%s: %s: %s %w", g.set.Files[i].Path, from, g.set.Files[i].from(), ErrNotThere)
+			g.results[i].Err = fmt.Errorf("%s: the archive holds no such file: it %w", from, ErrNotThere)
 		} else if err := g.place(i, parts[i], "", from, "", "", false); err != nil {
-			g.results[i].Err = fmt.Errorf("%s: %w", g.set.Files[i].Path, err)
+			g.results[i].Err = err
 		}
 	}
 	return errors.Join(removeIfThere(archive), os.RemoveAll(filepath.Join(g.work, "wheel")))
