@@ -209,5 +209,9 @@ func (w *proposalWriter) eval() {
 		w.line("    max_new_tokens: %d", w.newTokens())
 		return
 	}
+	if w.Tokens.Whole >= w.Context {
+		w.line("  # kl: {path: %s} # most conversations are longer than the model's context", w.path(held.Path))
+		return
+	}
 	w.line("  kl: {path: %s, limit: 100} # how far each model is from the SFT model, in nats", w.path(held.Path))
 }
