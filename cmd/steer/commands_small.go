@@ -12,6 +12,7 @@ func smallCommands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a),
 		newBenchCommand(a),
+		newFetchCommand(a), newInitCommand(a),
 		newModelCommand(a), newAdapterCommand(a), newDataCommand(a),
 	}
 }

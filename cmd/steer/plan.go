@@ -133,7 +133,7 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 		return nil, err
 	}
 	if err := job.Resolve(dir); err != nil {
-		return nil, configError(err)
+		return nil, configError(pipeline.WithSources(err))
 	}
 	return pipeline.ForecastJob(ctx, job, opt)
 }

@@ -211,7 +211,7 @@ func absAll(paths []string) []string {
 // runStage resolves and runs a job in its folder.
 func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, base string) (err error) {
 	if err := job.Resolve(base); err != nil {
-		return configError(err)
+		return configError(pipeline.WithSources(err))
 	}
 	if f.dry {
 		raw, err := conf.Marshal(job)

@@ -267,3 +267,11 @@ func TestStructsWrittenShort(t *testing.T) {
 	require.ErrorContains(t, Parse("f.yaml", []byte("files: [{pth: b}]\n"), &into), `files[0].pth: unknown key: did you mean "path"?`)
 	require.ErrorContains(t, Parse("f.yaml", []byte("files: [[a]]\n"), &into), "files[0]: want a single value, got a list")
 }
+
+func TestWithout(t *testing.T) {
+	got, err := Without([]byte("a: 1\nb:\n  c: 2\n  d:\n    e: 3\nf: [1, 2]\ng: {}\n"), []string{"a", "b.d.e", "f", "nowhere.at.all"})
+	require.NoError(t, err)
+	require.Equal(t, "b:\n  c: 2\ng: {}\n", string(got))
+	_, err = Without([]byte("a: [1"), nil)
+	require.ErrorContains(t, err, "not YAML")
+}

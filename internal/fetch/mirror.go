@@ -37,7 +37,7 @@ func (f *Fetcher) mirrored(ctx context.Context, s Set, file File, to string) (pa
 			return packing, from, err
 		}
 	}
-	return "", "", fmt.Errorf("mirror %s: %s %w", f.Mirror, name, ErrNotThere)
+	return "", "", fmt.Errorf("in mirror %s it %w", f.Mirror, ErrNotThere)
 }
 
 func (f *Fetcher) fromAddress(ctx context.Context, name string, file File, packing, to string) error {

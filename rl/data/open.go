@@ -64,8 +64,22 @@ func Resolve(path string) (string, error) {
 			return "", fmt.Errorf("data: %w", err)
 		}
 	}
-	return "", fmt.Errorf("data: %s: %w (also looked for %s)", path, fs.ErrNotExist, strings.Join(candidates[1:], ", "))
+	return "", &NotFoundError{Path: path, Also: candidates[1:]}
 }
+
+// NotFoundError: there is no such file, packed or not.
+type NotFoundError struct {
+	Path string
+	Also []string // what else was looked for
+}
+
+// Error implements error.
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("data: %s: %v (also looked for %s)", e.Path, fs.ErrNotExist, strings.Join(e.Also, ", "))
+}
+
+// Unwrap makes it an fs.ErrNotExist.
+func (e *NotFoundError) Unwrap() error { return fs.ErrNotExist }
 
 // File is an opened data file; reading gives the unpacked bytes.
 type File struct {

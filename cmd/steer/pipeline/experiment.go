@@ -49,6 +49,10 @@ type Experiment struct {
 	Each map[string]*Theory `yaml:"each"`
 
 	study string // the folder of the study that this is a run of; "" if it is none
+	// file is what it was read from, as it was named.
+	file string
+	// noData: the suite of Eval has nothing to measure on.
+	noData *NoDataError
 }
 
 // Theory is the part of an experiment that belongs to one theory.
@@ -112,7 +116,11 @@ func (e *Experiment) resolve(dir string) error {
 	e.Model = abs(dir, e.Model)
 	e.place(dir)
 	if len(errs) == 0 {
-		errs = append(errs, e.Eval.findData(""))
+		err := e.Eval.findData("")
+		if e.noData = nil; errors.As(err, &e.noData) {
+			err = nil // told with what else is not there
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -285,38 +293,47 @@ func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir 
 	return nil
 }
 
-// checkInputs finds missing files before anything runs, not after an hour.
-func (e *Experiment) checkInputs() error {
-	var errs []error
-	need := func(key, path string) {
-		if path == "" {
-			return
-		}
-		if _, err := os.Stat(path); err != nil {
-			if _, err := data.Resolve(path); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", key, err))
-			}
-		}
-	}
-	if _, err := os.Stat(e.Model); err != nil && e.Model != "" {
-		errs = append(errs, fmt.Errorf("model: %w", err))
-	}
-	need("sft.train.path", e.SFT.Train.Path)
-	need("sft.eval.path", e.SFT.Eval.Path)
+// input is a file that an experiment names.
+type input struct{ key, path string }
+
+// inputs lists the files that the experiment names and does not make itself.
+func (e *Experiment) inputs() []input {
+	all := []input{{"model", e.Model}, {"sft.train.path", e.SFT.Train.Path}, {"sft.eval.path", e.SFT.Eval.Path}}
 	for _, name := range e.rewarded() {
 		t := e.Each[string(name)]
-		need("each."+string(name)+".reward.train.path", t.Reward.Train.Path)
-		need("each."+string(name)+".reward.held_out.path", t.Reward.HeldOut.Path)
+		key := "each." + string(name) + ".reward."
+		all = append(all, input{key + "train.path", t.Reward.Train.Path}, input{key + "held_out.path", t.Reward.HeldOut.Path})
 		if slices.Contains(e.Judges, name) {
 			continue
 		}
-		need("ppo.prompts.path", t.PPO.Prompts.Path)
-		need("ppo.held_out.path", t.PPO.HeldOut.Path)
+		all = append(all, input{"ppo.prompts.path", t.PPO.Prompts.Path}, input{"ppo.held_out.path", t.PPO.HeldOut.Path})
 	}
 	for _, f := range e.Eval.DataFiles() {
-		need("eval."+f.Key+".path", *f.Path)
+		all = append(all, input{"eval." + f.Key + ".path", *f.Path})
 	}
-	return unique(errs)
+	return slices.DeleteFunc(all, func(f input) bool { return f.path == "" })
+}
+
+// checkInputs finds missing files before anything runs, not after an hour.
+func (e *Experiment) checkInputs() error {
+	var errs []error
+	for _, f := range e.inputs() {
+		_, err := os.Stat(f.path)
+		if err != nil && f.key != "model" {
+			_, err = data.Resolve(f.path)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.key, err))
+		}
+	}
+	if e.noData != nil && len(errs) == 0 { // what fetches the others fetches these
+		errs = append(errs, e.noData)
+	}
+	err := WithSources(unique(errs))
+	if missing, ok := errors.AsType[*SourcesError](err); ok {
+		missing.File = e.file
+	}
+	return err
 }
 
 // Validate finds mistakes in the configuration of any stage before the first one runs.
@@ -357,35 +374,36 @@ func unique(errs []error) error {
 	return errors.Join(out...)
 }
 
-// Plan prints what would run: every stage with its resolved configuration, and which
-// input files are not there yet.
-func (e *Experiment) Plan(con Console) error {
-	if err := e.Validate(); err != nil {
-		return err
+// planMissing prints which input files are not there yet.
+func (e *Experiment) planMissing(con Console) {
+	err := e.checkInputs()
+	if err == nil {
+		return
 	}
-	if err := e.checkInputs(); err != nil {
-		seen := map[string]bool{}
-		for _, line := range strings.Split(err.Error(), "\n") {
-			if line, _, _ = strings.Cut(line, " (also"); !seen[line] {
-				fmt.Fprintf(con.Out, "# missing: %s\n", line)
-			}
-			seen[line] = true
+	if _, ok := errors.AsType[*SourcesError](err); ok {
+		fmt.Fprintln(con.Out, comment("missing: "+err.Error()))
+		return
+	}
+	seen := map[string]bool{}
+	for _, line := range strings.Split(err.Error(), "\n") {
+		if line, _, _ = strings.Cut(line, " (also"); !seen[line] {
+			fmt.Fprintf(con.Out, "# missing: %s\n", line)
 		}
+		seen[line] = true
 	}
+}
+
+// planStages prints what would be done with each stage.
+func (e *Experiment) planStages(con Console) {
 	for _, s := range e.Stages() {
 		state := "to run"
 		if hasResult(filepath.Join(e.Out, s.Name)) {
 			state = "has a result (skipped if its inputs are unchanged)"
-		} else if _, err := os.Stat(filepath.Join(e.Out, s.Name, train.CheckpointsDir)); err == nil {
+		} else if exists(filepath.Join(e.Out, s.Name, train.CheckpointsDir)) {
 			state = "to be resumed"
 		}
-		raw, err := conf.Marshal(s.Job)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(con.Out, "# --- stage %s: %s\n%s\n", s.Name, state, raw)
+		fmt.Fprintf(con.Out, "# --- stage %s: %s\n", s.Name, state)
 	}
-	return nil
 }
 
 // summary is what experiment.yaml in the output folder says.

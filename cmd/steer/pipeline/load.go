@@ -111,6 +111,7 @@ func load(files []layer, overrides []string, adjust func(*Experiment)) (*Experim
 	if err := parse(); err != nil {
 		return nil, err
 	}
+	e.file = files[len(files)-1].path
 	dir, err := filepath.Abs(filepath.Dir(files[0].path))
 	if err != nil {
 		return nil, err

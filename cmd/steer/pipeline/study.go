@@ -21,6 +21,10 @@ type Study struct {
 	// Out is the folder of the single run, or holds a folder seed-N for each.
 	Out  string
 	Runs []*Experiment
+
+	base      *Experiment // before its seeds
+	files     []layer
+	overrides []string
 }
 
 // LoadStudy reads an experiment. Without seeds it is a study of one run. A seed is that of
@@ -36,7 +40,7 @@ func LoadStudy(path string, overrides []string) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Study{Out: e.Out, Runs: []*Experiment{e}}
+	s := &Study{Out: e.Out, Runs: []*Experiment{e}, base: e, files: files, overrides: overrides}
 	if len(e.Seeds) == 0 {
 		return s, nil
 	}
@@ -105,6 +109,9 @@ func (c closers) Close() error {
 // Run runs one experiment after the other; see [Experiment.Run]. after is called with
 // each that is through.
 func (s *Study) Run(ctx context.Context, con Console, fresh bool, after func(*Experiment) error) error {
+	if err := s.Runs[0].checkInputs(); err != nil { // the others read the same
+		return err
+	}
 	for i, e := range s.Runs {
 		if !s.Single() {
 			con.Progress.Note(fmt.Sprintf("seed %d (%d of %d): %s", e.Seed, i+1, len(s.Runs), e.Out))
@@ -127,17 +134,27 @@ func (s *Study) Run(ctx context.Context, con Console, fresh bool, after func(*Ex
 	return nil
 }
 
-// Plan prints what would run.
+// Plan prints the study with every key resolved, as a file that can be run, and above it in
+// comments what would be done and which input files are not there yet.
 func (s *Study) Plan(con Console) error {
-	for _, e := range s.Runs {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	text, err := s.Document()
+	if err != nil {
+		return err
+	}
+	for i, e := range s.Runs {
+		if i == 0 { // the others read the same
+			e.planMissing(con)
+		}
 		if !s.Single() {
 			fmt.Fprintf(con.Out, "# === seed %d: %s\n", e.Seed, e.Out)
 		}
-		if err := e.Plan(con); err != nil {
-			return err
-		}
+		e.planStages(con)
 	}
-	return nil
+	_, err = con.Out.Write(text)
+	return err
 }
 
 // Forecast plans the runs, which differ by their draws alone: the first stands for all.

@@ -14,6 +14,7 @@ import (
 	"steer/eval"
 	"steer/experiments"
 	"steer/internal/conf"
+	"steer/internal/fetch"
 	"steer/rl/data"
 )
 
@@ -54,7 +55,8 @@ type dataEntry struct {
 	Rewards bool `yaml:"rewards"`
 	// Files are looked for in this order, below the data folder.
 	Files []string `yaml:"files"`
-	From  string   `yaml:"from"`
+	// Set of package fetch's catalogue that they are of.
+	Set string `yaml:"set"`
 	// Lost is what an evaluation without these data lacks, in words.
 	Lost string `yaml:"lost"`
 	// Otherwise are the settings of an evaluation without these data: KEY=VALUE, or
@@ -121,8 +123,11 @@ func (j *Eval) findData(dir string) error {
 		return nil
 	}
 	j.Data = abs(dir, j.Data)
+	var noFolder error
 	if j.Data != "" {
-		if info, err := os.Stat(j.Data); err != nil {
+		if info, err := os.Stat(j.Data); errors.Is(err, fs.ErrNotExist) {
+			noFolder = err // said when it is known what would be in it
+		} else if err != nil {
 			return fmt.Errorf("eval: data: %w", err)
 		} else if !info.IsDir() {
 			return fmt.Errorf("eval: data: %s is no folder", j.Data)
@@ -157,13 +162,26 @@ func (j *Eval) findData(dir string) error {
 			return err
 		}
 	}
-	if found == 0 {
-		return fmt.Errorf("eval: suite %s: none of its data are in %q: name their folder with data (--data), laid out as in docs/eval.md", j.Suite, j.Data)
-	}
 	j.limitAll()
 	j.refer()
+	switch {
+	case noFolder != nil:
+		return &NoDataError{fmt.Errorf("eval: data: %w: \"steer fetch data\" lays it out", noFolder)}
+	case found == 0:
+		return &NoDataError{fmt.Errorf("eval: suite %s: none of its data are in %q: name their folder with data (--data), "+
+			"laid out as in docs/eval.md and by \"steer fetch data\"", j.Suite, j.Data)}
+	}
 	return nil
 }
+
+// NoDataError: a suite has no data to measure on.
+type NoDataError struct{ err error }
+
+// Error implements error.
+func (e *NoDataError) Error() string { return e.err.Error() }
+
+// Unwrap gives the reason.
+func (e *NoDataError) Unwrap() error { return e.err }
 
 // findEntry looks for the data of one key.
 func (j *Eval) findEntry(e dataEntry) (found bool, err error) {
@@ -187,7 +205,11 @@ func (j *Eval) findEntry(e dataEntry) (found bool, err error) {
 				}
 			}
 		}
-		j.Missing = append(j.Missing, MissingData{Key: e.Key, Files: e.Files, From: e.From, Lost: cmp.Or(e.Lost, e.Key+" is not measured")})
+		set, ok := fetch.Known().Lookup(e.Set)
+		if !ok {
+			return false, fmt.Errorf("suites/%s.yaml: %s: set %q is not in the catalogue", suiteData, e.Key, e.Set)
+		}
+		j.Missing = append(j.Missing, MissingData{Key: e.Key, Files: e.Files, From: set.Page, Lost: cmp.Or(e.Lost, e.Key+" is not measured")})
 	}
 	return false, nil
 }
@@ -234,9 +256,13 @@ func (j *Eval) refer() {
 	}
 }
 
-// String says what is missing, and where it comes from.
+// String says what is missing, where it comes from and what fetches it.
 func (m MissingData) String() string {
-	return fmt.Sprintf("%s: %s is not in the data folder; it comes from %s", m.Lost, strings.Join(m.Files, " or "), m.From)
+	text := fmt.Sprintf("%s: %s is not in the data folder; it comes from %s", m.Lost, strings.Join(m.Files, " or "), m.From)
+	if set, _, _, ok := fetch.Known().Find(m.Files[0]); ok {
+		text += fmt.Sprintf(" (%s)", set.Command())
+	}
+	return text
 }
 
 // tellMissing says aloud what cannot be measured.

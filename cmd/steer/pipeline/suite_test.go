@@ -11,6 +11,7 @@ import (
 
 	"steer/eval"
 	"steer/internal/conf"
+	"steer/internal/fetch"
 )
 
 // withoutSource lists the keys of data that no suite can know where to find: the user's
@@ -30,7 +31,11 @@ func TestSuitesAndTheirData(t *testing.T) {
 		require.True(t, keys[e.Key], "%s: no benchmark reads it", e.Key)
 		require.NotContains(t, listed, e.Key)
 		require.NotEmpty(t, e.Files, e.Key)
-		require.NotEmpty(t, e.From, e.Key)
+		set, ok := fetch.Known().Lookup(e.Set)
+		require.True(t, ok, "%s: set %q is not in the catalogue", e.Key, e.Set)
+		fetched, _, _, ok := fetch.Known().Find(e.Files[0])
+		require.True(t, ok, "%s: steer fetch lays out no %s", e.Key, e.Files[0])
+		require.Equal(t, set.Name, fetched.Name)
 		listed = append(listed, e.Key)
 	}
 	for key := range keys {

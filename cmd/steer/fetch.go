@@ -1,0 +1,226 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"steer/cmd/steer/pipeline"
+	"steer/ggml/gguf"
+	"steer/internal/fetch"
+	"steer/rl/data"
+)
+
+// fetchFlags are the flags of "steer fetch".
+type fetchFlags struct {
+	data, models, mirror string
+	needed               []string
+	list, verify, asJSON bool
+	force, offline       bool
+}
+
+func newFetchCommand(a *app) *cobra.Command {
+	var f fetchFlags
+	cmd := &cobra.Command{
+		Use: "fetch [data|model|NAME]...", GroupID: "files", Short: "Fetch data sets and models by name",
+		Long: `Downloads data sets and models from their official addresses, checks them and
+lays them out as experiments and suites look for them (docs/fetch.md).
+
+  steer fetch --for FILE   what an experiment reads, and no more
+  steer fetch data         all data sets of the suites and experiments
+  steer fetch model        the model of the experiments
+  steer fetch NAME...      these sets; --list shows the names
+
+Size, SHA-256, licence and citation are shown. What is there already is only
+checked. Ctrl-C keeps what has come; the same command goes on from there.
+
+A mirror (--mirror, or STEER_MIRROR) is a folder or an address laid out as the
+data folder; it is asked before the official address. Gated sets need a token of
+the Hugging Face hub in HF_TOKEN; HF_ENDPOINT names another hub.`,
+		Example: `  steer fetch --for experiments/smollm2.yaml
+  steer fetch ethics toxigen
+  steer fetch data --mirror /media/usb/data
+  steer fetch --list`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: completeSets,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			f.mirror = cmp.Or(f.mirror, os.Getenv("STEER_MIRROR"))
+			return f.run(cmd, a, names)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.needed, "for", nil, "fetch what the experiment in `FILE` reads; may be repeated")
+	flags.BoolVar(&f.list, "list", false, "show what is there, what is missing and where each comes from")
+	flags.StringVar(&f.data, "data", "data", "`FOLDER` of data sets")
+	flags.StringVar(&f.models, "models", "models", "`FOLDER` of models")
+	flags.StringVar(&f.mirror, "mirror", "", "`FOLDER|URL` to ask first (default: STEER_MIRROR)")
+	flags.BoolVar(&f.offline, "offline", false, "ask nothing but the mirror")
+	flags.BoolVar(&f.force, "force", false, "fetch again what is there")
+	flags.BoolVar(&f.verify, "verify", false, "only check what is there")
+	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func completeSets(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return append(fetch.Data.Values(), fetch.Known().Names("")...), cobra.ShellCompDirectiveNoFileComp
+}
+
+func (f *fetchFlags) run(cmd *cobra.Command, a *app, names []string) error {
+	if f.offline && f.mirror == "" && !f.list && !f.verify {
+		return usagef("--offline: there is no mirror to ask: name one with --mirror or STEER_MIRROR")
+	}
+	wanted, err := f.wanted(cmd, names)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.list:
+		return f.show(a.out, wanted, len(names) > 0)
+	case f.verify:
+		return f.check(a.out, wanted)
+	}
+	ctx, cancel := a.cancellable(cmd.Context())
+	defer cancel()
+	p := newDownloads(a.err, a.onTerminal())
+	var failed []error
+	var got []setReport
+	for _, w := range wanted {
+		r, err := f.get(ctx, a.out, p, w)
+		got = append(got, r)
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: what has come is kept, the same command goes on from there", ctx.Err())
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", w.Set.Name, err))
+		}
+	}
+	if f.asJSON {
+		if err := writeJSON(a.out, got); err != nil {
+			return err
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("not everything is there:\n%w", errors.Join(failed...))
+}
+
+// wanted makes a list of sets, and the folders for them, of names and experiments.
+func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need, error) {
+	known := fetch.Known()
+	var out []pipeline.Need
+	add := func(n pipeline.Need) {
+		if !slices.ContainsFunc(out, func(o pipeline.Need) bool { return o.Set.Name == n.Set.Name && o.Dir == n.Dir }) {
+			out = append(out, n)
+		}
+	}
+	folder := map[fetch.Kind]string{fetch.Data: f.data, fetch.Model: f.models}
+	for _, file := range f.needed {
+		if cmd.Flags().Changed("data") || cmd.Flags().Changed("models") {
+			return nil, usagef("--for: the experiment says in which folders it looks: leave --data and --models out")
+		}
+		s, err := pipeline.LoadStudy(file, nil)
+		if err != nil {
+			return nil, configError(err)
+		}
+		needs, rest := s.Needs()
+		for _, n := range needs {
+			add(n)
+		}
+		if len(rest) > 0 {
+			return nil, fmt.Errorf("%s: no set of the catalogue has these files:\n%w", file, errors.Join(rest...))
+		}
+	}
+	if len(names) == 0 && len(f.needed) == 0 {
+		if !f.list && !f.verify {
+			return nil, usagef("say what to fetch: data, model, a name (see --list), or --for EXPERIMENT.yaml\nSee %q.", "steer fetch --help")
+		}
+		names = fetch.Data.Values()
+	}
+	for _, name := range names {
+		kind := fetch.Kind(name)
+		if slices.Contains(kind.Values(), name) {
+			for _, s := range known.Sets {
+				if s.Kind == kind && (!s.ByName || f.list) {
+					add(pipeline.Need{Set: s, Dir: folder[kind]})
+				}
+			}
+			continue
+		}
+		s, ok := known.Lookup(name)
+		if !ok {
+			return nil, usagef("there is no set %q%s: known are data, model, %s", name, nearSet(cmd, name), strings.Join(known.Names(""), ", "))
+		}
+		add(pipeline.Need{Set: s, Dir: folder[s.Kind]})
+	}
+	return out, nil
+}
+
+// nearSet suggests a name that was perhaps meant.
+func nearSet(cmd *cobra.Command, name string) string {
+	for _, known := range fetch.Known().Names("") {
+		if strings.Contains(known, strings.ToLower(name)) || strings.Contains(strings.ToLower(name), known) {
+			return fmt.Sprintf(", did you mean %q?", known)
+		}
+	}
+	return ""
+}
+
+// fetcher is a fetcher of one set into its folder.
+func (f *fetchFlags) fetcher(p *downloads, w pipeline.Need) *fetch.Fetcher {
+	x := &fetch.Fetcher{
+		Data: w.Dir, Models: w.Dir, Mirror: f.mirror, Offline: f.offline, Force: f.force,
+		Endpoint: os.Getenv("HF_ENDPOINT"), Token: os.Getenv("HF_TOKEN"), Check: checkFormat,
+	}
+	if p != nil {
+		x.Note, x.Progress = p.note, p.progress
+	}
+	x.Client = &fetch.Client{Agent: "steer/" + version, Note: x.Note}
+	return x
+}
+
+// get fetches a set and says what became of it.
+func (f *fetchFlags) get(ctx context.Context, out io.Writer, p *downloads, w pipeline.Need) (setReport, error) {
+	if f.asJSON {
+		out = io.Discard
+	}
+	x := f.fetcher(p, w)
+	have, err := x.Look(w.Set, false)
+	if err != nil {
+		return setReport{}, err
+	}
+	if f.force || slices.ContainsFunc(have, func(s fetch.Status) bool { return s.State == fetch.Missing }) {
+		writeHead(out, w)
+	}
+	results, err := x.Get(ctx, w.Set)
+	p.end()
+	writeResults(out, w, results)
+	return reportOf(w, results), err
+}
+
+// checkFormat tells whether a downloaded file is what the catalogue says that it is: an address
+// may answer with a page of its own.
+func checkFormat(path string, file fetch.File) error {
+	if file.Format == "gguf" {
+		g, err := gguf.Open(path)
+		if err != nil {
+			return fmt.Errorf("this is no GGUF model: %w", err)
+		}
+		return g.Close()
+	}
+	got, err := data.Detect(path)
+	if err != nil {
+		return fmt.Errorf("this is no %s: %w", data.Format(file.Format).Title(), err)
+	}
+	if string(got) != file.Format {
+		return fmt.Errorf("want %s, got %s", data.Format(file.Format).Title(), got.Title())
+	}
+	return nil
+}

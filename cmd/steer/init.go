@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"steer/cmd/steer/pipeline"
+	"steer/ggml/gguf"
+	"steer/internal/atomicfile"
+)
+
+// initFlags are the flags of "steer init".
+type initFlags struct {
+	model, out, name string
+	data             []string
+	force, noPlan    bool
+	memory           memoryFlags
+}
+
+func newInitCommand(a *app) *cobra.Command {
+	var f initFlags
+	cmd := &cobra.Command{
+		Use: "init", GroupID: "pipeline", Short: "Write an experiment.yaml for a model and data of yours",
+		Long: `Looks at a model and at data files, finds what each file is for by its format, and
+writes a commented experiment for "steer run": template, lengths and batches that
+suit them, and fit into memory.
+
+Data files are conversations (fine-tuning, and prompts for the policies),
+preference pairs (a reward model and a policy) or benchmarks; a second file of
+one kind is held out. Without conversations the experiment names a set that
+"steer fetch" knows.`,
+		Example: `  steer init --model models/base.gguf --data chat.jsonl
+  steer init --model base.gguf --data chat.jsonl --data pairs.jsonl -o mine.yaml
+  steer run experiment.yaml`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := a.cancellable(cmd.Context())
+			defer cancel()
+			return f.run(ctx, a)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.model, "model", "m", "", "base model, a GGUF `FILE` (default: the only one in models)")
+	flags.StringArrayVar(&f.data, "data", nil, "data `FILE`; may be repeated")
+	flags.StringVarP(&f.out, "out", "o", "experiment.yaml", "`FILE` to write")
+	flags.StringVar(&f.name, "name", "", "`NAME` of the experiment (default: the first data file's)")
+	flags.BoolVar(&f.force, "force", false, "replace the file if it is there")
+	flags.BoolVar(&f.noPlan, "no-plan", false, "do not look whether it fits into memory")
+	flags.Var(sizeFlag{&f.memory.Bytes}, "memory", "most memory to take, such as 24GB (default: what is free)")
+	return cmd
+}
+
+func (f *initFlags) run(ctx context.Context, a *app) error {
+	if _, err := os.Stat(f.out); err == nil && !f.force {
+		return usagef("%s is there already: choose another with --out, or --force replaces it", f.out)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	dir, err := filepath.Abs(filepath.Dir(f.out))
+	if err != nil {
+		return err
+	}
+	p, err := f.propose(dir)
+	if err != nil {
+		return err
+	}
+	if err := p.Measure(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	progress := a.console().Progress
+	switch {
+	case p.ToFetch != "":
+		progress.Note("not planned: its data are not there yet (" + p.ToFetch + ")")
+	case !f.noPlan:
+		if err := f.plan(ctx, p, dir, func(stage string) { progress.Note("planning " + stage) }); err != nil {
+			return err
+		}
+		progress.Note("planned: " + p.Planned)
+	}
+	if err := atomicfile.WriteFile(f.out, []byte(p.Write(dir, filepath.Base(f.out))), 0o666); err != nil {
+		return err
+	}
+	if p.ToFetch != "" {
+		fmt.Fprintf(a.out, "Wrote %s. Its conversations come first:\n  %s\n  steer run %s\n", f.out, p.ToFetch, f.out)
+		return nil
+	}
+	fmt.Fprintf(a.out, "Wrote %s. Look at it, then:\n  steer run %s\n", f.out, f.out)
+	return nil
+}
+
+// propose looks at the model and the data.
+func (f *initFlags) propose(dir string) (*pipeline.Proposal, error) {
+	model, err := f.base()
+	if err != nil {
+		return nil, err
+	}
+	shape, err := shapeOf(model)
+	if err != nil {
+		return nil, pipeline.WithSources(err)
+	}
+	g, err := gguf.Open(model)
+	if err != nil {
+		return nil, err
+	}
+	name := ggufText(g, "general.name")
+	arch := ggufText(g, "general.architecture")
+	length, _ := g.Uint64(arch + ".context_length") // shapeOf has read it
+	if err := g.Close(); err != nil {
+		return nil, err
+	}
+	p := &pipeline.Proposal{Name: f.name, Model: model, Context: int(length)}
+	p.About = strings.TrimSpace(fmt.Sprintf("%s, %d layers of width %d, context %d", printable(name, 40), shape.Layers, shape.Embd, length))
+	if p.Template, p.Why, err = guessTemplate(model); err != nil {
+		return nil, err
+	}
+	for _, file := range f.data {
+		if err := p.Add(file); err != nil {
+			return nil, pipeline.WithSources(err)
+		}
+	}
+	if err := p.Complete(filepath.Join(dir, "data")); err != nil {
+		return nil, err
+	}
+	if p.Name == "" {
+		p.Name = stem(model)
+		if len(f.data) > 0 {
+			p.Name = stem(f.data[0])
+		}
+	}
+	return p, nil
+}
+
+// base is the model: the one that is named, or the only one in models.
+func (f *initFlags) base() (string, error) {
+	if f.model != "" {
+		return f.model, nil
+	}
+	found, err := filepath.Glob(filepath.Join("models", "*.gguf"))
+	if err != nil {
+		return "", err
+	}
+	if len(found) != 1 {
+		return "", usagef("--model: want a GGUF file: there are %d in models (\"steer fetch model\" brings the one of the experiments)", len(found))
+	}
+	return found[0], nil
+}
+
+// plan finds sizes that fit, by planning the experiment as it would be.
+func (f *initFlags) plan(ctx context.Context, p *pipeline.Proposal, dir string, tell func(string)) (err error) {
+	draft, err := os.CreateTemp(dir, ".steer-init-*.yaml")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(draft.Name())) }()
+	if _, err := draft.WriteString(p.Write(dir, filepath.Base(f.out))); err != nil {
+		return errors.Join(err, draft.Close())
+	}
+	if err := draft.Close(); err != nil {
+		return err
+	}
+	return p.Plan(ctx, draft.Name(), pipeline.ForecastOptions{Memory: f.memory.MemoryLimit, Progress: tell})
+}
+
+// stem is a file's name without folder and endings.
+func stem(path string) string {
+	name := filepath.Base(path)
+	for _, ending := range []string{".gz", ".zst", ".gguf", ".jsonl", ".json", ".csv", ".parquet", ".xml"} {
+		name = strings.TrimSuffix(name, ending)
+	}
+	return name
+}
