@@ -13,7 +13,7 @@ hot='^(attn|attn_back|head.*)\.cu$'
 archs="80 86 89 90 120"
 
 cu=$("$root/cmake/nvcc.sh" "$cache") || {
-  echo "cuda-check: there is no nvcc. It comes by pip, so pip must reach a package index (PIP_INDEX_URL); or install a CUDA toolkit of 13.0 or newer" >&2
+  echo "check-cuda: there is no nvcc. It comes by pip, so pip must reach a package index (PIP_INDEX_URL); or install a CUDA toolkit of 13.0 or newer" >&2
   exit 1
 }
 flags=(-std=c++17 -O3 -Werror all-warnings -Xptxas -v -Xcompiler -Wall,-Wextra -DGGML_CUDA_NO_VMM -DGGML_CUDA_PEER_MAX_BATCH_SIZE=128
@@ -31,12 +31,12 @@ check() { # FILE: compiles it unless its stamp is there
   [ -e "$stamp" ] && return 0
   if ! "$cu/bin/nvcc" "${flags[@]}" -c "$file" -o "$out/$name.o" >"$log" 2>&1; then
     grep -vE '^(ptxas )?info|bytes stack frame' "$log" >&2 || true
-    echo "cuda-check: $name does not compile" >&2
+    echo "check-cuda: $name does not compile" >&2
     return 1
   fi
   if [[ $name =~ $hot ]] && grep -qE '[1-9][0-9]* bytes spill' "$log"; then
     grep -B1 -E '[1-9][0-9]* bytes spill' "$log" | sed 's/^ptxas info *: *//' >&2
-    echo "cuda-check: $name spills registers to memory" >&2
+    echo "check-cuda: $name spills registers to memory" >&2
     return 1
   fi
   rm -f "$out/$name".*.* "$out/$name.o"
@@ -60,4 +60,4 @@ while [ $running -gt 0 ]; do
   running=$((running - 1))
 done
 [ $failed = 0 ] || exit 1
-echo "cuda-check: $(ls "$sources"/*.cu | wc -l) files for sm_${archs// /, sm_} with nvcc $("$cu/bin/nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p'), no warning, no spills in attention and heads ($(cat "$out/compiled" 2>/dev/null | wc -l) compiled now)"
+echo "check-cuda: $(ls "$sources"/*.cu | wc -l) files for sm_${archs// /, sm_} with nvcc $("$cu/bin/nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p'), no warning, no spills in attention and heads ($(cat "$out/compiled" 2>/dev/null | wc -l) compiled now)"

@@ -101,6 +101,17 @@ func (o CUDAOptions) libraries() []string {
 	return paths
 }
 
+// Find is the CUDA library that a device would take, "" if there is none, and where it was looked for.
+func (o CUDAOptions) Find() (path string, looked []string) {
+	looked = o.libraries()
+	for _, p := range looked {
+		if _, err := os.Stat(p); err == nil {
+			return p, looked
+		}
+	}
+	return "", looked
+}
+
 // OpenDevice starts a device and its engine thread.
 func OpenDevice(opt DeviceOptions) (*Device, error) {
 	if err := opt.Name.Check(); err != nil {

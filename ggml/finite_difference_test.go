@@ -82,7 +82,7 @@ func TestFiniteDifferencesOnEveryKernel(t *testing.T) {
 	for _, kernel := range []string{"portable", "avx2", "avx512", "avx512bf16"} {
 		t.Run(kernel, func(t *testing.T) {
 			if err := ForceKernel(kernel); err != nil {
-				t.Skip(err)
+				t.Skipf("this CPU cannot run these kernels: %v", err)
 			}
 			differenceCase{entropy: true, temperature: 1.3}.run(t)
 		})

@@ -16,9 +16,6 @@ import (
 	"steer/rl/train"
 )
 
-// version is set by the build (-ldflags "-X main.version=...").
-var version = "dev"
-
 // Exit codes.
 const (
 	exitFailure = 1

@@ -11,7 +11,7 @@ import (
 func smallCommands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a),
-		newBenchCommand(a),
+		newBenchCommand(a), newVersionCommand(a),
 		newFetchCommand(a), newInitCommand(a),
 		newModelCommand(a), newAdapterCommand(a), newDataCommand(a),
 	}

@@ -1,0 +1,93 @@
+// Command licenses copies the licence texts of everything that a program is linked from into a folder:
+//
+//	go run ./internal/licenses -o FOLDER ./cmd/steer
+//
+// For each module it takes every file named LICENSE, COPYING, NOTICE, AUTHORS or PATENTS in the
+// folders of the packages that are linked and above them, with Go's own. A module without one fails.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+func main() {
+	out := flag.String("o", "", "the folder to make")
+	goTool := flag.String("go", "go", "the go command")
+	flag.Parse()
+	if err := collect(*goTool, *out, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "licenses:", err)
+		os.Exit(1)
+	}
+}
+
+// named are the files that say under which terms, and by whom.
+var named = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|authors|patents)([-._].*)?$`)
+
+func collect(goTool, out string, packages []string) error {
+	const form = `{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}}|{{.Dir}}{{end}}{{end}}|{{.Dir}}|{{.Standard}}`
+	cmd := exec.Command(goTool, append([]string{"list", "-deps", "-f", form}, packages...)...)
+	cmd.Stderr = os.Stderr
+	list, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%v: %w", cmd.Args, err)
+	}
+	found := map[string]int{"go": 0}
+	for lines := bufio.NewScanner(bytes.NewReader(list)); lines.Scan(); {
+		f := strings.Split(lines.Text(), "|")
+		if len(f) != 4 || f[0] == "" {
+			continue // the standard library and this module
+		}
+		n, err := copyAbove(f[1], f[2], filepath.Join(out, filepath.FromSlash(f[0])))
+		if err != nil {
+			return err
+		}
+		found[f[0]] += n
+	}
+	if found["go"], err = copyAbove(runtime.GOROOT(), runtime.GOROOT(), filepath.Join(out, "go")); err != nil {
+		return err
+	}
+	for module, n := range found {
+		if n == 0 {
+			return fmt.Errorf("%s: no file that says its licence", module)
+		}
+	}
+	return nil
+}
+
+// copyAbove copies the named files of dir and the folders above it up to root, keeping their places.
+func copyAbove(root, dir, out string) (copied int, err error) {
+	for ; strings.HasPrefix(dir, root); dir = filepath.Dir(dir) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return copied, err
+		}
+		for _, e := range slices.DeleteFunc(entries, func(e os.DirEntry) bool { return e.IsDir() || !named.MatchString(e.Name()) }) {
+			if filepath.Ext(e.Name()) == ".go" {
+				continue
+			}
+			text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if err != nil {
+				return copied, err
+			}
+			to := filepath.Join(out, strings.TrimPrefix(dir, root))
+			if err := os.MkdirAll(to, 0o755); err != nil {
+				return copied, err
+			}
+			if err := os.WriteFile(filepath.Join(to, e.Name()), text, 0o644); err != nil {
+				return copied, err
+			}
+			copied++
+		}
+	}
+	return copied, nil
+}
