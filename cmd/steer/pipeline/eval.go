@@ -185,14 +185,16 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	}
 	suite, err := eval.NewSuite(cfg, dir)
 	if err != nil {
-		return err
+		return train.DiskFull(err, "every finished measurement is kept")
 	}
 	suite.Version, suite.Note = con.Version, con.Progress.Note
 	defer func() {
+		done, all := suite.Done()
+		kept := fmt.Sprintf("%d of %d measurements are done, and of the next every batch that was", done, all)
 		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
-			done, all := suite.Done()
-			err = fmt.Errorf("%w: %d of %d measurements are done, and of the next every batch that was", train.ErrInterrupted, done, all)
+			err = fmt.Errorf("%w: %s", train.ErrInterrupted, kept)
 		}
+		err = train.DiskFull(err, kept)
 	}()
 	subjects, models, err := j.subjects(b)
 	if err != nil {
