@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 // evalFlags are the flags of "steer eval" beside those of every stage.
 type evalFlags struct {
 	stageFlags
-	adapters, rewards []string
+	adapters, rewards, taskData []string
 }
 
 func newEvalCommand(a *app) *cobra.Command {
@@ -47,7 +48,7 @@ crash. A change of the job measures again what it touches, and nothing else.`,
 			if err != nil {
 				return err
 			}
-			if err := f.models(&job); err != nil {
+			if err := errors.Join(f.models(&job), f.data(&job)); err != nil {
 				return err
 			}
 			return a.runStage(cmd.Context(), &f.stageFlags, &job, base)
@@ -66,8 +67,24 @@ crash. A change of the job measures again what it touches, and nothing else.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.preset, "suite", "", "set of benchmarks: "+suites)
 	flags.StringArrayVar(&f.adapters, "adapter", nil, "model under test, `NAME=FILE[,FILE]`: its adapters from the lowest up; may be repeated")
+	flags.StringArrayVar(&f.taskData, "task-data", nil, "data of a task of your own, `NAME=FILE`; may be repeated")
 	flags.StringArrayVar(&f.rewards, "reward", nil, "reward model, `NAME=FILE[,FILE]`: from the lowest adapter up, the last with the head; may be repeated")
 	return cmd
+}
+
+// data names the data files of tasks as flags do.
+func (f *evalFlags) data(job *pipeline.Eval) error {
+	for _, text := range f.taskData {
+		name, file, err := pipeline.ParseTaskData(text)
+		if err != nil {
+			return usage(fmt.Errorf("--task-data: %w", err))
+		}
+		if job.TaskData == nil {
+			job.TaskData = map[string]string{}
+		}
+		job.TaskData[name] = file
+	}
+	return nil
 }
 
 // models adds the models that flags name to the job's.

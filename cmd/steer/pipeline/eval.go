@@ -43,6 +43,10 @@ type Eval struct {
 
 	eval.Config `yaml:",inline"`
 
+	// TaskData names the data files of tasks by the names of the tasks; Resolve puts them where
+	// Tasks have theirs.
+	TaskData map[string]string `yaml:"task_data,omitempty"`
+
 	Inputs Inputs `yaml:"inputs,omitempty"`
 }
 
@@ -80,6 +84,15 @@ func (j *Eval) Resolve(dir string) (err error) {
 	if err := j.checkNames(); err != nil {
 		return err
 	}
+	for i := range j.Tasks {
+		j.Tasks[i].Path = abs(dir, j.Tasks[i].Path)
+	}
+	for _, name := range slices.Sorted(maps.Keys(j.TaskData)) {
+		if err := j.SetTaskData(name, abs(dir, j.TaskData[name])); err != nil {
+			return err
+		}
+	}
+	j.TaskData = nil
 	files := map[string]*string{"model": &j.Model}
 	sources := map[string]*string{}
 	for _, f := range j.DataFiles() {
