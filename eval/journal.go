@@ -1,13 +1,13 @@
 package eval
 
 import (
-	"bytes"
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -26,16 +26,26 @@ const journalVersion = 1
 // computed.
 //
 // An answer is found by the hash of what was asked, of whom: a batch that is composed
-// in another way is simply not found. A nil journal keeps nothing.
+// in another way is simply not found. Answers stay on disk; in memory is where each stands,
+// about a hundred bytes a batch. A nil journal keeps nothing.
 type journal struct {
 	path string
 	f    *os.File
 	size int64 // bytes of whole lines
-	kept map[string]json.RawMessage
+	kept map[call]span
 	// replayed says whether the last answer came from the file.
 	replayed      bool
 	found, asked  int // answers taken from the file, and computed
 	keptFromStart int // answers that the file held when it was opened
+}
+
+// call is the hash of what was asked, of whom.
+type call [sha256.Size]byte
+
+// span is where in the file a line stands.
+type span struct {
+	at     int64
+	length int
 }
 
 // journalHead is the first line.
@@ -53,27 +63,8 @@ type journalLine struct {
 // openJournal opens the journal of a measurement with this fingerprint, or begins one.
 // What an earlier process left under another fingerprint is discarded, and note told.
 func openJournal(path, fingerprint string, note func(string)) (j *journal, err error) {
-	raw, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("eval: %w", err)
-	}
-	j = &journal{path: path, kept: map[string]json.RawMessage{}}
-	head, rest, whole := bytes.Cut(raw, []byte("\n"))
-	var h journalHead
-	switch {
-	case !whole: // not even begun
-	case json.Unmarshal(head, &h) != nil || h.Journal != journalVersion:
-		note(fmt.Sprintf("%s: of another version, discarded: it is measured from the start", filepath.Base(path)))
-	case h.Fingerprint != fingerprint:
-		note(fmt.Sprintf("%s: begun under other terms (%s), discarded: it is measured from the start", filepath.Base(path), difference(h.Fingerprint, fingerprint)))
-	default:
-		j.size = int64(len(head)) + 1
-		if damaged := j.read(rest); damaged > 0 {
-			note(fmt.Sprintf("%s: %d bytes of it are damaged: what they held is measured again", filepath.Base(path), damaged))
-		}
-	}
-	j.keptFromStart = len(j.kept)
-	if j.f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666); err != nil {
+	j = &journal{path: path, kept: map[call]span{}}
+	if j.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666); err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
 	}
 	defer func() {
@@ -82,11 +73,15 @@ func openJournal(path, fingerprint string, note func(string)) (j *journal, err e
 			j = nil
 		}
 	}()
+	if err = j.takeUp(fingerprint, note); err != nil {
+		return j, err
+	}
+	j.keptFromStart = len(j.kept)
 	if err = j.f.Truncate(j.size); err != nil {
 		return j, err
 	}
 	if j.size == 0 {
-		if err = j.append(journalHead{journalVersion, fingerprint}); err != nil {
+		if _, err = j.append(journalHead{journalVersion, fingerprint}); err != nil {
 			return j, err
 		}
 		err = atomicfile.SyncDir(filepath.Dir(path))
@@ -94,31 +89,82 @@ func openJournal(path, fingerprint string, note func(string)) (j *journal, err e
 	return j, err
 }
 
-// read takes over whole lines. A last line without an end is what a killed process was
-// writing; the number of bytes after the first line that is damaged otherwise is
-// returned.
-func (j *journal) read(lines []byte) (damaged int) {
-	for len(lines) > 0 {
-		line, rest, whole := bytes.Cut(lines, []byte("\n"))
-		if !whole {
-			return 0
+// takeUp reads what an earlier process left.
+func (j *journal) takeUp(fingerprint string, note func(string)) error {
+	in := bufio.NewReaderSize(j.f, 1<<16)
+	head, err := in.ReadBytes('\n')
+	if errors.Is(err, io.EOF) {
+		return nil // not even begun
+	}
+	if err != nil {
+		return err
+	}
+	var h journalHead
+	switch {
+	case json.Unmarshal(head, &h) != nil || h.Journal != journalVersion:
+		note(fmt.Sprintf("%s: of another version, discarded: it is measured from the start", filepath.Base(j.path)))
+		return nil
+	case h.Fingerprint != fingerprint:
+		note(fmt.Sprintf("%s: begun under other terms (%s), discarded: it is measured from the start", filepath.Base(j.path), difference(h.Fingerprint, fingerprint)))
+		return nil
+	}
+	j.size = int64(len(head))
+	damaged, err := j.read(in)
+	if err != nil {
+		return err
+	}
+	if damaged {
+		stat, err := j.f.Stat()
+		if err != nil {
+			return err
+		}
+		note(fmt.Sprintf("%s: %d bytes of it are damaged: what they held is measured again", filepath.Base(j.path), stat.Size()-j.size))
+	}
+	return nil
+}
+
+// read takes over whole lines, up to the first that is damaged. A last line without an end is
+// what a killed process was writing, and no damage.
+func (j *journal) read(in *bufio.Reader) (damaged bool, err error) {
+	for {
+		line, err := in.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
 		}
 		var l journalLine
-		if json.Unmarshal(line, &l) != nil || len(l.Call) != 2*sha256.Size || len(l.Answer) == 0 {
-			return len(lines)
+		var c call
+		if json.Unmarshal(line, &l) != nil || len(l.Call) != 2*len(c) || len(l.Answer) == 0 {
+			return true, nil
 		}
-		j.kept[l.Call] = l.Answer
-		j.size += int64(len(line)) + 1
-		lines = rest
+		if _, err := hex.Decode(c[:], []byte(l.Call)); err != nil {
+			return true, nil
+		}
+		j.kept[c] = span{j.size, len(line)}
+		j.size += int64(len(line))
 	}
-	return 0
+}
+
+// answer reads a kept answer.
+func (j *journal) answer(s span, into any) error {
+	line := make([]byte, s.length)
+	if _, err := j.f.ReadAt(line, s.at); err != nil {
+		return err
+	}
+	var l journalLine
+	if err := json.Unmarshal(line, &l); err != nil {
+		return err
+	}
+	return json.Unmarshal(l.Answer, into)
 }
 
 // append writes one line and makes it durable; what a full disk cut short is removed.
-func (j *journal) append(v any) error {
+func (j *journal) append(v any) (span, error) {
 	line, err := json.Marshal(v)
 	if err != nil {
-		return err
+		return span{}, err
 	}
 	line = append(line, '\n')
 	n, err := j.f.WriteAt(line, j.size)
@@ -129,10 +175,11 @@ func (j *journal) append(v any) error {
 		if n > 0 {
 			err = errors.Join(err, j.f.Truncate(j.size))
 		}
-		return err
+		return span{}, err
 	}
+	s := span{j.size, len(line)}
 	j.size += int64(len(line))
-	return nil
+	return s, nil
 }
 
 // close closes the file; it stays for the next process.
@@ -164,9 +211,9 @@ func remembered[A any](j *journal, who, kind string, what any, ask func() (A, er
 	if err := json.NewEncoder(h).Encode([]any{who, kind, what}); err != nil {
 		return answer, fmt.Errorf("journal: %w", err)
 	}
-	call := hex.EncodeToString(h.Sum(nil))
-	if raw, ok := j.kept[call]; ok {
-		if err := json.Unmarshal(raw, &answer); err != nil {
+	c := call(h.Sum(nil))
+	if s, ok := j.kept[c]; ok {
+		if err := j.answer(s, &answer); err != nil {
 			return answer, fmt.Errorf("%s: an answer in it cannot be read: %w (remove the file, or start again with --fresh)", j.path, err)
 		}
 		j.replayed = true
@@ -187,10 +234,11 @@ func remembered[A any](j *journal, who, kind string, what any, ask func() (A, er
 	if err != nil {
 		return answer, fmt.Errorf("journal: %w", err)
 	}
-	j.kept[call] = raw
-	if err := j.append(journalLine{call, raw}); err != nil {
+	s, err := j.append(journalLine{hex.EncodeToString(c[:]), raw})
+	if err != nil {
 		return answer, fmt.Errorf("keeping what was measured: %w", err)
 	}
+	j.kept[c] = s
 	return answer, nil
 }
 

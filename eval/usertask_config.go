@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -57,6 +58,29 @@ func (c *Config) LoadTasks() error {
 		}
 	}
 	return nil
+}
+
+// SetTaskData gives the task of this name another data file. The paths of task files have to be
+// in place.
+func (c *Config) SetTaskData(name, file string) error {
+	var names []string
+	var errs []error
+	for i := range c.Tasks {
+		t, err := task.Load(c.Tasks[i].Path, file)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if t.Name == name {
+			c.Tasks[i].Data.Path = file
+			return nil
+		}
+		names = append(names, t.Name)
+	}
+	if len(c.Tasks) == 0 {
+		names = []string{"(none)"}
+	}
+	return errors.Join(append([]error{fmt.Errorf("eval: task_data: no task is named %q: the tasks are %s", name, strings.Join(names, ", "))}, errs...)...)
 }
 
 // loadTask loads one task and makes sure that its name is its own.

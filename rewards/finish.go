@@ -15,6 +15,7 @@ import (
 // finish evaluates on all held-out pairs, normalises, and writes adapter and result.
 func (t *trainer) finish(ctx context.Context) error {
 	// 9. Held-out pair accuracy and the distribution of scores.
+	t.deps.Note("%s: scoring all %d held-out pairs", t.deps.Stage, len(t.heldOut))
 	chosen, rejected, err := t.scores(ctx, t.heldOut)
 	if err != nil {
 		return err
@@ -87,7 +88,8 @@ func (t *trainer) normalise(ctx context.Context, chosen, rejected []float32) err
 	scores, source := append(append([]float32{}, chosen...), rejected...), "held-out chosen and rejected"
 	if len(t.deps.References) > 0 {
 		var err error
-		if scores, err = t.raw(ctx, t.deps.References); err != nil {
+		pass := t.deps.Pass(t.deps.Stage, "reference answers", len(t.deps.References))
+		if scores, err = t.raw(ctx, t.deps.References, pass.Done); err != nil {
 			return fmt.Errorf("reference answers: %w", err)
 		}
 		source = "reference answers"

@@ -61,12 +61,15 @@ func Train(ctx context.Context, cfg Config, set *Set, deps Deps) (Result, error)
 	if deps.Stage == "" {
 		deps.Stage = "reward " + string(cfg.Theory)
 	}
+	if deps.Meter == nil {
+		deps.Meter = train.NewMeter()
+	}
 	t, err := newTrainer(cfg, set, deps)
 	if err != nil {
 		return Result{}, err
 	}
 	err = train.Loop(ctx, deps.Deps, train.LoopOptions{
-		Stage: deps.Stage, Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery,
+		Stage: deps.Stage, Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.MiniBatchSize,
 	}, t)
 	if err == nil {
 		err = t.finish(ctx)
@@ -182,12 +185,7 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 		Show: []train.Value{{Name: "loss", Value: b.Loss / n}, {Name: "acc", Value: float64(b.Correct) / n}, {Name: "margin", Value: b.Diff / n}},
 	}
 
-	// 8. A look at held-out pairs, where one is due (the final one is in finish).
-	if t.cfg.EvalEvery > 0 && step%t.cfg.EvalEvery == 0 && step < t.steps {
-		if err := t.evalInside(ctx, step, out.Metrics); err != nil {
-			return out, err
-		}
-	}
+	// 8. A look at held-out pairs, where one is due, is Measure's (the final one is in finish).
 	return out, nil
 }
 
@@ -292,36 +290,62 @@ func (o *orderCache) at(place int64) int {
 	return o.perm[within]
 }
 
-// evalInside scores the first held-out pairs during training.
-func (t *trainer) evalInside(ctx context.Context, step int64, metrics map[string]float64) error {
-	pairs := t.heldOut
-	if t.cfg.EvalPairs > 0 && len(pairs) > t.cfg.EvalPairs {
-		pairs = pairs[:t.cfg.EvalPairs]
+// dueInside tells whether held-out pairs are looked at after a step.
+func (t *trainer) dueInside(step int64) bool {
+	return t.cfg.EvalEvery > 0 && step%t.cfg.EvalEvery == 0 && step < t.steps
+}
+
+// inside are the held-out pairs looked at during training: the first.
+func (t *trainer) inside() []EncodedPair {
+	if t.cfg.EvalPairs > 0 && len(t.heldOut) > t.cfg.EvalPairs {
+		return t.heldOut[:t.cfg.EvalPairs]
 	}
-	chosen, rejected, err := t.scores(ctx, pairs)
-	if errors.Is(err, train.ErrInterrupted) {
-		return nil // the step is done: let the loop write its checkpoint and stop
+	return t.heldOut
+}
+
+// Measure implements train.Measurer.
+func (t *trainer) Measure(ctx context.Context, step int64, out *train.Outcome) error {
+	if !t.dueInside(step) {
+		return nil
 	}
+	chosen, rejected, err := t.scores(ctx, t.inside())
 	if err != nil {
 		return err
 	}
 	a := AccuracyOf(chosen, rejected)
-	metrics["eval_loss"], metrics["eval_accuracy"], metrics["eval_margin"] = a.Loss, a.Accuracy, a.Margin
+	out.Metrics["eval_loss"], out.Metrics["eval_accuracy"], out.Metrics["eval_margin"] = a.Loss, a.Accuracy, a.Margin
 	t.deps.Note("%s: step %d: held out: %s", t.deps.Stage, step, a)
 	return nil
+}
+
+// Unmeasured implements train.Forecaster.
+func (t *trainer) Unmeasured(done int64) int64 {
+	items := int64(len(t.heldOut)) // in finish
+	if every := t.cfg.EvalEvery; every > 0 && done < t.steps {
+		items += ((t.steps-1)/every - done/every) * int64(len(t.inside()))
+	}
+	return items
 }
 
 // scores gives the raw scores of both sides of pairs; a missing side scores 0.
 func (t *trainer) scores(ctx context.Context, pairs []EncodedPair) (chosen, rejected []float32, err error) {
 	sequences := make([][]int32, 0, 2*len(pairs))
+	upTo := make([]int, 0, len(pairs)) // sequences of the pairs up to each
 	for _, p := range pairs {
 		for _, ids := range [][]int32{p.Chosen, p.Rejected} {
 			if ids != nil {
 				sequences = append(sequences, ids)
 			}
 		}
+		upTo = append(upTo, len(sequences))
 	}
-	raw, err := t.raw(ctx, sequences)
+	pass, done := t.deps.Pass(t.deps.Stage, "held-out pairs", len(pairs)), 0
+	raw, err := t.raw(ctx, sequences, func(n int) {
+		for done < len(pairs) && upTo[done] <= n {
+			done++
+		}
+		pass.Done(done)
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -338,8 +362,8 @@ func (t *trainer) scores(ctx context.Context, pairs []EncodedPair) (chosen, reje
 	return chosen, rejected, nil
 }
 
-// raw scores sequences, part by part so that a request to stop is heard.
-func (t *trainer) raw(ctx context.Context, sequences [][]int32) ([]float32, error) {
+// raw scores sequences, part by part so that a request to stop is heard; told is how many are done.
+func (t *trainer) raw(ctx context.Context, sequences [][]int32, told func(done int)) ([]float32, error) {
 	limit := t.cfg.MicroBatchTokens
 	if limit == 0 {
 		limit = 2 * t.cfg.MicroBatchSize * t.cfg.MaxLength
@@ -355,6 +379,7 @@ func (t *trainer) raw(ctx context.Context, sequences [][]int32) ([]float32, erro
 			return nil, err
 		}
 		out = append(out, got...)
+		told(len(out))
 	}
 	return out, nil
 }

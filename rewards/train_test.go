@@ -197,6 +197,75 @@ func TestResumeIsBitExact(t *testing.T) {
 	}
 }
 
+// stopping asks for a stop when the n-th forward pass without a gradient is asked for.
+type stopping struct {
+	seam.Learner
+	stopper *train.Stopper
+	n       int
+	reads   int
+}
+
+func (s *stopping) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+	if !opt.Gradient {
+		if s.reads++; s.reads == s.n {
+			s.stopper.Request()
+		}
+	}
+	return s.Learner.Forward(ctx, batch, opt)
+}
+
+// Interrupted in the middle of a look at held-out pairs, a run ends with the same bits, and its
+// metrics hold what that look found, once.
+func TestInterruptedWhileMeasuringResumesWithTheMeasurement(t *testing.T) {
+	cfg := toyConfig(kindPairs(t, 800)) // several parts a look
+	cfg.MaxSteps, cfg.Epochs, cfg.EvalEvery, cfg.EvalPairs, cfg.CheckpointEvery = 12, 0, 3, 0, 5
+	straightDir := t.TempDir()
+	counted := &stopping{stopper: train.NewStopper()}
+	straight := finalState(t, cfg, straightDir, func(d *Deps) { counted.Learner, d.Learner = d.Learner, counted })
+	want := metrics(t, straightDir)
+	require.Len(t, want, 12)
+	for i, line := range want {
+		require.Equal(t, (i+1)%3 == 0 && i < 11, strings.Contains(line, "eval_loss"), line)
+	}
+	require.Greater(t, counted.reads, 8, "each look is made in parts")
+	interrupted := 0
+	for n := 1; n <= counted.reads; n++ {
+		dir := t.TempDir()
+		_, err := run(t, cfg, dir, func(d *Deps) {
+			d.Stopper = train.NewStopper()
+			d.Learner = &stopping{Learner: d.Learner, stopper: d.Stopper, n: n}
+		})
+		if err != nil {
+			require.ErrorIs(t, err, train.ErrInterrupted)
+			interrupted++
+		}
+		require.Equal(t, straight, finalState(t, cfg, dir, nil), "stopped at reading %d", n)
+		require.Equal(t, want, metrics(t, dir), "stopped at reading %d", n)
+	}
+	require.Greater(t, interrupted, 4)
+}
+
+// What is read of held-out pairs is announced and forecast, the last look at all of them included.
+func TestTheLastPassIsAnnouncedAndInTheForecast(t *testing.T) {
+	cfg := toyConfig(kindPairs(t, 40))
+	cfg.MaxSteps, cfg.Epochs, cfg.EvalEvery, cfg.EvalPairs = 10, 0, 4, 5
+	set, err := Load(cfg)
+	require.NoError(t, err)
+	tr, err := newTrainer(cfg, set, Deps{Deps: train.Deps{Learner: newToy()}, Tokenizer: traintest.Letters{}})
+	require.NoError(t, err)
+	all := int64(len(tr.heldOut))
+	require.Greater(t, all, int64(5))
+	for done, looks := range map[int64]int64{0: 2, 3: 2, 4: 1, 7: 1, 8: 0, 9: 0, 10: 0} {
+		require.Equal(t, all+5*looks, tr.Unmeasured(done), "after step %d", done)
+	}
+	dir := t.TempDir()
+	rec := &traintest.Recorder{}
+	_, err = run(t, cfg, dir, func(d *Deps) { d.Progress = rec })
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(rec.Notes, "\n"), fmt.Sprintf("scoring all %d held-out pairs", all))
+	require.Positive(t, rec.Steps[len(rec.Steps)-1].ETA, "after the last step the pass is still to come")
+}
+
 // metrics of a run without those that measure time.
 func metrics(t *testing.T, dir string) []string {
 	t.Helper()

@@ -57,6 +57,35 @@ func TestFullDisk(t *testing.T) {
 	sameRun(t, filepath.Join(up, "sft"), run)
 }
 
+// So does an evaluation, which has measurements in place of checkpoints, and a report.
+func TestFullDiskInAnEvaluation(t *testing.T) {
+	t.Parallel()
+	whole := filepath.Join(t.TempDir(), "eval")
+	mustSteer(t, filepath.Dir(whole), evalArgs(t, whole)...)
+	const room = 96 << 10 // for some measurements
+	dir := disk(t, room)
+	run := filepath.Join(dir, "eval")
+	for _, kept := range []string{`\d+ of \d+ measurements are done, and of the next every batch that was`, ".*every (finished measurement is kept|batch that was)"} {
+		code, _, said := steerIn(t, dir, evalArgs(t, run)...)
+		require.Equal(t, exitFailure, code, said)
+		require.Contains(t, said, "disk full")
+		require.Contains(t, said, "no space left on device")
+		require.Regexp(t, "nothing was lost: "+kept+"; make room and give the same command again", said)
+		leftovers, err := filepath.Glob(filepath.Join(run, train.ItemsDir, ".*.tmp-*"))
+		require.NoError(t, err)
+		require.Empty(t, leftovers)
+	}
+	code, _, said := steerIn(t, dir, "report", whole, "--out", filepath.Join(dir, "report.html"))
+	require.Equal(t, exitFailure, code, said)
+	require.Contains(t, said, "nothing was lost: the run folders, and an earlier report, are as they were; make room and give the same command again")
+	require.NoFileExists(t, filepath.Join(dir, "report.html"))
+
+	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", 64*room)))
+	_, said = mustSteer(t, dir, evalArgs(t, run)...)
+	require.NotContains(t, said, "measured again")
+	sameEvaluation(t, whole, run)
+}
+
 // A folder that cannot be written is refused before anything is trained.
 func TestUnwritableFolder(t *testing.T) {
 	t.Parallel()

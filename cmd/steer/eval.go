@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,7 +13,8 @@ import (
 // evalFlags are the flags of "steer eval" beside those of every stage.
 type evalFlags struct {
 	stageFlags
-	adapters, rewards []string
+	adapters, rewards, taskData []string
+	listing, asJSON             bool
 }
 
 func newEvalCommand(a *app) *cobra.Command {
@@ -23,10 +25,10 @@ func newEvalCommand(a *app) *cobra.Command {
 		Long: `Measures a base model and stacks of adapters on it, and reward models, on the
 benchmarks that a job or a suite names. See docs/eval.md.
 
-A suite (` + suites + `) says which benchmarks are run, with which options, and finds
-their data below --data, in the folders and under the names of the official
-releases. What is not there is named with where it comes from, and noted in the
-result.
+A suite (` + suites + `) says which benchmarks are run, with which options,
+and finds their data below --data, in the folders and under the names of the
+official releases. What is not there is named with where it comes from, and noted
+in the result. --list shows all of them, and which data are there.
 
 Ctrl-C stops at once and loses the batch that is being computed; the same
 command goes on from there, and ends in the same numbers. So does one after a
@@ -36,9 +38,20 @@ crash. A change of the job measures again what it touches, and nothing else.`,
       --adapter virtue=runs/sft/adapter.gguf,runs/ppo-virtue/adapter.gguf \
       --reward virtue=runs/sft/adapter.gguf,runs/reward-virtue/adapter.gguf
   steer eval --suite full --model base.gguf --data data --limit 50 -o runs/look
-  steer eval eval.yaml -o runs/eval`,
+  steer eval eval.yaml -o runs/eval
+  steer eval --list --data data`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
+			if f.listing {
+				data, err := cmd.Flags().GetString("data")
+				if err != nil {
+					return err
+				}
+				return f.list(a, data)
+			}
+			if f.asJSON {
+				return usagef("--json: goes with --list")
+			}
 			var job pipeline.Eval
 			base, err := f.fill(cmd, file, &job, func(name string) (err error) {
 				job, err = pipeline.NewEvalSuite(pipeline.SuiteName(name))
@@ -47,7 +60,7 @@ crash. A change of the job measures again what it touches, and nothing else.`,
 			if err != nil {
 				return err
 			}
-			if err := f.models(&job); err != nil {
+			if err := errors.Join(f.models(&job), f.data(&job)); err != nil {
 				return err
 			}
 			return a.runStage(cmd.Context(), &f.stageFlags, &job, base)
@@ -64,10 +77,28 @@ crash. A change of the job measures again what it touches, and nothing else.`,
 		{flag: "seed", key: "seed", help: "seed of resamples and sampling"},
 	})
 	flags := cmd.Flags()
+	flags.BoolVar(&f.listing, "list", false, "list suites and benchmarks, and which of their data are there")
+	flags.BoolVar(&f.asJSON, "json", false, "with --list: print JSON")
 	flags.StringVar(&f.preset, "suite", "", "set of benchmarks: "+suites)
 	flags.StringArrayVar(&f.adapters, "adapter", nil, "model under test, `NAME=FILE[,FILE]`: its adapters from the lowest up; may be repeated")
+	flags.StringArrayVar(&f.taskData, "task-data", nil, "data of a task of your own, `NAME=FILE`; may be repeated")
 	flags.StringArrayVar(&f.rewards, "reward", nil, "reward model, `NAME=FILE[,FILE]`: from the lowest adapter up, the last with the head; may be repeated")
 	return cmd
+}
+
+// data names the data files of tasks as flags do.
+func (f *evalFlags) data(job *pipeline.Eval) error {
+	for _, text := range f.taskData {
+		name, file, err := pipeline.ParseTaskData(text)
+		if err != nil {
+			return usage(fmt.Errorf("--task-data: %w", err))
+		}
+		if job.TaskData == nil {
+			job.TaskData = map[string]string{}
+		}
+		job.TaskData[name] = file
+	}
+	return nil
 }
 
 // models adds the models that flags name to the job's.

@@ -11,6 +11,7 @@ import (
 
 	"steer/eval/report"
 	"steer/internal/atomicfile"
+	"steer/rl/train"
 )
 
 // reportFormats are the forms of a report, and how each is written.
@@ -58,7 +59,7 @@ other, model by model.`,
 			}
 			a.tellFailures(r)
 			if out == "" && format != "html" && format != "json" {
-				return reportFormats[format](a.out, r)
+				return a.showReport(r, format)
 			}
 			if out == "" {
 				out = filepath.Join(dirs[len(dirs)-1], name+format)
@@ -67,7 +68,7 @@ other, model by model.`,
 				}
 			}
 			if out == "-" {
-				return reportFormats[format](a.out, r)
+				return a.showReport(r, format)
 			}
 			if err := saveReport(r, format, out); err != nil {
 				return err
@@ -124,7 +125,8 @@ func exist(dirs []string) error {
 	return nil
 }
 
-func saveReport(r *report.Report, format, path string) error {
+func saveReport(r *report.Report, format, path string) (err error) {
+	defer func() { err = train.DiskFull(err, reportKept) }()
 	f, err := atomicfile.Create(path)
 	if err != nil {
 		return err
@@ -134,6 +136,14 @@ func saveReport(r *report.Report, format, path string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return f.Commit()
+}
+
+// reportKept is what a report that found no room leaves.
+const reportKept = "the run folders, and an earlier report, are as they were"
+
+// showReport writes a report to where the command writes to.
+func (a *app) showReport(r *report.Report, format string) error {
+	return train.DiskFull(reportFormats[format](a.out, r), reportKept)
 }
 
 func printReport(w io.Writer, r *report.Report) error {

@@ -94,6 +94,9 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 		}
 	}
 	if len(t.deps.Heldout) > 0 && due(c.HeldoutEvery, st.Iteration, last) {
+		if last {
+			t.deps.Progress.Note(fmt.Sprintf("%s: answering all %d held-out prompts", t.deps.stage(), len(t.deps.Heldout)))
+		}
 		h, err := t.measureHeldout(ctx)
 		if err != nil {
 			return train.Outcome{}, err
@@ -116,6 +119,7 @@ func (t *trainer) startHeldout(ctx context.Context) error {
 	if len(t.deps.Heldout) == 0 || t.st.Baseline != nil {
 		return nil
 	}
+	t.deps.Progress.Note(fmt.Sprintf("%s: before the first update: answering all %d held-out prompts twice, as the baseline and as the policy", t.deps.stage(), len(t.deps.Heldout)))
 	baseline := t.deps.Baseline
 	if baseline == nil {
 		baseline = t.deps.Generator

@@ -18,6 +18,7 @@ type trainer struct {
 	deps    Deps
 	models  Models
 	sampler sampler
+	meter   *train.Meter
 	st      trainerState
 }
 
@@ -45,13 +46,15 @@ func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
 	t := &trainer{
 		cfg: cfg, deps: deps,
 		models: Models{Policy: deps.Policy, Reference: deps.Reference, FullKL: deps.FullKL},
+		meter:  train.NewMeter(),
 		st:     trainerState{State: NewState(&cfg)},
 	}
 	t.sampler = sampler{cfg: &t.cfg, generator: deps.Generator, tokenizer: deps.Tokenizer, stop: deps.stopTokens()}
 	err := train.Loop(ctx, train.Deps{
 		Learner: deps.Policy, Run: deps.Run, Progress: deps.Progress, Stopper: deps.Stopper, AdapterOf: deps.AdapterOf,
+		Meter: t.meter,
 	}, train.LoopOptions{
-		Stage: deps.stage(), Rounds: cfg.Iterations, CheckpointEvery: cfg.CheckpointEvery,
+		Stage: deps.stage(), Rounds: cfg.Iterations, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.RolloutBatchSize,
 	}, t)
 	if isOnly(err, train.ErrAlarm) || isOnly(err, errStopped) {
 		err = nil // Result.StoppedBecause says it
@@ -75,6 +78,18 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 		return train.Outcome{}, fmt.Errorf("iteration %d: %w", round+1, err)
 	}
 	return out, nil
+}
+
+// Unmeasured implements train.Forecaster. The prompts after the last iteration belong to it.
+func (t *trainer) Unmeasured(done int64) int64 {
+	if done >= t.cfg.Iterations {
+		return 0
+	}
+	looks := int64(1)
+	if every := t.cfg.HeldoutEvery; every > 0 {
+		looks += (t.cfg.Iterations-1)/every - done/every
+	}
+	return looks * int64(len(t.deps.Heldout))
 }
 
 // Save implements train.Trainer.

@@ -21,12 +21,16 @@ type Eval struct {
 	Tokens int64 `json:"tokens"`
 }
 
-// evaluate runs places forward without dropout, limit tokens at a time.
-func evaluate(ctx context.Context, e seam.Evaluator, places []place, limit int) (Eval, error) {
+// evaluate runs places forward without dropout, limit tokens at a time. told is how many of them
+// are done, after each part; its error ends it.
+func evaluate(ctx context.Context, e seam.Evaluator, places []place, limit int, told func(done int) error) (Eval, error) {
 	var flat []seam.Sequence
+	upTo := make([]int, 0, len(places)) // sequences of the places up to each
 	for _, p := range places {
 		flat = append(flat, p...)
+		upTo = append(upTo, len(flat))
 	}
+	read, done := 0, 0
 	var sum float64
 	var right, n int64
 	for _, part := range train.MicroByTokens(flat, limit) {
@@ -42,6 +46,11 @@ func evaluate(ctx context.Context, e seam.Evaluator, places []place, limit int) 
 					right++
 				}
 			}
+		}
+		for read += len(part); done < len(places) && upTo[done] <= read; done++ {
+		}
+		if err := told(done); err != nil {
+			return Eval{}, err
 		}
 	}
 	loss := sum / float64(n)

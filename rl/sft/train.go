@@ -70,12 +70,15 @@ func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
 	if deps.Stage == "" {
 		deps.Stage = "sft"
 	}
+	if deps.Meter == nil {
+		deps.Meter = train.NewMeter()
+	}
 	t, err := newTrainer(cfg, deps)
 	if err != nil {
 		return Result{}, err
 	}
 	err = train.Loop(ctx, deps.Deps, train.LoopOptions{
-		Stage: deps.Stage, Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery,
+		Stage: deps.Stage, Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.MiniBatchSize,
 	}, t)
 	if err != nil {
 		return t.res, err
@@ -111,28 +114,47 @@ func newTrainer(cfg Config, deps Deps) (*trainer, error) {
 	return t, nil
 }
 
-// Round implements train.Trainer: one optimizer step, and an evaluation where one is due.
+// Round implements train.Trainer: one optimizer step, and before the first a look at the
+// held-out examples.
 func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error) {
 	if round == 0 && len(t.eval) > 0 {
 		if err := t.evalBefore(ctx); err != nil {
 			return train.Outcome{}, err
 		}
 	}
-	out, err := t.step(ctx, round)
+	return t.step(ctx, round)
+}
+
+// dueInside tells whether the held-out examples are looked at after a step.
+func (t *trainer) dueInside(done int64) bool {
+	return len(t.eval) > 0 && (done == t.steps || t.cfg.EvalEvery > 0 && done%t.cfg.EvalEvery == 0)
+}
+
+// Measure implements train.Measurer.
+func (t *trainer) Measure(ctx context.Context, done int64, out *train.Outcome) error {
+	if !t.dueInside(done) {
+		return nil
+	}
+	e, err := t.evaluate(ctx)
 	if err != nil {
-		return out, err
+		return err
 	}
-	done := round + 1
-	if len(t.eval) > 0 && (done == t.steps || t.cfg.EvalEvery > 0 && done%t.cfg.EvalEvery == 0) {
-		e, err := evaluate(ctx, t.deps.Learner, t.eval, t.evalTokens())
-		if err != nil {
-			return out, err
-		}
-		maps.Copy(out.Metrics, e.metrics())
-		out.Best = t.measured(done, e)
-		t.deps.Note("%s: step %d: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, done, e.Loss, e.Perplexity, e.Accuracy)
+	maps.Copy(out.Metrics, e.metrics())
+	out.Best = t.measured(done, e)
+	t.deps.Note("%s: step %d: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, done, e.Loss, e.Perplexity, e.Accuracy)
+	return nil
+}
+
+// Unmeasured implements train.Forecaster.
+func (t *trainer) Unmeasured(done int64) int64 {
+	if done >= t.steps {
+		return 0
 	}
-	return out, nil
+	looks := int64(1) // after the last step
+	if every := t.cfg.EvalEvery; every > 0 {
+		looks += (t.steps-1)/every - done/every
+	}
+	return looks * int64(len(t.eval))
 }
 
 // step is one optimizer step.
@@ -186,6 +208,18 @@ func (t *trainer) step(ctx context.Context, round int64) (train.Outcome, error) 
 	}, nil
 }
 
+// evaluate looks at the held-out examples.
+func (t *trainer) evaluate(ctx context.Context) (Eval, error) {
+	pass := t.deps.Pass(t.deps.Stage, "held-out examples", len(t.eval))
+	return evaluate(ctx, t.deps.Learner, t.eval, t.evalTokens(), func(done int) error {
+		pass.Done(done)
+		if done < len(t.eval) && t.deps.Stopper.Stopping() {
+			return train.ErrInterrupted
+		}
+		return nil
+	})
+}
+
 // evalTokens bounds an evaluation's forward pass as training's is.
 func (t *trainer) evalTokens() int {
 	if t.cfg.MicroBatchSize == 0 {
@@ -195,7 +229,7 @@ func (t *trainer) evalTokens() int {
 }
 
 func (t *trainer) evalBefore(ctx context.Context) error {
-	e, err := evaluate(ctx, t.deps.Learner, t.eval, t.evalTokens())
+	e, err := t.evaluate(ctx)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -243,6 +244,59 @@ func TestInterruptedAndResumedEqualsUnbroken(t *testing.T) {
 			require.Equal(t, logged(t, straight), logged(t, dir))
 		})
 	}
+}
+
+// stopping asks for a stop when the n-th pass without a gradient is asked for.
+type stopping struct {
+	*traintest.Toy
+	stopper  *train.Stopper
+	n, reads int
+}
+
+func (s *stopping) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+	if !opt.Gradient {
+		if s.reads++; s.reads == s.n {
+			s.stopper.Request()
+		}
+	}
+	return s.Toy.Forward(ctx, batch, opt)
+}
+
+// Interrupted in the middle of a look at held-out examples, before, between or after the steps, a
+// run ends with the same bits, and its metrics hold what that look found, once.
+func TestInterruptedWhileMeasuringResumesWithTheMeasurement(t *testing.T) {
+	c := small()
+	c.Keep, c.MicroBatchSize, c.MicroBatchTokens = KeepBest, 0, 16 // several parts a look
+	straight, want := t.TempDir(), toy()
+	wantRes, _ := finish(t, straight, c, want)
+	interrupted, before := 0, 0
+	for n := 1; ; n++ {
+		dir := t.TempDir()
+		run := openRun(t, dir, c)
+		d := deps(t, toy())
+		d.Run, d.Stopper, d.Progress = run, train.NewStopper(), &traintest.Recorder{}
+		s := &stopping{Toy: toy(), stopper: d.Stopper, n: n}
+		d.Learner = s
+		_, err := Train(context.Background(), c, d)
+		require.NoError(t, run.Close())
+		if err != nil {
+			require.ErrorIs(t, err, train.ErrInterrupted)
+			interrupted++
+			if strings.Contains(err.Error(), "after step 0") {
+				before++
+			}
+		}
+		l := toy()
+		res, _ := finish(t, dir, c, l)
+		require.Equal(t, wantRes, res, "stopped at reading %d", n)
+		require.Equal(t, state(t, want), state(t, l))
+		require.Equal(t, logged(t, straight), logged(t, dir), "stopped at reading %d", n)
+		if s.reads < n {
+			break // it asked less often
+		}
+	}
+	require.Greater(t, interrupted, 3)
+	require.Positive(t, before)
 }
 
 // failing dies in a Forward pass, as a killed process does: no checkpoint, no clean-up.

@@ -27,6 +27,9 @@ type Deps struct {
 	// AdapterOf turns the learner's state into the adapter that checkpoints carry; nil
 	// writes none.
 	AdapterOf func(*seam.State) (*adapter.Adapter, error)
+	// Meter times rounds and passes over held-out items; nil: Loop has its own. A trainer
+	// that makes passes gives one to Loop and to its passes.
+	Meter *Meter
 }
 
 // Note prints a line, if there is anybody to see it.
@@ -61,11 +64,12 @@ type Outcome struct {
 	Alarm string
 }
 
-// Trainer does the rounds of a run. A round is the smallest unit a checkpoint can stand
+// Trainer does the rounds of a run; a [Measurer] and a [Forecaster] do more. A round is the smallest unit a checkpoint can stand
 // between: an optimizer step, or a whole iteration of rollout and updates.
 type Trainer interface {
 	// Round does round number round (0 is the first). All its randomness must derive
-	// from round, the configuration and what Save returns.
+	// from round, the configuration and what Save returns. ErrInterrupted says that it was
+	// asked to stop before anything was done.
 	Round(ctx context.Context, round int64) (Outcome, error)
 	// Save returns the trainer's state, to be stored as JSON; nil if it has none.
 	Save() (any, error)
@@ -81,12 +85,16 @@ type LoopOptions struct {
 	Rounds int64
 	// CheckpointEvery so many rounds; 0: only at the end, and when stopped.
 	CheckpointEvery int64
+	// Items is how many a round learns from, for the time that passes will take as long as
+	// none was timed; 0: not known.
+	Items int
 }
 
 // saved is the trainer part of a checkpoint written by Loop.
 type saved struct {
-	Round int64           `json:"round"` // rounds done
-	State json.RawMessage `json:"state"`
+	Round   int64           `json:"round"` // rounds done
+	State   json.RawMessage `json:"state"`
+	Pending *pending        `json:"pending,omitempty"` // of the last of them, what is still to be measured
 }
 
 // Loop drives a trainer from the newest checkpoint of its run (or from the start) to
@@ -96,6 +104,9 @@ type saved struct {
 func Loop(ctx context.Context, d Deps, o LoopOptions, t Trainer) error {
 	if d.Progress == nil {
 		d.Progress = Quiet{}
+	}
+	if d.Meter == nil {
+		d.Meter = NewMeter()
 	}
 	l := &loop{Deps: d, opt: o, t: t, savedRound: -1}
 	if err := l.resume(); err != nil {
@@ -114,6 +125,7 @@ type loop struct {
 	t           Trainer
 	round, step int64 // done
 	savedRound  int64 // of the newest checkpoint
+	pending     *pending
 }
 
 // resume brings learner, trainer and run folder to the newest checkpoint.
@@ -139,19 +151,32 @@ func (l *loop) resume() error {
 		if err := l.t.Restore(s.State); err != nil {
 			return fmt.Errorf("checkpoint of step %d: trainer state: %w", c.Step, err)
 		}
-		l.round, l.step, l.savedRound = s.Round, c.Step, s.Round
+		l.round, l.step, l.savedRound, l.pending = s.Round, c.Step, s.Round, s.Pending
 		l.Progress.Note(fmt.Sprintf("%s: going on after step %d", l.opt.Stage, c.Step))
 	}
 	return l.Run.Rewind(c)
 }
 
 func (l *loop) run(ctx context.Context) error {
-	meter := NewMeter()
+	l.Meter.Skip()
+	if l.pending != nil { // an earlier process was asked to stop while it measured
+		out, err := l.pending.outcome(l.step)
+		if err != nil {
+			return fmt.Errorf("checkpoint of step %d: %w", l.step, err)
+		}
+		l.Meter.back(l.pending.Seconds)
+		if err := l.end(ctx, out); err != nil {
+			return err
+		}
+	}
 	for l.round < l.opt.Rounds {
 		if l.Stopper.Stopping() {
 			return l.stop(ErrInterrupted)
 		}
 		out, err := l.t.Round(ctx, l.round)
+		if errors.Is(err, ErrInterrupted) {
+			return l.stop(ErrInterrupted)
+		}
 		if err != nil {
 			return l.failed(err)
 		}
@@ -160,25 +185,56 @@ func (l *loop) run(ctx context.Context) error {
 		if out.Step == 0 {
 			l.step = l.round
 		}
-		if err := l.report(meter, out); err != nil {
+		if err := l.end(ctx, out); err != nil {
 			return err
-		}
-		if out.Alarm != "" {
-			return l.stop(fmt.Errorf("%w: %s", ErrAlarm, out.Alarm))
-		}
-		due := l.opt.CheckpointEvery > 0 && l.round%l.opt.CheckpointEvery == 0
-		if out.Best || due {
-			if err := l.checkpoint(out.Best); err != nil {
-				return err
-			}
-			meter.Skip()
 		}
 	}
 	return l.checkpoint(false)
 }
 
-func (l *loop) report(meter *Meter, out Outcome) error {
-	speed, seconds, eta := meter.Step(out.Tokens, l.opt.Rounds-l.round)
+// end does what comes after a round: measuring, reporting, a checkpoint where one is due.
+func (l *loop) end(ctx context.Context, out Outcome) error {
+	left := l.opt.Rounds - l.round
+	l.Meter.rest = l.Meter.expect(left, l.unmeasured(), l.opt.Items)
+	if m, ok := l.t.(Measurer); ok {
+		err := m.Measure(ctx, l.round, &out)
+		if errors.Is(err, ErrInterrupted) {
+			l.pending = pend(out, l.Meter.since())
+			return l.stop(ErrInterrupted)
+		}
+		if err != nil {
+			return l.failed(err)
+		}
+	}
+	l.pending = nil
+	if err := l.report(out); err != nil {
+		return err
+	}
+	if out.Alarm != "" {
+		return l.stop(fmt.Errorf("%w: %s", ErrAlarm, out.Alarm))
+	}
+	due := l.opt.CheckpointEvery > 0 && l.round%l.opt.CheckpointEvery == 0
+	if out.Best || due {
+		if err := l.checkpoint(out.Best); err != nil {
+			return err
+		}
+		l.Meter.Skip()
+	}
+	return nil
+}
+
+// unmeasured is how many held-out items will be looked at later on.
+func (l *loop) unmeasured() int64 {
+	if f, ok := l.t.(Forecaster); ok {
+		return f.Unmeasured(l.round)
+	}
+	return 0
+}
+
+func (l *loop) report(out Outcome) error {
+	left := l.opt.Rounds - l.round
+	speed, seconds, _ := l.Meter.Step(out.Tokens, left)
+	eta := l.Meter.expect(left, l.unmeasured(), l.opt.Items)
 	metrics := map[string]float64{"tokens_per_second": speed, "seconds": seconds}
 	for k, v := range out.Metrics {
 		metrics[k] = v
@@ -216,7 +272,7 @@ func (l *loop) checkpoint(best bool) error {
 	if err != nil {
 		return fmt.Errorf("checkpoint of step %d: %w", l.step, err)
 	}
-	s := saved{Round: l.round}
+	s := saved{Round: l.round, Pending: l.pending}
 	if s.State, err = json.Marshal(own); err != nil {
 		return fmt.Errorf("checkpoint of step %d: trainer state: %w", l.step, err)
 	}

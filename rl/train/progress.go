@@ -163,39 +163,3 @@ func (p *plain) Note(text string) {
 	defer p.mu.Unlock()
 	fmt.Fprintln(p.w, strings.TrimRight(text, "\n"))
 }
-
-// Meter measures the speed of a job: tokens per second over a sliding average, and the
-// time left.
-type Meter struct {
-	now     func() time.Time
-	last    time.Time
-	perStep float64 // seconds, exponential average
-	speed   float64 // tokens per second of the last step
-}
-
-// NewMeter starts the clock.
-func NewMeter() *Meter { return newMeter(time.Now) }
-
-func newMeter(now func() time.Time) *Meter { return &Meter{now: now, last: now()} }
-
-// Step closes a step of tokens tokens and returns its tokens per second, its seconds,
-// and the expected time for left more steps.
-func (m *Meter) Step(tokens, left int64) (tokensPerSecond, seconds float64, eta time.Duration) {
-	now := m.now()
-	seconds = now.Sub(m.last).Seconds()
-	m.last = now
-	if seconds <= 0 {
-		seconds = 1e-9
-	}
-	if m.perStep == 0 {
-		m.perStep = seconds
-	} else {
-		m.perStep += 0.1 * (seconds - m.perStep)
-	}
-	m.speed = float64(tokens) / seconds
-	return m.speed, seconds, time.Duration(m.perStep * float64(left) * float64(time.Second))
-}
-
-// Skip leaves the time since the last step out of the next one (an evaluation, a
-// checkpoint).
-func (m *Meter) Skip() { m.last = m.now() }

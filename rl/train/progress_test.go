@@ -88,3 +88,38 @@ func TestStopper(t *testing.T) {
 	require.True(t, s.Stopping())
 	<-s.Stop()
 }
+
+// The time left holds the passes over held-out items that are still to come, at a guess as long
+// as none was timed; a pass is no part of a step.
+func TestMeterForecastsPasses(t *testing.T) {
+	now := time.Unix(0, 0)
+	m := newMeter(func() time.Time { return now })
+	now = now.Add(6 * time.Second)
+	m.Step(100, 0)
+	require.Equal(t, 5*6*time.Second+30*time.Second, m.expect(5, 30, 2), "30 items at a third of 3 seconds")
+	require.Equal(t, 30*time.Second, m.expect(5, 30, 0), "nothing is known of items")
+
+	var lines []Status
+	d := Deps{Meter: m, Progress: recorder(func(s Status) { lines = append(lines, s) })}
+	p := d.Pass("reward x", "held-out pairs", 20)
+	m.rest = time.Minute
+	now = now.Add(2 * time.Second)
+	p.Done(5)
+	require.Empty(t, lines, "most are over soon")
+	now = now.Add(6 * time.Second)
+	p.Done(10)
+	require.Equal(t, []Status{{Stage: "reward x held-out pairs", Step: 10, Total: 20, ETA: 68 * time.Second}}, lines)
+	now = now.Add(2 * time.Second)
+	p.Done(20)
+	require.Len(t, lines, 2)
+	now = now.Add(6 * time.Second)
+	_, seconds, eta := m.Step(100, 3)
+	require.Equal(t, 16.0, seconds)
+	require.Equal(t, 18*time.Second, eta)
+	require.Equal(t, 18*time.Second+8*500*time.Millisecond, m.expect(3, 8, 2), "a timed pass counts")
+}
+
+type recorder func(Status)
+
+func (r recorder) Step(s Status) { r(s) }
+func (recorder) Note(string)     {}

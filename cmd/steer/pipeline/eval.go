@@ -46,6 +46,10 @@ type Eval struct {
 
 	eval.Config `yaml:",inline"`
 
+	// TaskData names the data files of tasks by the names of the tasks; Resolve puts them where
+	// Tasks have theirs.
+	TaskData map[string]string `yaml:"task_data,omitempty"`
+
 	Inputs Inputs `yaml:"inputs,omitempty"`
 }
 
@@ -83,6 +87,15 @@ func (j *Eval) Resolve(dir string) (err error) {
 	if err := j.checkNames(); err != nil {
 		return err
 	}
+	for i := range j.Tasks {
+		j.Tasks[i].Path = abs(dir, j.Tasks[i].Path)
+	}
+	for _, name := range slices.Sorted(maps.Keys(j.TaskData)) {
+		if err := j.SetTaskData(name, abs(dir, j.TaskData[name])); err != nil {
+			return err
+		}
+	}
+	j.TaskData = nil
 	files := map[string]*string{"model": &j.Model}
 	sources := map[string]*string{}
 	for _, f := range j.DataFiles() {
@@ -191,14 +204,16 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	}
 	suite, err := eval.NewSuite(cfg, dir)
 	if err != nil {
-		return err
+		return train.DiskFull(err, "every finished measurement is kept")
 	}
 	suite.Version, suite.Note = con.Version, con.Progress.Note
 	defer func() {
+		done, all := suite.Done()
+		kept := fmt.Sprintf("%d of %d measurements are done, and of the next every batch that was", done, all)
 		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
-			done, all := suite.Done()
-			err = fmt.Errorf("%w: %d of %d measurements are done, and of the next every batch that was", train.ErrInterrupted, done, all)
+			err = fmt.Errorf("%w: %s", train.ErrInterrupted, kept)
 		}
+		err = train.DiskFull(err, kept)
 	}()
 	subjects, models, err := j.subjects(b, cfg.Template)
 	if err != nil {

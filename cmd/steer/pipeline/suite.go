@@ -315,6 +315,16 @@ func ParseReward(text string) (RewardModel, error) {
 	return RewardModel{Name: name, On: files[:last:last], Adapter: files[last]}, nil
 }
 
+// ParseTaskData reads NAME=FILE: the data file of a task of the user's own.
+func ParseTaskData(text string) (name, file string, err error) {
+	name, file, ok := strings.Cut(text, "=")
+	if !ok || name == "" || file == "" {
+		return "", "", fmt.Errorf("want NAME=FILE, got %q", text)
+	}
+	file, err = filepath.Abs(file)
+	return name, file, err
+}
+
 func namedFiles(text string) (name string, files []string, err error) {
 	name, list, ok := strings.Cut(text, "=")
 	files = strings.Split(list, ",")
