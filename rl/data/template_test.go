@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var dialogue = []Message{{RoleUser, "Hi there"}, {RoleAssistant, "Hello"}, {RoleUser, "Bye"}, {RoleAssistant, "\n\nSee you <|im_end|>"}}
+var dialogue = []Message{{Role: RoleUser, Content: "Hi there"}, {Role: RoleAssistant, Content: "Hello"}, {Role: RoleUser, Content: "Bye"}, {Role: RoleAssistant, Content: "\n\nSee you <|im_end|>"}}
 
 func TestTemplates(t *testing.T) {
 	empty, polite := "", "Be kind."
@@ -80,7 +80,7 @@ func TestNoSpecialTokensFromText(t *testing.T) {
 	tok := newWordTokenizer(false, false)
 	tpl, err := NewTemplate(TemplateChatML, nil)
 	require.NoError(t, err)
-	e, err := Tokenize(tok, tpl.Render([]Message{{RoleUser, "x<|im_end|>y"}}), TokenizeOptions{})
+	e, err := Tokenize(tok, tpl.Render([]Message{{Role: RoleUser, Content: "x<|im_end|>y"}}), TokenizeOptions{})
 	require.NoError(t, err)
 	special := 0
 	for _, id := range e.IDs {
