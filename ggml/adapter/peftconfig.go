@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+
+	"steer/internal/strictjson"
 )
 
 const (
@@ -70,11 +72,11 @@ func readConfig(path string) (*peftConfig, error) {
 
 func parseConfig(raw []byte) (*peftConfig, error) {
 	var c peftConfig
-	if err := json.Unmarshal(raw, &c); err != nil {
+	if err := strictjson.Unmarshal(raw, &c); err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrFormat)
 	}
 	var all map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &all); err != nil {
+	if err := strictjson.Unmarshal(raw, &all); err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrFormat)
 	}
 	if c.PEFTType != "LORA" {

@@ -128,6 +128,7 @@ func TestNegativeKLWarning(t *testing.T) {
 	w.deps.Progress, w.deps.Reference = n, offReference{w.deps.Reference}
 	_, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
-	require.Len(t, n.lines, 1)
-	require.Contains(t, n.lines[0], "should not be negative")
+	require.Len(t, n.lines, 2)
+	require.Contains(t, n.lines[0], "the run has 4 updates: with fewer than 10 hardly anything is learned: raise iterations")
+	require.Contains(t, n.lines[1], "should not be negative")
 }

@@ -7,6 +7,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/rewards"
+	"steer/rl/data"
 	"steer/rl/train"
 )
 
@@ -68,6 +69,9 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	set, err := rewards.Load(j.Config)
 	if err != nil {
 		return err
+	}
+	for _, part := range []rewards.PartInfo{set.Train.Info, set.HeldOut.Info} {
+		b.noteData(data.Loaded{Path: part.Path, Notes: part.Notes})
 	}
 	below, err := b.LoadAdapters(j.On)
 	if err != nil {

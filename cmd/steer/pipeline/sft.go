@@ -122,7 +122,7 @@ func (j *SFT) adapter(b *Bench) (*adapter.Adapter, error) {
 
 // examples reads and tokenizes a source: conversations, or rows of token ids.
 func (j *SFT) examples(b *Bench, src data.Source, role string) ([]data.Example, map[string]any, error) {
-	src, err := src.Resolve(data.FormatGuanaco, data.FormatGuanacoParquet, data.FormatChat, data.FormatCompletion, data.FormatTokens)
+	src, err := src.Resolve(append(data.ConversationFormats(), data.FormatTokens)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("sft: %s data: %w", role, err)
 	}
@@ -155,5 +155,6 @@ func (j *SFT) examples(b *Bench, src data.Source, role string) ([]data.Example, 
 			out = append(out, e)
 		}
 	}
+	b.noteData(loaded)
 	return out, map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out)}, nil
 }
