@@ -162,18 +162,19 @@ func (c Config) Tokenize(t *data.Template) data.TokenizeOptions {
 // What epochs 0 and pack auto go by.
 const (
 	autoEpochs     = 3  // passes over data that are large enough
+	mostEpochs     = 20 // passes over the smallest
 	autoUpdates    = 32 // that a run has at least
 	updatesAnEpoch = 32 // that packing has to leave
 )
 
 // Passes is the number of passes over places (blocks or examples) of a run that is measured
-// in epochs: Epochs, or, where that is 0, 3, or as many more as make 32 updates.
+// in epochs: Epochs, or, where that is 0, 3, or as many more as make 32 updates, 20 at most.
 func (c Config) Passes(places int) int64 {
 	if c.Epochs > 0 || places == 0 {
 		return c.Epochs
 	}
 	n := int64(places)
-	return max(autoEpochs, (autoUpdates*int64(c.MiniBatchSize)+n-1)/n)
+	return min(mostEpochs, max(autoEpochs, (autoUpdates*int64(c.MiniBatchSize)+n-1)/n))
 }
 
 // Steps is the number of optimizer steps of a run over places (blocks or examples).

@@ -121,7 +121,7 @@ func (c Config) describe(places int, counts data.Counts, steps int64) string {
 	if c.MaxSteps == 0 {
 		s += fmt.Sprintf(", %d passes over the data", c.Passes(places))
 		if c.Epochs == 0 && c.Passes(places) > autoEpochs {
-			s += fmt.Sprintf(" (epochs 0: as many as make %d updates)", autoUpdates)
+			s += fmt.Sprintf(" (epochs 0: as many as make %d updates, %d at most)", autoUpdates, mostEpochs)
 		}
 	}
 	if warmup := c.Optim.Warmup(steps); warmup > 0 {
