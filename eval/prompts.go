@@ -14,11 +14,14 @@ type PromptFile struct {
 	Rows    int    `json:"rows"`    // in the file
 	Used    int    `json:"used"`    // asked
 	Dropped int    `json:"dropped"` // longer than max_prompt_tokens
+	// NoQuestion conversations have no user message before the first answer and were left
+	// out.
+	NoQuestion int `json:"no_question,omitempty"`
 }
 
 // LoadPrompts reads conversations and renders what comes before the first answer of
-// each with a template. Prompts of more than max_prompt_tokens tokens are left out
-// and counted.
+// each with a template. Prompts of more than max_prompt_tokens tokens, and conversations
+// that ask nothing, are left out and counted.
 func LoadPrompts(c CrossConfig, tok seam.Tokenizer, tpl *data.Template, bos BOSMode) ([]Prompt, *PromptFile, error) {
 	conversations, loaded, err := data.LoadConversations(c.Prompts)
 	if err != nil {
@@ -30,8 +33,12 @@ func LoadPrompts(c CrossConfig, tok seam.Tokenizer, tpl *data.Template, bos BOSM
 	}
 	var prompts []Prompt
 	for _, conversation := range conversations {
-		turns := conversation.FirstPrompt()
-		segments := tpl.Prompt(turns)
+		question := conversation.FirstPrompt()
+		if question == nil {
+			file.NoQuestion++
+			continue
+		}
+		segments := tpl.Prompt(question)
 		example, err := data.Tokenize(tok, segments, data.TokenizeOptions{NoBOS: bos == BOSOff})
 		if err != nil {
 			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w", file.Path, conversation.Line, err)
@@ -44,8 +51,11 @@ func LoadPrompts(c CrossConfig, tok seam.Tokenizer, tpl *data.Template, bos BOSM
 			ID:     fmt.Sprintf("%d", conversation.Line),
 			Text:   data.Text(segments, "", ""),
 			Tokens: example.IDs,
-			Turns:  turns,
+			Turns:  question,
 		})
+	}
+	if file.NoQuestion == len(conversations) {
+		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d conversations asks anything (want a user message before the first answer): %w", file.Path, len(conversations), ErrNoItems)
 	}
 	if len(prompts) == 0 {
 		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d prompts has from 1 to %d tokens: %w", file.Path, len(conversations), c.MaxPromptTokens, ErrNoItems)

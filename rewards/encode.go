@@ -78,13 +78,15 @@ func (p EncodedPair) Tokens() int { return len(p.Chosen) + len(p.Rejected) }
 
 // EncodeCounts says what became of the pairs; it is printed and goes into the result.
 type EncodeCounts struct {
-	In        int   `json:"in"`
-	Kept      int   `json:"kept"`
-	Dropped   int   `json:"dropped"`   // a side longer than max_length
-	Truncated int   `json:"truncated"` // kept, a side cut from the left
-	Identical int   `json:"identical"` // dropped: both sides have the same tokens
-	Tokens    int64 `json:"tokens"`    // of both sides of what was kept
-	Longest   int   `json:"longest"`   // side, before cutting
+	In        int `json:"in"`
+	Kept      int `json:"kept"`
+	Dropped   int `json:"dropped"`   // a side longer than max_length
+	Truncated int `json:"truncated"` // kept, a side cut from the left
+	Identical int `json:"identical"` // dropped: both sides have the same tokens
+	// CutEqual pairs were dropped because their sides are equal once they are cut.
+	CutEqual int   `json:"cut_equal,omitempty"`
+	Tokens   int64 `json:"tokens"`  // of both sides of what was kept
+	Longest  int   `json:"longest"` // side, before cutting
 }
 
 // String says it in a line.
@@ -98,6 +100,9 @@ func (c EncodeCounts) String() string {
 	}
 	if c.Identical > 0 {
 		s += fmt.Sprintf(", %d with two equal sides dropped", c.Identical)
+	}
+	if c.CutEqual > 0 {
+		s += fmt.Sprintf(", %d that are equal once cut dropped", c.CutEqual)
 	}
 	return s
 }
@@ -122,12 +127,17 @@ func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, EncodeCounts, error) 
 				counts.Dropped++
 				continue
 			}
-			chosen, rejected = e.Cut(chosen), e.Cut(rejected)
-			counts.Truncated++
 		}
 		if p.Missing == data.SideNone && slices.Equal(chosen, rejected) {
 			counts.Identical++
 			continue
+		}
+		if longest > e.maxLength {
+			if chosen, rejected = e.Cut(chosen), e.Cut(rejected); p.Missing == data.SideNone && slices.Equal(chosen, rejected) {
+				counts.CutEqual++
+				continue
+			}
+			counts.Truncated++
 		}
 		counts.Kept++
 		counts.Tokens += int64(len(chosen) + len(rejected))

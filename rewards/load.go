@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"steer/rl/data"
 	"steer/rl/train"
@@ -27,6 +28,8 @@ type PartInfo struct {
 	Pairs  int         `json:"pairs"`  // pairs kept after limit and overlap
 	// Identical pairs (equal texts) were left out.
 	Identical int `json:"identical,omitempty"`
+	// Notes count the odd cases of the file that were kept; see data.Loaded.
+	Notes []string `json:"notes,omitempty"`
 	// Hash is the SHA-256 of the kept pairs, see HashPairs.
 	Hash string `json:"sha256"`
 }
@@ -116,11 +119,13 @@ func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) 
 			return Part{}, err
 		}
 		src.Limit = limit
-		pairs, info.Rows, info.Groups = loaded, counts.Rows, counts.Kept
+		pairs, info.Rows, info.Groups, info.Notes = loaded, counts.Rows, counts.Kept, counts.Notes
 	}
 	info.Built = len(pairs)
 	part := Part{Pairs: pairs, Info: info}
-	part.keep(func(p data.Pair) bool { return p.ChosenIDs != nil || p.Chosen != p.Rejected })
+	part.keep(func(p data.Pair) bool {
+		return p.ChosenIDs != nil || p.Chosen != p.Rejected || p.ChosenTurns != nil && !slices.Equal(p.ChosenTurns, p.RejectedTurns)
+	})
 	part.Info.Identical = info.Built - len(part.Pairs)
 	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, train.DeriveSeed(src.Seed, "reward.limit")))
 	part.seal()

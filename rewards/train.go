@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"steer/ggml/seam"
 	"steer/rl/train"
@@ -97,12 +98,41 @@ func newTrainer(cfg Config, set *Set, deps Deps) (*trainer, error) {
 	deps.Note("%s: held-out pairs: %s", deps.Stage, t.res.HeldOut)
 	deps.Note("%s: overlap: %s", deps.Stage, set.Overlap)
 	if len(t.train) == 0 || len(t.heldOut) == 0 {
-		return nil, fmt.Errorf("%s: %d train and %d held-out pairs are left within max_length %d: raise it, or set overlong to truncate_left",
-			deps.Stage, len(t.train), len(t.heldOut), cfg.MaxLength)
+		return nil, fmt.Errorf("%s: %s", deps.Stage, nothingLeft(cfg, t.res.Train, t.res.HeldOut))
 	}
 	t.steps = cfg.Steps(len(t.train))
+	for _, doubt := range cfg.Optim.Doubts(t.steps, "raise epochs or max_steps, or lower mini_batch_size") {
+		deps.Note("%s: %s", deps.Stage, doubt)
+	}
 	t.order = orderCache{n: len(t.train), seed: cfg.Seed, fixed: cfg.NoShuffle, epoch: -1}
 	return t, nil
+}
+
+// nothingLeft says why no train or no held-out pair is left, and what helps.
+func nothingLeft(cfg Config, trained, heldOut EncodeCounts) string {
+	var why []string
+	for _, part := range []struct {
+		name   string
+		counts EncodeCounts
+	}{{"train", trained}, {"held-out", heldOut}} {
+		c := part.counts
+		if c.Kept > 0 {
+			continue
+		}
+		s := fmt.Sprintf("no %s pair is left of %d", part.name, c.In)
+		if c.Dropped > 0 {
+			s += fmt.Sprintf(": %d have a side of more than max_length %d tokens (the longest has %d): raise max_length, or set overlong to truncate_left", c.Dropped, cfg.MaxLength, c.Longest)
+		}
+		if c.CutEqual > 0 {
+			s += fmt.Sprintf(": %d are equal within the last %d tokens, to which sides are cut: they differ before that: raise max_length (the longest side has %d tokens), or set overlong to drop",
+				c.CutEqual, cfg.MaxLength, c.Longest)
+		}
+		if c.Identical > 0 {
+			s += fmt.Sprintf(": %d have the same tokens on both sides: the model sees no difference between them", c.Identical)
+		}
+		why = append(why, s)
+	}
+	return strings.Join(why, "; ")
 }
 
 // Save implements train.Trainer.

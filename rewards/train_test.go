@@ -500,7 +500,7 @@ func TestEncoder(t *testing.T) {
 	cfg.MaxLength = 10
 	for policy, want := range map[data.Overlong]EncodeCounts{
 		data.OverlongDrop:         {In: 3, Kept: 1, Dropped: 2, Tokens: 15, Longest: 13},
-		data.OverlongTruncateLeft: {In: 3, Kept: 2, Truncated: 2, Identical: 1, Tokens: 32, Longest: 13},
+		data.OverlongTruncateLeft: {In: 3, Kept: 2, Truncated: 1, CutEqual: 1, Tokens: 32, Longest: 13},
 	} {
 		cfg.Overlong = policy
 		enc, err := NewEncoder(cfg, traintest.Letters{})

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"steer/ggml/seam"
+	"steer/internal/strictjson"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -103,20 +105,26 @@ func readPromptLines(r io.Reader, name string, plain bool) ([]userPrompt, error)
 		var v struct {
 			Prompt   *string        `json:"prompt"`
 			Text     *string        `json:"text"`
-			Messages []data.Message `json:"messages"`
+			Messages strictjson.Raw `json:"messages"`
 		}
 		if plain {
 			s := string(text)
 			v.Prompt = &s
-		} else if err := json.Unmarshal(text, &v); err != nil {
-			return fmt.Errorf("generate: %s: want one JSON object a line, got %q (plain text: name the file .txt)", p.where, printable(string(text), 40))
+		} else if err := unmarshalRow(text, &v, "plain text: name the file .txt"); err != nil {
+			return fmt.Errorf("generate: %s: %w", p.where, err)
+		}
+		messages, err := messagesOf(v.Messages)
+		if err != nil {
+			return fmt.Errorf("generate: %s: %w", p.where, err)
 		}
 		if v.Prompt == nil {
 			v.Prompt = v.Text
 		}
 		switch {
-		case v.Messages != nil:
-			p.messages, _ = trimAnswer(v.Messages)
+		case messages != nil:
+			if p.messages, _ = trimAnswer(messages); !slices.ContainsFunc(p.messages, func(m data.Message) bool { return m.Role == data.RoleUser }) {
+				return fmt.Errorf(`generate: %s: field "messages": want a message of the user: there is nothing to answer`, p.where)
+			}
 		case v.Prompt != nil:
 			p.messages = []data.Message{{Role: data.RoleUser, Content: *v.Prompt}}
 		default:

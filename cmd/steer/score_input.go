@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"steer/internal/strictjson"
 	"steer/rl/data"
 )
 
@@ -103,17 +103,17 @@ func (row *scoreRow) parse(text []byte) error {
 		Mask     []any          `json:"mask"`
 		Prompt   *string        `json:"prompt"`
 		Response *string        `json:"response"`
-		Messages []data.Message `json:"messages"`
+		Messages strictjson.Raw `json:"messages"`
 	}
-	if err := json.Unmarshal(text, &v); err != nil {
-		var typed *json.UnmarshalTypeError
-		if errors.As(err, &typed) && typed.Field != "" {
-			return fmt.Errorf("field %q: want a value of type %s, got a JSON %s", typed.Field, typed.Type, typed.Value)
-		}
-		return fmt.Errorf("want one JSON object a line, got %q (plain text needs --lines)", printable(string(text), 40))
+	if err := unmarshalRow(text, &v, "plain text needs --lines"); err != nil {
+		return err
+	}
+	messages, err := messagesOf(v.Messages)
+	if err != nil {
+		return err
 	}
 	kinds := 0
-	for _, there := range []bool{v.Text != nil, v.IDs != nil, v.Prompt != nil || v.Response != nil, v.Messages != nil} {
+	for _, there := range []bool{v.Text != nil, v.IDs != nil, v.Prompt != nil || v.Response != nil, messages != nil} {
 		if there {
 			kinds++
 		}
@@ -124,21 +124,34 @@ func (row *scoreRow) parse(text []byte) error {
 	case (v.Prompt == nil) != (v.Response == nil):
 		return fmt.Errorf(`"prompt" and "response" belong together; got %s`, keysOf(text))
 	}
-	for i, m := range v.Messages {
-		if m.Role != data.RoleUser && m.Role != data.RoleAssistant && (m.Role != data.RoleSystem || i > 0) {
-			return fmt.Errorf(`field "messages[%d].role": want system (first only), user or assistant, got %q`, i, m.Role)
-		}
-	}
-	row.text, row.prompt, row.response, row.messages = v.Text, v.Prompt, v.Response, v.Messages
+	row.text, row.prompt, row.response, row.messages = v.Text, v.Prompt, v.Response, messages
 	if err := row.setIDs(v.IDs); err != nil {
 		return err
 	}
 	return row.setMask(v.Mask)
 }
 
+// unmarshalRow fills v from a row; hint says what a line that is no JSON may be.
+func unmarshalRow(text []byte, v any, hint string) error {
+	err := strictjson.Unmarshal(text, v)
+	var own *strictjson.Error
+	if err == nil || errors.As(err, &own) && (own.Field != "" || bytes.HasPrefix(bytes.TrimSpace(text), []byte("{"))) {
+		return err
+	}
+	return fmt.Errorf("want one JSON object a line, got %q (%s)", printable(string(text), 40), hint)
+}
+
+// messagesOf reads a list of messages; nil where there is none.
+func messagesOf(raw strictjson.Raw) ([]data.Message, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil
+	}
+	return data.ParseMessages("messages", raw, nil)
+}
+
 func keysOf(text []byte) string {
-	var keys map[string]json.RawMessage
-	_ = json.Unmarshal(text, &keys) // it was valid before
+	var keys map[string]strictjson.Raw
+	_ = strictjson.Unmarshal(text, &keys) // it was valid before
 	var names []string
 	for k := range keys {
 		names = append(names, fmt.Sprintf("%q", printable(k, 40)))

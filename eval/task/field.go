@@ -10,6 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"steer/internal/jinja"
+	"steer/internal/ordered"
+	"steer/rl/data"
 )
 
 // pythonSpace is str.isspace.
@@ -116,9 +118,12 @@ func (f *field) on(r *row) (any, error) {
 	case f.template == nil:
 		return "", nil
 	case r.known[f.text]:
-		v, ok := r.Fields[f.text]
+		v, ok := r.Fields.Get(f.text)
 		if !ok {
 			return nil, r.fail(f, "the row has no field %q, others have", f.text)
+		}
+		if err := unreadable(v); err != "" {
+			return nil, r.fail(f, "%s", err)
 		}
 		return jinja.Normalize(v)
 	case f.template.IsPlain() && identifier.MatchString(f.text):
@@ -129,6 +134,27 @@ func (f *field) on(r *row) (any, error) {
 		return nil, r.template(f, err)
 	}
 	return text, nil
+}
+
+// unreadable says why a value of the data cannot be used; "" if it can.
+func unreadable(v any) string {
+	switch x := v.(type) {
+	case data.Unreadable:
+		return string(x)
+	case []any:
+		for _, e := range x {
+			if why := unreadable(e); why != "" {
+				return why
+			}
+		}
+	case *ordered.Map:
+		for _, e := range x.All() {
+			if why := unreadable(e); why != "" {
+				return why
+			}
+		}
+	}
+	return ""
 }
 
 // textOn is on, where text is wanted.

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
 	"steer/internal/conf"
+	"steer/internal/jinja"
+	"steer/internal/ordered"
 	"steer/rl/data"
 )
 
@@ -46,11 +47,51 @@ type row struct {
 }
 
 func (r *row) vars() map[string]any {
-	vars := maps.Clone(r.Fields)
+	vars := make(map[string]any, r.Fields.Len()+1)
+	for k, v := range r.Fields.All() {
+		vars[k] = usable(v)
+	}
 	if _, taken := vars["doc"]; !taken {
-		vars["doc"] = r.Fields
+		vars["doc"] = usable(r.Fields)
 	}
 	return vars
+}
+
+// usable puts what a template may hold but not use in the place of values that cannot be
+// given exactly.
+func usable(v any) any {
+	switch x := v.(type) {
+	case data.Unreadable:
+		return jinja.Unusable(string(x))
+	case []any:
+		out := make([]any, len(x))
+		for i := range x {
+			out[i] = usable(x[i])
+		}
+		return out
+	case *ordered.Map:
+		out := ordered.New(x.Len())
+		for k, e := range x.All() {
+			out.Set(k, usable(e))
+		}
+		return out
+	}
+	return v
+}
+
+// same is Python's == on the values of a row.
+func same(a, b any) bool {
+	x, isMap := a.(*ordered.Map)
+	y, both := b.(*ordered.Map)
+	if isMap || both {
+		return isMap && both && ordered.Equal(x, y, same)
+	}
+	l, isList := a.([]any)
+	m, both := b.([]any)
+	if isList || both {
+		return isList && both && slices.EqualFunc(l, m, same)
+	}
+	return a == b
 }
 
 func (r *row) names() string { return strings.Join(slices.Sorted(maps.Keys(r.known)), ", ") }
@@ -78,7 +119,7 @@ func (t *Task) table(path string) ([]*row, error) {
 	known := map[string]bool{}
 	rows := make([]*row, len(table.Rows))
 	for i, r := range table.Rows {
-		for k := range r.Fields {
+		for k := range r.Fields.All() {
 			known[k] = true
 		}
 		rows[i] = &row{Row: r, task: t, file: table.Path, known: known}
@@ -260,7 +301,7 @@ func (t *Task) examples(measured []*row, delimiter string) (func(*row) (string, 
 		pool = nil
 		known := map[string]bool{}
 		for i, fields := range t.samples {
-			for k := range fields {
+			for k := range fields.All() {
 				known[k] = true
 			}
 			pool = append(pool, &row{Row: data.Row{Line: i + 1, Fields: fields}, task: t, file: "fewshot_config.samples", known: known})
@@ -279,7 +320,7 @@ func (t *Task) examples(measured []*row, delimiter string) (func(*row) (string, 
 			if n == t.NumFewshot {
 				break
 			}
-			if t.samples == nil && t.shots == t.Data && reflect.DeepEqual(p.Fields, r.Fields) {
+			if t.samples == nil && t.shots == t.Data && same(p.Fields, r.Fields) {
 				continue
 			}
 			if _, ok := rendered[i]; !ok {

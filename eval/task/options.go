@@ -263,8 +263,8 @@ func (t *Task) readFewshot(s *source, f *file) error {
 		case "split":
 			f.FewshotSplit = *v
 		case "samples":
-			if err := v.Decode(&t.samples); err != nil || len(t.samples) == 0 {
-				return s.fail("fewshot_config.samples", v.Line, "want a list of rows (keys and values)")
+			if err := t.readSamples(s, v); err != nil {
+				return err
 			}
 		case "fewshot_delimiter":
 			t.shotsDelimiter = v.Value

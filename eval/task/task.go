@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"steer/internal/conf"
+	"steer/internal/ordered"
 	"steer/rl/data"
 )
 
@@ -46,8 +47,8 @@ type Task struct {
 	Ignored, Notes []string
 
 	included         []string
-	shots            string           // data file of the few-shot examples
-	samples          []map[string]any // few-shot examples written into the task
+	shots            string         // data file of the few-shot examples
+	samples          []*ordered.Map // few-shot examples written into the task
 	shotsDelimiter   string
 	description      field
 	text             field

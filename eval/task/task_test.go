@@ -325,3 +325,49 @@ func TestExampleOfTheDocs(t *testing.T) {
 		require.ErrorContains(t, err, `quiz.yaml:4: doc_to_text: on quiz.jsonl line 1: template line 1: "qestion" is not defined; the fields are options, question, right`)
 	}
 }
+
+// Objects of the data keep their order, as Python's dicts do: it decides which choice is
+// the right one.
+func TestChoicesKeepTheOrderOfTheFile(t *testing.T) {
+	const rows = `{"q":"Pick","opts":{"zebra":"striped","apple":"red","mango":"yellow"},"r":0}` + "\n"
+	for choices, want := range map[string][]string{
+		`"{{ opts.values()|list }}"`:                  {"striped", "red", "yellow"},
+		`"{{ opts|list }}"`:                           {"zebra", "apple", "mango"},
+		`"{{ opts.keys()|list }}"`:                    {"zebra", "apple", "mango"},
+		`{0: "zero", b: "b", a: "a"}`:                 {"zero", "b", "a"},
+		`"{{ opts.items()|map('join', '=')|list }}"`:  {"zebra=striped", "apple=red", "mango=yellow"},
+		`"{{ {'z': 'Z', 'a': 'A'}.values()|list }}"`:  {"Z", "A"},
+		`"{{ doc.opts.values()|map('upper')|list }}"`: {"STRIPED", "RED", "YELLOW"},
+		`"{{ doc|list }}"`:                            {"q", "opts", "r"},
+	} {
+		_, items, err := load(t, "task: jd\ndata: jd.jsonl\noutput_type: multiple_choice\n"+
+			`doc_to_text: "{{q}}{% for k, v in opts.items() %} {{k}}={{v}}{% endfor %}"`+"\ndoc_to_choice: "+choices+"\ndoc_to_target: r\n", map[string]string{"jd.jsonl": rows})
+		require.NoError(t, err, choices)
+		require.Equal(t, want, items[0].Choices, choices)
+		require.Equal(t, 0, items[0].Gold)
+		require.Equal(t, []string{"Pick zebra=striped apple=red mango=yellow"}, items[0].Contexts)
+	}
+	// So do those written into the task file, and a key that stands there twice is an error.
+	yaml := "task: jd\ndata: jd.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\n" + `doc_to_choice: "{{ opts.values()|list }}"` + "\ndoc_to_target: r\nnum_fewshot: 1\n" +
+		"fewshot_config: {sampler: first_n, samples: [{q: s, opts: {y: Y, b: B%s}, r: 1}]}\n"
+	_, items, err := load(t, strings.Replace(yaml, "%s", "", 1), map[string]string{"jd.jsonl": rows})
+	require.NoError(t, err)
+	require.Equal(t, []string{"s B\n\nPick"}, items[0].Contexts)
+	_, _, err = load(t, strings.Replace(yaml, "%s", ", y: Z", 1), map[string]string{"jd.jsonl": rows})
+	require.ErrorContains(t, err, `the key "y" is given twice`)
+}
+
+// A value that cannot be given exactly is no obstacle until the task uses it.
+func TestInexactValuesAreRefusedWhereUsed(t *testing.T) {
+	const rows = `{"q":"Pick","n":9007199254740993,"huge":18446744073709551616,"r":0}` + "\n"
+	yaml := "task: n\ndata: n.jsonl\noutput_type: multiple_choice\ndoc_to_text: \"{{q}} %s\"\ndoc_to_choice: [a, b]\ndoc_to_target: r\n"
+	_, items, err := load(t, strings.Replace(yaml, "%s", "{{n}}", 1), map[string]string{"n.jsonl": rows})
+	require.NoError(t, err)
+	require.Equal(t, []string{"Pick 9007199254740993"}, items[0].Contexts)
+	for _, use := range []string{"{{huge}}", "{{doc.huge}}", "{{doc}}"} {
+		_, _, err = load(t, strings.Replace(yaml, "%s", use, 1), map[string]string{"n.jsonl": rows})
+		require.ErrorContains(t, err, "a whole number beyond 64 bits", use)
+	}
+	_, _, err = load(t, strings.Replace(strings.Replace(yaml, "%s", "", 1), "doc_to_target: r", "doc_to_target: huge", 1), map[string]string{"n.jsonl": rows})
+	require.ErrorContains(t, err, "a whole number beyond 64 bits")
+}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"steer/internal/strictjson"
 )
 
 const (
@@ -80,12 +82,8 @@ func readConfig(path string) (*peftConfig, error) {
 
 func parseConfig(raw []byte) (*peftConfig, error) {
 	var all map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &all); err != nil {
-		var typed *json.UnmarshalTypeError
-		if errors.As(err, &typed) {
-			return nil, fmt.Errorf("want a JSON object, got a JSON %s: %w", typed.Value, ErrFormat)
-		}
-		return nil, fmt.Errorf("want a JSON object: %w: %w", err, ErrFormat)
+	if err := strictjson.Unmarshal(raw, &all); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrFormat)
 	}
 	var c peftConfig
 	if err := c.decode(all); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -162,11 +163,18 @@ func explainType(sem *json.SemanticError) error {
 	var own *Error
 	if errors.As(sem.Err, &own) {
 		e.Want, e.Got, e.Mend = own.Want, own.Got, own.Mend
-	} else if sem.Err != nil && e.Want == "" {
-		e.Err = fmt.Errorf("%w: %w", ErrType, sem.Err)
+	} else if sem.Err != nil && !errors.Is(sem.Err, strconv.ErrSyntax) && !errors.Is(sem.Err, strconv.ErrRange) {
+		// What an UnmarshalJSON method says of the value.
+		e.Want, e.Got, e.Err = "", "", typeError{sem.Err}
 	}
 	return e
 }
+
+// typeError is another package's error that is an ErrType too.
+type typeError struct{ error }
+
+// Unwrap gives both.
+func (t typeError) Unwrap() []error { return []error{ErrType, t.error} }
 
 // Wanted is the error that an UnmarshalJSON method gives for a value it cannot take.
 func Wanted(want string, raw []byte) error {

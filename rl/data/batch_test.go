@@ -117,7 +117,7 @@ func TestSources(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []Pair{{Prompt: "Q: ", Chosen: "yes", Rejected: "no", Margin: 0.5, Source: pairs, Line: 1}}, got)
 	chosen, _ := got[0].Turns()
-	require.Equal(t, []Message{{RoleUser, "Q: "}, {RoleAssistant, "yes"}}, chosen)
+	require.Equal(t, []Message{{Role: RoleUser, Content: "Q: "}, {Role: RoleAssistant, Content: "yes"}}, chosen)
 
 	tokens := write(t, "t.jsonl", `{"ids":[1,2,3],"mask":[0,true,1]}`)
 	examples, _, err := LoadTokens(Source{Path: tokens})

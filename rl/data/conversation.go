@@ -1,6 +1,9 @@
 package data
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Roles of a message.
 const (
@@ -13,6 +16,8 @@ const (
 type Message struct {
 	Role    string `json:"role"`
 	Content string `json:"content"`
+	// Masked: its tokens never count in the loss (weight 0 and the like in the file).
+	Masked bool `json:"-"`
 }
 
 // Conversation is a dialogue from any of the chat formats.
@@ -37,14 +42,18 @@ func (c Conversation) Prompt() (prompt []Message, answer Message, found bool) {
 }
 
 // FirstPrompt gives the messages up to and without the first assistant message:
-// what the thesis asked its policies.
+// what the thesis asked its policies. It is nil where no user message is among them: then
+// nothing is asked.
 func (c Conversation) FirstPrompt() []Message {
-	for i, m := range c.Messages {
-		if m.Role == RoleAssistant {
-			return c.Messages[:i]
-		}
+	end := slices.IndexFunc(c.Messages, func(m Message) bool { return m.Role == RoleAssistant })
+	if end < 0 {
+		end = len(c.Messages)
 	}
-	return c.Messages
+	prompt := c.Messages[:end]
+	if !slices.ContainsFunc(prompt, func(m Message) bool { return m.Role == RoleUser }) {
+		return nil
+	}
+	return prompt
 }
 
 // Text lays the contents end to end.
@@ -93,9 +102,9 @@ func (p Pair) Turns() (chosen, rejected []Message) {
 			return turns
 		}
 		if p.Prompt == "" {
-			return []Message{{RoleAssistant, answer}}
+			return []Message{{Role: RoleAssistant, Content: answer}}
 		}
-		return []Message{{RoleUser, p.Prompt}, {RoleAssistant, answer}}
+		return []Message{{Role: RoleUser, Content: p.Prompt}, {Role: RoleAssistant, Content: answer}}
 	}
 	return side(p.ChosenTurns, p.Chosen), side(p.RejectedTurns, p.Rejected)
 }

@@ -115,6 +115,9 @@ func (c *csvReader) field(size *int) (text []byte, last bool, err error) {
 			return text, true, nil
 		case b == '\r' && peekIs(c.r, '\n'):
 			// the CR of a CRLF that ends the record
+		case b == '\r' && state != inQuotes:
+			return nil, false, &Error{Format: c.format, Path: c.path, Line: c.line, Want: "lines that end in a line feed, and carriage returns only inside quotes",
+				Got: "a single carriage return after " + quote(string(text)), Mend: mendCR, Err: ErrMalformed}
 		case state == atStart && b == '"':
 			state = inQuotes
 		case b == '"' || state == closed:

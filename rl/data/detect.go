@@ -2,7 +2,6 @@ package data
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,42 +9,142 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"steer/internal/ordered"
+	"steer/internal/strictjson"
 )
 
-// detectBytes is how much of a file Detect looks at.
+// detectBytes is how much of a file Detect looks at; a longer first row is read to its
+// end, up to MaxRecordBytes.
 const detectBytes = 1 << 20
 
 var winoBiasLine = regexp.MustCompile(`^\d+ .*\[[^\]]+\].*\[[^\]]+\]`)
 
-// Detect recognises the format of a file by its first megabyte. The error wraps
-// ErrUnknownFormat when nothing fits.
+// Detect recognises the format of a file by its first rows. The error wraps
+// ErrUnknownFormat when nothing fits; a first row that cannot be read is an *Error that
+// says why.
 func Detect(path string) (Format, error) {
 	f, err := Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	head := make([]byte, detectBytes)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	head, err := io.ReadAll(io.LimitReader(f, detectBytes))
+	if err != nil {
 		return "", fmt.Errorf("data: %s: %w", f.Path, err)
 	}
-	if n == 0 {
+	switch {
+	case len(head) == 0:
 		return "", fmt.Errorf("data: %s: %w: the file is empty", f.Path, ErrEmpty)
+	case bytes.HasPrefix(head, []byte("PAR1")):
+		return detectParquet(f.Path)
+	case bytes.HasPrefix(head, bomUTF16LE), bytes.HasPrefix(head, bomUTF16BE):
+		return "", fmt.Errorf("data: %s: %w: UTF-16: save the file as UTF-8 (iconv -f UTF-16 -t UTF-8)", f.Path, ErrNotUTF8)
 	}
-	if format := detect(head[:n], n < detectBytes); format != "" {
+	whole := len(head) < detectBytes
+	head = bytes.TrimPrefix(head, bomUTF8)
+	text := bytes.TrimLeft(head, " \t\r\n")
+	if len(text) > 0 && (text[0] == '{' || text[0] == '[') && !bytes.HasPrefix(text, []byte("[[")) {
+		format, err := detectJSON(f, text, 1+bytes.Count(head[:len(head)-len(text)], []byte("\n")), whole)
+		if format != "" || err != nil {
+			return format, err
+		}
+	}
+	if format := detect(head, whole); format != "" {
 		return format, nil
 	}
+	if first, _, _ := bytes.Cut(text, []byte("\n")); bytes.Contains(bytes.TrimSuffix(first, []byte("\r")), []byte("\r")) && !bytes.Contains(first, []byte{'"'}) {
+		return "", &Error{Format: FormatAuto, Path: f.Path, Line: 1, Want: "lines that end in a line feed",
+			Got: "single carriage returns in " + quote(string(first)), Mend: mendCR, Err: ErrMalformed}
+	}
 	return "", fmt.Errorf("data: %s: %w: it starts with %s; formats are %s", f.Path, ErrUnknownFormat,
-		quote(strings.ToValidUTF8(string(head[:min(n, 60)]), "�")), strings.Join(Format("").Values()[1:], ", "))
+		quote(strings.ToValidUTF8(string(head[:min(len(head), 60)]), "�")), formatList())
 }
 
-// detect decides on the head of a file; whole says that head is all of it.
-func detect(head []byte, whole bool) Format {
-	if bytes.HasPrefix(head, []byte("PAR1")) {
-		return FormatGuanacoParquet
+func formatList() string { return strings.Join(Format("").Values()[1:], ", ") }
+
+// detectJSON decides on the first row of JSON: text begins with it, or with the array that
+// holds it, on a line of the file; more of the file is read where the row goes on.
+func detectJSON(f *File, text []byte, line int, whole bool) (Format, error) {
+	row, array := text, text[0] == '['
+	if array {
+		row = bytes.TrimLeft(text[1:], " \t\r\n")
+		if len(row) == 0 || row[0] != '{' {
+			return "", nil
+		}
 	}
-	head = bytes.TrimPrefix(head, bomUTF8)
+	skipped := len(text) - len(row)
+	first, _, err := strictjson.First(row)
+	if errors.Is(err, io.ErrUnexpectedEOF) && !whole {
+		more, readErr := io.ReadAll(io.LimitReader(f, MaxRecordBytes))
+		if readErr != nil {
+			return "", fmt.Errorf("data: %s: %w", f.Path, readErr)
+		}
+		text = slices.Concat(text, more)
+		row = text[skipped:]
+		if first, _, err = strictjson.First(row); errors.Is(err, io.ErrUnexpectedEOF) && len(row) >= MaxRecordBytes {
+			return "", &Error{Format: FormatAuto, Path: f.Path, Line: line, Want: fmt.Sprintf("a row of at most %d bytes", MaxRecordBytes), Mend: "split the row", Err: ErrTooLarge}
+		}
+	}
+	if err != nil {
+		s := &source{format: TableJSONL, path: f.Path}
+		if end := bytes.IndexByte(row, '\n'); end >= 0 && !array && errors.Is(err, io.ErrUnexpectedEOF) {
+			row = row[:end+1]
+		}
+		return "", s.rowError(line+bytes.Count(text[:skipped], []byte("\n")), row, err)
+	}
+	var keys map[string]strictjson.Raw
+	if err := strictjson.Unmarshal(first, &keys); err != nil {
+		return "", err
+	}
+	if array && keys["toxicity_score"] != nil {
+		return FormatSafeNLP, nil
+	}
+	if format := detectKeys(keys); format != "" {
+		return format, nil
+	}
+	return "", fmt.Errorf("data: %s: %w: its first row has the keys %q; formats are %s", f.Path, ErrUnknownFormat, sortedKeys(keys), formatList())
+}
+
+// detectParquet decides on the columns and the first row of a parquet file.
+func detectParquet(path string) (Format, error) {
+	f, err := openParquet(path, TableParquet)
+	if err != nil {
+		return "", err
+	}
+	var format Format
+	var names []string
+	err = f.each(1, func(_ int, fields *ordered.Map) error {
+		text, err := marshalJSON(fields)
+		if err != nil {
+			return f.fail(err)
+		}
+		var keys map[string]strictjson.Raw
+		if err := strictjson.Unmarshal(text, &keys); err != nil {
+			return f.fail(err)
+		}
+		if _, there := fields.Get("text"); there {
+			value, _ := fields.Get("text")
+			if s, ok := value.(string); ok && strings.HasPrefix(strings.TrimSpace(s), "<s>[INST]") {
+				format = FormatGuanacoParquet
+				return nil
+			}
+		}
+		format, names = detectKeys(keys), fields.Keys()
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if format == "" {
+		return "", fmt.Errorf("data: %s: %w: a parquet file with the columns %q; formats are %s", path, ErrUnknownFormat, names, formatList())
+	}
+	return format, nil
+}
+
+// detect decides on the head of a file that is no JSON of objects; whole says that head is
+// all of it.
+func detect(head []byte, whole bool) Format {
 	text := bytes.TrimLeft(head, " \t\r\n")
 	switch {
 	case len(text) == 0:
@@ -56,51 +155,30 @@ func detect(head []byte, whole bool) Format {
 		}
 		return ""
 	case text[0] == '[':
-		return detectArray(text)
+		if bytes.HasPrefix(bytes.TrimLeft(text[1:], " \t\r\n"), []byte("[")) {
+			return FormatLabelCounts
+		}
+		return ""
 	case text[0] == '{':
-		return detectObject(text)
+		return ""
 	}
 	return detectTable(head, whole)
 }
 
-func detectArray(text []byte) Format {
-	next := bytes.TrimLeft(text[1:], " \t\r\n")
-	switch {
-	case bytes.HasPrefix(next, []byte("[")):
-		return FormatLabelCounts
-	case bytes.HasPrefix(next, []byte("{")):
-		if keys := firstObject(next); keys["toxicity_score"] != nil {
-			return FormatSafeNLP
-		}
-	}
-	return ""
-}
-
-func firstObject(text []byte) map[string]json.RawMessage {
-	var keys map[string]json.RawMessage
-	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&keys); err != nil {
-		return nil
-	}
-	return keys
-}
-
-// detectObject knows JSON Lines by the keys of the first row.
-func detectObject(text []byte) Format {
-	keys := firstObject(text)
+// detectKeys knows rows of JSON by the keys of the first.
+func detectKeys(keys map[string]strictjson.Raw) Format {
 	has := func(names ...string) bool {
-		for _, n := range names {
-			if keys[n] == nil {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(names, func(n string) bool { return keys[n] == nil })
+	}
+	begins := func(key, with string) bool {
+		var s string
+		return strictjson.Unmarshal(keys[key], &s) == nil && strings.HasPrefix(s, with)
 	}
 	switch {
 	case has("chosen_ids", "rejected_ids"):
 		return FormatTokenPairs
 	case has("chosen", "rejected"):
-		var chosen string
-		if json.Unmarshal(keys["chosen"], &chosen) == nil && strings.HasPrefix(chosen, hhHuman) && !has("prompt") {
+		if begins("chosen", hhHuman) && !has("prompt") {
 			return FormatHH
 		}
 		return FormatPairs
@@ -108,8 +186,12 @@ func detectObject(text []byte) Format {
 		return FormatTokens
 	case has("messages"):
 		return FormatChat
+	case has("conversations"):
+		return FormatShareGPT
 	case has("prompt", "completion"), has("prompt", "response"):
 		return FormatCompletion
+	case has("instruction", "output"):
+		return FormatAlpaca
 	case has("label_scores"):
 		return FormatAnecdotes
 	case has("actions", "gold_label"):
@@ -118,11 +200,8 @@ func detectObject(text []byte) Format {
 		return FormatWinoGrande
 	case has("context_options", "continuation"):
 		return FormatPartial
-	case has("text"):
-		var value string
-		if json.Unmarshal(keys["text"], &value) == nil && strings.HasPrefix(value, guanacoHuman) {
-			return FormatGuanaco
-		}
+	case has("text") && begins("text", guanacoHuman):
+		return FormatGuanaco
 	}
 	return ""
 }

@@ -23,6 +23,8 @@ const (
 	FormatGuanaco         Format = "guanaco"         // openassistant_best_replies_*.jsonl
 	FormatGuanacoParquet  Format = "guanaco-parquet" // train-*.parquet, "<s>[INST]" text
 	FormatChat            Format = "chat"            // {"messages": [...]}
+	FormatShareGPT        Format = "sharegpt"        // {"conversations": [{"from", "value"}]}
+	FormatAlpaca          Format = "alpaca"          // {"instruction", "input"?, "output"}
 	FormatCompletion      Format = "completion"      // {"prompt", "completion" or "response"}
 	FormatPairs           Format = "pairs"           // {"prompt"?, "chosen", "rejected"}
 	FormatTokens          Format = "tokens"          // {"ids", "mask"?}
@@ -59,6 +61,8 @@ var formatTitles = []struct {
 	{FormatGuanaco, "guanaco JSONL (### Human: / ### Assistant:)"},
 	{FormatGuanacoParquet, "guanaco parquet (<s>[INST] ... [/INST])"},
 	{FormatChat, "chat JSONL (messages)"},
+	{FormatShareGPT, "ShareGPT JSONL (conversations of from and value)"},
+	{FormatAlpaca, "Alpaca JSONL (instruction, input, output)"},
 	{FormatCompletion, "prompt and completion JSONL"},
 	{FormatPairs, "preference pairs JSONL (prompt, chosen, rejected)"},
 	{FormatTokens, "pre-tokenised JSONL (ids, mask)"},

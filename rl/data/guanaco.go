@@ -1,11 +1,11 @@
 package data
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -55,7 +55,7 @@ func ParseGuanaco(text string) ([]Message, error) {
 				end = i
 			}
 		}
-		turns = append(turns, Message{role, strings.TrimPrefix(rest[:end], " ")})
+		turns = append(turns, Message{Role: role, Content: strings.TrimPrefix(rest[:end], " ")})
 		rest = rest[end:]
 	}
 	return turns, nil
@@ -64,29 +64,21 @@ func ParseGuanaco(text string) ([]Message, error) {
 // ReadGuanacoParquet reads the parquet form of the guanaco subset: one string
 // column "text" holding `<s>[INST] h [/INST] a </s>` once a turn. Line counts rows from 1.
 func ReadGuanacoParquet(path string) ([]Conversation, error) {
-	body, found, err := readAll(path, limits{fileBytes: 1 << 30})
+	f, err := openParquet(path, FormatGuanacoParquet)
 	if err != nil {
+		var e *Error
+		if other := lookalike(path, FormatGuanacoParquet); other != "" && errors.Is(err, ErrWrongFormat) && errors.As(err, &e) {
+			e.Mend = other
+		}
 		return nil, err
 	}
+	found := f.path
 	fail := func(line int, want, got string, err error) error {
 		return &Error{Format: FormatGuanacoParquet, Path: found, Line: line, Field: "text", Want: want, Got: got, Mend: "fetch the file again", Err: err}
 	}
-	if len(body) == 0 {
-		return nil, fail(0, "data", "an empty file", ErrEmpty)
-	}
-	if !bytes.HasPrefix(body, []byte("PAR1")) {
-		e := fail(0, "a parquet file", quote(string(body[:min(len(body), 8)])), ErrWrongFormat).(*Error)
-		if other := lookalike(path, FormatGuanacoParquet); other != "" {
-			e.Mend = other
-		}
-		return nil, e
-	}
-	texts, err := parquetStrings(body, "text")
+	texts, err := f.texts("text")
 	if err != nil {
 		return nil, fail(0, "", "", fmt.Errorf("%w: %w", ErrMalformed, err))
-	}
-	if len(texts) == 0 {
-		return nil, fail(0, "at least one row", "none", ErrEmpty)
 	}
 	out := make([]Conversation, 0, len(texts))
 	for i, text := range texts {
@@ -99,61 +91,67 @@ func ReadGuanacoParquet(path string) ([]Conversation, error) {
 	return out, nil
 }
 
-// parquetStrings reads one string column. The parquet library may panic on a
-// damaged file; that is turned into an error here.
-func parquetStrings(body []byte, column string) (out []string, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("damaged parquet file: %v", p)
-		}
-	}()
-	f, err := parquet.OpenFile(bytes.NewReader(body), int64(len(body)))
-	if err != nil {
-		return nil, err
-	}
+// texts reads one string column.
+func (f *parquetFile) texts(column string) (out []string, err error) {
+	defer f.recovered(&err)
 	leaf, found := f.Schema().Lookup(column)
 	if !found || leaf.Node.Type().Kind() != parquet.ByteArray {
 		return nil, fmt.Errorf("no string column %q: the columns are %v", column, f.Schema().Columns())
 	}
-	if f.NumRows() > MaxRows {
-		return nil, fmt.Errorf("%w: %d rows", ErrTooLarge, f.NumRows())
-	}
 	total := 0
-	for _, group := range f.RowGroups() {
-		pages := group.ColumnChunks()[leaf.ColumnIndex].Pages()
-		for {
-			page, err := pages.ReadPage()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				pages.Close()
-				return nil, err
-			}
-			values := make([]parquet.Value, page.NumValues())
-			n, err := page.Values().ReadValues(values)
-			if err != nil && !errors.Is(err, io.EOF) {
-				pages.Close()
-				return nil, err
-			}
-			for _, v := range values[:n] {
-				if v.IsNull() {
-					pages.Close()
-					return nil, fmt.Errorf("row %d: field %q is null", len(out)+1, column)
-				}
-				if total += len(v.ByteArray()); total > MaxFileBytes {
-					pages.Close()
-					return nil, fmt.Errorf("%w: unpacks to more than %d bytes", ErrTooLarge, MaxFileBytes)
-				}
-				out = append(out, string(v.ByteArray()))
-			}
-			parquet.Release(page)
+	add := func(v parquet.Value) error {
+		switch {
+		case v.IsNull():
+			return fmt.Errorf("row %d: field %q is null", len(out)+1, column)
+		case !utf8.Valid(v.ByteArray()):
+			return fmt.Errorf("row %d: field %q: %w", len(out)+1, column, ErrNotUTF8)
 		}
-		if err := pages.Close(); err != nil {
+		if total += len(v.ByteArray()); total > MaxFileBytes {
+			return fmt.Errorf("%w: unpacks to more than %d bytes", ErrTooLarge, MaxFileBytes)
+		}
+		out = append(out, string(v.ByteArray()))
+		return nil
+	}
+	for _, group := range f.RowGroups() {
+		if err := eachValue(group.ColumnChunks()[leaf.ColumnIndex].Pages(), add); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// eachValue calls f for the values of all pages, a few at a time: how many a page says it
+// holds is not believed.
+func eachValue(pages parquet.Pages, f func(parquet.Value) error) (err error) {
+	defer func() { err = errors.Join(err, pages.Close()) }()
+	var some [256]parquet.Value
+	for {
+		page, err := pages.ReadPage()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for values := page.Values(); ; {
+			n, err := values.ReadValues(some[:])
+			for _, v := range some[:n] {
+				if err := f(v); err != nil {
+					return err
+				}
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				return io.ErrNoProgress
+			}
+		}
+		parquet.Release(page)
+	}
 }
 
 // ParseLlama2 splits `<s>[INST] h [/INST] a </s>` repeated into turns. One blank
@@ -177,12 +175,12 @@ func ParseLlama2(text string) ([]Message, error) {
 		}
 		human = strings.TrimSuffix(strings.TrimPrefix(human, " "), " ")
 		if sys, user, found := strings.Cut(human, sysShut); found && len(turns) == 0 && strings.HasPrefix(sys, sysOpen) {
-			turns = append(turns, Message{RoleSystem, sys[len(sysOpen):]})
+			turns = append(turns, Message{Role: RoleSystem, Content: sys[len(sysOpen):]})
 			human = user
 		}
 		answer, next, _ := strings.Cut(after, shut)
-		turns = append(turns, Message{RoleUser, human})
-		turns = append(turns, Message{RoleAssistant, strings.TrimSuffix(strings.TrimPrefix(answer, " "), " ")})
+		turns = append(turns, Message{Role: RoleUser, Content: human})
+		turns = append(turns, Message{Role: RoleAssistant, Content: strings.TrimSuffix(strings.TrimPrefix(answer, " "), " ")})
 		rest = next
 	}
 	if len(turns) == 0 {

@@ -110,7 +110,7 @@ func ParseHHDialogue(text string) ([]Message, error) {
 				end = i
 			}
 		}
-		turns = append(turns, Message{role, strings.TrimPrefix(rest[:end], " ")})
+		turns = append(turns, Message{Role: role, Content: strings.TrimPrefix(rest[:end], " ")})
 		rest = rest[end:]
 	}
 	if turns[len(turns)-1].Role != RoleAssistant {

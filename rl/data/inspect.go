@@ -26,7 +26,7 @@ func InspectAs(path string, format Format) (Summary, error) {
 		err = c.ethics()
 	case FormatHH, FormatPairs, FormatTokenPairs:
 		err = c.pairs()
-	case FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatCompletion:
+	case FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatShareGPT, FormatAlpaca, FormatCompletion:
 		err = c.conversations()
 	case FormatTokens:
 		err = c.tokens()
@@ -114,10 +114,16 @@ func (c *collector) pairs() error {
 		c.note(stats.Identical, "%d rows with two equal dialogues")
 		return err
 	case FormatPairs:
-		rows, err := ReadPairs(c.summary.Path)
+		rows, notes, err := ReadPairs(c.summary.Path)
+		lists := 0
 		for _, r := range rows {
+			if r.ChosenTurns != nil {
+				lists++
+			}
 			c.row("", text("prompt", r.Prompt), text("chosen", r.Chosen), text("rejected", r.Rejected))
 		}
+		c.note(lists, "%d pairs of message lists; their texts are shown end to end")
+		c.summary.Notes = append(c.summary.Notes, notes...)
 		return err
 	default:
 		rows, err := ReadTokenPairs(c.summary.Path)
@@ -129,8 +135,8 @@ func (c *collector) pairs() error {
 }
 
 func (c *collector) conversations() error {
-	rows, err := readConversations(c.summary.Path, c.summary.Format)
-	noAnswer := 0
+	rows, notes, err := readConversations(c.summary.Path, c.summary.Format)
+	system := 0
 	for _, r := range rows {
 		var sides [2]string
 		for _, m := range r.Messages {
@@ -140,12 +146,13 @@ func (c *collector) conversations() error {
 				sides[0] += m.Content
 			}
 		}
-		if _, _, found := r.Prompt(); !found {
-			noAnswer++
+		if len(r.Messages) > 0 && r.Messages[0].Role == RoleSystem {
+			system++
 		}
 		c.row("", sized("turns", "turns", len(r.Messages), strconv.Itoa(len(r.Messages))), text("asked", sides[0]), text("answered", sides[1]))
 	}
-	c.note(noAnswer, "%d conversations without an answer")
+	c.note(system, "%d conversations with a system text")
+	c.summary.Notes = append(c.summary.Notes, notes...)
 	return err
 }
 

@@ -3,7 +3,6 @@ package data
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,8 @@ var (
 	bomUTF16LE = []byte{0xff, 0xfe}
 	bomUTF16BE = []byte{0xfe, 0xff}
 )
+
+const mendCR = `the line ends are single carriage returns (\r): make them line feeds (tr '\r' '\n' < old > new)`
 
 const mendUTF8 = "save the file as UTF-8 (iconv -f LATIN1 -t UTF-8)"
 
@@ -129,42 +130,6 @@ func (s *source) nextLine() ([]byte, error) {
 	}
 }
 
-// readJSONLines calls row for every non-blank line, decoded into a fresh T.
-// Unknown keys are ignored: releases add fields over time.
-func readJSONLines[T any](format Format, path string, lim limits, row func(s *source, line int, v *T) error) error {
-	s, err := newSource(format, path, lim)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	for {
-		text, err := s.nextLine()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if len(bytes.TrimSpace(text)) == 0 {
-			continue
-		}
-		if err := s.count(); err != nil {
-			return err
-		}
-		v := new(T)
-		if err := json.Unmarshal(text, v); err != nil {
-			return s.jsonError(text, err)
-		}
-		if err := row(s, s.line, v); err != nil {
-			return err
-		}
-	}
-	if s.rows == 0 {
-		return s.empty()
-	}
-	return nil
-}
-
 // nextText is the next line that is not blank, without the white space at its ends, and
 // counts it as a row. io.EOF after the last.
 func (s *source) nextText() (string, error) {
@@ -179,25 +144,10 @@ func (s *source) nextText() (string, error) {
 	}
 }
 
-// jsonError turns a decoding error into one that names the field.
-func (s *source) jsonError(text []byte, err error) error {
-	var typed *json.UnmarshalTypeError
-	if errors.As(err, &typed) {
-		return s.bad(s.line, typed.Field, "a value of type "+typed.Type.String(), "a JSON "+typed.Value)
-	}
-	e := &Error{Format: s.format, Path: s.path, Line: s.line, Want: "one JSON object", Got: quote(string(text)), Mend: mendRow, Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
-	if text[0] != '{' {
-		if other := lookalike(s.path, s.format); other != "" {
-			e.Mend, e.Err = other, ErrWrongFormat
-		}
-	}
-	return e
-}
-
 // need reports a missing field of a JSON row; a row that lacks it because it
 // belongs to another format is told so.
 func (s *source) need(line int, field, want string) error {
-	e := &Error{Format: s.format, Path: s.path, Line: line, Field: field, Want: want, Got: "nothing", Mend: mendRow, Err: ErrMalformed}
+	e := s.bad(line, field, want, "nothing").(*Error)
 	if s.rows == 1 {
 		if other := lookalike(s.path, s.format); other != "" {
 			e.Mend, e.Err = other, ErrWrongFormat

@@ -44,6 +44,9 @@ type Loaded struct {
 	Format Format `json:"format"`
 	Rows   int    `json:"rows"` // in the file
 	Kept   int    `json:"kept"` // after split and limit
+	// Notes count the odd cases of the file that were met and kept, keys that were not
+	// read among them; they are printed, never swallowed.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Validate checks the fields against each other.
@@ -132,30 +135,42 @@ func choose[T any](s Source, rows []T) ([]T, Loaded, error) {
 	return out, info, nil
 }
 
-func readConversations(path string, format Format) ([]Conversation, error) {
-	switch format {
-	case FormatGuanaco:
-		return ReadGuanaco(path)
-	case FormatGuanacoParquet:
-		return ReadGuanacoParquet(path)
-	case FormatChat:
-		return ReadChat(path)
-	default:
-		return ReadCompletion(path)
-	}
+// ConversationFormats are the formats of dialogues.
+func ConversationFormats() []Format {
+	return []Format{FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatShareGPT, FormatAlpaca, FormatCompletion}
 }
 
-// LoadConversations reads a source of dialogues: guanaco (both forms), chat or completion.
+func readConversations(path string, format Format) (rows []Conversation, notes []string, err error) {
+	switch format {
+	case FormatGuanaco:
+		rows, err = ReadGuanaco(path)
+	case FormatGuanacoParquet:
+		rows, err = ReadGuanacoParquet(path)
+	case FormatChat:
+		rows, notes, err = ReadChat(path)
+	case FormatShareGPT:
+		rows, notes, err = ReadShareGPT(path)
+	case FormatAlpaca:
+		rows, notes, err = ReadAlpaca(path)
+	default:
+		rows, notes, err = ReadCompletion(path)
+	}
+	return rows, append(notes, oddConversations(rows)...), err
+}
+
+// LoadConversations reads a source of dialogues, see ConversationFormats.
 func LoadConversations(s Source) ([]Conversation, Loaded, error) {
-	s, err := s.Resolve(FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatCompletion)
+	s, err := s.Resolve(ConversationFormats()...)
 	if err != nil {
 		return nil, Loaded{}, err
 	}
-	rows, err := readConversations(s.Path, s.Format)
+	rows, notes, err := readConversations(s.Path, s.Format)
 	if err != nil {
 		return nil, Loaded{}, err
 	}
-	return choose(s, rows)
+	rows, info, err := choose(s, rows)
+	info.Notes = notes
+	return rows, info, err
 }
 
 // LoadPairs reads a source of preference pairs: pairs, hh-rlhf or token-pairs.
@@ -166,6 +181,7 @@ func LoadPairs(s Source) ([]Pair, Loaded, error) {
 		return nil, Loaded{}, err
 	}
 	var rows []Pair
+	var notes []string
 	switch s.Format {
 	case FormatHH:
 		var dialogues []HH
@@ -174,14 +190,16 @@ func LoadPairs(s Source) ([]Pair, Loaded, error) {
 			rows = append(rows, h.Pair(s.Path))
 		}
 	case FormatPairs:
-		rows, err = ReadPairs(s.Path)
+		rows, notes, err = ReadPairs(s.Path)
 	default:
 		rows, err = ReadTokenPairs(s.Path)
 	}
 	if err != nil {
 		return nil, Loaded{}, err
 	}
-	return choose(s, rows)
+	rows, info, err := choose(s, rows)
+	info.Notes = notes
+	return rows, info, err
 }
 
 // LoadTokens reads a source of pre-tokenised examples.

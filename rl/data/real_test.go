@@ -123,7 +123,9 @@ func TestRealGuanaco(t *testing.T) {
 	require.NoError(t, err)
 	i := 0
 	require.NoError(t, readJSONLines(FormatGuanaco, testfiles.Data(t, "guanaco/openassistant_guanaco_1k_rebuilt.jsonl"), defaultLimits(),
-		func(_ *source, _ int, v *struct{ Text string }) error {
+		func(_ *source, _ int, v *struct {
+			Text string `json:"text"`
+		}) error {
 			require.Equal(t, v.Text, Text(tpl.Render(lines[i].Messages), "", ""))
 			i++
 			return nil

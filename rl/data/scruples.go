@@ -1,8 +1,9 @@
 package data
 
 import (
-	"encoding/json"
 	"fmt"
+
+	"steer/internal/strictjson"
 )
 
 // Scruples: Lourie, Le Bras, Choi, "Scruples: A Corpus of Community Ethical
@@ -206,7 +207,7 @@ func ReadLabelCounts(path string) ([][]int, error) {
 		return nil, fail("", "data", "an empty file", "fetch the file again", ErrEmpty)
 	}
 	var counts [][]int
-	if err := json.Unmarshal(body, &counts); err != nil {
+	if err := strictjson.Unmarshal(body, &counts); err != nil {
 		mend, kind := "fetch the file again", ErrMalformed
 		if other := lookalike(path, FormatLabelCounts); other != "" {
 			mend, kind = other, ErrWrongFormat

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"steer/internal/ordered"
 )
 
 // readTableCSV reads records under a header line.
@@ -54,12 +56,12 @@ func readTableCSV(path string, format Format, comma byte) ([]Row, error) {
 	}
 	rows := make([]Row, len(records))
 	for r := range records {
-		rows[r] = Row{Line: lines[r], Fields: make(map[string]any, len(header))}
+		rows[r] = Row{Line: lines[r], Fields: ordered.New(len(header))}
 	}
 	for i, name := range header {
 		convert := columnType(records, i)
 		for r, record := range records {
-			rows[r].Fields[name] = convert(record[i])
+			rows[r].Fields.Set(name, convert(record[i]))
 		}
 	}
 	return rows, nil
@@ -73,6 +75,8 @@ func columnType(records [][]string, column int) func(string) any {
 	switch {
 	case all(func(s string) bool { _, ok := wholeNumber(s); return ok }):
 		return func(s string) any { n, _ := wholeNumber(s); return n }
+	case all(wholeDigits.MatchString) && slices.ContainsFunc(records, func(r []string) bool { return beyond64(r[column]) }):
+		return func(s string) any { return s } // beyond 64 bits: as floats they would be rounded
 	case all(func(s string) bool { _, ok := decimal(s); return ok }):
 		return func(s string) any { f, _ := decimal(s); return f }
 	case all(func(s string) bool { return s == "True" || s == "False" }):
@@ -85,6 +89,14 @@ func wholeNumber(s string) (int, bool) {
 	n, err := strconv.Atoi(s)
 	return n, err == nil && strconv.Itoa(n) == s
 }
+
+// beyond64 tells whole numbers that 64 bits do not hold.
+func beyond64(s string) bool {
+	_, err := strconv.ParseInt(s, 10, 64)
+	return errors.Is(err, strconv.ErrRange)
+}
+
+var wholeDigits = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
 // decimalNumber has no leading zeros: "007" is a name.
 var decimalNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)

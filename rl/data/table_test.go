@@ -7,6 +7,8 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/require"
+
+	"steer/internal/ordered"
 )
 
 func tableFile(t *testing.T, name, body string) string {
@@ -25,8 +27,8 @@ func TestReadTable(t *testing.T) {
 		tab, err := ReadTable(tableFile(t, name, body), "")
 		require.NoError(t, err, name)
 		require.Equal(t, []Row{
-			{Line: 1, Fields: map[string]any{"q": "Why?", "n": 3, "f": 1.0, "c": []any{"x", map[string]any{"k": nil}}, "b": true}},
-			{Line: 3, Fields: map[string]any{"q": "é", "n": -1, "f": 2.5, "c": []any{}, "b": false}},
+			{Line: 1, Fields: ordered.Of("q", "Why?", "n", 3, "f", 1.0, "c", []any{"x", ordered.Of("k", nil)}, "b", true)},
+			{Line: 3, Fields: ordered.Of("q", "é", "n", -1, "f", 2.5, "c", []any{}, "b", false)},
 		}, tab.Rows, name)
 	}
 }
@@ -34,15 +36,15 @@ func TestReadTable(t *testing.T) {
 func TestReadTableCSVTypes(t *testing.T) {
 	body := "q,n,f,b,zip,mixed\n\"a, \"\"b\"\"\nc\",1,0.5,True,01,1\nx,-2,3,False,02,\n"
 	want := []Row{
-		{Line: 2, Fields: map[string]any{"q": "a, \"b\"\nc", "n": 1, "f": 0.5, "b": true, "zip": "01", "mixed": "1"}},
-		{Line: 4, Fields: map[string]any{"q": "x", "n": -2, "f": 3.0, "b": false, "zip": "02", "mixed": ""}},
+		{Line: 2, Fields: ordered.Of("q", "a, \"b\"\nc", "n", 1, "f", 0.5, "b", true, "zip", "01", "mixed", "1")},
+		{Line: 4, Fields: ordered.Of("q", "x", "n", -2, "f", 3.0, "b", false, "zip", "02", "mixed", "")},
 	}
 	tab, err := ReadTable(tableFile(t, "a.csv", body), "")
 	require.NoError(t, err)
 	require.Equal(t, want, tab.Rows)
 	tab, err = ReadTable(tableFile(t, "a.txt", "q\tn\nx y\t7\n"), TableTSV)
 	require.NoError(t, err)
-	require.Equal(t, []Row{{Line: 2, Fields: map[string]any{"q": "x y", "n": 7}}}, tab.Rows)
+	require.Equal(t, []Row{{Line: 2, Fields: ordered.Of("q", "x y", "n", 7)}}, tab.Rows)
 }
 
 func TestReadTableParquet(t *testing.T) {
@@ -66,10 +68,10 @@ func TestReadTableParquet(t *testing.T) {
 	tab, err := ReadTable(path, "")
 	require.NoError(t, err)
 	require.Equal(t, []Row{
-		{Line: 1, Fields: map[string]any{"question": "Why?", "label": 1, "f": 1.5, "b": true, "none": nil,
-			"choices": map[string]any{"text": []any{"a", "b's"}, "label": []any{"A", "B"}}}},
-		{Line: 2, Fields: map[string]any{"question": "é", "label": 0, "f": 0.0, "b": false, "none": nil,
-			"choices": map[string]any{"text": []any{}, "label": []any{}}}},
+		{Line: 1, Fields: ordered.Of("question", "Why?", "label", 1, "f", 1.5, "b", true, "none", nil,
+			"choices", ordered.Of("text", []any{"a", "b's"}, "label", []any{"A", "B"}))},
+		{Line: 2, Fields: ordered.Of("question", "é", "label", 0, "f", 0.0, "b", false, "none", nil,
+			"choices", ordered.Of("text", []any{}, "label", []any{}))},
 	}, tab.Rows)
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -80,8 +82,8 @@ func TestReadTableParquet(t *testing.T) {
 func TestReadTableRefuses(t *testing.T) {
 	for _, c := range []struct{ name, body, want string }{
 		{"a.jsonl", "{\"q\": 1}\n[1]\n", `line 2: malformed`},
-		{"a.jsonl", "{\"q\": 1} {\"q\": 2}\n", `more after the object`},
-		{"a.jsonl", "null\n", `null is no object`},
+		{"a.jsonl", "{\"q\": 1} {\"q\": 2}\n", `more after the value`},
+		{"a.jsonl", "null\n", `got null`},
 		{"a.jsonl", "", `want data, got an empty file`},
 		{"a.jsonl", "\n\n", `want at least one data row`},
 		{"a.json", "[]", `want at least one data row`},

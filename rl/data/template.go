@@ -21,6 +21,8 @@ type Segment struct {
 	Text string
 	// Answer: the tokens belong to what the model is to learn to say.
 	Answer bool
+	// Masked: the tokens never count in the loss, whatever is learned from; see Message.
+	Masked bool
 	// Special: Text spells special tokens ("<|im_start|>") that are to be read as
 	// such. Never set on text that came from a data file.
 	Special bool
@@ -168,7 +170,7 @@ func (t *Template) render(messages []Message) []Segment {
 		out = append(out, Segment{Text: system})
 	}
 	for _, m := range turns {
-		out = append(out, Segment{Text: m.Content, Answer: m.Role == RoleAssistant})
+		out = append(out, Segment{Text: m.Content, Answer: m.Role == RoleAssistant, Masked: m.Masked})
 	}
 	return out
 }
@@ -176,56 +178,72 @@ func (t *Template) render(messages []Message) []Segment {
 // renderMarked lays "<marker> content" end to end. The marker of an answer is a
 // segment apart from the answer, so that a prompt ends where an answer begins; the blank between
 // them belongs to the answer (tokenizers attach a blank to the word after it).
-// These forms have no system turn: a system message goes before the first human
-// message, divided by an empty line.
+// These forms have no system turn: a system message goes before the human message that
+// the conversation begins with, divided by an empty line; where it does not begin with
+// one, the system message is a human turn by itself.
 func renderMarked(human, assistant, system string, turns []Message) []Segment {
 	var out []Segment
+	if system != "" && !beginsWithUser(turns) {
+		out = append(out, Segment{Text: human + " " + system})
+		system = ""
+	}
 	for _, m := range turns {
 		if m.Role == RoleAssistant {
-			out = append(out, Segment{Text: assistant}, Segment{Text: " " + m.Content, Answer: true})
+			out = append(out, Segment{Text: assistant, Masked: m.Masked}, Segment{Text: " " + m.Content, Answer: true, Masked: m.Masked})
 			continue
 		}
 		content := m.Content
 		if system != "" {
 			content, system = system+"\n\n"+content, ""
 		}
-		out = append(out, Segment{Text: human + " " + content})
+		out = append(out, Segment{Text: human + " " + content, Masked: m.Masked})
 	}
 	return out
 }
+
+func beginsWithUser(turns []Message) bool { return len(turns) > 0 && turns[0].Role == RoleUser }
 
 func renderChatML(system string, turns []Message) []Segment {
 	var out []Segment
-	turn := func(role, content string) {
-		answer := role == RoleAssistant
+	turn := func(m Message) {
+		answer := m.Role == RoleAssistant
 		out = append(out,
-			Segment{Text: "<|im_start|>" + role + "\n", Special: true},
-			Segment{Text: content, Answer: answer},
+			Segment{Text: "<|im_start|>" + m.Role + "\n", Special: true, Masked: m.Masked},
+			Segment{Text: m.Content, Answer: answer, Masked: m.Masked},
 			// The end mark is part of the answer: the model has to learn to stop.
-			Segment{Text: "<|im_end|>", Answer: answer, Special: true},
-			Segment{Text: "\n"})
+			Segment{Text: "<|im_end|>", Answer: answer, Special: true, Masked: m.Masked},
+			Segment{Text: "\n", Masked: m.Masked})
 	}
 	if system != "" {
-		turn(RoleSystem, system)
+		turn(Message{Role: RoleSystem, Content: system})
 	}
 	for _, m := range turns {
-		turn(m.Role, m.Content)
+		turn(m)
 	}
 	return out
 }
 
+// renderLlama2 has a place for a system message only inside the first [INST]: where the
+// conversation does not begin with the user, that [INST] holds nothing else. An answer
+// that nothing comes before begins with <s>.
 func renderLlama2(system string, turns []Message) []Segment {
 	var out []Segment
+	if system != "" && !beginsWithUser(turns) {
+		turns = append([]Message{{Role: RoleUser}}, turns...)
+	}
 	for _, m := range turns {
 		if m.Role == RoleAssistant {
-			out = append(out, Segment{Text: " " + m.Content + " ", Answer: true}, Segment{Kind: SegmentEOS, Answer: true})
+			if len(out) == 0 {
+				out = append(out, Segment{Kind: SegmentBOS})
+			}
+			out = append(out, Segment{Text: " " + m.Content + " ", Answer: true, Masked: m.Masked}, Segment{Kind: SegmentEOS, Answer: true, Masked: m.Masked})
 			continue
 		}
 		content := m.Content
 		if system != "" {
 			content, system = "<<SYS>>\n"+system+"\n<</SYS>>\n\n"+content, ""
 		}
-		out = append(out, Segment{Kind: SegmentBOS}, Segment{Text: "[INST] " + content + " [/INST]"})
+		out = append(out, Segment{Kind: SegmentBOS}, Segment{Text: "[INST] " + content + " [/INST]", Masked: m.Masked})
 	}
 	return out
 }

@@ -1,12 +1,14 @@
 package data
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-var dialogue = []Message{{RoleUser, "Hi there"}, {RoleAssistant, "Hello"}, {RoleUser, "Bye"}, {RoleAssistant, "\n\nSee you <|im_end|>"}}
+var dialogue = []Message{{Role: RoleUser, Content: "Hi there"}, {Role: RoleAssistant, Content: "Hello"}, {Role: RoleUser, Content: "Bye"}, {Role: RoleAssistant, Content: "\n\nSee you <|im_end|>"}}
 
 func TestTemplates(t *testing.T) {
 	empty, polite := "", "Be kind."
@@ -34,6 +36,94 @@ func TestTemplates(t *testing.T) {
 	require.Equal(t, "### Human: Hi there### Assistant:", Text(tpl.Prompt(dialogue[:1]), "", ""))
 	_, err = NewTemplate("alpaca", nil)
 	require.ErrorContains(t, err, "guanaco")
+}
+
+// What each template makes of conversations that do not go user, assistant, user ...: a
+// system text never vanishes, and is never moved behind an answer.
+func TestTemplatesOnOddConversations(t *testing.T) {
+	system, user, answer := Message{Role: RoleSystem, Content: "S"}, Message{Role: RoleUser, Content: "u"}, Message{Role: RoleAssistant, Content: "a"}
+	empty := Message{Role: RoleAssistant}
+	for _, tc := range []struct {
+		name                               string
+		messages                           []Message
+		guanaco, hh, llama2, chatml, plain string
+	}{
+		{"begins with the assistant", []Message{answer, user, answer},
+			"### Assistant: a### Human: u### Assistant: a", "\n\nAssistant: a\n\nHuman: u\n\nAssistant: a", "<s> a </s><s>[INST] u [/INST] a </s>",
+			"<|im_start|>assistant\na<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n", "aua"},
+		{"system, then the assistant", []Message{system, answer},
+			"### Human: S### Assistant: a", "\n\nHuman: S\n\nAssistant: a", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n [/INST] a </s>",
+			"<|im_start|>system\nS<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n", "Sa"},
+		{"system, assistant, user", []Message{system, answer, user},
+			"### Human: S### Assistant: a### Human: u", "\n\nHuman: S\n\nAssistant: a\n\nHuman: u", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n [/INST] a </s><s>[INST] u [/INST]",
+			"<|im_start|>system\nS<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n<|im_start|>user\nu<|im_end|>\n", "Sau"},
+		{"system alone", []Message{system},
+			"### Human: S", "\n\nHuman: S", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n [/INST]", "<|im_start|>system\nS<|im_end|>\n", "S"},
+		{"two users, two answers", []Message{system, user, user, answer, answer},
+			"### Human: S\n\nu### Human: u### Assistant: a### Assistant: a", "\n\nHuman: S\n\nu\n\nHuman: u\n\nAssistant: a\n\nAssistant: a",
+			"<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nu [/INST]<s>[INST] u [/INST] a </s> a </s>",
+			"<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n", "Suuaa"},
+		{"empty answer", []Message{user, empty},
+			"### Human: u### Assistant: ", "\n\nHuman: u\n\nAssistant: ", "<s>[INST] u [/INST]  </s>",
+			"<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n", "u"},
+	} {
+		none := ""
+		for name, want := range map[TemplateName]string{TemplateGuanaco: tc.guanaco, TemplateHH: tc.hh, TemplateLlama2: tc.llama2, TemplateChatML: tc.chatml, TemplatePlain: tc.plain} {
+			tpl, err := NewTemplate(name, &none)
+			require.NoError(t, err)
+			require.Equal(t, want, Text(tpl.Render(tc.messages), "<s>", "</s>"), "%s: %s", name, tc.name)
+			if last := len(tc.messages) - 1; tc.messages[last].Role == RoleAssistant && last > 0 { // a prompt is a prefix here too
+				require.True(t, strings.HasPrefix(want, Text(tpl.Prompt(tc.messages[:last]), "<s>", "</s>")), "%s: %s", name, tc.name)
+			}
+		}
+	}
+	// A system text of the configuration does not vanish either.
+	polite := "Be kind."
+	for _, name := range TemplateName("").Values() {
+		tpl, err := NewTemplate(TemplateName(name), &polite)
+		require.NoError(t, err)
+		require.Contains(t, Text(tpl.Render([]Message{answer}), "", ""), polite, name)
+	}
+	for _, c := range []struct {
+		messages []Message
+		asked    int
+	}{{[]Message{system, answer}, 0}, {[]Message{answer, user, answer}, 0}, {[]Message{system}, 0}, {nil, 0}, {[]Message{system, user, answer}, 2}, {[]Message{user, user}, 2}} {
+		require.Len(t, Conversation{Messages: c.messages}.FirstPrompt(), c.asked)
+	}
+}
+
+// A message that is not to count is read by the model, but adds nothing to the loss, with
+// loss on all tokens too.
+func TestMaskedMessages(t *testing.T) {
+	messages := []Message{{Role: RoleUser, Content: "Hi"}, {Role: RoleAssistant, Content: "Bad answer", Masked: true}, {Role: RoleUser, Content: "Again"}, {Role: RoleAssistant, Content: "Yes"}}
+	for _, name := range TemplateName("").Values() {
+		tok := newWordTokenizer(false, false)
+		tpl, err := NewTemplate(TemplateName(name), nil)
+		require.NoError(t, err)
+		plain := slices.Clone(messages)
+		plain[1].Masked = false
+		for _, loss := range []LossOn{LossAnswers, LossAll} {
+			e, err := Tokenize(tok, tpl.Render(messages), TokenizeOptions{Loss: loss})
+			require.NoError(t, err)
+			same, err := Tokenize(tok, tpl.Render(plain), TokenizeOptions{Loss: loss})
+			require.NoError(t, err)
+			require.Equal(t, same.IDs, e.IDs)
+			var counted, before []int32
+			for i, counts := range e.Mask {
+				if counts {
+					counted = append(counted, e.IDs[i])
+				}
+				if same.Mask[i] {
+					before = append(before, e.IDs[i])
+				}
+			}
+			require.NotContains(t, tok.Decode(counted, false), "Bad", "%s %s", name, loss)
+			require.Contains(t, tok.Decode(before, false), "Bad", "%s %s", name, loss)
+			require.Contains(t, tok.Decode(counted, false), "Yes", "%s %s", name, loss)
+		}
+		_, err = Tokenize(tok, tpl.Render(messages), TokenizeOptions{Loss: LossAll, Join: true})
+		require.ErrorContains(t, err, "set join_text: false")
+	}
 }
 
 // The tokens of a prompt are the beginning of the tokens of prompt and answer,
@@ -80,7 +170,7 @@ func TestNoSpecialTokensFromText(t *testing.T) {
 	tok := newWordTokenizer(false, false)
 	tpl, err := NewTemplate(TemplateChatML, nil)
 	require.NoError(t, err)
-	e, err := Tokenize(tok, tpl.Render([]Message{{RoleUser, "x<|im_end|>y"}}), TokenizeOptions{})
+	e, err := Tokenize(tok, tpl.Render([]Message{{Role: RoleUser, Content: "x<|im_end|>y"}}), TokenizeOptions{})
 	require.NoError(t, err)
 	special := 0
 	for _, id := range e.IDs {

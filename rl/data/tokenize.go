@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -46,13 +47,16 @@ func Tokenize(tok seam.Tokenizer, segments []Segment, opt TokenizeOptions) (Exam
 		if opt.Loss != LossAll {
 			return Example{}, fmt.Errorf("data: join: tokenizing a whole text at once needs loss on all tokens, got %q", opt.Loss)
 		}
+		if slices.ContainsFunc(segments, func(s Segment) bool { return s.Masked }) {
+			return Example{}, fmt.Errorf("data: join: a message does not count in the loss (weight, loss_mask, trainable or train): in a text tokenized as one no message can be left out; set join_text: false")
+		}
 		segments = join(segments)
 	}
 	var e Example
-	add := func(ids []int32, counts bool) {
+	add := func(ids []int32, counts, masked bool) {
 		e.IDs = append(e.IDs, ids...)
 		for range ids {
-			e.Mask = append(e.Mask, (counts || opt.Loss == LossAll) && len(e.Mask) > 0)
+			e.Mask = append(e.Mask, (counts || opt.Loss == LossAll) && !masked && len(e.Mask) > 0)
 		}
 	}
 	bos, err := addsBOS(tok)
@@ -60,7 +64,7 @@ func Tokenize(tok seam.Tokenizer, segments []Segment, opt TokenizeOptions) (Exam
 		return Example{}, err
 	}
 	if bos && !opt.NoBOS && (len(segments) == 0 || segments[0].Kind != SegmentBOS) {
-		add([]int32{tok.BOS()}, false)
+		add([]int32{tok.BOS()}, false, false)
 	}
 	previous := ""
 	for _, s := range segments {
@@ -71,7 +75,7 @@ func Tokenize(tok seam.Tokenizer, segments []Segment, opt TokenizeOptions) (Exam
 				id = tok.EOS()
 			}
 			if id >= 0 && !(s.Kind == SegmentBOS && opt.NoBOS) {
-				add([]int32{id}, s.Answer)
+				add([]int32{id}, s.Answer, s.Masked)
 			}
 			previous = ""
 		case s.Text == "":
@@ -80,12 +84,16 @@ func Tokenize(tok seam.Tokenizer, segments []Segment, opt TokenizeOptions) (Exam
 			if err != nil {
 				return Example{}, fmt.Errorf("data: tokenizing %s: %w", quote(s.Text), err)
 			}
-			add(ids, s.Answer)
+			add(ids, s.Answer, s.Masked)
 			previous = s.Text
 		}
 	}
 	if opt.EOS && tok.EOS() >= 0 && !(len(e.IDs) > 0 && e.IDs[len(e.IDs)-1] == tok.EOS()) {
-		add([]int32{tok.EOS()}, len(segments) > 0 && segments[len(segments)-1].Answer)
+		last := Segment{}
+		if len(segments) > 0 {
+			last = segments[len(segments)-1]
+		}
+		add([]int32{tok.EOS()}, last.Answer, last.Masked)
 	}
 	return e, CheckVocab(e.IDs, tok.VocabSize())
 }

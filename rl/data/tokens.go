@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"steer/ggml/seam"
+	"steer/internal/strictjson"
 )
 
 // Example is a token sequence with its loss mask.
@@ -119,7 +120,7 @@ func (m *maskBit) UnmarshalJSON(text []byte) error {
 	case "0", "false":
 		*m = false
 	default:
-		return fmt.Errorf("want 0 or 1 in mask, got %s", text)
+		return strictjson.Wanted("0 or 1", text)
 	}
 	return nil
 }

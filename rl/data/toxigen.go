@@ -1,8 +1,6 @@
 package data
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -144,17 +142,6 @@ type SafeNLP struct {
 
 // ReadSafeNLP reads toxiGen.json: one JSON array.
 func ReadSafeNLP(path string) ([]SafeNLP, error) {
-	body, found, err := readAll(path, limits{fileBytes: 1 << 30})
-	if err != nil {
-		return nil, err
-	}
-	if len(body) == 0 {
-		return nil, &Error{Format: FormatSafeNLP, Path: found, Want: "data", Got: "an empty file", Mend: "fetch the file again", Err: ErrEmpty}
-	}
-	s := &source{format: FormatSafeNLP, path: found}
-	if err := s.checkUTF8(1, body); err != nil {
-		return nil, err
-	}
 	type row struct {
 		ID           *int     `json:"id"`
 		Text         *string  `json:"text"`
@@ -162,47 +149,21 @@ func ReadSafeNLP(path string) ([]SafeNLP, error) {
 		Label        string   `json:"label"`
 		TargetGroups []string `json:"target_groups"`
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	line, counted := 1, 0
-	at := func() int { // line of the decoder's position, counted once over the file
-		upTo := int(dec.InputOffset())
-		line += bytes.Count(body[counted:upTo], []byte("\n"))
-		counted = upTo
-		return line
-	}
-	if tok, err := dec.Token(); err != nil || tok != json.Delim('[') {
-		e := &Error{Format: FormatSafeNLP, Path: found, Line: 1, Want: "a JSON array", Got: quote(string(body[:min(len(body), 80)])), Mend: "fetch the file again", Err: ErrMalformed}
-		if other := lookalike(path, FormatSafeNLP); other != "" {
-			e.Mend, e.Err = other, ErrWrongFormat
-		}
-		return nil, e
-	}
 	var out []SafeNLP
-	for dec.More() {
-		at()
-		v := row{}
-		if err := dec.Decode(&v); err != nil {
-			return nil, &Error{Format: FormatSafeNLP, Path: found, Line: at(), Want: "an item of the array", Mend: mendRow, Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
-		}
-		s.rows++
+	err := readJSONLines(FormatSafeNLP, path, defaultLimits(), func(s *source, line int, v *row) error {
 		switch {
 		case v.ID == nil:
-			return nil, s.need(at(), "id", "a number")
+			return s.need(line, "id", "a number")
 		case v.Text == nil:
-			return nil, s.need(at(), "text", "text")
+			return s.need(line, "text", "text")
 		case v.Toxicity == nil:
-			return nil, s.need(at(), "toxicity_score", "a number")
+			return s.need(line, "toxicity_score", "a number")
 		case v.Label != "hate" && v.Label != "neutral":
-			return nil, s.bad(at(), "label", "hate or neutral", quote(v.Label))
+			return s.bad(line, "label", "hate or neutral", quote(v.Label))
 		}
-		out = append(out, SafeNLP{Line: at(), ID: *v.ID, Text: strings.ReplaceAll(*v.Text, "_x000D_", "\r"),
+		out = append(out, SafeNLP{Line: line, ID: *v.ID, Text: strings.ReplaceAll(*v.Text, "_x000D_", "\r"),
 			Toxicity: *v.Toxicity, Label: v.Label, TargetGroups: v.TargetGroups})
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, &Error{Format: FormatSafeNLP, Path: found, Line: at(), Want: "the end of the array", Mend: "fetch the file again", Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
-	}
-	if len(out) == 0 {
-		return nil, s.empty()
-	}
-	return out, nil
+		return nil
+	})
+	return out, err
 }

@@ -131,6 +131,7 @@ func TestNegativeKLWarning(t *testing.T) {
 	_, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
 	warnings := slices.DeleteFunc(n.lines, func(l string) bool { return !strings.Contains(l, "warning") })
-	require.Len(t, warnings, 1)
-	require.Contains(t, warnings[0], "should not be negative")
+	require.Len(t, warnings, 2)
+	require.Contains(t, warnings[0], "the run has 4 updates: with fewer than 10 hardly anything is learned: raise iterations")
+	require.Contains(t, warnings[1], "should not be negative")
 }

@@ -49,6 +49,9 @@ func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
 		meter:  train.NewMeter(),
 		st:     trainerState{State: NewState(&cfg)},
 	}
+	for _, doubt := range cfg.Optim.Doubts(cfg.Iterations*cfg.updatesPerIteration(), "raise iterations or ppo_epochs") {
+		deps.Progress.Note(deps.stage() + ": " + doubt)
+	}
 	t.sampler = sampler{cfg: &t.cfg, generator: deps.Generator, tokenizer: deps.Tokenizer, stop: deps.stopTokens()}
 	err := train.Loop(ctx, train.Deps{
 		Learner: deps.Policy, Run: deps.Run, Progress: deps.Progress, Stopper: deps.Stopper, AdapterOf: deps.AdapterOf,

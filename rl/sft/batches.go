@@ -34,19 +34,22 @@ func (c Config) prepare(examples []data.Example, eos int32, whole bool) ([]place
 	}
 	var blocks []data.Block
 	switch c.Pack {
-	case PackNone:
-		for _, e := range examples {
-			blocks = append(blocks, data.Block{e})
-		}
-	case PackIsolated:
-		var packed data.Counts
-		blocks, packed, err = data.PackIsolated(examples, c.MaxTokens)
-		counts.Blocks = packed.Blocks
+	case PackIsolated, PackAuto:
+		blocks, _, err = data.PackIsolated(examples, c.MaxTokens)
 	case PackRunOn:
 		blocks, counts, err = data.PackRunOn(examples, c.MaxTokens, eos, whole)
 	}
 	if err != nil {
 		return nil, counts, err
+	}
+	switch c.packing(len(blocks)) {
+	case PackNone:
+		blocks = nil
+		for _, e := range examples {
+			blocks = append(blocks, data.Block{e})
+		}
+	case PackIsolated:
+		counts.Blocks = len(blocks)
 	}
 	places := make([]place, len(blocks))
 	for i, b := range blocks {
@@ -135,7 +138,7 @@ type order struct {
 func newOrder(c Config, places []place) *order {
 	o := &order{cfg: c, n: int64(len(places)), epoch: -1}
 	if c.MaxSteps == 0 {
-		o.places = c.Epochs * o.n
+		o.places = c.Passes(len(places)) * o.n
 	}
 	return o
 }

@@ -44,8 +44,9 @@ type Config struct {
 	// bounds a pass in tokens. Either changes memory and speed only.
 	MicroBatchSize   int `yaml:"micro_batch_size"`
 	MicroBatchTokens int `yaml:"micro_batch_tokens"`
-	// Epochs is the number of passes over the data. MaxSteps, where not 0, ends the run
-	// after so many optimizer steps instead, however many passes that takes.
+	// Epochs is the number of passes over the data; 0 leaves it to the size of the data,
+	// see Passes. MaxSteps, where not 0, ends the run after so many optimizer steps
+	// instead, however many passes that takes.
 	Epochs   int64 `yaml:"epochs"`
 	MaxSteps int64 `yaml:"max_steps"`
 
@@ -64,6 +65,9 @@ type Pack string
 
 // The ways.
 const (
+	// PackAuto: isolated where an epoch then has enough updates still, none otherwise: with
+	// a few rows, blocks would make an epoch of one update.
+	PackAuto Pack = "auto"
 	// PackNone: one example a place.
 	PackNone Pack = "none"
 	// PackIsolated: whole examples share a block of MaxTokens, each a sequence of its
@@ -76,7 +80,7 @@ const (
 
 // Values lists the ways.
 func (Pack) Values() []string {
-	return []string{string(PackNone), string(PackIsolated), string(PackRunOn)}
+	return []string{string(PackAuto), string(PackNone), string(PackIsolated), string(PackRunOn)}
 }
 
 // Keep names the weights a run ends with.
@@ -136,9 +140,6 @@ func (c Config) Validate() error {
 			bad("%s: want at least 0, got %d", f.key, f.value)
 		}
 	}
-	if c.Epochs == 0 && c.MaxSteps == 0 {
-		bad("epochs or max_steps: want one of them to be at least 1")
-	}
 	return errors.Join(errs...)
 }
 
@@ -158,11 +159,40 @@ func (c Config) Tokenize(t *data.Template) data.TokenizeOptions {
 	}
 }
 
+// What epochs 0 and pack auto go by.
+const (
+	autoEpochs     = 3  // passes over data that are large enough
+	mostEpochs     = 20 // passes over the smallest
+	autoUpdates    = 32 // that a run has at least
+	updatesAnEpoch = 32 // that packing has to leave
+)
+
+// Passes is the number of passes over places (blocks or examples) of a run that is measured
+// in epochs: Epochs, or, where that is 0, 3, or as many more as make 32 updates, 20 at most.
+func (c Config) Passes(places int) int64 {
+	if c.Epochs > 0 || places == 0 {
+		return c.Epochs
+	}
+	n := int64(places)
+	return min(mostEpochs, max(autoEpochs, (autoUpdates*int64(c.MiniBatchSize)+n-1)/n))
+}
+
 // Steps is the number of optimizer steps of a run over places (blocks or examples).
 func (c Config) Steps(places int) int64 {
 	if c.MaxSteps > 0 {
 		return c.MaxSteps
 	}
 	mini := int64(c.MiniBatchSize)
-	return (c.Epochs*int64(places) + mini - 1) / mini
+	return (c.Passes(places)*int64(places) + mini - 1) / mini
+}
+
+// packing settles pack auto for blocks (of isolated packing).
+func (c Config) packing(blocks int) Pack {
+	if c.Pack != PackAuto {
+		return c.Pack
+	}
+	if blocks < updatesAnEpoch*c.MiniBatchSize {
+		return PackNone
+	}
+	return PackIsolated
 }

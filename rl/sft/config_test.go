@@ -49,22 +49,21 @@ func TestThesisPreset(t *testing.T) {
 
 func TestValidateNamesEveryMistake(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		"lora.rank: want at least 1":                              func(c *Config) { c.LoRA.Rank = 0 },
-		"optim.lr: want more than 0":                              func(c *Config) { c.Optim.LR = 0 },
-		`loss_on: want one of [answers all], got "prompt"`:        func(c *Config) { c.LossOn = "prompt" },
-		`pack: want one of [none isolated run_on], got "yes"`:     func(c *Config) { c.Pack = "yes" },
-		"overlong: want one of":                                   func(c *Config) { c.Overlong = "" },
-		"keep: want one of [last best]":                           func(c *Config) { c.Keep = "all" },
-		"join_text: needs loss_on all":                            func(c *Config) { c.JoinText = true },
-		"max_tokens: want at least 2, got 1":                      func(c *Config) { c.MaxTokens = 1 },
-		"mini_batch_size: want at least 1":                        func(c *Config) { c.MiniBatchSize = 0 },
-		"micro_batch_size 2 and micro_batch_tokens 2048: set one": func(c *Config) { c.MicroBatchSize = 2 },
-		"micro_batch_size or micro_batch_tokens: want one":        func(c *Config) { c.MicroBatchTokens = 0 },
-		"mini_batch_size 8 does not divide by micro_batch_size 3": func(c *Config) { c.MicroBatchSize, c.MicroBatchTokens = 3, 0 },
-		"epochs: want at least 0, got -1":                         func(c *Config) { c.Epochs = -1 },
-		"epochs or max_steps: want one of them to be at least 1":  func(c *Config) { c.Epochs = 0 },
-		"eval_every: want at least 0":                             func(c *Config) { c.EvalEvery = -2 },
-		"checkpoint_every: want at least 0":                       func(c *Config) { c.CheckpointEvery = -2 },
+		"lora.rank: want at least 1":                               func(c *Config) { c.LoRA.Rank = 0 },
+		"optim.lr: want more than 0":                               func(c *Config) { c.Optim.LR = 0 },
+		`loss_on: want one of [answers all], got "prompt"`:         func(c *Config) { c.LossOn = "prompt" },
+		`pack: want one of [auto none isolated run_on], got "yes"`: func(c *Config) { c.Pack = "yes" },
+		"overlong: want one of":                                    func(c *Config) { c.Overlong = "" },
+		"keep: want one of [last best]":                            func(c *Config) { c.Keep = "all" },
+		"join_text: needs loss_on all":                             func(c *Config) { c.JoinText = true },
+		"max_tokens: want at least 2, got 1":                       func(c *Config) { c.MaxTokens = 1 },
+		"mini_batch_size: want at least 1":                         func(c *Config) { c.MiniBatchSize = 0 },
+		"micro_batch_size 2 and micro_batch_tokens 2048: set one":  func(c *Config) { c.MicroBatchSize = 2 },
+		"micro_batch_size or micro_batch_tokens: want one":         func(c *Config) { c.MicroBatchTokens = 0 },
+		"mini_batch_size 8 does not divide by micro_batch_size 3":  func(c *Config) { c.MicroBatchSize, c.MicroBatchTokens = 3, 0 },
+		"epochs: want at least 0, got -1":                          func(c *Config) { c.Epochs = -1 },
+		"eval_every: want at least 0":                              func(c *Config) { c.EvalEvery = -2 },
+		"checkpoint_every: want at least 0":                        func(c *Config) { c.CheckpointEvery = -2 },
 	} {
 		c := Default()
 		change(&c)

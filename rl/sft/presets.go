@@ -40,10 +40,10 @@ func Default() Config {
 		},
 		Optim: train.Optim{
 			LR: 2e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1,
-			Schedule: train.Schedule{Kind: train.Cosine, WarmupSteps: 20},
+			Schedule: train.Schedule{Kind: train.Cosine, WarmupSteps: train.AutoWarmup},
 		},
-		LossOn: data.LossAnswers, Pack: PackIsolated, MaxTokens: 1024, Overlong: data.OverlongTruncate,
-		MiniBatchSize: 8, MicroBatchTokens: 2048, Epochs: 3,
+		LossOn: data.LossAnswers, Pack: PackAuto, MaxTokens: 1024, Overlong: data.OverlongTruncate,
+		MiniBatchSize: 8, MicroBatchTokens: 2048,
 		EvalEvery: 100, CheckpointEvery: 100, Keep: KeepBest,
 	}
 }

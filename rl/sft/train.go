@@ -111,7 +111,29 @@ func newTrainer(cfg Config, deps Deps) (*trainer, error) {
 	}
 	t.res.DataSHA256 = hashOf(t.places, t.eval)
 	t.order, t.steps = newOrder(cfg, t.places), cfg.Steps(len(t.places))
+	deps.Note("%s: %s", deps.Stage, cfg.describe(len(t.places), t.res.Data, t.steps))
+	for _, doubt := range cfg.Optim.Doubts(t.steps, "raise epochs or max_steps, or lower mini_batch_size") {
+		deps.Note("%s: %s", deps.Stage, doubt)
+	}
 	return t, nil
+}
+
+// describe says how long the run is, and what was settled by the size of the data.
+func (c Config) describe(places int, counts data.Counts, steps int64) string {
+	s := fmt.Sprintf("%d updates", steps)
+	if c.MaxSteps == 0 {
+		s += fmt.Sprintf(", %d passes over the data", c.Passes(places))
+		if c.Epochs == 0 && c.Passes(places) > autoEpochs {
+			s += fmt.Sprintf(" (epochs 0: as many as make %d updates, %d at most)", autoUpdates, mostEpochs)
+		}
+	}
+	if warmup := c.Optim.Warmup(steps); warmup > 0 {
+		s += fmt.Sprintf(", %d of them warm-up", warmup)
+	}
+	if c.Pack == PackAuto && counts.Blocks == 0 {
+		s += "; few examples: not packed"
+	}
+	return s
 }
 
 // Round implements train.Trainer: one optimizer step, and before the first a look at the

@@ -103,7 +103,7 @@ func TestOptim(t *testing.T) {
 		"eps":           func(o *Optim) { o.Eps = 0 },
 		"weight_decay":  func(o *Optim) { o.WeightDecay = math.NaN() },
 		"max_grad_norm": func(o *Optim) { o.MaxGradNorm = math.Inf(1) },
-		"warmup_steps":  func(o *Optim) { o.WarmupSteps = -1 },
+		"warmup_steps":  func(o *Optim) { o.WarmupSteps = -2 },
 		"min_ratio":     func(o *Optim) { o.MinRatio = 1.1 },
 	} {
 		c := o
@@ -165,4 +165,24 @@ func TestLoRA(t *testing.T) {
 		bad(&c)
 		require.ErrorContains(t, c.Validate("lora"), want)
 	}
+}
+
+// A run that ends inside its warm-up never has its learning rate, and says so; the
+// automatic warm-up leaves the rate to runs of any length.
+func TestWarmupOfShortRuns(t *testing.T) {
+	o := Optim{LR: 2e-4, Schedule: Schedule{Kind: Cosine, WarmupSteps: 20}}
+	require.Equal(t, []string{"warning: the run ends inside its warm-up: 2 updates, warmup_steps is 20, so the learning rate reaches 1e-05 of 0.0002: lower optim.warmup_steps, or raise epochs"}, o.Doubts(2, "raise epochs"))
+	require.Len(t, o.Doubts(20, ""), 1)
+	require.Empty(t, o.Doubts(21, ""))
+	o.WarmupSteps = AutoWarmup
+	for total, want := range map[int64]int64{1: 0, 9: 0, 10: 1, 32: 3, 199: 19, 200: 20, 5000: 20} {
+		require.Equal(t, want, o.Warmup(total), total)
+		highest := 0.0
+		for step := range total {
+			highest = max(highest, o.At(step, total).LR)
+		}
+		require.Equal(t, o.LR, highest, total)
+	}
+	require.Empty(t, o.Doubts(10, ""))
+	require.Contains(t, o.Doubts(9, "raise epochs")[0], "the run has 9 updates")
 }

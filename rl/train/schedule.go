@@ -26,10 +26,23 @@ func (ScheduleKind) Values() []string {
 type Schedule struct {
 	// Kind is the shape after warm-up; empty means constant.
 	Kind ScheduleKind `yaml:"schedule"`
-	// WarmupSteps is the number of optimizer steps of linear rise from 0.
+	// WarmupSteps is the number of optimizer steps of linear rise from 0; AutoWarmup
+	// leaves it to the length of the run, see Warmup.
 	WarmupSteps int64 `yaml:"warmup_steps"`
 	// MinRatio is the share of the learning rate that linear and cosine end at.
 	MinRatio float64 `yaml:"min_ratio"`
+}
+
+// AutoWarmup as WarmupSteps is a tenth of the run, 20 steps at most: Adam's moments need
+// tens of steps, and a short run has none to give away.
+const AutoWarmup = -1
+
+// Warmup is the number of steps of the rise in a run of total updates.
+func (s Schedule) Warmup(total int64) int64 {
+	if s.WarmupSteps == AutoWarmup {
+		return min(20, total/10)
+	}
+	return s.WarmupSteps
 }
 
 // Ratio is the factor on the learning rate for the update that follows step earlier
@@ -42,10 +55,11 @@ type Schedule struct {
 //
 // and the decayed part is lifted to end at MinRatio: min + (1-min) * ratio.
 func (s Schedule) Ratio(step, total int64) float64 {
-	if step < s.WarmupSteps {
-		return float64(step) / float64(max(1, s.WarmupSteps))
+	warmup := s.Warmup(total)
+	if step < warmup {
+		return float64(step) / float64(max(1, warmup))
 	}
-	p := float64(step-s.WarmupSteps) / float64(max(1, total-s.WarmupSteps))
+	p := float64(step-warmup) / float64(max(1, total-warmup))
 	p = min(1, p)
 	r := 1.0
 	switch s.Kind {
@@ -100,7 +114,7 @@ func (o Optim) Validate(key string) error {
 		{"eps", o.Eps, o.Eps > 0, "more than 0"},
 		{"weight_decay", o.WeightDecay, o.WeightDecay >= 0, "at least 0"},
 		{"max_grad_norm", o.MaxGradNorm, o.MaxGradNorm >= 0, "at least 0 (0: no clipping)"},
-		{"warmup_steps", float64(o.WarmupSteps), o.WarmupSteps >= 0, "at least 0"},
+		{"warmup_steps", float64(o.WarmupSteps), o.WarmupSteps >= AutoWarmup, "at least 0, or -1 (a tenth of the run, at most 20)"},
 		{"min_ratio", o.MinRatio, o.MinRatio >= 0 && o.MinRatio <= 1, "from 0 to 1"},
 	} {
 		if !c.ok || math.IsInf(c.value, 0) {
@@ -108,4 +122,23 @@ func (o Optim) Validate(key string) error {
 		}
 	}
 	return nil
+}
+
+// fewUpdates is the number of updates below which a run is said to learn little: at usual
+// rates a LoRA has hardly left its start.
+const fewUpdates = 10
+
+// Doubts says why a run of total updates can hardly learn anything; mend is what makes it
+// longer.
+func (o Optim) Doubts(total int64, mend string) []string {
+	var out []string
+	switch warmup := o.Warmup(total); {
+	case warmup > 0 && total <= warmup:
+		// The last update is the one with the highest rate.
+		out = append(out, fmt.Sprintf("warning: the run ends inside its warm-up: %d updates, warmup_steps is %d, so the learning rate reaches %.2g of %.2g: lower optim.warmup_steps, or %s",
+			total, warmup, o.LR*o.Ratio(total-1, total), o.LR, mend))
+	case total < fewUpdates:
+		out = append(out, fmt.Sprintf("warning: the run has %d updates: with fewer than %d hardly anything is learned: %s", total, fewUpdates, mend))
+	}
+	return out
 }

@@ -201,6 +201,13 @@ func (b *Bench) within(key string, configured, most int, what string) int {
 	return most
 }
 
+// noteData says aloud what was odd about a data file.
+func (b *Bench) noteData(l data.Loaded) {
+	for _, n := range l.Notes {
+		b.warnings = append(b.warnings, l.Path+": "+n)
+	}
+}
+
 // ReadAdapter reads an adapter file or PEFT folder and notices if it was trained on
 // another base.
 func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {

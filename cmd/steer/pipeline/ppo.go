@@ -207,14 +207,14 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return fmt.Errorf("ppo: reward: %w", err)
 	}
-	prompts, info, err := b.prompts(j.Prompts, "prompts", tpl, longest)
+	prompts, info, err := b.prompts(j.Prompts, "prompts", tpl, longest, room)
 	if err != nil {
 		return fmt.Errorf("ppo: prompts: %w", err)
 	}
 	infos := []map[string]any{info}
 	var held []ppo.Prompt
 	if j.HeldOut.Path != "" {
-		if held, info, err = b.prompts(j.HeldOut, "held-out", tpl, longest); err != nil {
+		if held, info, err = b.prompts(j.HeldOut, "held-out", tpl, longest, room); err != nil {
 			return fmt.Errorf("ppo: held_out: %w", err)
 		}
 		infos = append(infos, info)
@@ -276,29 +276,54 @@ func (j *PPO) adapter(b *Bench) (*adapter.Adapter, error) {
 }
 
 // prompts reads conversations and renders what comes before the first answer. Longer
-// ones than max are left out and counted.
-func (b *Bench) prompts(src data.Source, role string, tpl *data.Template, max int) ([]ppo.Prompt, map[string]any, error) {
+// ones than max, and those that ask nothing, are left out and counted.
+func (b *Bench) prompts(src data.Source, role string, tpl *data.Template, max, room int) ([]ppo.Prompt, map[string]any, error) {
 	rows, loaded, err := data.LoadConversations(src)
 	if err != nil {
 		return nil, nil, err
 	}
+	b.noteData(loaded)
 	var out []ppo.Prompt
-	dropped := 0
+	dropped, noQuestion, shortest := 0, 0, 0
 	for _, c := range rows {
-		messages := c.FirstPrompt()
-		segments := tpl.Prompt(messages)
+		question := c.FirstPrompt()
+		if question == nil {
+			noQuestion++
+			continue
+		}
+		segments := tpl.Prompt(question)
 		e, err := data.Tokenize(b.Tok, segments, data.TokenizeOptions{})
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
 		}
 		if len(e.IDs) == 0 || len(e.IDs) > max {
-			dropped++
+			if dropped++; shortest == 0 || len(e.IDs) < shortest {
+				shortest = len(e.IDs)
+			}
 			continue
 		}
-		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: messages})
+		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question})
 	}
 	if len(out) == 0 {
-		return nil, nil, fmt.Errorf("%s: none of %d prompts has at most %d tokens: raise max_prompt_tokens", loaded.Path, len(rows), max)
+		return nil, nil, fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))
 	}
-	return out, map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out), "dropped": dropped}, nil
+	info := map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out), "dropped": dropped}
+	if noQuestion > 0 {
+		info["no_question"] = noQuestion
+		b.warnings = append(b.warnings, fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and were left out", loaded.Path, noQuestion, len(rows)))
+	}
+	return out, info, nil
+}
+
+// noPrompt says why no prompt is left of n, and what helps. The shortest has so many
+// tokens; max are allowed, room is what the model's context leaves beside the answer.
+func noPrompt(n, noQuestion, shortest, max, room int) string {
+	if noQuestion == n {
+		return fmt.Sprintf("none of %d conversations asks anything: want a user message before the first answer", n)
+	}
+	s := fmt.Sprintf("none of %d prompts has at most %d tokens; the shortest has %d: ", n-noQuestion, max, shortest)
+	if shortest > room {
+		return s + fmt.Sprintf("the model's context leaves room for %d beside the answer: shorten the prompts, lower max_new_tokens, or take a model with a longer context", room)
+	}
+	return s + "raise max_prompt_tokens"
 }

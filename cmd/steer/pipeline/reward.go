@@ -80,6 +80,9 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	if err != nil {
 		return err
 	}
+	for _, part := range []rewards.PartInfo{set.Train.Info, set.HeldOut.Info} {
+		b.noteData(data.Loaded{Path: part.Path, Notes: part.Notes})
+	}
 	below, err := b.LoadAdapters(j.On)
 	if err != nil {
 		return err

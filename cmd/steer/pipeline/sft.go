@@ -155,7 +155,7 @@ func (j *SFT) adapter(b *Bench) (*adapter.Adapter, error) {
 }
 
 // sftFormats are those that it learns from.
-var sftFormats = []data.Format{data.FormatGuanaco, data.FormatGuanacoParquet, data.FormatChat, data.FormatCompletion, data.FormatTokens}
+var sftFormats = append(data.ConversationFormats(), data.FormatTokens)
 
 // examples reads and tokenizes a source: conversations, or rows of token ids.
 func (j *SFT) examples(b *Bench, src data.Source, role string) ([]data.Example, map[string]any, error) {
@@ -192,5 +192,6 @@ func (j *SFT) examples(b *Bench, src data.Source, role string) ([]data.Example, 
 			out = append(out, e)
 		}
 	}
+	b.noteData(loaded)
 	return out, map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out)}, nil
 }
