@@ -21,7 +21,7 @@ import (
 type Engine struct {
 	// Device is where: cpu, cuda (the first GPU), cuda:N, or auto, a GPU if there is one.
 	Device ggml.DeviceName `yaml:"device"`
-	// Threads is the number of compute threads; 0: one for each CPU.
+	// Threads is the number of compute threads; 0: one for each CPU that the process has the time of.
 	Threads int `yaml:"threads"`
 	// Precision of the frozen matrices: bf16 or f32.
 	Precision ggml.Precision `yaml:"precision"`
@@ -53,7 +53,7 @@ func (e Engine) validate() error {
 // threads is the number of compute threads.
 func (e Engine) threads() int {
 	if e.Threads == 0 {
-		return runtime.NumCPU()
+		return machine().threads()
 	}
 	return e.Threads
 }
@@ -104,7 +104,7 @@ func openBench(path string, e Engine, opt ggml.ModelOptions) (*Bench, error) {
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Name: e.Device, Threads: e.Threads, CUDA: e.cuda})
+	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Name: e.Device, Threads: e.threads(), CUDA: e.cuda})
 	if err != nil {
 		return nil, err
 	}
@@ -143,12 +143,7 @@ func (b *Bench) DeviceMemory() (ggml.Memory, error) { return b.dev.Memory() }
 func (b *Bench) Kernel() string { return b.dev.Kernel() }
 
 // Threads is the number of compute threads.
-func (b *Bench) Threads() int {
-	if b.Engine.Threads == 0 {
-		return runtime.NumCPU()
-	}
-	return b.Engine.Threads
-}
+func (b *Bench) Threads() int { return b.Engine.threads() }
 
 // Notice says aloud where the engine is slower or less exact than was asked for, and
 // what was noticed on loading.
@@ -165,8 +160,8 @@ func (b *Bench) Notice(p train.Progress) {
 	case b.Engine.Precision == ggml.BF16 && k != "avx512bf16":
 		p.Note(fmt.Sprintf("this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the %s kernels (slower)", k))
 	}
-	if n := runtime.NumCPU(); b.Engine.Threads > n {
-		p.Note(fmt.Sprintf("%d threads on %d CPUs: they will wait for one another", b.Engine.Threads, n))
+	if why := machine().tooMany(b.Engine.Threads); why != "" {
+		p.Note(why)
 	}
 }
 

@@ -26,7 +26,7 @@ func (l MemoryLimit) limit() int64 {
 	if l.Bytes > 0 {
 		return int64(l.Bytes)
 	}
-	free, err := freeMemory()
+	free, err := freeMemory(system())
 	if err != nil {
 		return 0
 	}
