@@ -286,7 +286,6 @@ func TestScoreFailures(t *testing.T) {
 		{name: "mask value", stdin: `{"ids":[1,2],"mask":[1,2]}`, args: on(), code: 1, says: []string{`"mask[1]"`}},
 		{name: "not UTF-8", stdin: "{\"text\":\"ok\"}\n{\"text\":\"caf\xe9\"}\n", args: on(), code: 1, says: []string{"line 2", "UTF-8"}},
 		{name: "not UTF-8 in --text", args: on("--text", "caf\xe9"), code: 1, says: []string{"--text 1", "UTF-8"}},
-		{name: "NUL", stdin: `{"text":"a\u0000b"}`, args: on(), code: 1, says: []string{"line 1", "NUL"}},
 		{name: "plain text", stdin: "hello\n", args: on(), code: 1, says: []string{"line 1", "--lines"}},
 		{name: "another key", stdin: `{"txt":"a"}`, args: on(), code: 1, says: []string{"line 1", `"text"`, `"txt"`}},
 		{name: "two kinds", stdin: `{"text":"a","ids":[1]}`, args: on(), code: 1, says: []string{"line 1", `"ids", "text"`}},

@@ -117,7 +117,7 @@ func realModel(t testing.TB) string {
 
 func describe(t testing.TB, model string) *modelDescription {
 	t.Helper()
-	d, err := describeModel(model)
+	d, err := describeModel(model, nil)
 	require.NoError(t, err)
 	return d
 }

@@ -12,6 +12,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/seam"
+	"steer/internal/filehash"
 	"steer/rl/data"
 	"steer/rl/ppo"
 	"steer/rl/train"
@@ -66,6 +67,7 @@ type Console struct {
 	Version  string    // of the program
 	Command  []string  // as typed, for the record
 	Memory   MemoryLimit
+	Hashes   *filehash.Cache // of large files; may be nil
 }
 
 // Bench is a loaded model with what stages need around it.
@@ -76,7 +78,9 @@ type Bench struct {
 	Engine Engine
 	// SHA256 of the model's file: adapters of another base are noticed by it. "" until a job
 	// or the first adapter that names its base asks.
-	SHA256   string
+	SHA256 string
+	// Hashes is where the hash of the model's file is remembered; may be nil.
+	Hashes   *filehash.Cache
 	warnings []string
 	closes   []func() error
 	frozen   map[string]*ggml.Adapter // that stacks share, by path
@@ -195,11 +199,9 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 	}
 	trained := a.Meta[metaBase]
 	if trained != "" && b.SHA256 == "" && b.rehearsal == nil {
-		in := Inputs{}
-		if err := in.add("model", b.Model.Info().Path); err != nil {
-			return nil, err
+		if b.SHA256, err = b.Hashes.Sum(b.Model.Info().Path); err != nil {
+			return nil, fmt.Errorf("model: %w", err)
 		}
-		b.SHA256 = in["model"]
 	}
 	if trained != "" && b.SHA256 != "" && trained != b.SHA256 {
 		w := fmt.Sprintf("adapter %s was trained on another base (SHA-256 %.12s) than %s (%.12s): it fits, but what it does here was never measured",
