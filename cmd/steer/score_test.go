@@ -143,6 +143,15 @@ func TestScoreTemplates(t *testing.T) {
 	require.Greater(t, len(system[0].IDs), n)
 }
 
+// A NUL byte in one row stops nothing: it is a character.
+func TestScoreTakesNUL(t *testing.T) {
+	m := demoModel(t)
+	out := succeed(t, "{\"text\":\"ab\"}\n{\"text\":\"a\\u0000b\"}\n", "score", "-m", m.Model)
+	rows := strings.Split(strings.TrimSpace(out), "\n")
+	require.Len(t, rows, 2)
+	require.NotEqual(t, rows[0], rows[1])
+}
+
 func TestScoreBOS(t *testing.T) {
 	m := demoModel(t) // adds BOS
 	bos := int32(describe(t, m.Model).Tokenizer.BOS.ID)
