@@ -1,13 +1,11 @@
 package eval
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 
+	"steer/internal/filehash"
 	"steer/rl/data"
 )
 
@@ -222,14 +220,8 @@ func FileSHA256(path string) (found, sum string, err error) {
 	if found, err = data.Resolve(path); err != nil {
 		return "", "", err
 	}
-	f, err := os.Open(found)
-	if err != nil {
+	if sum, err = filehash.Sum(found); err != nil {
 		return "", "", fmt.Errorf("eval: %w", err)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", "", fmt.Errorf("eval: %s: %w", found, err)
-	}
-	return found, hex.EncodeToString(h.Sum(nil)), nil
+	return found, sum, nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"steer/internal/filehash"
 )
 
 // Whatever two models, benchmarks or protocols are called, they have files of their own, also
@@ -55,7 +57,7 @@ func TestModelsOfLikeNamesDoNotShareRecords(t *testing.T) {
 		name := b.Provenance["items"].(string)
 		require.False(t, files[name], "%s is named twice", name)
 		files[name] = true
-		sum, err := fileSum(filepath.Join(s.dir, "a", name))
+		sum, err := filehash.Sum(filepath.Join(s.dir, "a", name))
 		require.NoError(t, err)
 		require.Equal(t, sum, b.Provenance["items_sha256"])
 	}

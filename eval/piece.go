@@ -2,12 +2,9 @@ package eval
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +14,7 @@ import (
 
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
+	"steer/internal/filehash"
 )
 
 // pieceVersion is the version of a piece's form.
@@ -73,7 +71,7 @@ func readPiece(records, fingerprint string, note func(string)) (*piece, error) {
 	if p.Fingerprint != fingerprint {
 		return again("%s", difference(p.Fingerprint, fingerprint))
 	}
-	if sum, err := fileSum(records); err != nil || sum != p.Records {
+	if sum, err := filehash.Sum(records); err != nil || sum != p.Records {
 		return again("its records are not those it ended with")
 	}
 	return p, nil
@@ -104,19 +102,6 @@ func (p *piece) write(records string) (*piece, error) {
 		return nil, fmt.Errorf("eval: %w", err)
 	}
 	return decodePiece(raw)
-}
-
-func fileSum(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("eval: %w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("eval: %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // terms is everything that moves the numbers of one measurement, as YAML: two that are

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"steer/internal/filehash"
 	"steer/rl/data"
 )
 
@@ -207,7 +208,7 @@ func storeRecords[R any](s *Suite, name string, p *piece, records []R) (err erro
 	if err := WriteRecords(path, records); err != nil {
 		return err
 	}
-	if p.Records, err = fileSum(path); err != nil {
+	if p.Records, err = filehash.Sum(path); err != nil {
 		return err
 	}
 	if b := p.Benchmark; b != nil {

@@ -240,6 +240,39 @@ func TestLyingMetadata(t *testing.T) {
 	t.Logf("%d refused, %d loaded", refused, loaded)
 }
 
+// The same of a vocabulary: libllama reads its tables without looking at their types.
+func TestLyingVocabulary(t *testing.T) {
+	good := tiny(t, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 270, Ctx: 32}, gguftest.Options{BPE: true})
+	d, err := OpenDevice(DeviceOptions{Threads: 1})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, d.Close()) }()
+	numbers := make([]int32, 270)
+	refused, loaded := 0, 0
+	for _, key := range []string{"model", "pre", "tokens", "scores", "token_type", "merges", "bos_token_id", "eos_token_id", "unknown_token_id",
+		"eot_token_id", "padding_token_id", "add_bos_token", "add_eos_token", "add_space_prefix", "token_type_count"} {
+		for _, v := range []any{nil, uint32(0), uint32(269), uint32(270), uint32(math.MaxUint32), int32(-1), float32(1), "llama", true, false,
+			[]uint32{1, 2, 3}, []string{"a b", "", "x"}, words(270, 0), numbers, ones(270)} {
+			m, err := LoadModel(d, edited(t, good, edit{keys: map[string]any{"tokenizer.ggml." + key: v}}), ModelOptions{SkipCheck: true})
+			if err != nil {
+				refused++
+				continue
+			}
+			loaded++
+			tok := m.Tokenizer()
+			if ids, err := tok.Encode("th\x00 <|im_end|>é", true, true); err == nil {
+				for _, id := range ids {
+					require.True(t, id >= 0 && id < 270, "%s = %v", key, v)
+				}
+				tok.Decode(ids, true)
+			}
+			require.NoError(t, m.Close())
+		}
+	}
+	t.Logf("%d refused, %d loaded", refused, loaded)
+	require.Greater(t, loaded, 30)
+	require.Greater(t, refused, 60)
+}
+
 // Adapters of another base, damaged ones, and those that cannot be decoded.
 func TestBadAdapters(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))

@@ -169,7 +169,7 @@ func TestSpecialTokensAreThoseOfTheFile(t *testing.T) {
 				require.Contains(t, m.Info().Warnings[i], want)
 			}
 			text := "d3"
-			if c.name == "SentencePiece without them" {
+			if strings.HasPrefix(c.name, "SentencePiece") {
 				text = "" // its words need a byte for the blank before a text
 			}
 			bare, err := tok.Encode(text, false, false)

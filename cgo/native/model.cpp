@@ -32,6 +32,9 @@ std::string no_room(const steer_device * dev, const char * path) {
 // runs of blanks, for example, which the model was trained to read as one.
 void marks_are_control(const llama_vocab * vocab) {
     const std::string ends[][2] = { { "<|", "|>" }, { "<\uff5c", "\uff5c>" } };
+    if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) {
+        return; // which libllama must not be asked about
+    }
     for (llama_token id = 0; id < llama_vocab_n_tokens(vocab); id++) {
         const auto & token = vocab->get_token_data(id);
         if (!(token.attr & LLAMA_TOKEN_ATTR_USER_DEFINED)) {

@@ -27,7 +27,7 @@ checks that the adapter fits that base; a PEFT folder can only be read with it.`
   steer adapter inspect peft-folder --model base.gguf --json`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, path []string) error {
-			d, err := describeAdapter(path[0], model)
+			d, err := describeAdapter(path[0], model, a.hashes)
 			if err != nil {
 				return needModel(err)
 			}

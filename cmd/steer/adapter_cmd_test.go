@@ -13,11 +13,12 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
+	"steer/internal/filehash"
 )
 
 func TestAdapterInspect(t *testing.T) {
 	m := demoModel(t)
-	sum, err := fileSHA256(m.Model)
+	sum, err := filehash.Sum(m.Model)
 	require.NoError(t, err)
 	s := shapeFor(t, m.Model)
 	path := newAdapter(t, m.Model, func(a *adapter.Adapter) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"steer/ggml/adapter"
+	"steer/internal/filehash"
 )
 
 // metaBase is the metadata key under which training keeps the SHA-256 of its base model.
@@ -52,7 +53,7 @@ type baseVerdict struct {
 }
 
 // describeAdapter reads an adapter; model may be "".
-func describeAdapter(path, model string) (*adapterDescription, error) {
+func describeAdapter(path, model string, hashes *filehash.Cache) (*adapterDescription, error) {
 	a, err := loadAdapter(path, model)
 	if err != nil {
 		return nil, err
@@ -63,7 +64,7 @@ func describeAdapter(path, model string) (*adapterDescription, error) {
 	}
 	if st, err := os.Stat(path); err == nil && !st.IsDir() {
 		d.Form, d.Bytes = "gguf", st.Size()
-		if d.SHA256, err = fileSHA256(path); err != nil {
+		if d.SHA256, err = hashes.Sum(path); err != nil {
 			return nil, err
 		}
 	}
@@ -86,7 +87,7 @@ func describeAdapter(path, model string) (*adapterDescription, error) {
 	if model != "" {
 		d.Base = &baseVerdict{Path: model}
 		if want := a.Meta[metaBase]; want != "" {
-			have, err := fileSHA256(model)
+			have, err := hashes.Sum(model)
 			if err != nil {
 				return nil, err
 			}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"steer/cmd/steer/pipeline"
+	"steer/internal/filehash"
 	"steer/rl/train"
 )
 
@@ -42,6 +43,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	stopper  *train.Stopper
+	hashes   *filehash.Cache // of models; nil in tests
 
 	mu         sync.Mutex
 	cancels    []context.CancelFunc
@@ -79,6 +81,7 @@ func (a *app) console() pipeline.Console {
 		Stopper:  a.stopper,
 		Out:      a.out,
 		Version:  version,
+		Hashes:   a.hashes,
 		Command:  append([]string{"steer"}, os.Args[1:]...),
 	}
 }

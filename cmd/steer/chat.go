@@ -61,7 +61,7 @@ func (a *app) chat(ctx context.Context, f *decodeFlags) (err error) {
 		f.template = name
 		fmt.Fprintf(a.err, "template %s (%s; --template names another)\n", name, why)
 	}
-	b, s, err := f.openSpeaker(a.console().Progress)
+	b, s, err := f.openSpeaker(a.console())
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"steer/ggml/modelfile"
 	"steer/ggml/seam"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // decodeFlags are the flags of the commands that generate text.
@@ -76,8 +75,8 @@ type speaker struct {
 }
 
 // openSpeaker loads the model and its adapters; the caller closes the bench.
-func (f *decodeFlags) openSpeaker(p train.Progress) (*pipeline.Bench, *speaker, error) {
-	b, stack, err := f.open(p)
+func (f *decodeFlags) openSpeaker(con pipeline.Console) (*pipeline.Bench, *speaker, error) {
+	b, stack, err := f.open(con)
 	if err != nil {
 		return nil, nil, err
 	}

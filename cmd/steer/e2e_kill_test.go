@@ -178,7 +178,7 @@ func TestInterruptedRunsGoOn(t *testing.T) {
 		t.Run(j.kind, func(t *testing.T) {
 			t.Parallel()
 			up := unbrokenRuns(t)
-			signal := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}[i%2]
+			signal := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}[i%3]
 			for attempt := 1; ; attempt++ {
 				dir := t.TempDir()
 				run := filepath.Join(dir, j.kind)
@@ -186,6 +186,10 @@ func TestInterruptedRunsGoOn(t *testing.T) {
 				p := start(t, dir, args...)
 				require.True(t, p.until(func() bool { return look(p, run).rounds >= 1 }), p.err.String())
 				p.signal(signal)
+				if signal == syscall.SIGHUP { // the shell's, after the kernel's
+					p.until(func() bool { return strings.Contains(p.err.String(), "once more to leave at once") })
+					p.signal(signal)
+				}
 				code, by := p.wait()
 				require.Zero(t, by)
 				if code == 0 { // it was through before it was asked
@@ -208,6 +212,21 @@ func TestInterruptedRunsGoOn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Under nohup a run does not hear of the terminal's end.
+func TestIgnoredHangUpStaysIgnored(t *testing.T) {
+	t.Parallel()
+	up := unbrokenRuns(t)
+	dir := t.TempDir()
+	p := startUnder(t, dir, []string{"nohup"}, "sft", sftJob.write(t, dir, up), "-o", "sft")
+	require.True(t, p.until(func() bool { return look(p, filepath.Join(dir, "sft")).rounds >= 1 }), p.err.String())
+	p.signal(syscall.SIGHUP)
+	code, by := p.wait()
+	require.Zero(t, by, p.err.String())
+	require.Zero(t, code, p.err.String())
+	require.NotContains(t, p.err.String(), "stopping")
+	sameRun(t, filepath.Join(up, "sft"), filepath.Join(dir, "sft"))
 }
 
 // Asked twice, it leaves in the middle of the step; the last checkpoint is intact.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,8 +106,15 @@ func (o *output) String() string {
 // start starts steer in the folder dir.
 func start(t testing.TB, dir string, args ...string) *process {
 	t.Helper()
+	return startUnder(t, dir, nil, args...)
+}
+
+// startUnder is start by way of another program, such as nohup.
+func startUnder(t testing.TB, dir string, under []string, args ...string) *process {
+	t.Helper()
 	steer, _ := e2e(t)
-	p := &process{t: t, cmd: exec.Command(steer, args...), done: make(chan struct{}), started: time.Now()}
+	line := slices.Concat(under, []string{steer}, args)
+	p := &process{t: t, cmd: exec.Command(line[0], line[1:]...), done: make(chan struct{}), started: time.Now()}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.out, &p.err
 	require.NoError(t, p.cmd.Start())
 	go func() {

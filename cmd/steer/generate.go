@@ -161,7 +161,7 @@ type generation struct {
 }
 
 func (a *app) generate(ctx context.Context, f *generateFlags, prompts []userPrompt) (err error) {
-	b, s, err := f.openSpeaker(a.console().Progress)
+	b, s, err := f.openSpeaker(a.console())
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
+	"steer/internal/filehash"
 	"steer/rl/train"
 )
 
@@ -29,23 +31,34 @@ func run(args []string) (code int) {
 			code = 1
 		}
 	}()
+	if dir, err := os.UserCacheDir(); err == nil { // without one, large files are read whenever their hash is needed
+		a.hashes = filehash.NewCache(filepath.Join(dir, "steer", "sha256"))
+	}
 	a.watchSignals()
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	return a.exit(root.ExecuteContext(context.Background()))
 }
 
-// watchSignals turns the first Ctrl-C (or SIGTERM) into a request to stop after the
-// step with a checkpoint, and leaves at once on the second.
+// watchSignals turns the first Ctrl-C (or SIGTERM, or SIGHUP: the terminal or the connection is
+// gone) into a request to stop after the step with a checkpoint, and leaves at once on the second.
+// A second SIGHUP is none: the kernel and the shell each send one for the same hang-up. Where
+// SIGHUP is ignored (nohup) it stays ignored.
 func (a *app) watchSignals() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		<-signals
 		a.stopper.Request()
 		a.interrupt()
 		fmt.Fprintln(a.err, "\nstopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
-		<-signals
-		os.Exit(train.ExitInterrupted)
+		for s := range signals {
+			if s != syscall.SIGHUP {
+				os.Exit(train.ExitInterrupted)
+			}
+		}
 	}()
 }

@@ -25,7 +25,7 @@ uses the model says.`,
   steer model inspect base.gguf --json | jq .trainable`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, file []string) error {
-			m, err := describeModel(file[0])
+			m, err := describeModel(file[0], a.hashes)
 			if err != nil {
 				return err
 			}

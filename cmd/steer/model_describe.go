@@ -1,12 +1,8 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -14,6 +10,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/modelfile"
+	"steer/internal/filehash"
 )
 
 // modelDescription is what the header of a GGUF model says.
@@ -83,7 +80,7 @@ type tensorDescription struct {
 }
 
 // describeModel reads the header of a GGUF model, hashes the file and tries to load it.
-func describeModel(path string) (*modelDescription, error) {
+func describeModel(path string, hashes *filehash.Cache) (*modelDescription, error) {
 	f, err := modelfile.Open(path)
 	if err != nil {
 		return nil, err
@@ -99,7 +96,7 @@ func describeModel(path string) (*modelDescription, error) {
 	m.describeTokenizer(f)
 	m.describeRope(f)
 	m.judge(f)
-	m.SHA256, err = fileSHA256(path)
+	m.SHA256, err = hashes.Sum(path)
 	return m, err
 }
 
@@ -210,18 +207,4 @@ func loads(path string) (err error) {
 		return err
 	}
 	return model.Close()
-}
-
-// fileSHA256 is the SHA-256 of a file in hexadecimal.
-func fileSHA256(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

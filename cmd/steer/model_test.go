@@ -18,6 +18,7 @@ import (
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/seam"
+	"steer/internal/filehash"
 )
 
 var tinyShape = gguftest.Shape{Layers: 2, Embd: 64, FF: 96, Heads: 4, KVHeads: 2, Vocab: 1500, Ctx: 2048}
@@ -50,7 +51,7 @@ func TestModelInspectForPeople(t *testing.T) {
 		"llama.rope.scaling.type":     "linear", "llama.rope.scaling.factor": float32(4),
 	}, nil, nil)
 	out := succeed(t, "", "model", "inspect", path)
-	sum, err := fileSHA256(path)
+	sum, err := filehash.Sum(path)
 	require.NoError(t, err)
 	for _, want := range []string{"architecture   llama\n", "sha256         " + sum + "\n", "layers         2\n", "width          64, feed-forward 96\n",
 		"heads          4 of width 16, 2 for keys and values\n", "1,500 tokens, output matrix of its own", "2,048 tokens",
@@ -140,7 +141,7 @@ func TestModelInspectAgreesWithTheEngine(t *testing.T) {
 		}), "stored as I32"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d, err := describeModel(c.path)
+			d, err := describeModel(c.path, nil)
 			require.NoError(t, err)
 			require.Equal(t, c.reason == "", d.Trainable, d.Reasons)
 			require.Contains(t, strings.Join(d.Reasons, "; "), c.reason)

@@ -11,7 +11,6 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/modelfile"
-	"steer/rl/train"
 )
 
 // deviceHelp is the help of every flag that names a device.
@@ -62,16 +61,17 @@ func exists(what, path string) error {
 
 // open loads the model and the adapters and says what was noticed; the caller closes the
 // bench.
-func (f *modelFlags) open(p train.Progress) (*pipeline.Bench, []*ggml.Adapter, error) {
+func (f *modelFlags) open(con pipeline.Console) (*pipeline.Bench, []*ggml.Adapter, error) {
 	b, err := pipeline.OpenBench(f.model, f.engine)
 	if err != nil {
 		return nil, nil, err
 	}
+	b.Hashes = con.Hashes
 	stack, err := b.LoadAdapters(f.adapters)
 	if err != nil {
 		return nil, nil, errors.Join(err, b.Close())
 	}
-	b.Notice(p)
+	b.Notice(con.Progress)
 	return b, stack, nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/ggml"
+	"steer/internal/filehash"
 	"steer/rewards"
 	"steer/rl/ppo"
 	"steer/rl/sft"
@@ -24,6 +25,7 @@ type planOptions struct {
 	noCalibration bool
 	asJSON        bool
 	details       bool
+	hashes        *filehash.Cache
 }
 
 // jobKinds are the stages that a file may hold alone.
@@ -68,6 +70,7 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 		}
 		o.set = append(o.set, "engine.device="+o.device)
 	}
+	o.hashes = a.hashes
 	opt := pipeline.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
 	progress := a.console().Progress
 	opt.Progress = func(stage string) { progress.Note("planning " + stage) }
@@ -132,7 +135,7 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 	if err != nil {
 		return nil, err
 	}
-	if err := job.Resolve(dir); err != nil {
+	if err := pipeline.Resolve(job, dir, o.hashes); err != nil {
 		return nil, configError(pipeline.WithSources(err))
 	}
 	return pipeline.ForecastJob(ctx, job, opt)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"steer/cmd/steer/pipeline"
@@ -22,8 +23,16 @@ func printForecast(w io.Writer, f *pipeline.Forecast, details bool) error {
 	if f.Rates != nil {
 		t.add("speed", "%s", rates(f.Rates))
 	}
+	if f.Others > 0 {
+		t.add("busy", "other programs took %.0f %% of the CPUs meanwhile: speed and times are of a busy machine", 100*f.Others)
+	}
 	if err := t.write(w); err != nil {
 		return err
+	}
+	for _, text := range f.Warnings {
+		if _, err := fmt.Fprintf(w, "\n%s\n", strings.Join(wrap("warning: "+text, tableColumns), "\n")); err != nil {
+			return err
+		}
 	}
 	if details {
 		for _, p := range f.Stages {
@@ -36,6 +45,13 @@ func printForecast(w io.Writer, f *pipeline.Forecast, details bool) error {
 	}
 	if err := printSuggestions(w, f); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(f.Stages, func(p *pipeline.StagePlan) bool { return p.HostBytes() < pipeline.PlanFloor }) {
+		text := fmt.Sprintf("Of a stage below %s the plan is right to some %d MB, not to 5 %%: the program itself is most of it, and when Go's memory is collected is left to chance.",
+			pipeline.SizeText(pipeline.PlanFloor), pipeline.PlanSlack/1_000_000)
+		if _, err := fmt.Fprintf(w, "\n%s\n", strings.Join(wrap(text, tableColumns), "\n")); err != nil {
+			return err
+		}
 	}
 	peak := pipeline.SizeText(f.Peak)
 	if onGPU(f) {

@@ -115,6 +115,25 @@ func TestPlanTimes(t *testing.T) {
 }
 
 // What does not fit is refused, with what is needed, what is free and what would fit.
+// A plan says how exact it is where the program itself is most of it, that the machine was busy
+// when its times were measured, and what the model's file lacks.
+func TestPlanSaysWhatItIsWorth(t *testing.T) {
+	print := func(peak int64, others float64, warnings ...string) string {
+		var out strings.Builder
+		require.NoError(t, printForecast(&out, &pipeline.Forecast{
+			Memory: pipeline.HostMemory, Device: "cpu", Fits: true, Peak: peak, Others: others, Rates: &pipeline.Rates{Train: 100}, Warnings: warnings,
+			Stages: []*pipeline.StagePlan{{Stage: "sft", Memory: pipeline.HostMemory, Peak: peak, Fits: true}},
+		}, false))
+		return strings.Join(strings.Fields(out.String()), " ")
+	}
+	small, large := print(60e6, 0), print(900e6, 0)
+	require.Contains(t, small, "Of a stage below 160 MB the plan is right to some 8 MB, not to 5 %")
+	require.NotContains(t, large, "right to some")
+	require.NotContains(t, large, "busy")
+	require.Contains(t, print(900e6, .62), "busy other programs took 62 % of the CPUs meanwhile: speed and times are of a busy machine")
+	require.Contains(t, print(900e6, 0, "the file names no EOS"), "warning: the file names no EOS")
+}
+
 func TestPlanRefuses(t *testing.T) {
 	dir, job := planJob(t)
 	code, out, errs := command(t, "", "plan", "--no-calibration", "--job", "sft", job, "--memory", "1MB")

@@ -148,7 +148,7 @@ func (a *app) scoreRows(f *scoreFlags, file []string) ([]scoreRow, error) {
 
 func (a *app) score(ctx context.Context, f *scoreFlags, rows []scoreRow) (err error) {
 	con := a.console()
-	b, stack, err := f.open(con.Progress)
+	b, stack, err := f.open(con)
 	if err != nil {
 		return err
 	}

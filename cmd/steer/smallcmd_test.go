@@ -87,7 +87,7 @@ func demoModel(t testing.TB) demo.Paths {
 
 func describe(t testing.TB, model string) *modelDescription {
 	t.Helper()
-	d, err := describeModel(model)
+	d, err := describeModel(model, nil)
 	require.NoError(t, err)
 	return d
 }

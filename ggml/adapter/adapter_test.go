@@ -231,7 +231,7 @@ func TestValidate(t *testing.T) {
 		"nothing":      {func(a *adapter.Adapter) { a.Pairs = nil }, "neither a LoRA pair nor a head"},
 		"unsorted":     {func(a *adapter.Adapter) { a.Pairs[0], a.Pairs[1] = a.Pairs[1], a.Pairs[0] }, "sorted by name"},
 		"twice":        {func(a *adapter.Adapter) { a.Pairs[1] = a.Pairs[0] }, "each once"},
-		"no layer":     {func(a *adapter.Adapter) { a.Pairs[0].Name = "output.weight" }, "want a layer's matrix"},
+		"no layer":     {func(a *adapter.Adapter) { a.Pairs[0].Name = "output.weight" }, "is on the output matrix (lm_head)"},
 		"layer 00":     {func(a *adapter.Adapter) { a.Pairs[0].Name = "blk.00.attn_q.weight" }, `layer "00"`},
 		"norm":         {func(a *adapter.Adapter) { a.Pairs[0].Name = "blk.0.attn_norm.weight" }, `target "attn_norm"`},
 		"short A":      {func(a *adapter.Adapter) { a.Pairs[0].A = a.Pairs[0].A[1:] }, "31 values in A"},

@@ -157,6 +157,16 @@ func TestUnusableFiles(t *testing.T) {
 			w := header()
 			w.AddF32("token_embd.weight.lora_a", []int64{2, 1}, []float32{1, 2})
 			return w
+		}, `"token_embd.weight" is on the token embedding (embed_tokens): LoRA is laid over the seven matrices`},
+		"output": {func() *gguf.Writer {
+			w := header()
+			w.AddF32("output.weight.lora_a", []int64{2, 1}, []float32{1, 2})
+			return w
+		}, `"output.weight" is on the output matrix (lm_head)`},
+		"stray": {func() *gguf.Writer {
+			w := header()
+			w.AddF32("vision.weight.lora_a", []int64{2, 1}, []float32{1, 2})
+			return w
 		}, "want a layer's matrix"},
 		"quantized": {func() *gguf.Writer {
 			w := header()

@@ -130,6 +130,9 @@ func (im *importer) tensors() error {
 		}
 		m := peftTensor.FindStringSubmatch(t.Name)
 		if m == nil {
+			if err := outside(t.Name); err != nil {
+				return fmt.Errorf("tensor %w", err)
+			}
 			return fmt.Errorf("tensor %q: want %smodel.layers.N.<module>.lora_A.weight or lora_B.weight, or %s: %w", t.Name, peftPrefix, scoreName, ErrUnsupported)
 		}
 		target, ok := peftToGGUF[m[3]]

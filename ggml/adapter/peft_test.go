@@ -244,7 +244,9 @@ func TestUnsupportedTensors(t *testing.T) {
 		tensors []safetensors.Tensor
 		want    string
 	}{
-		"lm_head":      {with("base_model.model.lm_head.lora_A.weight", 2, 16), "want base_model.model.model.layers.N"},
+		"lm_head":      {with("base_model.model.lm_head.lora_A.weight", 2, 16), "is on the output matrix (lm_head): LoRA is laid over the seven matrices"},
+		"lm_head kept": {with("base_model.model.lm_head.weight", 32, 16), "is on the output matrix (lm_head)"},
+		"embedding":    {with("base_model.model.model.embed_tokens.lora_embedding_A", 2, 32), "is on the token embedding (embed_tokens)"},
 		"norm":         {with(layer+"input_layernorm.weight", 16), "want base_model.model.model.layers.N"},
 		"unknown":      {with(layer+"mlp.gate.lora_A.weight", 2, 16), `target "gate"`},
 		"wrong parent": {with(layer+"mlp.v_proj.lora_A.weight", 2, 16), `target "v_proj"`},

@@ -109,6 +109,9 @@ func parseConfig(raw []byte) (*peftConfig, error) {
 	for _, m := range c.ModulesToSave {
 		// PEFT adds both names for every sequence classification model.
 		if m != "score" && m != "classifier" {
+			if err := outside(m); err != nil {
+				return nil, fmt.Errorf("field %q lists %q: %w", "modules_to_save", m, err)
+			}
 			return nil, fmt.Errorf("field %q lists %q: only the scalar head \"score\" is supported beside LoRA: %w", "modules_to_save", m, ErrUnsupported)
 		}
 	}

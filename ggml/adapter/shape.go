@@ -117,6 +117,9 @@ func isTarget(name string) bool {
 }
 
 func unknownTarget(name string) error {
+	if err := outside(name); err != nil {
+		return fmt.Errorf("adapter: target %w", err)
+	}
 	near := ""
 	if t, ok := peftToGGUF[name]; ok {
 		near = t
@@ -139,6 +142,9 @@ func weightName(layer int, target string) string {
 func parseName(name string) (layer int, target string, err error) {
 	parts := strings.Split(name, ".")
 	if len(parts) != 4 || parts[0] != "blk" || parts[3] != "weight" {
+		if err := outside(name); err != nil {
+			return 0, "", fmt.Errorf("adapter: tensor %w", err)
+		}
 		return 0, "", fmt.Errorf("adapter: %q: want a layer's matrix such as %q: %w", name, weightName(0, "attn_q"), ErrUnsupported)
 	}
 	layer, err = strconv.Atoi(parts[1])

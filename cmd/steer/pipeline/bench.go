@@ -12,6 +12,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/seam"
+	"steer/internal/filehash"
 	"steer/rl/data"
 	"steer/rl/ppo"
 	"steer/rl/train"
@@ -21,7 +22,7 @@ import (
 type Engine struct {
 	// Device is where: cpu, cuda (the first GPU), cuda:N, or auto, a GPU if there is one.
 	Device ggml.DeviceName `yaml:"device"`
-	// Threads is the number of compute threads; 0: one for each CPU.
+	// Threads is the number of compute threads; 0: one for each CPU that the process has the time of.
 	Threads int `yaml:"threads"`
 	// Precision of the frozen matrices: bf16 or f32.
 	Precision ggml.Precision `yaml:"precision"`
@@ -53,7 +54,7 @@ func (e Engine) validate() error {
 // threads is the number of compute threads.
 func (e Engine) threads() int {
 	if e.Threads == 0 {
-		return runtime.NumCPU()
+		return machine().threads()
 	}
 	return e.Threads
 }
@@ -66,6 +67,7 @@ type Console struct {
 	Version  string    // of the program
 	Command  []string  // as typed, for the record
 	Memory   MemoryLimit
+	Hashes   *filehash.Cache // of large files; may be nil
 }
 
 // Bench is a loaded model with what stages need around it.
@@ -79,6 +81,8 @@ type Bench struct {
 	SHA256 string
 	// AnyStack lets adapters lie on others than they were trained on, aloud.
 	AnyStack bool
+	// Hashes is where the hash of the model's file is remembered; may be nil.
+	Hashes   *filehash.Cache
 	warnings []string
 	remarks  []string        // what is right, and worth a line
 	said     map[string]bool // warnings and remarks, each once
@@ -113,7 +117,7 @@ func openBench(path string, e Engine, opt ggml.ModelOptions) (*Bench, error) {
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Name: e.Device, Threads: e.Threads, CUDA: e.cuda})
+	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Name: e.Device, Threads: e.threads(), CUDA: e.cuda})
 	if err != nil {
 		return nil, err
 	}
@@ -152,12 +156,7 @@ func (b *Bench) DeviceMemory() (ggml.Memory, error) { return b.dev.Memory() }
 func (b *Bench) Kernel() string { return b.dev.Kernel() }
 
 // Threads is the number of compute threads.
-func (b *Bench) Threads() int {
-	if b.Engine.Threads == 0 {
-		return runtime.NumCPU()
-	}
-	return b.Engine.Threads
-}
+func (b *Bench) Threads() int { return b.Engine.threads() }
 
 // Notice says aloud where the engine is slower or less exact than was asked for, and
 // what was noticed on loading.
@@ -174,8 +173,8 @@ func (b *Bench) Notice(p train.Progress) {
 	case b.Engine.Precision == ggml.BF16 && k != "avx512bf16":
 		p.Note(fmt.Sprintf("this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the %s kernels (slower)", k))
 	}
-	if n := runtime.NumCPU(); b.Engine.Threads > n {
-		p.Note(fmt.Sprintf("%d threads on %d CPUs: they will wait for one another", b.Engine.Threads, n))
+	if why := machine().tooMany(b.Engine.Threads); why != "" {
+		p.Note(why)
 	}
 }
 
@@ -223,11 +222,9 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 	}
 	trained := a.Meta[metaBase]
 	if trained != "" && b.SHA256 == "" && b.rehearsal == nil {
-		in := Inputs{}
-		if err := in.add("model", b.Model.Info().Path); err != nil {
-			return nil, err
+		if b.SHA256, err = b.Hashes.Sum(b.Model.Info().Path); err != nil {
+			return nil, fmt.Errorf("model: %w", err)
 		}
-		b.SHA256 = in["model"]
 	}
 	if trained != "" && b.SHA256 != "" && trained != b.SHA256 {
 		b.warnOnce(fmt.Sprintf("adapter %s was trained on another base (SHA-256 %.12s) than %s (%.12s): it fits, but what it does here was never measured",

@@ -12,6 +12,7 @@ import (
 	"steer/eval"
 	"steer/ggml"
 	"steer/ggml/seam"
+	"steer/internal/filehash"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/ppo"
@@ -51,6 +52,8 @@ type Eval struct {
 	TaskData map[string]string `yaml:"task_data,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+
+	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // Subject is a model under test: the base with a stack of adapters.
@@ -80,6 +83,8 @@ func (j *Eval) Base() (string, Engine) { return j.Model, j.Engine }
 func (j *Eval) Folder() string { return "eval" }
 
 // Resolve finds the data of the suite, makes paths absolute and hashes the inputs.
+func (j *Eval) remember(hashes *filehash.Cache) { j.hashes = hashes }
+
 func (j *Eval) Resolve(dir string) (err error) {
 	if err := j.findData(dir); err != nil {
 		return err
@@ -135,7 +140,7 @@ func (j *Eval) Resolve(dir string) (err error) {
 		return err
 	}
 	maps.Copy(data, j.TaskInputs())
-	j.Inputs, err = inputsOf(models, data)
+	j.Inputs, err = inputsOf(j.hashes, models, data)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"steer/internal/conf"
+	"steer/internal/filehash"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -177,8 +178,17 @@ type Job interface {
 	Base() (model string, e Engine)
 	// Folder is the usual name of its run folder.
 	Folder() string
+	// Resolve makes paths absolute, relative to dir, and hashes the inputs.
 	Resolve(dir string) error
+	// remember sets what Resolve takes hashes of large files from.
+	remember(*filehash.Cache)
 	Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) error
+}
+
+// Resolve resolves a job: [Job.Resolve] with a memory of hashes, which may be nil.
+func Resolve(job Job, dir string, hashes *filehash.Cache) error {
+	job.remember(hashes)
+	return job.Resolve(dir)
 }
 
 // NamedJob is a stage of an experiment.
@@ -219,7 +229,7 @@ func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
 		return err
 	}
 	for _, s := range e.Stages() {
-		if err := s.Job.Resolve(""); err != nil {
+		if err := Resolve(s.Job, "", con.Hashes); err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 		dir := filepath.Join(e.Out, s.Name)

@@ -34,7 +34,14 @@ type Forecast struct {
 	Seconds float64 `json:"seconds,omitempty"`
 	Rates   *Rates  `json:"tokens_per_second,omitempty"`
 
+	// Warnings are what every use of the model says.
+	Warnings []string `json:"warnings,omitempty"`
+	// Others is the share of the CPUs' time that other programs took while the rates were
+	// measured; 0 where that is little or not known.
+	Others float64 `json:"others_cpu_share,omitempty"`
+
 	calibrated time.Duration // spent on rates
+	counted    cpuTime       // meanwhile
 }
 
 // ForecastOptions configures a forecast.
@@ -113,7 +120,12 @@ func (f *Forecast) stage(ctx context.Context, s NamedJob, files map[string]maker
 			return nil // what does not fit is not tried
 		}
 		start := time.Now()
+		before, unknown := cpuTimeOf(system())
 		err := r.calibrate(ctx, p, f.Rates, start.Add(calibrationLimit-f.calibrated))
+		if after, err := cpuTimeOf(system()); unknown == nil && err == nil {
+			f.counted = f.counted.add(after.since(before))
+			f.Others = f.counted.others()
+		}
 		if f.calibrated += time.Since(start); err != nil {
 			return fmt.Errorf("calibration: %w", err)
 		}
@@ -133,6 +145,7 @@ func (f *Forecast) stage(ctx context.Context, s NamedJob, files map[string]maker
 func (f *Forecast) describe(b *Bench, limit MemoryLimit) (err error) {
 	info := b.Model.Info()
 	f.Model, f.Weights, f.Kernel, f.Threads = info.Path, info.Bytes, b.Kernel(), b.Engine.threads()
+	f.Warnings = info.Warnings
 	if f.Device == "" {
 		f.Device, f.Memory = b.Device(), b.memory()
 		f.Free, f.HostFree, err = b.limits(limit)

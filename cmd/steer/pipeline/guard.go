@@ -26,7 +26,7 @@ func (l MemoryLimit) limit() int64 {
 	if l.Bytes > 0 {
 		return int64(l.Bytes)
 	}
-	free, err := freeMemory()
+	free, err := freeMemory(system())
 	if err != nil {
 		return 0
 	}
@@ -126,14 +126,21 @@ func (b *Bench) Guard(ctx context.Context, job Job, name string, con Console) (*
 	return p, nil
 }
 
-// planTolerance is by how much a stage may exceed its plan without a word.
-const planTolerance = 0.05
+// planTolerance is by how much a stage may exceed its plan without a word. PlanSlack bytes it may
+// always: when Go's collector runs moves the peak of a small process by as much.
+const (
+	planTolerance = 0.05
+	PlanSlack     = 8_000_000
+)
+
+// PlanFloor is the peak, in bytes, below which PlanSlack is more than planTolerance.
+const PlanFloor = PlanSlack * 20 // 1/planTolerance
 
 // Compare warns if a stage took more memory than its plan said, and lets Go's heap go.
 func (p *StagePlan) Compare(b *Bench, con Console) {
 	p.release()
 	warn := func(took, planned int64, of, but string) {
-		if float64(took) > (1+planTolerance)*float64(planned) {
+		if float64(took) > float64(planned)+max(planTolerance*float64(planned), PlanSlack) {
 			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s%s", p.Stage, SizeText(took), of, SizeText(planned), but))
 		}
 	}

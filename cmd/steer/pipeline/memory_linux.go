@@ -3,15 +3,18 @@ package pipeline
 import (
 	"bufio"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"steer/internal/cgroup"
 )
 
 // memoryOf reads what this process holds (Linux: /proc/self/status and smaps).
 func memoryOf(model string) (process, error) {
-	status, err := procFields("/proc/self/status")
+	status, err := procFields(system(), "proc/self/status")
 	if err != nil {
 		return process{}, err
 	}
@@ -41,9 +44,10 @@ func memoryOf(model string) (process, error) {
 }
 
 // freeMemory is what this process may still take: the machine's available memory, or
-// what the control group leaves of its limit, whichever is less.
-func freeMemory() (int64, error) {
-	info, err := procFields("/proc/meminfo")
+// what its control groups leave of their limits, whichever is least. root is that of the file
+// system.
+func freeMemory(root fs.FS) (int64, error) {
+	info, err := procFields(root, "proc/meminfo")
 	if err != nil {
 		return 0, err
 	}
@@ -51,17 +55,19 @@ func freeMemory() (int64, error) {
 	if !ok {
 		return 0, fmt.Errorf("/proc/meminfo: no MemAvailable")
 	}
-	limit, errLimit := number("/sys/fs/cgroup/memory.max")
-	current, errCurrent := number("/sys/fs/cgroup/memory.current")
-	if errLimit == nil && errCurrent == nil {
-		free = min(free, max(0, limit-current))
+	groups, err := cgroup.Read(root)
+	if err != nil {
+		return 0, err
+	}
+	if groups.Memory >= 0 {
+		free = min(free, groups.Memory)
 	}
 	return free, nil
 }
 
 // procFields reads lines such as "VmRSS:  123 kB", in bytes.
-func procFields(path string) (map[string]int64, error) {
-	raw, err := os.ReadFile(path)
+func procFields(root fs.FS, path string) (map[string]int64, error) {
+	raw, err := fs.ReadFile(root, path)
 	if err != nil {
 		return nil, err
 	}
@@ -77,13 +83,4 @@ func procFields(path string) (map[string]int64, error) {
 func kilobytes(fields []string) int64 {
 	n, _ := strconv.ParseInt(fields[1], 10, 64)
 	return n << 10
-}
-
-// number reads a file that holds a number; "max" is none.
-func number(path string) (int64, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64)
 }

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 )
 
@@ -17,6 +18,6 @@ func memoryOf(model string) (process, error) {
 	return process{Own: goBytes(), Mapped: st.Size()}, nil
 }
 
-func freeMemory() (int64, error) {
+func freeMemory(fs.FS) (int64, error) {
 	return 0, errors.New("how much memory is free is known on Linux only: give it with --memory")
 }

@@ -84,6 +84,14 @@ func (p *StagePlan) Bytes(name string) int64 {
 	return 0
 }
 
+// HostBytes is the peak of the host's memory.
+func (p *StagePlan) HostBytes() int64 {
+	if p.onGPU() {
+		return p.HostPeak
+	}
+	return p.Peak
+}
+
 // measureEmpty is the process with a model and nothing else. What an earlier stage left
 // is given back first, as it would be counted as this one's.
 func measureEmpty(model string) (*process, error) {

@@ -8,6 +8,7 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/adapter"
+	"steer/internal/filehash"
 	"steer/rl/data"
 	"steer/rl/ppo"
 	"steer/rl/train"
@@ -59,6 +60,8 @@ type PPO struct {
 	ppo.Config `yaml:",inline"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+
+	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // RewardText names what the reward model is given of an episode.
@@ -99,6 +102,8 @@ func (j *PPO) Base() (string, Engine) { return j.Model, j.Engine }
 // Folder implements Job.
 func (j *PPO) Folder() string { return "ppo" }
 
+func (j *PPO) remember(hashes *filehash.Cache) { j.hashes = hashes }
+
 // Resolve makes paths absolute and hashes the inputs.
 func (j *PPO) Resolve(dir string) (err error) {
 	paths := []*string{&j.Model, &j.Reward, &j.Prompts.Path, &j.HeldOut.Path}
@@ -137,7 +142,7 @@ func (j *PPO) Resolve(dir string) (err error) {
 	for i, p := range j.RewardOn {
 		files[numbered("reward_below", i)] = p
 	}
-	j.Inputs, err = inputsOf(files, map[string]string{"prompts": j.Prompts.Path, "held_out": j.HeldOut.Path})
+	j.Inputs, err = inputsOf(j.hashes, files, map[string]string{"prompts": j.Prompts.Path, "held_out": j.HeldOut.Path})
 	return err
 }
 

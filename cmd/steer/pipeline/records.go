@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"steer/internal/filehash"
 	"steer/rl/train"
 )
 
@@ -37,8 +38,8 @@ func recordsIntact(dir string) bool {
 		if r.SHA256 == "" {
 			return exists(path)
 		}
-		in := Inputs{}
-		return in.add("records", path) == nil && in["records"] == r.SHA256
+		sum, err := filehash.Sum(path)
+		return err == nil && sum == r.SHA256
 	}
 	for _, b := range result.Benchmarks {
 		if !intact(b.Provenance) {

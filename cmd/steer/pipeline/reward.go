@@ -7,6 +7,7 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/adapter"
+	"steer/internal/filehash"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -26,6 +27,8 @@ type Reward struct {
 	rewards.Config `yaml:",inline"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+
+	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // NewReward is the job of a preset.
@@ -40,6 +43,8 @@ func (j *Reward) Base() (string, Engine) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *Reward) Folder() string { return "reward-" + string(j.Theory) }
+
+func (j *Reward) remember(hashes *filehash.Cache) { j.hashes = hashes }
 
 // Resolve makes paths absolute and hashes the inputs.
 func (j *Reward) Resolve(dir string) (err error) {
@@ -66,7 +71,7 @@ func (j *Reward) Resolve(dir string) (err error) {
 	for i, p := range j.On {
 		files[numbered("sft", i)] = p
 	}
-	j.Inputs, err = inputsOf(files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
+	j.Inputs, err = inputsOf(j.hashes, files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
 	return err
 }
 

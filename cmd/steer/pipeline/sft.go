@@ -8,6 +8,7 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/adapter"
+	"steer/internal/filehash"
 	"steer/rl/data"
 	"steer/rl/sft"
 	"steer/rl/train"
@@ -34,6 +35,8 @@ type SFT struct {
 
 	// Inputs is filled in: SHA-256 of every file that goes in.
 	Inputs Inputs `yaml:"inputs,omitempty"`
+
+	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // NewSFT is the job of a preset.
@@ -47,6 +50,8 @@ func (j *SFT) Base() (string, Engine) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *SFT) Folder() string { return "sft" }
+
+func (j *SFT) remember(hashes *filehash.Cache) { j.hashes = hashes }
 
 // Resolve makes paths absolute and hashes the inputs.
 func (j *SFT) Resolve(dir string) (err error) {
@@ -62,7 +67,7 @@ func (j *SFT) Resolve(dir string) (err error) {
 	if err := errors.Join(j.Engine.validate(), j.Config.Validate(), j.fillForm()); err != nil {
 		return err
 	}
-	j.Inputs, err = inputsOf(
+	j.Inputs, err = inputsOf(j.hashes,
 		map[string]string{"model": j.Model, "init_adapter": j.InitAdapter},
 		map[string]string{"train": j.Train.Path, "eval": j.Eval.Path})
 	return err

@@ -23,6 +23,7 @@ import (
 	"steer/ggml/seam"
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
+	"steer/internal/filehash"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -38,48 +39,50 @@ const resultVersion = 1
 type Inputs map[string]string
 
 // add hashes a file, or every file of a folder.
-func (in Inputs) add(role, path string) error {
+func (in Inputs) add(hashes *filehash.Cache, role, path string) error {
 	st, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("%s: %w", role, err)
 	}
+	sum := hashes.Sum
+	if st.IsDir() {
+		sum = folderSum
+	}
+	if in[role], err = sum(path); err != nil {
+		delete(in, role)
+		return fmt.Errorf("%s: %w", role, err)
+	}
+	return nil
+}
+
+// folderSum is the SHA-256 over the names and contents of a folder's files.
+func folderSum(path string) (string, error) {
 	h := sha256.New()
-	hash := func(path string) error {
-		f, err := os.Open(path)
+	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, _ := filepath.Rel(path, p)
+		fmt.Fprintf(h, "%s\x00", rel)
+		f, err := os.Open(p)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
 		_, err = io.Copy(h, f)
 		return err
-	}
-	if st.IsDir() {
-		err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			rel, _ := filepath.Rel(path, p)
-			fmt.Fprintf(h, "%s\x00", rel)
-			return hash(p)
-		})
-	} else {
-		err = hash(path)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", role, err)
-	}
-	in[role] = hex.EncodeToString(h.Sum(nil))
-	return nil
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // inputsOf hashes models and adapters, and data files, by role; an empty path is none.
 // A data file is found as its reader finds it, packed or not.
-func inputsOf(files, sources map[string]string) (Inputs, error) {
+func inputsOf(hashes *filehash.Cache, files, sources map[string]string) (Inputs, error) {
 	in := Inputs{}
 	var errs []error
 	for _, role := range slices.Sorted(maps.Keys(files)) {
 		if path := files[role]; path != "" {
-			errs = append(errs, in.add(role, path))
+			errs = append(errs, in.add(hashes, role, path))
 		}
 	}
 	for _, role := range slices.Sorted(maps.Keys(sources)) {
@@ -90,7 +93,7 @@ func inputsOf(files, sources map[string]string) (Inputs, error) {
 		if err != nil {
 			err = fmt.Errorf("%s: %w", role, err)
 		} else {
-			err = in.add(role, path)
+			err = in.add(hashes, role, path)
 		}
 		errs = append(errs, err)
 	}
@@ -140,7 +143,7 @@ func adapterIntact(dir string) bool {
 		return err == nil // a stage without an adapter
 	}
 	in := Inputs{}
-	return in.add("adapter", filepath.Join(dir, train.AdapterFile)) == nil && in["adapter"] == result.Adapter.SHA256
+	return in.add(nil, "adapter", filepath.Join(dir, train.AdapterFile)) == nil && in["adapter"] == result.Adapter.SHA256
 }
 
 // changes lists what differs between the configuration in a run folder and cfg, other
@@ -291,7 +294,7 @@ func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
 	merged["command"] = s.con.Command
 	merged["inputs_sha256"] = inputs
 	path := s.run.Path(train.AdapterFile)
-	switch sum, err := inputsOf(map[string]string{"adapter": path}, nil); {
+	switch sum, err := inputsOf(nil, map[string]string{"adapter": path}, nil); {
 	case err == nil:
 		merged["adapter"] = map[string]string{"path": train.AdapterFile, "sha256": sum["adapter"]}
 	case !errors.Is(err, fs.ErrNotExist): // an evaluation writes none

@@ -24,7 +24,7 @@ func write(t *testing.T, path, text string) string {
 func TestInputsGoByContent(t *testing.T) {
 	dir := t.TempDir()
 	a, b := write(t, filepath.Join(dir, "a"), "text"), write(t, filepath.Join(dir, "b"), "text")
-	in, err := inputsOf(map[string]string{"model": a, "init_adapter": ""}, map[string]string{"train": b, "eval": ""})
+	in, err := inputsOf(nil, map[string]string{"model": a, "init_adapter": ""}, map[string]string{"train": b, "eval": ""})
 	require.NoError(t, err)
 	require.Len(t, in, 2, "an empty path is no input")
 	require.Equal(t, in["model"], in["train"])
@@ -32,10 +32,10 @@ func TestInputsGoByContent(t *testing.T) {
 
 	// A folder counts with the names in it.
 	write(t, filepath.Join(dir, "peft/x"), "1")
-	before, err := inputsOf(map[string]string{"sft": filepath.Join(dir, "peft")}, nil)
+	before, err := inputsOf(nil, map[string]string{"sft": filepath.Join(dir, "peft")}, nil)
 	require.NoError(t, err)
 	require.NoError(t, os.Rename(filepath.Join(dir, "peft/x"), filepath.Join(dir, "peft/y")))
-	after, err := inputsOf(map[string]string{"sft": filepath.Join(dir, "peft")}, nil)
+	after, err := inputsOf(nil, map[string]string{"sft": filepath.Join(dir, "peft")}, nil)
 	require.NoError(t, err)
 	require.NotEqual(t, before, after)
 
@@ -45,10 +45,10 @@ func TestInputsGoByContent(t *testing.T) {
 	z := gzip.NewWriter(f)
 	_, err = z.Write([]byte("{}\n"))
 	require.NoError(t, errors.Join(err, z.Close(), f.Close()))
-	in, err = inputsOf(nil, map[string]string{"train": filepath.Join(dir, "rows.jsonl")})
+	in, err = inputsOf(nil, nil, map[string]string{"train": filepath.Join(dir, "rows.jsonl")})
 	require.NoError(t, err)
 	require.Len(t, in, 1)
-	_, err = inputsOf(map[string]string{"model": filepath.Join(dir, "rows.jsonl"), "sft.0": filepath.Join(dir, "no")}, nil)
+	_, err = inputsOf(nil, map[string]string{"model": filepath.Join(dir, "rows.jsonl"), "sft.0": filepath.Join(dir, "no")}, nil)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorContains(t, err, "model: ")
 	require.ErrorContains(t, err, "sft.0: ")
