@@ -40,12 +40,19 @@ func run(args []string) (code int) {
 func (a *app) watchSignals() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	next := func() {
+		for s := range signals {
+			if s != os.Interrupt || !a.taken() {
+				return
+			}
+		}
+	}
 	go func() {
-		<-signals
+		next()
 		a.stopper.Request()
 		a.interrupt()
 		fmt.Fprintln(a.err, "\nstopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
-		<-signals
+		next()
 		os.Exit(train.ExitInterrupted)
 	}()
 }
