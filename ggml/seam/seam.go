@@ -143,7 +143,7 @@ type Request struct {
 	StopStrings []string
 	// OnToken is told every token of the response as it is drawn, in order, by the goroutine
 	// that called Generate; nil: nobody is.
-	OnToken func(id int32)
+	OnToken func(id int32) `json:"-"`
 }
 
 // FinishReason says why a generation ended.
