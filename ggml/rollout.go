@@ -244,6 +244,9 @@ func (s *Session) decode(b *decodeBatch, sp seam.Sampling) error {
 func (s *Session) accept(r *seam.Request, g *seam.Generation, sl *slot, id int32) bool {
 	g.Tokens = append(g.Tokens, id)
 	sl.last = id
+	if r.OnToken != nil {
+		r.OnToken(id)
+	}
 	for _, stop := range r.StopTokens {
 		if id == stop {
 			g.Finish = seam.FinishStopToken

@@ -70,6 +70,12 @@ load. Nothing is rounded: exporting it again gives the same numbers.`,
 				return err
 			}
 			fmt.Fprintf(a.out, "%s: %s parameters of rank %s\n", f.out, grouped(host.NumParams()), ranksText(host))
+			for _, n := range host.Notices {
+				fmt.Fprintf(a.err, "notice: %s: %s\n", dir[0], n)
+			}
+			if _, known := host.TrainedOn(); !known {
+				fmt.Fprintf(a.err, "notice: %s does not say on which adapters it was trained: whether a stack is right cannot be checked for it\n", dir[0])
+			}
 			return nil
 		},
 	}

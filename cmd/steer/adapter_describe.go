@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -13,15 +14,23 @@ import (
 )
 
 // metaBase is the metadata key under which training keeps the SHA-256 of its base model.
-const metaBase = "base_sha256"
+const metaBase = adapter.MetaBase
 
 // adapterDescription is what an adapter's file says.
 type adapterDescription struct {
-	Path       string            `json:"path"`
-	Form       string            `json:"form"` // gguf or peft
-	Bytes      int64             `json:"bytes,omitempty"`
-	SHA256     string            `json:"sha256,omitempty"` // of a GGUF file
-	Ranks      []int             `json:"ranks"`            // ascending, each once
+	Path   string `json:"path"`
+	Form   string `json:"form"` // gguf or peft
+	Bytes  int64  `json:"bytes,omitempty"`
+	SHA256 string `json:"sha256,omitempty"` // of a GGUF file
+	// Content is what adapters trained on top of this one know it by.
+	Content string `json:"content_sha256"`
+	// Role is sft, reward or policy; TrainedOn the contents of the adapters below it, lowest
+	// first, null where the adapter does not say; Template the form of its conversations.
+	Role       adapter.Role      `json:"role,omitempty"`
+	TrainedOn  []string          `json:"trained_on"`
+	Template   string            `json:"template,omitempty"`
+	System     *string           `json:"system,omitempty"`
+	Ranks      []int             `json:"ranks"` // ascending, each once
 	Alpha      float32           `json:"alpha"`
 	RsLoRA     bool              `json:"rslora"`
 	Scales     []float32         `json:"scales"` // of B(Ax), ascending, each once
@@ -33,6 +42,7 @@ type adapterDescription struct {
 	Head       *headDescription  `json:"head,omitempty"`
 	Meta       map[string]string `json:"meta,omitempty"`
 	Base       *baseVerdict      `json:"base,omitempty"` // with --model
+	Notices    []string          `json:"notices,omitempty"`
 }
 
 type headDescription struct {
@@ -61,7 +71,12 @@ func describeAdapter(path, model string, hashes *filehash.Cache) (*adapterDescri
 	d := &adapterDescription{
 		Path: path, Form: "peft", Alpha: a.Alpha, RsLoRA: a.RsLoRA, Targets: a.Targets(),
 		Pairs: len(a.Pairs), Parameters: a.NumParams(), Meta: a.Meta, Untrained: len(a.Pairs) > 0,
+		Content: a.ContentSHA256(), Role: a.Role(), Notices: a.Notices,
 	}
+	if below, known := a.TrainedOn(); known {
+		d.TrainedOn = append([]string{}, below...)
+	}
+	d.Template, d.System = a.Template()
 	if st, err := os.Stat(path); err == nil && !st.IsDir() {
 		d.Form, d.Bytes = "gguf", st.Size()
 		if d.SHA256, err = hashes.Sum(path); err != nil {
@@ -125,6 +140,16 @@ func (d *adapterDescription) write(w io.Writer) error {
 	} else {
 		t.add("form", "PEFT folder")
 	}
+	t.add("content", "%s", d.Content)
+	t.add("role", "%s", cmp.Or(string(d.Role), "not said: made elsewhere, or by an older steer"))
+	t.add("trained on", "%s", d.trainedOnText())
+	if d.Template != "" {
+		system := ""
+		if d.System != nil && *d.System != "" {
+			system = fmt.Sprintf(", system message %q", printable(*d.System, 200))
+		}
+		t.add("template", "%s%s", printable(d.Template, 40), system)
+	}
 	if d.Pairs > 0 {
 		t.add("rank", "%s", list(d.Ranks))
 		t.add("alpha", "%g%s", d.Alpha, choose(d.RsLoRA, ", rank-stabilized", ""))
@@ -149,10 +174,24 @@ func (d *adapterDescription) write(w io.Writer) error {
 		}
 		t.add("base", "%s: %s", printable(b.Path, 400), verdict)
 	}
+	for i, n := range d.Notices {
+		t.add(choose(i == 0, "notice", ""), "%s", printable(n, 400))
+	}
 	for i, k := range slices.Sorted(maps.Keys(d.Meta)) {
 		t.add(choose(i == 0, "metadata", ""), "%s = %s", printable(k, 60), printable(d.Meta[k], 200))
 	}
 	return t.write(w)
+}
+
+// trainedOnText says what lies below the adapter.
+func (d *adapterDescription) trainedOnText() string {
+	switch {
+	case d.TrainedOn == nil:
+		return "not said: the stack cannot be checked"
+	case len(d.TrainedOn) == 0:
+		return "the base alone"
+	}
+	return "adapters of contents " + strings.Join(d.TrainedOn, ", ")
 }
 
 // list prints values with commas.
@@ -166,20 +205,7 @@ func list[T int | float32](values []T) string {
 
 // layersText prints ascending layer numbers with runs as "0-29".
 func layersText(layers []int) string {
-	var parts []string
-	for i := 0; i < len(layers); {
-		j := i
-		for j+1 < len(layers) && layers[j+1] == layers[j]+1 {
-			j++
-		}
-		if j == i {
-			parts = append(parts, fmt.Sprint(layers[i]))
-		} else {
-			parts = append(parts, fmt.Sprintf("%d-%d", layers[i], layers[j]))
-		}
-		i = j + 1
-	}
-	return fmt.Sprintf("%s (%d)", strings.Join(parts, ", "), len(layers))
+	return fmt.Sprintf("%s (%d)", adapter.Ranges(layers), len(layers))
 }
 
 // ranksText is the rank of an adapter, or its ranks.

@@ -48,6 +48,8 @@ type app struct {
 	mu         sync.Mutex
 	cancels    []context.CancelFunc
 	interruptd bool
+	// takesInterrupt is asked first; nil: nobody.
+	takesInterrupt func() bool
 }
 
 func newApp(in io.Reader, out, err io.Writer) *app {
@@ -62,6 +64,27 @@ func (a *app) cancellable(ctx context.Context) (context.Context, context.CancelF
 	defer a.mu.Unlock()
 	a.cancels = append(a.cancels, cancel)
 	return ctx, cancel
+}
+
+// onInterrupt lets f have every Ctrl-C before the program ends by it, until restore is
+// called; f tells whether it was meant for it.
+func (a *app) onInterrupt(f func() (taken bool)) (restore func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.takesInterrupt = f
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.takesInterrupt = nil
+	}
+}
+
+// taken offers a Ctrl-C to whoever wants it.
+func (a *app) taken() bool {
+	a.mu.Lock()
+	f := a.takesInterrupt
+	a.mu.Unlock()
+	return f != nil && f()
 }
 
 func (a *app) interrupt() {

@@ -1,17 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"steer/cmd/steer/pipeline"
 	"steer/ggml/seam"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -21,13 +21,20 @@ func newChatCommand(a *app) *cobra.Command {
 	f := decodeFlags{}
 	cmd := &cobra.Command{
 		Use: "chat --model FILE", GroupID: "use", Short: "Talk with a base and adapters",
-		Long: `Reads messages from standard input, a line each, and answers them; the model sees
-the whole conversation. When it grows longer than the context, its oldest turns are
-forgotten, aloud. Ends with Ctrl-D or /exit; /reset starts anew, /help lists these.
+		Long: `Answers what is typed, or read from standard input, a line each, word by word;
+the model sees the whole conversation. When it grows longer than the context,
+its oldest turns are forgotten, aloud.
 
-Without --template the one that the model's own chat template resembles is taken:
-name the one your adapters were trained with.`,
-		Example: `  steer chat -m base.gguf -a runs/sft/adapter.gguf --template chatml
+On a terminal the line can be edited, and the arrows bring earlier ones back.
+Ctrl-C stops an answer, which stays in the conversation as far as it came; twice
+in a row leaves, as do Ctrl-D and /exit. Commands, in a pipe too:
+
+` + indent(commandHelp(), "  ") + `
+
+The template is the one that the adapters were trained with. For a bare base,
+and for adapters that do not say, it is the one that the model's own chat
+template resembles. --template names another.`,
+		Example: `  steer chat -m base.gguf -a runs/sft/adapter.gguf
   echo "Is it right to break a promise?" | steer chat -m base.gguf`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,64 +48,61 @@ name the one your adapters were trained with.`,
 	return cmd
 }
 
-const chatHelp = "/reset  forget the conversation\n/exit   leave (or Ctrl-D)"
-
 // chatter is a conversation in progress.
 type chatter struct {
-	a        *app
-	s        *speaker
-	history  []data.Message
-	turn     uint64
-	terminal bool // somebody types
+	a       *app
+	b       *pipeline.Bench
+	s       *speaker
+	history []data.Message
+	turn    uint64
+	// interactive: somebody types, and is shown errors instead of the end.
+	interactive bool
+	// stopped counts the Ctrl-C in a row.
+	stopped int
+
+	mu   sync.Mutex
+	stop context.CancelFunc // of the answer that is being made; nil: none
 }
 
 func (a *app) chat(ctx context.Context, f *decodeFlags) (err error) {
-	if f.template == "" {
-		name, why, err := guessTemplate(f.model)
-		if err != nil {
-			return err
-		}
-		f.template = name
-		fmt.Fprintf(a.err, "template %s (%s; --template names another)\n", name, why)
-	}
-	b, s, err := f.openSpeaker(a.console())
+	b, s, err := f.openSpeaker(a.console(), func() (data.TemplateName, string, error) { return guessTemplate(f.model) })
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	in, ok := a.in.(*os.File)
-	c := &chatter{a: a, s: s, terminal: ok && term.IsTerminal(int(in.Fd()))}
 	ctx, cancel := a.cancellable(ctx)
 	defer cancel()
-	if c.terminal {
-		fmt.Fprintln(a.out, chatHelp)
+	lines := a.newLineReader()
+	defer func() { err = errors.Join(err, lines.close()) }()
+	c := &chatter{a: a, b: b, s: s}
+	if _, c.interactive = lines.(*editedLines); c.interactive {
+		defer a.onInterrupt(c.stopAnswer)()
+		fmt.Fprintln(a.out, "/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves")
 	}
-	return c.run(ctx)
+	return c.run(ctx, lines)
 }
 
 // run answers line after line until the input ends.
-func (c *chatter) run(ctx context.Context) error {
-	lines := bufio.NewScanner(c.a.in)
-	lines.Buffer(make([]byte, 1<<16), data.MaxRecordBytes)
+func (c *chatter) run(ctx context.Context, lines lineReader) error {
 	for {
-		if c.terminal {
-			fmt.Fprint(c.a.out, "> ")
-		}
-		// Reading waits aside, so that Ctrl-C is heard while nobody types.
-		read := make(chan bool, 1)
-		go func() { read <- lines.Scan() }()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case more := <-read:
-			if err := lines.Err(); err != nil {
-				return fmt.Errorf("chat: standard input: %w", err)
+		line, err := lines.read(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			if c.interactive {
+				fmt.Fprintln(c.a.out)
 			}
-			if !more {
+			return nil
+		case errors.Is(err, errInterrupted):
+			if c.stopped++; c.stopped > 1 {
 				return nil
 			}
+			fmt.Fprintln(c.a.err, "once more leaves, as do Ctrl-D and /exit")
+			continue
+		case err != nil:
+			return err
 		}
-		leave, err := c.line(ctx, lines.Text())
+		c.stopped = 0
+		leave, err := c.line(ctx, line)
 		if err != nil || leave {
 			return err
 		}
@@ -107,40 +111,82 @@ func (c *chatter) run(ctx context.Context) error {
 
 // line deals with one line of the user.
 func (c *chatter) line(ctx context.Context, text string) (leave bool, err error) {
-	switch trimmed := strings.TrimSpace(text); {
+	trimmed := strings.TrimSpace(text)
+	switch {
 	case trimmed == "":
-		return false, nil
-	case trimmed == "/exit" || trimmed == "/quit":
-		return true, nil
-	case trimmed == "/reset":
-		c.history = nil
-		fmt.Fprintln(c.a.err, "the conversation starts anew")
-		return false, nil
-	case strings.HasPrefix(trimmed, "/"):
-		fmt.Fprintln(c.a.err, chatHelp)
 		return false, nil
 	case !utf8.ValidString(text):
 		return false, c.complain(fmt.Errorf("chat: that line is %w: set the terminal to UTF-8, or convert the file", data.ErrNotUTF8))
+	case strings.HasPrefix(trimmed, "//"):
+		text = strings.Replace(text, "/", "", 1)
+	case strings.HasPrefix(trimmed, "/"):
+		return c.command(ctx, trimmed)
 	}
-	history := append(c.history, data.Message{Role: data.RoleUser, Content: text})
+	return false, c.say(ctx, text)
+}
+
+// say answers a message.
+func (c *chatter) say(ctx context.Context, text string) error {
+	history := append(c.history[:len(c.history):len(c.history)], data.Message{Role: data.RoleUser, Content: text})
+	return c.answer(ctx, history)
+}
+
+// answer lets the model answer a conversation that ends with the user's turn, and keeps both.
+func (c *chatter) answer(ctx context.Context, history []data.Message) error {
 	prompt, history, err := c.prompt(history)
 	if err != nil {
-		return false, c.complain(fmt.Errorf("chat: %w", err))
+		return c.complain(fmt.Errorf("chat: %w", err))
 	}
 	c.turn++
-	out, err := c.s.generator.Generate(ctx, []seam.Request{c.s.request(prompt, train.DeriveSeed(c.s.f.seed, "chat", c.turn))}, c.s.f.sampling)
-	if err != nil {
-		return false, fmt.Errorf("chat: %w", err)
+	out := &stream{s: c.s, w: c.a.out}
+	req := c.s.request(prompt, train.DeriveSeed(c.s.f.seed, "chat", c.turn))
+	req.OnToken = out.token
+	answering, done := c.begin(ctx)
+	got, err := c.s.generator.Generate(answering, []seam.Request{req}, c.s.f.sampling)
+	done()
+	var text string
+	switch {
+	case err == nil:
+		text = c.s.text(got[0])
+	case errors.Is(err, context.Canceled) && ctx.Err() == nil: // this answer alone was stopped
+		if text = c.s.broken(out.tokens); text == "" {
+			fmt.Fprintln(c.a.err, "(stopped before a word: the question is dropped)")
+			return nil
+		}
+		defer fmt.Fprintln(c.a.err, "(stopped)")
+	default:
+		return fmt.Errorf("chat: %w", err)
 	}
-	answer := c.s.text(out[0])
-	c.history = append(history, data.Message{Role: data.RoleAssistant, Content: answer})
-	_, err = fmt.Fprintln(c.a.out, answer)
-	return false, err
+	c.history = append(history, data.Message{Role: data.RoleAssistant, Content: text})
+	return out.end(text)
+}
+
+// begin marks an answer as being made, so that Ctrl-C stops it alone.
+func (c *chatter) begin(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	set := func(f context.CancelFunc) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.stop = f
+	}
+	set(cancel)
+	return ctx, func() { set(nil); cancel() }
+}
+
+// stopAnswer ends the answer that is being made, and tells whether there was one.
+func (c *chatter) stopAnswer() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stop == nil {
+		return false
+	}
+	c.stop()
+	return true
 }
 
 // complain shows an error to somebody who can type again; a script fails.
 func (c *chatter) complain(err error) error {
-	if !c.terminal {
+	if !c.interactive {
 		return err
 	}
 	fmt.Fprintln(c.a.err, err)

@@ -9,9 +9,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/cmd/steer/pipeline"
+	"steer/ggml/adapter"
 	"steer/ggml/modelfile"
 	"steer/ggml/seam"
 	"steer/rl/data"
+	"steer/rl/train"
 )
 
 // decodeFlags are the flags of the commands that generate text.
@@ -29,8 +31,8 @@ type decodeFlags struct {
 func (f *decodeFlags) bind(cmd *cobra.Command) {
 	f.modelFlags.bind(cmd)
 	flags := cmd.Flags()
-	enumVar(flags, &f.template, "template", "form in which the model is asked")
-	flags.StringVar(&f.system, "system", "", "system message, in place of the template's own")
+	enumVar(flags, &f.template, "template", "form in which the model is asked (default: that of the adapters)")
+	flags.StringVar(&f.system, "system", "", "system message, in place of the one trained with")
 	flags.StringArrayVar(&f.stop, "stop", nil, "end an answer at this `TEXT`; may be repeated")
 	flags.IntVar(&f.maxNew, "max-new", 128, "most tokens of an answer")
 	flags.Float32Var(&f.sampling.Temperature, "temperature", 0.7, "divides the logits; 0 takes the likeliest token")
@@ -68,30 +70,71 @@ type speaker struct {
 	f           *decodeFlags
 	tok         seam.Tokenizer
 	template    *data.Template
+	form        pipeline.Form
+	stack       []adapter.Placed
 	context     int // tokens of the model
 	stopTokens  []int32
 	stopStrings []string
 	generator   seam.Generator
 }
 
-// openSpeaker loads the model and its adapters; the caller closes the bench.
-func (f *decodeFlags) openSpeaker(con pipeline.Console) (*pipeline.Bench, *speaker, error) {
+// openSpeaker loads the model and its adapters and chooses the template: the one given, else
+// that of the adapters, else the one that otherwise gives, with why. The caller closes the bench.
+func (f *decodeFlags) openSpeaker(con pipeline.Console, otherwise func() (data.TemplateName, string, error)) (*pipeline.Bench, *speaker, error) {
 	b, stack, err := f.open(con)
 	if err != nil {
 		return nil, nil, err
 	}
-	var system *string
-	if f.systemGiven {
-		system = &f.system
-	}
-	template, stop, err := b.Template(f.template, system)
-	if err != nil {
+	s := &speaker{f: f, tok: b.Tok, stack: f.placed(stack), context: b.Model.Info().CtxTrain, generator: b.Generator(stack...)}
+	if err := pipeline.CheckSpeaks(s.stack); err != nil {
 		return nil, nil, errors.Join(err, b.Close())
 	}
-	return b, &speaker{
-		f: f, tok: b.Tok, template: template, context: b.Model.Info().CtxTrain, stopTokens: stop,
-		stopStrings: append(template.StopStrings(), f.stop...), generator: b.Generator(stack...),
-	}, nil
+	if err := s.choose(con.Progress, otherwise); err != nil {
+		return nil, nil, errors.Join(err, b.Close())
+	}
+	if err := s.setForm(b, s.form); err != nil {
+		return nil, nil, errors.Join(err, b.Close())
+	}
+	return b, s, nil
+}
+
+// choose decides on the form and says where it is from, unless it was given.
+func (s *speaker) choose(p train.Progress, otherwise func() (data.TemplateName, string, error)) error {
+	given := pipeline.Form{Template: s.f.template}
+	if s.f.systemGiven {
+		given.System = &s.f.system
+	}
+	form, notes, err := pipeline.ChooseForm(given, s.stack, "")
+	if err != nil {
+		return err
+	}
+	why := "that of the adapter"
+	if form.Template == "" {
+		if given.Template, why, err = otherwise(); err != nil {
+			return err
+		}
+		if form, notes, err = pipeline.ChooseForm(given, s.stack, ""); err != nil {
+			return err
+		}
+	}
+	for _, n := range notes {
+		p.Note("warning: " + n)
+	}
+	if s.form = form; s.f.template == "" && why != "" {
+		p.Note(fmt.Sprintf("template %s (%s; --template names another)", form.Template, why))
+	}
+	return nil
+}
+
+// setForm makes the speaker ask in a form.
+func (s *speaker) setForm(b *pipeline.Bench, form pipeline.Form) error {
+	template, stop, err := b.Template(form.Template, form.System)
+	if err != nil {
+		return err
+	}
+	s.form, s.template, s.stopTokens = form, template, stop
+	s.stopStrings = append(template.StopStrings(), s.f.stop...)
+	return nil
 }
 
 // prompt gives the tokens of a conversation up to where the answer begins.

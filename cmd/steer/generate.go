@@ -26,19 +26,22 @@ type generateFlags struct {
 }
 
 func newGenerateCommand(a *app) *cobra.Command {
-	f := generateFlags{decodeFlags: decodeFlags{template: data.TemplatePlain}}
+	f := generateFlags{}
 	cmd := &cobra.Command{
 		Use: "generate --model FILE --prompt TEXT", GroupID: "use",
 		Short: "Answer prompts with a base and adapters",
-		Long: `Continues prompts (--template plain) or answers them as a user's messages. Prompts
-come from --prompt or --file: JSON lines {"prompt": "..."} or {"messages": [...]}, or
-plain text lines in a .txt file; "-" is standard input. At most two adapters.
+		Long: `Answers prompts as a user's messages, in the template that the adapters were
+trained with, or continues them as they are (--template plain). A bare base
+continues, as do adapters that do not say their template, unless --template says
+otherwise. Prompts come from --prompt or --file: JSON lines {"prompt": "..."} or
+{"messages": [...]}, or plain text lines in a .txt file; "-" is standard input.
+At most two adapters. A single answer is printed as it comes on a terminal.
 
 With --json: a line for each answer with "prompt", "text", "tokens" and "finish"
 (stop_token, stop_string or length).`,
 		Example: `  steer generate -m base.gguf --prompt "Once upon a time" --max-new 64
-  steer generate -m base.gguf -a runs/sft/adapter.gguf -a runs/ppo-virtue/adapter.gguf \
-      --template chatml --file prompts.jsonl --n 4 --seed 1 --json`,
+  steer generate -m base.gguf -a runs/sft/adapter.gguf \
+      -a runs/ppo-virtue/adapter.gguf --file prompts.jsonl --n 4 --seed 1 --json`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -76,7 +79,7 @@ type userPrompt struct {
 // readPrompts gives the prompts of flags or file.
 func (a *app) readPrompts(f *generateFlags) ([]userPrompt, error) {
 	if f.file == "" {
-		rows, err := textRows(f.prompts)
+		rows, err := textRows("generate: --prompt", f.prompts)
 		return promptsOf(rows), err
 	}
 	if f.file == "-" {
@@ -161,7 +164,12 @@ type generation struct {
 }
 
 func (a *app) generate(ctx context.Context, f *generateFlags, prompts []userPrompt) (err error) {
-	b, s, err := f.openSpeaker(a.console())
+	b, s, err := f.openSpeaker(a.console(), func() (data.TemplateName, string, error) {
+		if len(f.adapters) == 0 {
+			return data.TemplatePlain, "", nil
+		}
+		return data.TemplatePlain, "the adapters do not say theirs", nil
+	})
 	if err != nil {
 		return err
 	}
@@ -184,6 +192,15 @@ func (a *app) generate(ctx context.Context, f *generateFlags, prompts []userProm
 	// Some more than are decoded at once, so that a slot that becomes free is filled
 	// again, and results appear as they come.
 	chunk := 4 * f.engine.Sequences
+	if len(reqs) == 1 && !f.asJSON && isTerminal(a.out) {
+		out := &stream{s: s, w: a.out}
+		reqs[0].OnToken = out.token
+		got, err := s.generator.Generate(ctx, reqs, f.sampling)
+		if err != nil {
+			return fmt.Errorf("generate: %w", err)
+		}
+		return out.end(strings.TrimRight(s.text(got[0]), "\n"))
+	}
 	for done := 0; done < len(reqs); done += chunk {
 		part := reqs[done:min(done+chunk, len(reqs))]
 		out, err := s.generator.Generate(ctx, part, f.sampling)

@@ -50,15 +50,23 @@ func (a *app) watchSignals() {
 	if !signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(signals, syscall.SIGHUP)
 	}
+	// next waits for a signal to act on: an answer of a chat may take Ctrl-C for itself, and once
+	// the program is ending a terminal that hangs up too is no wish to leave at once.
+	next := func(ending bool) {
+		for s := range signals {
+			switch {
+			case s == os.Interrupt && a.taken(), s == syscall.SIGHUP && ending:
+			default:
+				return
+			}
+		}
+	}
 	go func() {
-		<-signals
+		next(false)
 		a.stopper.Request()
 		a.interrupt()
 		fmt.Fprintln(a.err, "\nstopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
-		for s := range signals {
-			if s != syscall.SIGHUP {
-				os.Exit(train.ExitInterrupted)
-			}
-		}
+		next(true)
+		os.Exit(train.ExitInterrupted)
 	}()
 }

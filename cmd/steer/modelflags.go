@@ -20,14 +20,19 @@ const deviceHelp = "where to compute: cpu, cuda, cuda:N or auto"
 type modelFlags struct {
 	model    string
 	adapters []string
+	anyStack bool
 	engine   pipeline.Engine
 }
+
+// anyStackHelp is the help of every flag that allows another stack.
+const anyStackHelp = "use adapters on others than they were trained on, with a warning instead of an error"
 
 func (f *modelFlags) bind(cmd *cobra.Command) {
 	f.engine = pipeline.DefaultEngine()
 	flags := cmd.Flags()
 	flags.StringVarP(&f.model, "model", "m", "", "base model, a GGUF `FILE`")
 	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil, "adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
+	flags.BoolVar(&f.anyStack, "any-stack", false, anyStackHelp)
 	flags.StringVar((*string)(&f.engine.Device), "device", string(f.engine.Device), deviceHelp)
 	flags.IntVar(&f.engine.Threads, "threads", 0, "compute threads (0: one for each CPU)")
 }
@@ -67,12 +72,22 @@ func (f *modelFlags) open(con pipeline.Console) (*pipeline.Bench, []*ggml.Adapte
 		return nil, nil, err
 	}
 	b.Hashes = con.Hashes
+	b.AnyStack = f.anyStack
 	stack, err := b.LoadAdapters(f.adapters)
 	if err != nil {
 		return nil, nil, errors.Join(err, b.Close())
 	}
 	b.Notice(con.Progress)
 	return b, stack, nil
+}
+
+// placed is the loaded stack with where it is from, lowest first.
+func (f *modelFlags) placed(stack []*ggml.Adapter) []adapter.Placed {
+	out := make([]adapter.Placed, len(stack))
+	for i, a := range stack {
+		out[i] = adapter.Placed{Path: f.adapters[i], Adapter: a.Describe()}
+	}
+	return out
 }
 
 // shapeOf reads the shape of a base model from its header; no weight is loaded.

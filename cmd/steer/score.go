@@ -59,9 +59,10 @@ func newScoreCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "score --model FILE [FILE]", GroupID: "use",
 		Short: "Log-probabilities, entropies and scores of texts or token ids",
-		Long: `Evaluates texts or token ids under a base with any stack of adapters and prints a
-JSON object for each, in order. What: --logprobs, --entropy, --head (any of them;
-by default --head if an adapter has a head, else --logprobs).
+		Long: `Evaluates texts or token ids under a base with any stack of adapters and prints
+a JSON object for each, in order. What: --logprobs, --entropy, --head (any of
+them; by default --head if an adapter has a reward model's head, else
+--logprobs).
 
 Input is --text, a file, or standard input. A line of the file is one of
   {"text": "..."}
@@ -70,14 +71,17 @@ Input is --text, a file, or standard input. A line of the file is one of
   {"messages": [{"role": "user", "content": "..."}, ...]} the answers count
 or, with --lines or in a .txt file, a text by itself. Files may be .gz or .zst.
 
-Output: "ids"; "logprobs" and "entropy", log p(ids[i] | ids[:i]) and the entropy of
-that distribution in nats, for i = 1, 2, ... or the listed "positions"; "sum", "n" and
-"perplexity" = exp(-sum/n) of the log-probabilities; "head", the scalar head's output
-at the last token, and "score", the same normalised as the adapter says. Numbers
-read back as the same float32.
+Output: "ids"; "logprobs" and "entropy", log p(ids[i] | ids[:i]) and the entropy
+of that distribution in nats, for i = 1, 2, ... or the listed "positions"; "sum",
+"n" and "perplexity" = exp(-sum/n) of the log-probabilities; "head", the scalar
+head's output at the last token, and "score", the same normalised as the adapter
+says. Numbers read back as the same float32.
 
-A reward model made by steer reward knows its form: with --head alone, and neither
---template nor --bos, texts are put before it as in its training.`,
+A reward model made by steer reward knows its form: with --head alone, and
+neither --template nor --bos, texts are put before it as in its training. For
+log-probabilities without --template, conversations ("prompt" and "response", or
+"messages") take the template that the adapters were trained with, where they
+say it; a "text" stays as it is.`,
 		Example: `  steer score -m base.gguf --text "Once upon a time"
   steer score -m base.gguf -a runs/reward-virtue/adapter.gguf answers.jsonl
   steer score --logprobs --precision f32 -m base.gguf -a peft-folder ids.jsonl`,
@@ -130,7 +134,7 @@ func (f *scoreFlags) check(file []string) error {
 // scoreRows reads the input.
 func (a *app) scoreRows(f *scoreFlags, file []string) ([]scoreRow, error) {
 	if len(f.texts) > 0 {
-		return textRows(f.texts)
+		return textRows("score: --text", f.texts)
 	}
 	if len(file) == 1 && file[0] != "-" {
 		r, err := data.Open(file[0])
@@ -154,16 +158,24 @@ func (a *app) score(ctx context.Context, f *scoreFlags, rows []scoreRow) (err er
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	head := topHead(stack)
+	placed := f.placed(stack)
 	if !f.logprobs && !f.entropy && !f.head {
-		f.head = head != nil
-		f.logprobs = head == nil
+		// A policy's head tells what score it expects, not what a text is worth.
+		f.head = head != nil && head.Role() != adapter.RolePolicy
+		f.logprobs = !f.head
+	}
+	if f.head && head != nil && head.Role() == adapter.RolePolicy {
+		con.Progress.Note("warning: the head is a policy's value head: it tells the score that it expects of the rest of an answer, it judges no text")
 	}
 	if f.head && head == nil {
 		return errors.New("score: --head: no adapter of the stack has a scalar head: add a reward model with --adapter")
 	}
-	e, err := newScoreEncoder(f, b.Tok, head)
+	e, err := newScoreEncoder(f, b.Tok, head, placed)
 	if err != nil {
 		return err
+	}
+	for _, n := range e.warnings {
+		con.Progress.Note("warning: " + n)
 	}
 	sequences, err := e.encode(rows, b.Model.Info().CtxTrain)
 	if err != nil {

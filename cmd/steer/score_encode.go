@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/seam"
@@ -23,24 +24,30 @@ type scoreSequence struct {
 type scoreEncoder struct {
 	f        *scoreFlags
 	tok      *ggml.Tokenizer
-	template *data.Template   // nil: texts as they are
+	template *data.Template // nil: texts as they are
+	stored   *data.Template // of the adapters, for conversations; nil: they do not say
+	warnings []string
 	reward   *rewards.Encoder // nil: not in a reward model's own form
 
-	dropped, cut, rewardCut, outOfForm int
+	dropped, cut, rewardCut, outOfForm, inStored int
 }
 
-func newScoreEncoder(f *scoreFlags, tok *ggml.Tokenizer, head *adapter.Adapter) (*scoreEncoder, error) {
+func newScoreEncoder(f *scoreFlags, tok *ggml.Tokenizer, head *adapter.Adapter, stack []adapter.Placed) (*scoreEncoder, error) {
 	e := &scoreEncoder{f: f, tok: tok}
 	if f.bos == bosOn && tok.BOS() < 0 {
 		return nil, fmt.Errorf("score: --bos on: the vocabulary has no beginning-of-sequence token")
 	}
 	if f.template != "" {
-		var system *string
+		given := pipeline.Form{Template: f.template}
 		if f.systemGiven {
-			system = &f.system
+			given.System = &f.system
 		}
-		var err error
-		e.template, err = data.NewTemplate(f.template, system)
+		form, notes, err := pipeline.ChooseForm(given, stack, "")
+		if err != nil {
+			return nil, err
+		}
+		e.warnings = notes
+		e.template, err = data.NewTemplate(form.Template, form.System)
 		return e, err
 	}
 	if f.head && !f.logprobs && !f.entropy && !f.bosGiven && head.Meta[rewards.MetaRole] == "reward" {
@@ -48,8 +55,16 @@ func newScoreEncoder(f *scoreFlags, tok *ggml.Tokenizer, head *adapter.Adapter) 
 		if e.reward, err = rewards.EncoderOf(head.Meta, tok); err != nil {
 			return nil, err
 		}
+		return e, nil
 	}
-	return e, nil
+	if f.bosGiven { // asks for texts as they are
+		return e, nil
+	}
+	form, _, err := pipeline.ChooseForm(pipeline.Form{}, stack, "")
+	if err == nil && form.Template != "" {
+		e.stored, err = data.NewTemplate(form.Template, form.System)
+	}
+	return e, err
 }
 
 // encode tokenizes rows and applies the length limit of the model.
@@ -99,6 +114,9 @@ func (e *scoreEncoder) row(row scoreRow) (data.Example, error) {
 	case row.text != nil:
 		x, err := e.segments(e.template.Prompt([]data.Message{{Role: data.RoleUser, Content: *row.text}}))
 		return allCounted(x.IDs), err // the template's words count too: nothing in a prompt is an answer
+	case e.template == nil && e.stored != nil:
+		e.inStored++
+		return e.segments(e.stored.Render(row.conversation()))
 	case e.template == nil && row.messages != nil:
 		return data.Example{}, fmt.Errorf(`"messages" need a --template`)
 	case e.template == nil:
@@ -191,6 +209,9 @@ func (e *scoreEncoder) notes() []string {
 	note(e.dropped, "%d rows longer than the context were dropped")
 	note(e.cut, "%d rows longer than the context were truncated")
 	note(e.rewardCut, "%d rows longer than the reward model's limit were cut from the left, as in its training")
+	if e.inStored > 0 {
+		note(e.inStored, "%d conversations are put in template "+string(e.stored.Name())+", the adapters' own (--template plain: end to end)")
+	}
 	note(e.outOfForm, `%d rows are bare texts, but the reward model reads conversations: give "prompt" and "response"`)
 	return out
 }

@@ -26,15 +26,14 @@ type scoreRow struct {
 	messages []data.Message
 }
 
-// textRows makes rows of the texts of a command line.
-func textRows(texts []string) ([]scoreRow, error) {
+// textRows makes rows of the texts of a command line; flag begins errors.
+func textRows(flag string, texts []string) ([]scoreRow, error) {
 	var rows []scoreRow
 	for i := range texts {
-		where := fmt.Sprintf("--text %d", i+1)
 		if !utf8.ValidString(texts[i]) {
-			return nil, fmt.Errorf("score: %s: not UTF-8: convert it", where)
+			return nil, fmt.Errorf("%s %d: not UTF-8: convert it", flag, i+1)
 		}
-		rows = append(rows, scoreRow{where: where, line: i + 1, text: &texts[i]})
+		rows = append(rows, scoreRow{where: fmt.Sprintf("--text %d", i+1), line: i + 1, text: &texts[i]})
 	}
 	return rows, nil
 }

@@ -43,6 +43,9 @@ type keyFlag struct {
 	items           []string
 }
 
+// anyStackFlag is the flag of modelFlags as the jobs have it.
+var anyStackFlag = keyFlag{flag: "any-stack", key: pipeline.AnyStack, help: anyStackHelp, isBool: true}
+
 func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 	f.keys = append([]keyFlag{
 		{flag: "model", key: "model", help: "base model, a GGUF `FILE`"},
@@ -255,9 +258,10 @@ func newSFTCommand(a *app) *cobra.Command {
 	var f stageFlags
 	cmd := &cobra.Command{
 		Use: "sft [JOB.yaml]", GroupID: "stage", Short: "Fine-tune on instructions",
-		Long: `Trains a LoRA adapter on conversations (guanaco, chat JSONL, prompt/completion) or
-on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
-		Example: `  steer sft --model base.gguf --train chat.jsonl --eval held-out.jsonl -o runs/sft
+		Long: `Trains a LoRA adapter on conversations (guanaco, chat JSONL, prompt/completion)
+or on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
+		Example: `  steer sft --model base.gguf --train chat.jsonl --eval held-out.jsonl \
+      --template chatml -o runs/sft
   steer sft sft.yaml --set optim.lr=1e-4`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
@@ -272,8 +276,9 @@ on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
 	f.bind(cmd, []keyFlag{
 		{flag: "train", key: "train.path", help: "training data `FILE`"},
 		{flag: "eval", key: "eval.path", help: "held-out data `FILE`"},
-		{flag: "template", key: "template", help: "chatml, guanaco, llama2, hh or plain"},
+		{flag: "template", key: "template", help: "chatml (default), guanaco, llama2, hh or plain; kept in the adapter"},
 		{flag: "init-adapter", key: "init_adapter", help: "continue this adapter (GGUF or PEFT folder)"},
+		anyStackFlag,
 		{flag: "no-shuffle", key: "no_shuffle", help: "take the rows in the order given", isBool: true},
 		{flag: "max-steps", key: "max_steps", help: "optimizer steps"},
 		{flag: "seed", key: "seed", help: "seed of everything random"},
@@ -286,7 +291,8 @@ func newRewardCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reward [JOB.yaml]", GroupID: "stage", Short: "Train a reward model",
 		Long: `Trains a LoRA adapter with a scalar head on preference pairs of a theory:
-deontology, utilitarianism, virtue, harmlessness, toxicity or custom pairs (see docs/rewards.md).`,
+deontology, utilitarianism, virtue, harmlessness, toxicity or custom pairs (see
+docs/rewards.md).`,
 		Example: `  steer reward --model base.gguf --sft runs/sft/adapter.gguf --theory virtue \
       --train virtue_train.csv --held-out virtue_test.csv`,
 		Args: args(cobra.MaximumNArgs(1)),
@@ -304,7 +310,9 @@ deontology, utilitarianism, virtue, harmlessness, toxicity or custom pairs (see 
 		{flag: "train", key: "train.path", help: "training data `FILE`"},
 		{flag: "held-out", key: "held_out.path", help: "held-out data `FILE`"},
 		{flag: "sft", key: "sft", help: "adapter below the reward adapter, `FILE`; may be repeated", list: true},
+		{flag: "template", key: "template", help: "form of the conversations (default: that of the adapter below)"},
 		{flag: "init-adapter", key: "init_adapter", help: "continue this adapter (GGUF or PEFT folder)"},
+		anyStackFlag,
 		{flag: "no-shuffle", key: "no_shuffle", help: "take the pairs in the order given", isBool: true},
 		{flag: "max-steps", key: "max_steps", help: "optimizer steps"},
 		{flag: "seed", key: "seed", help: "seed of everything random"},
@@ -316,11 +324,14 @@ func newPPOCommand(a *app) *cobra.Command {
 	var f stageFlags
 	cmd := &cobra.Command{
 		Use: "ppo [JOB.yaml]", GroupID: "stage", Short: "Steer a policy by PPO with a reward model",
-		Long: `Trains a LoRA adapter (with a value head) on top of the SFT adapter, so that answers
-to the prompts score higher under the reward model, at bounded KL from the SFT model.
+		Long: `Trains a LoRA adapter (with a value head) on top of the SFT adapter, so that
+answers to the prompts score higher under the reward model, at bounded KL from
+the SFT model. A reward model that was trained in another template reads the
+answers in its own.
 Presets: default, thesis (see docs/ppo.md).`,
-		Example: `  steer ppo --model base.gguf --sft runs/sft/adapter.gguf --prompts chat.jsonl \
-      --reward runs/reward-virtue/adapter.gguf --reward-below runs/sft/adapter.gguf`,
+		Example: `  steer ppo --model base.gguf --sft runs/sft/adapter.gguf \
+      --prompts chat.jsonl --reward runs/reward-virtue/adapter.gguf \
+      --reward-below runs/sft/adapter.gguf`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
 			var job pipeline.PPO
@@ -337,7 +348,8 @@ Presets: default, thesis (see docs/ppo.md).`,
 		{flag: "reward-below", key: "reward_below", help: "adapter below the reward adapter, `FILE`; may be repeated", list: true},
 		{flag: "prompts", key: "prompts.path", help: "conversations whose prompts are answered, `FILE`"},
 		{flag: "held-out", key: "held_out.path", help: "held-out conversations, `FILE`"},
-		{flag: "template", key: "template", help: "template of the SFT adapter"},
+		{flag: "template", key: "template", help: "form of the prompts (default: that of the SFT adapter)"},
+		anyStackFlag,
 		{flag: "iterations", key: "iterations", help: "rollout batches"},
 		{flag: "seed", key: "seed", help: "seed of everything random"},
 	})

@@ -20,7 +20,9 @@ func folder(t *testing.T, config map[string]any, tensors ...safetensors.Tensor) 
 	t.Helper()
 	c := map[string]any{"peft_type": "LORA", "r": 2, "lora_alpha": 8, "bias": "none", "target_modules": []string{"q_proj"}}
 	for k, v := range config {
-		c[k] = v
+		if c[k] = v; v == absent {
+			delete(c, k)
+		}
 	}
 	raw, err := json.Marshal(c)
 	require.NoError(t, err)
@@ -34,6 +36,9 @@ func folder(t *testing.T, config map[string]any, tensors ...safetensors.Tensor) 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), b, 0o644))
 	return dir
 }
+
+// absent leaves a key out of a folder's configuration.
+const absent = "(absent)"
 
 func pair(module string, rank, nIn, nOut int64) []safetensors.Tensor {
 	fill := func(n int64) []float32 {

@@ -141,6 +141,9 @@ type Request struct {
 	// StopStrings end generation when the decoded response contains one; the
 	// response keeps the tokens up to and including the one that completed it.
 	StopStrings []string
+	// OnToken is told every token of the response as it is drawn, in order, by the goroutine
+	// that called Generate; nil: nobody is.
+	OnToken func(id int32) `json:"-"`
 }
 
 // FinishReason says why a generation ended.

@@ -133,8 +133,12 @@ type Guards struct {
 	// in a response may rise above the first iteration's; 0 is off.
 	MaxRepetitionRise float64 `yaml:"max_repetition_rise"`
 	RepetitionNgram   int     `yaml:"repetition_ngram"`
-	// AlarmPatience is how many iterations in a row an entropy or repetition alarm
-	// must hold.
+	// MaxScore is the greatest absolute raw score that a working reward model gives: one
+	// beyond it is an error. Scores of a whole batch that are all equal are warned of, and
+	// stop the run if they stay so. 0 looks at no score.
+	MaxScore float64 `yaml:"max_score"`
+	// AlarmPatience is how many iterations in a row an entropy, repetition or equal-scores
+	// alarm must hold.
 	AlarmPatience int `yaml:"alarm_patience"`
 }
 

@@ -11,6 +11,9 @@ import (
 // ratio of new to old probability was not 1. Every [*RatioError] wraps it.
 var ErrRatio = errors.New("ratio of the first mini-batch is not 1")
 
+// ErrScores: the scores of a batch cannot be those of a working reward model.
+var ErrScores = errors.New("scores out of range")
+
 var errNoFullKL = errors.New("kl_penalty full needs the whole distributions, which this engine build does not give: choose kl, k3, abs or mse")
 
 // BadToken is a response token whose probability changed without an update.

@@ -1,6 +1,9 @@
 package ppo
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // health is what the guards remember between iterations.
 type health struct {
@@ -11,6 +14,7 @@ type health struct {
 	LowEntropy  int `json:"low_entropy"`
 	HighEntropy int `json:"high_entropy"`
 	Repetitive  int `json:"repetitive"`
+	EqualScores int `json:"equal_scores"`
 }
 
 // vitals are one iteration's numbers the guards look at.
@@ -19,6 +23,8 @@ type vitals struct {
 	kl         float64 // mean of a response, k1
 	entropy    float64 // mean of a token
 	repetition float64 // mean share of repeated n-grams
+	equal      bool    // all raw scores of the batch are one
+	score      float64 // the first of them
 }
 
 // check returns the sentence that ends the run, or "".
@@ -37,6 +43,7 @@ func (h *health) check(c *Config, v vitals) string {
 	low := count(&h.LowEntropy, c.MinEntropyRatio > 0 && v.entropy < c.MinEntropyRatio*h.Entropy)
 	high := count(&h.HighEntropy, c.MaxEntropyRatio > 0 && h.Entropy > 0 && v.entropy > c.MaxEntropyRatio*h.Entropy)
 	repetitive := count(&h.Repetitive, c.MaxRepetitionRise > 0 && v.repetition > h.Repetition+c.MaxRepetitionRise)
+	equal := count(&h.EqualScores, c.MaxScore > 0 && v.equal)
 
 	at := fmt.Sprintf("stopped after iteration %d: ", v.iteration)
 	row := fmt.Sprintf(" for %d iterations in a row", c.AlarmPatience)
@@ -44,6 +51,9 @@ func (h *health) check(c *Config, v vitals) string {
 	case c.MaxKL > 0 && v.kl > c.MaxKL:
 		return at + fmt.Sprintf("the mean KL of a response to the reference is %.4g nats, above max_kl %g: "+
 			"the policy has left the reference; raise kl_coef or lower optim.lr", v.kl, c.MaxKL)
+	case equal:
+		return at + fmt.Sprintf("every score of a batch is %.6g%s: the reward model tells no answer from another, so there is nothing to learn from it; "+
+			"look at its held-out accuracy, and whether its adapter is the one that was meant", v.score, row)
 	case low:
 		return at + fmt.Sprintf("the entropy of a token is %.4g nats, below min_entropy_ratio %g of the first iteration's %.4g%s: "+
 			"the policy gives one answer only; raise kl_coef or lower optim.lr", v.entropy, c.MinEntropyRatio, h.Entropy, row)
@@ -56,4 +66,34 @@ func (h *health) check(c *Config, v vitals) string {
 			v.repetition, c.RepetitionNgram, c.MaxRepetitionRise, h.Repetition, row)
 	}
 	return ""
+}
+
+// equalScores tells whether the scores of a batch are one, up to the rounding of a float32.
+func equalScores(scores []float64) bool {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, s := range scores {
+		lo, hi = min(lo, s), max(hi, s)
+	}
+	return len(scores) > 1 && hi-lo <= 1e-6*max(1e-3, math.Abs(hi))
+}
+
+// checkScores refuses scores that no working reward model gives; most 0 refuses none.
+func checkScores(scores []float64, most float64) error {
+	if most == 0 {
+		return nil
+	}
+	worst, beyond := 0.0, 0
+	for _, s := range scores {
+		if math.Abs(s) > most {
+			beyond++
+		}
+		if math.Abs(s) > math.Abs(worst) {
+			worst = s
+		}
+	}
+	if beyond == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of %d are beyond max_score %g, the greatest is %.4g: the reward model is damaged, not normalised, or not "+
+		"the one that was meant; if its scores are right, raise max_score (0 switches this off)", ErrScores, beyond, len(scores), most, worst)
 }

@@ -76,6 +76,7 @@ func TestAlarmsStopTheRun(t *testing.T) {
 			c.Iterations = 30
 			c.CheckpointEvery = 0
 			c.MaxKL, c.MinEntropyRatio, c.MaxEntropyRatio, c.MaxRepetitionRise = 0, 0, 0, 0
+			c.MaxScore = 0 // the toy's first answers all miss the letter
 			spoil(&c)
 			dir := t.TempDir()
 			w := newWorld(t).in(t, dir, c)
@@ -124,7 +125,7 @@ func (o offReference) Forward(ctx context.Context, batch []seam.Sequence, opt se
 
 func TestNegativeKLWarning(t *testing.T) {
 	c := quick()
-	c.Iterations = 1
+	c.Iterations, c.MaxScore = 1, 0 // the toy's first answers all miss the letter
 	w := newWorld(t)
 	n := &notes{}
 	w.deps.Progress, w.deps.Reference = n, offReference{w.deps.Reference}
@@ -134,4 +135,63 @@ func TestNegativeKLWarning(t *testing.T) {
 	require.Len(t, warnings, 2)
 	require.Contains(t, warnings[0], "the run has 4 updates: with fewer than 10 hardly anything is learned: raise iterations")
 	require.Contains(t, warnings[1], "should not be negative")
+}
+
+// constant is a reward model that is broken: it says the same of everything.
+type constant float32
+
+func (c constant) Score(_ context.Context, episodes []Episode) ([]float32, error) {
+	out := make([]float32, len(episodes))
+	for i := range out {
+		out[i] = float32(c)
+	}
+	return out, nil
+}
+
+// A reward model that tells no answer from another is warned of at once, and stops the run.
+func TestEqualScoresStopTheRun(t *testing.T) {
+	for _, value := range []constant{0, 0.5, -3} {
+		c := quick()
+		c.AlarmPatience = 3
+		w := newWorld(t)
+		n := &notes{}
+		w.deps.Progress, w.deps.Scorer = n, value
+		res, err := Train(t.Context(), c, w.deps)
+		require.NoError(t, err)
+		require.Contains(t, n.lines[0], "warning: ppo: all 16 scores of the first batch are ")
+		require.Contains(t, n.lines[0], "tells no answer from another")
+		require.Equal(t, int64(3), res.Iterations)
+		require.Contains(t, res.StoppedBecause, "for 3 iterations in a row")
+		require.Contains(t, res.StoppedBecause, "every score of a batch is ")
+
+		c.MaxScore = 0
+		w = newWorld(t)
+		w.deps.Scorer = value
+		res, err = Train(t.Context(), c, w.deps)
+		require.NoError(t, err)
+		require.NotContains(t, res.StoppedBecause, "every score")
+	}
+}
+
+// Scores that no working reward model gives are an error before anything is learned.
+func TestAbsurdScoresAreAnError(t *testing.T) {
+	for _, value := range []constant{1e29, -1001} {
+		c := quick()
+		w := newWorld(t)
+		w.deps.Scorer = value
+		_, err := Train(t.Context(), c, w.deps)
+		require.ErrorIs(t, err, ErrScores)
+		require.ErrorContains(t, err, "max_score 1000")
+		require.Zero(t, w.toy.Updates)
+	}
+	require.NoError(t, checkScores([]float64{1000, -1000, 3}, 1000))
+	require.NoError(t, checkScores([]float64{1e29}, 0), "0 looks at no score")
+	require.ErrorContains(t, checkScores([]float64{1, -2000, 1500}, 1000), "2 of 3 are beyond max_score 1000, the greatest is -2000")
+}
+
+func TestEqualScores(t *testing.T) {
+	require.True(t, equalScores([]float64{2, 2, 2}))
+	require.True(t, equalScores([]float64{1e6, 1e6 + 0.5}), "the rounding of a float32")
+	require.False(t, equalScores([]float64{0.001, 0.0011}))
+	require.False(t, equalScores([]float64{7}), "one score tells nothing")
 }

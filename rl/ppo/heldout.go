@@ -47,7 +47,7 @@ func (t *trainer) heldoutScores(ctx context.Context, g seam.Generator) ([]Episod
 	if err != nil {
 		return nil, nil, fmt.Errorf("held-out prompts: %w", err)
 	}
-	scores, err := score(ctx, t.deps.Scorer, episodes)
+	scores, err := score(ctx, t.deps.Scorer, episodes, t.cfg.MaxScore)
 	if err != nil {
 		return nil, nil, fmt.Errorf("held-out prompts: %w", err)
 	}

@@ -28,9 +28,14 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 
 	// 3. Scores, less the penalty of answers without an end.
 	start = time.Now()
-	scores, err := score(ctx, t.deps.Scorer, episodes)
+	scores, err := score(ctx, t.deps.Scorer, episodes, c.MaxScore)
 	if err != nil {
 		return train.Outcome{}, err
+	}
+	equal, first := c.MaxScore > 0 && equalScores(scores), scores[0]
+	if equal && st.Iteration == 0 {
+		t.deps.Progress.Note(fmt.Sprintf("warning: %s: all %d scores of the first batch are %.6g: the reward model tells no answer from another",
+			t.deps.stage(), len(scores), first))
 	}
 	batch := Batch{Scores: scores}
 	for i, e := range episodes {
@@ -84,7 +89,7 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 	// 10. Guards.
 	out.Alarm = st.Health.check(c, vitals{
 		iteration: st.Iteration, kl: exp.MeanKL,
-		entropy: metrics["ppo/policy/entropy"], repetition: repetition,
+		entropy: metrics["ppo/policy/entropy"], repetition: repetition, equal: equal, score: first,
 	})
 	st.Result.StoppedBecause = out.Alarm
 	last := st.Iteration == c.Iterations || out.Alarm != ""
@@ -229,7 +234,7 @@ func (t *trainer) writeSamples(episodes []Episode, exp *Experience) error {
 }
 
 // score asks the reward model and checks what it says.
-func score(ctx context.Context, s Scorer, episodes []Episode) ([]float64, error) {
+func score(ctx context.Context, s Scorer, episodes []Episode, most float64) ([]float64, error) {
 	scores, err := s.Score(ctx, episodes)
 	if err != nil {
 		return nil, fmt.Errorf("scoring: %w", err)
@@ -242,5 +247,9 @@ func score(ctx context.Context, s Scorer, episodes []Episode) ([]float64, error)
 			return nil, fmt.Errorf("scoring: the score of episode %d is %v: want a finite number; look at the reward model", i, x)
 		}
 	}
-	return widen(scores), nil
+	wide := widen(scores)
+	if err := checkScores(wide, most); err != nil {
+		return nil, fmt.Errorf("scoring: %w", err)
+	}
+	return wide, nil
 }

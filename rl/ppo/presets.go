@@ -57,7 +57,7 @@ func Default() Config {
 		},
 		Guards: Guards{
 			RatioTolerance: 1e-4, MaxKL: 50, MinEntropyRatio: 0.1, MaxEntropyRatio: 3,
-			MaxRepetitionRise: 0.3, RepetitionNgram: 4, AlarmPatience: 3,
+			MaxRepetitionRise: 0.3, RepetitionNgram: 4, AlarmPatience: 3, MaxScore: 1000,
 		},
 		Record: Record{CheckpointEvery: 10, SamplesEvery: 10, SamplesCount: 4},
 	}

@@ -89,6 +89,7 @@ func (c *Config) Validate() error {
 		{"max_kl", c.MaxKL, c.MaxKL >= 0, "at least 0 (0: off)"},
 		{"min_entropy_ratio", c.MinEntropyRatio, c.MinEntropyRatio >= 0 && c.MinEntropyRatio < 1, "at least 0 (off) and less than 1"},
 		{"max_entropy_ratio", c.MaxEntropyRatio, c.MaxEntropyRatio == 0 || c.MaxEntropyRatio > 1, "0 (off) or more than 1"},
+		{"max_score", c.MaxScore, c.MaxScore >= 0, "at least 0 (0: off)"},
 		{"max_repetition_rise", c.MaxRepetitionRise, c.MaxRepetitionRise >= 0 && c.MaxRepetitionRise <= 1, "0 (off) to 1"},
 	} {
 		if !f.ok || math.IsNaN(f.v) || math.IsInf(f.v, 0) {

@@ -70,7 +70,7 @@ func (m *measurement) ppoConfig() (ppo.Config, error) {
 	c.Optim.LR = update.LR
 	c.Optim.Schedule = train.Schedule{Kind: train.Constant}
 	c.EarlyStop, c.RatioThreshold, c.MissingEOSPenalty = false, 0, 0
-	c.MaxKL, c.MinEntropyRatio, c.MaxEntropyRatio, c.MaxRepetitionRise = 0, 0, 0, 0
+	c.MaxKL, c.MinEntropyRatio, c.MaxEntropyRatio, c.MaxRepetitionRise, c.MaxScore = 0, 0, 0, 0, 0
 	return c, c.Validate()
 }
 

@@ -129,6 +129,9 @@ func checkRole(path string, a *adapter.Adapter, u use) error {
 	return nil
 }
 
+// CheckSpeaks refuses a stack that was not trained to write answers.
+func CheckSpeaks(stack []adapter.Placed) error { return checkRoles(stack, usePolicy) }
+
 // checkRoles is checkRole for a whole stack.
 func checkRoles(stack []adapter.Placed, u use) error {
 	var errs []error

@@ -18,7 +18,7 @@ func (f Form) open() (*data.Template, error) { return data.NewTemplate(f.Templat
 
 // ChooseForm gives the form in which a stack is asked, lowest adapter first. What is given
 // comes first, then what the topmost adapter that knows its template was trained with, then
-// otherwise. notes say where an adapter was trained in another form than it is used in.
+// otherwise, which may be "" for none. notes say where an adapter was trained in another form than it is used in.
 func ChooseForm(given Form, stack []adapter.Placed, otherwise data.TemplateName) (f Form, notes []string, err error) {
 	f = given
 	for i := len(stack) - 1; i >= 0; i-- {
@@ -37,6 +37,9 @@ func ChooseForm(given Form, stack []adapter.Placed, otherwise data.TemplateName)
 	}
 	if f.Template == "" {
 		f.Template = otherwise
+	}
+	if f.Template == "" {
+		return f, nil, nil
 	}
 	used, err := f.open()
 	if err != nil {

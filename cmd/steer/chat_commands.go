@@ -1,0 +1,116 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+)
+
+// chatCommand is a line of the user that is not said to the model.
+type chatCommand struct {
+	name, argument, about string
+	also                  string // another name
+	run                   func(c *chatter, ctx context.Context, argument string) (leave bool, err error)
+}
+
+// chatCommands are all there are, as /help lists them.
+func chatCommands() []chatCommand {
+	return []chatCommand{
+		{name: "/help", about: "list these", run: (*chatter).help},
+		{name: "/reset", also: "/clear", about: "forget the conversation", run: (*chatter).reset},
+		{name: "/undo", about: "take the last question and its answer back", run: (*chatter).undo},
+		{name: "/retry", about: "answer the last question anew", run: (*chatter).retry},
+		{name: "/system", argument: "TEXT", about: "set the system message (- for none), or show it", run: (*chatter).system},
+		{name: "/stack", about: "show model, adapters and template", run: (*chatter).showStack},
+		{name: "/exit", also: "/quit", about: "leave", run: func(*chatter, context.Context, string) (bool, error) { return true, nil }},
+	}
+}
+
+// commandHelp is the text of /help.
+func commandHelp() string {
+	var b strings.Builder
+	for _, c := range chatCommands() {
+		fmt.Fprintf(&b, "%-13s %s\n", strings.TrimSpace(c.name+" "+c.argument), c.about)
+	}
+	fmt.Fprintf(&b, "%-13s %s", "//...", "say a text that begins with a slash")
+	return b.String()
+}
+
+func indent(text, by string) string { return by + strings.ReplaceAll(text, "\n", "\n"+by) }
+
+// command runs a command.
+func (c *chatter) command(ctx context.Context, line string) (leave bool, err error) {
+	name, argument, _ := strings.Cut(line, " ")
+	var names []string
+	for _, k := range chatCommands() {
+		if name == k.name || name == k.also {
+			return k.run(c, ctx, strings.TrimSpace(argument))
+		}
+		names = append(names, k.name)
+	}
+	fmt.Fprintf(c.a.err, "unknown command %s: want one of %s (to say it to the model: /%s)\n", printable(name, 40), strings.Join(names, ", "), printable(line, 40))
+	return false, nil
+}
+
+func (c *chatter) help(context.Context, string) (bool, error) {
+	fmt.Fprintln(c.a.err, commandHelp())
+	return false, nil
+}
+
+func (c *chatter) reset(context.Context, string) (bool, error) {
+	c.history = nil
+	fmt.Fprintln(c.a.err, "the conversation starts anew")
+	return false, nil
+}
+
+func (c *chatter) undo(context.Context, string) (bool, error) {
+	if len(c.history) < 2 {
+		fmt.Fprintln(c.a.err, "nothing was said yet")
+		return false, nil
+	}
+	question := c.history[len(c.history)-2]
+	c.history = c.history[:len(c.history)-2]
+	fmt.Fprintf(c.a.err, "taken back: %s\n", printable(question.Content, 60))
+	return false, nil
+}
+
+func (c *chatter) retry(ctx context.Context, _ string) (bool, error) {
+	if len(c.history) < 2 {
+		fmt.Fprintln(c.a.err, "nothing was said yet")
+		return false, nil
+	}
+	before := c.history
+	n := len(before) - 1
+	c.history = nil
+	err := c.answer(ctx, before[:n:n])
+	if c.history == nil { // nothing came of it
+		c.history = before
+	}
+	return false, err
+}
+
+func (c *chatter) system(_ context.Context, text string) (bool, error) {
+	if text != "" {
+		form := c.s.form
+		set := text
+		if text == "-" {
+			set = ""
+		}
+		form.System = &set
+		if err := c.s.setForm(c.b, form); err != nil {
+			return false, c.complain(fmt.Errorf("chat: /system: %w", err))
+		}
+	}
+	fmt.Fprintf(c.a.err, "system message: %s\n", cmp.Or(printable(c.s.template.System(), 400), "none"))
+	return false, nil
+}
+
+func (c *chatter) showStack(context.Context, string) (bool, error) {
+	fmt.Fprintf(c.a.err, "model     %s\n", c.s.f.model)
+	for _, p := range c.s.stack {
+		fmt.Fprintf(c.a.err, "adapter   %s (%s)\n", p.Path, cmp.Or(string(p.Role()), "made elsewhere"))
+	}
+	fmt.Fprintf(c.a.err, "template  %s\nsystem    %s\n", c.s.template.Name(), cmp.Or(printable(c.s.template.System(), 400), "none"))
+	return false, nil
+}
