@@ -35,8 +35,9 @@ plain text lines in a .txt file; "-" is standard input. At most two adapters.
 With --json: a line for each answer with "prompt", "text", "tokens" and "finish"
 (stop_token, stop_string or length).`,
 		Example: `  steer generate -m base.gguf --prompt "Once upon a time" --max-new 64
-  steer generate -m base.gguf -a runs/sft/adapter.gguf -a runs/ppo-virtue/adapter.gguf \
-      --template chatml --file prompts.jsonl --n 4 --seed 1 --json`,
+  steer generate -m base.gguf -a runs/sft/adapter.gguf \
+      -a runs/ppo-virtue/adapter.gguf --template chatml \
+      --file prompts.jsonl --n 4 --seed 1 --json`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {

@@ -38,6 +38,7 @@ type stageFlags struct {
 type keyFlag struct {
 	flag, key, help string
 	isBool, list    bool
+	unless          string // key that overrules this one unless it is 0
 	text            string
 	on              bool
 	items           []string
@@ -47,8 +48,8 @@ func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 	f.keys = append([]keyFlag{
 		{flag: "model", key: "model", help: "base model, a GGUF `FILE`"},
 		{flag: "device", key: "engine.device", help: deviceHelp},
-		{flag: "threads", key: "engine.threads", help: "compute threads (0: one for each CPU)"},
-		{flag: "precision", key: "engine.precision", help: "bf16 or f32"},
+		{flag: "threads", key: "engine.threads", help: "`N` compute threads (0: one for each CPU)"},
+		{flag: "precision", key: "engine.precision", help: "arithmetic of the frozen matrices, `NAME`: bf16 or f32"},
 	}, keys...)
 	flags := cmd.Flags()
 	for i := range f.keys {
@@ -126,7 +127,27 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 	if err := f.setKeys(cmd, job); err != nil {
 		return "", usage(err)
 	}
-	return dir, f.agree(cmd, job, func() error { return set(f.set) })
+	if err := f.agree(cmd, job, func() error { return set(f.set) }); err != nil {
+		return "", err
+	}
+	return dir, f.heeded(cmd, job)
+}
+
+// heeded is an error if a flag stands for a key that another one overrules.
+func (f *stageFlags) heeded(cmd *cobra.Command, job any) error {
+	for _, k := range f.keys {
+		if k.unless == "" || !cmd.Flags().Changed(k.flag) {
+			continue
+		}
+		raw, err := conf.Marshal(job)
+		if err != nil {
+			return err
+		}
+		if value, _, err := conf.Lookup("", raw, k.unless); err != nil || value != "0" {
+			return errors.Join(err, usagef("--%s %s: the run would end after %s %s whatever %s is: add --set %s=0, or leave --%s out", k.flag, k.text, k.unless, value, k.key, k.unless, k.flag))
+		}
+	}
+	return nil
 }
 
 // setKeys puts the flags that stand for keys into job.
@@ -257,8 +278,9 @@ func newSFTCommand(a *app) *cobra.Command {
 		Use: "sft [JOB.yaml]", GroupID: "stage", Short: "Fine-tune on instructions",
 		Long: `Trains a LoRA adapter on conversations (guanaco, chat JSONL, prompt/completion) or
 on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
-		Example: `  steer sft --model base.gguf --train chat.jsonl --eval held-out.jsonl -o runs/sft
-  steer sft sft.yaml --set optim.lr=1e-4`,
+		Example: `  steer sft --model base.gguf --train chat.jsonl --eval held-out.jsonl \
+      --epochs 2 --lr 1e-4 --rank 8 -o runs/sft
+  steer sft sft.yaml --set optim.warmup_steps=10`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
 			var job pipeline.SFT
@@ -275,8 +297,12 @@ on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
 		{flag: "template", key: "template", help: "chatml, guanaco, llama2, hh or plain"},
 		{flag: "init-adapter", key: "init_adapter", help: "continue this adapter (GGUF or PEFT folder)"},
 		{flag: "no-shuffle", key: "no_shuffle", help: "take the rows in the order given", isBool: true},
-		{flag: "max-steps", key: "max_steps", help: "optimizer steps"},
-		{flag: "seed", key: "seed", help: "seed of everything random"},
+		{flag: "epochs", key: "epochs", help: "`N` passes over the data", unless: "max_steps"},
+		{flag: "max-steps", key: "max_steps", help: "end after `N` optimizer steps (0: after the epochs)"},
+		{flag: "lr", key: "optim.lr", help: "learning `RATE` at its highest"},
+		{flag: "rank", key: "lora.rank", help: "LoRA rank `R`; lora.alpha stays as it is"},
+		{flag: "batch", key: "mini_batch_size", help: "blocks or examples of an optimizer step, `N`"},
+		{flag: "seed", key: "seed", help: "seed of everything random, `N`"},
 	})
 	return cmd
 }
@@ -306,8 +332,12 @@ deontology, utilitarianism, virtue, harmlessness, toxicity or custom pairs (see 
 		{flag: "sft", key: "sft", help: "adapter below the reward adapter, `FILE`; may be repeated", list: true},
 		{flag: "init-adapter", key: "init_adapter", help: "continue this adapter (GGUF or PEFT folder)"},
 		{flag: "no-shuffle", key: "no_shuffle", help: "take the pairs in the order given", isBool: true},
-		{flag: "max-steps", key: "max_steps", help: "optimizer steps"},
-		{flag: "seed", key: "seed", help: "seed of everything random"},
+		{flag: "epochs", key: "epochs", help: "`N` passes over the data", unless: "max_steps"},
+		{flag: "max-steps", key: "max_steps", help: "end after `N` optimizer steps (0: after the epochs)"},
+		{flag: "lr", key: "optim.lr", help: "learning `RATE` at its highest"},
+		{flag: "rank", key: "lora.rank", help: "LoRA rank `R`; lora.alpha stays as it is"},
+		{flag: "batch", key: "mini_batch_size", help: "pairs of an optimizer step, `N`"},
+		{flag: "seed", key: "seed", help: "seed of everything random, `N`"},
 	})
 	return cmd
 }
@@ -320,7 +350,8 @@ func newPPOCommand(a *app) *cobra.Command {
 to the prompts score higher under the reward model, at bounded KL from the SFT model.
 Presets: default, thesis (see docs/ppo.md).`,
 		Example: `  steer ppo --model base.gguf --sft runs/sft/adapter.gguf --prompts chat.jsonl \
-      --reward runs/reward-virtue/adapter.gguf --reward-below runs/sft/adapter.gguf`,
+      --reward runs/reward-virtue/adapter.gguf \
+      --reward-below runs/sft/adapter.gguf`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
 			var job pipeline.PPO
@@ -338,8 +369,12 @@ Presets: default, thesis (see docs/ppo.md).`,
 		{flag: "prompts", key: "prompts.path", help: "conversations whose prompts are answered, `FILE`"},
 		{flag: "held-out", key: "held_out.path", help: "held-out conversations, `FILE`"},
 		{flag: "template", key: "template", help: "template of the SFT adapter"},
-		{flag: "iterations", key: "iterations", help: "rollout batches"},
-		{flag: "seed", key: "seed", help: "seed of everything random"},
+		{flag: "iterations", key: "iterations", help: "`N` rollout batches"},
+		{flag: "epochs", key: "ppo_epochs", help: "`N` passes over each rollout batch"},
+		{flag: "lr", key: "optim.lr", help: "learning `RATE` at its highest"},
+		{flag: "rank", key: "lora.rank", help: "LoRA rank `R`; lora.alpha stays as it is"},
+		{flag: "batch", key: "rollout_batch_size", help: "`N` episodes of a rollout batch; mini_batch_size divides it"},
+		{flag: "seed", key: "seed", help: "seed of everything random, `N`"},
 	})
 	return cmd
 }
