@@ -101,7 +101,7 @@ func (a *app) writeReport(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := printReport(a.out, r); err != nil {
+	if err := printReport(a.headed(), r); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "\nReport: %s\n", relative(html))
