@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/term"
-
 	"steer/cmd/steer/pipeline"
 	"steer/internal/filehash"
 	"steer/rl/train"
@@ -44,6 +42,11 @@ type app struct {
 	out, err io.Writer
 	stopper  *train.Stopper
 	hashes   *filehash.Cache // of models; nil in tests
+
+	global              globalFlags
+	palette, outPalette palette // of err and out
+	progress            train.Progress
+	log                 *logFile // nil without --log-file
 
 	mu         sync.Mutex
 	cancels    []context.CancelFunc
@@ -94,13 +97,16 @@ func (a *app) interrupt() {
 	for _, cancel := range a.cancels {
 		cancel()
 	}
+	a.log.write("asked to stop")
 }
 
 // console is where a stage shows itself.
 func (a *app) console() pipeline.Console {
-	f, ok := a.err.(*os.File)
+	if a.progress == nil { // nothing was read from a command line
+		a.progress = a.newProgress()
+	}
 	return pipeline.Console{
-		Progress: train.NewProgress(a.err, ok && term.IsTerminal(int(f.Fd()))),
+		Progress: a.progress,
 		Stopper:  a.stopper,
 		Out:      a.out,
 		Version:  version,
@@ -110,7 +116,8 @@ func (a *app) console() pipeline.Console {
 }
 
 // exit prints an error and gives its exit code.
-func (a *app) exit(err error) int {
+func (a *app) exit(err error) (code int) {
+	defer func() { a.endLog(code) }()
 	if err == nil {
 		return 0
 	}
@@ -120,18 +127,18 @@ func (a *app) exit(err error) int {
 	var usage usageError
 	switch {
 	case errors.Is(err, train.ErrInterrupted):
-		fmt.Fprintf(a.err, "steer: %v\n", err)
+		a.say(err.Error())
 		return train.ExitInterrupted
 	case interrupted && errors.Is(err, context.Canceled):
-		fmt.Fprintln(a.err, "steer: interrupted")
+		a.say("interrupted")
 		return train.ExitInterrupted
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"), strings.HasPrefix(err.Error(), "unknown flag"):
-		fmt.Fprintf(a.err, "steer: %v\n", err)
+		a.say(err.Error())
 		return exitUsage
 	case errors.Is(err, fs.ErrPermission):
-		fmt.Fprintf(a.err, "steer: %v\nCheck the owner and mode of that file or folder.\n", err)
+		a.say(err.Error() + "\nCheck the owner and mode of that file or folder.")
 		return exitFailure
 	}
-	fmt.Fprintf(a.err, "steer: %v\n", err)
+	a.say(err.Error())
 	return exitFailure
 }

@@ -177,15 +177,16 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err
 		}
 	}
 	report := bench.NewReport(version)
+	notices := a.console().Progress
 	for _, s := range specs {
-		fmt.Fprintf(a.err, "measuring %s\n", s.Label())
+		notices.Note("measuring " + s.Label())
 		r, err := a.benchProcess(ctx, s)
 		if err != nil {
 			return err
 		}
 		report.Jobs = append(report.Jobs, r)
 		if s.Profile && len(r.Ops) == 0 && s.Job != bench.JobKernels {
-			fmt.Fprintf(a.err, "%s: the engine measured no single operations\n", s.Label())
+			notices.Note(s.Label() + ": the engine measured no single operations")
 		}
 	}
 	switch f.format {

@@ -34,5 +34,10 @@ func newFamily(name, short string, members ...*cobra.Command) *cobra.Command {
 		},
 	}
 	cmd.AddCommand(members...)
+	var examples []string
+	for _, m := range members {
+		examples = append(examples, m.Example)
+	}
+	cmd.Example = strings.Join(examples, "\n")
 	return cmd
 }

@@ -61,5 +61,17 @@ func printSummary(w io.Writer, s data.Summary, asJSON, another bool) error {
 	if another {
 		fmt.Fprintln(w)
 	}
-	return s.Write(w)
+	var b strings.Builder
+	if err := s.Write(&b); err != nil {
+		return err
+	}
+	for line := range strings.Lines(b.String()) {
+		if strings.HasPrefix(line, " ") { // others are numbers, and the path
+			line = strings.Join(hang(strings.TrimSuffix(line, "\n"), tableColumns), "\n") + "\n"
+		}
+		if _, err := io.WriteString(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -24,6 +24,8 @@ func newDemoCommand(a *app) *cobra.Command {
 		Long: `Unpacks a tiny Llama-architecture model and small data sets that are part of this
 program, and runs the same pipeline on them as "steer run" does on a real model:
 SFT, four reward models, four PPO policies, evaluation, report.`,
+		Example: `  steer demo
+  steer demo -o /tmp/demo --fresh`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			start := time.Now()

@@ -197,10 +197,11 @@ func TestSecondsAreThoseOfAllSittings(t *testing.T) {
 func renamed(t *testing.T, run, name string) string {
 	t.Helper()
 	to := filepath.Join(filepath.Dir(run), name)
+	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o777))
 	require.NoError(t, os.Rename(run, to))
 	raw := readJSON(t, to, train.ResultFile)
 	require.Equal(t, filepath.Base(run), raw["name"])
-	put(t, to, train.ResultFile, string(replaceOnce(t, get(t, to, train.ResultFile), fmt.Sprintf("%q: %q", "name", filepath.Base(run)), fmt.Sprintf("%q: %q", "name", name))))
+	put(t, to, train.ResultFile, string(replaceOnce(t, get(t, to, train.ResultFile), fmt.Sprintf("%q: %q", "name", filepath.Base(run)), fmt.Sprintf("%q: %q", "name", filepath.Base(name)))))
 	return to
 }
 

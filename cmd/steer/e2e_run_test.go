@@ -164,6 +164,11 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 	}
 	_, said = mustSteer(t, dir, "run", "tiny.yaml")
 	require.True(t, skipped(said, "ppo-deontology") && !skipped(said, "eval"), said)
+	result := readJSON(t, dir, "out/eval", train.ResultFile)
+	sittings := result["sittings"].([]any)
+	require.Len(t, sittings, 2)
+	require.Positive(t, sittings[0])
+	require.Equal(t, sittings[0].(float64)+sittings[1].(float64), result["seconds"])
 	sameExperiment(t, filepath.Join(whole, "out"), filepath.Join(dir, "out"))
 }
 

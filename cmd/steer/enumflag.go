@@ -25,6 +25,9 @@ func enumVar[T enum](flags *pflag.FlagSet, value *T, name, help string) {
 	flags.Var(enumFlag[T]{value}, name, help+": "+strings.Join((*value).Values(), ", "))
 }
 
+// Values implements conf.Enum: what a shell proposes.
+func (f enumFlag[T]) Values() []string { return (*f.value).Values() }
+
 // String implements pflag.Value.
 func (f enumFlag[T]) String() string {
 	if f.value == nil {

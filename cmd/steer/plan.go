@@ -11,6 +11,7 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/ggml"
+	"steer/internal/conf"
 	"steer/internal/filehash"
 	"steer/rewards"
 	"steer/rl/ppo"
@@ -68,6 +69,9 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 		if err := ggml.DeviceName(o.device).Check(); err != nil {
 			return usagef("--device: %v", err)
 		}
+		if text, ok := conf.Overridden(o.set, "engine.device"); ok && text != o.device {
+			return usagef("--device %s and --set engine.device=%s contradict each other: give one of them", o.device, text)
+		}
 		o.set = append(o.set, "engine.device="+o.device)
 	}
 	o.hashes = a.hashes
@@ -85,7 +89,7 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 		enc.SetIndent("", "  ")
 		err = enc.Encode(forecast)
 	} else {
-		err = printForecast(a.out, forecast, o.details || o.job != "")
+		err = printForecast(a.headed(), forecast, o.details || o.job != "")
 	}
 	if err != nil || forecast.Fits || o.memory.Force {
 		return err

@@ -25,7 +25,7 @@ func newReportCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "report RUN...",
 		GroupID: "pipeline",
-		Short:   "Write the report of an experiment, of several seeds of it, or of two runs compared",
+		Short:   "Write the report of an experiment, of its seeds, or of two runs",
 		Long: `Reads run folders and nothing else (no model is loaded), redoes every test from the
 records of single items, and writes one self-contained file. With --format text, md or
 csv and no --out it prints.

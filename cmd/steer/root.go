@@ -1,7 +1,7 @@
 package main
 
 import (
-	"strings"
+	"os"
 
 	"github.com/spf13/cobra"
 )
@@ -28,21 +28,32 @@ Start with:
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w\nSee %q.", err, cmd.CommandPath()+" --help")
 	})
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // ours has an example
+	a.global.bind(root)
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.begin(os.Args) }
+	root.SetHelpFunc(a.help(root.HelpFunc()))
 	root.AddGroup(
 		&cobra.Group{ID: "pipeline", Title: "The pipeline:"},
 		&cobra.Group{ID: "stage", Title: "One stage:"},
 		&cobra.Group{ID: "use", Title: "Use what was trained:"},
 		&cobra.Group{ID: "speed", Title: "Speed and memory:"},
 		&cobra.Group{ID: "files", Title: "Look at files:"},
+		&cobra.Group{ID: "shell", Title: "Around it:"},
 	)
-	// help fits a terminal of 80 columns
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.AddCommand(
 		newRunCommand(a), newPlanCommand(a), newDemoCommand(a), newReportCommand(a),
 		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newEvalCommand(a),
 	)
 	root.AddCommand(smallCommands(a)...)
+	root.AddCommand(newCompletionCommand(a))
+	root.SetHelpCommandGroupID("shell")
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Short, help.Long = "Help about a command", "The same as --help behind the command."
+		help.Example = "  steer help adapter import"
+	}
+	fitHelp(root)
+	completeCommandLines(root)
 	return root
 }
 

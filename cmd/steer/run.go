@@ -21,7 +21,7 @@ func newRunCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "run EXPERIMENT.yaml",
 		GroupID: "pipeline",
-		Short:   "Run the whole pipeline: SFT, reward models, PPO, evaluation, report",
+		Short:   "Run the whole pipeline, from SFT to the report",
 		Long: `Runs every stage of an experiment and ends with its report. Stages that are
 finished are skipped as long as nothing that goes into them has changed (files
 are compared by content); an interrupted stage goes on from its checkpoint. A
@@ -101,7 +101,7 @@ func (a *app) writeReport(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := printReport(a.out, r); err != nil {
+	if err := printReport(a.headed(), r); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "\nReport: %s\n", relative(html))

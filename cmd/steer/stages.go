@@ -38,6 +38,7 @@ type stageFlags struct {
 type keyFlag struct {
 	flag, key, help string
 	isBool, list    bool
+	unless          string // key that overrules this one unless it is 0
 	text            string
 	on              bool
 	items           []string
@@ -50,8 +51,8 @@ func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 	f.keys = append([]keyFlag{
 		{flag: "model", key: "model", help: "base model, a GGUF `FILE`"},
 		{flag: "device", key: "engine.device", help: deviceHelp},
-		{flag: "threads", key: "engine.threads", help: "compute threads (0: one for each CPU)"},
-		{flag: "precision", key: "engine.precision", help: "bf16 or f32"},
+		{flag: "threads", key: "engine.threads", help: "`N` compute threads (0: one for each CPU)"},
+		{flag: "precision", key: "engine.precision", help: "arithmetic of the frozen matrices, `NAME`: bf16 or f32"},
 	}, keys...)
 	flags := cmd.Flags()
 	for i := range f.keys {
@@ -129,7 +130,27 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 	if err := f.setKeys(cmd, job); err != nil {
 		return "", usage(err)
 	}
-	return dir, f.agree(cmd, job, func() error { return set(f.set) })
+	if err := f.agree(cmd, job, func() error { return set(f.set) }); err != nil {
+		return "", err
+	}
+	return dir, f.heeded(cmd, job)
+}
+
+// heeded is an error if a flag stands for a key that another one overrules.
+func (f *stageFlags) heeded(cmd *cobra.Command, job any) error {
+	for _, k := range f.keys {
+		if k.unless == "" || !cmd.Flags().Changed(k.flag) {
+			continue
+		}
+		raw, err := conf.Marshal(job)
+		if err != nil {
+			return err
+		}
+		if value, _, err := conf.Lookup("", raw, k.unless); err != nil || value != "0" {
+			return errors.Join(err, usagef("--%s %s: the run would end after %s %s whatever %s is: add --set %s=0, or leave --%s out", k.flag, k.text, k.unless, value, k.key, k.unless, k.flag))
+		}
+	}
+	return nil
 }
 
 // setKeys puts the flags that stand for keys into job.
@@ -261,8 +282,8 @@ func newSFTCommand(a *app) *cobra.Command {
 		Long: `Trains a LoRA adapter on conversations (guanaco, chat JSONL, prompt/completion)
 or on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
 		Example: `  steer sft --model base.gguf --train chat.jsonl --eval held-out.jsonl \
-      --template chatml -o runs/sft
-  steer sft sft.yaml --set optim.lr=1e-4`,
+      --epochs 2 --lr 1e-4 --rank 8 -o runs/sft
+  steer sft sft.yaml --set optim.warmup_steps=10`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
 			var job pipeline.SFT
@@ -280,8 +301,12 @@ or on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
 		{flag: "init-adapter", key: "init_adapter", help: "continue this adapter (GGUF or PEFT folder)"},
 		anyStackFlag,
 		{flag: "no-shuffle", key: "no_shuffle", help: "take the rows in the order given", isBool: true},
-		{flag: "max-steps", key: "max_steps", help: "optimizer steps"},
-		{flag: "seed", key: "seed", help: "seed of everything random"},
+		{flag: "epochs", key: "epochs", help: "`N` passes over the data", unless: "max_steps"},
+		{flag: "max-steps", key: "max_steps", help: "end after `N` optimizer steps (0: after the epochs)"},
+		{flag: "lr", key: "optim.lr", help: "learning `RATE` at its highest"},
+		{flag: "rank", key: "lora.rank", help: "LoRA rank `R`; lora.alpha stays as it is"},
+		{flag: "batch", key: "mini_batch_size", help: "blocks or examples of an optimizer step, `N`"},
+		{flag: "seed", key: "seed", help: "seed of everything random, `N`"},
 	})
 	return cmd
 }
@@ -314,8 +339,12 @@ docs/rewards.md).`,
 		{flag: "init-adapter", key: "init_adapter", help: "continue this adapter (GGUF or PEFT folder)"},
 		anyStackFlag,
 		{flag: "no-shuffle", key: "no_shuffle", help: "take the pairs in the order given", isBool: true},
-		{flag: "max-steps", key: "max_steps", help: "optimizer steps"},
-		{flag: "seed", key: "seed", help: "seed of everything random"},
+		{flag: "epochs", key: "epochs", help: "`N` passes over the data", unless: "max_steps"},
+		{flag: "max-steps", key: "max_steps", help: "end after `N` optimizer steps (0: after the epochs)"},
+		{flag: "lr", key: "optim.lr", help: "learning `RATE` at its highest"},
+		{flag: "rank", key: "lora.rank", help: "LoRA rank `R`; lora.alpha stays as it is"},
+		{flag: "batch", key: "mini_batch_size", help: "pairs of an optimizer step, `N`"},
+		{flag: "seed", key: "seed", help: "seed of everything random, `N`"},
 	})
 	return cmd
 }
@@ -350,8 +379,12 @@ Presets: default, thesis (see docs/ppo.md).`,
 		{flag: "held-out", key: "held_out.path", help: "held-out conversations, `FILE`"},
 		{flag: "template", key: "template", help: "form of the prompts (default: that of the SFT adapter)"},
 		anyStackFlag,
-		{flag: "iterations", key: "iterations", help: "rollout batches"},
-		{flag: "seed", key: "seed", help: "seed of everything random"},
+		{flag: "iterations", key: "iterations", help: "`N` rollout batches"},
+		{flag: "epochs", key: "ppo_epochs", help: "`N` passes over each rollout batch"},
+		{flag: "lr", key: "optim.lr", help: "learning `RATE` at its highest"},
+		{flag: "rank", key: "lora.rank", help: "LoRA rank `R`; lora.alpha stays as it is"},
+		{flag: "batch", key: "rollout_batch_size", help: "`N` episodes of a rollout batch; mini_batch_size divides it"},
+		{flag: "seed", key: "seed", help: "seed of everything random, `N`"},
 	})
 	return cmd
 }

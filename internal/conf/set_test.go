@@ -109,3 +109,14 @@ func TestOverridesAreFoundByKey(t *testing.T) {
 	_, ok := Overridden(over, "b")
 	require.False(t, ok)
 }
+
+func TestKeys(t *testing.T) {
+	names := map[string][]string{}
+	for _, k := range Keys(&overridden{}) {
+		names[k.Name] = k.Values
+	}
+	require.Equal(t, map[string][]string{
+		"name": nil, "optim.lr": nil, "optim.schedule": shape("").Values(), "optim.warmup_steps": nil, "targets": nil, "stages": nil, "every": nil,
+		"memory": nil, "pack": {"true", "false"}, "seed": nil, "small": nil, "limit": nil, "shape": shape("").Values(), "system": nil, "file": nil, "share": nil,
+	}, names)
+}

@@ -123,3 +123,31 @@ type recorder func(Status)
 
 func (r recorder) Step(s Status) { r(s) }
 func (recorder) Note(string)     {}
+
+func TestKindsOfProgress(t *testing.T) {
+	show := func(p Progress) {
+		p.Step(Status{Stage: "sft", Step: 1, Total: 9})
+		p.Step(Status{Stage: "sft", Step: 2, Total: 9})
+		p.Note("a notice\n")
+		p.Note("warning: this")
+		p.Note("sft: warning: that")
+		p.Note("it says warning: not")
+		Detail(p, "a %s", "detail")
+	}
+	var q, v, n, c bytes.Buffer
+	show(Warnings(&q))
+	require.Equal(t, "warning: this\nsft: warning: that\n", q.String())
+	show(Verbose(&v))
+	notes := "a notice\nwarning: this\nsft: warning: that\nit says warning: not\n"
+	require.Equal(t, "sft 1/9\nsft 2/9\n"+notes+"a detail\n", v.String())
+
+	q.Reset()
+	v.Reset()
+	show(Both(Warnings(&q), Both(Verbose(&v), NewProgress(&n, false))))
+	require.Equal(t, "warning: this\nsft: warning: that\n", q.String())
+	require.Equal(t, "sft 1/9\nsft 2/9\n"+notes+"a detail\n", v.String())
+	require.Equal(t, "sft 1/9\n"+notes, n.String(), "no details where nobody asked for them")
+
+	show(Painted(Verbose(&c), strings.ToUpper))
+	require.Equal(t, "sft 1/9\nsft 2/9\n"+strings.ToUpper(notes)+"a detail\n", c.String())
+}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"steer/ggml"
 	"steer/internal/conf"
+	"steer/rl/train"
 )
 
 // ErrDoesNotFit: a plan needs more memory than there is.
@@ -121,6 +124,7 @@ func (b *Bench) Guard(ctx context.Context, job Job, name string, con Console) (*
 		con.Progress.Note(fmt.Sprintf("warning: %s needs %s: run because of --force", name, p.needs(false)))
 	}
 	con.Progress.Note(fmt.Sprintf("%s: needs %s", name, p.needs(false)))
+	b.detail(job, p, con.Progress)
 	b.reserved, b.steps = p.reserve, 0
 	p.release = holdGo(p.goNeed)
 	return p, nil
@@ -135,6 +139,35 @@ const (
 
 // PlanFloor is the peak, in bytes, below which PlanSlack is more than planTolerance.
 const PlanFloor = PlanSlack * 20 // 1/planTolerance
+
+// detail says what a stage computes with, on and in.
+func (b *Bench) detail(job Job, p *StagePlan, to train.Progress) {
+	train.Detail(to, "%s: computing on %s, %d threads, kernels %s, precision %s", p.Stage, b.Device(), b.Threads(), b.Kernel(), b.Engine.Precision)
+	inputs := inputsRead(job)
+	for _, role := range slices.Sorted(maps.Keys(inputs)) {
+		train.Detail(to, "%s: reads %s, SHA-256 %s", p.Stage, role, inputs[role])
+	}
+	for _, x := range p.Buffers {
+		train.Detail(to, "%s: %s of %s: %s", p.Stage, SizeText(x.Bytes), x.Memory, x.Name)
+	}
+	n := p.Tokens
+	train.Detail(to, "%s: %d tokens to train on, %d to score, %d to read and at most %d to generate", p.Stage, n.Train, n.Score, n.Prompt, n.Generated)
+}
+
+// inputsRead are the hashes of what goes into a job.
+func inputsRead(job Job) Inputs {
+	switch j := job.(type) {
+	case *SFT:
+		return j.Inputs
+	case *Reward:
+		return j.Inputs
+	case *PPO:
+		return j.Inputs
+	case *Eval:
+		return j.Inputs
+	}
+	return nil
+}
 
 // Compare warns if a stage took more memory than its plan said, and lets Go's heap go.
 func (p *StagePlan) Compare(b *Bench, con Console) {

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"io"
+	"os"
+	"strings"
+
+	"steer/rl/train"
+)
+
+// colorMode says when output is coloured.
+type colorMode string
+
+// The modes.
+const (
+	colorAuto   colorMode = "auto" // on a terminal that is not TERM=dumb, unless NO_COLOR is set
+	colorAlways colorMode = "always"
+	colorNever  colorMode = "never"
+)
+
+// Values implements conf.Enum.
+func (colorMode) Values() []string {
+	return []string{string(colorAuto), string(colorAlways), string(colorNever)}
+}
+
+// palette colours what a stream shows; the zero palette colours nothing.
+type palette struct{ on bool }
+
+func newPalette(mode colorMode, w io.Writer) palette {
+	switch mode {
+	case colorAlways:
+		return palette{true}
+	case colorNever:
+		return palette{}
+	}
+	// https://no-color.org: any value but the empty one asks for none.
+	return palette{isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+// SGR sequences of ECMA-48.
+const (
+	bold   = "\x1b[1m"
+	red    = "\x1b[1;31m"
+	yellow = "\x1b[33m"
+	plain  = "\x1b[0m"
+)
+
+func (p palette) paint(code, text string) string {
+	if !p.on || text == "" {
+		return text
+	}
+	return code + text + plain
+}
+
+func (p palette) heading(text string) string { return p.paint(bold, text) }
+func (p palette) warning(text string) string { return p.paint(yellow, text) }
+func (p palette) failure(text string) string { return p.paint(red, text) }
+
+// note colours the word of a note that warns.
+func (p palette) note(text string) string {
+	if !p.on || !train.IsWarning(text) {
+		return text
+	}
+	before, after, _ := strings.Cut(text, "warning:")
+	return before + p.warning("warning:") + after
+}
+
+// headings shows text in which the first line of every block but the first, behind an empty line,
+// is a heading.
+type headings struct {
+	w       io.Writer
+	palette palette
+	line    []byte // begun
+	blank   bool   // the line before was empty
+	begun   bool   // something was shown
+}
+
+// Write implements io.Writer.
+func (h *headings) Write(text []byte) (int, error) {
+	for _, c := range text {
+		if h.line = append(h.line, c); c != '\n' {
+			continue
+		}
+		line := string(h.line[:len(h.line)-1])
+		h.line = h.line[:0]
+		if h.blank && h.begun {
+			line = h.palette.heading(line)
+		}
+		h.blank = line == ""
+		h.begun = h.begun || line != ""
+		if _, err := io.WriteString(h.w, line+"\n"); err != nil {
+			return 0, err
+		}
+	}
+	return len(text), nil
+}
+
+// headed is standard output for text with headings.
+func (a *app) headed() io.Writer {
+	if !a.outPalette.on {
+		return a.out
+	}
+	return &headings{w: a.out, palette: a.outPalette}
+}
