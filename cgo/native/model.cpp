@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -24,6 +25,19 @@ std::string no_room(const steer_device * dev, const char * path) {
     char text[256];
     snprintf(text, sizeof(text), "the weights (%.0f MB) do not fit on %s, where %.0f of %.0f MB are free", size / mb, dev->name.c_str(), free / mb, total / mb);
     return text;
+}
+
+// From here on it is the weights in the host's memory that are the file's.
+void watch(steer_model * m) {
+    uintptr_t begin = UINTPTR_MAX, end = 0;
+    for (const auto & it : m->model->tensors_by_name) {
+        const ggml_tensor * t = it.second;
+        if (t->buffer && ggml_backend_buffer_is_host(t->buffer)) {
+            begin = std::min(begin, (uintptr_t) t->data);
+            end   = std::max(end, (uintptr_t) t->data + ggml_nbytes(t));
+        }
+    }
+    m->file->covers((const void *) std::min(begin, end), (const void *) end);
 }
 } // namespace
 
@@ -44,6 +58,7 @@ int steer_model_load(steer_device * dev, const char * path, bool check_tensors, 
         params.check_tensors   = check_tensors;
         auto m   = std::make_unique<steer_model>();
         m->dev   = dev;
+        m->file  = std::make_unique<steer::mapped_file>(path);
         m->model = llama_model_load_from_file(path, params);
         if (!m->model) {
             std::string log = steer::take_log();
@@ -56,6 +71,7 @@ int steer_model_load(steer_device * dev, const char * path, bool check_tensors, 
         for (const auto & it : m->model->tensors_by_name) {
             dev->check_weight(it.first, it.second);
         }
+        watch(m.get());
         *out = m.release();
     });
 }

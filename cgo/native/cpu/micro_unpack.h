@@ -184,6 +184,18 @@ struct PutF32 {
         dst += 8;
     }
 #endif
+    void whole(const int8_t * qs, float d) { // d q of 32
+        for (int i = 0; i < 32; i += 8, dst += 8) {
+#if STEER_VL == 8
+            const __m256i q = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *) (qs + i)));
+            _mm256_storeu_ps(dst, _mm256_mul_ps(_mm256_cvtepi32_ps(q), _mm256_set1_ps(d)));
+#else
+            for (int j = 0; j < 8; j++) {
+                dst[j] = d * qs[i + j];
+            }
+#endif
+        }
+    }
     void split(const uint8_t * qs, float a, float b) { // low halves of 16 bytes, then high halves
 #if STEER_VL == 8
         const __m128i q  = _mm_loadu_si128((const __m128i *) qs), low = _mm_set1_epi8(15);
@@ -217,10 +229,7 @@ inline bool unpack(int type, const void * src, PutF32 put, int64_t n) {
         case GGML_TYPE_Q8_0:
             for (const BlockQ8_0 *b = (const BlockQ8_0 *) src, *end = b + n / 32; b < end; b++) {
                 const float d = half(b->d);
-                for (int i = 0; i < 32; i++) {
-                    put.dst[i] = d * b->qs[i];
-                }
-                put.dst += 32;
+                put.whole(b->qs, d);
             }
             return true;
         case GGML_TYPE_Q4_K:
