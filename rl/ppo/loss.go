@@ -19,7 +19,9 @@ const (
 )
 
 // Values implements the enum check of the configuration reader.
-func (LossMean) Values() []string { return []string{string(MeanToken), string(MeanSequence), string(MeanGroup)} }
+func (LossMean) Values() []string {
+	return []string{string(MeanToken), string(MeanSequence), string(MeanGroup)}
+}
 
 // rows is how many of n responses one mean is taken over; group is loss_group.
 func (m LossMean) rows(n, group int) int {
