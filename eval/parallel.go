@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"steer/internal/crash"
 )
 
 // inParallel calls f for 0 to n-1 on as many goroutines as there are CPUs and returns the error
@@ -30,9 +32,16 @@ func inParallel(n int, f func(i int) error) error {
 		}
 	}
 	var wg sync.WaitGroup
+	var panicked atomic.Pointer[crash.Panic]
 	for range min(n, runtime.GOMAXPROCS(0)) {
-		wg.Go(work)
+		wg.Go(func() {
+			if p := crash.Catch(work); p != nil {
+				next.Store(int64(n))
+				panicked.CompareAndSwap(nil, p)
+			}
+		})
 	}
 	wg.Wait()
+	panicked.Load().Again() // where the caller's promises about panics hold
 	return failed
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"steer/internal/crash"
 )
 
 func TestInParallelIsALoop(t *testing.T) {
@@ -27,4 +29,18 @@ func TestInParallelIsALoop(t *testing.T) {
 		})
 		require.EqualError(t, err, "item 100")
 	}
+}
+
+// A panic of a worker is one of the caller, with the stack of where it happened.
+func TestInParallelPanicsOnTheCallersGoroutine(t *testing.T) {
+	p := crash.Catch(func() {
+		_ = inParallel(100, func(i int) error {
+			if i == 7 {
+				panic("item 7")
+			}
+			return nil
+		})
+	})
+	require.EqualError(t, p, "item 7")
+	require.Contains(t, string(p.Stack), "TestInParallelPanicsOnTheCallersGoroutine.func")
 }

@@ -13,6 +13,7 @@ import (
 
 	"steer/cgo"
 	"steer/ggml/seam"
+	"steer/internal/crash"
 )
 
 // ErrClosed is returned by every method of a closed object.
@@ -171,15 +172,17 @@ func (d *Device) do(f func() error) error {
 	if d.closed {
 		return fmt.Errorf("ggml: device: %w", ErrClosed)
 	}
-	done := make(chan error, 1)
+	var err error
+	done := make(chan *crash.Panic, 1)
 	d.calls <- func() {
-		err := f()
+		panicked := crash.Catch(func() { err = f() })
 		if fault := cgo.TakeFault(); fault != nil {
 			err = fault // the cause of what f saw, if it saw anything
 		}
-		done <- err
+		done <- panicked
 	}
-	return nativeError(<-done)
+	(<-done).Again() // on the goroutine that asked: the engine goes on, for what is closed on the way out
+	return nativeError(err)
 }
 
 // Name is the device computed on: "cpu" or "cuda:N".

@@ -202,18 +202,16 @@ ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_te
     return t;
 }
 
-ggml_tensor * DecodeGraph::emit_input(const LinearMatch & l, DecodeFeed feed, DecodeInput ** input) {
-    const ggml_type blocks = feed == DecodeFeed::GGML_DOTS ? ggml_get_type_traits_cpu(l.W->type)->vec_dot_type : GGML_TYPE_F32;
+ggml_tensor * DecodeGraph::emit_input(const LinearMatch & l, DecodeInput ** input) {
     for (const Prepared & p : prepared_) {
-        if (p.x == l.x && p.input->feed == feed && p.input->type == blocks) {
+        if (p.x == l.x) {
             *input = p.input;
             return p.data;
         }
     }
     inputs_.push_back(std::make_unique<DecodeInput>());
     DecodeInput & in = *inputs_.back();
-    in.feed = feed;
-    in.type = blocks;
+    in.bf16 = decode_bf16(exact_);
     in.K    = l.x->ne[0];
     in.T    = l.x->ne[1];
     ggml_tensor *a = l.x, *b = nullptr;
@@ -229,10 +227,8 @@ ggml_tensor * DecodeGraph::emit_input(const LinearMatch & l, DecodeFeed feed, De
     }
     // the LoRA products of every layer that reads it
     for (const LinearMatch * other : match_->readers(l.x)) {
-        if (decode_feed(other->W->type, in.K, in.T, exact_) == feed) {
-            for (const LoraMatch & lora : other->loras) {
-                in.downs.push_back({ lora.a, lora.scale });
-            }
+        for (const LoraMatch & lora : other->loras) {
+            in.downs.push_back({ lora.a, lora.scale });
         }
     }
     const int64_t ne[] = { (int64_t) in.bytes(), 1, 1, 1 };
@@ -246,7 +242,7 @@ ggml_tensor * DecodeGraph::emit_linear(ggml_tensor * t, const LinearMatch & l) {
     linears_.push_back(std::make_unique<DecodeLinear>());
     DecodeLinear & d    = *linears_.back();
     DecodeInput *  in   = nullptr;
-    ggml_tensor *  data = emit_input(l, decode_feed(l.W->type, l.W->ne[0], l.x->ne[1], exact_), &in);
+    ggml_tensor *  data = emit_input(l, &in);
     d.input             = in;
     d.W                 = l.W;
     d.residual          = l.residual != nullptr;

@@ -84,7 +84,7 @@ class DecodeGraph {
     void          lay_out(const ggml_cgraph * from);
     ggml_tensor * emit(ggml_tensor * t, const DecodeMatch & m);
     ggml_tensor * emit_linear(ggml_tensor * t, const LinearMatch & l);
-    ggml_tensor * emit_input(const LinearMatch & l, DecodeFeed feed, DecodeInput ** input);
+    ggml_tensor * emit_input(const LinearMatch & l, DecodeInput ** input);
     ggml_tensor * emit_rope(ggml_tensor * t);
     ggml_tensor * emit_attention(ggml_tensor * t);
     ggml_tensor * emit_copy(ggml_tensor * t);

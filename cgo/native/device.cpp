@@ -24,17 +24,20 @@ ggml_log_level          log_level = GGML_LOG_LEVEL_NONE;
 } // namespace
 
 void keep_log(ggml_log_level level, const char * text, void *) {
-    std::lock_guard<std::mutex> lock(log_mutex);
-    if (level == GGML_LOG_LEVEL_CONT) {
-        level = log_level;
-    }
-    log_level = level;
-    if (level != GGML_LOG_LEVEL_WARN && level != GGML_LOG_LEVEL_ERROR) {
-        return;
-    }
-    log_lines.emplace_back(text);
-    if (log_lines.size() > 32) {
-        log_lines.pop_front();
+    try { // ggml, which is C, calls this
+        std::lock_guard<std::mutex> lock(log_mutex);
+        if (level == GGML_LOG_LEVEL_CONT) {
+            level = log_level;
+        }
+        log_level = level;
+        if (level != GGML_LOG_LEVEL_WARN && level != GGML_LOG_LEVEL_ERROR) {
+            return;
+        }
+        log_lines.emplace_back(text);
+        if (log_lines.size() > 32) {
+            log_lines.pop_front();
+        }
+    } catch (...) { // no memory for a message: what it warns of is reported by whoever meets it
     }
 }
 
@@ -56,32 +59,38 @@ std::string take_log() {
 int64_t steer_alive(void) { return steer::alive_count.load(); }
 
 size_t steer_take_log(char * buf, size_t len) {
-    std::string all = steer::take_log();
-    snprintf(buf, len, "%s", all.c_str());
-    return all.size();
+    if (len > 0) {
+        buf[0] = 0;
+    }
+    return steer::guard_value<size_t>(0, [&] {
+        const std::string all = steer::take_log();
+        snprintf(buf, len, "%s", all.c_str());
+        return all.size();
+    });
 }
 
 namespace steer {
 namespace {
 struct fault {
-    int         code = STEER_OK;
-    std::string what;
+    int  code       = STEER_OK;
+    char what[1024] = ""; // no memory is needed to keep it
 };
 thread_local fault kept_fault; // of this thread: a device has one engine thread
 } // namespace
 
 void keep_fault(int code, const char * what) {
     if (kept_fault.code == STEER_OK) {
-        kept_fault = { code, what };
+        kept_fault.code = code;
+        set_error(kept_fault.what, sizeof(kept_fault.what), what);
     }
 }
 } // namespace steer
 
 int steer_take_fault(char * err, size_t err_len) {
-    const steer::fault f = steer::kept_fault;
-    steer::kept_fault    = {};
-    steer::set_error(err, err_len, f.what.c_str());
-    return f.code;
+    const int code = steer::kept_fault.code;
+    steer::set_error(err, err_len, code == STEER_OK ? "" : steer::kept_fault.what);
+    steer::kept_fault.code = STEER_OK;
+    return code;
 }
 
 std::string steer::room_left(const steer_device * dev) {

@@ -31,7 +31,8 @@ struct steer_graph {
     std::vector<uint8_t> meta; // memory of the tensor structs, reused
     ggml_context_ptr ctx;
     ggml_cgraph *   graph = nullptr;
-    std::string     error;
+    int             failed = STEER_OK; // code of the first mistake, and what it was: no memory is needed to keep it
+    char            error[512] = "";
     bool            allocated = false;
     steer::high_water activations, tables; // growth is counted, see plan.h
     std::pair<void *, size_t> settled = { nullptr, 0 }; // where the activations lay last time
@@ -61,15 +62,37 @@ namespace {
 
 using steer::shape;
 
-bool fail(steer_graph * g, const std::string & what) {
-    if (g->error.empty()) {
-        g->error = what;
+void keep(steer_graph * g, int code, const char * what) {
+    if (g->failed == STEER_OK) {
+        g->failed = code;
+        steer::set_error(g->error, sizeof(g->error), what);
     }
+}
+
+bool fail(steer_graph * g, const std::string & what) {
+    keep(g, STEER_ERROR, what.c_str());
     return false;
 }
 
+// For functions that add a node: what the body throws is kept as any other mistake is.
+template <typename F> steer_tensor * node(steer_graph * g, F && body) {
+    steer_tensor * t = nullptr;
+    char           err[sizeof(g->error)];
+    if (const int code = steer::guard(err, sizeof(err), [&] { t = body(); })) {
+        keep(g, code, err);
+        return nullptr;
+    }
+    return t;
+}
+
+void check(const steer_graph * g) {
+    if (g->failed != STEER_OK) {
+        throw steer::coded_error(g->failed, g->error);
+    }
+}
+
 bool need(steer_graph * g, const char * op, bool ok, std::initializer_list<const ggml_tensor *> operands) {
-    if (!g->error.empty()) {
+    if (g->failed != STEER_OK) {
         return false;
     }
     for (const auto * t : operands) {
@@ -145,16 +168,14 @@ int steer_graph_begin(steer_graph * g, int32_t max_nodes, char * err, size_t err
         ggml_init_params ip = { g->meta.size(), g->meta.data(), true };
         g->ctx.reset(ggml_init(ip));
         g->graph     = ggml_new_graph_custom(g->ctx.get(), max_nodes, false);
-        g->error.clear();
+        g->failed    = STEER_OK;
         g->allocated = false;
     });
 }
 
 int steer_graph_alloc(steer_graph * g, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
-        if (!g->error.empty()) {
-            throw std::invalid_argument(g->error);
-        }
+        check(g);
         if (!ggml_gallocr_alloc_graph(g->alloc, g->graph)) {
             // the allocator believes in the memory it did not get: the next batch starts with a new one
             ggml_gallocr_free(g->alloc);
@@ -176,9 +197,7 @@ int steer_graph_alloc(steer_graph * g, char * err, size_t err_len) {
 
 int steer_graph_measure(steer_graph * g, steer_graph_use * out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
-        if (!g->error.empty()) {
-            throw std::invalid_argument(g->error);
-        }
+        check(g);
         *out = {};
         // An allocator of its own: asking must not move what is in use.
         const int64_t before = steer::heap_in_use();
@@ -196,7 +215,9 @@ int steer_graph_reserve_scratch(steer_graph * g, char * err, size_t err_len) {
 }
 
 int32_t steer_graph_nodes(const steer_graph * g) { return g->graph->n_nodes; }
-size_t  steer_graph_bytes(const steer_graph * g) { return ggml_gallocr_get_buffer_size(g->alloc, 0); }
+size_t  steer_graph_bytes(const steer_graph * g) {
+    return steer::guard_value<size_t>(0, [&] { return ggml_gallocr_get_buffer_size(g->alloc, 0); });
+}
 
 namespace {
 
@@ -229,21 +250,25 @@ void compute_timed(steer_graph * g, int32_t from, int32_t to) {
 } // namespace
 
 void steer_graph_profile(steer_graph * g, bool on) {
-    g->profiling = on;
-    g->profile.clear();
+    steer::guard_quiet([&] {
+        g->profiling = on;
+        g->profile.clear();
+    });
 }
 
 int32_t steer_graph_profile_read(const steer_graph * g, steer_op_time * times, int32_t max) {
-    int32_t n = 0;
-    for (const auto & [name, t] : g->profile) {
-        if (n < max) {
-            snprintf(times[n].op, sizeof(times[n].op), "%s", name.c_str());
-            times[n].count   = t.count;
-            times[n].seconds = t.seconds;
+    return steer::guard_value<int32_t>(0, [&] {
+        int32_t n = 0;
+        for (const auto & [name, t] : g->profile) {
+            if (n < max) {
+                snprintf(times[n].op, sizeof(times[n].op), "%s", name.c_str());
+                times[n].count   = t.count;
+                times[n].seconds = t.seconds;
+            }
+            n++;
         }
-        n++;
-    }
-    return n;
+        return n;
+    });
 }
 
 int steer_graph_compute(steer_graph * g, int32_t from, int32_t to, char * err, size_t err_len) {
@@ -260,16 +285,18 @@ int steer_graph_compute(steer_graph * g, int32_t from, int32_t to, char * err, s
 }
 
 steer_tensor * steer_input(steer_graph * g, int type, int64_t ne0, int64_t ne1) {
-    if (!g->error.empty() || full(g)) {
-        return nullptr;
-    }
-    if (ne0 < 1 || ne1 < 1) {
-        fail(g, "input: empty shape [" + std::to_string(ne0) + ", " + std::to_string(ne1) + "]");
-        return nullptr;
-    }
-    ggml_tensor * t = ggml_new_tensor_2d(g->ctx.get(), type == STEER_I32 ? GGML_TYPE_I32 : GGML_TYPE_F32, ne0, ne1);
-    ggml_set_input(t);
-    return put(g, t);
+    return node(g, [&]() -> steer_tensor * {
+        if (g->failed != STEER_OK || full(g)) {
+            return nullptr;
+        }
+        if (ne0 < 1 || ne1 < 1) {
+            fail(g, "input: empty shape [" + std::to_string(ne0) + ", " + std::to_string(ne1) + "]");
+            return nullptr;
+        }
+        ggml_tensor * t = ggml_new_tensor_2d(g->ctx.get(), type == STEER_I32 ? GGML_TYPE_I32 : GGML_TYPE_F32, ne0, ne1);
+        ggml_set_input(t);
+        return put(g, t);
+    });
 }
 
 void steer_keep(steer_tensor * t) {
@@ -279,70 +306,80 @@ void steer_keep(steer_tensor * t) {
 }
 
 steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t off) {
-    if (!need(g, "view2d", a && (a->type == GGML_TYPE_F32 || a->type == GGML_TYPE_BF16) && off >= 0 && off + ne0 <= a->ne[0] && ne1 <= a->ne[1], { a })) {
-        return nullptr;
-    }
-    return put(g, ggml_view_2d(g->ctx.get(), a, ne0, ne1, a->nb[1], off * ggml_element_size(a)));
+    return node(g, [&]() -> steer_tensor * {
+        if (!need(g, "view2d", a && (a->type == GGML_TYPE_F32 || a->type == GGML_TYPE_BF16) && off >= 0 && off + ne0 <= a->ne[0] && ne1 <= a->ne[1], { a })) {
+            return nullptr;
+        }
+        return put(g, ggml_view_2d(g->ctx.get(), a, ne0, ne1, a->nb[1], off * ggml_element_size(a)));
+    });
 }
 
 steer_tensor * steer_get_rows(steer_graph * g, steer_tensor * table, steer_tensor * ids) {
-    if (!need(g, "get_rows", table && ids && ids->type == GGML_TYPE_I32 && ids->ne[1] == 1, { table, ids })) {
-        return nullptr;
-    }
-    return put(g, g->dev->get_rows(g->ctx.get(), table, ids));
+    return node(g, [&]() -> steer_tensor * {
+        if (!need(g, "get_rows", table && ids && ids->type == GGML_TYPE_I32 && ids->ne[1] == 1, { table, ids })) {
+            return nullptr;
+        }
+        return put(g, g->dev->get_rows(g->ctx.get(), table, ids));
+    });
 }
 
 steer_tensor * steer_cont(steer_graph * g, steer_tensor * a) {
-    if (!need(g, "cont", a && a->type == GGML_TYPE_F32, { a })) {
-        return nullptr;
-    }
-    return put(g, ggml_cont(g->ctx.get(), a));
+    return node(g, [&]() -> steer_tensor * {
+        if (!need(g, "cont", a && a->type == GGML_TYPE_F32, { a })) {
+            return nullptr;
+        }
+        return put(g, ggml_cont(g->ctx.get(), a));
+    });
 }
 
 steer_tensor * steer_add(steer_graph * g, steer_tensor * a, steer_tensor * b) {
-    if (!need(g, "add", a && b && ggml_are_same_shape(a, b) && a->type == b->type, { a, b })) {
-        return nullptr;
-    }
-    return put(g, ggml_add(g->ctx.get(), a, b));
+    return node(g, [&]() -> steer_tensor * {
+        if (!need(g, "add", a && b && ggml_are_same_shape(a, b) && a->type == b->type, { a, b })) {
+            return nullptr;
+        }
+        return put(g, ggml_add(g->ctx.get(), a, b));
+    });
 }
 
 steer_tensor * steer_custom(steer_graph * g, int op, int type, int64_t ne0, int64_t ne1, bool inplace, steer_tensor * const * src, int32_t n_src,
                             const steer_op_args * args) {
-    const steer_op * desc = steer_op_get((steer_op_id) op);
-    if (!desc) {
-        fail(g, "there is no custom op number " + std::to_string(op));
-        return nullptr;
-    }
-    std::vector<ggml_tensor *> operands;
-    for (int32_t i = 0; i < n_src; i++) {
-        if (!need(g, desc->name, true, { src[i] })) {
+    return node(g, [&]() -> steer_tensor * {
+        const steer_op * desc = steer_op_get((steer_op_id) op);
+        if (!desc) {
+            fail(g, "there is no custom op number " + std::to_string(op));
             return nullptr;
         }
-        operands.push_back(src[i]);
-    }
-    if (n_src < 1 || n_src >= GGML_MAX_SRC || ne0 < 1 || ne1 < 1) {
-        fail(g, std::string(desc->name) + ": wrong number of operands or empty result");
-        return nullptr;
-    }
-    const char * why = steer::check_op(op, operands.data(), n_src, ne0, ne1, inplace, args);
-    if (why) {
-        std::string s = std::string(desc->name) + ": " + why + ":";
-        for (const auto * t : operands) {
-            s += " " + shape(t);
+        std::vector<ggml_tensor *> operands;
+        for (int32_t i = 0; i < n_src; i++) {
+            if (!need(g, desc->name, true, { src[i] })) {
+                return nullptr;
+            }
+            operands.push_back(src[i]);
         }
-        fail(g, s + " -> [" + std::to_string(ne0) + ", " + std::to_string(ne1) + "]");
-        return nullptr;
-    }
-    ggml_tensor * t;
-    if (inplace) {
-        t = ggml_custom_inplace(g->ctx.get(), operands[0], operands.data() + 1, n_src - 1, desc->cpu, GGML_N_TASKS_MAX, (void *) (intptr_t) op);
-    } else {
-        t = ggml_custom_4d(g->ctx.get(), type == STEER_BF16 ? GGML_TYPE_BF16 : GGML_TYPE_F32, ne0, ne1, 1, 1, operands.data(), n_src, desc->cpu,
-                           GGML_N_TASKS_MAX, (void *) (intptr_t) op);
-    }
-    static_assert(sizeof(steer_op_args) == sizeof(steer_op_params), "the two must be the same 40 bytes");
-    memcpy(steer_op_params_of(t), args, sizeof(*args));
-    return put(g, t);
+        if (n_src < 1 || n_src >= GGML_MAX_SRC || ne0 < 1 || ne1 < 1) {
+            fail(g, std::string(desc->name) + ": wrong number of operands or empty result");
+            return nullptr;
+        }
+        const char * why = steer::check_op(op, operands.data(), n_src, ne0, ne1, inplace, args);
+        if (why) {
+            std::string s = std::string(desc->name) + ": " + why + ":";
+            for (const auto * t : operands) {
+                s += " " + shape(t);
+            }
+            fail(g, s + " -> [" + std::to_string(ne0) + ", " + std::to_string(ne1) + "]");
+            return nullptr;
+        }
+        ggml_tensor * t;
+        if (inplace) {
+            t = ggml_custom_inplace(g->ctx.get(), operands[0], operands.data() + 1, n_src - 1, desc->cpu, GGML_N_TASKS_MAX, (void *) (intptr_t) op);
+        } else {
+            t = ggml_custom_4d(g->ctx.get(), type == STEER_BF16 ? GGML_TYPE_BF16 : GGML_TYPE_F32, ne0, ne1, 1, 1, operands.data(), n_src, desc->cpu,
+                               GGML_N_TASKS_MAX, (void *) (intptr_t) op);
+        }
+        static_assert(sizeof(steer_op_args) == sizeof(steer_op_params), "the two must be the same 40 bytes");
+        memcpy(steer_op_params_of(t), args, sizeof(*args));
+        return put(g, t);
+    });
 }
 
 const char * steer_op_name(int op) {

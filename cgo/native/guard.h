@@ -1,4 +1,6 @@
-// guard.h: the one place where C++ exceptions become error codes and messages.
+// guard.h: the one place where C++ exceptions become error codes and messages. None may cross
+// steer.h: every function there goes through one of these, or is listed with the reason why it
+// cannot throw in cgo/guard_test.go, which reads the sources.
 #pragma once
 
 #include "steer.h"
@@ -52,6 +54,12 @@ template <typename F> void guard_quiet(F && body) {
     if (int code = guard(err, sizeof(err), body)) {
         keep_fault(code, err);
     }
+}
+
+// for functions that return a value: `otherwise` if the body fails
+template <typename T, typename F> T guard_value(T otherwise, F && body) {
+    guard_quiet([&] { otherwise = body(); });
+    return otherwise;
 }
 
 // counts native objects; a member of each of them

@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -49,6 +50,19 @@ void marks_are_control(const llama_vocab * vocab) {
         }
     }
 }
+
+// From here on it is the weights in the host's memory that are the file's.
+void watch(steer_model * m) {
+    uintptr_t begin = UINTPTR_MAX, end = 0;
+    for (const auto & it : m->model->tensors_by_name) {
+        const ggml_tensor * t = it.second;
+        if (t->buffer && ggml_backend_buffer_is_host(t->buffer)) {
+            begin = std::min(begin, (uintptr_t) t->data);
+            end   = std::max(end, (uintptr_t) t->data + ggml_nbytes(t));
+        }
+    }
+    m->file->covers((const void *) std::min(begin, end), (const void *) end);
+}
 } // namespace
 
 int steer_model_load(steer_device * dev, const char * path, bool check_tensors, steer_model ** out, char * err, size_t err_len) {
@@ -68,6 +82,7 @@ int steer_model_load(steer_device * dev, const char * path, bool check_tensors, 
         params.check_tensors   = check_tensors;
         auto m   = std::make_unique<steer_model>();
         m->dev   = dev;
+        m->file  = std::make_unique<steer::mapped_file>(path);
         m->model = llama_model_load_from_file(path, params);
         if (!m->model) {
             std::string log = steer::take_log();
@@ -81,6 +96,7 @@ int steer_model_load(steer_device * dev, const char * path, bool check_tensors, 
         for (const auto & it : m->model->tensors_by_name) {
             dev->check_weight(it.first, it.second);
         }
+        watch(m.get());
         *out = m.release();
     });
 }
@@ -93,73 +109,77 @@ void steer_model_free(steer_model * model) {
 }
 
 void steer_model_hparams(const steer_model * m, steer_hparams * out) {
-    const llama_model & mm = *m->model;
-    const auto & hp = mm.hparams;
-    memset(out, 0, sizeof(*out));
-    out->n_layer         = hp.n_layer;
-    out->n_embd          = hp.n_embd;
-    out->n_ff            = hp.n_ff(0);
-    out->n_head          = hp.n_head(0);
-    out->n_head_kv       = hp.n_head_kv(0);
-    out->head_dim        = hp.n_embd_head_k;
-    out->n_vocab         = llama_vocab_n_tokens(m->vocab);
-    out->n_ctx_train     = hp.n_ctx_train;
-    out->rms_eps         = hp.f_norm_rms_eps;
-    out->rope_freq_base  = hp.rope_freq_base_train;
-    out->rope_freq_scale = hp.rope_freq_scale_train;
-    switch (hp.rope_scaling_type_train) {
-        case LLAMA_ROPE_SCALING_TYPE_LINEAR:   out->rope_scaling = 1; break;
-        case LLAMA_ROPE_SCALING_TYPE_YARN:     out->rope_scaling = 2; break;
-        case LLAMA_ROPE_SCALING_TYPE_LONGROPE: out->rope_scaling = 3; break;
-        default:                               out->rope_scaling = 0; break;
-    }
-    out->rope_type  = (int32_t) hp.rope_type;
-    out->attn_scale = hp.f_attention_scale;
-    // on a GPU the output matrix of a tied model is a second tensor of the embedding's name
-    out->tied       = mm.output == mm.tok_embd || (mm.output && strcmp(mm.output->name, "token_embd.weight") == 0);
-    out->n_bytes    = (int64_t) llama_model_size(&mm);
-    out->n_params   = (int64_t) llama_model_n_params(&mm);
+    steer::guard_quiet([&] {
+        const llama_model & mm = *m->model;
+        const auto & hp = mm.hparams;
+        memset(out, 0, sizeof(*out));
+        out->n_layer         = hp.n_layer;
+        out->n_embd          = hp.n_embd;
+        out->n_ff            = hp.n_ff(0);
+        out->n_head          = hp.n_head(0);
+        out->n_head_kv       = hp.n_head_kv(0);
+        out->head_dim        = hp.n_embd_head_k;
+        out->n_vocab         = llama_vocab_n_tokens(m->vocab);
+        out->n_ctx_train     = hp.n_ctx_train;
+        out->rms_eps         = hp.f_norm_rms_eps;
+        out->rope_freq_base  = hp.rope_freq_base_train;
+        out->rope_freq_scale = hp.rope_freq_scale_train;
+        switch (hp.rope_scaling_type_train) {
+            case LLAMA_ROPE_SCALING_TYPE_LINEAR:   out->rope_scaling = 1; break;
+            case LLAMA_ROPE_SCALING_TYPE_YARN:     out->rope_scaling = 2; break;
+            case LLAMA_ROPE_SCALING_TYPE_LONGROPE: out->rope_scaling = 3; break;
+            default:                               out->rope_scaling = 0; break;
+        }
+        out->rope_type  = (int32_t) hp.rope_type;
+        out->attn_scale = hp.f_attention_scale;
+        // on a GPU the output matrix of a tied model is a second tensor of the embedding's name
+        out->tied       = mm.output == mm.tok_embd || (mm.output && strcmp(mm.output->name, "token_embd.weight") == 0);
+        out->n_bytes    = (int64_t) llama_model_size(&mm);
+        out->n_params   = (int64_t) llama_model_n_params(&mm);
 
-    bool plain = mm.arch == LLM_ARCH_LLAMA && mm.output_b == nullptr && !hp.use_kq_norm && hp.n_embd_head_k == hp.n_embd_head_v &&
-                 hp.n_rot == hp.n_embd_head_k && hp.n_expert == 0;
-    for (uint32_t il = 0; il < hp.n_layer && plain; il++) {
-        const auto & l = mm.layers[il];
-        plain = plain && !l.bq && !l.bk && !l.bv && !l.bo && !l.ffn_gate_b && !l.ffn_up_b && !l.ffn_down_b && !l.ffn_gate_inp &&
-                hp.n_head(il) == hp.n_head(0) && hp.n_head_kv(il) == hp.n_head_kv(0) && hp.n_ff(il) == hp.n_ff(0);
-    }
-    out->plain = plain;
+        bool plain = mm.arch == LLM_ARCH_LLAMA && mm.output_b == nullptr && !hp.use_kq_norm && hp.n_embd_head_k == hp.n_embd_head_v &&
+                     hp.n_rot == hp.n_embd_head_k && hp.n_expert == 0;
+        for (uint32_t il = 0; il < hp.n_layer && plain; il++) {
+            const auto & l = mm.layers[il];
+            plain = plain && !l.bq && !l.bk && !l.bv && !l.bo && !l.ffn_gate_b && !l.ffn_up_b && !l.ffn_down_b && !l.ffn_gate_inp &&
+                    hp.n_head(il) == hp.n_head(0) && hp.n_head_kv(il) == hp.n_head_kv(0) && hp.n_ff(il) == hp.n_ff(0);
+        }
+        out->plain = plain;
+    });
 }
 
 size_t steer_model_device_bytes(const steer_model * m) {
-    size_t bytes = 0;
-    for (const auto & it : m->model->memory_breakdown()) {
-        bytes += m->dev->on_gpu(it.first) ? it.second : 0;
-    }
-    return bytes;
+    return steer::guard_value<size_t>(0, [&] {
+        size_t bytes = 0;
+        for (const auto & it : m->model->memory_breakdown()) {
+            bytes += m->dev->on_gpu(it.first) ? it.second : 0;
+        }
+        return bytes;
+    });
 }
 
-void steer_model_desc(const steer_model * m, char * buf, size_t len) { llama_model_desc(m->model, buf, len); }
+void steer_model_desc(const steer_model * m, char * buf, size_t len) {
+    steer::guard_quiet([&] { llama_model_desc(m->model, buf, len); });
+}
 
 steer_tensor * steer_model_tensor(steer_model * m, const char * name) {
-    if (strcmp(name, "output.weight") == 0) {
-        return m->model->output;
-    }
-    if (strcmp(name, "token_embd.weight") == 0) {
-        return m->model->tok_embd;
-    }
-    return const_cast<ggml_tensor *>(m->model->get_tensor(name));
+    return steer::guard_value<steer_tensor *>(nullptr, [&]() -> steer_tensor * {
+        if (strcmp(name, "output.weight") == 0) {
+            return m->model->output;
+        }
+        if (strcmp(name, "token_embd.weight") == 0) {
+            return m->model->tok_embd;
+        }
+        return const_cast<ggml_tensor *>(m->model->get_tensor(name));
+    });
 }
 
 int32_t steer_tokenize(const steer_model * m, const char * text, int32_t len, int32_t * tokens, int32_t max, bool add_special, bool parse_special) {
-    try {
-        return llama_tokenize(m->vocab, text, len, tokens, max, add_special, parse_special);
-    } catch (...) {
-        return INT32_MIN;
-    }
+    return steer::guard_value<int32_t>(INT32_MIN, [&] { return llama_tokenize(m->vocab, text, len, tokens, max, add_special, parse_special); });
 }
 
 int32_t steer_detokenize(const steer_model * m, const int32_t * tokens, int32_t n, char * text, int32_t max, bool special) {
-    try {
+    return steer::guard_value<int32_t>(INT32_MIN, [&] {
         // piece by piece, so that no "clean up" of spaces makes the text depend on its neighbours
         int32_t used = 0;
         for (int32_t i = 0; i < n; i++) {
@@ -168,9 +188,7 @@ int32_t steer_detokenize(const steer_model * m, const int32_t * tokens, int32_t 
             used += k < 0 ? -k : k;
         }
         return used <= max ? used : -used;
-    } catch (...) {
-        return INT32_MIN;
-    }
+    });
 }
 
 int32_t steer_token_bos(const steer_model * m) { return llama_vocab_bos(m->vocab); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "guard.h"
+#include "mapped_file.h"
 #include "plan.h"
 #include "steer.h"
 
@@ -82,6 +83,7 @@ struct steer_model {
     steer_device *  dev   = nullptr;
     llama_model *   model = nullptr;
     const llama_vocab * vocab = nullptr;
+    std::unique_ptr<steer::mapped_file> file;
     ~steer_model();
 };
 

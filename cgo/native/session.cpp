@@ -102,11 +102,13 @@ void steer_session_remove(steer_session * s, int32_t seq) {
 }
 
 void steer_session_copy(steer_session * s, int32_t from, int32_t to, int32_t n) {
-    llama_memory_t memory = llama_get_memory(s->ctx);
-    if (from != to) { // whole streams only; libllama moves the data before it decodes next
-        llama_memory_seq_cp(memory, from, to, -1, -1);
-    }
-    llama_memory_seq_rm(memory, to, n, -1);
+    steer::guard_quiet([&] {
+        llama_memory_t memory = llama_get_memory(s->ctx);
+        if (from != to) { // whole streams only; libllama moves the data before it decodes next
+            llama_memory_seq_cp(memory, from, to, -1, -1);
+        }
+        llama_memory_seq_rm(memory, to, n, -1);
+    });
 }
 namespace {
 // llama_decode; what ggml-cuda throws says what was decoded, and what room is left if that is short.
@@ -183,8 +185,11 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
 }
 
 size_t steer_session_rest(const steer_session * s, char * buf, size_t len) {
-    snprintf(buf, len, "%s", s->backend->graph().rest().c_str());
-    return s->backend->graph().rest().size();
+    return steer::guard_value<size_t>(0, [&] {
+        const std::string & rest = s->backend->graph().rest();
+        snprintf(buf, len, "%s", rest.c_str());
+        return rest.size();
+    });
 }
 
 int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len) {

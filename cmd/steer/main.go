@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"steer/internal/crash"
 	"steer/internal/filehash"
 	"steer/rl/train"
 )
@@ -23,8 +24,9 @@ func run(args []string) (code int) {
 	a := newApp(os.Stdin, os.Stdout, os.Stderr)
 	defer func() {
 		// A panic is a bug of ours; whoever meets it gets a sentence, not a stack, unless asked for.
-		if p := recover(); p != nil {
+		if p := crash.Recovered(recover()); p != nil {
 			if os.Getenv("STEER_DEBUG") != "" {
+				fmt.Fprintf(os.Stderr, "%s\n", p.Stack) // of the goroutine where it happened
 				panic(p)
 			}
 			fmt.Fprintf(os.Stderr, "steer: internal error: %v\nPlease report it; STEER_DEBUG=1 shows where. What was checkpointed is intact.\n", p)

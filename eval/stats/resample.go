@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"steer/internal/crash"
 )
 
 // Resamples yields bootstrap index vectors. Draw(b, idx) fills idx, of length
@@ -136,17 +138,25 @@ func parallel(count int, newWork func() func(b int)) {
 	workers := min(runtime.GOMAXPROCS(0), count)
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	var panicked atomic.Pointer[crash.Panic]
+	loop := func() {
+		work := newWork()
+		for {
+			b := int(next.Add(1)) - 1
+			if b >= count {
+				return
+			}
+			work(b)
+		}
+	}
 	for range workers {
 		wg.Go(func() {
-			work := newWork()
-			for {
-				b := int(next.Add(1)) - 1
-				if b >= count {
-					return
-				}
-				work(b)
+			if p := crash.Catch(loop); p != nil {
+				next.Store(int64(count))
+				panicked.CompareAndSwap(nil, p)
 			}
 		})
 	}
 	wg.Wait()
+	panicked.Load().Again()
 }

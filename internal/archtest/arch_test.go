@@ -21,14 +21,14 @@ var allowed = []struct {
 	{"steer/rl/ppo", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/seam", "steer/ggml/adapter", "steer/eval/stats", "steer/internal/..."}},
 	{"steer/rewards", []string{"steer/rl/train", "steer/rl/data", "steer/eval/stats", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/eval", []string{"steer/eval/task", "steer/rl/train", "steer/rl/data", "steer/eval/stats", "steer/ggml/seam", "steer/ggml/prefix", "steer/internal/..."}},
-	{"steer/eval/stats", nil},
+	{"steer/eval/stats", []string{"steer/internal/crash"}},
 	{"steer/eval/task", []string{"steer/rl/data", "steer/internal/..."}},                            // a user's own task: no model
 	{"steer/eval/compare", []string{"steer/eval/stats", "steer/internal/..."}},                      // reads records only
 	{"steer/eval/report", []string{"steer/eval/compare", "steer/eval/stats", "steer/internal/..."}}, // reads files only
 	{"steer/rl/train", []string{"steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/seam", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/data", []string{"steer/ggml/seam", "steer/internal/..."}},
-	{"steer/ggml", []string{"steer/ggml/llama", "steer/ggml/prefix", "steer/ggml/adapter", "steer/ggml/modelfile", "steer/ggml/seam", "steer/cgo"}},
+	{"steer/ggml", []string{"steer/ggml/llama", "steer/ggml/prefix", "steer/ggml/adapter", "steer/ggml/modelfile", "steer/ggml/seam", "steer/cgo", "steer/internal/..."}},
 	{"steer/ggml/llama", []string{"steer/cgo"}},
 	{"steer/ggml/adapter", []string{"steer/ggml/gguf", "steer/ggml/seam", "steer/ggml/adapter/safetensors", "steer/internal/..."}},
 	{"steer/ggml/adapter/safetensors", []string{"steer/ggml/gguf", "steer/internal/..."}}, // half floats

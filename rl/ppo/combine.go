@@ -16,13 +16,14 @@ type Terms struct {
 // LossConfig says how terms become a loss.
 type LossConfig struct {
 	Mean           LossMean
+	Group          int // responses of a group, MeanGroup
 	ValueCoef      float64
 	RatioThreshold float64
 }
 
 // Group is what trl calls a mini-batch: the sequences whose token mean is taken, the
 // ratio threshold tested and the statistics computed over. It is the whole mini-batch
-// with MeanToken and one sequence with MeanSequence.
+// with MeanToken, one sequence with MeanSequence, loss_group of them with MeanGroup.
 type Group struct {
 	Tokens int
 	// Skip: the mean ratio is above the threshold, loss and gradient are zero.
@@ -33,15 +34,22 @@ type Group struct {
 
 // Combine divides the sums of a mini-batch's responses by their token counts.
 func (c LossConfig) Combine(batch []Terms) []Group {
-	size := len(batch)
-	if c.Mean == MeanSequence {
-		size = 1
-	}
+	size := c.Mean.rows(len(batch), c.Group)
 	groups := make([]Group, 0, len(batch))
 	for at := 0; at < len(batch); at += size {
 		groups = append(groups, c.combineGroup(batch[at:at+size]))
 	}
 	return groups
+}
+
+// meanRatio is the mean over the tokens of some responses.
+func meanRatio(batch []Terms) float64 {
+	sum, tokens := 0.0, 0
+	for _, t := range batch {
+		sum += t.Policy.Ratio
+		tokens += len(t.Advantages)
+	}
+	return sum / float64(tokens)
 }
 
 func (c LossConfig) combineGroup(batch []Terms) Group {

@@ -93,9 +93,11 @@ type Objective struct {
 
 // Loss says what the updates minimise.
 type Loss struct {
-	// LossMean: every token or every response weighs the same. Ratio threshold,
-	// early stop and statistics are taken over the same groups.
+	// LossMean: every token, every response or every group of LossGroup responses weighs the
+	// same. Ratio threshold, early stop and statistics are taken over the same groups.
 	LossMean LossMean `yaml:"loss_mean"`
+	// LossGroup is the size of such a group with LossMean "group". It divides MicroBatchSize.
+	LossGroup int `yaml:"loss_group"`
 	// ClipRange of the ratio, ValueClipRange of the value, around the old ones.
 	ClipRange      float64 `yaml:"clip_range"`
 	ValueClipRange float64 `yaml:"value_clip_range"`

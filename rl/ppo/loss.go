@@ -12,23 +12,40 @@ const (
 	// MeanSequence averages each response first, 1/(S n_s): what trl computes with
 	// mini_batch_size 1 and gradient accumulation. Short answers count more a token.
 	MeanSequence LossMean = "sequence"
+	// MeanGroup averages the tokens of each run of loss_group responses first, and then these
+	// means: what trl computes with that mini_batch_size and gradient accumulation. A group of one
+	// is MeanSequence, a group of all is MeanToken.
+	MeanGroup LossMean = "group"
 )
 
 // Values implements the enum check of the configuration reader.
-func (LossMean) Values() []string { return []string{string(MeanToken), string(MeanSequence)} }
+func (LossMean) Values() []string {
+	return []string{string(MeanToken), string(MeanSequence), string(MeanGroup)}
+}
 
-// Weights returns the weight of each token of each sequence in the mean; Σ n_s w_s = 1.
-func (m LossMean) Weights(lengths []int) []float64 {
-	total := 0
-	for _, n := range lengths {
-		total += n
+// rows is how many of n responses one mean is taken over; group is loss_group.
+func (m LossMean) rows(n, group int) int {
+	switch m {
+	case MeanSequence:
+		return 1
+	case MeanGroup:
+		return group
 	}
-	w := make([]float64, len(lengths))
-	for s, n := range lengths {
-		if m == MeanSequence {
-			w[s] = 1 / (float64(len(lengths)) * float64(n))
-		} else {
-			w[s] = 1 / float64(total)
+	return n
+}
+
+// Weights returns the weight of each token of each sequence in the mean; Σ n_s w_s = 1. group is
+// the responses of a group of MeanGroup, which divides their number.
+func (m LossMean) Weights(lengths []int, group int) []float64 {
+	w := make([]float64, 0, len(lengths))
+	size := m.rows(len(lengths), group)
+	for at := 0; at < len(lengths); at += size {
+		total := 0
+		for _, n := range lengths[at : at+size] {
+			total += n
+		}
+		for range size {
+			w = append(w, float64(size)/(float64(len(lengths))*float64(total)))
 		}
 	}
 	return w

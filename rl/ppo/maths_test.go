@@ -174,7 +174,7 @@ func TestValueLossByHand(t *testing.T) {
 // means, with responses of one token and with clipping at work.
 func TestLossGradientByFiniteDifferences(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	lengths := []int{5, 1, 3}
+	lengths := []int{5, 1, 3, 2}
 	var newLP, old, adv, v, vOld, ret [][]float64
 	for _, n := range lengths {
 		old = append(old, randomRow(rng, n, 1))
@@ -184,8 +184,8 @@ func TestLossGradientByFiniteDifferences(t *testing.T) {
 		v = append(v, addRow(vOld[len(vOld)-1], randomRow(rng, n, 0.4)))
 		ret = append(ret, randomRow(rng, n, 1))
 	}
-	for _, mean := range []LossMean{MeanToken, MeanSequence} {
-		lc := LossConfig{Mean: mean, ValueCoef: 0.3}
+	for _, mean := range []LossMean{MeanToken, MeanSequence, MeanGroup} {
+		lc := LossConfig{Mean: mean, Group: 2, ValueCoef: 0.3}
 		terms := func() []Terms {
 			batch := make([]Terms, len(lengths))
 			for s := range batch {
@@ -204,7 +204,7 @@ func TestLossGradientByFiniteDifferences(t *testing.T) {
 			}
 			return sum
 		}
-		weights := mean.Weights(lengths)
+		weights := mean.Weights(lengths, 2)
 		for s, term := range terms() {
 			gotLP, gotV := term.Gradient(weights[s], lc.ValueCoef, false)
 			for i := range lengths[s] {
@@ -243,13 +243,33 @@ func TestWeightsSumToOne(t *testing.T) {
 	lengths := []int{5, 1, 3}
 	for _, mean := range []LossMean{MeanToken, MeanSequence} {
 		sum := 0.0
-		for s, w := range mean.Weights(lengths) {
+		for s, w := range mean.Weights(lengths, 2) {
 			sum += w * float64(lengths[s])
 		}
 		require.InDelta(t, 1, sum, 1e-15)
 	}
-	require.InDeltaSlice(t, []float64{1.0 / 9, 1.0 / 9, 1.0 / 9}, MeanToken.Weights(lengths), 1e-15)
-	require.InDeltaSlice(t, []float64{1.0 / 15, 1.0 / 3, 1.0 / 9}, MeanSequence.Weights(lengths), 1e-15)
+	require.InDeltaSlice(t, []float64{1.0 / 9, 1.0 / 9, 1.0 / 9}, MeanToken.Weights(lengths, 1), 1e-15)
+	require.InDeltaSlice(t, []float64{1.0 / 15, 1.0 / 3, 1.0 / 9}, MeanSequence.Weights(lengths, 1), 1e-15)
+
+	// Groups of two: (5 + 1) tokens and (3 + 2), each half of the mean.
+	lengths = append(lengths, 2)
+	require.InDeltaSlice(t, []float64{1.0 / 12, 1.0 / 12, 1.0 / 10, 1.0 / 10}, MeanGroup.Weights(lengths, 2), 1e-15)
+	require.Equal(t, MeanSequence.Weights(lengths, 1), MeanGroup.Weights(lengths, 1))
+	require.Equal(t, MeanToken.Weights(lengths, 1), MeanGroup.Weights(lengths, 4))
+}
+
+// A group is left out by its own mean ratio, not by that of a response or of all.
+func TestGroupsAreSkippedByTheirMeanRatio(t *testing.T) {
+	one := func(ratio float64, n int) Terms {
+		return Terms{Policy: PolicyTerms{Ratio: ratio * float64(n), Loss: 1}, Advantages: make([]float64, n), Returns: make([]float64, n), OldValues: make([]float64, n)}
+	}
+	batch := []Terms{one(20, 1), one(1, 9), one(20, 9), one(1, 1)} // means 2.9 and 18.1
+	groups := LossConfig{Mean: MeanGroup, Group: 2, RatioThreshold: 10}.Combine(batch)
+	require.Len(t, groups, 2)
+	require.False(t, groups[0].Skip)
+	require.True(t, groups[1].Skip)
+	require.InDelta(t, 0.2, groups[0].Stats["loss/policy"], 1e-15, "two responses, ten tokens")
+	require.Zero(t, groups[1].Stats["loss/policy"])
 }
 
 func TestScoreScalingEdges(t *testing.T) {

@@ -105,8 +105,9 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 		seqs[j] = sequence(t.Prompt, t.Response)
 		seqs[j].DropoutSeed = train.DeriveSeed(c.Seed, "ppo.dropout", uint64(o.st.Iteration), uint64(epoch)+1, uint64(e))
 	}
-	weights := c.LossMean.Weights(lengths)
+	weights := c.LossMean.Weights(lengths, c.LossGroup)
 	terms := make([]Terms, len(episodes))
+	loss := LossConfig{Mean: c.LossMean, Group: c.LossGroup, ValueCoef: c.ValueCoef, RatioThreshold: c.RatioThreshold}
 	check := &RatioError{Iteration: o.st.Iteration + 1, Tolerance: c.RatioTolerance, Outliers: c.RatioOutliers}
 	first := epoch == 0 && k == 0
 	opt := seam.Options{Dropout: c.Dropout, Entropy: true, Temperature: c.logprobTemperature()}
@@ -138,7 +139,13 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 			for _, h := range out.Entropy[i] {
 				terms[j].Entropy += float64(h)
 			}
-			skip := c.LossMean == MeanSequence && RatioTooLarge(terms[j].Policy.Ratio/float64(lengths[j]), c.RatioThreshold)
+		}
+		for i := range n {
+			j := at + i
+			// Groups lie within a micro-batch (Validate), but for a single one, which is dropped below.
+			size := c.LossMean.rows(len(seqs), c.LossGroup)
+			begin := j / size * size
+			skip := size < len(seqs) && RatioTooLarge(meanRatio(terms[begin:begin+size]), c.RatioThreshold)
 			g.Logprobs[i], g.Heads[i] = terms[j].Gradient(weights[j], c.ValueCoef, skip)
 			if row, bad := notFinite(g.Logprobs[i], g.Heads[i]); bad {
 				// A ratio this large puts the mini-batch above any threshold; the
@@ -158,7 +165,6 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 		return err
 	}
 
-	loss := LossConfig{Mean: c.LossMean, ValueCoef: c.ValueCoef, RatioThreshold: c.RatioThreshold}
 	groups := loss.Combine(terms)
 	skipped := 0
 	for _, g := range groups {

@@ -114,7 +114,7 @@ func sceneConfig() Config {
 
 func TestRatioThreshold(t *testing.T) {
 	wild := func(episode int) float32 { return map[bool]float32{true: 9}[episode == 4] } // e^9 = 8103
-	for _, mean := range []LossMean{MeanToken, MeanSequence} {
+	for _, mean := range []LossMean{MeanToken, MeanSequence, MeanGroup} {
 		c := sceneConfig()
 		c.LossMean, c.EarlyStop = mean, false
 		policy, reference, b := scene(&c, wild)

@@ -52,7 +52,7 @@ func Default() Config {
 			Gamma: 1, GAELambda: 0.95,
 		},
 		Loss: Loss{
-			LossMean: MeanToken, ClipRange: 0.2, ValueClipRange: 0.2, ValueCoef: 0.1,
+			LossMean: MeanToken, LossGroup: 1, ClipRange: 0.2, ValueClipRange: 0.2, ValueCoef: 0.1,
 			RatioThreshold: 10, EarlyStop: true, PolicyKLTarget: 0.1,
 		},
 		Guards: Guards{

@@ -163,7 +163,7 @@ func TestTRLRewardsAndAdvantages(t *testing.T) {
 
 func TestTRLLosses(t *testing.T) {
 	for _, c := range readTRL(t).Cases {
-		for _, mean := range []LossMean{MeanToken, MeanSequence} {
+		for _, mean := range []LossMean{MeanToken, MeanSequence, MeanGroup} { // groups of one
 			t.Run(c.Name+"/"+string(mean), func(t *testing.T) {
 				in, mask := c.Inputs, c.Inputs.Mask
 				// trl's values_old of the loss are the masked ones; equal where the mask is 1.
@@ -178,10 +178,10 @@ func TestTRLLosses(t *testing.T) {
 						Advantages: adv[s], Returns: ret[s], OldValues: vOld[s],
 					}
 				}
-				lc := LossConfig{Mean: mean, ValueCoef: c.Config.VfCoef, RatioThreshold: c.Config.RatioThreshold}
+				lc := LossConfig{Mean: mean, Group: 1, ValueCoef: c.Config.VfCoef, RatioThreshold: c.Config.RatioThreshold}
 				groups := lc.Combine(batch)
-				grad, weights := c.Grad, mean.Weights(lengthsOf(newLP))
-				if mean == MeanSequence {
+				grad, weights := c.Grad, mean.Weights(lengthsOf(newLP), 1)
+				if mean != MeanToken {
 					grad = c.MiniBatch1.Grad
 					require.Len(t, groups, len(mask))
 					for s, row := range c.MiniBatch1.PerRow {
@@ -205,7 +205,7 @@ func TestTRLLosses(t *testing.T) {
 				}
 				for s := range mask {
 					skip := groups[0].Skip
-					if mean == MeanSequence {
+					if mean != MeanToken {
 						skip = groups[s].Skip
 					}
 					wantLP, wantV := pick(grad.LogprobsNew, mask)[s], pick(grad.VpredNew, mask)[s]
@@ -328,7 +328,7 @@ func TestExperimentalPPO(t *testing.T) {
 			require.NoError(t, err)
 			nearRows(t, first(c.Advantages, c.Lens), adv, "advantages")
 
-			wp, wv := MeanToken.Weights(c.Lens), MeanToken.Weights(longer)
+			wp, wv := MeanToken.Weights(c.Lens, 1), MeanToken.Weights(longer, 1)
 			var pg, vf, clipped float64
 			for s, l := range c.Lens {
 				p := PolicyLoss(c.LogprobsNew[s][:l], c.LogprobsOld[s][:l], adv[s], c.Args.ClipRange)

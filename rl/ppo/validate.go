@@ -40,6 +40,7 @@ func (c *Config) Validate() error {
 		{"max_new_tokens", int64(c.MaxNewTokens), 1},
 		{"min_new_tokens", int64(c.MinNewTokens), 0},
 		{"length_group", int64(c.LengthGroup), 1},
+		{"loss_group", int64(c.LossGroup), 1},
 		{"top_k", int64(c.TopK), 0},
 		{"whiten_group_size", int64(c.WhitenGroupSize), 0},
 		{"repetition_ngram", int64(c.RepetitionNgram), 1},
@@ -60,6 +61,10 @@ func (c *Config) Validate() error {
 		if c.WhitenGroupSize == 1 {
 			bad("whiten_group_size", "0 (the whole rollout batch) or at least 2", 1)
 		}
+	}
+	if c.LossMean == MeanGroup {
+		// Whether a group counts is known when all of it has been through the forward pass.
+		fail(train.CheckDivides("micro_batch_size", c.MicroBatchSize, "loss_group", c.LossGroup))
 	}
 	fail(c.Optim.Validate("optim"))
 

@@ -13,46 +13,45 @@
 
 namespace steer {
 
-// How the activations of a decoding product are fed to the kernels.
-enum class DecodeFeed {
-    Q8_DOTS,     // one to four tokens against blocks of 4 or 8 bits: activations of 8 bits
-    BF16_DOTS,   // few tokens: rows of bf16, one dot product for each token
-    BF16_PANELS, // panels over tokens in bf16, weights are the rows
-    F32_DOTS,    // as above in f32: exact, and what machines without bf16 take
-    F32_PANELS,
-    GGML_DOTS, // ggml's own dot product: activations rounded to its 8-bit blocks
-};
-
-// The choice for T tokens against weights of that type and depth; exact: f32 only.
-DecodeFeed decode_feed(ggml_type type, int64_t depth, int64_t T, bool exact);
-
 // One LoRA product of an input: h = scale A^T x.
 struct DecodeDown {
     const ggml_tensor * A; // F32 [K, r]
     float               scale;
 };
 
-// Prepared activations of T tokens. Memory, for each feed:
-//   dots:   x [T][K], then h of each product [T][r] (bf16; f32; blocks and bf16; blocks and f32)
-//   panels: for each block of 32 tokens x [K][width], then h of each product [r][width], two
-//           k sharing an item in bf16
+// Prepared activations of T tokens, rows of bf16 or, where the machine has no such dot product
+// or where decoding is to be exact, f32. Memory: x [T][row], then h of each product [T][row],
+// rows filled up to whole cache lines, an odd number of them.
+//
+// What a token gets does not depend on how many lie beside it: that holds for all of decoding,
+// by the same arithmetic in the same order for one token as for five hundred.
 struct DecodeInput {
     enum Kind { PLAIN, NORM, SWIGLU };
-    Kind       kind = PLAIN;
-    DecodeFeed feed = DecodeFeed::F32_DOTS;
-    ggml_type  type = GGML_TYPE_F32; // GGML_DOTS: of the blocks
-    float      eps  = 0;             // NORM
+    Kind    kind = PLAIN;
+    bool    bf16 = false;
+    float   eps  = 0;             // NORM
     const ggml_tensor * w = nullptr; // NORM: weight [K]
-    int64_t    K = 0, T = 0;
+    int64_t K = 0, T = 0;
     std::vector<DecodeDown> downs;
 
     size_t  bytes() const;
-    // Address and row distance (items) of x (part -1) or of h of a product, token or block t.
-    int64_t items(int part) const; // K, or r made even
+    // Of x (part -1) or of h of a product: numbers of a row, their distance from row to row, the
+    // address of token t's row.
+    int64_t items(int part) const { return part < 0 ? K : downs[part].A->ne[1]; }
+    int64_t stride(int part) const;
     size_t  offset(int part, int64_t t) const;
-    bool    panels() const { return feed == DecodeFeed::BF16_PANELS || feed == DecodeFeed::F32_PANELS; }
-    bool    bf16() const { return feed == DecodeFeed::Q8_DOTS || feed == DecodeFeed::BF16_DOTS || feed == DecodeFeed::BF16_PANELS; }
+    size_t  item_bytes() const { return bf16 ? 2 : 4; }
 };
+
+// Whether decoding computes in bf16; exact: it must not.
+bool decode_bf16(bool exact);
+
+// n numbers made whole cache lines of that many, an odd number of them: neighbouring rows then
+// fall on different sets of the cache.
+int64_t decode_stride(int64_t n, bool bf16);
+
+// dots_bf16 or dots_f32.
+void decode_dots(bool bf16, int64_t N, int64_t T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy);
 
 struct DecodeUp {
     int                 part; // of the input's products

@@ -24,6 +24,15 @@ struct ProductBF16 {
     int              pairs;
 };
 
+// A summand of dots_f32 and dots_bf16: rows w of N and x of T, `depth` numbers each.
+struct DotTerm {
+    const void * w;
+    ptrdiff_t    ldw; // in numbers, as ldx
+    const void * x;
+    ptrdiff_t    ldx;
+    int64_t      depth;
+};
+
 struct Kernels {
     const char * name;
     int          rows; // height of the tile of C held in registers
@@ -98,16 +107,12 @@ struct Kernels {
     void (*attn_cells)(int heads, int D, const float * q, ptrdiff_t ldq, const void * k, ptrdiff_t k_step, const void * v,
                        ptrdiff_t v_step, const int32_t * cells, int n, float scale, float * s, float * o, ptrdiff_t ldo);
 
-    // y[t*ldy + n] (+)= sum_k w[n*ldw + k] x[t*ldx + k], n < N, t < T. Null where gemm_bf16 is.
-    void (*dots_bf16)(int N, int64_t depth, const uint16_t * w, ptrdiff_t ldw, int T, const uint16_t * x, ptrdiff_t ldx,
-                      float * y, ptrdiff_t ldy, bool accumulate);
-
-    // y[t*ldy + n] = sum_k W[k,n] x_t[k] for quantized rows of K weights and activations of quantize_q8, ldx
-    // bytes apart. False: not for this type or machine (N = 0 asks only). Null where gemm_bf16 is.
-    bool (*dots_q8)(int type, int N, int64_t K, const void * w, size_t row_bytes, int T, const int8_t * x, ptrdiff_t ldx,
-                    float * y, ptrdiff_t ldy);
-    // x[0..K) as 3 bytes for each element, K made a multiple of 64.
-    void (*quantize_q8)(const float * x, int64_t K, int8_t * q);
+    // y[t*ldy + n] = from[t*ldf + n] + sum over terms, sum_k w[n*ldw + k] x[t*ldx + k],  n < N, t < T.
+    // from: nullptr for 0; may be y. The order of the sum of an element depends on the terms' depths
+    // alone: not on N, on T, or on where the element lies.
+    void (*dots_f32)(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy);
+    // The same of bf16 numbers. Null where gemm_bf16 is.
+    void (*dots_bf16)(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy);
 
     // Rows whose results are bf16 (micro_bf16.h). Null where gemm_bf16 is.
 

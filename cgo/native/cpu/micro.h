@@ -1,7 +1,7 @@
 // The inner loops of every operation, for vectors of STEER_VL floats. See kernels.h for
 // what each does. Included once by each kernels_*.cpp, which sets STEER_VL (floats a
-// vector), STEER_MR (rows of the matrix kernel), STEER_BF16 (has the bf16 dot product),
-// STEER_TABLE and STEER_TABLE_NAME.
+// vector), STEER_MR (rows of the matrix kernel), STEER_DOT_COLS (tokens of the tile of dot
+// products), STEER_BF16 (has the bf16 dot product), STEER_TABLE and STEER_TABLE_NAME.
 
 #include "blocks.h"
 #include "kernels.h"
@@ -38,13 +38,11 @@ const Kernels STEER_TABLE = {
     dot,              scale,       axpy,          exp_sum,     exp_below,    exp_sums,     exp_sums_diff,
     softmax_back,     logprob_back, rms_norm,     rotate_pairs, swiglu,
     rms_back,     swiglu_back, dropout,      adamw,
-    attn_cells,
+    attn_cells,       dots_f32,
 #if STEER_BF16
-    dots_bf16,        dots_q8,     quantize_q8, softmax_bf16, softmax_back_bf16, exp_sums_bf16,
-    swiglu_bf16,      swiglu_back_bf16,
+    dots_bf16,        softmax_bf16, softmax_back_bf16, exp_sums_bf16, swiglu_bf16, swiglu_back_bf16,
 #else
-    nullptr,          nullptr,     nullptr,     nullptr,      nullptr,           nullptr,
-    nullptr,          nullptr,
+    nullptr,          nullptr,      nullptr,           nullptr,       nullptr,     nullptr,
 #endif
 };
 

@@ -46,213 +46,154 @@ inline __m512 sums_of_16(const __m512 * a) {
 
 #endif
 
-#if STEER_BF16
-
-// R rows of w against C rows of x, R, C <= 4.
-template <int R, int C>
-inline void dot_tile(int64_t depth, const uint16_t * w, ptrdiff_t ldw, const uint16_t * x, ptrdiff_t ldx, float * y,
-                     ptrdiff_t ldy, bool accumulate) {
-    __m512 acc[16];
+// Sums of the lanes of each of the 16 or fewer vectors; the order for one does not depend on the others.
+template <int N> inline void lane_sums(const vf * v, float * sums) {
+#if STEER_VL == 16
+    __m512 a[16];
     STEER_UNROLL
     for (int i = 0; i < 16; i++) {
-        acc[i] = _mm512_setzero_ps();
+        a[i] = i < N ? (__m512) v[i] : _mm512_setzero_ps();
     }
-    for (int64_t k = 0; k < depth; k += 32) {
-        const __mmask32 m = depth - k >= 32 ? 0xFFFFFFFFu : (1u << (depth - k)) - 1;
-        __m512bh        b[C];
+    _mm512_storeu_ps(sums, sums_of_16(a));
+#else
+    STEER_UNROLL
+    for (int i = 0; i < N; i++) {
+        sums[i] = hsum(v[i]);
+    }
+#endif
+}
+
+// y[c][r] = from[c][r] (or 0) + the sum of acc[C r + c]'s lanes.
+template <int R, int C>
+inline void put_sums(const vf * acc, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+    float sums[16];
+    lane_sums<R * C>(acc, sums);
+    STEER_UNROLL
+    for (int c = 0; c < C; c++) {
+        STEER_UNROLL
+        for (int r = 0; r < R; r++) {
+            y[c * ldy + r] = from ? from[c * ldf + r] + sums[c * R + r] : sums[c * R + r];
+        }
+    }
+}
+
+// a b + c in one rounding where the machine has it: explicitly, so that every tile's code does the same.
+inline vf multiply_add(vf a, vf b, vf c) {
+#if STEER_VL == 16
+    return (vf) _mm512_fmadd_ps((__m512) a, (__m512) b, (__m512) c);
+#elif STEER_VL == 8
+    return (vf) _mm256_fmadd_ps((__m256) a, (__m256) b, (__m256) c);
+#else
+    return a * b + c;
+#endif
+}
+
+// How a tile of R rows against C tokens is summed: one vector for each pair, over all terms.
+struct DotsF32 {
+    template <int R, int C> static inline void add(const DotTerm & t, int n, int c0, vf * acc) {
+        const float *w = (const float *) t.w + n * t.ldw, *x = (const float *) t.x + c0 * t.ldx;
+        int64_t      k = 0;
+        for (; k + STEER_VL <= t.depth; k += STEER_VL) {
+            step<R, C>([&](int r) { return load(w + r * t.ldw + k); }, [&](int c) { return load(x + c * t.ldx + k); }, acc);
+        }
+        if (k < t.depth) {
+            const int rest = (int) (t.depth - k);
+            step<R, C>([&](int r) { return load_part(w + r * t.ldw + k, rest, 0); },
+                       [&](int c) { return load_part(x + c * t.ldx + k, rest, 0); }, acc);
+        }
+    }
+    template <int R, int C, class W, class X> static inline void step(W w, X x, vf * acc) {
+        vf b[C];
         STEER_UNROLL
         for (int c = 0; c < C; c++) {
-            b[c] = (__m512bh) _mm512_maskz_loadu_epi16(m, x + c * ldx + k);
+            b[c] = x(c);
         }
         STEER_UNROLL
         for (int r = 0; r < R; r++) {
-            const __m512bh a = (__m512bh) _mm512_maskz_loadu_epi16(m, w + r * ldw + k);
+            const vf a = w(r);
             STEER_UNROLL
             for (int c = 0; c < C; c++) {
-                acc[4 * c + r] = _mm512_dpbf16_ps(acc[4 * c + r], a, b[c]);
+                acc[c * R + r] = multiply_add(a, b[c], acc[c * R + r]);
             }
         }
     }
-    float sums[16];
-    _mm512_storeu_ps(sums, sums_of_16(acc));
-    STEER_UNROLL
-    for (int c = 0; c < C; c++) {
-        STEER_UNROLL
-        for (int r = 0; r < R; r++) {
-            float * out = y + c * ldy + r;
-            *out        = accumulate ? *out + sums[4 * c + r] : sums[4 * c + r];
-        }
-    }
-}
-
-template <int R>
-inline void dot_rows(int64_t depth, const uint16_t * w, ptrdiff_t ldw, int T, const uint16_t * x, ptrdiff_t ldx,
-                     float * y, ptrdiff_t ldy, bool accumulate) {
-    for (int t = 0; t < T; t += 4, x += 4 * ldx, y += 4 * ldy) {
-        switch (T - t) {
-            case 1: dot_tile<R, 1>(depth, w, ldw, x, ldx, y, ldy, accumulate); break;
-            case 2: dot_tile<R, 2>(depth, w, ldw, x, ldx, y, ldy, accumulate); break;
-            case 3: dot_tile<R, 3>(depth, w, ldw, x, ldx, y, ldy, accumulate); break;
-            default: dot_tile<R, 4>(depth, w, ldw, x, ldx, y, ldy, accumulate); break;
-        }
-    }
-}
-
-void dots_bf16(int N, int64_t depth, const uint16_t * w, ptrdiff_t ldw, int T, const uint16_t * x, ptrdiff_t ldx,
-               float * y, ptrdiff_t ldy, bool accumulate) {
-    int n = 0;
-    for (; n + 4 <= N; n += 4) {
-        dot_rows<4>(depth, w + n * ldw, ldw, T, x, ldx, y + n, ldy, accumulate);
-    }
-    for (; n < N; n++) {
-        dot_rows<1>(depth, w + n * ldw, ldw, T, x, ldx, y + n, ldy, accumulate);
-    }
-}
-
-// Eight-bit activations: blocks of 32 share a scale. Of a row of K (made a multiple of 64):
-// K bytes, then for each block eight times its scale, then eight times an eighth of its sum.
-void quantize_q8(const float * x, int64_t K, int8_t * q) {
-    const int64_t K64 = (K + 63) / 64 * 64;
-    float *       d8 = (float *) (q + K64), *s8 = d8 + K64 / 4;
-    for (int64_t b = 0; b < K64 / 32; b++) {
-        float v[32];
-        for (int i = 0; i < 32; i++) {
-            v[i] = b * 32 + i < K ? x[b * 32 + i] : 0;
-        }
-        float top = 0;
-        for (int i = 0; i < 32; i++) {
-            top = fabsf(v[i]) > top ? fabsf(v[i]) : top;
-        }
-        const float d = top / 127, inv = top > 0 ? 127 / top : 0;
-        int         sum = 0;
-        for (int i = 0; i < 32; i++) {
-            const int n   = (int) (v[i] * inv + (v[i] < 0 ? -0.5f : 0.5f));
-            q[b * 32 + i] = (int8_t) n;
-            sum += n;
-        }
-        for (int i = 0; i < 8; i++) {
-            d8[b * 8 + i] = d;
-            s8[b * 8 + i] = d * (float) sum / 8;
-        }
-    }
-}
-
-#define STEER_VNNI __attribute__((target("avx512vnni"))) inline
-
-// Two blocks of weights as bytes, their scales and minima spread over the lanes of each.
-struct TwoBlocks {
-    __m512i q;
-    __m512  d, m;
 };
 
-inline void spread_scales(const void * a, const void * b, TwoBlocks * t) {
-    int32_t sa, sb; // d, and m behind it where there is one
-    memcpy(&sa, a, sizeof sa);
-    memcpy(&sb, b, sizeof sb);
-    const __m512 f = _mm512_castps128_ps512(_mm_cvtph_ps(_mm_insert_epi32(_mm_cvtsi32_si128(sa), sb, 1)));
-    t->d = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2), f);
-    t->m = _mm512_permutexvar_ps(_mm512_setr_epi32(1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3, 3), f);
-}
-
-inline __m512i two_nibble_blocks(const uint8_t * a, const uint8_t * b) {
-    const __m256i qa = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *) a));
-    const __m256i qb = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *) b));
-    const __m512i q  = _mm512_inserti64x4(_mm512_castsi256_si512(qa), qb, 1);
-    return _mm512_and_si512(_mm512_srlv_epi64(q, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4)), _mm512_set1_epi8(15));
-}
-
-template <int TYPE> inline TwoBlocks two_blocks(const char * row, int64_t a, int64_t b) {
-    TwoBlocks t;
-    if constexpr (TYPE == GGML_TYPE_Q4_1) {
-        const BlockQ4_1 * w = (const BlockQ4_1 *) row;
-        spread_scales(w + a, w + b, &t);
-        t.q = two_nibble_blocks(w[a].qs, w[b].qs);
-    } else if constexpr (TYPE == GGML_TYPE_Q4_0) {
-        const BlockQ4_0 * w = (const BlockQ4_0 *) row;
-        spread_scales(w + a, w + b, &t);
-        t.q = two_nibble_blocks(w[a].qs, w[b].qs);
-        t.m = _mm512_mul_ps(t.d, _mm512_set1_ps(-8));
-    } else {
-        const BlockQ8_0 * w = (const BlockQ8_0 *) row;
-        spread_scales(w + a, w + b, &t);
-        const __m256i qa = _mm256_loadu_si256((const __m256i *) w[a].qs), qb = _mm256_loadu_si256((const __m256i *) w[b].qs);
-        t.q = _mm512_xor_si512(_mm512_inserti64x4(_mm512_castsi256_si512(qa), qb, 1), _mm512_set1_epi8((char) 0x80)); // q + 128
-        t.m = _mm512_mul_ps(t.d, _mm512_set1_ps(-128));
+#if STEER_BF16
+struct DotsBF16 {
+    template <int R, int C> static inline void add(const DotTerm & t, int n, int c0, vf * acc) {
+        const uint16_t *w = (const uint16_t *) t.w + n * t.ldw, *x = (const uint16_t *) t.x + c0 * t.ldx;
+        int64_t         k = 0;
+        for (; k + 32 <= t.depth; k += 32) {
+            step<R, C>([&](int r) { return _mm512_loadu_si512(w + r * t.ldw + k); },
+                       [&](int c) { return _mm512_loadu_si512(x + c * t.ldx + k); }, acc);
+        }
+        if (k < t.depth) {
+            const __mmask32 m = (1u << (t.depth - k)) - 1;
+            step<R, C>([&](int r) { return _mm512_maskz_loadu_epi16(m, w + r * t.ldw + k); },
+                       [&](int c) { return _mm512_maskz_loadu_epi16(m, x + c * t.ldx + k); }, acc);
+        }
     }
-    return t;
-}
-
-template <int TYPE, int R, int C>
-STEER_VNNI void q8_tile(int64_t K, const char * w, size_t row_bytes, const int8_t * x, ptrdiff_t ldx, float * y, ptrdiff_t ldy) {
-    __m512 acc[16];
-    STEER_UNROLL
-    for (int i = 0; i < 16; i++) {
-        acc[i] = _mm512_setzero_ps();
-    }
-    const int64_t K64 = (K + 63) / 64 * 64, blocks = K / 32;
-    for (int64_t b = 0; b < blocks; b += 2) {
-        const int64_t second = b + 1 < blocks ? b + 1 : b; // beyond the row the activations are 0
+    template <int R, int C, class W, class X> static inline void step(W w, X x, vf * acc) {
+        __m512bh b[C];
+        STEER_UNROLL
+        for (int c = 0; c < C; c++) {
+            b[c] = (__m512bh) x(c);
+        }
         STEER_UNROLL
         for (int r = 0; r < R; r++) {
-            const TwoBlocks t = two_blocks<TYPE>(w + r * row_bytes, b, second);
-            __builtin_prefetch(w + (r + 2 * R) * row_bytes + b * (row_bytes / blocks)); // two tiles ahead
+            const __m512bh a = (__m512bh) w(r);
             STEER_UNROLL
             for (int c = 0; c < C; c++) {
-                const int8_t * xc = x + c * ldx;
-                const float *  d8 = (const float *) (xc + K64) + b * 8;
-                const __m512i  dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), t.q, _mm512_loadu_si512(xc + b * 32));
-                acc[4 * c + r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(t.d, _mm512_loadu_ps(d8)), acc[4 * c + r]);
-                acc[4 * c + r] = _mm512_fmadd_ps(t.m, _mm512_loadu_ps(d8 + K64 / 4), acc[4 * c + r]);
+                acc[c * R + r] = (vf) _mm512_dpbf16_ps((__m512) acc[c * R + r], a, b[c]);
             }
         }
     }
-    float sums[16];
-    _mm512_storeu_ps(sums, sums_of_16(acc));
-    for (int c = 0; c < C; c++) {
-        for (int r = 0; r < R; r++) {
-            y[c * ldy + r] = sums[4 * c + r];
-        }
+};
+#endif
+
+template <class Dots, int R, int C>
+inline void dot_tile(const DotTerm * terms, int n_terms, int n, int c0, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+    vf acc[R * C] = {};
+    for (const DotTerm * t = terms; t < terms + n_terms; t++) {
+        Dots::template add<R, C>(*t, n, c0, acc);
     }
+    put_sums<R, C>(acc, from ? from + c0 * ldf + n : nullptr, ldf, y + c0 * ldy + n, ldy);
 }
 
-template <int TYPE, int R>
-STEER_VNNI void q8_rows(int64_t K, const char * w, size_t row_bytes, int T, const int8_t * x, ptrdiff_t ldx, float * y, ptrdiff_t ldy) {
-    for (int t = 0; t < T; t += 4, x += 4 * ldx, y += 4 * ldy) {
+template <class Dots, int R>
+inline void dot_rows(const DotTerm * terms, int n_terms, int n, int T, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+    for (int t = 0; t < T; t += STEER_DOT_COLS) {
         switch (T - t) {
-            case 1: q8_tile<TYPE, R, 1>(K, w, row_bytes, x, ldx, y, ldy); break;
-            case 2: q8_tile<TYPE, R, 2>(K, w, row_bytes, x, ldx, y, ldy); break;
-            case 3: q8_tile<TYPE, R, 3>(K, w, row_bytes, x, ldx, y, ldy); break;
-            default: q8_tile<TYPE, R, 4>(K, w, row_bytes, x, ldx, y, ldy); break;
+            case 1: dot_tile<Dots, R, 1>(terms, n_terms, n, t, from, ldf, y, ldy); break;
+            case 2: dot_tile<Dots, R, 2>(terms, n_terms, n, t, from, ldf, y, ldy); break;
+#if STEER_DOT_COLS == 4
+            case 3: dot_tile<Dots, R, 3>(terms, n_terms, n, t, from, ldf, y, ldy); break;
+#endif
+            default: dot_tile<Dots, R, STEER_DOT_COLS>(terms, n_terms, n, t, from, ldf, y, ldy); break;
         }
     }
 }
 
-template <int TYPE>
-STEER_VNNI void q8_all(int N, int64_t K, const char * w, size_t row_bytes, int T, const int8_t * x, ptrdiff_t ldx, float * y,
-                       ptrdiff_t ldy) {
+template <class Dots>
+inline void dots(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
     int n = 0;
     for (; n + 4 <= N; n += 4) {
-        q8_rows<TYPE, 4>(K, w + n * row_bytes, row_bytes, T, x, ldx, y + n, ldy);
+        dot_rows<Dots, 4>(terms, n_terms, n, T, from, ldf, y, ldy);
     }
     for (; n < N; n++) {
-        q8_rows<TYPE, 1>(K, w + n * row_bytes, row_bytes, T, x, ldx, y + n, ldy);
+        dot_rows<Dots, 1>(terms, n_terms, n, T, from, ldf, y, ldy);
     }
 }
 
-__attribute__((target("avx512vnni"))) bool dots_q8(int type, int N, int64_t K, const void * w, size_t row_bytes, int T,
-                                                   const int8_t * x, ptrdiff_t ldx, float * y, ptrdiff_t ldy) {
-    if (!__builtin_cpu_supports("avx512vnni")) {
-        return false;
-    }
-    const char * rows = (const char *) w;
-    switch (type) {
-        case GGML_TYPE_Q4_0: N ? q8_all<GGML_TYPE_Q4_0>(N, K, rows, row_bytes, T, x, ldx, y, ldy) : void(); return true;
-        case GGML_TYPE_Q4_1: N ? q8_all<GGML_TYPE_Q4_1>(N, K, rows, row_bytes, T, x, ldx, y, ldy) : void(); return true;
-        case GGML_TYPE_Q8_0: N ? q8_all<GGML_TYPE_Q8_0>(N, K, rows, row_bytes, T, x, ldx, y, ldy) : void(); return true;
-        default: return false;
-    }
+void dots_f32(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+    dots<DotsF32>(N, T, terms, n_terms, from, ldf, y, ldy);
 }
 
+#if STEER_BF16
+void dots_bf16(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+    dots<DotsBF16>(N, T, terms, n_terms, from, ldf, y, ldy);
+}
 #endif
 
 // x *= a; not called `scale`, which attention's factor is.

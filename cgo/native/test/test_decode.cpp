@@ -28,48 +28,50 @@ void row_case(int n) {
     check("swiglu", values(z), gated, 1e-5);
 }
 
-void bf16_case(int N, int64_t K, int T, bool accumulate) {
-    const TensorPtr     w = packed(random(K, N)), x = packed(random(K, T)), y = random(N, T, 1, 3);
-    std::vector<double> want = accumulate ? values(y) : std::vector<double>(N * T);
-    for (int t = 0; t < T; t++) {
-        for (int n = 0; n < N; n++) {
-            for (int64_t k = 0; k < K; k++) {
-                want[t * N + n] += (double) bf16_value(w->u16(n)[k]) * bf16_value(x->u16(t)[k]);
-            }
-        }
-    }
-    kernels().dots_bf16(N, K, w->u16(), K, T, x->u16(), K, y->f32(), N + 3, accumulate);
-    check("dots_bf16", values(y), want, 1e-5);
-}
+using Dots = void (*)(int, int, const steer::DotTerm *, int, const float *, ptrdiff_t, float *, ptrdiff_t);
 
-// Against the weights in double; of the activations only eight bits are kept.
-void q8_case(ggml_type type, int N, int64_t K, int T) {
-    if (!kernels().dots_q8(type, 0, K, nullptr, 0, 0, nullptr, 0, nullptr, 0)) {
-        return;
+// Two terms and what they are added to, against double precision; and every element by itself, in
+// other numbers of rows and tokens, to the bit.
+void dots_case(bool bf16, int N, int64_t K, int T, bool add) {
+    const Dots       dots = bf16 ? kernels().dots_bf16 : kernels().dots_f32;
+    const int64_t    r    = 5;
+    TensorPtr        w = random(K, N), x = random(K, T), b = random(r, N), h = random(r, T);
+    const TensorPtr  from = random(N, T, 1, 3), y = zeros(N, T, 2);
+    if (bf16) {
+        w = packed(w), x = packed(x), b = packed(b), h = packed(h);
     }
-    const TensorPtr      W = weight(type, K, N), x = random(K, T), y = zeros(N, T, 2);
-    std::vector<float>   row(K);
-    const int64_t        ldx = (K + 63) / 64 * 64 * 3;
-    std::vector<int8_t>  q(ldx * T);
-    std::vector<double>  want(N * T);
+    const auto at = [&](const TensorPtr & t, int64_t row) { return bf16 ? (const void *) t->u16(row) : (const void *) t->f32(row); };
+    const auto value = [&](const TensorPtr & t, int64_t k, int64_t row) { return bf16 ? (double) bf16_value(t->u16(row)[k]) : t->at(k, row); };
+    const auto ld = [&](const TensorPtr & t) { return (ptrdiff_t) (t->get()->nb[1] / (bf16 ? 2 : 4)); };
+    const auto run = [&](int n0, int n, int t0, int t, float * to, ptrdiff_t ldt) {
+        const steer::DotTerm terms[] = { { at(w, n0), ld(w), at(x, t0), ld(x), K }, { at(b, n0), ld(b), at(h, t0), ld(h), r } };
+        dots(n, t, terms, 2, add ? from->f32(t0) + n0 : nullptr, N + 3, to, ldt);
+    };
+    std::vector<double> want(N * T);
     for (int t = 0; t < T; t++) {
-        kernels().quantize_q8(x->f32(t), K, q.data() + t * ldx);
-        const float * d8 = (const float *) (q.data() + t * ldx + ldx / 3);
-        for (int64_t k = 0; k < K; k++) { // what the blocks stand for is near x
-            row[k] = d8[k / 32 * 8] * q[t * ldx + k];
-            expect("quantize_q8", std::fabs(row[k] - x->f32(t)[k]) <= 0.5001f * d8[k / 32 * 8]);
-        }
-        std::vector<float> w(K);
         for (int n = 0; n < N; n++) {
-            ggml_get_type_traits(type)->to_float((const char *) W->get()->data + n * W->get()->nb[1], w.data(), K);
+            double sum = add ? from->at(n, t) : 0;
             for (int64_t k = 0; k < K; k++) {
-                want[t * N + n] += (double) w[k] * row[k];
+                sum += value(w, k, n) * value(x, k, t);
             }
+            for (int64_t k = 0; k < r; k++) {
+                sum += value(b, k, n) * value(h, k, t);
+            }
+            want[t * N + n] = sum;
         }
     }
-    expect("dots_q8 knows the type",
-           kernels().dots_q8(type, N, K, W->get()->data, W->get()->nb[1], T, q.data(), ldx, y->f32(), N + 2));
-    check(std::string("dots_q8 ") + ggml_type_name(type), values(y), want, 1e-5);
+    run(0, N, 0, T, y->f32(), N + 2);
+    check(bf16 ? "dots_bf16" : "dots_f32", values(y), want, 1e-5);
+    for (int part = 1; part <= 5; part++) {
+        const int n0 = below(N), n = 1 + below(N - n0), t0 = below(T), t = 1 + below(T - t0);
+        std::vector<float> some(n * t);
+        run(n0, n, t0, t, some.data(), n);
+        bool same = true;
+        for (int i = 0; i < n * t; i++) {
+            same = same && some[i] == y->f32(t0 + i / n)[n0 + i % n];
+        }
+        expect("the dot products of a part are those of the whole", same);
+    }
 }
 
 void attn_case(int D, int heads, int cells, int n) {
@@ -119,16 +121,13 @@ void test_decode() {
             attn_case(D, heads, 40, 1 + below(60));
         }
     }
-    if (!kernels().dots_bf16) {
-        return;
-    }
-    for (int T : { 1, 2, 3, 4, 5, 8, 11 }) {
-        for (int64_t K : { 1, 3, 31, 32, 33, 100, 576 }) {
-            bf16_case(T == 3 ? 48 : 7, K, T, T % 2);
+    for (bool bf16 : { false, true }) {
+        if (bf16 && !kernels().dots_bf16) {
+            continue;
         }
-        for (ggml_type type : { GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q8_0 }) {
-            for (int64_t K : { 32, 64, 96, 576 }) {
-                q8_case(type, T == 3 ? 48 : 7, K, T);
+        for (int T : { 1, 2, 3, 4, 5, 8, 11 }) {
+            for (int64_t K : { 1, 3, 15, 16, 17, 31, 32, 33, 100, 576 }) {
+                dots_case(bf16, T == 3 ? 48 : 7, K, T, T % 2);
             }
         }
     }
