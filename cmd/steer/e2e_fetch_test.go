@@ -185,7 +185,7 @@ func TestFetchInterrupted(t *testing.T) {
 		p.signal(syscall.SIGINT)
 		code, _ := p.wait()
 		require.Equal(t, 130, code, p.err.String())
-		require.Contains(t, p.err.String(), "interrupted")
+		require.Contains(t, p.err.String(), "what has come is kept: the same command goes on from there\nsteer: interrupted\n")
 		require.FileExists(t, part)
 	}
 }
