@@ -68,7 +68,9 @@ All of them at once:
 
 	// What the dry run printed is a file that can be run.
 	put(t, dir, "elsewhere/resolved.yaml", plan)
-	_, said = mustSteer(t, dir, "run", "elsewhere/resolved.yaml", "--set", "sft.train.limit=4", "--set", "each.deontology.reward.train.limit=8", "--set", "reward.max_steps=1")
+	_, said = mustSteer(t, dir, "run", "elsewhere/resolved.yaml", "--set", "sft.train.limit=4", "--set", "sft.eval.limit=2",
+		"--set", "each.deontology.reward.train.limit=8", "--set", "each.deontology.reward.held_out.limit=4", "--set", "each.deontology.reward.max_steps=1",
+		"--set", "each.deontology.ppo.iterations=1", "--set", "each.deontology.ppo.held_out.limit=2", "--set", "eval.cross_reward.prompts.limit=2")
 	require.Contains(t, said, "sft: training data: 4 of 4 examples kept")
 	require.FileExists(t, filepath.Join(dir, "experiments/out/report.html"))
 
@@ -183,7 +185,7 @@ func TestFetchInterrupted(t *testing.T) {
 		p.signal(syscall.SIGINT)
 		code, _ := p.wait()
 		require.Equal(t, 130, code, p.err.String())
-		require.Contains(t, p.err.String(), "interrupted")
+		require.Contains(t, p.err.String(), "what has come is kept: the same command goes on from there\nsteer: interrupted\n")
 		require.FileExists(t, part)
 	}
 }

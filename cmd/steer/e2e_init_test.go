@@ -24,10 +24,12 @@ func TestInit(t *testing.T) {
 		quick []string
 	}{
 		"conversations": {[]string{assets.Guanaco.Train}, []string{"template: guanaco # the model has none", "# 400 rows: guanaco JSONL", "split: held_out", "# theories: [deontology]"},
-			[]string{"sft.max_steps=2"}},
+			[]string{"sft.max_steps=2", "sft.eval.limit=4", "eval.kl.limit=4", "eval.resamples=50"}},
 		"theory and benchmarks": {[]string{assets.Guanaco.Train, assets.Guanaco.Test, assets.Deontology.Train, assets.Deontology.Test, assets.Winograd, filepath.Join(data, "toxigen/annotated_test.csv")},
 			[]string{"theories: [deontology]", "wsc273: {path:", "toxigen: {path:", "cross_reward:"},
-			[]string{"sft.max_steps=2", "reward.max_steps=2", "ppo.iterations=1", "ppo.max_new_tokens=4", "eval.limit=4", "eval.cross_reward.max_new_tokens=4", "eval.resamples=50"}},
+			[]string{"sft.max_steps=2", "sft.eval.limit=4", "reward.max_steps=2", "each.deontology.reward.held_out.limit=8", "each.deontology.reward.train.limit=40",
+				"ppo.iterations=1", "ppo.max_new_tokens=4", "ppo.held_out.limit=4", "ppo.rollout_batch_size=16",
+				"eval.limit=4", "eval.cross_reward.max_new_tokens=4", "eval.resamples=50"}},
 		"pairs of one's own": {[]string{pairs, assets.Guanaco.Train}, []string{"theories: [custom]", "# 40 rows: preference pairs JSONL"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,8 +74,8 @@ func TestInitWithoutData(t *testing.T) {
 	_, assets := e2e(t)
 	dir := t.TempDir()
 	out, said := mustSteer(t, dir, "init", "--model", assets.Model)
-	require.Equal(t, "Wrote experiment.yaml. Its conversations come first:\n  steer fetch guanaco-1k\n  steer run experiment.yaml\n", out)
-	require.Contains(t, said, "not planned: its data are not there yet")
+	require.Equal(t, "Wrote experiment.yaml. It names conversations of the set guanaco-1k:\n  steer fetch --for experiment.yaml\n  steer run experiment.yaml\n", out)
+	require.Contains(t, said, "not planned: its conversations are not there yet")
 	code, _, said := steerIn(t, dir, "run", "experiment.yaml")
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, said, "steer fetch --for experiment.yaml")

@@ -95,7 +95,8 @@ func (f *fetchFlags) run(cmd *cobra.Command, a *app, names []string) error {
 		r, err := f.get(ctx, a.out, p, w)
 		got = append(got, r)
 		if ctx.Err() != nil {
-			return fmt.Errorf("%w: what has come is kept, the same command goes on from there", ctx.Err())
+			p.note("what has come is kept: the same command goes on from there")
+			return ctx.Err()
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", w.Set.Name, err))

@@ -80,7 +80,7 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 	progress := a.console().Progress
 	switch {
 	case p.ToFetch != "":
-		progress.Note("not planned: its data are not there yet (" + p.ToFetch + ")")
+		progress.Note("not planned: its conversations are not there yet")
 	case !f.noPlan:
 		if err := f.plan(ctx, p, dir, func(stage string) { progress.Note("planning " + stage) }); err != nil {
 			return err
@@ -91,7 +91,7 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 		return err
 	}
 	if p.ToFetch != "" {
-		fmt.Fprintf(a.out, "Wrote %s. Its conversations come first:\n  %s\n  steer run %s\n", f.out, p.ToFetch, f.out)
+		fmt.Fprintf(a.out, "Wrote %s. It names conversations of the set %s:\n  steer fetch --for %s\n  steer run %s\n", f.out, p.ToFetch, f.out, f.out)
 		return nil
 	}
 	fmt.Fprintf(a.out, "Wrote %s. Look at it, then:\n  steer run %s\n", f.out, f.out)

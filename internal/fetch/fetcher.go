@@ -221,7 +221,7 @@ func (g *getter) fromURL(ctx context.Context, address string, files []int) error
 			}
 		}
 		if err := g.place(i, from, "", address, resp.SHA256, resp.Commit, false); err != nil {
-			g.results[i].Err = err
+			g.results[i].Err = g.explain(err)
 		}
 	}
 	return nil
@@ -273,7 +273,7 @@ func (g *getter) fromArchive(ctx context.Context, want []int) (err error) {
 		if parts[i] == "" {
 			g.results[i].Err = fmt.Errorf("%s: the archive holds no such file: it %w", from, ErrNotThere)
 		} else if err := g.place(i, parts[i], "", from, "", "", false); err != nil {
-			g.results[i].Err = err
+			g.results[i].Err = g.explain(err)
 		}
 	}
 	return errors.Join(removeIfThere(archive), os.RemoveAll(filepath.Join(g.work, "wheel")))
@@ -324,7 +324,7 @@ func (g *getter) place(i int, part, packing, from, sum, commit string, mirror bo
 // accept decides on a file by its hash.
 func (g *getter) accept(file File, found Found, sum string, mirror bool) (State, string, error) {
 	if sum != "" && sum != found.SHA256 {
-		return "", "", fmt.Errorf("%w: %s, but the hub says %s: damaged on the way", ErrChecksum, found, sum)
+		return "", "", fmt.Errorf("%w: %s, but the hub says %s", ErrChecksum, found, sum)
 	}
 	switch state, note := judge(g.set, file, found, ""); {
 	case state == Changed:
@@ -341,14 +341,21 @@ func (g *getter) accept(file File, found Found, sum string, mirror bool) (State,
 
 // explain adds what can be done.
 func (g *getter) explain(err error) error {
+	elsewhere := fmt.Sprintf("Look at %s where it is now; a copy laid out as the data folder is taken with --mirror", g.set.Page)
 	switch {
+	case denied(err) && g.set.Hub == "", errors.Is(err, ErrNotThere):
+		return fmt.Errorf("%w\n%s", err, elsewhere)
 	case denied(err) && g.Token == "":
-		return fmt.Errorf("%w\nThis set is gated: sign in and agree to its terms at %s, make a token (huggingface.co/settings/tokens, kind \"read\"),\n"+
-			"and set it: export HF_TOKEN=hf_...", err, g.set.Page)
+		gated := "This set is gated"
+		if !g.set.Gated {
+			gated = "It may have become gated, or gone"
+		}
+		return fmt.Errorf("%w\n%s: sign in and agree to its terms at %s, make a token (huggingface.co/settings/tokens, kind \"read\"),\n"+
+			"and set it: export HF_TOKEN=hf_...", err, gated, g.set.Page)
 	case denied(err):
 		return fmt.Errorf("%w\nHF_TOKEN is not enough: agree to the terms at %s with the account that it belongs to", err, g.set.Page)
-	case errors.Is(err, ErrNotThere):
-		return fmt.Errorf("%w\nLook at %s where it is now; a copy laid out as the data folder is taken with --mirror", err, g.set.Page)
+	case errors.Is(err, ErrChecksum), errors.Is(err, ErrSize):
+		return fmt.Errorf("%w\nIt was damaged on the way, or the release has changed. %s", err, elsewhere)
 	}
 	return err
 }

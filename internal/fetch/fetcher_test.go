@@ -404,10 +404,21 @@ func TestHub(t *testing.T) {
 		require.Equal(t, "c0ffee", recorded(t, f.Data)["one.csv"].Commit)
 	}
 
-	require.Equal(t, "https://huggingface.co/o/n/resolve/refs%2Fpr%2F1/m.gguf", HubFile(Endpoint, Model, "o/n", "refs/pr/1", "m.gguf"))
+	// Who is refused elsewhere than at the hub is told of no token.
+	elsewhere := newSite(t, nil)
+	elsewhere.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		require.Empty(t, r.Header.Get("Authorization"))
+		w.WriteHeader(http.StatusForbidden)
+		return true
+	}
 	f, _ = newFetcher(t)
-	f.Token = "secret"
-	require.Empty(t, (&getter{Fetcher: f, set: plainSet(t, s.URL)}).token(), "the token is the hub's")
+	f.Token = "good"
+	_, err = f.Get(t.Context(), plainSet(t, elsewhere.URL))
+	require.ErrorContains(t, err, "403 Forbidden")
+	require.ErrorContains(t, err, "--mirror")
+	require.NotContains(t, err.Error(), "HF_TOKEN")
+
+	require.Equal(t, "https://huggingface.co/o/n/resolve/refs%2Fpr%2F1/m.gguf", HubFile(Endpoint, Model, "o/n", "refs/pr/1", "m.gguf"))
 }
 
 // A wheel is an archive that pip brings.

@@ -37,7 +37,7 @@ type Proposal struct {
 	Sizes map[string][]Setting
 	// Planned says in words what a plan found; "" if none was made.
 	Planned string
-	// ToFetch names the data of the catalogue that are proposed but not there.
+	// ToFetch names the set of conversations that is proposed but not there, "" if none.
 	ToFetch string
 }
 
@@ -152,7 +152,7 @@ func (p *Proposal) Complete(dataFolder string) error {
 		return p.Add(path)
 	}
 	p.Chat = Described{Path: path, Format: data.Format(s.Files[0].Format)}
-	p.ToFetch = s.Command()
+	p.ToFetch = s.Name
 	return nil
 }
 

@@ -46,7 +46,7 @@ func (w *proposalWriter) head() {
 #   steer run %[1]s --dry-run   every key with its value
 #   steer plan %[1]s            memory and time`, w.file)
 	if w.ToFetch != "" {
-		w.line("# Conversations that were not given are taken from the catalogue: %s", w.ToFetch)
+		w.line("#   steer fetch --for %s     its conversations, the set %s", w.file, w.ToFetch)
 	}
 	if w.Planned != "" {
 		w.line("# Planned: %s.", w.Planned)
