@@ -15,8 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
-	"slices"
 	"strings"
 )
 
@@ -53,7 +51,12 @@ func collect(goTool, out string, packages []string) error {
 		}
 		found[f[0]] += n
 	}
-	if found["go"], err = copyAbove(runtime.GOROOT(), runtime.GOROOT(), filepath.Join(out, "go")); err != nil {
+	goroot, err := exec.Command(goTool, "env", "GOROOT").Output()
+	if err != nil {
+		return fmt.Errorf("go env GOROOT: %w", err)
+	}
+	root := strings.TrimSpace(string(goroot))
+	if found["go"], err = copyAbove(root, root, filepath.Join(out, "go")); err != nil {
 		return err
 	}
 	for module, n := range found {
@@ -64,30 +67,45 @@ func collect(goTool, out string, packages []string) error {
 	return nil
 }
 
-// copyAbove copies the named files of dir and the folders above it up to root, keeping their places.
+// copyAbove copies the named files of dir and the folders above it up to root, keeping their places,
+// and those of folders called licenses.
 func copyAbove(root, dir, out string) (copied int, err error) {
 	for ; strings.HasPrefix(dir, root); dir = filepath.Dir(dir) {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return copied, err
 		}
-		for _, e := range slices.DeleteFunc(entries, func(e os.DirEntry) bool { return e.IsDir() || !named.MatchString(e.Name()) }) {
-			if filepath.Ext(e.Name()) == ".go" {
+		for _, e := range entries {
+			from := []string{filepath.Join(dir, e.Name())}
+			switch {
+			case e.IsDir() && !strings.EqualFold(e.Name(), "licenses"), !e.IsDir() && !named.MatchString(e.Name()):
 				continue
+			case e.IsDir():
+				if from, err = filepath.Glob(filepath.Join(from[0], "*.*")); err != nil {
+					return copied, err
+				}
 			}
-			text, err := os.ReadFile(filepath.Join(dir, e.Name()))
-			if err != nil {
-				return copied, err
+			for _, path := range from {
+				if filepath.Ext(path) == ".go" {
+					continue
+				}
+				if err := copyFile(path, filepath.Join(out, strings.TrimPrefix(path, root))); err != nil {
+					return copied, err
+				}
+				copied++
 			}
-			to := filepath.Join(out, strings.TrimPrefix(dir, root))
-			if err := os.MkdirAll(to, 0o755); err != nil {
-				return copied, err
-			}
-			if err := os.WriteFile(filepath.Join(to, e.Name()), text, 0o644); err != nil {
-				return copied, err
-			}
-			copied++
 		}
 	}
 	return copied, nil
+}
+
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
 }

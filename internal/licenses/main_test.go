@@ -22,15 +22,15 @@ func TestEveryModuleOfAProgramHasItsLicence(t *testing.T) {
 
 func TestLicencesOfInnerFoldersAreKept(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
-	for _, name := range []string{"LICENSE", "a/COPYING.txt", "a/b/NOTICE", "a/license.go", "c/LICENSE"} {
+	for _, name := range []string{"LICENSE", "a/COPYING.txt", "a/b/NOTICE", "a/license.go", "c/LICENSE", "licenses/ftl.txt"} {
 		path := filepath.Join(root, filepath.FromSlash(name))
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(name), 0o600))
 	}
 	n, err := copyAbove(root, filepath.Join(root, "a", "b"), out)
 	require.NoError(t, err)
-	require.Equal(t, 3, n)
-	for _, name := range []string{"LICENSE", "a/COPYING.txt", "a/b/NOTICE"} {
+	require.Equal(t, 4, n)
+	for _, name := range []string{"LICENSE", "a/COPYING.txt", "a/b/NOTICE", "licenses/ftl.txt"} {
 		require.FileExists(t, filepath.Join(out, filepath.FromSlash(name)))
 	}
 	require.NoFileExists(t, filepath.Join(out, "a", "license.go"))

@@ -32,7 +32,7 @@ def forward(name, model):
                 for k in (0, 1):
                     h = hidden @ head["head.weight"][k] + head["head.bias"][k]
                     f.near("scalar heads", h, item["head"][f"head{k}"], LOGPROB)
-            if "last_logits" in item:
+            if item.get("last_logits"):
                 f.near("logits", logits[-1], item["last_logits"], LOGPROB)
             if "last_top5" in item:
                 f.near("five best", lp[-1][item["last_top5"]["ids"]], item["last_top5"]["logprobs"], LOGPROB)

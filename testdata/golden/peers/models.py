@@ -51,7 +51,7 @@ def stories260k():
         num_key_value_heads=kv_heads, max_position_embeddings=context, rms_norm_eps=1e-5, tie_word_embeddings=True,
         bos_token_id=1, eos_token_id=2, attn_implementation="eager",
     ))
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in weights.items()}
+    tensors = {name: torch.from_numpy(np.array(w)) for name, w in weights.items()}
     missing, unexpected = model.load_state_dict(tensors, strict=False)
     if [name for name in missing if "inv_freq" not in name] or unexpected:
         raise SystemExit(f"weights do not fit: missing {missing}, unexpected {unexpected}")

@@ -139,11 +139,13 @@ def experimental_ppo(f, c, root):
         "padding_mask": torch.tensor(c["padding_mask"]).bool(), "padding_mask_p1": torch.tensor(c["padding_mask_p1"]).bool(),
         "sequence_lengths": lens - 1, "sequence_lengths_p1": lens,
     }
+    for key in ("logprobs", "ref_logprobs"):
+        scope[key] = torch.masked_fill(scope[key], scope["padding_mask"], 1.0)  # INVALID_LOGPROB
     scope["responses"] = scope["logprobs"]
     exec(lines(ppo, "logr = ref_logprobs - logprobs", "rewards[actual_start, actual_end] += scores"), scope)
     f.near("experimental PPO: KL", scope["kl"], c["kl"], TOLERANCE)
     f.near("experimental PPO: rewards", scope["rewards"], c["rewards_before_whiten"], TOLERANCE)
-    exec(lines(ppo, "if args.whiten_rewards:", "advantages = torch.masked_fill(advantages, padding_mask, 0)"), scope)
+    exec(lines(ppo, "# 5. whiten rewards", "advantages = torch.masked_fill(advantages, padding_mask, 0)"), scope)
     for key in ("rewards", "returns", "advantages"):
         f.near("experimental PPO: " + key, scope[key], c[key], TOLERANCE)
     new, vpred = (torch.tensor(c[k], requires_grad=True) for k in ("logprobs_new", "vpred_new"))
@@ -151,7 +153,7 @@ def experimental_ppo(f, c, root):
     scope |= {"new_logprobs": torch.masked_fill(new, scope["padding_mask"], 1.0),
               "vpred": torch.masked_fill(vpred, scope["padding_mask_p1"], 0), "micro_batch_inds": every,
               "mb_values": scope["values"], "mb_return": scope["returns"], "mb_advantage": scope["advantages"],
-              "mb_logprobs": torch.masked_fill(scope["logprobs"], scope["padding_mask"], 1.0)}
+              "mb_logprobs": scope["logprobs"]}
     exec(lines(ppo, "vpredclipped = torch.clamp(", "loss = pg_loss + args.vf_coef * vf_loss"), scope)
     scope["loss"].backward()
     for key in ("vf_loss", "pg_loss", "loss", "vf_clipfrac"):
