@@ -89,7 +89,7 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.IntVar(&f.spec.Steps, "steps", f.spec.Steps, "measured steps of a job")
 	flags.IntVar(&f.spec.Warmup, "warmup", f.spec.Warmup, "steps before them")
 	flags.StringVar((*string)(&f.spec.Device), "device", string(ggml.CPU), deviceHelp)
-	flags.IntVar(&f.spec.Threads, "threads", 0, "compute threads (0: one for each CPU)")
+	flags.IntVar(&f.spec.Threads, "threads", 0, "compute threads (0: one for each CPU allowed)")
 	flags.StringVar(&f.spec.Kernel, "kernel", "", "CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
 	enumVar(flags, &f.spec.Precision, "precision", "of the frozen matrices")
 	flags.Uint64Var(&f.spec.Seed, "seed", 0, "of everything random")

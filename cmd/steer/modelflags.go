@@ -34,7 +34,7 @@ func (f *modelFlags) bind(cmd *cobra.Command) {
 	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil, "adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
 	flags.BoolVar(&f.anyStack, "any-stack", false, anyStackHelp)
 	flags.StringVar((*string)(&f.engine.Device), "device", string(f.engine.Device), deviceHelp)
-	flags.IntVar(&f.engine.Threads, "threads", 0, "compute threads (0: one for each CPU)")
+	flags.IntVar(&f.engine.Threads, "threads", 0, "compute threads (0: one for each CPU allowed)")
 }
 
 // check refuses what can be refused before anything is loaded.

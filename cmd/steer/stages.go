@@ -51,7 +51,7 @@ func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 	f.keys = append([]keyFlag{
 		{flag: "model", key: "model", help: "base model, a GGUF `FILE`"},
 		{flag: "device", key: "engine.device", help: deviceHelp},
-		{flag: "threads", key: "engine.threads", help: "`N` compute threads (0: one for each CPU)"},
+		{flag: "threads", key: "engine.threads", help: "`N` compute threads (0: one for each CPU allowed)"},
 		{flag: "precision", key: "engine.precision", help: "arithmetic of the frozen matrices, `NAME`: bf16 or f32"},
 	}, keys...)
 	flags := cmd.Flags()

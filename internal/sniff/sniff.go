@@ -25,12 +25,18 @@ func Instead(head []byte) string {
 		return "this is a ZIP archive (PyTorch's .bin and .pt files are such): convert a model with llama.cpp's convert_hf_to_gguf.py, unpack anything else"
 	case bytes.HasPrefix(head, []byte("ggjt")), bytes.HasPrefix(head, []byte("tjgg")), bytes.HasPrefix(head, []byte("lmgg")), bytes.HasPrefix(head, []byte("fmgg")):
 		return "this is llama.cpp's form of 2023, from before GGUF: convert the model again with a current llama.cpp"
-	case len(head) > 9 && head[8] == '{' && bytes.HasPrefix(head[3:], []byte{0, 0, 0, 0, 0}):
+	case IsSafetensors(head):
 		return "this is a safetensors file: convert a model with llama.cpp's convert_hf_to_gguf.py; an adapter is given as its folder"
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}), bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), bytes.HasPrefix(head, []byte("\xfd7zXZ")):
 		return "this file is compressed: unpack it first (gunzip, zstd -d, xz -d)"
 	}
 	return ""
+}
+
+// IsSafetensors tells whether a file begins as a safetensors file does: the length of a header,
+// then the header, an object of JSON.
+func IsSafetensors(head []byte) bool {
+	return len(head) > 9 && head[8] == '{' && bytes.HasPrefix(head[4:], []byte{0, 0, 0, 0})
 }
 
 // firstLine is the beginning of a text, printable.

@@ -12,6 +12,7 @@ import (
 	"sort"
 
 	"steer/ggml/gguf"
+	"steer/internal/sniff"
 )
 
 // Errors every function of this package wraps.
@@ -89,6 +90,11 @@ func Open(path string) (*File, error) {
 func Read(name string, src io.ReaderAt, size int64) (*File, error) {
 	f := &File{name: name, src: src, index: map[string]int{}}
 	if err := f.readHeader(size); err != nil {
+		head := make([]byte, min(size, 1<<10))
+		n, _ := src.ReadAt(head, 0) // what cannot be read tells nothing
+		if what := sniff.Instead(head[:n]); what != "" && !sniff.IsSafetensors(head[:n]) {
+			err = fmt.Errorf("%s: %w", what, ErrFormat)
+		}
 		return nil, fmt.Errorf("safetensors: %s: %w", name, err)
 	}
 	return f, nil

@@ -119,6 +119,14 @@ func TestWritingRefuses(t *testing.T) {
 	}
 }
 
+func TestWhatADownloadLeftIsNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "adapter_model.safetensors")
+	require.NoError(t, os.WriteFile(path, []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n"), 0o666))
+	_, err := safetensors.Open(path)
+	require.ErrorIs(t, err, safetensors.ErrFormat)
+	require.ErrorContains(t, err, "git lfs pull")
+}
+
 func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 	_, err := safetensors.Open(filepath.Join(t.TempDir(), "x"))
 	require.ErrorIs(t, err, os.ErrNotExist)
