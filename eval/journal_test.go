@@ -1,11 +1,14 @@
 package eval
 
 import (
+	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"steer/internal/atomicfile"
 )
 
 // However much a journal holds, of each batch only its place is in memory.
@@ -47,4 +50,22 @@ func TestJournalsKeepAnswersOnDisk(t *testing.T) {
 		require.Equal(t, ask(i), got)
 	}
 	require.NoError(t, j.remove())
+}
+
+// What a killed process left of a file in items/ goes with the next evaluation, whatever that
+// measures; what a living one is writing stays.
+func TestLeftoversInItemsAreRemoved(t *testing.T) {
+	s := newStudy(t)
+	_, err := NewSuite(s.cfg, filepath.Join(s.dir, "a"))
+	require.NoError(t, err)
+	items := filepath.Join(s.dir, "a", itemsFolder)
+	require.NoError(t, os.WriteFile(filepath.Join(items, ".gone.loglik.x.jsonl.zst.tmp-0123abcd"), []byte("half"), 0o600))
+	living, err := atomicfile.Create(filepath.Join(items, "y.json"))
+	require.NoError(t, err)
+	_, err = NewSuite(s.cfg, filepath.Join(s.dir, "a"))
+	require.NoError(t, err)
+	left, err := os.ReadDir(items)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.NoError(t, living.Commit())
 }

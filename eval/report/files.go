@@ -26,6 +26,8 @@ type Interval struct {
 	N    int      `json:"n,omitempty"`
 	// PerRun holds the value of every run where Mean is a mean over several.
 	PerRun []float64 `json:"per_run,omitempty"`
+	// mark is the value that an end has to be told apart from: 0, or chance.
+	mark float64
 }
 
 // UnmarshalJSON takes a bare number for an interval without ends.

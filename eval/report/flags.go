@@ -152,8 +152,15 @@ func (r *Report) flagLost(stage, what string, rows, dropped, truncated, empty in
 
 func (r *Report) flagAccuracies() {
 	for _, a := range r.Accuracies {
-		if v := a.Accuracy; v.known() && *v.Lo <= 0.5 {
-			r.flag(Caution, "reward-"+a.Theory, "Its accuracy on held-out pairs is not told apart from chance (%s): scores under it say little.", v.text())
+		switch v := a.Accuracy; a.side() {
+		case 0:
+			text := v.text()
+			if !v.known() {
+				text += ", without an interval"
+			}
+			r.flag(Caution, "reward-"+a.Theory, "Its accuracy on held-out pairs is not told apart from chance (%s): scores under it say little.", text)
+		case -1:
+			r.flag(Failure, "reward-"+a.Theory, "It orders held-out pairs worse than chance (%s): are chosen and rejected the right way round?", v.text())
 		}
 	}
 }

@@ -35,10 +35,16 @@ func brief(v float64) string {
 	return strconv.FormatFloat(v, 'g', 2, 64)
 }
 
-// interval formats a number and the ends of its interval with the same number of
-// decimals: two significant ones of the half width, and as many as it takes that no
-// end that is not 0 looks like 0.
+// interval formats a number and the ends of its interval, which are told apart from 0.
 func interval(mean float64, lo, hi *float64) (m, ends string) {
+	return Interval{Mean: mean, Lo: lo, Hi: hi}.parts()
+}
+
+// parts formats a number and the ends of its interval with the same number of decimals: two
+// significant ones of the half width, and as many as it takes that no end looks like the mark
+// that is not the mark: a claim rests on which side of it an end is.
+func (v Interval) parts() (m, ends string) {
+	mean, lo, hi := v.Mean, v.Lo, v.Hi
 	if lo == nil || hi == nil {
 		return num(mean), ""
 	}
@@ -47,7 +53,7 @@ func interval(mean float64, lo, hi *float64) (m, ends string) {
 		d = min(max(1-int(math.Floor(math.Log10(half))), 0), 5)
 	}
 	for _, end := range []float64{*lo, *hi} {
-		for d < 5 && end != 0 && zeroText(strconv.FormatFloat(end, 'f', d, 64)) {
+		for d < 5 && end != v.mark && zeroText(strconv.FormatFloat(end-v.mark, 'f', d, 64)) {
 			d++
 		}
 	}
@@ -68,7 +74,7 @@ func zeroText(s string) bool { return strings.Trim(s, "-0.") == "" }
 
 // text prints "0.15 [0.1, 0.2]", or the number alone.
 func (v Interval) text() string {
-	m, ends := interval(v.Mean, v.Lo, v.Hi)
+	m, ends := v.parts()
 	return strings.TrimSpace(m + " " + ends)
 }
 

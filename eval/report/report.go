@@ -152,6 +152,21 @@ const alpha = 0.05
 // tested tells whether the difference has an interval.
 func (c Cell) tested() bool { return c.DiffLo != nil && c.DiffHi != nil }
 
+// chance is the pair accuracy of a reward model that knows nothing.
+const chance = 0.5
+
+// side tells on which side of chance the whole interval lies: 1 above, -1 below, 0 neither, or
+// not known. A claim needs its interval to exclude chance.
+func (a PairAccuracy) side() int {
+	switch v := a.Accuracy; {
+	case v.known() && *v.Lo > chance:
+		return 1
+	case v.known() && *v.Hi < chance:
+		return -1
+	}
+	return 0
+}
+
 // PairAccuracy is a reward model's share of held-out pairs with chosen above
 // rejected.
 type PairAccuracy struct {

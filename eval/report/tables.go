@@ -16,7 +16,9 @@ func (r *Report) fillAccuracies() {
 	for i := range r.Stages {
 		s := &r.Stages[i]
 		if s.Kind == "reward" && s.Result != nil && s.Result.Accuracy != nil {
-			r.Accuracies = append(r.Accuracies, PairAccuracy{Theory: s.Theory, Recipe: s.Result.Recipe, Accuracy: *s.Result.Accuracy})
+			a := PairAccuracy{Theory: s.Theory, Recipe: s.Result.Recipe, Accuracy: *s.Result.Accuracy}
+			a.Accuracy.mark = chance
+			r.Accuracies = append(r.Accuracies, a)
 		}
 	}
 }

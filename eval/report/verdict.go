@@ -40,20 +40,26 @@ func (r *Report) verdictTraining() []string {
 	if len(r.Runs) > 1 {
 		return append(out, r.verdictTrainingRuns()...)
 	}
-	var above, other []string
+	var above, other, below []string
 	for _, a := range r.Accuracies {
 		s := a.Theory + " " + a.Accuracy.text()
-		if a.Accuracy.known() && *a.Accuracy.Lo > 0.5 {
+		switch a.side() {
+		case 1:
 			above = append(above, s)
-		} else {
+		case -1:
+			below = append(below, s)
+		default:
 			other = append(other, s)
 		}
 	}
 	if len(above) > 0 {
-		out = append(out, "Held-out pairs are ordered better than chance by "+plural(len(above), "reward model", "reward models")+": "+list(above)+".")
+		out = append(out, "By their 95 % intervals, held-out pairs are ordered better than chance by "+plural(len(above), "reward model", "reward models")+": "+list(above)+".")
 	}
 	if len(other) > 0 {
 		out = append(out, "Better than chance was not shown for "+list(other)+".")
+	}
+	if len(below) > 0 {
+		out = append(out, "Worse than chance: "+list(below)+".")
 	}
 	var up, open []string
 	for _, h := range r.Heldout {
@@ -78,7 +84,7 @@ func (r *Report) verdictTraining() []string {
 func (r *Report) verdictTrainingRuns() (out []string) {
 	accuracies, heldout := runCounts{}, runCounts{}
 	for _, a := range r.Accuracies {
-		accuracies.add(a.Theory, a.Accuracy.text(), a.Accuracy.known() && *a.Accuracy.Lo > 0.5)
+		accuracies.add(a.Theory, a.Accuracy.text(), a.side() > 0)
 	}
 	for _, h := range r.Heldout {
 		d := h.Last.Difference

@@ -51,6 +51,9 @@ type Eval struct {
 	// Tasks have theirs.
 	TaskData map[string]string `yaml:"task_data,omitempty"`
 
+	// Derived is filled in: what ran otherwise than it is configured.
+	Derived Derived `yaml:"derived,omitempty"`
+
 	Inputs Inputs `yaml:"inputs,omitempty"`
 
 	hashes *filehash.Cache // of its inputs; nil: every file is read
@@ -178,6 +181,11 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	if err := j.fillForm(); err != nil {
 		return err
 	}
+	cfg, err := j.fitting(b.Model.Info().CtxTrain)
+	if err != nil {
+		return err
+	}
+	j.derive(cfg)
 	s, err := b.open(con, evalStage, name, dir, j, fresh)
 	if err != nil {
 		return err
@@ -192,10 +200,6 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		case <-ctx.Done():
 		}
 	}()
-	cfg, err := j.fitting(b.Model.Info().CtxTrain)
-	if err != nil {
-		return err
-	}
 	if cfg.Template, _, err = b.Template(j.Template, j.System); err != nil {
 		return err
 	}
@@ -266,6 +270,14 @@ func (j *Eval) fitting(context int) (eval.Config, error) {
 		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
 	}
 	return cfg, nil
+}
+
+// derive notes what runs otherwise than it is configured.
+func (j *Eval) derive(ran eval.Config) {
+	j.Derived = nil
+	j.Derived.note("max_length", j.MaxLength, ran.MaxLength)
+	j.Derived.note("cross_reward.max_prompt_tokens", j.CrossReward.MaxPromptTokens, ran.CrossReward.MaxPromptTokens)
+	j.Derived.note("generations.max_prompt_tokens", j.Generated.MaxPromptTokens, ran.Generated.MaxPromptTokens)
 }
 
 // identify gives every model the ID by which what was measured of it is recognised.

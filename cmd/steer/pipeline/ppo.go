@@ -59,6 +59,9 @@ type PPO struct {
 
 	ppo.Config `yaml:",inline"`
 
+	// Derived is filled in: what ran otherwise than it is configured.
+	Derived Derived `yaml:"derived,omitempty"`
+
 	Inputs Inputs `yaml:"inputs,omitempty"`
 
 	hashes *filehash.Cache // of its inputs; nil: every file is read
@@ -224,6 +227,12 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		}
 		infos = append(infos, info)
 	}
+	cfg := j.Config
+	if cfg.EOS == ppo.EOSStop && len(cfg.StopStrings) == 0 {
+		cfg.StopStrings = tpl.StopStrings()
+	}
+	rounding := allowRounding(&cfg.Guards, b.OnGPU(), b.Engine.Precision)
+	j.derive(&cfg, longest)
 	s, err := b.open(con, "ppo", name, dir, j, fresh)
 	if err != nil {
 		return err
@@ -232,11 +241,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	for _, info := range infos {
 		con.Progress.Note(fmt.Sprintf("%s: %s: %d prompts, %d of more than %d tokens left out", name, info["role"], info["used"], info["dropped"], longest))
 	}
-	cfg := j.Config
-	if cfg.EOS == ppo.EOSStop && len(cfg.StopStrings) == 0 {
-		cfg.StopStrings = tpl.StopStrings()
-	}
-	if allowRounding(&cfg.Guards, b.OnGPU(), b.Engine.Precision) {
+	if rounding {
 		con.Progress.Note(fmt.Sprintf("%s: on a GPU in bf16 ratio_tolerance is %g for all but %g %% of the tokens (ratio_outliers): how products are rounded depends on their batch there",
 			name, cfg.RatioTolerance, 100*cfg.RatioOutliers))
 	}
@@ -264,6 +269,17 @@ func (j *PPO) meta(trainedOn string) map[string]string {
 		maps.Copy(m, formMeta(t))
 	}
 	return m
+}
+
+// derive notes what runs otherwise than it is configured.
+func (j *PPO) derive(ran *ppo.Config, longest int) {
+	j.Derived = nil
+	j.Derived.note("max_prompt_tokens", j.MaxPromptTokens, longest)
+	if len(ran.StopStrings) > 0 {
+		j.Derived.note("stop_strings", j.StopStrings, ran.StopStrings)
+	}
+	j.Derived.note("ratio_tolerance", j.RatioTolerance, ran.RatioTolerance)
+	j.Derived.note("ratio_outliers", j.RatioOutliers, ran.RatioOutliers)
 }
 
 // adapter is the policy's at the start, with its value head.

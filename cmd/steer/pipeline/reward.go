@@ -26,6 +26,9 @@ type Reward struct {
 
 	rewards.Config `yaml:",inline"`
 
+	// Derived is filled in: what ran otherwise than it is configured.
+	Derived Derived `yaml:"derived,omitempty"`
+
 	Inputs Inputs `yaml:"inputs,omitempty"`
 
 	hashes *filehash.Cache // of its inputs; nil: every file is read
@@ -123,6 +126,8 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	}
 	cfg := j.Config
 	cfg.MaxLength = b.within("max_length", cfg.MaxLength, b.Model.Info().CtxTrain, "texts")
+	j.Derived = nil
+	j.Derived.note("max_length", j.MaxLength, cfg.MaxLength)
 	s, err := b.open(con, "reward", name, dir, j, fresh)
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ type SFT struct {
 
 	sft.Config `yaml:",inline"`
 
+	// Derived is filled in: what ran otherwise than it is configured.
+	Derived Derived `yaml:"derived,omitempty"`
+
 	// Inputs is filled in: SHA-256 of every file that goes in.
 	Inputs Inputs `yaml:"inputs,omitempty"`
 
@@ -106,6 +109,8 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	}
 	cfg := j.Config
 	cfg.MaxTokens = b.within("max_tokens", cfg.MaxTokens, b.Model.Info().CtxTrain, "examples")
+	j.Derived = nil
+	j.Derived.note("max_tokens", j.MaxTokens, cfg.MaxTokens)
 	s, err := b.open(con, "sft", name, dir, j, fresh)
 	if err != nil {
 		return err

@@ -185,7 +185,8 @@ func difference(dir string, cfg any) ([]conf.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conf.Diff(old, want)
+	diff, err := conf.Diff(old, want)
+	return configured(diff), err
 }
 
 // evalStage is the kind of an evaluation, whose parts are kept or measured again one by
@@ -210,7 +211,7 @@ func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (
 		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget that one with --fresh", dir, old, kind)
 	}
 	diff, unread := difference(dir, cfg) // why it cannot be read, the run folder's own look says
-	may := slices.Concat(mayChange, moved(diff))
+	may := slices.Concat(mayChange, moved(diff), []string{derivedKey})
 	if kind == evalStage {
 		may = []string{train.AnyKey} // each measurement knows what it depends on
 	} else if unread == nil && len(without(diff, may)) > 0 && !hasResult(dir) && !hasCheckpoint(dir) {
