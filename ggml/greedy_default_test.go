@@ -26,7 +26,7 @@ func TestGreedyAnswersByDefault(t *testing.T) {
 	}
 	// In f32 the cache of half floats is all that differs; in bf16 a factor keeps eight bits.
 	rounding := map[string]float64{"portable": 0.01, "avx2": 0.01, "avx512": 0.01, "avx512bf16": 0.1} // nats
-	parted := map[int][]int32{1: { // in bf16, after one token, at a margin of 0.043
+	parted := map[int][]int32{1: {                                                                    // in bf16, after one token, at a margin of 0.043
 		339, 416, 919, 253, 3175, 282, 45137, 30, 198, 198, 788, 451, 1183, 28, 260, 2914, 314, 5617, 327, 253, 11594, 338, 2978, 253,
 		3175, 282, 45137, 30, 378, 2914, 314, 5617,
 	}}

@@ -48,7 +48,9 @@ func newAdapterImportCommand(a *app) *cobra.Command {
 		Use: "import PEFT_DIR --model FILE -o FILE", Short: "Turn a PEFT folder into a LoRA GGUF file",
 		Long: `Reads a PEFT folder (adapter_config.json, adapter_model.safetensors, perhaps
 v_head.safetensors) and writes the LoRA GGUF file that steer, llama.cpp and Ollama
-load. Nothing is rounded: exporting it again gives the same numbers.`,
+load. Exporting it again gives the same numbers, but for one kind of adapter: a
+GGUF file has one alpha for all pairs, so where alpha_pattern or rsLoRA scales them
+otherwise, B is multiplied by the difference; how many values that rounds is said.`,
 		Example: `  steer adapter import peft-folder --model base.gguf -o adapter.gguf`,
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, dir []string) error {
@@ -70,6 +72,10 @@ load. Nothing is rounded: exporting it again gives the same numbers.`,
 				return err
 			}
 			fmt.Fprintf(a.out, "%s: %s parameters of rank %s\n", f.out, grouped(host.NumParams()), ranksText(host))
+			if host.Rounded > 0 {
+				fmt.Fprintf(a.out, "its pairs are scaled by different alphas, a GGUF file has one: %s values of B were rounded to carry the difference\n",
+					grouped(host.Rounded))
+			}
 			return nil
 		},
 	}

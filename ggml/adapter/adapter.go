@@ -41,6 +41,9 @@ type Adapter struct {
 	// Meta is free text kept with the adapter, such as "steer.base.sha256", role
 	// and theory.
 	Meta map[string]string
+	// Rounded counts the values that reading a PEFT folder had to round, because its pairs
+	// are scaled otherwise than one alpha says. It is not written.
+	Rounded int64
 }
 
 // Pair is the LoRA of one weight matrix.

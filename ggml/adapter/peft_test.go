@@ -171,6 +171,18 @@ func TestPatternsBecomeOneAlpha(t *testing.T) {
 	require.Equal(t, float32(8), a.Alpha)
 	require.InDelta(t, 1, effect(a, v), 1e-6)
 	require.InDelta(t, 4, effect(a, up), 1e-6)
+	require.Zero(t, a.Rounded, "a quarter is a power of two")
+
+	a, err = adapter.ImportPEFT(folder(t, map[string]any{"alpha_pattern": map[string]float64{"v_proj": 2.7}}, ts...), small)
+	require.NoError(t, err)
+	p, _ := a.Pair(v)
+	rounded := int64(0)
+	for _, b := range p.B {
+		if b != 0 {
+			rounded++
+		}
+	}
+	require.Equal(t, rounded, a.Rounded, "every value of B but zeros, and it is said")
 
 	ts = append(pair("self_attn.v_proj", 3, 16, 8), pair("mlp.up_proj", 2, 16, 24)...)
 	rank := map[string]any{"rank_pattern": map[string]float64{`layers\.0\.self_attn\.v_proj`: 3}}
