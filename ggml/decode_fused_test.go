@@ -29,7 +29,7 @@ func logits(t testing.TB, s *Session, tokens []int32) []float32 {
 	return flat(rows)
 }
 
-// batchSizes lie on both sides of every threshold of decode_feed and of a panel.
+// batchSizes lie on both sides of every threshold of the decoding kernels.
 var batchSizes = []int{1, 2, 4, 5, 15, 16, 17, 31, 32, 33, 48, 49, 64, 65, 100}
 
 func randomStack(t testing.TB, m *Model, n int) []*Adapter {

@@ -42,9 +42,9 @@ type rollout struct {
 }
 
 // Generate continues every request; see seam.Generator. Slots of finished sequences
-// are refilled at once, and a beginning that prompts have in common is read once. The
-// result does not depend on the order of the requests except through the arithmetic of
-// batching.
+// are refilled at once, and a beginning that prompts have in common is read once. On the
+// CPU an answer depends on its request alone, to the bit: not on the other requests, their
+// order, the number of slots or of threads. On a GPU it does through ggml's arithmetic.
 func (s *Session) Generate(ctx context.Context, reqs []seam.Request, sp seam.Sampling) ([]seam.Generation, error) {
 	if err := s.check(reqs, sp); err != nil {
 		return nil, err

@@ -48,7 +48,9 @@ func newAdapterImportCommand(a *app) *cobra.Command {
 		Use: "import PEFT_DIR --model FILE -o FILE", Short: "Turn a PEFT folder into a LoRA GGUF file",
 		Long: `Reads a PEFT folder (adapter_config.json, adapter_model.safetensors, perhaps
 v_head.safetensors) and writes the LoRA GGUF file that steer, llama.cpp and Ollama
-load. Nothing is rounded: exporting it again gives the same numbers.`,
+load. Exporting it again gives the same numbers, but for one kind of adapter: a
+GGUF file has one alpha for all pairs, so where alpha_pattern or rsLoRA scales them
+otherwise, B is multiplied by the difference; how many values that rounds is said.`,
 		Example: `  steer adapter import peft-folder --model base.gguf -o adapter.gguf`,
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, dir []string) error {
@@ -75,6 +77,10 @@ load. Nothing is rounded: exporting it again gives the same numbers.`,
 			}
 			if _, known := host.TrainedOn(); !known {
 				fmt.Fprintf(a.err, "notice: %s does not say on which adapters it was trained: whether a stack is right cannot be checked for it\n", dir[0])
+			}
+			if host.Rounded > 0 {
+				fmt.Fprintf(a.out, "its pairs are scaled by different alphas, a GGUF file has one: %s values of B were rounded to carry the difference\n",
+					grouped(host.Rounded))
 			}
 			return nil
 		},

@@ -37,6 +37,11 @@ otherwise. Prompts come from --prompt or --file: JSON lines {"prompt": "..."} or
 {"messages": [...]}, or plain text lines in a .txt file; "-" is standard input.
 At most two adapters. A single answer is printed as it comes on a terminal.
 
+On the CPU an answer is that of its prompt and seed alone: it does not depend on
+the prompts answered beside it, their number or order, nor on the number of
+threads. Other kernels (steer version names them) give other last bits. On a GPU
+ggml decodes, and a near tie may fall otherwise beside other prompts.
+
 With --json: a line for each answer with "prompt", "text", "tokens" and "finish"
 (stop_token, stop_string or length).`,
 		Example: `  steer generate -m base.gguf --prompt "Once upon a time" --max-new 64

@@ -165,9 +165,9 @@ func TestGenerateFailures(t *testing.T) {
 	}
 }
 
-// Greedy continuations of transformers: equal up to the end token, or to a position
-// where the two likeliest tokens are nearer to each other than the arithmetic of
-// quantized decoding is exact.
+// Greedy continuations of transformers: equal up to the end token, or to a position where the two
+// likeliest tokens are nearer to each other than decoding in bf16 is exact. However many prompts
+// are answered at once, each gets the answer it gets alone.
 func TestGenerateRedoesGoldenGreedy(t *testing.T) {
 	var g struct {
 		Items []struct {
@@ -184,14 +184,16 @@ func TestGenerateRedoesGoldenGreedy(t *testing.T) {
 	out := generated(t, "", append(args, "-m", testfiles.Model(t), "--temperature", "0", "--max-new", "16")...)
 	equal := 0
 	for i, it := range g.Items {
+		alone := generated(t, "", "--prompt", it.Prompt, "-m", realModel(t), "--temperature", "0", "--max-new", "16")
+		require.Equal(t, alone[0].Tokens, out[i].Tokens, "%q alone", it.Prompt)
 		for k, id := range out[i].Tokens {
 			if id != it.NewIDs[k] {
-				require.Less(t, it.Margin[k], 0.5, "%q, token %d", it.Prompt, k)
+				require.Less(t, it.Margin[k], 0.1, "%q, token %d", it.Prompt, k)
 				break
 			}
 			equal++
 		}
 	}
-	require.Greater(t, equal, 40, "of 80 tokens")
+	require.Greater(t, equal, 60, "of 80 tokens")
 	t.Logf("%d of 80 tokens equal before the first near tie of each prompt", equal)
 }

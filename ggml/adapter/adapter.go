@@ -44,6 +44,9 @@ type Adapter struct {
 	// Notices say what was noticed on reading a PEFT folder: defaults that were filled in,
 	// layers without weights. They are not written.
 	Notices []string
+	// Rounded counts the values that reading a PEFT folder had to round, because its pairs
+	// are scaled otherwise than one alpha says. It is not written.
+	Rounded int64
 }
 
 // Pair is the LoRA of one weight matrix.

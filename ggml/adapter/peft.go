@@ -209,7 +209,8 @@ func (im *importer) pair(layer int, target string, ta, tb safetensors.Info) (Pai
 
 // scales makes one alpha serve all pairs. PEFT scales pair i by alpha_i/r_i, or
 // alpha_i/√r_i with use_rslora. Where Scale gives the same, nothing is done; else B
-// is multiplied by the ratio, in double precision, rounded once.
+// is multiplied by the ratio, in double precision, rounded once, and what that changed is
+// counted: nothing where the ratio is a power of two.
 func (im *importer) scales() error {
 	a := im.a
 	want := make([]float64, len(a.Pairs))
@@ -247,7 +248,11 @@ func (im *importer) scales() error {
 			continue
 		}
 		for j, b := range p.B {
-			p.B[j] = float32(float64(b) * ratio)
+			exact := float64(b) * ratio
+			p.B[j] = float32(exact)
+			if float64(p.B[j]) != exact {
+				a.Rounded++
+			}
 		}
 	}
 	return nil

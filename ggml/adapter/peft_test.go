@@ -176,6 +176,22 @@ func TestPatternsBecomeOneAlpha(t *testing.T) {
 	require.Equal(t, float32(8), a.Alpha)
 	require.InDelta(t, 1, effect(a, v), 1e-6)
 	require.InDelta(t, 4, effect(a, up), 1e-6)
+	require.Zero(t, a.Rounded, "a quarter is a power of two")
+
+	a, err = adapter.ImportPEFT(folder(t, map[string]any{"alpha_pattern": map[string]float64{"v_proj": 2.7}}, ts...), small)
+	require.NoError(t, err)
+	plain, err := adapter.ImportPEFT(folder(t, nil, ts...), small)
+	require.NoError(t, err)
+	scaled, _ := a.Pair(v)
+	original, _ := plain.Pair(v)
+	rounded := int64(0)
+	for i, b := range original.B {
+		if want := float64(b) * 2.7 / 8; math.Abs(float64(scaled.B[i])-want) > 1e-12*math.Abs(want) {
+			rounded++
+		}
+	}
+	require.Positive(t, rounded)
+	require.Equal(t, rounded, a.Rounded, "what was rounded is counted")
 
 	ts = append(pair("self_attn.v_proj", 3, 16, 8), pair("mlp.up_proj", 2, 16, 24)...)
 	rank := map[string]any{"rank_pattern": map[string]float64{`layers\.0\.self_attn\.v_proj`: 3}}
