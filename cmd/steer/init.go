@@ -28,9 +28,9 @@ func newInitCommand(a *app) *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
 		Use: "init", GroupID: "pipeline", Short: "Write an experiment.yaml for a model and data of yours",
-		Long: `Looks at a model and at data files, finds what each file is for by its format, and
-writes a commented experiment for "steer run": template, lengths and batches that
-suit them, and fit into memory.
+		Long: `Looks at a model and at data files, finds what each file is for by its format,
+and writes a commented experiment for "steer run": template, lengths and batches
+that suit them, and fit into memory.
 
 Data files are conversations (fine-tuning, and prompts for the policies),
 preference pairs (a reward model and a policy) or benchmarks; a second file of

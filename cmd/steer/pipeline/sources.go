@@ -136,7 +136,7 @@ type Need struct {
 }
 
 // Needs lists what of the catalogue the study reads, whether it is there or not, and which of
-// its other files are not there. Of a suite's data, those that would be taken first.
+// its other files are not there. Of a suite's data it lists every file that would do.
 func (s *Study) Needs() (needs []Need, rest []error) {
 	known := fetch.Known()
 	seen := map[string]bool{}
@@ -167,7 +167,12 @@ func (s *Study) Needs() (needs []Need, rest []error) {
 			add(f.path)
 		}
 		for _, m := range e.Eval.Missing {
-			add(filepath.Join(e.Eval.Data, filepath.FromSlash(m.Files[0])))
+			first, _, _, _ := known.Find(m.Files[0])
+			for _, f := range m.Files { // a mirror may lack the first, or its source be gone
+				if set, _, _, ok := known.Find(f); ok && set.Name == first.Name {
+					add(filepath.Join(e.Eval.Data, filepath.FromSlash(f)))
+				}
+			}
 		}
 	}
 	return needs, rest
