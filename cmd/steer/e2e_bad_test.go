@@ -203,7 +203,7 @@ func TestBadData(t *testing.T) {
 	}
 	for _, b := range []bad{
 		{"JSON cut short", job("sft", "--train", file("cut.jsonl", good+`{"text": "a`)), exitFailure, []string{"cut.jsonl: line 2:", "mend or delete this row"}},
-		{"field of another type", job("sft", "--train", file("type.jsonl", good+`{"text": 3}`+"\n")), exitFailure, []string{`type.jsonl: line 2: field "text"`, "want a value of type string"}},
+		{"field of another type", job("sft", "--train", file("type.jsonl", good+`{"text": 3}`+"\n")), exitFailure, []string{`type.jsonl: line 2: field "text"`, "want text, got a number"}},
 		{"field missing", job("sft", "--train", file("field.jsonl", good+`{"txt": "a"}`+"\n")), exitFailure, []string{"field.jsonl: line 2:", `"text"`}},
 		{"not UTF-8", job("sft", "--train", file("latin.jsonl", good+"{\"text\": \"### Human: a### Assistant: caf\xe9\"}\n")), exitFailure, []string{"latin.jsonl: line 2: not UTF-8", "0xe9"}},
 		{"empty JSONL", job("sft", "--train", file("empty.jsonl", "")), exitFailure, []string{"empty.jsonl: no rows: the file is empty"}},
@@ -224,7 +224,7 @@ func TestBadData(t *testing.T) {
 		{"benchmark that is no XML", job("eval", "--wsc273", file("wsc.xml", "<x>")), exitFailure, []string{"wsc.xml: line 1: another format", "<collection>"}},
 		{"subject given twice", []string{"eval", "twice.yaml", "-o", "out"}, exitUsage, []string{`name "sft" is empty, taken or "base"`}},
 		{"empty prompts", job("ppo", "--prompts", "empty.jsonl"), exitFailure, []string{"ppo: prompts", "empty.jsonl: no rows"}},
-		{"prompts all too long", job("ppo", "--set", "max_prompt_tokens=3"), exitFailure, []string{"none of 10 prompts has at most 3 tokens: raise max_prompt_tokens"}},
+		{"prompts all too long", job("ppo", "--set", "max_prompt_tokens=3"), exitFailure, []string{"none of 10 prompts has at most 3 tokens; the shortest has 15: raise max_prompt_tokens"}},
 	} {
 		b.run(t, dir)
 	}

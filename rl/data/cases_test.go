@@ -353,6 +353,13 @@ func TestParquetClaimsAreBounded(t *testing.T) {
 		require.ErrorIs(t, err, ErrMalformed, name)
 		require.ErrorIs(t, err, errParquetClaim, name)
 	}
+	// Pages and column chunk have to agree on how many values there are: the library reads
+	// past its buffers where they do not.
+	at := bytes.Index(body, []byte{0x2c, 0x15, 0x04}) // a data page header (field 5) of 2 values
+	require.Positive(t, at)
+	more := bytes.Clone(body)
+	more[at+2] = 0x40
+	require.ErrorIs(t, checkParquet(more), errParquetClaim)
 	footer := []byte{0x29, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07} // field 2, a list of two thousand million structs
 	err = checkParquet(slicesConcat([]byte("PAR1"), footer, []byte{7, 0, 0, 0}, []byte("PAR1")))
 	require.ErrorIs(t, err, errParquetClaim)
