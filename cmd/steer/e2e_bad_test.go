@@ -76,7 +76,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"unknown key", []string{"sft", "key.yaml"}, exitUsage, []string{"key.yaml:10: max_token: unknown key", `did you mean "max_tokens"?`}},
 		{"unknown key on the command line", job("ppo", "--set", "kl_cof=1"), exitUsage, []string{"kl_cof: unknown key", `did you mean "kl_coef"?`}},
 		{"key given twice", []string{"sft", "twice.yaml"}, exitUsage, []string{"twice.yaml:2: seed: key given twice, first on line 1"}},
-		{"unknown value in a file", []string{"sft", "enum.yaml"}, exitUsage, []string{`enum.yaml:9: pack: want one of none, isolated, run_on, got "isolatd": did you mean "isolated"?`}},
+		{"unknown value in a file", []string{"sft", "enum.yaml"}, exitUsage, []string{`enum.yaml:9: pack: want one of auto, none, isolated, run_on, got "isolatd": did you mean "isolated"?`}},
 		{"unknown value of a flag", job("reward", "--theory", "virtues"), exitUsage, []string{"theory: want one of deontology", `did you mean "virtue"?`}},
 		{"unknown precision", job("sft", "--precision", "f16"), exitUsage, []string{"engine.precision: want one of bf16, f32"}},
 		{"unknown preset", job("sft", "--preset", "theses"), exitUsage, []string{"theses", "default", "thesis"}},
