@@ -76,7 +76,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"unknown key", []string{"sft", "key.yaml"}, exitUsage, []string{"key.yaml:10: max_token: unknown key", `did you mean "max_tokens"?`}},
 		{"unknown key on the command line", job("ppo", "--set", "kl_cof=1"), exitUsage, []string{"kl_cof: unknown key", `did you mean "kl_coef"?`}},
 		{"key given twice", []string{"sft", "twice.yaml"}, exitUsage, []string{"twice.yaml:2: seed: key given twice, first on line 1"}},
-		{"unknown value in a file", []string{"sft", "enum.yaml"}, exitUsage, []string{`enum.yaml:9: pack: want one of none, isolated, run_on, got "isolatd": did you mean "isolated"?`}},
+		{"unknown value in a file", []string{"sft", "enum.yaml"}, exitUsage, []string{`enum.yaml:9: pack: want one of auto, none, isolated, run_on, got "isolatd": did you mean "isolated"?`}},
 		{"unknown value of a flag", job("reward", "--theory", "virtues"), exitUsage, []string{"theory: want one of deontology", `did you mean "virtue"?`}},
 		{"unknown precision", job("sft", "--precision", "f16"), exitUsage, []string{"engine.precision: want one of bf16, f32"}},
 		{"unknown preset", job("sft", "--preset", "theses"), exitUsage, []string{"theses", "default", "thesis"}},
@@ -203,7 +203,7 @@ func TestBadData(t *testing.T) {
 	}
 	for _, b := range []bad{
 		{"JSON cut short", job("sft", "--train", file("cut.jsonl", good+`{"text": "a`)), exitFailure, []string{"cut.jsonl: line 2:", "mend or delete this row"}},
-		{"field of another type", job("sft", "--train", file("type.jsonl", good+`{"text": 3}`+"\n")), exitFailure, []string{`type.jsonl: line 2: field "text"`, "want a value of type string"}},
+		{"field of another type", job("sft", "--train", file("type.jsonl", good+`{"text": 3}`+"\n")), exitFailure, []string{`type.jsonl: line 2: field "text"`, "want text, got a number"}},
 		{"field missing", job("sft", "--train", file("field.jsonl", good+`{"txt": "a"}`+"\n")), exitFailure, []string{"field.jsonl: line 2:", `"text"`}},
 		{"not UTF-8", job("sft", "--train", file("latin.jsonl", good+"{\"text\": \"### Human: a### Assistant: caf\xe9\"}\n")), exitFailure, []string{"latin.jsonl: line 2: not UTF-8", "0xe9"}},
 		{"empty JSONL", job("sft", "--train", file("empty.jsonl", "")), exitFailure, []string{"empty.jsonl: no rows: the file is empty"}},
@@ -224,7 +224,7 @@ func TestBadData(t *testing.T) {
 		{"benchmark that is no XML", job("eval", "--wsc273", file("wsc.xml", "<x>")), exitFailure, []string{"wsc.xml: line 1: another format", "<collection>"}},
 		{"subject given twice", []string{"eval", "twice.yaml", "-o", "out"}, exitUsage, []string{`name "sft" is empty, taken or "base"`}},
 		{"empty prompts", job("ppo", "--prompts", "empty.jsonl"), exitFailure, []string{"ppo: prompts", "empty.jsonl: no rows"}},
-		{"prompts all too long", job("ppo", "--set", "max_prompt_tokens=3"), exitFailure, []string{"none of 10 prompts has at most 3 tokens: raise max_prompt_tokens"}},
+		{"prompts all too long", job("ppo", "--set", "max_prompt_tokens=3"), exitFailure, []string{"none of 10 prompts has at most 3 tokens; the shortest has 15: raise max_prompt_tokens"}},
 	} {
 		b.run(t, dir)
 	}

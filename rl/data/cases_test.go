@@ -353,6 +353,12 @@ func TestParquetClaimsAreBounded(t *testing.T) {
 		require.ErrorIs(t, err, ErrMalformed, name)
 		require.ErrorIs(t, err, errParquetClaim, name)
 	}
+	// Pages and column chunk have to agree on how many values there are: the library reads
+	// past its buffers where they do not.
+	page := []byte{0x15, 0, 0x15, 4, 0x15, 4, 0x2c, 0x15, 4, 0, 0, 'a', 'b'} // two bytes, two values
+	pages := slicesConcat([]byte("PAR1"), page)
+	require.NoError(t, parquetChunk{values: 2, packed: int64(len(page)), data: 4}.check(pages))
+	require.ErrorIs(t, parquetChunk{values: 3, packed: int64(len(page)), data: 4}.check(pages), errParquetClaim)
 	footer := []byte{0x29, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07} // field 2, a list of two thousand million structs
 	err = checkParquet(slicesConcat([]byte("PAR1"), footer, []byte{7, 0, 0, 0}, []byte("PAR1")))
 	require.ErrorIs(t, err, errParquetClaim)

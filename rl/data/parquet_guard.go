@@ -92,7 +92,7 @@ func (c parquetChunk) check(body []byte) error {
 	if c.values < 0 || c.values > 64*MaxRows {
 		return fmt.Errorf("%w: %d values", errParquetClaim, c.values)
 	}
-	pages := body[begin : begin+c.packed]
+	pages, values := body[begin:begin+c.packed], int64(0)
 	for at := 0; at < len(pages); {
 		var h parquetPage
 		head := compact{b: pages, at: at}
@@ -102,7 +102,13 @@ func (c parquetChunk) check(body []byte) error {
 		if err := h.check(pages[head.at:], c.codec); err != nil {
 			return err
 		}
+		if h.data {
+			values += h.values
+		}
 		at = head.at + int(h.packed)
+	}
+	if values != c.values {
+		return fmt.Errorf("%w: pages of %d values in a column chunk of %d", errParquetClaim, values, c.values)
 	}
 	return nil
 }
@@ -110,6 +116,7 @@ func (c parquetChunk) check(body []byte) error {
 // parquetPage is what a PageHeader says about sizes.
 type parquetPage struct {
 	unpacked, packed, values, levels int64
+	data                             bool // not a dictionary
 	plain                            bool // a page of the second version that is not packed
 }
 
@@ -120,7 +127,7 @@ func (h *parquetPage) set(path []int16, v int64) {
 	case len(path) == 1 && path[0] == 3:
 		h.packed = v
 	case len(path) == 2 && (path[0] == 5 || path[0] == 7 || path[0] == 8) && path[1] == 1:
-		h.values = v
+		h.values, h.data = v, path[0] != 7
 	case len(path) == 2 && path[0] == 8 && (path[1] == 5 || path[1] == 6):
 		h.levels += v
 	case len(path) == 2 && path[0] == 8 && path[1] == 7:
