@@ -203,6 +203,7 @@ func TestWhatIsNoWholeModelIsNamed(t *testing.T) {
 // What a model's file lacks is said by whoever uses the model.
 func TestWhatAModelLacksIsSaid(t *testing.T) {
 	bpe := tinyModel(t, gguftest.Options{BPE: true})
+	rows := writeFile(t, "rows.jsonl", `{"messages":[{"role":"user","content":"f(x)"},{"role":"assistant","content":"(a) (b) )"}]}`+"\n")
 	for _, c := range []struct{ path, says string }{
 		{without(t, bpe, "tokenizer.ggml.eos_token_id"), "names no EOS token"},
 		{without(t, bpe, "tokenizer.ggml.bos_token_id"), "names no BOS token"},
@@ -215,6 +216,8 @@ func TestWhatAModelLacksIsSaid(t *testing.T) {
 		for _, args := range [][]string{
 			{"generate", "-m", c.path, "-p", "x", "--template", "plain", "--max-new", "2"},
 			{"score", "-m", c.path, "--text", "x"},
+			{"sft", "--model", c.path, "--train", rows, "--template", "plain", "--max-steps", "1", "--set", "pack=none", "--set", "optim.warmup_steps=0",
+				"-o", filepath.Join(t.TempDir(), "sft")},
 		} {
 			code, _, errs := command(t, "", args...)
 			require.Zero(t, code, errs)

@@ -34,7 +34,7 @@ func (l MemoryLimit) limit() int64 {
 		return 0
 	}
 	if p, err := memoryOf(""); err == nil {
-		free += p.Own // held already
+		free += p.Anon // held already; pages of files are among the free ones
 	}
 	return free
 }

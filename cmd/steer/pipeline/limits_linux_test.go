@@ -66,6 +66,9 @@ func TestRealMemoryLimitIsSeen(t *testing.T) {
 		t.Logf("free %d", free)
 		require.Less(t, free, int64(200<<20))
 		require.Greater(t, free, int64(100<<20))
+		most := MemoryLimit{}.limit()
+		t.Logf("may hold %d", most)
+		require.LessOrEqual(t, most, int64(200<<20), "what is held already is not counted twice")
 		return
 	}
 	const limit = 200 << 20

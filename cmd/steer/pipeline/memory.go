@@ -9,6 +9,8 @@ import (
 type process struct {
 	// Own is resident and not of the model's file: program, libraries, Go, libllama's tables.
 	Own int64
+	// Anon is the part of Own that is in no file: what the kernel cannot give back.
+	Anon int64
 	// Mapped is the size of the mapping of the model's file.
 	Mapped int64
 	// Go is the part of Own that the Go runtime holds.

@@ -18,7 +18,7 @@ func memoryOf(model string) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	p := process{Own: status["VmRSS"], Most: status["VmHWM"]}
+	p := process{Own: status["VmRSS"], Anon: status["RssAnon"] + status["RssShmem"], Most: status["VmHWM"]}
 	if path, err := filepath.EvalSymlinks(model); err == nil {
 		model = path
 	}

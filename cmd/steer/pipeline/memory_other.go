@@ -15,7 +15,7 @@ func memoryOf(model string) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	return process{Own: goBytes(), Mapped: st.Size()}, nil
+	return process{Own: goBytes(), Anon: goBytes(), Mapped: st.Size()}, nil
 }
 
 func freeMemory(fs.FS) (int64, error) {
