@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/seam"
+	"steer/rewards"
 	"steer/rl/ppo"
 	"steer/rl/sft"
 )
@@ -72,6 +74,28 @@ func TestRehearsalCountsWhatTheStageDoes(t *testing.T) {
 }
 
 // Settings that are suggested fit, and change nothing else.
+// What a reward model's job reads after its last step is in its plan.
+func TestRehearsalCountsTheLastPass(t *testing.T) {
+	assets, err := demo.Extract(t.TempDir())
+	require.NoError(t, err)
+	score := map[int]int64{}
+	for _, limit := range []int{10, 40} {
+		t.Run(fmt.Sprintf("%d pairs", limit), func(t *testing.T) { // a bench of its own
+			j, err := NewReward(rewards.PresetDefault)
+			require.NoError(t, err)
+			j.Model, j.Theory, j.Engine.Threads = assets.Model, rewards.Deontology, 1
+			j.Train.Path, j.HeldOut.Path, j.HeldOut.Limit = assets.Deontology.Train, assets.Deontology.Test, limit
+			j.MaxSteps, j.EvalEvery = 2, 0
+			require.NoError(t, j.Resolve(""))
+			p, err := openDemo(t, &j).plan(context.Background(), &j, "reward")
+			require.NoError(t, err)
+			score[limit] = p.Tokens.Score
+		})
+	}
+	require.Positive(t, score[10])
+	require.Greater(t, score[40], 2*score[10])
+}
+
 func TestSuggestionsFit(t *testing.T) {
 	j, _ := demoSFT(t)
 	j.MicroBatchTokens, j.Engine.KeepActivations = 8192, true
