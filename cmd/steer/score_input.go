@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -107,7 +108,7 @@ func (row *scoreRow) parse(text []byte) error {
 	if err := json.Unmarshal(text, &v); err != nil {
 		var typed *json.UnmarshalTypeError
 		if errors.As(err, &typed) && typed.Field != "" {
-			return fmt.Errorf("field %q: want a value of type %s, got a JSON %s", typed.Field, typed.Type, typed.Value)
+			return fmt.Errorf("field %q: want %s, got a JSON %s", typed.Field, jsonWords(typed.Type), typed.Value)
 		}
 		return fmt.Errorf("want one JSON object a line, got %q (plain text needs --lines)", printable(string(text), 40))
 	}
@@ -133,6 +134,19 @@ func (row *scoreRow) parse(text []byte) error {
 		return err
 	}
 	return row.setMask(v.Mask)
+}
+
+// jsonWords names what a field holds in JSON's terms.
+func jsonWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a whole number"
 }
 
 func keysOf(text []byte) string {
