@@ -22,6 +22,7 @@ type modelFlags struct {
 	model    string
 	adapters []string
 	anyStack bool
+	speaks   bool // the stack is to write answers
 	engine   pipeline.Engine
 }
 
@@ -73,7 +74,11 @@ func (f *modelFlags) open(p train.Progress) (*pipeline.Bench, []*ggml.Adapter, e
 		return nil, nil, err
 	}
 	b.AnyStack = f.anyStack
-	stack, err := b.LoadAdapters(f.adapters)
+	load := b.LoadAdapters
+	if f.speaks {
+		load = b.LoadSpeaking
+	}
+	stack, err := load(f.adapters)
 	if err != nil {
 		return nil, nil, errors.Join(err, b.Close())
 	}

@@ -65,6 +65,7 @@ func TestCommandsCheckTheStack(t *testing.T) {
 		{name: "generate without the SFT adapter", args: with(generate, "-a", f.policy), code: 1, says: []string{"policy adapter", "lies on the base alone here"}},
 		{name: "generate reversed", args: with(generate, "-a", f.policy, "-a", f.sft), code: 1, says: []string{"the order is " + f.sft}},
 		{name: "chat without the SFT adapter", args: []string{"chat", "-m", m.Model, "-a", f.policy}, code: 1, says: []string{"policy adapter"}},
+		{name: "generate with a reward model alone", args: with(generate, "-a", f.reward), code: 1, says: []string{"is a reward model, not a model that writes answers"}},
 		{name: "generate with a reward model", args: with(generate, "-a", f.sft, "-a", f.reward), code: 1, says: []string{"is a reward model, not a model that writes answers"}},
 	} {
 		x.run(t)

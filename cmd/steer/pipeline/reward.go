@@ -80,12 +80,8 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	if err != nil {
 		return err
 	}
-	below, err := b.LoadAdapters(j.On)
+	below, stack, err := b.loadStack(j.On, useBelow)
 	if err != nil {
-		return err
-	}
-	stack := b.placedAll(j.On, below)
-	if err := checkRoles(stack, useBelow); err != nil {
 		return err
 	}
 	if j.Form == rewards.FormChat {
