@@ -12,6 +12,7 @@ import (
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 )
 
 // eachKernel runs a test with every set of CPU kernels that this machine has.
@@ -170,7 +171,7 @@ func TestDecodingIsAloneInOddShapes(t *testing.T) {
 
 // The real model, whose greedy answers parted where the arithmetic changed with the batch.
 func TestDecodingIsAloneRealModel(t *testing.T) {
-	path := modelM(t)
+	path := testfiles.Model(t)
 	t.Run("bare", func(t *testing.T) { alone(t, path, []int{2}, []int{1, 4, 8, 32, 64}, noAdapters) })
 	t.Run("adapter", func(t *testing.T) {
 		alone(t, path, []int{2}, []int{1, 4}, func(m *Model) []*Adapter {

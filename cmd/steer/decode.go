@@ -81,14 +81,12 @@ type speaker struct {
 // openSpeaker loads the model and its adapters and chooses the template: the one given, else
 // that of the adapters, else the one that otherwise gives, with why. The caller closes the bench.
 func (f *decodeFlags) openSpeaker(con pipeline.Console, otherwise func() (data.TemplateName, string, error)) (*pipeline.Bench, *speaker, error) {
+	f.speaks = true
 	b, stack, err := f.open(con)
 	if err != nil {
 		return nil, nil, err
 	}
 	s := &speaker{f: f, tok: b.Tok, stack: f.placed(stack), context: b.Model.Info().CtxTrain, generator: b.Generator(stack...)}
-	if err := pipeline.CheckSpeaks(s.stack); err != nil {
-		return nil, nil, errors.Join(err, b.Close())
-	}
 	if err := s.choose(con.Progress, otherwise); err != nil {
 		return nil, nil, errors.Join(err, b.Close())
 	}

@@ -21,6 +21,7 @@ type modelFlags struct {
 	model    string
 	adapters []string
 	anyStack bool
+	speaks   bool // the stack is to write answers
 	engine   pipeline.Engine
 }
 
@@ -73,7 +74,11 @@ func (f *modelFlags) open(con pipeline.Console) (*pipeline.Bench, []*ggml.Adapte
 	}
 	b.Hashes = con.Hashes
 	b.AnyStack = f.anyStack
-	stack, err := b.LoadAdapters(f.adapters)
+	load := b.LoadAdapters
+	if f.speaks {
+		load = b.LoadSpeaking
+	}
+	stack, err := load(f.adapters)
 	if err != nil {
 		return nil, nil, errors.Join(err, b.Close())
 	}

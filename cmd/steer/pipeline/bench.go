@@ -250,11 +250,26 @@ func (b *Bench) Adapter(a *adapter.Adapter, trainable bool) (*ggml.Adapter, erro
 // stacks have in common, as policies have the SFT adapter, is there once. A stack in another
 // order, or on other adapters, than it was trained in is refused, unless AnyStack is set.
 func (b *Bench) LoadAdapters(paths []string) ([]*ggml.Adapter, error) {
-	out, err := b.loadAdapters(paths)
-	if err != nil {
-		return nil, err
+	out, _, err := b.loadStack(paths, "")
+	return out, err
+}
+
+// LoadSpeaking is LoadAdapters for a stack that is to write answers; a reward model is refused.
+func (b *Bench) LoadSpeaking(paths []string) ([]*ggml.Adapter, error) {
+	out, _, err := b.loadStack(paths, usePolicy)
+	return out, err
+}
+
+// loadStack is LoadAdapters for a use, "" for any; placed is what the stack's files say.
+func (b *Bench) loadStack(paths []string, u use) (live []*ggml.Adapter, placed []adapter.Placed, err error) {
+	if live, err = b.loadAdapters(paths); err != nil {
+		return nil, nil, err
 	}
-	return out, b.checkStack(b.placedAll(paths, out))
+	placed = b.placedAll(paths, live)
+	if err := checkRoles(placed, u); err != nil { // it explains more than the stack does
+		return nil, nil, err
+	}
+	return live, placed, b.checkStack(placed)
 }
 
 func (b *Bench) loadAdapters(paths []string) ([]*ggml.Adapter, error) {

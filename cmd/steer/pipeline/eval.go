@@ -336,12 +336,8 @@ func (j *Eval) subjects(b *Bench, tpl *data.Template) ([]eval.Subject, []eval.Mo
 	subjects := []eval.Subject{{Name: "base", Evaluator: base, Generator: b.Generator(), Tokenizer: b.Tok}}
 	models := []eval.Model{{Name: "base", Role: "base", Adapters: []string{}}}
 	for _, c := range j.Subjects {
-		adapters, err := b.LoadAdapters(c.Adapters)
+		adapters, stack, err := b.loadStack(c.Adapters, usePolicy)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
-		}
-		stack := b.placedAll(c.Adapters, adapters)
-		if err := checkRoles(stack, usePolicy); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
 		}
 		if j.asksInTemplate() {

@@ -185,12 +185,8 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		return fmt.Errorf("ppo: max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", j.MaxNewTokens, b.Model.Info().CtxTrain)
 	}
 	longest := b.within("max_prompt_tokens", j.MaxPromptTokens, room, "prompts")
-	sftAdapters, err := b.LoadAdapters(j.SFT)
+	sftAdapters, below, err := b.loadStack(j.SFT, usePolicy)
 	if err != nil {
-		return err
-	}
-	below := b.placedAll(j.SFT, sftAdapters)
-	if err := checkRoles(below, usePolicy); err != nil {
 		return fmt.Errorf("ppo: sft: %w", err)
 	}
 	b.noteForm(tpl, below...)

@@ -91,12 +91,8 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	for _, part := range []rewards.PartInfo{set.Train.Info, set.HeldOut.Info} {
 		b.noteData(data.Loaded{Path: part.Path, Notes: part.Notes})
 	}
-	below, err := b.LoadAdapters(j.On)
+	below, stack, err := b.loadStack(j.On, useBelow)
 	if err != nil {
-		return err
-	}
-	stack := b.placedAll(j.On, below)
-	if err := checkRoles(stack, useBelow); err != nil {
 		return err
 	}
 	if j.Form == rewards.FormChat {

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -39,7 +38,7 @@ type asking struct {
 
 // scorer opens the reward adapter at path on the base and the adapters below it.
 func (b *Bench) scorer(belowPaths []string, path string, asked asking, batchTokens int) (*scorer, error) {
-	below, err := b.LoadAdapters(belowPaths)
+	below, stack, err := b.loadStack(belowPaths, useBelow)
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +46,10 @@ func (b *Bench) scorer(belowPaths []string, path string, asked asking, batchToke
 	if err != nil {
 		return nil, err
 	}
-	stack := b.placedAll(belowPaths, below)
-	if err := errors.Join(checkRoles(stack, useBelow), checkRole(path, host, useReward), b.checkStack(append(slices.Clone(stack), b.placed(path, host)))); err != nil {
+	if err := checkRole(path, host, useReward); err != nil {
+		return nil, err
+	}
+	if err := b.checkStack(append(slices.Clone(stack), b.placed(path, host))); err != nil {
 		return nil, err
 	}
 	live, err := b.Adapter(host, false)

@@ -93,7 +93,7 @@ func (b *Bench) noteUnchecked(p train.Progress) {
 		"whether it lies on the right ones here cannot be checked", strings.Join(names, ", "), more))
 }
 
-// use is what a stack is loaded for.
+// use is what a stack is loaded for; "" is anything.
 type use string
 
 const (
@@ -128,9 +128,6 @@ func checkRole(path string, a *adapter.Adapter, u use) error {
 	}
 	return nil
 }
-
-// CheckSpeaks refuses a stack that was not trained to write answers.
-func CheckSpeaks(stack []adapter.Placed) error { return checkRoles(stack, usePolicy) }
 
 // checkRoles is checkRole for a whole stack.
 func checkRoles(stack []adapter.Placed, u use) error {

@@ -155,7 +155,7 @@ func TestPPORefusesTheWrongAdapters(t *testing.T) {
 		"":                                func(j *PPO) { j.SFT, j.RewardOn, j.Reward = []string{sft}, []string{sft}, reward },
 		"lies on the base alone here":     func(j *PPO) { j.SFT, j.Reward = []string{sft}, reward },
 		"value head":                      func(j *PPO) { j.SFT, j.RewardOn, j.Reward = []string{sft}, []string{sft}, policy },
-		"not a model that writes answers": func(j *PPO) { j.SFT, j.RewardOn, j.Reward, j.AnyStack = []string{reward}, []string{sft}, reward, true },
+		"not a model that writes answers": func(j *PPO) { j.SFT, j.RewardOn, j.Reward = []string{reward}, []string{sft}, reward },
 	} {
 		err := rehearsePPO(t, b, assets, change)
 		if says == "" {

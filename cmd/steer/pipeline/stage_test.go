@@ -116,3 +116,20 @@ func TestMistakesAreSaidOnce(t *testing.T) {
 	require.NoError(t, unique([]error{nil, nil}))
 	require.EqualError(t, unique([]error{errors.New("a"), nil, errors.New("b"), errors.New("a")}), "a\nb")
 }
+
+// An adapter that cannot be read makes a stage fail; it is not left out of the result.
+func TestResultNamesTheAdapterOrFails(t *testing.T) {
+	j, _ := demoSFT(t)
+	b := openDemo(t, j)
+	s, err := b.open(Console{Progress: train.Quiet{}}, "sft", "sft", t.TempDir(), j, false)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.close()) }()
+	path := s.run.Path(train.AdapterFile)
+	require.NoError(t, os.Symlink(path, path)) // cannot be opened, by root neither
+	require.ErrorContains(t, s.finish(b, Inputs{}, map[string]any{}), "adapter: ")
+	require.False(t, hasResult(filepath.Dir(path)))
+
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, s.finish(b, Inputs{}, map[string]any{}), "an evaluation writes none")
+	require.True(t, hasResult(filepath.Dir(path)))
+}
