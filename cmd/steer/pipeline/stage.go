@@ -292,9 +292,12 @@ func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
 	merged["versions"] = versions(s.con.Version)
 	merged["command"] = s.con.Command
 	merged["inputs_sha256"] = inputs
-	path := s.run.Path(train.AdapterFile)
-	if sum, err := inputsOf(map[string]string{"adapter": path}, nil); err == nil {
-		merged["adapter"] = map[string]string{"path": train.AdapterFile, "sha256": sum["adapter"]}
+	if path := s.run.Path(train.AdapterFile); exists(path) { // an evaluation has none
+		in := Inputs{}
+		if err := in.add("adapter", path); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		merged["adapter"] = map[string]string{"path": train.AdapterFile, "sha256": in["adapter"]}
 	}
 	return s.run.Finish(merged)
 }
