@@ -215,10 +215,9 @@ func (c *calibration) rate(tokens int, once func() error) (float64, error) {
 }
 
 // rollout measures a short generation: prompts alone, then prompts and some tokens.
-func (c *calibration) rollout(ctx context.Context, r *rehearsal, p *StagePlan, rates *Rates) error {
+func (c *calibration) rollout(ctx context.Context, r *rehearsal, p *StagePlan, rates *Rates) (err error) {
 	d := p.rollout
 	opt := d.opt
-	var err error
 	if opt.Adapters, err = c.adapters(opt.Adapters); err != nil {
 		return err
 	}
