@@ -6,9 +6,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/seam"
+	"steer/internal/testfiles"
 )
 
-// Greedy answers of the path that users get (golden/sampling/M_greedy, PyTorch in f32): they part from the reference only
+// Greedy answers of the path that users get (testdata/golden/sampling/M_greedy, PyTorch in f32): they part from the reference only
 // where its two best tokens are closer than the arithmetic's error, and then go on as the test expects, since every
 // decoding of a prompt gives the same bits.
 func TestGreedyAnswersByDefault(t *testing.T) {
@@ -19,8 +20,8 @@ func TestGreedyAnswersByDefault(t *testing.T) {
 			Margin []float64 `json:"top1_minus_top2"`
 		}
 	}
-	readJSON(t, shared(t, "golden/sampling/M_greedy.json"), &golden)
-	m := open(t, modelM(t))
+	testfiles.ReadJSON(t, testfiles.Golden(t, "sampling/M_greedy.json"), &golden)
+	m := open(t, testfiles.Model(t))
 	if m.dev.OnGPU() {
 		t.Skip("a GPU decodes by ggml's kernels, see TestSamplingGreedyReal")
 	}

@@ -104,10 +104,12 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 		if !within("report", "import") {
 			return folders
 		}
-	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "system", "text", "prompt", "stop":
+	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "system",
+		"text", "prompt", "stop":
 		return names()
 	}
-	if f.Value.Type() != "string" && f.Value.Type() != "stringArray" && f.Value.Type() != "stringSlice" && f.Value.Type() != "bool" {
+	if f.Value.Type() != "string" && f.Value.Type() != "stringArray" && f.Value.Type() != "stringSlice" &&
+		f.Value.Type() != "bool" {
 		return names() // a number is nobody's file
 	}
 	return nil

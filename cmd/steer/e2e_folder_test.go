@@ -40,13 +40,20 @@ func TestSecondProcessOnAnExperiment(t *testing.T) {
 	dir := tiny(t)
 	args := []string{"run", "tiny.yaml", "--set", "reward.max_steps=100000"}
 	first := start(t, dir, args...)
-	require.True(t, first.until(func() bool { return look(first, filepath.Join(dir, "out/reward-deontology")).rounds >= 1 }), first.err.String())
+	require.True(t, first.until(func() bool {
+		return look(first, filepath.Join(dir,
+			"out/reward-deontology")).rounds >= 1
+	}), first.err.String())
 	// Nobody works in the first stage's folder any more.
 	before := tree(t, filepath.Join(dir, "out/sft"))
-	for _, second := range [][]string{args, {"run", "tiny.yaml", "--fresh"}, {"run", "tiny.yaml", "--set", "sft.max_steps=3"}} {
+	for _, second := range [][]string{args, {"run", "tiny.yaml", "--fresh"}, {"run", "tiny.yaml", "--set",
+		"sft.max_steps=3"}} {
 		code, _, said := steerIn(t, dir, second...)
 		require.Equal(t, exitFailure, code, said)
-		require.Contains(t, said, fmt.Sprintf("experiment folder is in use: %s, by process %d: wait for it, stop it, or choose another folder", filepath.Join(dir, "out"), first.cmd.Process.Pid))
+		require.Contains(t, said,
+			fmt.Sprintf("experiment folder is in use: %s, by process %d: wait for it, "+
+				"stop it, or choose another folder",
+				filepath.Join(dir, "out"), first.cmd.Process.Pid))
 	}
 	require.Equal(t, before, tree(t, filepath.Join(dir, "out/sft")))
 	mustSteer(t, dir, "report", "out")
@@ -88,12 +95,14 @@ func TestFreshLeavesNothingOld(t *testing.T) {
 	}
 	for _, stage := range tinyStages {
 		for _, name := range train.RunFiles() {
-			if path := filepath.Join("study/seed-3", stage, name); name != train.CheckpointsDir && name != train.ItemsDir && exists("", filepath.Join(dir, path)) == nil {
+			if path := filepath.Join("study/seed-3", stage, name); name != train.CheckpointsDir &&
+				name != train.ItemsDir && exists("", filepath.Join(dir, path)) == nil {
 				old = append(old, path)
 			}
 		}
 	}
-	foreign := []string{"study/notes.txt", "study/seed-3/notes.txt", "study/seed-3/ppo-deontology/notes.txt", "study/seed-3/other/report.html"}
+	foreign := []string{"study/notes.txt", "study/seed-3/notes.txt", "study/seed-3/ppo-deontology/notes.txt",
+		"study/seed-3/other/report.html"}
 	for _, path := range append(old, foreign...) {
 		put(t, dir, path, "old")
 	}
@@ -133,7 +142,9 @@ func TestRenamedUnfinishedRunGoesOn(t *testing.T) {
 		run := filepath.Join(dir, "moved/other-"+j.kind)
 		copyRun(t, j.kind, run)
 		_, said := mustSteer(t, dir, j.kind, j.kind+".yaml", "-o", "moved/other-"+j.kind)
-		require.Contains(t, said, fmt.Sprintf("other-%s: this run was called %s: its folder was renamed or moved, and it goes on as other-%s", j.kind, j.kind, j.kind))
+		require.Contains(t, said,
+			fmt.Sprintf("other-%s: this run was called %s: its folder was renamed or moved, and it goes on as other-%s",
+				j.kind, j.kind, j.kind))
 		require.Contains(t, said, "going on after step ")
 		sameRun(t, filepath.Join(up, j.kind), renamed(t, run, j.kind))
 	}
@@ -201,7 +212,8 @@ func renamed(t *testing.T, run, name string) string {
 	require.NoError(t, os.Rename(run, to))
 	raw := readJSON(t, to, train.ResultFile)
 	require.Equal(t, filepath.Base(run), raw["name"])
-	put(t, to, train.ResultFile, string(replaceOnce(t, get(t, to, train.ResultFile), fmt.Sprintf("%q: %q", "name", filepath.Base(run)), fmt.Sprintf("%q: %q", "name", filepath.Base(name)))))
+	put(t, to, train.ResultFile, string(replaceOnce(t, get(t, to, train.ResultFile), fmt.Sprintf("%q: %q", "name",
+		filepath.Base(run)), fmt.Sprintf("%q: %q", "name", filepath.Base(name)))))
 	return to
 }
 

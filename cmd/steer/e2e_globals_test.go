@@ -51,7 +51,8 @@ func TestQuietVerboseAndTheLog(t *testing.T) {
 	sameRun(t, filepath.Join(dir, "usual"), renamed(t, filepath.Join(dir, "quiet"), "again/usual"))
 
 	// Appended, with what a wrong command was told.
-	code, _, said := steerIn(t, dir, "sft", "sft.yaml", "-o", "quiet2", "-q", "--log-file", "run.log", "--set", "seed=x")
+	code, _, said := steerIn(t, dir, "sft", "sft.yaml", "-o", "quiet2", "-q", "--log-file", "run.log", "--set",
+		"seed=x")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, said, "steer: seed: want a whole number")
 	again := logged(t, filepath.Join(dir, "run.log"))
@@ -65,7 +66,8 @@ func TestQuietVerboseAndTheLog(t *testing.T) {
 	require.NotContains(t, said, "tok/s")
 
 	_, said = run("verbose", "-v", "--max-steps", "3")
-	for _, line := range []string{"verbose 1/3 ", "verbose 2/3 ", "verbose 3/3 ", "verbose: reads train, SHA-256 ", "verbose: computing on cpu, 1 threads"} {
+	for _, line := range []string{"verbose 1/3 ", "verbose 2/3 ", "verbose 3/3 ", "verbose: reads train, SHA-256 ",
+		"verbose: computing on cpu, 1 threads"} {
 		require.Contains(t, said, line)
 	}
 
@@ -120,7 +122,8 @@ func TestColour(t *testing.T) {
 	require.NotContains(t, said, escape, "standard error is no terminal")
 	_, _, said = steerIn(t, dir, "sft", "nowhere.yaml", "--color", "always")
 	require.True(t, strings.HasPrefix(said, "\x1b[1;31msteer: \x1b[0m"), "%q", said)
-	_, said = mustSteer(t, dir, "sft", "sft.yaml", "--color=always", "--memory", "1MB", "--force", "--max-steps", "1", "--log-file", "run.log")
+	_, said = mustSteer(t, dir, "sft", "sft.yaml", "--color=always", "--memory", "1MB", "--force", "--max-steps", "1",
+		"--log-file", "run.log")
 	require.Contains(t, said, "\x1b[33mwarning:\x1b[0m sft needs")
 	require.Contains(t, logged(t, filepath.Join(dir, "run.log")), "warning: sft needs")
 	help, _ := mustSteer(t, dir, "sft", "--help", "--color", "always")
@@ -165,11 +168,15 @@ func TestFlagsOfTheUsualKnobs(t *testing.T) {
 		kind string
 		keys map[string]string // by flag
 	}{
-		{"sft", map[string]string{"epochs": "epochs", "lr": "optim.lr", "rank": "lora.rank", "batch": "mini_batch_size"}},
-		{"reward", map[string]string{"epochs": "epochs", "lr": "optim.lr", "rank": "lora.rank", "batch": "mini_batch_size"}},
-		{"ppo", map[string]string{"epochs": "ppo_epochs", "lr": "optim.lr", "rank": "lora.rank", "batch": "rollout_batch_size"}},
+		{"sft", map[string]string{"epochs": "epochs", "lr": "optim.lr", "rank": "lora.rank",
+			"batch": "mini_batch_size"}},
+		{"reward", map[string]string{"epochs": "epochs", "lr": "optim.lr", "rank": "lora.rank",
+			"batch": "mini_batch_size"}},
+		{"ppo", map[string]string{"epochs": "ppo_epochs", "lr": "optim.lr", "rank": "lora.rank",
+			"batch": "rollout_batch_size"}},
 	} {
-		args := []string{c.kind, c.kind + ".yaml", "--dry-run", "--epochs", "5", "--lr", "3e-5", "--rank", "2", "--batch", "6"}
+		args := []string{c.kind, c.kind + ".yaml", "--dry-run", "--epochs", "5", "--lr", "3e-5", "--rank", "2",
+			"--batch", "6"}
 		want := map[string]string{"epochs": "5", "lr": "3e-05", "rank": "2", "batch": "6"}
 		if c.kind != "ppo" {
 			args = append(args, "--max-steps", "0")
@@ -190,7 +197,8 @@ func TestFlagsOfTheUsualKnobs(t *testing.T) {
 			require.Empty(t, out)
 			require.Contains(t, said, says)
 		}
-		for _, wrong := range [][]string{{"--lr", "fast"}, {"--rank", "1.5"}, {"--epochs", "2 # more"}, {"--batch", ""}} {
+		for _, wrong := range [][]string{{"--lr", "fast"}, {"--rank", "1.5"}, {"--epochs", "2 # more"}, {"--batch",
+			""}} {
 			code, _, said := steerIn(t, dir, append([]string{c.kind, c.kind + ".yaml", "--dry-run"}, wrong...)...)
 			require.Equal(t, exitUsage, code, wrong)
 			require.Contains(t, said, c.keys[strings.TrimPrefix(wrong[0], "--")]+": ", wrong)
@@ -204,7 +212,9 @@ func TestFlagsOfTheUsualKnobs(t *testing.T) {
 	thesis, err := sft.New(sft.PresetThesis)
 	require.NoError(t, err)
 	require.EqualValues(t, 5000, thesis.MaxSteps)
-	require.Contains(t, said, "--epochs 2: the run would end after max_steps 5000 whatever epochs is: add --set max_steps=0, or leave --epochs out")
+	require.Contains(t, said,
+		"--epochs 2: the run would end after max_steps 5000 whatever epochs is: "+
+			"add --set max_steps=0, or leave --epochs out")
 	mustSteer(t, dir, append(sftArgs, "--preset", "thesis", "--set", "max_steps=0")...)
 	mustSteer(t, dir, sftArgs...)
 }

@@ -15,7 +15,8 @@ import (
 func dryJob(t testing.TB, dir string, args ...string) pipeline.SFT {
 	t.Helper()
 	_, assets := e2e(t)
-	out, _ := mustSteer(t, dir, append([]string{"sft", "--dry-run", "--model", assets.Model, "--train", assets.Guanaco.Train}, args...)...)
+	out, _ := mustSteer(t, dir, append([]string{"sft", "--dry-run", "--model", assets.Model, "--train",
+		assets.Guanaco.Train}, args...)...)
 	job, err := pipeline.NewSFT("")
 	require.NoError(t, err)
 	require.NoError(t, conf.Parse("dry-run", []byte(out), &job))
@@ -25,7 +26,8 @@ func dryJob(t testing.TB, dir string, args ...string) pipeline.SFT {
 // A text arrives whole, whatever it would mean in YAML.
 func TestSetTakesTextsWhole(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"Answer briefly # and be nice", "Rule: be nice", "@all", "null and void", "013", `say "yes" or "no"`, "[1", "- one\n- two"} {
+	for _, text := range []string{"Answer briefly # and be nice", "Rule: be nice", "@all", "null and void", "013",
+		`say "yes" or "no"`, "[1", "- one\n- two"} {
 		job := dryJob(t, t.TempDir(), "--set", "system="+text)
 		require.NotNil(t, job.System, text)
 		require.Equal(t, text, *job.System)
@@ -50,7 +52,8 @@ func TestFlagsTakeNamesWhole(t *testing.T) {
 	for _, name := range names {
 		put(t, dir, name, "only hashed")
 	}
-	out, _ := mustSteer(t, dir, "reward", "--dry-run", "--model", names[0], "--theory", "deontology", "--train", assets.Deontology.Train, "--sft", names[1], "--sft", names[2])
+	out, _ := mustSteer(t, dir, "reward", "--dry-run", "--model", names[0], "--theory", "deontology", "--train",
+		assets.Deontology.Train, "--sft", names[1], "--sft", names[2])
 	job, err := pipeline.NewReward("")
 	require.NoError(t, err)
 	require.NoError(t, conf.Parse("dry-run", []byte(out), &job))
@@ -63,12 +66,14 @@ func TestPresetsByEveryWay(t *testing.T) {
 	t.Parallel()
 	thesis, err := sft.New(sft.PresetThesis)
 	require.NoError(t, err)
-	for _, args := range [][]string{{"--preset", "thesis"}, {"--set", "preset=thesis"}, {"--preset", "thesis", "--set", "preset=thesis"}} {
+	for _, args := range [][]string{{"--preset", "thesis"}, {"--set", "preset=thesis"}, {"--preset", "thesis", "--set",
+		"preset=thesis"}} {
 		require.Equal(t, thesis, dryJob(t, t.TempDir(), args...).Config, args)
 	}
 	_, assets := e2e(t)
 	dir := tiny(t)
-	code, _, said := steerIn(t, dir, "sft", "--dry-run", "--model", assets.Model, "--train", assets.Guanaco.Train, "--preset", "default", "--set", "preset=thesis")
+	code, _, said := steerIn(t, dir, "sft", "--dry-run", "--model", assets.Model, "--train", assets.Guanaco.Train,
+		"--preset", "default", "--set", "preset=thesis")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, said, "--preset default and --set preset=thesis contradict each other")
 

@@ -20,7 +20,8 @@ func (f *globalFlags) bind(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show results, warnings and errors only")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show every step as a line that stays, and details")
-	flags.StringVar(&f.logFile, "log-file", "", "append progress and notices to `FILE` as well, as plain lines with their time")
+	flags.StringVar(&f.logFile, "log-file", "",
+		"append progress and notices to `FILE` as well, as plain lines with their time")
 	enumVar(flags, &f.color, "color", "colour in what a terminal is shown")
 }
 

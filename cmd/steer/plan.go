@@ -70,7 +70,8 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 			return usagef("--device: %v", err)
 		}
 		if text, ok := conf.Overridden(o.set, "engine.device"); ok && text != o.device {
-			return usagef("--device %s and --set engine.device=%s contradict each other: give one of them", o.device, text)
+			return usagef("--device %s and --set engine.device=%s contradict each other: give one of them", o.device,
+				text)
 		}
 		o.set = append(o.set, "engine.device="+o.device)
 	}

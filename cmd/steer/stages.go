@@ -97,7 +97,8 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 	key := cmp.Or(f.presetKey, "preset")
 	if text, ok := conf.Overridden(f.set, key); ok {
 		if f.preset != "" && f.preset != text {
-			return "", usagef("--%s %s and --set %s=%s contradict each other: give one of them", key, f.preset, key, text)
+			return "", usagef("--%s %s and --set %s=%s contradict each other: give one of them", key, f.preset, key,
+				text)
 		}
 		preset = text
 	}
@@ -147,7 +148,9 @@ func (f *stageFlags) heeded(cmd *cobra.Command, job any) error {
 			return err
 		}
 		if value, _, err := conf.Lookup("", raw, k.unless); err != nil || value != "0" {
-			return errors.Join(err, usagef("--%s %s: the run would end after %s %s whatever %s is: add --set %s=0, or leave --%s out", k.flag, k.text, k.unless, value, k.key, k.unless, k.flag))
+			return errors.Join(err,
+				usagef("--%s %s: the run would end after %s %s whatever %s is: add --set %s=0, or leave --%s out",
+					k.flag, k.text, k.unless, value, k.key, k.unless, k.flag))
 		}
 	}
 	return nil

@@ -39,7 +39,8 @@ func walkKeys(t reflect.Type, prefix string, out *[]Key) {
 			tag = strings.ToLower(f.Name)
 		}
 		key := Key{Name: join(prefix, tag)}
-		if inner.Kind() == reflect.Struct && inner != nodeType && !reflect.PointerTo(inner).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		if inner.Kind() == reflect.Struct && inner != nodeType &&
+			!reflect.PointerTo(inner).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 			walkKeys(inner, key.Name, out)
 			continue
 		}

@@ -95,7 +95,9 @@ func (d *decoder) typed(t reflect.Type, key string) *yaml.Node {
 	case node == nil:
 		return textNode(text)
 	case commented(node):
-		d.errs = append(d.errs, &Error{Key: key, Msg: fmt.Sprintf("value %q: what follows # would be a comment: leave it out, or put texts that hold # into quotes", text)})
+		d.errs = append(d.errs, &Error{Key: key,
+			Msg: fmt.Sprintf("value %q: what follows # would be a comment: "+
+				"leave it out, or put texts that hold # into quotes", text)})
 		return nil
 	}
 	return node

@@ -21,9 +21,12 @@ type overridden struct {
 // the key holds one.
 func TestSetTakesTextsWhole(t *testing.T) {
 	for _, text := range []string{
-		"Answer briefly # and be nice", "#", "# all of it", "Rule: be nice", "a: b: c", "@me", "`x`", "*bold*", "&and", "!now", "%x", "|", ">", "- one",
-		"? why", "[a", "{a: b}", "null", "~", "Null", "true", "013", "1e3", "0x10", "1_000", "2026-01-01", `"half`, `'half`, `say "yes" or "no"`,
-		`"one" and "two"`, `'one' 'two'`, `"quoted" # and more "`, `it''s`, " around ", "two\nlines", "\ttab", "---", "...", "a\\nb", "key=value", "", "ümläut…",
+		"Answer briefly # and be nice", "#", "# all of it", "Rule: be nice", "a: b: c", "@me", "`x`", "*bold*", "&and",
+		"!now", "%x", "|", ">", "- one",
+		"? why", "[a", "{a: b}", "null", "~", "Null", "true", "013", "1e3", "0x10", "1_000", "2026-01-01", `"half`,
+		`'half`, `say "yes" or "no"`,
+		`"one" and "two"`, `'one' 'two'`, `"quoted" # and more "`, `it''s`, " around ", "two\nlines", "\ttab", "---",
+		"...", "a\\nb", "key=value", "", "ümläut…",
 	} {
 		var c overridden
 		require.NoError(t, Set(&c, "name="+text), "%q", text)
@@ -41,7 +44,8 @@ func TestSetTakesTextsWhole(t *testing.T) {
 // line break, or quotes around everything, are written.
 func TestSetReadsAQuotedText(t *testing.T) {
 	for text, want := range map[string]string{
-		`"a\nb"`: "a\nb", `'it''s'`: "it's", `"\"all\""`: `"all"`, `""`: "", `"null"`: "null", `" around "`: " around ", `"# x"`: "# x",
+		`"a\nb"`: "a\nb", `'it''s'`: "it's", `"\"all\""`: `"all"`, `""`: "", `"null"`: "null", `" around "`: " around ",
+		`"# x"`: "# x",
 	} {
 		var c overridden
 		require.NoError(t, Set(&c, "name="+text), text)
@@ -72,13 +76,15 @@ func TestSetOfNamesAndShortForms(t *testing.T) {
 	require.Equal(t, "data #1: b.csv", c.File.Path)
 	require.NoError(t, Set(&c, "file={path: c.csv}"))
 	require.Equal(t, "c.csv", c.File.Path)
-	require.ErrorContains(t, Set(&c, "memory=16GB # c"), `memory: want a size such as "24GB" or "512MiB", got "16GB # c"`)
+	require.ErrorContains(t, Set(&c, "memory=16GB # c"),
+		`memory: want a size such as "24GB" or "512MiB", got "16GB # c"`)
 }
 
 // What is no text is YAML, of which nothing is dropped in silence.
 func TestSetRefusesCommentsElsewhere(t *testing.T) {
 	var c overridden
-	for _, o := range []string{"seed=3 # c", "share=0.5 # half", "pack=true # c", "targets=[a, b] # c", "targets=[a] #", "limit=3 # c"} {
+	for _, o := range []string{"seed=3 # c", "share=0.5 # half", "pack=true # c", "targets=[a, b] # c", "targets=[a] #",
+		"limit=3 # c"} {
 		require.ErrorContains(t, Set(&c, o), "would be a comment", o)
 	}
 	require.EqualError(t, Set(&c, "seed=# c"), `seed: want a whole number, 0 or more, got "# c"`)
@@ -116,7 +122,9 @@ func TestKeys(t *testing.T) {
 		names[k.Name] = k.Values
 	}
 	require.Equal(t, map[string][]string{
-		"name": nil, "optim.lr": nil, "optim.schedule": shape("").Values(), "optim.warmup_steps": nil, "targets": nil, "stages": nil, "every": nil,
-		"memory": nil, "pack": {"true", "false"}, "seed": nil, "small": nil, "limit": nil, "shape": shape("").Values(), "system": nil, "file": nil, "share": nil,
+		"name": nil, "optim.lr": nil, "optim.schedule": shape("").Values(), "optim.warmup_steps": nil, "targets": nil,
+		"stages": nil, "every": nil,
+		"memory": nil, "pack": {"true", "false"}, "seed": nil, "small": nil, "limit": nil, "shape": shape("").Values(),
+		"system": nil, "file": nil, "share": nil,
 	}, names)
 }

@@ -249,7 +249,8 @@ func (r *Run) writeInfo() error {
 		_ = json.Unmarshal(data, &i) // a damaged one is only a lost list of dates
 	}
 	if i.Stage != "" && i.Stage != r.opt.Stage {
-		return fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another folder, or start over in this one (fresh)",
+		return fmt.Errorf("run folder %s: holds a run of %s, not of %s: "+
+			"choose another folder, or start over in this one (fresh)",
 			r.dir, i.Stage, r.opt.Stage)
 	}
 	// The configuration is the same: under another name it is the same run, in a folder

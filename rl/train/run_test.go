@@ -130,7 +130,8 @@ func TestFolderOfAnotherRunIsRefused(t *testing.T) {
 	opt := options()
 	opt.Stage = "ppo"
 	_, err := OpenRun(dir, opt)
-	require.ErrorContains(t, err, "holds a run of sft, not of ppo: choose another folder, or start over in this one (fresh)")
+	require.ErrorContains(t, err,
+		"holds a run of sft, not of ppo: choose another folder, or start over in this one (fresh)")
 
 	opt = options()
 	opt.Name = "other"
@@ -180,7 +181,8 @@ func TestSittings(t *testing.T) {
 	require.NoError(t, r.Close())
 
 	// Opened before by a program that kept no times.
-	require.NoError(t, os.WriteFile(filepath.Join(dir, InfoFile), []byte(`{"stage": "sft", "name": "toy", "opened": ["a", "b"]}`), 0o666))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, InfoFile),
+		[]byte(`{"stage": "sft", "name": "toy", "opened": ["a", "b"]}`), 0o666))
 	r = open(t, dir, options())
 	advance(r, 3)
 	require.Equal(t, []float64{0, 0, 3}, r.Sittings())

@@ -104,7 +104,9 @@ func (e *Experiment) resolve(dir string) error {
 	}
 	for name, t := range e.Each {
 		if t.Reward.Preset != e.Reward.Preset || t.PPO.Preset != e.PPO.Preset {
-			errs = append(errs, fmt.Errorf("experiment: each.%s: theories start from the presets of the sections reward and ppo: leave preset out", name))
+			errs = append(errs,
+				fmt.Errorf("experiment: each.%s: theories start from the presets of the sections reward and ppo: "+
+					"leave preset out", name))
 		}
 		if !slices.Contains(e.rewarded(), rewards.TheoryName(name)) {
 			errs = append(errs, fmt.Errorf("experiment: each.%s: not among theories %v, nor judges %v", name, e.Theories, e.Judges))
@@ -278,7 +280,8 @@ func (e *Experiment) forgetReports() error {
 
 // runStage gives every stage a bench of its own: nothing of one outlives it. fresh forgets an
 // earlier run of the stage, forget the reports as well.
-func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir string, fresh, forget bool) (err error) {
+func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir string, fresh,
+	forget bool) (err error) {
 	b, err := OpenBench(e.Model, e.Engine)
 	if err != nil {
 		return err

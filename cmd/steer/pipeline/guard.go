@@ -142,7 +142,8 @@ const PlanFloor = PlanSlack * 20 // 1/planTolerance
 
 // detail says what a stage computes with, on and in.
 func (b *Bench) detail(job Job, p *StagePlan, to train.Progress) {
-	train.Detail(to, "%s: computing on %s, %d threads, kernels %s, precision %s", p.Stage, b.Device(), b.Threads(), b.Kernel(), b.Engine.Precision)
+	train.Detail(to, "%s: computing on %s, %d threads, kernels %s, precision %s", p.Stage, b.Device(), b.Threads(),
+		b.Kernel(), b.Engine.Precision)
 	inputs := inputsRead(job)
 	for _, role := range slices.Sorted(maps.Keys(inputs)) {
 		train.Detail(to, "%s: reads %s, SHA-256 %s", p.Stage, role, inputs[role])
@@ -151,7 +152,8 @@ func (b *Bench) detail(job Job, p *StagePlan, to train.Progress) {
 		train.Detail(to, "%s: %s of %s: %s", p.Stage, SizeText(x.Bytes), x.Memory, x.Name)
 	}
 	n := p.Tokens
-	train.Detail(to, "%s: %d tokens to train on, %d to score, %d to read and at most %d to generate", p.Stage, n.Train, n.Score, n.Prompt, n.Generated)
+	train.Detail(to, "%s: %d tokens to train on, %d to score, %d to read and at most %d to generate", p.Stage, n.Train,
+		n.Score, n.Prompt, n.Generated)
 }
 
 // inputsRead are the hashes of what goes into a job.

@@ -121,7 +121,8 @@ func load(files []layer, overrides []string, adjust func(*Experiment)) (*Experim
 
 func newExperiment(files []layer, overrides []string) (*Experiment, error) {
 	if _, ok := conf.Overridden(overrides, "extends"); ok {
-		return nil, &conf.Error{Key: "extends", Msg: "cannot be overridden: it says which files are read; write it into the file"}
+		return nil, &conf.Error{Key: "extends",
+			Msg: "cannot be overridden: it says which files are read; write it into the file"}
 	}
 	// What a key says: --set, else the last file that has it, else other.
 	says := func(key, other string) (string, error) {

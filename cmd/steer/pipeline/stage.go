@@ -222,7 +222,9 @@ func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (
 		return nil, err
 	}
 	if was := run.Renamed(); was != "" {
-		con.Progress.Note(fmt.Sprintf("%s: this run was called %s: its folder was renamed or moved, and it goes on as %s", name, was, name))
+		con.Progress.Note(fmt.Sprintf("%s: this run was called %s: "+
+			"its folder was renamed or moved, and it goes on as %s",
+			name, was, name))
 	}
 	b.Notice(con.Progress)
 	return &stage{run: run, con: con, kind: kind, name: name, record: map[string]any{}}, nil
