@@ -141,7 +141,8 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need
 	}
 	if len(names) == 0 && len(f.needed) == 0 {
 		if !f.list && !f.verify {
-			return nil, usagef("say what to fetch: data, model, a name (see --list), or --for EXPERIMENT.yaml\nSee %q.", "steer fetch --help")
+			return nil, usagef("say what to fetch: data, model, a name (see --list), or --for EXPERIMENT.yaml\nSee %q.",
+				"steer fetch --help")
 		}
 		names = fetch.Data.Values()
 	}
@@ -157,7 +158,8 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need
 		}
 		s, ok := known.Lookup(name)
 		if !ok {
-			return nil, usagef("there is no set %q%s: known are data, model, %s", name, nearSet(cmd, name), strings.Join(known.Names(""), ", "))
+			return nil, usagef("there is no set %q%s: known are data, model, %s",
+				name, nearSet(name), strings.Join(known.Names(""), ", "))
 		}
 		add(pipeline.Need{Set: s, Dir: folder[s.Kind]})
 	}
@@ -165,7 +167,7 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need
 }
 
 // nearSet suggests a name that was perhaps meant.
-func nearSet(cmd *cobra.Command, name string) string {
+func nearSet(name string) string {
 	for _, known := range fetch.Known().Names("") {
 		if strings.Contains(known, strings.ToLower(name)) || strings.Contains(strings.ToLower(name), known) {
 			return fmt.Sprintf(", did you mean %q?", known)

@@ -43,12 +43,16 @@ type fileReport struct {
 
 func reportOf(w pipeline.Need, results []fetch.Result) setReport {
 	s := w.Set
-	r := setReport{Name: s.Name, Title: s.Title, Kind: s.Kind, Folder: w.Dir, Source: s.Source(), Page: s.Page, Licence: s.Licence, Cite: s.Cite,
-		Gated: s.Gated, Command: s.Command(), Files: []fileReport{}}
+	r := setReport{
+		Name: s.Name, Title: s.Title, Kind: s.Kind, Folder: w.Dir, Source: s.Source(), Page: s.Page,
+		Licence: s.Licence, Cite: s.Cite, Gated: s.Gated, Command: s.Command(), Files: []fileReport{},
+	}
 	r.Bytes, r.BytesUnknown = s.Size()
 	for _, x := range results {
-		f := fileReport{Path: relative(x.Path), State: x.State, Bytes: x.Found.Bytes, SHA256: x.Found.SHA256, Release: x.File.SHA256,
-			Fetched: x.Fetched, From: x.From, Note: x.Note}
+		f := fileReport{
+			Path: relative(x.Path), State: x.State, Bytes: x.Found.Bytes, SHA256: x.Found.SHA256,
+			Release: x.File.SHA256, Fetched: x.Fetched, From: x.From, Note: x.Note,
+		}
 		if x.Err != nil {
 			f.Error = x.Err.Error()
 		}
@@ -258,7 +262,8 @@ func (f *fetchFlags) check(out io.Writer, wanted []pipeline.Need) error {
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%s not what the release has: \"steer fetch --force NAME\" fetches a set again", choose(bad == 1, "1 file is", fmt.Sprintf("%d files are", bad)))
+		return fmt.Errorf("%s not what the release has: \"steer fetch --force NAME\" fetches a set again",
+			choose(bad == 1, "1 file is", fmt.Sprintf("%d files are", bad)))
 	}
 	return nil
 }

@@ -91,7 +91,8 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 		return err
 	}
 	if p.ToFetch != "" {
-		fmt.Fprintf(a.out, "Wrote %s. It names conversations of the set %s:\n  steer fetch --for %s\n  steer run %s\n", f.out, p.ToFetch, f.out, f.out)
+		fmt.Fprintf(a.out, "Wrote %s. It names conversations of the set %s:\n  steer fetch --for %s\n  steer run %s\n",
+			f.out, p.ToFetch, f.out, f.out)
 		return nil
 	}
 	fmt.Fprintf(a.out, "Wrote %s. Look at it, then:\n  steer run %s\n", f.out, f.out)
@@ -119,7 +120,8 @@ func (f *initFlags) propose(dir string) (*pipeline.Proposal, error) {
 		return nil, err
 	}
 	p := &pipeline.Proposal{Name: f.name, Model: model, Context: int(length)}
-	p.About = strings.TrimSpace(fmt.Sprintf("%s, %d layers of width %d, context %d", printable(name, 40), shape.Layers, shape.Embd, length))
+	p.About = strings.TrimSpace(fmt.Sprintf("%s, %d layers of width %d, context %d",
+		printable(name, 40), shape.Layers, shape.Embd, length))
 	if p.Template, p.Why, err = guessTemplate(model); err != nil {
 		return nil, err
 	}
@@ -150,7 +152,8 @@ func (f *initFlags) base() (string, error) {
 		return "", err
 	}
 	if len(found) != 1 {
-		return "", usagef("--model: want a GGUF file: there are %d in models (\"steer fetch model\" brings the one of the experiments)", len(found))
+		return "", usagef("--model: want a GGUF file: there are %d in models "+
+			"(\"steer fetch model\" brings the one of the experiments)", len(found))
 	}
 	return found[0], nil
 }

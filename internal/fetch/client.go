@@ -168,13 +168,15 @@ func (c *Client) attempt(ctx context.Context, r Request) (out Response, err erro
 		}
 		return out, errRange
 	default:
-		return out, &StatusError{URL: r.URL, Status: resp.StatusCode, After: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+		after := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		return out, &StatusError{URL: r.URL, Status: resp.StatusCode, After: after}
 	}
 	if r.Bytes > 0 && total > 0 && total != r.Bytes {
 		return out, fmt.Errorf("%s: %w: the server has %d bytes, the release %d", r.URL, ErrSize, total, r.Bytes)
 	}
 	if r.Most > 0 && total > r.Most {
-		return out, fmt.Errorf("%s: %w: %d bytes, more than the %d that such a file may have", r.URL, ErrBounds, total, r.Most)
+		return out, fmt.Errorf("%s: %w: %d bytes, more than the %d that such a file may have",
+			r.URL, ErrBounds, total, r.Most)
 	}
 	if have == 0 {
 		mark := cmpTag(resp.Header)
@@ -204,7 +206,9 @@ func (c *Client) whole(r Request, have int64) error {
 }
 
 // receive appends the body to what is there, from have bytes on.
-func (c *Client) receive(cancel context.CancelCauseFunc, body io.Reader, r Request, have, total int64) (got int64, err error) {
+func (c *Client) receive(
+	cancel context.CancelCauseFunc, body io.Reader, r Request, have, total int64,
+) (got int64, err error) {
 	flags := os.O_WRONLY | os.O_CREATE
 	if have == 0 {
 		flags |= os.O_TRUNC
@@ -329,7 +333,9 @@ func unreachable(address string, err error) error {
 func temporary(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {
-		return status.Status == http.StatusTooManyRequests || status.Status == http.StatusRequestTimeout || status.Status >= 500 && status.Status != http.StatusNotImplemented
+		code := status.Status
+		return code == http.StatusTooManyRequests || code == http.StatusRequestTimeout ||
+			code >= 500 && code != http.StatusNotImplemented
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {

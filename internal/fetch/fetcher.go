@@ -203,7 +203,8 @@ func (g *getter) fromURL(ctx context.Context, address string, files []int) error
 	file := g.set.Files[files[0]]
 	part := g.part(file.Path)
 	resp, err := g.client().Download(ctx, Request{
-		URL: address, Token: g.token(), To: part, Bytes: file.Bytes, Most: most(file), Known: file.SHA256 != "", Progress: g.progressOf(path.Base(file.Path)),
+		URL: address, Token: g.token(), To: part, Bytes: file.Bytes, Most: most(file), Known: file.SHA256 != "",
+		Progress: g.progressOf(path.Base(file.Path)),
 	})
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -235,8 +236,11 @@ func (g *getter) fromArchive(ctx context.Context, want []int) (err error) {
 		from = g.set.Source()
 		archive, err = g.wheel(ctx, g.set, g.work)
 	} else {
-		archive = g.part(path.Base(g.set.Archive))
-		_, err = g.client().Download(ctx, Request{URL: g.set.Archive, To: archive, Most: g.bounds().Bytes, Progress: g.progressOf(path.Base(g.set.Archive))})
+		name := path.Base(g.set.Archive)
+		archive = g.part(name)
+		_, err = g.client().Download(ctx, Request{
+			URL: g.set.Archive, To: archive, Most: g.bounds().Bytes, Progress: g.progressOf(name),
+		})
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -317,7 +321,8 @@ func (g *getter) place(i int, part, packing, from, sum, commit string, mirror bo
 	if err := g.ledger.write(g.dir); err != nil {
 		return err
 	}
-	g.results[i] = Result{Status: Status{File: file, Path: to, State: state, Found: found, Note: note}, Fetched: true, From: from}
+	status := Status{File: file, Path: to, State: state, Found: found, Note: note}
+	g.results[i] = Result{Status: status, Fetched: true, From: from}
 	return nil
 }
 
@@ -341,7 +346,8 @@ func (g *getter) accept(file File, found Found, sum string, mirror bool) (State,
 
 // explain adds what can be done.
 func (g *getter) explain(err error) error {
-	elsewhere := fmt.Sprintf("Look at %s where it is now; a copy laid out as the data folder is taken with --mirror", g.set.Page)
+	elsewhere := fmt.Sprintf("Look at %s where it is now; a copy laid out as the data folder is taken with --mirror",
+		g.set.Page)
 	switch {
 	case denied(err) && g.set.Hub == "", errors.Is(err, ErrNotThere):
 		return fmt.Errorf("%w\n%s", err, elsewhere)
@@ -350,10 +356,11 @@ func (g *getter) explain(err error) error {
 		if !g.set.Gated {
 			gated = "It may have become gated, or gone"
 		}
-		return fmt.Errorf("%w\n%s: sign in and agree to its terms at %s, make a token (huggingface.co/settings/tokens, kind \"read\"),\n"+
-			"and set it: export HF_TOKEN=hf_...", err, gated, g.set.Page)
+		return fmt.Errorf("%w\n%s: sign in and agree to its terms at %s, make a token "+
+			"(huggingface.co/settings/tokens, kind \"read\"),\nand set it: export HF_TOKEN=hf_...", err, gated, g.set.Page)
 	case denied(err):
-		return fmt.Errorf("%w\nHF_TOKEN is not enough: agree to the terms at %s with the account that it belongs to", err, g.set.Page)
+		return fmt.Errorf("%w\nHF_TOKEN is not enough: agree to the terms at %s with the account that it belongs to",
+			err, g.set.Page)
 	case errors.Is(err, ErrChecksum), errors.Is(err, ErrSize):
 		return fmt.Errorf("%w\nIt was damaged on the way, or the release has changed. %s", err, elsewhere)
 	}

@@ -42,7 +42,8 @@ func readLedger(dir string) (ledger, error) {
 		err = json.Unmarshal(raw, &l)
 	}
 	if err != nil {
-		return l, fmt.Errorf("%s: %w; remove it if it is damaged: it only says what was fetched", filepath.Join(dir, LedgerFile), err)
+		return l, fmt.Errorf("%s: %w; remove it if it is damaged: it only says what was fetched",
+			filepath.Join(dir, LedgerFile), err)
 	}
 	if l.Files == nil {
 		l.Files = map[string]Entry{}
@@ -79,7 +80,8 @@ func lock(dir string) (work string, unlock func() error, err error) {
 			return "", nil, fmt.Errorf("%s: cannot lock: %w", path, err)
 		}
 		pid, _ := io.ReadAll(io.LimitReader(f, 64))
-		return "", nil, fmt.Errorf("%s: process %s is fetching into this folder: wait for it", dir, strings.TrimSpace(string(pid)))
+		return "", nil, fmt.Errorf("%s: process %s is fetching into this folder: wait for it",
+			dir, strings.TrimSpace(string(pid)))
 	}
 	err = f.Truncate(0)
 	if err == nil {

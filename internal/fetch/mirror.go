@@ -45,7 +45,9 @@ func (f *Fetcher) fromAddress(ctx context.Context, name string, file File, packi
 	if err != nil {
 		return err
 	}
-	_, err = f.client().Download(ctx, Request{URL: address, To: to, Most: most(file), Known: file.SHA256 != "" && packing == "", Progress: f.progressOf(name)})
+	_, err = f.client().Download(ctx, Request{
+		URL: address, To: to, Most: most(file), Known: file.SHA256 != "" && packing == "", Progress: f.progressOf(name),
+	})
 	return err
 }
 
@@ -66,7 +68,8 @@ func (f *Fetcher) fromFolder(ctx context.Context, from string, file File, to str
 		return fmt.Errorf("mirror: %s is not a regular file", from)
 	}
 	if st.Size() > most(file) {
-		return fmt.Errorf("mirror: %s: %w: %d bytes, more than the %d that such a file may have", from, ErrBounds, st.Size(), most(file))
+		return fmt.Errorf("mirror: %s: %w: %d bytes, more than the %d that such a file may have",
+			from, ErrBounds, st.Size(), most(file))
 	}
 	out, err := os.Create(to)
 	if err != nil {

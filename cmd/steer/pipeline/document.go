@@ -31,7 +31,10 @@ func (s *Study) Document() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	drop := []string{"eval.subjects", "eval.rewards", "eval.missing", "reward.sft", "reward.theory", "ppo.sft", "ppo.reward", "ppo.reward_below"}
+	drop := []string{
+		"eval.subjects", "eval.rewards", "eval.missing",
+		"reward.sft", "reward.theory", "ppo.sft", "ppo.reward", "ppo.reward_below",
+	}
 	for _, c := range follow {
 		if c.Key != "seed" {
 			drop = append(drop, c.Key)

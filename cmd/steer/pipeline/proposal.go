@@ -68,8 +68,9 @@ var conversations = []data.Format{data.FormatGuanaco, data.FormatGuanacoParquet,
 
 // benchmarkOf is the key of an evaluation that a format belongs to.
 var benchmarkOf = map[data.Format]string{
-	data.FormatWSC: "wsc273", data.FormatAnecdotes: "scruples", data.FormatDilemmas: "dilemmas", data.FormatToxiGen: "toxigen",
-	data.FormatWinoGrande: "winogrande", data.FormatCrowSPairs: "crows_pairs", data.FormatJustice: "ethics_justice", data.FormatCommonsense: "ethics_commonsense",
+	data.FormatWSC: "wsc273", data.FormatWinoGrande: "winogrande", data.FormatCrowSPairs: "crows_pairs",
+	data.FormatAnecdotes: "scruples", data.FormatDilemmas: "dilemmas", data.FormatToxiGen: "toxigen",
+	data.FormatJustice: "ethics_justice", data.FormatCommonsense: "ethics_commonsense",
 }
 
 // Add finds the part of a data file in the experiment by its format. A second one of the same
@@ -85,7 +86,8 @@ func (p *Proposal) Add(path string) error {
 	}
 	d := Described{Path: s.Path, Format: format, Rows: s.Rows}
 	taken := func(what string, by Described) error {
-		return fmt.Errorf("%s: a third file of %s: %s is there already; name two at most, the second is held out", path, what, by.Path)
+		return fmt.Errorf("%s: a third file of %s: %s is there already; name two at most, the second is held out",
+			path, what, by.Path)
 	}
 	if slices.Contains(conversations, format) {
 		switch {
@@ -112,7 +114,8 @@ func (p *Proposal) Add(path string) error {
 	}
 	key, ok := benchmarkOf[format]
 	if !ok {
-		return fmt.Errorf("%s: this is %s, for which an experiment has no single place: want conversations, preference pairs of a theory, or a benchmark", path, format.Title())
+		return fmt.Errorf("%s: this is %s, for which an experiment has no single place: "+
+			"want conversations, preference pairs of a theory, or a benchmark", path, format.Title())
 	}
 	if i := slices.IndexFunc(p.Benchmarks, func(b ProposedBenchmark) bool { return b.Key == key }); i >= 0 {
 		return fmt.Errorf("%s: a second file of %s: %s is there already", path, key, p.Benchmarks[i].File.Path)

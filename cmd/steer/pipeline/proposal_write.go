@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -27,13 +28,12 @@ type proposalWriter struct {
 
 func (w *proposalWriter) line(format string, args ...any) { fmt.Fprintf(&w.b, format+"\n", args...) }
 
+// plainText needs no quotes in YAML: a path, or a name that is no number.
+var plainText = regexp.MustCompile(`^(\.\./)*[A-Za-z/_][A-Za-z0-9/._-]*$`)
+
 // value is a text as YAML, quoted where it has to be.
 func value(text string) string {
-	plain := text != ""
-	for _, r := range text {
-		plain = plain && (r == '/' || r == '.' || r == '_' || r == '-' || r == ' ' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z')
-	}
-	if first := strings.Trim(text[:min(1, len(text))], "0123456789-. "); plain && first != "" && text == strings.TrimSpace(text) || strings.HasPrefix(text, "../") && plain {
+	if plainText.MatchString(text) {
 		return text
 	}
 	return strconv.Quote(text)
@@ -79,7 +79,8 @@ func about(d Described) string {
 // sources are the parts of a file to learn from and to measure on, or two files.
 func (w *proposalWriter) sources(train, heldOut Described, limit int) (learn, measure string) {
 	if heldOut.Path != "" {
-		return fmt.Sprintf("{path: %s}", w.path(train.Path)), fmt.Sprintf("{path: %s, limit: %d, seed: 1}", w.path(heldOut.Path), limit)
+		return fmt.Sprintf("{path: %s}", w.path(train.Path)),
+			fmt.Sprintf("{path: %s, limit: %d, seed: 1}", w.path(heldOut.Path), limit)
 	}
 	share := heldOutShare(train.Rows)
 	part := func(name string) string {
@@ -120,12 +121,14 @@ func (w *proposalWriter) sft() {
 	w.line("\n# Supervised fine-tuning on conversations (docs/sft.md).")
 	w.line("# %s", about(w.Chat))
 	if w.Tokens.Whole > 0 {
-		w.line("# 95 of 100 have at most %d tokens in this model's vocabulary, their first prompt at most %d", w.Tokens.Whole, w.Tokens.Prompt)
+		w.line("# 95 of 100 have at most %d tokens in this model's vocabulary, their first prompt at most %d",
+			w.Tokens.Whole, w.Tokens.Prompt)
 	}
 	w.line("sft:")
 	w.line("  train: %s", learn)
 	w.line("  eval: %s", measure)
-	w.sizes("sft", Setting{"max_tokens", w.maxTokens()}, Setting{"mini_batch_size", 8}, Setting{"micro_batch_tokens", max(1024, w.maxTokens())})
+	w.sizes("sft", Setting{"max_tokens", w.maxTokens()},
+		Setting{"mini_batch_size", 8}, Setting{"micro_batch_tokens", max(1024, w.maxTokens())})
 	w.line("  epochs: 1 # max_steps: N stops earlier")
 	w.line("  optim: {lr: 2e-4, warmup_steps: 10}")
 	w.line("  eval_every: 50")
@@ -150,7 +153,8 @@ func (w *proposalWriter) theories() {
 	}
 	w.line("\n# Reward models (docs/rewards.md): what all of them share; their data are below, under each.")
 	w.line("reward:")
-	w.sizes("reward", Setting{"max_length", min(512, max(w.Context, 64))}, Setting{"mini_batch_size", 16}, Setting{"micro_batch_tokens", 1024})
+	w.sizes("reward", Setting{"max_length", min(512, max(w.Context, 64))},
+		Setting{"mini_batch_size", 16}, Setting{"micro_batch_tokens", 1024})
 	w.line("  max_steps: 200 # optimizer steps; 0: every pair once")
 	w.line("  optim: {lr: 2e-4, warmup_steps: 10}")
 	w.line("  eval_every: 50")

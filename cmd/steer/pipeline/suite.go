@@ -209,7 +209,8 @@ func (j *Eval) findEntry(e dataEntry) (found bool, err error) {
 		if !ok {
 			return false, fmt.Errorf("suites/%s.yaml: %s: set %q is not in the catalogue", suiteData, e.Key, e.Set)
 		}
-		j.Missing = append(j.Missing, MissingData{Key: e.Key, Files: e.Files, From: set.Page, Lost: cmp.Or(e.Lost, e.Key+" is not measured")})
+		lost := cmp.Or(e.Lost, e.Key+" is not measured")
+		j.Missing = append(j.Missing, MissingData{Key: e.Key, Files: e.Files, From: set.Page, Lost: lost})
 	}
 	return false, nil
 }
