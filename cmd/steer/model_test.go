@@ -200,6 +200,17 @@ func TestWhatIsNoWholeModelIsNamed(t *testing.T) {
 	}
 }
 
+// A template is refused if any of its marks is no token of the model, not the last one alone.
+func TestTemplateWhoseMarksAreMissing(t *testing.T) {
+	bpe := tinyModel(t, gguftest.Options{BPE: true})
+	for id, mark := range map[int]string{gguftest.BPETurn: "<|im_start|>", gguftest.BPETurnEnd: "<|im_end|>"} {
+		path := rewrite(t, bpe, map[string]any{"tokenizer.ggml.tokens": tokensWith(t, bpe, id, "<other>")}, nil, nil)
+		failure{name: mark, args: []string{"generate", "-m", path, "-p", "x", "--template", "chatml"}, code: 1,
+			says: []string{"template chatml divides turns by " + mark}}.run(t)
+	}
+	succeed(t, "", "generate", "-m", bpe, "-p", "x", "--template", "chatml", "--max-new", "1")
+}
+
 // What a model's file lacks is said by whoever uses the model.
 func TestWhatAModelLacksIsSaid(t *testing.T) {
 	bpe := tinyModel(t, gguftest.Options{BPE: true})

@@ -47,7 +47,8 @@ func printForecast(w io.Writer, f *pipeline.Forecast, details bool) error {
 		return err
 	}
 	if slices.ContainsFunc(f.Stages, func(p *pipeline.StagePlan) bool { return p.HostBytes() < pipeline.PlanFloor }) {
-		text := fmt.Sprintf("Of a stage below %s the plan is right to some %d MB, not to 5 %%: the program itself is most of it, and when Go's memory is collected is left to chance.",
+		text := fmt.Sprintf("Of a stage below %s the plan is right to some %d MB, not to 5 %%: "+
+			"the program itself is most of it, and when Go's memory is collected is left to chance.",
 			pipeline.SizeText(pipeline.PlanFloor), pipeline.PlanSlack/1_000_000)
 		if _, err := fmt.Fprintf(w, "\n%s\n", strings.Join(wrap(text, tableColumns), "\n")); err != nil {
 			return err

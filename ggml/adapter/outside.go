@@ -19,7 +19,8 @@ func outside(name string) error {
 		{"the token embedding (embed_tokens)", []string{"embed_tokens", "token_embd", "wte"}},
 	} {
 		if slices.ContainsFunc(m.names, func(n string) bool { return slices.Contains(parts, n) }) {
-			return fmt.Errorf("%q is on %s: LoRA is laid over the seven matrices of each layer here (%s), this one would be left out and the model another than was trained; "+
+			return fmt.Errorf("%q is on %s: LoRA is laid over the seven matrices of each layer here (%s), "+
+				"this one would be left out and the model another than was trained; "+
 				"train the adapter without it (PEFT: not among target_modules or modules_to_save): %w",
 				name, m.what, strings.Join(targetNames[:], ", "), ErrUnsupported)
 		}

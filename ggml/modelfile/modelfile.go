@@ -52,7 +52,8 @@ func isModel(f *gguf.File) error {
 			"join them with llama.cpp's \"llama-gguf-split --merge FIRST-PART OUT.gguf\" and give OUT.gguf", no+1, n)
 	}
 	if kind, err := f.String("general.type"); err == nil && kind == "adapter" {
-		return fmt.Errorf("this is an adapter, not a model: pass it as an adapter (steer adapter inspect describes it) and give its base model here")
+		return errors.New("this is an adapter, not a model: pass it as an adapter (steer adapter inspect describes it) " +
+			"and give its base model here")
 	}
 	return nil
 }
@@ -67,8 +68,8 @@ func Check(f *gguf.File) (Header, []error) {
 		return h, []error{err}
 	}
 	if arch != adapter.Arch {
-		return h, []error{fmt.Errorf("architecture %q: %w: supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)",
-			arch, ErrUnsupported, adapter.Arch)}
+		return h, []error{fmt.Errorf("architecture %q: %w: "+
+			"supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)", arch, ErrUnsupported, adapter.Arch)}
 	}
 	if h.Shape, err = adapter.ShapeOf(f); err != nil {
 		return h, []error{err}

@@ -59,19 +59,22 @@ func vocabulary(f *gguf.File) (v Vocabulary, warnings []string, err error) {
 	case "no_vocab", "none":
 		n, err := f.Uint32("llama.vocab_size")
 		if err == nil && rows >= 0 && int64(n) != rows {
-			err = fmt.Errorf("llama.vocab_size is %d, token_embd.weight has %d rows: the metadata and the weights do not belong together", n, rows)
+			err = fmt.Errorf("llama.vocab_size is %d, token_embd.weight has %d rows: "+
+				"the metadata and the weights do not belong together", n, rows)
 		}
 		return v, nil, err
 	case kindSPM, kindBPE:
 	default:
-		return v, nil, fmt.Errorf("tokenizer.ggml.model is %q: %w: supported are llama (SentencePiece), gpt2 (byte-level BPE) and no_vocab", v.Kind, ErrUnsupported)
+		return v, nil, fmt.Errorf("tokenizer.ggml.model is %q: %w: "+
+			"supported are llama (SentencePiece), gpt2 (byte-level BPE) and no_vocab", v.Kind, ErrUnsupported)
 	}
 	tokens, err := f.Strings(keyTokens)
 	if err != nil {
 		return v, nil, err
 	}
 	if rows >= 0 && int64(len(tokens)) != rows {
-		return v, nil, fmt.Errorf("tokenizer.ggml.tokens has %d tokens, token_embd.weight has %d rows: the metadata and the weights do not belong together", len(tokens), rows)
+		return v, nil, fmt.Errorf("tokenizer.ggml.tokens has %d tokens, token_embd.weight has %d rows: "+
+			"the metadata and the weights do not belong together", len(tokens), rows)
 	}
 	types, err := checkTables(f, v.Kind, tokens)
 	if err != nil {
@@ -155,7 +158,8 @@ func (t *table) typeOf(id int32) int32 {
 // its usual one if that is what it looks like; no other has any.
 func (t *table) special(key string, usual int32, spelled string) (int32, error) {
 	if !t.f.Has(key) {
-		if t.kind == kindSPM && int(usual) < len(t.tokens) && (t.tokens[usual] == spelled || t.typeOf(usual) == typeControl) {
+		if t.kind == kindSPM && int(usual) < len(t.tokens) &&
+			(t.tokens[usual] == spelled || t.typeOf(usual) == typeControl) {
 			return usual, nil
 		}
 		return -1, nil
@@ -165,7 +169,8 @@ func (t *table) special(key string, usual int32, spelled string) (int32, error) 
 		return -1, err
 	}
 	if int64(id) >= int64(len(t.tokens)) {
-		return -1, fmt.Errorf("%s is %d, the vocabulary has %d tokens: the file is wrong about itself; convert the model again with a current llama.cpp", key, id, len(t.tokens))
+		return -1, fmt.Errorf("%s is %d, the vocabulary has %d tokens: the file is wrong about itself; "+
+			"convert the model again with a current llama.cpp", key, id, len(t.tokens))
 	}
 	return int32(id), nil
 }
@@ -174,17 +179,20 @@ func (t *table) special(key string, usual int32, spelled string) (int32, error) 
 func (t *table) warnings(v Vocabulary) (out []string) {
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if v.EOS < 0 {
-		warn("the model's file names no EOS token (%s): training puts none behind an answer, and answers end at the template's own mark or at their greatest length", keyEOS)
+		warn("the model's file names no EOS token (%s): training puts none behind an answer, "+
+			"and answers end at the template's own mark or at their greatest length", keyEOS)
 	}
 	if v.BOS < 0 {
-		warn("the model's file names no BOS token (%s): none is put before a text, nor where a template asks for one", keyBOS)
+		warn("the model's file names no BOS token (%s): none is put before a text, nor where a template asks for one",
+			keyBOS)
 	}
 	for _, s := range []struct {
 		key string
 		id  int32
 	}{{keyBOS, v.BOS}, {keyEOS, v.EOS}} {
-		if s.id >= 0 && t.typeOf(s.id) == typeNormal && !strings.HasPrefix(t.tokens[s.id], "<") && !strings.HasPrefix(t.tokens[s.id], "[") {
-			warn("%s is token %d, %q, which is an ordinary one: wherever a text holds it, it is read as that mark", s.key, s.id, t.tokens[s.id])
+		if s.id >= 0 && t.typeOf(s.id) == typeNormal && !strings.ContainsAny(t.tokens[s.id][:min(1, len(t.tokens[s.id]))], "<[") {
+			warn("%s is token %d, %q, which is an ordinary one: wherever a text holds it, it is read as that mark",
+				s.key, s.id, t.tokens[s.id])
 		}
 	}
 	if t.kind == kindBPE {
@@ -193,8 +201,9 @@ func (t *table) warnings(v Vocabulary) (out []string) {
 			if pre == "" {
 				what = "is missing"
 			}
-			warn("%s %s: text is split by default rules, so that words such as \"don't\", numbers and blanks can become other tokens than the model was trained on, "+
-				"and results are worse and not those of other programs; convert the model again with a current llama.cpp", keyPre, what)
+			warn("%s %s: text is split by default rules, so that words such as \"don't\", numbers and blanks can become "+
+				"other tokens than the model was trained on, and results are worse and not those of other programs; "+
+				"convert the model again with a current llama.cpp", keyPre, what)
 		}
 	}
 	var typed []string
@@ -204,7 +213,8 @@ func (t *table) warnings(v Vocabulary) (out []string) {
 		}
 	}
 	if len(typed) > 0 {
-		warn("the vocabulary reads %s as marks of a chat wherever a text spells them (type USER_DEFINED), what users typed included", strings.Join(typed, ", "))
+		warn("the vocabulary reads %s as marks of a chat wherever a text spells them (type USER_DEFINED), "+
+			"what users typed included", strings.Join(typed, ", "))
 	}
 	return out
 }

@@ -375,7 +375,8 @@ func (b *Bench) Template(name data.TemplateName, system *string) (*data.Template
 			return nil, nil, err
 		}
 		if len(ids) != 1 {
-			return nil, nil, fmt.Errorf("template %s divides turns by %s, which this model's vocabulary spells in %d tokens: choose the template the model was trained with", name, mark, len(ids))
+			return nil, nil, fmt.Errorf("template %s divides turns by %s, which this model's vocabulary spells in %d tokens: "+
+				"choose the template the model was trained with", name, mark, len(ids))
 		}
 		if mark == t.StopToken() && (len(stop) == 0 || stop[0] != ids[0]) {
 			stop = append(stop, ids[0])

@@ -48,8 +48,8 @@ func (a allowance) tooMany(threads int) string {
 	case threads > a.cpus:
 		return fmt.Sprintf("%d threads on %d CPUs: they will wait for one another", threads, a.cpus)
 	case threads > a.threads():
-		return fmt.Sprintf("%d threads, but the control group %s gives this process the time of %.3g CPUs: they will wait for one another (--threads %d suits it)",
-			threads, a.from, a.quota, a.threads())
+		return fmt.Sprintf("%d threads, but the control group %s gives this process the time of %.3g CPUs: "+
+			"they will wait for one another (--threads %d suits it)", threads, a.from, a.quota, a.threads())
 	}
 	return ""
 }
