@@ -3,8 +3,10 @@
 package ordered
 
 import (
+	"fmt"
 	"iter"
 	"slices"
+	"strings"
 )
 
 // Map is a map from text to values that iterates in the order in which keys were first
@@ -86,4 +88,17 @@ func Equal(a, b *Map, same func(x, y any) bool) bool {
 		}
 	}
 	return true
+}
+
+// String shows keys and values in order, for messages.
+func (m *Map) String() string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for k, v := range m.All() {
+		if b.Len() > 1 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s: %v", k, v)
+	}
+	return b.String() + "}"
 }

@@ -26,4 +26,5 @@ func TestMapKeepsOrder(t *testing.T) {
 	var none *Map
 	require.True(t, Equal(none, New(0), same))
 	require.Zero(t, none.Len())
+	require.Equal(t, "{z: 1, a: {b: [x 2]}}", Of("z", 1, "a", Of("b", []any{"x", 2})).String())
 }

@@ -13,6 +13,7 @@ import (
 
 	"steer/ggml/gguf"
 	"steer/internal/sniff"
+	"steer/internal/strictjson"
 )
 
 // Errors every function of this package wraps.
@@ -229,7 +230,11 @@ func (f *File) parseTensor(d *json.Decoder, name string) error {
 		Shape   []int64 `json:"shape"`
 		Offsets []int64 `json:"data_offsets"`
 	}
-	if err := d.Decode(&e); err != nil {
+	var raw json.RawMessage
+	if err := d.Decode(&raw); err != nil {
+		return err
+	}
+	if err := strictjson.Unmarshal(raw, &e); err != nil {
 		return err
 	}
 	bytes, ok := dtypes[e.DType]
