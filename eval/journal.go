@@ -105,7 +105,8 @@ func (j *journal) takeUp(fingerprint string, note func(string)) error {
 		note(fmt.Sprintf("%s: of another version, discarded: it is measured from the start", filepath.Base(j.path)))
 		return nil
 	case h.Fingerprint != fingerprint:
-		note(fmt.Sprintf("%s: begun under other terms (%s), discarded: it is measured from the start", filepath.Base(j.path), difference(h.Fingerprint, fingerprint)))
+		note(fmt.Sprintf("%s: begun under other terms (%s), discarded: it is measured from the start",
+			filepath.Base(j.path), difference(h.Fingerprint, fingerprint)))
 		return nil
 	}
 	j.size = int64(len(head))
@@ -118,7 +119,8 @@ func (j *journal) takeUp(fingerprint string, note func(string)) error {
 		if err != nil {
 			return err
 		}
-		note(fmt.Sprintf("%s: %d bytes of it are damaged: what they held is measured again", filepath.Base(j.path), stat.Size()-j.size))
+		note(fmt.Sprintf("%s: %d bytes of it are damaged: what they held is measured again", filepath.Base(j.path),
+			stat.Size()-j.size))
 	}
 	return nil
 }

@@ -38,9 +38,11 @@ func Benchmarks() []Listed {
 		}
 	}
 	// What policies and reward models make together is described in no line of the registry.
-	for _, both := range []Listed{{Name: NameGenerations, Keys: []string{"generations"}}, {Name: NameCrossReward, Keys: []string{"cross_reward.prompts"}}} {
-		l := entry(both.Name)
-		l.Protocols, l.RewardProtocols, l.Keys = []string{"generate"}, []string{"score"}, both.Keys
+	both := func(name, key string) {
+		l := entry(name)
+		l.Protocols, l.RewardProtocols, l.Keys = []string{"generate"}, []string{"score"}, []string{key}
 	}
+	both(NameGenerations, "generations")
+	both(NameCrossReward, "cross_reward.prompts")
 	return out
 }

@@ -15,8 +15,10 @@ import (
 // Whatever two models, benchmarks or protocols are called, they have files of their own, also
 // where a file system knows no difference of case, and names that fit.
 func TestDifferentNamesHaveDifferentFiles(t *testing.T) {
-	names := []string{"a b", "a_b", "a.b", "a%20b", "A_b", "a_B", "A_B", "ä_b", "a\u0308_b", "a/b", "a\\b", "a~b", " a_b", "a_b ", "a\tb", "", "..", ".", "con",
-		strings.Repeat("x", 40), strings.Repeat("x", 41), strings.Repeat("x", 300), strings.Repeat("x", 299) + "y", strings.Repeat("Ü", 300)}
+	names := []string{"a b", "a_b", "a.b", "a%20b", "A_b", "a_B", "A_B", "ä_b", "a\u0308_b", "a/b", "a\\b", "a~b",
+		" a_b", "a_b ", "a\tb", "", "..", ".", "con",
+		strings.Repeat("x", 40), strings.Repeat("x", 41), strings.Repeat("x", 300), strings.Repeat("x", 299) + "y",
+		strings.Repeat("Ü", 300)}
 	seen := map[string][]string{}
 	take := func(parts ...string) {
 		file := recordFile(parts...)
@@ -34,7 +36,8 @@ func TestDifferentNamesHaveDifferentFiles(t *testing.T) {
 	take("generations", "a.b", "c")
 	long := strings.Repeat("Long", 100)
 	take(long, long, long)
-	require.Equal(t, filepath.Join("items", "scruples.loglik-5.deontology-2.jsonl.zst"), recordFile("scruples", "loglik-5", "deontology-2"), "plain names stay")
+	require.Equal(t, filepath.Join("items", "scruples.loglik-5.deontology-2.jsonl.zst"), recordFile("scruples",
+		"loglik-5", "deontology-2"), "plain names stay")
 }
 
 // Two models whose names differ in a character that no file name has: each is measured, found
@@ -84,7 +87,8 @@ func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	require.NoError(t, err)
 	require.Positive(t, calls)
 	require.Equal(t, want, got)
-	require.Contains(t, strings.Join(s.notes, "\n"), "scruples loglik a b: measured again, since a former version named its files")
+	require.Contains(t, strings.Join(s.notes, "\n"),
+		"scruples loglik a b: measured again, since a former version named its files")
 	require.NoFileExists(t, items(former))
 	require.NoFileExists(t, pieceFile(items(former)))
 
@@ -96,7 +100,8 @@ func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	at := filepath.Join(s.dir, "b", recordFile("scruples", "loglik", "a_b"))
 	raw, err := os.ReadFile(pieceFile(at))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(pieceFile(at), []byte(strings.Replace(string(raw), `"model": "a_b"`, `"model": "a b"`, 1)), 0o600))
+	require.NoError(t, os.WriteFile(pieceFile(at), []byte(strings.Replace(string(raw), `"model": "a_b"`,
+		`"model": "a b"`, 1)), 0o600))
 	got, _, err = s.run("b", 0)
 	require.NoError(t, err)
 	require.Equal(t, want, got)

@@ -151,7 +151,8 @@ func (s *Suite) dropFormer(name string, u unit) error {
 	if err != nil || p.Benchmark == nil || p.unit() != u {
 		return nil // of another measurement
 	}
-	s.note(fmt.Sprintf("%s: measured again, since a former version named its files so that another model could share them", u))
+	s.note(fmt.Sprintf("%s: measured again, since a former version named its files so that another model "+
+		"could share them", u))
 	for _, path := range []string{pieceFile(records), records} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("eval: %w", err)

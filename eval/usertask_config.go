@@ -80,7 +80,8 @@ func (c *Config) SetTaskData(name, file string) error {
 	if len(c.Tasks) == 0 {
 		names = []string{"(none)"}
 	}
-	return errors.Join(append([]error{fmt.Errorf("eval: task_data: no task is named %q: the tasks are %s", name, strings.Join(names, ", "))}, errs...)...)
+	return errors.Join(append([]error{fmt.Errorf("eval: task_data: no task is named %q: the tasks are %s", name,
+		strings.Join(names, ", "))}, errs...)...)
 }
 
 // loadTask loads one task and makes sure that its name is its own.

@@ -27,13 +27,15 @@ func TestConfigurationSaysWhatRan(t *testing.T) {
 	require.NotEmpty(t, derived(filepath.Join(up, "ppo"))["stop_strings"], "of the template")
 
 	dir := t.TempDir()
-	args := []string{"sft", "--model", assets.Model, "--train", assets.Guanaco.Train, "--template", "guanaco", "--threads", "1", "--max-steps", "1", "-o", "sft", "--set", "max_tokens=4096"}
+	args := []string{"sft", "--model", assets.Model, "--train", assets.Guanaco.Train, "--template", "guanaco",
+		"--threads", "1", "--max-steps", "1", "-o", "sft", "--set", "max_tokens=4096"}
 	mustSteer(t, dir, args...)
 	require.Equal(t, map[string]string{"max_tokens": "512"}, derived(filepath.Join(dir, "sft")), "of the model's context")
 	out, _ := mustSteer(t, dir, args...)
 	require.Contains(t, out, "finished already")
 
-	args = []string{"eval", "--model", assets.Model, "--toxigen", assets.ToxiGen.Test, "--limit", "4", "--threads", "1", "--set", "resamples=5", "-o", "eval"}
+	args = []string{"eval", "--model", assets.Model, "--toxigen", assets.ToxiGen.Test, "--limit", "4", "--threads",
+		"1", "--set", "resamples=5", "-o", "eval"}
 	mustSteer(t, dir, args...)
 	require.Equal(t, map[string]string{"max_length": "511"}, derived(filepath.Join(dir, "eval")))
 	out, _ = mustSteer(t, dir, args...)

@@ -77,7 +77,8 @@ func TestFullDiskInAnEvaluation(t *testing.T) {
 	}
 	code, _, said := steerIn(t, dir, "report", whole, "--out", filepath.Join(dir, "report.html"))
 	require.Equal(t, exitFailure, code, said)
-	require.Contains(t, said, "nothing was lost: the run folders, and an earlier report, are as they were; make room and give the same command again")
+	require.Contains(t, said,
+		"nothing was lost: the run folders, and an earlier report, are as they were; make room and give the same command again")
 	require.NoFileExists(t, filepath.Join(dir, "report.html"))
 
 	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", 64*room)))

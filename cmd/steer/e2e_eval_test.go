@@ -152,8 +152,10 @@ func TestEvaluationKeepsNamesSeedsAndRecordsApart(t *testing.T) {
 	up := unbrokenRuns(t)
 	_, assets := e2e(t)
 	sft, policy := filepath.Join(up, "sft/adapter.gguf"), filepath.Join(up, "ppo/adapter.gguf")
-	args := []string{"eval", "--model", assets.Model, "--toxigen", assets.ToxiGen.Test, "--limit", "24", "-o", "eval", "--template", "guanaco", "--threads", "1",
-		"--adapter", "a b=" + sft, "--adapter", "a_b=" + sft + "," + policy, "--adapter", "v1.0=" + sft, "--adapter", "A_b=" + policy, "--set", "resamples=50", "--seed", "9007199254740993"}
+	args := []string{"eval", "--model", assets.Model, "--toxigen", assets.ToxiGen.Test, "--limit", "24", "-o",
+		"eval", "--template", "guanaco", "--threads", "1",
+		"--adapter", "a b=" + sft, "--adapter", "a_b=" + sft + "," + policy, "--adapter", "v1.0=" + sft, "--adapter",
+		"A_b=" + policy, "--set", "resamples=50", "--seed", "9007199254740993"}
 	mustSteer(t, dir, args...)
 	run := filepath.Join(dir, "eval")
 	before := itemsOf(t, run)
@@ -172,7 +174,8 @@ func TestEvaluationKeepsNamesSeedsAndRecordsApart(t *testing.T) {
 	require.NoError(t, os.Truncate(filepath.Join(run, train.ItemsDir, "toxigen.loglik.a_b.jsonl.zst"), 100))
 	md, said = mustSteer(t, dir, "report", "eval", "--format", "md")
 	for _, text := range []string{md, said} {
-		require.Contains(t, strings.ReplaceAll(text, `\_`, "_"), "items/toxigen.loglik.a_b.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the evaluation's command again")
+		require.Contains(t, strings.ReplaceAll(text, `\_`, "_"),
+			"items/toxigen.loglik.a_b.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the evaluation's command again")
 	}
 	_, said = mustSteer(t, dir, args...)
 	require.Contains(t, said, "toxigen.loglik.a_b: measured again, since its records are not those it ended with")

@@ -49,12 +49,14 @@ func TestTasksOfTheUser(t *testing.T) {
 	mustSteer(t, dir, "eval", "--model", assets.Model, "--threads", "1", "--task", "tasks/quiz.yaml", "--set", "resamples=50", "-o", "one")
 
 	// Data named beside the task: by a flag, by the job; what names no task is refused.
-	bare := []string{"eval", "--model", assets.Model, "--threads", "1", "--task", "tasks/say.yaml", "--set", "resamples=50", "-o", "bare"}
+	bare := []string{"eval", "--model", assets.Model, "--threads", "1", "--task", "tasks/say.yaml", "--set",
+		"resamples=50", "-o", "bare"}
 	code, _, said := steerIn(t, dir, bare...)
 	require.Equal(t, exitUsage, code, said)
 	require.Contains(t, said, "name it in the evaluation: --task-data say=FILE, key task_data: {say: FILE}")
 	mustSteer(t, dir, append(bare, "--task-data", "say=tasks/quiz.jsonl")...)
-	put(t, dir, "named.yaml", "model: "+assets.Model+"\nengine: {threads: 1}\nresamples: 50\ntasks: [tasks/say.yaml]\ntask_data: {say: tasks/quiz.jsonl}\n")
+	put(t, dir, "named.yaml",
+		"model: "+assets.Model+"\nengine: {threads: 1}\nresamples: 50\ntasks: [tasks/say.yaml]\ntask_data: {say: tasks/quiz.jsonl}\n")
 	out, _ = mustSteer(t, dir, "eval", "named.yaml", "-o", "bare")
 	require.Contains(t, out, "finished already", "the same evaluation")
 	code, _, said = steerIn(t, dir, append(bare, "--task-data", "quiz=tasks/quiz.jsonl")...)

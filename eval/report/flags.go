@@ -158,9 +158,11 @@ func (r *Report) flagAccuracies() {
 			if !v.known() {
 				text += ", without an interval"
 			}
-			r.flag(Caution, "reward-"+a.Theory, "Its accuracy on held-out pairs is not told apart from chance (%s): scores under it say little.", text)
+			r.flag(Caution, "reward-"+a.Theory,
+				"Its accuracy on held-out pairs is not told apart from chance (%s): scores under it say little.", text)
 		case -1:
-			r.flag(Failure, "reward-"+a.Theory, "It orders held-out pairs worse than chance (%s): are chosen and rejected the right way round?", v.text())
+			r.flag(Failure, "reward-"+a.Theory,
+				"It orders held-out pairs worse than chance (%s): are chosen and rejected the right way round?", v.text())
 		}
 	}
 }

@@ -154,12 +154,18 @@ func TestClaimsOfRewardModelsExcludeChance(t *testing.T) {
 		side                 int
 		text, verdict, flags string
 	}{
-		{accuracy(.585, .495, .67), 0, "0.585 [0.495, 0.670]", "Better than chance was not shown for x", "is not told apart from chance"},
-		{accuracy(.59, .5003, .67), 1, "0.5900 [0.5003, 0.6700]", "By their 95 % intervals, held-out pairs are ordered better than chance by 1 reward model: x", ""},
-		{accuracy(.59, .4997, .67), 0, "0.5900 [0.4997, 0.6700]", "Better than chance was not shown for x", "is not told apart from chance"},
-		{accuracy(.58, .5, .66), 0, "0.580 [0.500, 0.660]", "Better than chance was not shown for x", "is not told apart from chance"},
-		{accuracy(.4, .32, .4998), -1, "0.4000 [0.3200, 0.4998]", "Worse than chance: x", "worse than chance (0.4000 [0.3200, 0.4998]): are chosen and rejected the right way round?"},
-		{PairAccuracy{Theory: "x", Accuracy: Interval{Mean: .9, mark: chance}}, 0, "0.900", "Better than chance was not shown for x", "(0.900, without an interval)"},
+		{accuracy(.585, .495, .67), 0, "0.585 [0.495, 0.670]", "Better than chance was not shown for x",
+			"is not told apart from chance"},
+		{accuracy(.59, .5003, .67), 1, "0.5900 [0.5003, 0.6700]",
+			"By their 95 % intervals, held-out pairs are ordered better than chance by 1 reward model: x", ""},
+		{accuracy(.59, .4997, .67), 0, "0.5900 [0.4997, 0.6700]", "Better than chance was not shown for x",
+			"is not told apart from chance"},
+		{accuracy(.58, .5, .66), 0, "0.580 [0.500, 0.660]", "Better than chance was not shown for x",
+			"is not told apart from chance"},
+		{accuracy(.4, .32, .4998), -1, "0.4000 [0.3200, 0.4998]", "Worse than chance: x",
+			"worse than chance (0.4000 [0.3200, 0.4998]): are chosen and rejected the right way round?"},
+		{PairAccuracy{Theory: "x", Accuracy: Interval{Mean: .9, mark: chance}}, 0, "0.900",
+			"Better than chance was not shown for x", "(0.900, without an interval)"},
 	} {
 		require.Equal(t, c.side, c.a.side(), c.text)
 		require.Equal(t, c.text, c.a.Accuracy.text())

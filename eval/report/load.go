@@ -265,7 +265,8 @@ func isRun(dir string) bool {
 }
 
 func (l Loader) loadStage(dir string) (*Stage, error) {
-	s := &Stage{dir: dir, Name: filepath.Base(filepath.Clean(dir)), Folder: string(l.shorten([]byte(filepath.ToSlash(filepath.Clean(dir)))))}
+	s := &Stage{dir: dir, Name: filepath.Base(filepath.Clean(dir)),
+		Folder: string(l.shorten([]byte(filepath.ToSlash(filepath.Clean(dir)))))}
 	var err error
 	if s.Result, s.eval, err = l.readResult(filepath.Join(dir, "result.json")); err != nil {
 		return nil, err

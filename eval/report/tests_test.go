@@ -348,7 +348,8 @@ func TestCutRecordsAreAFailure(t *testing.T) {
 				if hashed {
 					p["items_sha256"] = sum
 				} else {
-					write(t, filepath.Join(dir, "eval", strings.TrimSuffix(items, ".jsonl.zst")+".json"), fmt.Sprintf(`{"records_sha256":%q}`, sum))
+					write(t, filepath.Join(dir, "eval", strings.TrimSuffix(items, ".jsonl.zst")+".json"),
+						fmt.Sprintf(`{"records_sha256":%q}`, sum))
 				}
 			})
 			whole := load(t, dir)
@@ -358,8 +359,10 @@ func TestCutRecordsAreAFailure(t *testing.T) {
 			require.NoError(t, os.Remove(filepath.Join(dir, "eval/items/wsc273.loglik.base.jsonl.zst")))
 			r := load(t, dir)
 			text := flagText(r)
-			require.Contains(t, text, "failure eval: ToxiGen (loglik): its differences are not tested: items/toxigen.loglik.sft.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the evaluation's command again, which measures what it held anew.")
-			require.Contains(t, text, "failure eval: WSC273 (loglik): its differences are not tested: items/wsc273.loglik.base.jsonl.zst is gone: give the evaluation's command again")
+			require.Contains(t, text,
+				"failure eval: ToxiGen (loglik): its differences are not tested: items/toxigen.loglik.sft.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the evaluation's command again, which measures what it held anew.")
+			require.Contains(t, text,
+				"failure eval: WSC273 (loglik): its differences are not tested: items/wsc273.loglik.base.jsonl.zst is gone: give the evaluation's command again")
 			require.Len(t, r.Tests, len(whole.Tests)-2)
 		})
 	}
@@ -387,7 +390,8 @@ func TestTestsUseTheVerySeedOfTheEvaluation(t *testing.T) {
 		}
 	})
 	r := load(t, dir)
-	require.Contains(t, flagText(r), "caution eval: ToxiGen (loglik): its result gives the seed as -3.5: the tests use their default.")
+	require.Contains(t, flagText(r),
+		"caution eval: ToxiGen (loglik): its result gives the seed as -3.5: the tests use their default.")
 }
 
 // Paths are shortened for showing alone: the records are opened where they lie, whatever

@@ -53,7 +53,8 @@ func (r *Report) verdictTraining() []string {
 		}
 	}
 	if len(above) > 0 {
-		out = append(out, "By their 95 % intervals, held-out pairs are ordered better than chance by "+plural(len(above), "reward model", "reward models")+": "+list(above)+".")
+		out = append(out, "By their 95 % intervals, held-out pairs are ordered better than chance by "+
+			plural(len(above), "reward model", "reward models")+": "+list(above)+".")
 	}
 	if len(other) > 0 {
 		out = append(out, "Better than chance was not shown for "+list(other)+".")

@@ -81,7 +81,9 @@ func (t *Task) readData(s *source, f *file, override string) error {
 		if len(files) > 0 {
 			known = " (there is a file for " + strings.Join(files.names(), ", ") + ")"
 		}
-		return s.fail("data", 0, "want the file of %s%s: add the line \"data: FILE\" (json, jsonl, csv, tsv or parquet), or name it in the evaluation: --task-data %s=FILE, key task_data: {%s: FILE}", orAll(measured), known, t.Name, t.Name)
+		return s.fail("data", 0,
+			"want the file of %s%s: add the line \"data: FILE\" (json, jsonl, csv, tsv or parquet), "+
+				"or name it in the evaluation: --task-data %s=FILE, key task_data: {%s: FILE}", orAll(measured), known, t.Name, t.Name)
 	}
 	if t.NumFewshot == 0 || t.samples != nil {
 		return nil

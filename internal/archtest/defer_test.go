@@ -45,7 +45,9 @@ type noImports struct{}
 func (noImports) Import(string) (*types.Package, error) { return nil, errors.New("not looked at") }
 
 // lostIn looks at what one function defers itself.
-func lostIn(fset *token.FileSet, info *types.Info, fn ast.Node, typ *ast.FuncType, body *ast.BlockStmt) (found []string) {
+func lostIn(
+	fset *token.FileSet, info *types.Info, fn ast.Node, typ *ast.FuncType, body *ast.BlockStmt,
+) (found []string) {
 	results := map[types.Object]bool{}
 	if typ.Results != nil {
 		for _, field := range typ.Results.List {
@@ -78,7 +80,8 @@ func lostIn(fset *token.FileSet, info *types.Info, fn ast.Node, typ *ast.FuncTyp
 					continue
 				}
 				if o := info.Uses[name]; o != nil && !results[o] && !inside(o, deferred) && inside(o, fn) {
-					found = append(found, fmt.Sprintf("%s: %s is no named result of the function, so what a deferred function puts into it is lost", fset.Position(a.Pos()), name.Name))
+					found = append(found,
+						fmt.Sprintf("%s: %s is no named result of the function, so what a deferred function puts into it is lost", fset.Position(a.Pos()), name.Name))
 				}
 			}
 			return true
@@ -147,9 +150,12 @@ func TestLostErrorsAreFound(t *testing.T) {
 			return nil }`},
 		"of the deferred function": {0, `func f() error { defer func() { var err error; err = g(); h(err) }(); return nil }`},
 		"of the function around":   {0, `func f() (err error) { do(func() { defer func() { err = g() }() }); return err }`},
-		"in a function literal":    {1, `func f() (err error) { return do(func() error { e, err := k(); h(e); defer func() { err = errors.Join(err, g()) }(); return err }) }`},
-		"another name":             {1, `func f() error { failed := g(); defer func() { failed = errors.Join(failed, g()) }(); return failed }`},
-		"a named one of its own":   {0, `func f() error { return do(func() (err error) { defer func() { err = errors.Join(err, g()) }(); return g() }) }`},
+		"in a function literal": {1,
+			`func f() (err error) { return do(func() error { e, err := k(); h(e); defer func() { err = errors.Join(err, g()) }(); return err }) }`},
+		"another name": {1,
+			`func f() error { failed := g(); defer func() { failed = errors.Join(failed, g()) }(); return failed }`},
+		"a named one of its own": {0,
+			`func f() error { return do(func() (err error) { defer func() { err = errors.Join(err, g()) }(); return g() }) }`},
 	} {
 		fset := token.NewFileSet()
 		f, err := parser.ParseFile(fset, "x.go", "package p\nimport \"errors\"\n"+c.text, 0)

@@ -56,7 +56,8 @@ func (t *trainer) heldoutScores(ctx context.Context, g seam.Generator) ([]Episod
 
 // measureHeldout compares the policy as it is with the baseline.
 func (t *trainer) measureHeldout(ctx context.Context) (*Heldout, error) {
-	pass := train.Deps{Progress: t.deps.Progress, Meter: t.meter}.Pass(t.deps.stage(), "held-out prompts", len(t.deps.Heldout))
+	pass := train.Deps{Progress: t.deps.Progress, Meter: t.meter}.Pass(t.deps.stage(), "held-out prompts",
+		len(t.deps.Heldout))
 	defer func() { pass.Done(len(t.deps.Heldout)) }()
 	episodes, scores, err := t.heldoutScores(ctx, t.deps.Generator)
 	if err != nil {

@@ -124,7 +124,8 @@ func (t *trainer) startHeldout(ctx context.Context) error {
 	if len(t.deps.Heldout) == 0 || t.st.Baseline != nil {
 		return nil
 	}
-	t.deps.Progress.Note(fmt.Sprintf("%s: before the first update: answering all %d held-out prompts twice, as the baseline and as the policy", t.deps.stage(), len(t.deps.Heldout)))
+	t.deps.Progress.Note(fmt.Sprintf("%s: before the first update: answering all %d held-out prompts twice, "+
+		"as the baseline and as the policy", t.deps.stage(), len(t.deps.Heldout)))
 	baseline := t.deps.Baseline
 	if baseline == nil {
 		baseline = t.deps.Generator

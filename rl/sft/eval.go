@@ -23,7 +23,9 @@ type Eval struct {
 
 // evaluate runs places forward without dropout, limit tokens at a time. told is how many of them
 // are done, after each part; its error ends it.
-func evaluate(ctx context.Context, e seam.Evaluator, places []place, limit int, told func(done int) error) (Eval, error) {
+func evaluate(
+	ctx context.Context, e seam.Evaluator, places []place, limit int, told func(done int) error,
+) (Eval, error) {
 	var flat []seam.Sequence
 	upTo := make([]int, 0, len(places)) // sequences of the places up to each
 	for _, p := range places {

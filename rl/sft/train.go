@@ -163,7 +163,8 @@ func (t *trainer) Measure(ctx context.Context, done int64, out *train.Outcome) e
 	}
 	maps.Copy(out.Metrics, e.metrics())
 	out.Best = t.measured(done, e)
-	t.deps.Note("%s: step %d: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, done, e.Loss, e.Perplexity, e.Accuracy)
+	t.deps.Note("%s: step %d: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, done,
+		e.Loss, e.Perplexity, e.Accuracy)
 	return nil
 }
 

@@ -64,8 +64,8 @@ type Outcome struct {
 	Alarm string
 }
 
-// Trainer does the rounds of a run; a [Measurer] and a [Forecaster] do more. A round is the smallest unit a checkpoint can stand
-// between: an optimizer step, or a whole iteration of rollout and updates.
+// Trainer does the rounds of a run; a [Measurer] and a [Forecaster] do more. A round is the
+// smallest unit a checkpoint can stand between: an optimizer step, or a whole iteration of rollout and updates.
 type Trainer interface {
 	// Round does round number round (0 is the first). All its randomness must derive
 	// from round, the configuration and what Save returns. ErrInterrupted says that it was

@@ -119,7 +119,8 @@ func (j *Eval) Resolve(dir string) (err error) {
 		for k := range j.Rewards[i].On {
 			role := numbered("reward."+j.Rewards[i].Name+".on", k)
 			if files[role] != nil {
-				return fmt.Errorf("eval: rewards: the name %q reads like an adapter below %q: choose another", strings.TrimPrefix(role, "reward."), j.Rewards[i].Name)
+				return fmt.Errorf("eval: rewards: the name %q reads like an adapter below %q: choose another",
+					strings.TrimPrefix(role, "reward."), j.Rewards[i].Name)
 			}
 			files[role] = &j.Rewards[i].On[k]
 		}
