@@ -74,7 +74,8 @@ load. Nothing is rounded: exporting it again gives the same numbers.`,
 				fmt.Fprintf(a.err, "notice: %s: %s\n", dir[0], n)
 			}
 			if _, known := host.TrainedOn(); !known {
-				fmt.Fprintf(a.err, "notice: %s does not say on which adapters it was trained: whether a stack is right cannot be checked for it\n", dir[0])
+				fmt.Fprintf(a.err, "notice: %s does not say on which adapters it was trained: whether a stack is "+
+					"right cannot be checked for it\n", dir[0])
 			}
 			return nil
 		},

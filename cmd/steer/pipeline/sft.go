@@ -131,7 +131,9 @@ func (j *SFT) fillForm() error {
 
 // meta is what the adapter says of itself.
 func (j *SFT) meta(trainedOn string) map[string]string {
-	m := map[string]string{adapter.MetaRole: string(adapter.RoleSFT), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn}
+	m := map[string]string{
+		adapter.MetaRole: string(adapter.RoleSFT), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
+	}
 	src, err := j.Train.Resolve(sftFormats...)
 	if t, terr := data.NewTemplate(j.Template, j.System); err == nil && terr == nil && src.Format != data.FormatTokens {
 		maps.Copy(m, formMeta(t)) // rows of ids do not tell theirs
@@ -155,7 +157,9 @@ func (j *SFT) adapter(b *Bench) (*adapter.Adapter, error) {
 }
 
 // sftFormats are those that it learns from.
-var sftFormats = []data.Format{data.FormatGuanaco, data.FormatGuanacoParquet, data.FormatChat, data.FormatCompletion, data.FormatTokens}
+var sftFormats = []data.Format{
+	data.FormatGuanaco, data.FormatGuanacoParquet, data.FormatChat, data.FormatCompletion, data.FormatTokens,
+}
 
 // examples reads and tokenizes a source: conversations, or rows of token ids.
 func (j *SFT) examples(b *Bench, src data.Source, role string) ([]data.Example, map[string]any, error) {
