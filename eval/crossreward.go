@@ -211,7 +211,10 @@ func exchanges(prompts []Prompt, answers []Answer) []Exchange {
 	out := make([]Exchange, len(prompts))
 	for i, p := range prompts {
 		g := answers[i]
-		out[i] = Exchange{PromptText: p.Text, ResponseText: g.Text, Prompt: p.Tokens, Response: g.Tokens, PromptTurns: p.Turns, Ended: g.Finish != seam.FinishLength}
+		out[i] = Exchange{
+			PromptText: p.Text, ResponseText: g.Text, Prompt: p.Tokens, Response: g.Tokens,
+			PromptTurns: p.Turns, Ended: g.Finish != seam.FinishLength,
+		}
 	}
 	return out
 }

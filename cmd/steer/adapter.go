@@ -76,7 +76,8 @@ otherwise, B is multiplied by the difference; how many values that rounds is sai
 				fmt.Fprintf(a.err, "notice: %s: %s\n", dir[0], n)
 			}
 			if _, known := host.TrainedOn(); !known {
-				fmt.Fprintf(a.err, "notice: %s does not say on which adapters it was trained: whether a stack is right cannot be checked for it\n", dir[0])
+				fmt.Fprintf(a.err, "notice: %s does not say on which adapters it was trained: whether a stack is "+
+					"right cannot be checked for it\n", dir[0])
 			}
 			if host.Rounded > 0 {
 				fmt.Fprintf(a.out, "its pairs are scaled by different alphas, a GGUF file has one: %s values of B were rounded to carry the difference\n",

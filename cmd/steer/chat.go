@@ -65,7 +65,8 @@ type chatter struct {
 }
 
 func (a *app) chat(ctx context.Context, f *decodeFlags) (err error) {
-	b, s, err := f.openSpeaker(a.console(), func() (data.TemplateName, string, error) { return guessTemplate(f.model) })
+	guess := func() (data.TemplateName, string, error) { return guessTemplate(f.model) }
+	b, s, err := f.openSpeaker(a.console(), guess)
 	if err != nil {
 		return err
 	}

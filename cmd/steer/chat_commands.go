@@ -21,9 +21,11 @@ func chatCommands() []chatCommand {
 		{name: "/reset", also: "/clear", about: "forget the conversation", run: (*chatter).reset},
 		{name: "/undo", about: "take the last question and its answer back", run: (*chatter).undo},
 		{name: "/retry", about: "answer the last question anew", run: (*chatter).retry},
-		{name: "/system", argument: "TEXT", about: "set the system message (- for none), or show it", run: (*chatter).system},
+		{name: "/system", argument: "TEXT", about: "set the system message (- for none), or show it",
+			run: (*chatter).system},
 		{name: "/stack", about: "show model, adapters and template", run: (*chatter).showStack},
-		{name: "/exit", also: "/quit", about: "leave", run: func(*chatter, context.Context, string) (bool, error) { return true, nil }},
+		{name: "/exit", also: "/quit", about: "leave",
+			run: func(*chatter, context.Context, string) (bool, error) { return true, nil }},
 	}
 }
 
@@ -49,7 +51,8 @@ func (c *chatter) command(ctx context.Context, line string) (leave bool, err err
 		}
 		names = append(names, k.name)
 	}
-	fmt.Fprintf(c.a.err, "unknown command %s: want one of %s (to say it to the model: /%s)\n", printable(name, 40), strings.Join(names, ", "), printable(line, 40))
+	fmt.Fprintf(c.a.err, "unknown command %s: want one of %s (to say it to the model: /%s)\n",
+		printable(name, 40), strings.Join(names, ", "), printable(line, 40))
 	return false, nil
 }
 
@@ -111,6 +114,7 @@ func (c *chatter) showStack(context.Context, string) (bool, error) {
 	for _, p := range c.s.stack {
 		fmt.Fprintf(c.a.err, "adapter   %s (%s)\n", p.Path, cmp.Or(string(p.Role()), "made elsewhere"))
 	}
-	fmt.Fprintf(c.a.err, "template  %s\nsystem    %s\n", c.s.template.Name(), cmp.Or(printable(c.s.template.System(), 400), "none"))
+	fmt.Fprintf(c.a.err, "template  %s\nsystem    %s\n", c.s.template.Name(),
+		cmp.Or(printable(c.s.template.System(), 400), "none"))
 	return false, nil
 }

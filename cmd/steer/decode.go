@@ -78,15 +78,20 @@ type speaker struct {
 	generator   seam.Generator
 }
 
+// guess is a template for a stack that does not say its own, with why; "" is not worth a word.
+type guess func() (name data.TemplateName, why string, err error)
+
 // openSpeaker loads the model and its adapters and chooses the template: the one given, else
 // that of the adapters, else the one that otherwise gives, with why. The caller closes the bench.
-func (f *decodeFlags) openSpeaker(con pipeline.Console, otherwise func() (data.TemplateName, string, error)) (*pipeline.Bench, *speaker, error) {
+func (f *decodeFlags) openSpeaker(con pipeline.Console, otherwise guess) (*pipeline.Bench, *speaker, error) {
 	f.speaks = true
 	b, stack, err := f.open(con)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &speaker{f: f, tok: b.Tok, stack: f.placed(stack), context: b.Model.Info().CtxTrain, generator: b.Generator(stack...)}
+	s := &speaker{
+		f: f, tok: b.Tok, stack: f.placed(stack), context: b.Model.Info().CtxTrain, generator: b.Generator(stack...),
+	}
 	if err := s.choose(con.Progress, otherwise); err != nil {
 		return nil, nil, errors.Join(err, b.Close())
 	}
@@ -97,7 +102,7 @@ func (f *decodeFlags) openSpeaker(con pipeline.Console, otherwise func() (data.T
 }
 
 // choose decides on the form and says where it is from, unless it was given.
-func (s *speaker) choose(p train.Progress, otherwise func() (data.TemplateName, string, error)) error {
+func (s *speaker) choose(p train.Progress, otherwise guess) error {
 	given := pipeline.Form{Template: s.f.template}
 	if s.f.systemGiven {
 		given.System = &s.f.system

@@ -165,7 +165,8 @@ func (a *app) score(ctx context.Context, f *scoreFlags, rows []scoreRow) (err er
 		f.logprobs = !f.head
 	}
 	if f.head && head != nil && head.Role() == adapter.RolePolicy {
-		con.Progress.Note("warning: the head is a policy's value head: it tells the score that it expects of the rest of an answer, it judges no text")
+		con.Progress.Note("warning: the head is a policy's value head: it tells the score that it expects of the " +
+			"rest of an answer, it judges no text")
 	}
 	if f.head && head == nil {
 		return errors.New("score: --head: no adapter of the stack has a scalar head: add a reward model with --adapter")

@@ -32,7 +32,8 @@ type scoreEncoder struct {
 	dropped, cut, rewardCut, outOfForm, inStored int
 }
 
-func newScoreEncoder(f *scoreFlags, tok *ggml.Tokenizer, head *adapter.Adapter, stack []adapter.Placed) (*scoreEncoder, error) {
+func newScoreEncoder(f *scoreFlags, tok *ggml.Tokenizer, head *adapter.Adapter,
+	stack []adapter.Placed) (*scoreEncoder, error) {
 	e := &scoreEncoder{f: f, tok: tok}
 	if f.bos == bosOn && tok.BOS() < 0 {
 		return nil, fmt.Errorf("score: --bos on: the vocabulary has no beginning-of-sequence token")
@@ -210,7 +211,8 @@ func (e *scoreEncoder) notes() []string {
 	note(e.cut, "%d rows longer than the context were truncated")
 	note(e.rewardCut, "%d rows longer than the reward model's limit were cut from the left, as in its training")
 	if e.inStored > 0 {
-		note(e.inStored, "%d conversations are put in template "+string(e.stored.Name())+", the adapters' own (--template plain: end to end)")
+		note(e.inStored, "%d conversations are put in template "+string(e.stored.Name())+", the adapters' own "+
+			"(--template plain: end to end)")
 	}
 	note(e.outOfForm, `%d rows are bare texts, but the reward model reads conversations: give "prompt" and "response"`)
 	return out

@@ -40,11 +40,13 @@ func coverage(a *Adapter, c *peftConfig, layers int) (notices []string) {
 	for _, t := range order {
 		of := strings.Join(groups[fmt.Sprint(has[t])], ", ")
 		if missing := without(named, has[t]); len(missing) > 0 {
-			notices = append(notices, fmt.Sprintf("%s: weights in %d of the %d layers that %s, none in layers %s: these stay as the base has them",
+			notices = append(notices, fmt.Sprintf("%s: weights in %d of the %d layers that %s, none in layers %s: "+
+				"these stay as the base has them",
 				of, len(named)-len(missing), len(named), whose, Ranges(missing)))
 		}
 		if beside := without(has[t], named); len(beside) > 0 {
-			notices = append(notices, fmt.Sprintf("%s: layers_to_transform names layers %s (%d), but there are weights in layers %s (%d) as well: "+
+			notices = append(notices, fmt.Sprintf("%s: layers_to_transform names layers %s (%d), but there are "+
+				"weights in layers %s (%d) as well: "+
 				"they are used, PEFT would leave them out", of, Ranges(named), len(named), Ranges(beside), len(beside)))
 		}
 	}
@@ -55,7 +57,8 @@ func coverage(a *Adapter, c *peftConfig, layers int) (notices []string) {
 		}
 	}
 	if len(none) > 0 {
-		notices = append(notices, fmt.Sprintf("target_modules names %d modules, of which %s have no weights in any layer", len(c.Targets), strings.Join(none, ", ")))
+		notices = append(notices, fmt.Sprintf("target_modules names %d modules, of which %s have no weights in "+
+			"any layer", len(c.Targets), strings.Join(none, ", ")))
 	}
 	return notices
 }

@@ -140,7 +140,8 @@ func (c *peftConfig) decode(all map[string]json.RawMessage) error {
 		raw, given := all[f.key]
 		if number, ok := f.into.(*float64); ok && !given {
 			*number = f.otherwise
-			c.notices = append(c.notices, fmt.Sprintf("%s does not give %q: PEFT's default of %g is used", configFile, f.key, f.otherwise))
+			c.notices = append(c.notices, fmt.Sprintf("%s does not give %q: PEFT's default of %g is used",
+				configFile, f.key, f.otherwise))
 			continue
 		}
 		if !given {
@@ -168,7 +169,8 @@ func (c *peftConfig) decodeCoverage(all map[string]json.RawMessage) error {
 	var pattern string
 	if raw := all["target_modules"]; len(raw) > 0 && json.Unmarshal(raw, &pattern) != nil {
 		if err := json.Unmarshal(raw, &c.Targets); err != nil {
-			return fmt.Errorf("field %q: want a list of names or a pattern, got %s: %w", "target_modules", shortJSON(raw), ErrFormat)
+			return fmt.Errorf("field %q: want a list of names or a pattern, got %s: %w", "target_modules",
+				shortJSON(raw), ErrFormat)
 		}
 	}
 	if !isEmpty(all["exclude_modules"]) && len(all["exclude_modules"]) > 0 {
@@ -184,7 +186,8 @@ func (c *peftConfig) decodeCoverage(all map[string]json.RawMessage) error {
 		return nil
 	}
 	if err := json.Unmarshal(raw, &c.Layers); err != nil {
-		return fmt.Errorf("field %q: want a layer's number or a list of them, got %s: %w", "layers_to_transform", shortJSON(raw), ErrFormat)
+		return fmt.Errorf("field %q: want a layer's number or a list of them, got %s: %w", "layers_to_transform",
+			shortJSON(raw), ErrFormat)
 	}
 	slices.Sort(c.Layers)
 	c.Layers = slices.Compact(c.Layers)

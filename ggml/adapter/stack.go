@@ -131,7 +131,8 @@ func remedy(stack []Placed, i int, want []string) string {
 	for _, w := range want {
 		at := slices.IndexFunc(stack, func(p Placed) bool { return p.Content == w })
 		if at < 0 {
-			return "put the adapter it was trained on, and nothing else, below it (\"steer adapter inspect\" shows an adapter's content)"
+			return "put the adapter it was trained on, and nothing else, below it (\"steer adapter inspect\" " +
+				"shows an adapter's content)"
 		}
 		order = append(order, stack[at].Path)
 	}

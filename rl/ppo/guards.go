@@ -52,7 +52,8 @@ func (h *health) check(c *Config, v vitals) string {
 		return at + fmt.Sprintf("the mean KL of a response to the reference is %.4g nats, above max_kl %g: "+
 			"the policy has left the reference; raise kl_coef or lower optim.lr", v.kl, c.MaxKL)
 	case equal:
-		return at + fmt.Sprintf("every score of a batch is %.6g%s: the reward model tells no answer from another, so there is nothing to learn from it; "+
+		return at + fmt.Sprintf("every score of a batch is %.6g%s: the reward model tells no answer from another, "+
+			"so there is nothing to learn from it; "+
 			"look at its held-out accuracy, and whether its adapter is the one that was meant", v.score, row)
 	case low:
 		return at + fmt.Sprintf("the entropy of a token is %.4g nats, below min_entropy_ratio %g of the first iteration's %.4g%s: "+
@@ -94,6 +95,7 @@ func checkScores(scores []float64, most float64) error {
 	if beyond == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %d of %d are beyond max_score %g, the greatest is %.4g: the reward model is damaged, not normalised, or not "+
-		"the one that was meant; if its scores are right, raise max_score (0 switches this off)", ErrScores, beyond, len(scores), most, worst)
+	return fmt.Errorf("%w: %d of %d are beyond max_score %g, the greatest is %.4g: the reward model is damaged, "+
+		"not normalised, or not the one that was meant; if its scores are right, raise max_score (0 switches this off)",
+		ErrScores, beyond, len(scores), most, worst)
 }

@@ -34,7 +34,8 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 	}
 	equal, first := c.MaxScore > 0 && equalScores(scores), scores[0]
 	if equal && st.Iteration == 0 {
-		t.deps.Progress.Note(fmt.Sprintf("warning: %s: all %d scores of the first batch are %.6g: the reward model tells no answer from another",
+		t.deps.Progress.Note(fmt.Sprintf("warning: %s: all %d scores of the first batch are %.6g: the reward "+
+			"model tells no answer from another",
 			t.deps.stage(), len(scores), first))
 	}
 	batch := Batch{Scores: scores}

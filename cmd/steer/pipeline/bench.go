@@ -227,7 +227,8 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 		}
 	}
 	if trained != "" && b.SHA256 != "" && trained != b.SHA256 {
-		b.warnOnce(fmt.Sprintf("adapter %s was trained on another base (SHA-256 %.12s) than %s (%.12s): it fits, but what it does here was never measured",
+		b.warnOnce(fmt.Sprintf("adapter %s was trained on another base (SHA-256 %.12s) than %s (%.12s): it fits, "+
+			"but what it does here was never measured",
 			path, trained, b.Model.Info().Path, b.SHA256))
 	}
 	return a, nil

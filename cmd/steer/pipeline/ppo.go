@@ -134,7 +134,8 @@ func (j *PPO) Resolve(dir string) (err error) {
 	if j.MaxPromptTokens < 1 || j.ScoreBatchTokens < 1 {
 		errs = append(errs, errors.New("ppo: max_prompt_tokens and score_batch_tokens: want at least 1"))
 	}
-	errs = append(errs, j.Engine.validate(), j.LoRA.Validate("lora"), j.Config.Validate(), fillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML))
+	errs = append(errs, j.Engine.validate(), j.LoRA.Validate("lora"), j.Config.Validate(),
+		fillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -207,7 +208,8 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	scorer, err := b.scorer(j.RewardOn, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText}, j.ScoreBatchTokens)
+	scorer, err := b.scorer(j.RewardOn, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText},
+		j.ScoreBatchTokens)
 	if err != nil {
 		return fmt.Errorf("ppo: reward: %w", err)
 	}
@@ -260,7 +262,9 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 
 // meta is what the policy's adapter says of itself.
 func (j *PPO) meta(trainedOn string) map[string]string {
-	m := map[string]string{adapter.MetaRole: string(adapter.RolePolicy), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn}
+	m := map[string]string{
+		adapter.MetaRole: string(adapter.RolePolicy), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
+	}
 	if t, err := data.NewTemplate(j.Template, j.System); err == nil {
 		maps.Copy(m, formMeta(t))
 	}

@@ -108,7 +108,10 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	}
 	if j.InitAdapter != "" {
 		first := b.placed(j.InitAdapter, host)
-		if err := errors.Join(checkRole(j.InitAdapter, host, useInit), b.checkStack(append(slices.Clone(stack), first))); err != nil {
+		if err := checkRole(j.InitAdapter, host, useInit); err != nil {
+			return err
+		}
+		if err := b.checkStack(append(slices.Clone(stack), first)); err != nil {
 			return err
 		}
 	}

@@ -80,15 +80,18 @@ func (b *Bench) scorer(belowPaths []string, path string, asked asking, batchToke
 // another form than the one they are asked in, and says so.
 func (s *scorer) compareForms(path string) {
 	own := s.encoder.Template()
-	if s.template == nil || s.trained != rewards.FormChat || own.Name() == s.template.Name() && own.System() == s.template.System() {
+	if s.template == nil || s.trained != rewards.FormChat ||
+		own.Name() == s.template.Name() && own.System() == s.template.System() {
 		return
 	}
 	s.reencode = true
 	differ := fmt.Sprintf("template %s, answers are asked for with %s", own.Name(), s.template.Name())
 	if own.Name() == s.template.Name() {
-		differ = fmt.Sprintf("system message %.60q, answers are asked for with %.60q", own.System(), s.template.System())
+		differ = fmt.Sprintf("system message %.60q, answers are asked for with %.60q", own.System(),
+			s.template.System())
 	}
-	s.b.remark(fmt.Sprintf("reward model %s was trained with %s: prompts and answers are put before it in its own form", path, differ))
+	s.b.remark(fmt.Sprintf("reward model %s was trained with %s: prompts and answers are put before it in its own "+
+		"form", path, differ))
 }
 
 // Score implements ppo.Scorer.
@@ -111,7 +114,8 @@ func (s *scorer) exchange(prompt []data.Message, ids []int32, promptText, answer
 	if !s.reencode || prompt == nil {
 		return s.tokens(ids, promptText+answer)
 	}
-	ids, err := s.encoder.Conversation(append(slices.Clone(prompt), data.Message{Role: data.RoleAssistant, Content: s.template.Answer(answer)}))
+	said := data.Message{Role: data.RoleAssistant, Content: s.template.Answer(answer)}
+	ids, err := s.encoder.Conversation(append(slices.Clone(prompt), said))
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,9 @@ func (j *SFT) fillForm() error {
 
 // meta is what the adapter says of itself.
 func (j *SFT) meta(trainedOn string) map[string]string {
-	m := map[string]string{adapter.MetaRole: string(adapter.RoleSFT), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn}
+	m := map[string]string{
+		adapter.MetaRole: string(adapter.RoleSFT), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
+	}
 	src, err := j.Train.Resolve(sftFormats...)
 	if t, terr := data.NewTemplate(j.Template, j.System); err == nil && terr == nil && src.Format != data.FormatTokens {
 		maps.Copy(m, formMeta(t)) // rows of ids do not tell theirs

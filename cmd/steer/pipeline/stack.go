@@ -89,7 +89,8 @@ func (b *Bench) noteUnchecked(p train.Progress) {
 	if n := len(names) - most; n > 0 {
 		names, more = names[:most], fmt.Sprintf(" and %d more", n)
 	}
-	p.Note(fmt.Sprintf("%s%s: made elsewhere, or by an older steer, and does not say on which adapters it was trained: "+
+	p.Note(fmt.Sprintf("%s%s: made elsewhere, or by an older steer, and does not say on which adapters it was "+
+		"trained: "+
 		"whether it lies on the right ones here cannot be checked", strings.Join(names, ", "), more))
 }
 
@@ -112,11 +113,13 @@ func checkRole(path string, a *adapter.Adapter, u use) error {
 		return fmt.Errorf("adapter %s is %s, not %s: %s", path, is, u, hint)
 	}
 	is := map[adapter.Role]string{
-		adapter.RoleSFT: "an SFT adapter", adapter.RoleReward: "a reward model", adapter.RolePolicy: "a policy's adapter (its head is a value head)",
+		adapter.RoleSFT: "an SFT adapter", adapter.RoleReward: "a reward model",
+		adapter.RolePolicy: "a policy's adapter (its head is a value head)",
 	}[role]
 	switch {
 	case u == useReward && a.Head == nil:
-		return fmt.Errorf("adapter %s: the adapter has no scalar head: it is not a reward model; name one made by steer reward", path)
+		return fmt.Errorf("adapter %s: the adapter has no scalar head: it is not a reward model; name one made by "+
+			"steer reward", path)
 	case u == useReward && (role == adapter.RoleSFT || role == adapter.RolePolicy):
 		return wrong(is, "name one made by steer reward")
 	case (u == usePolicy || u == useBelow || u == useSFT) && role == adapter.RoleReward:
@@ -124,7 +127,8 @@ func checkRole(path string, a *adapter.Adapter, u use) error {
 	case u == useInit && role == adapter.RolePolicy:
 		return wrong(is, "name a reward model's adapter, or an SFT adapter, which gets a head")
 	case (u == useBelow || u == useSFT) && role == "" && a.Head != nil:
-		return wrong("an adapter with a scalar head that does not say what it is (a reward model's, or a policy's)", "name one made by steer sft")
+		return wrong("an adapter with a scalar head that does not say what it is (a reward model's, or a "+
+			"policy's)", "name one made by steer sft")
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ func ChooseForm(given Form, stack []adapter.Placed, otherwise data.TemplateName)
 			f.Template = data.TemplateName(name)
 		}
 		// The stored message is left out where it is the template's own.
-		if f.System == nil && f.Template == data.TemplateName(name) && system != nil && *system != defaultSystem(f.Template) {
+		if f.System == nil && f.Template == data.TemplateName(name) && system != nil &&
+			*system != defaultSystem(f.Template) {
 			f.System = system
 		}
 		break
@@ -61,7 +62,8 @@ func otherForm(p adapter.Placed, used *data.Template) string {
 		return ""
 	}
 	if name != string(used.Name()) {
-		return fmt.Sprintf("adapter %s was trained with template %s, used with %s: what it learned in the one may not hold in the other",
+		return fmt.Sprintf("adapter %s was trained with template %s, used with %s: what it learned in the one may "+
+			"not hold in the other",
 			p.Path, name, used.Name())
 	}
 	was := defaultSystem(used.Name())
@@ -69,7 +71,8 @@ func otherForm(p adapter.Placed, used *data.Template) string {
 		was = *system
 	}
 	if was != used.System() {
-		return fmt.Sprintf("adapter %s was trained with system message %.60q, used with %.60q", p.Path, was, used.System())
+		return fmt.Sprintf("adapter %s was trained with system message %.60q, used with %.60q", p.Path, was,
+			used.System())
 	}
 	return ""
 }
