@@ -42,7 +42,7 @@ libstdc++ and libgcc are linked in. The program chooses its kernels by CPU: ./st
 An NVIDIA GPU needs libsteer-cuda.so of the same version beside the program, see docs.
 T
 git ls-files -- '*.md' docs experiments LICENSE CITATION.cff |
-  grep -vE '^(testdata|third_party|demo|bench)/|_test\.go$|\.go$' | while read -r f; do install -Dm644 "$f" "$work/$f"; done
+  grep -vE '^(testdata|third_party|demo|bench|eval)/|_test\.go$|\.go$' | while read -r f; do install -Dm644 "$f" "$work/$f"; done
 "$go" run ./internal/licenses -go "$go" -o "$work/licenses" ./cmd/steer
 for part in ggml llama.cpp; do install -Dm644 "third_party/src/$part/LICENSE" "$work/licenses/$part/LICENSE"; done
 mkdir -p "$work/licenses/gcc"

@@ -40,6 +40,7 @@ def forward(name, model):
 
 def greedy(model, ids, n):
     """n greedy tokens, stop tokens off."""
+    model.generation_config.eos_token_id = None  # it would fill in for the None below
     config = GenerationConfig(max_new_tokens=n, do_sample=False, eos_token_id=None, pad_token_id=0)
     return model.generate(torch.tensor([ids]), generation_config=config)[0].tolist()
 
