@@ -31,7 +31,7 @@ says so for all of them).
 An experiment with seeds ("seeds: [1, 2, 3]") is run once for each, in the
 folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 		Example: `  steer run experiments/smollm2.yaml
-  steer run experiments/smollm2.yaml --set ppo.kl_coef=0.1 --set out=runs/kl01
+  steer run experiments/smollm2.yaml --set ppo.kl_coef=0.1 --set out=../runs/kl
   steer run experiments/study.yaml --set seeds=[2]
   steer run experiments/thesis-13b.yaml --dry-run`,
 		Args: args(cobra.ExactArgs(1)),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -85,26 +86,35 @@ func TestTokenizeOptions(t *testing.T) {
 	require.Equal(t, data.TokenizeOptions{Loss: data.LossAll, Join: true}, Thesis().Tokenize(guanaco))
 }
 
-// Each field in which the presets differ has a row in docs/sft.md with both values and
-// a reason, and the table has no other rows.
+// Each field in which the presets differ has an item in docs/sft.md with both values and
+// a reason, and the list has no other items.
 func TestDocumentedDifferences(t *testing.T) {
 	thesis, err := conf.Marshal(Thesis())
 	require.NoError(t, err)
 	standard, err := conf.Marshal(Default())
 	require.NoError(t, err)
-	changes, err := conf.Diff(thesis, standard)
+	changes, err := conf.Diff(standard, thesis)
 	require.NoError(t, err)
 	want := map[string][2]string{}
 	for _, c := range changes {
 		key, list, _ := strings.Cut(c.Key, "[")
 		if list != "" { // one row for a list
-			want[key] = [2]string{strings.Join(Thesis().LoRA.Targets, " "), strings.Join(Default().LoRA.Targets, " ")}
+			want[key] = [2]string{strings.Join(Default().LoRA.Targets, " "), strings.Join(Thesis().LoRA.Targets, " ")}
 			continue
 		}
 		want[c.Key] = [2]string{c.Old, c.New}
 	}
 	delete(want, "preset")
-	require.Equal(t, want, table(t, "## How the presets differ", 4))
+	item := regexp.MustCompile("^`([a-z_0-9.]+)`: default `(.*?)`, thesis `(.*?)`\\. +\\S")
+	got := map[string][2]string{}
+	for _, text := range strings.Split(section(t, "## How the presets differ"), "\n- ") {
+		text, _, _ = strings.Cut(text, "\n\n")
+		if m := item.FindStringSubmatch(strings.Join(strings.Fields(text), " ")); m != nil {
+			require.NotContains(t, got, m[1], "%s is listed twice", m[1])
+			got[m[1]] = [2]string{m[2], m[3]}
+		}
+	}
+	require.Equal(t, want, got)
 }
 
 // Every key of the configuration has a row in docs/sft.md with its default.
@@ -128,17 +138,23 @@ func TestDocumentedKeys(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// table reads the Markdown table under a heading of docs/sft.md: the first column is
-// the key, the next two are returned, and none may be empty.
-func table(t *testing.T, heading string, columns int) map[string][2]string {
+// section is the text under a heading of docs/sft.md, up to the next heading.
+func section(t *testing.T, heading string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "sft.md"))
 	require.NoError(t, err)
 	_, section, ok := strings.Cut(string(text), heading+"\n")
 	require.True(t, ok, heading)
 	section, _, _ = strings.Cut(section, "\n## ")
+	return section
+}
+
+// table reads the Markdown table under a heading of docs/sft.md: the first column is
+// the key, the next two are returned, and none may be empty.
+func table(t *testing.T, heading string, columns int) map[string][2]string {
+	t.Helper()
 	out := map[string][2]string{}
-	for i, line := range tableLines(section) {
+	for i, line := range tableLines(section(t, heading)) {
 		cells := strings.Split(strings.Trim(line, "|"), "|")
 		require.Len(t, cells, columns, line)
 		for k := range cells {
