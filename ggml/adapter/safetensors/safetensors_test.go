@@ -91,7 +91,7 @@ func TestHostileFilesAreErrors(t *testing.T) {
 		"offsets":         {file(one("F32", "[1]", "[0]"), 4), "want [begin, end]"},
 		"reversed":        {file(one("F32", "[1]", "[4,0]"), 4), "want [begin, end]"},
 		"negative offset": {file(one("F32", "[1]", "[-4,0]"), 4), "want [begin, end]"},
-		"float offset":    {file(one("F32", "[1]", "[0,4.5]"), 4), "cannot unmarshal"},
+		"float offset":    {file(one("F32", "[1]", "[0,4.5]"), 4), "want a whole number"},
 		"negative shape":  {file(one("F32", "[-1]", "[0,4]"), 4), "negative or too large"},
 		"shape overflow":  {file(one("F32", "[4294967296,4294967296]", "[0,4]"), 4), "negative or too large"},
 		"size":            {file(one("F32", "[2]", "[0,4]"), 4), "takes 8 bytes, data_offsets give it 4"},
