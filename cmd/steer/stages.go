@@ -110,6 +110,11 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 	}
 	if raw != nil {
 		if err := conf.Parse(file[0], raw, job); err != nil {
+			if section := pipeline.SectionOf(file[0], raw); section != "" {
+				return "", usagef("%s: this is an experiment, not the job of one stage (it has the section %q): "+
+					"\"steer run %s\" runs all of its stages, and \"steer run %s --dry-run\" prints the job of each",
+					file[0], section, file[0], file[0])
+			}
 			return "", usage(err)
 		}
 	}

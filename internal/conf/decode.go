@@ -209,7 +209,7 @@ func (d *decoder) enum(node *yaml.Node, v reflect.Value, key string) {
 	values := v.Interface().(Enum).Values()
 	if node.Kind != yaml.ScalarNode || !slices.Contains(values, node.Value) {
 		want := "one of " + strings.Join(values, ", ")
-		if near, ok := nearest(node.Value, values); ok && node.Kind == yaml.ScalarNode {
+		if near, ok := Nearest(node.Value, values); ok && node.Kind == yaml.ScalarNode {
 			d.fail(node, key, "want %s, got %q: did you mean %q?", want, node.Value, near)
 			return
 		}

@@ -8,7 +8,7 @@ import (
 
 // hint ends an unknown-key message with the nearest known key, or all of them.
 func hint(name string, known []string) string {
-	if near, ok := nearest(name, known); ok {
+	if near, ok := Nearest(name, known); ok {
 		return fmt.Sprintf(": did you mean %q?", near)
 	}
 	if len(known) == 0 {
@@ -18,9 +18,9 @@ func hint(name string, known []string) string {
 	return ": known here: " + strings.Join(sorted, ", ")
 }
 
-// nearest returns the known name with the smallest edit distance to name, if that is
+// Nearest returns the known name with the smallest edit distance to name, if that is
 // near enough to be a slip: a third of it, and no more than half.
-func nearest(name string, known []string) (string, bool) {
+func Nearest(name string, known []string) (string, bool) {
 	best, bestDist := "", 1<<30
 	for _, k := range known {
 		if dist := distance(strings.ToLower(name), strings.ToLower(k)); dist < bestDist {
