@@ -280,6 +280,9 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 		return err
 	}
 	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, train.ResultFile))
+	if _, ok := job.(*pipeline.Eval); ok {
+		fmt.Fprintf(a.out, "  steer report %s --format text    shows it\n", out)
+	}
 	return nil
 }
 
