@@ -197,6 +197,16 @@ func TestMissingModelNamesItsCommand(t *testing.T) {
 	}
 }
 
+// The base model is -m wherever a command takes one.
+func TestModelHasOneShortFlag(t *testing.T) {
+	root, _ := testRoot()
+	everyCommand(root, func(c *cobra.Command) {
+		if f := c.Flags().Lookup("model"); f != nil {
+			require.Equal(t, "m", f.Shorthand, c.CommandPath())
+		}
+	})
+}
+
 // An experiment given to a single stage is called by its name, not key by key.
 func TestStagesTellExperiments(t *testing.T) {
 	for _, stage := range []string{"sft", "reward", "ppo"} {
