@@ -28,7 +28,11 @@ WITH_NATIVE = CGO_LDFLAGS="-O2 -g -Wl,--defsym=steer_native_$$(cat $(BUILD)/lib/
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
+	awk -F'\t' '{ n = split($$2, w, " "); head = $$1; line = ""; \
+	  for (i = 1; i <= n; i++) if (length(line) + length(w[i]) > 56) { printf "%-22s%s\n", head, line; head = ""; line = w[i] } \
+	    else line = line (line == "" ? "" : " ") w[i]; \
+	  printf "%-22s%s\n", head, line }'
 
 .PHONY: deps
 deps: ## install compiler and CMake (Debian), or say how
@@ -52,6 +56,7 @@ vendored: deps
 
 .PHONY: native
 native: vendored ## build ggml, libllama and the native layer
+	@[ -f $(NATIVE) ] || echo "building the engine (C++, some minutes, once; make V=1 shows each file)"
 	@ninja -C $(BUILD) $(if $(V),,--quiet) || { echo "native build failed; see above"; exit 1; }
 
 .PHONY: build

@@ -139,6 +139,13 @@ func (a *app) exit(err error) (code int) {
 		a.say(err.Error() + "\nCheck the owner and mode of that file or folder.")
 		return exitFailure
 	}
-	a.say(err.Error())
+	text := err.Error()
+	var told *pipeline.SourcesError
+	if sources := pipeline.WithSources(err); !errors.As(err, &told) && errors.As(sources, &told) {
+		for i, s := range told.Sets {
+			text += fmt.Sprintf("\n%q fetches it, from %s", told.Command(i), s.Source())
+		}
+	}
+	a.say(text)
 	return exitFailure
 }

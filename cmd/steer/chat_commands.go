@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"steer/internal/conf"
 )
 
 // chatCommand is a line of the user that is not said to the model.
@@ -51,8 +53,12 @@ func (c *chatter) command(ctx context.Context, line string) (leave bool, err err
 		}
 		names = append(names, k.name)
 	}
-	fmt.Fprintf(c.a.err, "unknown command %s: want one of %s (to say it to the model: /%s)\n",
-		printable(name, 40), strings.Join(names, ", "), printable(line, 40))
+	meant := "want one of " + strings.Join(names, ", ")
+	if near, ok := conf.Nearest(name, names); ok {
+		meant = "did you mean " + near + "?"
+	}
+	fmt.Fprintf(c.a.err, "unknown command %s: %s\n(/help lists the commands; to say it to the model: /%s)\n",
+		printable(name, 20), meant, printable(line, 40))
 	return false, nil
 }
 

@@ -158,8 +158,8 @@ func (s *speaker) prompt(messages []data.Message) ([]int32, error) {
 // fits is an error if prompt and answer are longer than the context.
 func (s *speaker) fits(prompt []int32) error {
 	if len(prompt) >= s.context {
-		return fmt.Errorf("the prompt has %d tokens, the model's context holds %d with the answer: %w: shorten the prompt, or take a model with a longer context",
-			len(prompt), s.context, seam.ErrContextFull)
+		return fmt.Errorf("the prompt has %d tokens, the model's context holds %d, an answer (--max-new %d) among them: %w: "+
+			"shorten the prompt, or take a model with a longer context", len(prompt), s.context, s.f.maxNew, seam.ErrContextFull)
 	}
 	if n := len(prompt) + s.f.maxNew; n > s.context {
 		return fmt.Errorf("%d tokens and --max-new %d are more than the model's context of %d: %w: shorten the prompt or lower --max-new",

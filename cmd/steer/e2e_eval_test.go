@@ -155,7 +155,7 @@ func TestEvaluationKeepsNamesSeedsAndRecordsApart(t *testing.T) {
 	args := []string{"eval", "--model", assets.Model, "--toxigen", assets.ToxiGen.Test, "--limit", "24", "-o",
 		"eval", "--template", "guanaco", "--threads", "1",
 		"--adapter", "a b=" + sft, "--adapter", "a_b=" + sft + "," + policy, "--adapter", "v1.0=" + sft, "--adapter",
-		"A_b=" + policy, "--set", "resamples=50", "--seed", "9007199254740993"}
+		"A_b=" + policy, "--any-stack", "--set", "resamples=50", "--seed", "9007199254740993"}
 	mustSteer(t, dir, args...)
 	run := filepath.Join(dir, "eval")
 	before := itemsOf(t, run)

@@ -142,11 +142,14 @@ func TestFetchMistakes(t *testing.T) {
 	}{
 		{[]string{}, exitUsage, "say what to fetch: data, model, a name (see --list), or --for EXPERIMENT.yaml"},
 		{[]string{"hh"}, exitUsage, `there is no set "hh", did you mean "hh-rlhf"?: known are data, model, ethics`},
+		{[]string{"winobais"}, exitUsage, `there is no set "winobais", did you mean "winobias"?: known are`},
+		{[]string{"--lsit"}, exitUsage, "unknown flag: --lsit: did you mean --list?"},
+		{[]string{"ethics", "--mirror", "nowhere"}, exitUsage, `--mirror, or STEER_MIRROR: want a folder that is there, or an address (https://...), got "nowhere"`},
 		{[]string{"ethics", "--offline"}, exitUsage, "--offline: there is no mirror to ask"},
 		{[]string{"--for", "e.yaml", "--data", "d"}, exitUsage, "leave --data and --models out"},
 		{[]string{"--for", "none.yaml"}, exitFailure, "none.yaml: no such file"},
 		{[]string{"--for", "e.yaml"}, exitFailure, "e.yaml: no set of the catalogue has these files:\ndata: " + dir + "/m.gguf"},
-		{[]string{"ethics", "--mirror", "nowhere", "--offline"}, exitFailure, "ethics: deontology_train.csv, 14 files more: in mirror nowhere it is not there; people.eecs.berkeley.edu not asked, since --offline"},
+		{[]string{"ethics", "--mirror", ".", "--offline"}, exitFailure, "ethics: deontology_train.csv, 14 files more: in mirror . it is not there; people.eecs.berkeley.edu not asked, since --offline"},
 	} {
 		p := start(t, dir, append([]string{"fetch"}, c.args...)...)
 		code, _ := p.wait()

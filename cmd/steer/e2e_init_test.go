@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -30,6 +31,8 @@ func TestInit(t *testing.T) {
 			[]string{"sft.max_steps=2", "sft.eval.limit=4", "reward.max_steps=2", "each.deontology.reward.held_out.limit=8", "each.deontology.reward.train.limit=40",
 				"ppo.iterations=1", "ppo.max_new_tokens=4", "ppo.held_out.limit=4", "ppo.rollout_batch_size=16",
 				"eval.limit=4", "eval.cross_reward.max_new_tokens=4", "eval.resamples=50"}},
+		"alpaca": {[]string{put(t, t.TempDir(), "alpaca.jsonl", strings.Repeat(`{"instruction": "Say hello.", "output": "Hello."}`+"\n", 40))},
+			[]string{"# 40 rows: Alpaca JSONL", "epochs: 0 # as many as make 32 updates", "warmup_steps: -1"}, nil},
 		"pairs of one's own": {[]string{pairs, assets.Guanaco.Train}, []string{"theories: [custom]", "# 40 rows: preference pairs JSONL"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,6 +45,9 @@ func TestInit(t *testing.T) {
 			out, said := mustSteer(t, dir, args...)
 			require.Equal(t, "Wrote mine/first.yaml. Look at it, then:\n  steer run mine/first.yaml\n", out)
 			require.Contains(t, said, "planned: ")
+			for _, f := range c.files {
+				require.Regexp(t, regexp.QuoteMeta(f)+`: \d+ rows: .*: (conversations, for|pairs for the theory|the benchmark) `, said, "what it was taken for")
+			}
 			text := string(get(t, dir, "mine/first.yaml"))
 			for _, want := range c.says {
 				require.Contains(t, text, want)
@@ -115,6 +121,7 @@ func TestInitMistakes(t *testing.T) {
 		{[]string{"--model", assets.Guanaco.Train}, exitFailure, "not a usable GGUF file"},
 		{[]string{"--model", assets.Model, "--data", "none.jsonl"}, exitFailure, "none.jsonl: file does not exist"},
 		{[]string{"--model", assets.Model, "--data", put(t, dir, "x.txt", "just text\n")}, exitFailure, "x.txt: "},
+		{[]string{"--model", assets.Model, "--data", put(t, dir, "qa.csv", "instruction,output\nHi.,Hello.\n")}, exitFailure, `a CSV file with the columns ["instruction" "output"]`},
 		{[]string{"--model", assets.Model, "--data", assets.Winograd, "--data", assets.Winograd}, exitFailure, "a second file of wsc273"},
 		{[]string{"--model", assets.Model, "--data", assets.Guanaco.Train, "--data", assets.Guanaco.Test, "--data", assets.Guanaco.Test}, exitFailure, "a third file of conversations"},
 	} {

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"steer/cmd/steer/pipeline"
+	"steer/internal/fetch"
 )
 
 // listData is where "eval --list" looks without --data: where the experiments have their data.
@@ -49,6 +52,7 @@ func printListing(w io.Writer, l *pipeline.Listing) error {
 	b.WriteString("\n")
 	say(0, fmt.Sprintf("Benchmarks, with their data in %s (--data):", relative(l.Data)))
 	there := map[string]bool{} // files, each once
+	sets := map[string]bool{}  // of the catalogue, with files that are missing
 	for _, m := range l.Benchmarks {
 		head := m.Name + ": " + strings.Join(m.Protocols, ", ")
 		if len(m.RewardProtocols) > 0 {
@@ -81,6 +85,9 @@ func printListing(w io.Writer, l *pipeline.Listing) error {
 			default:
 				say(4, "missing: "+file)
 				say(6, "from "+d.From)
+				if set, _, _, ok := fetch.Known().Find(d.Files[0]); ok {
+					sets[set.Name] = true
+				}
 			}
 			there[file] = d.Found != ""
 		}
@@ -93,6 +100,17 @@ func printListing(w io.Writer, l *pipeline.Listing) error {
 		}
 	}
 	say(0, fmt.Sprintf("%d of %d data files are there.", found, len(there)))
+	if len(sets) > 0 {
+		command := "steer fetch " + strings.Join(slices.Sorted(maps.Keys(sets)), " ")
+		if shown := relative(l.Data); shown != listData {
+			command += " --data " + shown
+		}
+		say(0, "What is missing comes with:")
+		for i, line := range wrap(command, tableColumns-6) {
+			fmt.Fprintf(&b, "%s%s", choose(i == 0, "  ", " \\\n    "), line)
+		}
+		b.WriteString("\n")
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

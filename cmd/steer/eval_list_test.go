@@ -40,6 +40,7 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 	for _, line := range strings.Split(text, "\n") {
 		require.LessOrEqual(t, utf8.RuneCountInString(line), 80, line)
 	}
+	require.Regexp(t, `What is missing comes with:\n  steer fetch crows-pairs ethics [^\n]*\n? .*--data`, text)
 	require.NotContains(t, list("--suite", "thesis"), "dilemmas")
 
 	var l pipeline.Listing

@@ -14,6 +14,7 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf"
+	"steer/internal/conf"
 	"steer/internal/fetch"
 	"steer/rl/data"
 )
@@ -29,7 +30,7 @@ type fetchFlags struct {
 func newFetchCommand(a *app) *cobra.Command {
 	var f fetchFlags
 	cmd := &cobra.Command{
-		Use: "fetch [data|model|NAME]...", GroupID: "files", Short: "Fetch data sets and models by name",
+		Use: "fetch [data|model|NAME]...", GroupID: "pipeline", Short: "Fetch data sets and models by name",
 		Long: `Downloads data sets and models from their official addresses, checks them and
 lays them out as experiments and suites look for them (docs/fetch.md).
 
@@ -79,6 +80,11 @@ func (f *fetchFlags) run(cmd *cobra.Command, a *app, names []string) error {
 	wanted, err := f.wanted(cmd, names)
 	if err != nil {
 		return err
+	}
+	if !f.list && !f.verify {
+		if err := fetch.CheckMirror(f.mirror); err != nil {
+			return usagef("--mirror, or STEER_MIRROR: %w", err)
+		}
 	}
 	switch {
 	case f.list:
@@ -168,6 +174,9 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need
 
 // nearSet suggests a name that was perhaps meant.
 func nearSet(name string) string {
+	if near, ok := conf.Nearest(name, append(fetch.Data.Values(), fetch.Known().Names("")...)); ok {
+		return fmt.Sprintf(", did you mean %q?", near)
+	}
 	for _, known := range fetch.Known().Names("") {
 		if strings.Contains(known, strings.ToLower(name)) || strings.Contains(strings.ToLower(name), known) {
 			return fmt.Sprintf(", did you mean %q?", known)

@@ -183,7 +183,8 @@ func (f *fetchFlags) show(out io.Writer, wanted []pipeline.Need, files bool) err
 		fmt.Fprintln(out, strings.TrimRight(string([]rune(line)[:min(len([]rune(line)), tableColumns)]), " "))
 	}
 	if !files {
-		_, err := fmt.Fprint(out, "\n\"steer fetch NAME\" fetches one, \"steer fetch --list NAME\" tells more of it.\n")
+		_, err := fmt.Fprint(out, "\nSizes: + and more, ? not known before it is fetched.\n"+
+			"\"steer fetch NAME\" fetches one, \"steer fetch --list NAME\" tells more of it.\n")
 		return err
 	}
 	for i, r := range all {

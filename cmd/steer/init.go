@@ -71,13 +71,16 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	progress := a.console().Progress
+	for _, use := range p.Uses {
+		progress.Note(use)
+	}
 	if err := p.Measure(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	progress := a.console().Progress
 	switch {
 	case p.ToFetch != "":
 		progress.Note("not planned: its conversations are not there yet")

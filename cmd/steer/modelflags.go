@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -60,7 +61,7 @@ func (f *modelFlags) check() error {
 // exists is an error that names what is not there.
 func exists(what, path string) error {
 	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("%s %s: %w", what, path, errors.Unwrap(err))
+		return &fs.PathError{Op: what, Path: path, Err: errors.Unwrap(err)}
 	}
 	return nil
 }

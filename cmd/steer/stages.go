@@ -37,6 +37,7 @@ type stageFlags struct {
 // keyFlag is a flag that stands for a configuration key.
 type keyFlag struct {
 	flag, key, help string
+	short           string // of one letter
 	isBool, list    bool
 	unless          string // key that overrules this one unless it is 0
 	text            string
@@ -49,7 +50,7 @@ var anyStackFlag = keyFlag{flag: "any-stack", key: pipeline.AnyStack, help: anyS
 
 func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 	f.keys = append([]keyFlag{
-		{flag: "model", key: "model", help: "base model, a GGUF `FILE`"},
+		{flag: "model", short: "m", key: "model", help: "base model, a GGUF `FILE`"},
 		{flag: "device", key: "engine.device", help: deviceHelp},
 		{flag: "threads", key: "engine.threads", help: "`N` compute threads (0: one for each CPU allowed)"},
 		{flag: "precision", key: "engine.precision", help: "arithmetic of the frozen matrices, `NAME`: bf16 or f32"},
@@ -63,7 +64,7 @@ func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 		case k.list:
 			flags.StringArrayVar(&k.items, k.flag, nil, k.help)
 		default:
-			flags.StringVar(&k.text, k.flag, "", k.help)
+			flags.StringVarP(&k.text, k.flag, k.short, "", k.help)
 		}
 	}
 	flags.StringVarP(&f.out, "out", "o", "", "run `FOLDER` (default: runs/<stage>)")
@@ -110,6 +111,11 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 	}
 	if raw != nil {
 		if err := conf.Parse(file[0], raw, job); err != nil {
+			if section := pipeline.SectionOf(file[0], raw); section != "" {
+				return "", usagef("%s: this is an experiment, not the job of one stage (it has the section %q): "+
+					"\"steer run %s\" runs all of its stages, and \"steer run %s --dry-run\" prints the job of each",
+					file[0], section, file[0], file[0])
+			}
 			return "", usage(err)
 		}
 	}
@@ -275,6 +281,9 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 		return err
 	}
 	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, train.ResultFile))
+	if _, ok := job.(*pipeline.Eval); ok {
+		fmt.Fprintf(a.out, "  steer report %s --format text    shows it\n", out)
+	}
 	return nil
 }
 
@@ -282,8 +291,8 @@ func newSFTCommand(a *app) *cobra.Command {
 	var f stageFlags
 	cmd := &cobra.Command{
 		Use: "sft [JOB.yaml]", GroupID: "stage", Short: "Fine-tune on instructions",
-		Long: `Trains a LoRA adapter on conversations (guanaco, chat JSONL, prompt/completion)
-or on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
+		Long: `Trains a LoRA adapter on conversations (guanaco, chat JSONL, ShareGPT,
+Alpaca, prompt/completion) or on rows of token ids. Presets: default, thesis (see docs/sft.md).`,
 		Example: `  steer sft --model base.gguf --train chat.jsonl --eval held-out.jsonl \
       --epochs 2 --lr 1e-4 --rank 8 -o runs/sft
   steer sft sft.yaml --set optim.warmup_steps=10`,

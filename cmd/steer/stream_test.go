@@ -149,9 +149,11 @@ func TestChatCommands(t *testing.T) {
 	require.Equal(t, 2, strings.Count(errs, "nothing was said yet"))
 	require.Equal(t, 2, strings.Count(errs, "the conversation starts anew"))
 
-	_, _, out, errs = converse(t, nil, "/what now", "/help", "/stack")
+	_, _, out, errs = converse(t, nil, "/what now", "/hlep", "/help", "/stack")
+	require.Contains(t, errs, "unknown command /hlep: did you mean /help?\n")
 	require.Equal(t, "\n", out)
 	require.Contains(t, errs, "unknown command /what: want one of /help, /reset, /undo, /retry, /system, /stack, /exit")
+	require.Contains(t, errs, "\n(/help lists the commands; to say it to the model: //what now)\n")
 	require.Contains(t, errs, "/system TEXT")
 	require.Contains(t, errs, "model     base.gguf\nadapter   sft.gguf (sft)\ntemplate  guanaco\nsystem    none\n")
 }

@@ -52,8 +52,9 @@ func newVersionCommand(a *app) *cobra.Command {
 		Short:   "Show the version, the commit, and what it computes with here",
 		Long: `Shows the version and commit of the program, the kernels that it chose for this
 machine's CPU, and whether it finds its CUDA library and an NVIDIA GPU.`,
-		Args: args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error { return printVersion(a.out, ggml.CUDAOptions{}) },
+		Example: `  steer version`,
+		Args:    args(cobra.NoArgs),
+		RunE:    func(*cobra.Command, []string) error { return printVersion(a.out, ggml.CUDAOptions{}) },
 	}
 }
 

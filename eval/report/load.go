@@ -187,6 +187,7 @@ func (l Loader) assembled(folders []folder) (*Report, error) {
 type experiment struct {
 	Name     string   `yaml:"name"`
 	Theories []string `yaml:"theories"`
+	none     bool // it says that it has no theories
 	text     string
 }
 
@@ -211,6 +212,7 @@ func (e *experiment) read(l Loader, path string) error {
 		var list []string
 		if n.Decode(&list) == nil {
 			e.Theories = append(e.Theories, list...)
+			e.none = len(e.Theories) == 0
 		}
 	}
 	e.text = strings.TrimRight(e.text+"\n"+string(b), "\n")
@@ -324,6 +326,7 @@ func (r *Report) assemble(exp experiment, whole bool) {
 			cmp.Compare(slices.Index(r.Theories, a.Theory), slices.Index(r.Theories, b.Theory)),
 			strings.Compare(a.Name, b.Name))
 	})
+	r.untaught = exp.none && len(r.Theories) == 0
 	r.Title = "Steering a language model with ethical theories"
 	if exp.Name != "" {
 		r.Title += ": " + exp.Name
@@ -409,7 +412,7 @@ func (r *Report) findMissing() []string {
 	}
 	want("sft", "", "sft")
 	for _, kind := range []string{"reward", "ppo"} {
-		if len(r.Theories) == 0 {
+		if len(r.Theories) == 0 && !r.untaught {
 			missing = append(missing, kind+"-<theory>")
 		}
 		for _, t := range r.Theories {

@@ -48,6 +48,7 @@ type Report struct {
 
 	parts    []*Report // the runs that were combined
 	records  map[string][]compare.Item
+	untaught bool // the experiment has no theories: no reward model and no policy is expected
 	noMargin bool // a result does not say which margin was fixed
 }
 

@@ -211,6 +211,23 @@ func TestFlagsOfBenchmarksAreGathered(t *testing.T) {
 	require.Equal(t, 1, strings.Count(text, "only the first items"))
 }
 
+// An experiment without theories lacks nothing, and does not promise an answer.
+func TestWithoutTheoriesNothingIsMissing(t *testing.T) {
+	dir := experiment(t)
+	for _, pattern := range []string{"reward-*", "ppo-*", "eval"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		require.NoError(t, err)
+		for _, f := range found {
+			require.NoError(t, os.RemoveAll(f))
+		}
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "experiment.yaml"), []byte("name: mine\ntheories: []\n"), 0o600))
+	r := load(t, dir)
+	require.Equal(t, []string{"eval"}, r.Missing)
+	require.Contains(t, r.Verdict[0], "names no theories")
+	require.NotContains(t, flagText(r), "<theory>")
+}
+
 func TestMissingStagesAreNamedAndTheRestIsShown(t *testing.T) {
 	dir := experiment(t)
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "eval")))

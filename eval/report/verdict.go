@@ -37,6 +37,9 @@ func (r *Report) fillVerdict() {
 
 func (r *Report) verdictTraining() []string {
 	out := []string{"The question cannot be answered yet: no scores of the policies under the reward models were found."}
+	if r.untaught {
+		out[0] = "This experiment names no theories, so nothing was steered: it shows the base and the fine-tuned model."
+	}
 	if len(r.Runs) > 1 {
 		return append(out, r.verdictTrainingRuns()...)
 	}

@@ -6,6 +6,7 @@ package modelfile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"steer/ggml/adapter"
@@ -28,7 +29,7 @@ type Header struct {
 func Open(path string) (*gguf.File, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", path, errors.Unwrap(err))
+		return nil, &fs.PathError{Op: "model", Path: path, Err: errors.Unwrap(err)} // the path is looked up in the catalogue
 	}
 	if st.IsDir() {
 		return nil, fmt.Errorf("model %s: is a folder: want a GGUF file", path)

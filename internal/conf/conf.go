@@ -78,6 +78,25 @@ func Lookup(name string, data []byte, key string) (value string, found bool, err
 	return node.Value, true, nil
 }
 
+// Kind says what kind of value a document has at a key ("a mapping", "a list", ...), "" if it has
+// none or cannot be read.
+func Kind(name string, data []byte, key string) string {
+	node, err := document(name, data)
+	if err != nil {
+		return ""
+	}
+	for part := range strings.SplitSeq(key, ".") {
+		if node == nil {
+			return ""
+		}
+		node = child(node, part)
+	}
+	if node == nil {
+		return ""
+	}
+	return kindName(node)
+}
+
 // List returns the scalars of the list at a dotted key of a YAML text.
 func List(data []byte, key string) ([]string, error) {
 	node, err := document("", data)

@@ -81,6 +81,8 @@ func TestMistakesNameFileLineKeyAndRemedy(t *testing.T) {
 		{"optim:\n  learning_rte: 1\n", `x.yaml:2: optim.learning_rte: unknown key: known here: lr, schedule, warmup_steps`},
 		{"optim:\n  warm_steps: 1\n", `x.yaml:2: optim.warm_steps: unknown key: did you mean "warmup_steps"?`},
 		{"targts: []\n", `x.yaml:1: targts: unknown key: did you mean "targets"?`},
+		{"lr: 1\n", `x.yaml:1: lr: unknown key: did you mean "optim.lr"?`},
+		{"epsd: 1\nsede: 1\n", `sede: unknown key: did you mean "seed"?`},
 		{"hidden: 1\n", `x.yaml:1: hidden: unknown key`},
 		{"optim:\n  schedule: cosin\n", `x.yaml:2: optim.schedule: want one of constant, linear, cosine, got "cosin": did you mean "cosine"?`},
 		{"optim:\n  schedule: quadratic\n", `want one of constant, linear, cosine, got "quadratic"`},

@@ -119,11 +119,36 @@ func (d *decoder) structure(node *yaml.Node, v reflect.Value, key string) {
 	d.pairs(node, key, func(name *yaml.Node, value *yaml.Node) {
 		field, ok := fields[name.Value]
 		if !ok {
-			d.fail(name, join(key, name.Value), "unknown key%s", hint(name.Value, names))
+			meant := hint(name.Value, names)
+			if path := oneBelow(name.Value, fields, names); path != "" {
+				meant = fmt.Sprintf(": did you mean %q?", path)
+			}
+			d.fail(name, join(key, name.Value), "unknown key%s", meant)
 			return
 		}
 		d.decode(value, field, join(key, name.Value))
 	})
+}
+
+// oneBelow gives the path of a key of this very name one level down ("optim.lr" for "lr"), ""
+// if there is none.
+func oneBelow(name string, fields map[string]reflect.Value, names []string) string {
+	for _, parent := range names {
+		t := fields[parent].Type()
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct || t == nodeType {
+			continue
+		}
+		inner := map[string]reflect.Value{}
+		var known []string
+		collect(reflect.New(t).Elem(), inner, &known)
+		if slices.Contains(known, name) {
+			return parent + "." + name
+		}
+	}
+	return ""
 }
 
 // collect gathers the fields of a struct by key, inlined structs included.
@@ -209,7 +234,7 @@ func (d *decoder) enum(node *yaml.Node, v reflect.Value, key string) {
 	values := v.Interface().(Enum).Values()
 	if node.Kind != yaml.ScalarNode || !slices.Contains(values, node.Value) {
 		want := "one of " + strings.Join(values, ", ")
-		if near, ok := nearest(node.Value, values); ok && node.Kind == yaml.ScalarNode {
+		if near, ok := Nearest(node.Value, values); ok && node.Kind == yaml.ScalarNode {
 			d.fail(node, key, "want %s, got %q: did you mean %q?", want, node.Value, near)
 			return
 		}

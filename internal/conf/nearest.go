@@ -8,7 +8,7 @@ import (
 
 // hint ends an unknown-key message with the nearest known key, or all of them.
 func hint(name string, known []string) string {
-	if near, ok := nearest(name, known); ok {
+	if near, ok := Nearest(name, known); ok {
 		return fmt.Sprintf(": did you mean %q?", near)
 	}
 	if len(known) == 0 {
@@ -18,9 +18,9 @@ func hint(name string, known []string) string {
 	return ": known here: " + strings.Join(sorted, ", ")
 }
 
-// nearest returns the known name with the smallest edit distance to name, if that is
+// Nearest returns the known name with the smallest edit distance to name, if that is
 // near enough to be a slip: a third of it, and no more than half.
-func nearest(name string, known []string) (string, bool) {
+func Nearest(name string, known []string) (string, bool) {
 	best, bestDist := "", 1<<30
 	for _, k := range known {
 		if dist := distance(strings.ToLower(name), strings.ToLower(k)); dist < bestDist {
@@ -31,23 +31,28 @@ func nearest(name string, known []string) (string, bool) {
 	return best, bestDist <= limit && 2*bestDist <= max(len(name), len(best))
 }
 
-// distance is Levenshtein's: insertions, deletions, substitutions of bytes.
+// distance counts insertions, deletions, substitutions and swaps of neighbours that turn a into b,
+// in bytes (Damerau and Levenshtein's, each byte touched once).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	var before []int // the row two up
+	above := make([]int, len(b)+1)
+	for j := range above {
+		above[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		row := make([]int, len(b)+1)
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			row[j+1] = min(above[j]+cost, above[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
+		before, above = above, row
 	}
-	return row[len(b)]
+	return above[len(b)]
 }

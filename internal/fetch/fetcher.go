@@ -54,9 +54,11 @@ type Result struct {
 	Err     error
 }
 
-// errsOf joins what failed: files that fail for one reason stand together.
+// errsOf joins what failed: files that fail for one reason stand together, also where the reason
+// holds their own addresses (a host that does not answer).
 func errsOf(results []Result) error {
 	type failure struct {
+		why   string
 		err   error
 		files []string
 	}
@@ -65,10 +67,11 @@ func errsOf(results []Result) error {
 		if r.Err == nil {
 			continue
 		}
-		i := slices.IndexFunc(all, func(f failure) bool { return f.err.Error() == r.Err.Error() })
+		why := strings.NewReplacer(path.Base(r.File.from()), "FILE", path.Base(r.File.Path), "FILE").Replace(r.Err.Error())
+		i := slices.IndexFunc(all, func(f failure) bool { return f.why == why })
 		if i < 0 {
 			i = len(all)
-			all = append(all, failure{err: r.Err})
+			all = append(all, failure{why: why, err: r.Err})
 		}
 		all[i].files = append(all[i].files, path.Base(r.File.Path))
 	}

@@ -478,3 +478,16 @@ func TestDamagedLedger(t *testing.T) {
 	var l ledger
 	require.NoError(t, json.Unmarshal([]byte("{}"), &l))
 }
+
+// A host that does not answer is said once, not for every file.
+func TestOneReasonIsSaidOnce(t *testing.T) {
+	var all []Result
+	for _, name := range []string{"a/one.tsv", "a/two.tsv", "a/three.tsv"} {
+		all = append(all, Result{Status: Status{File: File{Path: name}}, Err: fmt.Errorf("https://x.org/%s: %w", name, ErrUnreachable)})
+	}
+	all = append(all, Result{Status: Status{File: File{Path: "a/four.tsv"}}, Err: ErrChecksum})
+	err := errsOf(all)
+	require.EqualError(t, err, "one.tsv, 2 files more: https://x.org/a/one.tsv: cannot be reached\nfour.tsv: wrong checksum")
+	require.ErrorIs(t, err, ErrUnreachable)
+	require.NoError(t, errsOf(all[:0]))
+}

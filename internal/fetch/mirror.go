@@ -17,6 +17,17 @@ func isAddress(mirror string) bool {
 	return strings.HasPrefix(mirror, "http://") || strings.HasPrefix(mirror, "https://")
 }
 
+// CheckMirror tells whether a mirror can be one: an address, or a folder that is there. "" is none.
+func CheckMirror(mirror string) error {
+	if mirror == "" || isAddress(mirror) {
+		return nil
+	}
+	if st, err := os.Stat(mirror); err != nil || !st.IsDir() {
+		return fmt.Errorf("want a folder that is there, or an address (https://...), got %q", mirror)
+	}
+	return nil
+}
+
 // mirrored gets a file from the mirror into a file at to: under its own name or packed. It
 // gives the packing, and ErrNotThere if the mirror lacks the file.
 func (f *Fetcher) mirrored(ctx context.Context, s Set, file File, to string) (packing, from string, err error) {

@@ -395,3 +395,21 @@ func FuzzParquet(f *testing.F) {
 		_, _ = Inspect(path)
 	})
 }
+
+// Two columns without a header are ETHICS' pairs of scenarios; a line of column names on top says
+// that they are something else, and no pair is made of it.
+func TestColumnNamesAreNoScenarios(t *testing.T) {
+	for content, names := range map[string]string{
+		"instruction,output\nName a colour.,Red is one.\n": `["instruction" "output"]`,
+		"q,a\n1,2\n": `["q" "a"]`,
+		"\"prompt\",\"completion\"\nHi there.,Hello.\n": `["prompt" "completion"]`,
+	} {
+		_, err := Detect(write(t, "mine.csv", content))
+		require.ErrorIs(t, err, ErrUnknownFormat)
+		require.ErrorContains(t, err, "a CSV file with the columns "+names)
+		require.ErrorContains(t, err, "JSON lines or parquet")
+	}
+	got, err := Detect(write(t, "util.csv", "I ate.,I starved.\nI slept well.,I slept.\n"))
+	require.NoError(t, err)
+	require.Equal(t, FormatUtilitarianism, got)
+}

@@ -57,6 +57,10 @@ func Detect(path string) (Format, error) {
 		return "", &Error{Format: FormatAuto, Path: f.Path, Line: 1, Want: "lines that end in a line feed",
 			Got: "single carriage returns in " + quote(string(first)), Mend: mendCR, Err: ErrMalformed}
 	}
+	if names := headerNames(head, whole); names != nil {
+		return "", fmt.Errorf("data: %s: %w: a CSV file with the columns %q: conversations and pairs of your own are read "+
+			"from JSON lines or parquet with fields of these names; formats are %s", f.Path, ErrUnknownFormat, names, formatList())
+	}
 	return "", fmt.Errorf("data: %s: %w: it starts with %s; formats are %s", f.Path, ErrUnknownFormat,
 		quote(strings.ToValidUTF8(string(head[:min(len(head), 60)]), "�")), formatList())
 }
@@ -236,8 +240,8 @@ func detectTable(head []byte, whole bool) Format {
 	case !utf8.ValidString(line):
 		return ""
 	}
-	switch columns := csvColumns(head, whole); {
-	case slices.Equal(columns, []int{2}):
+	switch columns, _ := csvColumns(head, whole); {
+	case slices.Equal(columns, []int{2}) && headerNames(head, whole) == nil:
 		return FormatUtilitarianism
 	case slices.Equal(columns, []int{1}) && head[0] == '"':
 		return FormatCommonsenseAmbig
@@ -245,27 +249,48 @@ func detectTable(head []byte, whole bool) Format {
 	return ""
 }
 
-// csvColumns gives the distinct column counts of the first records (at most 50).
-func csvColumns(head []byte, whole bool) []int {
+// headerNames gives the fields of the first record of a CSV file where all of them are single
+// words, nil otherwise: scenarios are sentences, names of columns are not. Without this, a file with
+// "instruction,output" on top would pass for pairs of scenarios without a header.
+func headerNames(head []byte, whole bool) []string {
+	columns, first := csvColumns(head, whole)
+	if len(columns) != 1 || columns[0] < 2 {
+		return nil
+	}
+	for _, name := range first {
+		if !columnName.MatchString(strings.TrimSpace(name)) {
+			return nil
+		}
+	}
+	return first
+}
+
+var columnName = regexp.MustCompile(`^[\pL_][\pL\pN_.-]*$`)
+
+// csvColumns gives the distinct column counts of the first records (at most 50), and the first
+// record.
+func csvColumns(head []byte, whole bool) (counts []int, first []string) {
 	s := &source{format: FormatAuto, r: newBufferedReader(head), lim: defaultLimits(), line: 1}
 	c := &csvReader{source: s, comma: ','}
-	var counts []int
 	for records := 0; records < 50; records++ {
 		fields, err := c.next()
 		if errors.Is(err, io.EOF) || err != nil && !whole && records > 0 {
 			break
 		}
 		if err != nil {
-			return nil
+			return nil, nil
 		}
 		if !whole && peekFails(c) {
 			break // the last record may be cut short
+		}
+		if records == 0 {
+			first = slices.Clone(fields)
 		}
 		if !slices.Contains(counts, len(fields)) {
 			counts = append(counts, len(fields))
 		}
 	}
-	return counts
+	return counts, first
 }
 
 func peekFails(c *csvReader) bool {

@@ -37,6 +37,8 @@ type Proposal struct {
 	Sizes map[string][]Setting
 	// Planned says in words what a plan found; "" if none was made.
 	Planned string
+	// Uses say in words what each file was taken for, in the order of the files.
+	Uses []string
 	// ToFetch names the set of conversations that is proposed but not there, "" if none.
 	ToFetch string
 }
@@ -63,9 +65,6 @@ type ProposedBenchmark struct {
 // Lengths are what 95 of 100 conversations have, in tokens; 0 if they were not read.
 type Lengths struct{ Whole, Prompt int }
 
-// conversations are the formats of dialogues.
-var conversations = []data.Format{data.FormatGuanaco, data.FormatGuanacoParquet, data.FormatChat, data.FormatCompletion}
-
 // benchmarkOf is the key of an evaluation that a format belongs to.
 var benchmarkOf = map[data.Format]string{
 	data.FormatWSC: "wsc273", data.FormatWinoGrande: "winogrande", data.FormatCrowSPairs: "crows_pairs",
@@ -85,11 +84,15 @@ func (p *Proposal) Add(path string) error {
 		return err
 	}
 	d := Described{Path: s.Path, Format: format, Rows: s.Rows}
+	use := func(what string) string {
+		return fmt.Sprintf("%s: %s: %s", path, about(d), what)
+	}
 	taken := func(what string, by Described) error {
 		return fmt.Errorf("%s: a third file of %s: %s is there already; name two at most, the second is held out",
 			path, what, by.Path)
 	}
-	if slices.Contains(conversations, format) {
+	if slices.Contains(data.ConversationFormats(), format) {
+		p.Uses = append(p.Uses, use("conversations, for fine-tuning and as prompts"))
 		switch {
 		case p.Chat.Path == "":
 			p.Chat = d
@@ -101,6 +104,7 @@ func (p *Proposal) Add(path string) error {
 		return nil
 	}
 	if name, ok := theoryOf(format); ok {
+		p.Uses = append(p.Uses, use(fmt.Sprintf("pairs for the theory %s: a reward model and a policy", name)))
 		i := slices.IndexFunc(p.Theories, func(t ProposedTheory) bool { return t.Name == name })
 		switch {
 		case i < 0:
@@ -120,6 +124,7 @@ func (p *Proposal) Add(path string) error {
 	if i := slices.IndexFunc(p.Benchmarks, func(b ProposedBenchmark) bool { return b.Key == key }); i >= 0 {
 		return fmt.Errorf("%s: a second file of %s: %s is there already", path, key, p.Benchmarks[i].File.Path)
 	}
+	p.Uses = append(p.Uses, use("the benchmark "+key))
 	p.Benchmarks = append(p.Benchmarks, ProposedBenchmark{key, d})
 	return nil
 }

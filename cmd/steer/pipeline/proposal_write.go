@@ -116,6 +116,13 @@ func (w *proposalWriter) sizes(section string, usual ...Setting) {
 	}
 }
 
+// sftBatch is what an optimizer step of fine-tuning takes; where a pass over the data has fewer steps
+// than fewSteps, the default number of passes is better than one.
+const (
+	sftBatch = 8
+	fewSteps = 32
+)
+
 func (w *proposalWriter) sft() {
 	learn, measure := w.sources(w.Chat, w.HeldOut, 100)
 	w.line("\n# Supervised fine-tuning on conversations (docs/sft.md).")
@@ -128,11 +135,23 @@ func (w *proposalWriter) sft() {
 	w.line("  train: %s", learn)
 	w.line("  eval: %s", measure)
 	w.sizes("sft", Setting{"max_tokens", w.maxTokens()},
-		Setting{"mini_batch_size", 8}, Setting{"micro_batch_tokens", max(1024, w.maxTokens())})
-	w.line("  epochs: 1 # max_steps: N stops earlier")
-	w.line("  optim: {lr: 2e-4, warmup_steps: 10}")
+		Setting{"mini_batch_size", sftBatch}, Setting{"micro_batch_tokens", max(1024, w.maxTokens())})
+	w.line("  %s", w.epochs())
+	w.line("  optim: {lr: 2e-4, warmup_steps: -1} # a tenth of the run")
 	w.line("  eval_every: 50")
 	w.line("  checkpoint_every: 50")
+}
+
+// epochs is the line for the passes over the conversations.
+func (w *proposalWriter) epochs() string {
+	learn := float64(w.Chat.Rows)
+	if w.HeldOut.Path == "" {
+		learn *= 1 - heldOutShare(w.Chat.Rows)
+	}
+	if w.Chat.Rows > 0 && int(learn) < sftBatch*fewSteps {
+		return fmt.Sprintf("epochs: 0 # as many as make %d updates; max_steps: N stops earlier", fewSteps)
+	}
+	return "epochs: 1 # max_steps: N stops earlier"
 }
 
 func (w *proposalWriter) theories() {

@@ -31,7 +31,7 @@ func (e *SourcesError) Error() string {
 	var commands []string
 	name, command := 0, 0
 	for i, s := range e.Sets {
-		commands = append(commands, s.Command()+folderFlag(s.Kind, e.dirs[i]))
+		commands = append(commands, e.Command(i))
 		name, command = max(name, len(s.Name)), max(command, len(commands[i]))
 	}
 	for i, s := range e.Sets {
@@ -44,6 +44,11 @@ func (e *SourcesError) Error() string {
 		fmt.Fprintf(&b, "\n%v", err)
 	}
 	return b.String()
+}
+
+// Command is what fetches Sets[i] into the folder where it was looked for.
+func (e *SourcesError) Command(i int) string {
+	return e.Sets[i].Command() + folderFlag(e.Sets[i].Kind, e.dirs[i])
 }
 
 // Unwrap gives what it was made of.
