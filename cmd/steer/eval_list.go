@@ -81,6 +81,9 @@ func printListing(w io.Writer, l *pipeline.Listing) error {
 			default:
 				say(4, "missing: "+file)
 				say(6, "from "+d.From)
+				if d.Fetch != "" {
+					say(6, "fetched by: "+d.Fetch)
+				}
 			}
 			there[file] = d.Found != ""
 		}

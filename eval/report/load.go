@@ -336,7 +336,7 @@ func (r *Report) assemble(exp experiment, whole bool) {
 		}
 	}
 	if whole {
-		r.Missing = r.findMissing()
+		r.Missing = r.findMissing(exp)
 	}
 	r.fillAccuracies()
 	r.fillHeldout()
@@ -396,7 +396,7 @@ func (r *Report) findTheories(exp experiment) []string {
 }
 
 // findMissing names the stages an experiment should have and has not.
-func (r *Report) findMissing() []string {
+func (r *Report) findMissing(exp experiment) []string {
 	have := map[string]bool{}
 	for i := range r.Stages {
 		have[r.Stages[i].Kind+"-"+r.Stages[i].Theory] = true
@@ -409,7 +409,7 @@ func (r *Report) findMissing() []string {
 	}
 	want("sft", "", "sft")
 	for _, kind := range []string{"reward", "ppo"} {
-		if len(r.Theories) == 0 {
+		if len(r.Theories) == 0 && exp.text == "" { // else it says that it has none
 			missing = append(missing, kind+"-<theory>")
 		}
 		for _, t := range r.Theories {
