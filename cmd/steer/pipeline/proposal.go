@@ -63,9 +63,6 @@ type ProposedBenchmark struct {
 // Lengths are what 95 of 100 conversations have, in tokens; 0 if they were not read.
 type Lengths struct{ Whole, Prompt int }
 
-// conversations are the formats of dialogues.
-var conversations = []data.Format{data.FormatGuanaco, data.FormatGuanacoParquet, data.FormatChat, data.FormatCompletion}
-
 // benchmarkOf is the key of an evaluation that a format belongs to.
 var benchmarkOf = map[data.Format]string{
 	data.FormatWSC: "wsc273", data.FormatWinoGrande: "winogrande", data.FormatCrowSPairs: "crows_pairs",
@@ -89,7 +86,7 @@ func (p *Proposal) Add(path string) error {
 		return fmt.Errorf("%s: a third file of %s: %s is there already; name two at most, the second is held out",
 			path, what, by.Path)
 	}
-	if slices.Contains(conversations, format) {
+	if slices.Contains(data.ConversationFormats(), format) {
 		switch {
 		case p.Chat.Path == "":
 			p.Chat = d

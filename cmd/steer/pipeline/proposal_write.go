@@ -129,8 +129,8 @@ func (w *proposalWriter) sft() {
 	w.line("  eval: %s", measure)
 	w.sizes("sft", Setting{"max_tokens", w.maxTokens()},
 		Setting{"mini_batch_size", 8}, Setting{"micro_batch_tokens", max(1024, w.maxTokens())})
-	w.line("  epochs: 1 # max_steps: N stops earlier")
-	w.line("  optim: {lr: 2e-4, warmup_steps: 10}")
+	w.line("  epochs: 0 # passes over the data; 0: 3, or as many as make 32 updates; max_steps: N stops earlier")
+	w.line("  optim: {lr: 2e-4}")
 	w.line("  eval_every: 50")
 	w.line("  checkpoint_every: 50")
 }
