@@ -27,6 +27,9 @@ func (s *Suite) CrossReward(ctx context.Context, policies []Subject, rewards []R
 	if err != nil {
 		return nil, err
 	}
+	for _, w := range file.warnings() {
+		s.note(w)
+	}
 	opt, err := c.options(policies[0].Tokenizer, tpl)
 	if err != nil {
 		return nil, err

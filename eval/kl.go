@@ -32,13 +32,16 @@ type KLRows struct {
 
 func klBenchmark(c *Config) []benchmark {
 	x := &c.KL
+	var notes []string
 	b := describe(NameKL, ProtocolText, "kl", &x.File, func(path string) ([]data.Conversation, error) {
-		rows, _, err := data.LoadConversations(data.Source{Path: path})
+		rows, loaded, err := data.LoadConversations(data.Source{Path: path})
+		notes = oddities("kl", loaded)
 		return rows, err
 	}, func(ctx context.Context, s Subject, rows []data.Conversation) (*Benchmark, []Record, error) {
 		return TextKL(ctx, s, c.Settings, *x, c.Template, rows)
 	})
 	b.rendered = true
+	b.notes = func() []string { return notes }
 	b.passesOver = func(model string) bool { return model == x.Reference }
 	b.check = func() error {
 		if x.Path != "" && (x.Reference == "" || x.MaxTokens < 2) {

@@ -17,6 +17,31 @@ type PromptFile struct {
 	// NoQuestion conversations have no user message before the first answer and were left
 	// out.
 	NoQuestion int `json:"no_question,omitempty"`
+	// Notes say what was odd about the file: keys that are not read, and the like.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// oddities are warnings of what was odd about a file of conversations.
+func oddities(key string, loaded data.Loaded) []string {
+	var out []string
+	for _, n := range loaded.Notes {
+		out = append(out, fmt.Sprintf("warning: %s: %s: %s", key, loaded.Path, n))
+	}
+	return out
+}
+
+// warnings are what should be said aloud of the file.
+func (f *PromptFile) warnings() []string {
+	out := oddities("cross_reward.prompts", data.Loaded{Path: f.Path, Notes: f.Notes})
+	if f.NoQuestion > 0 {
+		out = append(out, fmt.Sprintf("warning: cross_reward.prompts: %s: %d of %d conversations ask nothing "+
+			"(no user message before the first answer) and were left out", f.Path, f.NoQuestion, f.Rows))
+	}
+	if f.Dropped > 0 {
+		out = append(out, fmt.Sprintf("cross_reward.prompts: %s: %d prompts, %d left out (of no token, or of more "+
+			"than max_prompt_tokens)", f.Path, f.Used, f.Dropped))
+	}
+	return out
 }
 
 // LoadPrompts reads conversations and renders what comes before the first answer of
@@ -27,7 +52,7 @@ func LoadPrompts(c CrossConfig, tok seam.Tokenizer, tpl *data.Template, bos BOSM
 	if err != nil {
 		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %w", err)
 	}
-	file := &PromptFile{Rows: loaded.Rows}
+	file := &PromptFile{Rows: loaded.Rows, Notes: loaded.Notes}
 	if file.Path, file.SHA256, err = FileSHA256(c.Prompts.Path); err != nil {
 		return nil, nil, err
 	}

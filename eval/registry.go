@@ -61,6 +61,8 @@ type benchmark struct {
 	generated func() float64
 	// load reads the data, so that a mistake in them shows before a model is asked.
 	load func() error
+	// notes say, if set, what was odd about the data, once they are loaded.
+	notes func() []string
 	// language or reward measures a model, by kind.
 	language func(context.Context, Subject) (*Benchmark, []Record, error)
 	reward   func(context.Context, Reward) (*Benchmark, []Record, error)

@@ -73,6 +73,13 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 // After an interruption the same call goes on where the last whole batch was left and
 // ends in the same numbers.
 func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward) ([]*Benchmark, *CrossRewardResult, error) {
+	for _, b := range s.tasks {
+		if b.notes != nil {
+			for _, n := range b.notes() {
+				s.note(n)
+			}
+		}
+	}
 	s.plan(subjects, rewards)
 	all, err := s.each(ctx, subjects, rewards)
 	if err != nil {

@@ -413,3 +413,32 @@ func TestColumnNamesAreNoScenarios(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, FormatUtilitarianism, got)
 }
+
+// What a download left in place of a file is named for what it is, in whatever format the
+// file was to be read.
+func TestWhatIsInPlaceOfADataFileIsNamed(t *testing.T) {
+	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("ab", 32) + "\nsize 94000000\n"
+	page := "\n<!DOCTYPE html>\n<html><head><title>Not found</title></head></html>\n"
+	for _, c := range []struct{ content, want string }{
+		{pointer, "git lfs pull"}, {page, "this is a web page"}, {"Entry not found", "a server's refusal"},
+		{"PK\x03\x04\x00\x00", "ZIP archive"},
+	} {
+		path := write(t, "x.jsonl", c.content)
+		_, err := Detect(path)
+		require.ErrorContains(t, err, c.want)
+		for _, f := range []Format{FormatChat, FormatPairs, FormatToxiGen, FormatWSC, FormatLabelCounts} {
+			_, err := InspectAs(path, f)
+			require.ErrorContains(t, err, c.want, "%s %q", f, c.content)
+			require.ErrorContains(t, err, path)
+		}
+		_, err = openParquet(path, TableParquet)
+		require.ErrorContains(t, err, c.want)
+	}
+	_, err := ReadText(write(t, "x.txt", pointer))
+	require.ErrorContains(t, err, "git lfs pull")
+	text, err := ReadText(write(t, "y.txt", page))
+	require.NoError(t, err, "a text may be that of a web page")
+	require.Equal(t, page, text)
+	_, err = Detect(write(t, "z.jsonl", `{"error":"x","prompt":"a","completion":"b"}`+"\n"))
+	require.NoError(t, err, "a row is a row")
+}

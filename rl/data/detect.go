@@ -41,6 +41,9 @@ func Detect(path string) (Format, error) {
 	case bytes.HasPrefix(head, bomUTF16LE), bytes.HasPrefix(head, bomUTF16BE):
 		return "", fmt.Errorf("data: %s: %w: UTF-16: save the file as UTF-8 (iconv -f UTF-16 -t UTF-8)", f.Path, ErrNotUTF8)
 	}
+	if what := instead(FormatAuto, head); what != "" {
+		return "", fmt.Errorf("data: %s: %w: %s", f.Path, ErrUnknownFormat, what)
+	}
 	whole := len(head) < detectBytes
 	head = bytes.TrimPrefix(head, bomUTF8)
 	text := bytes.TrimLeft(head, " \t\r\n")

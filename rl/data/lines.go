@@ -49,6 +49,11 @@ func newSource(format Format, path string, lim limits) (*source, error) {
 		f.Close()
 		return nil, &Error{Format: format, Path: f.Path, Line: 1, Want: "UTF-8", Got: "UTF-16", Mend: "save the file as UTF-8 (iconv -f UTF-16 -t UTF-8)", Err: ErrNotUTF8}
 	}
+	start, _ := s.r.Peek(insteadBytes) // fewer where the file is shorter; an error shows on reading
+	if err := notInstead(format, f.Path, start); err != nil {
+		f.Close()
+		return nil, err
+	}
 	if bytes.HasPrefix(head, bomUTF8) {
 		if _, err := s.r.Discard(len(bomUTF8)); err != nil {
 			f.Close()

@@ -206,6 +206,9 @@ func ReadLabelCounts(path string) ([][]int, error) {
 	if len(body) == 0 {
 		return nil, fail("", "data", "an empty file", "fetch the file again", ErrEmpty)
 	}
+	if err := notInstead(FormatLabelCounts, found, body); err != nil {
+		return nil, err
+	}
 	var counts [][]int
 	if err := strictjson.Unmarshal(body, &counts); err != nil {
 		mend, kind := "fetch the file again", ErrMalformed

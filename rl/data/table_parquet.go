@@ -46,6 +46,9 @@ func openParquet(path string, as Format) (f *parquetFile, err error) {
 		if len(body) == 0 {
 			return nil, &Error{Format: as, Path: found, Want: "data", Got: "an empty file", Mend: "fetch the file again", Err: ErrEmpty}
 		}
+		if err := notInstead(as, found, body); err != nil {
+			return nil, err
+		}
 		return nil, &Error{Format: as, Path: found, Want: "a parquet file", Got: quote(string(body[:min(len(body), 8)])), Mend: "name the format it has", Err: ErrWrongFormat}
 	}
 	if err := checkParquet(body); err != nil {

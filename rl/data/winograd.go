@@ -29,6 +29,9 @@ func ReadWSC(path string) ([]Schema, error) {
 	if len(body) == 0 {
 		return nil, &Error{Format: FormatWSC, Path: found, Want: "data", Got: "an empty file", Mend: "fetch the file again", Err: ErrEmpty}
 	}
+	if err := notInstead(FormatWSC, found, body); err != nil {
+		return nil, err
+	}
 	type element struct {
 		Text struct {
 			Txt1 string `xml:"txt1"`

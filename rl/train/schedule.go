@@ -132,13 +132,17 @@ const fewUpdates = 10
 // longer.
 func (o Optim) Doubts(total int64, mend string) []string {
 	var out []string
+	updates := fmt.Sprintf("%d updates", total)
+	if total == 1 {
+		updates = "one update"
+	}
 	switch warmup := o.Warmup(total); {
 	case warmup > 0 && total <= warmup:
 		// The last update is the one with the highest rate.
-		out = append(out, fmt.Sprintf("warning: the run ends inside its warm-up: %d updates, warmup_steps is %d, so the learning rate reaches %.2g of %.2g: lower optim.warmup_steps, or %s",
-			total, warmup, o.LR*o.Ratio(total-1, total), o.LR, mend))
+		out = append(out, fmt.Sprintf("warning: the run ends inside its warm-up: %s, warmup_steps is %d, so the learning rate reaches %.2g of %.2g: lower optim.warmup_steps, or %s",
+			updates, warmup, o.LR*o.Ratio(total-1, total), o.LR, mend))
 	case total < fewUpdates:
-		out = append(out, fmt.Sprintf("warning: the run has %d updates: with fewer than %d hardly anything is learned: %s", total, fewUpdates, mend))
+		out = append(out, fmt.Sprintf("warning: the run has %s: with fewer than %d hardly anything is learned: %s", updates, fewUpdates, mend))
 	}
 	return out
 }

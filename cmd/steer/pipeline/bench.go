@@ -169,12 +169,12 @@ func (b *Bench) Notice(p train.Progress) {
 	case b.dev.OnGPU():
 		p.Note(fmt.Sprintf("computing on %s, %s", b.Device(), k))
 	case k == "portable" && runtime.GOARCH == "amd64":
-		p.Note("this CPU has no AVX2: the portable kernels compute, several times slower")
+		p.Note("warning: this CPU has no AVX2: the portable kernels compute, several times slower")
 	case b.Engine.Precision == ggml.BF16 && k != "avx512bf16":
-		p.Note(fmt.Sprintf("this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the %s kernels (slower)", k))
+		p.Note(fmt.Sprintf("warning: this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the %s kernels (slower)", k))
 	}
 	if why := machine().tooMany(b.Engine.Threads); why != "" {
-		p.Note(why)
+		p.Note("warning: " + why)
 	}
 }
 

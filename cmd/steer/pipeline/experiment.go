@@ -83,7 +83,7 @@ func (e *Experiment) toTheories() {
 
 func (e *Experiment) resolve(dir string) error {
 	if e.Name == "" {
-		return errors.New("experiment: name: want a name")
+		return &conf.Error{File: e.file, Key: "name", Msg: "want a name (steer init writes an experiment to start from)"}
 	}
 	if len(e.Theories) == 0 {
 		for name := range e.Each {

@@ -38,6 +38,8 @@ type ListedData struct {
 	// From and Lost are of what is missing: where it comes from, and what there is no result of.
 	From string `json:"from,omitempty"`
 	Lost string `json:"lost,omitempty"`
+	// Fetch is the command that fetches what is missing, where there is one.
+	Fetch string `json:"fetch,omitempty"`
 }
 
 // List lists suites and benchmarks, and looks for their data below a folder. With a suite's
@@ -106,7 +108,7 @@ func lookFor(data string, e dataEntry) (ListedData, error) {
 	}
 	if !found {
 		m := j.Missing[len(j.Missing)-1]
-		d.From, d.Lost = m.From, m.Lost
+		d.From, d.Lost, d.Fetch = m.From, m.Lost, m.command()
 		return d, nil
 	}
 	for _, f := range j.DataFiles() {

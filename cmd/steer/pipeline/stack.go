@@ -89,7 +89,7 @@ func (b *Bench) noteUnchecked(p train.Progress) {
 	if n := len(names) - most; n > 0 {
 		names, more = names[:most], fmt.Sprintf(" and %d more", n)
 	}
-	p.Note(fmt.Sprintf("%s%s: made elsewhere, or by an older steer, and does not say on which adapters it was "+
+	p.Note(fmt.Sprintf("warning: %s%s: made elsewhere, or by an older steer, and does not say on which adapters it was "+
 		"trained: "+
 		"whether it lies on the right ones here cannot be checked", strings.Join(names, ", "), more))
 }

@@ -260,16 +260,24 @@ func (j *Eval) refer() {
 // String says what is missing, where it comes from and what fetches it.
 func (m MissingData) String() string {
 	text := fmt.Sprintf("%s: %s is not in the data folder; it comes from %s", m.Lost, strings.Join(m.Files, " or "), m.From)
-	if set, _, _, ok := fetch.Known().Find(m.Files[0]); ok {
-		text += fmt.Sprintf(" (%s)", set.Command())
+	if command := m.command(); command != "" {
+		text += fmt.Sprintf(" (%s)", command)
 	}
 	return text
+}
+
+// command fetches what is missing, "" where nothing does.
+func (m MissingData) command() string {
+	if set, _, _, ok := fetch.Known().Find(m.Files[0]); ok {
+		return set.Command()
+	}
+	return ""
 }
 
 // tellMissing says aloud what cannot be measured.
 func (j *Eval) tellMissing(note func(string)) {
 	for _, m := range j.Missing {
-		note("missing: " + m.String())
+		note("warning: missing: " + m.String())
 	}
 	if j.Limit > 0 {
 		note(fmt.Sprintf("a quick look: the first %d items of every benchmark (results are flagged partial)", j.Limit))

@@ -12,6 +12,7 @@ import (
 	"steer/eval"
 	"steer/internal/conf"
 	"steer/internal/fetch"
+	"steer/rl/train"
 )
 
 // withoutSource lists the keys of data that no suite can know where to find: the user's
@@ -108,6 +109,7 @@ func TestDataOfASuite(t *testing.T) {
 	var said []string
 	j.tellMissing(func(text string) { said = append(said, text) })
 	require.Contains(t, strings.Join(said, "\n"), "missing: toxigen is not measured")
+	require.True(t, train.IsWarning(said[0]), "-q shows what is not measured: %s", said[0])
 	require.Contains(t, strings.Join(said, "\n"), "a quick look: the first 9 items")
 
 	// With reward models; a path of the user's own is kept, and a reference that is there.

@@ -1,0 +1,51 @@
+package eval
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/rl/data"
+	"steer/rl/train"
+)
+
+// What training says of a file of conversations, an evaluation says, too.
+func TestOddConversationsOfAnEvaluationAreSaid(t *testing.T) {
+	tpl, err := data.NewTemplate(data.TemplatePlain, nil)
+	require.NoError(t, err)
+	path := writeFile(t, "c.jsonl", `{"messages":[{"role":"user","Content":"x","content":"a"},{"role":"assistant","content":"b"}]}
+{"messages":[{"role":"system","content":"s"},{"role":"assistant","content":"b"}]}
+`)
+	said := func(prepare func(*Config), run func(*Suite) error) []string {
+		cfg := DefaultConfig()
+		cfg.MaxLength, cfg.Template = 100, tpl
+		prepare(&cfg)
+		s, err := NewSuite(cfg, t.TempDir())
+		require.NoError(t, err)
+		var notes []string
+		s.Note = func(text string) { notes = append(notes, text) }
+		require.NoError(t, run(s))
+		for _, n := range notes {
+			require.True(t, train.IsWarning(n), n)
+			require.Contains(t, n, path)
+		}
+		return notes
+	}
+
+	notes := said(func(c *Config) { c.KL.Path = path }, func(s *Suite) error {
+		_, _, err := s.Run(context.Background(), []Subject{{Name: "sft"}}, nil)
+		return err
+	})
+	require.Contains(t, strings.Join(notes, "\n"), `kl: `+path+`: 1 times the key "messages[].Content", which is not read`)
+
+	cfg := DefaultConfig()
+	cfg.CrossReward.Prompts.Path = path
+	prompts, file, err := LoadPrompts(cfg.CrossReward, fakeTokenizer{}, tpl, cfg.BOS)
+	require.NoError(t, err)
+	require.Len(t, prompts, 1)
+	text := strings.Join(file.warnings(), "\n")
+	require.Contains(t, text, `warning: cross_reward.prompts: `+path+`: 1 times the key "messages[].Content"`)
+	require.Contains(t, text, "1 of 2 conversations ask nothing")
+}
