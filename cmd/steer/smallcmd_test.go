@@ -217,3 +217,14 @@ func TestStagesTellExperiments(t *testing.T) {
 		require.NotContains(t, err.Error(), "unknown key")
 	}
 }
+
+func TestWrongArgumentsShowTheUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"run":         `accepts 1 arg(s), received 0: want "steer run EXPERIMENT.yaml [flags]"`,
+		"init x.yaml": `unknown command "x.yaml" for "steer init": want "steer init [flags]"`,
+	} {
+		root, _ := testRoot()
+		root.SetArgs(strings.Fields(line))
+		require.ErrorContains(t, root.Execute(), want)
+	}
+}
