@@ -95,7 +95,7 @@ func nearFlag(cmd *cobra.Command, err error) string {
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usagef("%w\nSee %q.", err, cmd.CommandPath()+" --help")
+			return usagef("%w: want %q\nSee %q.", err, cmd.UseLine(), cmd.CommandPath()+" --help")
 		}
 		return nil
 	}

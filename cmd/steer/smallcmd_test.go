@@ -190,7 +190,9 @@ func TestFlagsAreSuggested(t *testing.T) {
 // A command that lacks a file of the catalogue names what fetches it.
 func TestMissingModelNamesItsCommand(t *testing.T) {
 	const file = "models/SmolLM2-135M-Instruct.Q4_1.gguf"
-	for _, line := range []string{"chat -m " + file, "generate -m " + file + " -p Hi", "score --text Hi -m " + file, "model inspect " + file} {
+	for _, line := range []string{
+		"chat -m " + file, "generate -m " + file + " -p Hi", "score --text Hi -m " + file, "model inspect " + file,
+	} {
 		code, _, errs := command(t, "", strings.Fields(line)...)
 		require.Equal(t, exitFailure, code, errs)
 		require.Contains(t, errs, file+": no such file or directory\n\"steer fetch smollm2-135m\" fetches it, from PyPI")
@@ -215,5 +217,16 @@ func TestStagesTellExperiments(t *testing.T) {
 		err := root.Execute()
 		require.ErrorContains(t, err, "smollm2.yaml: this is an experiment, not the job of one stage")
 		require.NotContains(t, err.Error(), "unknown key")
+	}
+}
+
+func TestWrongArgumentsShowTheUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"run":         `accepts 1 arg(s), received 0: want "steer run EXPERIMENT.yaml [flags]"`,
+		"init x.yaml": `unknown command "x.yaml" for "steer init": want "steer init [flags]"`,
+	} {
+		root, _ := testRoot()
+		root.SetArgs(strings.Fields(line))
+		require.ErrorContains(t, root.Execute(), want)
 	}
 }

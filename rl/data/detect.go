@@ -61,8 +61,9 @@ func Detect(path string) (Format, error) {
 			Got: "single carriage returns in " + quote(string(first)), Mend: mendCR, Err: ErrMalformed}
 	}
 	if names := headerNames(head, whole); names != nil {
-		return "", fmt.Errorf("data: %s: %w: a CSV file with the columns %q: conversations and pairs of your own are read "+
-			"from JSON lines or parquet with fields of these names; formats are %s", f.Path, ErrUnknownFormat, names, formatList())
+		return "", fmt.Errorf("data: %s: %w: a CSV file with the columns %q: conversations and pairs of your own are "+
+			"read from JSON lines or parquet with fields of these names; formats are %s",
+			f.Path, ErrUnknownFormat, names, formatList())
 	}
 	return "", fmt.Errorf("data: %s: %w: it starts with %s; formats are %s", f.Path, ErrUnknownFormat,
 		quote(strings.ToValidUTF8(string(head[:min(len(head), 60)]), "�")), formatList())
