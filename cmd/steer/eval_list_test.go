@@ -33,7 +33,7 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 		"  thesis: What", "  toxigen: loglik; of reward models: reward [full, thesis]\n    there: toxigen/annotated_train.csv",
 		"  wsc285: loglik [full, thesis]\n    missing: winograd/wsc285/WSCollection.xml\n      from https://",
 		"  dilemmas: loglik; of reward models: reward [full]",
-		"fetched by: steer fetch winograd", "  perplexity: loglik\n    in no suite: name its file, --set perplexity.path=FILE", "\n1 of ",
+		"  perplexity: loglik\n    in no suite: name its file, --set perplexity.path=FILE", "\n1 of ",
 	} {
 		require.Contains(t, text, want)
 	}
