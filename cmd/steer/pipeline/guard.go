@@ -130,8 +130,8 @@ func (b *Bench) Guard(ctx context.Context, job Job, name string, con Console) (*
 	return p, nil
 }
 
-// planTolerance is by how much a stage may exceed its plan without a word. PlanSlack bytes it may
-// always: when Go's collector runs moves the peak of a small process by as much.
+// planTolerance is by how much a stage may exceed its plan without a word. PlanSlack bytes of the
+// host's memory it may always: when Go's collector runs moves the peak of a small process by as much.
 const (
 	planTolerance = 0.05
 	PlanSlack     = 8_000_000
@@ -174,8 +174,8 @@ func inputsRead(job Job) Inputs {
 // Compare warns if a stage took more memory than its plan said, and lets Go's heap go.
 func (p *StagePlan) Compare(b *Bench, con Console) {
 	p.release()
-	warn := func(took, planned int64, of, but string) {
-		if float64(took) > float64(planned)+max(planTolerance*float64(planned), PlanSlack) {
+	warn := func(took, planned, slack int64, of, but string) {
+		if float64(took) > float64(planned)+max(planTolerance*float64(planned), float64(slack)) {
 			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s%s", p.Stage, SizeText(took), of, SizeText(planned), but))
 		}
 	}
@@ -183,12 +183,12 @@ func (p *StagePlan) Compare(b *Bench, con Console) {
 	if p.onGPU() {
 		resident = p.HostPeak
 		if mem, err := b.DeviceMemory(); err == nil {
-			warn(mem.Most, p.Peak, p.Memory, " (what other programs have taken of it meanwhile counts, too)")
+			warn(mem.Most, p.Peak, 0, p.Memory, " (what other programs have taken of it meanwhile counts, too)")
 		}
 	}
 	now, err := memoryOf(b.Model.Info().Path)
 	if err == nil && now.Most > p.mostBefore { // else it is not known, or an earlier stage took more
-		warn(now.Most, resident, "memory", "")
+		warn(now.Most, resident, PlanSlack, "memory", "")
 	}
 }
 
