@@ -14,6 +14,7 @@ import (
 
 	"steer/cmd/steer/bench"
 	"steer/ggml"
+	"steer/internal/atomicfile"
 )
 
 type benchFlags struct {
@@ -163,10 +164,11 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err
 	if f.shape != "" {
 		dir := f.cache
 		if dir == "" {
-			if dir, err = os.MkdirTemp("", "steer-bench-"); err != nil {
+			var remove func() error
+			if dir, remove, err = atomicfile.TempDir("", "steer-bench-"); err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+			defer func() { err = errors.Join(err, remove()) }()
 		}
 		model, err := bench.Synthetic(dir, f.shape, f.typ)
 		if err != nil {

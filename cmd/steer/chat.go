@@ -205,7 +205,8 @@ func (c *chatter) prompt(history []data.Message) ([]int32, []data.Message, error
 		err = c.s.fits(ids)
 		if err == nil {
 			if forgotten > 0 {
-				fmt.Fprintf(c.a.err, "the conversation is longer than the context: its oldest %d messages are forgotten\n", forgotten)
+				c.a.console().Progress.Note(fmt.Sprintf("warning: the conversation is longer than the context: "+
+					"its oldest %d messages are forgotten", forgotten))
 			}
 			return ids, history, nil
 		}

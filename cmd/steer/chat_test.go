@@ -45,11 +45,11 @@ func TestChatForgetsWhatDoesNotFit(t *testing.T) {
 	code, out, errs := command(t, strings.Repeat(line+"\n", 6), "chat", "-m", m.Model, "--template", "guanaco", "--max-new", "8")
 	require.Zero(t, code, errs)
 	require.NotEmpty(t, out)
-	require.Contains(t, errs, "its oldest 2 messages are forgotten")
+	require.Contains(t, errs, "warning: the conversation is longer than the context: its oldest 2 messages are forgotten")
 	long := strings.Repeat("promise ", 600) + "\n"
 	code, _, errs = command(t, long, "chat", "-m", m.Model, "--template", "guanaco")
 	require.Equal(t, 1, code)
-	require.Contains(t, errs, "--max-new")
+	require.Contains(t, errs, "shorten the prompt, or take a model with a longer context")
 }
 
 func TestChatGuessesTheTemplate(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/cmd/steer/pipeline"
+	"steer/ggml/gguf/gguftest"
 )
 
 func TestListOfSuitesAndBenchmarks(t *testing.T) {
@@ -57,4 +58,11 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 	for _, f := range j.DataFiles() {
 		require.True(t, keys[f.Key], "%s is in no list", f.Key)
 	}
+}
+
+// An evaluation of nothing ends well and says that nothing was measured.
+func TestAnEvaluationOfNothingSaysSo(t *testing.T) {
+	code, _, errs := command(t, "", "eval", "-q", "--model", tinyModel(t, gguftest.Options{}), "--template", "plain", "-o", t.TempDir()+"/x")
+	require.Zero(t, code, errs)
+	require.Contains(t, errs, "warning: x: nothing was measured")
 }

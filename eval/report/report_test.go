@@ -365,3 +365,13 @@ func TestSameFilesSameBytes(t *testing.T) {
 	require.Equal(t, render(t, report.WriteHTML, a), render(t, report.WriteHTML, b))
 	require.Equal(t, render(t, report.WriteJSON, a), render(t, report.WriteJSON, b))
 }
+
+// An experiment that says it has no theories lacks no reward model and no policy.
+func TestAnExperimentWithoutTheoriesLacksNoStageOfThem(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "experiment.yaml"), "name: plain\ntheories: []\n")
+	writeJSON(t, filepath.Join(dir, "sft", "result.json"), object{"version": 1, "stage": "sft", "status": "finished", "name": "sft"})
+	r, err := report.Load(dir)
+	require.NoError(t, err)
+	require.Equal(t, []string{"eval"}, r.Missing)
+}

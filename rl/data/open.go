@@ -177,7 +177,7 @@ func (b *boundedReader) context(err error) error {
 	if err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
-	return fmt.Errorf("damaged or cut short: %w", err)
+	return fmt.Errorf("damaged or cut short (fetch the file again): %w", err)
 }
 
 // readAll reads a whole unpacked file.

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"steer/eval"
 	"steer/ggml"
 	"steer/ggml/seam"
+	"steer/internal/atomicfile"
 	"steer/internal/filehash"
 	"steer/rewards"
 	"steer/rl/data"
@@ -206,10 +206,11 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
 	if b.rehearsal != nil {
-		if dir, err = os.MkdirTemp("", "steer-plan-"); err != nil {
+		var remove func() error
+		if dir, remove, err = atomicfile.TempDir("", "steer-plan-"); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { err = errors.Join(err, remove()) }()
 		cfg.Resamples = 1 // nobody waits for statistics of numbers without meaning
 	}
 	suite, err := eval.NewSuite(cfg, dir)
@@ -244,6 +245,10 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	benchmarks, cross, err := suite.Run(ctx, subjects, rewardModels)
 	if err != nil {
 		return err
+	}
+	if len(benchmarks) == 0 && cross == nil {
+		con.Progress.Note(fmt.Sprintf("warning: %s: nothing was measured: no benchmark has data; name a suite, a task, "+
+			"or the file of a benchmark (steer eval --list)", name))
 	}
 	s.record["seed"] = cfg.Seed
 	j.recordSuite(s.record)
