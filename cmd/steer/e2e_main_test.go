@@ -116,6 +116,9 @@ func startUnder(t testing.TB, dir string, under []string, args ...string) *proce
 	line := slices.Concat(under, []string{steer}, args)
 	p := &process{t: t, cmd: exec.Command(line[0], line[1:]...), done: make(chan struct{}), started: time.Now()}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.out, &p.err
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { // where data are is for a test to say
+		return strings.HasPrefix(v, "STEER_MIRROR=") || strings.HasPrefix(v, "HF_")
+	})
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait() // the state is in ProcessState

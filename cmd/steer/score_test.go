@@ -279,8 +279,8 @@ func TestScoreFailures(t *testing.T) {
 	on := func(args ...string) []string { return append([]string{"score", "-m", m.Model}, args...) }
 	for _, f := range []failure{
 		{name: "no model", args: []string{"score", "--text", "a"}, code: 2, says: []string{"--model"}},
-		{name: "a field of another kind", stdin: `{"text": 3}`, args: on(), code: 1, says: []string{`field "text": want a text, got a JSON number`}},
-		{name: "ids of another kind", stdin: `{"ids": "a"}`, args: on(), code: 1, says: []string{`field "ids": want a list, got a JSON string`}},
+		{name: "a field of another kind", stdin: `{"text": 3}`, args: on(), code: 1, says: []string{`field "text": want text, got a number`}},
+		{name: "ids of another kind", stdin: `{"ids": "a"}`, args: on(), code: 1, says: []string{`field "ids": want a list, got text`}},
 		{name: "missing model", args: []string{"score", "-m", "nowhere.gguf", "--text", "a"}, code: 1, says: []string{"model nowhere.gguf: no such file"}},
 		{name: "missing adapter", args: on("-a", "nowhere", "--text", "a"), code: 1, says: []string{"adapter nowhere: no such file"}},
 		{name: "missing input", args: on("nowhere.jsonl"), code: 1, says: []string{"nowhere.jsonl"}},
