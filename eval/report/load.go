@@ -187,7 +187,7 @@ func (l Loader) assembled(folders []folder) (*Report, error) {
 type experiment struct {
 	Name     string   `yaml:"name"`
 	Theories []string `yaml:"theories"`
-	none     bool // it says that it has no theories
+	none     bool     // it says that it has no theories
 	text     string
 }
 
