@@ -2,6 +2,7 @@ package ggml
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/cgo"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
 	"steer/internal/testfiles"
@@ -246,4 +248,16 @@ func TestSingleCharactersAreRemembered(t *testing.T) {
 	_, err = tok.Encode("a", false, false)
 	require.ErrorIs(t, err, ErrClosed)
 	require.NoError(t, d.Close())
+}
+
+// What the tokenizer fails on is its caller's error alone. Any goroutine may tokenize, so a failure that
+// was kept for the thread would be told by the next engine that happens to run there.
+func TestTokenizerFailuresAreNotKept(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	m := openTiny(t, withVocab(t, tiny(t, tinyShape, gguftest.Options{})))
+	require.NoError(t, cgo.TakeFault())
+	_, ok := m.native.Tokenize("é", false, false)
+	require.False(t, ok, "the tiny vocabulary lacks these bytes")
+	require.NoError(t, cgo.TakeFault())
 }

@@ -62,6 +62,13 @@ template <typename T, typename F> T guard_value(T otherwise, F && body) {
     return otherwise;
 }
 
+// the same where the value says that it failed: nothing is kept. For functions that any thread may call,
+// whose failure the next call of another owner on that thread would be blamed for.
+template <typename T, typename F> T guard_lone(T otherwise, F && body) {
+    guard(nullptr, 0, [&] { otherwise = body(); });
+    return otherwise;
+}
+
 // counts native objects; a member of each of them
 struct alive {
     alive();

@@ -175,11 +175,11 @@ steer_tensor * steer_model_tensor(steer_model * m, const char * name) {
 }
 
 int32_t steer_tokenize(const steer_model * m, const char * text, int32_t len, int32_t * tokens, int32_t max, bool add_special, bool parse_special) {
-    return steer::guard_value<int32_t>(INT32_MIN, [&] { return llama_tokenize(m->vocab, text, len, tokens, max, add_special, parse_special); });
+    return steer::guard_lone<int32_t>(INT32_MIN, [&] { return llama_tokenize(m->vocab, text, len, tokens, max, add_special, parse_special); });
 }
 
 int32_t steer_detokenize(const steer_model * m, const int32_t * tokens, int32_t n, char * text, int32_t max, bool special) {
-    return steer::guard_value<int32_t>(INT32_MIN, [&] {
+    return steer::guard_lone<int32_t>(INT32_MIN, [&] {
         // piece by piece, so that no "clean up" of spaces makes the text depend on its neighbours
         int32_t used = 0;
         for (int32_t i = 0; i < n; i++) {
