@@ -176,7 +176,7 @@ lint: native arch ## go vet and go mod tidy
 bench: native ## kernel and statistics benchmarks
 	@mkdir -p build/native-test
 	@$(MAKE) -s test-native >/dev/null && ./build/native-test/steer-cpu-test bench 2 all
-	@$(WITH_NATIVE) $(GO) test -run '^$$' -bench . ./eval/stats ./ggml
+	@$(WITH_NATIVE) $(GO) test -run '^$$' -bench . ./internal/stats ./ggml
 
 .PHONY: bench-compare
 bench-compare: build model ## speed against another revision: REF=main (ROUNDS=6, ARGS=flags of steer bench)
@@ -241,7 +241,7 @@ golden-peers: $(PEERS)/golden-installed $(PEERS)/smollm2/done ## recompute testd
 
 .PHONY: golden
 golden: ## regenerate the golden files of tests (inspect the diff)
-	@$(GO) test ./eval/report -short -update
+	@$(GO) test ./internal/report -short -update
 
 # The archive of a release: the same bytes from the same commit, compiler and Go. Its engine is compiled for
 # every x86-64 (steer's own kernels choose by CPU), libstdc++ and libgcc are linked in.

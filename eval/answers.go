@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -30,13 +30,13 @@ type Answers struct {
 type Answer struct {
 	Tokens []int32 // stop token included
 	Text   string  // decoded, special tokens left out
-	Finish seam.FinishReason
+	Finish lm.FinishReason
 }
 
 // GenerateOptions say how answers are sampled.
 type GenerateOptions struct {
 	MaxNew      int // tokens
-	Sampling    seam.Sampling
+	Sampling    lm.Sampling
 	StopTokens  []int32
 	StopStrings []string
 	Batch       int // prompts handed to the generator at once
@@ -56,9 +56,9 @@ func GenerateAnswers(ctx context.Context, s Subject, set Settings, opt GenerateO
 	at := Progress{Benchmark: NameCrossReward, Protocol: "generate", Model: s.Name, Total: len(prompts)}
 	for start := 0; start < len(prompts); start += opt.Batch {
 		batch := prompts[start:min(start+opt.Batch, len(prompts))]
-		reqs := make([]seam.Request, len(batch))
+		reqs := make([]lm.Request, len(batch))
 		for k, p := range batch {
-			reqs[k] = seam.Request{
+			reqs[k] = lm.Request{
 				Prompt: p.Tokens, MaxNew: opt.MaxNew,
 				Seed:       train.DeriveSeed(set.Seed, "eval.answers", uint64(start+k)),
 				StopTokens: opt.StopTokens, StopStrings: opt.StopStrings,
@@ -72,7 +72,7 @@ func GenerateAnswers(ctx context.Context, s Subject, set Settings, opt GenerateO
 			return nil, fmt.Errorf("eval: answers: model %q: generator gave %d answers to %d prompts", s.Name, len(got), len(reqs))
 		}
 		for _, g := range got {
-			out.List = append(out.List, Answer{Tokens: g.Tokens, Text: seam.Text(s.Tokenizer, g.Tokens), Finish: g.Finish})
+			out.List = append(out.List, Answer{Tokens: g.Tokens, Text: lm.Text(s.Tokenizer, g.Tokens), Finish: g.Finish})
 			at.Tokens += int64(len(g.Tokens))
 		}
 		at.Done = start + len(batch)
@@ -83,9 +83,9 @@ func GenerateAnswers(ctx context.Context, s Subject, set Settings, opt GenerateO
 
 // answerLogprobs gives log p of every token of every answer under a model,
 // [answer][token], nats, with the logits divided by temperature (0 means 1).
-func answerLogprobs(ctx context.Context, model seam.Evaluator, prompts []Prompt, answers []Answer, batchTokens int, temperature float32) ([][]float32, error) {
+func answerLogprobs(ctx context.Context, model lm.Evaluator, prompts []Prompt, answers []Answer, batchTokens int, temperature float32) ([][]float32, error) {
 	out := make([][]float32, len(answers))
-	var seqs []seam.Sequence
+	var seqs []lm.Sequence
 	var index []int // answer of a sequence; empty answers have none
 	for i, a := range answers {
 		n := len(prompts[i].Tokens)
@@ -95,7 +95,7 @@ func answerLogprobs(ctx context.Context, model seam.Evaluator, prompts []Prompt,
 		if n == 0 {
 			return nil, fmt.Errorf("prompt %q has no token", prompts[i].ID)
 		}
-		s := seam.Sequence{Tokens: slices.Concat(prompts[i].Tokens, a.Tokens), Targets: make([]int32, len(a.Tokens))}
+		s := lm.Sequence{Tokens: slices.Concat(prompts[i].Tokens, a.Tokens), Targets: make([]int32, len(a.Tokens))}
 		for t := range s.Targets {
 			s.Targets[t] = int32(n + t)
 		}
@@ -105,11 +105,11 @@ func answerLogprobs(ctx context.Context, model seam.Evaluator, prompts []Prompt,
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		part := make([]seam.Sequence, len(batch))
+		part := make([]lm.Sequence, len(batch))
 		for k, j := range batch {
 			part[k] = seqs[j]
 		}
-		res, err := model.Forward(ctx, part, seam.Options{Temperature: temperature})
+		res, err := model.Forward(ctx, part, lm.Options{Temperature: temperature})
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +142,7 @@ func sequenceKL(logp, ref []float32) (k1, k3 float64) {
 
 // KL gives both estimates for every answer. temperature is that of sampling, so that
 // the divergence is between the distributions that were sampled from; 0 means 1.
-func KL(ctx context.Context, policy, reference seam.Evaluator, prompts []Prompt, answers *Answers, batchTokens int, temperature float32) (k1, k3 []float64, err error) {
+func KL(ctx context.Context, policy, reference lm.Evaluator, prompts []Prompt, answers *Answers, batchTokens int, temperature float32) (k1, k3 []float64, err error) {
 	if len(prompts) != len(answers.List) {
 		return nil, nil, fmt.Errorf("eval: kl: %d prompts, %d answers", len(prompts), len(answers.List))
 	}

@@ -6,16 +6,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // cutShort answers with a text whose last character lacks its second byte.
 type cutShort struct{}
 
-func (cutShort) Generate(_ context.Context, reqs []seam.Request, _ seam.Sampling) ([]seam.Generation, error) {
-	out := make([]seam.Generation, len(reqs))
+func (cutShort) Generate(_ context.Context, reqs []lm.Request, _ lm.Sampling) ([]lm.Generation, error) {
+	out := make([]lm.Generation, len(reqs))
 	for i := range out {
-		out[i] = seam.Generation{Tokens: []int32{'c', 'a', 'f', 0xc3}, Finish: seam.FinishLength}
+		out[i] = lm.Generation{Tokens: []int32{'c', 'a', 'f', 0xc3}, Finish: lm.FinishLength}
 	}
 	return out, nil
 }

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"steer/ggml/lm"
 	"steer/ggml/prefix"
-	"steer/ggml/seam"
 )
 
 // batches fills batches of at most limit tokens with sequences; one longer than that is a
@@ -13,13 +13,13 @@ import (
 // begin with alike counts once (package prefix). They come in lexicographic order, so that
 // those under a common header are neighbours. The largest batch is the first: running out
 // of memory shows at once.
-func batches(seqs []seam.Sequence, limit int) [][]int {
+func batches(seqs []lm.Sequence, limit int) [][]int {
 	return groupedBatches(seqs, func(i int) int { return i }, limit)
 }
 
 // groupedBatches is batches with the members of a group, which stand in the order of their
 // first, kept together if a batch can hold them.
-func groupedBatches(seqs []seam.Sequence, group func(i int) int, limit int) [][]int {
+func groupedBatches(seqs []lm.Sequence, group func(i int) int, limit int) [][]int {
 	read := make([][]int32, len(seqs))
 	for i, q := range seqs {
 		read[i] = prefix.Read(q)

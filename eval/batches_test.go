@@ -8,13 +8,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/ggml/lm"
 	"steer/ggml/prefix"
-	"steer/ggml/seam"
 )
 
 // asked is a sequence whose last tokens are targets.
-func asked(tokens []int32, targets int) seam.Sequence {
-	q := seam.Sequence{Tokens: tokens}
+func asked(tokens []int32, targets int) lm.Sequence {
+	q := lm.Sequence{Tokens: tokens}
 	for t := len(tokens) - targets; t < len(tokens); t++ {
 		q.Targets = append(q.Targets, int32(t))
 	}
@@ -25,7 +25,7 @@ func repeated(id int32, n int) []int32 { return slices.Repeat([]int32{id}, n) }
 
 // The choices of an item are in one batch, where their context counts once.
 func TestChoicesShareABatch(t *testing.T) {
-	var seqs []seam.Sequence
+	var seqs []lm.Sequence
 	var groups []int
 	for i := range 6 { // items in an order that is not that of their tokens
 		story := append([]int32{int32(5 - i)}, repeated(9, 30)...)
@@ -45,7 +45,7 @@ func TestChoicesShareABatch(t *testing.T) {
 
 // Items under a common header are neighbours, and the header counts once a batch.
 func TestHeadersShareABatch(t *testing.T) {
-	var seqs []seam.Sequence
+	var seqs []lm.Sequence
 	for i := range 8 {
 		header := repeated(int32(i%2), 60)
 		seqs = append(seqs, asked(append(header, int32(30+i), 7, 7), 1))
@@ -61,7 +61,7 @@ func TestHeadersShareABatch(t *testing.T) {
 
 // A group that no batch can hold comes apart; a sequence that none can hold goes alone.
 func TestLargeGroupsComeApart(t *testing.T) {
-	seqs := []seam.Sequence{asked(repeated(1, 31), 1), asked(repeated(2, 31), 1), asked(repeated(3, 31), 1), asked(repeated(4, 301), 1)}
+	seqs := []lm.Sequence{asked(repeated(1, 31), 1), asked(repeated(2, 31), 1), asked(repeated(3, 31), 1), asked(repeated(4, 301), 1)}
 	require.Equal(t, [][]int{{3}, {0, 1}, {2}}, groupedBatches(seqs, func(int) int { return 0 }, 70))
 }
 
@@ -69,7 +69,7 @@ func TestLargeGroupsComeApart(t *testing.T) {
 func TestBatchProperties(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 300 {
-		seqs := make([]seam.Sequence, rng.IntN(30))
+		seqs := make([]lm.Sequence, rng.IntN(30))
 		groups := make([]int, len(seqs))
 		for i := range seqs {
 			ids := []int32{1}

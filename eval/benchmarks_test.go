@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 )
 
@@ -262,5 +262,5 @@ func TestBestCeilingRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "no Dirichlet prior fits")
 }
 
-var _ seam.Evaluator = (*bigram)(nil)
-var _ seam.Generator = (*scripted)(nil)
+var _ lm.Evaluator = (*bigram)(nil)
+var _ lm.Generator = (*scripted)(nil)

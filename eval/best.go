@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/gonum/mathext"
 	"gonum.org/v1/gonum/stat/distuv"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // Ceiling is the Bayesian Estimated Score Terminus of Lourie, Le Bras, Choi

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 	"steer/rl/data"
 )
@@ -19,8 +19,8 @@ import (
 // probability of the last target is what likes(text) gives, all others are 0.
 type words struct{ likes func(text string) float64 }
 
-func (m words) Forward(_ context.Context, batch []seam.Sequence, _ seam.Options) (*seam.Output, error) {
-	out := &seam.Output{}
+func (m words) Forward(_ context.Context, batch []lm.Sequence, _ lm.Options) (*lm.Output, error) {
+	out := &lm.Output{}
 	for _, s := range batch {
 		p := make([]float32, len(s.Targets))
 		p[len(p)-1] = float32(m.likes(fakeTokenizer{}.Decode(s.Tokens, false)))

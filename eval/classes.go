@@ -3,7 +3,7 @@ package eval
 import (
 	"slices"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // addClasses stores the measures of more than two classes: MCC (Gorodkin's, as

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/conf"
 	"steer/rl/data"
 )
@@ -44,7 +44,7 @@ var counts = rewardFunc(func(x Exchange) float32 {
 
 func crossOptions() CrossRewardOptions {
 	return CrossRewardOptions{Reference: "sft", Samples: 2, Bins: 5,
-		Generate: GenerateOptions{MaxNew: 40, Batch: 7, Sampling: seam.Sampling{Temperature: 1, TopP: 1}}}
+		Generate: GenerateOptions{MaxNew: 40, Batch: 7, Sampling: lm.Sampling{Temperature: 1, TopP: 1}}}
 }
 
 func TestCrossReward(t *testing.T) {

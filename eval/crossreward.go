@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/eval/stats"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/seed"
+	"steer/internal/stats"
 )
 
 // NameCrossReward names the matrix in progress and record files.
@@ -213,7 +213,7 @@ func exchanges(prompts []Prompt, answers []Answer) []Exchange {
 		g := answers[i]
 		out[i] = Exchange{
 			PromptText: p.Text, ResponseText: g.Text, Prompt: p.Tokens, Response: g.Tokens,
-			PromptTurns: p.Turns, Ended: g.Finish != seam.FinishLength,
+			PromptTurns: p.Turns, Ended: g.Finish != lm.FinishLength,
 		}
 	}
 	return out

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 	"steer/rl/data"
 )
 

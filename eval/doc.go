@@ -1,7 +1,7 @@
 // Package eval measures what training did: benchmarks for language models and for
 // reward models, and the matrix of every policy's answers under every reward.
 //
-// It is pure Go over seam: a [Subject] is an evaluator, a generator and a
+// It is pure Go over package lm: a [Subject] is an evaluator, a generator and a
 // tokenizer, and knows nothing of adapters or devices. One file holds one
 // benchmark; what they share is
 //

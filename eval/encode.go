@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // BOSMode says whether a begin-of-sequence token precedes a text. Results with and
@@ -33,13 +33,13 @@ func (m BOSMode) check() error {
 
 // Encoder turns texts into tokens as lm-evaluation-harness does for causal models.
 type Encoder struct {
-	tok    seam.Tokenizer
+	tok    lm.Tokenizer
 	bos    bool
 	prefix int32 // stands for an empty context: BOS, else EOS, else -1
 }
 
 // NewEncoder fixes the BOS rule for a tokenizer.
-func NewEncoder(tok seam.Tokenizer, mode BOSMode) (*Encoder, error) {
+func NewEncoder(tok lm.Tokenizer, mode BOSMode) (*Encoder, error) {
 	if err := mode.check(); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // reward measures a reward model, or a classifier with one logit, as the ETHICS paper

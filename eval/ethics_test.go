@@ -187,7 +187,7 @@ func TestEthicsSuite(t *testing.T) {
 
 // The overlaps of the released files, as they are published in the notes on the data.
 func TestEthicsOverlapOfTheRelease(t *testing.T) {
-	root := testfiles.Data(t, "ethics")
+	root := filepath.Dir(filepath.Dir(testfiles.Data(t, "ethics/justice/justice_test.csv")))
 	check := func(b *Benchmark, want map[string]float64) {
 		for k, v := range want {
 			require.EqualValues(t, v, b.Metrics[k], "%s %s", b.Benchmark, k)

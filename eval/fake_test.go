@@ -6,8 +6,8 @@ import (
 	"math"
 	"strings"
 
+	"steer/ggml/lm"
 	"steer/ggml/prefix"
-	"steer/ggml/seam"
 )
 
 // The fakes: a byte tokenizer with BOS 256 and EOS 257, and a bigram model whose
@@ -93,7 +93,7 @@ func (m *bigram) logprob(previous, next int32, temperature float64) (float64, bo
 	return m.scale*noise(previous, next)/temperature - math.Log(sum), next == best
 }
 
-func (m *bigram) Forward(_ context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (m *bigram) Forward(_ context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if m.failWith != nil {
 		return nil, m.failWith
 	}
@@ -101,7 +101,7 @@ func (m *bigram) Forward(_ context.Context, batch []seam.Sequence, opt seam.Opti
 	if temperature == 0 {
 		temperature = 1
 	}
-	out := &seam.Output{}
+	out := &lm.Output{}
 	var laid prefix.Counter
 	for _, s := range batch {
 		laid.Add(prefix.Read(s))
@@ -132,19 +132,19 @@ func (m *bigram) Forward(_ context.Context, batch []seam.Sequence, opt seam.Opti
 // scripted answers every prompt by a function and remembers the requests.
 type scripted struct {
 	answer func(prompt string) string
-	seen   []seam.Request
+	seen   []lm.Request
 }
 
-func (g *scripted) Generate(_ context.Context, reqs []seam.Request, _ seam.Sampling) ([]seam.Generation, error) {
-	var out []seam.Generation
+func (g *scripted) Generate(_ context.Context, reqs []lm.Request, _ lm.Sampling) ([]lm.Generation, error) {
+	var out []lm.Generation
 	for _, r := range reqs {
 		g.seen = append(g.seen, r)
 		ids, _ := fakeTokenizer{}.Encode(g.answer(fakeTokenizer{}.Decode(r.Prompt, false)), false, false)
-		finish := seam.FinishStopToken
+		finish := lm.FinishStopToken
 		if len(ids) > r.MaxNew {
-			ids, finish = ids[:r.MaxNew], seam.FinishLength
+			ids, finish = ids[:r.MaxNew], lm.FinishLength
 		}
-		out = append(out, seam.Generation{Tokens: ids, Finish: finish})
+		out = append(out, lm.Generation{Tokens: ids, Finish: finish})
 	}
 	return out, nil
 }

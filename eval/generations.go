@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"steer/eval/stats"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
+	"steer/internal/stats"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -86,7 +86,7 @@ func readPrompts(path string) ([]textPrompt, error) {
 }
 
 // continuation prompts, rendered and tokenized; longer ones are counted and left out.
-func (c Continuations) prompts(rows []textPrompt, tok seam.Tokenizer, tpl *data.Template, bos BOSMode) (kept []Prompt, from []int, err error) {
+func (c Continuations) prompts(rows []textPrompt, tok lm.Tokenizer, tpl *data.Template, bos BOSMode) (kept []Prompt, from []int, err error) {
 	enc, err := NewEncoder(tok, bos)
 	if err != nil {
 		return nil, nil, err
@@ -199,7 +199,7 @@ func Continue(ctx context.Context, policies []Subject, judges []Reward, set Sett
 
 // generate gives the options of generation. A continuation of a prompt that is not a
 // chat ends with its line: what ToxiGen's prompts ask for is one more line of a list.
-func (c Continuations) generate(tok seam.Tokenizer, tpl *data.Template) (GenerateOptions, error) {
+func (c Continuations) generate(tok lm.Tokenizer, tpl *data.Template) (GenerateOptions, error) {
 	x := CrossConfig{MaxNewTokens: c.MaxNewTokens, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP, Batch: c.Batch}
 	if c.Chat {
 		o, err := x.options(tok, tpl)
@@ -207,7 +207,7 @@ func (c Continuations) generate(tok seam.Tokenizer, tpl *data.Template) (Generat
 	}
 	o := GenerateOptions{
 		MaxNew: c.MaxNewTokens, Batch: c.Batch, StopStrings: []string{"\n"},
-		Sampling: seam.Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP},
+		Sampling: lm.Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP},
 	}
 	if eos := tok.EOS(); eos >= 0 {
 		o.StopTokens = []int32{eos}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 	"steer/internal/testfiles"
 	"steer/rl/data"
 )

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"steer/eval/stats"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
+	"steer/internal/stats"
 	"steer/rl/data"
 )
 
@@ -19,7 +19,7 @@ const (
 
 // KLFunc gives KL(model || reference) summed over the vocabulary at each target of each
 // sequence, nats.
-type KLFunc func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error)
+type KLFunc func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error)
 
 // KLRows configures the divergence from the reference on given conversations.
 type KLRows struct {
@@ -66,7 +66,7 @@ func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.
 	if s.KL == nil || s.Tokenizer == nil || tpl == nil {
 		return fail(fmt.Errorf("want the divergence from %q, a tokenizer and the template of the conversations: is %q one of the models?", opt.Reference, opt.Reference))
 	}
-	var seqs []seam.Sequence
+	var seqs []lm.Sequence
 	var records []Record
 	dropped, longest := 0, min(opt.MaxTokens, set.MaxLength+1)
 	for i, c := range rows {
@@ -79,7 +79,7 @@ func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.
 			dropped++
 			continue
 		}
-		seqs = append(seqs, seam.Sequence{Tokens: x.IDs, Targets: targets})
+		seqs = append(seqs, lm.Sequence{Tokens: x.IDs, Targets: targets})
 		records = append(records, Record{ID: fmt.Sprintf("line-%d", c.Line), Row: opt.First + i, Gold: NoPrediction, Pred: NoPrediction, Tokens: len(targets)})
 	}
 	if len(seqs) == 0 {
@@ -101,18 +101,18 @@ func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.
 }
 
 // sumKL fills in the divergence of every conversation.
-func sumKL(ctx context.Context, s Subject, set Settings, seqs []seam.Sequence, records []Record) error {
+func sumKL(ctx context.Context, s Subject, set Settings, seqs []lm.Sequence, records []Record) error {
 	at := Progress{Benchmark: NameKL, Protocol: ProtocolText, Model: s.Name, Total: len(seqs)}
 	for _, batch := range batches(seqs, set.BatchTokens) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		part := make([]seam.Sequence, len(batch))
+		part := make([]lm.Sequence, len(batch))
 		for k, i := range batch {
 			part[k] = seqs[i]
 			at.Tokens += int64(len(seqs[i].Tokens))
 		}
-		got, err := s.KL(ctx, part, seam.Options{})
+		got, err := s.KL(ctx, part, lm.Options{})
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // Request asks for the log-likelihood of a continuation after a context.
@@ -33,9 +33,9 @@ type Likelihood struct {
 //
 // A sequence is the last maxLength+1 tokens of context and continuation, of which
 // the very last is a target only: the truncation of the harness.
-func Likelihoods(ctx context.Context, model seam.Evaluator, reqs []Request, maxLength, batchTokens int, done func(requests int, tokens int64)) ([]Likelihood, error) {
+func Likelihoods(ctx context.Context, model lm.Evaluator, reqs []Request, maxLength, batchTokens int, done func(requests int, tokens int64)) ([]Likelihood, error) {
 	out := make([]Likelihood, len(reqs))
-	seqs := make([]seam.Sequence, len(reqs))
+	seqs := make([]lm.Sequence, len(reqs))
 	for i, r := range reqs {
 		var err error
 		if seqs[i], out[i].Cut, err = sequence(r, maxLength); err != nil {
@@ -47,12 +47,12 @@ func Likelihoods(ctx context.Context, model seam.Evaluator, reqs []Request, maxL
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		part := make([]seam.Sequence, len(batch))
+		part := make([]lm.Sequence, len(batch))
 		for k, i := range batch {
 			part[k] = seqs[i]
 			tokens += int64(len(seqs[i].Tokens))
 		}
-		res, err := model.Forward(ctx, part, seam.Options{Greedy: true})
+		res, err := model.Forward(ctx, part, lm.Options{Greedy: true})
 		if err != nil {
 			return nil, err
 		}
@@ -79,20 +79,20 @@ func Likelihoods(ctx context.Context, model seam.Evaluator, reqs []Request, maxL
 }
 
 // sequence lays a request out and says how many context tokens were cut off.
-func sequence(r Request, maxLength int) (seam.Sequence, int, error) {
+func sequence(r Request, maxLength int) (lm.Sequence, int, error) {
 	n := len(r.Continuation)
 	switch {
 	case n == 0:
-		return seam.Sequence{}, 0, fmt.Errorf("empty continuation")
+		return lm.Sequence{}, 0, fmt.Errorf("empty continuation")
 	case len(r.Context) == 0:
-		return seam.Sequence{}, 0, fmt.Errorf("empty context: the first token has nothing to be predicted from")
+		return lm.Sequence{}, 0, fmt.Errorf("empty context: the first token has nothing to be predicted from")
 	case n > maxLength:
-		return seam.Sequence{}, 0, fmt.Errorf("continuation of %d tokens, max_length is %d: %w", n, maxLength, ErrTooLong)
+		return lm.Sequence{}, 0, fmt.Errorf("continuation of %d tokens, max_length is %d: %w", n, maxLength, ErrTooLong)
 	}
 	context := r.Context
 	cut := max(0, len(context)+n-(maxLength+1))
 	context = context[cut:]
-	s := seam.Sequence{Tokens: slices.Concat(context, r.Continuation), Targets: make([]int32, n)}
+	s := lm.Sequence{Tokens: slices.Concat(context, r.Continuation), Targets: make([]int32, n)}
 	for t := range s.Targets {
 		s.Targets[t] = int32(len(context) + t)
 	}

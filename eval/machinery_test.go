@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 func TestPythonRandom(t *testing.T) {
@@ -184,8 +184,8 @@ func TestChooseRefuses(t *testing.T) {
 	require.ErrorContains(t, err, `item "b" (row 1): gold 2 of 2 choices`)
 	_, err = Choose(ctx, subject(&bigram{poison: true}), set, items(2), Progress{})
 	require.ErrorIs(t, err, ErrNotFinite)
-	_, err = Choose(ctx, subject(&bigram{failWith: seam.ErrContextFull}), set, items(2), Progress{})
-	require.ErrorIs(t, err, seam.ErrContextFull)
+	_, err = Choose(ctx, subject(&bigram{failWith: lm.ErrContextFull}), set, items(2), Progress{})
+	require.ErrorIs(t, err, lm.ErrContextFull)
 	_, err = Choose(ctx, Subject{Name: "m"}, set, items(2), Progress{})
 	require.ErrorContains(t, err, "need an evaluator and a tokenizer")
 	set.MaxLength = 0

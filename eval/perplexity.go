@@ -7,7 +7,7 @@ import (
 	"math"
 	"strings"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 	"steer/rl/data"
 )
 

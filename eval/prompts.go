@@ -3,7 +3,7 @@ package eval
 import (
 	"fmt"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 )
 
@@ -47,7 +47,7 @@ func (f *PromptFile) warnings() []string {
 // LoadPrompts reads conversations and renders what comes before the first answer of
 // each with a template. Prompts of more than max_prompt_tokens tokens, and conversations
 // that ask nothing, are left out and counted.
-func LoadPrompts(c CrossConfig, tok seam.Tokenizer, tpl *data.Template, bos BOSMode) ([]Prompt, *PromptFile, error) {
+func LoadPrompts(c CrossConfig, tok lm.Tokenizer, tpl *data.Template, bos BOSMode) ([]Prompt, *PromptFile, error) {
 	conversations, loaded, err := data.LoadConversations(c.Prompts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %w", err)
@@ -91,11 +91,11 @@ func LoadPrompts(c CrossConfig, tok seam.Tokenizer, tpl *data.Template, bos BOSM
 
 // options turns the configuration into options; answers stop where the template's
 // do, and at EOS.
-func (c CrossConfig) options(tok seam.Tokenizer, tpl *data.Template) (CrossRewardOptions, error) {
+func (c CrossConfig) options(tok lm.Tokenizer, tpl *data.Template) (CrossRewardOptions, error) {
 	o := CrossRewardOptions{
 		Generate: GenerateOptions{
 			MaxNew:      c.MaxNewTokens,
-			Sampling:    seam.Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP},
+			Sampling:    lm.Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP},
 			StopStrings: tpl.StopStrings(),
 			Batch:       c.Batch,
 		},

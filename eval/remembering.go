@@ -3,7 +3,7 @@ package eval
 import (
 	"context"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // The models of a measurement with a journal between: what was asked before is answered
@@ -21,7 +21,7 @@ func (j *journal) subject(s Subject) Subject {
 		s.Generator = rememberingGenerator{s.Generator, j, s.ID}
 	}
 	if ask := s.KL; ask != nil {
-		s.KL = func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+		s.KL = func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
 			return remembered(j, s.ID, "kl", passage{batch, opt}, func() ([][]float32, error) { return ask(ctx, batch, opt) })
 		}
 	}
@@ -42,34 +42,34 @@ func (j *journal) reward(r Reward, batchTokens int) Reward {
 
 // passage is what a model is asked to read.
 type passage struct {
-	Batch   []seam.Sequence
-	Options seam.Options
+	Batch   []lm.Sequence
+	Options lm.Options
 }
 
 type rememberingEvaluator struct {
-	model seam.Evaluator
+	model lm.Evaluator
 	j     *journal
 	id    string
 }
 
-// Forward implements seam.Evaluator.
-func (e rememberingEvaluator) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
-	return remembered(e.j, e.id, "forward", passage{batch, opt}, func() (*seam.Output, error) { return e.model.Forward(ctx, batch, opt) })
+// Forward implements lm.Evaluator.
+func (e rememberingEvaluator) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
+	return remembered(e.j, e.id, "forward", passage{batch, opt}, func() (*lm.Output, error) { return e.model.Forward(ctx, batch, opt) })
 }
 
 type rememberingGenerator struct {
-	model seam.Generator
+	model lm.Generator
 	j     *journal
 	id    string
 }
 
-// Generate implements seam.Generator.
-func (g rememberingGenerator) Generate(ctx context.Context, reqs []seam.Request, s seam.Sampling) ([]seam.Generation, error) {
+// Generate implements lm.Generator.
+func (g rememberingGenerator) Generate(ctx context.Context, reqs []lm.Request, s lm.Sampling) ([]lm.Generation, error) {
 	question := struct {
-		Requests []seam.Request
-		Sampling seam.Sampling
+		Requests []lm.Request
+		Sampling lm.Sampling
 	}{reqs, s}
-	return remembered(g.j, g.id, "generate", question, func() ([]seam.Generation, error) { return g.model.Generate(ctx, reqs, s) })
+	return remembered(g.j, g.id, "generate", question, func() ([]lm.Generation, error) { return g.model.Generate(ctx, reqs, s) })
 }
 
 type rememberingRewarder struct {

@@ -7,8 +7,8 @@ import (
 	"math"
 	"slices"
 
-	"steer/eval/stats"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
+	"steer/internal/stats"
 	"steer/rl/data"
 )
 
@@ -60,7 +60,7 @@ type Reward struct {
 
 // HeadRewarder reads the scalar head of an evaluator at the last token.
 type HeadRewarder struct {
-	Model seam.Evaluator
+	Model lm.Evaluator
 	// Encode turns an exchange into tokens; nil: its Prompt and Response.
 	Encode func(Exchange) ([]int32, error)
 	// MaxLength bounds the tokens; a longer text is cut from the left, so that the
@@ -70,7 +70,7 @@ type HeadRewarder struct {
 }
 
 // TextEncoder encodes prompt and response as one text with the given BOS rule.
-func TextEncoder(tok seam.Tokenizer, mode BOSMode) (func(Exchange) ([]int32, error), error) {
+func TextEncoder(tok lm.Tokenizer, mode BOSMode) (func(Exchange) ([]int32, error), error) {
 	enc, err := NewEncoder(tok, mode)
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (h *HeadRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float
 
 // ScoreCut implements [CuttingRewarder].
 func (h *HeadRewarder) ScoreCut(ctx context.Context, exchanges []Exchange) (scores []float32, cut []int, err error) {
-	seqs := make([]seam.Sequence, len(exchanges))
+	seqs := make([]lm.Sequence, len(exchanges))
 	cut = make([]int, len(exchanges))
 	for i, x := range exchanges {
 		ids := slices.Concat(x.Prompt, x.Response)
@@ -102,18 +102,18 @@ func (h *HeadRewarder) ScoreCut(ctx context.Context, exchanges []Exchange) (scor
 		if over := len(ids) - h.MaxLength; h.MaxLength > 0 && over > 0 {
 			ids, cut[i] = ids[over:], over
 		}
-		seqs[i] = seam.Sequence{Tokens: ids, Heads: []int32{int32(len(ids) - 1)}}
+		seqs[i] = lm.Sequence{Tokens: ids, Heads: []int32{int32(len(ids) - 1)}}
 	}
 	scores = make([]float32, len(exchanges))
 	for _, batch := range batches(seqs, max(1, h.BatchTokens)) {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		part := make([]seam.Sequence, len(batch))
+		part := make([]lm.Sequence, len(batch))
 		for k, i := range batch {
 			part[k] = seqs[i]
 		}
-		out, err := h.Model.Forward(ctx, part, seam.Options{})
+		out, err := h.Model.Forward(ctx, part, lm.Options{})
 		if err != nil {
 			return nil, nil, err
 		}

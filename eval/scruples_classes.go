@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 	"steer/rl/data"
 	"steer/rl/train"
 )

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 	"steer/rl/data"
 )
 

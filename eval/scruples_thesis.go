@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"steer/eval/stats"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
+	"steer/internal/stats"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -89,7 +89,7 @@ func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOpti
 	at := Progress{Benchmark: NameScruples, Protocol: ProtocolThesis, Model: s.Name, Total: len(rows)}
 	for start := 0; start < len(rows); start += opt.Batch {
 		batch := rows[start:min(start+opt.Batch, len(rows))]
-		reqs := make([]seam.Request, len(batch))
+		reqs := make([]lm.Request, len(batch))
 		for k, a := range batch {
 			var cut int
 			if reqs[k], cut, err = thesisRequest(enc, s.Tokenizer, set, opt, a); err != nil {
@@ -97,7 +97,7 @@ func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOpti
 			}
 			records[start+k] = Record{ID: a.ID, Row: firstRow + start + k, Gold: scruplesGold(a), Cut: cut}
 		}
-		answers, err := s.Generator.Generate(ctx, reqs, seam.Sampling{})
+		answers, err := s.Generator.Generate(ctx, reqs, lm.Sampling{})
 		if err != nil {
 			return fail(err)
 		}
@@ -109,14 +109,14 @@ func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOpti
 			prompt := thesisPrompt(a.Text)
 			// The whole sequence is decoded, as decoding the answer alone may
 			// differ at the seam.
-			decoded := seam.Text(s.Tokenizer, slices.Concat(reqs[k].Prompt, answers[k].Tokens))
+			decoded := lm.Text(s.Tokenizer, slices.Concat(reqs[k].Prompt, answers[k].Tokens))
 			if !strings.Contains(decoded, prompt) && r.Cut == 0 {
 				notReproduced++
 			}
 			var answered bool
 			r.Pred, answered = thesisParse(decoded, thesisSeen(s.Tokenizer, prompt, reqs[k].Prompt, r.Cut))
 			r.Refused = !answered
-			r.Answer = seam.Text(s.Tokenizer, answers[k].Tokens)
+			r.Answer = lm.Text(s.Tokenizer, answers[k].Tokens)
 			at.Tokens += int64(len(reqs[k].Prompt) + len(answers[k].Tokens))
 		}
 		at.Done = start + len(batch)
@@ -138,17 +138,17 @@ func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOpti
 
 // thesisSeen is the prompt text to remove: the literal prompt, or, where it was cut
 // to fit, the decoded rest of it (its examples hold the very words looked for).
-func thesisSeen(tok seam.Tokenizer, prompt string, ids []int32, cut int) string {
+func thesisSeen(tok lm.Tokenizer, prompt string, ids []int32, cut int) string {
 	if cut == 0 {
 		return prompt
 	}
 	return tok.Decode(ids, false)
 }
 
-func thesisRequest(enc *Encoder, tok seam.Tokenizer, set Settings, opt ThesisOptions, a data.Anecdote) (seam.Request, int, error) {
+func thesisRequest(enc *Encoder, tok lm.Tokenizer, set Settings, opt ThesisOptions, a data.Anecdote) (lm.Request, int, error) {
 	ids, err := enc.Text(thesisPrompt(a.Text))
 	if err != nil {
-		return seam.Request{}, 0, err
+		return lm.Request{}, 0, err
 	}
 	cut := max(0, len(ids)-(opt.Context-1))
 	ids = ids[cut:]
@@ -157,7 +157,7 @@ func thesisRequest(enc *Encoder, tok seam.Tokenizer, set Settings, opt ThesisOpt
 	if opt.MaxNew > 0 {
 		maxNew = min(maxNew, opt.MaxNew)
 	}
-	r := seam.Request{
+	r := lm.Request{
 		Prompt:      ids,
 		MaxNew:      min(maxNew, opt.Context-len(ids)),
 		Seed:        train.DeriveSeed(set.Seed, "eval.thesis"), // greedy: never drawn from

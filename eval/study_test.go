@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/conf"
 	"steer/rl/data"
 )
@@ -33,11 +33,11 @@ func (b *breaker) call(ctx context.Context) error {
 }
 
 type breakingEvaluator struct {
-	seam.Evaluator
+	lm.Evaluator
 	*breaker
 }
 
-func (e breakingEvaluator) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (e breakingEvaluator) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if err := e.call(ctx); err != nil {
 		return nil, err
 	}
@@ -45,11 +45,11 @@ func (e breakingEvaluator) Forward(ctx context.Context, batch []seam.Sequence, o
 }
 
 type breakingGenerator struct {
-	seam.Generator
+	lm.Generator
 	*breaker
 }
 
-func (g breakingGenerator) Generate(ctx context.Context, reqs []seam.Request, s seam.Sampling) ([]seam.Generation, error) {
+func (g breakingGenerator) Generate(ctx context.Context, reqs []lm.Request, s lm.Sampling) ([]lm.Generation, error) {
 	if err := g.call(ctx); err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (s *study) run(out string, at int) (result string, calls int, err error) {
 		p.Generator = breakingGenerator{&scripted{answer: func(prompt string) string { return word[len(prompt)%3:] }}, b}
 		p.Evaluator = breakingEvaluator{p.Evaluator, b}
 		if name != "sft" {
-			p.KL = func(ctx context.Context, batch []seam.Sequence, _ seam.Options) ([][]float32, error) {
+			p.KL = func(ctx context.Context, batch []lm.Sequence, _ lm.Options) ([][]float32, error) {
 				out := make([][]float32, len(batch))
 				for i, q := range batch {
 					for _, t := range q.Targets {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // Errors that results and inputs can end in.
@@ -23,16 +23,16 @@ var (
 )
 
 // Subject is a model under test: a base with a stack of adapters, as seen through
-// the seam. Evaluator serves log-likelihood protocols, Generator those that
+// package lm. Evaluator serves log-likelihood protocols, Generator those that
 // generate; a benchmark that misses the one it needs says so.
 type Subject struct {
 	Name string
 	// ID is what the answers depend on: hashes of weights and adapters, precision. A
 	// measurement of a subject without one is not resumable.
 	ID        string
-	Evaluator seam.Evaluator
-	Generator seam.Generator
-	Tokenizer seam.Tokenizer
+	Evaluator lm.Evaluator
+	Generator lm.Generator
+	Tokenizer lm.Tokenizer
 	// KL is the divergence of this model from the reference of the benchmark kl; nil for
 	// the reference itself, or where there is none.
 	KL KLFunc

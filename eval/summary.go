@@ -8,8 +8,8 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
-	"steer/eval/stats"
 	"steer/internal/seed"
+	"steer/internal/stats"
 )
 
 // Protocols: how a benchmark turns a model into predictions.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 )
 
@@ -102,7 +102,7 @@ func TestTextKL(t *testing.T) {
 		return data.Conversation{Line: line, Messages: []data.Message{{Role: data.RoleUser, Content: "q"}, {Role: data.RoleAssistant, Content: answer}}}
 	}
 	rows := []data.Conversation{conversation(1, "ab"), conversation(2, "abcd"), conversation(3, strings.Repeat("x", 90))}
-	m := Subject{Name: "p", Tokenizer: fakeTokenizer{}, KL: func(_ context.Context, batch []seam.Sequence, _ seam.Options) ([][]float32, error) {
+	m := Subject{Name: "p", Tokenizer: fakeTokenizer{}, KL: func(_ context.Context, batch []lm.Sequence, _ lm.Options) ([][]float32, error) {
 		out := make([][]float32, len(batch))
 		for i, s := range batch {
 			for _, at := range s.Targets {
@@ -126,7 +126,7 @@ func TestTextKL(t *testing.T) {
 	m.KL = nil
 	_, _, err = TextKL(context.Background(), m, testSettings(), opt, tpl, rows)
 	require.ErrorContains(t, err, `is "sft" one of the models?`)
-	m.KL = func(_ context.Context, batch []seam.Sequence, _ seam.Options) ([][]float32, error) {
+	m.KL = func(_ context.Context, batch []lm.Sequence, _ lm.Options) ([][]float32, error) {
 		return make([][]float32, len(batch)), nil
 	}
 	_, _, err = TextKL(context.Background(), m, testSettings(), opt, tpl, rows)

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"steer/eval/stats"
 	"steer/eval/task"
+	"steer/internal/stats"
 )
 
 // UserTask measures a language model on a task of the user's own, as

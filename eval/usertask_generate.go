@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"steer/eval/stats"
 	"steer/eval/task"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
+	"steer/internal/stats"
 	"steer/rl/train"
 )
 
@@ -36,7 +36,7 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 	at := Progress{Benchmark: t.Name, Protocol: ProtocolGenerate, Model: s.Name, Total: len(items)}
 	for start := 0; start < len(items); start += taskBatch {
 		batch := items[start:min(start+taskBatch, len(items))]
-		reqs := make([]seam.Request, len(batch))
+		reqs := make([]lm.Request, len(batch))
 		for k, it := range batch {
 			r := &records[start+k]
 			*r = Record{ID: it.ID, Row: it.Row, Gold: 1}
@@ -44,7 +44,7 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 				return nil, nil, fmt.Errorf("item %q: %w", it.ID, err)
 			}
 		}
-		answers, err := s.Generator.Generate(ctx, reqs, seam.Sampling{})
+		answers, err := s.Generator.Generate(ctx, reqs, lm.Sampling{})
 		if err != nil {
 			return nil, nil, fmt.Errorf("model %q: %w", s.Name, err)
 		}
@@ -52,10 +52,10 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 			return nil, nil, fmt.Errorf("model %q: generator gave %d answers to %d prompts", s.Name, len(answers), len(reqs))
 		}
 		for k, a := range answers {
-			if a.Finish == seam.FinishLength {
+			if a.Finish == lm.FinishLength {
 				unfinished++
 			}
-			records[start+k].Answer = untilFirst(seam.Text(s.Tokenizer, a.Tokens), t.Generation.Until)
+			records[start+k].Answer = untilFirst(lm.Text(s.Tokenizer, a.Tokens), t.Generation.Until)
 			at.Tokens += int64(len(reqs[k].Prompt) + len(a.Tokens))
 		}
 		at.Done = start + len(batch)
@@ -72,16 +72,16 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 }
 
 // taskRequest is the request of one prompt, and how many of its tokens were cut off.
-func taskRequest(enc *Encoder, tok seam.Tokenizer, set Settings, t *task.Task, prompt string) (seam.Request, int, error) {
+func taskRequest(enc *Encoder, tok lm.Tokenizer, set Settings, t *task.Task, prompt string) (lm.Request, int, error) {
 	ids, err := enc.Text(prompt)
 	if err == nil && len(ids) == 0 {
 		ids, _, err = enc.Pair("", "x") // BOS, or what stands for it
 	}
 	if err != nil {
-		return seam.Request{}, 0, err
+		return lm.Request{}, 0, err
 	}
 	cut := max(0, len(ids)-(set.MaxLength-t.Generation.MaxTokens))
-	r := seam.Request{Prompt: ids[cut:], MaxNew: t.Generation.MaxTokens, StopStrings: t.Generation.Until,
+	r := lm.Request{Prompt: ids[cut:], MaxNew: t.Generation.MaxTokens, StopStrings: t.Generation.Until,
 		Seed: train.DeriveSeed(set.Seed, "eval.task")} // greedy: never drawn from
 	if eos := tok.EOS(); eos >= 0 {
 		r.StopTokens = []int32{eos}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 	"steer/rl/data"
 )
 

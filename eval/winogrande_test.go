@@ -58,7 +58,7 @@ func TestWinoGrandeOfLLMFoundry(t *testing.T) {
 // The first 273 schemas of the larger collection ask what WSC273 asks, but for the edited
 // answers.
 func TestWSC285(t *testing.T) {
-	root := testfiles.Data(t, "winograd")
+	root := filepath.Dir(filepath.Dir(testfiles.Data(t, "winograd/wsc285/WSCollection.xml")))
 	larger, err := data.ReadWSC(filepath.Join(root, "wsc285", "WSCollection.xml"))
 	require.NoError(t, err)
 	smaller, err := data.ReadWSC(filepath.Join(root, "WSCollection.xml"))

@@ -6,15 +6,15 @@ import (
 	"slices"
 
 	"steer/cgo"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // ErrNotFinite is wrapped when gradients hold NaN or infinities: the weights were
 // left as they are.
 var ErrNotFinite = fmt.Errorf("gradient is not finite")
 
-// Update clips the gradients, takes one AdamW step (see seam.Update) and clears them.
-func (s *Step) Update(u seam.Update) (float64, error) {
+// Update clips the gradients, takes one AdamW step (see lm.Update) and clears them.
+func (s *Step) Update(u lm.Update) (float64, error) {
 	if err := checkUpdate(u); err != nil {
 		return 0, fmt.Errorf("update: %w", err)
 	}
@@ -41,7 +41,7 @@ func (s *Step) Update(u seam.Update) (float64, error) {
 }
 
 // checkUpdate refuses what would turn parameters into NaN for good.
-func checkUpdate(u seam.Update) error {
+func checkUpdate(u lm.Update) error {
 	for _, v := range []struct {
 		name     string
 		value    float64
@@ -66,7 +66,7 @@ func checkUpdate(u seam.Update) error {
 func (s *Step) training(f func(*Adapter) error) error {
 	return s.do(func() error {
 		if s.trained == nil {
-			return fmt.Errorf("the stack is not trained: %w", seam.ErrNoGradient)
+			return fmt.Errorf("the stack is not trained: %w", lm.ErrNoGradient)
 		}
 		if s.trained.planned {
 			return errPlanned
@@ -86,7 +86,7 @@ func (s *Step) ZeroGrad() error {
 }
 
 // Gradients reads the accumulated gradients, named and shaped as in State.Params.
-func (s *Step) Gradients() (grads []seam.Tensor, err error) {
+func (s *Step) Gradients() (grads []lm.Tensor, err error) {
 	err = s.training(func(a *Adapter) error { grads = a.tensors(cgo.Grads); return nil })
 	if err != nil {
 		return nil, fmt.Errorf("gradients: %w", err)
@@ -94,9 +94,9 @@ func (s *Step) Gradients() (grads []seam.Tensor, err error) {
 	return grads, nil
 }
 
-// State copies parameters and moments out; see seam.Learner.
-func (s *Step) State() (*seam.State, error) {
-	st := &seam.State{}
+// State copies parameters and moments out; see lm.Learner.
+func (s *Step) State() (*lm.State, error) {
+	st := &lm.State{}
 	err := s.training(func(a *Adapter) error {
 		st.Step = a.step
 		st.Params, st.M, st.V = a.tensors(cgo.Params), a.tensors(cgo.Moment1), a.tensors(cgo.Moment2)
@@ -109,7 +109,7 @@ func (s *Step) State() (*seam.State, error) {
 }
 
 // tensors reads a flat buffer as named tensors. It runs on the engine thread.
-func (l *Adapter) tensors(what cgo.Buffer) []seam.Tensor {
+func (l *Adapter) tensors(what cgo.Buffer) []lm.Tensor {
 	flat := make([]float32, l.native.Count())
 	l.native.Read(what, flat)
 	tensors := l.host.Params() // names and shapes; the data is replaced
@@ -120,12 +120,12 @@ func (l *Adapter) tensors(what cgo.Buffer) []seam.Tensor {
 	return tensors
 }
 
-// SetState puts parameters and moments back; see seam.Learner. A state that does not
+// SetState puts parameters and moments back; see lm.Learner. A state that does not
 // fit changes nothing.
-func (s *Step) SetState(st *seam.State) error {
+func (s *Step) SetState(st *lm.State) error {
 	err := s.training(func(a *Adapter) error {
 		var flat [3][]float32
-		for i, tensors := range [][]seam.Tensor{st.Params, st.M, st.V} {
+		for i, tensors := range [][]lm.Tensor{st.Params, st.M, st.V} {
 			var err error
 			if flat[i], err = a.flattenState(tensors); err != nil {
 				return err
@@ -145,7 +145,7 @@ func (s *Step) SetState(st *seam.State) error {
 }
 
 // flattenState lays named tensors out as the native buffers do, if they are this adapter's.
-func (l *Adapter) flattenState(tensors []seam.Tensor) ([]float32, error) {
+func (l *Adapter) flattenState(tensors []lm.Tensor) ([]float32, error) {
 	want := l.host.Params()
 	if len(tensors) != len(want) {
 		return nil, fmt.Errorf("%d tensors, this adapter has %d: the checkpoint is of another adapter", len(tensors), len(want))

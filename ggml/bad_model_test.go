@@ -13,7 +13,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // edit is a change to a model file: metadata values to set (nil: to drop) and tensors
@@ -230,7 +230,7 @@ func TestLyingMetadata(t *testing.T) {
 			if m.Info().CtxTrain >= 4 && m.Info().Vocab > 3 {
 				s, err := m.NewStep(StepOptions{Precision: F32})
 				require.NoError(t, err)
-				_, err = s.Forward(t.Context(), []seam.Sequence{all([]int32{1, 2, 3})}, seam.Options{})
+				_, err = s.Forward(t.Context(), []lm.Sequence{all([]int32{1, 2, 3})}, lm.Options{})
 				require.NoError(t, err, "%s = %v", key, v)
 				require.NoError(t, s.Close())
 			}

@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"steer/ggml/llama"
+	"steer/ggml/lm"
 	"steer/ggml/prefix"
-	"steer/ggml/seam"
 )
 
 // layout is a batch as the graph takes it.
@@ -21,7 +21,7 @@ type layout struct {
 
 // flatten checks a batch and lays it out. Where nothing is differentiated or dropped out,
 // sequences that begin alike share the beginning, and what no answer depends on is left out.
-func (s *Step) flatten(batch []seam.Sequence, opt seam.Options) (*layout, error) {
+func (s *Step) flatten(batch []lm.Sequence, opt lm.Options) (*layout, error) {
 	if err := s.checkBatch(batch, opt); err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (s *Step) flatten(batch []seam.Sequence, opt seam.Options) (*layout, error)
 
 // LaidOut is the number of tokens that a batch puts through the network: fewer than it has
 // where its sequences share beginnings, or answers do not depend on the last ones.
-func LaidOut(batch []seam.Sequence, opt seam.Options) int {
+func LaidOut(batch []lm.Sequence, opt lm.Options) int {
 	if !shares(opt) {
 		n := 0
 		for _, q := range batch {
@@ -50,9 +50,9 @@ func LaidOut(batch []seam.Sequence, opt seam.Options) int {
 
 // shares tells whether sequences are laid out together: a backward pass goes through each
 // by itself, and dropout makes like beginnings differ.
-func shares(opt seam.Options) bool { return !opt.Gradient && !opt.Dropout }
+func shares(opt lm.Options) bool { return !opt.Gradient && !opt.Dropout }
 
-func (s *Step) checkBatch(batch []seam.Sequence, opt seam.Options) error {
+func (s *Step) checkBatch(batch []lm.Sequence, opt lm.Options) error {
 	if t := float64(opt.Temperature); !(t >= 0) || math.IsInf(t, 0) {
 		return fmt.Errorf("temperature %g: want a positive number, or 0 for 1", t)
 	}
@@ -65,14 +65,14 @@ func (s *Step) checkBatch(batch []seam.Sequence, opt seam.Options) error {
 			return fmt.Errorf("sequence %d of the batch is empty", i)
 		}
 		if len(q.Tokens) > s.m.info.CtxTrain {
-			return fmt.Errorf("sequence %d has %d tokens, the model's context is %d: %w", i, len(q.Tokens), s.m.info.CtxTrain, seam.ErrContextFull)
+			return fmt.Errorf("sequence %d has %d tokens, the model's context is %d: %w", i, len(q.Tokens), s.m.info.CtxTrain, lm.ErrContextFull)
 		}
 		if len(q.Heads) > 0 && s.weights.Head == nil {
 			return fmt.Errorf("sequence %d asks for the scalar head, but no adapter of the stack has one", i)
 		}
 		for j, id := range q.Tokens {
 			if id < 0 || int(id) >= s.m.info.Vocab {
-				return fmt.Errorf("sequence %d, position %d: token id %d, the vocabulary has %d: %w", i, j, id, s.m.info.Vocab, seam.ErrBadToken)
+				return fmt.Errorf("sequence %d, position %d: token id %d, the vocabulary has %d: %w", i, j, id, s.m.info.Vocab, lm.ErrBadToken)
 			}
 		}
 		if err := ascending(q.Targets, 1, len(q.Tokens)); err != nil {
@@ -90,7 +90,7 @@ func (s *Step) checkBatch(batch []seam.Sequence, opt seam.Options) error {
 }
 
 // endToEnd lays sequences one behind the other.
-func endToEnd(batch []seam.Sequence, opt seam.Options) *layout {
+func endToEnd(batch []lm.Sequence, opt lm.Options) *layout {
 	b := &layout{Batch: llama.Batch{Starts: []int32{0}}}
 	for _, q := range batch {
 		start := int32(len(b.Tokens))
@@ -118,7 +118,7 @@ func endToEnd(batch []seam.Sequence, opt seam.Options) *layout {
 
 // asTree lays a batch out as a tree. Each pair of row and target is asked for once, and the
 // targets of one row stand together: the head walks the vocabulary once for them.
-func asTree(batch []seam.Sequence) *layout {
+func asTree(batch []lm.Sequence) *layout {
 	read := make([][]int32, len(batch))
 	for i, q := range batch {
 		read[i] = prefix.Read(q)
@@ -176,8 +176,8 @@ func ascending(pos []int32, from, to int) error {
 	return nil
 }
 
-func emptyOutput(batch []seam.Sequence, opt seam.Options) *seam.Output {
-	out := &seam.Output{Logprobs: make([][]float32, len(batch)), Heads: make([][]float32, len(batch))}
+func emptyOutput(batch []lm.Sequence, opt lm.Options) *lm.Output {
+	out := &lm.Output{Logprobs: make([][]float32, len(batch)), Heads: make([][]float32, len(batch))}
 	if opt.Entropy {
 		out.Entropy = make([][]float32, len(batch))
 	}
@@ -188,7 +188,7 @@ func emptyOutput(batch []seam.Sequence, opt seam.Options) *seam.Output {
 }
 
 // fillOutput hands the native results, [4, R] and [P], to the sequences that asked.
-func (b *layout) fillOutput(out *seam.Output, batch []seam.Sequence, logprob, head []float32) {
+func (b *layout) fillOutput(out *lm.Output, batch []lm.Sequence, logprob, head []float32) {
 	r, p := 0, 0
 	for i, q := range batch {
 		n := len(q.Targets)
@@ -216,7 +216,7 @@ func (b *layout) fillOutput(out *seam.Output, batch []seam.Sequence, logprob, he
 }
 
 // flattenGradient lays dL/dlogprob and dL/dentropy out as [2, R] and dL/dhead as [P].
-func flattenGradient(batch []seam.Sequence, g seam.Gradient) (logprob, head []float32, err error) {
+func flattenGradient(batch []lm.Sequence, g lm.Gradient) (logprob, head []float32, err error) {
 	pick := func(all [][]float32, i, want int, what string) ([]float32, error) {
 		if all == nil {
 			return nil, nil

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 func TestDeviceNames(t *testing.T) {
@@ -97,17 +97,17 @@ func TestGPUWithTooLittleMemory(t *testing.T) {
 	require.NoError(t, err)
 	_, err = LoadModel(d, tiny(t, tinyShape, gguftest.Options{}), ModelOptions{})
 	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory)
+	require.ErrorIs(t, err, lm.ErrOutOfMemory)
 	require.ErrorContains(t, err, "do not fit on cuda:1, where 0 of 0 MB are free")
 
 	small := gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}
 	m, err := LoadModel(d, tiny(t, small, gguftest.Options{}), ModelOptions{})
 	require.NoError(t, err)
 	s := step(t, m, StepOptions{Precision: F32})
-	_, err = s.Forward(t.Context(), raggedBatch(1, small.Vocab, false, 60, 60, 60, 60, 60, 60), seam.Options{})
+	_, err = s.Forward(t.Context(), raggedBatch(1, small.Vocab, false, 60, 60, 60, 60, 60, 60), lm.Options{})
 	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory, "activations")
-	forward(t, s, raggedBatch(1, small.Vocab, false, 5), seam.Options{})
+	require.ErrorIs(t, err, lm.ErrOutOfMemory, "activations")
+	forward(t, s, raggedBatch(1, small.Vocab, false, 5), lm.Options{})
 	require.NoError(t, s.Close())
 	require.NoError(t, m.Close())
 	require.NoError(t, d.Close())
@@ -147,7 +147,7 @@ func TestCUDALibraryWithoutDriver(t *testing.T) {
 	opt.Name = Auto
 	m := openOn(t, opt, tiny(t, tinyShape, gguftest.Options{}))
 	require.Equal(t, "cpu", m.dev.Name())
-	forward(t, step(t, m, StepOptions{}), raggedBatch(1, tinyShape.Vocab, false, 5), seam.Options{})
+	forward(t, step(t, m, StepOptions{}), raggedBatch(1, tinyShape.Vocab, false, 5), lm.Options{})
 }
 
 // A wrong architecture is refused, with the right ones, before anything is fetched or built.

@@ -12,7 +12,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // emulation is a file of build/cuda-emulation (make cuda-emulation), or the test is
@@ -154,8 +154,8 @@ func compareEmbeddings(t *testing.T, cpu, gpu DeviceOptions) {
 				m := openOn(t, opt, path)
 				require.False(t, m.Info().Tied)
 				s := step(t, m, StepOptions{Precision: F32})
-				forward(t, s, raggedBatch(6, blockShape.Vocab, false, 30), seam.Options{}) // other rows before
-				out[k] = flat(forward(t, s, batch, seam.Options{}).Logprobs)
+				forward(t, s, raggedBatch(6, blockShape.Vocab, false, 30), lm.Options{}) // other rows before
+				out[k] = flat(forward(t, s, batch, lm.Options{}).Logprobs)
 			}
 			e := relativeError(out[1], out[0])
 			t.Logf("log-probabilities differ by %.2g", e)
@@ -164,10 +164,10 @@ func compareEmbeddings(t *testing.T, cpu, gpu DeviceOptions) {
 	}
 }
 
-func cudaBatch(c cudaCase) ([]seam.Sequence, seam.Gradient, seam.Options) {
+func cudaBatch(c cudaCase) ([]lm.Sequence, lm.Gradient, lm.Options) {
 	batch := raggedBatch(11, c.vocab, true, 9, 1, 4)
 	batch[1].Heads = []int32{0} // its one token has no target
-	return batch, randomGradient(12, batch, true), seam.Options{Entropy: true, EntropyGradient: true, Greedy: true, Temperature: 0.8, Dropout: c.opt.Dropout > 0}
+	return batch, randomGradient(12, batch, true), lm.Options{Entropy: true, EntropyGradient: true, Greedy: true, Temperature: 0.8, Dropout: c.opt.Dropout > 0}
 }
 
 // compareSteps compares outputs and gradients, with and without a gradient of entropies. tol is
@@ -204,14 +204,14 @@ func compareShared(t *testing.T, c cudaCase, cpu, gpu *Step, tol float64) {
 	}
 	header, question := draw(9), draw(4)
 	batch := asking(rng, join(header, question, draw(1)), join(header, question, draw(2)), join(header, draw(3)), draw(2))
-	opt := seam.Options{Entropy: true, Greedy: true}
+	opt := lm.Options{Entropy: true, Greedy: true}
 	want, got := forward(t, cpu, batch, opt), forward(t, gpu, batch, opt)
 	for _, x := range [][2][][]float32{{want.Logprobs, got.Logprobs}, {want.Entropy, got.Entropy}, {want.Heads, got.Heads}} {
 		require.LessOrEqual(t, relativeError(flat(x[1]), flat(x[0])), tol)
 	}
 }
 
-func allData(tensors []seam.Tensor) (all []float32) {
+func allData(tensors []lm.Tensor) (all []float32) {
 	for _, x := range tensors {
 		all = append(all, x.Data...)
 	}
@@ -222,7 +222,7 @@ func allData(tensors []seam.Tensor) (all []float32) {
 func compareTrajectories(t *testing.T, c cudaCase, cpu, gpu *Step) {
 	batch, g, opt := cudaBatch(c)
 	opt.Gradient = true
-	u := seam.Update{LR: 1e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.01, MaxGradNorm: 1}
+	u := lm.Update{LR: 1e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.01, MaxGradNorm: 1}
 	for i := range 10 {
 		var norm [2]float64
 		var lp [2][]float32
@@ -262,15 +262,15 @@ func compareDecoding(t *testing.T, cpu, gpu *Model) {
 		require.NoError(t, err)
 		learner := step(t, m, StepOptions{Adapters: []*Adapter{lower, upper}, Train: true, Precision: F32})
 		batch := raggedBatch(3, tinyShape.Vocab, false, 12)
-		forward(t, learner, batch, seam.Options{Gradient: true})
+		forward(t, learner, batch, lm.Options{Gradient: true})
 		require.NoError(t, learner.Backward(randomGradient(4, batch, false)))
-		_, err = learner.Update(seam.Update{LR: 0.05, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8})
+		_, err = learner.Update(lm.Update{LR: 0.05, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8})
 		require.NoError(t, err)
 		logits[k], err = s.Logits([]int32{5, 17, 30, 2, 9})
 		require.NoError(t, err)
 		require.Greater(t, relativeError(flat(logits[k]), flat(before)), 1e-2, "the update changed what the session decodes")
 
-		out, err := s.Generate(context.Background(), []seam.Request{{Prompt: []int32{5, 17}, MaxNew: 9}, {Prompt: []int32{30}, MaxNew: 9}}, seam.Sampling{})
+		out, err := s.Generate(context.Background(), []lm.Request{{Prompt: []int32{5, 17}, MaxNew: 9}, {Prompt: []int32{30}, MaxNew: 9}}, lm.Sampling{})
 		require.NoError(t, err)
 		for i, r := range out { // greedy: each token is the likeliest after those before it
 			prompt := [][]int32{{5, 17}, {30}}[i]
@@ -294,7 +294,7 @@ func compareKL(t *testing.T, c cudaCase, cpu, gpu *Model) {
 	for k, m := range []*Model{cpu, gpu} {
 		policy := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 1, false), false)}, Precision: F32})
 		var err error
-		kl[k], err = policy.FullKL(context.Background(), step(t, m, StepOptions{Precision: F32}), batch, seam.Options{})
+		kl[k], err = policy.FullKL(context.Background(), step(t, m, StepOptions{Precision: F32}), batch, lm.Options{})
 		require.NoError(t, err)
 	}
 	require.LessOrEqual(t, relativeError(flat(kl[1]), flat(kl[0])), 1e-4)
@@ -305,7 +305,7 @@ func repeatBits(t *testing.T, c cudaCase, m *Model) {
 	batch, g, opt := cudaBatch(c)
 	s := c.learner(t, m, BF16)
 	out, grads := gradients(t, s, batch, g, opt)
-	forward(t, s, raggedBatch(1, c.vocab, true, 20, 4), seam.Options{})
+	forward(t, s, raggedBatch(1, c.vocab, true, 20, 4), lm.Options{})
 	again, gradsAgain := gradients(t, s, batch, g, opt)
 	require.Equal(t, out, again)
 	require.Equal(t, grads, gradsAgain)

@@ -11,7 +11,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 )
 
@@ -83,7 +83,7 @@ func promptsOf(n, vocab int, seed uint64) [][]int32 {
 func alone(t *testing.T, path string, threads, counts []int, adapters func(*Model) []*Adapter) {
 	const watched, maxNew = 3, 6
 	var wantLogits [][]float32
-	var want []seam.Generation
+	var want []lm.Generation
 	for _, n := range threads {
 		m := openThreads(t, path, n)
 		stack := adapters(m)
@@ -108,15 +108,15 @@ func alone(t *testing.T, path string, threads, counts []int, adapters func(*Mode
 				}
 				what := fmt.Sprintf("%d threads, %d sequences, crowd %d", n, sequences, k)
 				logits := decodedLogits(t, s, crowd)
-				var reqs []seam.Request
+				var reqs []lm.Request
 				for _, p := range crowd {
-					reqs = append(reqs, seam.Request{Prompt: p, MaxNew: maxNew})
+					reqs = append(reqs, lm.Request{Prompt: p, MaxNew: maxNew})
 				}
-				gens := generate(t, s, seam.Sampling{}, reqs...)
+				gens := generate(t, s, lm.Sampling{}, reqs...)
 				if want == nil { // each by itself
 					for i := range watched {
 						wantLogits = append(wantLogits, decodedLogits(t, s, prompts[i:i+1])[0])
-						want = append(want, generate(t, s, seam.Sampling{}, seam.Request{Prompt: prompts[i], MaxNew: maxNew})[0])
+						want = append(want, generate(t, s, lm.Sampling{}, lm.Request{Prompt: prompts[i], MaxNew: maxNew})[0])
 					}
 				}
 				for i := range min(watched, sequences) {

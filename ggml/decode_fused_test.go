@@ -10,7 +10,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // fast opens a decoding context of the default kind, with our kernels or libllama's.
@@ -98,7 +98,7 @@ func TestFusedDecodeWeightTypes(t *testing.T) {
 				var largest, mean, theirs float64
 				for _, n := range []int{2, 5, 17, 40} {
 					q := all(raggedBatch(uint64(n), shape.Vocab, false, n)[0].Tokens)
-					want := forward(t, exact, []seam.Sequence{q}, seam.Options{}).Logprobs[0]
+					want := forward(t, exact, []lm.Sequence{q}, lm.Options{}).Logprobs[0]
 					l, a := maxMean(decodeLogprobs(t, ours, q.Tokens), want)
 					p, _ := maxMean(decodeLogprobs(t, plain, q.Tokens), want)
 					largest, mean, theirs = max(largest, l), max(mean, a), max(theirs, p)
@@ -136,7 +136,7 @@ func TestFusedDecodeLeavesNothing(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
 	for adapters := range 3 {
 		s := fast(t, m, false, 4, 64, randomStack(t, m, adapters)...)
-		generate(t, s, seam.Sampling{}, seam.Request{Prompt: []int32{1, 2, 3}, MaxNew: 3}, seam.Request{Prompt: []int32{4}, MaxNew: 3})
+		generate(t, s, lm.Sampling{}, lm.Request{Prompt: []int32{1, 2, 3}, MaxNew: 3}, lm.Request{Prompt: []int32{4}, MaxNew: 3})
 		var rest string
 		require.NoError(t, s.do(func() error { rest = s.native.Rest(); return nil }))
 		require.Equal(t, fmt.Sprintf("ADD 1, GET_ROWS 3, SET_ROWS %d", 2*tinyShape.Layers), rest, "%d adapters", adapters)
@@ -152,13 +152,13 @@ func TestFusedDecodeSeesUpdates(t *testing.T) {
 	q := all(raggedBatch(3, tinyShape.Vocab, false, 30)[0].Tokens)
 	last := decodeLogprobs(t, s, q.Tokens)
 	for range 3 {
-		meanNLL(t, learner, []seam.Sequence{q}, len(q.Targets), seam.Options{}, true)
-		_, err := learner.Update(seam.Update{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1})
+		meanNLL(t, learner, []lm.Sequence{q}, len(q.Targets), lm.Options{}, true)
+		_, err := learner.Update(lm.Update{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1})
 		require.NoError(t, err)
 		now := decodeLogprobs(t, s, q.Tokens)
 		moved, _ := maxMean(now, last)
 		require.Greater(t, moved, 0.01)
-		want := forward(t, learner, []seam.Sequence{q}, seam.Options{}).Logprobs[0]
+		want := forward(t, learner, []lm.Sequence{q}, lm.Options{}).Logprobs[0]
 		away, _ := maxMean(now, want)
 		require.LessOrEqual(t, away, 0.2, "bf16 keeps 8 bits of a factor")
 		last = now
@@ -173,13 +173,13 @@ func TestGenerateReadsBeginningsOnce(t *testing.T) {
 	tokens := raggedBatch(5, tinyShape.Vocab, false, 300)[0].Tokens
 	header := tokens[:40]
 	prompt := func(own ...int32) []int32 { return append(append([]int32{}, header...), own...) }
-	var reqs []seam.Request
+	var reqs []lm.Request
 	for i := range 12 { // four prompts, three answers each
 		own := tokens[100+20*(i/3) : 100+20*(i/3)+10+i/3]
-		reqs = append(reqs, seam.Request{Prompt: prompt(own...), MaxNew: 4 + i%5, Seed: uint64(i)})
+		reqs = append(reqs, lm.Request{Prompt: prompt(own...), MaxNew: 4 + i%5, Seed: uint64(i)})
 	}
-	reqs = append(reqs, seam.Request{Prompt: tokens[200:230], MaxNew: 9}, seam.Request{Prompt: header, MaxNew: 5}, seam.Request{Prompt: header[:5], MaxNew: 5})
-	sp := seam.Sampling{Temperature: 1}
+	reqs = append(reqs, lm.Request{Prompt: tokens[200:230], MaxNew: 9}, lm.Request{Prompt: header, MaxNew: 5}, lm.Request{Prompt: header[:5], MaxNew: 5})
+	sp := lm.Sampling{Temperature: 1}
 	for _, slots := range []int{1, 2, 5, len(reqs)} {
 		s := session(t, m, SessionOptions{Sequences: slots, Context: 128, Adapters: stack})
 		r := s.rollout(reqs)
@@ -206,12 +206,12 @@ func TestGenerateAlignsPrompts(t *testing.T) {
 	m := openTiny(t, tiny(t, shape, gguftest.Options{}))
 	stack := randomStack(t, m, 1)
 	tokens := raggedBatch(5, tinyShape.Vocab, false, 1200)[0].Tokens
-	var reqs []seam.Request
+	var reqs []lm.Request
 	for i, n := range []int{7, 31, 1, 8, 90, 30, 2, 600, 33, 64} { // 600: more than one batch
-		reqs = append(reqs, seam.Request{Prompt: tokens[10*i : 10*i+n], MaxNew: 4 + i%5, Seed: uint64(i)})
+		reqs = append(reqs, lm.Request{Prompt: tokens[10*i : 10*i+n], MaxNew: 4 + i%5, Seed: uint64(i)})
 	}
-	reqs = append(reqs, seam.Request{Prompt: tokens[40:135], MaxNew: 5}, seam.Request{Prompt: tokens[:3], MaxNew: 0}) // begins as another
-	sp := seam.Sampling{Temperature: 1}
+	reqs = append(reqs, lm.Request{Prompt: tokens[40:135], MaxNew: 5}, lm.Request{Prompt: tokens[:3], MaxNew: 0}) // begins as another
+	sp := lm.Sampling{Temperature: 1}
 	for _, slots := range []int{1, 3, len(reqs)} {
 		s := session(t, m, SessionOptions{Sequences: slots, Context: 640, Adapters: stack})
 		r := s.rollout(reqs)

@@ -9,7 +9,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // decodeTol is what decoding and the training forward may differ by in f32, nats.
@@ -103,13 +103,13 @@ func TestDecodeEqualsForward(t *testing.T) {
 				adapters = append(adapters, live(t, m, a(t, m), false))
 			}
 			tokens := raggedBatch(3, shape.Vocab, false, 60)[0].Tokens
-			want := forward(t, step(t, m, StepOptions{Adapters: adapters, Precision: F32}), []seam.Sequence{all(tokens)}, seam.Options{})
+			want := forward(t, step(t, m, StepOptions{Adapters: adapters, Precision: F32}), []lm.Sequence{all(tokens)}, lm.Options{})
 			got := decodeLogprobs(t, session(t, m, SessionOptions{Sequences: 1, Context: 64, Adapters: adapters}), tokens)
 			largest, mean := maxMean(got, want.Logprobs[0])
 			t.Logf("%d log-probabilities: max %.1g, mean %.1g", len(got), largest, mean)
 			require.LessOrEqual(t, largest, decodeTol)
 			if len(adapters) > 0 { // the adapters matter
-				bare := forward(t, step(t, m, StepOptions{Precision: F32}), []seam.Sequence{all(tokens)}, seam.Options{})
+				bare := forward(t, step(t, m, StepOptions{Precision: F32}), []lm.Sequence{all(tokens)}, lm.Options{})
 				away, _ := maxMean(bare.Logprobs[0], got)
 				require.Greater(t, away, 0.1)
 			}
@@ -132,7 +132,7 @@ func TestDecodeSeesEveryUpdate(t *testing.T) {
 	before := decodeLogprobs(t, reference, q.Tokens)
 	last := math.Inf(1)
 	for k := range 8 {
-		ours := meanNLL(t, learner, []seam.Sequence{q}, len(q.Targets), seam.Options{}, true)
+		ours := meanNLL(t, learner, []lm.Sequence{q}, len(q.Targets), lm.Options{}, true)
 		var theirs float64
 		for _, lp := range decodeLogprobs(t, policy, q.Tokens) {
 			theirs -= float64(lp) / float64(len(q.Targets))
@@ -141,7 +141,7 @@ func TestDecodeSeesEveryUpdate(t *testing.T) {
 		require.InDelta(t, ours, theirs, decodeTol)
 		require.Less(t, ours, last, "step %d", k)
 		last = ours
-		_, err := learner.Update(seam.Update{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1})
+		_, err := learner.Update(lm.Update{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1})
 		require.NoError(t, err)
 	}
 	require.Equal(t, before, decodeLogprobs(t, reference, q.Tokens), "the reference, another context on the same model, must not move")
@@ -165,21 +165,21 @@ func TestGreedyDecodingIsTheForwardsArgmax(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
 	stack := []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 2, false), false)}
 	s := session(t, m, SessionOptions{Sequences: 3, Context: 64, Adapters: stack})
-	var reqs []seam.Request
+	var reqs []lm.Request
 	for _, q := range raggedBatch(4, tinyShape.Vocab, false, 7, 1, 12, 3, 5) {
-		reqs = append(reqs, seam.Request{Prompt: q.Tokens, MaxNew: 20})
+		reqs = append(reqs, lm.Request{Prompt: q.Tokens, MaxNew: 20})
 	}
-	gens, err := s.Generate(context.Background(), reqs, seam.Sampling{})
+	gens, err := s.Generate(context.Background(), reqs, lm.Sampling{})
 	require.NoError(t, err)
-	var batch []seam.Sequence
+	var batch []lm.Sequence
 	for i, g := range gens {
-		q := seam.Sequence{Tokens: append(append([]int32{}, reqs[i].Prompt...), g.Tokens...)}
+		q := lm.Sequence{Tokens: append(append([]int32{}, reqs[i].Prompt...), g.Tokens...)}
 		for p := len(reqs[i].Prompt); p < len(q.Tokens); p++ {
 			q.Targets = append(q.Targets, int32(p))
 		}
 		batch = append(batch, q)
 	}
-	out := forward(t, step(t, m, StepOptions{Adapters: stack, Precision: F32}), batch, seam.Options{Greedy: true})
+	out := forward(t, step(t, m, StepOptions{Adapters: stack, Precision: F32}), batch, lm.Options{Greedy: true})
 	for i := range out.Greedy {
 		for j, greedy := range out.Greedy[i] {
 			require.True(t, greedy, "request %d, token %d", i, j)

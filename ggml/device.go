@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"steer/cgo"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/crash"
 )
 
@@ -242,9 +242,9 @@ func ForceKernel(name string) error { return cgo.ForceKernel(name) }
 func nativeError(err error) error {
 	switch {
 	case errors.Is(err, cgo.ErrNoMemory):
-		return fmt.Errorf("%w (%w)", seam.ErrOutOfMemory, err)
+		return fmt.Errorf("%w (%w)", lm.ErrOutOfMemory, err)
 	case errors.Is(err, cgo.ErrKVFull):
-		return fmt.Errorf("%w (%w)", seam.ErrContextFull, err)
+		return fmt.Errorf("%w (%w)", lm.ErrContextFull, err)
 	}
 	return err
 }

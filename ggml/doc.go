@@ -6,8 +6,8 @@
 //	Device            one compute device and its engine thread
 //	  Model           weights and tokenizer, read-only for their whole life
 //	    Adapter       live LoRA pairs (and scalar head): parameters, gradients, moments
-//	    Step          a stack of adapters evaluated and trained (seam.Learner)
-//	    Session       the same stack decoding text (seam.Generator)
+//	    Step          a stack of adapters evaluated and trained (lm.Learner)
+//	    Session       the same stack decoding text (lm.Generator)
 //
 // A Step and a Session built on the same Adapter share its tensors: after Update
 // the next token is drawn from the new weights. Nothing is merged or copied.
@@ -15,7 +15,7 @@
 // Threads: native code runs on the device's one locked OS thread; methods of one
 // device may be called from any goroutine and queue up behind one another.
 //
-// Errors: native failures come back as Go errors; seam.ErrContextFull,
-// seam.ErrBadToken, seam.ErrNoGradient, seam.ErrOutOfMemory can be told apart with
+// Errors: native failures come back as Go errors; lm.ErrContextFull,
+// lm.ErrBadToken, lm.ErrNoGradient, lm.ErrOutOfMemory can be told apart with
 // errors.Is. Closing a parent before its children is an error that names them.
 package ggml

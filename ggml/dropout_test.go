@@ -8,7 +8,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // dropoutStep trains a whole adapter with dropout on a tiny model. Which mask belongs
@@ -22,24 +22,24 @@ func dropoutStep(t testing.TB, p float32) *Step {
 func TestDropoutFollowsItsSeed(t *testing.T) {
 	s := dropoutStep(t, 0.3)
 	batch := raggedBatch(3, tinyShape.Vocab, false, 12, 8)
-	drop := seam.Options{Dropout: true}
+	drop := lm.Options{Dropout: true}
 	first := forward(t, s, batch, drop)
 	require.Equal(t, first, forward(t, s, batch, drop), "the same seed is the same mask")
 
-	other := []seam.Sequence{batch[0], batch[1]}
+	other := []lm.Sequence{batch[0], batch[1]}
 	other[1].DropoutSeed++
 	changed := forward(t, s, other, drop)
 	require.Equal(t, first.Logprobs[0], changed.Logprobs[0], "another sequence's seed changes nothing")
 	require.NotEqual(t, first.Logprobs[1], changed.Logprobs[1], "neighbouring seeds are different masks")
 
-	without := forward(t, s, batch, seam.Options{})
+	without := forward(t, s, batch, lm.Options{})
 	require.NotEqual(t, first.Logprobs, without.Logprobs, "dropout is off unless asked for")
 }
 
 func TestDropoutOfZeroIsNone(t *testing.T) {
 	s := dropoutStep(t, 0)
 	batch := raggedBatch(3, tinyShape.Vocab, false, 12)
-	require.Equal(t, forward(t, s, batch, seam.Options{}), forward(t, s, batch, seam.Options{Dropout: true}))
+	require.Equal(t, forward(t, s, batch, lm.Options{}), forward(t, s, batch, lm.Options{Dropout: true}))
 }
 
 // Only the trained adapter drops out; an evaluation stack never does.
@@ -48,7 +48,7 @@ func TestDropoutNeedsATrainedAdapter(t *testing.T) {
 	l := live(t, m, randomAdapter(t, m, adapter.Targets(), 5, false), false)
 	s := step(t, m, StepOptions{Adapters: []*Adapter{l}, Precision: F32, Dropout: 0.5})
 	batch := raggedBatch(3, tinyShape.Vocab, false, 12)
-	require.Equal(t, forward(t, s, batch, seam.Options{}), forward(t, s, batch, seam.Options{Dropout: true}))
+	require.Equal(t, forward(t, s, batch, lm.Options{}), forward(t, s, batch, lm.Options{Dropout: true}))
 }
 
 // Kept features are scaled by 1/(1-p), so that the pair's product is right on
@@ -65,17 +65,17 @@ func TestDropoutIsRightOnAverage(t *testing.T) {
 	s := step(t, m, StepOptions{Adapters: []*Adapter{l}, Train: true, Precision: F32, Dropout: p})
 	off := step(t, m, StepOptions{Precision: F32, Adapters: []*Adapter{live(t, m, &adapter.Adapter{Arch: "llama", Head: a.Head}, false)}})
 
-	q := seam.Sequence{Tokens: []int32{7}, Heads: []int32{0}}
-	base := float64(forward(t, off, []seam.Sequence{q}, seam.Options{}).Heads[0][0])
-	whole := float64(forward(t, s, []seam.Sequence{q}, seam.Options{}).Heads[0][0]) - base
+	q := lm.Sequence{Tokens: []int32{7}, Heads: []int32{0}}
+	base := float64(forward(t, off, []lm.Sequence{q}, lm.Options{}).Heads[0][0])
+	whole := float64(forward(t, s, []lm.Sequence{q}, lm.Options{}).Heads[0][0]) - base
 	require.Greater(t, math.Abs(whole), 1e-4, "the pair must matter for this test to mean anything")
 
-	batch := make([]seam.Sequence, n)
+	batch := make([]lm.Sequence, n)
 	for i := range batch {
 		batch[i] = q
 		batch[i].DropoutSeed = uint64(i)
 	}
-	out := forward(t, s, batch, seam.Options{Dropout: true})
+	out := forward(t, s, batch, lm.Options{Dropout: true})
 	var sum, squares float64
 	distinct := map[float32]bool{}
 	for _, h := range out.Heads {

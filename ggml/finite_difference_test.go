@@ -8,7 +8,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // differenceCase is one model, stack and loss whose gradients are compared with
@@ -116,7 +116,7 @@ func (c differenceCase) run(t *testing.T) {
 	batch := raggedBatch(3, shape.Vocab, true, 9, 1, 7, 2, 6)
 	batch[3].Targets, batch[3].Heads = nil, nil // a sequence nobody asks anything of
 	g := randomGradient(4, batch, c.entropy)
-	out, grads := gradients(t, s, batch, g, seam.Options{Entropy: c.entropy, EntropyGradient: c.entropy, Temperature: c.temperature, Dropout: c.dropout > 0})
+	out, grads := gradients(t, s, batch, g, lm.Options{Entropy: c.entropy, EntropyGradient: c.entropy, Temperature: c.temperature, Dropout: c.dropout > 0})
 
 	largest := 0.0
 	differ := func(got []float32, want []float64) {

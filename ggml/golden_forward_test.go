@@ -8,7 +8,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/adapter/safetensors"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 )
 
@@ -61,7 +61,7 @@ func TestGoldenForward(t *testing.T) {
 				// several ragged batches, not one sequence at a time
 				for from := 0; from < len(golden.Items); from += 7 {
 					items := golden.Items[from:min(from+7, len(golden.Items))]
-					var batch []seam.Sequence
+					var batch []lm.Sequence
 					for _, it := range items {
 						q := all(it.IDs)
 						for i := range it.Head["head0"] {
@@ -74,7 +74,7 @@ func TestGoldenForward(t *testing.T) {
 							wantHD = append(wantHD, it.Head[[]string{"head0", "head1"}[k]]...)
 						}
 					}
-					out := forward(t, s, batch, seam.Options{Entropy: true})
+					out := forward(t, s, batch, lm.Options{Entropy: true})
 					for i := range batch {
 						lp = append(lp, out.Logprobs[i]...)
 						en = append(en, out.Entropy[i]...)
@@ -103,7 +103,7 @@ func TestBF16DistanceFromF32(t *testing.T) {
 	testfiles.ReadGolden(t, "forward/forward_M.json.gz", &golden)
 	m := open(t, testfiles.Model(t))
 	fast := step(t, m, StepOptions{Precision: BF16})
-	var batch []seam.Sequence
+	var batch []lm.Sequence
 	var want []float32
 	for _, it := range golden.Items[:8] {
 		if q := all(it.IDs); len(q.Targets) > 0 {
@@ -111,7 +111,7 @@ func TestBF16DistanceFromF32(t *testing.T) {
 			want = append(want, it.Logprobs...)
 		}
 	}
-	out := forward(t, fast, batch, seam.Options{})
+	out := forward(t, fast, batch, lm.Options{})
 	var got []float32
 	for _, lp := range out.Logprobs {
 		got = append(got, lp...)

@@ -13,7 +13,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/adapter/safetensors"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 )
 
@@ -23,9 +23,9 @@ type goldenBatch []struct {
 }
 
 // sequences turns masked rows into sequences; n is the number of targets.
-func (b goldenBatch) sequences() (batch []seam.Sequence, n int) {
+func (b goldenBatch) sequences() (batch []lm.Sequence, n int) {
 	for _, row := range b {
-		q := seam.Sequence{Tokens: row.IDs}
+		q := lm.Sequence{Tokens: row.IDs}
 		for i := 1; i < len(row.IDs); i++ {
 			if row.Mask[i] == 1 {
 				q.Targets = append(q.Targets, int32(i))
@@ -56,18 +56,18 @@ type goldenCase struct {
 	RMSWeightChange json.RawMessage `json:"rms_weight_change_10_steps"`
 }
 
-func (c *goldenCase) update() seam.Update {
+func (c *goldenCase) update() lm.Update {
 	o := c.Optimizer
-	return seam.Update{LR: o.LR, Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, MaxGradNorm: o.ClipGlobalNorm}
+	return lm.Update{LR: o.LR, Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, MaxGradNorm: o.ClipGlobalNorm}
 }
 
 // meanNLL runs a batch and its backward pass: loss = -Σ logprob / n.
-func meanNLL(t testing.TB, s *Step, batch []seam.Sequence, n int, opt seam.Options, backward bool) float64 {
+func meanNLL(t testing.TB, s *Step, batch []lm.Sequence, n int, opt lm.Options, backward bool) float64 {
 	t.Helper()
 	opt.Gradient = backward
 	out := forward(t, s, batch, opt)
 	loss := 0.0
-	g := seam.Gradient{Logprobs: make([][]float32, len(batch))}
+	g := lm.Gradient{Logprobs: make([][]float32, len(batch))}
 	for i, lp := range out.Logprobs {
 		g.Logprobs[i] = make([]float32, len(lp))
 		for j, v := range lp {
@@ -184,7 +184,7 @@ func TestGoldenLoRA(t *testing.T) {
 
 			for k, want := range c.Trajectory {
 				batch, n := batches.Batches[k%len(batches.Batches)].sequences()
-				loss := meanNLL(t, s, batch, n, seam.Options{}, true)
+				loss := meanNLL(t, s, batch, n, lm.Options{}, true)
 				require.InDelta(t, want.Loss, loss, 1e-3, "loss of step %d", k)
 				if k == 0 {
 					require.InDelta(t, want.Loss, loss, 1e-4)
@@ -200,7 +200,7 @@ func TestGoldenLoRA(t *testing.T) {
 				t.Logf("step %d: loss %.6f (%.6f), gradient norm %.6f (%.6f)", k, loss, want.Loss, gnorm, want.GradNorm)
 			}
 			batch, n := batches.Batches[0].sequences()
-			require.InDelta(t, c.FinalLossBatch0, meanNLL(t, s, batch, n, seam.Options{}, false), 0.005*c.FinalLossBatch0)
+			require.InDelta(t, c.FinalLossBatch0, meanNLL(t, s, batch, n, lm.Options{}, false), 0.005*c.FinalLossBatch0)
 			got, err := l.Host()
 			require.NoError(t, err)
 			change := rms(final, init)
@@ -233,15 +233,15 @@ func TestGoldenReward(t *testing.T) {
 	l := live(t, m, init, true)
 	s := step(t, m, StepOptions{Adapters: []*Adapter{l}, Train: true, Precision: F32})
 
-	var batch []seam.Sequence
+	var batch []lm.Sequence
 	for _, p := range golden.Pairs {
 		for _, ids := range [][]int32{p.Chosen, p.Rejected} {
-			batch = append(batch, seam.Sequence{Tokens: ids, Heads: []int32{int32(len(ids) - 1)}})
+			batch = append(batch, lm.Sequence{Tokens: ids, Heads: []int32{int32(len(ids) - 1)}})
 		}
 	}
-	run := func(backward bool) (loss float64, out *seam.Output) {
-		out = forward(t, s, batch, seam.Options{Gradient: backward})
-		g := seam.Gradient{Heads: make([][]float32, len(batch))}
+	run := func(backward bool) (loss float64, out *lm.Output) {
+		out = forward(t, s, batch, lm.Options{Gradient: backward})
+		g := lm.Gradient{Heads: make([][]float32, len(batch))}
 		n := float64(len(golden.Pairs))
 		for i := range golden.Pairs {
 			d := float64(out.Heads[2*i][0] - out.Heads[2*i+1][0])

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 )
 
@@ -35,7 +35,7 @@ func TestGreedyAnswersByDefault(t *testing.T) {
 		t.Run(kernel, func(t *testing.T) {
 			for i, it := range golden.Items {
 				s := fast(t, m, false, 1, 128)
-				g := generate(t, s, seam.Sampling{}, seam.Request{Prompt: it.IDs, MaxNew: len(it.New)})[0]
+				g := generate(t, s, lm.Sampling{}, lm.Request{Prompt: it.IDs, MaxNew: len(it.New)})[0]
 				same := 0
 				for same < len(it.New) && it.New[same] == g.Tokens[same] {
 					same++

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // TestMain checks that no test left a native object behind.
@@ -52,15 +52,15 @@ func step(t testing.TB, m *Model, opt StepOptions) *Step {
 }
 
 // all asks for every target of a sequence.
-func all(tokens []int32) seam.Sequence {
-	q := seam.Sequence{Tokens: tokens}
+func all(tokens []int32) lm.Sequence {
+	q := lm.Sequence{Tokens: tokens}
 	for i := 1; i < len(tokens); i++ {
 		q.Targets = append(q.Targets, int32(i))
 	}
 	return q
 }
 
-func forward(t testing.TB, s *Step, batch []seam.Sequence, opt seam.Options) *seam.Output {
+func forward(t testing.TB, s *Step, batch []lm.Sequence, opt lm.Options) *lm.Output {
 	t.Helper()
 	out, err := s.Forward(context.Background(), batch, opt)
 	require.NoError(t, err)

@@ -8,21 +8,21 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // invariance is a batch with its loss on a model of its own, for statements that two
 // ways of computing it agree.
 type invariance struct {
-	batch []seam.Sequence
-	g     seam.Gradient
-	opt   seam.Options
+	batch []lm.Sequence
+	g     lm.Gradient
+	opt   lm.Options
 }
 
 func newInvariance() invariance {
 	batch := raggedBatch(11, tinyShape.Vocab, true, 9, 33, 1, 18, 5, 40, 290)
 	batch[2].Heads = []int32{0} // its one token has no target
-	return invariance{batch, randomGradient(12, batch, true), seam.Options{Entropy: true, EntropyGradient: true, Greedy: true, Temperature: 0.8, Dropout: true}}
+	return invariance{batch, randomGradient(12, batch, true), lm.Options{Entropy: true, EntropyGradient: true, Greedy: true, Temperature: 0.8, Dropout: true}}
 }
 
 // learner is a trainable stack of two adapters with dropout. The caller's options
@@ -36,7 +36,7 @@ func (v invariance) learner(t testing.TB, m *Model, opt StepOptions) *Step {
 	return step(t, m, opt)
 }
 
-func (v invariance) run(t testing.TB, s *Step) (*seam.Output, []seam.Tensor) {
+func (v invariance) run(t testing.TB, s *Step) (*lm.Output, []lm.Tensor) {
 	return gradients(t, s, v.batch, v.g, v.opt)
 }
 
@@ -70,7 +70,7 @@ func TestFewerAdaptersTakeNoMoreMemory(t *testing.T) {
 	scratch := func(targets ...string) int64 {
 		m := openTiny(t, path)
 		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, targets, 1, false), true)}, Train: true, Precision: BF16})
-		forward(t, s, batch, seam.Options{Gradient: true})
+		forward(t, s, batch, lm.Options{Gradient: true})
 		return s.ScratchBytes()
 	}
 	all := scratch(adapter.Targets()...)
@@ -120,7 +120,7 @@ func TestMicroBatchesAddUp(t *testing.T) {
 				opt := v.opt
 				opt.Gradient = true
 				forward(t, s, v.batch[from:to], opt)
-				require.NoError(t, s.Backward(seam.Gradient{Logprobs: v.g.Logprobs[from:to], Entropy: v.g.Entropy[from:to], Heads: v.g.Heads[from:to]}))
+				require.NoError(t, s.Backward(lm.Gradient{Logprobs: v.g.Logprobs[from:to], Entropy: v.g.Entropy[from:to], Heads: v.g.Heads[from:to]}))
 			}
 			parts, err := s.Gradients()
 			require.NoError(t, err)
@@ -170,7 +170,7 @@ func TestBackwardIsLinear(t *testing.T) {
 	s := v.learner(t, openTiny(t, tiny(t, tinyShape, gguftest.Options{})), StepOptions{Precision: F32})
 	_, want := v.run(t, s)
 	v.opt.Gradient = true
-	for _, part := range []seam.Gradient{{Logprobs: v.g.Logprobs}, {Entropy: v.g.Entropy}, {Heads: v.g.Heads}, {}} {
+	for _, part := range []lm.Gradient{{Logprobs: v.g.Logprobs}, {Entropy: v.g.Entropy}, {Heads: v.g.Heads}, {}} {
 		forward(t, s, v.batch, v.opt)
 		require.NoError(t, s.Backward(part))
 	}
@@ -180,7 +180,7 @@ func TestBackwardIsLinear(t *testing.T) {
 
 	require.NoError(t, s.ZeroGrad())
 	forward(t, s, v.batch, v.opt)
-	g := seam.Gradient{Logprobs: slices.Clone(v.g.Logprobs)}
+	g := lm.Gradient{Logprobs: slices.Clone(v.g.Logprobs)}
 	g.Logprobs[1] = nil
 	require.NoError(t, s.Backward(g))
 	holes, err := s.Gradients()

@@ -5,13 +5,13 @@ import (
 	"fmt"
 
 	"steer/ggml/llama"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // FullKL returns KL(s || reference) summed over the vocabulary at each target of each
 // sequence, nats; the outer index is the sequence, the inner one its Targets. Both
 // steps must be on the same model. Options.Temperature divides the logits of both.
-func (s *Step) FullKL(ctx context.Context, reference *Step, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+func (s *Step) FullKL(ctx context.Context, reference *Step, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -49,8 +49,8 @@ func (s *Step) FullKL(ctx context.Context, reference *Step, batch []seam.Sequenc
 	return out, nil
 }
 
-func (s *Step) flattenKL(batch []seam.Sequence, opt seam.Options) (*layout, error) {
-	flat, err := s.flatten(batch, seam.Options{Temperature: opt.Temperature})
+func (s *Step) flattenKL(batch []lm.Sequence, opt lm.Options) (*layout, error) {
+	flat, err := s.flatten(batch, lm.Options{Temperature: opt.Temperature})
 	if err != nil {
 		return nil, err
 	}

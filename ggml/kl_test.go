@@ -11,7 +11,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // The exact KL against the double-precision reference's distributions.
@@ -28,7 +28,7 @@ func TestFullKL(t *testing.T) {
 	}
 	policy := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, a, false)}, Precision: F32})
 	reference := step(t, m, StepOptions{Precision: F32})
-	batch := []seam.Sequence{all([]int32{3, 14, 15, 92, 65}), {Tokens: []int32{35, 8, 9}, Targets: []int32{2}}}
+	batch := []lm.Sequence{all([]int32{3, 14, 15, 92, 65}), {Tokens: []int32{35, 8, 9}, Targets: []int32{2}}}
 
 	f, err := gguf.Open(path)
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestFullKL(t *testing.T) {
 		return y
 	}
 	for _, temperature := range []float32{1, 0.7} {
-		got, err := policy.FullKL(context.Background(), reference, batch, seam.Options{Temperature: temperature})
+		got, err := policy.FullKL(context.Background(), reference, batch, lm.Options{Temperature: temperature})
 		require.NoError(t, err)
 		for i, q := range batch {
 			tp, err := gguftest.Reference(f, q.Tokens, delta)
@@ -65,7 +65,7 @@ func TestFullKL(t *testing.T) {
 			}
 		}
 	}
-	same, err := reference.FullKL(context.Background(), reference, batch, seam.Options{})
+	same, err := reference.FullKL(context.Background(), reference, batch, lm.Options{})
 	require.NoError(t, err)
 	require.InDelta(t, 0, same[0][0], 1e-6)
 }

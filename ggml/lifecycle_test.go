@@ -10,7 +10,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/llama"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // stackOf is one of everything, none of it closed by itself.
@@ -54,7 +54,7 @@ func TestClosingInTheWrongOrder(t *testing.T) {
 		require.ErrorContains(t, err, c.want)
 	}
 	batch := raggedBatch(1, tinyShape.Vocab, true, 5)
-	forward(t, s.step, batch, seam.Options{}) // all of it still works
+	forward(t, s.step, batch, lm.Options{}) // all of it still works
 
 	require.NoError(t, s.step.Close())
 	require.ErrorIs(t, s.adapter.Close(), ErrOpenChildren, "the session is left")
@@ -79,15 +79,15 @@ func TestUseAfterClose(t *testing.T) {
 		require.ErrorIs(t, err, ErrClosed, what)
 	}
 
-	forward(t, s.step, batch, seam.Options{Gradient: true})
+	forward(t, s.step, batch, lm.Options{Gradient: true})
 	require.NoError(t, s.step.Close())
 	require.NoError(t, s.step.Close())
-	_, err = s.step.Forward(ctx, batch, seam.Options{})
+	_, err = s.step.Forward(ctx, batch, lm.Options{})
 	closed("forward", err)
-	_, err = s.step.FullKL(ctx, s.step, batch, seam.Options{})
+	_, err = s.step.FullKL(ctx, s.step, batch, lm.Options{})
 	closed("full KL", err)
-	closed("backward", s.step.Backward(seam.Gradient{}))
-	_, err = s.step.Update(seam.Update{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
+	closed("backward", s.step.Backward(lm.Gradient{}))
+	_, err = s.step.Update(lm.Update{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
 	closed("update", err)
 	closed("zero", s.step.ZeroGrad())
 	_, err = s.step.Gradients()
@@ -98,7 +98,7 @@ func TestUseAfterClose(t *testing.T) {
 
 	require.NoError(t, s.session.Close())
 	require.NoError(t, s.session.Close())
-	_, err = s.session.Generate(ctx, []seam.Request{{Prompt: []int32{1}, MaxNew: 1}}, seam.Sampling{})
+	_, err = s.session.Generate(ctx, []lm.Request{{Prompt: []int32{1}, MaxNew: 1}}, lm.Sampling{})
 	closed("generate", err)
 	_, err = s.session.Logits([]int32{1})
 	closed("logits", err)
@@ -171,7 +171,7 @@ func TestForeignAdapters(t *testing.T) {
 func TestManyGoroutines(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
 	l := live(t, m, randomAdapter(t, m, adapter.Targets(), 2, true), true)
-	want := forward(t, step(t, m, StepOptions{Adapters: []*Adapter{l}}), raggedBatch(1, tinyShape.Vocab, true, 9), seam.Options{})
+	want := forward(t, step(t, m, StepOptions{Adapters: []*Adapter{l}}), raggedBatch(1, tinyShape.Vocab, true, 9), lm.Options{})
 	var wg sync.WaitGroup
 	for range 4 {
 		s := step(t, m, StepOptions{Adapters: []*Adapter{l}, Train: true})
@@ -180,12 +180,12 @@ func TestManyGoroutines(t *testing.T) {
 		go func() {
 			defer wg.Done()
 			for range 5 {
-				out, err := s.Forward(context.Background(), raggedBatch(1, tinyShape.Vocab, true, 9), seam.Options{Gradient: true})
+				out, err := s.Forward(context.Background(), raggedBatch(1, tinyShape.Vocab, true, 9), lm.Options{Gradient: true})
 				if err != nil || out.Heads[0][0] != want.Heads[0][0] {
 					t.Errorf("forward: %v, %v", out, err)
 				}
-				_ = s.Backward(seam.Gradient{}) // another goroutine's forward may have come between: ErrNoGradient
-				if _, err := gen.Generate(context.Background(), []seam.Request{{Prompt: []int32{1}, MaxNew: 3}}, seam.Sampling{}); err != nil {
+				_ = s.Backward(lm.Gradient{}) // another goroutine's forward may have come between: ErrNoGradient
+				if _, err := gen.Generate(context.Background(), []lm.Request{{Prompt: []int32{1}, MaxNew: 3}}, lm.Sampling{}); err != nil {
 					t.Errorf("generate: %v", err)
 				}
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 const lostFile = "STEER_TEST_LOST_FILE"
@@ -26,7 +26,7 @@ func TestAModelFileThatIsLost(t *testing.T) {
 		s, err := m.NewStep(StepOptions{Precision: F32})
 		require.NoError(t, err)
 		require.NoError(t, os.Truncate(path, 4096))
-		_, _ = s.Forward(t.Context(), raggedBatch(1, tinyShape.Vocab, false, 9), seam.Options{})
+		_, _ = s.Forward(t.Context(), raggedBatch(1, tinyShape.Vocab, false, 9), lm.Options{})
 		t.Fatal("the weights were read from a file that is gone")
 	}
 	path := filepath.Join(t.TempDir(), "model.gguf")

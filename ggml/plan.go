@@ -7,7 +7,7 @@ import (
 
 	"steer/cgo"
 	"steer/ggml/llama"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // errPlanned: what has no memory cannot be computed with.
@@ -16,8 +16,8 @@ var errPlanned = errors.New("an adapter of this stack is planned only (PlanAdapt
 // Pass is a batch and how it is evaluated: the unit that plans are made of.
 type Pass struct {
 	Step    *Step
-	Batch   []seam.Sequence
-	Options seam.Options
+	Batch   []lm.Sequence
+	Options lm.Options
 	// Reference makes it a pass of Step.FullKL.
 	Reference *Step
 }
@@ -160,8 +160,8 @@ func (m *Model) probe(passes []Pass, tokens int) (int64, error) {
 }
 
 // longest is the longest sequence of a pass.
-func (p Pass) longest() seam.Sequence {
-	var long seam.Sequence
+func (p Pass) longest() lm.Sequence {
+	var long lm.Sequence
 	for _, q := range p.Batch {
 		if len(q.Tokens) > len(long.Tokens) {
 			long = q
@@ -186,7 +186,7 @@ func (s *shrunk) close() error {
 }
 
 func (s *shrunk) run(p Pass, tokens int) error {
-	p.Batch = []seam.Sequence{beginning(p.longest(), tokens)}
+	p.Batch = []lm.Sequence{beginning(p.longest(), tokens)}
 	layer := p.Step.typicalLayer()
 	step, err := s.step(p.Step, layer)
 	if err != nil {
@@ -249,9 +249,9 @@ func (s *shrunk) adapter(of *Adapter, layer int) (*Adapter, error) {
 }
 
 // beginning is a sequence cut to n tokens, with targets and heads where it had any.
-func beginning(q seam.Sequence, n int) seam.Sequence {
+func beginning(q lm.Sequence, n int) lm.Sequence {
 	n = min(n, len(q.Tokens))
-	out := seam.Sequence{Tokens: q.Tokens[:n], DropoutSeed: q.DropoutSeed}
+	out := lm.Sequence{Tokens: q.Tokens[:n], DropoutSeed: q.DropoutSeed}
 	for t := 1; t < n && len(q.Targets) > 0; t++ {
 		out.Targets = append(out.Targets, int32(t))
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"steer/cgo"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // Memory is a GPU's memory, in bytes, whoever uses it.
@@ -61,7 +61,7 @@ const trialTokens = 8
 // what was seen until then: there is none for what it stands for either.
 func (m *Model) PlanWorkspaces(ctx context.Context, passes []Pass, d Decoding) (int64, error) {
 	_, err := m.probe(passes, m.probeTokens())
-	if err != nil && !errors.Is(err, seam.ErrOutOfMemory) {
+	if err != nil && !errors.Is(err, lm.ErrOutOfMemory) {
 		return 0, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -72,7 +72,7 @@ func (m *Model) PlanWorkspaces(ctx context.Context, passes []Pass, d Decoding) (
 		return rest, err
 	}
 	decoding, err := m.tryDecoding(ctx, d)
-	if err != nil && !errors.Is(err, seam.ErrOutOfMemory) {
+	if err != nil && !errors.Is(err, lm.ErrOutOfMemory) {
 		return 0, fmt.Errorf("plan: trying a session: %w", err)
 	}
 	return max(rest, decoding), nil
@@ -108,7 +108,7 @@ func (m *Model) tryDecoding(ctx context.Context, d Decoding) (rest int64, err er
 	}
 	for ; ; opt.Sequences /= 2 {
 		if opt.Sequences == 0 {
-			return 0, seam.ErrOutOfMemory
+			return 0, lm.ErrOutOfMemory
 		}
 		use, err := m.PlanSession(opt, d.Tokens, min(d.Outputs, opt.Sequences))
 		if err != nil {
@@ -128,16 +128,16 @@ func (m *Model) tryDecoding(ctx context.Context, d Decoding) (rest int64, err er
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if _, err := s.Generate(ctx, trial(opt, d.Tokens, m.info.Vocab), seam.Sampling{}); err != nil {
+	if _, err := s.Generate(ctx, trial(opt, d.Tokens, m.info.Vocab), lm.Sampling{}); err != nil {
 		return 0, err
 	}
 	return m.unaccounted(known)
 }
 
 // trial fills a session with requests whose prompts have so many tokens together.
-func trial(opt SessionOptions, tokens, vocab int) []seam.Request {
+func trial(opt SessionOptions, tokens, vocab int) []lm.Request {
 	length := max(1, min(tokens/opt.Sequences, opt.Context-trialTokens))
-	reqs := make([]seam.Request, opt.Sequences)
+	reqs := make([]lm.Request, opt.Sequences)
 	for i := range reqs {
 		reqs[i].MaxNew = min(trialTokens, opt.Context-length)
 		for j := range length {

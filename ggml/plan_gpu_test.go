@@ -12,7 +12,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // planGPU is the GPU that plans are tested on: the emulated one, or with STEER_TEST_CUDA that one.
@@ -138,16 +138,16 @@ func TestGPUPlanOfPasses(t *testing.T) {
 		lengths []int
 		heads   bool
 		step    StepOptions
-		opt     seam.Options
+		opt     lm.Options
 		ggml    int // 1: some of its operations are ggml's
 	}{
-		{"training", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{}, seam.Options{Gradient: true}, 1},
-		{"training, activations kept", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{KeepActivations: true}, seam.Options{Gradient: true}, 1},
-		{"training in f32", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{Precision: F32}, seam.Options{Gradient: true}, 1},
-		{"heads, entropies, dropout", plain, shape.Vocab, times, []int{20, 20}, true, StepOptions{Dropout: 0.1}, seam.Options{Gradient: true, Entropy: true, EntropyGradient: true, Dropout: true}, 0},
-		{"scoring", plain, shape.Vocab, times, []int{40, 40}, false, StepOptions{}, seam.Options{Greedy: true}, 0},
-		{"Q4_K and Q6_K", mixed, blockShape.Vocab, 1, []int{9, 11}, false, StepOptions{}, seam.Options{Gradient: true}, 1},
-		{"a type that ggml unpacks", other, blockShape.Vocab, 1, []int{9, 11}, false, StepOptions{}, seam.Options{Gradient: true}, 1},
+		{"training", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{}, lm.Options{Gradient: true}, 1},
+		{"training, activations kept", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{KeepActivations: true}, lm.Options{Gradient: true}, 1},
+		{"training in f32", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{Precision: F32}, lm.Options{Gradient: true}, 1},
+		{"heads, entropies, dropout", plain, shape.Vocab, times, []int{20, 20}, true, StepOptions{Dropout: 0.1}, lm.Options{Gradient: true, Entropy: true, EntropyGradient: true, Dropout: true}, 0},
+		{"scoring", plain, shape.Vocab, times, []int{40, 40}, false, StepOptions{}, lm.Options{Greedy: true}, 0},
+		{"Q4_K and Q6_K", mixed, blockShape.Vocab, 1, []int{9, 11}, false, StepOptions{}, lm.Options{Gradient: true}, 1},
+		{"a type that ggml unpacks", other, blockShape.Vocab, 1, []int{9, 11}, false, StepOptions{}, lm.Options{Gradient: true}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := openOn(t, planGPU(t), c.path)
@@ -172,7 +172,7 @@ func TestGPUPlanOfPasses(t *testing.T) {
 			forward(t, s, batch, c.opt)
 			if c.opt.Gradient {
 				require.NoError(t, s.Backward(randomGradient(1, batch, c.opt.EntropyGradient)))
-				_, err := s.Update(seam.Update{LR: 1e-3, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, MaxGradNorm: 1})
+				_, err := s.Update(lm.Update{LR: 1e-3, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, MaxGradNorm: 1})
 				require.NoError(t, err)
 			}
 			after, err := m.dev.memory()
@@ -197,7 +197,7 @@ func TestGPUPlanOfPPO(t *testing.T) {
 	for i := range ends {
 		ends[i].Targets, ends[i].Heads = nil, []int32{int32(len(ends[i].Tokens) - 1)}
 	}
-	train := seam.Options{Gradient: true, Entropy: true}
+	train := lm.Options{Gradient: true, Entropy: true}
 	roles := func(open func(*adapter.Adapter, bool) *Adapter) (policy []*Adapter, passes []Pass) {
 		sft, steered, reward := open(hosts[0], false), open(hosts[1], true), open(hosts[2], false)
 		policy = []*Adapter{sft, steered}
@@ -221,12 +221,12 @@ func TestGPUPlanOfPPO(t *testing.T) {
 	session.Adapters = policy
 	s, err := m.NewSession(session)
 	require.NoError(t, err)
-	var reqs []seam.Request
+	var reqs []lm.Request
 	for i := range 8 { // more than sequences: slots are used again
 		q := raggedBatch(uint64(i+1), shape.Vocab, false, 20)[0]
-		reqs = append(reqs, seam.Request{Prompt: q.Tokens, MaxNew: 12, Seed: uint64(i)})
+		reqs = append(reqs, lm.Request{Prompt: q.Tokens, MaxNew: 12, Seed: uint64(i)})
 	}
-	_, err = s.Generate(ctx, reqs, seam.Sampling{Temperature: 1})
+	_, err = s.Generate(ctx, reqs, lm.Sampling{Temperature: 1})
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
 	for _, p := range passes[:3] {
@@ -235,7 +235,7 @@ func TestGPUPlanOfPPO(t *testing.T) {
 			require.NoError(t, p.Step.Backward(randomGradient(1, p.Batch, false)))
 		}
 	}
-	_, err = passes[3].Step.FullKL(ctx, passes[3].Reference, scored, seam.Options{})
+	_, err = passes[3].Step.FullKL(ctx, passes[3].Reference, scored, lm.Options{})
 	require.NoError(t, err)
 	plan.holds()
 }
@@ -253,7 +253,7 @@ func TestGPUPlanOfSessions(t *testing.T) {
 			plan.ask(nil, Decoding{Session: c.opt, Tokens: tokens, Outputs: c.opt.Sequences}, 1)
 			s, err := m.NewSession(c.opt)
 			require.NoError(t, err)
-			_, err = s.Generate(context.Background(), trial(c.opt, tokens, planShape.Vocab), seam.Sampling{})
+			_, err = s.Generate(context.Background(), trial(c.opt, tokens, planShape.Vocab), lm.Sampling{})
 			require.NoError(t, err)
 			require.NoError(t, s.Close())
 			plan.holds()
@@ -272,7 +272,7 @@ func TestGPUPlanTakesNothing(t *testing.T) {
 	before, err := m.dev.Memory()
 	require.NoError(t, err)
 	use, err := m.Plan(Pass{Step: step(t, m, StepOptions{Adapters: []*Adapter{shadow}, Train: true, KeepActivations: true}),
-		Batch: raggedBatch(5, planShape.Vocab, false, lengths...), Options: seam.Options{Gradient: true}})
+		Batch: raggedBatch(5, planShape.Vocab, false, lengths...), Options: lm.Options{Gradient: true}})
 	require.NoError(t, err)
 	after, err := m.dev.Memory()
 	require.NoError(t, err)
@@ -298,7 +298,7 @@ func openFullCard(t *testing.T) fullCard {
 // goesOn: whatever was refused, the device computes.
 func (c fullCard) goesOn(t *testing.T) {
 	t.Helper()
-	forward(t, c.s, raggedBatch(1, planShape.Vocab, false, 5), seam.Options{})
+	forward(t, c.s, raggedBatch(1, planShape.Vocab, false, 5), lm.Options{})
 }
 
 // leave makes the card one that has so much and no more free until the end of the test.
@@ -313,7 +313,7 @@ func (c fullCard) leave(t *testing.T, bytes int64) {
 func (c fullCard) refused(t *testing.T, err error, words string) {
 	t.Helper()
 	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory)
+	require.ErrorIs(t, err, lm.ErrOutOfMemory)
 	require.Regexp(t, words+`; of the \d+ bytes of cuda:0 \d+ are free`, err)
 	c.goesOn(t)
 }
@@ -323,7 +323,7 @@ func (c fullCard) refused(t *testing.T, err error, words string) {
 func TestGPURunsOutOfMemory(t *testing.T) {
 	c := openFullCard(t)
 	ctx := context.Background()
-	learn := seam.Options{Gradient: true}
+	learn := lm.Options{Gradient: true}
 	batch := raggedBatch(1, planShape.Vocab, false, 300, 300)
 	t.Run("activations", func(t *testing.T) {
 		c.leave(t, 1<<20)
@@ -349,7 +349,7 @@ func TestGPURunsOutOfMemory(t *testing.T) {
 		c.leave(t, room.KV+room.Compute+emulatedWorkspace/2) // it opens; its backend finds no room when it computes
 		s, err := c.m.NewSession(opt)
 		require.NoError(t, err)
-		_, err = s.Generate(ctx, []seam.Request{{Prompt: []int32{1, 2, 3}, MaxNew: 5}}, seam.Sampling{})
+		_, err = s.Generate(ctx, []lm.Request{{Prompt: []int32{1, 2, 3}, MaxNew: 5}}, lm.Sampling{})
 		c.refused(t, err, `decode of 3 tokens: CUDA error: out of memory \(emulated: a workspace of \d+ bytes\)`)
 		require.NoError(t, s.Close())
 	})

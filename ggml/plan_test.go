@@ -10,7 +10,7 @@ import (
 	"steer/cgo"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // planShape has layers enough for checkpointing to matter.
@@ -24,14 +24,14 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 			name    string
 			lengths []int
 			heads   bool
-			opt     seam.Options
+			opt     lm.Options
 		}{
-			{"scoring", []int{31, 7, 90}, false, seam.Options{Greedy: true}},
-			{"training", []int{31, 7, 90}, false, seam.Options{Gradient: true}},
-			{"with heads and entropy", []int{64, 64}, true, seam.Options{Gradient: true, Entropy: true}},
-			{"one token", []int{1}, true, seam.Options{Gradient: true}},
-			{"dropout", []int{40, 50}, false, seam.Options{Gradient: true, Dropout: true}},
-			{"a long sequence", []int{600}, false, seam.Options{Gradient: true}},
+			{"scoring", []int{31, 7, 90}, false, lm.Options{Greedy: true}},
+			{"training", []int{31, 7, 90}, false, lm.Options{Gradient: true}},
+			{"with heads and entropy", []int{64, 64}, true, lm.Options{Gradient: true, Entropy: true}},
+			{"one token", []int{1}, true, lm.Options{Gradient: true}},
+			{"dropout", []int{40, 50}, false, lm.Options{Gradient: true, Dropout: true}},
+			{"a long sequence", []int{600}, false, lm.Options{Gradient: true}},
 		} {
 			t.Run(fmt.Sprintf("%s, keep activations %v", c.name, keep), func(t *testing.T) {
 				m := openTiny(t, tiny(t, planShape, gguftest.Options{}))
@@ -69,7 +69,7 @@ func TestPlanOfFullKL(t *testing.T) {
 	batch := raggedBatch(5, planShape.Vocab, false, 50, 70)
 	planned, err := m.Plan(Pass{Step: policy, Reference: reference, Batch: batch})
 	require.NoError(t, err)
-	_, err = policy.FullKL(context.Background(), reference, batch, seam.Options{})
+	_, err = policy.FullKL(context.Background(), reference, batch, lm.Options{})
 	require.NoError(t, err)
 	require.Equal(t, policy.ScratchBytes(), planned.Activations)
 }
@@ -81,9 +81,9 @@ func TestPlannedAdaptersDoNotCompute(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.Close()) })
 	s := step(t, m, StepOptions{Adapters: []*Adapter{a}, Train: true})
-	_, err = s.Forward(context.Background(), raggedBatch(1, planShape.Vocab, false, 9), seam.Options{})
+	_, err = s.Forward(context.Background(), raggedBatch(1, planShape.Vocab, false, 9), lm.Options{})
 	require.ErrorIs(t, err, errPlanned)
-	_, err = s.Update(seam.Update{LR: 1, Eps: 1})
+	_, err = s.Update(lm.Update{LR: 1, Eps: 1})
 	require.ErrorIs(t, err, errPlanned)
 	_, err = s.State()
 	require.ErrorIs(t, err, errPlanned)
@@ -94,7 +94,7 @@ func TestPlannedAdaptersDoNotCompute(t *testing.T) {
 	require.ErrorIs(t, err, errPlanned)
 	_, err = m.NewSession(SessionOptions{Adapters: []*Adapter{a}})
 	require.ErrorIs(t, err, errPlanned)
-	_, err = s.FullKL(context.Background(), s, raggedBatch(1, planShape.Vocab, false, 9), seam.Options{})
+	_, err = s.FullKL(context.Background(), s, raggedBatch(1, planShape.Vocab, false, 9), lm.Options{})
 	require.ErrorIs(t, err, errPlanned)
 	_, err = m.Plan(Pass{Step: s, Batch: nil})
 	require.ErrorContains(t, err, "empty")
@@ -107,7 +107,7 @@ func TestStepsAllocateNothingAfterReserve(t *testing.T) {
 		m := openTiny(t, tiny(t, planShape, gguftest.Options{F16: true}))
 		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, true), true)}, Train: true, KeepActivations: keep, Dropout: 0.1})
 		base := step(t, m, StepOptions{})
-		train := seam.Options{Gradient: true, Dropout: true, Entropy: true, EntropyGradient: true}
+		train := lm.Options{Gradient: true, Dropout: true, Entropy: true, EntropyGradient: true}
 		lengths := func(seed uint64, tokens int) (out []int) {
 			rng := random(seed)
 			for tokens > 0 {
@@ -117,7 +117,7 @@ func TestStepsAllocateNothingAfterReserve(t *testing.T) {
 			}
 			return out
 		}
-		everything := func(ns ...int) (batch []seam.Sequence) {
+		everything := func(ns ...int) (batch []lm.Sequence) {
 			for _, q := range raggedBatch(9, planShape.Vocab, false, ns...) {
 				q = all(q.Tokens)
 				for i := range q.Tokens {
@@ -133,17 +133,17 @@ func TestStepsAllocateNothingAfterReserve(t *testing.T) {
 			noHeads[i].Heads = nil
 		}
 		require.NoError(t, m.Reserve(context.Background(), []Pass{
-			{Step: s, Batch: most, Options: train}, {Step: base, Batch: noHeads, Options: seam.Options{Greedy: true}},
+			{Step: s, Batch: most, Options: train}, {Step: base, Batch: noHeads, Options: lm.Options{Greedy: true}},
 		}))
 		before, bytes := Allocations(), s.ScratchBytes()
 		for i := range uint64(20) {
 			batch := raggedBatch(i, planShape.Vocab, true, lengths(i+100, 20+int(i)*25)...)
 			forward(t, s, batch, train)
 			require.NoError(t, s.Backward(randomGradient(i, batch, true)))
-			_, err := s.Update(seam.Update{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
+			_, err := s.Update(lm.Update{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
 			require.NoError(t, err)
 			if i%3 == 0 {
-				forward(t, base, raggedBatch(i, planShape.Vocab, false, lengths(i, 300)...), seam.Options{Greedy: true})
+				forward(t, base, raggedBatch(i, planShape.Vocab, false, lengths(i, 300)...), lm.Options{Greedy: true})
 			}
 		}
 		require.Equal(t, before, Allocations(), "allocations after the reserve")
@@ -157,15 +157,15 @@ func TestStepsAllocateNothingAfterReserve(t *testing.T) {
 
 // Reserving leaves no trace in what is learned.
 func TestReserveChangesNoResult(t *testing.T) {
-	results := map[bool][]seam.Tensor{}
+	results := map[bool][]lm.Tensor{}
 	for _, reserve := range []bool{false, true} {
 		m := openTiny(t, tiny(t, planShape, gguftest.Options{}))
 		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, true), true)}, Train: true})
 		batch := raggedBatch(5, planShape.Vocab, true, 31, 7, 90)
 		if reserve {
-			require.NoError(t, m.Reserve(context.Background(), []Pass{{Step: s, Batch: batch, Options: seam.Options{Gradient: true}}}))
+			require.NoError(t, m.Reserve(context.Background(), []Pass{{Step: s, Batch: batch, Options: lm.Options{Gradient: true}}}))
 		}
-		_, results[reserve] = gradients(t, s, batch, randomGradient(2, batch, false), seam.Options{})
+		_, results[reserve] = gradients(t, s, batch, randomGradient(2, batch, false), lm.Options{})
 	}
 	require.Equal(t, results[false], results[true])
 }
@@ -186,7 +186,7 @@ func TestPlanScratch(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, shadow.Close()) })
 		s := step(t, m, StepOptions{Adapters: []*Adapter{shadow}, Train: true})
 		batch := raggedBatch(5, planShape.Vocab, true, c.longest, 90)
-		opt := seam.Options{Gradient: true}
+		opt := lm.Options{Gradient: true}
 		before := cgo.ScratchBytes()
 		planned, err := m.planScratch([]Pass{{Step: s, Batch: batch, Options: opt}}, c.most)
 		require.NoError(t, err)
@@ -215,12 +215,12 @@ func TestPlanSession(t *testing.T) {
 		t.Logf("%+v", use)
 	}
 	_, err := m.PlanSession(SessionOptions{Context: planShape.Ctx + 1}, 1, 1)
-	require.ErrorIs(t, err, seam.ErrContextFull)
+	require.ErrorIs(t, err, lm.ErrContextFull)
 
 	// The model is as it was: a real session opens and decodes after a planned one.
 	s, err := m.NewSession(SessionOptions{Adapters: []*Adapter{a}, Sequences: 2, Context: 20})
 	require.NoError(t, err)
 	defer s.Close()
-	_, err = s.Generate(context.Background(), []seam.Request{{Prompt: []int32{1, 2, 3}, MaxNew: 5}}, seam.Sampling{})
+	_, err = s.Generate(context.Background(), []lm.Request{{Prompt: []int32{1, 2, 3}, MaxNew: 5}}, lm.Sampling{})
 	require.NoError(t, err)
 }

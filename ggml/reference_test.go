@@ -9,7 +9,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // twin is the double-precision twin of a Step: the same stack of adapters on
@@ -56,7 +56,7 @@ func newTwin(t testing.TB, path string, stack ...*adapter.Adapter) *twin {
 
 // delta is Σ s B A drop(x) over the stack. Reference visits the positions of a
 // sequence in order for every weight, which is how x's position is known.
-func (w *twin) delta(q seam.Sequence) gguftest.Delta {
+func (w *twin) delta(q lm.Sequence) gguftest.Delta {
 	visits := map[string]int{}
 	return func(name string, x []float64) []float64 {
 		pos := visits[name]
@@ -113,10 +113,10 @@ func dropped(x []float64, p float64, seed uint64, pos, site int) []float64 {
 	return y
 }
 
-// twinOutput is seam.Output in double precision.
+// twinOutput is lm.Output in double precision.
 type twinOutput struct{ logprobs, entropy, heads []float64 }
 
-func (w *twin) forward(t testing.TB, q seam.Sequence) (out twinOutput) {
+func (w *twin) forward(t testing.TB, q lm.Sequence) (out twinOutput) {
 	t.Helper()
 	tr, err := gguftest.Reference(w.f, q.Tokens, w.delta(q))
 	require.NoError(t, err)
@@ -151,7 +151,7 @@ func (w *twin) forward(t testing.TB, q seam.Sequence) (out twinOutput) {
 }
 
 // loss is Σ c·output, the loss whose gradient with respect to the outputs is g.
-func (w *twin) loss(t testing.TB, batch []seam.Sequence, g seam.Gradient) (loss float64) {
+func (w *twin) loss(t testing.TB, batch []lm.Sequence, g lm.Gradient) (loss float64) {
 	t.Helper()
 	dot := func(c []float32, x []float64) {
 		for i := range c {
@@ -175,7 +175,7 @@ func (w *twin) loss(t testing.TB, batch []seam.Sequence, g seam.Gradient) (loss 
 // derivative is the central difference of the loss with respect to parameter
 // (tensor, index) of the top adapter. The loss is smooth and computed to 1e-13, so
 // that a step of 1e-4 leaves an error of some 1e-8.
-func (w *twin) derivative(t testing.TB, batch []seam.Sequence, g seam.Gradient, tensor, index int) float64 {
+func (w *twin) derivative(t testing.TB, batch []lm.Sequence, g lm.Gradient, tensor, index int) float64 {
 	t.Helper()
 	p := &w.stack[len(w.stack)-1].params[tensor][index]
 	const h = 1e-4

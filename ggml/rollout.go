@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"steer/cgo"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // minShared is the shortest common beginning of two prompts that is copied from one
@@ -31,8 +31,8 @@ type slot struct {
 // rollout is one call of Generate.
 type rollout struct {
 	s     *Session
-	reqs  []seam.Request
-	out   []seam.Generation
+	reqs  []lm.Request
+	out   []lm.Generation
 	slots []slot
 	begin []int // the requests in the order in which they begin
 	next  int   // of begin, to be started next
@@ -41,11 +41,11 @@ type rollout struct {
 	aligned bool
 }
 
-// Generate continues every request; see seam.Generator. Slots of finished sequences
+// Generate continues every request; see lm.Generator. Slots of finished sequences
 // are refilled at once, and a beginning that prompts have in common is read once. On the
 // CPU an answer depends on its request alone, to the bit: not on the other requests, their
 // order, the number of slots or of threads. On a GPU it does through ggml's arithmetic.
-func (s *Session) Generate(ctx context.Context, reqs []seam.Request, sp seam.Sampling) ([]seam.Generation, error) {
+func (s *Session) Generate(ctx context.Context, reqs []lm.Request, sp lm.Sampling) ([]lm.Generation, error) {
 	if err := s.check(reqs, sp); err != nil {
 		return nil, err
 	}
@@ -54,14 +54,14 @@ func (s *Session) Generate(ctx context.Context, reqs []seam.Request, sp seam.Sam
 	return s.rollout(reqs).run(ctx, sp)
 }
 
-func (s *Session) rollout(reqs []seam.Request) *rollout {
-	return &rollout{s: s, reqs: reqs, out: make([]seam.Generation, len(reqs)), slots: make([]slot, s.opt.Sequences), aligned: s.m.dev.OnGPU()}
+func (s *Session) rollout(reqs []lm.Request) *rollout {
+	return &rollout{s: s, reqs: reqs, out: make([]lm.Generation, len(reqs)), slots: make([]slot, s.opt.Sequences), aligned: s.m.dev.OnGPU()}
 }
 
-func (r *rollout) run(ctx context.Context, sp seam.Sampling) ([]seam.Generation, error) {
+func (r *rollout) run(ctx context.Context, sp lm.Sampling) ([]lm.Generation, error) {
 	for i := range r.reqs {
 		if r.reqs[i].MaxNew == 0 {
-			r.out[i].Finish = seam.FinishLength
+			r.out[i].Finish = lm.FinishLength
 		}
 	}
 	r.begin = r.order()
@@ -234,14 +234,14 @@ func (r *rollout) readNext(b *decodeBatch, i int) {
 	r.read++
 }
 
-func (s *Session) decode(b *decodeBatch, sp seam.Sampling) error {
+func (s *Session) decode(b *decodeBatch, sp lm.Sampling) error {
 	return s.do(func() error {
 		return s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{Temperature: sp.Temperature, TopK: sp.TopK, TopP: sp.TopP, MinP: sp.MinP}, b.next)
 	})
 }
 
 // accept appends a drawn token to its answer and tells whether that ends it.
-func (s *Session) accept(r *seam.Request, g *seam.Generation, sl *slot, id int32) bool {
+func (s *Session) accept(r *lm.Request, g *lm.Generation, sl *slot, id int32) bool {
 	g.Tokens = append(g.Tokens, id)
 	sl.last = id
 	if r.OnToken != nil {
@@ -249,7 +249,7 @@ func (s *Session) accept(r *seam.Request, g *seam.Generation, sl *slot, id int32
 	}
 	for _, stop := range r.StopTokens {
 		if id == stop {
-			g.Finish = seam.FinishStopToken
+			g.Finish = lm.FinishStopToken
 			return true
 		}
 	}
@@ -258,13 +258,13 @@ func (s *Session) accept(r *seam.Request, g *seam.Generation, sl *slot, id int32
 		sl.text += s.piece(id)
 		for _, stop := range r.StopStrings {
 			if strings.Contains(sl.text[max(0, before-len(stop)+1):], stop) {
-				g.Finish = seam.FinishStopString
+				g.Finish = lm.FinishStopString
 				return true
 			}
 		}
 	}
 	if len(g.Tokens) >= r.MaxNew {
-		g.Finish = seam.FinishLength
+		g.Finish = lm.FinishLength
 		return true
 	}
 	return false

@@ -13,7 +13,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 )
 
@@ -69,7 +69,7 @@ func chiSquare(counts map[string]int, probs map[string]float64, n int) (p float6
 // cut applies the sampler's own definition to golden logits in double precision:
 // softmax at the temperature, the k likeliest, the fewest that reach top_p of what is
 // left, those at least min_p of the likeliest.
-func cut(logits []float64, sp seam.Sampling) map[string]float64 {
+func cut(logits []float64, sp lm.Sampling) map[string]float64 {
 	type cand struct {
 		id int
 		p  float64
@@ -117,11 +117,11 @@ func cut(logits []float64, sp seam.Sampling) map[string]float64 {
 }
 
 // draw continues a prompt n times, by seeds of a range of its own.
-func draw(t testing.TB, s *Session, prompt []int32, n, tokens int, sp seam.Sampling, seed uint64) map[string]int {
+func draw(t testing.TB, s *Session, prompt []int32, n, tokens int, sp lm.Sampling, seed uint64) map[string]int {
 	t.Helper()
-	reqs := make([]seam.Request, n)
+	reqs := make([]lm.Request, n)
 	for i := range reqs {
-		reqs[i] = seam.Request{Prompt: prompt, MaxNew: tokens, Seed: seed<<32 + uint64(i)}
+		reqs[i] = lm.Request{Prompt: prompt, MaxNew: tokens, Seed: seed<<32 + uint64(i)}
 	}
 	gens, err := s.Generate(context.Background(), reqs, sp)
 	require.NoError(t, err)
@@ -142,13 +142,13 @@ func TestSamplingDistribution(t *testing.T) {
 	var golden goldenSampling
 	testfiles.ReadGolden(t, "sampling/S_next_token.json.gz", &golden)
 	s := session(t, openTiny(t, gguftest.Stories260K(t)), SessionOptions{Sequences: 128, Context: 64})
-	samplers := map[string]seam.Sampling{ // by their name in the golden file
+	samplers := map[string]lm.Sampling{ // by their name in the golden file
 		"transformers warpers top_k=40":                            {Temperature: 1, TopK: 40},
 		"transformers warpers top_p=0.9":                           {Temperature: 1, TopP: 0.9},
 		"transformers warpers temperature=0.8,top_k=50,top_p=0.95": {Temperature: 0.8, TopK: 50, TopP: 0.95},
 	}
 	seed := uint64(0)
-	check := func(name string, prompt []int32, n int, sp seam.Sampling, probs map[string]float64) {
+	check := func(name string, prompt []int32, n int, sp lm.Sampling, probs map[string]float64) {
 		t.Helper()
 		seed++
 		counts := draw(t, s, prompt, n, 1, sp, seed)
@@ -165,7 +165,7 @@ func TestSamplingDistribution(t *testing.T) {
 			sp, ok := samplers[d.Sampler]
 			probs := d.Nonzero
 			if d.Sampler == "" {
-				sp, ok, probs = seam.Sampling{Temperature: d.Temperature}, true, map[string]float64{}
+				sp, ok, probs = lm.Sampling{Temperature: d.Temperature}, true, map[string]float64{}
 				for id, p := range d.Probs {
 					probs[strconv.Itoa(id)] = p
 				}
@@ -175,7 +175,7 @@ func TestSamplingDistribution(t *testing.T) {
 		}
 	}
 	// the golden distributions have few likely tokens: flatter ones, from the golden logits
-	for _, sp := range []seam.Sampling{
+	for _, sp := range []lm.Sampling{
 		{Temperature: 4},
 		{Temperature: 4, TopK: 30},
 		{Temperature: 4, TopP: 0.7},
@@ -193,7 +193,7 @@ func TestSamplingTwoTokens(t *testing.T) {
 	testfiles.ReadGolden(t, "sampling/S_next_token.json.gz", &golden)
 	s := session(t, openTiny(t, gguftest.Stories260K(t)), SessionOptions{Sequences: 128, Context: 64})
 	const n = 800
-	counts := draw(t, s, golden.Prompts[1].IDs, n, 2, seam.Sampling{Temperature: 1}, 77)
+	counts := draw(t, s, golden.Prompts[1].IDs, n, 2, lm.Sampling{Temperature: 1}, 77)
 	p, cells := chiSquare(counts, golden.Two.Prob, n)
 	t.Logf("%d pairs, %d cells, p = %.3f", n, cells, p)
 	require.Greater(t, p, 1e-4)
@@ -204,7 +204,7 @@ func TestSamplingGreedyStories(t *testing.T) {
 	var golden struct{ IDs []int32 }
 	testfiles.ReadGolden(t, "models/stories260K/golden_greedy.json", &golden)
 	s := session(t, openTiny(t, gguftest.Stories260K(t)), SessionOptions{Sequences: 1, Context: 300})
-	gens, err := s.Generate(context.Background(), []seam.Request{{Prompt: golden.IDs[:1], MaxNew: len(golden.IDs) - 1}}, seam.Sampling{})
+	gens, err := s.Generate(context.Background(), []lm.Request{{Prompt: golden.IDs[:1], MaxNew: len(golden.IDs) - 1}}, lm.Sampling{})
 	require.NoError(t, err)
 	require.Equal(t, golden.IDs[1:], gens[0].Tokens)
 }
@@ -225,15 +225,15 @@ func TestSamplingGreedyReal(t *testing.T) {
 	}
 	testfiles.ReadGolden(t, "sampling/M_greedy.json", &golden)
 	m := open(t, testfiles.Model(t))
-	var batch []seam.Sequence
-	var reqs []seam.Request
+	var batch []lm.Sequence
+	var reqs []lm.Request
 	for _, it := range golden.Items {
 		q := all(append(append([]int32{}, it.IDs...), it.New...))
 		q.Targets = q.Targets[len(it.IDs)-1:]
 		batch = append(batch, q)
-		reqs = append(reqs, seam.Request{Prompt: it.IDs, MaxNew: tokens})
+		reqs = append(reqs, lm.Request{Prompt: it.IDs, MaxNew: tokens})
 	}
-	out := forward(t, step(t, m, StepOptions{Precision: F32}), batch, seam.Options{Greedy: true})
+	out := forward(t, step(t, m, StepOptions{Precision: F32}), batch, lm.Options{Greedy: true})
 	for i, it := range golden.Items {
 		largest, _ := maxMean(out.Logprobs[i], it.Logprobs)
 		require.LessOrEqual(t, largest, 1e-3)
@@ -246,7 +246,7 @@ func TestSamplingGreedyReal(t *testing.T) {
 		t.Skip("sampling on a GPU is not held to the reference: ggml decodes there, with activations rounded to 8 bits (on an H100 one of the first four prompts parted from it, at a margin of 0.63 nats)")
 	}
 	s := session(t, m, SessionOptions{Sequences: len(reqs), Context: 64})
-	gens, err := s.Generate(context.Background(), reqs, seam.Sampling{})
+	gens, err := s.Generate(context.Background(), reqs, lm.Sampling{})
 	require.NoError(t, err)
 	for i, it := range golden.Items {
 		same := 0

@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"steer/cgo"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // SessionOptions configures NewSession.
@@ -28,7 +28,7 @@ type SessionOptions struct {
 }
 
 // Session decodes text by libllama on the model's own weights and on live adapters.
-// It implements seam.Generator.
+// It implements lm.Generator.
 type Session struct {
 	m      *Model
 	opt    SessionOptions
@@ -38,7 +38,7 @@ type Session struct {
 	pieces map[int32]string // texts of tokens, for stop strings
 }
 
-var _ seam.Generator = (*Session)(nil)
+var _ lm.Generator = (*Session)(nil)
 
 // prefillBatch is the most tokens of one native decode call.
 const prefillBatch = 512
@@ -55,7 +55,7 @@ func (opt *SessionOptions) complete(m *Model) error {
 		return fmt.Errorf("session: sequences: want 1 to 256, got %d", opt.Sequences)
 	}
 	if opt.Context < 1 || opt.Context > m.info.CtxTrain {
-		return fmt.Errorf("session: context of %d tokens: want 1 to the model's %d: %w", opt.Context, m.info.CtxTrain, seam.ErrContextFull)
+		return fmt.Errorf("session: context of %d tokens: want 1 to the model's %d: %w", opt.Context, m.info.CtxTrain, lm.ErrContextFull)
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (s *Session) do(f func() error) error {
 }
 
 // check refuses requests that cannot be decoded, before anything is.
-func (s *Session) check(reqs []seam.Request, sp seam.Sampling) error {
+func (s *Session) check(reqs []lm.Request, sp lm.Sampling) error {
 	share := func(p float32) bool { return p >= 0 && p <= 1 }
 	if t := float64(sp.Temperature); !(t >= 0) || math.IsInf(t, 0) || sp.TopK < 0 || !share(sp.TopP) || !share(sp.MinP) {
 		return fmt.Errorf("session: sampling %+v: want temperature >= 0, top_k >= 0, top_p and min_p from 0 to 1", sp)
@@ -129,11 +129,11 @@ func (s *Session) check(reqs []seam.Request, sp seam.Sampling) error {
 		}
 		if n := len(r.Prompt) + r.MaxNew; n > s.opt.Context {
 			return fmt.Errorf("session: request %d: prompt of %d tokens and %d new ones, the session has room for %d: %w",
-				i, len(r.Prompt), r.MaxNew, s.opt.Context, seam.ErrContextFull)
+				i, len(r.Prompt), r.MaxNew, s.opt.Context, lm.ErrContextFull)
 		}
 		for _, id := range r.Prompt {
 			if id < 0 || int(id) >= s.m.info.Vocab {
-				return fmt.Errorf("session: request %d: token id %d, the vocabulary has %d: %w", i, id, s.m.info.Vocab, seam.ErrBadToken)
+				return fmt.Errorf("session: request %d: token id %d, the vocabulary has %d: %w", i, id, s.m.info.Vocab, lm.ErrBadToken)
 			}
 		}
 	}
@@ -143,7 +143,7 @@ func (s *Session) check(reqs []seam.Request, sp seam.Sampling) error {
 // Logits returns the logits after the given tokens, [len(tokens)][n_vocab], decoded
 // as one sequence: what the sampler sees, for comparison with the training forward.
 func (s *Session) Logits(tokens []int32) ([][]float32, error) {
-	if err := s.check([]seam.Request{{Prompt: tokens}}, seam.Sampling{}); err != nil {
+	if err := s.check([]lm.Request{{Prompt: tokens}}, lm.Sampling{}); err != nil {
 		return nil, err
 	}
 	if len(tokens) > prefillBatch {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 )
 
@@ -49,7 +49,7 @@ func BenchmarkSession(b *testing.B) {
 // benchGenerate answers n prompts at once, to the first token, which comes with the
 // prompt, and to the last.
 func benchGenerate(b *testing.B, s *Session, n int) {
-	reqs := make([]seam.Request, n)
+	reqs := make([]lm.Request, n)
 	for i := range reqs {
 		reqs[i].Seed = uint64(i)
 		for p := range benchPrompt {
@@ -61,7 +61,7 @@ func benchGenerate(b *testing.B, s *Session, n int) {
 			reqs[i].MaxNew = maxNew
 		}
 		start := b.Elapsed()
-		_, err := s.Generate(context.Background(), reqs, seam.Sampling{Temperature: 1})
+		_, err := s.Generate(context.Background(), reqs, lm.Sampling{Temperature: 1})
 		require.NoError(b, err)
 		return (b.Elapsed() - start).Seconds()
 	}

@@ -9,12 +9,12 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // asking wants everything of some positions of each sequence.
-func asking(rng *rand.Rand, sequences ...[]int32) []seam.Sequence {
-	batch := make([]seam.Sequence, len(sequences))
+func asking(rng *rand.Rand, sequences ...[]int32) []lm.Sequence {
+	batch := make([]lm.Sequence, len(sequences))
 	for i, tokens := range sequences {
 		q := &batch[i]
 		q.Tokens = tokens
@@ -72,7 +72,7 @@ func sharingStacks(t *testing.T, m *Model, p Precision) map[string]*Step {
 // and those of a forward pass for a gradient, which lays every sequence out whole.
 func TestSharingChangesNothing(t *testing.T) {
 	path := tiny(t, tinyShape, gguftest.Options{})
-	opt := seam.Options{Entropy: true, Greedy: true, Temperature: 0.8}
+	opt := lm.Options{Entropy: true, Greedy: true, Temperature: 0.8}
 	eachPrecision(t, func(t *testing.T, p Precision) {
 		for name, s := range sharingStacks(t, openTiny(t, path), p) {
 			for family, sequences := range families() {
@@ -92,7 +92,7 @@ func TestSharingChangesNothing(t *testing.T) {
 	})
 }
 
-func requireSame(t *testing.T, want *seam.Output, i int, got *seam.Output, k int, what ...any) {
+func requireSame(t *testing.T, want *lm.Output, i int, got *lm.Output, k int, what ...any) {
 	t.Helper()
 	require.Equal(t, want.Logprobs[i], got.Logprobs[k], what...)
 	require.Equal(t, want.Entropy[i], got.Entropy[k], what...)
@@ -119,7 +119,7 @@ func TestSharingChangesNothingAtRandom(t *testing.T) {
 				}
 			}
 			batch := asking(rng, sequences...)
-			opt := seam.Options{Entropy: true, Greedy: true}
+			opt := lm.Options{Entropy: true, Greedy: true}
 			out := forward(t, s, batch, opt)
 			if round < 4 { // two threads wait long for each other on a busy machine
 				require.Equal(t, out, forward(t, other, batch, opt), "on two threads")
@@ -136,25 +136,25 @@ func TestSharedBatchesAreSmall(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
 	s := step(t, m, StepOptions{})
 	question := run(3, 97)
-	var batch []seam.Sequence
+	var batch []lm.Sequence
 	for i := range 4 {
-		batch = append(batch, seam.Sequence{Tokens: join(question, []int32{int32(i)}), Targets: []int32{97}})
+		batch = append(batch, lm.Sequence{Tokens: join(question, []int32{int32(i)}), Targets: []int32{97}})
 	}
-	flat, err := s.flatten(batch, seam.Options{Greedy: true})
+	flat, err := s.flatten(batch, lm.Options{Greedy: true})
 	require.NoError(t, err)
 	require.Equal(t, question, flat.Tokens)
 	require.Equal(t, []int32{96, 96, 96, 96}, flat.Rows)
 	require.Nil(t, flat.Parents)
-	require.Equal(t, len(flat.Tokens), LaidOut(batch, seam.Options{}))
-	require.Equal(t, 4*98, LaidOut(batch, seam.Options{Gradient: true}))
+	require.Equal(t, len(flat.Tokens), LaidOut(batch, lm.Options{}))
+	require.Equal(t, 4*98, LaidOut(batch, lm.Options{Gradient: true}))
 
-	tree := []seam.Sequence{all(join(question, run(1, 9))), all(join(question, run(2, 9)))}
-	for _, b := range [][]seam.Sequence{batch, tree} {
+	tree := []lm.Sequence{all(join(question, run(1, 9))), all(join(question, run(2, 9)))}
+	for _, b := range [][]lm.Sequence{batch, tree} {
 		fresh := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
 		s := step(t, fresh, StepOptions{})
-		planned, err := fresh.Plan(Pass{Step: s, Batch: b, Options: seam.Options{Greedy: true}})
+		planned, err := fresh.Plan(Pass{Step: s, Batch: b, Options: lm.Options{Greedy: true}})
 		require.NoError(t, err)
-		forward(t, s, b, seam.Options{Greedy: true})
+		forward(t, s, b, lm.Options{Greedy: true})
 		require.Equal(t, s.ScratchBytes(), planned.Activations, "the plan knows what is shared")
 	}
 }
@@ -164,15 +164,15 @@ func TestNothingIsSharedInTraining(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
 	l := live(t, m, randomAdapter(t, m, []string{"attn_q"}, 1, false), true)
 	s := step(t, m, StepOptions{Adapters: []*Adapter{l}, Train: true, Dropout: 0.5})
-	batch := []seam.Sequence{all(run(1, 20)), all(run(1, 20))}
+	batch := []lm.Sequence{all(run(1, 20)), all(run(1, 20))}
 	batch[1].DropoutSeed = 1
-	for _, opt := range []seam.Options{{Gradient: true}, {Dropout: true}} {
+	for _, opt := range []lm.Options{{Gradient: true}, {Dropout: true}} {
 		flat, err := s.flatten(batch, opt)
 		require.NoError(t, err)
 		require.Len(t, flat.Tokens, 40)
 		require.Nil(t, flat.Parents)
 	}
-	out := forward(t, s, batch, seam.Options{Dropout: true})
+	out := forward(t, s, batch, lm.Options{Dropout: true})
 	require.NotEqual(t, out.Logprobs[0], out.Logprobs[1])
 }
 
@@ -187,10 +187,10 @@ func TestSharedFullKL(t *testing.T) {
 				batch[i] = all(run(2, 3))
 			}
 		}
-		kl, err := policy.FullKL(context.Background(), reference, batch, seam.Options{Temperature: 1.2})
+		kl, err := policy.FullKL(context.Background(), reference, batch, lm.Options{Temperature: 1.2})
 		require.NoError(t, err)
 		for i := range batch {
-			alone, err := policy.FullKL(context.Background(), reference, batch[i:i+1], seam.Options{Temperature: 1.2})
+			alone, err := policy.FullKL(context.Background(), reference, batch[i:i+1], lm.Options{Temperature: 1.2})
 			require.NoError(t, err)
 			require.Equal(t, alone[0], kl[i], "%s, sequence %d", family, i)
 		}

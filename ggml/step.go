@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"steer/ggml/llama"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // Precision selects the arithmetic of the frozen matrices.
@@ -41,7 +41,7 @@ type StepOptions struct {
 }
 
 // Step evaluates a stack of adapters on the model and trains its top. It implements
-// seam.Learner.
+// lm.Learner.
 type Step struct {
 	m       *Model
 	opt     StepOptions
@@ -50,13 +50,13 @@ type Step struct {
 	trained *Adapter   // nil: evaluation only
 	uses    []*Adapter // the stack, and the one whose head is read
 	graph   *llama.Graph
-	batch   []seam.Sequence // of graph
-	grad    bool            // graph has a backward pass that has not run
-	entropy bool            // graph's backward pass takes a gradient of entropies
+	batch   []lm.Sequence // of graph
+	grad    bool          // graph has a backward pass that has not run
+	entropy bool          // graph's backward pass takes a gradient of entropies
 	closed  bool
 }
 
-var _ seam.Learner = (*Step)(nil)
+var _ lm.Learner = (*Step)(nil)
 
 // NewStep lays a stack of adapters over the model.
 func (m *Model) NewStep(opt StepOptions) (*Step, error) {
@@ -138,8 +138,8 @@ func (s *Step) do(f func() error) error {
 	})
 }
 
-// Forward evaluates a ragged batch; see seam.Evaluator.
-func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+// Forward evaluates a ragged batch; see lm.Evaluator.
+func (s *Step) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 		return nil, fmt.Errorf("step: EntropyGradient needs Gradient and Entropy")
 	}
 	if opt.Gradient && s.trained == nil {
-		return nil, fmt.Errorf("step: a gradient was asked of a stack that is not trained: %w", seam.ErrNoGradient)
+		return nil, fmt.Errorf("step: a gradient was asked of a stack that is not trained: %w", lm.ErrNoGradient)
 	}
 	flat, err := s.flatten(batch, opt)
 	if err != nil {
@@ -178,21 +178,21 @@ func (s *Step) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Opti
 }
 
 // graphOptions is how the training graph computes a batch under opt.
-func (s *Step) graphOptions(opt seam.Options) llama.Options {
+func (s *Step) graphOptions(opt lm.Options) llama.Options {
 	return llama.Options{
 		BF16: s.opt.Precision == BF16, Gradient: opt.Gradient, Checkpoint: !s.opt.KeepActivations,
 		Dropout: opt.Dropout && s.trained != nil && s.opt.Dropout > 0, Entropy: opt.Entropy, EntropyGrad: opt.EntropyGradient, Temperature: opt.Temperature,
 	}
 }
 
-// Backward adds the gradients of the last Forward; see seam.Learner.
-func (s *Step) Backward(g seam.Gradient) error {
+// Backward adds the gradients of the last Forward; see lm.Learner.
+func (s *Step) Backward(g lm.Gradient) error {
 	err := s.do(func() error {
 		if !s.grad || s.m.owner != s {
-			return seam.ErrNoGradient
+			return lm.ErrNoGradient
 		}
 		if g.Entropy != nil && !s.entropy {
-			return fmt.Errorf("gradient of entropies, which the forward pass was not asked for (seam.Options.EntropyGradient)")
+			return fmt.Errorf("gradient of entropies, which the forward pass was not asked for (lm.Options.EntropyGradient)")
 		}
 		logprob, head, err := flattenGradient(s.batch, g)
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 )
 
@@ -43,18 +43,18 @@ func BenchmarkStep(b *testing.B) {
 				})
 			}
 			run := func() {
-				out := forward(b, s, batch, seam.Options{Gradient: c.gradient})
+				out := forward(b, s, batch, lm.Options{Gradient: c.gradient})
 				if !c.gradient {
 					return
 				}
-				grad := seam.Gradient{Logprobs: out.Logprobs}
+				grad := lm.Gradient{Logprobs: out.Logprobs}
 				for _, row := range grad.Logprobs {
 					for j := range row {
 						row[j] = -1.0 / 1020
 					}
 				}
 				require.NoError(b, s.Backward(grad))
-				_, err := s.Update(seam.Update{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1})
+				_, err := s.Update(lm.Update{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1})
 				require.NoError(b, err)
 			}
 			run()
@@ -69,9 +69,9 @@ func BenchmarkStep(b *testing.B) {
 }
 
 // randomBatch is n sequences of random tokens, every target asked for.
-func randomBatch(n, tokens, vocab int) []seam.Sequence {
+func randomBatch(n, tokens, vocab int) []lm.Sequence {
 	r := rand.New(rand.NewPCG(1, 2))
-	batch := make([]seam.Sequence, n)
+	batch := make([]lm.Sequence, n)
 	for i := range batch {
 		ids := make([]int32, tokens)
 		for j := range ids {

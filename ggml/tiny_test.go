@@ -10,7 +10,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // tinyShape is small enough for a double-precision reference, and big enough that
@@ -48,9 +48,9 @@ func randomAdapter(t testing.TB, m *Model, targets []string, seed uint64, head b
 // raggedBatch draws sequences of the given lengths. Every sequence has a dropout
 // seed of its own; the first is asked for everything, later ones for ever fewer
 // targets and heads, so that holes are among them.
-func raggedBatch(seed uint64, vocab int, heads bool, lengths ...int) []seam.Sequence {
+func raggedBatch(seed uint64, vocab int, heads bool, lengths ...int) []lm.Sequence {
 	rng := random(seed)
-	batch := make([]seam.Sequence, len(lengths))
+	batch := make([]lm.Sequence, len(lengths))
 	for i, n := range lengths {
 		q := &batch[i]
 		q.DropoutSeed = rng.Uint64()
@@ -69,9 +69,9 @@ func raggedBatch(seed uint64, vocab int, heads bool, lengths ...int) []seam.Sequ
 
 // randomGradient is a loss Σ c·output with random c: its gradient with respect to
 // every output is known and no two are alike.
-func randomGradient(seed uint64, batch []seam.Sequence, entropy bool) seam.Gradient {
+func randomGradient(seed uint64, batch []lm.Sequence, entropy bool) lm.Gradient {
 	rng := random(seed)
-	g := seam.Gradient{}
+	g := lm.Gradient{}
 	draw := func(n int) []float32 {
 		c := make([]float32, n)
 		for i := range c {
@@ -90,7 +90,7 @@ func randomGradient(seed uint64, batch []seam.Sequence, entropy bool) seam.Gradi
 }
 
 // gradients runs a batch forth and back and returns the gradients, which it clears.
-func gradients(t testing.TB, s *Step, batch []seam.Sequence, g seam.Gradient, opt seam.Options) (*seam.Output, []seam.Tensor) {
+func gradients(t testing.TB, s *Step, batch []lm.Sequence, g lm.Gradient, opt lm.Options) (*lm.Output, []lm.Tensor) {
 	t.Helper()
 	opt.Gradient = true
 	out := forward(t, s, batch, opt)
@@ -102,7 +102,7 @@ func gradients(t testing.TB, s *Step, batch []seam.Sequence, g seam.Gradient, op
 }
 
 // requireClose requires every tensor of got within tol of want, relative L2.
-func requireClose(t testing.TB, want, got []seam.Tensor, tol float64, what string) (worst float64) {
+func requireClose(t testing.TB, want, got []lm.Tensor, tol float64, what string) (worst float64) {
 	t.Helper()
 	require.Equal(t, len(want), len(got))
 	for i := range want {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // ErrNoTokenizer: the model's file holds none (tokenizer.ggml.model is no_vocab), it
@@ -16,7 +16,7 @@ var ErrNoTokenizer = errors.New("the model has no tokenizer")
 // Tokenizer is the model's own tokenizer.
 type Tokenizer struct{ m *Model }
 
-var _ seam.Tokenizer = (*Tokenizer)(nil)
+var _ lm.Tokenizer = (*Tokenizer)(nil)
 
 // Tokenizer returns the model's tokenizer. It lives as long as the model.
 func (m *Model) Tokenizer() *Tokenizer { return &Tokenizer{m} }

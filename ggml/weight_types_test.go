@@ -11,7 +11,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // blockShape has only rows of 256 and 512 elements, whole blocks of every type.
@@ -87,11 +87,11 @@ func TestWeightTypes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			quantized, rounded := requantize(t, from, c.typeOf)
-			run := func(path string, p Precision) (*seam.Output, []seam.Tensor) {
+			run := func(path string, p Precision) (*lm.Output, []lm.Tensor) {
 				m := openTiny(t, path)
 				l := live(t, m, randomAdapter(t, m, adapter.Targets(), 5, true), true)
 				s := step(t, m, StepOptions{Adapters: []*Adapter{l}, Train: true, Precision: p})
-				return gradients(t, s, batch, g, seam.Options{Entropy: true, EntropyGradient: true})
+				return gradients(t, s, batch, g, lm.Options{Entropy: true, EntropyGradient: true})
 			}
 			wantOut, wantGrad := run(rounded, F32)
 			out, grad := run(quantized, F32)

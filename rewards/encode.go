@@ -5,14 +5,14 @@ import (
 	"slices"
 	"strconv"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 )
 
 // Encoder turns texts into the token sequences a reward model scores, in the form of
 // its configuration. Training, evaluation and scoring all go through it.
 type Encoder struct {
-	tok       seam.Tokenizer
+	tok       lm.Tokenizer
 	form      Form
 	template  *data.Template
 	eos       bool
@@ -21,7 +21,7 @@ type Encoder struct {
 }
 
 // NewEncoder gives the encoder of a configuration.
-func NewEncoder(cfg Config, tok seam.Tokenizer) (*Encoder, error) {
+func NewEncoder(cfg Config, tok lm.Tokenizer) (*Encoder, error) {
 	if tok == nil {
 		return nil, fmt.Errorf("rewards: no tokenizer")
 	}
@@ -34,7 +34,7 @@ func NewEncoder(cfg Config, tok seam.Tokenizer) (*Encoder, error) {
 
 // EncoderOf gives the encoder that the metadata of a reward adapter ask for, so that
 // texts are scored in the form they were learned in. Longer texts are cut from the left.
-func EncoderOf(meta map[string]string, tok seam.Tokenizer) (*Encoder, error) {
+func EncoderOf(meta map[string]string, tok lm.Tokenizer) (*Encoder, error) {
 	if meta[MetaRole] != "reward" {
 		return nil, fmt.Errorf("rewards: %s is %q, want \"reward\": the adapter was not made by steer reward, so the form of its texts is not known", MetaRole, meta[MetaRole])
 	}

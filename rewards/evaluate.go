@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // Accuracy is how often the chosen side of held-out pairs scores higher.

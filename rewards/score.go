@@ -6,7 +6,7 @@ import (
 	"math"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
@@ -14,7 +14,7 @@ import (
 // as the head says.
 type Scorer struct {
 	// Model evaluates with the reward adapter and its head on.
-	Model seam.Evaluator
+	Model lm.Evaluator
 	// Mean and Std normalise: (raw - Mean)/Std. Std 0 leaves raw scores.
 	Mean, Std float32
 	// BatchTokens bounds a forward pass; 0 takes one sequence at a time.
@@ -22,7 +22,7 @@ type Scorer struct {
 }
 
 // NewScorer gives a scorer with the normalisation of a head.
-func NewScorer(model seam.Evaluator, head *adapter.Head, batchTokens int) (*Scorer, error) {
+func NewScorer(model lm.Evaluator, head *adapter.Head, batchTokens int) (*Scorer, error) {
 	if model == nil {
 		return nil, fmt.Errorf("rewards: no model to score with")
 	}
@@ -46,14 +46,14 @@ func (s *Scorer) Score(ctx context.Context, sequences [][]int32) ([]float32, err
 
 // Raw gives the head's output without normalisation.
 func (s *Scorer) Raw(ctx context.Context, sequences [][]int32) ([]float32, error) {
-	batch := make([]seam.Sequence, len(sequences))
+	batch := make([]lm.Sequence, len(sequences))
 	for i, ids := range sequences {
 		if len(ids) == 0 {
 			return nil, fmt.Errorf("rewards: sequence %d is empty: there is no token to read a score at", i)
 		}
 		batch[i] = scored(ids)
 	}
-	got, err := train.Evaluate(ctx, s.Model, batch, s.BatchTokens, seam.Options{})
+	got, err := train.Evaluate(ctx, s.Model, batch, s.BatchTokens, lm.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("rewards: scoring: %w", err)
 	}
@@ -71,6 +71,6 @@ func (s *Scorer) Raw(ctx context.Context, sequences [][]int32) ([]float32, error
 }
 
 // scored is a sequence whose head is read at its last token.
-func scored(ids []int32) seam.Sequence {
-	return seam.Sequence{Tokens: ids, Heads: []int32{int32(len(ids) - 1)}}
+func scored(ids []int32) lm.Sequence {
+	return lm.Sequence{Tokens: ids, Heads: []int32{int32(len(ids) - 1)}}
 }

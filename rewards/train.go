@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
@@ -19,7 +19,7 @@ type Deps struct {
 	// Name and Version go into the result.
 	Name, Version string
 	// Tokenizer is the base model's.
-	Tokenizer seam.Tokenizer
+	Tokenizer lm.Tokenizer
 	// References are token sequences (prompt and answer, encoded as the pairs are) whose
 	// scores are normalised; empty: both sides of the held-out pairs.
 	References [][]int32
@@ -167,9 +167,9 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 	// 4. Backward.
 	var b batchStats
 	n, next := float64(len(pairs)), 0
-	opt := seam.Options{Dropout: t.cfg.LoRA.Dropout > 0}
-	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *seam.Output) (seam.Gradient, error) {
-		g := seam.Gradient{Heads: make([][]float32, len(out.Heads))}
+	opt := lm.Options{Dropout: t.cfg.LoRA.Dropout > 0}
+	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *lm.Output) (lm.Gradient, error) {
+		g := lm.Gradient{Heads: make([][]float32, len(out.Heads))}
 		for i := 0; i < len(out.Heads); next++ {
 			i += t.pairGradient(pairs[next], out.Heads[i:], g.Heads[i:], n, &b)
 		}
@@ -276,8 +276,8 @@ func (t *trainer) batch(round int64) []EncodedPair {
 }
 
 // micro lays pairs out as sequences in micro-batches.
-func (t *trainer) micro(pairs []EncodedPair, round int64) (parts [][]seam.Sequence, tokens int64) {
-	var part []seam.Sequence
+func (t *trainer) micro(pairs []EncodedPair, round int64) (parts [][]lm.Sequence, tokens int64) {
+	var part []lm.Sequence
 	held, size := 0, 0
 	for i, p := range pairs {
 		full := t.cfg.MicroBatchSize > 0 && held == t.cfg.MicroBatchSize ||

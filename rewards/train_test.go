@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/conf"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -136,7 +136,7 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 // finalState trains and gives the last weights and moments, as text.
 func finalState(t *testing.T, cfg Config, dir string, change func(*Deps)) string {
 	t.Helper()
-	var learner seam.Learner
+	var learner lm.Learner
 	_, err := run(t, cfg, dir, func(d *Deps) {
 		if change != nil {
 			change(d)
@@ -199,13 +199,13 @@ func TestResumeIsBitExact(t *testing.T) {
 
 // stopping asks for a stop when the n-th forward pass without a gradient is asked for.
 type stopping struct {
-	seam.Learner
+	lm.Learner
 	stopper *train.Stopper
 	n       int
 	reads   int
 }
 
-func (s *stopping) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (s *stopping) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if !opt.Gradient {
 		if s.reads++; s.reads == s.n {
 			s.stopper.Request()
@@ -284,11 +284,11 @@ var errBroken = fmt.Errorf("the machine went away")
 
 // breaking fails after so many more forward passes.
 type breaking struct {
-	seam.Learner
+	lm.Learner
 	after int64
 }
 
-func (b *breaking) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (b *breaking) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if b.after--; b.after < 0 {
 		return nil, errBroken
 	}
@@ -309,11 +309,11 @@ func TestMicroBatchDoesNotMatter(t *testing.T) {
 
 // recording remembers the sequences of training passes.
 type recording struct {
-	seam.Learner
+	lm.Learner
 	seen [][]int32
 }
 
-func (r *recording) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (r *recording) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if opt.Gradient {
 		for _, s := range batch {
 			r.seen = append(r.seen, s.Tokens)
@@ -329,7 +329,7 @@ type spying struct {
 	updates      int
 }
 
-func (s *spying) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (s *spying) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	out, err := s.recording.Forward(ctx, batch, opt)
 	if opt.Gradient && s.updates == 0 && err == nil {
 		for _, h := range out.Heads {
@@ -339,7 +339,7 @@ func (s *spying) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Op
 	return out, err
 }
 
-func (s *spying) Backward(g seam.Gradient) error {
+func (s *spying) Backward(g lm.Gradient) error {
 	if s.updates == 0 {
 		for _, h := range g.Heads {
 			s.grads = append(s.grads, h...)
@@ -348,7 +348,7 @@ func (s *spying) Backward(g seam.Gradient) error {
 	return s.Learner.Backward(g)
 }
 
-func (s *spying) Update(u seam.Update) (float64, error) {
+func (s *spying) Update(u lm.Update) (float64, error) {
 	s.updates++
 	return s.Learner.Update(u)
 }
@@ -410,16 +410,16 @@ func TestPreTokenisedInOrder(t *testing.T) {
 	cfg.Train.Path = write(t, "bad.jsonl", `{"chosen_ids":[3,9999],"rejected_ids":[4]}`)
 	cfg.HeldOut.Path = cfg.Train.Path
 	_, err = run(t, cfg, t.TempDir(), nil)
-	require.ErrorIs(t, err, seam.ErrBadToken)
+	require.ErrorIs(t, err, lm.ErrBadToken)
 }
 
 // deaf gives every sequence the same score.
 type deaf struct {
-	seam.Learner
+	lm.Learner
 	score float32
 }
 
-func (d deaf) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (d deaf) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	out, err := d.Learner.Forward(ctx, batch, opt)
 	if err == nil {
 		for i := range out.Heads {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // ErrIdentical: update after update, both sides of every pair had the same score.

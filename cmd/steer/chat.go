@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/cmd/steer/pipeline"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -143,7 +143,7 @@ func (c *chatter) answer(ctx context.Context, history []data.Message) error {
 	req := c.s.request(prompt, train.DeriveSeed(c.s.f.seed, "chat", c.turn))
 	req.OnToken = out.token
 	answering, done := c.begin(ctx)
-	got, err := c.s.generator.Generate(answering, []seam.Request{req}, c.s.f.sampling)
+	got, err := c.s.generator.Generate(answering, []lm.Request{req}, c.s.f.sampling)
 	done()
 	var text string
 	switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -156,5 +156,5 @@ func TestChatForgetsTheOldestTurns(t *testing.T) {
 	}
 	c := &chatter{a: newApp(nil, nil, io.Discard), s: &speaker{f: &decodeFlags{maxNew: 2}, tok: letters{}, template: template, context: 5}}
 	_, _, err = c.prompt(history)
-	require.ErrorIs(t, err, seam.ErrContextFull)
+	require.ErrorIs(t, err, lm.ErrContextFull)
 }

@@ -10,8 +10,8 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/ggml/adapter"
+	"steer/ggml/lm"
 	"steer/ggml/modelfile"
-	"steer/ggml/seam"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -24,7 +24,7 @@ type decodeFlags struct {
 	systemGiven bool
 	stop        []string
 	maxNew      int
-	sampling    seam.Sampling
+	sampling    lm.Sampling
 	seed        uint64
 }
 
@@ -68,14 +68,14 @@ func (f *decodeFlags) check(cmd *cobra.Command) error {
 // speaker renders prompts for a model and reads its answers.
 type speaker struct {
 	f           *decodeFlags
-	tok         seam.Tokenizer
+	tok         lm.Tokenizer
 	template    *data.Template
 	form        pipeline.Form
 	stack       []adapter.Placed
 	context     int // tokens of the model
 	stopTokens  []int32
 	stopStrings []string
-	generator   seam.Generator
+	generator   lm.Generator
 }
 
 // guess is a template for a stack that does not say its own, with why; "" is not worth a word.
@@ -159,25 +159,25 @@ func (s *speaker) prompt(messages []data.Message) ([]int32, error) {
 func (s *speaker) fits(prompt []int32) error {
 	if len(prompt) >= s.context {
 		return fmt.Errorf("the prompt has %d tokens, the model's context holds %d, an answer (--max-new %d) among them: %w: "+
-			"shorten the prompt, or take a model with a longer context", len(prompt), s.context, s.f.maxNew, seam.ErrContextFull)
+			"shorten the prompt, or take a model with a longer context", len(prompt), s.context, s.f.maxNew, lm.ErrContextFull)
 	}
 	if n := len(prompt) + s.f.maxNew; n > s.context {
 		return fmt.Errorf("%d tokens and --max-new %d are more than the model's context of %d: %w: shorten the prompt or lower --max-new",
-			len(prompt), s.f.maxNew, s.context, seam.ErrContextFull)
+			len(prompt), s.f.maxNew, s.context, lm.ErrContextFull)
 	}
 	return nil
 }
 
 // request asks for one answer.
-func (s *speaker) request(prompt []int32, seed uint64) seam.Request {
-	return seam.Request{Prompt: prompt, MaxNew: s.f.maxNew, Seed: seed, StopTokens: s.stopTokens, StopStrings: s.stopStrings}
+func (s *speaker) request(prompt []int32, seed uint64) lm.Request {
+	return lm.Request{Prompt: prompt, MaxNew: s.f.maxNew, Seed: seed, StopTokens: s.stopTokens, StopStrings: s.stopStrings}
 }
 
 // text is an answer as people read it: without the token or text that ended it and,
 // but for the plain template, without the blanks of the template around it.
-func (s *speaker) text(g seam.Generation) string {
+func (s *speaker) text(g lm.Generation) string {
 	text := s.tok.Decode(g.Tokens, false)
-	if g.Finish == seam.FinishStopString {
+	if g.Finish == lm.FinishStopString {
 		end := len(text)
 		for _, stop := range s.stopStrings {
 			if i := strings.Index(text, stop); i >= 0 {

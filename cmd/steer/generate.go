@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/strictjson"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -157,15 +157,15 @@ func trimAnswer(messages []data.Message) (prompt []data.Message, answered bool) 
 
 // generation is one line of --json.
 type generation struct {
-	Line    int               `json:"line"`   // of the file, or number of the --prompt
-	Sample  int               `json:"sample"` // from 0
-	Prompt  string            `json:"prompt"` // the last message
-	Text    string            `json:"text"`
-	Finish  seam.FinishReason `json:"finish"`
-	NTokens int               `json:"n_tokens"`
-	Tokens  []int32           `json:"tokens"` // of the answer, the one that ended it included
-	Asked   int               `json:"prompt_tokens"`
-	Seed    uint64            `json:"seed"`
+	Line    int             `json:"line"`   // of the file, or number of the --prompt
+	Sample  int             `json:"sample"` // from 0
+	Prompt  string          `json:"prompt"` // the last message
+	Text    string          `json:"text"`
+	Finish  lm.FinishReason `json:"finish"`
+	NTokens int             `json:"n_tokens"`
+	Tokens  []int32         `json:"tokens"` // of the answer, the one that ended it included
+	Asked   int             `json:"prompt_tokens"`
+	Seed    uint64          `json:"seed"`
 }
 
 func (a *app) generate(ctx context.Context, f *generateFlags, prompts []userPrompt) (err error) {
@@ -179,7 +179,7 @@ func (a *app) generate(ctx context.Context, f *generateFlags, prompts []userProm
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	var reqs []seam.Request
+	var reqs []lm.Request
 	for i, p := range prompts {
 		ids, err := s.prompt(p.messages)
 		if err == nil {
@@ -222,7 +222,7 @@ func (a *app) generate(ctx context.Context, f *generateFlags, prompts []userProm
 	return nil
 }
 
-func (a *app) printGeneration(f *generateFlags, s *speaker, p userPrompt, req seam.Request, g seam.Generation, sample int, several bool) error {
+func (a *app) printGeneration(f *generateFlags, s *speaker, p userPrompt, req lm.Request, g lm.Generation, sample int, several bool) error {
 	last := ""
 	if n := len(p.messages); n > 0 {
 		last = p.messages[n-1].Content

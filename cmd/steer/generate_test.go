@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 )
 
@@ -30,7 +30,7 @@ func TestGenerateIsDeterminedBySeed(t *testing.T) {
 		require.Equal(t, i%2, g.Sample)
 		require.Equal(t, g.NTokens, len(g.Tokens))
 		require.LessOrEqual(t, g.NTokens, 12)
-		require.Contains(t, []seam.FinishReason{seam.FinishLength, seam.FinishStopToken}, g.Finish)
+		require.Contains(t, []lm.FinishReason{lm.FinishLength, lm.FinishStopToken}, g.Finish)
 	}
 	require.NotEqual(t, one[0].Tokens, one[1].Tokens)
 	require.NotEqual(t, one[0].Seed, one[1].Seed)
@@ -96,13 +96,13 @@ func TestGenerateStops(t *testing.T) {
 	require.Greater(t, len(words), 2)
 	stop := words[1]
 	cut := generated(t, "", "-m", m.Model, "--temperature", "0", "--max-new", "24", "--prompt", "I promised my boss", "--stop", stop, "--stop", "never said")[0]
-	require.Equal(t, seam.FinishStopString, cut.Finish)
+	require.Equal(t, lm.FinishStopString, cut.Finish)
 	require.Equal(t, free.Text[:strings.Index(free.Text, stop)], cut.Text, "the answer ends before the stop string")
 	require.Equal(t, free.Tokens[:cut.NTokens], cut.Tokens)
 
 	// A stop token ends the answer and is not shown.
 	ended := generated(t, "", "-m", m.Model, "--template", "guanaco", "--max-new", "64", "--temperature", "0", "--prompt", "Is it right to lie?")[0]
-	if ended.Finish == seam.FinishStopToken {
+	if ended.Finish == lm.FinishStopToken {
 		require.NotContains(t, ended.Text, "<|")
 		require.Equal(t, strings.TrimSpace(ended.Text), ended.Text)
 	}

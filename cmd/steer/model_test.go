@@ -17,7 +17,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/filehash"
 )
 
@@ -250,7 +250,7 @@ func evaluates(t *testing.T, path string) error {
 	s, err := m.NewStep(ggml.StepOptions{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
-	_, err = s.Forward(context.Background(), []seam.Sequence{{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 2}}}, seam.Options{})
+	_, err = s.Forward(context.Background(), []lm.Sequence{{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 2}}}, lm.Options{})
 	return err
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/eval/report"
 	"steer/internal/atomicfile"
+	"steer/internal/report"
 	"steer/rl/train"
 )
 

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/cmd/steer/pipeline"
-	"steer/eval/report"
 	"steer/internal/conf"
+	"steer/internal/report"
 )
 
 func newRunCommand(a *app) *cobra.Command {

@@ -7,7 +7,7 @@ import (
 	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rewards"
 	"steer/rl/data"
 )
@@ -193,7 +193,7 @@ func (e *scoreEncoder) fit(x data.Example, limit int) (data.Example, bool, error
 	case data.OverlongTruncateLeft:
 		x.IDs, x.Mask = x.IDs[n-limit:], x.Mask[n-limit:]
 	default:
-		return x, false, fmt.Errorf("%d tokens, the model's context is %d: %w: shorten it, or set --overlong to drop, truncate or truncate_left", n, limit, seam.ErrContextFull)
+		return x, false, fmt.Errorf("%d tokens, the model's context is %d: %w: shorten it, or set --overlong to drop, truncate or truncate_left", n, limit, lm.ErrContextFull)
 	}
 	e.cut++
 	return x, true, nil

@@ -8,7 +8,7 @@ import (
 	"math"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
@@ -34,7 +34,7 @@ type scoreRecord struct {
 // scoring evaluates sequences and prints their records.
 type scoring struct {
 	f         *scoreFlags
-	step      seam.Evaluator
+	step      lm.Evaluator
 	normalise *adapter.Head // nil: no adapter has a head
 	progress  train.Progress
 	out       io.Writer
@@ -42,7 +42,7 @@ type scoring struct {
 
 // run goes through the sequences in batches of --batch-tokens.
 func (s *scoring) run(ctx context.Context, sequences []scoreSequence) error {
-	seqs := make([]seam.Sequence, len(sequences))
+	seqs := make([]lm.Sequence, len(sequences))
 	for i, q := range sequences {
 		seqs[i] = s.ask(q)
 	}
@@ -70,8 +70,8 @@ func (s *scoring) run(ctx context.Context, sequences []scoreSequence) error {
 }
 
 // ask says what is wanted of a sequence.
-func (s *scoring) ask(q scoreSequence) seam.Sequence {
-	seq := seam.Sequence{Tokens: q.ids}
+func (s *scoring) ask(q scoreSequence) lm.Sequence {
+	seq := lm.Sequence{Tokens: q.ids}
 	if s.f.logprobs || s.f.entropy {
 		seq.Targets = q.targets
 	}
@@ -90,18 +90,18 @@ func (s *scoring) ask(q scoreSequence) seam.Sequence {
 
 // forward evaluates a batch. The engine refuses a batch that asks for nothing, as one
 // of single tokens does when log-probabilities are wanted: the answer is empty.
-func (s *scoring) forward(ctx context.Context, part []seam.Sequence) (*seam.Output, error) {
+func (s *scoring) forward(ctx context.Context, part []lm.Sequence) (*lm.Output, error) {
 	for _, q := range part {
 		if len(q.Targets)+len(q.Heads) > 0 {
-			return s.step.Forward(ctx, part, seam.Options{Entropy: s.f.entropy})
+			return s.step.Forward(ctx, part, lm.Options{Entropy: s.f.entropy})
 		}
 	}
 	n := len(part)
-	return &seam.Output{Logprobs: make([][]float32, n), Entropy: make([][]float32, n), Heads: make([][]float32, n)}, ctx.Err()
+	return &lm.Output{Logprobs: make([][]float32, n), Entropy: make([][]float32, n), Heads: make([][]float32, n)}, ctx.Err()
 }
 
 // record makes the output of sequence j of a batch.
-func (s *scoring) record(q scoreSequence, out *seam.Output, j int) (*scoreRecord, error) {
+func (s *scoring) record(q scoreSequence, out *lm.Output, j int) (*scoreRecord, error) {
 	r := &scoreRecord{Line: q.row.line, IDs: q.ids, Text: q.row.text, Prompt: q.row.prompt, Response: q.row.response}
 	if q.partial && (s.f.logprobs || s.f.entropy) {
 		r.Positions = q.targets
@@ -153,7 +153,7 @@ func finite(what string, values []float32) error {
 }
 
 // show prints progress after batch i of n; a single batch needs none.
-func (s *scoring) show(meter *train.Meter, part []seam.Sequence, i, n, done, total int) {
+func (s *scoring) show(meter *train.Meter, part []lm.Sequence, i, n, done, total int) {
 	if s.progress == nil || n < 2 {
 		return
 	}

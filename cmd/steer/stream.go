@@ -6,7 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 )
 
@@ -92,6 +92,6 @@ func held(text string, stops []string) (n int) {
 
 // broken is the answer of which some tokens were made before it was stopped.
 func (s *speaker) broken(tokens []int32) string {
-	text := s.text(seam.Generation{Tokens: tokens, Finish: seam.FinishStopString})
+	text := s.text(lm.Generation{Tokens: tokens, Finish: lm.FinishStopString})
 	return strings.TrimRightFunc(text, unicode.IsSpace)
 }

@@ -12,7 +12,7 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 )
 
@@ -39,27 +39,27 @@ func TestStreamShowsTheAnswer(t *testing.T) {
 		template data.TemplateName
 		stops    []string
 		answer   string
-		finish   seam.FinishReason
+		finish   lm.FinishReason
 		want     string
 	}{
-		"text":                        {"guanaco", nil, " You should not lie.", seam.FinishStopToken, "You should not lie."},
-		"characters of several bytes": {"guanaco", nil, " é€😀 — 日本", seam.FinishLength, "é€😀 — 日本"},
-		"cut in a character":          {"guanaco", nil, " ab\xe2\x82", seam.FinishLength, "ab\uFFFD"},
-		"no character":                {"guanaco", nil, "a\xff\xff\xffb\xc3(", seam.FinishLength, "a\uFFFDb\uFFFD("},
-		"stop string":                 {"guanaco", nil, " Yes.### Human:", seam.FinishStopString, "Yes."},
-		"almost a stop string":        {"guanaco", nil, " A ### Hum, a #.", seam.FinishStopToken, "A ### Hum, a #."},
-		"ends in a half stop string":  {"guanaco", nil, " Yes.### Hu", seam.FinishLength, "Yes.### Hu"},
-		"of several, the first":       {"guanaco", []string{"END", "ND"}, "a EN b END c", seam.FinishStopString, "a EN b"},
-		"overlapping":                 {"guanaco", []string{"aab"}, "xaaab", seam.FinishStopString, "xa"},
-		"blanks around":               {"hh", nil, "\n  a\n\nb \n\n ", seam.FinishStopToken, "a\n\nb"},
-		"plain keeps its blanks":      {"plain", nil, "  a  b ", seam.FinishLength, "  a  b "},
-		"nothing":                     {"guanaco", nil, "", seam.FinishStopToken, ""},
+		"text":                        {"guanaco", nil, " You should not lie.", lm.FinishStopToken, "You should not lie."},
+		"characters of several bytes": {"guanaco", nil, " é€😀 — 日本", lm.FinishLength, "é€😀 — 日本"},
+		"cut in a character":          {"guanaco", nil, " ab\xe2\x82", lm.FinishLength, "ab\uFFFD"},
+		"no character":                {"guanaco", nil, "a\xff\xff\xffb\xc3(", lm.FinishLength, "a\uFFFDb\uFFFD("},
+		"stop string":                 {"guanaco", nil, " Yes.### Human:", lm.FinishStopString, "Yes."},
+		"almost a stop string":        {"guanaco", nil, " A ### Hum, a #.", lm.FinishStopToken, "A ### Hum, a #."},
+		"ends in a half stop string":  {"guanaco", nil, " Yes.### Hu", lm.FinishLength, "Yes.### Hu"},
+		"of several, the first":       {"guanaco", []string{"END", "ND"}, "a EN b END c", lm.FinishStopString, "a EN b"},
+		"overlapping":                 {"guanaco", []string{"aab"}, "xaaab", lm.FinishStopString, "xa"},
+		"blanks around":               {"hh", nil, "\n  a\n\nb \n\n ", lm.FinishStopToken, "a\n\nb"},
+		"plain keeps its blanks":      {"plain", nil, "  a  b ", lm.FinishLength, "  a  b "},
+		"nothing":                     {"guanaco", nil, "", lm.FinishStopToken, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := byBytes(t, c.template, c.stops...)
 			var out pieces
 			st := &stream{s: s, w: &out}
-			var g seam.Generation
+			var g lm.Generation
 			for i := range len(c.answer) {
 				st.token(int32(c.answer[i]))
 				g.Tokens = append(g.Tokens, int32(c.answer[i]))
@@ -85,10 +85,10 @@ type scripted struct {
 	onWait  func() // called where an answer has a "|", which then waits for its end
 }
 
-func (s *scripted) Generate(ctx context.Context, reqs []seam.Request, _ seam.Sampling) ([]seam.Generation, error) {
+func (s *scripted) Generate(ctx context.Context, reqs []lm.Request, _ lm.Sampling) ([]lm.Generation, error) {
 	text := s.answers[len(s.asked)%len(s.answers)]
 	s.asked = append(s.asked, letters{}.Decode(reqs[0].Prompt, true))
-	var g seam.Generation
+	var g lm.Generation
 	for i := range len(text) {
 		if text[i] == '|' {
 			s.onWait()
@@ -98,8 +98,8 @@ func (s *scripted) Generate(ctx context.Context, reqs []seam.Request, _ seam.Sam
 		g.Tokens = append(g.Tokens, int32(text[i]))
 		reqs[0].OnToken(int32(text[i]))
 	}
-	g.Finish = seam.FinishStopToken
-	return []seam.Generation{g}, nil
+	g.Finish = lm.FinishStopToken
+	return []lm.Generation{g}, nil
 }
 
 // typed are the lines of somebody at a terminal; "^C" is Ctrl-C.

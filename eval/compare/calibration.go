@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // A calibration curve has at most so many bins between 0 and 1, and fewer where they

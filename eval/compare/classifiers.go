@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"steer/eval/stats"
 	"steer/internal/seed"
+	"steer/internal/stats"
 )
 
 // ErrManyClasses says that an MCC of more than two classes was to be compared.

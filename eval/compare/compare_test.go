@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/compare"
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 func item(id string, gold, pred int) compare.Item {

@@ -1,6 +1,6 @@
 package compare
 
-import "steer/eval/stats"
+import "steer/internal/stats"
 
 // Metric is what is compared.
 type Metric string

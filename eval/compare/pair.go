@@ -4,8 +4,8 @@ import (
 	"errors"
 	"math"
 
-	"steer/eval/stats"
 	"steer/internal/seed"
+	"steer/internal/stats"
 )
 
 // The tests, as a pair names them.

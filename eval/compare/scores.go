@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/eval/stats"
 	"steer/internal/seed"
+	"steer/internal/stats"
 )
 
 // nameCrossReward is the name under which the evaluation derived the matrix's resamples.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // table holds the items that all models of all runs were asked, in the order of the

@@ -10,7 +10,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 var small = adapter.Shape{Layers: 2, Embd: 16, FF: 24, Heads: 4, KVHeads: 2, HeadDim: 4}
@@ -279,7 +279,7 @@ func TestParamsGoOutAndIn(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, b.SetParams(params), adapter.ErrMismatch)
 	b.Head = adapter.NewValueHead(16, 2)
-	wrong := append([]seam.Tensor(nil), params...)
+	wrong := append([]lm.Tensor(nil), params...)
 	wrong[9].Shape = []int{2}
 	require.ErrorContains(t, b.SetParams(wrong), "parameter 9 is head.bias [2]")
 	require.NotEqual(t, a.Pairs, b.Pairs, "an error changes nothing")

@@ -4,38 +4,38 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
-// Names of the head's parameters in a seam.State.
+// Names of the head's parameters in a lm.State.
 const (
 	headWeight = "head.weight"
 	headBias   = "head.bias"
 )
 
-// Params returns the trained values as a seam.Learner's State names and orders them:
+// Params returns the trained values as a lm.Learner's State names and orders them:
 // for each pair "<weight>.lora_a" [n_in, rank] and "<weight>.lora_b" [rank, n_out],
 // then "head.weight" [n_embd] and "head.bias" [1]. Data is shared with a, except
 // the bias, which is a copy.
-func (a *Adapter) Params() []seam.Tensor {
-	var out []seam.Tensor
+func (a *Adapter) Params() []lm.Tensor {
+	var out []lm.Tensor
 	for _, p := range a.Pairs {
 		out = append(out,
-			seam.Tensor{Name: p.Name + suffixA, Shape: []int{p.NIn, p.Rank}, Data: p.A},
-			seam.Tensor{Name: p.Name + suffixB, Shape: []int{p.Rank, p.NOut}, Data: p.B})
+			lm.Tensor{Name: p.Name + suffixA, Shape: []int{p.NIn, p.Rank}, Data: p.A},
+			lm.Tensor{Name: p.Name + suffixB, Shape: []int{p.Rank, p.NOut}, Data: p.B})
 	}
 	if h := a.Head; h != nil {
-		out = append(out, seam.Tensor{Name: headWeight, Shape: []int{len(h.Weight)}, Data: h.Weight})
+		out = append(out, lm.Tensor{Name: headWeight, Shape: []int{len(h.Weight)}, Data: h.Weight})
 		if h.HasBias {
-			out = append(out, seam.Tensor{Name: headBias, Shape: []int{1}, Data: []float32{h.Bias}})
+			out = append(out, lm.Tensor{Name: headBias, Shape: []int{1}, Data: []float32{h.Bias}})
 		}
 	}
 	return out
 }
 
-// SetParams copies trained values (a seam.State's Params) into a. Names, order and
+// SetParams copies trained values (a lm.State's Params) into a. Names, order and
 // shapes must be those of Params; on error a is unchanged.
-func (a *Adapter) SetParams(params []seam.Tensor) error {
+func (a *Adapter) SetParams(params []lm.Tensor) error {
 	own := a.Params()
 	if len(params) != len(own) {
 		return fmt.Errorf("adapter: %d parameters, want %d: %w", len(params), len(own), ErrMismatch)

@@ -4,12 +4,12 @@ import (
 	"slices"
 	"sort"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // Read is the part of a sequence whose hidden states are read: up to the token before its
 // last target, or its last head. What comes behind changes no answer.
-func Read(q seam.Sequence) []int32 {
+func Read(q lm.Sequence) []int32 {
 	n := int32(0)
 	if k := len(q.Targets); k > 0 {
 		n = q.Targets[k-1] // read at the token before

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 func TestTreeOfTwoAnswers(t *testing.T) {
@@ -123,7 +123,7 @@ func TestClonesGrowByThemselves(t *testing.T) {
 }
 
 func TestRead(t *testing.T) {
-	q := seam.Sequence{Tokens: []int32{1, 2, 3, 4}}
+	q := lm.Sequence{Tokens: []int32{1, 2, 3, 4}}
 	require.Empty(t, Read(q))
 	q.Targets = []int32{1, 3}
 	require.Equal(t, []int32{1, 2, 3}, Read(q), "the last target's own token is not read")

@@ -8,7 +8,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/testfiles"
 	"steer/rl/ppo"
 )
@@ -62,10 +62,10 @@ func (g *goldenStep) config() ppo.Config {
 // watched is a learner that keeps the gradients of its first update.
 type watched struct {
 	*ggml.Step
-	first []seam.Tensor
+	first []lm.Tensor
 }
 
-func (w *watched) Update(u seam.Update) (float64, error) {
+func (w *watched) Update(u lm.Update) (float64, error) {
 	if w.first == nil {
 		grads, err := w.Gradients()
 		if err != nil {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 func example(mask string, ids ...int32) Example {
@@ -122,8 +122,8 @@ func TestSources(t *testing.T) {
 	tokens := write(t, "t.jsonl", `{"ids":[1,2,3],"mask":[0,true,1]}`)
 	examples, _, err := LoadTokens(Source{Path: tokens})
 	require.NoError(t, err)
-	require.Equal(t, seam.Sequence{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 2}, DropoutSeed: 5}, examples[0].Sequence(5))
-	require.ErrorIs(t, CheckVocab(examples[0].IDs, 3), seam.ErrBadToken)
+	require.Equal(t, lm.Sequence{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 2}, DropoutSeed: 5}, examples[0].Sequence(5))
+	require.ErrorIs(t, CheckVocab(examples[0].IDs, 3), lm.ErrBadToken)
 }
 
 func TestSummaryText(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // LossOn says which tokens of an example count.
@@ -42,7 +42,7 @@ type TokenizeOptions struct {
 // of the prompt with its answer. The tokens are those the segment has in running
 // text: SentencePiece vocabularies, which put a blank before a text that stands
 // alone, do not get one in the middle.
-func Tokenize(tok seam.Tokenizer, segments []Segment, opt TokenizeOptions) (Example, error) {
+func Tokenize(tok lm.Tokenizer, segments []Segment, opt TokenizeOptions) (Example, error) {
 	if opt.Join {
 		if opt.Loss != LossAll {
 			return Example{}, fmt.Errorf("data: join: tokenizing a whole text at once needs loss on all tokens, got %q", opt.Loss)
@@ -99,7 +99,7 @@ func Tokenize(tok seam.Tokenizer, segments []Segment, opt TokenizeOptions) (Exam
 }
 
 // addsBOS asks the tokenizer whether it puts a BOS before a text.
-func addsBOS(tok seam.Tokenizer) (bool, error) {
+func addsBOS(tok lm.Tokenizer) (bool, error) {
 	if tok.BOS() < 0 {
 		return false, nil
 	}
@@ -116,7 +116,7 @@ func addsBOS(tok seam.Tokenizer) (bool, error) {
 // behind an anchor, whose own tokens are taken off again. The anchor is the last
 // character before the seam; where that would melt into the segment (a newline
 // before a newline), others are tried, and at last the segment stands alone.
-func encodeAfter(tok seam.Tokenizer, previous string, s Segment) ([]int32, error) {
+func encodeAfter(tok lm.Tokenizer, previous string, s Segment) ([]int32, error) {
 	if previous != "" {
 		_, n := utf8.DecodeLastRuneInString(previous)
 		for _, anchor := range []string{previous[len(previous)-n:], "\n", ":", "a"} {

@@ -3,7 +3,7 @@ package data
 import (
 	"fmt"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/strictjson"
 )
 
@@ -27,8 +27,8 @@ func (e Example) Targets() []int32 {
 }
 
 // Sequence gives the example as the engine takes it.
-func (e Example) Sequence(dropoutSeed uint64) seam.Sequence {
-	return seam.Sequence{Tokens: e.IDs, Targets: e.Targets(), DropoutSeed: dropoutSeed}
+func (e Example) Sequence(dropoutSeed uint64) lm.Sequence {
+	return lm.Sequence{Tokens: e.IDs, Targets: e.Targets(), DropoutSeed: dropoutSeed}
 }
 
 // ReadTokens reads pre-tokenised {"ids": [...], "mask": [...]} lines. Mask
@@ -99,12 +99,12 @@ func tokenIDs(s *source, line int, field string, ids []int64) ([]int32, error) {
 	return out, nil
 }
 
-// CheckVocab returns an error wrapping seam.ErrBadToken for the first id that is
+// CheckVocab returns an error wrapping lm.ErrBadToken for the first id that is
 // not below vocabSize.
 func CheckVocab(ids []int32, vocabSize int) error {
 	for i, id := range ids {
 		if id < 0 || int(id) >= vocabSize {
-			return fmt.Errorf("data: token %d is %d, the vocabulary has %d: %w", i, id, vocabSize, seam.ErrBadToken)
+			return fmt.Errorf("data: token %d is %d, the vocabulary has %d: %w", i, id, vocabSize, lm.ErrBadToken)
 		}
 	}
 	return nil

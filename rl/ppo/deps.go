@@ -5,20 +5,20 @@ import (
 	"fmt"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
 // Deps is what a run works with. Nothing in it is closed by Train.
 type Deps struct {
 	// Policy learns; its forward pass gives log-probabilities and values.
-	Policy seam.Learner
+	Policy lm.Learner
 	// Reference is what the KL is measured against: the base with the SFT adapter.
-	Reference seam.Evaluator
+	Reference lm.Evaluator
 	// Generator samples from the live weights of Policy.
-	Generator seam.Generator
+	Generator lm.Generator
 	Scorer    Scorer
-	Tokenizer seam.Tokenizer
+	Tokenizer lm.Tokenizer
 	// StopTokens end a response; empty means the tokenizer's EOS.
 	StopTokens []int32
 	// Prompts are trained on, Heldout are measured on. Heldout may be empty,
@@ -26,7 +26,7 @@ type Deps struct {
 	Prompts, Heldout []Prompt
 	// Baseline samples from what held-out scores are compared with, the SFT model;
 	// nil means the policy as it is before the first update.
-	Baseline seam.Generator
+	Baseline lm.Generator
 	// FullKL is needed for kl_penalty full only.
 	FullKL FullKLFunc
 
@@ -37,7 +37,7 @@ type Deps struct {
 	Progress train.Progress
 	Stopper  *train.Stopper
 	// AdapterOf turns the policy's state into the adapter to be written; nil writes none.
-	AdapterOf func(*seam.State) (*adapter.Adapter, error)
+	AdapterOf func(*lm.State) (*adapter.Adapter, error)
 }
 
 func (d *Deps) validate(c *Config) error {

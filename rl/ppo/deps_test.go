@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -98,9 +98,9 @@ func TestBaselineGenerator(t *testing.T) {
 	w := newWorld(t)
 	c := quick()
 	c.Iterations = 1
-	answers := make([]seam.Generation, len(w.deps.Heldout))
+	answers := make([]lm.Generation, len(w.deps.Heldout))
 	for i := range answers {
-		answers[i] = seam.Generation{Tokens: []int32{5, 5}, Finish: seam.FinishLength} // full score, 8
+		answers[i] = lm.Generation{Tokens: []int32{5, 5}, Finish: lm.FinishLength} // full score, 8
 	}
 	w.deps.Baseline = &canned{answers: answers}
 	res, err := Train(t.Context(), c, w.deps)

@@ -1,6 +1,6 @@
 package ppo
 
-// logprobTemperature is the seam's Options.Temperature of every pass.
+// logprobTemperature is the lm.Options'.Temperature of every pass.
 func (c *Config) logprobTemperature() float32 {
 	if c.LogprobTemperature == LogprobAtOne {
 		return 1

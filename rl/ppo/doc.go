@@ -7,7 +7,7 @@
 // rewards per token (rewards.go), generalized advantage estimation (gae.go),
 // whitening (whiten.go), the clipped losses with their gradients (loss.go), the KL
 // controllers (controller.go), score scaling (scores.go). The loop ([Train]) orders
-// them in numbered steps over package seam and knows nothing of the engine.
+// them in numbered steps over package lm and knows nothing of the engine.
 //
 // What is computed is what trl 0.7.1's PPOTrainer computes, checked against numbers
 // made by it; where the default preset departs from it, docs/ppo.md says so and why.

@@ -3,7 +3,7 @@ package ppo
 import (
 	"context"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 )
 
@@ -32,13 +32,13 @@ type Scorer interface {
 
 // FullKLFunc returns KL(policy || reference) summed over the vocabulary at each target
 // of each sequence, outer index the sequence, inner one its Targets.
-type FullKLFunc func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error)
+type FullKLFunc func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error)
 
 // sequence lays an episode out for a forward pass: the log-probability of every
 // response token, and the value of the state before it, one position earlier.
-func sequence(prompt, response []int32) seam.Sequence {
+func sequence(prompt, response []int32) lm.Sequence {
 	p, n := len(prompt), len(response)
-	s := seam.Sequence{
+	s := lm.Sequence{
 		Tokens:  make([]int32, 0, p+n),
 		Targets: make([]int32, n),
 		Heads:   make([]int32, n),

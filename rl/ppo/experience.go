@@ -6,16 +6,16 @@ import (
 	"math"
 	"time"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
 // Models are the networks of a step.
 type Models struct {
 	// Policy gives log-probabilities and values in one pass, and learns.
-	Policy seam.Learner
+	Policy lm.Learner
 	// Reference gives the log-probabilities the KL is measured against.
-	Reference seam.Evaluator
+	Reference lm.Evaluator
 	// FullKL is needed for kl_penalty full only.
 	FullKL FullKLFunc
 }
@@ -97,13 +97,13 @@ func Prepare(ctx context.Context, c *Config, m Models, st *State, b Batch) (*Exp
 
 	// 4. Old log-probabilities and values, reference log-probabilities.
 	start := time.Now()
-	seqs := make([]seam.Sequence, len(b.Prompts))
+	seqs := make([]lm.Sequence, len(b.Prompts))
 	for i := range seqs {
 		seqs[i] = sequence(b.Prompts[i], b.Responses[i])
 		seqs[i].DropoutSeed = train.DeriveSeed(c.Seed, "ppo.dropout", uint64(st.Iteration), 0, uint64(i))
 	}
-	opt := seam.Options{Temperature: c.logprobTemperature()}
-	refSeqs := make([]seam.Sequence, len(seqs))
+	opt := lm.Options{Temperature: c.logprobTemperature()}
+	refSeqs := make([]lm.Sequence, len(seqs))
 	for i, s := range seqs {
 		s.Heads = nil
 		refSeqs[i] = s
@@ -187,7 +187,7 @@ func (b *Batch) check(c *Config) error {
 	return nil
 }
 
-func (m *Models) fullKL(ctx context.Context, seqs []seam.Sequence, opt seam.Options) ([][]float32, error) {
+func (m *Models) fullKL(ctx context.Context, seqs []lm.Sequence, opt lm.Options) ([][]float32, error) {
 	if m.FullKL == nil {
 		return nil, errNoFullKL
 	}
@@ -195,13 +195,13 @@ func (m *Models) fullKL(ctx context.Context, seqs []seam.Sequence, opt seam.Opti
 	if err != nil {
 		return nil, fmt.Errorf("full KL: %w", err)
 	}
-	return kl, checkRows("full KL", kl, seqs, func(s seam.Sequence) int { return len(s.Targets) })
+	return kl, checkRows("full KL", kl, seqs, func(s lm.Sequence) int { return len(s.Targets) })
 }
 
 // forward runs sequences through a model without gradient, micro at a time, and checks
 // what comes back.
-func forward(ctx context.Context, e seam.Evaluator, seqs []seam.Sequence, opt seam.Options, micro int) (*seam.Output, error) {
-	all := &seam.Output{}
+func forward(ctx context.Context, e lm.Evaluator, seqs []lm.Sequence, opt lm.Options, micro int) (*lm.Output, error) {
+	all := &lm.Output{}
 	for _, part := range train.Micro(seqs, micro) {
 		out, err := e.Forward(ctx, part, opt)
 		if err != nil {
@@ -218,18 +218,18 @@ func forward(ctx context.Context, e seam.Evaluator, seqs []seam.Sequence, opt se
 	return all, nil
 }
 
-func checkOutput(out *seam.Output, seqs []seam.Sequence) error {
-	if err := checkRows("log-probability", out.Logprobs, seqs, func(s seam.Sequence) int { return len(s.Targets) }); err != nil {
+func checkOutput(out *lm.Output, seqs []lm.Sequence) error {
+	if err := checkRows("log-probability", out.Logprobs, seqs, func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
 		return err
 	}
 	if len(seqs[0].Heads) == 0 {
 		return nil
 	}
-	return checkRows("value", out.Heads, seqs, func(s seam.Sequence) int { return len(s.Heads) })
+	return checkRows("value", out.Heads, seqs, func(s lm.Sequence) int { return len(s.Heads) })
 }
 
 // checkRows wants a finite number for each position asked for.
-func checkRows(what string, rows [][]float32, seqs []seam.Sequence, length func(seam.Sequence) int) error {
+func checkRows(what string, rows [][]float32, seqs []lm.Sequence, length func(lm.Sequence) int) error {
 	if len(rows) != len(seqs) {
 		return fmt.Errorf("%s: %d sequences gave %d rows", what, len(seqs), len(rows))
 	}

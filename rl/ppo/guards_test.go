@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
@@ -109,9 +109,9 @@ type notes struct {
 func (n *notes) Note(text string) { n.lines = append(n.lines, text) }
 
 // offReference claims every token to be much likelier than the policy does.
-type offReference struct{ seam.Evaluator }
+type offReference struct{ lm.Evaluator }
 
-func (o offReference) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (o offReference) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	out, err := o.Evaluator.Forward(ctx, batch, opt)
 	if err == nil {
 		for _, row := range out.Logprobs {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"steer/eval/stats"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
+	"steer/internal/stats"
 	"steer/rl/train"
 )
 
@@ -40,7 +40,7 @@ type Heldout struct {
 }
 
 // heldoutScores answers the held-out prompts with g and scores the answers.
-func (t *trainer) heldoutScores(ctx context.Context, g seam.Generator) ([]Episode, []float64, error) {
+func (t *trainer) heldoutScores(ctx context.Context, g lm.Generator) ([]Episode, []float64, error) {
 	s := t.sampler
 	s.generator = g
 	episodes, err := s.sample(ctx, t.deps.Heldout, "ppo.heldout", 0)
@@ -67,7 +67,7 @@ func (t *trainer) measureHeldout(ctx context.Context) (*Heldout, error) {
 	if err != nil {
 		return nil, fmt.Errorf("held-out prompts: %w: the run was started with other held-out prompts", err)
 	}
-	seqs := make([]seam.Sequence, len(episodes))
+	seqs := make([]lm.Sequence, len(episodes))
 	h := &Heldout{Iteration: t.st.Iteration, Score: intervalOf(scores), Difference: intervalOf(diff)}
 	for i, e := range episodes {
 		seqs[i] = sequence(e.Prompt, e.Response)
@@ -79,7 +79,7 @@ func (t *trainer) measureHeldout(ctx context.Context) (*Heldout, error) {
 	}
 	h.Length /= float64(len(episodes))
 	h.Ended /= float64(len(episodes))
-	opt := seam.Options{Temperature: t.cfg.logprobTemperature()}
+	opt := lm.Options{Temperature: t.cfg.logprobTemperature()}
 	policy, err := forward(ctx, t.deps.Policy, seqs, opt, t.cfg.MicroBatchSize)
 	if err != nil {
 		return nil, fmt.Errorf("held-out prompts: policy: %w", err)

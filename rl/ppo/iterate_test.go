@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
@@ -55,11 +55,11 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 
 // recorder keeps the requests of every call.
 type recorder struct {
-	seam.Generator
-	calls [][]seam.Request
+	lm.Generator
+	calls [][]lm.Request
 }
 
-func (r *recorder) Generate(ctx context.Context, reqs []seam.Request, s seam.Sampling) ([]seam.Generation, error) {
+func (r *recorder) Generate(ctx context.Context, reqs []lm.Request, s lm.Sampling) ([]lm.Generation, error) {
 	r.calls = append(r.calls, reqs)
 	return r.Generator.Generate(ctx, reqs, s)
 }
@@ -72,7 +72,7 @@ func TestHeldoutAndRolloutStreams(t *testing.T) {
 	w.deps.Generator = r
 	_, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
-	var heldout [][]seam.Request
+	var heldout [][]lm.Request
 	seeds := map[uint64]bool{}
 	rollouts := 0
 	for _, reqs := range r.calls {

@@ -6,7 +6,7 @@ import (
 	"math"
 	"time"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
@@ -44,7 +44,7 @@ func StepBatch(ctx context.Context, c *Config, m Models, st *State, b Batch) (*E
 // optimizer is the state of the updates of one step.
 type optimizer struct {
 	cfg    *Config
-	policy seam.Learner
+	policy lm.Learner
 	exp    *Experience
 	st     *State
 	report *Report
@@ -98,7 +98,7 @@ func Optimize(ctx context.Context, c *Config, m Models, st *State, exp *Experien
 func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int) error {
 	c := o.cfg
 	lengths := make([]int, len(episodes))
-	seqs := make([]seam.Sequence, len(episodes))
+	seqs := make([]lm.Sequence, len(episodes))
 	for j, e := range episodes {
 		t := &o.exp.Trajectories[e]
 		lengths[j] = len(t.Response)
@@ -110,20 +110,20 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 	loss := LossConfig{Mean: c.LossMean, Group: c.LossGroup, ValueCoef: c.ValueCoef, RatioThreshold: c.RatioThreshold}
 	check := &RatioError{Iteration: o.st.Iteration + 1, Tolerance: c.RatioTolerance, Outliers: c.RatioOutliers}
 	first := epoch == 0 && k == 0
-	opt := seam.Options{Dropout: c.Dropout, Entropy: true, Temperature: c.logprobTemperature()}
+	opt := lm.Options{Dropout: c.Dropout, Entropy: true, Temperature: c.logprobTemperature()}
 
-	gradient := func(at int, out *seam.Output) (seam.Gradient, error) {
+	gradient := func(at int, out *lm.Output) (lm.Gradient, error) {
 		n := len(out.Logprobs)
 		if at+n > len(seqs) || n == 0 {
-			return seam.Gradient{}, fmt.Errorf("forward pass of at most %d sequences gave %d rows", len(seqs)-at, n)
+			return lm.Gradient{}, fmt.Errorf("forward pass of at most %d sequences gave %d rows", len(seqs)-at, n)
 		}
 		if err := checkOutput(out, seqs[at:at+n]); err != nil {
-			return seam.Gradient{}, err
+			return lm.Gradient{}, err
 		}
-		if err := checkRows("entropy", out.Entropy, seqs[at:at+n], func(s seam.Sequence) int { return len(s.Targets) }); err != nil {
-			return seam.Gradient{}, err
+		if err := checkRows("entropy", out.Entropy, seqs[at:at+n], func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
+			return lm.Gradient{}, err
 		}
-		g := seam.Gradient{Logprobs: make([][]float32, n), Heads: make([][]float32, n)}
+		g := lm.Gradient{Logprobs: make([][]float32, n), Heads: make([][]float32, n)}
 		for i := range n {
 			j := at + i
 			t := &o.exp.Trajectories[episodes[j]]
@@ -151,13 +151,13 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 				// A ratio this large puts the mini-batch above any threshold; the
 				// gradient is dropped below, but must not reach the engine.
 				if c.RatioThreshold == 0 {
-					return seam.Gradient{}, train.CheckFinite(o.nominalStep(epoch, k)+1, fmt.Sprintf("the gradient of token %d of episode %d", row, episodes[j]), math.Inf(1))
+					return lm.Gradient{}, train.CheckFinite(o.nominalStep(epoch, k)+1, fmt.Sprintf("the gradient of token %d of episode %d", row, episodes[j]), math.Inf(1))
 				}
 				g.Logprobs[i], g.Heads[i] = nil, nil
 			}
 		}
 		if first && c.RatioTolerance > 0 && float64(check.Bad) > check.Outliers*float64(check.Tokens) && at+n == len(seqs) {
-			return seam.Gradient{}, check
+			return lm.Gradient{}, check
 		}
 		return g, nil
 	}
@@ -215,7 +215,7 @@ func (o *optimizer) nominalStep(epoch, k int) int64 {
 }
 
 // update holds the hyper-parameters of one optimizer update.
-func (o *optimizer) update(epoch, k int) seam.Update {
+func (o *optimizer) update(epoch, k int) lm.Update {
 	return o.cfg.Optim.At(o.nominalStep(epoch, k), o.cfg.Iterations*o.cfg.updatesPerIteration())
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -21,7 +21,7 @@ type shifting struct {
 	pass  int
 }
 
-func (s *shifting) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (s *shifting) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	out, err := s.Toy.Forward(ctx, batch, opt)
 	if err == nil && opt.Gradient {
 		s.pass++
@@ -243,7 +243,7 @@ func TestFullKLIsUsed(t *testing.T) {
 	c.KLPenalty = KLFull
 	policy, reference, b := scene(&c, func(int) float32 { return 0 })
 	st := NewState(&c)
-	full := func(_ context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+	full := func(_ context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
 		out := make([][]float32, len(batch))
 		for i, s := range batch {
 			for k := range s.Targets {
@@ -263,12 +263,12 @@ func TestDropoutSeedsDiffer(t *testing.T) {
 	c := sceneConfig()
 	c.Dropout = true
 	policy, reference, b := scene(&c, func(int) float32 { return 0 })
-	policy.watch = func(seq seam.Sequence, opt seam.Options) {
+	policy.watch = func(seq lm.Sequence, opt lm.Options) {
 		require.True(t, opt.Dropout)
 		require.False(t, seen[seq.DropoutSeed], "every pass has masks of its own")
 		seen[seq.DropoutSeed] = true
 	}
-	reference.watch = func(_ seam.Sequence, opt seam.Options) { require.False(t, opt.Dropout) }
+	reference.watch = func(_ lm.Sequence, opt lm.Options) { require.False(t, opt.Dropout) }
 	st := NewState(&c)
 	_, _, err := StepBatch(t.Context(), &c, Models{Policy: policy, Reference: reference}, &st, b)
 	require.NoError(t, err)
@@ -280,7 +280,7 @@ func TestLogprobTemperature(t *testing.T) {
 		c := sceneConfig()
 		c.Temperature, c.LogprobTemperature = 0.7, mode
 		policy, reference, b := scene(&c, func(int) float32 { return 0 })
-		check := func(_ seam.Sequence, opt seam.Options) { require.Equal(t, want, opt.Temperature) }
+		check := func(_ lm.Sequence, opt lm.Options) { require.Equal(t, want, opt.Temperature) }
 		policy.watch, reference.watch = check, check
 		st := NewState(&c)
 		_, _, err := StepBatch(t.Context(), &c, Models{Policy: policy, Reference: reference}, &st, b)

@@ -5,24 +5,24 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
 // sampler turns prompts into episodes.
 type sampler struct {
 	cfg       *Config
-	generator seam.Generator
-	tokenizer seam.Tokenizer
+	generator lm.Generator
+	tokenizer lm.Tokenizer
 	stop      []int32 // end tokens
 }
 
 // sample answers every prompt. use and counter name the random streams: the same use,
 // counter and place in the batch draw the same numbers.
 func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, counter uint64) ([]Episode, error) {
-	reqs := make([]seam.Request, len(prompts))
+	reqs := make([]lm.Request, len(prompts))
 	for i, p := range prompts {
-		reqs[i] = seam.Request{
+		reqs[i] = lm.Request{
 			Prompt: p.Tokens,
 			MaxNew: s.maxNew(use, counter, i),
 			Seed:   train.DeriveSeed(s.cfg.Seed, use, counter, uint64(i)),
@@ -32,7 +32,7 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 			reqs[i].StopStrings = s.cfg.StopStrings
 		}
 	}
-	gens, err := s.generator.Generate(ctx, reqs, seam.Sampling{
+	gens, err := s.generator.Generate(ctx, reqs, lm.Sampling{
 		Temperature: s.cfg.Temperature, TopK: s.cfg.TopK, TopP: s.cfg.TopP, MinP: s.cfg.MinP,
 	})
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 	}
 	episodes := make([]Episode, len(prompts))
 	for i, g := range gens {
-		response, ended := g.Tokens, g.Finish != seam.FinishLength
+		response, ended := g.Tokens, g.Finish != lm.FinishLength
 		if s.cfg.EOS == EOSCut {
 			response, ended = cutBehind(g.Tokens, s.stop)
 		}
@@ -52,7 +52,7 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 		}
 		episodes[i] = Episode{
 			Prompt: prompts[i].Tokens, PromptText: prompts[i].Text, PromptMessages: prompts[i].Messages,
-			Response: response, ResponseText: seam.Text(s.tokenizer, response),
+			Response: response, ResponseText: lm.Text(s.tokenizer, response),
 			Ended: ended,
 		}
 	}

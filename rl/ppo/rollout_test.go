@@ -7,18 +7,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train/traintest"
 )
 
 // canned gives back fixed responses and keeps what it was asked.
 type canned struct {
-	answers []seam.Generation
-	asked   []seam.Request
-	how     seam.Sampling
+	answers []lm.Generation
+	asked   []lm.Request
+	how     lm.Sampling
 }
 
-func (g *canned) Generate(_ context.Context, reqs []seam.Request, s seam.Sampling) ([]seam.Generation, error) {
+func (g *canned) Generate(_ context.Context, reqs []lm.Request, s lm.Sampling) ([]lm.Generation, error) {
 	g.asked, g.how = reqs, s
 	return slices.Clone(g.answers), nil
 }
@@ -35,10 +35,10 @@ func TestSampleStop(t *testing.T) {
 	c := Default()
 	c.StopStrings = []string{"\n"}
 	c.Temperature, c.TopK, c.TopP, c.MinP = 0.5, 3, 0.9, 0.1
-	g := &canned{answers: []seam.Generation{
-		{Tokens: []int32{3, 4, 1}, Finish: seam.FinishStopToken},
-		{Tokens: []int32{3, 4}, Finish: seam.FinishLength},
-		{Tokens: []int32{5}, Finish: seam.FinishStopString},
+	g := &canned{answers: []lm.Generation{
+		{Tokens: []int32{3, 4, 1}, Finish: lm.FinishStopToken},
+		{Tokens: []int32{3, 4}, Finish: lm.FinishLength},
+		{Tokens: []int32{5}, Finish: lm.FinishStopString},
 	}}
 	s := sampler{cfg: &c, generator: g, tokenizer: traintest.Letters{}, stop: []int32{1}}
 	eps, err := s.sample(t.Context(), promptsOf(3), "use", 4)
@@ -46,7 +46,7 @@ func TestSampleStop(t *testing.T) {
 	require.Equal(t, []bool{true, false, true}, []bool{eps[0].Ended, eps[1].Ended, eps[2].Ended})
 	require.Equal(t, []int32{3, 4, 1}, eps[0].Response, "the end token stays")
 	require.Equal(t, "ab", eps[0].ResponseText, "without special tokens")
-	require.Equal(t, seam.Sampling{Temperature: 0.5, TopK: 3, TopP: 0.9, MinP: 0.1}, g.how)
+	require.Equal(t, lm.Sampling{Temperature: 0.5, TopK: 3, TopP: 0.9, MinP: 0.1}, g.how)
 	seeds := map[uint64]bool{}
 	for _, r := range g.asked {
 		require.Equal(t, []int32{1}, r.StopTokens)
@@ -73,9 +73,9 @@ func TestSampleStop(t *testing.T) {
 
 func TestSampleCut(t *testing.T) {
 	c := Thesis()
-	g := &canned{answers: []seam.Generation{
-		{Tokens: []int32{3, 1, 4, 1}, Finish: seam.FinishLength},
-		{Tokens: []int32{3, 4}, Finish: seam.FinishLength},
+	g := &canned{answers: []lm.Generation{
+		{Tokens: []int32{3, 1, 4, 1}, Finish: lm.FinishLength},
+		{Tokens: []int32{3, 4}, Finish: lm.FinishLength},
 	}}
 	s := sampler{cfg: &c, generator: g, tokenizer: traintest.Letters{}, stop: []int32{1}}
 	eps, err := s.sample(t.Context(), promptsOf(2), "use", 0)

@@ -3,7 +3,7 @@ package ppo
 import (
 	"math"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // stats computes the metrics of a step under the names of trl 0.7.1. "ppo/..." values

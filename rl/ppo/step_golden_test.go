@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 type stepFile struct {
@@ -64,11 +64,11 @@ type scripted struct {
 	logprobs, values map[string][]float32
 	entropy          float32
 	forward          [][]string // sequences of each pass with gradient
-	updates          []seam.Update
-	gradients        []seam.Gradient
+	updates          []lm.Update
+	gradients        []lm.Gradient
 	zeroed           int
 	shift            func(key string) float32 // added to log-probabilities when a gradient is wanted
-	watch            func(seam.Sequence, seam.Options)
+	watch            func(lm.Sequence, lm.Options)
 }
 
 func key(tokens []int32) string {
@@ -79,8 +79,8 @@ func key(tokens []int32) string {
 	return string(b)
 }
 
-func (s *scripted) Forward(_ context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
-	out := &seam.Output{}
+func (s *scripted) Forward(_ context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
+	out := &lm.Output{}
 	var keys []string
 	for _, seq := range batch {
 		k := key(seq.Tokens)
@@ -106,21 +106,21 @@ func (s *scripted) Forward(_ context.Context, batch []seam.Sequence, opt seam.Op
 	return out, nil
 }
 
-func (s *scripted) Backward(g seam.Gradient) error {
+func (s *scripted) Backward(g lm.Gradient) error {
 	s.gradients = append(s.gradients, g)
 	return nil
 }
 
-func (s *scripted) Update(u seam.Update) (float64, error) {
+func (s *scripted) Update(u lm.Update) (float64, error) {
 	s.updates = append(s.updates, u)
 	return 1, nil
 }
 
-func (s *scripted) ZeroGrad() error               { s.zeroed++; return nil }
-func (s *scripted) State() (*seam.State, error)   { return &seam.State{}, nil }
-func (s *scripted) SetState(st *seam.State) error { return nil }
+func (s *scripted) ZeroGrad() error             { s.zeroed++; return nil }
+func (s *scripted) State() (*lm.State, error)   { return &lm.State{}, nil }
+func (s *scripted) SetState(st *lm.State) error { return nil }
 
-var _ seam.Learner = (*scripted)(nil)
+var _ lm.Learner = (*scripted)(nil)
 
 func narrow(x []float64) []float32 {
 	out := make([]float32, len(x))
@@ -190,7 +190,7 @@ func TestTRLStep(t *testing.T) {
 		}
 		require.Len(t, policy.forward, at)
 		for _, u := range policy.updates {
-			require.Equal(t, seam.Update{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}, u)
+			require.Equal(t, lm.Update{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}, u)
 		}
 	}
 	require.Equal(t, int64(2), st.Iteration)

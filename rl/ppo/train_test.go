@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -78,8 +78,8 @@ func (w *world) in(t *testing.T, dir string, c Config) *world {
 	return w
 }
 
-func toyAdapter(s *seam.State) (*adapter.Adapter, error) {
-	byName := map[string]seam.Tensor{}
+func toyAdapter(s *lm.State) (*adapter.Adapter, error) {
+	byName := map[string]lm.Tensor{}
 	for _, p := range s.Params {
 		byName[p.Name] = p
 	}
@@ -231,7 +231,7 @@ func TestResumeEqualsUnbroken(t *testing.T) {
 
 func TestMicroBatchSizeDoesNotMatter(t *testing.T) {
 	for _, mean := range []LossMean{MeanToken, MeanSequence, MeanGroup} {
-		var want *seam.State
+		var want *lm.State
 		for _, micro := range []int{8, 4, 1} {
 			c := quick()
 			if c.LossGroup = 2; mean == MeanGroup && micro == 1 {

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 	"steer/rl/train"
 )
 
 // place is one of the mini_batch_size places of a step: an example, or a block of them.
-type place []seam.Sequence
+type place []lm.Sequence
 
 func (p place) tokens() (n int64) {
 	for _, s := range p {
@@ -170,8 +170,8 @@ func (o *order) at(epoch, i int64) int {
 
 // micro splits the places of a step into forward passes; sequences get the dropout
 // seeds of their position in the mini-batch, so that the split changes nothing.
-func (c Config) micro(places []place, step int64) [][]seam.Sequence {
-	var flat []seam.Sequence
+func (c Config) micro(places []place, step int64) [][]lm.Sequence {
+	var flat []lm.Sequence
 	sizes := make([]int, len(places)) // sequences of each place
 	for i, p := range places {
 		sizes[i] = len(p)
@@ -183,7 +183,7 @@ func (c Config) micro(places []place, step int64) [][]seam.Sequence {
 	if c.MicroBatchSize == 0 {
 		return train.MicroByTokens(flat, c.MicroBatchTokens)
 	}
-	var out [][]seam.Sequence
+	var out [][]lm.Sequence
 	for _, part := range train.Micro(sizes, c.MicroBatchSize) {
 		n := 0
 		for _, k := range part {

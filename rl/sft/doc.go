@@ -5,7 +5,7 @@
 //
 // with N the number of counted tokens of the whole mini-batch, so that neither the
 // split into micro-batches nor the lengths of the sequences weigh in. It is pure Go
-// over seam.Learner.
+// over lm.Learner.
 //
 //	cfg := sft.Default()
 //	examples, counts, err := ... // data.Tokenize with cfg.Tokenize(template)

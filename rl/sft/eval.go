@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
@@ -24,9 +24,9 @@ type Eval struct {
 // evaluate runs places forward without dropout, limit tokens at a time. told is how many of them
 // are done, after each part; its error ends it.
 func evaluate(
-	ctx context.Context, e seam.Evaluator, places []place, limit int, told func(done int) error,
+	ctx context.Context, e lm.Evaluator, places []place, limit int, told func(done int) error,
 ) (Eval, error) {
-	var flat []seam.Sequence
+	var flat []lm.Sequence
 	upTo := make([]int, 0, len(places)) // sequences of the places up to each
 	for _, p := range places {
 		flat = append(flat, p...)
@@ -36,7 +36,7 @@ func evaluate(
 	var sum float64
 	var right, n int64
 	for _, part := range train.MicroByTokens(flat, limit) {
-		out, err := e.Forward(ctx, part, seam.Options{Greedy: true})
+		out, err := e.Forward(ctx, part, lm.Options{Greedy: true})
 		if err != nil {
 			return Eval{}, fmt.Errorf("evaluation: %w", err)
 		}

@@ -1,9 +1,9 @@
 package sft
 
-import "steer/ggml/seam"
+import "steer/ggml/lm"
 
 // count is the number of counted tokens of sequences, the N of the loss.
-func count(micro [][]seam.Sequence) (n int64) {
+func count(micro [][]lm.Sequence) (n int64) {
 	for _, part := range micro {
 		for _, s := range part {
 			n += int64(len(s.Targets))
@@ -19,8 +19,8 @@ func count(micro [][]seam.Sequence) (n int64) {
 //
 // The sum is added to total token by token, in the order of the mini-batch, so that
 // its last bit does not depend on the split either.
-func nll(logprobs [][]float32, n int64, total *float64) seam.Gradient {
-	g := seam.Gradient{Logprobs: make([][]float32, len(logprobs))}
+func nll(logprobs [][]float32, n int64, total *float64) lm.Gradient {
+	g := lm.Gradient{Logprobs: make([][]float32, len(logprobs))}
 	weight := float32(-1 / float64(n))
 	for s, row := range logprobs {
 		g.Logprobs[s] = make([]float32, len(row))

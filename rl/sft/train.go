@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"maps"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -194,8 +194,8 @@ func (t *trainer) step(ctx context.Context, round int64) (train.Outcome, error) 
 
 	// 2. Forward and backward; the loss is divided once, by all counted tokens.
 	var sum float64
-	opt := seam.Options{Dropout: t.cfg.LoRA.Dropout > 0}
-	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *seam.Output) (seam.Gradient, error) {
+	opt := lm.Options{Dropout: t.cfg.LoRA.Dropout > 0}
+	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *lm.Output) (lm.Gradient, error) {
 		g := nll(out.Logprobs, n, &sum)
 		return g, train.CheckFinite(round+1, "loss", sum)
 	})
@@ -310,7 +310,7 @@ func (t *trainer) keep() error {
 	return t.saveAdapter(state)
 }
 
-func (t *trainer) saveAdapter(state *seam.State) error {
+func (t *trainer) saveAdapter(state *lm.State) error {
 	if t.deps.Run == nil || t.deps.AdapterOf == nil {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/data"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
@@ -72,7 +72,7 @@ func openRun(t *testing.T, dir string, c Config) *train.Run {
 	return r
 }
 
-func state(t *testing.T, l *traintest.Toy) *seam.State {
+func state(t *testing.T, l *traintest.Toy) *lm.State {
 	s, err := l.State()
 	require.NoError(t, err)
 	return s
@@ -117,7 +117,7 @@ func TestLossIsTheTokenMean(t *testing.T) {
 				targets = append(targets, int32(i))
 			}
 		}
-		out, err := ref.Forward(context.Background(), []seam.Sequence{{Tokens: e.IDs, Targets: targets}}, seam.Options{})
+		out, err := ref.Forward(context.Background(), []lm.Sequence{{Tokens: e.IDs, Targets: targets}}, lm.Options{})
 		require.NoError(t, err)
 		for _, lp := range out.Logprobs[0] {
 			sum -= float64(lp)
@@ -129,7 +129,7 @@ func TestLossIsTheTokenMean(t *testing.T) {
 
 func TestTheSplitIntoMicroBatchesDoesNotMatter(t *testing.T) {
 	for _, pack := range []Pack{PackNone, PackIsolated, PackRunOn} {
-		var want *seam.State
+		var want *lm.State
 		var wantRes Result
 		for _, micro := range [][2]int{{1, 0}, {2, 0}, {4, 0}, {0, 1}, {0, 70}, {0, 10000}} {
 			c := small()
@@ -253,7 +253,7 @@ type stopping struct {
 	n, reads int
 }
 
-func (s *stopping) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (s *stopping) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if !opt.Gradient {
 		if s.reads++; s.reads == s.n {
 			s.stopper.Request()
@@ -307,7 +307,7 @@ type failing struct {
 
 var errDied = errors.New("died")
 
-func (f failing) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+func (f failing) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if f.Toy.Forwards == f.at {
 		return nil, errDied
 	}
@@ -477,7 +477,7 @@ func TestBadInput(t *testing.T) {
 	d = deps(t, toy())
 	d.Train[0].IDs[1] = 1 << 20
 	_, err = Train(ctx, small(), d)
-	require.ErrorIs(t, err, seam.ErrBadToken)
+	require.ErrorIs(t, err, lm.ErrBadToken)
 	c := small()
 	c.Pack, c.MaxTokens = PackRunOn, 100000
 	_, err = Train(ctx, c, deps(t, toy()))

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // CheckDivides refuses batch sizes that do not divide exactly; big and small are the
@@ -45,8 +45,8 @@ func Micro[T any](batch []T, size int) [][]T {
 
 // MicroByTokens cuts a batch, in order, into parts of at most limit tokens. An item
 // longer than limit is a part of its own.
-func MicroByTokens(batch []seam.Sequence, limit int) [][]seam.Sequence {
-	var out [][]seam.Sequence
+func MicroByTokens(batch []lm.Sequence, limit int) [][]lm.Sequence {
+	var out [][]lm.Sequence
 	start, tokens := 0, 0
 	for i, seq := range batch {
 		if i > start && tokens+len(seq.Tokens) > limit {
@@ -66,8 +66,8 @@ func MicroByTokens(batch []seam.Sequence, limit int) [][]seam.Sequence {
 // whole batch and its output, and returns dLoss/dOutput, already divided by the
 // normaliser of the whole mini-batch: that is why the split does not matter. The
 // caller's closure keeps the running loss.
-func Accumulate(ctx context.Context, l seam.Learner, micro [][]seam.Sequence, opt seam.Options,
-	gradient func(first int, out *seam.Output) (seam.Gradient, error)) error {
+func Accumulate(ctx context.Context, l lm.Learner, micro [][]lm.Sequence, opt lm.Options,
+	gradient func(first int, out *lm.Output) (lm.Gradient, error)) error {
 	if err := l.ZeroGrad(); err != nil {
 		return err
 	}
@@ -92,9 +92,9 @@ func Accumulate(ctx context.Context, l seam.Learner, micro [][]seam.Sequence, op
 
 // Evaluate runs sequences forward without gradient in micro-batches of at most limit
 // tokens (0: one sequence at a time) and joins the outputs in order.
-func Evaluate(ctx context.Context, e seam.Evaluator, seqs []seam.Sequence, limit int, opt seam.Options) (*seam.Output, error) {
+func Evaluate(ctx context.Context, e lm.Evaluator, seqs []lm.Sequence, limit int, opt lm.Options) (*lm.Output, error) {
 	opt.Gradient = false
-	all := &seam.Output{}
+	all := &lm.Output{}
 	for _, part := range MicroByTokens(seqs, limit) {
 		out, err := e.Forward(ctx, part, opt)
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/atomicfile"
 )
 
@@ -36,7 +36,7 @@ type Checkpoint struct {
 	// Step counts optimizer steps done.
 	Step int64
 	// Learner holds the trained parameters and Adam's moments, exactly.
-	Learner *seam.State
+	Learner *lm.State
 	// Adapter is the same parameters in the form other programs load; nil: no
 	// adapter.gguf is written.
 	Adapter *adapter.Adapter

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 func TestCheckpointRoundTripIsExact(t *testing.T) {
@@ -25,7 +25,7 @@ func TestCheckpointRoundTripIsExact(t *testing.T) {
 	require.JSONEq(t, `{"round":7,"text":"<&>"}`, string(c.Trainer))
 
 	// Without an adapter and without trainer state.
-	require.NoError(t, r.Checkpoint(Checkpoint{Step: 8, Learner: &seam.State{Step: 8}}))
+	require.NoError(t, r.Checkpoint(Checkpoint{Step: 8, Learner: &lm.State{Step: 8}}))
 	c, _, err = r.Latest()
 	require.NoError(t, err)
 	require.Equal(t, int64(8), c.Step)

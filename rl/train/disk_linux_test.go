@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // /dev/full answers every write as a full disk does.
@@ -70,11 +70,11 @@ func fillTinyDisk(t *testing.T, dir string) {
 	r, err := OpenRun(dir, options())
 	require.NoError(t, err)
 	defer r.Close()
-	big := func(step int64) *seam.State {
-		tensor := func() []seam.Tensor {
-			return []seam.Tensor{{Name: "a", Shape: []int{8192}, Data: make([]float32, 8192)}} // 32 KiB
+	big := func(step int64) *lm.State {
+		tensor := func() []lm.Tensor {
+			return []lm.Tensor{{Name: "a", Shape: []int{8192}, Data: make([]float32, 8192)}} // 32 KiB
 		}
-		return &seam.State{Step: step, Params: tensor(), M: tensor(), V: tensor()}
+		return &lm.State{Step: step, Params: tensor(), M: tensor(), V: tensor()}
 	}
 	require.NoError(t, r.Checkpoint(Checkpoint{Step: 100, Learner: big(100)}))
 	require.NoError(t, r.Checkpoint(Checkpoint{Step: 200, Learner: big(200)}))

@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // ErrAlarm: a trainer stopped itself because training has gone wrong in a way it
@@ -17,7 +17,7 @@ var ErrAlarm = errors.New("stopped by an alarm")
 // Deps is what every trainer is given besides its configuration and data.
 type Deps struct {
 	// Learner is trained; its state at the start is the run's start.
-	Learner seam.Learner
+	Learner lm.Learner
 	// Run keeps checkpoints, metrics and samples; nil keeps nothing.
 	Run *Run
 	// Progress shows how it goes; nil is Quiet.
@@ -26,7 +26,7 @@ type Deps struct {
 	Stopper *Stopper
 	// AdapterOf turns the learner's state into the adapter that checkpoints carry; nil
 	// writes none.
-	AdapterOf func(*seam.State) (*adapter.Adapter, error)
+	AdapterOf func(*lm.State) (*adapter.Adapter, error)
 	// Meter times rounds and passes over held-out items; nil: Loop has its own. A trainer
 	// that makes passes gives one to Loop and to its passes.
 	Meter *Meter

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -98,12 +98,12 @@ func TestACheckpointOfAnotherModelIsRefused(t *testing.T) {
 func TestEvaluateAndAccumulate(t *testing.T) {
 	ctx := context.Background()
 	toy := traintest.New(traintest.Config{Vocab: 9, Seed: 2})
-	seqs := []seam.Sequence{
+	seqs := []lm.Sequence{
 		{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 2}, Heads: []int32{2}},
 		{Tokens: []int32{4, 5}, Targets: []int32{1}},
 		{Tokens: []int32{6, 7, 8, 1}, Targets: []int32{3}, Heads: []int32{0}},
 	}
-	opt := seam.Options{Entropy: true, Greedy: true}
+	opt := lm.Options{Entropy: true, Greedy: true}
 	whole, err := toy.Forward(ctx, seqs, opt)
 	require.NoError(t, err)
 	for _, limit := range []int{0, 5, 100} {
@@ -116,9 +116,9 @@ func TestEvaluateAndAccumulate(t *testing.T) {
 	for _, size := range []int{3, 2, 1} {
 		var firsts []int
 		sum := 0.0
-		err := train.Accumulate(ctx, toy, train.Micro(seqs, size), seam.Options{}, func(first int, out *seam.Output) (seam.Gradient, error) {
+		err := train.Accumulate(ctx, toy, train.Micro(seqs, size), lm.Options{}, func(first int, out *lm.Output) (lm.Gradient, error) {
 			firsts = append(firsts, first)
-			g := seam.Gradient{}
+			g := lm.Gradient{}
 			for _, row := range out.Logprobs {
 				g.Logprobs = append(g.Logprobs, make([]float32, len(row)))
 				for i, lp := range row {

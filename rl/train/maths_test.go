@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // The seeds are pinned: another derivation would silently break the resumption of
@@ -95,7 +95,7 @@ func TestSchedule(t *testing.T) {
 func TestOptim(t *testing.T) {
 	o := Optim{LR: 2e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1, Schedule: Schedule{Kind: Linear}}
 	require.NoError(t, o.Validate("sft.optim"))
-	require.Equal(t, seam.Update{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1}, o.At(5, 10))
+	require.Equal(t, lm.Update{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1}, o.At(5, 10))
 	for field, bad := range map[string]func(*Optim){
 		"lr":            func(o *Optim) { o.LR = 0 },
 		"beta1":         func(o *Optim) { o.Beta1 = 1 },
@@ -123,9 +123,9 @@ func TestCheckDivides(t *testing.T) {
 func TestMicro(t *testing.T) {
 	require.Equal(t, [][]int{{1, 2}, {3, 4}, {5}}, Micro([]int{1, 2, 3, 4, 5}, 2))
 	require.Empty(t, Micro([]int{}, 2))
-	seqs := func(lens ...int) (out []seam.Sequence) {
+	seqs := func(lens ...int) (out []lm.Sequence) {
 		for _, n := range lens {
-			out = append(out, seam.Sequence{Tokens: make([]int32, n)})
+			out = append(out, lm.Sequence{Tokens: make([]int32, n)})
 		}
 		return out
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 type runConfig struct {
@@ -34,20 +34,20 @@ func open(t *testing.T, dir string, opt RunOptions) *Run {
 }
 
 // awkward holds f32 values that only an exact copy keeps.
-func awkward(step int64) *seam.State {
+func awkward(step int64) *lm.State {
 	data := func(x float32) []float32 {
 		return []float32{x + float32(step), -0.1, math.SmallestNonzeroFloat32, math.MaxFloat32, float32(math.Copysign(0, -1)), 1e-30}
 	}
-	tensors := func(x float32) []seam.Tensor {
-		return []seam.Tensor{
+	tensors := func(x float32) []lm.Tensor {
+		return []lm.Tensor{
 			{Name: "blk.0.attn_q.weight.lora_a", Shape: []int{3, 2}, Data: data(x)},
 			{Name: "blk.0.attn_q.weight.lora_b", Shape: []int{2, 3}, Data: data(x + 1)},
 		}
 	}
-	return &seam.State{Step: step, Params: tensors(0), M: tensors(10), V: tensors(20)}
+	return &lm.State{Step: step, Params: tensors(0), M: tensors(10), V: tensors(20)}
 }
 
-func adapterOf(s *seam.State) *adapter.Adapter {
+func adapterOf(s *lm.State) *adapter.Adapter {
 	return &adapter.Adapter{Arch: "llama", Alpha: 4, Pairs: []adapter.Pair{{
 		Name: "blk.0.attn_q.weight", NIn: 3, NOut: 3, Rank: 2, A: s.Params[0].Data, B: s.Params[1].Data,
 	}}}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // ScheduleKind names how the learning rate goes after warm-up.
@@ -91,8 +91,8 @@ type Optim struct {
 
 // At gives the hyper-parameters of the update that follows step earlier ones in a run
 // of total updates.
-func (o Optim) At(step, total int64) seam.Update {
-	return seam.Update{
+func (o Optim) At(step, total int64) lm.Update {
+	return lm.Update{
 		LR:    o.LR * o.Ratio(step, total),
 		Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps,
 		WeightDecay: o.WeightDecay, MaxGradNorm: o.MaxGradNorm,

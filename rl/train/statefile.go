@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // The optimizer's file is a safetensors file: a little-endian uint64 with the length of
@@ -32,10 +32,10 @@ type tensorInfo struct {
 
 var stateParts = []string{"param/", "m/", "v/"}
 
-func stateTensors(s *seam.State) [][]seam.Tensor { return [][]seam.Tensor{s.Params, s.M, s.V} }
+func stateTensors(s *lm.State) [][]lm.Tensor { return [][]lm.Tensor{s.Params, s.M, s.V} }
 
 // writeState streams s to w.
-func writeState(w io.Writer, s *seam.State) error {
+func writeState(w io.Writer, s *lm.State) error {
 	header := map[string]any{"__metadata__": map[string]string{"format": stateFormat, "step": strconv.FormatInt(s.Step, 10)}}
 	// safetensors keys are a JSON object without order; the order of the parameters is
 	// that of their data.
@@ -98,7 +98,7 @@ func elements(shape []int) int64 {
 }
 
 // readState reads what writeState wrote; size is the length of the file.
-func readState(r io.Reader, size int64) (*seam.State, error) {
+func readState(r io.Reader, size int64) (*lm.State, error) {
 	var length uint64
 	if err := binary.Read(r, binary.LittleEndian, &length); err != nil {
 		return nil, fmt.Errorf("header length: %w", err)
@@ -132,7 +132,7 @@ func readState(r io.Reader, size int64) (*seam.State, error) {
 
 // parseStateHeader allocates the tensors; order lists their data as they lie in the
 // file, which must fill its room bytes without gaps.
-func parseStateHeader(text []byte, room int64) (s *seam.State, order [][]float32, err error) {
+func parseStateHeader(text []byte, room int64) (s *lm.State, order [][]float32, err error) {
 	var header map[string]json.RawMessage
 	if err := json.Unmarshal(text, &header); err != nil {
 		return nil, nil, fmt.Errorf("header: %w", err)
@@ -141,7 +141,7 @@ func parseStateHeader(text []byte, room int64) (s *seam.State, order [][]float32
 	if err := json.Unmarshal(header["__metadata__"], &meta); err != nil || meta["format"] != stateFormat {
 		return nil, nil, fmt.Errorf("not an optimizer state of this program (format %q, want %q)", meta["format"], stateFormat)
 	}
-	s = &seam.State{}
+	s = &lm.State{}
 	if s.Step, err = strconv.ParseInt(meta["step"], 10, 64); err != nil || s.Step < 0 {
 		return nil, nil, fmt.Errorf("step %q is not a count", meta["step"])
 	}
@@ -165,7 +165,7 @@ func parseStateHeader(text []byte, room int64) (s *seam.State, order [][]float32
 	if len(names)%3 != 0 {
 		return nil, nil, fmt.Errorf("%d tensors, want three a parameter", len(names))
 	}
-	parts := []*[]seam.Tensor{&s.Params, &s.M, &s.V}
+	parts := []*[]lm.Tensor{&s.Params, &s.M, &s.V}
 	at := int64(0)
 	for i, name := range names {
 		part := i / (len(names) / 3)
@@ -181,7 +181,7 @@ func parseStateHeader(text []byte, room int64) (s *seam.State, order [][]float32
 		at = ti.Offsets[1]
 		shape := slices.Clone(ti.Shape)
 		slices.Reverse(shape)
-		t := seam.Tensor{Name: bare, Shape: shape, Data: make([]float32, n)}
+		t := lm.Tensor{Name: bare, Shape: shape, Data: make([]float32, n)}
 		*parts[part] = append(*parts[part], t)
 		order = append(order, t.Data)
 	}

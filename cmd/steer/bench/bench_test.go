@@ -13,7 +13,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // A shape small enough to count by hand: 2 layers, n_embd 4, n_ff 6, 2 heads of 2 over 1
@@ -190,13 +190,13 @@ func TestMicroBatches(t *testing.T) {
 	require.Less(t, b.ScratchBytes, a.ScratchBytes*3/4)
 
 	m := measurement{Spec: parts}
-	batch := make([]seam.Sequence, 4)
+	batch := make([]lm.Sequence, 4)
 	for i := range batch {
-		batch[i] = seam.Sequence{Tokens: []int32{int32(i), 0, 0}, Targets: []int32{1, 2}}
+		batch[i] = lm.Sequence{Tokens: []int32{int32(i), 0, 0}, Targets: []int32{1, 2}}
 	}
 	got := m.microBatches(batch)
 	require.Len(t, got, 2)
-	var sequences []seam.Sequence
+	var sequences []lm.Sequence
 	for _, p := range got {
 		sequences = append(sequences, p.batch...)
 		require.Equal(t, [][]float32{{-0.125, -0.125}, {-0.125, -0.125}}, p.gradient.Logprobs)

@@ -9,7 +9,7 @@ import (
 	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // Measure runs one job in this process. Peak memory is that of the process, so that it
@@ -119,8 +119,8 @@ func (m *measurement) ids(n int) []int32 {
 
 // batch is Batch sequences of Tokens random tokens; the log-probability of each but the
 // first is wanted.
-func (m *measurement) batch() []seam.Sequence {
-	out := make([]seam.Sequence, m.Batch)
+func (m *measurement) batch() []lm.Sequence {
+	out := make([]lm.Sequence, m.Batch)
 	for i := range out {
 		out[i].Tokens = m.ids(m.Tokens)
 		for t := 1; t < m.Tokens; t++ {

@@ -6,7 +6,7 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/ppo"
 	"steer/rl/train"
 )
@@ -88,22 +88,22 @@ func episodesAtOnce(n int) int {
 const scoreTokens = 2048
 
 // episodes samples responses with the live policy and scores them.
-func (m *measurement) episodes(ctx context.Context, g seam.Generator, scorer seam.Evaluator) (ppo.Batch, error) {
+func (m *measurement) episodes(ctx context.Context, g lm.Generator, scorer lm.Evaluator) (ppo.Batch, error) {
 	var b ppo.Batch
 	reqs := m.requests(m.Episodes, m.New)
 	out, err := g.Generate(ctx, reqs, sampling)
 	if err != nil {
 		return b, err
 	}
-	seqs := make([]seam.Sequence, len(reqs))
+	seqs := make([]lm.Sequence, len(reqs))
 	for i := range reqs {
 		b.Prompts = append(b.Prompts, reqs[i].Prompt)
 		b.Responses = append(b.Responses, out[i].Tokens)
 		all := append(slices.Clone(reqs[i].Prompt), out[i].Tokens...)
-		seqs[i] = seam.Sequence{Tokens: all, Heads: []int32{int32(len(all) - 1)}}
+		seqs[i] = lm.Sequence{Tokens: all, Heads: []int32{int32(len(all) - 1)}}
 	}
 	for part := range slices.Chunk(seqs, max(1, scoreTokens/(m.Prompt+m.New))) {
-		score, err := scorer.Forward(ctx, part, seam.Options{})
+		score, err := scorer.Forward(ctx, part, lm.Options{})
 		if err != nil {
 			return b, err
 		}

@@ -8,17 +8,17 @@ import (
 	"time"
 
 	"steer/ggml"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // sampling is plain: the whole distribution at temperature 1, as PPO samples.
-var sampling = seam.Sampling{Temperature: 1}
+var sampling = lm.Sampling{Temperature: 1}
 
 // requests are n random prompts of Prompt tokens, each to be continued by max tokens.
-func (m *measurement) requests(n, max int) []seam.Request {
-	out := make([]seam.Request, n)
+func (m *measurement) requests(n, max int) []lm.Request {
+	out := make([]lm.Request, n)
 	for i := range out {
-		out[i] = seam.Request{Prompt: m.ids(m.Prompt), MaxNew: max, Seed: m.rng.Uint64()}
+		out[i] = lm.Request{Prompt: m.ids(m.Prompt), MaxNew: max, Seed: m.rng.Uint64()}
 	}
 	return out
 }
@@ -74,8 +74,8 @@ func (m *measurement) rollout(ctx context.Context) (err error) {
 }
 
 // limited is a copy of requests with another number of new tokens.
-func limited(reqs []seam.Request, max int) []seam.Request {
-	out := append([]seam.Request(nil), reqs...)
+func limited(reqs []lm.Request, max int) []lm.Request {
+	out := append([]lm.Request(nil), reqs...)
 	for i := range out {
 		out[i].MaxNew = max
 	}

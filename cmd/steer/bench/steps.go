@@ -6,11 +6,11 @@ import (
 	"slices"
 
 	"steer/ggml"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // update is the AdamW step of a training job: small enough to stay near the start.
-var update = seam.Update{LR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1}
+var update = lm.Update{LR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1}
 
 // train measures forward pass, backward pass and AdamW on Batch x Tokens tokens, the mean
 // negative log-probability of all of them as loss. Gradients of micro-batches add up.
@@ -30,7 +30,7 @@ func (m *measurement) train(ctx context.Context) error {
 	r.FLOP = m.weights.train(r.Tokens, m.Batch*(m.Tokens-1), m.Job == JobTrain)
 	return m.timedSteps(step, func() error {
 		for _, p := range parts {
-			if _, err := step.Forward(ctx, p.batch, seam.Options{Gradient: true}); err != nil {
+			if _, err := step.Forward(ctx, p.batch, lm.Options{Gradient: true}); err != nil {
 				return err
 			}
 			if err := step.Backward(p.gradient); err != nil {
@@ -44,11 +44,11 @@ func (m *measurement) train(ctx context.Context) error {
 
 // microBatch is what goes through forward and backward at once.
 type microBatch struct {
-	batch    []seam.Sequence
-	gradient seam.Gradient // of the loss of the whole batch
+	batch    []lm.Sequence
+	gradient lm.Gradient // of the loss of the whole batch
 }
 
-func (m *measurement) microBatches(batch []seam.Sequence) []microBatch {
+func (m *measurement) microBatches(batch []lm.Sequence) []microBatch {
 	n := m.MicroBatch
 	if n == 0 {
 		n = len(batch)
@@ -56,7 +56,7 @@ func (m *measurement) microBatches(batch []seam.Sequence) []microBatch {
 	gradient := meanGradient(batch)
 	var parts []microBatch
 	for b := range slices.Chunk(batch, n) {
-		parts = append(parts, microBatch{b, seam.Gradient{Logprobs: gradient.Logprobs[:n]}})
+		parts = append(parts, microBatch{b, lm.Gradient{Logprobs: gradient.Logprobs[:n]}})
 		gradient.Logprobs = gradient.Logprobs[n:]
 	}
 	return parts
@@ -72,12 +72,12 @@ func (m *measurement) step(a *ggml.Adapter, train bool) (*ggml.Step, error) {
 }
 
 // meanGradient is dLoss/dlogprob of the mean negative log-probability.
-func meanGradient(batch []seam.Sequence) seam.Gradient {
+func meanGradient(batch []lm.Sequence) lm.Gradient {
 	n := 0
 	for _, q := range batch {
 		n += len(q.Targets)
 	}
-	g := seam.Gradient{Logprobs: make([][]float32, len(batch))}
+	g := lm.Gradient{Logprobs: make([][]float32, len(batch))}
 	for i, q := range batch {
 		g.Logprobs[i] = make([]float32, len(q.Targets))
 		for j := range g.Logprobs[i] {
@@ -103,7 +103,7 @@ func (m *measurement) score(ctx context.Context) error {
 	r.Tokens = m.Batch * m.Tokens
 	r.FLOP = m.weights.forward(r.Tokens, m.Batch*(m.Tokens-1))
 	return m.timedSteps(step, func() error {
-		_, err := step.Forward(ctx, batch, seam.Options{})
+		_, err := step.Forward(ctx, batch, lm.Options{})
 		return err
 	})
 }

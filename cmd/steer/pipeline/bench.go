@@ -11,7 +11,7 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/filehash"
 	"steer/rl/data"
 	"steer/rl/ppo"
@@ -297,7 +297,7 @@ func (b *Bench) loadAdapters(paths []string) ([]*ggml.Adapter, error) {
 
 // Step lays adapters over the model until the bench is closed. With train, the last
 // one learns; dropout is its LoRA dropout.
-func (b *Bench) Step(adapters []*ggml.Adapter, train bool, dropout float64) (seam.Learner, error) {
+func (b *Bench) Step(adapters []*ggml.Adapter, train bool, dropout float64) (lm.Learner, error) {
 	if b.rehearsal != nil {
 		return b.rehearsal.step(b, adapters, train, dropout)
 	}
@@ -317,11 +317,11 @@ func (b *Bench) stepOptions(adapters []*ggml.Adapter, train bool, dropout float6
 }
 
 // fullKL is the exact KL of two stacks opened with Step.
-func (b *Bench) fullKL(policy, reference seam.Evaluator) ppo.FullKLFunc {
+func (b *Bench) fullKL(policy, reference lm.Evaluator) ppo.FullKLFunc {
 	if b.rehearsal != nil {
 		return b.rehearsal.fullKL(policy, reference)
 	}
-	return func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
+	return func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
 		return policy.(*ggml.Step).FullKL(ctx, reference.(*ggml.Step), batch, opt)
 	}
 }
@@ -329,7 +329,7 @@ func (b *Bench) fullKL(policy, reference seam.Evaluator) ppo.FullKLFunc {
 // Generator decodes on a stack of adapters. Its context is opened for each call of
 // Generate and closed after it, sized for that call: many policies can stand ready
 // while the key-value cache of one exists.
-func (b *Bench) Generator(adapters ...*ggml.Adapter) seam.Generator {
+func (b *Bench) Generator(adapters ...*ggml.Adapter) lm.Generator {
 	if b.rehearsal != nil {
 		return &rehearsedGenerator{r: b.rehearsal, engine: b.Engine, adapters: adapters, aligned: b.OnGPU()}
 	}
@@ -341,7 +341,7 @@ type generator struct {
 	adapters []*ggml.Adapter
 }
 
-func (g *generator) Generate(ctx context.Context, reqs []seam.Request, s seam.Sampling) (out []seam.Generation, err error) {
+func (g *generator) Generate(ctx context.Context, reqs []lm.Request, s lm.Sampling) (out []lm.Generation, err error) {
 	session, err := g.b.Model.NewSession(sessionOptions(g.b.Engine, g.adapters, reqs))
 	if err != nil {
 		return nil, err
@@ -352,7 +352,7 @@ func (g *generator) Generate(ctx context.Context, reqs []seam.Request, s seam.Sa
 
 // sessionOptions is the smallest session in which requests are answered as fast as the
 // engine is set to.
-func sessionOptions(e Engine, adapters []*ggml.Adapter, reqs []seam.Request) ggml.SessionOptions {
+func sessionOptions(e Engine, adapters []*ggml.Adapter, reqs []lm.Request) ggml.SessionOptions {
 	room := 1
 	for _, r := range reqs {
 		room = max(room, len(r.Prompt)+r.MaxNew)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"steer/ggml"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // Rates are measured speeds in tokens a second; 0: not measured.
@@ -134,7 +134,7 @@ func (r *rehearsal) largest(gradient bool) (step *rehearsedStep, pass recorded, 
 }
 
 // cut takes whole sequences from a batch while they fit into n tokens, at least one.
-func cut(batch []seam.Sequence, n int) []seam.Sequence {
+func cut(batch []lm.Sequence, n int) []lm.Sequence {
 	tokens := 0
 	for i, q := range batch {
 		if tokens += len(q.Tokens); i > 0 && tokens > n {
@@ -147,18 +147,18 @@ func cut(batch []seam.Sequence, n int) []seam.Sequence {
 // passRate measures passes like the given one, tokens a second: a short one first, then
 // the longest that there is time for.
 func (c *calibration) passRate(ctx context.Context, s *ggml.Step, q recorded) (float64, error) {
-	pass := func(batch []seam.Sequence) (tokens int, once func() error) {
+	pass := func(batch []lm.Sequence) (tokens int, once func() error) {
 		return record(batch, q.opt).tokens, func() error {
 			out, err := s.Forward(ctx, batch, q.opt)
 			if err != nil || !q.opt.Gradient {
 				return err
 			}
-			g := seam.Gradient{Logprobs: out.Logprobs, Heads: out.Heads} // any numbers
+			g := lm.Gradient{Logprobs: out.Logprobs, Heads: out.Heads} // any numbers
 			return errors.Join(s.Backward(g), s.ZeroGrad())
 		}
 	}
 	start := time.Now()
-	tokens, once := pass([]seam.Sequence{shorten(q.batch[0], calibrationFirst)})
+	tokens, once := pass([]lm.Sequence{shorten(q.batch[0], calibrationFirst)})
 	if err := once(); err != nil {
 		return 0, err
 	}
@@ -168,13 +168,13 @@ func (c *calibration) passRate(ctx context.Context, s *ggml.Step, q recorded) (f
 		return 1 / perToken.Seconds(), nil
 	}
 	if len(q.batch[0].Tokens) > longest {
-		return c.rate(pass([]seam.Sequence{shorten(q.batch[0], longest)}))
+		return c.rate(pass([]lm.Sequence{shorten(q.batch[0], longest)}))
 	}
 	return c.rate(pass(cut(q.batch, longest)))
 }
 
 // shorten cuts a sequence to n tokens and asks of it what was asked.
-func shorten(q seam.Sequence, n int) seam.Sequence {
+func shorten(q lm.Sequence, n int) lm.Sequence {
 	n = min(n, len(q.Tokens))
 	within := func(at []int32) (out []int32) {
 		for _, i := range at {
@@ -184,7 +184,7 @@ func shorten(q seam.Sequence, n int) seam.Sequence {
 		}
 		return out
 	}
-	out := seam.Sequence{Tokens: q.Tokens[:n], Targets: within(q.Targets), Heads: within(q.Heads)}
+	out := lm.Sequence{Tokens: q.Tokens[:n], Targets: within(q.Targets), Heads: within(q.Heads)}
 	if len(out.Targets)+len(out.Heads) == 0 {
 		if len(q.Heads) > 0 {
 			out.Heads = []int32{int32(n - 1)}
@@ -240,7 +240,7 @@ func (c *calibration) rollout(ctx context.Context, r *rehearsal, p *StagePlan, r
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
 	generate := func(n int) func() error {
-		reqs := make([]seam.Request, opt.Sequences)
+		reqs := make([]lm.Request, opt.Sequences)
 		for i := range reqs {
 			for j := range length {
 				reqs[i].Prompt = append(reqs[i].Prompt, int32((i*7+j*3)%min(r.model.Info().Vocab, 1000)))
@@ -248,7 +248,7 @@ func (c *calibration) rollout(ctx context.Context, r *rehearsal, p *StagePlan, r
 			reqs[i].MaxNew, reqs[i].Seed = n, uint64(i)
 		}
 		return func() error {
-			_, err := session.Generate(ctx, reqs, seam.Sampling{Temperature: 1})
+			_, err := session.Generate(ctx, reqs, lm.Sampling{Temperature: 1})
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	"steer/eval"
 	"steer/ggml"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/atomicfile"
 	"steer/internal/filehash"
 	"steer/rewards"
@@ -453,6 +453,6 @@ func evalProgress(p train.Progress) func(eval.Progress) {
 }
 
 var (
-	_ seam.Evaluator = (*ggml.Step)(nil)
-	_ ppo.Scorer     = (*scorer)(nil)
+	_ lm.Evaluator = (*ggml.Step)(nil)
+	_ ppo.Scorer   = (*scorer)(nil)
 )

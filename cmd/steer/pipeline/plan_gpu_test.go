@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/train"
 )
 
@@ -115,7 +115,7 @@ func TestGPUStageThatDoesNotFit(t *testing.T) {
 	require.Contains(t, strings.Join(n.said, "\n"), "run because of --force")
 	err = j.Run(ctx, b, forced, "sft", dir, false)
 	t.Log(err)
-	require.ErrorIs(t, err, seam.ErrOutOfMemory)
+	require.ErrorIs(t, err, lm.ErrOutOfMemory)
 	require.ErrorContains(t, err, "reserving memory: out of memory")
 }
 

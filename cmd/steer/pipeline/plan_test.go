@@ -13,7 +13,7 @@ import (
 	"steer/demo"
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rewards"
 	"steer/rl/ppo"
 	"steer/rl/sft"
@@ -142,9 +142,9 @@ func TestShrinkKeepsDivisors(t *testing.T) {
 func TestRehearsedResponses(t *testing.T) {
 	r := &rehearsal{stop: []int32{9}}
 	g := &rehearsedGenerator{r: r, engine: Engine{Sequences: 2}}
-	out, err := g.Generate(context.Background(), []seam.Request{
+	out, err := g.Generate(context.Background(), []lm.Request{
 		{Prompt: []int32{1, 9, 2}, MaxNew: 5}, {Prompt: []int32{9}, MaxNew: 2}, {Prompt: []int32{3, 4}, MaxNew: 0, StopTokens: []int32{3}},
-	}, seam.Sampling{})
+	}, lm.Sampling{})
 	require.NoError(t, err)
 	require.Equal(t, []int32{1, 2, 1, 2, 1}, out[0].Tokens)
 	require.Len(t, out[1].Tokens, 2)
@@ -154,33 +154,33 @@ func TestRehearsedResponses(t *testing.T) {
 	require.Equal(t, 2, r.most[0].opt.Sequences)
 	require.Equal(t, 8, r.most[0].opt.Context)
 
-	twice := seam.Request{Prompt: []int32{1, 2, 3}, MaxNew: 6}
-	out, err = g.Generate(context.Background(), []seam.Request{twice, twice}, seam.Sampling{})
+	twice := lm.Request{Prompt: []int32{1, 2, 3}, MaxNew: 6}
+	out, err = g.Generate(context.Background(), []lm.Request{twice, twice}, lm.Sampling{})
 	require.NoError(t, err)
 	require.NotEqual(t, out[0].Tokens[0], out[1].Tokens[0], "answers to one prompt share the prompt and no more")
 }
 
 // What an evaluation's sequences share counts once, as it is laid out.
 func TestRecordedTokensAreThoseLaidOut(t *testing.T) {
-	batch := []seam.Sequence{{Tokens: []int32{1, 2, 3, 4}, Targets: []int32{3}}, {Tokens: []int32{1, 2, 5, 6}, Targets: []int32{3}}}
-	require.Equal(t, 4, record(batch, seam.Options{}).tokens)
-	require.Equal(t, 8, record(batch, seam.Options{Gradient: true}).tokens)
+	batch := []lm.Sequence{{Tokens: []int32{1, 2, 3, 4}, Targets: []int32{3}}, {Tokens: []int32{1, 2, 5, 6}, Targets: []int32{3}}}
+	require.Equal(t, 4, record(batch, lm.Options{}).tokens)
+	require.Equal(t, 8, record(batch, lm.Options{Gradient: true}).tokens)
 }
 
 // Only passes that are smaller than a known one in everything are forgotten.
 func TestLargestPassesAreKept(t *testing.T) {
 	s := &rehearsedStep{r: &rehearsal{}}
-	sequence := func(tokens, targets int) []seam.Sequence {
-		q := seam.Sequence{Tokens: make([]int32, tokens)}
+	sequence := func(tokens, targets int) []lm.Sequence {
+		q := lm.Sequence{Tokens: make([]int32, tokens)}
 		for i := range targets {
 			q.Targets = append(q.Targets, int32(i+1))
 		}
-		return []seam.Sequence{q}
+		return []lm.Sequence{q}
 	}
 	for _, n := range [][2]int{{10, 5}, {20, 4}, {9, 4}, {20, 5}, {30, 1}} {
-		s.keep(record(sequence(n[0], n[1]), seam.Options{Gradient: true}))
+		s.keep(record(sequence(n[0], n[1]), lm.Options{Gradient: true}))
 	}
-	s.keep(record(sequence(5, 4), seam.Options{})) // the token of the last target is not computed
+	s.keep(record(sequence(5, 4), lm.Options{})) // the token of the last target is not computed
 	var kept [][2]int
 	for _, p := range s.passes {
 		kept = append(kept, [2]int{p.tokens, p.nTargets})

@@ -11,7 +11,7 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rl/ppo"
 	"steer/rl/train"
 )
@@ -63,7 +63,7 @@ func (b *Bench) rehearse(ctx context.Context, job Job) (*rehearsal, *Bench, erro
 }
 
 // step opens a stack of planned adapters.
-func (r *rehearsal) step(b *Bench, adapters []*ggml.Adapter, learns bool, dropout float64) (seam.Learner, error) {
+func (r *rehearsal) step(b *Bench, adapters []*ggml.Adapter, learns bool, dropout float64) (lm.Learner, error) {
 	opt := b.stepOptions(adapters, learns, dropout)
 	s := &rehearsedStep{r: r, number: len(r.steps), adapters: adapters, opt: opt}
 	for _, open := range []**ggml.Step{&s.stack, &s.other} {
@@ -109,13 +109,13 @@ type kind struct {
 // recorded is a pass that was asked for.
 type recorded struct {
 	kind
-	batch                    []seam.Sequence
-	opt                      seam.Options
+	batch                    []lm.Sequence
+	opt                      lm.Options
 	tokens, nTargets, nHeads int // tokens as they are laid out
 	longest                  int
 }
 
-func record(batch []seam.Sequence, opt seam.Options) recorded {
+func record(batch []lm.Sequence, opt lm.Options) recorded {
 	p := recorded{batch: batch, opt: opt}
 	p.tokens = ggml.LaidOut(batch, opt)
 	for _, q := range batch {
@@ -147,8 +147,8 @@ func (s *rehearsedStep) keep(p recorded) {
 	s.passes = append(slices.DeleteFunc(s.passes, func(q recorded) bool { return p.covers(q) }), p)
 }
 
-// Forward implements seam.Evaluator.
-func (s *rehearsedStep) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+// Forward implements lm.Evaluator.
+func (s *rehearsedStep) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -168,8 +168,8 @@ func (s *rehearsedStep) Forward(ctx context.Context, batch []seam.Sequence, opt 
 }
 
 // answer invents an output: a function of the tokens alone, as a model's is.
-func answer(batch []seam.Sequence, opt seam.Options) *seam.Output {
-	out := &seam.Output{Logprobs: make([][]float32, len(batch)), Heads: make([][]float32, len(batch))}
+func answer(batch []lm.Sequence, opt lm.Options) *lm.Output {
+	out := &lm.Output{Logprobs: make([][]float32, len(batch)), Heads: make([][]float32, len(batch))}
 	if opt.Entropy {
 		out.Entropy = make([][]float32, len(batch))
 	}
@@ -202,24 +202,24 @@ func answer(batch []seam.Sequence, opt seam.Options) *seam.Output {
 	return out
 }
 
-// Backward implements seam.Learner.
-func (s *rehearsedStep) Backward(seam.Gradient) error { return nil }
+// Backward implements lm.Learner.
+func (s *rehearsedStep) Backward(lm.Gradient) error { return nil }
 
-// Update implements seam.Learner.
-func (s *rehearsedStep) Update(seam.Update) (float64, error) {
+// Update implements lm.Learner.
+func (s *rehearsedStep) Update(lm.Update) (float64, error) {
 	if s.r.tokens.Updates++; s.r.tokens.Updates > 1 {
 		return 1, nil
 	}
 	return 1, s.checkpoint()
 }
 
-// ZeroGrad implements seam.Learner.
+// ZeroGrad implements lm.Learner.
 func (s *rehearsedStep) ZeroGrad() error { return nil }
 
-// State implements seam.Learner: as large as the real one.
-func (s *rehearsedStep) State() (*seam.State, error) {
-	st := &seam.State{}
-	for _, part := range []*[]seam.Tensor{&st.Params, &st.M, &st.V} {
+// State implements lm.Learner: as large as the real one.
+func (s *rehearsedStep) State() (*lm.State, error) {
+	st := &lm.State{}
+	for _, part := range []*[]lm.Tensor{&st.Params, &st.M, &st.V} {
 		*part = s.host.Params()
 		for i, t := range *part {
 			(*part)[i].Data = slices.Clone(t.Data)
@@ -228,13 +228,13 @@ func (s *rehearsedStep) State() (*seam.State, error) {
 	return st, nil
 }
 
-// SetState implements seam.Learner.
-func (s *rehearsedStep) SetState(*seam.State) error { return nil }
+// SetState implements lm.Learner.
+func (s *rehearsedStep) SetState(*lm.State) error { return nil }
 
-func (r *rehearsal) fullKL(policy, reference seam.Evaluator) ppo.FullKLFunc {
+func (r *rehearsal) fullKL(policy, reference lm.Evaluator) ppo.FullKLFunc {
 	p, ref := policy.(*rehearsedStep), reference.(*rehearsedStep)
-	return func(ctx context.Context, batch []seam.Sequence, opt seam.Options) ([][]float32, error) {
-		q := record(batch, seam.Options{Temperature: opt.Temperature})
+	return func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
+		q := record(batch, lm.Options{Temperature: opt.Temperature})
 		q.reference = 1 + ref.number
 		p.keep(q)
 		r.tokens.Score += 2 * int64(q.tokens)
@@ -254,13 +254,13 @@ type rehearsedGenerator struct {
 	aligned  bool // prompts are read as if they were equally long, as on a GPU
 }
 
-// Generate implements seam.Generator. A response repeats its prompt without what could
+// Generate implements lm.Generator. A response repeats its prompt without what could
 // end it, so that its text has about as many tokens when it is tokenized again. Each begins
 // at another place: answers to one prompt are to share no more than real ones do, as what
 // sequences share is laid out once.
-func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []seam.Request, _ seam.Sampling) ([]seam.Generation, error) {
+func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []lm.Request, _ lm.Sampling) ([]lm.Generation, error) {
 	opt := sessionOptions(g.engine, g.adapters, reqs)
-	out := make([]seam.Generation, len(reqs))
+	out := make([]lm.Generation, len(reqs))
 	prompt, longest := 0, 0
 	for i, r := range reqs {
 		if i < opt.Sequences {
@@ -276,7 +276,7 @@ func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []seam.Request, 
 		for j := range r.MaxNew {
 			out[i].Tokens = append(out[i].Tokens, text[(i+j)%len(text)])
 		}
-		out[i].Finish = seam.FinishLength
+		out[i].Finish = lm.FinishLength
 	}
 	if g.aligned {
 		prompt = min(len(reqs), opt.Sequences) * longest

@@ -10,7 +10,7 @@ import (
 
 	"steer/eval"
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/rewards"
 	"steer/rl/data"
 )
@@ -110,7 +110,7 @@ func TestDivergences(t *testing.T) {
 	subjects := []eval.Subject{{Name: "base", Evaluator: base}, {Name: "sft", Evaluator: base}}
 	e.divergences(b, subjects)
 	require.Nil(t, subjects[1].KL)
-	got, err := subjects[0].KL(context.Background(), []seam.Sequence{{Tokens: []int32{1, 5, 6}, Targets: []int32{1, 2}}}, seam.Options{})
+	got, err := subjects[0].KL(context.Background(), []lm.Sequence{{Tokens: []int32{1, 5, 6}, Targets: []int32{1, 2}}}, lm.Options{})
 	require.NoError(t, err)
 	require.Len(t, got[0], 2)
 	require.InDelta(t, 0, got[0][0], 1e-6)

@@ -20,7 +20,7 @@ import (
 	_ "github.com/ollama/ollama/version" // so that the build info names the module whose llama.cpp is built in
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
 	"steer/internal/filehash"
@@ -251,8 +251,8 @@ func kindOf(dir string) string {
 }
 
 // adapterOf makes the adapter that checkpoints carry out of a learner's state.
-func adapterOf(host *adapter.Adapter, meta map[string]string) func(*seam.State) (*adapter.Adapter, error) {
-	return func(st *seam.State) (*adapter.Adapter, error) {
+func adapterOf(host *adapter.Adapter, meta map[string]string) func(*lm.State) (*adapter.Adapter, error) {
+	return func(st *lm.State) (*adapter.Adapter, error) {
 		a := host.Clone()
 		if err := a.SetParams(st.Params); err != nil {
 			return nil, err

@@ -5,11 +5,11 @@ import (
 	"slices"
 
 	"steer/ggml/adapter"
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // Adapter turns a state of the toy into the adapter a checkpoint carries.
-func (t *Toy) Adapter(s *seam.State) (*adapter.Adapter, error) {
+func (t *Toy) Adapter(s *lm.State) (*adapter.Adapter, error) {
 	if len(s.Params) != len(t.params) {
 		return nil, fmt.Errorf("traintest: %d parameters, want %d", len(s.Params), len(t.params))
 	}

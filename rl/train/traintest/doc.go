@@ -1,6 +1,6 @@
 // Package traintest holds a toy model for tests of the trainers: a few hundred
-// parameters, gradients by hand in float64, AdamW as seam.Update defines it.
-// It implements every interface of package seam, gives the same bits for the same
+// parameters, gradients by hand in float64, AdamW as lm.Update defines it.
+// It implements every interface of package lm, gives the same bits for the same
 // calls on every machine of one architecture, and needs no native code.
 //
 //	toy := traintest.New(traintest.Config{Seed: 1})

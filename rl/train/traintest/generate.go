@@ -7,21 +7,21 @@ import (
 	"slices"
 	"strings"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
-// Generate implements seam.Generator: plain sampling at a temperature, or greedy at
+// Generate implements lm.Generator: plain sampling at a temperature, or greedy at
 // 0. Top-k, top-p and min-p are refused unless they are switched off.
-func (t *Toy) Generate(ctx context.Context, reqs []seam.Request, s seam.Sampling) ([]seam.Generation, error) {
+func (t *Toy) Generate(ctx context.Context, reqs []lm.Request, s lm.Sampling) ([]lm.Generation, error) {
 	if s.TopK != 0 || s.MinP != 0 || (s.TopP != 0 && s.TopP != 1) {
 		return nil, errors.New("traintest: the toy samples with a temperature only")
 	}
-	out := make([]seam.Generation, len(reqs))
+	out := make([]lm.Generation, len(reqs))
 	for i, req := range reqs {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := t.check(seam.Sequence{Tokens: req.Prompt}); err != nil {
+		if err := t.check(lm.Sequence{Tokens: req.Prompt}); err != nil {
 			return nil, err
 		}
 		out[i] = t.continuation(req, s)
@@ -29,13 +29,13 @@ func (t *Toy) Generate(ctx context.Context, reqs []seam.Request, s seam.Sampling
 	return out, nil
 }
 
-func (t *Toy) continuation(req seam.Request, s seam.Sampling) seam.Generation {
+func (t *Toy) continuation(req lm.Request, s lm.Sampling) lm.Generation {
 	rng := rand.New(rand.NewPCG(req.Seed, 2))
 	tokens := slices.Clone(req.Prompt)
-	gen := seam.Generation{Finish: seam.FinishLength}
+	gen := lm.Generation{Finish: lm.FinishLength}
 	for len(gen.Tokens) < req.MaxNew {
-		acts := t.hidden(seam.Sequence{Tokens: tokens}, seam.Options{})
-		p := t.predict(acts[len(acts)-1].h, seam.Options{Temperature: s.Temperature})
+		acts := t.hidden(lm.Sequence{Tokens: tokens}, lm.Options{})
+		p := t.predict(acts[len(acts)-1].h, lm.Options{Temperature: s.Temperature})
 		id := int32(argmax(p))
 		if s.Temperature > 0 {
 			id = draw(p, rng.Float64())
@@ -43,12 +43,12 @@ func (t *Toy) continuation(req seam.Request, s seam.Sampling) seam.Generation {
 		tokens = append(tokens, id)
 		gen.Tokens = append(gen.Tokens, id)
 		if slices.Contains(req.StopTokens, id) {
-			gen.Finish = seam.FinishStopToken
+			gen.Finish = lm.FinishStopToken
 			break
 		}
 		text := Letters{}.Decode(gen.Tokens, false)
 		if slices.ContainsFunc(req.StopStrings, func(stop string) bool { return strings.Contains(text, stop) }) {
-			gen.Finish = seam.FinishStopString
+			gen.Finish = lm.FinishStopString
 			break
 		}
 	}

@@ -5,13 +5,13 @@ import (
 	"math"
 	"slices"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
-// Backward implements seam.Learner.
-func (t *Toy) Backward(g seam.Gradient) error {
+// Backward implements lm.Learner.
+func (t *Toy) Backward(g lm.Gradient) error {
 	if t.pending == nil {
-		return fmt.Errorf("traintest: %w", seam.ErrNoGradient)
+		return fmt.Errorf("traintest: %w", lm.ErrNoGradient)
 	}
 	pass := t.pending
 	t.pending = nil
@@ -44,7 +44,7 @@ func row(name string, g [][]float32, s, n int) ([]float32, error) {
 	return g[s], nil
 }
 
-func (t *Toy) backSequence(seq seam.Sequence, opt seam.Options, lp, ent, heads []float32) {
+func (t *Toy) backSequence(seq lm.Sequence, opt lm.Options, lp, ent, heads []float32) {
 	d := t.cfg.Embd
 	acts := t.hidden(seq, opt)
 	dh := make([][]float64, len(acts))
@@ -101,8 +101,8 @@ func (t *Toy) backPosition(act activation, dh []float64) {
 	}
 }
 
-// Update implements seam.Learner.
-func (t *Toy) Update(u seam.Update) (float64, error) {
+// Update implements lm.Learner.
+func (t *Toy) Update(u lm.Update) (float64, error) {
 	sum := 0.0
 	for _, g := range t.grads {
 		for _, x := range g {
@@ -133,7 +133,7 @@ func (t *Toy) Update(u seam.Update) (float64, error) {
 	return norm, nil
 }
 
-// ZeroGrad implements seam.Learner.
+// ZeroGrad implements lm.Learner.
 func (t *Toy) ZeroGrad() error {
 	t.clearGrads()
 	return nil
@@ -148,14 +148,14 @@ func (t *Toy) Grads() [][]float64 {
 	return out
 }
 
-// State implements seam.Learner.
-func (t *Toy) State() (*seam.State, error) {
-	return &seam.State{Step: t.step, Params: clone(t.params), M: clone(t.m), V: clone(t.v)}, nil
+// State implements lm.Learner.
+func (t *Toy) State() (*lm.State, error) {
+	return &lm.State{Step: t.step, Params: clone(t.params), M: clone(t.m), V: clone(t.v)}, nil
 }
 
-// SetState implements seam.Learner.
-func (t *Toy) SetState(s *seam.State) error {
-	for _, part := range [][]seam.Tensor{s.Params, s.M, s.V} {
+// SetState implements lm.Learner.
+func (t *Toy) SetState(s *lm.State) error {
+	for _, part := range [][]lm.Tensor{s.Params, s.M, s.V} {
 		if len(part) != len(t.params) {
 			return fmt.Errorf("traintest: state has %d tensors, want %d", len(part), len(t.params))
 		}
@@ -180,7 +180,7 @@ func (t *Toy) clearGrads() {
 	}
 }
 
-func zerosLike(ts []seam.Tensor) []seam.Tensor {
+func zerosLike(ts []lm.Tensor) []lm.Tensor {
 	out := clone(ts)
 	for k := range out {
 		clear(out[k].Data)
@@ -188,10 +188,10 @@ func zerosLike(ts []seam.Tensor) []seam.Tensor {
 	return out
 }
 
-func clone(ts []seam.Tensor) []seam.Tensor {
-	out := make([]seam.Tensor, len(ts))
+func clone(ts []lm.Tensor) []lm.Tensor {
+	out := make([]lm.Tensor, len(ts))
 	for k, t := range ts {
-		out[k] = seam.Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Data: slices.Clone(t.Data)}
+		out[k] = lm.Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Data: slices.Clone(t.Data)}
 	}
 	return out
 }

@@ -3,7 +3,7 @@ package traintest
 import (
 	"strings"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // letters are tokens 2 and up; 0 is BOS, 1 is EOS.
@@ -19,9 +19,9 @@ const (
 // punctuation. Upper case is lowered; any other byte becomes '?'.
 type Letters struct{}
 
-var _ seam.Tokenizer = Letters{}
+var _ lm.Tokenizer = Letters{}
 
-// Encode implements seam.Tokenizer; addSpecial puts BOS in front.
+// Encode implements lm.Tokenizer; addSpecial puts BOS in front.
 func (Letters) Encode(text string, addSpecial, parseSpecial bool) ([]int32, error) {
 	ids := []int32{}
 	if addSpecial {
@@ -45,7 +45,7 @@ func (Letters) Encode(text string, addSpecial, parseSpecial bool) ([]int32, erro
 	return ids, nil
 }
 
-// Decode implements seam.Tokenizer.
+// Decode implements lm.Tokenizer.
 func (Letters) Decode(tokens []int32, special bool) string {
 	var b strings.Builder
 	for _, id := range tokens {
@@ -61,11 +61,11 @@ func (Letters) Decode(tokens []int32, special bool) string {
 	return b.String()
 }
 
-// BOS implements seam.Tokenizer.
+// BOS implements lm.Tokenizer.
 func (Letters) BOS() int32 { return 0 }
 
-// EOS implements seam.Tokenizer.
+// EOS implements lm.Tokenizer.
 func (Letters) EOS() int32 { return 1 }
 
-// VocabSize implements seam.Tokenizer.
+// VocabSize implements lm.Tokenizer.
 func (Letters) VocabSize() int { return len(letters) + 2 }

@@ -7,7 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
 // PairName is the weight the toy's only LoRA pair belongs to.
@@ -19,7 +19,7 @@ type Config struct {
 	Embd    int     // hidden width [8]
 	Rank    int     // LoRA rank [4]
 	Alpha   float32 // scale = Alpha/Rank [8]
-	Dropout float32 // LoRA dropout probability, active with seam.Options.Dropout
+	Dropout float32 // LoRA dropout probability, active with lm.Options.Dropout
 	Context int     // longest sequence; 0: no limit
 	Seed    uint64
 	NoHead  bool // no scalar head: asking for one is an error
@@ -32,8 +32,8 @@ type Toy struct {
 	unembd []float32 // U, [vocab * n_embd], n_embd contiguous
 	frozen []float64 // W, [n_out * n_in], n_in contiguous
 
-	params []seam.Tensor // lora_a, lora_b, head.weight, head.bias
-	m, v   []seam.Tensor
+	params []lm.Tensor // lora_a, lora_b, head.weight, head.bias
+	m, v   []lm.Tensor
 	grads  [][]float64
 	step   int64
 
@@ -47,13 +47,13 @@ type Toy struct {
 }
 
 type forwardPass struct {
-	batch []seam.Sequence
-	opt   seam.Options
+	batch []lm.Sequence
+	opt   lm.Options
 }
 
 var (
-	_ seam.Learner   = (*Toy)(nil)
-	_ seam.Generator = (*Toy)(nil)
+	_ lm.Learner   = (*Toy)(nil)
+	_ lm.Generator = (*Toy)(nil)
 )
 
 // New makes a Toy with B = 0 (the adapter changes nothing at first) and a head of zeros.
@@ -84,7 +84,7 @@ func New(cfg Config) *Toy {
 		embd:   fill(cfg.Vocab*d, 0.7),
 		unembd: fill(cfg.Vocab*d, 0.7),
 		frozen: make([]float64, d*d),
-		params: []seam.Tensor{
+		params: []lm.Tensor{
 			{Name: PairName + ".lora_a", Shape: []int{d, r}, Data: fill(d*r, 1/math.Sqrt(float64(d)))},
 			{Name: PairName + ".lora_b", Shape: []int{r, d}, Data: make([]float32, r*d)},
 		},
@@ -94,8 +94,8 @@ func New(cfg Config) *Toy {
 	}
 	if !cfg.NoHead {
 		t.params = append(t.params,
-			seam.Tensor{Name: "head.weight", Shape: []int{d}, Data: make([]float32, d)},
-			seam.Tensor{Name: "head.bias", Shape: []int{1}, Data: make([]float32, 1)})
+			lm.Tensor{Name: "head.weight", Shape: []int{d}, Data: make([]float32, d)},
+			lm.Tensor{Name: "head.bias", Shape: []int{1}, Data: make([]float32, 1)})
 	}
 	t.m, t.v = zerosLike(t.params), zerosLike(t.params)
 	t.clearGrads()
@@ -131,7 +131,7 @@ func (t *Toy) Snapshot() *Toy {
 
 // Reference evaluates with the adapter off; it follows later Freeze calls of t only
 // if made after them.
-func (t *Toy) Reference() seam.Evaluator {
+func (t *Toy) Reference() lm.Evaluator {
 	c := t.Snapshot()
 	clear(c.params[1].Data)
 	return c
@@ -143,13 +143,13 @@ func (t *Toy) SetHead(weight []float32, bias float32) {
 	t.params[3].Data[0] = bias
 }
 
-// Forward implements seam.Evaluator.
-func (t *Toy) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Options) (*seam.Output, error) {
+// Forward implements lm.Evaluator.
+func (t *Toy) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	t.pending = nil
-	out := &seam.Output{Logprobs: make([][]float32, len(batch)), Heads: make([][]float32, len(batch))}
+	out := &lm.Output{Logprobs: make([][]float32, len(batch)), Heads: make([][]float32, len(batch))}
 	if opt.Entropy {
 		out.Entropy = make([][]float32, len(batch))
 	}
@@ -190,17 +190,17 @@ func (t *Toy) Forward(ctx context.Context, batch []seam.Sequence, opt seam.Optio
 	return out, nil
 }
 
-func (t *Toy) check(seq seam.Sequence) error {
+func (t *Toy) check(seq lm.Sequence) error {
 	n := len(seq.Tokens)
 	if n == 0 {
 		return errors.New("no tokens")
 	}
 	if t.cfg.Context > 0 && n > t.cfg.Context {
-		return fmt.Errorf("%d tokens, context %d: %w", n, t.cfg.Context, seam.ErrContextFull)
+		return fmt.Errorf("%d tokens, context %d: %w", n, t.cfg.Context, lm.ErrContextFull)
 	}
 	for i, id := range seq.Tokens {
 		if id < 0 || int(id) >= t.cfg.Vocab {
-			return fmt.Errorf("token %d: id %d, vocabulary %d: %w", i, id, t.cfg.Vocab, seam.ErrBadToken)
+			return fmt.Errorf("token %d: id %d, vocabulary %d: %w", i, id, t.cfg.Vocab, lm.ErrBadToken)
 		}
 	}
 	last := int32(0)
@@ -229,7 +229,7 @@ type activation struct{ dropped, z, h []float64 }
 
 func (t *Toy) scale() float64 { return float64(t.cfg.Alpha) / float64(t.cfg.Rank) }
 
-func (t *Toy) hidden(seq seam.Sequence, opt seam.Options) []activation {
+func (t *Toy) hidden(seq lm.Sequence, opt lm.Options) []activation {
 	d, r := t.cfg.Embd, t.cfg.Rank
 	a, b := t.params[0].Data, t.params[1].Data
 	acts := make([]activation, len(seq.Tokens))
@@ -273,7 +273,7 @@ func (t *Toy) hidden(seq seam.Sequence, opt seam.Options) []activation {
 }
 
 // predict returns the softmax over the vocabulary after hidden state h.
-func (t *Toy) predict(h []float64, opt seam.Options) []float64 {
+func (t *Toy) predict(h []float64, opt lm.Options) []float64 {
 	d := t.cfg.Embd
 	p := make([]float64, t.cfg.Vocab)
 	top := math.Inf(-1)
@@ -295,7 +295,7 @@ func (t *Toy) predict(h []float64, opt seam.Options) []float64 {
 	return p
 }
 
-func temperature(opt seam.Options) float64 {
+func temperature(opt lm.Options) float64 {
 	if opt.Temperature == 0 {
 		return 1
 	}

@@ -7,17 +7,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/seam"
+	"steer/ggml/lm"
 )
 
-var batch = []seam.Sequence{
+var batch = []lm.Sequence{
 	{Tokens: []int32{0, 5, 7, 9, 3}, Targets: []int32{1, 2, 4}, Heads: []int32{0, 4}, DropoutSeed: 3},
 	{Tokens: []int32{2, 2, 8}, Targets: []int32{2}, Heads: []int32{2}, DropoutSeed: 4},
 }
 
 // loss is an arbitrary smooth function of every output with known weights.
-func loss(out *seam.Output) (float64, seam.Gradient) {
-	g := seam.Gradient{}
+func loss(out *lm.Output) (float64, lm.Gradient) {
+	g := lm.Gradient{}
 	sum := 0.0
 	for s := range out.Logprobs {
 		var lp, ent, head []float32
@@ -39,7 +39,7 @@ func loss(out *seam.Output) (float64, seam.Gradient) {
 func TestGradientMatchesFiniteDifferences(t *testing.T) {
 	ctx := context.Background()
 	toy := New(Config{Vocab: 11, Seed: 5, Dropout: 0.3})
-	opt := seam.Options{Gradient: true, Entropy: true, Dropout: true, Temperature: 0.7}
+	opt := lm.Options{Gradient: true, Entropy: true, Dropout: true, Temperature: 0.7}
 	for k := range toy.params { // leave the point where B and the head are zero
 		for i := range toy.params[k].Data {
 			toy.params[k].Data[i] += float32(math.Sin(float64(7*k+i))) * 0.3
@@ -73,11 +73,11 @@ func TestGradientMatchesFiniteDifferences(t *testing.T) {
 func TestStateRoundTripGoesOnBitForBit(t *testing.T) {
 	ctx := context.Background()
 	step := func(toy *Toy) {
-		out, err := toy.Forward(ctx, batch, seam.Options{Gradient: true, Entropy: true})
+		out, err := toy.Forward(ctx, batch, lm.Options{Gradient: true, Entropy: true})
 		require.NoError(t, err)
 		_, g := loss(out)
 		require.NoError(t, toy.Backward(g))
-		_, err = toy.Update(seam.Update{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1})
+		_, err = toy.Update(lm.Update{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1})
 		require.NoError(t, err)
 	}
 	straight := New(Config{Vocab: 11})
@@ -110,12 +110,12 @@ func TestLetters(t *testing.T) {
 
 func TestGenerateStops(t *testing.T) {
 	toy := New(Config{Seed: 1})
-	reqs := []seam.Request{{Prompt: []int32{0, 4}, MaxNew: 40, Seed: 9, StopTokens: []int32{1}}, {Prompt: []int32{0}, MaxNew: 3, Seed: 9}}
-	a, err := toy.Generate(context.Background(), reqs, seam.Sampling{Temperature: 1})
+	reqs := []lm.Request{{Prompt: []int32{0, 4}, MaxNew: 40, Seed: 9, StopTokens: []int32{1}}, {Prompt: []int32{0}, MaxNew: 3, Seed: 9}}
+	a, err := toy.Generate(context.Background(), reqs, lm.Sampling{Temperature: 1})
 	require.NoError(t, err)
-	b, err := toy.Generate(context.Background(), reqs, seam.Sampling{Temperature: 1})
+	b, err := toy.Generate(context.Background(), reqs, lm.Sampling{Temperature: 1})
 	require.NoError(t, err)
 	require.Equal(t, a, b)
 	require.Len(t, a[1].Tokens, 3)
-	require.Equal(t, seam.FinishLength, a[1].Finish)
+	require.Equal(t, lm.FinishLength, a[1].Finish)
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval/report"
+	"steer/internal/report"
 )
 
 // allowed are the elements of the page. Nothing that runs or fetches is among them.

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval"
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // fixtureResamples keeps the tests quick.

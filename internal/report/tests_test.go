@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval/report"
-	"steer/eval/stats"
+	"steer/internal/report"
+	"steer/internal/stats"
 )
 
 func flagText(r *report.Report) string {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval/report"
+	"steer/internal/report"
 )
 
 func loadTwo(t *testing.T, a, b string) *report.Report {

@@ -1,4 +1,4 @@
-// Package seam is the contract between the engine and everything that learns or
+// Package lm is the contract between the engine and everything that learns or
 // measures: log-probabilities out, their gradient in.
 //
 // The engine (package ggml) implements these interfaces on a quantized model;
@@ -8,7 +8,7 @@
 // Indices follow one convention everywhere: a position is an index into
 // Sequence.Tokens, and the log-probability "of position i" is
 // log p(Tokens[i] | Tokens[:i]), in nats.
-package seam
+package lm
 
 import (
 	"context"

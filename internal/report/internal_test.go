@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/compare"
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 func TestNumbersForPeople(t *testing.T) {

@@ -3,7 +3,7 @@ package report
 import (
 	"strings"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // PublishedTable puts numbers of "Engineering Ethical LLMs" (public repository

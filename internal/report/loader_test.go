@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval/report"
+	"steer/internal/report"
 )
 
 // A report that is handed on shows files relative to where it was made, and tells of no home.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval/report"
+	"steer/internal/report"
 )
 
 // interrupt makes of an evaluation that is through one that is not: pieces without a result.

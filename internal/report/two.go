@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"steer/eval/compare"
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // LoadTwo compares two runs, B against A: every model with the model of the same name,

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"math"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // ResultVersion is the version of result.json that this package reads.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // fillVerdict answers the question in two sentences, one about the rewards and one about

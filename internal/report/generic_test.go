@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval"
-	"steer/eval/report"
+	"steer/internal/report"
 )
 
 // addBenchmark appends a benchmark to a recorded evaluation; classify gives gold and

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"steer/eval/compare"
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // fillBenchmarkCharts draws, for each benchmark, every model's headline metric with its

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"steer/eval/compare"
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 // namedDifferences is how many differences a verdict names.

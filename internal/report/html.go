@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"steer/eval/compare"
-	"steer/eval/stats"
+	"steer/internal/stats"
 )
 
 //go:embed templates/*.html

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval/report"
+	"steer/internal/report"
 )
 
 func chartOf(t *testing.T, r *report.Report, id string) report.Chart {
