@@ -8,6 +8,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/internal/seed"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -169,7 +170,7 @@ func (j *Reward) adapter(b *Bench) (*adapter.Adapter, error) {
 		}
 		return a, err
 	}
-	a, err := adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "reward.lora"))
+	a, err := adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, seed.Derive(j.Seed, "reward.lora"))
 	if err == nil {
 		a.Head = j.head(b)
 	}

@@ -9,6 +9,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/internal/seed"
 	"steer/rl/data"
 	"steer/rl/sft"
 	"steer/rl/train"
@@ -163,7 +164,7 @@ func (j *SFT) adapter(b *Bench) (*adapter.Adapter, error) {
 		}
 		return a, errors.Join(checkRole(j.InitAdapter, a, useSFT), b.checkStack([]adapter.Placed{p}))
 	}
-	return adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "sft.lora"))
+	return adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, seed.Derive(j.Seed, "sft.lora"))
 }
 
 // sftFormats are those that it learns from.
