@@ -15,6 +15,7 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf/gguftest"
+	"steer/internal/bytesize"
 	"steer/internal/testfiles"
 )
 
@@ -81,9 +82,9 @@ func peakOf(t *testing.T, dir string, p *pipeline.StagePlan, args ...string) (mo
 	require.Zero(t, code, run.err.String())
 	var parts []string
 	for _, b := range p.Buffers {
-		parts = append(parts, fmt.Sprintf("%s %s", b.Name, pipeline.SizeText(b.Bytes)))
+		parts = append(parts, fmt.Sprintf("%s %s", b.Name, bytesize.Text(b.Bytes)))
 	}
-	t.Logf("planned %s, took %s (%+.1f %%): %s", pipeline.SizeText(p.Peak), pipeline.SizeText(most),
+	t.Logf("planned %s, took %s (%+.1f %%): %s", bytesize.Text(p.Peak), bytesize.Text(most),
 		100*(float64(p.Peak)/float64(most)-1), strings.Join(parts, ", "))
 	return most, run.err.String()
 }

@@ -14,8 +14,8 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf"
-	"steer/internal/conf"
 	"steer/internal/fetch"
+	"steer/internal/nearest"
 	"steer/rl/data"
 )
 
@@ -174,7 +174,7 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need
 
 // nearSet suggests a name that was perhaps meant.
 func nearSet(name string) string {
-	if near, ok := conf.Nearest(name, append(fetch.Data.Values(), fetch.Known().Names("")...)); ok {
+	if near, ok := nearest.Word(name, append(fetch.Data.Values(), fetch.Known().Names("")...)); ok {
 		return fmt.Sprintf(", did you mean %q?", near)
 	}
 	for _, known := range fetch.Known().Names("") {

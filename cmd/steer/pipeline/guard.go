@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"steer/ggml"
-	"steer/internal/conf"
+	"steer/internal/bytesize"
 	"steer/rl/train"
 )
 
@@ -19,7 +19,7 @@ var ErrDoesNotFit = errors.New("it does not fit")
 // MemoryLimit says what a stage may take.
 type MemoryLimit struct {
 	// Bytes may be resident, or on a GPU in use there; 0: what is free when the stage begins.
-	Bytes conf.Size
+	Bytes bytesize.Size
 	// Force runs what does not fit.
 	Force bool
 }
@@ -64,9 +64,9 @@ func (p *StagePlan) needs(exactly bool) string {
 		}
 		bytes := func(n int64) string {
 			if exactly {
-				return fmt.Sprintf("%s (%d bytes)", SizeText(n), n)
+				return fmt.Sprintf("%s (%d bytes)", bytesize.Text(n), n)
 			}
-			return SizeText(n)
+			return bytesize.Text(n)
 		}
 		text := bytes(need) + of
 		if free > 0 {
@@ -97,7 +97,7 @@ func (p *StagePlan) Refusal() error {
 		for _, x := range s.Settings {
 			set = append(set, "--set "+x.String())
 		}
-		return fmt.Errorf("%s: %w\nWith %s it needs %s. --force runs it all the same", text, ErrDoesNotFit, strings.Join(set, " "), SizeText(s.Peak))
+		return fmt.Errorf("%s: %w\nWith %s it needs %s. --force runs it all the same", text, ErrDoesNotFit, strings.Join(set, " "), bytesize.Text(s.Peak))
 	}
 	return fmt.Errorf("%s: %w\nNo smaller batch helps: take a smaller or more strongly quantized model, or shorter sequences. --force runs it all the same", text, ErrDoesNotFit)
 }
@@ -149,7 +149,7 @@ func (b *Bench) detail(job Job, p *StagePlan, to train.Progress) {
 		train.Detail(to, "%s: reads %s, SHA-256 %s", p.Stage, role, inputs[role])
 	}
 	for _, x := range p.Buffers {
-		train.Detail(to, "%s: %s of %s: %s", p.Stage, SizeText(x.Bytes), x.Memory, x.Name)
+		train.Detail(to, "%s: %s of %s: %s", p.Stage, bytesize.Text(x.Bytes), x.Memory, x.Name)
 	}
 	n := p.Tokens
 	train.Detail(to, "%s: %d tokens to train on, %d to score, %d to read and at most %d to generate", p.Stage, n.Train,
@@ -176,7 +176,7 @@ func (p *StagePlan) Compare(b *Bench, con Console) {
 	p.release()
 	warn := func(took, planned, slack int64, of, but string) {
 		if float64(took) > float64(planned)+max(planTolerance*float64(planned), float64(slack)) {
-			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s%s", p.Stage, SizeText(took), of, SizeText(planned), but))
+			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s%s", p.Stage, bytesize.Text(took), of, bytesize.Text(planned), but))
 		}
 	}
 	resident := p.Peak
@@ -207,22 +207,4 @@ func (b *Bench) reserve(s *ggml.Step) error {
 	}
 	b.reserved[i] = nil
 	return b.Model.Reserve(context.Background(), passes)
-}
-
-// SizeText writes bytes for people: "312 MB".
-func SizeText(n int64) string {
-	x, unit := float64(n), "bytes"
-	for _, u := range []string{"kB", "MB", "GB", "TB"} {
-		if x < 999.5 {
-			break
-		}
-		x, unit = x/1000, u
-	}
-	switch {
-	case unit == "bytes":
-		return fmt.Sprintf("%d bytes", n)
-	case x < 9.95:
-		return fmt.Sprintf("%.1f %s", x, unit)
-	}
-	return fmt.Sprintf("%.0f %s", x, unit)
 }

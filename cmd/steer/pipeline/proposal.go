@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"steer/internal/bytesize"
 	"steer/internal/fetch"
 	"steer/rewards"
 	"steer/rl/data"
@@ -235,7 +236,7 @@ func (p *Proposal) Plan(ctx context.Context, file string, opt ForecastOptions) e
 		return err
 	}
 	p.Sizes = map[string][]Setting{}
-	p.Planned = fmt.Sprintf("%s of memory at most", SizeText(f.Peak))
+	p.Planned = fmt.Sprintf("%s of memory at most", bytesize.Text(f.Peak))
 	var tight []string
 	for _, stage := range f.Stages {
 		if stage.Fits {
