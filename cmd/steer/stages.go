@@ -269,7 +269,7 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 	defer func() { err = errors.Join(err, b.Close()) }()
 	con := a.console()
 	con.Memory = f.memory.MemoryLimit
-	plan, err := b.Guard(ctx, job, filepath.Base(out), con)
+	plan, err := pipeline.Guard(ctx, b, job, filepath.Base(out), con)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,8 @@ import (
 
 // Eval is one evaluation: models under benchmarks, and answers under reward models.
 type Eval struct {
-	Model  string `yaml:"model"`
-	Engine Engine `yaml:"engine"`
+	Model  string       `yaml:"model"`
+	Engine EngineConfig `yaml:"engine"`
 	// Template and System are those of the SFT adapter, for prompts of the reward matrix: those
 	// of the first subject that says its own where none is given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
@@ -80,14 +80,33 @@ func NewEval() Eval {
 }
 
 // Base implements Job.
-func (j *Eval) Base() (string, Engine) { return j.Model, j.Engine }
+func (j *Eval) Base() (string, EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *Eval) Folder() string { return "eval" }
 
-// Resolve finds the data of the suite, makes paths absolute and hashes the inputs.
 func (j *Eval) remember(hashes *filehash.Cache) { j.hashes = hashes }
 
+// Kind implements Job.
+func (j *Eval) Kind() Kind { return EvalKind }
+
+// Read implements Job.
+func (j *Eval) Read() Inputs { return j.Inputs }
+
+// Clone implements Job.
+func (j *Eval) Clone() Job {
+	c := *j
+	return &c
+}
+
+// Knobs implements Job.
+func (j *Eval) Knobs() Knobs {
+	return Knobs{&j.Engine.KeepActivations, []Knob{
+		{"batch_tokens", &j.BatchTokens, false}, {"engine.sequences", &j.Engine.Sequences, false},
+	}}
+}
+
+// Resolve finds the data of the suite, makes paths absolute and hashes the inputs.
 func (j *Eval) Resolve(dir string) (err error) {
 	if err := j.findData(dir); err != nil {
 		return err
@@ -187,7 +206,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		return err
 	}
 	j.derive(cfg)
-	s, err := b.open(con, evalStage, name, dir, j, fresh)
+	s, err := openStage(b, con, string(EvalKind), name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
@@ -205,7 +224,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
-	if b.rehearsal != nil {
+	if dir == "" { // nothing is kept
 		var remove func() error
 		if dir, remove, err = atomicfile.TempDir("", "steer-plan-"); err != nil {
 			return err
@@ -234,7 +253,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	if err != nil {
 		return err
 	}
-	if b.rehearsal == nil {
+	if s.run != nil {
 		j.identify(subjects, rewardModels)
 	}
 	b.warn(con.Progress)
@@ -368,7 +387,7 @@ func (j *Eval) divergences(b *Bench, subjects []eval.Subject) {
 	}
 	for i := range subjects {
 		if i != at {
-			subjects[i].KL = eval.KLFunc(b.fullKL(subjects[i].Evaluator, subjects[at].Evaluator))
+			subjects[i].KL = eval.KLFunc(b.KL(subjects[i].Evaluator, subjects[at].Evaluator))
 		}
 	}
 }

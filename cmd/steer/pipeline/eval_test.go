@@ -68,7 +68,7 @@ func everyBenchmark(t *testing.T) (*Eval, *Bench) {
 func TestEvalRunsEveryBenchmark(t *testing.T) {
 	j, b := everyBenchmark(t)
 	alive := ggml.Alive()
-	plan, err := b.plan(context.Background(), j, "eval")
+	plan, err := NewPlanner(b).Plan(context.Background(), j, "eval")
 	require.NoError(t, err)
 	require.Equal(t, alive, ggml.Alive())
 	require.Positive(t, plan.Tokens.Generated)

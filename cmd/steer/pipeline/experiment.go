@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"steer/internal/conf"
-	"steer/internal/filehash"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -28,7 +27,7 @@ type Experiment struct {
 	Out string `yaml:"out"`
 	// Model, Engine, Template, System and Seed hold for every stage that does not say otherwise.
 	Model    string            `yaml:"model"`
-	Engine   Engine            `yaml:"engine"`
+	Engine   EngineConfig      `yaml:"engine"`
 	Template data.TemplateName `yaml:"template"`
 	System   *string           `yaml:"system,omitempty"`
 	Seed     uint64            `yaml:"seed"`
@@ -174,25 +173,6 @@ func (e *Experiment) adapterOf(stage string) string {
 	return filepath.Join(e.Out, stage, train.AdapterFile)
 }
 
-// Job is a stage that can be resolved and run.
-type Job interface {
-	// Base is the model the job needs, and how the engine is to compute.
-	Base() (model string, e Engine)
-	// Folder is the usual name of its run folder.
-	Folder() string
-	// Resolve makes paths absolute, relative to dir, and hashes the inputs.
-	Resolve(dir string) error
-	// remember sets what Resolve takes hashes of large files from.
-	remember(*filehash.Cache)
-	Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) error
-}
-
-// Resolve resolves a job: [Job.Resolve] with a memory of hashes, which may be nil.
-func Resolve(job Job, dir string, hashes *filehash.Cache) error {
-	job.remember(hashes)
-	return job.Resolve(dir)
-}
-
 // NamedJob is a stage of an experiment.
 type NamedJob struct {
 	Name string // of the stage and its folder
@@ -287,7 +267,7 @@ func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir 
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	plan, err := b.Guard(ctx, s.Job, s.Name, con)
+	plan, err := Guard(ctx, b, s.Job, s.Name, con)
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,8 @@ func (ValueInit) Values() []string { return []string{string(ValueZero), string(V
 
 // PPO is one PPO job: a policy steered by one reward model.
 type PPO struct {
-	Model  string `yaml:"model"`
-	Engine Engine `yaml:"engine"`
+	Model  string       `yaml:"model"`
+	Engine EngineConfig `yaml:"engine"`
 	// Template and System are those the SFT adapter was trained with: its own where none is
 	// given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
@@ -100,12 +100,33 @@ func NewPPO(p ppo.Preset) (PPO, error) {
 }
 
 // Base implements Job.
-func (j *PPO) Base() (string, Engine) { return j.Model, j.Engine }
+func (j *PPO) Base() (string, EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *PPO) Folder() string { return "ppo" }
 
 func (j *PPO) remember(hashes *filehash.Cache) { j.hashes = hashes }
+
+// Kind implements Job.
+func (j *PPO) Kind() Kind { return PPOKind }
+
+// Read implements Job.
+func (j *PPO) Read() Inputs { return j.Inputs }
+
+// Clone implements Job.
+func (j *PPO) Clone() Job {
+	c := *j
+	return &c
+}
+
+// Knobs implements Job.
+func (j *PPO) Knobs() Knobs {
+	return Knobs{&j.Engine.KeepActivations, []Knob{
+		{"micro_batch_size", &j.MicroBatchSize, true},
+		{"score_batch_tokens", &j.ScoreBatchTokens, false},
+		{"engine.sequences", &j.Engine.Sequences, false},
+	}}
+}
 
 // Resolve makes paths absolute and hashes the inputs.
 func (j *PPO) Resolve(dir string) (err error) {
@@ -195,7 +216,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	host, err := j.adapter(b)
+	host, err := j.NewAdapter(b)
 	if err != nil {
 		return err
 	}
@@ -231,7 +252,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	}
 	rounding := allowRounding(&cfg.Guards, b.OnGPU(), b.Engine.Precision)
 	j.derive(&cfg, longest)
-	s, err := b.open(con, "ppo", name, dir, j, fresh)
+	s, err := openStage(b, con, "ppo", name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
@@ -247,8 +268,8 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		Policy: policy, Reference: reference, Generator: b.Generator(stack...), Scorer: scorer, Tokenizer: b.Tok,
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: b.Generator(sftAdapters...),
 		Stage: name, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-		FullKL:    b.fullKL(policy, reference),
-		AdapterOf: adapterOf(host, j.meta(adapter.TrainedOnText(below))),
+		FullKL:    ppo.FullKLFunc(b.KL(policy, reference)),
+		AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(below))),
 	})
 	if err != nil {
 		return err
@@ -260,8 +281,8 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	return s.finish(b, j.Inputs, res)
 }
 
-// meta is what the policy's adapter says of itself.
-func (j *PPO) meta(trainedOn string) map[string]string {
+// Meta implements Maker: what the policy's adapter says of itself.
+func (j *PPO) Meta(trainedOn string) map[string]string {
 	m := map[string]string{
 		adapter.MetaRole: string(adapter.RolePolicy), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
 	}
@@ -282,8 +303,8 @@ func (j *PPO) derive(ran *ppo.Config, longest int) {
 	j.Derived.note("ratio_outliers", j.RatioOutliers, ran.RatioOutliers)
 }
 
-// adapter is the policy's at the start, with its value head.
-func (j *PPO) adapter(b *Bench) (*adapter.Adapter, error) {
+// NewAdapter implements Maker: the policy's at the start, with its value head.
+func (j *PPO) NewAdapter(b *Bench) (*adapter.Adapter, error) {
 	host, err := adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "ppo.lora"))
 	if err != nil {
 		return nil, err

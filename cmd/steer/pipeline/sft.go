@@ -17,8 +17,8 @@ import (
 // SFT is one supervised fine-tuning job.
 type SFT struct {
 	// Model is the base, a GGUF file.
-	Model  string `yaml:"model"`
-	Engine Engine `yaml:"engine"`
+	Model  string       `yaml:"model"`
+	Engine EngineConfig `yaml:"engine"`
 	// Template and System are the form in which conversations are put before the model:
 	// that of InitAdapter where none is given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
@@ -49,12 +49,29 @@ func NewSFT(p sft.Preset) (SFT, error) {
 }
 
 // Base implements Job.
-func (j *SFT) Base() (string, Engine) { return j.Model, j.Engine }
+func (j *SFT) Base() (string, EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *SFT) Folder() string { return "sft" }
 
 func (j *SFT) remember(hashes *filehash.Cache) { j.hashes = hashes }
+
+// Kind implements Job.
+func (j *SFT) Kind() Kind { return SFTKind }
+
+// Read implements Job.
+func (j *SFT) Read() Inputs { return j.Inputs }
+
+// Clone implements Job.
+func (j *SFT) Clone() Job {
+	c := *j
+	return &c
+}
+
+// Knobs implements Job.
+func (j *SFT) Knobs() Knobs {
+	return Knobs{&j.Engine.KeepActivations, []Knob{microBatch(&j.MicroBatchSize, &j.MicroBatchTokens)}}
+}
 
 // Resolve makes paths absolute and hashes the inputs.
 func (j *SFT) Resolve(dir string) (err error) {
@@ -94,7 +111,7 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		}
 		infos = append(infos, info)
 	}
-	host, err := j.adapter(b)
+	host, err := j.NewAdapter(b)
 	if err != nil {
 		return err
 	}
@@ -111,7 +128,7 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	cfg.MaxTokens = b.within("max_tokens", cfg.MaxTokens, b.Model.Info().CtxTrain, "examples")
 	j.Derived = nil
 	j.Derived.note("max_tokens", j.MaxTokens, cfg.MaxTokens)
-	s, err := b.open(con, "sft", name, dir, j, fresh)
+	s, err := openStage(b, con, "sft", name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
@@ -119,7 +136,7 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	res, err := sft.Train(ctx, cfg, sft.Deps{
 		Deps: train.Deps{
 			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-			AdapterOf: adapterOf(host, j.meta("")),
+			AdapterOf: adapterOf(host, j.Meta("")),
 		},
 		Stage: name, Train: examples, Eval: held, EOS: b.Tok.EOS(),
 	})
@@ -139,8 +156,8 @@ func (j *SFT) fillForm() error {
 	return fillForm(&j.Template, &j.System, stack, data.TemplateChatML)
 }
 
-// meta is what the adapter says of itself.
-func (j *SFT) meta(trainedOn string) map[string]string {
+// Meta implements Maker: what the adapter says of itself.
+func (j *SFT) Meta(trainedOn string) map[string]string {
 	m := map[string]string{
 		adapter.MetaRole: string(adapter.RoleSFT), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
 	}
@@ -151,7 +168,8 @@ func (j *SFT) meta(trainedOn string) map[string]string {
 	return m
 }
 
-func (j *SFT) adapter(b *Bench) (*adapter.Adapter, error) {
+// NewAdapter implements Maker.
+func (j *SFT) NewAdapter(b *Bench) (*adapter.Adapter, error) {
 	if j.InitAdapter != "" {
 		a, err := b.ReadAdapter(j.InitAdapter)
 		if err != nil {

@@ -136,7 +136,7 @@ func rehearsePPO(t *testing.T, b *Bench, assets demo.Paths, change func(j *PPO))
 	if err := j.Resolve(""); err != nil {
 		return err
 	}
-	_, p, err := b.rehearse(context.Background(), &j)
+	_, p, err := rehearse(context.Background(), b, &j)
 	if err != nil {
 		return err
 	}
@@ -237,10 +237,10 @@ func TestJobsTakeTheTemplateOfTheirAdapters(t *testing.T) {
 		require.Equal(t, "Be kind.", *got.System)
 	}
 	// Each says so in turn of what it makes.
-	require.Equal(t, "hh", p.meta("")[adapter.MetaTemplate])
-	require.Equal(t, "Be kind.", p.meta("")[adapter.MetaSystem])
-	require.Equal(t, "hh", r.meta("")[rewards.MetaTemplate])
-	require.Equal(t, "hh", c.meta("")[adapter.MetaTemplate])
+	require.Equal(t, "hh", p.Meta("")[adapter.MetaTemplate])
+	require.Equal(t, "Be kind.", p.Meta("")[adapter.MetaSystem])
+	require.Equal(t, "hh", r.Meta("")[rewards.MetaTemplate])
+	require.Equal(t, "hh", c.Meta("")[adapter.MetaTemplate])
 
 	p.SFT, p.Template, p.System = nil, "", nil
 	require.NoError(t, p.Resolve(""))

@@ -189,22 +189,18 @@ func difference(dir string, cfg any) ([]conf.Change, error) {
 	return configured(diff), err
 }
 
-// evalStage is the kind of an evaluation, whose parts are kept or measured again one by
-// one when its configuration changes.
-const evalStage = "eval"
-
 // stage is a run folder being worked in.
 type stage struct {
-	run    *train.Run // nil in a rehearsal, which keeps nothing
+	run    *train.Run // nil without a folder: nothing is kept
 	con    Console
 	kind   string
 	name   string
 	record map[string]any // what result.json holds besides the stage's own result
 }
 
-// open opens the run folder of a stage.
-func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
-	if b.rehearsal != nil {
+// openStage opens the run folder of a stage; without one, "", nothing is kept of what it does.
+func openStage(b *Bench, con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
+	if dir == "" {
 		return &stage{con: con, kind: kind, name: name, record: map[string]any{}}, nil
 	}
 	if old := kindOf(dir); old != "" && old != kind && !fresh {
@@ -212,7 +208,7 @@ func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (
 	}
 	diff, unread := difference(dir, cfg) // why it cannot be read, the run folder's own look says
 	may := slices.Concat(mayChange, moved(diff), []string{derivedKey})
-	if kind == evalStage {
+	if kind == string(EvalKind) {
 		may = []string{train.AnyKey} // each measurement knows what it depends on
 	} else if unread == nil && len(without(diff, may)) > 0 && !hasResult(dir) && !hasCheckpoint(dir) {
 		fresh = true // nothing was trained yet that the old configuration could be kept for
@@ -264,7 +260,7 @@ func adapterOf(host *adapter.Adapter, meta map[string]string) func(*lm.State) (*
 
 // finish writes result.json: the stage's own result with the common record around it.
 func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
-	if b.rehearsal != nil {
+	if s.run == nil {
 		return nil
 	}
 	merged := map[string]any{}

@@ -56,11 +56,11 @@ func TestInputsGoByContent(t *testing.T) {
 
 func TestFinished(t *testing.T) {
 	type config struct {
-		Engine          Engine  `yaml:"engine"`
-		LR              float64 `yaml:"lr"`
-		CheckpointEvery int     `yaml:"checkpoint_every"`
-		Model           string  `yaml:"model"`
-		Inputs          Inputs  `yaml:"inputs"`
+		Engine          EngineConfig `yaml:"engine"`
+		LR              float64      `yaml:"lr"`
+		CheckpointEvery int          `yaml:"checkpoint_every"`
+		Model           string       `yaml:"model"`
+		Inputs          Inputs       `yaml:"inputs"`
 	}
 	dir := t.TempDir()
 	cfg := config{Engine: DefaultEngine(), LR: 1e-3, CheckpointEvery: 10, Model: "/here/m.gguf", Inputs: Inputs{"model": "aa"}}
@@ -121,7 +121,7 @@ func TestMistakesAreSaidOnce(t *testing.T) {
 func TestResultNamesTheAdapterOrFails(t *testing.T) {
 	j, _ := demoSFT(t)
 	b := openDemo(t, j)
-	s, err := b.open(Console{Progress: train.Quiet{}}, "sft", "sft", t.TempDir(), j, false)
+	s, err := openStage(b, Console{Progress: train.Quiet{}}, "sft", "sft", t.TempDir(), j, false)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.close()) }()
 	path := s.run.Path(train.AdapterFile)
