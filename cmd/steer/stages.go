@@ -243,7 +243,7 @@ func absAll(paths []string) []string {
 
 // runStage resolves and runs a job in its folder.
 func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, base string) (err error) {
-	if err := pipeline.Resolve(job, base, a.hashes); err != nil {
+	if err := job.Resolve(base, a.hashes); err != nil {
 		return configError(pipeline.WithSources(err))
 	}
 	if f.dry {

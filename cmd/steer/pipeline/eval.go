@@ -55,8 +55,6 @@ type Eval struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
-
-	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // Subject is a model under test: the base with a stack of adapters.
@@ -85,8 +83,6 @@ func (j *Eval) Base() (string, EngineConfig) { return j.Model, j.Engine }
 // Folder implements Job.
 func (j *Eval) Folder() string { return "eval" }
 
-func (j *Eval) remember(hashes *filehash.Cache) { j.hashes = hashes }
-
 // Kind implements Job.
 func (j *Eval) Kind() Kind { return EvalKind }
 
@@ -107,7 +103,7 @@ func (j *Eval) Knobs() Knobs {
 }
 
 // Resolve finds the data of the suite, makes paths absolute and hashes the inputs.
-func (j *Eval) Resolve(dir string) (err error) {
+func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if err := j.findData(dir); err != nil {
 		return err
 	}
@@ -163,7 +159,7 @@ func (j *Eval) Resolve(dir string) (err error) {
 		return err
 	}
 	maps.Copy(data, j.TaskInputs())
-	j.Inputs, err = inputsOf(j.hashes, models, data)
+	j.Inputs, err = inputsOf(hashes, models, data)
 	return err
 }
 

@@ -61,7 +61,7 @@ func everyBenchmark(t *testing.T) (*Eval, *Bench) {
 	j.Rewards = []RewardModel{{Name: "harmlessness", Adapter: rewardAdapter(t, b, meta)}}
 	meta[rewards.MetaTheory] = "toxicity"
 	j.Rewards = append(j.Rewards, RewardModel{Name: "toxicity", Adapter: rewardAdapter(t, b, meta)})
-	require.NoError(t, j.Resolve(""))
+	require.NoError(t, j.Resolve("", nil))
 	return &j, b
 }
 

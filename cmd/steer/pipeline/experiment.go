@@ -211,7 +211,7 @@ func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
 		return err
 	}
 	for _, s := range e.Stages() {
-		if err := Resolve(s.Job, "", con.Hashes); err != nil {
+		if err := s.Job.Resolve("", con.Hashes); err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 		dir := filepath.Join(e.Out, s.Name)

@@ -24,10 +24,9 @@ type Job interface {
 	Base() (model string, e EngineConfig)
 	// Folder is the usual name of its run folder.
 	Folder() string
-	// Resolve makes paths absolute, relative to dir, and hashes the inputs.
-	Resolve(dir string) error
-	// remember sets what Resolve takes hashes of large files from.
-	remember(*filehash.Cache)
+	// Resolve makes paths absolute, relative to dir, and hashes the inputs; hashes remembers those
+	// of large files, and may be nil.
+	Resolve(dir string, hashes *filehash.Cache) error
 	// Kind is the method: what the job does, and how its configuration is read.
 	Kind() Kind
 	// Read is the SHA-256 of every file that goes in, by role, once the job is resolved.
@@ -38,12 +37,6 @@ type Job interface {
 	Clone() Job
 	// Run does the job in a run folder, or goes on there; with the folder "" nothing is kept.
 	Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) error
-}
-
-// Resolve resolves a job: [Job.Resolve] with a memory of hashes, which may be nil.
-func Resolve(job Job, dir string, hashes *filehash.Cache) error {
-	job.remember(hashes)
-	return job.Resolve(dir)
 }
 
 // Maker is a job that writes an adapter.

@@ -33,7 +33,7 @@ func demoSFT(t testing.TB) (*SFT, demo.Paths) {
 	j.LoRA.Rank, j.Pack, j.MaxTokens = 4, sft.PackNone, 96
 	j.MiniBatchSize, j.MicroBatchSize, j.MicroBatchTokens = 8, 0, 256
 	j.MaxSteps, j.Epochs = 7, 1
-	require.NoError(t, j.Resolve(""))
+	require.NoError(t, j.Resolve("", nil))
 	return &j, assets
 }
 
@@ -87,7 +87,7 @@ func TestRehearsalCountsTheLastPass(t *testing.T) {
 			j.Model, j.Theory, j.Engine.Threads = assets.Model, rewards.Deontology, 1
 			j.Train.Path, j.HeldOut.Path, j.HeldOut.Limit = assets.Deontology.Train, assets.Deontology.Test, limit
 			j.MaxSteps, j.EvalEvery = 2, 0
-			require.NoError(t, j.Resolve(""))
+			require.NoError(t, j.Resolve("", nil))
 			p, err := NewPlanner(openDemo(t, &j)).Plan(context.Background(), &j, "reward")
 			require.NoError(t, err)
 			score[limit] = p.Tokens.Score

@@ -63,8 +63,6 @@ type PPO struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
-
-	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // RewardText names what the reward model is given of an episode.
@@ -105,8 +103,6 @@ func (j *PPO) Base() (string, EngineConfig) { return j.Model, j.Engine }
 // Folder implements Job.
 func (j *PPO) Folder() string { return "ppo" }
 
-func (j *PPO) remember(hashes *filehash.Cache) { j.hashes = hashes }
-
 // Kind implements Job.
 func (j *PPO) Kind() Kind { return PPOKind }
 
@@ -129,7 +125,7 @@ func (j *PPO) Knobs() Knobs {
 }
 
 // Resolve makes paths absolute and hashes the inputs.
-func (j *PPO) Resolve(dir string) (err error) {
+func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	paths := []*string{&j.Model, &j.Reward, &j.Prompts.Path, &j.HeldOut.Path}
 	for i := range j.SFT {
 		paths = append(paths, &j.SFT[i])
@@ -167,7 +163,7 @@ func (j *PPO) Resolve(dir string) (err error) {
 	for i, p := range j.RewardOn {
 		files[numbered("reward_below", i)] = p
 	}
-	j.Inputs, err = inputsOf(j.hashes, files, map[string]string{"prompts": j.Prompts.Path, "held_out": j.HeldOut.Path})
+	j.Inputs, err = inputsOf(hashes, files, map[string]string{"prompts": j.Prompts.Path, "held_out": j.HeldOut.Path})
 	return err
 }
 

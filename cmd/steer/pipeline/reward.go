@@ -30,8 +30,6 @@ type Reward struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
-
-	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // NewReward is the job of a preset.
@@ -46,8 +44,6 @@ func (j *Reward) Base() (string, EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *Reward) Folder() string { return "reward-" + string(j.Theory) }
-
-func (j *Reward) remember(hashes *filehash.Cache) { j.hashes = hashes }
 
 // Kind implements Job.
 func (j *Reward) Kind() Kind { return RewardKind }
@@ -67,7 +63,7 @@ func (j *Reward) Knobs() Knobs {
 }
 
 // Resolve makes paths absolute and hashes the inputs.
-func (j *Reward) Resolve(dir string) (err error) {
+func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	paths := []*string{&j.Model, &j.InitAdapter, &j.Train.Path, &j.HeldOut.Path}
 	for i := range j.On {
 		paths = append(paths, &j.On[i])
@@ -91,7 +87,7 @@ func (j *Reward) Resolve(dir string) (err error) {
 	for i, p := range j.On {
 		files[numbered("sft", i)] = p
 	}
-	j.Inputs, err = inputsOf(j.hashes, files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
+	j.Inputs, err = inputsOf(hashes, files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
 	return err
 }
 

@@ -38,8 +38,6 @@ type SFT struct {
 
 	// Inputs is filled in: SHA-256 of every file that goes in.
 	Inputs Inputs `yaml:"inputs,omitempty"`
-
-	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // NewSFT is the job of a preset.
@@ -53,8 +51,6 @@ func (j *SFT) Base() (string, EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *SFT) Folder() string { return "sft" }
-
-func (j *SFT) remember(hashes *filehash.Cache) { j.hashes = hashes }
 
 // Kind implements Job.
 func (j *SFT) Kind() Kind { return SFTKind }
@@ -74,7 +70,7 @@ func (j *SFT) Knobs() Knobs {
 }
 
 // Resolve makes paths absolute and hashes the inputs.
-func (j *SFT) Resolve(dir string) (err error) {
+func (j *SFT) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	for _, p := range []*string{&j.Model, &j.Train.Path, &j.Eval.Path, &j.InitAdapter} {
 		*p = abs(dir, *p)
 	}
@@ -87,7 +83,7 @@ func (j *SFT) Resolve(dir string) (err error) {
 	if err := errors.Join(j.Engine.validate(), j.Config.Validate(), j.fillForm()); err != nil {
 		return err
 	}
-	j.Inputs, err = inputsOf(j.hashes,
+	j.Inputs, err = inputsOf(hashes,
 		map[string]string{"model": j.Model, "init_adapter": j.InitAdapter},
 		map[string]string{"train": j.Train.Path, "eval": j.Eval.Path})
 	return err

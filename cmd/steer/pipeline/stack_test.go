@@ -133,7 +133,7 @@ func rehearsePPO(t *testing.T, b *Bench, assets demo.Paths, change func(j *PPO))
 	j.Model, j.Prompts.Path, j.Engine.Threads = assets.Model, assets.Guanaco.Test, 1
 	j.Iterations, j.MaxNewTokens, j.RolloutBatchSize, j.MiniBatchSize, j.MicroBatchSize = 1, 2, 2, 2, 2
 	change(&j)
-	if err := j.Resolve(""); err != nil {
+	if err := j.Resolve("", nil); err != nil {
 		return err
 	}
 	_, p, err := rehearse(context.Background(), b, &j)
@@ -220,18 +220,18 @@ func TestJobsTakeTheTemplateOfTheirAdapters(t *testing.T) {
 	p, err := NewPPO(ppo.PresetDefault)
 	require.NoError(t, err)
 	p.Model, p.Prompts.Path, p.SFT, p.Reward = assets.Model, assets.Guanaco.Train, []string{sft}, reward
-	require.NoError(t, p.Resolve(""))
+	require.NoError(t, p.Resolve("", nil))
 	r, err := NewReward(rewards.PresetDefault)
 	require.NoError(t, err)
 	r.Model, r.Theory, r.Train.Path, r.On = assets.Model, rewards.Custom, assets.Guanaco.Train, []string{sft}
-	require.NoError(t, r.Resolve(""))
+	require.NoError(t, r.Resolve("", nil))
 	e := NewEval()
 	e.Model, e.Subjects = assets.Model, []Subject{{Name: "sft", Adapters: []string{sft}}, {Name: "p", Adapters: []string{sft, policy}}}
-	require.NoError(t, e.Resolve(""))
+	require.NoError(t, e.Resolve("", nil))
 	c, err := NewSFT("")
 	require.NoError(t, err)
 	c.Model, c.Train.Path, c.InitAdapter = assets.Model, assets.Guanaco.Train, sft
-	require.NoError(t, c.Resolve(""))
+	require.NoError(t, c.Resolve("", nil))
 	for _, got := range []Form{{p.Template, p.System}, {r.Template, r.System}, {e.Template, e.System}, {c.Template, c.System}} {
 		require.Equal(t, data.TemplateHH, got.Template)
 		require.Equal(t, "Be kind.", *got.System)
@@ -243,7 +243,7 @@ func TestJobsTakeTheTemplateOfTheirAdapters(t *testing.T) {
 	require.Equal(t, "hh", c.Meta("")[adapter.MetaTemplate])
 
 	p.SFT, p.Template, p.System = nil, "", nil
-	require.NoError(t, p.Resolve(""))
+	require.NoError(t, p.Resolve("", nil))
 	require.Equal(t, data.TemplateChatML, p.Template)
 	require.Nil(t, p.System)
 }
