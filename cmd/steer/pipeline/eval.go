@@ -13,6 +13,7 @@ import (
 	"steer/ggml/lm"
 	"steer/internal/atomicfile"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/ppo"
@@ -215,7 +216,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	}
 	suite, err := eval.NewSuite(cfg, dir)
 	if err != nil {
-		return train.DiskFull(err, "every finished measurement is kept")
+		return run.DiskFull(err, "every finished measurement is kept")
 	}
 	suite.Version, suite.Note = con.Version, con.Progress.Note
 	defer func() {
@@ -224,7 +225,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
 			err = fmt.Errorf("%w: %s", train.ErrInterrupted, kept)
 		}
-		err = train.DiskFull(err, kept)
+		err = run.DiskFull(err, kept)
 	}()
 	subjects, models, err := j.subjects(b, cfg.Template)
 	if err != nil {
