@@ -12,7 +12,7 @@ import (
 
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/rl/train"
+	"steer/internal/run"
 )
 
 // bad is a command line that must fail with an exit code and a message, and leave no
@@ -33,7 +33,7 @@ func (b bad) run(t *testing.T, dir string) {
 		for _, s := range b.says {
 			require.Contains(t, said, s)
 		}
-		require.NoFileExists(t, filepath.Join(dir, "out", train.ResultFile))
+		require.NoFileExists(t, filepath.Join(dir, "out", run.ResultFile))
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "out")))
 	})
 }
@@ -288,14 +288,14 @@ func TestDivergenceIsReported(t *testing.T) {
 	} {
 		code, _, said := steerIn(t, dir, append([]string{kind, kind + ".yaml", "-o", kind}, more...)...)
 		if kind == "ppo" && code == 0 { // a guard may end it first, which is a result with a reason
-			require.Equal(t, "stopped", readJSON(t, dir, kind, train.ResultFile)["status"], said)
+			require.Equal(t, "stopped", readJSON(t, dir, kind, run.ResultFile)["status"], said)
 			continue
 		}
 		require.Equal(t, exitFailure, code, "%s: %s", kind, said)
 		require.Regexp(t, `(NaN|Inf|finite)`, said, kind)
 		require.Regexp(t, `step \d+`, said, kind)
-		require.NoFileExists(t, filepath.Join(dir, kind, train.ResultFile))
-		require.NoFileExists(t, filepath.Join(dir, kind, train.AdapterFile))
+		require.NoFileExists(t, filepath.Join(dir, kind, run.ResultFile))
+		require.NoFileExists(t, filepath.Join(dir, kind, run.AdapterFile))
 		for _, r := range timeless(t, filepath.Join(dir, kind)) {
 			require.False(t, math.IsNaN(r.Values["loss"]))
 		}

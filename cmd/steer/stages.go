@@ -15,10 +15,10 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/internal/conf"
+	"steer/internal/run"
 	"steer/rewards"
 	"steer/rl/ppo"
 	"steer/rl/sft"
-	"steer/rl/train"
 )
 
 // stageFlags are the flags that the four stage commands share. A job file gives the
@@ -275,12 +275,12 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 	}
 	defer plan.Compare(b, con)
 	if err := job.Run(ctx, b, con, filepath.Base(out), out, f.fresh); err != nil {
-		if errors.Is(err, train.ErrConfigChanged) {
+		if errors.Is(err, run.ErrConfigChanged) {
 			return fmt.Errorf("%w\nGo back to that configuration, name another folder with --out, or start again with --fresh", err)
 		}
 		return err
 	}
-	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, train.ResultFile))
+	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, run.ResultFile))
 	if _, ok := job.(*pipeline.Eval); ok {
 		fmt.Fprintf(a.out, "  steer report %s --format text    shows it\n", out)
 	}

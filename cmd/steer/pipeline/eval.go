@@ -13,6 +13,7 @@ import (
 	"steer/ggml/lm"
 	"steer/internal/atomicfile"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/ppo"
@@ -230,7 +231,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	}
 	suite, err := eval.NewSuite(cfg, dir)
 	if err != nil {
-		return train.DiskFull(err, "every finished measurement is kept")
+		return run.DiskFull(err, "every finished measurement is kept")
 	}
 	suite.Version, suite.Note = con.Version, con.Progress.Note
 	defer func() {
@@ -239,7 +240,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
 			err = fmt.Errorf("%w: %s", train.ErrInterrupted, kept)
 		}
-		err = train.DiskFull(err, kept)
+		err = run.DiskFull(err, kept)
 	}()
 	subjects, models, err := j.subjects(b, cfg.Template)
 	if err != nil {
@@ -249,7 +250,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	if err != nil {
 		return err
 	}
-	if s.run != nil {
+	if s.folder != nil {
 		j.identify(subjects, rewardModels)
 	}
 	b.warn(con.Progress)

@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	"steer/internal/conf"
+	"steer/internal/run"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // Experiment is the whole pipeline: SFT, a reward model and a policy for each theory,
@@ -170,7 +170,7 @@ func (e *Experiment) place(dir string) {
 }
 
 func (e *Experiment) adapterOf(stage string) string {
-	return filepath.Join(e.Out, stage, train.AdapterFile)
+	return filepath.Join(e.Out, stage, run.AdapterFile)
 }
 
 // NamedJob is a stage of an experiment.
@@ -197,7 +197,7 @@ func (e *Experiment) Lock() (io.Closer, error) {
 	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
 		return nil, err
 	}
-	return train.Lock(e.Out, "experiment folder")
+	return run.Lock(e.Out, "experiment folder")
 }
 
 // Run runs every stage that is not finished yet. The folder should be locked. A finished stage is skipped if neither
@@ -207,7 +207,7 @@ func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
 	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
 		return err
 	}
-	if err := writeConfig(filepath.Join(e.Out, train.ExperimentFile), e.summary()); err != nil {
+	if err := writeConfig(filepath.Join(e.Out, run.ExperimentFile), e.summary()); err != nil {
 		return err
 	}
 	for _, s := range e.Stages() {
@@ -249,7 +249,7 @@ func onlyInputs(diff []conf.Change) bool {
 func (e *Experiment) forgetReports() error {
 	var errs []error
 	for _, dir := range []string{e.Out, e.study} {
-		for _, name := range train.ReportFiles() {
+		for _, name := range run.ReportFiles() {
 			if err := os.Remove(filepath.Join(dir, name)); dir != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)
 			}
@@ -278,7 +278,7 @@ func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir 
 		}
 	}
 	if err := s.Job.Run(ctx, b, con, s.Name, dir, fresh); err != nil {
-		if errors.Is(err, train.ErrConfigChanged) {
+		if errors.Is(err, run.ErrConfigChanged) {
 			return fmt.Errorf("%w\nGo back to that configuration, remove %s to run this stage anew, or start all over with --fresh", err, dir)
 		}
 		return err
@@ -392,7 +392,7 @@ func (e *Experiment) planStages(con Console) {
 		state := "to run"
 		if hasResult(filepath.Join(e.Out, s.Name)) {
 			state = "has a result (skipped if its inputs are unchanged)"
-		} else if exists(filepath.Join(e.Out, s.Name, train.CheckpointsDir)) {
+		} else if exists(filepath.Join(e.Out, s.Name, run.CheckpointsDir)) {
 			state = "to be resumed"
 		}
 		fmt.Fprintf(con.Out, "# --- stage %s: %s\n", s.Name, state)

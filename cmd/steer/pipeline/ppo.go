@@ -263,7 +263,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	res, err := ppo.Train(ctx, cfg, ppo.Deps{
 		Policy: policy, Reference: reference, Generator: b.Generator(stack...), Scorer: scorer, Tokenizer: b.Tok,
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: b.Generator(sftAdapters...),
-		Stage: name, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
+		Stage: name, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 		FullKL:    ppo.FullKLFunc(b.KL(policy, reference)),
 		AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(below))),
 	})

@@ -147,7 +147,7 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := rewards.Train(ctx, cfg, set, rewards.Deps{
 		Deps: train.Deps{
-			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
+			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 			AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(stack))),
 		},
 		Stage: name, Name: name, Version: con.Version, Tokenizer: b.Tok,

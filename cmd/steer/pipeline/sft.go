@@ -131,7 +131,7 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := sft.Train(ctx, cfg, sft.Deps{
 		Deps: train.Deps{
-			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
+			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 			AdapterOf: adapterOf(host, j.Meta("")),
 		},
 		Stage: name, Train: examples, Eval: held, EOS: b.Tok.EOS(),
