@@ -3,8 +3,6 @@ package pipeline
 import (
 	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -15,60 +13,6 @@ import (
 	"steer/rl/data"
 	"steer/rl/train"
 )
-
-// EngineConfig says how the engine computes.
-type EngineConfig struct {
-	// Device is where: cpu, cuda (the first GPU), cuda:N, or auto, a GPU if there is one.
-	Device ggml.DeviceName `yaml:"device"`
-	// Threads is the number of compute threads; 0: one for each CPU that the process has the time of.
-	Threads int `yaml:"threads"`
-	// Precision of the frozen matrices: bf16 or f32.
-	Precision ggml.Precision `yaml:"precision"`
-	// KeepActivations switches layer checkpointing off: faster, several times the memory.
-	KeepActivations bool `yaml:"keep_activations"`
-	// Sequences is how many answers are generated at once.
-	Sequences int `yaml:"sequences"`
-
-	CUDA ggml.CUDAOptions `yaml:"-"` // where a GPU's libraries are, for tests
-}
-
-// DefaultEngine is what a stage computes with unless told otherwise.
-func DefaultEngine() EngineConfig {
-	return EngineConfig{Device: ggml.CPU, Precision: ggml.BF16, Sequences: 64}
-}
-
-func (e EngineConfig) validate() error {
-	var errs []error
-	if err := e.Device.Check(); err != nil {
-		errs = append(errs, fmt.Errorf("engine.device: %w", err))
-	}
-	if e.Threads < 0 || e.Threads > 512 {
-		errs = append(errs, fmt.Errorf("engine.threads: want 0 (all CPUs) to 512, got %d", e.Threads))
-	}
-	if e.Sequences < 1 || e.Sequences > 256 {
-		errs = append(errs, fmt.Errorf("engine.sequences: want 1 to 256, got %d", e.Sequences))
-	}
-	return errors.Join(errs...)
-}
-
-// threads is the number of compute threads.
-func (e EngineConfig) threads() int {
-	if e.Threads == 0 {
-		return machine().threads()
-	}
-	return e.Threads
-}
-
-// Console is where a stage shows itself and how it is asked to stop.
-type Console struct {
-	Progress train.Progress
-	Stopper  *train.Stopper
-	Out      io.Writer // final lines
-	Version  string    // of the program
-	Command  []string  // as typed, for the record
-	Memory   MemoryLimit
-	Hashes   *filehash.Cache // of large files; may be nil
-}
 
 // Bench is a loaded model with what stages need around it.
 type Bench struct {
@@ -185,6 +129,9 @@ func (b *Bench) warn(p train.Progress) {
 	b.noteUnchecked(p)
 }
 
+// Warn keeps a warning for the next time that they are printed.
+func (b *Bench) Warn(text string) { b.warnings = append(b.warnings, text) }
+
 // within bounds a configured length in tokens by what the model can hold, aloud.
 func (b *Bench) within(key string, configured, most int, what string) int {
 	if configured <= most {
@@ -198,7 +145,7 @@ func (b *Bench) within(key string, configured, most int, what string) int {
 // noteData says aloud what was odd about a data file.
 func (b *Bench) noteData(l data.Loaded) {
 	for _, n := range l.Notes {
-		b.warnings = append(b.warnings, l.Path+": "+n)
+		b.Warn(l.Path+": "+n)
 	}
 }
 
@@ -238,7 +185,7 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 	for _, n := range a.Notices {
 		b.warnOnce(fmt.Sprintf("adapter %s: %s", path, n))
 	}
-	trained := a.Meta[metaBase]
+	trained := a.Meta[adapter.MetaBase]
 	if trained != "" && b.SHA256 == "" {
 		if b.SHA256, err = b.Hashes.Sum(b.Model.Info().Path); err != nil {
 			return nil, fmt.Errorf("model: %w", err)
@@ -359,12 +306,4 @@ func (b *Bench) Template(name data.TemplateName, system *string) (*data.Template
 	}
 	b.stops = stop
 	return t, stop, nil
-}
-
-// abs makes a configured path absolute, relative to the folder of its file.
-func abs(dir, path string) string {
-	if path == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
 }

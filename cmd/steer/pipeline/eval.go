@@ -398,7 +398,7 @@ func (j *Eval) rewards(b *Bench, con Console) ([]eval.Reward, error) {
 	asked := asking{template: tpl, stop: stop, text: j.RewardText}
 	var out []eval.Reward
 	for _, c := range j.Rewards {
-		s, err := b.scorer(c.On, c.Adapter, asked, j.BatchTokens)
+		s, err := openScorer(b, c.On, c.Adapter, asked, j.BatchTokens)
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}

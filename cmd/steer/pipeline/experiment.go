@@ -173,12 +173,6 @@ func (e *Experiment) adapterOf(stage string) string {
 	return filepath.Join(e.Out, stage, run.AdapterFile)
 }
 
-// NamedJob is a stage of an experiment.
-type NamedJob struct {
-	Name string // of the stage and its folder
-	Job  Job
-}
-
 // Stages lists the jobs in the order in which they run.
 func (e *Experiment) Stages() []NamedJob {
 	stages := []NamedJob{{"sft", &e.SFT}}
@@ -365,6 +359,21 @@ func unique(errs []error) error {
 		}
 	}
 	return errors.Join(out...)
+}
+
+// Forecast plans every stage. Adapters that earlier stages have not made yet are
+// taken to be as they are configured.
+func (e *Experiment) Forecast(ctx context.Context, opt ForecastOptions) (*Forecast, error) {
+	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
+		return nil, err
+	}
+	files := map[string]Maker{}
+	for _, s := range e.Stages() {
+		if m, ok := s.Job.(Maker); ok {
+			files[e.adapterOf(s.Name)] = m
+		}
+	}
+	return forecast(ctx, e.Stages(), files, opt)
 }
 
 // planMissing prints which input files are not there yet.

@@ -53,26 +53,12 @@ type ForecastOptions struct {
 	Progress func(stage string)
 }
 
-// Forecast plans every stage. Adapters that earlier stages have not made yet are
-// taken to be as they are configured.
-func (e *Experiment) Forecast(ctx context.Context, opt ForecastOptions) (*Forecast, error) {
-	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
-		return nil, err
-	}
-	files := map[string]Maker{}
-	for _, s := range e.Stages() {
-		if m, ok := s.Job.(Maker); ok {
-			files[e.adapterOf(s.Name)] = m
-		}
-	}
-	return forecast(ctx, e.Stages(), files, opt)
-}
-
 // ForecastJob plans a single job, which must be resolved.
 func ForecastJob(ctx context.Context, job Job, opt ForecastOptions) (*Forecast, error) {
 	return forecast(ctx, []NamedJob{{job.Folder(), job}}, nil, opt)
 }
 
+// forecast plans stages one after the other; files are what earlier ones write, by path.
 func forecast(ctx context.Context, stages []NamedJob, files map[string]Maker, opt ForecastOptions) (*Forecast, error) {
 	f := &Forecast{Fits: true, Runs: 1}
 	if opt.Calibrate {

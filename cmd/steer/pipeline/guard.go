@@ -10,35 +10,11 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/lm"
-	"steer/internal/conf"
 	"steer/rl/train"
 )
 
 // ErrDoesNotFit: a plan needs more memory than there is.
 var ErrDoesNotFit = errors.New("it does not fit")
-
-// MemoryLimit says what a stage may take.
-type MemoryLimit struct {
-	// Bytes may be resident, or on a GPU in use there; 0: what is free when the stage begins.
-	Bytes conf.Size
-	// Force runs what does not fit.
-	Force bool
-}
-
-// limit is the host's memory that this process may come to hold, 0 if it cannot be told.
-func (l MemoryLimit) limit() int64 {
-	if l.Bytes > 0 {
-		return int64(l.Bytes)
-	}
-	free, err := freeMemory(system())
-	if err != nil {
-		return 0
-	}
-	if p, err := memoryOf(""); err == nil {
-		free += p.Anon // held already; pages of files are among the free ones
-	}
-	return free
-}
 
 // fits tells whether the plan stays within both memories; 0 is no limit.
 func (p *StagePlan) fits(free, hostFree int64) bool {
@@ -198,22 +174,4 @@ func reserving(m *ggml.Model, planned [][]recorded) func(lm.Learner) error {
 		planned[i] = nil
 		return m.Reserve(context.Background(), passes)
 	}
-}
-
-// SizeText writes bytes for people: "312 MB".
-func SizeText(n int64) string {
-	x, unit := float64(n), "bytes"
-	for _, u := range []string{"kB", "MB", "GB", "TB"} {
-		if x < 999.5 {
-			break
-		}
-		x, unit = x/1000, u
-	}
-	switch {
-	case unit == "bytes":
-		return fmt.Sprintf("%d bytes", n)
-	case x < 9.95:
-		return fmt.Sprintf("%.1f %s", x, unit)
-	}
-	return fmt.Sprintf("%.0f %s", x, unit)
 }

@@ -69,3 +69,9 @@ func microBatch(size, tokens *int) Knob {
 	}
 	return Knob{"micro_batch_tokens", tokens, false}
 }
+
+// NamedJob is a stage: a job in a run folder.
+type NamedJob struct {
+	Name string // of the stage and its folder
+	Job  Job
+}

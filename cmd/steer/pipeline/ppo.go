@@ -225,19 +225,19 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	scorer, err := b.scorer(j.RewardOn, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText},
+	scorer, err := openScorer(b, j.RewardOn, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText},
 		j.ScoreBatchTokens)
 	if err != nil {
 		return fmt.Errorf("ppo: reward: %w", err)
 	}
-	prompts, info, err := b.prompts(j.Prompts, "prompts", tpl, longest, room)
+	prompts, info, err := readPrompts(b, j.Prompts, "prompts", tpl, longest, room)
 	if err != nil {
 		return fmt.Errorf("ppo: prompts: %w", err)
 	}
 	infos := []map[string]any{info}
 	var held []ppo.Prompt
 	if j.HeldOut.Path != "" {
-		if held, info, err = b.prompts(j.HeldOut, "held-out", tpl, longest, room); err != nil {
+		if held, info, err = readPrompts(b, j.HeldOut, "held-out", tpl, longest, room); err != nil {
 			return fmt.Errorf("ppo: held_out: %w", err)
 		}
 		infos = append(infos, info)
@@ -280,7 +280,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 // Meta implements Maker: what the policy's adapter says of itself.
 func (j *PPO) Meta(trainedOn string) map[string]string {
 	m := map[string]string{
-		adapter.MetaRole: string(adapter.RolePolicy), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
+		adapter.MetaRole: string(adapter.RolePolicy), adapter.MetaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
 	}
 	if t, err := data.NewTemplate(j.Template, j.System); err == nil {
 		maps.Copy(m, formMeta(t))
@@ -313,9 +313,9 @@ func (j *PPO) NewAdapter(b *Bench) (*adapter.Adapter, error) {
 	return host, nil
 }
 
-// prompts reads conversations and renders what comes before the first answer. Longer
+// readPrompts reads conversations and renders what comes before the first answer. Longer
 // ones than max, and those that ask nothing, are left out and counted.
-func (b *Bench) prompts(src data.Source, role string, tpl *data.Template, max, room int) ([]ppo.Prompt, map[string]any, error) {
+func readPrompts(b *Bench, src data.Source, role string, tpl *data.Template, max, room int) ([]ppo.Prompt, map[string]any, error) {
 	rows, loaded, err := data.LoadConversations(src)
 	if err != nil {
 		return nil, nil, err
@@ -348,7 +348,8 @@ func (b *Bench) prompts(src data.Source, role string, tpl *data.Template, max, r
 	info := map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out), "dropped": dropped}
 	if noQuestion > 0 {
 		info["no_question"] = noQuestion
-		b.warnings = append(b.warnings, fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and were left out", loaded.Path, noQuestion, len(rows)))
+		b.Warn(fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and were left out",
+			loaded.Path, noQuestion, len(rows)))
 	}
 	return out, info, nil
 }

@@ -170,7 +170,7 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 // Meta implements Maker: what the adapter says of itself.
 func (j *Reward) Meta(trainedOn string) map[string]string {
 	m := j.Config.Meta()
-	m[metaBase], m[adapter.MetaTrainedOn] = j.Inputs["model"], trainedOn
+	m[adapter.MetaBase], m[adapter.MetaTrainedOn] = j.Inputs["model"], trainedOn
 	return m
 }
 

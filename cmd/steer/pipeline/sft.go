@@ -155,7 +155,7 @@ func (j *SFT) fillForm() error {
 // Meta implements Maker: what the adapter says of itself.
 func (j *SFT) Meta(trainedOn string) map[string]string {
 	m := map[string]string{
-		adapter.MetaRole: string(adapter.RoleSFT), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
+		adapter.MetaRole: string(adapter.RoleSFT), adapter.MetaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
 	}
 	src, err := j.Train.Resolve(sftFormats...)
 	if t, terr := data.NewTemplate(j.Template, j.System); err == nil && terr == nil && src.Format != data.FormatTokens {

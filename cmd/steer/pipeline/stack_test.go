@@ -119,9 +119,9 @@ func TestRolesAreChecked(t *testing.T) {
 		require.ErrorContains(t, err, c.says)
 		require.ErrorContains(t, err, c.path)
 	}
-	_, err := b.scorer([]string{reward}, bare, asking{}, 64)
+	_, err := openScorer(b, []string{reward}, bare, asking{}, 64)
 	require.ErrorContains(t, err, "is a reward model, not the adapter below a reward model")
-	_, err = b.scorer(nil, policy, asking{}, 64)
+	_, err = openScorer(b, nil, policy, asking{}, 64)
 	require.ErrorContains(t, err, "value head")
 }
 
@@ -265,7 +265,7 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	episode := ppo.Episode{Prompt: x.IDs, Response: answer, PromptText: "\n\nHuman: Hi\n\nAssistant:", ResponseText: " Yes.\n\nHuman:", PromptMessages: prompt}
 
 	for _, text := range []RewardText{RewardTokens, RewardRetokenized} {
-		s, err := b.scorer(nil, path, asking{template: hh, stop: []int32{b.Tok.EOS()}, text: text}, 512)
+		s, err := openScorer(b, nil, path, asking{template: hh, stop: []int32{b.Tok.EOS()}, text: text}, 512)
 		require.NoError(t, err)
 		require.True(t, s.reencode)
 		got, err := s.Score(context.Background(), []ppo.Episode{episode})
@@ -283,7 +283,7 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	// In its own template it reads the very tokens.
 	guanaco, err := data.NewTemplate(data.TemplateGuanaco, nil)
 	require.NoError(t, err)
-	s, err := b.scorer(nil, path, asking{template: guanaco, stop: []int32{b.Tok.EOS()}, text: RewardTokens}, 512)
+	s, err := openScorer(b, nil, path, asking{template: guanaco, stop: []int32{b.Tok.EOS()}, text: RewardTokens}, 512)
 	require.NoError(t, err)
 	require.False(t, s.reencode)
 	got, err := s.Score(context.Background(), []ppo.Episode{episode})
@@ -296,7 +296,7 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	other := "Be brief."
 	own, err := data.NewTemplate(data.TemplateGuanaco, &other)
 	require.NoError(t, err)
-	s, err = b.scorer(nil, path, asking{template: own, stop: []int32{b.Tok.EOS()}, text: RewardTokens}, 512)
+	s, err = openScorer(b, nil, path, asking{template: own, stop: []int32{b.Tok.EOS()}, text: RewardTokens}, 512)
 	require.NoError(t, err)
 	require.True(t, s.reencode)
 }

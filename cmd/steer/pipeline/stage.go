@@ -28,9 +28,6 @@ import (
 	"steer/rl/data"
 )
 
-// metaBase is the key of an adapter's metadata that holds the SHA-256 of the base it was trained on.
-const metaBase = adapter.MetaBase
-
 // resultVersion is the version of result.json that docs/report.md describes.
 const resultVersion = 1
 
