@@ -36,8 +36,8 @@ func TestPlanOnAGPU(t *testing.T) {
 	dir, job := planJob(t)
 	emulatedGPU(t, dir)
 	small := []string{"--job", "sft", job, "--device", "cuda", "--set", "max_tokens=40", "--set", "mini_batch_size=2", "--set", "micro_batch_tokens=64", "--set", "max_steps=1"}
-	plan := append([]string{"plan", "--no-calibration"}, small...)
-	out, _ := mustSteer(t, dir, append(plan, "--json")...)
+	command := append([]string{"plan", "--no-calibration"}, small...)
+	out, _ := mustSteer(t, dir, append(command, "--json")...)
 	var f pipeline.Forecast
 	require.NoError(t, json.Unmarshal([]byte(out), &f))
 	require.Equal(t, "cuda:0", f.Device)
@@ -52,7 +52,7 @@ func TestPlanOnAGPU(t *testing.T) {
 	}
 	require.Equal(t, map[string]int64{"cuda:0": p.Peak, "host": p.HostPeak}, sums)
 
-	table, _ := mustSteer(t, dir, plan...) // one stage: every buffer of it
+	table, _ := mustSteer(t, dir, command...) // one stage: every buffer of it
 	t.Log("\n" + table)
 	require.Contains(t, table, "cuda:0, emulated GPU, sm_90")
 	require.Regexp(t, `4.3 GB of cuda:0, .* of the host's may be taken`, table)
@@ -62,7 +62,7 @@ func TestPlanOnAGPU(t *testing.T) {
 	}
 
 	// --memory bounds the GPU's memory.
-	code, _, errs := steerIn(t, dir, append(plan, "--memory", "1MB")...)
+	code, _, errs := steerIn(t, dir, append(command, "--memory", "1MB")...)
 	require.Equal(t, exitFailure, code)
 	require.Regexp(t, `needs .* \(\d+ bytes\) of cuda:0, 1.0 MB \(1000000 bytes\) are free: it does not fit`, errs)
 

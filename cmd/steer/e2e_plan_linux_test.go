@@ -153,7 +153,7 @@ optim: {warmup_steps: 1}
 
 // So are the plans of the other stages, sessions and reward models among them.
 func TestPlanAgainstOtherStages(t *testing.T) {
-	dir := jobs(t)
+	dir := jobFolder(t)
 	wide := []string{"engine.sequences=32", "rollout_batch_size=32", "mini_batch_size=16", "micro_batch_size=16", "iterations=2", "prompts.limit=0"}
 	for _, c := range []struct {
 		name, kind string
@@ -175,7 +175,7 @@ func TestPlanAgainstOtherStages(t *testing.T) {
 
 // An evaluation of two policies under a reward model, sessions and all.
 func TestPlanAgainstEvaluation(t *testing.T) {
-	dir, up := jobs(t), unbrokenRuns(t)
+	dir, up := jobFolder(t), unbrokenRuns(t)
 	_, assets := e2e(t)
 	put(t, dir, "eval.yaml", strings.NewReplacer("ASSETS", assets.Dir, "UP", up).Replace(`
 model: ASSETS/model.gguf

@@ -23,7 +23,7 @@ type modelFlags struct {
 	adapters []string
 	anyStack bool
 	speaks   bool // the stack is to write answers
-	engine   pipeline.Engine
+	engine   pipeline.EngineConfig
 }
 
 // anyStackHelp is the help of every flag that allows another stack.

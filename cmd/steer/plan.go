@@ -140,7 +140,7 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 	if err != nil {
 		return nil, err
 	}
-	if err := pipeline.Resolve(job, dir, o.hashes); err != nil {
+	if err := job.Resolve(dir, o.hashes); err != nil {
 		return nil, configError(pipeline.WithSources(err))
 	}
 	return pipeline.ForecastJob(ctx, job, opt)

@@ -13,7 +13,7 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf/gguftest"
-	"steer/rl/train"
+	"steer/internal/run"
 )
 
 // planJob writes a small model, rows of token ids and the job of an SFT stage on them.
@@ -155,16 +155,16 @@ func TestPlanRefuses(t *testing.T) {
 	require.Regexp(t, `With --set micro_batch_tokens=\d+ it needs`, errs)
 
 	// The stage itself refuses too, before anything is written.
-	run := filepath.Join(dir, "out")
-	code, out, errs = command(t, "", "sft", job, "-o", run, "--memory", "1MB")
+	folder := filepath.Join(dir, "out")
+	code, out, errs = command(t, "", "sft", job, "-o", folder, "--memory", "1MB")
 	require.Equal(t, exitFailure, code)
 	require.Empty(t, out)
 	require.Contains(t, errs, "it does not fit")
-	require.NoDirExists(t, run)
-	code, _, errs = command(t, "", "sft", job, "-o", run, "--memory", "1MB", "--force")
+	require.NoDirExists(t, folder)
+	code, _, errs = command(t, "", "sft", job, "-o", folder, "--memory", "1MB", "--force")
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, "run because of --force")
-	require.FileExists(t, filepath.Join(run, train.ResultFile))
+	require.FileExists(t, filepath.Join(folder, run.ResultFile))
 }
 
 func TestPlanFailures(t *testing.T) {

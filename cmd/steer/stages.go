@@ -15,10 +15,10 @@ import (
 
 	"steer/cmd/steer/pipeline"
 	"steer/internal/conf"
+	"steer/internal/run"
 	"steer/rewards"
 	"steer/rl/ppo"
 	"steer/rl/sft"
-	"steer/rl/train"
 )
 
 // stageFlags are the flags that the four stage commands share. A job file gives the
@@ -243,7 +243,7 @@ func absAll(paths []string) []string {
 
 // runStage resolves and runs a job in its folder.
 func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, base string) (err error) {
-	if err := pipeline.Resolve(job, base, a.hashes); err != nil {
+	if err := job.Resolve(base, a.hashes); err != nil {
 		return configError(pipeline.WithSources(err))
 	}
 	if f.dry {
@@ -269,18 +269,18 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 	defer func() { err = errors.Join(err, b.Close()) }()
 	con := a.console()
 	con.Memory = f.memory.MemoryLimit
-	plan, err := b.Guard(ctx, job, filepath.Base(out), con)
+	plan, err := pipeline.Guard(ctx, b, job, filepath.Base(out), con)
 	if err != nil {
 		return err
 	}
 	defer plan.Compare(b, con)
 	if err := job.Run(ctx, b, con, filepath.Base(out), out, f.fresh); err != nil {
-		if errors.Is(err, train.ErrConfigChanged) {
+		if errors.Is(err, run.ErrConfigChanged) {
 			return fmt.Errorf("%w\nGo back to that configuration, name another folder with --out, or start again with --fresh", err)
 		}
 		return err
 	}
-	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, train.ResultFile))
+	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, run.ResultFile))
 	if _, ok := job.(*pipeline.Eval); ok {
 		fmt.Fprintf(a.out, "  steer report %s --format text    shows it\n", out)
 	}

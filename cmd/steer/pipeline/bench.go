@@ -1,11 +1,8 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -14,68 +11,15 @@ import (
 	"steer/ggml/lm"
 	"steer/internal/filehash"
 	"steer/rl/data"
-	"steer/rl/ppo"
 	"steer/rl/train"
 )
-
-// Engine says how the engine computes.
-type Engine struct {
-	// Device is where: cpu, cuda (the first GPU), cuda:N, or auto, a GPU if there is one.
-	Device ggml.DeviceName `yaml:"device"`
-	// Threads is the number of compute threads; 0: one for each CPU that the process has the time of.
-	Threads int `yaml:"threads"`
-	// Precision of the frozen matrices: bf16 or f32.
-	Precision ggml.Precision `yaml:"precision"`
-	// KeepActivations switches layer checkpointing off: faster, several times the memory.
-	KeepActivations bool `yaml:"keep_activations"`
-	// Sequences is how many answers are generated at once.
-	Sequences int `yaml:"sequences"`
-
-	cuda ggml.CUDAOptions // where a GPU's libraries are, for tests
-}
-
-// DefaultEngine is what a stage computes with unless told otherwise.
-func DefaultEngine() Engine { return Engine{Device: ggml.CPU, Precision: ggml.BF16, Sequences: 64} }
-
-func (e Engine) validate() error {
-	var errs []error
-	if err := e.Device.Check(); err != nil {
-		errs = append(errs, fmt.Errorf("engine.device: %w", err))
-	}
-	if e.Threads < 0 || e.Threads > 512 {
-		errs = append(errs, fmt.Errorf("engine.threads: want 0 (all CPUs) to 512, got %d", e.Threads))
-	}
-	if e.Sequences < 1 || e.Sequences > 256 {
-		errs = append(errs, fmt.Errorf("engine.sequences: want 1 to 256, got %d", e.Sequences))
-	}
-	return errors.Join(errs...)
-}
-
-// threads is the number of compute threads.
-func (e Engine) threads() int {
-	if e.Threads == 0 {
-		return machine().threads()
-	}
-	return e.Threads
-}
-
-// Console is where a stage shows itself and how it is asked to stop.
-type Console struct {
-	Progress train.Progress
-	Stopper  *train.Stopper
-	Out      io.Writer // final lines
-	Version  string    // of the program
-	Command  []string  // as typed, for the record
-	Memory   MemoryLimit
-	Hashes   *filehash.Cache // of large files; may be nil
-}
 
 // Bench is a loaded model with what stages need around it.
 type Bench struct {
 	dev    *ggml.Device
 	Model  *ggml.Model
 	Tok    *ggml.Tokenizer
-	Engine Engine
+	Engine EngineConfig
 	// SHA256 of the model's file: adapters of another base are noticed by it. "" until a job
 	// or the first adapter that names its base asks.
 	SHA256 string
@@ -93,31 +37,25 @@ type Bench struct {
 	contents      map[string]string // content hashes of adapters, by path
 	closes        []func() error
 	frozen        map[string]*ggml.Adapter // that stacks share, by path
-	// rehearsal, where not nil, stands for the engine: nothing is computed, see rehearse.
-	rehearsal *rehearsal
-	// expected are the stages that will write adapters which are not there yet, by path;
-	// for plans only.
-	expected map[string]maker
-	// empty is the process before anything was opened on the bench; measured by the first plan.
-	empty *process
-	// tried is what stages take of a GPU besides what can be laid out, measured once for each.
-	tried map[string]int64
-	// reserved are the passes that memory is obtained for when a stack is opened: those of
-	// the plan, by the order in which stacks are opened.
-	reserved [][]recorded
-	steps    int // opened
+	engine        Engine
+	// stops are the ids that end an answer, as far as a template was opened.
+	stops []int32
+	// expected make adapters which no stage has written yet, by path; for plans only.
+	expected map[string]func(*Bench) (*adapter.Adapter, error)
+	// onStep is called with each stack that is opened; may be nil.
+	onStep func(lm.Learner) error
 }
 
 // OpenBench loads a model.
-func OpenBench(path string, e Engine) (*Bench, error) {
+func OpenBench(path string, e EngineConfig) (*Bench, error) {
 	return openBench(path, e, ggml.ModelOptions{})
 }
 
-func openBench(path string, e Engine, opt ggml.ModelOptions) (*Bench, error) {
+func openBench(path string, e EngineConfig, opt ggml.ModelOptions) (*Bench, error) {
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Name: e.Device, Threads: e.threads(), CUDA: e.cuda})
+	dev, err := ggml.OpenDevice(ggml.DeviceOptions{Name: e.Device, Threads: e.threads(), CUDA: e.CUDA})
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +63,8 @@ func openBench(path string, e Engine, opt ggml.ModelOptions) (*Bench, error) {
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	b := &Bench{dev: dev, Model: m, Tok: m.Tokenizer(), Engine: e, warnings: slices.Clone(m.Info().Warnings)}
+	b := &Bench{dev: dev, Model: m, Tok: m.Tokenizer(), Engine: e, engine: openEngine(m),
+		warnings: slices.Clone(m.Info().Warnings)}
 	b.closes = []func() error{dev.Close, m.Close}
 	return b, nil
 }
@@ -190,6 +129,9 @@ func (b *Bench) warn(p train.Progress) {
 	b.noteUnchecked(p)
 }
 
+// Warn keeps a warning for the next time that they are printed.
+func (b *Bench) Warn(text string) { b.warnings = append(b.warnings, text) }
+
 // within bounds a configured length in tokens by what the model can hold, aloud.
 func (b *Bench) within(key string, configured, most int, what string) int {
 	if configured <= most {
@@ -203,15 +145,38 @@ func (b *Bench) within(key string, configured, most int, what string) int {
 // noteData says aloud what was odd about a data file.
 func (b *Bench) noteData(l data.Loaded) {
 	for _, n := range l.Notes {
-		b.warnings = append(b.warnings, l.Path+": "+n)
+		b.Warn(l.Path + ": " + n)
+	}
+}
+
+// Expect makes the workspace take the adapter at path, which no stage has written yet, as make
+// gives it. For plans only.
+func (b *Bench) Expect(path string, make func(*Bench) (*adapter.Adapter, error)) {
+	if b.expected == nil {
+		b.expected = map[string]func(*Bench) (*adapter.Adapter, error){}
+	}
+	b.expected[path] = make
+}
+
+// OnStep makes the workspace call a function with each stack that is opened from now on.
+func (b *Bench) OnStep(call func(lm.Learner) error) { b.onStep = call }
+
+// Stops are the ids that end an answer, as far as a template was opened.
+func (b *Bench) Stops() []int32 { return b.stops }
+
+// With is a workspace on the same model and device where another engine computes. It is closed
+// before this one.
+func (b *Bench) With(e EngineConfig, engine Engine) *Bench {
+	return &Bench{
+		dev: b.dev, Model: b.Model, Tok: b.Tok, Engine: e, SHA256: b.SHA256, expected: b.expected, engine: engine,
 	}
 }
 
 // ReadAdapter reads an adapter file or PEFT folder and notices if it was trained on
 // another base.
 func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
-	if m := b.expected[path]; m != nil {
-		return b.foresee(m)
+	if foresee := b.expected[path]; foresee != nil {
+		return foresee(b)
 	}
 	a, err := adapter.LoadFor(path, b.Model.Shape())
 	if err != nil {
@@ -220,8 +185,8 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 	for _, n := range a.Notices {
 		b.warnOnce(fmt.Sprintf("adapter %s: %s", path, n))
 	}
-	trained := a.Meta[metaBase]
-	if trained != "" && b.SHA256 == "" && b.rehearsal == nil {
+	trained := a.Meta[adapter.MetaBase]
+	if trained != "" && b.SHA256 == "" {
 		if b.SHA256, err = b.Hashes.Sum(b.Model.Info().Path); err != nil {
 			return nil, fmt.Errorf("model: %w", err)
 		}
@@ -236,13 +201,9 @@ func (b *Bench) ReadAdapter(path string) (*adapter.Adapter, error) {
 
 // Adapter puts an adapter on the model until the bench is closed.
 func (b *Bench) Adapter(a *adapter.Adapter, trainable bool) (*ggml.Adapter, error) {
-	open := b.Model.NewAdapter
-	if b.rehearsal != nil {
-		open = b.Model.PlanAdapter
-	}
-	l, err := open(a, trainable)
+	l, closer, err := b.engine.Adapter(a, trainable)
 	if err == nil {
-		b.closes = append(b.closes, l.Close)
+		b.closes = append(b.closes, closer)
 	}
 	return l, err
 }
@@ -298,66 +259,26 @@ func (b *Bench) loadAdapters(paths []string) ([]*ggml.Adapter, error) {
 // Step lays adapters over the model until the bench is closed. With train, the last
 // one learns; dropout is its LoRA dropout.
 func (b *Bench) Step(adapters []*ggml.Adapter, train bool, dropout float64) (lm.Learner, error) {
-	if b.rehearsal != nil {
-		return b.rehearsal.step(b, adapters, train, dropout)
-	}
-	s, err := b.Model.NewStep(b.stepOptions(adapters, train, dropout))
-	if err != nil {
-		return nil, err
-	}
-	b.closes = append(b.closes, s.Close)
-	return s, b.reserve(s)
-}
-
-func (b *Bench) stepOptions(adapters []*ggml.Adapter, train bool, dropout float64) ggml.StepOptions {
-	return ggml.StepOptions{
+	s, closer, err := b.engine.Step(ggml.StepOptions{
 		Adapters: adapters, Train: train, Dropout: float32(dropout),
 		KeepActivations: b.Engine.KeepActivations, Precision: b.Engine.Precision,
-	}
-}
-
-// fullKL is the exact KL of two stacks opened with Step.
-func (b *Bench) fullKL(policy, reference lm.Evaluator) ppo.FullKLFunc {
-	if b.rehearsal != nil {
-		return b.rehearsal.fullKL(policy, reference)
-	}
-	return func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
-		return policy.(*ggml.Step).FullKL(ctx, reference.(*ggml.Step), batch, opt)
-	}
-}
-
-// Generator decodes on a stack of adapters. Its context is opened for each call of
-// Generate and closed after it, sized for that call: many policies can stand ready
-// while the key-value cache of one exists.
-func (b *Bench) Generator(adapters ...*ggml.Adapter) lm.Generator {
-	if b.rehearsal != nil {
-		return &rehearsedGenerator{r: b.rehearsal, engine: b.Engine, adapters: adapters, aligned: b.OnGPU()}
-	}
-	return &generator{b: b, adapters: adapters}
-}
-
-type generator struct {
-	b        *Bench
-	adapters []*ggml.Adapter
-}
-
-func (g *generator) Generate(ctx context.Context, reqs []lm.Request, s lm.Sampling) (out []lm.Generation, err error) {
-	session, err := g.b.Model.NewSession(sessionOptions(g.b.Engine, g.adapters, reqs))
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, session.Close()) }()
-	return session.Generate(ctx, reqs, s)
+	b.closes = append(b.closes, closer)
+	if b.onStep != nil {
+		return s, b.onStep(s)
+	}
+	return s, nil
 }
 
-// sessionOptions is the smallest session in which requests are answered as fast as the
-// engine is set to.
-func sessionOptions(e Engine, adapters []*ggml.Adapter, reqs []lm.Request) ggml.SessionOptions {
-	room := 1
-	for _, r := range reqs {
-		room = max(room, len(r.Prompt)+r.MaxNew)
-	}
-	return ggml.SessionOptions{Adapters: adapters, Sequences: min(e.Sequences, max(1, len(reqs))), Context: room}
+// KL is the exact KL of two stacks opened with Step.
+func (b *Bench) KL(policy, reference lm.Evaluator) KLFunc { return b.engine.KL(policy, reference) }
+
+// Generator decodes on a stack of adapters, see [Engine].
+func (b *Bench) Generator(adapters ...*ggml.Adapter) lm.Generator {
+	return b.engine.Generator(adapters, b.Engine.Sequences)
 }
 
 // Template opens a template and the token ids that end its answers.
@@ -383,16 +304,6 @@ func (b *Bench) Template(name data.TemplateName, system *string) (*data.Template
 			stop = append(stop, ids[0])
 		}
 	}
-	if b.rehearsal != nil {
-		b.rehearsal.stop = stop
-	}
+	b.stops = stop
 	return t, stop, nil
-}
-
-// abs makes a configured path absolute, relative to the folder of its file.
-func abs(dir, path string) string {
-	if path == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // noted opens a bench on a tiny model and returns what it says before it works.
-func noted(t *testing.T, e Engine) string {
+func noted(t *testing.T, e EngineConfig) string {
 	t.Helper()
 	model := filepath.Join(t.TempDir(), "tiny.gguf")
 	require.NoError(t, gguftest.WriteTinyLlama(model, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))

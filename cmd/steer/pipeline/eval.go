@@ -13,6 +13,7 @@ import (
 	"steer/ggml/lm"
 	"steer/internal/atomicfile"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/ppo"
@@ -21,8 +22,8 @@ import (
 
 // Eval is one evaluation: models under benchmarks, and answers under reward models.
 type Eval struct {
-	Model  string `yaml:"model"`
-	Engine Engine `yaml:"engine"`
+	Model  string       `yaml:"model"`
+	Engine EngineConfig `yaml:"engine"`
 	// Template and System are those of the SFT adapter, for prompts of the reward matrix: those
 	// of the first subject that says its own where none is given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
@@ -55,8 +56,6 @@ type Eval struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
-
-	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // Subject is a model under test: the base with a stack of adapters.
@@ -80,15 +79,32 @@ func NewEval() Eval {
 }
 
 // Base implements Job.
-func (j *Eval) Base() (string, Engine) { return j.Model, j.Engine }
+func (j *Eval) Base() (string, EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *Eval) Folder() string { return "eval" }
 
-// Resolve finds the data of the suite, makes paths absolute and hashes the inputs.
-func (j *Eval) remember(hashes *filehash.Cache) { j.hashes = hashes }
+// Kind implements Job.
+func (j *Eval) Kind() Kind { return EvalKind }
 
-func (j *Eval) Resolve(dir string) (err error) {
+// Read implements Job.
+func (j *Eval) Read() Inputs { return j.Inputs }
+
+// Clone implements Job.
+func (j *Eval) Clone() Job {
+	c := *j
+	return &c
+}
+
+// Knobs implements Job.
+func (j *Eval) Knobs() Knobs {
+	return Knobs{&j.Engine.KeepActivations, []Knob{
+		{"batch_tokens", &j.BatchTokens, false}, {"engine.sequences", &j.Engine.Sequences, false},
+	}}
+}
+
+// Resolve finds the data of the suite, makes paths absolute and hashes the inputs.
+func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if err := j.findData(dir); err != nil {
 		return err
 	}
@@ -144,7 +160,7 @@ func (j *Eval) Resolve(dir string) (err error) {
 		return err
 	}
 	maps.Copy(data, j.TaskInputs())
-	j.Inputs, err = inputsOf(j.hashes, models, data)
+	j.Inputs, err = inputsOf(hashes, models, data)
 	return err
 }
 
@@ -187,7 +203,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		return err
 	}
 	j.derive(cfg)
-	s, err := b.open(con, evalStage, name, dir, j, fresh)
+	s, err := openStage(b, con, string(EvalKind), name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
@@ -205,7 +221,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
-	if b.rehearsal != nil {
+	if dir == "" { // nothing is kept
 		var remove func() error
 		if dir, remove, err = atomicfile.TempDir("", "steer-plan-"); err != nil {
 			return err
@@ -215,7 +231,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	}
 	suite, err := eval.NewSuite(cfg, dir)
 	if err != nil {
-		return train.DiskFull(err, "every finished measurement is kept")
+		return run.DiskFull(err, "every finished measurement is kept")
 	}
 	suite.Version, suite.Note = con.Version, con.Progress.Note
 	defer func() {
@@ -224,7 +240,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
 			err = fmt.Errorf("%w: %s", train.ErrInterrupted, kept)
 		}
-		err = train.DiskFull(err, kept)
+		err = run.DiskFull(err, kept)
 	}()
 	subjects, models, err := j.subjects(b, cfg.Template)
 	if err != nil {
@@ -234,7 +250,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	if err != nil {
 		return err
 	}
-	if b.rehearsal == nil {
+	if s.folder != nil {
 		j.identify(subjects, rewardModels)
 	}
 	b.warn(con.Progress)
@@ -368,7 +384,7 @@ func (j *Eval) divergences(b *Bench, subjects []eval.Subject) {
 	}
 	for i := range subjects {
 		if i != at {
-			subjects[i].KL = eval.KLFunc(b.fullKL(subjects[i].Evaluator, subjects[at].Evaluator))
+			subjects[i].KL = eval.KLFunc(b.KL(subjects[i].Evaluator, subjects[at].Evaluator))
 		}
 	}
 }
@@ -382,7 +398,7 @@ func (j *Eval) rewards(b *Bench, con Console) ([]eval.Reward, error) {
 	asked := asking{template: tpl, stop: stop, text: j.RewardText}
 	var out []eval.Reward
 	for _, c := range j.Rewards {
-		s, err := b.scorer(c.On, c.Adapter, asked, j.BatchTokens)
+		s, err := openScorer(b, c.On, c.Adapter, asked, j.BatchTokens)
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}

@@ -61,14 +61,14 @@ func everyBenchmark(t *testing.T) (*Eval, *Bench) {
 	j.Rewards = []RewardModel{{Name: "harmlessness", Adapter: rewardAdapter(t, b, meta)}}
 	meta[rewards.MetaTheory] = "toxicity"
 	j.Rewards = append(j.Rewards, RewardModel{Name: "toxicity", Adapter: rewardAdapter(t, b, meta)})
-	require.NoError(t, j.Resolve(""))
+	require.NoError(t, j.Resolve("", nil))
 	return &j, b
 }
 
 func TestEvalRunsEveryBenchmark(t *testing.T) {
 	j, b := everyBenchmark(t)
 	alive := ggml.Alive()
-	plan, err := b.plan(context.Background(), j, "eval")
+	plan, err := NewPlanner(b).Plan(context.Background(), j, "eval")
 	require.NoError(t, err)
 	require.Equal(t, alive, ggml.Alive())
 	require.Positive(t, plan.Tokens.Generated)

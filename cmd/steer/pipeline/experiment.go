@@ -12,10 +12,9 @@ import (
 	"strings"
 
 	"steer/internal/conf"
-	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // Experiment is the whole pipeline: SFT, a reward model and a policy for each theory,
@@ -28,7 +27,7 @@ type Experiment struct {
 	Out string `yaml:"out"`
 	// Model, Engine, Template, System and Seed hold for every stage that does not say otherwise.
 	Model    string            `yaml:"model"`
-	Engine   Engine            `yaml:"engine"`
+	Engine   EngineConfig      `yaml:"engine"`
 	Template data.TemplateName `yaml:"template"`
 	System   *string           `yaml:"system,omitempty"`
 	Seed     uint64            `yaml:"seed"`
@@ -171,32 +170,7 @@ func (e *Experiment) place(dir string) {
 }
 
 func (e *Experiment) adapterOf(stage string) string {
-	return filepath.Join(e.Out, stage, train.AdapterFile)
-}
-
-// Job is a stage that can be resolved and run.
-type Job interface {
-	// Base is the model the job needs, and how the engine is to compute.
-	Base() (model string, e Engine)
-	// Folder is the usual name of its run folder.
-	Folder() string
-	// Resolve makes paths absolute, relative to dir, and hashes the inputs.
-	Resolve(dir string) error
-	// remember sets what Resolve takes hashes of large files from.
-	remember(*filehash.Cache)
-	Run(ctx context.Context, b *Bench, con Console, name, dir string, fresh bool) error
-}
-
-// Resolve resolves a job: [Job.Resolve] with a memory of hashes, which may be nil.
-func Resolve(job Job, dir string, hashes *filehash.Cache) error {
-	job.remember(hashes)
-	return job.Resolve(dir)
-}
-
-// NamedJob is a stage of an experiment.
-type NamedJob struct {
-	Name string // of the stage and its folder
-	Job  Job
+	return filepath.Join(e.Out, stage, run.AdapterFile)
 }
 
 // Stages lists the jobs in the order in which they run.
@@ -217,7 +191,7 @@ func (e *Experiment) Lock() (io.Closer, error) {
 	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
 		return nil, err
 	}
-	return train.Lock(e.Out, "experiment folder")
+	return run.Lock(e.Out, "experiment folder")
 }
 
 // Run runs every stage that is not finished yet. The folder should be locked. A finished stage is skipped if neither
@@ -227,11 +201,11 @@ func (e *Experiment) Run(ctx context.Context, con Console, fresh bool) error {
 	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
 		return err
 	}
-	if err := writeConfig(filepath.Join(e.Out, train.ExperimentFile), e.summary()); err != nil {
+	if err := writeConfig(filepath.Join(e.Out, run.ExperimentFile), e.summary()); err != nil {
 		return err
 	}
 	for _, s := range e.Stages() {
-		if err := Resolve(s.Job, "", con.Hashes); err != nil {
+		if err := s.Job.Resolve("", con.Hashes); err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 		dir := filepath.Join(e.Out, s.Name)
@@ -269,7 +243,7 @@ func onlyInputs(diff []conf.Change) bool {
 func (e *Experiment) forgetReports() error {
 	var errs []error
 	for _, dir := range []string{e.Out, e.study} {
-		for _, name := range train.ReportFiles() {
+		for _, name := range run.ReportFiles() {
 			if err := os.Remove(filepath.Join(dir, name)); dir != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)
 			}
@@ -287,7 +261,7 @@ func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir 
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	plan, err := b.Guard(ctx, s.Job, s.Name, con)
+	plan, err := Guard(ctx, b, s.Job, s.Name, con)
 	if err != nil {
 		return err
 	}
@@ -298,7 +272,7 @@ func (e *Experiment) runStage(ctx context.Context, s NamedJob, con Console, dir 
 		}
 	}
 	if err := s.Job.Run(ctx, b, con, s.Name, dir, fresh); err != nil {
-		if errors.Is(err, train.ErrConfigChanged) {
+		if errors.Is(err, run.ErrConfigChanged) {
 			return fmt.Errorf("%w\nGo back to that configuration, remove %s to run this stage anew, or start all over with --fresh", err, dir)
 		}
 		return err
@@ -387,6 +361,21 @@ func unique(errs []error) error {
 	return errors.Join(out...)
 }
 
+// Forecast plans every stage. Adapters that earlier stages have not made yet are
+// taken to be as they are configured.
+func (e *Experiment) Forecast(ctx context.Context, opt ForecastOptions) (*Forecast, error) {
+	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
+		return nil, err
+	}
+	files := map[string]Maker{}
+	for _, s := range e.Stages() {
+		if m, ok := s.Job.(Maker); ok {
+			files[e.adapterOf(s.Name)] = m
+		}
+	}
+	return forecast(ctx, e.Stages(), files, opt)
+}
+
 // planMissing prints which input files are not there yet.
 func (e *Experiment) planMissing(con Console) {
 	err := e.checkInputs()
@@ -412,7 +401,7 @@ func (e *Experiment) planStages(con Console) {
 		state := "to run"
 		if hasResult(filepath.Join(e.Out, s.Name)) {
 			state = "has a result (skipped if its inputs are unchanged)"
-		} else if exists(filepath.Join(e.Out, s.Name, train.CheckpointsDir)) {
+		} else if exists(filepath.Join(e.Out, s.Name, run.CheckpointsDir)) {
 			state = "to be resumed"
 		}
 		fmt.Fprintf(con.Out, "# --- stage %s: %s\n", s.Name, state)

@@ -53,34 +53,13 @@ type ForecastOptions struct {
 	Progress func(stage string)
 }
 
-// maker is a job that writes an adapter.
-type maker interface {
-	adapter(b *Bench) (*adapter.Adapter, error)
-	// meta is what the adapter will say of itself.
-	meta(trainedOn string) map[string]string
-}
-
-// Forecast plans every stage. Adapters that earlier stages have not made yet are
-// taken to be as they are configured.
-func (e *Experiment) Forecast(ctx context.Context, opt ForecastOptions) (*Forecast, error) {
-	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
-		return nil, err
-	}
-	files := map[string]maker{}
-	for _, s := range e.Stages() {
-		if m, ok := s.Job.(maker); ok {
-			files[e.adapterOf(s.Name)] = m
-		}
-	}
-	return forecast(ctx, e.Stages(), files, opt)
-}
-
 // ForecastJob plans a single job, which must be resolved.
 func ForecastJob(ctx context.Context, job Job, opt ForecastOptions) (*Forecast, error) {
 	return forecast(ctx, []NamedJob{{job.Folder(), job}}, nil, opt)
 }
 
-func forecast(ctx context.Context, stages []NamedJob, files map[string]maker, opt ForecastOptions) (*Forecast, error) {
+// forecast plans stages one after the other; files are what earlier ones write, by path.
+func forecast(ctx context.Context, stages []NamedJob, files map[string]Maker, opt ForecastOptions) (*Forecast, error) {
 	f := &Forecast{Fits: true, Runs: 1}
 	if opt.Calibrate {
 		f.Rates = &Rates{}
@@ -104,18 +83,19 @@ func forecast(ctx context.Context, stages []NamedJob, files map[string]maker, op
 }
 
 // stage plans one job on a bench of its own, as a run would open it.
-func (f *Forecast) stage(ctx context.Context, s NamedJob, files map[string]maker, opt ForecastOptions) (p *StagePlan, err error) {
+func (f *Forecast) stage(ctx context.Context, s NamedJob, files map[string]Maker, opt ForecastOptions) (p *StagePlan, err error) {
 	model, engine := s.Job.Base()
 	b, err := openBench(model, engine, ggml.ModelOptions{SkipCheck: true}) // the run checks it
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	b.expect(files)
+	expect(b, files)
 	if err := f.describe(b, opt.Memory); err != nil {
 		return nil, err
 	}
-	p, err = b.planWith(ctx, s.Job, s.Name, func(r *rehearsal, p *StagePlan) error {
+	planner := NewPlanner(b)
+	p, err = planner.planWith(ctx, s.Job, s.Name, func(r *rehearsal, p *StagePlan) error {
 		if f.Rates == nil || !p.fits(f.Free, f.HostFree) {
 			return nil // what does not fit is not tried
 		}
@@ -138,7 +118,7 @@ func (f *Forecast) stage(ctx context.Context, s NamedJob, files map[string]maker
 		return nil, err
 	}
 	p.reserve = nil // nothing is run
-	return p, b.judge(ctx, s.Job, p, f.Free, f.HostFree)
+	return p, planner.judge(ctx, s.Job, p, f.Free, f.HostFree)
 }
 
 // describe fills in model, device and, before the first stage, what is free.
@@ -147,30 +127,28 @@ func (f *Forecast) describe(b *Bench, limit MemoryLimit) (err error) {
 	f.Model, f.Weights, f.Kernel, f.Threads = info.Path, info.Bytes, b.Kernel(), b.Engine.threads()
 	f.Warnings = info.Warnings
 	if f.Device == "" {
-		f.Device, f.Memory = b.Device(), b.memory()
-		f.Free, f.HostFree, err = b.limits(limit)
+		f.Device, f.Memory = b.Device(), memoryOfPlans(b)
+		f.Free, f.HostFree, err = limits(b, limit)
 	}
 	return err
 }
 
-// expect makes the bench take adapters that are not written yet as they will be.
-func (b *Bench) expect(files map[string]maker) {
-	b.expected = map[string]maker{}
+// expect makes the workspace take adapters that are not written yet as they will be, as far as a
+// plan cares.
+func expect(b *Bench, files map[string]Maker) {
 	for path, m := range files {
-		if !exists(path) {
-			b.expected[path] = m
+		if exists(path) {
+			continue
 		}
+		b.Expect(path, func(b *Bench) (*adapter.Adapter, error) {
+			a, err := m.NewAdapter(b)
+			if err != nil {
+				return nil, err
+			}
+			meta := m.Meta("")
+			delete(meta, adapter.MetaTrainedOn) // what is not there yet has no content
+			a.Describe(meta)
+			return a, nil
+		})
 	}
-}
-
-// foresee is the adapter that a stage will write, as far as a plan cares.
-func (b *Bench) foresee(m maker) (*adapter.Adapter, error) {
-	a, err := m.adapter(b)
-	if err != nil {
-		return nil, err
-	}
-	meta := m.meta("")
-	delete(meta, adapter.MetaTrainedOn) // what is not there yet has no content
-	a.Describe(meta)
-	return a, nil
 }

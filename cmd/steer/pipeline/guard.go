@@ -9,35 +9,13 @@ import (
 	"strings"
 
 	"steer/ggml"
+	"steer/ggml/lm"
 	"steer/internal/bytesize"
 	"steer/rl/train"
 )
 
 // ErrDoesNotFit: a plan needs more memory than there is.
 var ErrDoesNotFit = errors.New("it does not fit")
-
-// MemoryLimit says what a stage may take.
-type MemoryLimit struct {
-	// Bytes may be resident, or on a GPU in use there; 0: what is free when the stage begins.
-	Bytes bytesize.Size
-	// Force runs what does not fit.
-	Force bool
-}
-
-// limit is the host's memory that this process may come to hold, 0 if it cannot be told.
-func (l MemoryLimit) limit() int64 {
-	if l.Bytes > 0 {
-		return int64(l.Bytes)
-	}
-	free, err := freeMemory(system())
-	if err != nil {
-		return 0
-	}
-	if p, err := memoryOf(""); err == nil {
-		free += p.Anon // held already; pages of files are among the free ones
-	}
-	return free
-}
 
 // fits tells whether the plan stays within both memories; 0 is no limit.
 func (p *StagePlan) fits(free, hostFree int64) bool {
@@ -46,10 +24,10 @@ func (p *StagePlan) fits(free, hostFree int64) bool {
 
 // judge fills in whether the plan fits, and what would; host is the limit of the host's memory
 // where the plan is of a GPU's.
-func (b *Bench) judge(ctx context.Context, job Job, p *StagePlan, limit, host int64) (err error) {
+func (pl *Planner) judge(ctx context.Context, job Job, p *StagePlan, limit, host int64) (err error) {
 	p.Free, p.HostFree, p.Fits = limit, host, p.fits(limit, host)
 	if limit > 0 {
-		p.Suggestion, err = b.suggest(ctx, job, p)
+		p.Suggestion, err = pl.suggest(ctx, job, p)
 	}
 	return err
 }
@@ -102,19 +80,20 @@ func (p *StagePlan) Refusal() error {
 	return fmt.Errorf("%s: %w\nNo smaller batch helps: take a smaller or more strongly quantized model, or shorter sequences. --force runs it all the same", text, ErrDoesNotFit)
 }
 
-// Guard plans a job, refuses it if it does not fit, and makes the bench reserve the
+// Guard plans a job, refuses it if it does not fit, and makes the workspace reserve the
 // planned memory when the job opens its stacks. To be called right before Job.Run;
 // Compare ends what it began.
-func (b *Bench) Guard(ctx context.Context, job Job, name string, con Console) (*StagePlan, error) {
-	p, err := b.plan(ctx, job, name)
+func Guard(ctx context.Context, b *Bench, job Job, name string, con Console) (*StagePlan, error) {
+	pl := NewPlanner(b)
+	p, err := pl.Plan(ctx, job, name)
 	if err != nil {
 		return nil, err
 	}
-	limit, host, err := b.limits(con.Memory)
+	limit, host, err := limits(b, con.Memory)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.judge(ctx, job, p, limit, host); err != nil {
+	if err := pl.judge(ctx, job, p, limit, host); err != nil {
 		return nil, err
 	}
 	if refusal := p.Refusal(); refusal != nil {
@@ -124,8 +103,8 @@ func (b *Bench) Guard(ctx context.Context, job Job, name string, con Console) (*
 		con.Progress.Note(fmt.Sprintf("warning: %s needs %s: run because of --force", name, p.needs(false)))
 	}
 	con.Progress.Note(fmt.Sprintf("%s: needs %s", name, p.needs(false)))
-	b.detail(job, p, con.Progress)
-	b.reserved, b.steps = p.reserve, 0
+	detail(b, job, p, con.Progress)
+	b.OnStep(reserving(b.Model, p.reserve))
 	p.release = holdGo(p.goNeed)
 	return p, nil
 }
@@ -141,10 +120,10 @@ const (
 const PlanFloor = PlanSlack * 20 // 1/planTolerance
 
 // detail says what a stage computes with, on and in.
-func (b *Bench) detail(job Job, p *StagePlan, to train.Progress) {
+func detail(b *Bench, job Job, p *StagePlan, to train.Progress) {
 	train.Detail(to, "%s: computing on %s, %d threads, kernels %s, precision %s", p.Stage, b.Device(), b.Threads(),
 		b.Kernel(), b.Engine.Precision)
-	inputs := inputsRead(job)
+	inputs := job.Read()
 	for _, role := range slices.Sorted(maps.Keys(inputs)) {
 		train.Detail(to, "%s: reads %s, SHA-256 %s", p.Stage, role, inputs[role])
 	}
@@ -154,21 +133,6 @@ func (b *Bench) detail(job Job, p *StagePlan, to train.Progress) {
 	n := p.Tokens
 	train.Detail(to, "%s: %d tokens to train on, %d to score, %d to read and at most %d to generate", p.Stage, n.Train,
 		n.Score, n.Prompt, n.Generated)
-}
-
-// inputsRead are the hashes of what goes into a job.
-func inputsRead(job Job) Inputs {
-	switch j := job.(type) {
-	case *SFT:
-		return j.Inputs
-	case *Reward:
-		return j.Inputs
-	case *PPO:
-		return j.Inputs
-	case *Eval:
-		return j.Inputs
-	}
-	return nil
 }
 
 // Compare warns if a stage took more memory than its plan said, and lets Go's heap go.
@@ -192,19 +156,23 @@ func (p *StagePlan) Compare(b *Bench, con Console) {
 	}
 }
 
-// reserve obtains the memory of the plan's largest passes on a stack just opened.
-func (b *Bench) reserve(s *ggml.Step) error {
-	i := b.steps
-	b.steps++
-	if i >= len(b.reserved) {
-		return nil
-	}
-	var passes []ggml.Pass
-	for _, q := range b.reserved[i] {
-		if q.reference == 0 {
-			passes = append(passes, ggml.Pass{Step: s, Batch: q.batch, Options: q.opt})
+// reserving obtains, for each stack that is opened, the memory of the plan's largest passes on it;
+// planned lists these by the order in which stacks are opened.
+func reserving(m *ggml.Model, planned [][]recorded) func(lm.Learner) error {
+	opened := 0
+	return func(stack lm.Learner) error {
+		i := opened
+		opened++
+		if i >= len(planned) {
+			return nil
 		}
+		var passes []ggml.Pass
+		for _, q := range planned[i] {
+			if q.reference == 0 {
+				passes = append(passes, ggml.Pass{Step: stack.(*ggml.Step), Batch: q.batch, Options: q.opt})
+			}
+		}
+		planned[i] = nil
+		return m.Reserve(context.Background(), passes)
 	}
-	b.reserved[i] = nil
-	return b.Model.Reserve(context.Background(), passes)
 }

@@ -125,26 +125,41 @@ func (p *StagePlan) addTo(memory string, peak *int64, name string, bytes int64, 
 // onGPU tells whether the plan is of a GPU's memory.
 func (p *StagePlan) onGPU() bool { return p.Memory != HostMemory }
 
-// plan rehearses a job and asks the engine for the size of everything it used.
-func (b *Bench) plan(ctx context.Context, job Job, name string) (*StagePlan, error) {
-	return b.planWith(ctx, job, name, func(*rehearsal, *StagePlan) error { return nil })
+// Planner makes plans of jobs on one workspace, before anything is opened there.
+type Planner struct {
+	b *Bench
+	// empty is the process before anything was opened; measured by the first plan.
+	empty *process
+	// tried is what stages take of a GPU besides what can be laid out, measured once for each.
+	tried map[string]int64
+}
+
+// NewPlanner plans on a workspace.
+func NewPlanner(b *Bench) *Planner { return &Planner{b: b} }
+
+// Plan rehearses a job and asks the engine for the size of everything it used.
+func (pl *Planner) Plan(ctx context.Context, job Job, name string) (*StagePlan, error) {
+	return pl.planWith(ctx, job, name, func(*rehearsal, *StagePlan) error { return nil })
 }
 
 // planWith calls then before the rehearsal's stacks are closed.
-func (b *Bench) planWith(ctx context.Context, job Job, name string, then func(*rehearsal, *StagePlan) error) (p *StagePlan, err error) {
-	if b.empty == nil {
-		if b.empty, err = measureEmpty(b.Model.Info().Path); err != nil {
+func (pl *Planner) planWith(
+	ctx context.Context, job Job, name string, then func(*rehearsal, *StagePlan) error,
+) (p *StagePlan, err error) {
+	b := pl.b
+	if pl.empty == nil {
+		if pl.empty, err = measureEmpty(b.Model.Info().Path); err != nil {
 			return nil, err
 		}
 	}
-	before := b.empty
-	r, bench, err := b.rehearse(ctx, job)
+	before := pl.empty
+	r, bench, err := rehearse(ctx, b, job)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, bench.Close()) }()
 	_, engine := job.Base()
-	p = &StagePlan{Stage: name, Memory: b.memory(), KeepActivations: engine.KeepActivations, Tokens: r.tokens, mostBefore: before.Most, goNeed: r.goMost}
+	p = &StagePlan{Stage: name, Memory: memoryOfPlans(b), KeepActivations: engine.KeepActivations, Tokens: r.tokens, mostBefore: before.Most, goNeed: r.goMost}
 	if p.onGPU() {
 		p.add(BufferWeights, b.Model.DeviceBytes(), "of the model, but the token embedding")
 		p.addHost(BufferEmbedding, before.Mapped, "the token embedding, mapped")
@@ -158,7 +173,7 @@ func (b *Bench) planWith(ctx context.Context, job Job, name string, then func(*r
 		return nil, err
 	}
 	if p.onGPU() {
-		err = b.trial(ctx, r, p)
+		err = pl.trial(ctx, r, p)
 	} else {
 		err = r.kernels(p)
 	}

@@ -7,8 +7,8 @@ import (
 	"steer/ggml"
 )
 
-// memory names the memory that plans on this bench are of first: see StagePlan.Memory.
-func (b *Bench) memory() string {
+// memoryOfPlans names the memory that plans in this workspace are of first: see StagePlan.Memory.
+func memoryOfPlans(b *Bench) string {
 	if b.OnGPU() {
 		return b.Device()
 	}
@@ -19,21 +19,22 @@ func (b *Bench) memory() string {
 // opened, and what a short trial of the stage's own passes and largest session takes besides
 // the buffers planned. A stage is tried once: smaller batches of it take no more. The program's
 // part of the host's memory is looked at after it, when CUDA's libraries have loaded what they need.
-func (b *Bench) trial(ctx context.Context, r *rehearsal, p *StagePlan) error {
+func (pl *Planner) trial(ctx context.Context, r *rehearsal, p *StagePlan) error {
+	b := pl.b
 	mem, err := b.DeviceMemory()
 	if err != nil {
 		return err
 	}
-	workspaces, tried := b.tried[p.Stage]
+	workspaces, tried := pl.tried[p.Stage]
 	if !tried {
 		d := ggml.Decoding{Session: p.rollout.opt, Tokens: p.rollout.tokens, Outputs: p.rollout.outputs}
 		if workspaces, err = b.Model.PlanWorkspaces(ctx, r.longest(), d); err != nil {
 			return err
 		}
-		if b.tried == nil {
-			b.tried = map[string]int64{}
+		if pl.tried == nil {
+			pl.tried = map[string]int64{}
 		}
-		b.tried[p.Stage] = workspaces
+		pl.tried[p.Stage] = workspaces
 	}
 	p.add(BufferContext, mem.Opened, "CUDA's context, and what other programs hold")
 	p.add(BufferWorkspaces, workspaces, "code of kernels, cuBLAS, decoding (measured)")
@@ -41,14 +42,14 @@ func (b *Bench) trial(ctx context.Context, r *rehearsal, p *StagePlan) error {
 	if err != nil {
 		return err
 	}
-	program := max(b.empty.Own, now.Own-max(0, goBytes()-b.empty.Go))
+	program := max(pl.empty.Own, now.Own-max(0, goBytes()-pl.empty.Go))
 	p.addHost(BufferProgram, program, "steer, Go, the vocabulary, CUDA's libraries")
 	return nil
 }
 
 // limits is what a stage may come to hold of p.Memory and, where that is a GPU's, of the
 // host's; 0 where it cannot be told. MemoryLimit.Bytes bounds the former.
-func (b *Bench) limits(l MemoryLimit) (memory, host int64, err error) {
+func limits(b *Bench, l MemoryLimit) (memory, host int64, err error) {
 	if !b.OnGPU() {
 		return l.limit(), 0, nil
 	}

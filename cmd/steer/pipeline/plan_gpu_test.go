@@ -37,7 +37,7 @@ func gpuSFT(t testing.TB) *SFT {
 	}
 	j, _ := demoSFT(t)
 	j.Engine.Device = ggml.CUDA
-	j.Engine.cuda = ggml.CUDAOptions{Library: library("libsteer-cuda.so"), Driver: library("libcuda-fit.so")}
+	j.Engine.CUDA = ggml.CUDAOptions{Library: library("libsteer-cuda.so"), Driver: library("libcuda-fit.so")}
 	j.Train.Limit, j.Eval.Limit = 4, 1
 	j.MaxTokens, j.MiniBatchSize, j.MicroBatchTokens, j.MaxSteps = 48, 4, 96, 1
 	j.Optim.WarmupSteps = 0
@@ -55,7 +55,7 @@ func TestPlanOfAStageOnAGPU(t *testing.T) {
 	b := openDemo(t, j)
 	n := &notes{}
 	ctx := context.Background()
-	p, err := b.Guard(ctx, j, "sft", console(n, MemoryLimit{}))
+	p, err := Guard(ctx, b, j, "sft", console(n, MemoryLimit{}))
 	require.NoError(t, err)
 	require.Equal(t, "cuda:0", p.Memory)
 	sums := map[string]int64{}
@@ -93,7 +93,7 @@ func TestGPUStageThatDoesNotFit(t *testing.T) {
 	j.Train.Limit, j.MiniBatchSize = 40, 40
 	ctx := context.Background()
 	b := openDemo(t, j)
-	whole, err := b.plan(ctx, j, "sft")
+	whole, err := NewPlanner(b).Plan(ctx, j, "sft")
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
 	card := whole.Peak - whole.Bytes(BufferActivations)/2
@@ -101,7 +101,7 @@ func TestGPUStageThatDoesNotFit(t *testing.T) {
 
 	b = openDemo(t, j)
 	n := &notes{}
-	_, err = b.Guard(ctx, j, "sft", console(n, MemoryLimit{}))
+	_, err = Guard(ctx, b, j, "sft", console(n, MemoryLimit{}))
 	t.Log(err)
 	require.ErrorIs(t, err, ErrDoesNotFit)
 	require.Regexp(t, fmt.Sprintf(`sft needs .* \(%d bytes\) of cuda:0, .* \(%d bytes\) are free: it does not fit`, whole.Peak, card), err)
@@ -109,7 +109,7 @@ func TestGPUStageThatDoesNotFit(t *testing.T) {
 
 	dir := filepath.Join(t.TempDir(), "out")
 	forced := console(n, MemoryLimit{Force: true})
-	p, err := b.Guard(ctx, j, "sft", forced)
+	p, err := Guard(ctx, b, j, "sft", forced)
 	require.NoError(t, err)
 	defer p.Compare(b, forced)
 	require.Contains(t, strings.Join(n.said, "\n"), "run because of --force")
@@ -122,7 +122,7 @@ func TestGPUStageThatDoesNotFit(t *testing.T) {
 // --memory bounds the GPU's memory; the host's is bounded by what is free of it.
 func TestLimitsOnAGPU(t *testing.T) {
 	b := openDemo(t, gpuSFT(t))
-	memory, host, err := b.limits(MemoryLimit{Bytes: 123})
+	memory, host, err := limits(b, MemoryLimit{Bytes: 123})
 	require.NoError(t, err)
 	require.Equal(t, int64(123), memory)
 	require.Greater(t, host, int64(123))

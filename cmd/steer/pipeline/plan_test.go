@@ -32,7 +32,7 @@ func demoSFT(t testing.TB) (*SFT, demo.Paths) {
 	j.LoRA.Rank, j.Pack, j.MaxTokens = 4, sft.PackNone, 96
 	j.MiniBatchSize, j.MicroBatchSize, j.MicroBatchTokens = 8, 0, 256
 	j.MaxSteps, j.Epochs = 7, 1
-	require.NoError(t, j.Resolve(""))
+	require.NoError(t, j.Resolve("", nil))
 	return &j, assets
 }
 
@@ -55,7 +55,8 @@ func TestRehearsalCountsWhatTheStageDoes(t *testing.T) {
 	require.NoError(t, err)
 
 	alive := ggml.Alive()
-	p, err := b.plan(context.Background(), j, "sft")
+	planner := NewPlanner(b)
+	p, err := planner.Plan(context.Background(), j, "sft")
 	require.NoError(t, err)
 	require.Equal(t, alive, ggml.Alive())
 	require.Equal(t, want.Tokens, p.Tokens.Train)
@@ -65,7 +66,7 @@ func TestRehearsalCountsWhatTheStageDoes(t *testing.T) {
 	require.LessOrEqual(t, p.Longest, j.MaxTokens)
 	require.Greater(t, p.OtherPeak, p.Peak)
 
-	again, err := b.plan(context.Background(), j, "sft")
+	again, err := planner.Plan(context.Background(), j, "sft")
 	require.NoError(t, err)
 	for _, buffer := range []string{BufferWeights, BufferProgram, BufferParams, BufferActivations} {
 		require.Equal(t, p.Bytes(buffer), again.Bytes(buffer), buffer)
@@ -85,8 +86,8 @@ func TestRehearsalCountsTheLastPass(t *testing.T) {
 			j.Model, j.Theory, j.Engine.Threads = assets.Model, rewards.Deontology, 1
 			j.Train.Path, j.HeldOut.Path, j.HeldOut.Limit = assets.Deontology.Train, assets.Deontology.Test, limit
 			j.MaxSteps, j.EvalEvery = 2, 0
-			require.NoError(t, j.Resolve(""))
-			p, err := openDemo(t, &j).plan(context.Background(), &j, "reward")
+			require.NoError(t, j.Resolve("", nil))
+			p, err := NewPlanner(openDemo(t, &j)).Plan(context.Background(), &j, "reward")
 			require.NoError(t, err)
 			score[limit] = p.Tokens.Score
 		})
@@ -99,10 +100,11 @@ func TestSuggestionsFit(t *testing.T) {
 	j, _ := demoSFT(t)
 	j.MicroBatchTokens, j.Engine.KeepActivations = 8192, true
 	b := openDemo(t, j)
-	p, err := b.plan(context.Background(), j, "sft")
+	planner := NewPlanner(b)
+	p, err := planner.Plan(context.Background(), j, "sft")
 	require.NoError(t, err)
 	limit := p.Peak - p.Bytes(BufferActivations)*9/10
-	require.NoError(t, b.judge(context.Background(), j, p, limit, 0))
+	require.NoError(t, planner.judge(context.Background(), j, p, limit, 0))
 	require.False(t, p.Fits)
 	require.NotNil(t, p.Suggestion)
 	require.LessOrEqual(t, p.Suggestion.Peak, limit)
@@ -113,13 +115,13 @@ func TestSuggestionsFit(t *testing.T) {
 
 	// What fits with room to spare may go faster; what cannot fit gets no suggestion.
 	j.Engine.KeepActivations = false
-	p, err = b.plan(context.Background(), j, "sft")
+	p, err = planner.Plan(context.Background(), j, "sft")
 	require.NoError(t, err)
-	require.NoError(t, b.judge(context.Background(), j, p, p.OtherPeak, 0))
+	require.NoError(t, planner.judge(context.Background(), j, p, p.OtherPeak, 0))
 	require.Equal(t, []Setting{{"engine.keep_activations", true}}, p.Suggestion.Settings)
-	require.NoError(t, b.judge(context.Background(), j, p, 1000, 0))
+	require.NoError(t, planner.judge(context.Background(), j, p, 1000, 0))
 	require.Nil(t, p.Suggestion)
-	require.NoError(t, b.judge(context.Background(), j, p, 0, 0))
+	require.NoError(t, planner.judge(context.Background(), j, p, 0, 0))
 	require.True(t, p.Fits, "nothing is known to be too much")
 }
 
@@ -139,8 +141,8 @@ func TestShrinkKeepsDivisors(t *testing.T) {
 
 // A response that is made up has the length asked for and no end token in it.
 func TestRehearsedResponses(t *testing.T) {
-	r := &rehearsal{stop: []int32{9}}
-	g := &rehearsedGenerator{r: r, engine: Engine{Sequences: 2}}
+	r := &rehearsal{on: &Bench{stops: []int32{9}}}
+	g := &rehearsedGenerator{r: r, sequences: 2}
 	out, err := g.Generate(context.Background(), []lm.Request{
 		{Prompt: []int32{1, 9, 2}, MaxNew: 5}, {Prompt: []int32{9}, MaxNew: 2}, {Prompt: []int32{3, 4}, MaxNew: 0, StopTokens: []int32{3}},
 	}, lm.Sampling{})
@@ -208,7 +210,7 @@ func TestExpectedAdapters(t *testing.T) {
 	a, err := adapter.New(b.Model.Shape(), []string{"attn_q"}, 2, 4, false, 1)
 	require.NoError(t, err)
 	require.NoError(t, a.Save(there))
-	b.expect(map[string]maker{there: j, missing: j})
+	expect(b, map[string]Maker{there: j, missing: j})
 	read, err := b.ReadAdapter(there)
 	require.NoError(t, err)
 	require.Equal(t, 2, read.Pairs[0].Rank)

@@ -31,8 +31,8 @@ func (ValueInit) Values() []string { return []string{string(ValueZero), string(V
 
 // PPO is one PPO job: a policy steered by one reward model.
 type PPO struct {
-	Model  string `yaml:"model"`
-	Engine Engine `yaml:"engine"`
+	Model  string       `yaml:"model"`
+	Engine EngineConfig `yaml:"engine"`
 	// Template and System are those the SFT adapter was trained with: its own where none is
 	// given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
@@ -64,8 +64,6 @@ type PPO struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
-
-	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // RewardText names what the reward model is given of an episode.
@@ -101,15 +99,34 @@ func NewPPO(p ppo.Preset) (PPO, error) {
 }
 
 // Base implements Job.
-func (j *PPO) Base() (string, Engine) { return j.Model, j.Engine }
+func (j *PPO) Base() (string, EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *PPO) Folder() string { return "ppo" }
 
-func (j *PPO) remember(hashes *filehash.Cache) { j.hashes = hashes }
+// Kind implements Job.
+func (j *PPO) Kind() Kind { return PPOKind }
+
+// Read implements Job.
+func (j *PPO) Read() Inputs { return j.Inputs }
+
+// Clone implements Job.
+func (j *PPO) Clone() Job {
+	c := *j
+	return &c
+}
+
+// Knobs implements Job.
+func (j *PPO) Knobs() Knobs {
+	return Knobs{&j.Engine.KeepActivations, []Knob{
+		{"micro_batch_size", &j.MicroBatchSize, true},
+		{"score_batch_tokens", &j.ScoreBatchTokens, false},
+		{"engine.sequences", &j.Engine.Sequences, false},
+	}}
+}
 
 // Resolve makes paths absolute and hashes the inputs.
-func (j *PPO) Resolve(dir string) (err error) {
+func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	paths := []*string{&j.Model, &j.Reward, &j.Prompts.Path, &j.HeldOut.Path}
 	for i := range j.SFT {
 		paths = append(paths, &j.SFT[i])
@@ -147,7 +164,7 @@ func (j *PPO) Resolve(dir string) (err error) {
 	for i, p := range j.RewardOn {
 		files[numbered("reward_below", i)] = p
 	}
-	j.Inputs, err = inputsOf(j.hashes, files, map[string]string{"prompts": j.Prompts.Path, "held_out": j.HeldOut.Path})
+	j.Inputs, err = inputsOf(hashes, files, map[string]string{"prompts": j.Prompts.Path, "held_out": j.HeldOut.Path})
 	return err
 }
 
@@ -196,7 +213,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	host, err := j.adapter(b)
+	host, err := j.NewAdapter(b)
 	if err != nil {
 		return err
 	}
@@ -209,19 +226,19 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	if err != nil {
 		return err
 	}
-	scorer, err := b.scorer(j.RewardOn, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText},
+	scorer, err := openScorer(b, j.RewardOn, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText},
 		j.ScoreBatchTokens)
 	if err != nil {
 		return fmt.Errorf("ppo: reward: %w", err)
 	}
-	prompts, info, err := b.prompts(j.Prompts, "prompts", tpl, longest, room)
+	prompts, info, err := readPrompts(b, j.Prompts, "prompts", tpl, longest, room)
 	if err != nil {
 		return fmt.Errorf("ppo: prompts: %w", err)
 	}
 	infos := []map[string]any{info}
 	var held []ppo.Prompt
 	if j.HeldOut.Path != "" {
-		if held, info, err = b.prompts(j.HeldOut, "held-out", tpl, longest, room); err != nil {
+		if held, info, err = readPrompts(b, j.HeldOut, "held-out", tpl, longest, room); err != nil {
 			return fmt.Errorf("ppo: held_out: %w", err)
 		}
 		infos = append(infos, info)
@@ -232,7 +249,7 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	}
 	rounding := allowRounding(&cfg.Guards, b.OnGPU(), b.Engine.Precision)
 	j.derive(&cfg, longest)
-	s, err := b.open(con, "ppo", name, dir, j, fresh)
+	s, err := openStage(b, con, "ppo", name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
@@ -247,9 +264,9 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	res, err := ppo.Train(ctx, cfg, ppo.Deps{
 		Policy: policy, Reference: reference, Generator: b.Generator(stack...), Scorer: scorer, Tokenizer: b.Tok,
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: b.Generator(sftAdapters...),
-		Stage: name, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-		FullKL:    b.fullKL(policy, reference),
-		AdapterOf: adapterOf(host, j.meta(adapter.TrainedOnText(below))),
+		Stage: name, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+		FullKL:    ppo.FullKLFunc(b.KL(policy, reference)),
+		AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(below))),
 	})
 	if err != nil {
 		return err
@@ -261,10 +278,10 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	return s.finish(b, j.Inputs, res)
 }
 
-// meta is what the policy's adapter says of itself.
-func (j *PPO) meta(trainedOn string) map[string]string {
+// Meta implements Maker: what the policy's adapter says of itself.
+func (j *PPO) Meta(trainedOn string) map[string]string {
 	m := map[string]string{
-		adapter.MetaRole: string(adapter.RolePolicy), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
+		adapter.MetaRole: string(adapter.RolePolicy), adapter.MetaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
 	}
 	if t, err := data.NewTemplate(j.Template, j.System); err == nil {
 		maps.Copy(m, formMeta(t))
@@ -283,8 +300,8 @@ func (j *PPO) derive(ran *ppo.Config, longest int) {
 	j.Derived.note("ratio_outliers", j.RatioOutliers, ran.RatioOutliers)
 }
 
-// adapter is the policy's at the start, with its value head.
-func (j *PPO) adapter(b *Bench) (*adapter.Adapter, error) {
+// NewAdapter implements Maker: the policy's at the start, with its value head.
+func (j *PPO) NewAdapter(b *Bench) (*adapter.Adapter, error) {
 	host, err := adapter.New(b.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, seed.Derive(j.Seed, "ppo.lora"))
 	if err != nil {
 		return nil, err
@@ -297,9 +314,9 @@ func (j *PPO) adapter(b *Bench) (*adapter.Adapter, error) {
 	return host, nil
 }
 
-// prompts reads conversations and renders what comes before the first answer. Longer
+// readPrompts reads conversations and renders what comes before the first answer. Longer
 // ones than max, and those that ask nothing, are left out and counted.
-func (b *Bench) prompts(src data.Source, role string, tpl *data.Template, max, room int) ([]ppo.Prompt, map[string]any, error) {
+func readPrompts(b *Bench, src data.Source, role string, tpl *data.Template, max, room int) ([]ppo.Prompt, map[string]any, error) {
 	rows, loaded, err := data.LoadConversations(src)
 	if err != nil {
 		return nil, nil, err
@@ -332,7 +349,8 @@ func (b *Bench) prompts(src data.Source, role string, tpl *data.Template, max, r
 	info := map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out), "dropped": dropped}
 	if noQuestion > 0 {
 		info["no_question"] = noQuestion
-		b.warnings = append(b.warnings, fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and were left out", loaded.Path, noQuestion, len(rows)))
+		b.Warn(fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and were left out",
+			loaded.Path, noQuestion, len(rows)))
 	}
 	return out, info, nil
 }

@@ -6,14 +6,14 @@ import (
 	"path/filepath"
 
 	"steer/internal/filehash"
-	"steer/rl/train"
+	"steer/internal/run"
 )
 
 // recordsIntact tells whether the records that the result of an evaluation speaks of are as
 // they were when it ended. The evaluation measures what is missing or changed again. Results of
 // former versions hold no hashes: their files have to be there.
 func recordsIntact(dir string) bool {
-	raw, err := os.ReadFile(filepath.Join(dir, train.ResultFile))
+	raw, err := os.ReadFile(filepath.Join(dir, run.ResultFile))
 	if err != nil {
 		return false
 	}

@@ -12,7 +12,6 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
-	"steer/rl/ppo"
 	"steer/rl/train"
 )
 
@@ -24,12 +23,12 @@ import (
 // Responses have the greatest length that was asked for, so a real run can only be smaller.
 type rehearsal struct {
 	model  *ggml.Model
+	on     *Bench           // where the stage is rehearsed: it knows what ends an answer
 	steps  []*rehearsedStep // in the order of their opening
 	opened []*ggml.Adapter
 	most   []decoding // the sessions opened, none smaller than another in everything
 	tokens Tokens
-	stop   []int32 // ids that end an answer: responses are to have none of them
-	goMost int64   // bytes that the Go runtime needs at most
+	goMost int64 // bytes that the Go runtime needs at most
 }
 
 // Tokens counts what goes through the model.
@@ -48,11 +47,12 @@ type decoding struct {
 	outputs int // next tokens drawn at once
 }
 
-// rehearse runs a job on a bench that computes nothing.
-func (b *Bench) rehearse(ctx context.Context, job Job) (*rehearsal, *Bench, error) {
+// rehearse runs a job in a workspace that computes nothing.
+func rehearse(ctx context.Context, b *Bench, job Job) (*rehearsal, *Bench, error) {
 	_, engine := job.Base()
 	r := &rehearsal{model: b.Model}
-	p := &Bench{dev: b.dev, Model: b.Model, Tok: b.Tok, Engine: engine, SHA256: b.SHA256, expected: b.expected, rehearsal: r}
+	p := b.With(engine, r)
+	r.on = p
 	con := Console{Progress: train.Quiet{}, Stopper: train.NewStopper(), Out: io.Discard}
 	defer holdGo(math.MaxInt64)() // look tightens it
 	if err := job.Run(ctx, p, con, job.Folder(), "", false); err != nil {
@@ -62,28 +62,43 @@ func (b *Bench) rehearse(ctx context.Context, job Job) (*rehearsal, *Bench, erro
 	return r, p, nil
 }
 
-// step opens a stack of planned adapters.
-func (r *rehearsal) step(b *Bench, adapters []*ggml.Adapter, learns bool, dropout float64) (lm.Learner, error) {
-	opt := b.stepOptions(adapters, learns, dropout)
-	s := &rehearsedStep{r: r, number: len(r.steps), adapters: adapters, opt: opt}
-	for _, open := range []**ggml.Step{&s.stack, &s.other} {
-		var err error
-		if *open, err = r.model.NewStep(opt); err != nil {
-			return nil, err
+// Adapter implements Engine: a planned adapter has no memory.
+func (r *rehearsal) Adapter(host *adapter.Adapter, trainable bool) (*ggml.Adapter, func() error, error) {
+	a, err := r.model.PlanAdapter(host, trainable)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a, a.Close, nil
+}
+
+// Step implements Engine: a stack of planned adapters, with either choice of checkpointing.
+func (r *rehearsal) Step(opt ggml.StepOptions) (_ lm.Learner, closer func() error, err error) {
+	s := &rehearsedStep{r: r, number: len(r.steps), adapters: opt.Adapters, opt: opt}
+	closer = func() error {
+		var errs []error
+		for _, open := range []*ggml.Step{s.other, s.stack} {
+			if open != nil {
+				errs = append(errs, open.Close())
+			}
 		}
-		b.closes = append(b.closes, (*open).Close)
+		return errors.Join(errs...)
+	}
+	for _, open := range []**ggml.Step{&s.stack, &s.other} {
+		if *open, err = r.model.NewStep(opt); err != nil {
+			return nil, nil, errors.Join(err, closer())
+		}
 		opt.KeepActivations = !opt.KeepActivations
 	}
-	if learns {
-		s.host = adapters[len(adapters)-1].Describe()
+	if opt.Train {
+		s.host = opt.Adapters[len(opt.Adapters)-1].Describe()
 	}
-	for _, a := range adapters {
+	for _, a := range opt.Adapters {
 		if !slices.Contains(r.opened, a) {
 			r.opened = append(r.opened, a)
 		}
 	}
 	r.steps = append(r.steps, s)
-	return s, nil
+	return s, closer, nil
 }
 
 // rehearsedStep answers like a ggml.Step of the same stack.
@@ -231,7 +246,8 @@ func (s *rehearsedStep) State() (*lm.State, error) {
 // SetState implements lm.Learner.
 func (s *rehearsedStep) SetState(*lm.State) error { return nil }
 
-func (r *rehearsal) fullKL(policy, reference lm.Evaluator) ppo.FullKLFunc {
+// KL implements Engine.
+func (r *rehearsal) KL(policy, reference lm.Evaluator) KLFunc {
 	p, ref := policy.(*rehearsedStep), reference.(*rehearsedStep)
 	return func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
 		q := record(batch, lm.Options{Temperature: opt.Temperature})
@@ -246,12 +262,17 @@ func (r *rehearsal) fullKL(policy, reference lm.Evaluator) ppo.FullKLFunc {
 	}
 }
 
+// Generator implements Engine.
+func (r *rehearsal) Generator(stack []*ggml.Adapter, sequences int) lm.Generator {
+	return &rehearsedGenerator{r: r, stack: stack, sequences: sequences, aligned: r.on.OnGPU()}
+}
+
 // rehearsedGenerator answers every request at full length.
 type rehearsedGenerator struct {
-	r        *rehearsal
-	engine   Engine
-	adapters []*ggml.Adapter
-	aligned  bool // prompts are read as if they were equally long, as on a GPU
+	r         *rehearsal
+	stack     []*ggml.Adapter
+	sequences int
+	aligned   bool // prompts are read as if they were equally long, as on a GPU
 }
 
 // Generate implements lm.Generator. A response repeats its prompt without what could
@@ -259,7 +280,7 @@ type rehearsedGenerator struct {
 // at another place: answers to one prompt are to share no more than real ones do, as what
 // sequences share is laid out once.
 func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []lm.Request, _ lm.Sampling) ([]lm.Generation, error) {
-	opt := sessionOptions(g.engine, g.adapters, reqs)
+	opt := SessionOptions(g.stack, g.sequences, reqs)
 	out := make([]lm.Generation, len(reqs))
 	prompt, longest := 0, 0
 	for i, r := range reqs {
@@ -269,7 +290,7 @@ func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []lm.Request, _ 
 		longest = max(longest, len(r.Prompt))
 		g.r.tokens.Prompt += int64(len(r.Prompt))
 		g.r.tokens.Generated += int64(r.MaxNew)
-		text := slices.DeleteFunc(slices.Clone(r.Prompt), func(id int32) bool { return slices.Contains(r.StopTokens, id) || slices.Contains(g.r.stop, id) })
+		text := slices.DeleteFunc(slices.Clone(r.Prompt), func(id int32) bool { return slices.Contains(r.StopTokens, id) || slices.Contains(g.r.on.Stops(), id) })
 		if len(text) == 0 {
 			text = []int32{0}
 		}

@@ -16,8 +16,8 @@ import (
 
 // Reward is one reward-model job.
 type Reward struct {
-	Model  string `yaml:"model"`
-	Engine Engine `yaml:"engine"`
+	Model  string       `yaml:"model"`
+	Engine EngineConfig `yaml:"engine"`
 	// On lists the adapters below the reward adapter: usually the SFT adapter alone.
 	On []string `yaml:"sft"`
 	// InitAdapter continues an adapter with a head (GGUF or PEFT folder) instead of a new one.
@@ -31,8 +31,6 @@ type Reward struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
-
-	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // NewReward is the job of a preset.
@@ -43,15 +41,30 @@ func NewReward(p rewards.Preset) (Reward, error) {
 }
 
 // Base implements Job.
-func (j *Reward) Base() (string, Engine) { return j.Model, j.Engine }
+func (j *Reward) Base() (string, EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *Reward) Folder() string { return "reward-" + string(j.Theory) }
 
-func (j *Reward) remember(hashes *filehash.Cache) { j.hashes = hashes }
+// Kind implements Job.
+func (j *Reward) Kind() Kind { return RewardKind }
+
+// Read implements Job.
+func (j *Reward) Read() Inputs { return j.Inputs }
+
+// Clone implements Job.
+func (j *Reward) Clone() Job {
+	c := *j
+	return &c
+}
+
+// Knobs implements Job.
+func (j *Reward) Knobs() Knobs {
+	return Knobs{&j.Engine.KeepActivations, []Knob{microBatch(&j.MicroBatchSize, &j.MicroBatchTokens)}}
+}
 
 // Resolve makes paths absolute and hashes the inputs.
-func (j *Reward) Resolve(dir string) (err error) {
+func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	paths := []*string{&j.Model, &j.InitAdapter, &j.Train.Path, &j.HeldOut.Path}
 	for i := range j.On {
 		paths = append(paths, &j.On[i])
@@ -75,7 +88,7 @@ func (j *Reward) Resolve(dir string) (err error) {
 	for i, p := range j.On {
 		files[numbered("sft", i)] = p
 	}
-	j.Inputs, err = inputsOf(j.hashes, files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
+	j.Inputs, err = inputsOf(hashes, files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
 	return err
 }
 
@@ -103,7 +116,7 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 		}
 		b.noteForm(t, stack...)
 	}
-	host, err := j.adapter(b)
+	host, err := j.NewAdapter(b)
 	if err != nil {
 		return err
 	}
@@ -128,15 +141,15 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	cfg.MaxLength = b.within("max_length", cfg.MaxLength, b.Model.Info().CtxTrain, "texts")
 	j.Derived = nil
 	j.Derived.note("max_length", j.MaxLength, cfg.MaxLength)
-	s, err := b.open(con, "reward", name, dir, j, fresh)
+	s, err := openStage(b, con, "reward", name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := rewards.Train(ctx, cfg, set, rewards.Deps{
 		Deps: train.Deps{
-			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-			AdapterOf: adapterOf(host, j.meta(adapter.TrainedOnText(stack))),
+			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(stack))),
 		},
 		Stage: name, Name: name, Version: con.Version, Tokenizer: b.Tok,
 	})
@@ -155,14 +168,15 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	return s.finish(b, j.Inputs, res)
 }
 
-// meta is what the adapter says of itself.
-func (j *Reward) meta(trainedOn string) map[string]string {
+// Meta implements Maker: what the adapter says of itself.
+func (j *Reward) Meta(trainedOn string) map[string]string {
 	m := j.Config.Meta()
-	m[metaBase], m[adapter.MetaTrainedOn] = j.Inputs["model"], trainedOn
+	m[adapter.MetaBase], m[adapter.MetaTrainedOn] = j.Inputs["model"], trainedOn
 	return m
 }
 
-func (j *Reward) adapter(b *Bench) (*adapter.Adapter, error) {
+// NewAdapter implements Maker.
+func (j *Reward) NewAdapter(b *Bench) (*adapter.Adapter, error) {
 	if j.InitAdapter != "" {
 		a, err := b.ReadAdapter(j.InitAdapter)
 		if err == nil && a.Head == nil {

@@ -36,8 +36,8 @@ type asking struct {
 	text     RewardText
 }
 
-// scorer opens the reward adapter at path on the base and the adapters below it.
-func (b *Bench) scorer(belowPaths []string, path string, asked asking, batchTokens int) (*scorer, error) {
+// openScorer opens the reward adapter at path on the base and the adapters below it.
+func openScorer(b *Bench, belowPaths []string, path string, asked asking, batchTokens int) (*scorer, error) {
 	below, stack, err := b.loadStack(belowPaths, useBelow)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func TestRewarderReadsConversations(t *testing.T) {
 	long := exchange("A cat and a dog and a bird and a cat and a dog and a bird and a cat and a dog and a bird and a cat and a dog.")
 	for _, form := range []string{"chat", "plain"} {
 		meta[rewards.MetaForm] = form
-		s, err := b.scorer(nil, rewardAdapter(t, b, meta), asked, 512)
+		s, err := openScorer(b, nil, rewardAdapter(t, b, meta), asked, 512)
 		require.NoError(t, err)
 		require.Equal(t, form, string(s.trained))
 		enc, err := rewards.EncoderOf(meta, b.Tok)
@@ -69,7 +69,7 @@ func TestRewarderReadsConversations(t *testing.T) {
 	}
 
 	// An adapter that does not tell its form can score tokens, but no conversation.
-	s, err := b.scorer(nil, rewardAdapter(t, b, nil), asked, 512)
+	s, err := openScorer(b, nil, rewardAdapter(t, b, nil), asked, 512)
 	require.NoError(t, err)
 	_, err = rewarder{s}.Score(context.Background(), []eval.Exchange{{ResponseText: "A cat."}, {Prompt: []int32{1}, Response: []int32{5}}})
 	require.NoError(t, err)

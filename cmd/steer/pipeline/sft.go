@@ -18,8 +18,8 @@ import (
 // SFT is one supervised fine-tuning job.
 type SFT struct {
 	// Model is the base, a GGUF file.
-	Model  string `yaml:"model"`
-	Engine Engine `yaml:"engine"`
+	Model  string       `yaml:"model"`
+	Engine EngineConfig `yaml:"engine"`
 	// Template and System are the form in which conversations are put before the model:
 	// that of InitAdapter where none is given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
@@ -39,8 +39,6 @@ type SFT struct {
 
 	// Inputs is filled in: SHA-256 of every file that goes in.
 	Inputs Inputs `yaml:"inputs,omitempty"`
-
-	hashes *filehash.Cache // of its inputs; nil: every file is read
 }
 
 // NewSFT is the job of a preset.
@@ -50,15 +48,30 @@ func NewSFT(p sft.Preset) (SFT, error) {
 }
 
 // Base implements Job.
-func (j *SFT) Base() (string, Engine) { return j.Model, j.Engine }
+func (j *SFT) Base() (string, EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *SFT) Folder() string { return "sft" }
 
-func (j *SFT) remember(hashes *filehash.Cache) { j.hashes = hashes }
+// Kind implements Job.
+func (j *SFT) Kind() Kind { return SFTKind }
+
+// Read implements Job.
+func (j *SFT) Read() Inputs { return j.Inputs }
+
+// Clone implements Job.
+func (j *SFT) Clone() Job {
+	c := *j
+	return &c
+}
+
+// Knobs implements Job.
+func (j *SFT) Knobs() Knobs {
+	return Knobs{&j.Engine.KeepActivations, []Knob{microBatch(&j.MicroBatchSize, &j.MicroBatchTokens)}}
+}
 
 // Resolve makes paths absolute and hashes the inputs.
-func (j *SFT) Resolve(dir string) (err error) {
+func (j *SFT) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	for _, p := range []*string{&j.Model, &j.Train.Path, &j.Eval.Path, &j.InitAdapter} {
 		*p = abs(dir, *p)
 	}
@@ -71,7 +84,7 @@ func (j *SFT) Resolve(dir string) (err error) {
 	if err := errors.Join(j.Engine.validate(), j.Config.Validate(), j.fillForm()); err != nil {
 		return err
 	}
-	j.Inputs, err = inputsOf(j.hashes,
+	j.Inputs, err = inputsOf(hashes,
 		map[string]string{"model": j.Model, "init_adapter": j.InitAdapter},
 		map[string]string{"train": j.Train.Path, "eval": j.Eval.Path})
 	return err
@@ -95,7 +108,7 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 		}
 		infos = append(infos, info)
 	}
-	host, err := j.adapter(b)
+	host, err := j.NewAdapter(b)
 	if err != nil {
 		return err
 	}
@@ -112,15 +125,15 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	cfg.MaxTokens = b.within("max_tokens", cfg.MaxTokens, b.Model.Info().CtxTrain, "examples")
 	j.Derived = nil
 	j.Derived.note("max_tokens", j.MaxTokens, cfg.MaxTokens)
-	s, err := b.open(con, "sft", name, dir, j, fresh)
+	s, err := openStage(b, con, "sft", name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := sft.Train(ctx, cfg, sft.Deps{
 		Deps: train.Deps{
-			Learner: learner, Run: s.run, Progress: con.Progress, Stopper: con.Stopper,
-			AdapterOf: adapterOf(host, j.meta("")),
+			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			AdapterOf: adapterOf(host, j.Meta("")),
 		},
 		Stage: name, Train: examples, Eval: held, EOS: b.Tok.EOS(),
 	})
@@ -140,10 +153,10 @@ func (j *SFT) fillForm() error {
 	return fillForm(&j.Template, &j.System, stack, data.TemplateChatML)
 }
 
-// meta is what the adapter says of itself.
-func (j *SFT) meta(trainedOn string) map[string]string {
+// Meta implements Maker: what the adapter says of itself.
+func (j *SFT) Meta(trainedOn string) map[string]string {
 	m := map[string]string{
-		adapter.MetaRole: string(adapter.RoleSFT), metaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
+		adapter.MetaRole: string(adapter.RoleSFT), adapter.MetaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
 	}
 	src, err := j.Train.Resolve(sftFormats...)
 	if t, terr := data.NewTemplate(j.Template, j.System); err == nil && terr == nil && src.Format != data.FormatTokens {
@@ -152,7 +165,8 @@ func (j *SFT) meta(trainedOn string) map[string]string {
 	return m
 }
 
-func (j *SFT) adapter(b *Bench) (*adapter.Adapter, error) {
+// NewAdapter implements Maker.
+func (j *SFT) NewAdapter(b *Bench) (*adapter.Adapter, error) {
 	if j.InitAdapter != "" {
 		a, err := b.ReadAdapter(j.InitAdapter)
 		if err != nil {

@@ -119,9 +119,9 @@ func TestRolesAreChecked(t *testing.T) {
 		require.ErrorContains(t, err, c.says)
 		require.ErrorContains(t, err, c.path)
 	}
-	_, err := b.scorer([]string{reward}, bare, asking{}, 64)
+	_, err := openScorer(b, []string{reward}, bare, asking{}, 64)
 	require.ErrorContains(t, err, "is a reward model, not the adapter below a reward model")
-	_, err = b.scorer(nil, policy, asking{}, 64)
+	_, err = openScorer(b, nil, policy, asking{}, 64)
 	require.ErrorContains(t, err, "value head")
 }
 
@@ -133,10 +133,10 @@ func rehearsePPO(t *testing.T, b *Bench, assets demo.Paths, change func(j *PPO))
 	j.Model, j.Prompts.Path, j.Engine.Threads = assets.Model, assets.Guanaco.Test, 1
 	j.Iterations, j.MaxNewTokens, j.RolloutBatchSize, j.MiniBatchSize, j.MicroBatchSize = 1, 2, 2, 2, 2
 	change(&j)
-	if err := j.Resolve(""); err != nil {
+	if err := j.Resolve("", nil); err != nil {
 		return err
 	}
-	_, p, err := b.rehearse(context.Background(), &j)
+	_, p, err := rehearse(context.Background(), b, &j)
 	if err != nil {
 		return err
 	}
@@ -220,30 +220,30 @@ func TestJobsTakeTheTemplateOfTheirAdapters(t *testing.T) {
 	p, err := NewPPO(ppo.PresetDefault)
 	require.NoError(t, err)
 	p.Model, p.Prompts.Path, p.SFT, p.Reward = assets.Model, assets.Guanaco.Train, []string{sft}, reward
-	require.NoError(t, p.Resolve(""))
+	require.NoError(t, p.Resolve("", nil))
 	r, err := NewReward(rewards.PresetDefault)
 	require.NoError(t, err)
 	r.Model, r.Theory, r.Train.Path, r.On = assets.Model, rewards.Custom, assets.Guanaco.Train, []string{sft}
-	require.NoError(t, r.Resolve(""))
+	require.NoError(t, r.Resolve("", nil))
 	e := NewEval()
 	e.Model, e.Subjects = assets.Model, []Subject{{Name: "sft", Adapters: []string{sft}}, {Name: "p", Adapters: []string{sft, policy}}}
-	require.NoError(t, e.Resolve(""))
+	require.NoError(t, e.Resolve("", nil))
 	c, err := NewSFT("")
 	require.NoError(t, err)
 	c.Model, c.Train.Path, c.InitAdapter = assets.Model, assets.Guanaco.Train, sft
-	require.NoError(t, c.Resolve(""))
+	require.NoError(t, c.Resolve("", nil))
 	for _, got := range []Form{{p.Template, p.System}, {r.Template, r.System}, {e.Template, e.System}, {c.Template, c.System}} {
 		require.Equal(t, data.TemplateHH, got.Template)
 		require.Equal(t, "Be kind.", *got.System)
 	}
 	// Each says so in turn of what it makes.
-	require.Equal(t, "hh", p.meta("")[adapter.MetaTemplate])
-	require.Equal(t, "Be kind.", p.meta("")[adapter.MetaSystem])
-	require.Equal(t, "hh", r.meta("")[rewards.MetaTemplate])
-	require.Equal(t, "hh", c.meta("")[adapter.MetaTemplate])
+	require.Equal(t, "hh", p.Meta("")[adapter.MetaTemplate])
+	require.Equal(t, "Be kind.", p.Meta("")[adapter.MetaSystem])
+	require.Equal(t, "hh", r.Meta("")[rewards.MetaTemplate])
+	require.Equal(t, "hh", c.Meta("")[adapter.MetaTemplate])
 
 	p.SFT, p.Template, p.System = nil, "", nil
-	require.NoError(t, p.Resolve(""))
+	require.NoError(t, p.Resolve("", nil))
 	require.Equal(t, data.TemplateChatML, p.Template)
 	require.Nil(t, p.System)
 }
@@ -265,7 +265,7 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	episode := ppo.Episode{Prompt: x.IDs, Response: answer, PromptText: "\n\nHuman: Hi\n\nAssistant:", ResponseText: " Yes.\n\nHuman:", PromptMessages: prompt}
 
 	for _, text := range []RewardText{RewardTokens, RewardRetokenized} {
-		s, err := b.scorer(nil, path, asking{template: hh, stop: []int32{b.Tok.EOS()}, text: text}, 512)
+		s, err := openScorer(b, nil, path, asking{template: hh, stop: []int32{b.Tok.EOS()}, text: text}, 512)
 		require.NoError(t, err)
 		require.True(t, s.reencode)
 		got, err := s.Score(context.Background(), []ppo.Episode{episode})
@@ -283,7 +283,7 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	// In its own template it reads the very tokens.
 	guanaco, err := data.NewTemplate(data.TemplateGuanaco, nil)
 	require.NoError(t, err)
-	s, err := b.scorer(nil, path, asking{template: guanaco, stop: []int32{b.Tok.EOS()}, text: RewardTokens}, 512)
+	s, err := openScorer(b, nil, path, asking{template: guanaco, stop: []int32{b.Tok.EOS()}, text: RewardTokens}, 512)
 	require.NoError(t, err)
 	require.False(t, s.reencode)
 	got, err := s.Score(context.Background(), []ppo.Episode{episode})
@@ -296,7 +296,7 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	other := "Be brief."
 	own, err := data.NewTemplate(data.TemplateGuanaco, &other)
 	require.NoError(t, err)
-	s, err = b.scorer(nil, path, asking{template: own, stop: []int32{b.Tok.EOS()}, text: RewardTokens}, 512)
+	s, err = openScorer(b, nil, path, asking{template: own, stop: []int32{b.Tok.EOS()}, text: RewardTokens}, 512)
 	require.NoError(t, err)
 	require.True(t, s.reencode)
 }

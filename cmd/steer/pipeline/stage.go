@@ -21,12 +21,9 @@ import (
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/rl/data"
-	"steer/rl/train"
 )
-
-// metaBase is the key of an adapter's metadata that holds the SHA-256 of the base it was trained on.
-const metaBase = adapter.MetaBase
 
 // resultVersion is the version of result.json that docs/report.md describes.
 const resultVersion = 1
@@ -92,7 +89,7 @@ func Finished(dir string, cfg any) (bool, error) {
 	return err == nil && len(diff) == 0 && adapterIntact(dir) && recordsIntact(dir), err
 }
 
-func hasResult(dir string) bool { return exists(filepath.Join(dir, train.ResultFile)) }
+func hasResult(dir string) bool { return exists(filepath.Join(dir, run.ResultFile)) }
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
@@ -100,14 +97,14 @@ func exists(path string) bool {
 }
 
 func hasCheckpoint(dir string) bool {
-	steps, _ := filepath.Glob(filepath.Join(dir, train.CheckpointsDir, "step-*"))
+	steps, _ := filepath.Glob(filepath.Join(dir, run.CheckpointsDir, "step-*"))
 	return len(steps) > 0
 }
 
 // adapterIntact tells whether adapter.gguf in a run folder is the one its result names.
 // It is made again from the last checkpoint where it is not.
 func adapterIntact(dir string) bool {
-	raw, err := os.ReadFile(filepath.Join(dir, train.ResultFile))
+	raw, err := os.ReadFile(filepath.Join(dir, run.ResultFile))
 	if err != nil {
 		return false
 	}
@@ -120,7 +117,7 @@ func adapterIntact(dir string) bool {
 		return err == nil // a stage without an adapter
 	}
 	in := Inputs{}
-	return in.add(nil, "adapter", filepath.Join(dir, train.AdapterFile)) == nil && in["adapter"] == result.Adapter.SHA256
+	return in.add(nil, "adapter", filepath.Join(dir, run.AdapterFile)) == nil && in["adapter"] == result.Adapter.SHA256
 }
 
 // changes lists what differs between the configuration in a run folder and cfg, other
@@ -151,7 +148,7 @@ func moved(diff []conf.Change) (keys []string) {
 }
 
 func difference(dir string, cfg any) ([]conf.Change, error) {
-	old, err := os.ReadFile(filepath.Join(dir, train.ConfigFile))
+	old, err := os.ReadFile(filepath.Join(dir, run.ConfigFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -166,22 +163,18 @@ func difference(dir string, cfg any) ([]conf.Change, error) {
 	return configured(diff), err
 }
 
-// evalStage is the kind of an evaluation, whose parts are kept or measured again one by
-// one when its configuration changes.
-const evalStage = "eval"
-
 // stage is a run folder being worked in.
 type stage struct {
-	run    *train.Run // nil in a rehearsal, which keeps nothing
+	folder *run.Folder // nil without a folder: nothing is kept
 	con    Console
 	kind   string
 	name   string
 	record map[string]any // what result.json holds besides the stage's own result
 }
 
-// open opens the run folder of a stage.
-func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
-	if b.rehearsal != nil {
+// openStage opens the run folder of a stage; without one, "", nothing is kept of what it does.
+func openStage(b *Bench, con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
+	if dir == "" {
 		return &stage{con: con, kind: kind, name: name, record: map[string]any{}}, nil
 	}
 	if old := kindOf(dir); old != "" && old != kind && !fresh {
@@ -189,34 +182,34 @@ func (b *Bench) open(con Console, kind, name, dir string, cfg any, fresh bool) (
 	}
 	diff, unread := difference(dir, cfg) // why it cannot be read, the run folder's own look says
 	may := slices.Concat(mayChange, moved(diff), []string{derivedKey})
-	if kind == evalStage {
-		may = []string{train.AnyKey} // each measurement knows what it depends on
+	if kind == string(EvalKind) {
+		may = []string{run.AnyKey} // each measurement knows what it depends on
 	} else if unread == nil && len(without(diff, may)) > 0 && !hasResult(dir) && !hasCheckpoint(dir) {
 		fresh = true // nothing was trained yet that the old configuration could be kept for
 	}
-	run, err := train.OpenRun(dir, train.RunOptions{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: may})
+	folder, err := run.Open(dir, run.Options{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: may})
 	if err != nil {
 		return nil, err
 	}
-	if was := run.Renamed(); was != "" {
+	if was := folder.Renamed(); was != "" {
 		con.Progress.Note(fmt.Sprintf("%s: this run was called %s: "+
 			"its folder was renamed or moved, and it goes on as %s",
 			name, was, name))
 	}
 	b.Notice(con.Progress)
-	return &stage{run: run, con: con, kind: kind, name: name, record: map[string]any{}}, nil
+	return &stage{folder: folder, con: con, kind: kind, name: name, record: map[string]any{}}, nil
 }
 
 func (s *stage) close() error {
-	if s.run == nil {
+	if s.folder == nil {
 		return nil
 	}
-	return s.run.Close()
+	return s.folder.Close()
 }
 
 // kindOf is the stage that a run folder belongs to, "" if it cannot be told.
 func kindOf(dir string) string {
-	raw, err := os.ReadFile(filepath.Join(dir, train.InfoFile))
+	raw, err := os.ReadFile(filepath.Join(dir, run.InfoFile))
 	if err != nil {
 		return ""
 	}
@@ -241,7 +234,7 @@ func adapterOf(host *adapter.Adapter, meta map[string]string) func(*lm.State) (*
 
 // finish writes result.json: the stage's own result with the common record around it.
 func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
-	if b.rehearsal != nil {
+	if s.folder == nil {
 		return nil
 	}
 	merged := map[string]any{}
@@ -260,12 +253,12 @@ func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
 	if _, ok := merged["status"]; !ok {
 		merged["status"] = "finished"
 	}
-	sittings, seconds := s.run.Sittings(), 0.0
+	sittings, seconds := s.folder.Sittings(), 0.0
 	for _, t := range sittings {
 		seconds += t
 	}
 	merged["seconds"], merged["sittings"] = seconds, sittings
-	merged["resumed"] = s.run.Resumed()
+	merged["resumed"] = s.folder.Resumed()
 	merged["base"] = map[string]any{
 		"path": info.Path, "sha256": inputs["model"], "name": info.Description, "architecture": adapter.Arch, "parameters": info.Params,
 	}
@@ -273,14 +266,14 @@ func (s *stage) finish(b *Bench, inputs Inputs, result any) error {
 	merged["versions"] = versions(s.con.Version)
 	merged["command"] = s.con.Command
 	merged["inputs_sha256"] = inputs
-	path := s.run.Path(train.AdapterFile)
+	path := s.folder.Path(run.AdapterFile)
 	switch sum, err := inputsOf(nil, map[string]string{"adapter": path}, nil); {
 	case err == nil:
-		merged["adapter"] = map[string]string{"path": train.AdapterFile, "sha256": sum["adapter"]}
+		merged["adapter"] = map[string]string{"path": run.AdapterFile, "sha256": sum["adapter"]}
 	case !errors.Is(err, fs.ErrNotExist): // an evaluation writes none
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
-	return s.run.Finish(merged)
+	return s.folder.Finish(merged)
 }
 
 // versions says what computed a result.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/internal/conf"
+	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -56,11 +57,11 @@ func TestInputsGoByContent(t *testing.T) {
 
 func TestFinished(t *testing.T) {
 	type config struct {
-		Engine          Engine  `yaml:"engine"`
-		LR              float64 `yaml:"lr"`
-		CheckpointEvery int     `yaml:"checkpoint_every"`
-		Model           string  `yaml:"model"`
-		Inputs          Inputs  `yaml:"inputs"`
+		Engine          EngineConfig `yaml:"engine"`
+		LR              float64      `yaml:"lr"`
+		CheckpointEvery int          `yaml:"checkpoint_every"`
+		Model           string       `yaml:"model"`
+		Inputs          Inputs       `yaml:"inputs"`
 	}
 	dir := t.TempDir()
 	cfg := config{Engine: DefaultEngine(), LR: 1e-3, CheckpointEvery: 10, Model: "/here/m.gguf", Inputs: Inputs{"model": "aa"}}
@@ -72,10 +73,10 @@ func TestFinished(t *testing.T) {
 	require.False(t, finished(cfg), "nothing there yet")
 	raw, err := conf.Marshal(cfg)
 	require.NoError(t, err)
-	write(t, filepath.Join(dir, train.ConfigFile), string(raw))
+	write(t, filepath.Join(dir, run.ConfigFile), string(raw))
 	require.False(t, finished(cfg), "no result yet")
-	adapter := write(t, filepath.Join(dir, train.AdapterFile), "text")
-	write(t, filepath.Join(dir, train.ResultFile), `{"adapter": {"sha256": "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"}}`)
+	adapter := write(t, filepath.Join(dir, run.AdapterFile), "text")
+	write(t, filepath.Join(dir, run.ResultFile), `{"adapter": {"sha256": "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"}}`)
 	require.True(t, finished(cfg))
 
 	same := cfg
@@ -105,9 +106,9 @@ func TestFinished(t *testing.T) {
 	require.False(t, finished(cfg), "another adapter than the result speaks of")
 	require.NoError(t, os.Remove(adapter))
 	require.False(t, finished(cfg))
-	write(t, filepath.Join(dir, train.ResultFile), `{"benchmarks": []}`)
+	write(t, filepath.Join(dir, run.ResultFile), `{"benchmarks": []}`)
 	require.True(t, finished(cfg), "a stage without an adapter")
-	write(t, filepath.Join(dir, train.ResultFile), `{`)
+	write(t, filepath.Join(dir, run.ResultFile), `{`)
 	require.False(t, finished(cfg), "a result that cannot be read is none")
 }
 
@@ -121,10 +122,10 @@ func TestMistakesAreSaidOnce(t *testing.T) {
 func TestResultNamesTheAdapterOrFails(t *testing.T) {
 	j, _ := demoSFT(t)
 	b := openDemo(t, j)
-	s, err := b.open(Console{Progress: train.Quiet{}}, "sft", "sft", t.TempDir(), j, false)
+	s, err := openStage(b, Console{Progress: train.Quiet{}}, "sft", "sft", t.TempDir(), j, false)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.close()) }()
-	path := s.run.Path(train.AdapterFile)
+	path := s.folder.Path(run.AdapterFile)
 	require.NoError(t, os.Symlink(path, path)) // cannot be opened, by root neither
 	require.ErrorContains(t, s.finish(b, Inputs{}, map[string]any{}), "adapter: ")
 	require.False(t, hasResult(filepath.Dir(path)))

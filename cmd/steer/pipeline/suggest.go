@@ -28,7 +28,7 @@ const suggestTries = 12
 // suggest looks for settings with which a job fits into what is free: first checkpointing,
 // then smaller micro-batches. For one that fits it looks whether it would still, kept
 // activations making it faster. Nil: nothing to suggest.
-func (b *Bench) suggest(ctx context.Context, job Job, p *StagePlan) (*Suggestion, error) {
+func (pl *Planner) suggest(ctx context.Context, job Job, p *StagePlan) (*Suggestion, error) {
 	const faster = "faster, no layer is computed twice"
 	if p.Fits {
 		if p.OtherPeak > 0 && !p.KeepActivations && p.OtherPeak <= p.Free {
@@ -37,9 +37,9 @@ func (b *Bench) suggest(ctx context.Context, job Job, p *StagePlan) (*Suggestion
 		return nil, nil
 	}
 	s := &Suggestion{Why: "fits"}
-	job = duplicate(job)
-	if k := knobsOf(job); p.KeepActivations {
-		*k.keep = false
+	job = job.Clone()
+	if k := job.Knobs(); p.KeepActivations {
+		*k.KeepActivations = false
 		s.Settings, s.Peak = append(s.Settings, Setting{"engine.keep_activations", false}), p.OtherPeak
 		if p.OtherPeak <= p.Free && p.fits(0, p.HostFree) {
 			return s, nil
@@ -50,14 +50,14 @@ func (b *Bench) suggest(ctx context.Context, job Job, p *StagePlan) (*Suggestion
 		if !shrink(job) {
 			return nil, nil
 		}
-		smaller, err := b.plan(ctx, job, p.Stage)
+		smaller, err := pl.Plan(ctx, job, p.Stage)
 		if err != nil {
 			return nil, err
 		}
 		if smaller.fits(p.Free, p.HostFree) {
 			s.Peak = smaller.Peak
-			for _, k := range knobsOf(job).sizes {
-				s.Settings = append(s.Settings, Setting{k.key, *k.value})
+			for _, k := range job.Knobs().Sizes {
+				s.Settings = append(s.Settings, Setting{k.Key, *k.Value})
 			}
 			return s, nil
 		}
@@ -69,69 +69,17 @@ func (b *Bench) suggest(ctx context.Context, job Job, p *StagePlan) (*Suggestion
 	return nil, nil
 }
 
-// knobs are the settings of a job that trade memory for speed.
-type knobs struct {
-	keep  *bool
-	sizes []knob
-}
-
-type knob struct {
-	key     string
-	value   *int
-	divisor bool // values have to divide the one given
-}
-
-func knobsOf(job Job) knobs {
-	micro := func(size, tokens *int) knob {
-		if *size > 0 {
-			return knob{"micro_batch_size", size, true}
-		}
-		return knob{"micro_batch_tokens", tokens, false}
-	}
-	switch j := job.(type) {
-	case *SFT:
-		return knobs{&j.Engine.KeepActivations, []knob{micro(&j.MicroBatchSize, &j.MicroBatchTokens)}}
-	case *Reward:
-		return knobs{&j.Engine.KeepActivations, []knob{micro(&j.MicroBatchSize, &j.MicroBatchTokens)}}
-	case *PPO:
-		return knobs{&j.Engine.KeepActivations, []knob{
-			{"micro_batch_size", &j.MicroBatchSize, true}, {"score_batch_tokens", &j.ScoreBatchTokens, false}, {"engine.sequences", &j.Engine.Sequences, false}}}
-	case *Eval:
-		return knobs{&j.Engine.KeepActivations, []knob{{"batch_tokens", &j.BatchTokens, false}, {"engine.sequences", &j.Engine.Sequences, false}}}
-	}
-	return knobs{keep: new(bool)}
-}
-
-// duplicate is a job whose settings can be changed alone.
-func duplicate(job Job) Job {
-	switch j := job.(type) {
-	case *SFT:
-		c := *j
-		return &c
-	case *Reward:
-		c := *j
-		return &c
-	case *PPO:
-		c := *j
-		return &c
-	case *Eval:
-		c := *j
-		return &c
-	}
-	return job
-}
-
 // shrink halves every batch size of a job, to the next divisor where it has to be one;
 // false if none can be made smaller.
 func shrink(job Job) bool {
 	any := false
-	for _, k := range knobsOf(job).sizes {
-		n := *k.value / 2
-		for k.divisor && n > 1 && *k.value%n != 0 {
+	for _, k := range job.Knobs().Sizes {
+		n := *k.Value / 2
+		for k.Divisor && n > 1 && *k.Value%n != 0 {
 			n--
 		}
 		if n >= 1 {
-			*k.value, any = n, true
+			*k.Value, any = n, true
 		}
 	}
 	return any

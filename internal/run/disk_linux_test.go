@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bytes"
@@ -67,7 +67,7 @@ func fillTinyDisk(t *testing.T, dir string) {
 		return
 	}
 	defer unix.Unmount(dir, unix.MNT_DETACH)
-	r, err := OpenRun(dir, options())
+	r, err := Open(dir, options())
 	require.NoError(t, err)
 	defer r.Close()
 	big := func(step int64) *lm.State {
@@ -102,9 +102,9 @@ func fillTinyDisk(t *testing.T, dir string) {
 	// The same folder on a file system that takes no writes at all, whoever asks.
 	require.NoError(t, r.Close())
 	require.NoError(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-	_, err = OpenRun(dir, options())
+	_, err = Open(dir, options())
 	require.ErrorContains(t, err, "not writable")
-	_, err = OpenRun(filepath.Join(dir, "new"), options())
+	_, err = Open(filepath.Join(dir, "new"), options())
 	require.ErrorContains(t, err, "cannot be made")
 	fmt.Println("tiny disk: passed")
 }

@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"encoding/json"
@@ -21,13 +21,13 @@ type runConfig struct {
 	Targets  []string `yaml:"targets"`
 }
 
-func options() RunOptions {
-	return RunOptions{Stage: "sft", Name: "toy", Config: runConfig{LR: 1e-4, MaxSteps: 10, Targets: []string{"attn_q"}}}
+func options() Options {
+	return Options{Stage: "sft", Name: "toy", Config: runConfig{LR: 1e-4, MaxSteps: 10, Targets: []string{"attn_q"}}}
 }
 
-func open(t *testing.T, dir string, opt RunOptions) *Run {
+func open(t *testing.T, dir string, opt Options) *Folder {
 	t.Helper()
-	r, err := OpenRun(dir, opt)
+	r, err := Open(dir, opt)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return r
@@ -36,7 +36,8 @@ func open(t *testing.T, dir string, opt RunOptions) *Run {
 // awkward holds f32 values that only an exact copy keeps.
 func awkward(step int64) *lm.State {
 	data := func(x float32) []float32 {
-		return []float32{x + float32(step), -0.1, math.SmallestNonzeroFloat32, math.MaxFloat32, float32(math.Copysign(0, -1)), 1e-30}
+		minusZero := float32(math.Copysign(0, -1))
+		return []float32{x + float32(step), -0.1, math.SmallestNonzeroFloat32, math.MaxFloat32, minusZero, 1e-30}
 	}
 	tensors := func(x float32) []lm.Tensor {
 		return []lm.Tensor{
@@ -53,14 +54,16 @@ func adapterOf(s *lm.State) *adapter.Adapter {
 	}}}
 }
 
-func checkpoint(t *testing.T, r *Run, step int64, best bool) {
+func checkpoint(t *testing.T, r *Folder, step int64, best bool) {
 	t.Helper()
 	s := awkward(step)
 	trainer, _ := json.Marshal(map[string]any{"round": step, "text": "<&>"})
-	require.NoError(t, r.Checkpoint(Checkpoint{Step: step, Learner: s, Adapter: adapterOf(s), Trainer: trainer, Best: best}))
+	require.NoError(t, r.Checkpoint(Checkpoint{
+		Step: step, Learner: s, Adapter: adapterOf(s), Trainer: trainer, Best: best,
+	}))
 }
 
-func folders(t *testing.T, r *Run) []string {
+func folders(t *testing.T, r *Folder) []string {
 	entries, err := os.ReadDir(r.Path(CheckpointsDir))
 	require.NoError(t, err)
 	out := []string{}
@@ -73,7 +76,7 @@ func folders(t *testing.T, r *Run) []string {
 func TestSecondProcessIsToldThePid(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	r := open(t, dir, options())
-	_, err := OpenRun(dir, options())
+	_, err := Open(dir, options())
 	require.ErrorIs(t, err, ErrLocked)
 	require.ErrorContains(t, err, "by process "+strconv.Itoa(os.Getpid()))
 	require.NoError(t, r.Close())
@@ -90,7 +93,7 @@ func TestChangedConfigurationIsRefused(t *testing.T) {
 	opt := options()
 	opt.Config = runConfig{LR: 2e-4, MaxSteps: 20, Targets: []string{"attn_q", "attn_v"}}
 	opt.MayChange = []string{"max_steps"}
-	_, err := OpenRun(dir, opt)
+	_, err := Open(dir, opt)
 	require.ErrorIs(t, err, ErrConfigChanged)
 	require.ErrorContains(t, err, "lr: 0.0001 -> 0.0002; targets[1]: (absent) -> attn_v")
 	require.NotContains(t, err.Error(), "max_steps")
@@ -129,7 +132,7 @@ func TestFolderOfAnotherRunIsRefused(t *testing.T) {
 	require.NoError(t, open(t, dir, options()).Close())
 	opt := options()
 	opt.Stage = "ppo"
-	_, err := OpenRun(dir, opt)
+	_, err := Open(dir, opt)
 	require.ErrorContains(t, err,
 		"holds a run of sft, not of ppo: choose another folder, or start over in this one (fresh)")
 
@@ -146,7 +149,7 @@ func TestFolderOfAnotherRunIsRefused(t *testing.T) {
 	checkpoint(t, r, 1, false)
 	require.NoError(t, os.Remove(r.Path(ConfigFile)))
 	require.NoError(t, r.Close())
-	_, err = OpenRun(dir, options())
+	_, err = Open(dir, options())
 	require.ErrorContains(t, err, "has checkpoints but no config.yaml")
 }
 
@@ -155,7 +158,7 @@ func TestFolderOfAnotherRunIsRefused(t *testing.T) {
 func TestSittings(t *testing.T) {
 	dir := t.TempDir()
 	at := time.Unix(0, 0)
-	advance := func(r *Run, seconds int) {
+	advance := func(r *Folder, seconds int) {
 		r.clock.now = func() time.Time { return at }
 		r.clock.began = at
 		at = at.Add(time.Duration(seconds) * time.Second)
@@ -191,7 +194,7 @@ func TestSittings(t *testing.T) {
 func TestUnwritableFolder(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o666))
-	_, err := OpenRun(filepath.Join(dir, "file", "run"), options())
+	_, err := Open(filepath.Join(dir, "file", "run"), options())
 	require.ErrorContains(t, err, "cannot be made")
 	if os.Geteuid() == 0 {
 		t.Log("running as root: the permission bits of a folder are not checked")
@@ -200,20 +203,22 @@ func TestUnwritableFolder(t *testing.T) {
 	locked := filepath.Join(dir, "ro")
 	require.NoError(t, os.MkdirAll(filepath.Join(locked, CheckpointsDir), 0o777))
 	require.NoError(t, os.Chmod(locked, 0o555))
-	_, err = OpenRun(locked, options())
+	_, err = Open(locked, options())
 	require.ErrorContains(t, err, "not writable")
 }
 
 func TestMetricsKeepEveryDigit(t *testing.T) {
 	r := open(t, t.TempDir(), options())
 	r.Metrics.now = func() time.Time { return time.Unix(0, 5).UTC() }
-	want := map[string]float64{"loss": 1.0 / 3, "big": 1e300, "neg": -0.1, "nan": math.NaN(), "inf": math.Inf(-1), "a\"b": 2}
+	want := map[string]float64{
+		"loss": 1.0 / 3, "big": 1e300, "neg": -0.1, "nan": math.NaN(), "inf": math.Inf(-1), "a\"b": 2,
+	}
 	require.NoError(t, r.Metrics.Log(7, want))
 	require.NoError(t, r.Metrics.Log(8, nil))
 	data, err := os.ReadFile(r.Path(MetricsFile))
 	require.NoError(t, err)
-	require.Equal(t, `{"step":7,"time":"1970-01-01T00:00:00.000000005Z","a\"b":2,"big":1e+300,"inf":null,"loss":0.3333333333333333,`+
-		`"nan":null,"neg":-0.1,"notes":{"inf":"-Inf","nan":"NaN"}}`+"\n"+
+	require.Equal(t, `{"step":7,"time":"1970-01-01T00:00:00.000000005Z","a\"b":2,"big":1e+300,"inf":null,`+
+		`"loss":0.3333333333333333,"nan":null,"neg":-0.1,"notes":{"inf":"-Inf","nan":"NaN"}}`+"\n"+
 		`{"step":8,"time":"1970-01-01T00:00:00.000000005Z"}`+"\n", string(data))
 	require.NoError(t, os.WriteFile(r.Path(MetricsFile), append(data, []byte(`{"step":9,"ti`)...), 0o666))
 	recs, err := ReadMetrics(r.Path(MetricsFile))

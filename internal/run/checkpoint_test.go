@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bytes"
@@ -137,7 +137,8 @@ func TestACheckpointOfANewerProgramIsNotSkipped(t *testing.T) {
 	path := r.Path(CheckpointsDir, "step-000002", stateFile)
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(data), `"format": 1`, `"format": 2`, 1)), 0o666))
+	newer := strings.Replace(string(data), `"format": 1`, `"format": 2`, 1)
+	require.NoError(t, os.WriteFile(path, []byte(newer), 0o666))
 	_, _, err = r.Latest()
 	require.ErrorContains(t, err, "format 2 of a newer program")
 }
@@ -180,8 +181,10 @@ func TestStateFileIsSafetensors(t *testing.T) {
 	var header map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal(data[8:8+n], &header))
 	require.JSONEq(t, `{"format":"steer-optimizer-1","step":"3"}`, string(header["__metadata__"]))
-	require.JSONEq(t, `{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}`, string(header["param/blk.0.attn_q.weight.lora_a"]))
-	require.JSONEq(t, `{"dtype":"F32","shape":[3,2],"data_offsets":[120,144]}`, string(header["v/blk.0.attn_q.weight.lora_b"]))
+	require.JSONEq(t, `{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}`,
+		string(header["param/blk.0.attn_q.weight.lora_a"]))
+	require.JSONEq(t, `{"dtype":"F32","shape":[3,2],"data_offsets":[120,144]}`,
+		string(header["v/blk.0.attn_q.weight.lora_b"]))
 	require.Len(t, data, 8+n+144)
 }
 

@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"errors"
@@ -15,24 +15,25 @@ func DiskFull(err error, kept string) error {
 	if err == nil || errors.Is(err, ErrDiskFull) || !noRoom(err) {
 		return err
 	}
-	return fmt.Errorf("%w: %w; nothing was lost: %s; make room and give the same command again", ErrDiskFull, err, kept)
+	return fmt.Errorf("%w: %w; nothing was lost: %s; make room and give the same command again",
+		ErrDiskFull, err, kept)
 }
 
 func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // explain adds what a failed write means for the run to its error.
-func (r *Run) explain(path string, err error) error {
+func (r *Folder) explain(path string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if noRoom(err) {
 		return fmt.Errorf("%w writing %s (%w); nothing was lost: %s; make room and give the same command again",
-			ErrDiskFull, path, err, r.lastCheckpoint())
+			ErrDiskFull, path, err, r.LastCheckpoint())
 	}
-	return fmt.Errorf("writing %s: %w; %s", path, err, r.lastCheckpoint())
+	return fmt.Errorf("writing %s: %w; %s", path, err, r.LastCheckpoint())
 }
 
-func (r *Run) lastCheckpoint() string {
+func (r *Folder) LastCheckpoint() string {
 	if r.opt.Stage == evalStage {
 		return "every finished measurement is kept"
 	}

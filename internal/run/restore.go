@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bufio"
@@ -18,7 +18,7 @@ import (
 // Latest reads the newest intact checkpoint: nil without an error in a new run. A
 // damaged one is passed over with a warning and the one before it is used; that none is
 // intact is an error, for starting over silently would cost the run.
-func (r *Run) Latest() (c *Checkpoint, warnings []string, err error) {
+func (r *Folder) Latest() (c *Checkpoint, warnings []string, err error) {
 	steps, err := r.steps()
 	if err != nil {
 		return nil, nil, fmt.Errorf("run folder %s: %w", r.dir, err)
@@ -37,14 +37,14 @@ func (r *Run) Latest() (c *Checkpoint, warnings []string, err error) {
 		warnings = append(warnings, err.Error())
 	}
 	if len(steps) > 0 {
-		return nil, warnings, fmt.Errorf("run folder %s: no checkpoint is intact: %s: start over in it (fresh) or choose another",
-			r.dir, strings.Join(warnings, "; "))
+		return nil, warnings, fmt.Errorf("run folder %s: no checkpoint is intact: %s: "+
+			"start over in it (fresh) or choose another", r.dir, strings.Join(warnings, "; "))
 	}
 	return nil, warnings, nil
 }
 
 // load reads and verifies one checkpoint. Errors of its content wrap errDamaged.
-func (r *Run) load(step int64) (*Checkpoint, error) {
+func (r *Folder) load(step int64) (*Checkpoint, error) {
 	dir := r.Path(CheckpointsDir, stepName(step))
 	damaged := func(name string, err error) error {
 		if errors.Is(err, fs.ErrPermission) {
@@ -61,7 +61,8 @@ func (r *Run) load(step int64) (*Checkpoint, error) {
 		return nil, damaged(stateFile, err)
 	}
 	if s.Format > checkpointFormat {
-		return nil, fmt.Errorf("checkpoint %s: format %d of a newer program (%s), this one reads %d", dir, s.Format, s.Version, checkpointFormat)
+		return nil, fmt.Errorf("checkpoint %s: format %d of a newer program (%s), this one reads %d",
+			dir, s.Format, s.Version, checkpointFormat)
 	}
 	if again, err := s.encode(); err != nil || string(again) != string(data) {
 		return nil, damaged(stateFile, errors.New("SHA-256 differs"))
@@ -74,7 +75,10 @@ func (r *Run) load(step int64) (*Checkpoint, error) {
 			return nil, damaged(name, err)
 		}
 	}
-	c := &Checkpoint{Step: s.Step, Trainer: s.Trainer, Best: r.BestStep() == step, metricsBytes: s.MetricsBytes, samplesBytes: s.SamplesBytes}
+	c := &Checkpoint{
+		Step: s.Step, Trainer: s.Trainer, Best: r.BestStep() == step,
+		metricsBytes: s.MetricsBytes, samplesBytes: s.SamplesBytes,
+	}
 	f, err := os.Open(filepath.Join(dir, optimizerFile))
 	if err != nil {
 		return nil, damaged(optimizerFile, err)
@@ -112,7 +116,7 @@ func verify(path string, want file) error {
 
 // Rewind brings the run folder back to checkpoint c (nil: to the start): metrics and
 // samples written after it are cut off, later checkpoints removed.
-func (r *Run) Rewind(c *Checkpoint) error {
+func (r *Folder) Rewind(c *Checkpoint) error {
 	at := Checkpoint{Step: -1}
 	if c != nil {
 		at = *c

@@ -1,4 +1,4 @@
-package train
+package run
 
 import "slices"
 
@@ -19,9 +19,9 @@ const (
 // ExperimentFile is what an experiment writes beside the folders of its stages, besides reports.
 const ExperimentFile = "experiment.yaml"
 
-// RunFiles names everything that a run writes into its folder, its result first: what a fresh
+// Files names everything that a run writes into its folder, its result first: what a fresh
 // start removes. The lock stays; it is held meanwhile.
-func RunFiles() []string {
+func Files() []string {
 	return slices.Concat([]string{
 		ResultFile, AdapterFile, BestFile, CheckpointsDir, SamplesFile, MetricsFile, ItemsDir, ConfigFile, InfoFile,
 	}, ReportFiles())

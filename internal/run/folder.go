@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"encoding/json"
@@ -16,14 +16,14 @@ import (
 	"steer/internal/conf"
 )
 
-// AnyKey in RunOptions.MayChange stands for every key.
+// AnyKey in Options.MayChange stands for every key.
 const AnyKey = "*"
 
 // ErrConfigChanged: the run folder was started with another configuration.
 var ErrConfigChanged = errors.New("the configuration has changed since this run was started")
 
-// RunOptions says what run a folder holds.
-type RunOptions struct {
+// Options says what run a folder holds.
+type Options struct {
 	// Stage is the kind of job: "sft", "reward", "ppo", "eval".
 	Stage string
 	// Name tells runs of one stage apart: "deontology".
@@ -42,23 +42,23 @@ type RunOptions struct {
 	Keep int
 }
 
-// Run is a locked run folder; see docs/files.md for its files.
-type Run struct {
+// Folder is a locked run folder; see docs/files.md for its files.
+type Folder struct {
 	// Metrics is metrics.jsonl.
 	Metrics *Metrics
 
 	dir     string
-	opt     RunOptions
+	opt     Options
 	lock    *os.File
 	samples *appendFile
 	renamed string
 	clock   *clock
 }
 
-// OpenRun creates the folder dir or opens an earlier run in it, and locks it. A second
+// Open creates the folder dir or opens an earlier run in it, and locks it. A second
 // process gets ErrLocked with the holder's pid; a resumed run whose configuration
 // differs gets ErrConfigChanged with the changed keys.
-func OpenRun(dir string, opt RunOptions) (r *Run, err error) {
+func Open(dir string, opt Options) (r *Folder, err error) {
 	if opt.Keep == 0 {
 		opt.Keep = 2
 	}
@@ -69,7 +69,7 @@ func OpenRun(dir string, opt RunOptions) (r *Run, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r = &Run{dir: dir, opt: opt, lock: lock}
+	r = &Folder{dir: dir, opt: opt, lock: lock}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -100,26 +100,26 @@ func OpenRun(dir string, opt RunOptions) (r *Run, err error) {
 }
 
 // Dir is the run folder.
-func (r *Run) Dir() string { return r.dir }
+func (r *Folder) Dir() string { return r.dir }
 
 // Resumed is how many times the run was opened before.
-func (r *Run) Resumed() int { return len(r.clock.info.Opened) - 1 }
+func (r *Folder) Resumed() int { return len(r.clock.info.Opened) - 1 }
 
 // Sittings are the seconds that the run has been worked on, each time it was opened, this one
 // included. After a kill that time lacks what came after the last record: that of the last
 // checkpoint, or of the last ten seconds.
-func (r *Run) Sittings() []float64 { return r.clock.sittings() }
+func (r *Folder) Sittings() []float64 { return r.clock.sittings() }
 
 // Renamed is the name the run had when it was last opened, if that was another.
-func (r *Run) Renamed() string { return r.renamed }
+func (r *Folder) Renamed() string { return r.renamed }
 
 // Path joins names to the run folder.
-func (r *Run) Path(names ...string) string {
+func (r *Folder) Path(names ...string) string {
 	return filepath.Join(append([]string{r.dir}, names...)...)
 }
 
 // Close releases the files and the lock; the folder can be opened again.
-func (r *Run) Close() error {
+func (r *Folder) Close() error {
 	var errs []error
 	if r.Metrics != nil {
 		errs = append(errs, r.Metrics.file.close())
@@ -141,17 +141,17 @@ func (r *Run) Close() error {
 
 // Sample appends records to samples.jsonl.zst, one JSON line each, as one zstd frame:
 // what is written can be read at once, and a kill costs at most this call's records.
-func (r *Run) Sample(records ...any) error { return appendSamples(r.samples, records) }
+func (r *Folder) Sample(records ...any) error { return appendSamples(r.samples, records) }
 
 // SaveAdapter writes the run's product, adapter.gguf in the run folder, and returns its
 // path.
-func (r *Run) SaveAdapter(a *adapter.Adapter) (string, error) {
+func (r *Folder) SaveAdapter(a *adapter.Adapter) (string, error) {
 	path := r.Path(AdapterFile)
 	return path, r.explain(path, a.Save(path))
 }
 
 // Finish writes result.json, which marks the run as done.
-func (r *Run) Finish(result any) error {
+func (r *Folder) Finish(result any) error {
 	data, err := json.MarshalIndent(result, "", "  ")
 	if err != nil {
 		return fmt.Errorf("%s: %w", ResultFile, err)
@@ -161,14 +161,14 @@ func (r *Run) Finish(result any) error {
 }
 
 // Finished reports whether the run has its result.
-func (r *Run) Finished() bool {
+func (r *Folder) Finished() bool {
 	_, err := os.Stat(r.Path(ResultFile))
 	return err == nil
 }
 
 // forget removes what an earlier run wrote, its result first.
-func (r *Run) forget() error {
-	for _, name := range RunFiles() {
+func (r *Folder) forget() error {
+	for _, name := range Files() {
 		if err := os.RemoveAll(r.Path(name)); err != nil {
 			return fmt.Errorf("run folder %s: %w", r.dir, err)
 		}
@@ -180,7 +180,7 @@ func (r *Run) forget() error {
 }
 
 // clean removes what a killed process left half done.
-func (r *Run) clean() error {
+func (r *Folder) clean() error {
 	if err := atomicfile.RemoveLeftovers(r.dir); err != nil {
 		return fmt.Errorf("run folder %s: %w", r.dir, err)
 	}
@@ -188,7 +188,7 @@ func (r *Run) clean() error {
 }
 
 // settleConfig writes config.yaml, or compares with the one that is there.
-func (r *Run) settleConfig() error {
+func (r *Folder) settleConfig() error {
 	data, err := conf.Marshal(r.opt.Config)
 	if err != nil {
 		return err
@@ -197,7 +197,8 @@ func (r *Run) settleConfig() error {
 	old, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if steps, err := r.steps(); err != nil || len(steps) > 0 {
-			return errors.Join(err, fmt.Errorf("run folder %s: has checkpoints but no %s: start over in it (fresh) or choose another", r.dir, ConfigFile))
+			return errors.Join(err, fmt.Errorf("run folder %s: has checkpoints but no %s: "+
+				"start over in it (fresh) or choose another", r.dir, ConfigFile))
 		}
 		return r.explain(path, atomicfile.WriteFile(path, data, 0o666))
 	}
@@ -217,8 +218,8 @@ func (r *Run) settleConfig() error {
 		}
 	}
 	if len(refused) > 0 {
-		return fmt.Errorf("run folder %s: %w: %s: choose another folder, start over in this one (fresh), or set these back",
-			r.dir, ErrConfigChanged, strings.Join(refused, "; "))
+		return fmt.Errorf("run folder %s: %w: %s: "+
+			"choose another folder, start over in this one (fresh), or set these back", r.dir, ErrConfigChanged, strings.Join(refused, "; "))
 	}
 	if len(changes) == 0 {
 		return nil
@@ -242,7 +243,7 @@ type info struct {
 }
 
 // writeInfo notes that the run is opened, and starts its clock.
-func (r *Run) writeInfo() error {
+func (r *Folder) writeInfo() error {
 	path := r.Path(InfoFile)
 	i := info{}
 	if data, err := os.ReadFile(path); err == nil {

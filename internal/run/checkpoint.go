@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bufio"
@@ -76,8 +76,8 @@ var errDamaged = errors.New("damaged")
 func stepName(step int64) string { return fmt.Sprintf("step-%06d", step) }
 
 // Checkpoint writes checkpoints/step-NNNNNN: aside, synced, renamed. Then older ones
-// are removed, down to RunOptions.Keep and the best.
-func (r *Run) Checkpoint(c Checkpoint) error {
+// are removed, down to Options.Keep and the best.
+func (r *Folder) Checkpoint(c Checkpoint) error {
 	if c.Learner == nil {
 		return errors.New("checkpoint: no learner state")
 	}
@@ -103,7 +103,7 @@ func (r *Run) Checkpoint(c Checkpoint) error {
 	return r.prune()
 }
 
-func (r *Run) writeCheckpoint(tmp string, c Checkpoint) (err error) {
+func (r *Folder) writeCheckpoint(tmp string, c Checkpoint) (err error) {
 	if err := os.Mkdir(tmp, 0o777); err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (c *counter) sum() string { return hex.EncodeToString(c.hash.Sum(nil)) }
 
 // install puts a written checkpoint in its place; one of the same step makes room but
 // is there until the new one is.
-func (r *Run) install(tmp, final string) error {
+func (r *Folder) install(tmp, final string) error {
 	old := filepath.Join(filepath.Dir(final), ".old-"+filepath.Base(final))
 	if _, err := os.Stat(final); err == nil {
 		if err := os.RemoveAll(old); err != nil {
@@ -214,7 +214,7 @@ func (r *Run) install(tmp, final string) error {
 }
 
 // link points checkpoints/best at a checkpoint, replacing the link in one step.
-func (r *Run) link(name string) error {
+func (r *Folder) link(name string) error {
 	dir := r.Path(CheckpointsDir)
 	tmp := filepath.Join(dir, ".tmp-"+bestLink)
 	if err := os.RemoveAll(tmp); err != nil {
@@ -230,7 +230,7 @@ func (r *Run) link(name string) error {
 }
 
 // BestStep is the step of the best checkpoint, or -1.
-func (r *Run) BestStep() int64 {
+func (r *Folder) BestStep() int64 {
 	name, err := os.Readlink(r.Path(CheckpointsDir, bestLink))
 	if err != nil {
 		return -1
@@ -243,7 +243,7 @@ func (r *Run) BestStep() int64 {
 }
 
 // Best reads the best checkpoint; nil without an error if none was marked.
-func (r *Run) Best() (*Checkpoint, error) {
+func (r *Folder) Best() (*Checkpoint, error) {
 	step := r.BestStep()
 	if step < 0 {
 		return nil, nil
@@ -260,7 +260,7 @@ func parseStep(name string) (int64, bool) {
 }
 
 // steps lists the checkpoints, newest first.
-func (r *Run) steps() ([]int64, error) {
+func (r *Folder) steps() ([]int64, error) {
 	entries, err := os.ReadDir(r.Path(CheckpointsDir))
 	if err != nil {
 		return nil, err
@@ -276,7 +276,7 @@ func (r *Run) steps() ([]int64, error) {
 	return out, nil
 }
 
-func (r *Run) prune() error {
+func (r *Folder) prune() error {
 	steps, err := r.steps()
 	if err != nil {
 		return err
@@ -293,7 +293,7 @@ func (r *Run) prune() error {
 }
 
 // remove deletes a checkpoint so that a kill in between leaves no half of it behind.
-func (r *Run) remove(step int64) error {
+func (r *Folder) remove(step int64) error {
 	tmp := r.Path(CheckpointsDir, ".tmp-gone-"+stepName(step))
 	if err := os.Rename(r.Path(CheckpointsDir, stepName(step)), tmp); err != nil {
 		return err
@@ -303,7 +303,7 @@ func (r *Run) remove(step int64) error {
 
 // cleanCheckpoints removes what a kill left: unfinished folders, and the predecessor of
 // a checkpoint of the same step, which is put back if its successor did not arrive.
-func (r *Run) cleanCheckpoints() error {
+func (r *Folder) cleanCheckpoints() error {
 	dir := r.Path(CheckpointsDir)
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bufio"
@@ -58,8 +58,8 @@ func (m *Metrics) Log(step int64, values map[string]float64) error {
 	return m.file.write(b.Bytes())
 }
 
-// Record is a line of metrics.jsonl.
-type Record struct {
+// MetricsRecord is a line of metrics.jsonl.
+type MetricsRecord struct {
 	Step   int64
 	Time   time.Time
 	Values map[string]float64 // NaN and infinities restored
@@ -67,13 +67,13 @@ type Record struct {
 
 // ReadMetrics reads a metrics.jsonl. A last line without its end, which a running or
 // killed process may leave, is ignored.
-func ReadMetrics(path string) ([]Record, error) {
+func ReadMetrics(path string) ([]MetricsRecord, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var out []Record
+	var out []MetricsRecord
 	in := bufio.NewReader(f)
 	for line := 1; ; line++ {
 		text, err := in.ReadBytes('\n')
@@ -83,7 +83,7 @@ func ReadMetrics(path string) ([]Record, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		rec, err := parseRecord(text)
+		rec, err := parseMetrics(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: line %d: %w", path, line, err)
 		}
@@ -91,8 +91,8 @@ func ReadMetrics(path string) ([]Record, error) {
 	}
 }
 
-func parseRecord(text []byte) (Record, error) {
-	rec := Record{Values: map[string]float64{}}
+func parseMetrics(text []byte) (MetricsRecord, error) {
+	rec := MetricsRecord{Values: map[string]float64{}}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(text, &raw); err != nil {
 		return rec, err

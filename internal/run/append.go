@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"errors"
@@ -8,12 +8,12 @@ import (
 
 // appendFile is a log that grows by whole records and can be cut back to a size.
 type appendFile struct {
-	run  *Run
-	f    *os.File
-	size int64 // bytes of whole records
+	folder *Folder
+	f      *os.File
+	size   int64 // bytes of whole records
 }
 
-func openAppend(r *Run, name string) (*appendFile, error) {
+func openAppend(r *Folder, name string) (*appendFile, error) {
 	f, err := os.OpenFile(r.Path(name), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return nil, r.explain(r.Path(name), err)
@@ -22,7 +22,7 @@ func openAppend(r *Run, name string) (*appendFile, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &appendFile{run: r, f: f, size: stat.Size()}, nil
+	return &appendFile{folder: r, f: f, size: stat.Size()}, nil
 }
 
 // write appends one record in one system call; what a full disk cut short is removed.
@@ -32,7 +32,7 @@ func (a *appendFile) write(record []byte) error {
 		if n > 0 {
 			err = errors.Join(err, a.f.Truncate(a.size))
 		}
-		return a.run.explain(a.f.Name(), err)
+		return a.folder.explain(a.f.Name(), err)
 	}
 	a.size += int64(n)
 	return nil
@@ -41,7 +41,7 @@ func (a *appendFile) write(record []byte) error {
 // sync makes the file durable and returns its size.
 func (a *appendFile) sync() (int64, error) {
 	if err := a.f.Sync(); err != nil {
-		return 0, a.run.explain(a.f.Name(), err)
+		return 0, a.folder.explain(a.f.Name(), err)
 	}
 	return a.size, nil
 }

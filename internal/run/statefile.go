@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"cmp"
@@ -36,7 +36,9 @@ func stateTensors(s *lm.State) [][]lm.Tensor { return [][]lm.Tensor{s.Params, s.
 
 // writeState streams s to w.
 func writeState(w io.Writer, s *lm.State) error {
-	header := map[string]any{"__metadata__": map[string]string{"format": stateFormat, "step": strconv.FormatInt(s.Step, 10)}}
+	header := map[string]any{
+		"__metadata__": map[string]string{"format": stateFormat, "step": strconv.FormatInt(s.Step, 10)},
+	}
 	// safetensors keys are a JSON object without order; the order of the parameters is
 	// that of their data.
 	offset := int64(0)
@@ -46,7 +48,8 @@ func writeState(w io.Writer, s *lm.State) error {
 		}
 		for _, t := range part {
 			if n := elements(t.Shape); n != int64(len(t.Data)) {
-				return fmt.Errorf("optimizer state: %s%s: shape %v holds %d values, got %d", stateParts[p], t.Name, t.Shape, n, len(t.Data))
+				return fmt.Errorf("optimizer state: %s%s: shape %v holds %d values, got %d",
+					stateParts[p], t.Name, t.Shape, n, len(t.Data))
 			}
 			end := offset + 4*int64(len(t.Data))
 			shape := slices.Clone(t.Shape)
@@ -139,7 +142,8 @@ func parseStateHeader(text []byte, room int64) (s *lm.State, order [][]float32, 
 	}
 	var meta map[string]string
 	if err := json.Unmarshal(header["__metadata__"], &meta); err != nil || meta["format"] != stateFormat {
-		return nil, nil, fmt.Errorf("not an optimizer state of this program (format %q, want %q)", meta["format"], stateFormat)
+		return nil, nil, fmt.Errorf("not an optimizer state of this program (format %q, want %q)",
+			meta["format"], stateFormat)
 	}
 	s = &lm.State{}
 	if s.Step, err = strconv.ParseInt(meta["step"], 10, 64); err != nil || s.Step < 0 {
@@ -176,7 +180,8 @@ func parseStateHeader(text []byte, room int64) (s *lm.State, order [][]float32, 
 		}
 		n, ok := checkTensor(ti, at, room)
 		if !ok {
-			return nil, nil, fmt.Errorf("tensor %s: shape %v, type %s, offsets %v do not fit the file", name, ti.Shape, ti.DType, ti.Offsets)
+			return nil, nil, fmt.Errorf("tensor %s: shape %v, type %s, offsets %v do not fit the file",
+				name, ti.Shape, ti.DType, ti.Offsets)
 		}
 		at = ti.Offsets[1]
 		shape := slices.Clone(ti.Shape)
