@@ -1,6 +1,9 @@
 package rewards
 
-import "steer/ggml/adapter"
+import (
+	"steer/ggml/adapter"
+	"steer/rl/train"
+)
 
 // Result is how a run went; its JSON names are those of result.json (docs/rewards.md).
 type Result struct {
@@ -8,11 +11,11 @@ type Result struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 
-	Theory   TheoryName `json:"theory"`
-	Preset   Preset     `json:"preset"`
-	Form     Form       `json:"form"`
-	Template string     `json:"template,omitempty"` // of the chat form
-	Recipe   Recipe     `json:"recipe"`
+	Theory   TheoryName   `json:"theory"`
+	Preset   train.Preset `json:"preset"`
+	Form     Form         `json:"form"`
+	Template string       `json:"template,omitempty"` // of the chat form
+	Recipe   Recipe       `json:"recipe"`
 
 	// TrainPairs and HeldOutPairs say where the pairs are from; Overlap what they share.
 	TrainPairs   PartInfo `json:"train_pairs"`

@@ -17,7 +17,7 @@ import (
 	"steer/internal/conf"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // completion proposes what may stand at the end of a command line.
@@ -67,7 +67,7 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 	case "theory":
 		return names(rewards.TheoryName("").Values()...)
 	case "preset":
-		return names(sft.Preset("").Values()...)
+		return names(train.Preset("").Values()...)
 	case "suite":
 		return names(pipeline.SuiteName("").Values()...)
 	case "job":

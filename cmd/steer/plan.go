@@ -13,9 +13,7 @@ import (
 	"steer/ggml"
 	"steer/internal/conf"
 	"steer/internal/filehash"
-	"steer/rewards"
-	"steer/rl/ppo"
-	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // planOptions are the options of "steer plan".
@@ -123,13 +121,13 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 	switch o.job {
 	case "sft":
 		var j pipeline.SFT
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewSFT(sft.Preset(p)); return err }
+		job, start = &j, func(p string) (err error) { j, err = pipeline.NewSFT(train.Preset(p)); return err }
 	case "reward":
 		var j pipeline.Reward
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewReward(rewards.Preset(p)); return err }
+		job, start = &j, func(p string) (err error) { j, err = pipeline.NewReward(train.Preset(p)); return err }
 	case "ppo":
 		var j pipeline.PPO
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewPPO(ppo.Preset(p)); return err }
+		job, start = &j, func(p string) (err error) { j, err = pipeline.NewPPO(train.Preset(p)); return err }
 	case "eval":
 		var j pipeline.Eval
 		job, start = &j, func(name string) (err error) { j, err = pipeline.NewEvalSuite(pipeline.SuiteName(name)); return err }

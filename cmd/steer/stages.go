@@ -16,9 +16,7 @@ import (
 	"steer/cmd/steer/pipeline"
 	"steer/internal/conf"
 	"steer/internal/run"
-	"steer/rewards"
-	"steer/rl/ppo"
-	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // stageFlags are the flags that the four stage commands share. A job file gives the
@@ -299,7 +297,7 @@ Alpaca, prompt/completion) or on rows of token ids. Presets: default, thesis (se
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
 			var job pipeline.SFT
-			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewSFT(sft.Preset(p)); return err })
+			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewSFT(train.Preset(p)); return err })
 			if err != nil {
 				return err
 			}
@@ -335,7 +333,7 @@ docs/rewards.md).`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
 			var job pipeline.Reward
-			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewReward(rewards.Preset(p)); return err })
+			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewReward(train.Preset(p)); return err })
 			if err != nil {
 				return err
 			}
@@ -376,7 +374,7 @@ Presets: default, thesis (see docs/ppo.md).`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
 			var job pipeline.PPO
-			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewPPO(ppo.Preset(p)); return err })
+			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewPPO(train.Preset(p)); return err })
 			if err != nil {
 				return err
 			}

@@ -1,14 +1,5 @@
 package ppo
 
-// Best is the policy with the highest mean score - kl_coef KL over a rollout batch.
-type Best struct {
-	// Iteration is the number of iterations the policy had been trained for.
-	Iteration int64   `json:"iteration"`
-	Objective float64 `json:"objective"`
-	Score     float64 `json:"score"` // mean raw score of the batch
-	KL        float64 `json:"kl"`    // nats a response
-}
-
 // Result is how a run ended; its JSON names are those of result.json (docs/ppo.md).
 type Result struct {
 	Iterations int64 `json:"iterations"` // done

@@ -109,8 +109,8 @@ func quick() Config {
 }
 
 func TestRewardRisesAtBoundedKL(t *testing.T) {
-	for _, preset := range (Preset("")).Values() {
-		c, err := New(Preset(preset))
+	for _, preset := range (train.Preset("")).Values() {
+		c, err := New(train.Preset(preset))
 		require.NoError(t, err)
 		q := quick()
 		c.Seed, c.Optim.LR, c.MaxNewTokens = q.Seed, 2e-2, q.MaxNewTokens

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"steer/ggml/lm"
 	"steer/rl/train"
@@ -21,21 +22,15 @@ type Eval struct {
 	Tokens int64 `json:"tokens"`
 }
 
-// evaluate runs places forward without dropout, limit tokens at a time. told is how many of them
-// are done, after each part; its error ends it.
+// evaluate runs items forward without dropout, limit tokens at a time. read is told how many of
+// their sequences are through, after each part; its error ends it.
 func evaluate(
-	ctx context.Context, e lm.Evaluator, places []place, limit int, told func(done int) error,
+	ctx context.Context, e lm.Evaluator, items []train.Item, limit int, read func(sequences int) error,
 ) (Eval, error) {
-	var flat []lm.Sequence
-	upTo := make([]int, 0, len(places)) // sequences of the places up to each
-	for _, p := range places {
-		flat = append(flat, p...)
-		upTo = append(upTo, len(flat))
-	}
-	read, done := 0, 0
 	var sum float64
 	var right, n int64
-	for _, part := range train.MicroByTokens(flat, limit) {
+	through := 0
+	for _, part := range train.MicroByTokens(slices.Concat(items...), limit) {
 		out, err := e.Forward(ctx, part, lm.Options{Greedy: true})
 		if err != nil {
 			return Eval{}, fmt.Errorf("evaluation: %w", err)
@@ -49,9 +44,8 @@ func evaluate(
 				}
 			}
 		}
-		for read += len(part); done < len(places) && upTo[done] <= read; done++ {
-		}
-		if err := told(done); err != nil {
+		through += len(part)
+		if err := read(through); err != nil {
 			return Eval{}, err
 		}
 	}
@@ -60,6 +54,11 @@ func evaluate(
 		return Eval{}, fmt.Errorf("evaluation: loss is NaN: %w", train.ErrDiverged)
 	}
 	return Eval{Loss: loss, Perplexity: math.Exp(loss), Accuracy: float64(right) / float64(n), Tokens: n}, nil
+}
+
+// String says it in words.
+func (e Eval) String() string {
+	return fmt.Sprintf("held-out loss %.4f, perplexity %.3f, token accuracy %.4f", e.Loss, e.Perplexity, e.Accuracy)
 }
 
 // metrics gives an evaluation the names it is logged under.

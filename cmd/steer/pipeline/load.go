@@ -10,10 +10,8 @@ import (
 	"slices"
 
 	"steer/internal/conf"
-	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/ppo"
-	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // layer is one of the files that make up an experiment.
@@ -160,9 +158,9 @@ func newExperiment(files []layer, overrides []string) (*Experiment, error) {
 	}
 	e := &Experiment{Engine: DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs", Each: map[string]*Theory{}}
 	var errs [4]error
-	e.SFT, errs[0] = NewSFT(sft.Preset(of["sft"]))
-	e.Reward, errs[1] = NewReward(rewards.Preset(of["reward"]))
-	e.PPO, errs[2] = NewPPO(ppo.Preset(of["ppo"]))
+	e.SFT, errs[0] = NewSFT(train.Preset(of["sft"]))
+	e.Reward, errs[1] = NewReward(train.Preset(of["reward"]))
+	e.PPO, errs[2] = NewPPO(train.Preset(of["ppo"]))
 	e.Eval, errs[3] = NewEvalSuite(SuiteName(suite))
 	return e, errors.Join(errs[:]...)
 }

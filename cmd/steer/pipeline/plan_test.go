@@ -14,8 +14,8 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
 	"steer/rewards"
-	"steer/rl/ppo"
 	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // demoSFT is a small job on the built-in model and data, resolved.
@@ -23,7 +23,7 @@ func demoSFT(t testing.TB) (*SFT, demo.Paths) {
 	t.Helper()
 	assets, err := demo.Extract(t.TempDir())
 	require.NoError(t, err)
-	j, err := NewSFT(sft.PresetDefault)
+	j, err := NewSFT(train.PresetDefault)
 	require.NoError(t, err)
 	j.Model, j.Template = assets.Model, "guanaco"
 	j.Engine.Threads = 1
@@ -81,7 +81,7 @@ func TestRehearsalCountsTheLastPass(t *testing.T) {
 	score := map[int]int64{}
 	for _, limit := range []int{10, 40} {
 		t.Run(fmt.Sprintf("%d pairs", limit), func(t *testing.T) { // a bench of its own
-			j, err := NewReward(rewards.PresetDefault)
+			j, err := NewReward(train.PresetDefault)
 			require.NoError(t, err)
 			j.Model, j.Theory, j.Engine.Threads = assets.Model, rewards.Deontology, 1
 			j.Train.Path, j.HeldOut.Path, j.HeldOut.Limit = assets.Deontology.Train, assets.Deontology.Test, limit
@@ -126,7 +126,7 @@ func TestSuggestionsFit(t *testing.T) {
 }
 
 func TestShrinkKeepsDivisors(t *testing.T) {
-	j, err := NewPPO(ppo.PresetDefault)
+	j, err := NewPPO(train.PresetDefault)
 	require.NoError(t, err)
 	j.MicroBatchSize, j.ScoreBatchTokens, j.Engine.Sequences = 12, 100, 3
 	var sizes []int

@@ -84,14 +84,14 @@ const (
 func (RewardText) Values() []string { return []string{string(RewardTokens), string(RewardRetokenized)} }
 
 // NewPPO is the job of a preset.
-func NewPPO(p ppo.Preset) (PPO, error) {
+func NewPPO(p train.Preset) (PPO, error) {
 	c, err := ppo.New(p)
 	j := PPO{
 		Engine: DefaultEngine(), MaxPromptTokens: 256, ScoreBatchTokens: 2048, Config: c,
 		ValueInit: ValueZero, RewardText: RewardTokens,
 		LoRA: train.LoRA{Rank: 16, Alpha: 32, Targets: []string{"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}},
 	}
-	if p == ppo.PresetThesis {
+	if p == train.PresetThesis {
 		j.MaxPromptTokens, j.ValueInit, j.RewardText = 512, ValueUniform, RewardRetokenized
 		j.LoRA = train.LoRA{Rank: 16, Alpha: 32, Dropout: 0.05, Targets: []string{"attn_q", "attn_v"}}
 	}

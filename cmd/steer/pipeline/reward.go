@@ -34,7 +34,7 @@ type Reward struct {
 }
 
 // NewReward is the job of a preset.
-func NewReward(p rewards.Preset) (Reward, error) {
+func NewReward(p train.Preset) (Reward, error) {
 	c, err := rewards.New(p)
 	c.Template = "" // that of the adapters below, or chatml
 	return Reward{Engine: DefaultEngine(), Config: c}, err

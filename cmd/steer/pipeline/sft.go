@@ -42,7 +42,7 @@ type SFT struct {
 }
 
 // NewSFT is the job of a preset.
-func NewSFT(p sft.Preset) (SFT, error) {
+func NewSFT(p train.Preset) (SFT, error) {
 	c, err := sft.New(p)
 	return SFT{Engine: DefaultEngine(), Config: c}, err
 }

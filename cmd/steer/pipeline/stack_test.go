@@ -13,6 +13,7 @@ import (
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/ppo"
+	"steer/rl/train"
 )
 
 // trainedAdapter writes an adapter that changes what the model does and says what it is.
@@ -128,7 +129,7 @@ func TestRolesAreChecked(t *testing.T) {
 // rehearsePPO reads and checks a job of the demo as its run does.
 func rehearsePPO(t *testing.T, b *Bench, assets demo.Paths, change func(j *PPO)) error {
 	t.Helper()
-	j, err := NewPPO(ppo.PresetDefault)
+	j, err := NewPPO(train.PresetDefault)
 	require.NoError(t, err)
 	j.Model, j.Prompts.Path, j.Engine.Threads = assets.Model, assets.Guanaco.Test, 1
 	j.Iterations, j.MaxNewTokens, j.RolloutBatchSize, j.MiniBatchSize, j.MicroBatchSize = 1, 2, 2, 2, 2
@@ -217,11 +218,11 @@ func TestJobsTakeTheTemplateOfTheirAdapters(t *testing.T) {
 	policy := trainedAdapter(t, b, "ppo.gguf", 2, on(t, b, adapter.RolePolicy, stored, sft))
 	reward := trainedAdapter(t, b, "reward.gguf", 3, on(t, b, adapter.RoleReward, nil, sft))
 
-	p, err := NewPPO(ppo.PresetDefault)
+	p, err := NewPPO(train.PresetDefault)
 	require.NoError(t, err)
 	p.Model, p.Prompts.Path, p.SFT, p.Reward = assets.Model, assets.Guanaco.Train, []string{sft}, reward
 	require.NoError(t, p.Resolve("", nil))
-	r, err := NewReward(rewards.PresetDefault)
+	r, err := NewReward(train.PresetDefault)
 	require.NoError(t, err)
 	r.Model, r.Theory, r.Train.Path, r.On = assets.Model, rewards.Custom, assets.Guanaco.Train, []string{sft}
 	require.NoError(t, r.Resolve("", nil))
