@@ -126,7 +126,7 @@ func TestConfig(t *testing.T) {
 	for _, want := range []string{"recipe", `form: want one of [plain chat], got "raw"`, "overlong", "does not divide", "centre", "epochs or max_steps", "head_init"} {
 		require.ErrorContains(t, err, want)
 	}
-	require.Equal(t, int64(3), Config{MiniBatchSize: 4, Epochs: 1}.Steps(9))
+	require.Equal(t, int64(3), Config{Batches: train.Batches{MiniBatchSize: 4, Epochs: 1}}.Steps(9))
 
 	w := HeadScaled.Weights(400, 3)
 	require.Equal(t, w, HeadScaled.Weights(400, 3))

@@ -71,7 +71,7 @@ func Train(ctx context.Context, cfg Config, set *Set, deps Deps) (Result, error)
 	if err == nil {
 		err = t.finish(ctx)
 		if err != nil {
-			err = fmt.Errorf("%s: %w", err)
+			err = fmt.Errorf("%s: %w", deps.Stage, err)
 		}
 	}
 	t.fill()

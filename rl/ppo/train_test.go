@@ -63,8 +63,9 @@ func newWorld(t *testing.T) *world {
 		heldout = append(heldout, Prompt{Tokens: []int32{0, int32(11 - i%10), int32(2 + i/10)}, Text: "h"})
 	}
 	w.deps = Deps{
-		Policy: toy, Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
-		Prompts: prompts, Heldout: heldout, AdapterOf: toyAdapter,
+		Deps:      train.Deps{Learner: toy, AdapterOf: toyAdapter},
+		Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
+		Prompts: prompts, Heldout: heldout,
 	}
 	return w
 }

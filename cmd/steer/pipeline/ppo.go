@@ -262,11 +262,13 @@ func (j *PPO) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 			name, cfg.RatioTolerance, 100*cfg.RatioOutliers))
 	}
 	res, err := ppo.Train(ctx, cfg, ppo.Deps{
-		Policy: policy, Reference: reference, Generator: b.Generator(stack...), Scorer: scorer, Tokenizer: b.Tok,
+		Deps: train.Deps{
+			Stage: name, Learner: policy, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(below))),
+		},
+		Reference: reference, Generator: b.Generator(stack...), Scorer: scorer, Tokenizer: b.Tok,
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: b.Generator(sftAdapters...),
-		Stage: name, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
-		FullKL:    ppo.FullKLFunc(b.KL(policy, reference)),
-		AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(below))),
+		FullKL: ppo.FullKLFunc(b.KL(policy, reference)),
 	})
 	if err != nil {
 		return err

@@ -148,10 +148,10 @@ func (j *Reward) Run(ctx context.Context, b *Bench, con Console, name, dir strin
 	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := rewards.Train(ctx, cfg, set, rewards.Deps{
 		Deps: train.Deps{
-			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			Stage: name, Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 			AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(stack))),
 		},
-		Stage: name, Name: name, Version: con.Version, Tokenizer: b.Tok,
+		Name: name, Version: con.Version, Tokenizer: b.Tok,
 	})
 	if err != nil {
 		return err

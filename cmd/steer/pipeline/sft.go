@@ -132,10 +132,10 @@ func (j *SFT) Run(ctx context.Context, b *Bench, con Console, name, dir string, 
 	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := sft.Train(ctx, cfg, sft.Deps{
 		Deps: train.Deps{
-			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			Stage: name, Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 			AdapterOf: adapterOf(host, j.Meta("")),
 		},
-		Stage: name, Train: examples, Eval: held, EOS: b.Tok.EOS(),
+		Train: examples, Eval: held, EOS: b.Tok.EOS(),
 	})
 	if err != nil {
 		return err
