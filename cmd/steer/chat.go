@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml/lm"
+	"steer/internal/workspace"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -51,7 +51,7 @@ template resembles. --template names another.`,
 // chatter is a conversation in progress.
 type chatter struct {
 	a       *app
-	b       *pipeline.Bench
+	b       *workspace.Workspace
 	s       *speaker
 	history []data.Message
 	turn    uint64

@@ -12,9 +12,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"steer/cmd/steer/bench"
-	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/internal/conf"
+	"steer/internal/experiment"
+	"steer/internal/jobs"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/sft"
@@ -69,7 +70,7 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 	case "preset":
 		return names(sft.Preset("").Values()...)
 	case "suite":
-		return names(pipeline.SuiteName("").Values()...)
+		return names(jobs.SuiteName("").Values()...)
 	case "job":
 		return names(jobKinds...)
 	case "jobs":
@@ -135,15 +136,15 @@ func argCompletion(cmd *cobra.Command) completion {
 func configurationOf(cmd *cobra.Command) any {
 	switch cmd.Name() {
 	case "run", "plan":
-		return &pipeline.Experiment{}
+		return &experiment.Experiment{}
 	case "sft":
-		return &pipeline.SFT{}
+		return &jobs.SFT{}
 	case "reward":
-		return &pipeline.Reward{}
+		return &jobs.Reward{}
 	case "ppo":
-		return &pipeline.PPO{}
+		return &jobs.PPO{}
 	case "eval":
-		return &pipeline.Eval{}
+		return &jobs.Eval{}
 	}
 	return nil
 }

@@ -9,10 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/internal/conf"
+	"steer/internal/experiment"
 	"steer/internal/filehash"
+	"steer/internal/jobs"
+	"steer/internal/plan"
 	"steer/rewards"
 	"steer/rl/ppo"
 	"steer/rl/sft"
@@ -76,7 +78,7 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 		o.set = append(o.set, "engine.device="+o.device)
 	}
 	o.hashes = a.hashes
-	opt := pipeline.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
+	opt := plan.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
 	progress := a.console().Progress
 	opt.Progress = func(stage string) { progress.Note("planning " + stage) }
 	ctx, cancel := a.cancellable(cmd.Context())
@@ -103,9 +105,9 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 }
 
 // forecast plans what the file holds.
-func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []string, opt pipeline.ForecastOptions) (*pipeline.Forecast, error) {
+func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []string, opt plan.ForecastOptions) (*plan.Forecast, error) {
 	if o.job == "" {
-		e, err := pipeline.LoadStudy(file[0], o.set)
+		e, err := experiment.LoadStudy(file[0], o.set)
 		if err != nil {
 			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)", configError(err))
 		}
@@ -118,21 +120,21 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 	if o.job == "eval" {
 		f.presetKey = "suite"
 	}
-	var job pipeline.Job
+	var job jobs.Job
 	var start func(string) error
 	switch o.job {
 	case "sft":
-		var j pipeline.SFT
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewSFT(sft.Preset(p)); return err }
+		var j jobs.SFT
+		job, start = &j, func(p string) (err error) { j, err = jobs.NewSFT(sft.Preset(p)); return err }
 	case "reward":
-		var j pipeline.Reward
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewReward(rewards.Preset(p)); return err }
+		var j jobs.Reward
+		job, start = &j, func(p string) (err error) { j, err = jobs.NewReward(rewards.Preset(p)); return err }
 	case "ppo":
-		var j pipeline.PPO
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewPPO(ppo.Preset(p)); return err }
+		var j jobs.PPO
+		job, start = &j, func(p string) (err error) { j, err = jobs.NewPPO(ppo.Preset(p)); return err }
 	case "eval":
-		var j pipeline.Eval
-		job, start = &j, func(name string) (err error) { j, err = pipeline.NewEvalSuite(pipeline.SuiteName(name)); return err }
+		var j jobs.Eval
+		job, start = &j, func(name string) (err error) { j, err = jobs.NewEvalSuite(jobs.SuiteName(name)); return err }
 	default:
 		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobKinds, ", "), o.job)
 	}
@@ -141,7 +143,7 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 		return nil, err
 	}
 	if err := job.Resolve(dir, o.hashes); err != nil {
-		return nil, configError(pipeline.WithSources(err))
+		return nil, configError(experiment.WithSources(err))
 	}
-	return pipeline.ForecastJob(ctx, job, opt)
+	return plan.Job(ctx, job, opt)
 }

@@ -13,9 +13,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/internal/conf"
+	"steer/internal/experiment"
+	"steer/internal/jobs"
+	"steer/internal/plan"
 	"steer/internal/run"
+	"steer/internal/workspace"
 	"steer/rewards"
 	"steer/rl/ppo"
 	"steer/rl/sft"
@@ -46,7 +49,7 @@ type keyFlag struct {
 }
 
 // anyStackFlag is the flag of modelFlags as the jobs have it.
-var anyStackFlag = keyFlag{flag: "any-stack", key: pipeline.AnyStack, help: anyStackHelp, isBool: true}
+var anyStackFlag = keyFlag{flag: "any-stack", key: workspace.AnyStack, help: anyStackHelp, isBool: true}
 
 func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 	f.keys = append([]keyFlag{
@@ -111,7 +114,7 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 	}
 	if raw != nil {
 		if err := conf.Parse(file[0], raw, job); err != nil {
-			if section := pipeline.SectionOf(file[0], raw); section != "" {
+			if section := experiment.SectionOf(file[0], raw); section != "" {
 				return "", usagef("%s: this is an experiment, not the job of one stage (it has the section %q): "+
 					"\"steer run %s\" runs all of its stages, and \"steer run %s --dry-run\" prints the job of each",
 					file[0], section, file[0], file[0])
@@ -242,9 +245,9 @@ func absAll(paths []string) []string {
 }
 
 // runStage resolves and runs a job in its folder.
-func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, base string) (err error) {
+func (a *app) runStage(ctx context.Context, f *stageFlags, job jobs.Job, base string) (err error) {
 	if err := job.Resolve(base, a.hashes); err != nil {
-		return configError(pipeline.WithSources(err))
+		return configError(experiment.WithSources(err))
 	}
 	if f.dry {
 		raw, err := conf.Marshal(job)
@@ -258,18 +261,18 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 	if out == "" {
 		out = filepath.Join("runs", job.Folder())
 	}
-	if done, err := pipeline.Finished(out, job); err == nil && done && !f.fresh {
+	if done, err := jobs.Finished(out, job); err == nil && done && !f.fresh {
 		fmt.Fprintf(a.out, "%s: finished already, nothing that goes into it has changed (--fresh runs it again)\n", out)
 		return nil
 	}
-	b, err := pipeline.OpenBench(job.Base())
+	b, err := workspace.Open(job.Base())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	con := a.console()
 	con.Memory = f.memory.MemoryLimit
-	plan, err := pipeline.Guard(ctx, b, job, filepath.Base(out), con)
+	plan, err := plan.Guard(ctx, b, job, filepath.Base(out), con)
 	if err != nil {
 		return err
 	}
@@ -281,7 +284,7 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 		return err
 	}
 	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, run.ResultFile))
-	if _, ok := job.(*pipeline.Eval); ok {
+	if _, ok := job.(*jobs.Eval); ok {
 		fmt.Fprintf(a.out, "  steer report %s --format text    shows it\n", out)
 	}
 	return nil
@@ -298,8 +301,8 @@ Alpaca, prompt/completion) or on rows of token ids. Presets: default, thesis (se
   steer sft sft.yaml --set optim.warmup_steps=10`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
-			var job pipeline.SFT
-			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewSFT(sft.Preset(p)); return err })
+			var job jobs.SFT
+			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = jobs.NewSFT(sft.Preset(p)); return err })
 			if err != nil {
 				return err
 			}
@@ -334,8 +337,8 @@ docs/rewards.md).`,
       --train virtue_train.csv --held-out virtue_test.csv`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
-			var job pipeline.Reward
-			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewReward(rewards.Preset(p)); return err })
+			var job jobs.Reward
+			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = jobs.NewReward(rewards.Preset(p)); return err })
 			if err != nil {
 				return err
 			}
@@ -375,8 +378,8 @@ Presets: default, thesis (see docs/ppo.md).`,
       --reward-below runs/sft/adapter.gguf`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
-			var job pipeline.PPO
-			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewPPO(ppo.Preset(p)); return err })
+			var job jobs.PPO
+			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = jobs.NewPPO(ppo.Preset(p)); return err })
 			if err != nil {
 				return err
 			}

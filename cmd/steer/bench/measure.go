@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/internal/workspace"
 )
 
 // Measure runs one job in this process. Peak memory is that of the process, so that it
@@ -22,13 +22,13 @@ func Measure(ctx context.Context, s Spec) (r *Result, err error) {
 		return nil, fmt.Errorf("kernel: %w", err)
 	}
 	defer func() { err = errors.Join(err, ggml.ForceKernel("")) }()
-	engine := pipeline.DefaultEngine()
+	engine := workspace.DefaultEngine()
 	engine.Threads, engine.Precision, engine.Sequences = s.Threads, s.Precision, s.Sequences
 	if s.Device != "" {
 		engine.Device = s.Device
 	}
 	engine.KeepActivations = s.Job == JobTrainKeep
-	b, err := pipeline.OpenBench(s.Model, engine)
+	b, err := workspace.Open(s.Model, engine)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func Measure(ctx context.Context, s Spec) (r *Result, err error) {
 // measurement is a job under way.
 type measurement struct {
 	Spec
-	bench   *pipeline.Bench
+	bench   *workspace.Workspace
 	weights weights
 	rng     *rand.Rand
 	result  *Result
