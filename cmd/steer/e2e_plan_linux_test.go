@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/gguf/gguftest"
-	"steer/internal/machine"
+	"steer/internal/bytesize"
 	"steer/internal/plan"
 	"steer/internal/testfiles"
 )
@@ -82,9 +82,9 @@ func peakOf(t *testing.T, dir string, p *plan.Stage, args ...string) (most int64
 	require.Zero(t, code, run.err.String())
 	var parts []string
 	for _, b := range p.Buffers {
-		parts = append(parts, fmt.Sprintf("%s %s", b.Name, machine.SizeText(b.Bytes)))
+		parts = append(parts, fmt.Sprintf("%s %s", b.Name, bytesize.Text(b.Bytes)))
 	}
-	t.Logf("planned %s, took %s (%+.1f %%): %s", machine.SizeText(p.Peak), machine.SizeText(most),
+	t.Logf("planned %s, took %s (%+.1f %%): %s", bytesize.Text(p.Peak), bytesize.Text(most),
 		100*(float64(p.Peak)/float64(most)-1), strings.Join(parts, ", "))
 	return most, run.err.String()
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/ggml/gguf"
-	"steer/internal/conf"
 	"steer/internal/experiment"
 	"steer/internal/fetch"
+	"steer/internal/nearest"
 	"steer/rl/data"
 )
 
@@ -174,7 +174,7 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]experiment.Ne
 
 // nearSet suggests a name that was perhaps meant.
 func nearSet(name string) string {
-	if near, ok := conf.Nearest(name, append(fetch.Data.Values(), fetch.Known().Names("")...)); ok {
+	if near, ok := nearest.Word(name, append(fetch.Data.Values(), fetch.Known().Names("")...)); ok {
 		return fmt.Sprintf(", did you mean %q?", near)
 	}
 	for _, known := range fetch.Known().Names("") {

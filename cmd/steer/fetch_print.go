@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"steer/internal/bytesize"
 	"steer/internal/experiment"
 	"steer/internal/fetch"
 )
@@ -74,7 +75,7 @@ func looked(have []fetch.Status) []fetch.Result {
 func writeHead(w io.Writer, n experiment.Need) {
 	s := n.Set
 	sum, unknown := s.Size()
-	size := fetch.Megabytes(sum)
+	size := bytesize.Transferred(sum)
 	switch {
 	case sum == 0:
 		size = "size not known"
@@ -103,7 +104,7 @@ func writeResults(w io.Writer, n experiment.Need, results []fetch.Result) {
 		case r.Err != nil || !r.Fit():
 			continue
 		case r.Fetched:
-			fmt.Fprintf(w, "  %8s  %s\n", fetch.Megabytes(r.Found.Bytes), relative(r.Path))
+			fmt.Fprintf(w, "  %8s  %s\n", bytesize.Transferred(r.Found.Bytes), relative(r.Path))
 			fmt.Fprintf(w, "            %s\n", r.Found.SHA256)
 		default:
 			there++
@@ -165,7 +166,7 @@ func (f *fetchFlags) show(out io.Writer, wanted []experiment.Need, files bool) e
 		case len(have):
 			state = "there"
 		}
-		size := choose(r.Bytes == 0, "?", fetch.Megabytes(r.Bytes)+choose(r.BytesUnknown, "+", ""))
+		size := choose(r.Bytes == 0, "?", bytesize.Transferred(r.Bytes)+choose(r.BytesUnknown, "+", ""))
 		rows = append(rows, [5]string{r.Name, state, size, shortLicence(r.Licence), w.Set.Host()})
 	}
 	if f.asJSON {

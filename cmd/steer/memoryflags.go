@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/conf"
+	"steer/internal/bytesize"
 	"steer/internal/machine"
 )
 
@@ -18,7 +18,7 @@ func (f *memoryFlags) bind(cmd *cobra.Command) {
 }
 
 // sizeFlag makes a number of bytes a flag.
-type sizeFlag struct{ size *conf.Size }
+type sizeFlag struct{ size *bytesize.Size }
 
 // String implements pflag.Value; "" has help print no default.
 func (f sizeFlag) String() string {
@@ -33,7 +33,7 @@ func (sizeFlag) Type() string { return "SIZE" }
 
 // Set implements pflag.Value.
 func (f sizeFlag) Set(text string) error {
-	var size conf.Size
+	var size bytesize.Size
 	if err := size.UnmarshalText([]byte(text)); err != nil {
 		return err
 	}

@@ -7,14 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"steer/internal/machine"
+	"steer/internal/bytesize"
 	"steer/internal/plan"
 )
 
 // printForecast prints what people read: one line a stage, or every buffer of it.
 func printForecast(w io.Writer, f *plan.Forecast, details bool) error {
 	var t table
-	t.add("model", "%s (%s)", relative(f.Model), machine.SizeText(f.Weights))
+	t.add("model", "%s (%s)", relative(f.Model), bytesize.Text(f.Weights))
 	if onGPU(f) {
 		t.add("device", "%s, %s", f.Device, f.Kernel)
 	} else {
@@ -50,14 +50,14 @@ func printForecast(w io.Writer, f *plan.Forecast, details bool) error {
 	if slices.ContainsFunc(f.Stages, func(p *plan.Stage) bool { return p.HostBytes() < plan.PlanFloor }) {
 		text := fmt.Sprintf("Of a stage below %s the plan is right to some %d MB, not to 5 %%: "+
 			"the program itself is most of it, and when Go's memory is collected is left to chance.",
-			machine.SizeText(plan.PlanFloor), plan.PlanSlack/1_000_000)
+			bytesize.Text(plan.PlanFloor), plan.PlanSlack/1_000_000)
 		if _, err := fmt.Fprintf(w, "\n%s\n", strings.Join(wrap(text, tableColumns), "\n")); err != nil {
 			return err
 		}
 	}
-	peak := machine.SizeText(f.Peak)
+	peak := bytesize.Text(f.Peak)
 	if onGPU(f) {
-		peak += " of " + f.Memory + ", " + machine.SizeText(f.HostPeak) + " of the host's memory"
+		peak += " of " + f.Memory + ", " + bytesize.Text(f.HostPeak) + " of the host's memory"
 	}
 	_, err := fmt.Fprintf(w, "\nPeak %s%s%s.\n", peak, total(f), choose(f.Fits, "", ": it does not fit"))
 	return err
@@ -70,11 +70,11 @@ func room(f *plan.Forecast) string {
 	if f.Free == 0 {
 		return "not known how much is free: give --memory"
 	}
-	free := machine.SizeText(f.Free)
+	free := bytesize.Text(f.Free)
 	if onGPU(f) {
 		free += " of " + f.Memory
 		if f.HostFree > 0 {
-			free += ", " + machine.SizeText(f.HostFree) + " of the host's"
+			free += ", " + bytesize.Text(f.HostFree) + " of the host's"
 		}
 	}
 	return free + " may be taken"
@@ -118,7 +118,7 @@ func printSuggestions(w io.Writer, f *plan.Forecast) error {
 		if len(stages[c]) > 2 {
 			who = fmt.Sprintf("%d stages", len(stages[c]))
 		}
-		text := fmt.Sprintf("%s: %s (%s, peak %s)", who, c.settings, c.why, machine.SizeText(peak[c]))
+		text := fmt.Sprintf("%s: %s (%s, peak %s)", who, c.settings, c.why, bytesize.Text(peak[c]))
 		b += "  " + strings.Join(wrap(text, tableColumns-4), "\n    ") + "\n"
 	}
 	_, err := io.WriteString(w, b)
@@ -143,7 +143,7 @@ func printStages(w io.Writer, f *plan.Forecast) error {
 		for _, name := range buffers {
 			n += p.Bytes(name)
 		}
-		return choose(n == 0, "-", machine.SizeText(n))
+		return choose(n == 0, "-", bytesize.Text(n))
 	}
 	graph := []string{plan.BufferActivations, plan.BufferScratch}
 	if !onGPU(f) { // its tables are the host's
@@ -151,10 +151,10 @@ func printStages(w io.Writer, f *plan.Forecast) error {
 	}
 	for _, p := range f.Stages {
 		line(p.Stage,
-			choose(onGPU(f), machine.SizeText(p.HostPeak), sum(p, plan.BufferProgram, plan.BufferData)), sum(p, plan.BufferParams, plan.BufferGradients, plan.BufferMoments),
+			choose(onGPU(f), bytesize.Text(p.HostPeak), sum(p, plan.BufferProgram, plan.BufferData)), sum(p, plan.BufferParams, plan.BufferGradients, plan.BufferMoments),
 			sum(p, graph...),
 			sum(p, plan.BufferKV, plan.BufferDecode),
-			machine.SizeText(p.Peak)+choose(p.Fits, "", "!"), choose(p.Seconds > 0, durationText(p.Seconds), ""))
+			bytesize.Text(p.Peak)+choose(p.Fits, "", "!"), choose(p.Seconds > 0, durationText(p.Seconds), ""))
 	}
 	if len(f.Stages) > 0 {
 		b.WriteString(footnote(f))
@@ -165,7 +165,7 @@ func printStages(w io.Writer, f *plan.Forecast) error {
 
 // footnote says what the columns leave out.
 func footnote(f *plan.Forecast) string {
-	weights := machine.SizeText(f.Stages[0].Bytes(plan.BufferWeights))
+	weights := bytesize.Text(f.Stages[0].Bytes(plan.BufferWeights))
 	if !onGPU(f) {
 		return fmt.Sprintf("Every peak also holds the weights (%s). Program includes its data.\n", weights)
 	}
@@ -174,7 +174,7 @@ func footnote(f *plan.Forecast) string {
 		rest = max(rest, p.Bytes(plan.BufferContext)+p.Bytes(plan.BufferWorkspaces))
 	}
 	return fmt.Sprintf("Host is the peak of the host's memory, all else is of %s. Every peak also\nholds the weights (%s), context and workspaces (up to %s).\n",
-		f.Memory, weights, machine.SizeText(rest))
+		f.Memory, weights, bytesize.Text(rest))
 }
 
 // printStage prints every buffer of a stage.
@@ -184,18 +184,18 @@ func printStage(w io.Writer, p *plan.Stage) error {
 	buffers := func(memory string) {
 		for _, b := range p.Buffers {
 			if b.Memory == memory {
-				t.add("  "+b.Name, "%7s  %s", machine.SizeText(b.Bytes), b.What)
+				t.add("  "+b.Name, "%7s  %s", bytesize.Text(b.Bytes), b.What)
 			}
 		}
 	}
 	peak := func(bytes, free int64, of string) {
-		t.add("  PEAK", "%7s  %s", machine.SizeText(bytes), strings.TrimSpace(of+choose(free > 0 && bytes > free, " does not fit", "")))
+		t.add("  PEAK", "%7s  %s", bytesize.Text(bytes), strings.TrimSpace(of+choose(free > 0 && bytes > free, " does not fit", "")))
 	}
 	gpu := p.Memory != plan.HostMemory
 	buffers(p.Memory)
 	peak(p.Peak, p.Free, choose(gpu, "of "+p.Memory, ""))
 	if p.OtherPeak > 0 {
-		t.add("", "%7s  %s", machine.SizeText(p.OtherPeak), choose(p.KeepActivations, "with checkpointing (keep_activations: false)", "without checkpointing (keep_activations: true)"))
+		t.add("", "%7s  %s", bytesize.Text(p.OtherPeak), choose(p.KeepActivations, "with checkpointing (keep_activations: false)", "without checkpointing (keep_activations: true)"))
 	}
 	if gpu {
 		buffers(plan.HostMemory)

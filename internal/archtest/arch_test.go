@@ -53,7 +53,7 @@ var allowed = []struct {
 		"steer/rewards", "steer/rl/...", "steer/internal/..."}},
 	{"steer/internal/proposal", []string{"steer/internal/experiment", "steer/internal/jobs", "steer/internal/plan", "steer/internal/workspace",
 		"steer/ggml/...", "steer/rewards", "steer/rl/data", "steer/internal/..."}},
-	{"steer/internal/stats", []string{"steer/internal/crash"}},
+	{"steer/internal/stats", []string{"steer/internal/crash", "steer/internal/seed"}},
 	{"steer/internal/...", []string{"steer/internal/..."}},
 	{"steer/third_party", nil},
 }

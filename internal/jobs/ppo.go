@@ -9,6 +9,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/internal/seed"
 	"steer/internal/workspace"
 	"steer/rl/data"
 	"steer/rl/ppo"
@@ -302,11 +303,11 @@ func (j *PPO) derive(ran *ppo.Config, longest int) {
 
 // NewAdapter implements Maker: the policy's at the start, with its value head.
 func (j *PPO) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
-	host, err := adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "ppo.lora"))
+	host, err := adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, seed.Derive(j.Seed, "ppo.lora"))
 	if err != nil {
 		return nil, err
 	}
-	host.Head = adapter.NewValueHead(w.Model.Shape().Embd, train.DeriveSeed(j.Seed, "ppo.value"))
+	host.Head = adapter.NewValueHead(w.Model.Shape().Embd, seed.Derive(j.Seed, "ppo.value"))
 	if j.ValueInit == ValueZero {
 		clear(host.Head.Weight)
 		host.Head.Bias = 0

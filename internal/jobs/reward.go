@@ -8,6 +8,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/internal/seed"
 	"steer/internal/workspace"
 	"steer/rewards"
 	"steer/rl/data"
@@ -184,7 +185,7 @@ func (j *Reward) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 		}
 		return a, err
 	}
-	a, err := adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "reward.lora"))
+	a, err := adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, seed.Derive(j.Seed, "reward.lora"))
 	if err == nil {
 		a.Head = j.head(w)
 	}

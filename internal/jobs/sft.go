@@ -9,6 +9,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/internal/seed"
 	"steer/internal/workspace"
 	"steer/rl/data"
 	"steer/rl/sft"
@@ -178,7 +179,7 @@ func (j *SFT) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 		}
 		return a, errors.Join(workspace.CheckRole(j.InitAdapter, a, workspace.UseSFT), w.CheckStack([]adapter.Placed{p}))
 	}
-	return adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, train.DeriveSeed(j.Seed, "sft.lora"))
+	return adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, seed.Derive(j.Seed, "sft.lora"))
 }
 
 // sftFormats are those that it learns from.

@@ -2,12 +2,9 @@ package jobs
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -44,33 +41,13 @@ func (in Inputs) add(hashes *filehash.Cache, role, path string) error {
 	}
 	sum := hashes.Sum
 	if st.IsDir() {
-		sum = folderSum
+		sum = filehash.Folder
 	}
 	if in[role], err = sum(path); err != nil {
 		delete(in, role)
 		return fmt.Errorf("%s: %w", role, err)
 	}
 	return nil
-}
-
-// folderSum is the SHA-256 over the names and contents of a folder's files.
-func folderSum(path string) (string, error) {
-	h := sha256.New()
-	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, _ := filepath.Rel(path, p)
-		fmt.Fprintf(h, "%s\x00", rel)
-		f, err := os.Open(p)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = io.Copy(h, f)
-		return err
-	})
-	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // inputsOf hashes models and adapters, and data files, by role; an empty path is none.

@@ -1,11 +1,11 @@
 package machine
 
-import "steer/internal/conf"
+import "steer/internal/bytesize"
 
 // MemoryLimit says what a stage may take.
 type MemoryLimit struct {
 	// Bytes may be resident, or on a GPU in use there; 0: what is free when the stage begins.
-	Bytes conf.Size
+	Bytes bytesize.Size
 	// Force runs what does not fit.
 	Force bool
 }

@@ -10,6 +10,7 @@ import (
 
 	"steer/ggml"
 	"steer/ggml/lm"
+	"steer/internal/bytesize"
 	"steer/internal/jobs"
 	"steer/internal/machine"
 	"steer/internal/workspace"
@@ -44,9 +45,9 @@ func (p *Stage) needs(exactly bool) string {
 		}
 		bytes := func(n int64) string {
 			if exactly {
-				return fmt.Sprintf("%s (%d bytes)", machine.SizeText(n), n)
+				return fmt.Sprintf("%s (%d bytes)", bytesize.Text(n), n)
 			}
-			return machine.SizeText(n)
+			return bytesize.Text(n)
 		}
 		text := bytes(need) + of
 		if free > 0 {
@@ -77,7 +78,7 @@ func (p *Stage) Refusal() error {
 		for _, x := range s.Settings {
 			set = append(set, "--set "+x.String())
 		}
-		return fmt.Errorf("%s: %w\nWith %s it needs %s. --force runs it all the same", text, ErrDoesNotFit, strings.Join(set, " "), machine.SizeText(s.Peak))
+		return fmt.Errorf("%s: %w\nWith %s it needs %s. --force runs it all the same", text, ErrDoesNotFit, strings.Join(set, " "), bytesize.Text(s.Peak))
 	}
 	return fmt.Errorf("%s: %w\nNo smaller batch helps: take a smaller or more strongly quantized model, or shorter sequences. --force runs it all the same", text, ErrDoesNotFit)
 }
@@ -130,7 +131,7 @@ func detail(w *workspace.Workspace, job jobs.Job, p *Stage, to train.Progress) {
 		train.Detail(to, "%s: reads %s, SHA-256 %s", p.Stage, role, inputs[role])
 	}
 	for _, x := range p.Buffers {
-		train.Detail(to, "%s: %s of %s: %s", p.Stage, machine.SizeText(x.Bytes), x.Memory, x.Name)
+		train.Detail(to, "%s: %s of %s: %s", p.Stage, bytesize.Text(x.Bytes), x.Memory, x.Name)
 	}
 	n := p.Tokens
 	train.Detail(to, "%s: %d tokens to train on, %d to score, %d to read and at most %d to generate", p.Stage, n.Train,
@@ -142,7 +143,7 @@ func (p *Stage) Compare(w *workspace.Workspace, con jobs.Console) {
 	p.release()
 	warn := func(took, planned, slack int64, of, but string) {
 		if float64(took) > float64(planned)+max(planTolerance*float64(planned), float64(slack)) {
-			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s%s", p.Stage, machine.SizeText(took), of, machine.SizeText(planned), but))
+			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s%s", p.Stage, bytesize.Text(took), of, bytesize.Text(planned), but))
 		}
 	}
 	resident := p.Peak

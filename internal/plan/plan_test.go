@@ -3,7 +3,6 @@ package plan
 import (
 	"context"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
 	"steer/internal/jobs"
-	"steer/internal/machine"
 	"steer/internal/workspace/workspacetest"
 	"steer/rewards"
 	"steer/rl/ppo"
@@ -194,12 +192,6 @@ func TestRatesToSeconds(t *testing.T) {
 	require.False(t, ok, "without a rate there is no time")
 	_, ok = Rates{}.Seconds(Tokens{})
 	require.True(t, ok)
-}
-
-func TestSizeText(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 bytes", 999: "999 bytes", 1500: "1.5 kB", 98_300_000: "98 MB", 999_600_000: "1.0 GB", 5_340_000_000: "5.3 GB", math.MaxInt64: "9223372 TB"} {
-		require.Equal(t, want, machine.SizeText(n))
-	}
 }
 
 // Adapters that earlier stages have not written are taken as configured; those that are

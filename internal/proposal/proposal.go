@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"steer/internal/bytesize"
 	"steer/internal/experiment"
 	"steer/internal/fetch"
-	"steer/internal/machine"
 	"steer/internal/plan"
 	"steer/internal/workspace"
 	"steer/rewards"
@@ -239,7 +239,7 @@ func (p *Proposal) Plan(ctx context.Context, file string, opt plan.ForecastOptio
 		return err
 	}
 	p.Sizes = map[string][]plan.Setting{}
-	p.Planned = fmt.Sprintf("%s of memory at most", machine.SizeText(f.Peak))
+	p.Planned = fmt.Sprintf("%s of memory at most", bytesize.Text(f.Peak))
 	var tight []string
 	for _, stage := range f.Stages {
 		if stage.Fits {

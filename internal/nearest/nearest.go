@@ -1,26 +1,12 @@
-package conf
+// Package nearest finds the name that was perhaps meant by one that is not known: of keys,
+// flags, commands, data sets, values and weights alike. It imports nothing of this module.
+package nearest
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
+import "strings"
 
-// hint ends an unknown-key message with the nearest known key, or all of them.
-func hint(name string, known []string) string {
-	if near, ok := Nearest(name, known); ok {
-		return fmt.Sprintf(": did you mean %q?", near)
-	}
-	if len(known) == 0 {
-		return ": no key is known here"
-	}
-	sorted := slices.Sorted(slices.Values(known))
-	return ": known here: " + strings.Join(sorted, ", ")
-}
-
-// Nearest returns the known name with the smallest edit distance to name, if that is
+// Word returns the known name with the smallest edit distance to name, if that is
 // near enough to be a slip: a third of it, and no more than half.
-func Nearest(name string, known []string) (string, bool) {
+func Word(name string, known []string) (string, bool) {
 	best, bestDist := "", 1<<30
 	for _, k := range known {
 		if dist := distance(strings.ToLower(name), strings.ToLower(k)); dist < bestDist {
