@@ -72,7 +72,7 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 	case "suite":
 		return names(jobs.SuiteName("").Values()...)
 	case "job":
-		return names(jobKinds...)
+		return names(jobKinds()...)
 	case "jobs":
 		return listOf(bench.Job("").Values())
 	case "shape":

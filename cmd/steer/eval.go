@@ -18,7 +18,7 @@ type evalFlags struct {
 }
 
 func newEvalCommand(a *app) *cobra.Command {
-	f := evalFlags{stageFlags: stageFlags{presetKey: "suite"}}
+	var f evalFlags
 	suites := strings.Join(jobs.SuiteName("").Values(), ", ")
 	cmd := &cobra.Command{
 		Use: "eval [JOB.yaml]", GroupID: "stage", Short: "Run benchmarks for a base plus adapters",
@@ -52,21 +52,18 @@ crash. A change of the job measures again what it touches, and nothing else.`,
 			if f.asJSON {
 				return usagef("--json: goes with --list")
 			}
-			var job jobs.Eval
-			base, err := f.fill(cmd, file, &job, func(name string) (err error) {
-				job, err = jobs.NewEvalSuite(jobs.SuiteName(name))
-				return err
-			})
+			job, base, err := f.fill(cmd, file, jobs.EvalMethod())
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(f.models(&job), f.data(&job)); err != nil {
+			j := job.(*jobs.Eval)
+			if err := errors.Join(f.models(j), f.data(j)); err != nil {
 				return err
 			}
-			return a.runStage(cmd.Context(), &f.stageFlags, &job, base)
+			return a.runStage(cmd.Context(), &f.stageFlags, job, base)
 		},
 	}
-	f.bind(cmd, []keyFlag{
+	f.bind(cmd, jobs.EvalMethod(), []keyFlag{
 		{flag: "data", key: "data", help: "`FOLDER` with the data of the suite"},
 		{flag: "limit", key: "limit", help: "a quick look at the first `N` items of every benchmark"},
 		{flag: "template", key: "template", help: "form of the prompts (default: that of the adapters)"},

@@ -15,9 +15,6 @@ import (
 	"steer/internal/filehash"
 	"steer/internal/jobs"
 	"steer/internal/plan"
-	"steer/rewards"
-	"steer/rl/ppo"
-	"steer/rl/sft"
 )
 
 // planOptions are the options of "steer plan".
@@ -32,7 +29,12 @@ type planOptions struct {
 }
 
 // jobKinds are the stages that a file may hold alone.
-var jobKinds = []string{"sft", "reward", "ppo", "eval"}
+func jobKinds() (names []string) {
+	for _, m := range jobs.Methods() {
+		names = append(names, string(m.Kind))
+	}
+	return names
+}
 
 func newPlanCommand(a *app) *cobra.Command {
 	var o planOptions
@@ -58,7 +60,7 @@ host's besides. What no layout tells is measured by a short trial on the GPU.`,
 	flags := cmd.Flags()
 	o.memory.bind(cmd)
 	flags.StringArrayVar(&o.set, "set", nil, "override a key of the file, `KEY=VALUE`; may be repeated")
-	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobKinds, ", "))
+	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobKinds(), ", "))
 	flags.StringVar(&o.device, "device", "", deviceHelp+" (default: what FILE says)")
 	flags.BoolVar(&o.noCalibration, "no-calibration", false, "leave the times out")
 	flags.BoolVar(&o.details, "details", false, "print every buffer of every stage")
@@ -116,29 +118,12 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 		}
 		return e.Forecast(ctx, opt)
 	}
+	m, ok := jobs.Lookup(jobs.Kind(o.job))
+	if !ok {
+		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobKinds(), ", "), o.job)
+	}
 	f := stageFlags{set: o.set}
-	if o.job == "eval" {
-		f.presetKey = "suite"
-	}
-	var job jobs.Job
-	var start func(string) error
-	switch o.job {
-	case "sft":
-		var j jobs.SFT
-		job, start = &j, func(p string) (err error) { j, err = jobs.NewSFT(sft.Preset(p)); return err }
-	case "reward":
-		var j jobs.Reward
-		job, start = &j, func(p string) (err error) { j, err = jobs.NewReward(rewards.Preset(p)); return err }
-	case "ppo":
-		var j jobs.PPO
-		job, start = &j, func(p string) (err error) { j, err = jobs.NewPPO(ppo.Preset(p)); return err }
-	case "eval":
-		var j jobs.Eval
-		job, start = &j, func(name string) (err error) { j, err = jobs.NewEvalSuite(jobs.SuiteName(name)); return err }
-	default:
-		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobKinds, ", "), o.job)
-	}
-	dir, err := f.fill(cmd, file, job, start)
+	job, dir, err := f.fill(cmd, file, m)
 	if err != nil {
 		return nil, err
 	}

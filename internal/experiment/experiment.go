@@ -249,32 +249,20 @@ func (e *Experiment) forgetReports() error {
 	return errors.Join(errs...)
 }
 
-// runStage gives every stage a bench of its own: nothing of one outlives it. fresh forgets an
-// earlier run of the stage, forget the reports as well.
-func (e *Experiment) runStage(ctx context.Context, s jobs.Named, con jobs.Console, dir string, fresh,
-	forget bool) (err error) {
-	w, err := workspace.Open(e.Model, e.Engine)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	plan, err := plan.Guard(ctx, w, s.Job, s.Name, con)
-	if err != nil {
-		return err
-	}
-	defer plan.Compare(w, con)
+// runStage runs one stage. fresh forgets an earlier run of it, forget the reports as well.
+func (e *Experiment) runStage(
+	ctx context.Context, s jobs.Named, con jobs.Console, dir string, fresh, forget bool,
+) error {
+	before := func() error { return nil }
 	if forget {
-		if err := e.forgetReports(); err != nil {
-			return err
-		}
+		before = e.forgetReports
 	}
-	if err := s.Job.Run(ctx, w, con, s.Name, dir, fresh); err != nil {
-		if errors.Is(err, run.ErrConfigChanged) {
-			return fmt.Errorf("%w\nGo back to that configuration, remove %s to run this stage anew, or start all over with --fresh", err, dir)
-		}
-		return err
+	err := plan.Run(ctx, s.Job, con, s.Name, dir, fresh, before)
+	if errors.Is(err, run.ErrConfigChanged) {
+		return fmt.Errorf("%w\nGo back to that configuration, remove %s to run this stage anew, "+
+			"or start all over with --fresh", err, dir)
 	}
-	return nil
+	return err
 }
 
 // input is a file that an experiment names.

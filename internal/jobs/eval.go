@@ -79,6 +79,14 @@ func NewEval() Eval {
 	return Eval{Engine: workspace.DefaultEngine(), RewardText: RewardTokens, Config: eval.DefaultConfig()}
 }
 
+// EvalMethod measures; what an evaluation starts from is a suite.
+func EvalMethod() Method {
+	return Method{EvalKind, "suite", func(suite string) (Job, error) {
+		j, err := NewEvalSuite(SuiteName(suite))
+		return &j, err
+	}}
+}
+
 // Base implements Job.
 func (j *Eval) Base() (string, workspace.EngineConfig) { return j.Model, j.Engine }
 

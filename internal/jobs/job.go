@@ -40,6 +40,31 @@ type Job interface {
 	Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool) error
 }
 
+// Method is a kind of job as commands find it.
+type Method struct {
+	Kind Kind
+	// PresetKey is the key that names what a job starts from.
+	PresetKey string
+	// New is the job of a preset, "" for the default one.
+	New func(preset string) (Job, error)
+}
+
+// Methods lists all methods, in the order of a pipeline. A new one is a file with its job, and a
+// line here.
+func Methods() []Method {
+	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), EvalMethod()}
+}
+
+// Lookup finds a method by its kind.
+func Lookup(k Kind) (Method, bool) {
+	for _, m := range Methods() {
+		if m.Kind == k {
+			return m, true
+		}
+	}
+	return Method{}, false
+}
+
 // Maker is a job that writes an adapter.
 type Maker interface {
 	Job

@@ -99,6 +99,14 @@ func NewPPO(p ppo.Preset) (PPO, error) {
 	return j, err
 }
 
+// PPOMethod steers a policy.
+func PPOMethod() Method {
+	return Method{PPOKind, "preset", func(preset string) (Job, error) {
+		j, err := NewPPO(ppo.Preset(preset))
+		return &j, err
+	}}
+}
+
 // Base implements Job.
 func (j *PPO) Base() (string, workspace.EngineConfig) { return j.Model, j.Engine }
 

@@ -41,6 +41,14 @@ func NewReward(p rewards.Preset) (Reward, error) {
 	return Reward{Engine: workspace.DefaultEngine(), Config: c}, err
 }
 
+// RewardMethod trains a reward model.
+func RewardMethod() Method {
+	return Method{RewardKind, "preset", func(preset string) (Job, error) {
+		j, err := NewReward(rewards.Preset(preset))
+		return &j, err
+	}}
+}
+
 // Base implements Job.
 func (j *Reward) Base() (string, workspace.EngineConfig) { return j.Model, j.Engine }
 

@@ -48,6 +48,14 @@ func NewSFT(p sft.Preset) (SFT, error) {
 	return SFT{Engine: workspace.DefaultEngine(), Config: c}, err
 }
 
+// SFTMethod fine-tunes on instructions.
+func SFTMethod() Method {
+	return Method{SFTKind, "preset", func(preset string) (Job, error) {
+		j, err := NewSFT(sft.Preset(preset))
+		return &j, err
+	}}
+}
+
 // Base implements Job.
 func (j *SFT) Base() (string, workspace.EngineConfig) { return j.Model, j.Engine }
 
