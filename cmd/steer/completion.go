@@ -11,11 +11,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"steer/cmd/steer/bench"
 	"steer/ggml"
 	"steer/internal/conf"
 	"steer/internal/experiment"
 	"steer/internal/jobs"
+	"steer/internal/speed"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/sft"
@@ -74,11 +74,11 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 	case "job":
 		return names(jobKinds()...)
 	case "jobs":
-		return listOf(bench.Job("").Values())
+		return listOf(speed.Job("").Values())
 	case "shape":
-		return names(bench.ShapeNames()...)
+		return names(speed.ShapeNames()...)
 	case "type":
-		return names(bench.TypeNames()...)
+		return names(speed.TypeNames()...)
 	case "kernel":
 		return names("portable", "avx2", "avx512", "avx512bf16")
 	case "format":
