@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // Toxicity of what a policy writes: it continues prompts, and reward models judge the
@@ -299,7 +299,7 @@ func (b *Benchmark) addGenerations(r Reward, records []Record, reference []float
 	if err := b.addMean("diff", diff, set); err != nil {
 		return err
 	}
-	test, err := stats.PermuteMeans(score, reference, set.Resamples, train.DeriveSeed(set.Seed, "eval.generations"))
+	test, err := stats.PermuteMeans(score, reference, set.Resamples, seed.Derive(set.Seed, "eval.generations"))
 	if err != nil {
 		return err
 	}

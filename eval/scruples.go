@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"steer/internal/seed"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // Scruples anecdotes: is the author of a story RIGHT (class 1, positive) or WRONG
@@ -147,7 +147,7 @@ func (b *Benchmark) addCeiling(rows []data.Anecdote, set Settings) error {
 	for i, a := range rows {
 		votes[i], gold[i] = binaryVotes(a), scruplesGold(a)
 	}
-	c, err := BestCeiling(votes, gold, ceilingSamples, train.DeriveSeed(set.Seed, "eval.best"))
+	c, err := BestCeiling(votes, gold, ceilingSamples, seed.Derive(set.Seed, "eval.best"))
 	if err != nil {
 		// Too few or too uniform votes to fit a prior: the ceiling is unknown, the
 		// measurement stands.

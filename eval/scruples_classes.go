@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"math"
 
+	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // ScruplesClassesVersion identifies the prompt of the five-class form.
@@ -79,7 +79,7 @@ func ScruplesClasses(ctx context.Context, s Subject, set Settings, rows []data.A
 	if err := b.addEntropy(records, votes, set); err != nil {
 		return nil, nil, err
 	}
-	c, err := BestCeiling(votes, gold, ceilingSamples, train.DeriveSeed(set.Seed, "eval.best"))
+	c, err := BestCeiling(votes, gold, ceilingSamples, seed.Derive(set.Seed, "eval.best"))
 	if err != nil {
 		b.flag("no_ceiling", -1) // too few or too uniform votes: the measurement stands
 		return b, records, nil

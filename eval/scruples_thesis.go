@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // ThesisVersion is the prompt version of the protocol of "Engineering Ethical
@@ -160,7 +160,7 @@ func thesisRequest(enc *Encoder, tok lm.Tokenizer, set Settings, opt ThesisOptio
 	r := lm.Request{
 		Prompt:      ids,
 		MaxNew:      min(maxNew, opt.Context-len(ids)),
-		Seed:        train.DeriveSeed(set.Seed, "eval.thesis"), // greedy: never drawn from
+		Seed:        seed.Derive(set.Seed, "eval.thesis"), // greedy: never drawn from
 		StopStrings: []string{data.LabelRight},
 	}
 	if eos := tok.EOS(); eos >= 0 {

@@ -8,8 +8,8 @@ import (
 
 	"steer/eval/task"
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/internal/stats"
-	"steer/rl/train"
 )
 
 // taskBatch is the number of prompts of a task that are generated from at once.
@@ -82,7 +82,7 @@ func taskRequest(enc *Encoder, tok lm.Tokenizer, set Settings, t *task.Task, pro
 	}
 	cut := max(0, len(ids)-(set.MaxLength-t.Generation.MaxTokens))
 	r := lm.Request{Prompt: ids[cut:], MaxNew: t.Generation.MaxTokens, StopStrings: t.Generation.Until,
-		Seed: train.DeriveSeed(set.Seed, "eval.task")} // greedy: never drawn from
+		Seed: seed.Derive(set.Seed, "eval.task")} // greedy: never drawn from
 	if eos := tok.EOS(); eos >= 0 {
 		r.StopTokens = []int32{eos}
 	}

@@ -17,7 +17,7 @@ import (
 // with the process, however that ends.
 func TestSecondProcessIsLockedOut(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	folder := filepath.Join(dir, "out")
 	endless := job("sft", "--max-steps", "100000")
 	first := start(t, dir, endless...)
@@ -138,7 +138,7 @@ func TestFreshLeavesNothingOld(t *testing.T) {
 func TestRenamedUnfinishedRunGoesOn(t *testing.T) {
 	t.Parallel()
 	up := unbrokenRuns(t)
-	dir := jobs(t)
+	dir := jobFolder(t)
 	for _, j := range trainerJobs {
 		folder := filepath.Join(dir, "moved/other-"+j.kind)
 		copyRun(t, j.kind, folder)
@@ -272,7 +272,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 func TestChangedConfigurations(t *testing.T) {
 	t.Parallel()
 	up := unbrokenRuns(t)
-	dir := jobs(t)
+	dir := jobFolder(t)
 	copyRun(t, "sft", filepath.Join(dir, "out"))
 	left := tree(t, filepath.Join(dir, "out"))
 	for _, b := range []struct {

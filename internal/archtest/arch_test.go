@@ -41,7 +41,19 @@ var allowed = []struct {
 	{"steer/experiments", nil},
 	{"steer/internal/report", []string{"steer/eval/compare", "steer/internal/..."}}, // reads files only
 	{"steer/internal/run", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
-	{"steer/internal/stats", []string{"steer/internal/crash"}},
+	{"steer/internal/machine", []string{"steer/internal/..."}},
+	{"steer/internal/workspace", []string{"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/rl/data", "steer/rl/train",
+		"steer/internal/..."}},
+	{"steer/internal/workspace/workspacetest", []string{"steer/..."}}, // tests only
+	{"steer/internal/jobs", []string{"steer/internal/workspace", "steer/internal/run", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/rl/...", "steer/rewards", "steer/eval", "steer/experiments", "steer/internal/..."}},
+	{"steer/internal/plan", []string{"steer/internal/jobs", "steer/internal/workspace", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/rl/train", "steer/internal/..."}},
+	{"steer/internal/experiment", []string{"steer/internal/jobs", "steer/internal/plan", "steer/internal/workspace", "steer/internal/run",
+		"steer/rewards", "steer/rl/...", "steer/internal/..."}},
+	{"steer/internal/proposal", []string{"steer/internal/experiment", "steer/internal/jobs", "steer/internal/plan", "steer/internal/workspace",
+		"steer/ggml/...", "steer/rewards", "steer/rl/data", "steer/internal/..."}},
+	{"steer/internal/stats", []string{"steer/internal/crash", "steer/internal/seed"}},
 	{"steer/internal/...", []string{"steer/internal/..."}},
 	{"steer/third_party", nil},
 }
@@ -90,7 +102,9 @@ func rule(pkg string) (deps []string, known bool) {
 
 // upper are packages of internal that stand above others: "steer/internal/..." is not meant for
 // them, a rule has to name them.
-var upper = []string{"steer/internal/report", "steer/internal/run"}
+var upper = []string{
+	"steer/internal/workspace", "steer/internal/jobs", "steer/internal/plan", "steer/internal/experiment", "steer/internal/proposal",
+	"steer/internal/report", "steer/internal/run"}
 
 func permitted(deps []string, imp string) bool {
 	return slices.ContainsFunc(deps, func(d string) bool {

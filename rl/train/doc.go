@@ -11,5 +11,5 @@
 //
 // A run can be killed at any point: the same command goes on from the newest intact
 // checkpoint, and on a deterministic Learner ends with the same bits as an unbroken
-// run, because all randomness comes from DeriveSeed and everything else is saved.
+// run, because all randomness comes from internal/seed and everything else is saved.
 package train
