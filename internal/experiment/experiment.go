@@ -215,6 +215,10 @@ func (e *Experiment) Run(ctx context.Context, con jobs.Console, fresh bool) erro
 		anew := fresh
 		if !fresh {
 			diff, err := jobs.Changes(dir, s.Job)
+			intact := false
+			if err == nil && len(diff) == 0 && jobs.HasResult(dir) {
+				intact, err = jobs.AdapterIntact(dir)
+			}
 			switch {
 			case err != nil:
 				return fmt.Errorf("%s: %w", s.Name, err)
@@ -222,7 +226,7 @@ func (e *Experiment) Run(ctx context.Context, con jobs.Console, fresh bool) erro
 				_, parts := s.Job.(*jobs.Eval) // which keeps what the change does not touch
 				con.Progress.Note(fmt.Sprintf("%s: run anew, since %s", s.Name, diff[0]))
 				anew = !parts
-			case len(diff) == 0 && jobs.HasResult(dir) && jobs.AdapterIntact(dir):
+			case intact:
 				con.Progress.Note(s.Name + ": finished, nothing that goes into it has changed: skipped")
 				continue
 			case len(diff) == 0 && jobs.HasResult(dir):

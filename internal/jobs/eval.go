@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -275,9 +276,23 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		con.Progress.Note(fmt.Sprintf("warning: %s: nothing was measured: no benchmark has data; name a suite, a task, "+
 			"or the file of a benchmark (steer eval --list)", name))
 	}
-	s.record["seed"] = cfg.Seed
-	j.recordSuite(s.record)
-	return s.finish(w, j.Inputs, eval.NewResult(name, models, benchmarks, cross))
+	result, err := evaluationOf(eval.NewResult(name, models, benchmarks, cross))
+	if err != nil {
+		return err
+	}
+	result.Seed = &cfg.Seed
+	j.recordSuite(result)
+	return s.finish(w, j.Inputs, result)
+}
+
+// evaluationOf is a result of package eval in the form in which it is written.
+func evaluationOf(r *eval.Result) (*run.Evaluation, error) {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	out := &run.Evaluation{}
+	return out, json.Unmarshal(raw, out)
 }
 
 // fitting is the configuration with its lengths cut to what the model can hold; what

@@ -9,6 +9,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/workspace"
 	"steer/rl/data"
@@ -244,7 +245,7 @@ func (j *PPO) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 	if err != nil {
 		return fmt.Errorf("ppo: prompts: %w", err)
 	}
-	infos := []map[string]any{info}
+	infos := []run.DataFile{info}
 	var held []ppo.Prompt
 	if j.HeldOut.Path != "" {
 		if held, info, err = readPrompts(w, j.HeldOut, "held-out", tpl, longest, room); err != nil {
@@ -264,7 +265,8 @@ func (j *PPO) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	for _, info := range infos {
-		con.Progress.Note(fmt.Sprintf("%s: %s: %d prompts, %d of more than %d tokens left out", name, info["role"], info["used"], info["dropped"], longest))
+		con.Progress.Note(fmt.Sprintf("%s: %s: %d prompts, %d of more than %d tokens left out",
+			name, info.Role, info.Used, *info.Dropped, longest))
 	}
 	if rounding {
 		con.Progress.Note(fmt.Sprintf("%s: on a GPU in bf16 ratio_tolerance is %g for all but %g %% of the tokens (ratio_outliers): how products are rounded depends on their batch there",
@@ -280,11 +282,11 @@ func (j *PPO) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 	if err != nil {
 		return err
 	}
+	result := &run.PPO{Record: run.Record{Data: infos, Seed: &j.Seed}, PPOSummary: res, Theory: scorer.theory}
 	if res.StoppedBecause != "" { // a guard ended it: the result says so, later stages may go on
-		s.record["status"], s.record["reason"] = "stopped", res.StoppedBecause
+		result.Status, result.Reason = run.StatusStopped, res.StoppedBecause
 	}
-	s.record["data"], s.record["seed"], s.record["theory"] = infos, j.Seed, scorer.theory
-	return s.finish(w, j.Inputs, res)
+	return s.finish(w, j.Inputs, result)
 }
 
 // Meta implements Maker: what the policy's adapter says of itself.
@@ -325,10 +327,12 @@ func (j *PPO) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 
 // readPrompts reads conversations and renders what comes before the first answer. Longer
 // ones than max, and those that ask nothing, are left out and counted.
-func readPrompts(w *workspace.Workspace, src data.Source, role string, tpl *data.Template, max, room int) ([]ppo.Prompt, map[string]any, error) {
+func readPrompts(
+	w *workspace.Workspace, src data.Source, role string, tpl *data.Template, max, room int,
+) ([]ppo.Prompt, run.DataFile, error) {
 	rows, loaded, err := data.LoadConversations(src)
 	if err != nil {
-		return nil, nil, err
+		return nil, run.DataFile{}, err
 	}
 	w.NoteData(loaded)
 	var out []ppo.Prompt
@@ -342,7 +346,7 @@ func readPrompts(w *workspace.Workspace, src data.Source, role string, tpl *data
 		segments := tpl.Prompt(question)
 		e, err := data.Tokenize(w.Tok, segments, data.TokenizeOptions{})
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
+			return nil, run.DataFile{}, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
 		}
 		if len(e.IDs) == 0 || len(e.IDs) > max {
 			if dropped++; shortest == 0 || len(e.IDs) < shortest {
@@ -353,11 +357,12 @@ func readPrompts(w *workspace.Workspace, src data.Source, role string, tpl *data
 		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question})
 	}
 	if len(out) == 0 {
-		return nil, nil, fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))
+		return nil, run.DataFile{}, fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))
 	}
-	info := map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out), "dropped": dropped}
+	info := run.DataFile{
+		Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out), Dropped: &dropped, NoQuestion: noQuestion,
+	}
 	if noQuestion > 0 {
-		info["no_question"] = noQuestion
 		w.Warn(fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and were left out",
 			loaded.Path, noQuestion, len(rows)))
 	}

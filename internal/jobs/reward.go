@@ -8,6 +8,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/workspace"
 	"steer/rewards"
@@ -111,7 +112,7 @@ func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, n
 	if err != nil {
 		return err
 	}
-	for _, part := range []rewards.PartInfo{set.Train.Info, set.HeldOut.Info} {
+	for _, part := range []run.PairSource{set.Train.Info, set.HeldOut.Info} {
 		w.NoteData(data.Loaded{Path: part.Path, Notes: part.Notes})
 	}
 	below, stack, err := w.LoadStack(j.On, workspace.UseBelow)
@@ -160,21 +161,21 @@ func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, n
 			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 			AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(stack))),
 		},
-		Stage: name, Name: name, Version: con.Version, Tokenizer: w.Tok,
+		Stage: name, Tokenizer: w.Tok,
 	})
 	if err != nil {
 		return err
 	}
-	s.record["seed"] = j.Seed
-	s.record["data"] = []map[string]any{
-		{"path": set.Train.Info.Path, "role": "train", "rows": set.Train.Info.Rows, "used": set.Train.Info.Pairs},
-		{"path": set.HeldOut.Info.Path, "role": "held-out", "rows": set.HeldOut.Info.Rows, "used": set.HeldOut.Info.Pairs},
+	res.Seed = &j.Seed
+	for _, part := range []struct {
+		role string
+		from run.PairSource
+	}{{"train", set.Train.Info}, {"held-out", set.HeldOut.Info}} {
+		res.Data = append(res.Data, run.DataFile{
+			Path: part.from.Path, Role: part.role, Rows: part.from.Rows, Used: part.from.Pairs,
+		})
 	}
-	// in the form that the report reads (docs/report.md)
-	a := res.Accuracy
-	s.record["accuracy"] = map[string]any{"mean": a.Accuracy, "lo": a.Lo, "hi": a.Hi, "n": a.Pairs, "ties": a.Ties, "loss": a.Loss, "margin": a.Margin}
-	s.record["histograms"] = []map[string]any{histogram("chosen", res.Chosen), histogram("rejected", res.Rejected)}
-	return s.finish(w, j.Inputs, res)
+	return s.finish(w, j.Inputs, &res)
 }
 
 // Meta implements Maker: what the adapter says of itself.
@@ -203,13 +204,4 @@ func (j *Reward) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 func (j *Reward) head(w *workspace.Workspace) *adapter.Head {
 	// The pairwise loss gives a bias no gradient; a classifier needs its intercept.
 	return &adapter.Head{Weight: j.HeadInit.Weights(w.Model.Shape().Embd, j.Seed), HasBias: j.Theory == rewards.Toxicity}
-}
-
-// histogram writes a distribution's bins with their edges.
-func histogram(name string, d rewards.Distribution) map[string]any {
-	edges := make([]float64, len(d.Histogram)+1)
-	for i := range edges {
-		edges[i] = d.HistogramLo + (d.HistogramHi-d.HistogramLo)*float64(i)/float64(len(d.Histogram))
-	}
-	return map[string]any{"name": name, "edges": edges, "counts": d.Histogram}
 }

@@ -1,8 +1,6 @@
 package jobs
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,9 +23,6 @@ import (
 	"steer/internal/workspace"
 	"steer/rl/data"
 )
-
-// resultVersion is the version of result.json that docs/report.md describes.
-const resultVersion = 1
 
 // Inputs holds the SHA-256 of every file a stage reads, by role. It is part of the
 // stage's resolved configuration.
@@ -87,7 +82,11 @@ func Finished(dir string, cfg any) (bool, error) {
 		return false, nil
 	}
 	diff, err := Changes(dir, cfg)
-	return err == nil && len(diff) == 0 && AdapterIntact(dir) && recordsIntact(dir), err
+	if err != nil || len(diff) > 0 {
+		return false, err
+	}
+	result, err := resultOf(dir)
+	return result != nil && adapterIntact(dir, result) && recordsIntact(dir, result), err
 }
 
 func HasResult(dir string) bool { return Exists(filepath.Join(dir, run.ResultFile)) }
@@ -102,23 +101,33 @@ func hasCheckpoint(dir string) bool {
 	return len(steps) > 0
 }
 
+// resultOf reads the result of a run folder; one that cannot be read is none, nil. One of another
+// version is an error: it is not for this program to make it again.
+func resultOf(dir string) (run.Result, error) {
+	result, err := run.ReadResult(dir)
+	if errors.Is(err, run.ErrVersion) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, nil
+	}
+	return result, nil
+}
+
 // AdapterIntact tells whether adapter.gguf in a run folder is the one its result names.
 // It is made again from the last checkpoint where it is not.
-func AdapterIntact(dir string) bool {
-	raw, err := os.ReadFile(filepath.Join(dir, run.ResultFile))
-	if err != nil {
-		return false
-	}
-	var result struct {
-		Adapter *struct {
-			SHA256 string `json:"sha256"`
-		} `json:"adapter"`
-	}
-	if err := json.Unmarshal(raw, &result); err != nil || result.Adapter == nil {
-		return err == nil // a stage without an adapter
+func AdapterIntact(dir string) (bool, error) {
+	result, err := resultOf(dir)
+	return result != nil && adapterIntact(dir, result), err
+}
+
+func adapterIntact(dir string, result run.Result) bool {
+	a := result.Common().Adapter
+	if a == nil {
+		return true // a stage without an adapter
 	}
 	in := Inputs{}
-	return in.add(nil, "adapter", filepath.Join(dir, run.AdapterFile)) == nil && in["adapter"] == result.Adapter.SHA256
+	return in.add(nil, "adapter", filepath.Join(dir, run.AdapterFile)) == nil && in["adapter"] == a.SHA256
 }
 
 // Changes lists what differs between the configuration in a run folder and cfg, other
@@ -174,17 +183,15 @@ func difference(dir string, cfg any) ([]conf.Change, error) {
 type stage struct {
 	folder *run.Folder // nil without a folder: nothing is kept
 	con    Console
-	kind   string
 	name   string
-	record map[string]any // what result.json holds besides the stage's own result
 }
 
 // openStage opens the run folder of a stage; without one, "", nothing is kept of what it does.
 func openStage(w *workspace.Workspace, con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
 	if dir == "" {
-		return &stage{con: con, kind: kind, name: name, record: map[string]any{}}, nil
+		return &stage{con: con, name: name}, nil
 	}
-	if old := kindOf(dir); old != "" && old != kind && !fresh {
+	if old := run.ReadInfo(dir).Stage; old != "" && old != kind && !fresh {
 		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget that one with --fresh", dir, old, kind)
 	}
 	diff, unread := difference(dir, cfg) // why it cannot be read, the run folder's own look says
@@ -204,7 +211,7 @@ func openStage(w *workspace.Workspace, con Console, kind, name, dir string, cfg 
 			name, was, name))
 	}
 	w.Notice(con.Progress)
-	return &stage{folder: folder, con: con, kind: kind, name: name, record: map[string]any{}}, nil
+	return &stage{folder: folder, con: con, name: name}, nil
 }
 
 func (s *stage) close() error {
@@ -212,19 +219,6 @@ func (s *stage) close() error {
 		return nil
 	}
 	return s.folder.Close()
-}
-
-// kindOf is the stage that a run folder belongs to, "" if it cannot be told.
-func kindOf(dir string) string {
-	raw, err := os.ReadFile(filepath.Join(dir, run.InfoFile))
-	if err != nil {
-		return ""
-	}
-	var info struct {
-		Stage string `json:"stage"`
-	}
-	_ = json.Unmarshal(raw, &info) // a damaged one says nothing
-	return info.Stage
 }
 
 // adapterOf makes the adapter that checkpoints carry out of a learner's state.
@@ -239,48 +233,31 @@ func adapterOf(host *adapter.Adapter, meta map[string]string) func(*lm.State) (*
 	}
 }
 
-// finish writes result.json: the stage's own result with the common record around it.
-func (s *stage) finish(w *workspace.Workspace, inputs Inputs, result any) error {
+// finish writes result.json: the stage's own result with the common record filled in.
+func (s *stage) finish(w *workspace.Workspace, inputs Inputs, result run.Result) error {
 	if s.folder == nil {
 		return nil
 	}
-	merged := map[string]any{}
-	raw, err := json.Marshal(result)
-	if err != nil {
-		return fmt.Errorf("%s: result: %w", s.name, err)
+	r := result.Common()
+	s.folder.Describe(r)
+	if r.Status == "" {
+		r.Status = run.StatusFinished
 	}
-	whole := json.NewDecoder(bytes.NewReader(raw))
-	whole.UseNumber() // a seed has more digits than a float64
-	if err := whole.Decode(&merged); err != nil {
-		return fmt.Errorf("%s: result: %w", s.name, err)
-	}
-	maps.Copy(merged, s.record)
 	info := w.Model.Info()
-	merged["stage"], merged["name"], merged["version"] = s.kind, s.name, resultVersion
-	if _, ok := merged["status"]; !ok {
-		merged["status"] = "finished"
+	r.Base = &run.Base{
+		Path: info.Path, SHA256: inputs["model"], Name: info.Description, Architecture: adapter.Arch,
+		Parameters: info.Params,
 	}
-	sittings, seconds := s.folder.Sittings(), 0.0
-	for _, t := range sittings {
-		seconds += t
-	}
-	merged["seconds"], merged["sittings"] = seconds, sittings
-	merged["resumed"] = s.folder.Resumed()
-	merged["base"] = map[string]any{
-		"path": info.Path, "sha256": inputs["model"], "name": info.Description, "architecture": adapter.Arch, "parameters": info.Params,
-	}
-	merged["device"], merged["precision"], merged["kernel"] = w.Device(), w.Engine.Precision, w.Kernel()
-	merged["versions"] = versions(s.con.Version)
-	merged["command"] = s.con.Command
-	merged["inputs_sha256"] = inputs
+	r.Device, r.Precision, r.Kernel = w.Device(), string(w.Engine.Precision), w.Kernel()
+	r.Versions, r.Command, r.Inputs = versions(s.con.Version), s.con.Command, inputs
 	path := s.folder.Path(run.AdapterFile)
 	switch sum, err := inputsOf(nil, map[string]string{"adapter": path}, nil); {
 	case err == nil:
-		merged["adapter"] = map[string]string{"path": run.AdapterFile, "sha256": sum["adapter"]}
+		r.Adapter = &run.Adapter{Path: run.AdapterFile, SHA256: sum["adapter"]}
 	case !errors.Is(err, fs.ErrNotExist): // an evaluation writes none
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
-	return s.folder.Finish(merged)
+	return s.folder.Finish(result)
 }
 
 // versions says what computed a result.

@@ -12,6 +12,7 @@ import (
 	"steer/eval"
 	"steer/internal/conf"
 	"steer/internal/fetch"
+	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -102,10 +103,10 @@ func TestDataOfASuite(t *testing.T) {
 	require.Equal(t, "base", j.CrossReward.Reference)
 	require.NoError(t, j.Config.Validate())
 
-	record := map[string]any{}
-	j.recordSuite(record)
-	require.Equal(t, 9, record["limit"])
-	require.Len(t, record["warnings"], len(j.Missing))
+	result := &run.Evaluation{}
+	j.recordSuite(result)
+	require.Equal(t, 9, result.Limit)
+	require.Len(t, result.Warnings, len(j.Missing))
 	var said []string
 	j.tellMissing(func(text string) { said = append(said, text) })
 	require.Contains(t, strings.Join(said, "\n"), "missing: toxigen is not measured")

@@ -150,6 +150,15 @@ func (r *Folder) SaveAdapter(a *adapter.Adapter) (string, error) {
 	return path, r.explain(path, a.Save(path))
 }
 
+// Describe fills in what the folder knows of its run.
+func (r *Folder) Describe(record *Record) {
+	record.Stage, record.Name, record.Version = r.opt.Stage, r.opt.Name, ResultVersion
+	record.Sittings, record.Seconds, record.Resumed = r.Sittings(), 0, r.Resumed()
+	for _, t := range record.Sittings {
+		record.Seconds += t
+	}
+}
+
 // Finish writes result.json, which marks the run as done.
 func (r *Folder) Finish(result Result) error {
 	data, err := encodeResult(result)
