@@ -398,14 +398,15 @@ func (e *Experiment) planStages(con jobs.Console) {
 }
 
 // summary is what experiment.yaml in the output folder says.
-func (e *Experiment) summary() any {
-	return struct {
-		Name     string               `yaml:"name"`
-		Theories []rewards.TheoryName `yaml:"theories"`
-		Judges   []rewards.TheoryName `yaml:"judges,omitempty"`
-		Model    string               `yaml:"model"`
-		Template data.TemplateName    `yaml:"template"`
-		Seed     uint64               `yaml:"seed"`
-		Preset   string               `yaml:"preset"`
-	}{e.Name, e.Theories, e.Judges, e.Model, e.Template, e.Seed, e.Preset}
+func (e *Experiment) summary() run.Experiment {
+	names := func(theories []rewards.TheoryName) (out []string) {
+		for _, t := range theories {
+			out = append(out, string(t))
+		}
+		return out
+	}
+	return run.Experiment{
+		Name: e.Name, Theories: names(e.Theories), Judges: names(e.Judges), Model: e.Model,
+		Template: string(e.Template), Seed: e.Seed, Preset: e.Preset,
+	}
 }

@@ -22,10 +22,11 @@ func MeasurementFile(records string) string {
 
 // JournalFile keeps the answers of the measurement with these records while it goes on.
 func JournalFile(records string) string {
-	return strings.TrimSuffix(records, RecordsSuffix) + journalSuffix
+	return strings.TrimSuffix(records, RecordsSuffix) + JournalSuffix
 }
 
-const journalSuffix = ".part"
+// JournalSuffix ends the names of those.
+const JournalSuffix = ".part"
 
 // Measurement is the outcome of one measurement of an evaluation, in items/ beside its records: an
 // evaluation that is begun again takes it up as it is, as long as nothing that moves its numbers
