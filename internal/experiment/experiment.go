@@ -157,14 +157,14 @@ func (e *Experiment) place(dir string) {
 		if t == nil {
 			continue
 		}
-		t.Reward.Model, t.Reward.Theory, t.Reward.On = e.Model, name, []string{sftAdapter}
+		t.Reward.Model, t.Reward.Theory, t.Reward.SFT = e.Model, name, []string{sftAdapter}
 		t.Reward.Train.Path, t.Reward.HeldOut.Path = workspace.Abs(dir, t.Reward.Train.Path), workspace.Abs(dir, t.Reward.HeldOut.Path)
 		t.Reward.InitAdapter = workspace.Abs(dir, t.Reward.InitAdapter)
-		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: string(name), On: []string{sftAdapter}, Adapter: e.adapterOf("reward-" + string(name))})
+		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: string(name), Below: []string{sftAdapter}, Adapter: e.adapterOf("reward-" + string(name))})
 		if slices.Contains(e.Judges, name) {
 			continue
 		}
-		t.PPO.Model, t.PPO.SFT, t.PPO.RewardOn = e.Model, []string{sftAdapter}, []string{sftAdapter}
+		t.PPO.Model, t.PPO.SFT, t.PPO.RewardBelow = e.Model, []string{sftAdapter}, []string{sftAdapter}
 		t.PPO.Reward = e.adapterOf("reward-" + string(name))
 		t.PPO.Prompts.Path, t.PPO.HeldOut.Path = workspace.Abs(dir, t.PPO.Prompts.Path), workspace.Abs(dir, t.PPO.HeldOut.Path)
 		ev.RewardText = t.PPO.RewardText

@@ -71,7 +71,7 @@ type Subject struct {
 // RewardModel is a reward adapter on the base and the adapters below it.
 type RewardModel struct {
 	Name    string   `yaml:"name"`
-	On      []string `yaml:"below"`
+	Below   []string `yaml:"below"`
 	Adapter string   `yaml:"adapter"`
 }
 
@@ -142,13 +142,13 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	}
 	for i := range j.Rewards {
 		files["reward."+j.Rewards[i].Name] = &j.Rewards[i].Adapter
-		for k := range j.Rewards[i].On {
+		for k := range j.Rewards[i].Below {
 			role := numbered("reward."+j.Rewards[i].Name+".on", k)
 			if files[role] != nil {
 				return fmt.Errorf("eval: rewards: the name %q reads like an adapter below %q: choose another",
 					strings.TrimPrefix(role, "reward."), j.Rewards[i].Name)
 			}
-			files[role] = &j.Rewards[i].On[k]
+			files[role] = &j.Rewards[i].Below[k]
 		}
 	}
 	placed := func(paths map[string]*string) map[string]string {
@@ -348,7 +348,7 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 		}
 		// What a reward model reads is closed by the template's end.
 		rewardModels[i].ID = fmt.Sprintf("%s, reward %s on %s of template %s %q",
-			stack("reward."+c.Name+".on", c.On), j.Inputs["reward."+c.Name], j.RewardText, j.Template, system)
+			stack("reward."+c.Name+".on", c.Below), j.Inputs["reward."+c.Name], j.RewardText, j.Template, system)
 		if r, ok := rewardModels[i].Rewarder.(rewarder); ok && r.s.reencode {
 			rewardModels[i].ID += ", in its own template"
 		}
@@ -360,7 +360,7 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 func (j *Eval) fillForm() error {
 	var paths []string // the last that says decides
 	for _, r := range slices.Backward(j.Rewards) {
-		paths = append(append(paths, r.On...), r.Adapter)
+		paths = append(append(paths, r.Below...), r.Adapter)
 	}
 	for _, s := range slices.Backward(j.Subjects) {
 		paths = append(paths, s.Adapters...)
@@ -422,7 +422,7 @@ func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, erro
 	asked := asking{template: tpl, stop: stop, text: j.RewardText}
 	var out []eval.Reward
 	for _, c := range j.Rewards {
-		s, err := openScorer(w, c.On, c.Adapter, asked, j.BatchTokens)
+		s, err := openScorer(w, c.Below, c.Adapter, asked, j.BatchTokens)
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}

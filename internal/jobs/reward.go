@@ -20,8 +20,8 @@ import (
 type Reward struct {
 	Model  string                 `yaml:"model"`
 	Engine workspace.EngineConfig `yaml:"engine"`
-	// On lists the adapters below the reward adapter: usually the SFT adapter alone.
-	On []string `yaml:"sft"`
+	// SFT lists the adapters below the reward adapter: usually the SFT adapter alone.
+	SFT []string `yaml:"sft"`
 	// InitAdapter continues an adapter with a head (GGUF or PEFT folder) instead of a new one.
 	InitAdapter string `yaml:"init_adapter,omitempty"`
 	// AnyStack lets adapters lie on others than they were trained on, aloud.
@@ -76,8 +76,8 @@ func (j *Reward) Knobs() Knobs {
 // Resolve makes paths absolute and hashes the inputs.
 func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	paths := []*string{&j.Model, &j.InitAdapter, &j.Train.Path, &j.HeldOut.Path}
-	for i := range j.On {
-		paths = append(paths, &j.On[i])
+	for i := range j.SFT {
+		paths = append(paths, &j.SFT[i])
 	}
 	for _, p := range paths {
 		*p = workspace.Abs(dir, *p)
@@ -88,14 +88,14 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("reward: train.path: want the path of the training data")
 	}
-	if err := workspace.FillForm(&j.Template, &j.System, j.On, data.TemplateChatML); err != nil {
+	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
 		return err
 	}
 	if err := errors.Join(j.Engine.Validate(), j.Config.Validate()); err != nil {
 		return err
 	}
 	files := map[string]string{"model": j.Model, "init_adapter": j.InitAdapter}
-	for i, p := range j.On {
+	for i, p := range j.SFT {
 		files[numbered("sft", i)] = p
 	}
 	j.Inputs, err = inputsOf(hashes, files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
@@ -105,7 +105,7 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 // Run trains, or goes on from the newest checkpoint in dir.
 func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
-	if err := workspace.FillForm(&j.Template, &j.System, j.On, data.TemplateChatML); err != nil {
+	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
 		return err
 	}
 	set, err := rewards.Load(j.Config)
@@ -115,7 +115,7 @@ func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, n
 	for _, part := range []run.PairSource{set.Train.Info, set.HeldOut.Info} {
 		w.NoteData(data.Loaded{Path: part.Path, Notes: part.Notes})
 	}
-	below, stack, err := w.LoadStack(j.On, workspace.UseBelow)
+	below, stack, err := w.LoadStack(j.SFT, workspace.UseBelow)
 	if err != nil {
 		return err
 	}

@@ -318,7 +318,7 @@ func ParseReward(text string) (RewardModel, error) {
 		return RewardModel{}, err
 	}
 	last := len(files) - 1
-	return RewardModel{Name: name, On: files[:last:last], Adapter: files[last]}, nil
+	return RewardModel{Name: name, Below: files[:last:last], Adapter: files[last]}, nil
 }
 
 // ParseTaskData reads NAME=FILE: the data file of a task of the user's own.
