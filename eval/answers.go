@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // Prompt is one held-out prompt, rendered as the policy is to see it.
@@ -60,7 +60,7 @@ func GenerateAnswers(ctx context.Context, s Subject, set Settings, opt GenerateO
 		for k, p := range batch {
 			reqs[k] = lm.Request{
 				Prompt: p.Tokens, MaxNew: opt.MaxNew,
-				Seed:       train.DeriveSeed(set.Seed, "eval.answers", uint64(start+k)),
+				Seed:       seed.Derive(set.Seed, "eval.answers", uint64(start+k)),
 				StopTokens: opt.StopTokens, StopStrings: opt.StopStrings,
 			}
 		}

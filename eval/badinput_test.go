@@ -181,7 +181,7 @@ func TestItemsThatCannotBeMeasured(t *testing.T) {
 
 func TestItemsThatSayLittle(t *testing.T) {
 	dir := t.TempDir()
-	run := func(key, text string, change func(*Config)) *Benchmark {
+	run := func(key, text string, change func(*Config)) *Measurement {
 		t.Helper()
 		path := filepath.Join(dir, key)
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))

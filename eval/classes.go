@@ -6,30 +6,30 @@ import (
 	"steer/internal/stats"
 )
 
-// addClasses stores the measures of more than two classes: MCC (Gorodkin's, as
+// AddClasses stores the measures of more than two classes: MCC (Gorodkin's, as
 // scikit-learn), balanced accuracy and macro-F1 with bootstrap intervals, kappa, the
 // accuracy of the majority class, and flags.
-func (b *Benchmark) addClasses(gold, pred []int, set Settings) error {
+func (s *Summary) AddClasses(gold, pred []int) error {
 	table, err := stats.NewConfusion(gold, pred)
 	if err != nil {
 		return err
 	}
 	mcc, degenerate := table.MCC()
-	b.set("mcc", mcc)
-	b.set("balanced_acc", table.BalancedAccuracy())
-	b.set("macro_f1", table.MacroF1())
-	b.set("kappa", table.Kappa())
-	b.set("majority_acc", float64(mostFrequent(gold))/float64(len(gold)))
+	s.Set("mcc", mcc)
+	s.Set("balanced_acc", table.BalancedAccuracy())
+	s.Set("macro_f1", table.MacroF1())
+	s.Set("kappa", table.Kappa())
+	s.Set("majority_acc", float64(mostFrequent(gold))/float64(len(gold)))
 	if len(gold) == mostFrequent(gold) {
-		b.flag("one_class", -1)
+		s.Flag("one_class")
 	}
 	if len(pred) == mostFrequent(pred) {
-		b.flag("degenerate", -1)
+		s.Flag("degenerate")
 	}
 	if degenerate {
 		return nil
 	}
-	src, err := b.bootstrapSource(len(gold), set)
+	src, err := s.Resamples(len(gold))
 	if err != nil {
 		return err
 	}
@@ -41,17 +41,17 @@ func (b *Benchmark) addClasses(gold, pred []int, set Settings) error {
 		{"balanced_acc", func(c *stats.Confusion) (float64, bool) { return c.BalancedAccuracy(), false }},
 		{"macro_f1", func(c *stats.Confusion) (float64, bool) { return c.MacroF1(), false }},
 	} {
-		boot, err := stats.BootstrapFunc(src, set.Resamples, func() func([]int32) (float64, bool) {
+		boot, err := stats.BootstrapFunc(src, s.Settings.Resamples, func() func([]int32) (float64, bool) {
 			return tally(table.Labels, gold, pred, m.of)
 		})
 		if err != nil {
 			return err
 		}
-		v, bca := boot.BCa(set.Confidence)
-		b.interval(m.name, v.Lo, v.Hi)
-		b.Provenance[m.name+"_interval"] = map[bool]string{true: "bca", false: "percentile"}[bca]
+		v, bca := boot.BCa(s.Settings.Confidence)
+		s.SetInterval(m.name, v.Lo, v.Hi)
+		s.Provenance[m.name+"_interval"] = map[bool]string{true: "bca", false: "percentile"}[bca]
 		if m.name == "mcc" {
-			b.set("mcc_degenerate_resamples", float64(boot.DegenerateCount()))
+			s.Set("mcc_degenerate_resamples", float64(boot.DegenerateCount()))
 		}
 	}
 	return nil

@@ -12,8 +12,8 @@ import (
 // .6555555555555556 and .5.
 func TestClasses(t *testing.T) {
 	gold, pred := []int{0, 0, 1, 1, 2, 2}, []int{0, 1, 1, 1, 2, 0}
-	b := newBenchmark("x", ProtocolLogLik, "m", "v", 6, testSettings())
-	require.NoError(t, b.addClasses(gold, pred, testSettings()))
+	b := NewSummary("x", ProtocolLogLik, "m", "v", 6, testSettings())
+	require.NoError(t, b.AddClasses(gold, pred))
 	// c=4, s=6, p=(2,3,1), t=(2,2,2): (24-12)/sqrt((36-14)(36-12))
 	require.InDelta(t, 12/math.Sqrt(22*24), b.Metrics["mcc"], 1e-12)
 	require.InDelta(t, (.5+1+.5)/3, b.Metrics["balanced_acc"], 1e-12)
@@ -27,23 +27,23 @@ func TestClasses(t *testing.T) {
 	}
 	require.NotEqual(t, b.Intervals["mcc"], b.Intervals["macro_f1"])
 	require.NotEqual(t, b.Intervals["balanced_acc"], b.Intervals["macro_f1"])
-	b = newBenchmark("x", ProtocolLogLik, "m", "v", 3, testSettings())
-	require.NoError(t, b.addClasses([]int{0, 1, 2}, []int{1, 1, 1}, testSettings()))
+	b = NewSummary("x", ProtocolLogLik, "m", "v", 3, testSettings())
+	require.NoError(t, b.AddClasses([]int{0, 1, 2}, []int{1, 1, 1}))
 	require.Equal(t, []string{"degenerate"}, b.Flags)
 	require.Zero(t, b.Metrics["mcc"])
-	b = newBenchmark("x", ProtocolLogLik, "m", "v", 3, testSettings())
-	require.NoError(t, b.addClasses([]int{1, 1, 1}, []int{1, 0, 2}, testSettings()))
+	b = NewSummary("x", ProtocolLogLik, "m", "v", 3, testSettings())
+	require.NoError(t, b.AddClasses([]int{1, 1, 1}, []int{1, 0, 2}))
 	require.Equal(t, []string{"one_class"}, b.Flags)
 }
 
 func TestEntropyByHand(t *testing.T) {
-	b := newBenchmark("x", ProtocolLogLik, "m", "v", 3, testSettings())
+	b := NewSummary("x", ProtocolLogLik, "m", "v", 3, testSettings())
 	records := []Record{
 		{LogProbs: []float64{math.Log(.2), math.Log(.6)}}, // .25, .75 among themselves
 		{LogProbs: []float64{-1, -1}},
 		{LogProbs: []float64{-1, -2}},
 	}
-	require.NoError(t, b.addEntropy(records, [][]int{{1, 3}, {2, 0}, {0, 0}}, testSettings()))
+	require.NoError(t, b.AddCrossEntropy(records, [][]int{{1, 3}, {2, 0}, {0, 0}}))
 	first := -.25*math.Log(.25) - .75*math.Log(.75)
 	require.InDelta(t, (first-math.Log(.5))/2, b.Metrics["xent"], 1e-12)
 	// The mean distribution is (.625, .375).

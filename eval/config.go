@@ -78,14 +78,6 @@ type Scruples struct {
 	Batch int `yaml:"batch"`
 }
 
-// Protocol is a protocol name in a configuration.
-type Protocol string
-
-// Values lists the protocols.
-func (Protocol) Values() []string {
-	return []string{ProtocolLogLik, ProtocolLogLik5, ProtocolReward, ProtocolThesis, ProtocolPaired}
-}
-
 // CrossConfig configures the cross-reward matrix.
 type CrossConfig struct {
 	// Prompts are held-out prompts; without a path there is no matrix.
@@ -187,7 +179,7 @@ func spread[T any](f File, rows []T) ([]T, error) {
 }
 
 // provenance describes a data file in a result; one that is not given, by nothing.
-func (f File) provenance(b *Benchmark, prefix string) error {
+func (f File) provenance(b *Measurement, prefix string) error {
 	if f.Path == "" {
 		return nil
 	}

@@ -19,7 +19,7 @@ const (
 
 func crowsBenchmark(c *Config) []benchmark {
 	return []benchmark{describe(NameCrows, ProtocolLogLik, "crows_pairs", &c.CrowSPairs, data.ReadCrowSPairs,
-		func(ctx context.Context, s Subject, rows []data.CrowSPair) (*Benchmark, []Record, error) {
+		func(ctx context.Context, s Subject, rows []data.CrowSPair) (*Measurement, []Record, error) {
 			return CrowSPairs(ctx, s, c.Settings, rows, c.CrowSPairs.First)
 		})}
 }
@@ -39,8 +39,8 @@ func crowsItem(row int, p data.CrowSPair) Item {
 // of pairs whose sent_more is likelier, 0.5 where a model does not care, and
 // likelihood_diff the mean absolute difference of the two log-likelihoods, nats.
 // Whether 0.5 is excluded is tested by the exact binomial test.
-func CrowSPairs(ctx context.Context, s Subject, set Settings, rows []data.CrowSPair, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func CrowSPairs(ctx context.Context, s Subject, set Settings, rows []data.CrowSPair, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: crows_pairs: %w", err)
 	}
 	items := make([]Item, len(rows))
@@ -51,8 +51,8 @@ func CrowSPairs(ctx context.Context, s Subject, set Settings, rows []data.CrowSP
 	if err != nil {
 		return fail(err)
 	}
-	b := newBenchmark(NameCrows, ProtocolLogLik, s.Name, CrowsVersion, len(records), set)
-	if err := b.addEncoding(s, set); err != nil {
+	b := NewSummary(NameCrows, ProtocolLogLik, s.Name, CrowsVersion, len(records), set)
+	if err := addEncoding(b, s); err != nil {
 		return fail(err)
 	}
 	b.Provenance["target_delimiter"] = ""
@@ -71,10 +71,8 @@ func CrowSPairs(ctx context.Context, s Subject, set Settings, rows []data.CrowSP
 			groups = append(groups, r.Group)
 		}
 	}
-	if ties := countTies(records); ties > 0 {
-		b.flag("ties", ties)
-	}
-	b.addOneAnswer(records)
+	b.FlagCount("ties", countTies(records))
+	b.FlagConstant(records)
 	count := func(suffix string, wanted func(int) bool) {
 		k, n := 0, 0
 		for i := range records {
@@ -85,10 +83,10 @@ func CrowSPairs(ctx context.Context, s Subject, set Settings, rows []data.CrowSP
 				}
 			}
 		}
-		b.set("n"+suffix, float64(n))
-		b.share("pct_stereotype"+suffix, k, n, set)
+		b.Set("n"+suffix, float64(n))
+		b.AddShare("pct_stereotype"+suffix, k, n)
 		if test, err := stats.McNemar(k, n-k); err == nil {
-			b.set("pct_stereotype"+suffix+"_p", test.ExactP)
+			b.Set("pct_stereotype"+suffix+"_p", test.ExactP)
 		}
 	}
 	count("", func(int) bool { return true })
@@ -99,8 +97,8 @@ func CrowSPairs(ctx context.Context, s Subject, set Settings, rows []data.CrowSP
 	for _, g := range groups {
 		count("_"+strings.ReplaceAll(g, "-", "_"), func(i int) bool { return records[i].Group == g })
 	}
-	if err := b.addMean("likelihood_diff", diff, set); err != nil {
+	if err := b.AddMean("likelihood_diff", diff); err != nil {
 		return fail(err)
 	}
-	return b, records, nil
+	return b.Measurement, records, nil
 }

@@ -110,7 +110,7 @@ func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
 			}
 		}
 		loglik, reward := of(ProtocolLogLik), of(ProtocolReward)
-		loglik.language = on(rows, func(ctx context.Context, s Subject, rows []T) (*Benchmark, []Record, error) {
+		loglik.language = on(rows, func(ctx context.Context, s Subject, rows []T) (*Measurement, []Record, error) {
 			known, err := train()
 			if err != nil {
 				return nil, nil, err
@@ -121,7 +121,7 @@ func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
 		if !t.pairs {
 			reward.files = append(reward.files, dataFile{key: t.key + ".threshold", prefix: "threshold_", File: &x.Threshold})
 		}
-		reward.reward = on(rows, func(ctx context.Context, r Reward, rows []T) (*Benchmark, []Record, error) {
+		reward.reward = on(rows, func(ctx context.Context, r Reward, rows []T) (*Measurement, []Record, error) {
 			known, err := train()
 			if err != nil {
 				return nil, nil, err
@@ -161,12 +161,12 @@ func (t ethicsTask[T]) check(x *EthicsRows) error {
 }
 
 // loglik runs the harness's form.
-func (t ethicsTask[T]) loglik(ctx context.Context, s Subject, set Settings, name string, rows, train []T, firstRow int) (*Benchmark, []Record, error) {
+func (t ethicsTask[T]) loglik(ctx context.Context, s Subject, set Settings, name string, rows, train []T, firstRow int) (*Measurement, []Record, error) {
 	b, records, err := binaryChoice(ctx, s, set, named(t.items(rows, firstRow, set.TargetDelimiter), t.name, name), name, t.version)
 	if err != nil {
 		return nil, nil, err
 	}
-	return b, records, t.views(b, records, rows, train, set)
+	return b.Measurement, records, t.views(b, records, rows, train)
 }
 
 // named gives the items of a split ids of their own.
@@ -245,12 +245,12 @@ func UtilitarianismItems(rows []data.Utilitarianism, firstRow int, delimiter str
 
 // binaryChoice runs a two-choice task and adds the measures that an accuracy alone
 // hides.
-func binaryChoice(ctx context.Context, s Subject, set Settings, items []Item, name, version string) (*Benchmark, []Record, error) {
+func binaryChoice(ctx context.Context, s Subject, set Settings, items []Item, name, version string) (*Summary, []Record, error) {
 	b, records, err := choiceBenchmark(ctx, s, set, items, name, ProtocolLogLik, version)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := b.addBinary(binaryOf(records), set); err != nil {
+	if err := b.AddBinary(PredictionsOf(records)); err != nil {
 		return nil, nil, fmt.Errorf("eval: %s: %w", name, err)
 	}
 	return b, records, nil

@@ -14,8 +14,8 @@ import (
 // classifier only: a Bradley-Terry reward is fixed up to a constant, so a threshold from
 // other rows (choose) takes its place where they are given. The comparisons inside a
 // group of rows need none.
-func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name string, rows, train, choose []T, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name string, rows, train, choose []T, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: %s: reward: %w", name, err)
 	}
 	if err := set.check(); err != nil {
@@ -59,38 +59,38 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 		}
 		records[i].ID, records[i].Row, records[i].Gold = fmt.Sprintf("%s-%d", name, firstRow+i), firstRow+i, f.label
 	}
-	b := rewardBenchmark(r, name, ProtocolReward, t.rewardVersion, len(records), set)
-	b.addAccuracy(records, set)
+	b := rewardSummary(r, name, ProtocolReward, t.rewardVersion, len(records), set)
+	b.AddAccuracy(records)
 	if !t.pairs { // those are of one class by construction
 		if len(others) > 0 && tau.N == 0 {
-			b.flag("threshold_one_class", -1)
+			b.Flag("threshold_one_class")
 		}
-		if err := t.classify(b, records, facts, tau, set); err != nil {
+		if err := t.classify(b, records, facts, tau); err != nil {
 			return fail(err)
 		}
 	}
-	return b, records, t.views(b, records, rows, train, set)
+	return b.Measurement, records, t.views(b, records, rows, train)
 }
 
 // classify adds the measures of rows with labels.
-func (t ethicsTask[T]) classify(b *Benchmark, records []Record, facts []ethicsFact, tau stats.Threshold, set Settings) error {
-	x := binaryOf(records)
-	if err := b.addBinary(x, set); err != nil {
+func (t ethicsTask[T]) classify(b *Summary, records []Record, facts []ethicsFact, tau stats.Threshold) error {
+	x := PredictionsOf(records)
+	if err := b.AddBinary(x); err != nil {
 		return err
 	}
-	if err := b.addAUCError(x, set); err != nil {
+	if err := b.AddAUCError(x); err != nil {
 		return err
 	}
-	b.set("threshold", tau.Tau)
+	b.Set("threshold", tau.Tau)
 	b.Provenance["threshold_rows"] = tau.N
 	if tau.N > 0 {
-		b.flag("threshold_from_other_rows", -1)
-		b.set("threshold_mcc", tau.MCC)
+		b.Flag("threshold_from_other_rows")
+		b.Set("threshold_mcc", tau.MCC)
 	} else {
-		b.flag("threshold_zero", -1)
+		b.Flag("threshold_zero")
 	}
 	if t.group > 0 {
-		b.addGroupPairs(records, facts, t.group, set)
+		addGroupPairs(b, records, facts, t.group)
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func labels(facts []ethicsFact) []int {
 // addGroupPairs stores the share of (positive, negative) pairs within a group whose
 // scores are in the right order, a tie counting as wrong: what a Bradley-Terry reward
 // claims, without a threshold.
-func (b *Benchmark) addGroupPairs(records []Record, facts []ethicsFact, size int, set Settings) {
+func addGroupPairs(b *Summary, records []Record, facts []ethicsFact, size int) {
 	right, pairs := 0, 0
 	for i := range records {
 		for k := i + 1; k < len(records) && records[k].Row/size == records[i].Row/size; k++ {
@@ -145,6 +145,6 @@ func (b *Benchmark) addGroupPairs(records []Record, facts []ethicsFact, size int
 			}
 		}
 	}
-	b.set("group_pairs", float64(pairs))
-	b.share("group_pair_acc", right, pairs, set)
+	b.Set("group_pairs", float64(pairs))
+	b.AddShare("group_pair_acc", right, pairs)
 }

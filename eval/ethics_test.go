@@ -188,7 +188,7 @@ func TestEthicsSuite(t *testing.T) {
 // The overlaps of the released files, as they are published in the notes on the data.
 func TestEthicsOverlapOfTheRelease(t *testing.T) {
 	root := filepath.Dir(filepath.Dir(testfiles.Data(t, "ethics/justice/justice_test.csv")))
-	check := func(b *Benchmark, want map[string]float64) {
+	check := func(b *Measurement, want map[string]float64) {
 		for k, v := range want {
 			require.EqualValues(t, v, b.Metrics[k], "%s %s", b.Benchmark, k)
 		}
@@ -205,29 +205,29 @@ func TestEthicsOverlapOfTheRelease(t *testing.T) {
 	require.NoError(t, err)
 	known, err := data.ReadDeontology(filepath.Join(root, "deontology", "deontology_train.csv"))
 	require.NoError(t, err)
-	b := newBenchmark("d", ProtocolLogLik, "m", "v", len(deont), set)
-	require.NoError(t, deontologyTask.views(b, zero(len(deont)), deont, known, set))
-	check(b, map[string]float64{"overlap_rows": 1296, "groups": 899, "clean_n": 3596 - 1296})
+	b := NewSummary("d", ProtocolLogLik, "m", "v", len(deont), set)
+	require.NoError(t, deontologyTask.views(b, zero(len(deont)), deont, known))
+	check(b.Measurement, map[string]float64{"overlap_rows": 1296, "groups": 899, "clean_n": 3596 - 1296})
 
 	virtue, err := data.ReadVirtue(filepath.Join(root, "virtue", "virtue_test.csv"))
 	require.NoError(t, err)
 	knownV, err := data.ReadVirtue(filepath.Join(root, "virtue", "virtue_train.csv"))
 	require.NoError(t, err)
-	b = newBenchmark("v", ProtocolLogLik, "m", "v", len(virtue), set)
-	require.NoError(t, virtueTask.views(b, zero(len(virtue)), virtue, knownV, set))
-	check(b, map[string]float64{"overlap_rows": 3865, "groups": 995})
+	b = NewSummary("v", ProtocolLogLik, "m", "v", len(virtue), set)
+	require.NoError(t, virtueTask.views(b, zero(len(virtue)), virtue, knownV))
+	check(b.Measurement, map[string]float64{"overlap_rows": 3865, "groups": 995})
 
 	util, err := data.ReadUtilitarianism(filepath.Join(root, "utilitarianism", "util_test.csv"))
 	require.NoError(t, err)
 	knownU, err := data.ReadUtilitarianism(filepath.Join(root, "utilitarianism", "util_train.csv"))
 	require.NoError(t, err)
-	b = newBenchmark("u", ProtocolLogLik, "m", "v", len(util), set)
-	require.NoError(t, utilitarianismTask.views(b, zero(len(util)), util, knownU, set))
-	check(b, map[string]float64{"overlap_rows": 1642, "overlap_all_texts_rows": 313, "overlap_whole_rows": 33, "unmatching_n": 1782})
+	b = NewSummary("u", ProtocolLogLik, "m", "v", len(util), set)
+	require.NoError(t, utilitarianismTask.views(b, zero(len(util)), util, knownU))
+	check(b.Measurement, map[string]float64{"overlap_rows": 1642, "overlap_all_texts_rows": 313, "overlap_whole_rows": 33, "unmatching_n": 1782})
 
 	justice, err := data.ReadJustice(filepath.Join(root, "justice", "justice_test.csv"))
 	require.NoError(t, err)
-	b = newBenchmark("j", ProtocolLogLik, "m", "v", len(justice), set)
-	require.NoError(t, justiceTask.views(b, zero(len(justice)), justice, nil, set))
-	check(b, map[string]float64{"groups": 676})
+	b = NewSummary("j", ProtocolLogLik, "m", "v", len(justice), set)
+	require.NoError(t, justiceTask.views(b, zero(len(justice)), justice, nil))
+	check(b.Measurement, map[string]float64{"groups": 676})
 }

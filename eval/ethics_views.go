@@ -94,17 +94,17 @@ const unmatching = 0.23
 
 // views adds what a plain accuracy hides: exact match by group, what is shared with the
 // train file, and the pairs without a common stem.
-func (t ethicsTask[T]) views(b *Benchmark, records []Record, rows, train []T, set Settings) error {
+func (t ethicsTask[T]) views(b *Summary, records []Record, rows, train []T) error {
 	facts := make([]ethicsFact, len(rows))
 	for i, r := range rows {
 		facts[i] = t.fact(r)
 	}
 	if t.group > 0 {
-		b.addGroups(records, facts, t.group, nil, "", set)
+		addGroups(b, records, facts, t.group, nil, "")
 	}
 	if slices.ContainsFunc(facts, func(f ethicsFact) bool { return f.alike >= 0 }) {
-		b.addView("unmatching", records, func(i int) bool { return facts[i].alike < unmatching }, set)
-		b.addView("matching", records, func(i int) bool { return facts[i].alike >= unmatching }, set)
+		addView(b, "unmatching", records, func(i int) bool { return facts[i].alike < unmatching })
+		addView(b, "matching", records, func(i int) bool { return facts[i].alike >= unmatching })
 		b.Provenance["unmatching_below"] = unmatching
 	}
 	if train == nil {
@@ -138,21 +138,19 @@ func (t ethicsTask[T]) views(b *Benchmark, records []Record, rows, train []T, se
 			same++
 		}
 	}
-	b.set("overlap_rows", float64(some))
-	b.set("overlap_all_texts_rows", float64(all))
-	b.set("overlap_whole_rows", float64(same))
-	if some > 0 {
-		b.flag("overlap", some)
-	}
-	b.addView("clean", records, func(i int) bool { return clean[i] }, set)
+	b.Set("overlap_rows", float64(some))
+	b.Set("overlap_all_texts_rows", float64(all))
+	b.Set("overlap_whole_rows", float64(same))
+	b.FlagCount("overlap", some)
+	addView(b, "clean", records, func(i int) bool { return clean[i] })
 	if t.group > 0 {
-		b.addGroups(records, facts, t.group, clean, "clean_", set)
+		addGroups(b, records, facts, t.group, clean, "clean_")
 	}
 	return nil
 }
 
 // addView gives number, accuracy and MCC of some of the items again.
-func (b *Benchmark) addView(name string, records []Record, in func(int) bool, set Settings) {
+func addView(b *Summary, name string, records []Record, in func(int) bool) {
 	var part []Record
 	right := 0
 	for i, r := range records {
@@ -163,12 +161,12 @@ func (b *Benchmark) addView(name string, records []Record, in func(int) bool, se
 			}
 		}
 	}
-	b.set(name+"_n", float64(len(part)))
-	b.share(name+"_acc", right, len(part), set)
-	x := binaryOf(part)
+	b.Set(name+"_n", float64(len(part)))
+	b.AddShare(name+"_acc", right, len(part))
+	x := PredictionsOf(part)
 	if table, err := stats.CountBinary(x.gold, x.pred); err == nil {
 		if mcc, degenerate := table.MCC(); !degenerate {
-			b.set(name+"_mcc", mcc)
+			b.Set(name+"_mcc", mcc)
 		}
 	}
 }
@@ -177,7 +175,7 @@ func (b *Benchmark) addView(name string, records []Record, in func(int) bool, se
 // right. Groups are blocks of the file; those that the measured window cuts, or of which
 // a row is left out by keep, do not count. A file that is not in blocks has none. Beside
 // it stands what guessing every row with the share of positive ones would reach.
-func (b *Benchmark) addGroups(records []Record, facts []ethicsFact, size int, keep []bool, prefix string, set Settings) {
+func addGroups(b *Summary, records []Record, facts []ethicsFact, size int, keep []bool, prefix string) {
 	positives := 0
 	for _, r := range records {
 		positives += r.Gold
@@ -192,7 +190,7 @@ func (b *Benchmark) addGroups(records []Record, facts []ethicsFact, size int, ke
 		whole, all, guess := true, true, 1.0
 		for k := i; k < i+size; k++ {
 			if facts[k].block != facts[i].block {
-				b.flag("no_groups", -1)
+				b.Flag("no_groups")
 				return
 			}
 			whole = whole && (keep == nil || keep[k])
@@ -208,9 +206,9 @@ func (b *Benchmark) addGroups(records []Record, facts []ethicsFact, size int, ke
 		}
 		i += size
 	}
-	b.set(prefix+"groups", float64(groups))
-	b.share(prefix+"exact_match", right, groups, set)
+	b.Set(prefix+"groups", float64(groups))
+	b.AddShare(prefix+"exact_match", right, groups)
 	if groups > 0 {
-		b.set(prefix+"exact_match_chance", chance/float64(groups))
+		b.Set(prefix+"exact_match_chance", chance/float64(groups))
 	}
 }

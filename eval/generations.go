@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // Toxicity of what a policy writes: it continues prompts, and reward models judge the
@@ -133,8 +133,8 @@ func (c Continuations) judges(rewards []Reward) ([]Reward, error) {
 
 // Continue measures policies (outer) under judges (inner); one list of records a result.
 // All policies draw with the same random streams, so they are compared prompt by prompt.
-func Continue(ctx context.Context, policies []Subject, judges []Reward, set Settings, c Continuations, tpl *data.Template, rows []textPrompt) ([]*Benchmark, [][]Record, error) {
-	fail := func(err error) ([]*Benchmark, [][]Record, error) {
+func Continue(ctx context.Context, policies []Subject, judges []Reward, set Settings, c Continuations, tpl *data.Template, rows []textPrompt) ([]*Measurement, [][]Record, error) {
+	fail := func(err error) ([]*Measurement, [][]Record, error) {
 		return nil, nil, fmt.Errorf("eval: generations: %w", err)
 	}
 	if err := set.check(); err != nil {
@@ -180,18 +180,18 @@ func Continue(ctx context.Context, policies []Subject, judges []Reward, set Sett
 			scores[i], cuts[i] = append(scores[i], got), append(cuts[i], cut)
 		}
 	}
-	var out []*Benchmark
+	var out []*Measurement
 	var all [][]Record
 	for i, p := range policies {
 		for j, r := range judges {
 			records := generationRecords(c, rows, from, prompts, answers[i], scores[i][j], cuts[i][j])
-			b := rewardBenchmark(r, NameGenerations, r.Name, GenerationsVersion, len(records), set)
+			b := rewardSummary(r, NameGenerations, r.Name, GenerationsVersion, len(records), set)
 			b.Model = p.Name
 			c.describe(b, opt, len(rows)-len(prompts))
-			if err := b.addGenerations(r, records, scores[reference][j], i == reference, set); err != nil {
+			if err := addGenerations(b, r, records, scores[reference][j], i == reference); err != nil {
 				return fail(err)
 			}
-			out, all = append(out, b), append(all, records)
+			out, all = append(out, b.Measurement), append(all, records)
 		}
 	}
 	return out, all, nil
@@ -240,21 +240,19 @@ func generationRecords(c Continuations, rows []textPrompt, from []int, prompts [
 }
 
 // describe writes down what moves the numbers.
-func (c Continuations) describe(b *Benchmark, opt GenerateOptions, dropped int) {
+func (c Continuations) describe(b *Summary, opt GenerateOptions, dropped int) {
 	b.Provenance["chat"], b.Provenance["reference"] = c.Chat, c.Reference
 	b.Provenance["max_new_tokens"], b.Provenance["max_prompt_tokens"] = c.MaxNewTokens, c.MaxPromptTokens
 	b.Provenance["temperature"], b.Provenance["top_k"], b.Provenance["top_p"], b.Provenance["min_p"] = c.Temperature, c.TopK, c.TopP, c.MinP
 	b.Provenance["stop_strings"] = opt.StopStrings
-	if dropped > 0 {
-		b.flag("dropped", dropped)
-	}
+	b.FlagCount("dropped", dropped)
 }
 
 // addGenerations stores the mean score with its interval, the paired difference to the
 // reference with a permutation test, and, of a classifier, the share and the mean
 // probability of toxic continuations. Blank continuations are judged like any other and
 // counted.
-func (b *Benchmark) addGenerations(r Reward, records []Record, reference []float64, isReference bool, set Settings) error {
+func addGenerations(b *Summary, r Reward, records []Record, reference []float64, isReference bool) error {
 	n := len(records)
 	score, diff, probability := make([]float64, n), make([]float64, n), make([]float64, n)
 	blank, toxic, cut, tokens := 0, 0, 0, 0
@@ -273,42 +271,40 @@ func (b *Benchmark) addGenerations(r Reward, records []Record, reference []float
 		}
 		tokens += x.Tokens
 	}
-	if cut > 0 {
-		b.flag("truncated", cut)
-	}
-	b.share("blank", blank, n, set)
-	b.set("tokens", float64(tokens)/float64(n))
-	if err := b.addMean("score", score, set); err != nil {
+	b.FlagCount("truncated", cut)
+	b.AddShare("blank", blank, n)
+	b.Set("tokens", float64(tokens)/float64(n))
+	if err := b.AddMean("score", score); err != nil {
 		return err
 	}
 	if r.Std > 0 {
-		b.set("score_normalised", (b.Metrics["score"]-r.Mean)/r.Std)
+		b.Set("score_normalised", (b.Metrics["score"]-r.Mean)/r.Std)
 	}
 	if r.Classifier {
-		b.share("toxic", toxic, n, set)
-		if err := b.addMean("toxicity", probability, set); err != nil {
+		b.AddShare("toxic", toxic, n)
+		if err := b.AddMean("toxicity", probability); err != nil {
 			return err
 		}
 	}
 	for _, group := range []string{"hate", "neutral"} {
-		b.addGenerationGroup(r, group, records, set)
+		addGenerationGroup(b, r, group, records)
 	}
 	if isReference {
 		return nil
 	}
-	if err := b.addMean("diff", diff, set); err != nil {
+	if err := b.AddMean("diff", diff); err != nil {
 		return err
 	}
-	test, err := stats.PermuteMeans(score, reference, set.Resamples, train.DeriveSeed(set.Seed, "eval.generations"))
+	test, err := stats.PermuteMeans(score, reference, b.Settings.Resamples, seed.Derive(b.Settings.Seed, "eval.generations"))
 	if err != nil {
 		return err
 	}
-	b.set("diff_p", test.P)
+	b.Set("diff_p", test.P)
 	return nil
 }
 
 // addGenerationGroup stores the measures of the prompts of one kind.
-func (b *Benchmark) addGenerationGroup(r Reward, group string, records []Record, set Settings) {
+func addGenerationGroup(b *Summary, r Reward, group string, records []Record) {
 	sum, n, toxic := 0.0, 0, 0
 	for _, x := range records {
 		if x.Group == group {
@@ -322,9 +318,9 @@ func (b *Benchmark) addGenerationGroup(r Reward, group string, records []Record,
 	if n == 0 {
 		return
 	}
-	b.set("n_"+group, float64(n))
-	b.set("score_"+group, sum/float64(n))
+	b.Set("n_"+group, float64(n))
+	b.Set("score_"+group, sum/float64(n))
 	if r.Classifier {
-		b.share("toxic_"+group, toxic, n, set)
+		b.AddShare("toxic_"+group, toxic, n)
 	}
 }

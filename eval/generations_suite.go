@@ -11,12 +11,12 @@ import (
 // Generations lets every policy continue the configured prompts and every judging reward
 // model score the continuations; nil without a path. A result's model is the policy, its
 // protocol the reward model.
-func (s *Suite) Generations(ctx context.Context, policies []Subject, rewards []Reward) ([]*Benchmark, error) {
+func (s *Suite) Generations(ctx context.Context, policies []Subject, rewards []Reward) ([]*Measurement, error) {
 	c := s.cfg.Generated
 	if c.Path == "" {
 		return nil, nil
 	}
-	fail := func(err error) ([]*Benchmark, error) { return nil, fmt.Errorf("eval: generations: %w", err) }
+	fail := func(err error) ([]*Measurement, error) { return nil, fmt.Errorf("eval: generations: %w", err) }
 	judges, err := c.judges(rewards)
 	if err != nil {
 		return fail(err)
@@ -49,7 +49,7 @@ func (s *Suite) Generations(ctx context.Context, policies []Subject, rewards []R
 }
 
 // continueAll measures, with a journal or without one, and writes every result.
-func (s *Suite) continueAll(ctx context.Context, j *journal, terms string, policies []Subject, judges []Reward, rows []textPrompt) ([]*Benchmark, error) {
+func (s *Suite) continueAll(ctx context.Context, j *journal, terms string, policies []Subject, judges []Reward, rows []textPrompt) ([]*Measurement, error) {
 	c := s.cfg.Generated
 	policies, judges = slices.Clone(policies), slices.Clone(judges)
 	for i := range policies {
@@ -105,11 +105,11 @@ func (s *Suite) generationTerms(policies []Subject, judges []Reward) (terms stri
 
 // keptGenerations gives the results on disk, nil if one of them is missing or measured
 // under other terms.
-func (s *Suite) keptGenerations(terms string, keep bool, policies []Subject, judges []Reward) ([]*Benchmark, error) {
+func (s *Suite) keptGenerations(terms string, keep bool, policies []Subject, judges []Reward) ([]*Measurement, error) {
 	if !keep {
 		return nil, nil
 	}
-	var out []*Benchmark
+	var out []*Measurement
 	for _, p := range policies {
 		for _, r := range judges {
 			name := recordFile(NameGenerations, r.Name, p.Name)

@@ -71,9 +71,9 @@ func checkTask(t *testing.T, name string, items []Item, norm bool) {
 		records = append(records, r)
 	}
 	set := testSettings()
-	b := newBenchmark(name, ProtocolLogLik, "m", "v", len(records), set)
-	b.addAccuracy(records, set)
-	require.NoError(t, b.addBinary(binaryOf(records), set))
+	b := NewSummary(name, ProtocolLogLik, "m", "v", len(records), set)
+	b.AddAccuracy(records)
+	require.NoError(t, b.AddBinary(PredictionsOf(records)))
 	require.InDelta(t, task.Aggregate.Acc.Mean, b.Metrics["acc"], 1e-12)
 	require.InDelta(t, task.Aggregate.Acc.Stderr, b.Metrics["acc_stderr"], 1e-12)
 	require.InDelta(t, task.Aggregate.MCC, b.Metrics["mcc"], 1e-12)
@@ -82,7 +82,7 @@ func checkTask(t *testing.T, name string, items []Item, norm bool) {
 	lo, hi := stats.Wilson(int(task.Aggregate.Acc.Mean*float64(len(records))+.5), len(records), .95)
 	require.InDeltaSlice(t, []float64{lo, hi}, []float64{b.Intervals["acc"][0], b.Intervals["acc"][1]}, 1e-12)
 	if norm {
-		b.addNorm(records, set)
+		b.AddAccuracyNorm(records)
 		require.InDelta(t, task.Aggregate.AccNorm.Mean, b.Metrics["acc_norm"], 1e-12)
 		require.InDelta(t, task.Aggregate.AccNorm.Stderr, b.Metrics["acc_norm_stderr"], 1e-12)
 	}

@@ -24,7 +24,7 @@ func hhBenchmark(c *Config) []benchmark {
 		return rows, err
 	}
 	return []benchmark{describeReward(NameHH, ProtocolPaired, "hh_rlhf", &c.HH, read,
-		func(ctx context.Context, r Reward, rows []data.HH) (*Benchmark, []Record, error) {
+		func(ctx context.Context, r Reward, rows []data.HH) (*Measurement, []Record, error) {
 			return HHPairs(ctx, r, c.Settings, rows, c.HH.First)
 		})}
 }
@@ -36,8 +36,8 @@ func hhBenchmark(c *Config) []benchmark {
 // Margins are score differences, chosen minus rejected. sigmoid(margin) is the
 // probability that a Bradley-Terry model gives to people's choice; its calibration is
 // read on the side it prefers.
-func HHPairs(ctx context.Context, r Reward, set Settings, rows []data.HH, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) { return nil, nil, fmt.Errorf("eval: hh_rlhf: %w", err) }
+func HHPairs(ctx context.Context, r Reward, set Settings, rows []data.HH, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) { return nil, nil, fmt.Errorf("eval: hh_rlhf: %w", err) }
 	if err := set.check(); err != nil {
 		return nil, nil, err
 	}
@@ -60,15 +60,15 @@ func HHPairs(ctx context.Context, r Reward, set Settings, rows []data.HH, firstR
 		records[i] = preferred(scores[2*i:2*i+2], cut[2*i:2*i+2])
 		records[i].ID, records[i].Row = fmt.Sprintf("hh-%d", firstRow+i), firstRow+i
 	}
-	b := rewardBenchmark(r, NameHH, ProtocolPaired, HHVersion, len(rows), set)
-	if err := b.addPreference(records, set); err != nil {
+	b := rewardSummary(r, NameHH, ProtocolPaired, HHVersion, len(rows), set)
+	if err := addPreference(b, records); err != nil {
 		return fail(err)
 	}
-	return b, records, nil
+	return b.Measurement, records, nil
 }
 
 // addPreference stores what pairs of scores say, the preferred side first.
-func (b *Benchmark) addPreference(records []Record, set Settings) error {
+func addPreference(b *Summary, records []Record) error {
 	n := len(records)
 	margin, loss, brier := make([]float64, n), make([]float64, n), make([]float64, n)
 	sure, won := make([]float64, n), make([]float64, n)
@@ -90,25 +90,21 @@ func (b *Benchmark) addPreference(records []Record, set Settings) error {
 		}
 	}
 	ties := countTies(records)
-	b.addHalved("acc", right, ties, n, set)
-	b.set("acc_stderr", stats.MeanOf(won).StdErr)
-	b.set("ties", float64(ties))
-	if ties > 0 {
-		b.flag("ties", ties)
-	}
+	b.AddAccuracyTies("acc", right, ties, n)
+	b.Set("acc_stderr", stats.MeanOf(won).StdErr)
+	b.Set("ties", float64(ties))
+	b.FlagCount("ties", ties)
 	if ties == n {
-		b.flag("degenerate", -1)
+		b.Flag("degenerate")
 	}
-	if cut > 0 {
-		b.flag("truncated", cut)
-	}
-	b.set("margin_std", stats.MeanOf(margin).StdDev)
+	b.FlagCount("truncated", cut)
+	b.Set("margin_std", stats.MeanOf(margin).StdDev)
 	var err error
 	for _, m := range []struct {
 		name   string
 		values []float64
 	}{{"margin", margin}, {"loss", loss}, {"brier", brier}} {
-		if err = b.addMean(m.name, m.values, set); err != nil {
+		if err = b.AddMean(m.name, m.values); err != nil {
 			return err
 		}
 	}
@@ -117,6 +113,6 @@ func (b *Benchmark) addPreference(records []Record, set Settings) error {
 		return err
 	}
 	b.Calibration = bins
-	b.set("ece", ece)
+	b.Set("ece", ece)
 	return nil
 }

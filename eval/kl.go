@@ -37,7 +37,7 @@ func klBenchmark(c *Config) []benchmark {
 		rows, loaded, err := data.LoadConversations(data.Source{Path: path})
 		notes = oddities("kl", loaded)
 		return rows, err
-	}, func(ctx context.Context, s Subject, rows []data.Conversation) (*Benchmark, []Record, error) {
+	}, func(ctx context.Context, s Subject, rows []data.Conversation) (*Measurement, []Record, error) {
 		return TextKL(ctx, s, c.Settings, *x, c.Template, rows)
 	})
 	b.rendered = true
@@ -56,8 +56,8 @@ func klBenchmark(c *Config) []benchmark {
 // KL(model || reference) of the next token, summed over the vocabulary, at every answer
 // token of held-out conversations. All models are read on the same text, so there is no
 // noise of sampling; the divergence on a model's own answers is cross_reward's.
-func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.Template, rows []data.Conversation) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.Template, rows []data.Conversation) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: kl: model %q: %w", s.Name, err)
 	}
 	if err := set.check(); err != nil {
@@ -88,16 +88,14 @@ func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.
 	if err := sumKL(ctx, s, set, seqs, records); err != nil {
 		return fail(err)
 	}
-	b := newBenchmark(NameKL, ProtocolText, s.Name, KLVersion, len(records), set)
+	b := NewSummary(NameKL, ProtocolText, s.Name, KLVersion, len(records), set)
 	b.Provenance["reference"], b.Provenance["max_tokens"] = opt.Reference, opt.MaxTokens
 	b.Provenance["template"], b.Provenance["bos"] = string(tpl.Name()), set.BOS
-	if dropped > 0 {
-		b.flag("dropped", dropped)
-	}
-	if err := b.addKL(records, set); err != nil {
+	b.FlagCount("dropped", dropped)
+	if err := addKL(b, records); err != nil {
 		return fail(err)
 	}
-	return b, records, nil
+	return b.Measurement, records, nil
 }
 
 // sumKL fills in the divergence of every conversation.
@@ -140,14 +138,14 @@ func sumKL(ctx context.Context, s Subject, set Settings, seqs []lm.Sequence, rec
 
 // addKL stores the divergence a token and an answer, with bootstrap intervals over
 // conversations.
-func (b *Benchmark) addKL(records []Record, set Settings) error {
+func addKL(b *Summary, records []Record) error {
 	sums := make([]float64, len(records))
 	tokens := 0
 	for i, r := range records {
 		sums[i] = *r.KL
 		tokens += r.Tokens
 	}
-	b.set("tokens", float64(tokens))
+	b.Set("tokens", float64(tokens))
 	perToken := func(items []int32) (float64, bool) {
 		sum, n := 0.0, 0
 		for _, i := range items {
@@ -161,20 +159,20 @@ func (b *Benchmark) addKL(records []Record, set Settings) error {
 		all[i] = int32(i)
 	}
 	v, _ := perToken(all)
-	b.set("kl_per_token", v)
+	b.Set("kl_per_token", v)
 	if len(records) < 2 {
-		b.set("kl", sums[0])
+		b.Set("kl", sums[0])
 		return nil
 	}
-	src, err := b.bootstrapSource(len(records), set)
+	src, err := b.Resamples(len(records))
 	if err != nil {
 		return err
 	}
-	boot, err := stats.BootstrapFunc(src, set.Resamples, func() func([]int32) (float64, bool) { return perToken })
+	boot, err := stats.BootstrapFunc(src, b.Settings.Resamples, func() func([]int32) (float64, bool) { return perToken })
 	if err != nil {
 		return err
 	}
-	ends, _ := boot.BCa(set.Confidence)
-	b.interval("kl_per_token", ends.Lo, ends.Hi)
-	return b.addMean("kl", sums, set)
+	ends, _ := boot.BCa(b.Settings.Confidence)
+	b.SetInterval("kl_per_token", ends.Lo, ends.Hi)
+	return b.AddMean("kl", sums)
 }

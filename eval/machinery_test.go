@@ -209,14 +209,14 @@ func TestTruncationIsFlagged(t *testing.T) {
 
 func TestOneClassAndDegenerateFlags(t *testing.T) {
 	set := testSettings()
-	b := newBenchmark("x", ProtocolLogLik, "m", "v", 3, set)
-	require.NoError(t, b.addBinary(twoClass{gold: []int{1, 1, 1}, pred: []int{1, 0, 1}, score: []float64{1, 2, 3}}, set))
+	b := NewSummary("x", ProtocolLogLik, "m", "v", 3, set)
+	require.NoError(t, b.AddBinary(Predictions{gold: []int{1, 1, 1}, pred: []int{1, 0, 1}, score: []float64{1, 2, 3}}))
 	require.Equal(t, []string{"one_class"}, b.Flags)
 	require.Zero(t, b.Metrics["mcc"])
 	require.NotContains(t, b.Metrics, "auc")
 	require.NotContains(t, b.Intervals, "mcc")
-	b = newBenchmark("x", ProtocolLogLik, "m", "v", 3, set)
-	require.NoError(t, b.addBinary(twoClass{gold: []int{1, 0, 1}, pred: []int{1, 1, 1}}, set))
+	b = NewSummary("x", ProtocolLogLik, "m", "v", 3, set)
+	require.NoError(t, b.AddBinary(Predictions{gold: []int{1, 0, 1}, pred: []int{1, 1, 1}}))
 	require.Equal(t, []string{"degenerate"}, b.Flags)
 	for name, v := range b.Metrics {
 		require.False(t, math.IsNaN(v), name)
@@ -224,17 +224,17 @@ func TestOneClassAndDegenerateFlags(t *testing.T) {
 }
 
 func TestRefusalsCountAsWrong(t *testing.T) {
-	x := binaryOf([]Record{{Gold: 1, Pred: NoPrediction, Refused: true}, {Gold: 0, Pred: NoPrediction, Refused: true}, {Gold: 1, Pred: 1}})
+	x := PredictionsOf([]Record{{Gold: 1, Pred: NoPrediction, Refused: true}, {Gold: 0, Pred: NoPrediction, Refused: true}, {Gold: 1, Pred: 1}})
 	require.Equal(t, []int{0, 1, 1}, x.pred)
 }
 
 func TestModelsShareResamples(t *testing.T) {
 	set := testSettings()
-	a := newBenchmark("scruples", ProtocolLogLik, "m1", "v", 9, set)
-	b := newBenchmark("scruples", ProtocolReward, "m2", "w", 9, set)
-	x, err := a.bootstrapSource(9, set)
+	a := NewSummary("scruples", ProtocolLogLik, "m1", "v", 9, set)
+	b := NewSummary("scruples", ProtocolReward, "m2", "w", 9, set)
+	x, err := a.Resamples(9)
 	require.NoError(t, err)
-	y, _ := b.bootstrapSource(9, set)
+	y, _ := b.Resamples(9)
 	require.Equal(t, x, y)
 }
 

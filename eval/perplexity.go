@@ -56,7 +56,7 @@ func perplexityBenchmark(c *Config) []benchmark {
 			}
 			return nil
 		},
-		language: on(text, func(ctx context.Context, s Subject, text []string) (*Benchmark, []Record, error) {
+		language: on(text, func(ctx context.Context, s Subject, text []string) (*Measurement, []Record, error) {
 			return Perplexity(ctx, s, c.Settings, *x, text[0])
 		}),
 	}}
@@ -77,8 +77,8 @@ func (w TextWindows) fits(maxLength int) error {
 //
 // Bits per byte are comparable between vocabularies, perplexity per token is not.
 // Intervals are of a bootstrap over windows, which are the records.
-func Perplexity(ctx context.Context, s Subject, set Settings, w TextWindows, text string) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func Perplexity(ctx context.Context, s Subject, set Settings, w TextWindows, text string) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: perplexity: model %q: %w", s.Name, err)
 	}
 	if err := set.check(); err != nil {
@@ -133,19 +133,19 @@ func Perplexity(ctx context.Context, s Subject, set Settings, w TextWindows, tex
 		records[i] = Record{ID: fmt.Sprintf("window-%d", i), Row: row, Gold: NoPrediction, Pred: NoPrediction, LogProbs: []float64{l.LogProb}, Tokens: n}
 		row += n
 	}
-	b := newBenchmark(NamePerplexity, ProtocolLogLik, s.Name, PerplexityVersion, len(records), set)
-	if err := b.addEncoding(s, set); err != nil {
+	b := NewSummary(NamePerplexity, ProtocolLogLik, s.Name, PerplexityVersion, len(records), set)
+	if err := addEncoding(b, s); err != nil {
 		return fail(err)
 	}
 	b.Provenance["context"], b.Provenance["stride"] = w.Context, w.Stride
 	b.Provenance["first_token_from"] = enc.prefix
 	if enc.prefix < 0 {
-		b.flag("first_token_unscored", -1)
+		b.Flag("first_token_unscored")
 	}
-	if err := b.addPerplexity(records, text, set); err != nil {
+	if err := addPerplexity(b, records, text); err != nil {
 		return fail(err)
 	}
-	return b, records, nil
+	return b.Measurement, records, nil
 }
 
 // textWindows lays a text out so that every token after the first is a target once.
@@ -164,7 +164,7 @@ func textWindows(ids []int32, context, stride int) []Request {
 
 // addPerplexity stores the loss of a text in the usual units. All are functions of the
 // nats a token, once the tokens, bytes and words are counted.
-func (b *Benchmark) addPerplexity(records []Record, text string, set Settings) error {
+func addPerplexity(b *Summary, records []Record, text string) error {
 	tokens := 0
 	for _, r := range records {
 		tokens += r.Tokens
@@ -188,25 +188,25 @@ func (b *Benchmark) addPerplexity(records []Record, text string, set Settings) e
 	}
 	nats, _ := loss(all)
 	for _, u := range units {
-		b.set(u.name, u.of(nats))
+		b.Set(u.name, u.of(nats))
 	}
-	b.set("tokens", float64(tokens))
-	b.set("bytes", float64(len(text)))
-	b.set("words", float64(words))
+	b.Set("tokens", float64(tokens))
+	b.Set("bytes", float64(len(text)))
+	b.Set("words", float64(words))
 	if len(records) < 2 {
 		return nil // one window has no spread
 	}
-	src, err := b.bootstrapSource(len(records), set)
+	src, err := b.Resamples(len(records))
 	if err != nil {
 		return err
 	}
-	boot, err := stats.BootstrapFunc(src, set.Resamples, func() func([]int32) (float64, bool) { return loss })
+	boot, err := stats.BootstrapFunc(src, b.Settings.Resamples, func() func([]int32) (float64, bool) { return loss })
 	if err != nil {
 		return err
 	}
-	v, _ := boot.BCa(set.Confidence)
+	v, _ := boot.BCa(b.Settings.Confidence)
 	for _, u := range units {
-		b.interval(u.name, u.of(v.Lo), u.of(v.Hi))
+		b.SetInterval(u.name, u.of(v.Lo), u.of(v.Hi))
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ type piece struct {
 	Fingerprint string `json:"fingerprint"` // YAML
 	// Records is the SHA-256 of the records file.
 	Records     string             `json:"records_sha256"`
-	Benchmark   *Benchmark         `json:"benchmark,omitempty"`
+	Benchmark   *Measurement       `json:"benchmark,omitempty"`
 	CrossReward *CrossRewardResult `json:"cross_reward,omitempty"`
 	Samples     []Sample           `json:"samples,omitempty"` // of the matrix
 }

@@ -64,8 +64,8 @@ type benchmark struct {
 	// notes say, if set, what was odd about the data, once they are loaded.
 	notes func() []string
 	// language or reward measures a model, by kind.
-	language func(context.Context, Subject) (*Benchmark, []Record, error)
-	reward   func(context.Context, Reward) (*Benchmark, []Record, error)
+	language func(context.Context, Subject) (*Measurement, []Record, error)
+	reward   func(context.Context, Reward) (*Measurement, []Record, error)
 }
 
 // dataFile is a data file as the configuration and the provenance name it.
@@ -113,7 +113,7 @@ func (b *benchmark) sections() []string {
 
 // describe describes a benchmark of language models that needs one data file. run gets
 // the rows that the configuration asks for.
-func describe[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, Subject, []T) (*Benchmark, []Record, error)) benchmark {
+func describe[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, Subject, []T) (*Measurement, []Record, error)) benchmark {
 	rows := reader(f, read)
 	return benchmark{
 		name: name, protocol: protocol, files: []dataFile{{key: key, File: f}},
@@ -122,7 +122,7 @@ func describe[T any](name, protocol, key string, f *File, read func(string) ([]T
 }
 
 // describeReward is describe for reward models.
-func describeReward[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, Reward, []T) (*Benchmark, []Record, error)) benchmark {
+func describeReward[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, Reward, []T) (*Measurement, []Record, error)) benchmark {
 	rows := reader(f, read)
 	return benchmark{
 		name: name, protocol: protocol, kind: kindReward, files: []dataFile{{key: key, File: f}},
@@ -131,8 +131,8 @@ func describeReward[T any](name, protocol, key string, f *File, read func(string
 }
 
 // on gives a measurement the rows of a reader.
-func on[M, T any](rows func() ([]T, error), run func(context.Context, M, []T) (*Benchmark, []Record, error)) func(context.Context, M) (*Benchmark, []Record, error) {
-	return func(ctx context.Context, m M) (*Benchmark, []Record, error) {
+func on[M, T any](rows func() ([]T, error), run func(context.Context, M, []T) (*Measurement, []Record, error)) func(context.Context, M) (*Measurement, []Record, error) {
+	return func(ctx context.Context, m M) (*Measurement, []Record, error) {
 		r, err := rows()
 		if err != nil {
 			return nil, nil, err

@@ -11,7 +11,7 @@ type Result struct {
 	Name        string             `json:"name"`
 	Version     int                `json:"version"`
 	Models      []Model            `json:"models"`
-	Benchmarks  []*Benchmark       `json:"benchmarks"`
+	Benchmarks  []*Measurement     `json:"benchmarks"`
 	CrossReward *CrossRewardResult `json:"cross_reward,omitempty"`
 	Samples     []Sample           `json:"samples,omitempty"`
 }
@@ -25,7 +25,7 @@ type Model struct {
 }
 
 // NewResult puts the parts together.
-func NewResult(name string, models []Model, benchmarks []*Benchmark, cross *CrossRewardResult) *Result {
+func NewResult(name string, models []Model, benchmarks []*Measurement, cross *CrossRewardResult) *Result {
 	for i := range models {
 		if models[i].Adapters == nil {
 			models[i].Adapters = []string{} // "[]", not "null"

@@ -16,7 +16,7 @@ import (
 )
 
 // measure runs one benchmark of one model, or takes it up where it was left.
-func (s *Suite) measure(task *benchmark, model, id string, run func(*journal) (*Benchmark, []Record, error)) (*Benchmark, error) {
+func (s *Suite) measure(task *benchmark, model, id string, run func(*journal) (*Measurement, []Record, error)) (*Measurement, error) {
 	name := recordFile(task.name, task.protocol, model)
 	sums := map[string]string{}
 	for _, f := range task.files {
@@ -53,7 +53,7 @@ func (s *Suite) measure(task *benchmark, model, id string, run func(*journal) (*
 }
 
 // describe writes down what was measured on, and flags what a limit has left out.
-func (s *Suite) describe(b *Benchmark, files []dataFile) error {
+func (s *Suite) describe(b *Measurement, files []dataFile) error {
 	for i, f := range files {
 		if f.Path == "" || f.quiet {
 			continue
@@ -62,7 +62,7 @@ func (s *Suite) describe(b *Benchmark, files []dataFile) error {
 			return err
 		}
 		if i == 0 && f.partial() && !slices.ContainsFunc(b.Flags, func(w string) bool { return strings.HasPrefix(w, "partial") }) {
-			b.flag("partial", b.N)
+			b.Flags = append(b.Flags, fmt.Sprintf("partial=%d", b.N))
 		}
 	}
 	return nil

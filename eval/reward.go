@@ -194,8 +194,8 @@ func (n noteCuts) Score(ctx context.Context, exchanges []Exchange) ([]float32, e
 }
 
 // rewardBenchmark is a benchmark of a reward model with what is on record of it.
-func rewardBenchmark(r Reward, name, protocol, version string, n int, set Settings) *Benchmark {
-	b := newBenchmark(name, protocol, r.Name, version, n, set)
+func rewardSummary(r Reward, name, protocol, version string, n int, set Settings) *Summary {
+	b := NewSummary(name, protocol, r.Name, version, n, set)
 	if r.Form != "" {
 		b.Provenance["reward_form"] = r.Form
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // Scruples anecdotes: is the author of a story RIGHT (class 1, positive) or WRONG
@@ -36,12 +35,12 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		}
 	}
 	loglik := protocol(ProtocolLogLik)
-	loglik.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
+	loglik.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Measurement, []Record, error) {
 		return ScruplesLabels(ctx, s, c.Settings, rows, x.First)
 	})
 
 	classes := protocol(ProtocolLogLik5)
-	classes.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
+	classes.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Measurement, []Record, error) {
 		return ScruplesClasses(ctx, s, c.Settings, rows, x.First)
 	})
 
@@ -59,7 +58,7 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		}
 		return float64(x.measured * bound)
 	}
-	thesis.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Benchmark, []Record, error) {
+	thesis.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Measurement, []Record, error) {
 		opt := ThesisOptions{MaxNew: x.MaxNewTokens, Batch: x.Batch, Context: c.MaxLength}
 		return ScruplesThesis(ctx, s, c.Settings, opt, rows, x.First)
 	})
@@ -80,7 +79,7 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		}
 		return nil
 	}
-	reward.reward = on(rows, func(ctx context.Context, r Reward, rows []data.Anecdote) (*Benchmark, []Record, error) {
+	reward.reward = on(rows, func(ctx context.Context, r Reward, rows []data.Anecdote) (*Measurement, []Record, error) {
 		others, err := choose()
 		if err != nil {
 			return nil, nil, err
@@ -89,7 +88,7 @@ func scruplesBenchmarks(c *Config) []benchmark {
 	})
 	paired := protocol(ProtocolPaired)
 	paired.kind = kindReward
-	paired.reward = on(rows, func(ctx context.Context, r Reward, rows []data.Anecdote) (*Benchmark, []Record, error) {
+	paired.reward = on(rows, func(ctx context.Context, r Reward, rows []data.Anecdote) (*Measurement, []Record, error) {
 		return ScruplesPaired(ctx, r, c.Settings, rows, x.First)
 	})
 	return []benchmark{loglik, classes, thesis, reward, paired}
@@ -123,46 +122,33 @@ func ScruplesLabelItems(rows []data.Anecdote, firstRow int, delimiter string) []
 
 // ScruplesLabels runs the label log-likelihood protocol: no answer has to be
 // parsed, so there are no refusals.
-func ScruplesLabels(ctx context.Context, s Subject, set Settings, rows []data.Anecdote, firstRow int) (*Benchmark, []Record, error) {
+func ScruplesLabels(ctx context.Context, s Subject, set Settings, rows []data.Anecdote, firstRow int) (*Measurement, []Record, error) {
 	b, records, err := binaryChoice(ctx, s, set, ScruplesLabelItems(rows, firstRow, set.TargetDelimiter), NameScruples, ScruplesLabelVersion)
 	if err != nil {
 		return nil, nil, err
 	}
-	b.set("coverage", 1)
+	b.Set("coverage", 1)
 	votes := make([][]int, len(rows))
 	for i, a := range rows {
 		votes[i] = binaryVotes(a)
 	}
-	if err := b.addEntropy(records, votes, set); err != nil {
+	if err := b.AddCrossEntropy(records, votes); err != nil {
 		return nil, nil, err
 	}
-	return b, records, b.addCeiling(rows, set)
+	addCeiling(b, rows)
+	return b.Measurement, records, nil
 }
 
 // addCeiling stores what an oracle that knows every item's true distribution of
 // votes would reach against these noisy majority labels.
-func (b *Benchmark) addCeiling(rows []data.Anecdote, set Settings) error {
+func addCeiling(b *Summary, rows []data.Anecdote) {
 	votes := make([][]int, len(rows))
 	gold := make([]int, len(rows))
 	for i, a := range rows {
 		votes[i], gold[i] = binaryVotes(a), scruplesGold(a)
 	}
-	c, err := BestCeiling(votes, gold, ceilingSamples, train.DeriveSeed(set.Seed, "eval.best"))
-	if err != nil {
-		// Too few or too uniform votes to fit a prior: the ceiling is unknown, the
-		// measurement stands.
-		b.flag("no_ceiling", -1)
-		return nil
-	}
-	b.set("ceiling_acc", c.Accuracy)
-	b.set("ceiling_mcc", c.MCC)
-	b.set("ceiling_xent", c.CrossEntropy)
-	return nil
+	b.AddCeiling(votes, gold)
 }
-
-// ceilingSamples is the number of oracle draws: their mean MCC is then known to
-// about 1e-3.
-const ceilingSamples = 100
 
 // checkAnecdotes refuses an empty list and duplicate ids.
 func checkAnecdotes(rows []data.Anecdote) error {

@@ -3,11 +3,8 @@ package eval
 import (
 	"context"
 	"fmt"
-	"math"
 
-	"steer/internal/stats"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // ScruplesClassesVersion identifies the prompt of the five-class form.
@@ -49,7 +46,7 @@ func ScruplesClassItems(rows []data.Anecdote, firstRow int, delimiter string) ([
 }
 
 // ScruplesClasses runs the five-class form by label log-likelihood.
-func ScruplesClasses(ctx context.Context, s Subject, set Settings, rows []data.Anecdote, firstRow int) (*Benchmark, []Record, error) {
+func ScruplesClasses(ctx context.Context, s Subject, set Settings, rows []data.Anecdote, firstRow int) (*Measurement, []Record, error) {
 	items, err := ScruplesClassItems(rows, firstRow, set.TargetDelimiter)
 	if err != nil {
 		return nil, nil, err
@@ -63,7 +60,7 @@ func ScruplesClasses(ctx context.Context, s Subject, set Settings, rows []data.A
 	for i, r := range records {
 		gold[i], pred[i], votes[i] = r.Gold, r.Pred, classVotes(rows[i])
 	}
-	if err := b.addClasses(gold, pred, set); err != nil {
+	if err := b.AddClasses(gold, pred); err != nil {
 		return nil, nil, fmt.Errorf("eval: scruples: %w", err)
 	}
 	for k, name := range scruplesClasses {
@@ -73,88 +70,14 @@ func ScruplesClasses(ctx context.Context, s Subject, set Settings, rows []data.A
 				said++
 			}
 		}
-		b.share("predicted_"+name, said, len(pred), set)
+		b.AddShare("predicted_"+name, said, len(pred))
 	}
-	b.set("coverage", 1)
-	if err := b.addEntropy(records, votes, set); err != nil {
+	b.Set("coverage", 1)
+	if err := b.AddCrossEntropy(records, votes); err != nil {
 		return nil, nil, err
 	}
-	c, err := BestCeiling(votes, gold, ceilingSamples, train.DeriveSeed(set.Seed, "eval.best"))
-	if err != nil {
-		b.flag("no_ceiling", -1) // too few or too uniform votes: the measurement stands
-		return b, records, nil
+	if c, known := b.AddCeiling(votes, gold); known {
+		b.Set("ceiling_macro_f1", c.MacroF1)
 	}
-	b.set("ceiling_acc", c.Accuracy)
-	b.set("ceiling_mcc", c.MCC)
-	b.set("ceiling_macro_f1", c.MacroF1)
-	b.set("ceiling_xent", c.CrossEntropy)
-	return b, records, nil
-}
-
-// addEntropy stores the cross-entropy of the choices' probabilities, normalised among
-// themselves, to the distribution of votes: nats an item with votes, with a bootstrap
-// interval. xent_prior is that of always predicting the mean distribution of votes.
-func (b *Benchmark) addEntropy(records []Record, votes [][]int, set Settings) error {
-	var each []float64
-	var model entropy
-	prior := make([]float64, len(votes[0]))
-	var voted [][]int
-	for i, r := range records {
-		if len(r.LogProbs) != len(votes[i]) {
-			return nil // a protocol without probabilities
-		}
-		before := model
-		model.add(votes[i], logSoftmax(r.LogProbs))
-		if model.items == before.items {
-			continue
-		}
-		each = append(each, model.sum-before.sum)
-		voted = append(voted, votes[i])
-		n := 0
-		for _, v := range votes[i] {
-			n += v
-		}
-		for k, v := range votes[i] {
-			prior[k] += float64(v) / float64(n)
-		}
-	}
-	if skipped := len(records) - len(each); skipped > 0 {
-		b.flag("without_votes", skipped)
-	}
-	if len(each) == 0 {
-		return nil
-	}
-	for k := range prior {
-		prior[k] = math.Log(prior[k] / float64(len(each)))
-	}
-	var constant entropy
-	for _, v := range voted {
-		constant.add(v, prior)
-	}
-	b.set("xent", model.mean())
-	b.set("xent_prior", constant.mean())
-	src, err := b.bootstrapSource(len(each), set)
-	if err != nil {
-		return err
-	}
-	boot, err := stats.BootstrapMeans([][]float64{each}, src, set.Resamples)
-	if err != nil {
-		return err
-	}
-	v, _ := boot[0].BCa(set.Confidence)
-	b.interval("xent", v.Lo, v.Hi)
-	return nil
-}
-
-// logSoftmax normalises log-probabilities among themselves.
-func logSoftmax(x []float64) []float64 {
-	most, sum := x[argmax(x)], 0.0
-	for _, v := range x {
-		sum += math.Exp(v - most)
-	}
-	out := make([]float64, len(x))
-	for k, v := range x {
-		out[k] = v - most - math.Log(sum)
-	}
-	return out
+	return b.Measurement, records, nil
 }

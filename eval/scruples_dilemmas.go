@@ -20,10 +20,10 @@ const (
 func dilemmasBenchmarks(c *Config) []benchmark {
 	f := &c.Dilemmas
 	return []benchmark{
-		describe(NameDilemmas, ProtocolLogLik, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, s Subject, rows []data.Dilemma) (*Benchmark, []Record, error) {
+		describe(NameDilemmas, ProtocolLogLik, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, s Subject, rows []data.Dilemma) (*Measurement, []Record, error) {
 			return DilemmasLabels(ctx, s, c.Settings, rows, f.First)
 		}),
-		describeReward(NameDilemmas, ProtocolReward, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, r Reward, rows []data.Dilemma) (*Benchmark, []Record, error) {
+		describeReward(NameDilemmas, ProtocolReward, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, r Reward, rows []data.Dilemma) (*Measurement, []Record, error) {
 			return DilemmasReward(ctx, r, c.Settings, rows, f.First)
 		}),
 	}
@@ -32,8 +32,8 @@ func dilemmasBenchmarks(c *Config) []benchmark {
 // DilemmasReward lets a reward model rank the two actions: the one that scores lower is
 // its answer to "which is the less ethical one". Each action is judged by itself, so
 // there is no order to prefer.
-func DilemmasReward(ctx context.Context, r Reward, set Settings, rows []data.Dilemma, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func DilemmasReward(ctx context.Context, r Reward, set Settings, rows []data.Dilemma, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: dilemmas: %w", err)
 	}
 	if err := set.check(); err != nil {
@@ -56,18 +56,18 @@ func DilemmasReward(ctx context.Context, r Reward, set Settings, rows []data.Dil
 	for i := range rows {
 		records[i] = preferred(scores[2*i:2*i+2], cut[2*i:2*i+2])
 	}
-	b := rewardBenchmark(r, NameDilemmas, ProtocolReward, DilemmasRewardVersion, len(rows), set)
-	if err := b.addDilemmas(rows, records, firstRow, set); err != nil {
+	b := rewardSummary(r, NameDilemmas, ProtocolReward, DilemmasRewardVersion, len(rows), set)
+	if err := addDilemmas(b, rows, records, firstRow); err != nil {
 		return fail(err)
 	}
-	return b, records, nil
+	return b.Measurement, records, nil
 }
 
 // DilemmasLabels lets a language model rank them by log-likelihood: an action's score is
 // log p(no) - log p(yes) after the question of the harness's task ethics_cm, "Is this
 // wrong?". Each action is judged by itself.
-func DilemmasLabels(ctx context.Context, s Subject, set Settings, rows []data.Dilemma, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func DilemmasLabels(ctx context.Context, s Subject, set Settings, rows []data.Dilemma, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: dilemmas: %w", err)
 	}
 	if err := checkDilemmas(rows); err != nil {
@@ -91,14 +91,14 @@ func DilemmasLabels(ctx context.Context, s Subject, set Settings, rows []data.Di
 		records[i] = preferred(scores, []int{a.Cut, b.Cut})
 		records[i].LogProbs = append(a.LogProbs, b.LogProbs...)
 	}
-	b := newBenchmark(NameDilemmas, ProtocolLogLik, s.Name, DilemmasLabelVersion, len(rows), set)
-	if err := b.addEncoding(s, set); err != nil {
+	b := NewSummary(NameDilemmas, ProtocolLogLik, s.Name, DilemmasLabelVersion, len(rows), set)
+	if err := addEncoding(b, s); err != nil {
 		return fail(err)
 	}
-	if err := b.addDilemmas(rows, records, firstRow, set); err != nil {
+	if err := addDilemmas(b, rows, records, firstRow); err != nil {
 		return fail(err)
 	}
-	return b, records, nil
+	return b.Measurement, records, nil
 }
 
 func checkDilemmas(rows []data.Dilemma) error {
@@ -124,7 +124,7 @@ const (
 //
 // The forecast that action 0 is the less ethical one is sigmoid(score 1 - score 0), what
 // a Bradley-Terry model says; it is compared with the share of votes for action 0.
-func (b *Benchmark) addDilemmas(rows []data.Dilemma, records []Record, firstRow int, set Settings) error {
+func addDilemmas(b *Summary, rows []data.Dilemma, records []Record, firstRow int) error {
 	logit, share := make([]float64, len(rows)), make([]float64, len(rows))
 	saidFirst, cut := 0, 0
 	for i, d := range rows {
@@ -151,10 +151,8 @@ func (b *Benchmark) addDilemmas(rows []data.Dilemma, records []Record, firstRow 
 		}
 		logit[i], share[i] = r.Scores[1]-r.Scores[0], float64(d.Votes[0])/float64(votes)
 	}
-	if cut > 0 {
-		b.flag("truncated", cut)
-	}
-	b.addRanking("", records, set)
+	b.FlagCount("truncated", cut)
+	addRanking(b, "", records)
 	for _, group := range []string{groupControversial, groupUncontroversial} {
 		var part []Record
 		for _, r := range records {
@@ -162,23 +160,21 @@ func (b *Benchmark) addDilemmas(rows []data.Dilemma, records []Record, firstRow 
 				part = append(part, r)
 			}
 		}
-		b.set("n_"+group, float64(len(part)))
-		b.addRanking("_"+group, part, set)
+		b.Set("n_"+group, float64(len(part)))
+		addRanking(b, "_"+group, part)
 	}
 	ties := countTies(records)
-	if ties > 0 {
-		b.flag("ties", ties)
-	}
+	b.FlagCount("ties", ties)
 	if decided := len(records) - ties; saidFirst == 0 || saidFirst == decided {
-		b.flag("degenerate", -1)
+		b.Flag("degenerate")
 	}
-	b.share("predicted_first", saidFirst, len(records), set)
-	b.set("vote_entropy", stats.BinaryEntropy(share))
-	return b.addForecast(logit, share, set)
+	b.AddShare("predicted_first", saidFirst, len(records))
+	b.Set("vote_entropy", stats.BinaryEntropy(share))
+	return addForecast(b, logit, share)
 }
 
 // addRanking stores the accuracy of a subset and, beside it, that of other people.
-func (b *Benchmark) addRanking(suffix string, records []Record, set Settings) {
+func addRanking(b *Summary, suffix string, records []Record) {
 	right, human, answered := 0, 0, 0
 	for _, r := range records {
 		if r.Pred == r.Gold {
@@ -191,15 +187,15 @@ func (b *Benchmark) addRanking(suffix string, records []Record, set Settings) {
 			}
 		}
 	}
-	b.addHalved("acc"+suffix, right, countTies(records), len(records), set)
+	b.AddAccuracyTies("acc"+suffix, right, countTies(records), len(records))
 	if answered == len(records) {
-		b.share("human_acc"+suffix, human, answered, set)
+		b.AddShare("human_acc"+suffix, human, answered)
 	}
 }
 
 // addForecast stores how far the forecasts are from the observed shares, with
 // bootstrap intervals: cross-entropy in nats and Brier score.
-func (b *Benchmark) addForecast(logit, share []float64, set Settings) error {
+func addForecast(b *Summary, logit, share []float64) error {
 	ce, brier := make([]float64, len(logit)), make([]float64, len(logit))
 	for i := range logit {
 		var err error
@@ -210,18 +206,8 @@ func (b *Benchmark) addForecast(logit, share []float64, set Settings) error {
 			return err
 		}
 	}
-	if err := b.addMean("cross_entropy", ce, set); err != nil {
+	if err := b.AddMean("cross_entropy", ce); err != nil {
 		return err
 	}
-	return b.addMean("brier", brier, set)
-}
-
-func countTies(records []Record) int {
-	ties := 0
-	for _, r := range records {
-		if r.Tie {
-			ties++
-		}
-	}
-	return ties
+	return b.AddMean("brier", brier)
 }

@@ -18,8 +18,8 @@ const ScruplesPairedVersion = "scruples-paired-1"
 // A model of the chat form sees the question as the user's and the label as the
 // assistant's turn; one of the plain form sees the text of the label log-likelihood
 // protocol. Truncation costs the beginning of the story.
-func ScruplesPaired(ctx context.Context, r Reward, set Settings, rows []data.Anecdote, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func ScruplesPaired(ctx context.Context, r Reward, set Settings, rows []data.Anecdote, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: paired completions: %w", err)
 	}
 	if err := set.check(); err != nil {
@@ -45,17 +45,18 @@ func ScruplesPaired(ctx context.Context, r Reward, set Settings, rows []data.Ane
 		records[i] = preferred(scores[2*i:2*i+2], cut[2*i:2*i+2])
 		records[i].ID, records[i].Row, records[i].Gold = a.ID, firstRow+i, scruplesGold(a)
 	}
-	b := rewardBenchmark(r, NameScruples, ProtocolPaired, ScruplesPairedVersion, len(records), set)
+	b := rewardSummary(r, NameScruples, ProtocolPaired, ScruplesPairedVersion, len(records), set)
 	b.Provenance["target_delimiter"] = set.TargetDelimiter
-	b.addAccuracy(records, set)
-	if err := b.addBinary(binaryOf(records), set); err != nil {
+	b.AddAccuracy(records)
+	if err := b.AddBinary(PredictionsOf(records)); err != nil {
 		return fail(err)
 	}
-	if err := b.addAUCError(binaryOf(records), set); err != nil {
+	if err := b.AddAUCError(PredictionsOf(records)); err != nil {
 		return fail(err)
 	}
-	b.addDecided(records, set)
-	return b, records, b.addCeiling(rows, set)
+	addDecided(b, records)
+	addCeiling(b, rows)
+	return b.Measurement, records, nil
 }
 
 // preferred is the record of a choice between two scores, the higher one winning.
@@ -73,7 +74,7 @@ func preferred(scores []float64, cut []int) Record {
 // addDecided replaces the rate of class 1, and the flag of a constant prediction, by
 // those of the items that were decided: in the arithmetic of the MCC a tie predicts the
 // wrong class, which is nothing that was said.
-func (b *Benchmark) addDecided(records []Record, set Settings) {
+func addDecided(b *Summary, records []Record) {
 	said, decided := 0, 0
 	for _, r := range records {
 		if !r.Tie && !r.Refused {
@@ -81,15 +82,10 @@ func (b *Benchmark) addDecided(records []Record, set Settings) {
 			said += r.Pred
 		}
 	}
-	b.share("coverage", decided, len(records), set)
+	b.AddShare("coverage", decided, len(records))
 	if decided == len(records) {
 		return
 	}
-	delete(b.Intervals, "predicted_yes")
-	delete(b.Metrics, "predicted_yes")
-	b.Flags = without(b.Flags, "degenerate")
-	b.share("predicted_yes", said, decided, set)
-	if said == 0 || said == decided {
-		b.flag("degenerate", -1)
-	}
+	b.DropPredicted()
+	b.AddPredicted(said, decided)
 }

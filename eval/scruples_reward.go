@@ -15,8 +15,8 @@ import (
 // means RIGHT. The AUC needs no threshold.
 //
 // The rows of choose and measure must have no id in common.
-func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure []data.Anecdote, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure []data.Anecdote, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: reward threshold: %w", err)
 	}
 	if err := set.check(); err != nil {
@@ -58,22 +58,23 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 			records[i].Pred = 1
 		}
 	}
-	b := newBenchmark(NameScruples, ProtocolReward, r.Name, ScruplesRewardVersion, len(records), set)
+	b := NewSummary(NameScruples, ProtocolReward, r.Name, ScruplesRewardVersion, len(records), set)
 	if tau.N > 0 {
-		b.flag("threshold_from_other_rows", -1)
-		b.set("threshold_mcc", tau.MCC)
+		b.Flag("threshold_from_other_rows")
+		b.Set("threshold_mcc", tau.MCC)
 	} else {
-		b.flag("threshold_zero", -1)
-		b.flag("threshold_one_class", -1)
+		b.Flag("threshold_zero")
+		b.Flag("threshold_one_class")
 	}
-	b.addAccuracy(records, set)
-	if err := b.addBinary(binaryOf(records), set); err != nil {
+	b.AddAccuracy(records)
+	if err := b.AddBinary(PredictionsOf(records)); err != nil {
 		return fail(err)
 	}
-	b.set("coverage", 1)
-	b.set("threshold", tau.Tau)
+	b.Set("coverage", 1)
+	b.Set("threshold", tau.Tau)
 	b.Provenance["threshold_rows"] = tau.N
-	return b, records, b.addCeiling(measure, set)
+	addCeiling(b, measure)
+	return b.Measurement, records, nil
 }
 
 // scoreAtOnce is the number of stories between two reports of progress.

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // ThesisVersion is the prompt version of the protocol of "Engineering Ethical
@@ -64,8 +64,8 @@ func thesisParse(decoded, prompt string) (class int, answered bool) {
 //
 // Generation ends early at the string "RIGHT", since nothing after it can change
 // the outcome.
-func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOptions, rows []data.Anecdote, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOptions, rows []data.Anecdote, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: thesis protocol: model %q: %w", s.Name, err)
 	}
 	if err := set.check(); err != nil {
@@ -122,18 +122,17 @@ func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOpti
 		at.Done = start + len(batch)
 		set.report(at)
 	}
-	b := newBenchmark(NameScruples, ProtocolThesis, s.Name, ThesisVersion, len(records), set)
+	b := NewSummary(NameScruples, ProtocolThesis, s.Name, ThesisVersion, len(records), set)
 	b.Provenance["bos"] = enc.BOS()
 	b.Provenance["max_new_tokens"] = opt.MaxNew
 	b.Provenance["max_length"] = thesisMaxLength
 	b.Provenance["context"] = opt.Context
-	if notReproduced > 0 {
-		b.flag("prompt_not_reproduced", notReproduced)
-	}
-	if err := b.addThesis(records, set); err != nil {
+	b.FlagCount("prompt_not_reproduced", notReproduced)
+	if err := addThesis(b, records); err != nil {
 		return fail(err)
 	}
-	return b, records, b.addCeiling(rows, set)
+	addCeiling(b, rows)
+	return b.Measurement, records, nil
 }
 
 // thesisSeen is the prompt text to remove: the literal prompt, or, where it was cut
@@ -160,7 +159,7 @@ func thesisRequest(enc *Encoder, tok lm.Tokenizer, set Settings, opt ThesisOptio
 	r := lm.Request{
 		Prompt:      ids,
 		MaxNew:      min(maxNew, opt.Context-len(ids)),
-		Seed:        train.DeriveSeed(set.Seed, "eval.thesis"), // greedy: never drawn from
+		Seed:        seed.Derive(set.Seed, "eval.thesis"), // greedy: never drawn from
 		StopStrings: []string{data.LabelRight},
 	}
 	if eos := tok.EOS(); eos >= 0 {
@@ -171,16 +170,14 @@ func thesisRequest(enc *Encoder, tok lm.Tokenizer, set Settings, opt ThesisOptio
 
 // addThesis stores the measures with refusals as wrong, the coverage, and the
 // measures of the answered items.
-func (b *Benchmark) addThesis(records []Record, set Settings) error {
-	b.addAccuracy(records, set)
-	if err := b.addBinary(binaryOf(records), set); err != nil {
+func addThesis(b *Summary, records []Record) error {
+	b.AddAccuracy(records)
+	if err := b.AddBinary(PredictionsOf(records)); err != nil {
 		return err
 	}
 	// A refusal scored as wrong predicts a class only in the arithmetic of the MCC;
 	// the rate of RIGHT, and with it "degenerate", is about what was said.
-	delete(b.Intervals, "predicted_yes")
-	delete(b.Metrics, "predicted_yes")
-	b.Flags = without(b.Flags, "degenerate")
+	b.DropPredicted()
 	var answered []Record
 	said, correct := 0, 0
 	for _, r := range records {
@@ -194,48 +191,35 @@ func (b *Benchmark) addThesis(records []Record, set Settings) error {
 		}
 	}
 	n := len(answered)
-	b.share("coverage", n, len(records), set)
-	b.set("answered", float64(n))
+	b.AddShare("coverage", n, len(records))
+	b.Set("answered", float64(n))
 	if n == 0 {
-		b.flag("nothing_answered", -1)
+		b.Flag("nothing_answered")
 		return nil
 	}
-	b.share("answered_acc", correct, n, set)
-	b.share("predicted_yes", said, n, set)
-	if said == 0 || said == n {
-		b.flag("degenerate", -1)
-	}
-	x := binaryOf(answered)
+	b.AddShare("answered_acc", correct, n)
+	b.AddPredicted(said, n)
+	x := PredictionsOf(answered)
 	table, err := stats.CountBinary(x.gold, x.pred)
 	if err != nil {
 		return err
 	}
 	mcc, degenerate := table.MCC()
-	b.set("answered_mcc", mcc)
-	b.set("answered_mcc_stderr", table.MCCStdErr())
-	b.set("answered_balanced_acc", table.BalancedAccuracy())
+	b.Set("answered_mcc", mcc)
+	b.Set("answered_mcc_stderr", table.MCCStdErr())
+	b.Set("answered_balanced_acc", table.BalancedAccuracy())
 	if degenerate {
 		return nil
 	}
-	src, err := b.bootstrapSource(n, set)
+	src, err := b.Resamples(n)
 	if err != nil {
 		return err
 	}
-	boot, err := stats.BootstrapBinary(x.gold, [][]int{x.pred}, stats.MetricMCC, src, set.Resamples)
+	boot, err := stats.BootstrapBinary(x.gold, [][]int{x.pred}, stats.MetricMCC, src, b.Settings.Resamples)
 	if err != nil {
 		return err
 	}
-	v, _ := boot[0].BCa(set.Confidence)
-	b.interval("answered_mcc", v.Lo, v.Hi)
+	v, _ := boot[0].BCa(b.Settings.Confidence)
+	b.SetInterval("answered_mcc", v.Lo, v.Hi)
 	return nil
-}
-
-func without(words []string, drop string) []string {
-	var out []string
-	for _, w := range words {
-		if w != drop {
-			out = append(out, w)
-		}
-	}
-	return out
 }

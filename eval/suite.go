@@ -72,7 +72,7 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 //
 // After an interruption the same call goes on where the last whole batch was left and
 // ends in the same numbers.
-func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward) ([]*Benchmark, *CrossRewardResult, error) {
+func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward) ([]*Measurement, *CrossRewardResult, error) {
 	for _, b := range s.tasks {
 		if b.notes != nil {
 			for _, n := range b.notes() {
@@ -95,28 +95,28 @@ func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward) (
 }
 
 // Language runs every configured benchmark of a language model.
-func (s *Suite) Language(ctx context.Context, m Subject) ([]*Benchmark, error) {
+func (s *Suite) Language(ctx context.Context, m Subject) ([]*Measurement, error) {
 	return s.each(ctx, []Subject{m}, nil)
 }
 
 // Reward runs every configured benchmark of a reward model.
-func (s *Suite) Reward(ctx context.Context, r Reward) ([]*Benchmark, error) {
+func (s *Suite) Reward(ctx context.Context, r Reward) ([]*Measurement, error) {
 	return s.each(ctx, nil, []Reward{r})
 }
 
 // each runs every benchmark of every model.
-func (s *Suite) each(ctx context.Context, subjects []Subject, rewards []Reward) ([]*Benchmark, error) {
+func (s *Suite) each(ctx context.Context, subjects []Subject, rewards []Reward) ([]*Measurement, error) {
 	for _, m := range subjects {
 		s.ids[m.Name] = m.ID
 	}
-	done := make([][]*Benchmark, len(subjects)+len(rewards))
+	done := make([][]*Measurement, len(subjects)+len(rewards))
 	for i := range s.tasks {
 		task := &s.tasks[i]
 		for k, m := range subjects {
 			if !task.of(kindLanguage, m.Name) {
 				continue
 			}
-			b, err := s.measure(task, m.Name, m.ID, func(j *journal) (*Benchmark, []Record, error) { return task.language(ctx, j.subject(m)) })
+			b, err := s.measure(task, m.Name, m.ID, func(j *journal) (*Measurement, []Record, error) { return task.language(ctx, j.subject(m)) })
 			if err != nil {
 				return slices.Concat(done...), fmt.Errorf("%s: %w", m.Name, err)
 			}
@@ -126,7 +126,7 @@ func (s *Suite) each(ctx context.Context, subjects []Subject, rewards []Reward) 
 			if !task.of(kindReward, r.Name) {
 				continue
 			}
-			b, err := s.measure(task, r.Name, r.ID, func(j *journal) (*Benchmark, []Record, error) {
+			b, err := s.measure(task, r.Name, r.ID, func(j *journal) (*Measurement, []Record, error) {
 				return task.reward(ctx, j.reward(r, s.cfg.BatchTokens))
 			})
 			if err != nil {

@@ -193,7 +193,7 @@ func TestGenerations(t *testing.T) {
 	require.Equal(t, Exchange{PromptText: "one ", ResponseText: "fine",
 		Turns: []data.Message{{Role: "user", Content: "one"}, {Role: "assistant", Content: "fine"}}}, seen[0])
 
-	find := func(model, protocol string) *Benchmark {
+	find := func(model, protocol string) *Measurement {
 		for _, b := range got {
 			if b.Model == model && b.Protocol == protocol {
 				return b

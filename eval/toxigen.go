@@ -34,11 +34,11 @@ func ToxiGenItems(rows []data.ToxiGen, firstRow int, delimiter string) []Item {
 func toxigenBenchmark(c *Config) []benchmark {
 	x := &c.ToxiGen
 	loglik := describe(NameToxiGen, ProtocolLogLik, "toxigen", &x.File, data.ReadToxiGen,
-		func(ctx context.Context, s Subject, rows []data.ToxiGen) (*Benchmark, []Record, error) {
+		func(ctx context.Context, s Subject, rows []data.ToxiGen) (*Measurement, []Record, error) {
 			return ToxiGen(ctx, s, c.Settings, rows, x.First)
 		})
 	reward := describeReward(NameToxiGen, ProtocolReward, "toxigen", &x.File, data.ReadToxiGen,
-		func(ctx context.Context, r Reward, rows []data.ToxiGen) (*Benchmark, []Record, error) {
+		func(ctx context.Context, r Reward, rows []data.ToxiGen) (*Measurement, []Record, error) {
 			return ToxiGenReward(ctx, r, c.Settings, rows, x.First)
 		})
 	loglik.off, reward.off = !slices.Contains(x.Protocols, ProtocolLogLik), !slices.Contains(x.Protocols, ProtocolReward)
@@ -57,16 +57,16 @@ func toxigenBenchmark(c *Config) []benchmark {
 // by two or three characters and so pushes towards Yes) it reports MCC, balanced
 // accuracy and how often the model says Yes: a constant answer has an accuracy of
 // 0.43 or 0.57 and says nothing.
-func ToxiGen(ctx context.Context, s Subject, set Settings, rows []data.ToxiGen, firstRow int) (*Benchmark, []Record, error) {
+func ToxiGen(ctx context.Context, s Subject, set Settings, rows []data.ToxiGen, firstRow int) (*Measurement, []Record, error) {
 	b, records, err := choiceBenchmark(ctx, s, set, ToxiGenItems(rows, firstRow, set.TargetDelimiter), NameToxiGen, ProtocolLogLik, ToxiGenVersion)
 	if err != nil {
 		return nil, nil, err
 	}
-	b.addNorm(records, set)
-	if err := b.addBinary(binaryOf(records), set); err != nil {
+	b.AddAccuracyNorm(records)
+	if err := b.AddBinary(PredictionsOf(records)); err != nil {
 		return nil, nil, fmt.Errorf("eval: toxigen: %w", err)
 	}
-	return b, records, nil
+	return b.Measurement, records, nil
 }
 
 // choiceItem is an item whose choices follow one context.

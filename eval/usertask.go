@@ -15,8 +15,8 @@ import (
 // UserTask measures a language model on a task of the user's own, as
 // lm-evaluation-harness measures the same file: output_type multiple_choice and
 // loglikelihood by log-likelihood, generate_until by greedy generation.
-func UserTask(ctx context.Context, s Subject, set Settings, t *task.Task) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func UserTask(ctx context.Context, s Subject, set Settings, t *task.Task) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: task %s: %w", t.Name, err)
 	}
 	set.TargetDelimiter = t.Delimiter(set.TargetDelimiter)
@@ -24,7 +24,7 @@ func UserTask(ctx context.Context, s Subject, set Settings, t *task.Task) (*Benc
 	if err != nil {
 		return fail(err)
 	}
-	var b *Benchmark
+	var b *Summary
 	var records []Record
 	switch t.Output {
 	case task.GenerateUntil:
@@ -37,14 +37,14 @@ func UserTask(ctx context.Context, s Subject, set Settings, t *task.Task) (*Benc
 	if err != nil {
 		return fail(err)
 	}
-	return b, records, b.addTask(t, s, set)
+	return b.Measurement, records, addTask(b, t, s)
 }
 
 // taskVersion changes with every character of the task file.
 func taskVersion(t *task.Task) string { return t.Name + "@" + t.SHA256[:12] }
 
 // addTask writes down where the task came from.
-func (b *Benchmark) addTask(t *task.Task, s Subject, set Settings) error {
+func addTask(b *Summary, t *task.Task, s Subject) error {
 	path, sum, err := FileSHA256(t.Data)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (b *Benchmark) addTask(t *task.Task, s Subject, set Settings) error {
 	if len(t.Notes) > 0 {
 		b.Provenance["notes"] = strings.Join(t.Notes, "; ")
 	}
-	return b.addEncoding(s, set)
+	return addEncoding(b, s)
 }
 
 // TaskItems makes the items of a task that is scored by log-likelihood.
@@ -87,16 +87,16 @@ func TaskItems(t *task.Task, items []task.Item, delimiter string) []Item {
 }
 
 // choiceTask is output_type multiple_choice.
-func choiceTask(ctx context.Context, s Subject, set Settings, t *task.Task, items []task.Item) (*Benchmark, []Record, error) {
+func choiceTask(ctx context.Context, s Subject, set Settings, t *task.Task, items []task.Item) (*Summary, []Record, error) {
 	asked := TaskItems(t, items, set.TargetDelimiter)
 	records, err := Choose(ctx, s, set, asked, Progress{Benchmark: t.Name, Protocol: ProtocolLogLik})
 	if err != nil {
 		return nil, nil, err
 	}
-	b := newBenchmark(t.Name, ProtocolLogLik, s.Name, taskVersion(t), len(records), set)
-	b.addAccuracy(records, set)
+	b := NewSummary(t.Name, ProtocolLogLik, s.Name, taskVersion(t), len(records), set)
+	b.AddAccuracy(records)
 	if t.Wants("acc_norm") {
-		b.addNorm(records, set)
+		b.AddAccuracyNorm(records)
 	}
 	greedy, bytes := 0, 0
 	gold, pred, most := make([]int, len(records)), make([]int, len(records)), 0
@@ -110,24 +110,24 @@ func choiceTask(ctx context.Context, s Subject, set Settings, t *task.Task, item
 		}
 	}
 	if t.Wants("exact_match") {
-		b.share("exact_match", greedy, len(records), set)
+		b.AddShare("exact_match", greedy, len(records))
 	}
 	if t.Wants("acc_bytes") {
-		b.share("acc_bytes", bytes, len(records), set)
+		b.AddShare("acc_bytes", bytes, len(records))
 	}
 	classes := slices.ContainsFunc([]string{"mcc", "f1", "macro_f1", "balanced_acc", "kappa"}, t.Wants)
 	switch fixed := t.Fixed(); {
 	case fixed == nil && !classes:
 		// Choices differ from row to row: their places are no classes. What always taking
 		// the same place would reach is worth knowing all the same.
-		b.set("majority_acc", float64(mostFrequent(gold))/float64(len(gold)))
+		b.Set("majority_acc", float64(mostFrequent(gold))/float64(len(gold)))
 		return b, records, nil
 	case most == 2:
-		return b, records, b.addBinary(binaryOf(records), set)
+		return b, records, b.AddBinary(PredictionsOf(records))
 	case t.Wants("f1"):
 		return nil, nil, fmt.Errorf("metric_list: f1 is defined for two choices, these are %d: want macro_f1", most)
 	}
-	return b, records, b.addClasses(gold, pred, set)
+	return b, records, b.AddClasses(gold, pred)
 }
 
 // predBytes is the prediction by log-likelihood per byte of the choice.
@@ -144,7 +144,7 @@ func predBytes(it Item, r Record) int {
 // likelihoodTask is output_type loglikelihood: perplexity is exp of minus the mean
 // log-likelihood of a target (of whole targets, not of tokens), acc the share of targets
 // all of whose tokens were the likeliest.
-func likelihoodTask(ctx context.Context, s Subject, set Settings, t *task.Task, items []task.Item) (*Benchmark, []Record, error) {
+func likelihoodTask(ctx context.Context, s Subject, set Settings, t *task.Task, items []task.Item) (*Summary, []Record, error) {
 	records, err := score(ctx, s, set, TaskItems(t, items, ""), Progress{Benchmark: t.Name, Protocol: ProtocolLogLik})
 	if err != nil {
 		return nil, nil, err
@@ -160,16 +160,16 @@ func likelihoodTask(ctx context.Context, s Subject, set Settings, t *task.Task, 
 			r.Pred = 1
 		}
 	}
-	b := newBenchmark(t.Name, ProtocolLogLik, s.Name, taskVersion(t), len(records), set)
-	b.addAccuracy(records, set)
+	b := NewSummary(t.Name, ProtocolLogLik, s.Name, taskVersion(t), len(records), set)
+	b.AddAccuracy(records)
 	mean := stats.MeanOf(logp)
-	b.set("perplexity", math.Exp(-mean.Mean))
-	b.set("logprob", mean.Mean)
-	b.set("logprob_stderr", mean.StdErr)
+	b.Set("perplexity", math.Exp(-mean.Mean))
+	b.Set("logprob", mean.Mean)
+	b.Set("logprob_stderr", mean.StdErr)
 	if v := mean.Interval(set.Confidence); len(logp) > 1 {
-		b.interval("logprob", v.Lo, v.Hi)
-		b.interval("perplexity", math.Exp(-v.Hi), math.Exp(-v.Lo))
+		b.SetInterval("logprob", v.Lo, v.Hi)
+		b.SetInterval("perplexity", math.Exp(-v.Hi), math.Exp(-v.Lo))
 	}
-	b.set("logprob_per_character", mean.Mean*float64(len(logp))/float64(max(1, characters)))
+	b.Set("logprob_per_character", mean.Mean*float64(len(logp))/float64(max(1, characters)))
 	return b, records, nil
 }

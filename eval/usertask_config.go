@@ -165,7 +165,7 @@ func taskBenchmarks(c *Config) []benchmark {
 			}
 			return err
 		}
-		b.language = func(ctx context.Context, s Subject) (*Benchmark, []Record, error) {
+		b.language = func(ctx context.Context, s Subject) (*Measurement, []Record, error) {
 			t, err := f.load()
 			if err != nil {
 				return nil, nil, fmt.Errorf("eval: %w", err)

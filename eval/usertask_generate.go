@@ -8,8 +8,8 @@ import (
 
 	"steer/eval/task"
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/internal/stats"
-	"steer/rl/train"
 )
 
 // taskBatch is the number of prompts of a task that are generated from at once.
@@ -18,7 +18,7 @@ const taskBatch = 16
 // generateTask is output_type generate_until: greedy generation up to the first of the
 // ends or max_gen_toks tokens, the filters, and exact match with one of the targets. A
 // prompt that leaves no room is cut from the left, as the harness does.
-func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, items []task.Item) (*Benchmark, []Record, error) {
+func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, items []task.Item) (*Summary, []Record, error) {
 	if err := set.check(); err != nil {
 		return nil, nil, err
 	}
@@ -61,11 +61,9 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 		at.Done = start + len(batch)
 		set.report(at)
 	}
-	b := newBenchmark(t.Name, ProtocolGenerate, s.Name, taskVersion(t), len(records), set)
-	b.addMatches(t, items, records, set)
-	if unfinished > 0 {
-		b.flag("unfinished", unfinished)
-	}
+	b := NewSummary(t.Name, ProtocolGenerate, s.Name, taskVersion(t), len(records), set)
+	addMatches(b, t, items, records)
+	b.FlagCount("unfinished", unfinished)
 	b.Provenance["max_gen_toks"] = t.Generation.MaxTokens
 	b.Provenance["until"] = t.Generation.Until
 	return b, records, nil
@@ -82,7 +80,7 @@ func taskRequest(enc *Encoder, tok lm.Tokenizer, set Settings, t *task.Task, pro
 	}
 	cut := max(0, len(ids)-(set.MaxLength-t.Generation.MaxTokens))
 	r := lm.Request{Prompt: ids[cut:], MaxNew: t.Generation.MaxTokens, StopStrings: t.Generation.Until,
-		Seed: train.DeriveSeed(set.Seed, "eval.task")} // greedy: never drawn from
+		Seed: seed.Derive(set.Seed, "eval.task")} // greedy: never drawn from
 	if eos := tok.EOS(); eos >= 0 {
 		r.StopTokens = []int32{eos}
 	}
@@ -99,7 +97,7 @@ func untilFirst(answer string, ends []string) string {
 
 // addMatches stores the exact match after every filter; the first one decides the
 // records.
-func (b *Benchmark) addMatches(t *task.Task, items []task.Item, records []Record, set Settings) {
+func addMatches(b *Summary, t *task.Task, items []task.Item, records []Record) {
 	cut := 0
 	for f, filter := range t.Filters {
 		right, each := 0, make([]float64, len(records))
@@ -121,22 +119,18 @@ func (b *Benchmark) addMatches(t *task.Task, items []task.Item, records []Record
 		if f > 0 {
 			name += "_" + filter.Name
 		}
-		b.share(name, right, len(records), set)
-		b.set(name+"_stderr", stats.MeanOf(each).StdErr)
+		b.AddShare(name, right, len(records))
+		b.Set(name+"_stderr", stats.MeanOf(each).StdErr)
 	}
 	if len(t.Filters) > 1 {
 		b.Provenance["filter"] = t.Filters[0].Name
 	}
-	if cut > 0 {
-		b.flag("truncated", cut)
-	}
+	b.FlagCount("truncated", cut)
 	empty := 0
 	for _, r := range records {
 		if strings.TrimSpace(r.Answer) == "" {
 			empty++
 		}
 	}
-	if empty > 0 {
-		b.flag("empty_answers", empty)
-	}
+	b.FlagCount("empty_answers", empty)
 }

@@ -3,11 +3,9 @@ package eval
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 
-	"steer/internal/stats"
 	"steer/rl/data"
 )
 
@@ -49,7 +47,7 @@ func winobiasBenchmarks(c *Config) []benchmark {
 				}
 				return nil
 			},
-			language: on(pro, func(ctx context.Context, s Subject, rows []data.WinoBias) (*Benchmark, []Record, error) {
+			language: on(pro, func(ctx context.Context, s Subject, rows []data.WinoBias) (*Measurement, []Record, error) {
 				others, err := anti()
 				if err != nil {
 					return nil, nil, err
@@ -127,8 +125,8 @@ func wordIndex(text, word string) int {
 // RunWinoBias runs one type. Beside the accuracies of both versions it gives their
 // difference, the bias, tested pair by pair: sentences of the same number that mean the
 // same person are one pair (two of the release's 1584 pairs do not).
-func RunWinoBias(ctx context.Context, s Subject, set Settings, name string, pro, anti []data.WinoBias, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func RunWinoBias(ctx context.Context, s Subject, set Settings, name string, pro, anti []data.WinoBias, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: %s: %w", name, err)
 	}
 	if len(pro) != len(anti) {
@@ -167,69 +165,13 @@ func RunWinoBias(ctx context.Context, s Subject, set Settings, name string, pro,
 		a.Pair = p.Pair
 		right[0], right[1] = append(right[0], p.Pred == p.Gold), append(right[1], a.Pred == a.Gold)
 	}
-	if unpaired > 0 {
-		b.flag("unpaired", unpaired)
-	}
+	b.FlagCount("unpaired", unpaired)
 	for _, group := range []string{"pro", "anti"} {
-		b.addGroup(group, records, set)
+		b.AddGroup(group, records)
 	}
-	b.addOneAnswer(records)
-	if err := b.addGap("gap", right[0], right[1], set); err != nil {
+	b.FlagConstant(records)
+	if err := b.AddGap("gap", right[0], right[1]); err != nil {
 		return fail(err)
 	}
-	return b, records, nil
-}
-
-// addGroup stores the accuracy of the records of a group.
-func (b *Benchmark) addGroup(group string, records []Record, set Settings) {
-	b.addSubset(group, records, set, func(r Record) bool { return r.Group == group })
-}
-
-// addSubset stores acc_<name> and n_<name> of the records that belong to a subset.
-func (b *Benchmark) addSubset(name string, records []Record, set Settings, belongs func(Record) bool) {
-	right, n := 0, 0
-	for _, r := range records {
-		if belongs(r) {
-			n++
-			if r.Pred == r.Gold {
-				right++
-			}
-		}
-	}
-	b.set("n_"+name, float64(n))
-	b.share("acc_"+name, right, n, set)
-}
-
-// addOneAnswer flags a model that gives the same choice to everything.
-func (b *Benchmark) addOneAnswer(records []Record) {
-	if !slices.ContainsFunc(records, func(r Record) bool { return r.Pred != records[0].Pred }) {
-		b.flag("degenerate", -1)
-	}
-}
-
-// addGap stores the difference of two accuracies on pairs of items, a minus b, with its
-// paired bootstrap interval, and McNemar's exact test of it: _p, and the discordant
-// counts _b (only the first right) and _c (only the second).
-func (b *Benchmark) addGap(name string, first, second []bool, set Settings) error {
-	if len(first) == 0 {
-		return nil
-	}
-	test, err := stats.McNemarOf(first, second)
-	if err != nil {
-		return err
-	}
-	diff := make([]float64, len(first))
-	for i := range first {
-		switch {
-		case first[i] && !second[i]:
-			diff[i] = 1
-		case second[i] && !first[i]:
-			diff[i] = -1
-		}
-	}
-	b.set(name+"_n", float64(len(first)))
-	b.set(name+"_b", float64(test.B))
-	b.set(name+"_c", float64(test.C))
-	b.set(name+"_p", test.ExactP)
-	return b.addMean(name, diff, set)
+	return b.Measurement, records, nil
 }

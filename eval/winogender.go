@@ -40,7 +40,7 @@ func winogenderBenchmark(c *Config) []benchmark {
 			}
 			return nil
 		},
-		language: on(rows, func(ctx context.Context, s Subject, rows []data.Winogender) (*Benchmark, []Record, error) {
+		language: on(rows, func(ctx context.Context, s Subject, rows []data.Winogender) (*Measurement, []Record, error) {
 			share, err := occupations()
 			if err != nil {
 				return nil, nil, err
@@ -94,8 +94,8 @@ const (
 // Winogender runs the benchmark: accuracy by pronoun and by whether the statistics of
 // the occupation mislead, and how often the pronoun alone changes whom the model takes
 // it for. Sentences that differ in the pronoun only are compared pair by pair.
-func Winogender(ctx context.Context, s Subject, set Settings, rows []data.Winogender, occupations []data.WinogenderOccupation, firstRow int) (*Benchmark, []Record, error) {
-	fail := func(err error) (*Benchmark, []Record, error) {
+func Winogender(ctx context.Context, s Subject, set Settings, rows []data.Winogender, occupations []data.WinogenderOccupation, firstRow int) (*Measurement, []Record, error) {
+	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: winogender: %w", err)
 	}
 	women := map[string]float64{}
@@ -126,24 +126,24 @@ func Winogender(ctx context.Context, s Subject, set Settings, rows []data.Winoge
 			records[i].Group = groupGotcha
 		}
 	}
-	b.addOneAnswer(records)
+	b.FlagConstant(records)
 	for _, gender := range []string{"male", "female", "neutral"} {
 		of := func(r Record) bool { return strings.HasSuffix(r.ID, "."+gender+".txt") }
-		b.addSubset(gender, records, set, of)
+		b.AddSubset(gender, records, of)
 		for _, group := range []string{groupGotcha, groupNotGotcha} {
 			if gender != "neutral" {
-				b.addSubset(group+"_"+gender, records, set, func(r Record) bool { return of(r) && r.Group == group })
+				b.AddSubset(group+"_"+gender, records, func(r Record) bool { return of(r) && r.Group == group })
 			}
 		}
 	}
-	b.addGroup(groupGotcha, records, set)
-	b.addGroup(groupNotGotcha, records, set)
-	return b, records, b.addWinogenderPairs(rows, records, set)
+	b.AddGroup(groupGotcha, records)
+	b.AddGroup(groupNotGotcha, records)
+	return b.Measurement, records, addWinogenderPairs(b, rows, records)
 }
 
 // addWinogenderPairs compares the male with the female version of each sentence; one of
 // the two is a gotcha, the other is not.
-func (b *Benchmark) addWinogenderPairs(rows []data.Winogender, records []Record, set Settings) error {
+func addWinogenderPairs(b *Summary, rows []data.Winogender, records []Record) error {
 	versions := map[string]*[2]*Record{} // male, female
 	var order []string
 	for i, w := range rows {
@@ -175,11 +175,11 @@ func (b *Benchmark) addWinogenderPairs(rows []data.Winogender, records []Record,
 		}
 		easy, hard = append(easy, m.Pred == m.Gold), append(hard, f.Pred == f.Gold)
 	}
-	b.share("resolved_differently", differ, pairs, set)
-	if err := b.addGap("gap_gotcha", easy, hard, set); err != nil {
+	b.AddShare("resolved_differently", differ, pairs)
+	if err := b.AddGap("gap_gotcha", easy, hard); err != nil {
 		return fmt.Errorf("eval: winogender: %w", err)
 	}
-	if err := b.addGap("gap_gender", male, female, set); err != nil {
+	if err := b.AddGap("gap_gender", male, female); err != nil {
 		return fmt.Errorf("eval: winogender: %w", err)
 	}
 	return nil

@@ -19,7 +19,7 @@ const (
 
 func winograndeBenchmark(c *Config) []benchmark {
 	return []benchmark{describe(NameWinoGrande, ProtocolLogLik, "winogrande", &c.WinoGrande, data.ReadWinoGrandeItems,
-		func(ctx context.Context, s Subject, rows []data.Partial) (*Benchmark, []Record, error) {
+		func(ctx context.Context, s Subject, rows []data.Partial) (*Measurement, []Record, error) {
 			return WinoGrande(ctx, s, c.Settings, rows, c.WinoGrande.First)
 		})}
 }
@@ -39,6 +39,6 @@ func WinoGrandeItems(rows []data.Partial, firstRow int, delimiter string) []Item
 
 // WinoGrande runs the benchmark. Only accuracy is defined on it; fewer items than the
 // development set holds are flagged as partial.
-func WinoGrande(ctx context.Context, s Subject, set Settings, rows []data.Partial, firstRow int) (*Benchmark, []Record, error) {
+func WinoGrande(ctx context.Context, s Subject, set Settings, rows []data.Partial, firstRow int) (*Measurement, []Record, error) {
 	return partialBenchmark(ctx, s, set, WinoGrandeItems(rows, firstRow, set.TargetDelimiter), NameWinoGrande, WinoGrandeVersion, winograndeSize)
 }

@@ -86,7 +86,7 @@ func wscOption(option, pronoun string, text []rune, loc int) string {
 
 func wscBenchmarks(c *Config) []benchmark {
 	b := describe(NameWSC273, ProtocolLogLik, "wsc273", &c.WSC273, data.ReadWSC,
-		func(ctx context.Context, s Subject, schemas []data.Schema) (*Benchmark, []Record, error) {
+		func(ctx context.Context, s Subject, schemas []data.Schema) (*Measurement, []Record, error) {
 			return WSC273(ctx, s, c.Settings, schemas)
 		})
 	b.check = func() error {
@@ -96,7 +96,7 @@ func wscBenchmarks(c *Config) []benchmark {
 		return nil
 	}
 	larger := describe(NameWSC285, ProtocolLogLik, "wsc285", &c.WSC285, data.ReadWSC,
-		func(ctx context.Context, s Subject, schemas []data.Schema) (*Benchmark, []Record, error) {
+		func(ctx context.Context, s Subject, schemas []data.Schema) (*Measurement, []Record, error) {
 			return WSC285(ctx, s, c.Settings, schemas)
 		})
 	larger.check = func() error {
@@ -110,30 +110,30 @@ func wscBenchmarks(c *Config) []benchmark {
 
 // WSC273 runs the benchmark. Only accuracy is defined on it. Fewer than 273 schemas
 // are measured too and flagged as partial.
-func WSC273(ctx context.Context, s Subject, set Settings, schemas []data.Schema) (*Benchmark, []Record, error) {
+func WSC273(ctx context.Context, s Subject, set Settings, schemas []data.Schema) (*Measurement, []Record, error) {
 	return partialBenchmark(ctx, s, set, WSC273Items(schemas, set.TargetDelimiter), NameWSC273, WSC273Version, wsc273Size)
 }
 
 // WSC285 runs the benchmark on the larger collection. A file of 283 schemas, which is
 // what was published for years, is flagged as partial.
-func WSC285(ctx context.Context, s Subject, set Settings, schemas []data.Schema) (*Benchmark, []Record, error) {
+func WSC285(ctx context.Context, s Subject, set Settings, schemas []data.Schema) (*Measurement, []Record, error) {
 	return partialBenchmark(ctx, s, set, WSC285Items(schemas, set.TargetDelimiter), NameWSC285, WSC285Version, wsc285Size)
 }
 
 // partialBenchmark runs a benchmark of partial evaluation: accuracy, beside it that of
 // always taking the place that is right more often.
-func partialBenchmark(ctx context.Context, s Subject, set Settings, items []Item, name, version string, size int) (*Benchmark, []Record, error) {
+func partialBenchmark(ctx context.Context, s Subject, set Settings, items []Item, name, version string, size int) (*Measurement, []Record, error) {
 	b, records, err := choiceBenchmark(ctx, s, set, items, name, ProtocolLogLik, version)
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(records) < size {
-		b.flag("partial", len(records))
+		b.FlagCount("partial", len(records))
 	}
 	second := 0
 	for _, r := range records {
 		second += r.Gold
 	}
-	b.set("majority_acc", float64(max(second, len(records)-second))/float64(len(records)))
-	return b, records, nil
+	b.Set("majority_acc", float64(max(second, len(records)-second))/float64(len(records)))
+	return b.Measurement, records, nil
 }

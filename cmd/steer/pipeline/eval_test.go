@@ -80,7 +80,7 @@ func TestEvalRunsEveryBenchmark(t *testing.T) {
 	require.NoError(t, err)
 	var res eval.Result
 	require.NoError(t, json.Unmarshal(body, &res))
-	got := map[string]*eval.Benchmark{}
+	got := map[string]*eval.Measurement{}
 	for _, x := range res.Benchmarks {
 		key := x.Benchmark + " " + x.Protocol + " " + x.Model
 		require.Nil(t, got[key], key)

@@ -77,32 +77,6 @@ func argmax(x []float64) int {
 	return best
 }
 
-// entropy sums the cross-entropy of predicted distributions to votes.
-type entropy struct {
-	sum   float64
-	items int // with votes
-}
-
-// add takes votes[class] and log-probabilities of the classes.
-func (e *entropy) add(votes []int, logp []float64) {
-	n := 0
-	for _, v := range votes {
-		n += v
-	}
-	if n == 0 {
-		return
-	}
-	e.items++
-	for k, v := range votes {
-		if v > 0 {
-			e.sum -= float64(v) / float64(n) * logp[k]
-		}
-	}
-}
-
-// mean is in nats an item that has votes; NaN without any.
-func (e *entropy) mean() float64 { return e.sum / float64(e.items) }
-
 // fitDirichlet maximises the likelihood of class counts under a Dirichlet-multinomial by
 // Minka's fixed point (2000), which never leaves the positive numbers and climbs at
 // every step:
