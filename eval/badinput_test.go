@@ -101,7 +101,7 @@ func loadKey(t *testing.T, key, path string) (err error) {
 		}
 		return err
 	}
-	for _, b := range benchmarks(&cfg) {
+	for _, b := range cfg.Specs() {
 		if !slices.ContainsFunc(b.files, func(f dataFile) bool { return f.key == key }) {
 			continue
 		}

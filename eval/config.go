@@ -1,11 +1,8 @@
 package eval
 
 import (
-	"fmt"
-	"os"
 	"slices"
 
-	"steer/internal/filehash"
 	"steer/rl/data"
 )
 
@@ -26,7 +23,7 @@ type Config struct {
 	CrossReward          CrossConfig `yaml:"cross_reward"`
 
 	// Tasks are tasks of the user's own: paths of their files (docs/tasks.md).
-	Tasks []TaskFile `yaml:"tasks,omitempty"`
+	Tasks Tasks `yaml:"tasks,omitempty"`
 
 	Dilemmas   File            `yaml:"dilemmas"`
 	HH         File            `yaml:"hh_rlhf"`
@@ -42,62 +39,6 @@ type Config struct {
 	Template *data.Template `yaml:"-"`
 }
 
-// File names the rows of a data file that are measured, in file order.
-type File struct {
-	Path string `yaml:"path"`
-	// First is the 0-based row to begin with.
-	First int `yaml:"first"`
-	// Limit is the number of rows; 0 means all that follow.
-	Limit int `yaml:"limit"`
-
-	measured, held int // rows measured and rows in the file, once it is read
-}
-
-// partial tells whether a window leaves rows of the file out.
-func (f *File) partial() bool { return f.measured < f.held }
-
-// ToxiGenRows configures the annotated statements of ToxiGen.
-type ToxiGenRows struct {
-	File `yaml:",inline"`
-	// Protocols to run: loglik, reward.
-	Protocols []Protocol `yaml:"protocols"`
-}
-
-// Scruples configures the anecdotes.
-type Scruples struct {
-	File `yaml:",inline"`
-	// Protocols to run: loglik, loglik-5, reward, thesis, paired.
-	Protocols []Protocol `yaml:"protocols"`
-	// Threshold holds the rows on which the reward threshold is chosen; they must be
-	// others than the measured ones.
-	Threshold File `yaml:"threshold"`
-	// MaxNewTokens bounds an answer of the thesis protocol; 0 is its own bound, 2048
-	// tokens for prompt and answer together.
-	MaxNewTokens int `yaml:"max_new_tokens"`
-	// Batch is the number of stories generated from at once.
-	Batch int `yaml:"batch"`
-}
-
-// CrossConfig configures the cross-reward matrix.
-type CrossConfig struct {
-	// Prompts are held-out prompts; without a path there is no matrix.
-	Prompts data.Source `yaml:"prompts"`
-	// Reference is the policy that the others are compared with.
-	Reference string `yaml:"reference"`
-	// MaxPromptTokens: longer prompts are left out, and counted.
-	MaxPromptTokens int     `yaml:"max_prompt_tokens"`
-	MaxNewTokens    int     `yaml:"max_new_tokens"`
-	Temperature     float32 `yaml:"temperature"`
-	TopK            int     `yaml:"top_k"`
-	TopP            float32 `yaml:"top_p"`
-	MinP            float32 `yaml:"min_p"`
-	Batch           int     `yaml:"batch"`
-	// Samples is the number of prompts whose answers go into the result.
-	Samples int `yaml:"samples"`
-	// Bins of the score histograms.
-	Bins int `yaml:"bins"`
-}
-
 // DefaultConfig measures nothing yet, with sensible options. max_length 0 stands for
 // what the model can hold and has to be filled in before a benchmark runs: the
 // context less one, since the last token of a sequence is a target only but takes a
@@ -109,16 +50,56 @@ func DefaultConfig() Config {
 			BOS: BOSAuto, TargetDelimiter: " ", BatchTokens: 4096,
 			Resamples: 10000, Confidence: 0.95, Margin: 0.05, Seed: 1,
 		},
-		EthicsDeontology: ethics, EthicsUtilitarianism: ethics, EthicsVirtue: ethics, EthicsJustice: ethics, EthicsCommonsense: ethics,
-		KL:        KLRows{Reference: "sft", MaxTokens: 1024},
-		Generated: Continuations{Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 32, Temperature: 1, TopP: 1, Batch: 32},
-		ToxiGen:   ToxiGenRows{Protocols: []Protocol{ProtocolLogLik}},
-		Scruples:  Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
+		EthicsDeontology: ethics, EthicsUtilitarianism: ethics, EthicsVirtue: ethics,
+		EthicsJustice: ethics, EthicsCommonsense: ethics,
+		ToxiGen:  ToxiGenRows{Protocols: []Protocol{ProtocolLogLik}},
+		Scruples: Scruples{Protocols: []Protocol{ProtocolLogLik}, Batch: 16},
+		KL:       KLRows{Reference: "sft", MaxTokens: 1024},
+		Generated: Continuations{
+			Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 32, Temperature: 1, TopP: 1, Batch: 32,
+		},
 		CrossReward: CrossConfig{
 			Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 128, Temperature: 1, TopP: 1,
 			Batch: 32, Samples: 24, Bins: 20,
 		},
 	}
+}
+
+// builtin lists the benchmarks that the program knows, in the order of the result. A new
+// benchmark is a file of its own, its section in [Config] and its line here: paths, checks,
+// loading, records and resuming follow from what its file says.
+func (c *Config) builtin() []benchmark {
+	set := c.Settings
+	return slices.Concat(
+		wscSpecs(set, &c.WSC273, &c.WSC285),
+		winograndeSpecs(set, &c.WinoGrande),
+		toxigenSpecs(set, &c.ToxiGen),
+		ethicsSpecs(set, &c.EthicsDeontology, &c.EthicsUtilitarianism, &c.EthicsVirtue,
+			&c.EthicsJustice, &c.EthicsCommonsense),
+		scruplesSpecs(set, &c.Scruples),
+		dilemmasSpecs(set, &c.Dilemmas),
+		hhSpecs(set, &c.HH),
+		winobiasSpecs(set, &c.WinoBias),
+		winogenderSpecs(set, &c.Winogender),
+		crowsSpecs(set, &c.CrowSPairs),
+		perplexitySpecs(set, &c.Perplexity),
+		klSpecs(set, c.Template, &c.KL),
+	)
+}
+
+// Specs lists everything that the configuration can measure of one model at a time.
+// They refer to the configuration, which has to stay where it is.
+func (c *Config) Specs() []benchmark {
+	return append(c.builtin(), c.Tasks.specs(c.Settings, c.builtinNames())...)
+}
+
+// builtinNames are the names that a task of the user's own cannot have.
+func (c *Config) builtinNames() []string {
+	var out []string
+	for _, b := range c.builtin() {
+		out = append(out, b.name)
+	}
+	return out
 }
 
 // Validate checks the fields against each other; max_length may still be 0.
@@ -130,7 +111,7 @@ func (c Config) Validate() error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	for _, b := range benchmarks(&c) {
+	for _, b := range c.Specs() {
 		if err := b.validate(); err != nil {
 			return err
 		}
@@ -138,82 +119,45 @@ func (c Config) Validate() error {
 	if err := c.Generated.check(); err != nil {
 		return err
 	}
-	if x := c.CrossReward; x.Prompts.Path != "" {
-		if err := x.Prompts.Validate(); err != nil {
-			return fmt.Errorf("eval: cross_reward.prompts: %w", err)
+	return c.CrossReward.check()
+}
+
+// DataFile is a data file that a configuration names.
+type DataFile struct {
+	Key   string // "scruples.threshold"
+	Path  *string
+	Limit *int // rows taken of it, 0: all; nil if it is always read whole
+}
+
+// DataFiles lists every data file that the configuration can name, each once; the path
+// of one that is not used is empty.
+func (c *Config) DataFiles() []DataFile {
+	var out []DataFile
+	seen := map[string]bool{}
+	for _, b := range c.Specs() {
+		for _, f := range b.files {
+			if seen[f.key] || f.derived {
+				continue
+			}
+			seen[f.key] = true
+			limit := &f.Limit
+			if f.whole {
+				limit = nil
+			}
+			out = append(out, DataFile{f.key, &f.Path, limit})
 		}
-		if x.MaxNewTokens < 1 || x.Batch < 1 || x.MaxPromptTokens < 1 {
-			return fmt.Errorf("eval: cross_reward: want max_new_tokens, max_prompt_tokens and batch of at least 1, got %d, %d, %d", x.MaxNewTokens, x.MaxPromptTokens, x.Batch)
-		}
 	}
-	return nil
+	prompts, generated := &c.CrossReward.Prompts, &c.Generated
+	return append(out,
+		DataFile{"cross_reward.prompts", &prompts.Path, &prompts.Limit},
+		DataFile{"generations", &generated.Path, &generated.Limit})
 }
 
-// window cuts the rows that a File asks for: a copy, lest the others stay in memory.
-func window[T any](f File, rows []T) ([]T, error) {
-	if f.First >= len(rows) {
-		return nil, fmt.Errorf("%s: first row is %d, the file holds %d: %w", f.Path, f.First, len(rows), ErrNoItems)
-	}
-	rows = rows[f.First:]
-	if f.Limit > 0 {
-		rows = rows[:min(f.Limit, len(rows))]
-	}
-	return slices.Clone(rows), nil
+// References are the names of the models that others are compared with.
+func (c *Config) References() []*string {
+	return []*string{&c.CrossReward.Reference, &c.KL.Reference, &c.Generated.Reference}
 }
 
-// spread is window for rows that are not measured themselves: of more than Limit it takes as many
-// at equal distances. Files are sorted, by class or by story, and their first rows are like
-// one another.
-func spread[T any](f File, rows []T) ([]T, error) {
-	limit := f.Limit
-	f.Limit = 0
-	rows, err := window(f, rows)
-	if err != nil || limit == 0 || limit >= len(rows) {
-		return rows, err
-	}
-	out := make([]T, limit)
-	for i := range out {
-		out[i] = rows[i*len(rows)/limit]
-	}
-	return out, nil
-}
-
-// provenance describes a data file in a result; one that is not given, by nothing.
-func (f File) provenance(b *Measurement, prefix string) error {
-	if f.Path == "" {
-		return nil
-	}
-	path, sum, err := FileSHA256(f.Path)
-	if err != nil {
-		return err
-	}
-	b.Provenance[prefix+"data"] = path
-	b.Provenance[prefix+"data_sha256"] = sum
-	b.Provenance[prefix+"first"] = f.First
-	b.Provenance[prefix+"limit"] = f.Limit
-	return nil
-}
-
-// fileSize is the size of a data file as stored.
-func fileSize(path string) (int64, error) {
-	found, err := data.Resolve(path)
-	if err != nil {
-		return 0, err
-	}
-	info, err := os.Stat(found)
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
-
-// FileSHA256 finds a data file as the readers do and hashes its bytes as stored.
-func FileSHA256(path string) (found, sum string, err error) {
-	if found, err = data.Resolve(path); err != nil {
-		return "", "", err
-	}
-	if sum, err = filehash.Sum(found); err != nil {
-		return "", "", fmt.Errorf("eval: %w", err)
-	}
-	return found, sum, nil
-}
+// LoadTasks reads the task files, so that a mistake in one shows before anything runs.
+// Their paths have to be in place.
+func (c *Config) LoadTasks() error { return c.Tasks.loadAll(c.builtinNames()) }

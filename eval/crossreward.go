@@ -8,10 +8,45 @@ import (
 	"steer/ggml/lm"
 	"steer/internal/seed"
 	"steer/internal/stats"
+	"steer/rl/data"
 )
 
 // NameCrossReward names the matrix in progress and record files.
 const NameCrossReward = "cross_reward"
+
+// CrossConfig configures the cross-reward matrix.
+type CrossConfig struct {
+	// Prompts are held-out prompts; without a path there is no matrix.
+	Prompts data.Source `yaml:"prompts"`
+	// Reference is the policy that the others are compared with.
+	Reference string `yaml:"reference"`
+	// MaxPromptTokens: longer prompts are left out, and counted.
+	MaxPromptTokens int     `yaml:"max_prompt_tokens"`
+	MaxNewTokens    int     `yaml:"max_new_tokens"`
+	Temperature     float32 `yaml:"temperature"`
+	TopK            int     `yaml:"top_k"`
+	TopP            float32 `yaml:"top_p"`
+	MinP            float32 `yaml:"min_p"`
+	Batch           int     `yaml:"batch"`
+	// Samples is the number of prompts whose answers go into the result.
+	Samples int `yaml:"samples"`
+	// Bins of the score histograms.
+	Bins int `yaml:"bins"`
+}
+
+func (c CrossConfig) check() error {
+	if c.Prompts.Path == "" {
+		return nil
+	}
+	if err := c.Prompts.Validate(); err != nil {
+		return fmt.Errorf("eval: cross_reward.prompts: %w", err)
+	}
+	if c.MaxNewTokens < 1 || c.Batch < 1 || c.MaxPromptTokens < 1 {
+		return fmt.Errorf("eval: cross_reward: want max_new_tokens, max_prompt_tokens and batch of at least 1, "+
+			"got %d, %d, %d", c.MaxNewTokens, c.MaxPromptTokens, c.Batch)
+	}
+	return nil
+}
 
 // CrossRewardOptions configure [CrossReward].
 type CrossRewardOptions struct {

@@ -17,10 +17,10 @@ const (
 	CrowsVersion = "crows-pairs-harness-1"
 )
 
-func crowsBenchmark(c *Config) []benchmark {
-	return []benchmark{describe(NameCrows, ProtocolLogLik, "crows_pairs", &c.CrowSPairs, data.ReadCrowSPairs,
+func crowsSpecs(set Settings, f *File) []benchmark {
+	return []benchmark{describe(NameCrows, ProtocolLogLik, "crows_pairs", f, data.ReadCrowSPairs,
 		func(ctx context.Context, s Subject, rows []data.CrowSPair) (*Measurement, []Record, error) {
-			return CrowSPairs(ctx, s, c.Settings, rows, c.CrowSPairs.First)
+			return CrowSPairs(ctx, s, set, rows, f.First)
 		})}
 }
 

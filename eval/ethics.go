@@ -82,19 +82,19 @@ var (
 	}
 )
 
-// ethicsBenchmarks are the five subsets, each with its protocols and its hard split.
-func ethicsBenchmarks(c *Config) []benchmark {
+// ethicsSpecs are the five subsets, each with its protocols and its hard split.
+func ethicsSpecs(set Settings, deontology, utilitarianism, virtue, justice, commonsense *EthicsRows) []benchmark {
 	return slices.Concat(
-		deontologyTask.benchmarks(c, &c.EthicsDeontology),
-		utilitarianismTask.benchmarks(c, &c.EthicsUtilitarianism),
-		virtueTask.benchmarks(c, &c.EthicsVirtue),
-		justiceTask.benchmarks(c, &c.EthicsJustice),
-		commonsenseTask.benchmarks(c, &c.EthicsCommonsense),
+		deontologyTask.specs(set, deontology),
+		utilitarianismTask.specs(set, utilitarianism),
+		virtueTask.specs(set, virtue),
+		justiceTask.specs(set, justice),
+		commonsenseTask.specs(set, commonsense),
 	)
 }
 
-// benchmarks are the protocols of a subset on the test file and on the hard one.
-func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
+// specs are the protocols of a subset on the test file and on the hard one.
+func (t ethicsTask[T]) specs(set Settings, x *EthicsRows) []benchmark {
 	train, choose := optional(&x.Train, reader(&x.Train, t.read)), optional(&x.Threshold, chooser(&x.Threshold, &x.File, t.read))
 	var out []benchmark
 	for _, split := range []struct {
@@ -115,9 +115,8 @@ func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
 			if err != nil {
 				return nil, nil, err
 			}
-			return t.loglik(ctx, s, c.Settings, name, rows, known, split.First)
+			return t.loglik(ctx, s, set, name, rows, known, split.First)
 		})
-		reward.kind = kindReward
 		if !t.pairs {
 			reward.files = append(reward.files, dataFile{key: t.key + ".threshold", prefix: "threshold_", File: &x.Threshold})
 		}
@@ -130,7 +129,7 @@ func (t ethicsTask[T]) benchmarks(c *Config, x *EthicsRows) []benchmark {
 			if err != nil {
 				return nil, nil, err
 			}
-			return t.reward(ctx, r, c.Settings, name, rows, known, others, split.First)
+			return t.reward(ctx, r, set, name, rows, known, others, split.First)
 		})
 		out = append(out, loglik, reward)
 	}

@@ -18,14 +18,14 @@ const (
 // calibrationBins is the number of bins between a forecast of 1/2 and of 1.
 const calibrationBins = 10
 
-func hhBenchmark(c *Config) []benchmark {
+func hhSpecs(set Settings, f *File) []benchmark {
 	read := func(path string) ([]data.HH, error) {
 		rows, _, err := data.ReadHH(path)
 		return rows, err
 	}
-	return []benchmark{describeReward(NameHH, ProtocolPaired, "hh_rlhf", &c.HH, read,
+	return []benchmark{describeReward(NameHH, ProtocolPaired, "hh_rlhf", f, read,
 		func(ctx context.Context, r Reward, rows []data.HH) (*Measurement, []Record, error) {
-			return HHPairs(ctx, r, c.Settings, rows, c.HH.First)
+			return HHPairs(ctx, r, set, rows, f.First)
 		})}
 }
 

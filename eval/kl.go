@@ -30,15 +30,14 @@ type KLRows struct {
 	MaxTokens int `yaml:"max_tokens"`
 }
 
-func klBenchmark(c *Config) []benchmark {
-	x := &c.KL
+func klSpecs(set Settings, tpl *data.Template, x *KLRows) []benchmark {
 	var notes []string
 	b := describe(NameKL, ProtocolText, "kl", &x.File, func(path string) ([]data.Conversation, error) {
 		rows, loaded, err := data.LoadConversations(data.Source{Path: path})
 		notes = oddities("kl", loaded)
 		return rows, err
 	}, func(ctx context.Context, s Subject, rows []data.Conversation) (*Measurement, []Record, error) {
-		return TextKL(ctx, s, c.Settings, *x, c.Template, rows)
+		return TextKL(ctx, s, set, *x, tpl, rows)
 	})
 	b.rendered = true
 	b.notes = func() []string { return notes }

@@ -24,10 +24,10 @@ func Benchmarks() []Listed {
 		}
 		return &out[i]
 	}
-	for _, b := range benchmarks(&c) {
+	for _, b := range c.Specs() {
 		l := entry(b.name)
 		into := &l.Protocols
-		if b.kind == kindReward {
+		if b.ofReward() {
 			into = &l.RewardProtocols
 		}
 		*into = append(*into, b.protocol)

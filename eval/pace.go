@@ -174,16 +174,18 @@ func (s *Suite) plan(subjects []Subject, rewards []Reward) {
 	var units []planned
 	for i := range s.tasks {
 		t := &s.tasks[i]
-		add := func(k kind, model string) {
-			if t.of(k, model) {
-				units = append(units, planned{unit: unit{t.name, t.protocol, model}, weight: t.cost()})
-			}
+		add := func(model string) {
+			units = append(units, planned{unit: unit{t.name, t.protocol, model}, weight: t.cost()})
 		}
 		for _, m := range subjects {
-			add(kindLanguage, m.Name)
+			if t.ofLanguage(m.Name) {
+				add(m.Name)
+			}
 		}
 		for _, r := range rewards {
-			add(kindReward, r.Name)
+			if t.ofReward() {
+				add(r.Name)
+			}
 		}
 	}
 	if c := s.cfg.Generated; c.Path != "" {
@@ -211,34 +213,4 @@ func (s *Suite) plan(subjects []Subject, rewards []Reward) {
 		}
 	}
 	s.pace.plan(units)
-}
-
-// bytesPerToken of English prose, about.
-const bytesPerToken = 4
-
-// generationCost is what a generated token costs in tokens that are only read, about.
-const generationCost = 4
-
-// cost guesses what a benchmark costs before anything was measured: the tokens of its
-// data.
-func (b *benchmark) cost() float64 {
-	bytes := 0.0
-	for _, f := range b.files {
-		if f.Path == "" || f.whole {
-			continue
-		}
-		size, err := fileSize(f.Path)
-		if err != nil {
-			continue // it was read a moment ago; a guess can do without
-		}
-		if f.held > 0 {
-			size = size * int64(f.measured) / int64(f.held)
-		}
-		bytes += float64(size)
-	}
-	cost := max(1, bytes/bytesPerToken)
-	if b.generated != nil {
-		cost += b.generated() * generationCost
-	}
-	return cost
 }

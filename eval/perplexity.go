@@ -30,8 +30,7 @@ type TextWindows struct {
 	Stride int `yaml:"stride"`
 }
 
-func perplexityBenchmark(c *Config) []benchmark {
-	x := &c.Perplexity
+func perplexitySpecs(set Settings, x *TextWindows) []benchmark {
 	text := reader(&x.File, func(path string) ([]string, error) {
 		t, err := data.ReadText(path)
 		return []string{t}, err
@@ -39,7 +38,7 @@ func perplexityBenchmark(c *Config) []benchmark {
 	return []benchmark{{
 		name: NamePerplexity, protocol: ProtocolLogLik, files: []dataFile{{key: "perplexity", File: &x.File}},
 		load: func() error {
-			if err := x.fits(c.MaxLength); err != nil {
+			if err := x.fits(set.MaxLength); err != nil {
 				return err
 			}
 			_, err := text()
@@ -57,7 +56,7 @@ func perplexityBenchmark(c *Config) []benchmark {
 			return nil
 		},
 		language: on(text, func(ctx context.Context, s Subject, text []string) (*Measurement, []Record, error) {
-			return Perplexity(ctx, s, c.Settings, *x, text[0])
+			return Perplexity(ctx, s, set, *x, text[0])
 		}),
 	}}
 }

@@ -17,9 +17,23 @@ const (
 	ScruplesRewardVersion = "scruples-reward-1"
 )
 
+// Scruples configures the anecdotes.
+type Scruples struct {
+	File `yaml:",inline"`
+	// Protocols to run: loglik, loglik-5, reward, thesis, paired.
+	Protocols []Protocol `yaml:"protocols"`
+	// Threshold holds the rows on which the reward threshold is chosen; they must be
+	// others than the measured ones.
+	Threshold File `yaml:"threshold"`
+	// MaxNewTokens bounds an answer of the thesis protocol; 0 is its own bound, 2048
+	// tokens for prompt and answer together.
+	MaxNewTokens int `yaml:"max_new_tokens"`
+	// Batch is the number of stories generated from at once.
+	Batch int `yaml:"batch"`
+}
+
 // scruplesBenchmarks are the protocols on anecdotes; they share the rows.
-func scruplesBenchmarks(c *Config) []benchmark {
-	x := &c.Scruples
+func scruplesSpecs(set Settings, x *Scruples) []benchmark {
 	rows, choose := reader(&x.File, data.ReadAnecdotes), chooser(&x.Threshold, &x.File, data.ReadAnecdotes)
 	protocol := func(name string) benchmark {
 		return benchmark{
@@ -36,12 +50,12 @@ func scruplesBenchmarks(c *Config) []benchmark {
 	}
 	loglik := protocol(ProtocolLogLik)
 	loglik.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Measurement, []Record, error) {
-		return ScruplesLabels(ctx, s, c.Settings, rows, x.First)
+		return ScruplesLabels(ctx, s, set, rows, x.First)
 	})
 
 	classes := protocol(ProtocolLogLik5)
 	classes.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Measurement, []Record, error) {
-		return ScruplesClasses(ctx, s, c.Settings, rows, x.First)
+		return ScruplesClasses(ctx, s, set, rows, x.First)
 	})
 
 	thesis := protocol(ProtocolThesis)
@@ -59,12 +73,11 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		return float64(x.measured * bound)
 	}
 	thesis.language = on(rows, func(ctx context.Context, s Subject, rows []data.Anecdote) (*Measurement, []Record, error) {
-		opt := ThesisOptions{MaxNew: x.MaxNewTokens, Batch: x.Batch, Context: c.MaxLength}
-		return ScruplesThesis(ctx, s, c.Settings, opt, rows, x.First)
+		opt := ThesisOptions{MaxNew: x.MaxNewTokens, Batch: x.Batch, Context: set.MaxLength}
+		return ScruplesThesis(ctx, s, set, opt, rows, x.First)
 	})
 
 	reward := protocol(ProtocolReward)
-	reward.kind = kindReward
 	reward.files = append(reward.files, dataFile{key: "scruples.threshold", prefix: "threshold_", File: &x.Threshold})
 	once := reward.load
 	reward.load = func() error {
@@ -84,12 +97,11 @@ func scruplesBenchmarks(c *Config) []benchmark {
 		if err != nil {
 			return nil, nil, err
 		}
-		return ScruplesReward(ctx, r, c.Settings, others, rows, x.First)
+		return ScruplesReward(ctx, r, set, others, rows, x.First)
 	})
 	paired := protocol(ProtocolPaired)
-	paired.kind = kindReward
 	paired.reward = on(rows, func(ctx context.Context, r Reward, rows []data.Anecdote) (*Measurement, []Record, error) {
-		return ScruplesPaired(ctx, r, c.Settings, rows, x.First)
+		return ScruplesPaired(ctx, r, set, rows, x.First)
 	})
 	return []benchmark{loglik, classes, thesis, reward, paired}
 }

@@ -17,14 +17,13 @@ const (
 	DilemmasLabelVersion  = "dilemmas-label-1"
 )
 
-func dilemmasBenchmarks(c *Config) []benchmark {
-	f := &c.Dilemmas
+func dilemmasSpecs(set Settings, f *File) []benchmark {
 	return []benchmark{
 		describe(NameDilemmas, ProtocolLogLik, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, s Subject, rows []data.Dilemma) (*Measurement, []Record, error) {
-			return DilemmasLabels(ctx, s, c.Settings, rows, f.First)
+			return DilemmasLabels(ctx, s, set, rows, f.First)
 		}),
 		describeReward(NameDilemmas, ProtocolReward, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, r Reward, rows []data.Dilemma) (*Measurement, []Record, error) {
-			return DilemmasReward(ctx, r, c.Settings, rows, f.First)
+			return DilemmasReward(ctx, r, set, rows, f.First)
 		}),
 	}
 }

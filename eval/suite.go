@@ -50,7 +50,7 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 	}
 	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, ids: map[string]string{}, tell: cfg.OnProgress, pace: newPace()}
 	s.cfg.OnProgress = s.progress
-	for _, b := range benchmarks(&s.cfg) {
+	for _, b := range s.cfg.Specs() {
 		if !b.wanted() {
 			continue
 		}
@@ -113,7 +113,7 @@ func (s *Suite) each(ctx context.Context, subjects []Subject, rewards []Reward) 
 	for i := range s.tasks {
 		task := &s.tasks[i]
 		for k, m := range subjects {
-			if !task.of(kindLanguage, m.Name) {
+			if !task.ofLanguage(m.Name) {
 				continue
 			}
 			b, err := s.measure(task, m.Name, m.ID, func(j *journal) (*Measurement, []Record, error) { return task.language(ctx, j.subject(m)) })
@@ -123,7 +123,7 @@ func (s *Suite) each(ctx context.Context, subjects []Subject, rewards []Reward) 
 			done[k] = append(done[k], b)
 		}
 		for k, r := range rewards {
-			if !task.of(kindReward, r.Name) {
+			if !task.ofReward() {
 				continue
 			}
 			b, err := s.measure(task, r.Name, r.ID, func(j *journal) (*Measurement, []Record, error) {

@@ -14,6 +14,13 @@ const (
 	ToxiGenVersion = "toxigen-harness-1"
 )
 
+// ToxiGenRows configures the annotated statements of ToxiGen.
+type ToxiGenRows struct {
+	File `yaml:",inline"`
+	// Protocols to run: loglik, reward.
+	Protocols []Protocol `yaml:"protocols"`
+}
+
 // ToxiGenItems makes the items of lm-evaluation-harness's task toxigen. It asks
 // whether a statement is hateful, hence measures classification, not the toxicity
 // of what a model writes. Choices are No (0) and Yes (1); gold is
@@ -31,15 +38,14 @@ func ToxiGenItems(rows []data.ToxiGen, firstRow int, delimiter string) []Item {
 	return items
 }
 
-func toxigenBenchmark(c *Config) []benchmark {
-	x := &c.ToxiGen
+func toxigenSpecs(set Settings, x *ToxiGenRows) []benchmark {
 	loglik := describe(NameToxiGen, ProtocolLogLik, "toxigen", &x.File, data.ReadToxiGen,
 		func(ctx context.Context, s Subject, rows []data.ToxiGen) (*Measurement, []Record, error) {
-			return ToxiGen(ctx, s, c.Settings, rows, x.First)
+			return ToxiGen(ctx, s, set, rows, x.First)
 		})
 	reward := describeReward(NameToxiGen, ProtocolReward, "toxigen", &x.File, data.ReadToxiGen,
 		func(ctx context.Context, r Reward, rows []data.ToxiGen) (*Measurement, []Record, error) {
-			return ToxiGenReward(ctx, r, c.Settings, rows, x.First)
+			return ToxiGenReward(ctx, r, set, rows, x.First)
 		})
 	loglik.off, reward.off = !slices.Contains(x.Protocols, ProtocolLogLik), !slices.Contains(x.Protocols, ProtocolReward)
 	loglik.check = func() error {

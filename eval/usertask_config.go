@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"steer/eval/task"
@@ -49,69 +50,69 @@ func (f *TaskFile) load() (*task.Task, error) {
 	return &t, nil
 }
 
-// LoadTasks reads the task files, so that a mistake in one shows before anything runs.
-// Their paths have to be in place.
-func (c *Config) LoadTasks() error {
-	for i := range c.Tasks {
-		if _, err := c.loadTask(i); err != nil {
+// Tasks are tasks of the user's own.
+type Tasks []TaskFile
+
+// loadAll reads the task files. taken are names that they cannot have.
+func (x Tasks) loadAll(taken []string) error {
+	for i := range x {
+		if _, err := x.load(i, taken); err != nil {
 			return fmt.Errorf("eval: tasks[%d]: %w", i, err)
 		}
 	}
 	return nil
 }
 
-// SetTaskData gives the task of this name another data file. The paths of task files have to be
-// in place.
-func (c *Config) SetTaskData(name, file string) error {
-	var names []string
-	var errs []error
-	for i := range c.Tasks {
-		t, err := task.Load(c.Tasks[i].Path, file)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if t.Name == name {
-			c.Tasks[i].Data.Path = file
-			return nil
-		}
-		names = append(names, t.Name)
-	}
-	if len(c.Tasks) == 0 {
-		names = []string{"(none)"}
-	}
-	return errors.Join(append([]error{fmt.Errorf("eval: task_data: no task is named %q: the tasks are %s", name,
-		strings.Join(names, ", "))}, errs...)...)
-}
-
-// loadTask loads one task and makes sure that its name is its own.
-func (c *Config) loadTask(i int) (*task.Task, error) {
-	t, err := c.Tasks[i].load()
+// load loads one task and makes sure that its name is its own.
+func (x Tasks) load(i int, taken []string) (*task.Task, error) {
+	t, err := x[i].load()
 	if err != nil {
 		return nil, err
 	}
 	fail := func(other string) (*task.Task, error) {
 		return nil, fmt.Errorf("%s: the name %q is that of %s too: give the task another one (key task)", t.Path, t.Name, other)
 	}
-	for _, b := range benchmarks(&Config{}) {
-		if b.name == t.Name {
-			return fail("a benchmark of the suite")
-		}
+	if slices.Contains(taken, t.Name) {
+		return fail("a benchmark of the suite")
 	}
-	for k := range c.Tasks[:i] {
-		if other, err := c.Tasks[k].load(); err == nil && other.Name == t.Name {
+	for k := range x[:i] {
+		if other, err := x[k].load(); err == nil && other.Name == t.Name {
 			return fail(other.Path)
 		}
 	}
 	return t, nil
 }
 
-// TaskNotes say what the reader of a result should know of the tasks: what of their
+// SetData gives the task of this name another data file. The paths of task files have to be
+// in place.
+func (x Tasks) SetData(name, file string) error {
+	var names []string
+	var errs []error
+	for i := range x {
+		t, err := task.Load(x[i].Path, file)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if t.Name == name {
+			x[i].Data.Path = file
+			return nil
+		}
+		names = append(names, t.Name)
+	}
+	if len(x) == 0 {
+		names = []string{"(none)"}
+	}
+	return errors.Join(append([]error{fmt.Errorf("eval: task_data: no task is named %q: the tasks are %s", name,
+		strings.Join(names, ", "))}, errs...)...)
+}
+
+// Notes say what the reader of a result should know of the tasks: what of their
 // files was left out.
-func (c *Config) TaskNotes() []string {
+func (x Tasks) Notes() []string {
 	var out []string
-	for i := range c.Tasks {
-		t, err := c.Tasks[i].load()
+	for i := range x {
+		t, err := x[i].load()
 		if err != nil {
 			continue
 		}
@@ -125,11 +126,11 @@ func (c *Config) TaskNotes() []string {
 	return out
 }
 
-// TaskInputs are the files that task files name, and include, by a name for each; tasks
+// Inputs are the files that task files name, and include, by a name for each; tasks
 // that cannot be loaded have none.
-func (c *Config) TaskInputs() map[string]string {
+func (x Tasks) Inputs() map[string]string {
 	out := map[string]string{}
-	for _, b := range taskBenchmarks(c) {
+	for _, b := range x.specs(Settings{}, nil) {
 		for _, f := range b.files {
 			if f.derived {
 				out[f.key] = f.Path
@@ -139,12 +140,12 @@ func (c *Config) TaskInputs() map[string]string {
 	return out
 }
 
-// taskBenchmarks are the user's own tasks. A task that cannot be loaded goes by the name
-// of its file, until load says why.
-func taskBenchmarks(c *Config) []benchmark {
+// specs describe the tasks. One that cannot be loaded goes by the name of its file, until
+// load says why.
+func (x Tasks) specs(set Settings, taken []string) []benchmark {
 	var out []benchmark
-	for i := range c.Tasks {
-		f, key := &c.Tasks[i], fmt.Sprintf("tasks[%d]", i)
+	for i := range x {
+		f, key := &x[i], fmt.Sprintf("tasks[%d]", i)
 		b := benchmark{
 			name: strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path)), protocol: ProtocolLogLik,
 			files: []dataFile{{key: key, File: &f.File, quiet: true}, {key: key + ".data", File: &f.Data.File, whole: true, quiet: true}},
@@ -159,9 +160,9 @@ func taskBenchmarks(c *Config) []benchmark {
 			}
 		}
 		b.load = func() error {
-			t, err := c.loadTask(i)
+			t, err := x.load(i, taken)
 			if err == nil {
-				_, err = t.Items(c.TargetDelimiter)
+				_, err = t.Items(set.TargetDelimiter)
 			}
 			return err
 		}
@@ -170,7 +171,7 @@ func taskBenchmarks(c *Config) []benchmark {
 			if err != nil {
 				return nil, nil, fmt.Errorf("eval: %w", err)
 			}
-			return UserTask(ctx, s, c.Settings, t)
+			return UserTask(ctx, s, set, t)
 		}
 		out = append(out, b)
 	}

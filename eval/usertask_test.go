@@ -194,7 +194,7 @@ func TestTasksInSuite(t *testing.T) {
 		}
 	}
 	require.NoError(t, cfg.LoadTasks())
-	require.Equal(t, map[string]string{"tasks[0].file0": filepath.Join(dir, "d.jsonl"), "tasks[0].file1": filepath.Join(dir, "base.yaml"), "tasks[1].file0": filepath.Join(dir, "d.jsonl")}, cfg.TaskInputs())
+	require.Equal(t, map[string]string{"tasks[0].file0": filepath.Join(dir, "d.jsonl"), "tasks[0].file1": filepath.Join(dir, "base.yaml"), "tasks[1].file0": filepath.Join(dir, "d.jsonl")}, cfg.Tasks.Inputs())
 	suite, err := NewSuite(cfg, filepath.Join(dir, "out"))
 	require.NoError(t, err)
 	got, err := suite.Language(context.Background(), subject(&bigram{scale: 1}))

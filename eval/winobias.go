@@ -34,7 +34,7 @@ type WinoBiasFiles struct {
 	Anti File `yaml:"anti"`
 }
 
-func winobiasBenchmarks(c *Config) []benchmark {
+func winobiasSpecs(set Settings, x *WinoBias) []benchmark {
 	one := func(name, key string, f *WinoBiasFiles) benchmark {
 		pro, anti := reader(&f.Pro, data.ReadWinoBias), reader(&f.Anti, data.ReadWinoBias)
 		return benchmark{
@@ -52,11 +52,11 @@ func winobiasBenchmarks(c *Config) []benchmark {
 				if err != nil {
 					return nil, nil, err
 				}
-				return RunWinoBias(ctx, s, c.Settings, name, rows, others, f.Pro.First)
+				return RunWinoBias(ctx, s, set, name, rows, others, f.Pro.First)
 			}),
 		}
 	}
-	return []benchmark{one(NameWinoBias1, "winobias.type1", &c.WinoBias.Type1), one(NameWinoBias2, "winobias.type2", &c.WinoBias.Type2)}
+	return []benchmark{one(NameWinoBias1, "winobias.type1", &x.Type1), one(NameWinoBias2, "winobias.type2", &x.Type2)}
 }
 
 // winobiasOccupations are the 40 occupations of the data set.

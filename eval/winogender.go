@@ -21,8 +21,7 @@ type WinogenderFiles struct {
 	Occupations File `yaml:"occupations"`
 }
 
-func winogenderBenchmark(c *Config) []benchmark {
-	x := &c.Winogender
+func winogenderSpecs(set Settings, x *WinogenderFiles) []benchmark {
 	rows, occupations := reader(&x.File, data.ReadWinogender), reader(&x.Occupations, data.ReadWinogenderOccupations)
 	return []benchmark{{
 		name: NameWinogender, protocol: ProtocolLogLik,
@@ -45,7 +44,7 @@ func winogenderBenchmark(c *Config) []benchmark {
 			if err != nil {
 				return nil, nil, err
 			}
-			return Winogender(ctx, s, c.Settings, rows, share, x.First)
+			return Winogender(ctx, s, set, rows, share, x.First)
 		}),
 	}}
 }

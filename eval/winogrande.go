@@ -17,10 +17,10 @@ const (
 	winograndeSize    = 1267 // rows of dev.jsonl
 )
 
-func winograndeBenchmark(c *Config) []benchmark {
-	return []benchmark{describe(NameWinoGrande, ProtocolLogLik, "winogrande", &c.WinoGrande, data.ReadWinoGrandeItems,
+func winograndeSpecs(set Settings, f *File) []benchmark {
+	return []benchmark{describe(NameWinoGrande, ProtocolLogLik, "winogrande", f, data.ReadWinoGrandeItems,
 		func(ctx context.Context, s Subject, rows []data.Partial) (*Measurement, []Record, error) {
-			return WinoGrande(ctx, s, c.Settings, rows, c.WinoGrande.First)
+			return WinoGrande(ctx, s, set, rows, f.First)
 		})}
 }
 

@@ -84,28 +84,28 @@ func wscOption(option, pronoun string, text []rune, loc int) string {
 	return option
 }
 
-func wscBenchmarks(c *Config) []benchmark {
-	b := describe(NameWSC273, ProtocolLogLik, "wsc273", &c.WSC273, data.ReadWSC,
+func wscSpecs(set Settings, smaller, larger *File) []benchmark {
+	b := describe(NameWSC273, ProtocolLogLik, "wsc273", smaller, data.ReadWSC,
 		func(ctx context.Context, s Subject, schemas []data.Schema) (*Measurement, []Record, error) {
-			return WSC273(ctx, s, c.Settings, schemas)
+			return WSC273(ctx, s, set, schemas)
 		})
 	b.check = func() error {
-		if c.WSC273.First != 0 {
-			return fmt.Errorf("eval: wsc273.first: the benchmark is the first 273 schemas, got first %d", c.WSC273.First)
+		if smaller.First != 0 {
+			return fmt.Errorf("eval: wsc273.first: the benchmark is the first 273 schemas, got first %d", smaller.First)
 		}
 		return nil
 	}
-	larger := describe(NameWSC285, ProtocolLogLik, "wsc285", &c.WSC285, data.ReadWSC,
+	whole := describe(NameWSC285, ProtocolLogLik, "wsc285", larger, data.ReadWSC,
 		func(ctx context.Context, s Subject, schemas []data.Schema) (*Measurement, []Record, error) {
-			return WSC285(ctx, s, c.Settings, schemas)
+			return WSC285(ctx, s, set, schemas)
 		})
-	larger.check = func() error {
-		if c.WSC285.First != 0 {
-			return fmt.Errorf("eval: wsc285.first: the benchmark is all 285 schemas, got first %d", c.WSC285.First)
+	whole.check = func() error {
+		if larger.First != 0 {
+			return fmt.Errorf("eval: wsc285.first: the benchmark is all 285 schemas, got first %d", larger.First)
 		}
 		return nil
 	}
-	return []benchmark{b, larger}
+	return []benchmark{b, whole}
 }
 
 // WSC273 runs the benchmark. Only accuracy is defined on it. Fewer than 273 schemas

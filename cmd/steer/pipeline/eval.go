@@ -99,7 +99,7 @@ func (j *Eval) Resolve(dir string) (err error) {
 		j.Tasks[i].Path = abs(dir, j.Tasks[i].Path)
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.TaskData)) {
-		if err := j.SetTaskData(name, abs(dir, j.TaskData[name])); err != nil {
+		if err := j.Tasks.SetData(name, abs(dir, j.TaskData[name])); err != nil {
 			return err
 		}
 	}
@@ -143,7 +143,7 @@ func (j *Eval) Resolve(dir string) (err error) {
 	if err := j.LoadTasks(); err != nil {
 		return err
 	}
-	maps.Copy(data, j.TaskInputs())
+	maps.Copy(data, j.Tasks.Inputs())
 	j.Inputs, err = inputsOf(j.hashes, models, data)
 	return err
 }
@@ -239,7 +239,7 @@ func (j *Eval) Run(ctx context.Context, b *Bench, con Console, name, dir string,
 	}
 	b.warn(con.Progress)
 	j.tellMissing(con.Progress.Note)
-	for _, note := range cfg.TaskNotes() {
+	for _, note := range cfg.Tasks.Notes() {
 		con.Progress.Note(note)
 	}
 	benchmarks, cross, err := suite.Run(ctx, subjects, rewardModels)
