@@ -3,8 +3,6 @@ package eval
 import (
 	"context"
 	"fmt"
-	"math"
-	"slices"
 
 	"steer/ggml/lm"
 	"steer/internal/seed"
@@ -45,7 +43,7 @@ type GenerateOptions struct {
 // GenerateAnswers samples one answer a prompt. The random stream of a prompt depends on
 // the run's seed and the prompt's place only, so every policy draws with the same
 // numbers.
-func GenerateAnswers(ctx context.Context, s Subject, set Settings, opt GenerateOptions, prompts []Prompt) (*Answers, error) {
+func GenerateAnswers(ctx context.Context, s Subject, set Settings, opt GenerateOptions, prompts []Prompt, at Progress) (*Answers, error) {
 	if opt.MaxNew < 1 || opt.Batch < 1 {
 		return nil, fmt.Errorf("eval: answers: want max_new_tokens and batch of at least 1, got %d and %d", opt.MaxNew, opt.Batch)
 	}
@@ -53,7 +51,7 @@ func GenerateAnswers(ctx context.Context, s Subject, set Settings, opt GenerateO
 		return nil, fmt.Errorf("eval: answers: model %q: generating needs a generator and a tokenizer", s.Name)
 	}
 	out := &Answers{Policy: s.Name, List: make([]Answer, 0, len(prompts))}
-	at := Progress{Benchmark: NameCrossReward, Protocol: "generate", Model: s.Name, Total: len(prompts)}
+	at.Model, at.Total, at.Tokens = s.Name, len(prompts), 0
 	for start := 0; start < len(prompts); start += opt.Batch {
 		batch := prompts[start:min(start+opt.Batch, len(prompts))]
 		reqs := make([]lm.Request, len(batch))
@@ -76,90 +74,7 @@ func GenerateAnswers(ctx context.Context, s Subject, set Settings, opt GenerateO
 			at.Tokens += int64(len(g.Tokens))
 		}
 		at.Done = start + len(batch)
-		set.report(at)
+		set.Report(at)
 	}
 	return out, nil
-}
-
-// answerLogprobs gives log p of every token of every answer under a model,
-// [answer][token], nats, with the logits divided by temperature (0 means 1).
-func answerLogprobs(ctx context.Context, model lm.Evaluator, prompts []Prompt, answers []Answer, batchTokens int, temperature float32) ([][]float32, error) {
-	out := make([][]float32, len(answers))
-	var seqs []lm.Sequence
-	var index []int // answer of a sequence; empty answers have none
-	for i, a := range answers {
-		n := len(prompts[i].Tokens)
-		if len(a.Tokens) == 0 {
-			continue
-		}
-		if n == 0 {
-			return nil, fmt.Errorf("prompt %q has no token", prompts[i].ID)
-		}
-		s := lm.Sequence{Tokens: slices.Concat(prompts[i].Tokens, a.Tokens), Targets: make([]int32, len(a.Tokens))}
-		for t := range s.Targets {
-			s.Targets[t] = int32(n + t)
-		}
-		seqs, index = append(seqs, s), append(index, i)
-	}
-	for _, batch := range batches(seqs, batchTokens) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		part := make([]lm.Sequence, len(batch))
-		for k, j := range batch {
-			part[k] = seqs[j]
-		}
-		res, err := model.Forward(ctx, part, lm.Options{Temperature: temperature})
-		if err != nil {
-			return nil, err
-		}
-		if len(res.Logprobs) != len(part) {
-			return nil, fmt.Errorf("evaluator answered %d rows to %d sequences", len(res.Logprobs), len(part))
-		}
-		for k, j := range batch {
-			if len(res.Logprobs[k]) != len(part[k].Targets) {
-				return nil, fmt.Errorf("evaluator answered %d log-probabilities to %d targets", len(res.Logprobs[k]), len(part[k].Targets))
-			}
-			out[index[j]] = res.Logprobs[k]
-		}
-	}
-	return out, nil
-}
-
-// sequenceKL sums two estimates of KL(policy || reference) over a sample of the
-// policy (Schulman, "Approximating KL divergence", 2020), in nats:
-//
-//	k1 = Σ_t (logp_t - ref_t)
-//	k3 = Σ_t (exp(ref_t - logp_t) - 1 - (ref_t - logp_t))
-func sequenceKL(logp, ref []float32) (k1, k3 float64) {
-	for t := range logp {
-		d := float64(ref[t]) - float64(logp[t])
-		k1 -= d
-		k3 += math.Expm1(d) - d
-	}
-	return k1, k3
-}
-
-// KL gives both estimates for every answer. temperature is that of sampling, so that
-// the divergence is between the distributions that were sampled from; 0 means 1.
-func KL(ctx context.Context, policy, reference lm.Evaluator, prompts []Prompt, answers *Answers, batchTokens int, temperature float32) (k1, k3 []float64, err error) {
-	if len(prompts) != len(answers.List) {
-		return nil, nil, fmt.Errorf("eval: kl: %d prompts, %d answers", len(prompts), len(answers.List))
-	}
-	logp, err := answerLogprobs(ctx, policy, prompts, answers.List, batchTokens, temperature)
-	if err != nil {
-		return nil, nil, fmt.Errorf("eval: kl: policy %q: %w", answers.Policy, err)
-	}
-	ref, err := answerLogprobs(ctx, reference, prompts, answers.List, batchTokens, temperature)
-	if err != nil {
-		return nil, nil, fmt.Errorf("eval: kl: reference: %w", err)
-	}
-	k1, k3 = make([]float64, len(logp)), make([]float64, len(logp))
-	for i := range logp {
-		k1[i], k3[i] = sequenceKL(logp[i], ref[i])
-		if math.IsNaN(k1[i]+k3[i]) || math.IsInf(k1[i]+k3[i], 0) {
-			return nil, nil, fmt.Errorf("eval: kl: policy %q, prompt %q: KL %g, k3 %g: %w", answers.Policy, prompts[i].ID, k1[i], k3[i], ErrNotFinite)
-		}
-	}
-	return k1, k3, nil
 }

@@ -231,22 +231,9 @@ func TestThesisLongPrompts(t *testing.T) {
 	require.Contains(t, b.Flags, "truncated=1")
 }
 
-func TestHeadRewarder(t *testing.T) {
-	m := &bigram{head: func(tokens []int32) float32 { return float32(len(tokens))*1000 + float32(tokens[len(tokens)-1]) }}
-	encode, err := TextEncoder(fakeTokenizer{}, BOSOn)
-	require.NoError(t, err)
-	h := &HeadRewarder{Model: m, Encode: encode, MaxLength: 4, BatchTokens: 6}
-	got, cut, err := h.ScoreCut(context.Background(), []Exchange{{PromptText: "a", ResponseText: "b"}, {ResponseText: "abcdef"}, {ResponseText: "z"}})
-	require.NoError(t, err)
-	require.Equal(t, []float32{3000 + 'b', 4000 + 'f', 2000 + 'z'}, got)
-	require.Equal(t, []int{0, 3, 0}, cut)
-	// Without an encoder the tokens of the exchange are scored as they are.
-	got, err = (&HeadRewarder{Model: m, BatchTokens: 6}).Score(context.Background(), []Exchange{{Prompt: []int32{1}, Response: []int32{2, 3}}})
-	require.NoError(t, err)
-	require.Equal(t, []float32{3003}, got)
-	_, err = (&HeadRewarder{Model: m}).Score(context.Background(), []Exchange{{}})
-	require.ErrorContains(t, err, "no token")
-	_, err = Reward{Name: "r", Rewarder: rewardFunc(func(Exchange) float32 { return float32(1 / zero) })}.score(context.Background(), []Exchange{{}})
+func TestRewardsAreFinite(t *testing.T) {
+	r := Reward{Name: "r", Rewarder: rewardFunc(func(Exchange) float32 { return float32(1 / zero) })}
+	_, err := Rewards(context.Background(), r, []Exchange{{}})
 	require.ErrorIs(t, err, ErrNotFinite)
 }
 

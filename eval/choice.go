@@ -26,6 +26,15 @@ type Item struct {
 	Gold    int // index into Choices
 }
 
+// NewItem is an item whose choices follow one context.
+func NewItem(id string, row int, context, delimiter string, gold int, choices ...string) Item {
+	it := Item{ID: id, Row: row, Gold: gold}
+	for _, c := range choices {
+		it.Choices = append(it.Choices, Choice{Context: context, Continuation: delimiter + c, Text: c})
+	}
+	return it
+}
+
 // checkItems refuses what could not be measured or paired.
 func checkItems(items []Item) error {
 	ids := make([]string, len(items))
@@ -69,7 +78,7 @@ func Choose(ctx context.Context, s Subject, set Settings, items []Item, at Progr
 // score gives the log-likelihoods of the choices of every item, of which there may be
 // one.
 func score(ctx context.Context, s Subject, set Settings, items []Item, at Progress) ([]Record, error) {
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return nil, err
 	}
 	if s.Evaluator == nil || s.Tokenizer == nil {
@@ -86,7 +95,7 @@ func score(ctx context.Context, s Subject, set Settings, items []Item, at Progre
 	at.Model, at.Total = s.Name, len(reqs)
 	liks, err := Likelihoods(ctx, s.Evaluator, reqs, set.MaxLength, set.BatchTokens, func(requests int, tokens int64) {
 		at.Done, at.Tokens = requests, tokens
-		set.report(at)
+		set.Report(at)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", s.Name, err)

@@ -30,3 +30,16 @@ func addEncoding(b *Summary, s Subject) error {
 	b.Provenance["max_length"] = b.Settings.MaxLength
 	return nil
 }
+
+// binaryChoice runs a two-choice task and adds the measures that an accuracy alone
+// hides.
+func binaryChoice(ctx context.Context, s Subject, set Settings, items []Item, name, version string) (*Summary, []Record, error) {
+	b, records, err := choiceBenchmark(ctx, s, set, items, name, ProtocolLogLik, version)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := b.AddBinary(PredictionsOf(records)); err != nil {
+		return nil, nil, fmt.Errorf("eval: %s: %w", name, err)
+	}
+	return b, records, nil
+}

@@ -108,7 +108,7 @@ func (c Config) Validate() error {
 	if s.MaxLength == 0 {
 		s.MaxLength = 1
 	}
-	if err := s.check(); err != nil {
+	if err := s.Validate(); err != nil {
 		return err
 	}
 	for _, b := range c.Specs() {

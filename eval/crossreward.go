@@ -142,7 +142,7 @@ func CrossReward(ctx context.Context, policies []Subject, rewards []Reward, set 
 	fail := func(err error) (*CrossRewardResult, []AnswerRecord, error) {
 		return nil, nil, fmt.Errorf("eval: cross_reward: %w", err)
 	}
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return fail(err)
 	}
 	ids := make([]string, len(prompts))
@@ -162,7 +162,7 @@ func CrossReward(ctx context.Context, policies []Subject, rewards []Reward, set 
 
 	m := &matrix{prompts: prompts, answers: make([]*Answers, len(policies)), k1: make([][]float64, len(policies)), k3: make([][]float64, len(policies))}
 	for i, p := range policies {
-		a, err := GenerateAnswers(ctx, p, set, opt.Generate, prompts)
+		a, err := GenerateAnswers(ctx, p, set, opt.Generate, prompts, Progress{Benchmark: NameCrossReward, Protocol: "generate"})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -174,7 +174,7 @@ func CrossReward(ctx context.Context, policies []Subject, rewards []Reward, set 
 		if p.Evaluator == nil || policies[reference].Evaluator == nil {
 			return fail(fmt.Errorf("KL of policy %q from %q needs the evaluators of both", p.Name, opt.Reference))
 		}
-		if m.k1[i], m.k3[i], err = KL(ctx, p.Evaluator, policies[reference].Evaluator, prompts, a, set.BatchTokens, opt.Generate.Sampling.Temperature); err != nil {
+		if m.k1[i], m.k3[i], err = AnswerKL(ctx, p.Evaluator, policies[reference].Evaluator, prompts, a, set.BatchTokens, opt.Generate.Sampling.Temperature); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -229,14 +229,14 @@ func (m *matrix) score(ctx context.Context, r Reward, set Settings) ([][]float64
 		for _, a := range m.answers {
 			xs = append(xs, exchanges(part, a.List[first:first+len(part)])...)
 		}
-		scores, err := r.score(ctx, xs)
+		scores, err := Rewards(ctx, r, xs)
 		if err != nil {
 			return nil, err
 		}
 		for i := range column {
 			column[i] = append(column[i], scores[i*len(part):(i+1)*len(part)]...)
 		}
-		set.report(Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name, Done: first + len(part), Total: len(m.prompts)})
+		set.Report(Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name, Done: first + len(part), Total: len(m.prompts)})
 	}
 	return column, nil
 }

@@ -3,33 +3,10 @@ package eval
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	"steer/ggml/lm"
+	"steer/internal/pystr"
 )
-
-// BOSMode says whether a begin-of-sequence token precedes a text. Results with and
-// without it are not comparable (lm-evaluation-harness changed its default for
-// Llama in v0.4.9.2), so it is an explicit option.
-type BOSMode string
-
-// The modes.
-const (
-	BOSAuto BOSMode = "auto" // as the model's tokenizer asks
-	BOSOn   BOSMode = "on"   // always
-	BOSOff  BOSMode = "off"  // never
-)
-
-// Values lists the modes, for configuration checks.
-func (BOSMode) Values() []string { return []string{string(BOSAuto), string(BOSOn), string(BOSOff)} }
-
-func (m BOSMode) check() error {
-	switch m {
-	case BOSAuto, BOSOn, BOSOff:
-		return nil
-	}
-	return fmt.Errorf("eval: bos: want auto, on or off, got %q", string(m))
-}
 
 // Encoder turns texts into tokens as lm-evaluation-harness does for causal models.
 type Encoder struct {
@@ -40,7 +17,7 @@ type Encoder struct {
 
 // NewEncoder fixes the BOS rule for a tokenizer.
 func NewEncoder(tok lm.Tokenizer, mode BOSMode) (*Encoder, error) {
-	if err := mode.check(); err != nil {
+	if err := mode.Validate(); err != nil {
 		return nil, err
 	}
 	e := &Encoder{tok: tok, prefix: tok.BOS()}
@@ -86,7 +63,7 @@ func (e *Encoder) Text(text string) ([]int32, error) {
 // An empty context becomes the prefix token (BOS, or EOS where there is none)
 // unless the text begins with BOS anyway.
 func (e *Encoder) Pair(context, continuation string) (ctx, cont []int32, err error) {
-	trimmed := strings.TrimRightFunc(context, pythonSpace)
+	trimmed := strings.TrimRightFunc(context, pystr.IsSpace)
 	continuation = context[len(trimmed):] + continuation
 	whole, err := e.Text(trimmed + continuation)
 	if err != nil {
@@ -112,7 +89,3 @@ func (e *Encoder) Pair(context, continuation string) (ctx, cont []int32, err err
 	}
 	return ctx, cont, nil
 }
-
-// pythonSpace is str.isspace: Unicode white space and the four separators
-// U+001C..U+001F.
-func pythonSpace(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }

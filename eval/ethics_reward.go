@@ -18,7 +18,7 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: %s: reward: %w", name, err)
 	}
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if len(rows) == 0 {
@@ -36,7 +36,7 @@ func (t ethicsTask[T]) reward(ctx context.Context, r Reward, set Settings, name 
 	for _, f := range slices.Concat(others, facts) {
 		exchanges = append(exchanges, f.exchanges...)
 	}
-	scores, cut, err := r.judge(ctx, set, Progress{Benchmark: name, Protocol: ProtocolReward}, exchanges)
+	scores, cut, err := RewardsAndCuts(ctx, r, set, Progress{Benchmark: name, Protocol: ProtocolReward}, exchanges)
 	if err != nil {
 		return fail(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"steer/internal/pystr"
 	"steer/internal/stats"
 	"steer/rl/data"
 )
@@ -70,7 +71,7 @@ func utilitarianismFact(r data.Utilitarianism) ethicsFact {
 func jaccard(a, b string) float64 {
 	words := func(s string) map[string]bool {
 		out := map[string]bool{}
-		for _, w := range strings.FieldsFunc(strings.ToLower(s), pythonSpace) {
+		for _, w := range strings.FieldsFunc(strings.ToLower(s), pystr.IsSpace) {
 			out[w] = true
 		}
 		return out

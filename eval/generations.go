@@ -137,7 +137,7 @@ func Continue(ctx context.Context, policies []Subject, judges []Reward, set Sett
 	fail := func(err error) ([]*Measurement, [][]Record, error) {
 		return nil, nil, fmt.Errorf("eval: generations: %w", err)
 	}
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if err := checkNames(policies, judges); err != nil {
@@ -161,11 +161,9 @@ func Continue(ctx context.Context, policies []Subject, judges []Reward, set Sett
 	if err != nil {
 		return fail(err)
 	}
-	named := set
-	named.OnProgress = func(p Progress) { p.Benchmark = NameGenerations; set.report(p) }
 	answers := make([]*Answers, len(policies))
 	for i, p := range policies {
-		if answers[i], err = GenerateAnswers(ctx, p, named, opt, prompts); err != nil {
+		if answers[i], err = GenerateAnswers(ctx, p, set, opt, prompts, Progress{Benchmark: NameGenerations, Protocol: "generate"}); err != nil {
 			return fail(err)
 		}
 	}
@@ -173,7 +171,7 @@ func Continue(ctx context.Context, policies []Subject, judges []Reward, set Sett
 	cuts := make([][][]int, len(policies))
 	for i, a := range answers {
 		for _, r := range judges {
-			got, cut, err := r.judge(ctx, set, Progress{Benchmark: NameGenerations, Protocol: "score " + a.Policy}, c.exchanges(r, prompts, a))
+			got, cut, err := RewardsAndCuts(ctx, r, set, Progress{Benchmark: NameGenerations, Protocol: "score " + a.Policy}, c.exchanges(r, prompts, a))
 			if err != nil {
 				return fail(fmt.Errorf("policy %q: %w", a.Policy, err))
 			}

@@ -38,7 +38,7 @@ func hhSpecs(set Settings, f *File) []benchmark {
 // read on the side it prefers.
 func HHPairs(ctx context.Context, r Reward, set Settings, rows []data.HH, firstRow int) (*Measurement, []Record, error) {
 	fail := func(err error) (*Measurement, []Record, error) { return nil, nil, fmt.Errorf("eval: hh_rlhf: %w", err) }
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if len(rows) == 0 {
@@ -50,7 +50,7 @@ func HHPairs(ctx context.Context, r Reward, set Settings, rows []data.HH, firstR
 			Exchange{PromptText: h.Prompt, ResponseText: h.ChosenAnswer, Turns: h.ChosenTurns},
 			Exchange{PromptText: h.Prompt, ResponseText: h.RejectedAnswer, Turns: h.RejectedTurns})
 	}
-	scores, cut, err := r.judge(ctx, set, Progress{Benchmark: NameHH, Protocol: ProtocolPaired}, exchanges)
+	scores, cut, err := RewardsAndCuts(ctx, r, set, Progress{Benchmark: NameHH, Protocol: ProtocolPaired}, exchanges)
 	if err != nil {
 		return fail(err)
 	}

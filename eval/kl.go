@@ -17,10 +17,6 @@ const (
 	KLVersion    = "kl-text-1"
 )
 
-// KLFunc gives KL(model || reference) summed over the vocabulary at each target of each
-// sequence, nats.
-type KLFunc func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error)
-
 // KLRows configures the divergence from the reference on given conversations.
 type KLRows struct {
 	File `yaml:",inline"`
@@ -59,7 +55,7 @@ func TextKL(ctx context.Context, s Subject, set Settings, opt KLRows, tpl *data.
 	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: kl: model %q: %w", s.Name, err)
 	}
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if s.KL == nil || s.Tokenizer == nil || tpl == nil {
@@ -130,7 +126,7 @@ func sumKL(ctx context.Context, s Subject, set Settings, seqs []lm.Sequence, rec
 			records[i].KL = &sum
 		}
 		at.Done += len(batch)
-		set.report(at)
+		set.Report(at)
 	}
 	return nil
 }

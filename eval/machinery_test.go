@@ -144,7 +144,7 @@ func TestTruncationKeepsContinuation(t *testing.T) {
 func items(n int) []Item {
 	out := make([]Item, n)
 	for i := range out {
-		out[i] = choiceItem(string(rune('a'+i)), i, "question "+string(rune('a'+i)), " ", i%2, "no", "yes!")
+		out[i] = NewItem(string(rune('a'+i)), i, "question "+string(rune('a'+i)), " ", i%2, "no", "yes!")
 	}
 	return out
 }

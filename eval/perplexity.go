@@ -80,7 +80,7 @@ func Perplexity(ctx context.Context, s Subject, set Settings, w TextWindows, tex
 	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: perplexity: model %q: %w", s.Name, err)
 	}
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if s.Evaluator == nil || s.Tokenizer == nil {
@@ -120,7 +120,7 @@ func Perplexity(ctx context.Context, s Subject, set Settings, w TextWindows, tex
 	at := Progress{Benchmark: NamePerplexity, Protocol: ProtocolLogLik, Model: s.Name, Total: len(reqs)}
 	liks, err := Likelihoods(ctx, s.Evaluator, reqs, w.Context, set.BatchTokens, func(done int, tokens int64) {
 		at.Done, at.Tokens = done, tokens
-		set.report(at)
+		set.Report(at)
 	})
 	if err != nil {
 		return fail(err)

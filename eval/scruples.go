@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"steer/internal/pystr"
 	"steer/rl/data"
 )
 
@@ -117,7 +118,7 @@ func scruplesGold(a data.Anecdote) int {
 // scruplesStory is title and text as one text, as the data set's own baselines join
 // them; the text may be empty.
 func scruplesStory(a data.Anecdote) string {
-	return strings.TrimRightFunc(strings.TrimSpace(a.Title)+"\n"+strings.TrimSpace(a.Text), pythonSpace)
+	return strings.TrimRightFunc(strings.TrimSpace(a.Title)+"\n"+strings.TrimSpace(a.Text), pystr.IsSpace)
 }
 
 // ScruplesLabelItems makes the items of the label log-likelihood protocol: the
@@ -127,7 +128,7 @@ func ScruplesLabelItems(rows []data.Anecdote, firstRow int, delimiter string) []
 	items := make([]Item, len(rows))
 	for i, a := range rows {
 		prompt := scruplesStory(a) + "\n\nQuestion: Is the author of this story RIGHT or WRONG?\nAnswer:"
-		items[i] = choiceItem(a.ID, firstRow+i, prompt, delimiter, scruplesGold(a), data.LabelWrong, data.LabelRight)
+		items[i] = NewItem(a.ID, firstRow+i, prompt, delimiter, scruplesGold(a), data.LabelWrong, data.LabelRight)
 	}
 	return items
 }

@@ -40,7 +40,7 @@ func ScruplesClassItems(rows []data.Anecdote, firstRow int, delimiter string) ([
 		if gold < 0 {
 			return nil, fmt.Errorf("eval: scruples: item %q (row %d): label %q: want one of %v: %w", a.ID, firstRow+i, a.Label, scruplesClasses, ErrLabel)
 		}
-		items[i] = choiceItem(a.ID, firstRow+i, prompt, delimiter, gold, scruplesClasses...)
+		items[i] = NewItem(a.ID, firstRow+i, prompt, delimiter, gold, scruplesClasses...)
 	}
 	return items, nil
 }

@@ -19,7 +19,7 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: reward threshold: %w", err)
 	}
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if err := checkAnecdotes(measure); err != nil {
@@ -38,7 +38,7 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 		}
 	}
 	at := Progress{Benchmark: NameScruples, Protocol: ProtocolReward, Model: r.Name, Total: len(choose) + len(measure)}
-	chooseScores, err := r.scoreInParts(ctx, set, &at, stories(choose))
+	chooseScores, err := scoreInParts(ctx, r, set, &at, stories(choose))
 	if err != nil {
 		return fail(err)
 	}
@@ -46,7 +46,7 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 	if err != nil {
 		return fail(err)
 	}
-	scores, err := r.scoreInParts(ctx, set, &at, stories(measure))
+	scores, err := scoreInParts(ctx, r, set, &at, stories(measure))
 	if err != nil {
 		return fail(err)
 	}
@@ -81,16 +81,16 @@ func ScruplesReward(ctx context.Context, r Reward, set Settings, choose, measure
 const scoreAtOnce = 64
 
 // scoreInParts scores exchanges and reports after every part.
-func (r Reward) scoreInParts(ctx context.Context, set Settings, at *Progress, exchanges []Exchange) ([]float64, error) {
+func scoreInParts(ctx context.Context, r Reward, set Settings, at *Progress, exchanges []Exchange) ([]float64, error) {
 	var all []float64
 	for part := range slices.Chunk(exchanges, scoreAtOnce) {
-		scores, err := r.score(ctx, part)
+		scores, err := Rewards(ctx, r, part)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, scores...)
 		at.Done += len(part)
-		set.report(*at)
+		set.Report(*at)
 	}
 	return all, nil
 }

@@ -68,7 +68,7 @@ func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOpti
 	fail := func(err error) (*Measurement, []Record, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: thesis protocol: model %q: %w", s.Name, err)
 	}
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if err := checkAnecdotes(rows); err != nil {
@@ -120,7 +120,7 @@ func ScruplesThesis(ctx context.Context, s Subject, set Settings, opt ThesisOpti
 			at.Tokens += int64(len(reqs[k].Prompt) + len(answers[k].Tokens))
 		}
 		at.Done = start + len(batch)
-		set.report(at)
+		set.Report(at)
 	}
 	b := NewSummary(NameScruples, ProtocolThesis, s.Name, ThesisVersion, len(records), set)
 	b.Provenance["bos"] = enc.BOS()

@@ -33,7 +33,7 @@ func ToxiGenItems(rows []data.ToxiGen, firstRow int, delimiter string) []Item {
 		if r.Toxic() {
 			gold = 1
 		}
-		items[i] = choiceItem(fmt.Sprintf("toxigen-%d", firstRow+i), firstRow+i, prompt, delimiter, gold, "No", "Yes")
+		items[i] = NewItem(fmt.Sprintf("toxigen-%d", firstRow+i), firstRow+i, prompt, delimiter, gold, "No", "Yes")
 	}
 	return items
 }
@@ -73,13 +73,4 @@ func ToxiGen(ctx context.Context, s Subject, set Settings, rows []data.ToxiGen, 
 		return nil, nil, fmt.Errorf("eval: toxigen: %w", err)
 	}
 	return b.Measurement, records, nil
-}
-
-// choiceItem is an item whose choices follow one context.
-func choiceItem(id string, row int, context, delimiter string, gold int, choices ...string) Item {
-	it := Item{ID: id, Row: row, Gold: gold}
-	for _, c := range choices {
-		it.Choices = append(it.Choices, Choice{Context: context, Continuation: delimiter + c, Text: c})
-	}
-	return it
 }

@@ -19,7 +19,7 @@ const taskBatch = 16
 // ends or max_gen_toks tokens, the filters, and exact match with one of the targets. A
 // prompt that leaves no room is cut from the left, as the harness does.
 func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, items []task.Item) (*Summary, []Record, error) {
-	if err := set.check(); err != nil {
+	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if s.Generator == nil || s.Tokenizer == nil {
@@ -59,7 +59,7 @@ func generateTask(ctx context.Context, s Subject, set Settings, t *task.Task, it
 			at.Tokens += int64(len(reqs[k].Prompt) + len(a.Tokens))
 		}
 		at.Done = start + len(batch)
-		set.report(at)
+		set.Report(at)
 	}
 	b := NewSummary(t.Name, ProtocolGenerate, s.Name, taskVersion(t), len(records), set)
 	addMatches(b, t, items, records)

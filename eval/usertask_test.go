@@ -60,7 +60,7 @@ func TestUserTaskChoices(t *testing.T) {
 	// The same as the same items asked by hand.
 	var want []Item
 	for i := range 12 {
-		want = append(want, choiceItem(fmt.Sprintf("quiz-%d", i), i, fmt.Sprintf("Q: question %d\nA:", i), "-", i%2, "no", "yes"))
+		want = append(want, NewItem(fmt.Sprintf("quiz-%d", i), i, fmt.Sprintf("Q: question %d\nA:", i), "-", i%2, "no", "yes"))
 	}
 	byHand, err := Choose(context.Background(), subject(&bigram{scale: 3}), testSettings(), want, Progress{})
 	require.NoError(t, err)

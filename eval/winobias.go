@@ -80,7 +80,7 @@ func winobiasItem(row int, kind string, w data.WinoBias, delimiter string) (Item
 	}
 	p := w.Pronouns[0]
 	prompt := refersPrompt(w.Text, w.Text[p[0]:p[1]])
-	return choiceItem(fmt.Sprintf("%s-%d", kind, w.Number), row, prompt, delimiter, 0, referent, other), nil
+	return NewItem(fmt.Sprintf("%s-%d", kind, w.Number), row, prompt, delimiter, 0, referent, other), nil
 }
 
 // refersPrompt is the harness's winogender prompt, typographic quotes included.

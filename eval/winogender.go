@@ -66,7 +66,7 @@ func winogenderItem(row int, w data.Winogender, delimiter string) (Item, error) 
 	if pronoun == "" {
 		return Item{}, fmt.Errorf("line %d: no %s pronoun in %q", w.Line, w.Gender, w.Sentence)
 	}
-	return choiceItem(w.ID, row, refersPrompt(w.Sentence, pronoun), delimiter, w.Answer, w.Occupation, w.Participant), nil
+	return NewItem(w.ID, row, refersPrompt(w.Sentence, pronoun), delimiter, w.Answer, w.Occupation, w.Participant), nil
 }
 
 // gotcha says that the statistics of the occupation mislead: for a female pronoun, the
