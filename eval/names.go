@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"steer/rl/train"
+	"steer/internal/run"
 )
 
 // itemsFolder holds the records, recordSuffix ends their names.
 const (
-	itemsFolder  = train.ItemsDir
+	itemsFolder  = run.ItemsDir
 	recordSuffix = ".jsonl.zst"
 )
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"steer/internal/seed"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -128,10 +129,10 @@ func (h HeadInit) StdDev(width int) float64 {
 }
 
 // Weights draws the first weights of a head, [width], from the run's seed.
-func (h HeadInit) Weights(width int, seed uint64) []float32 {
+func (h HeadInit) Weights(width int, runSeed uint64) []float32 {
 	w := make([]float32, width)
 	sd := h.StdDev(width)
-	rng := train.NewRand(seed, "reward.head")
+	rng := seed.Rand(runSeed, "reward.head")
 	for i := range w {
 		w[i] = float32(rng.NormFloat64() * sd)
 	}
@@ -239,7 +240,7 @@ func (c Config) theory() (Theory, error) {
 func (c Config) sources() (trainSource, heldOut data.Source) {
 	trainSource, heldOut = c.Train, c.HeldOut
 	if trainSource.Seed == 0 {
-		trainSource.Seed = train.DeriveSeed(c.Seed, "reward.data")
+		trainSource.Seed = seed.Derive(c.Seed, "reward.data")
 	}
 	if heldOut.Path == "" {
 		limit := heldOut.Limit

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"steer/internal/seed"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // Part is the pairs of one part of the data and where they are from.
@@ -69,7 +69,7 @@ func Load(cfg Config) (*Set, error) {
 }
 
 // load reads one source and applies split (to groups), recipe and limit (to pairs).
-func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) {
+func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, error) {
 	recipe, err := t.recipe(recipe)
 	if err != nil {
 		return Part{}, err
@@ -90,7 +90,7 @@ func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) 
 		// The split goes by scenario, so that no scenario is on both sides.
 		wanted := pick(groups, src.Part(len(groups)))
 		info.Rows, info.Groups = len(rows), len(wanted)
-		pairs = t.pairs(wanted, recipe, seed, src.Path)
+		pairs = t.pairs(wanted, recipe, runSeed, src.Path)
 	case data.FormatUtilitarianism:
 		rows, err := data.ReadUtilitarianism(src.Path)
 		if err != nil {
@@ -127,7 +127,7 @@ func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) 
 		return p.ChosenIDs != nil || p.Chosen != p.Rejected || p.ChosenTurns != nil && !slices.Equal(p.ChosenTurns, p.RejectedTurns)
 	})
 	part.Info.Identical = info.Built - len(part.Pairs)
-	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, train.DeriveSeed(src.Seed, "reward.limit")))
+	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, seed.Derive(src.Seed, "reward.limit")))
 	part.seal()
 	if len(part.Pairs) == 0 {
 		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s", src.Path, data.ErrEmpty, info.Rows, recipe)

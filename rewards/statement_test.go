@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
+	"steer/internal/run"
 	"steer/rl/data"
-	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
 
@@ -120,7 +120,7 @@ func TestTrainStatements(t *testing.T) {
 	cfg.MicroBatchSize, cfg.MicroBatchTokens = 0, 90
 	require.NoError(t, cfg.Validate())
 	dir := t.TempDir()
-	res, err := run(t, cfg, dir, func(*Deps) {})
+	res, err := trainToy(t, cfg, dir, func(*Deps) {})
 	require.NoError(t, err)
 	require.Equal(t, 15, res.Accuracy.Pairs)
 	require.Greater(t, res.Accuracy.Lo, 0.5) // the toy sees little of a text but its end
@@ -130,14 +130,14 @@ func TestTrainStatements(t *testing.T) {
 	require.Greater(t, res.Classification.AUC, 0.9)
 	require.Equal(t, res.Classification.Chosen, res.Chosen.N)
 	require.Equal(t, 15, res.Normalisation.References)
-	a, err := adapter.Load(filepath.Join(dir, train.AdapterFile))
+	a, err := adapter.Load(filepath.Join(dir, run.AdapterFile))
 	require.NoError(t, err)
 	require.Equal(t, "toxicity", a.Meta[MetaTheory])
 
 	// Micro-batches of one and of many give one trajectory, up to the order of sums.
 	again := cfg
 	again.MicroBatchSize, again.MicroBatchTokens, again.MiniBatchSize = 1, 0, 4
-	other, err := run(t, again, t.TempDir(), nil)
+	other, err := trainToy(t, again, t.TempDir(), nil)
 	require.NoError(t, err)
 	require.InDelta(t, res.Loss, other.Loss, 1e-4)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/rl/train"
 )
 
@@ -290,7 +291,7 @@ func (t *trainer) micro(pairs []EncodedPair, round int64) (parts [][]lm.Sequence
 				continue
 			}
 			seq := scored(ids)
-			seq.DropoutSeed = train.DeriveSeed(t.cfg.Seed, "reward.dropout", uint64(round), uint64(i), uint64(side))
+			seq.DropoutSeed = seed.Derive(t.cfg.Seed, "reward.dropout", uint64(round), uint64(i), uint64(side))
 			part = append(part, seq)
 		}
 		held++
@@ -315,7 +316,7 @@ func (o *orderCache) at(place int64) int {
 		return within
 	}
 	if epoch != o.epoch {
-		o.epoch, o.perm = epoch, train.Permutation(o.n, o.seed, "reward.shuffle", uint64(epoch))
+		o.epoch, o.perm = epoch, seed.Permutation(o.n, o.seed, "reward.shuffle", uint64(epoch))
 	}
 	return o.perm[within]
 }

@@ -15,6 +15,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
 	"steer/internal/conf"
+	"steer/internal/run"
 	"steer/rl/data"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
@@ -43,13 +44,13 @@ func toyConfig(path string) Config {
 
 func newToy() *traintest.Toy { return traintest.New(traintest.Config{Seed: 3, Dropout: 0.1}) }
 
-// run trains a toy in a run folder; change may break it.
-func run(t *testing.T, cfg Config, dir string, change func(*Deps)) (Result, error) {
+// trainToy trains a toy in a run folder; change may break it.
+func trainToy(t *testing.T, cfg Config, dir string, change func(*Deps)) (Result, error) {
 	t.Helper()
 	require.NoError(t, cfg.Validate())
 	set, err := Load(cfg)
 	require.NoError(t, err)
-	r, err := train.OpenRun(dir, train.RunOptions{Stage: "reward", Name: "toy", Config: cfg})
+	r, err := run.Open(dir, run.Options{Stage: "reward", Name: "toy", Config: cfg})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
 	toy := newToy()
@@ -70,7 +71,7 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 	cfg.Epochs = 8
 	dir := t.TempDir()
 	var toy *traintest.Toy
-	res, err := run(t, cfg, dir, func(d *Deps) { toy = d.Learner.(*traintest.Toy) })
+	res, err := trainToy(t, cfg, dir, func(d *Deps) { toy = d.Learner.(*traintest.Toy) })
 	require.NoError(t, err)
 	require.Equal(t, 15, res.Accuracy.Pairs)
 	require.Greater(t, res.Accuracy.Accuracy, 0.9)
@@ -82,7 +83,7 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 	require.Equal(t, Custom, res.Theory)
 
 	// The stored head gives the reference answers mean 0 and deviation 1.
-	a, err := adapter.Load(filepath.Join(dir, train.AdapterFile))
+	a, err := adapter.Load(filepath.Join(dir, run.AdapterFile))
 	require.NoError(t, err)
 	require.Equal(t, "custom", a.Meta[MetaTheory])
 	require.Equal(t, "guanaco", a.Meta[MetaTemplate])
@@ -121,14 +122,14 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 	require.InDelta(t, float64(a.Head.Normalise(raw[0])), float64(scores[0]), 1e-6)
 
 	var stored Result
-	body, err := os.ReadFile(filepath.Join(dir, train.ResultFile))
+	body, err := os.ReadFile(filepath.Join(dir, run.ResultFile))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(body, &stored))
 	require.Equal(t, "reward", stored.Stage)
 	require.Equal(t, res.Accuracy, stored.Accuracy)
 	require.Equal(t, res.TrainPairs.Hash, stored.TrainPairs.Hash)
 
-	records, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	require.Len(t, records, 90)
 }
@@ -137,7 +138,7 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 func finalState(t *testing.T, cfg Config, dir string, change func(*Deps)) string {
 	t.Helper()
 	var learner lm.Learner
-	_, err := run(t, cfg, dir, func(d *Deps) {
+	_, err := trainToy(t, cfg, dir, func(d *Deps) {
 		if change != nil {
 			change(d)
 		}
@@ -157,15 +158,15 @@ func TestResumeIsBitExact(t *testing.T) {
 	cfg := toyConfig(kindPairs(t, 40))
 	straightDir := t.TempDir()
 	straight := finalState(t, cfg, straightDir, nil)
-	want, err := os.ReadFile(filepath.Join(straightDir, train.AdapterFile))
+	want, err := os.ReadFile(filepath.Join(straightDir, run.AdapterFile))
 	require.NoError(t, err)
 	wantMetrics := metrics(t, straightDir)
-	wantResult, err := os.ReadFile(filepath.Join(straightDir, train.ResultFile))
+	wantResult, err := os.ReadFile(filepath.Join(straightDir, run.ResultFile))
 	require.NoError(t, err)
 	for _, stop := range []int64{1, 3, 5, 8, 14, 15} {
 		for _, graceful := range []bool{true, false} {
 			dir := t.TempDir()
-			_, err := run(t, cfg, dir, func(d *Deps) {
+			_, err := trainToy(t, cfg, dir, func(d *Deps) {
 				d.Stopper = train.NewStopper()
 				stopper := d.Stopper
 				failing := &breaking{Learner: d.Learner, after: 1 << 60}
@@ -186,11 +187,11 @@ func TestResumeIsBitExact(t *testing.T) {
 				require.ErrorIs(t, err, errBroken)
 			}
 			require.Equal(t, straight, finalState(t, cfg, dir, nil), "stopped after step %d", stop)
-			got, err := os.ReadFile(filepath.Join(dir, train.AdapterFile))
+			got, err := os.ReadFile(filepath.Join(dir, run.AdapterFile))
 			require.NoError(t, err)
 			require.Equal(t, want, got)
 			require.Equal(t, wantMetrics, metrics(t, dir))
-			result, err := os.ReadFile(filepath.Join(dir, train.ResultFile))
+			result, err := os.ReadFile(filepath.Join(dir, run.ResultFile))
 			require.NoError(t, err)
 			require.Equal(t, string(wantResult), string(result))
 		}
@@ -231,7 +232,7 @@ func TestInterruptedWhileMeasuringResumesWithTheMeasurement(t *testing.T) {
 	interrupted := 0
 	for n := 1; n <= counted.reads; n += max(1, counted.reads/9) {
 		dir := t.TempDir()
-		_, err := run(t, cfg, dir, func(d *Deps) {
+		_, err := trainToy(t, cfg, dir, func(d *Deps) {
 			d.Stopper = train.NewStopper()
 			d.Learner = &stopping{Learner: d.Learner, stopper: d.Stopper, n: n}
 		})
@@ -260,7 +261,7 @@ func TestTheLastPassIsAnnouncedAndInTheForecast(t *testing.T) {
 	}
 	dir := t.TempDir()
 	rec := &traintest.Recorder{}
-	_, err = run(t, cfg, dir, func(d *Deps) { d.Progress = rec })
+	_, err = trainToy(t, cfg, dir, func(d *Deps) { d.Progress = rec })
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(rec.Notes, "\n"), fmt.Sprintf("scoring all %d held-out pairs", all))
 	require.Positive(t, rec.Steps[len(rec.Steps)-1].ETA, "after the last step the pass is still to come")
@@ -269,7 +270,7 @@ func TestTheLastPassIsAnnouncedAndInTheForecast(t *testing.T) {
 // metrics of a run without those that measure time.
 func metrics(t *testing.T, dir string) []string {
 	t.Helper()
-	records, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	var out []string
 	for _, r := range records {
@@ -359,7 +360,7 @@ func TestGradientIsThatOfTheMean(t *testing.T) {
 	cfg := toyConfig(kindPairs(t, 40))
 	cfg.Margin, cfg.Centre, cfg.MaxSteps = 0.3, 0.05, 1
 	s := &spying{}
-	res, err := run(t, cfg, t.TempDir(), func(d *Deps) {
+	res, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) {
 		d.Learner.(*traintest.Toy).SetHead(HeadScaled.Weights(8, 1), 0)
 		s.Learner = d.Learner
 		d.Learner = s
@@ -400,7 +401,7 @@ func TestPreTokenisedInOrder(t *testing.T) {
 	cfg.HeldOut.Path = cfg.Train.Path
 	cfg.NoShuffle, cfg.MaxSteps = true, 3
 	rec := &recording{}
-	res, err := run(t, cfg, t.TempDir(), func(d *Deps) { rec.Learner = d.Learner; d.Learner = rec })
+	res, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) { rec.Learner = d.Learner; d.Learner = rec })
 	require.NoError(t, err)
 	require.Equal(t, [][]int32{{3, 2}, {4, 2, 5}, {3, 3}, {4, 3, 5}}, rec.seen[:4])
 	require.Equal(t, rec.seen[:8], rec.seen[16:24], "the third step is the second epoch's first")
@@ -409,7 +410,7 @@ func TestPreTokenisedInOrder(t *testing.T) {
 
 	cfg.Train.Path = write(t, "bad.jsonl", `{"chosen_ids":[3,9999],"rejected_ids":[4]}`)
 	cfg.HeldOut.Path = cfg.Train.Path
-	_, err = run(t, cfg, t.TempDir(), nil)
+	_, err = trainToy(t, cfg, t.TempDir(), nil)
 	require.ErrorIs(t, err, lm.ErrBadToken)
 }
 
@@ -431,12 +432,12 @@ func (d deaf) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) 
 
 func TestIdenticalScoresAreAnError(t *testing.T) {
 	cfg := toyConfig(kindPairs(t, 40))
-	_, err := run(t, cfg, t.TempDir(), func(d *Deps) { d.Learner = deaf{d.Learner, 0.25} })
+	_, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) { d.Learner = deaf{d.Learner, 0.25} })
 	require.ErrorIs(t, err, ErrIdentical)
 	require.ErrorContains(t, err, "step 3")
 	require.ErrorContains(t, err, "do not depend on the text")
 
-	_, err = run(t, cfg, t.TempDir(), func(d *Deps) { d.Learner = deaf{d.Learner, float32(math.NaN())} })
+	_, err = trainToy(t, cfg, t.TempDir(), func(d *Deps) { d.Learner = deaf{d.Learner, float32(math.NaN())} })
 	require.ErrorIs(t, err, train.ErrDiverged)
 }
 
@@ -449,7 +450,7 @@ func TestStuckLossIsWarnedOf(t *testing.T) {
 	cfg := toyConfig(write(t, "pairs.jsonl", b.String()))
 	cfg.HeldOut.Path = cfg.Train.Path
 	cfg.NoShuffle, cfg.MaxSteps, cfg.StuckAfter, cfg.EvalEvery, cfg.CheckpointEvery = true, 60, 55, 0, 0
-	res, err := run(t, cfg, t.TempDir(), func(d *Deps) {
+	res, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) {
 		d.Learner.(*traintest.Toy).SetHead(HeadScaled.Weights(8, 1), 0)
 	})
 	require.NoError(t, err)
@@ -462,7 +463,7 @@ func TestReferences(t *testing.T) {
 	cfg := toyConfig(kindPairs(t, 24))
 	refs := [][]int32{{5, 6, 7}, {8, 9}, {10, 11, 12, 13}}
 	var toy *traintest.Toy
-	res, err := run(t, cfg, t.TempDir(), func(d *Deps) { d.References = refs; toy = d.Learner.(*traintest.Toy) })
+	res, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) { d.References = refs; toy = d.Learner.(*traintest.Toy) })
 	require.NoError(t, err)
 	require.Equal(t, 3, res.Normalisation.References)
 	s := Scorer{Model: toy, Mean: res.Normalisation.Mean, Std: res.Normalisation.Std}

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml/lm"
+	"steer/internal/seed"
+	"steer/internal/workspace"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 func newChatCommand(a *app) *cobra.Command {
@@ -51,7 +51,7 @@ template resembles. --template names another.`,
 // chatter is a conversation in progress.
 type chatter struct {
 	a       *app
-	b       *pipeline.Bench
+	b       *workspace.Workspace
 	s       *speaker
 	history []data.Message
 	turn    uint64
@@ -140,7 +140,7 @@ func (c *chatter) answer(ctx context.Context, history []data.Message) error {
 	}
 	c.turn++
 	out := &stream{s: c.s, w: c.a.out}
-	req := c.s.request(prompt, train.DeriveSeed(c.s.f.seed, "chat", c.turn))
+	req := c.s.request(prompt, seed.Derive(c.s.f.seed, "chat", c.turn))
 	req.OnToken = out.token
 	answering, done := c.begin(ctx)
 	got, err := c.s.generator.Generate(answering, []lm.Request{req}, c.s.f.sampling)

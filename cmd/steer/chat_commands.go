@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"steer/internal/conf"
+	"steer/internal/nearest"
 )
 
 // chatCommand is a line of the user that is not said to the model.
@@ -54,7 +54,7 @@ func (c *chatter) command(ctx context.Context, line string) (leave bool, err err
 		names = append(names, k.name)
 	}
 	meant := "want one of " + strings.Join(names, ", ")
-	if near, ok := conf.Nearest(name, names); ok {
+	if near, ok := nearest.Word(name, names); ok {
 		meant = "did you mean " + near + "?"
 	}
 	fmt.Fprintf(c.a.err, "unknown command %s: %s\n(/help lists the commands; to say it to the model: /%s)\n",

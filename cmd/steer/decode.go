@@ -8,10 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
 	"steer/ggml/modelfile"
+	"steer/internal/jobs"
+	"steer/internal/workspace"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -70,7 +71,7 @@ type speaker struct {
 	f           *decodeFlags
 	tok         lm.Tokenizer
 	template    *data.Template
-	form        pipeline.Form
+	form        workspace.Form
 	stack       []adapter.Placed
 	context     int // tokens of the model
 	stopTokens  []int32
@@ -83,7 +84,7 @@ type guess func() (name data.TemplateName, why string, err error)
 
 // openSpeaker loads the model and its adapters and chooses the template: the one given, else
 // that of the adapters, else the one that otherwise gives, with why. The caller closes the bench.
-func (f *decodeFlags) openSpeaker(con pipeline.Console, otherwise guess) (*pipeline.Bench, *speaker, error) {
+func (f *decodeFlags) openSpeaker(con jobs.Console, otherwise guess) (*workspace.Workspace, *speaker, error) {
 	f.speaks = true
 	b, stack, err := f.open(con)
 	if err != nil {
@@ -103,11 +104,11 @@ func (f *decodeFlags) openSpeaker(con pipeline.Console, otherwise guess) (*pipel
 
 // choose decides on the form and says where it is from, unless it was given.
 func (s *speaker) choose(p train.Progress, otherwise guess) error {
-	given := pipeline.Form{Template: s.f.template}
+	given := workspace.Form{Template: s.f.template}
 	if s.f.systemGiven {
 		given.System = &s.f.system
 	}
-	form, notes, err := pipeline.ChooseForm(given, s.stack, "")
+	form, notes, err := workspace.ChooseForm(given, s.stack, "")
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (s *speaker) choose(p train.Progress, otherwise guess) error {
 		if given.Template, why, err = otherwise(); err != nil {
 			return err
 		}
-		if form, notes, err = pipeline.ChooseForm(given, s.stack, ""); err != nil {
+		if form, notes, err = workspace.ChooseForm(given, s.stack, ""); err != nil {
 			return err
 		}
 	}
@@ -130,7 +131,7 @@ func (s *speaker) choose(p train.Progress, otherwise guess) error {
 }
 
 // setForm makes the speaker ask in a form.
-func (s *speaker) setForm(b *pipeline.Bench, form pipeline.Form) error {
+func (s *speaker) setForm(b *workspace.Workspace, form workspace.Form) error {
 	template, stop, err := b.Template(form.Template, form.System)
 	if err != nil {
 		return err

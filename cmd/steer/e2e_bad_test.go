@@ -12,7 +12,7 @@ import (
 
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/rl/train"
+	"steer/internal/run"
 )
 
 // bad is a command line that must fail with an exit code and a message, and leave no
@@ -33,7 +33,7 @@ func (b bad) run(t *testing.T, dir string) {
 		for _, s := range b.says {
 			require.Contains(t, said, s)
 		}
-		require.NoFileExists(t, filepath.Join(dir, "out", train.ResultFile))
+		require.NoFileExists(t, filepath.Join(dir, "out", run.ResultFile))
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "out")))
 	})
 }
@@ -52,7 +52,7 @@ func job(kind string, more ...string) []string {
 }
 
 // jobs writes the jobs of all trainers into a new folder.
-func jobs(t testing.TB) (dir string) {
+func jobFolder(t testing.TB) (dir string) {
 	t.Helper()
 	up := unbrokenRuns(t)
 	dir = t.TempDir()
@@ -64,7 +64,7 @@ func jobs(t testing.TB) (dir string) {
 
 func TestBadCommandLines(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	put(t, dir, "twice.yaml", "seed: 1\nseed: 2\n")
 	put(t, dir, "key.yaml", strings.Replace(string(get(t, dir, "sft.yaml")), "max_tokens", "max_token", 1))
 	put(t, dir, "enum.yaml", strings.Replace(string(get(t, dir, "sft.yaml")), "pack: none", "pack: isolatd", 1))
@@ -124,7 +124,7 @@ func tensor(t testing.TB, f *gguf.File, name string) gguf.TensorInfo {
 
 func TestBadModelsAndAdapters(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	up := unbrokenRuns(t)
 	_, assets := e2e(t)
 	whole := string(get(t, assets.Model))
@@ -192,7 +192,7 @@ func TestBadModelsAndAdapters(t *testing.T) {
 
 func TestBadData(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	file := func(name, content string) string { put(t, dir, name, content); return name }
 	good := `{"text": "### Human: May I?### Assistant: You may."}` + "\n"
 	_, assets := e2e(t)
@@ -233,7 +233,7 @@ func TestBadData(t *testing.T) {
 // Sequences longer than the context are dropped, cut or refused, as asked, and counted.
 func TestSequencesBeyondTheContext(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	long := strings.Repeat("I promise. ", 600)
 	put(t, dir, "long.jsonl", fmt.Sprintf("{\"text\": \"### Human: May I?### Assistant: %s\"}\n{\"text\": \"### Human: May I?### Assistant: You may.\"}\n", long))
 	put(t, dir, "ids.jsonl", `{"ids": [1`+strings.Repeat(", 7", 700)+"]}\n"+`{"ids": [1, 7, 7, 7]}`+"\n")
@@ -280,7 +280,7 @@ func TestSequencesBeyondTheContext(t *testing.T) {
 // Training that diverges ends with the step at which it did, not with an adapter of NaN.
 func TestDivergenceIsReported(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	for kind, more := range map[string][]string{
 		"sft":    {"--set", "optim.lr=1e30", "--set", "optim.max_grad_norm=0"},
 		"reward": {"--set", "optim.lr=1e30", "--set", "optim.max_grad_norm=0"},
@@ -288,14 +288,14 @@ func TestDivergenceIsReported(t *testing.T) {
 	} {
 		code, _, said := steerIn(t, dir, append([]string{kind, kind + ".yaml", "-o", kind}, more...)...)
 		if kind == "ppo" && code == 0 { // a guard may end it first, which is a result with a reason
-			require.Equal(t, "stopped", readJSON(t, dir, kind, train.ResultFile)["status"], said)
+			require.Equal(t, "stopped", readJSON(t, dir, kind, run.ResultFile)["status"], said)
 			continue
 		}
 		require.Equal(t, exitFailure, code, "%s: %s", kind, said)
 		require.Regexp(t, `(NaN|Inf|finite)`, said, kind)
 		require.Regexp(t, `step \d+`, said, kind)
-		require.NoFileExists(t, filepath.Join(dir, kind, train.ResultFile))
-		require.NoFileExists(t, filepath.Join(dir, kind, train.AdapterFile))
+		require.NoFileExists(t, filepath.Join(dir, kind, run.ResultFile))
+		require.NoFileExists(t, filepath.Join(dir, kind, run.AdapterFile))
 		for _, r := range timeless(t, filepath.Join(dir, kind)) {
 			require.False(t, math.IsNaN(r.Values["loss"]))
 		}

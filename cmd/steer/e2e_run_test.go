@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -95,7 +96,7 @@ func tiny(t testing.TB) (dir string) {
 func sameExperiment(t testing.TB, want, got string) {
 	t.Helper()
 	for _, stage := range tinyStages[:3] {
-		require.True(t, string(get(t, want, stage, train.AdapterFile)) == string(get(t, got, stage, train.AdapterFile)), "adapter of %s", stage)
+		require.True(t, string(get(t, want, stage, run.AdapterFile)) == string(get(t, got, stage, run.AdapterFile)), "adapter of %s", stage)
 		require.Equal(t, timeless(t, filepath.Join(want, stage)), timeless(t, filepath.Join(got, stage)), stage)
 	}
 	a, b := readJSON(t, want, "eval/result.json"), readJSON(t, got, "eval/result.json")
@@ -125,13 +126,13 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 	dir := tiny(t)
 	for i, stage := range []string{"reward-deontology", "ppo-deontology"} {
 		signal := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT}[i]
-		run := filepath.Join(dir, "out", stage)
+		folder := filepath.Join(dir, "out", stage)
 		for attempt := 1; ; attempt++ {
 			p := start(t, dir, "run", "tiny.yaml")
-			p.until(func() bool { return newest(run) != "" })
+			p.until(func() bool { return newest(folder) != "" })
 			p.signal(signal)
 			code, _ := p.wait()
-			if _, err := os.Stat(filepath.Join(run, train.ResultFile)); err != nil {
+			if _, err := os.Stat(filepath.Join(folder, run.ResultFile)); err != nil {
 				if signal == syscall.SIGINT {
 					require.Equal(t, train.ExitInterrupted, code, p.err.String())
 					require.Contains(t, p.err.String(), "steer: "+stage+": ")
@@ -140,7 +141,7 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 				break
 			}
 			require.Less(t, attempt, e2eAttempts, "the stage was over before it was killed")
-			require.NoError(t, os.RemoveAll(run))
+			require.NoError(t, os.RemoveAll(folder))
 		}
 	}
 	_, said = mustSteer(t, dir, "run", "tiny.yaml")
@@ -164,7 +165,7 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 	}
 	_, said = mustSteer(t, dir, "run", "tiny.yaml")
 	require.True(t, skipped(said, "ppo-deontology") && !skipped(said, "eval"), said)
-	result := readJSON(t, dir, "out/eval", train.ResultFile)
+	result := readJSON(t, dir, "out/eval", run.ResultFile)
 	sittings := result["sittings"].([]any)
 	require.Len(t, sittings, 2)
 	require.Positive(t, sittings[0])
@@ -183,7 +184,7 @@ func checkReport(t *testing.T, out string) {
 	require.EqualValues(t, 1, report["version"])
 	require.Equal(t, []any{"deontology"}, report["theories"])
 	for _, stage := range tinyStages {
-		r := readJSON(t, out, stage, train.ResultFile)
+		r := readJSON(t, out, stage, run.ResultFile)
 		require.EqualValues(t, 1, r["version"], stage)
 		require.Equal(t, stage, r["name"])
 		require.Equal(t, strings.SplitN(stage, "-", 2)[0], r["stage"])

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/rl/train"
+	"steer/internal/run"
 )
 
 // A study is its runs one by one, but for what no seed changes: the base is measured once.
@@ -23,13 +23,13 @@ func TestStudyOfTwoSeeds(t *testing.T) {
 
 	mustSteer(t, dir, "run", "tiny.yaml", "--set", "seed=4", "--set", "name=study", "--set", "out=alone", "--set", "ppo.iterations=2", "--set", "reward.max_steps=2")
 	sameExperiment(t, filepath.Join(dir, "alone"), filepath.Join(dir, "study/seed-4"))
-	require.NotEqual(t, get(t, dir, "study/seed-3/sft", train.AdapterFile), get(t, dir, "study/seed-4/sft", train.AdapterFile))
-	measured := func(run string) os.FileInfo {
-		info, err := os.Stat(filepath.Join(dir, run, "eval/items/wsc273.loglik.base.json"))
+	require.NotEqual(t, get(t, dir, "study/seed-3/sft", run.AdapterFile), get(t, dir, "study/seed-4/sft", run.AdapterFile))
+	measured := func(folder string) os.FileInfo {
+		info, err := os.Stat(filepath.Join(dir, folder, "eval/items/wsc273.loglik.base.json"))
 		require.NoError(t, err)
 		return info
 	}
-	sft, err := os.Stat(filepath.Join(dir, "study/seed-4/sft", train.ResultFile))
+	sft, err := os.Stat(filepath.Join(dir, "study/seed-4/sft", run.ResultFile))
 	require.NoError(t, err)
 	require.False(t, measured("study/seed-4").ModTime().After(sft.ModTime()), "the base was not measured a second time")
 	both := readJSON(t, dir, "study/report.json")

@@ -6,7 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"steer/cmd/steer/pipeline"
+	"steer/internal/bytesize"
+	"steer/internal/experiment"
 	"steer/internal/fetch"
 )
 
@@ -41,7 +42,7 @@ type fileReport struct {
 	Error   string `json:"error,omitempty"`
 }
 
-func reportOf(w pipeline.Need, results []fetch.Result) setReport {
+func reportOf(w experiment.Need, results []fetch.Result) setReport {
 	s := w.Set
 	r := setReport{
 		Name: s.Name, Title: s.Title, Kind: s.Kind, Folder: w.Dir, Source: s.Source(), Page: s.Page,
@@ -71,10 +72,10 @@ func looked(have []fetch.Status) []fetch.Result {
 }
 
 // writeHead says what will be fetched, and under which terms.
-func writeHead(w io.Writer, n pipeline.Need) {
+func writeHead(w io.Writer, n experiment.Need) {
 	s := n.Set
 	sum, unknown := s.Size()
-	size := fetch.Megabytes(sum)
+	size := bytesize.Transferred(sum)
 	switch {
 	case sum == 0:
 		size = "size not known"
@@ -94,7 +95,7 @@ func writeHead(w io.Writer, n pipeline.Need) {
 }
 
 // writeResults says what became of the files.
-func writeResults(w io.Writer, n pipeline.Need, results []fetch.Result) {
+func writeResults(w io.Writer, n experiment.Need, results []fetch.Result) {
 	there := 0
 	var notes []string
 	counts := map[string]int{}
@@ -103,7 +104,7 @@ func writeResults(w io.Writer, n pipeline.Need, results []fetch.Result) {
 		case r.Err != nil || !r.Fit():
 			continue
 		case r.Fetched:
-			fmt.Fprintf(w, "  %8s  %s\n", fetch.Megabytes(r.Found.Bytes), relative(r.Path))
+			fmt.Fprintf(w, "  %8s  %s\n", bytesize.Transferred(r.Found.Bytes), relative(r.Path))
 			fmt.Fprintf(w, "            %s\n", r.Found.SHA256)
 		default:
 			there++
@@ -142,7 +143,7 @@ func count(n int, noun string) string {
 }
 
 // show lists sets: what is there, what is missing, where each comes from.
-func (f *fetchFlags) show(out io.Writer, wanted []pipeline.Need, files bool) error {
+func (f *fetchFlags) show(out io.Writer, wanted []experiment.Need, files bool) error {
 	var all []setReport
 	var rows [][5]string
 	for _, w := range wanted {
@@ -165,7 +166,7 @@ func (f *fetchFlags) show(out io.Writer, wanted []pipeline.Need, files bool) err
 		case len(have):
 			state = "there"
 		}
-		size := choose(r.Bytes == 0, "?", fetch.Megabytes(r.Bytes)+choose(r.BytesUnknown, "+", ""))
+		size := choose(r.Bytes == 0, "?", bytesize.Transferred(r.Bytes)+choose(r.BytesUnknown, "+", ""))
 		rows = append(rows, [5]string{r.Name, state, size, shortLicence(r.Licence), w.Set.Host()})
 	}
 	if f.asJSON {
@@ -234,7 +235,7 @@ func (r setReport) write(w io.Writer, address string) error {
 }
 
 // check hashes what is there and fails if a file is not what it should be.
-func (f *fetchFlags) check(out io.Writer, wanted []pipeline.Need) error {
+func (f *fetchFlags) check(out io.Writer, wanted []experiment.Need) error {
 	var all []setReport
 	bad := 0
 	for _, w := range wanted {

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/term"
 
-	"steer/internal/fetch"
+	"steer/internal/bytesize"
 	"steer/rl/train"
 )
 
@@ -67,13 +67,13 @@ func (d *downloads) progress(what string, done, total int64) {
 
 // line is the state of a download in at most 80 columns.
 func (d *downloads) line(done, total int64, now time.Time) string {
-	tail := "  " + fetch.Megabytes(done)
+	tail := "  " + bytesize.Transferred(done)
 	if total > 0 {
-		tail = fmt.Sprintf("  %s of %s", fetch.Megabytes(done), fetch.Megabytes(total))
+		tail = fmt.Sprintf("  %s of %s", bytesize.Transferred(done), bytesize.Transferred(total))
 	}
 	if seconds := now.Sub(d.began).Seconds(); seconds > 0 && done > d.from {
 		speed := float64(done-d.from) / seconds
-		tail += fmt.Sprintf("  %s/s", fetch.Megabytes(int64(speed)))
+		tail += fmt.Sprintf("  %s/s", bytesize.Transferred(int64(speed)))
 		if total > done {
 			tail += "  ETA " + train.Clock(time.Duration(float64(total-done)/speed*float64(time.Second)))
 		}

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/internal/strictjson"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 type generateFlags struct {
@@ -189,7 +189,7 @@ func (a *app) generate(ctx context.Context, f *generateFlags, prompts []userProm
 			return fmt.Errorf("generate: %s: %w", p.where, err)
 		}
 		for j := range f.n {
-			reqs = append(reqs, s.request(ids, train.DeriveSeed(f.seed, "generate", uint64(i), uint64(j))))
+			reqs = append(reqs, s.request(ids, seed.Derive(f.seed, "generate", uint64(i), uint64(j))))
 		}
 	}
 	ctx, cancel := a.cancellable(ctx)

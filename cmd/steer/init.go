@@ -11,9 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf"
 	"steer/internal/atomicfile"
+	"steer/internal/experiment"
+	"steer/internal/plan"
+	"steer/internal/proposal"
 )
 
 // initFlags are the flags of "steer init".
@@ -103,14 +105,14 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 }
 
 // propose looks at the model and the data.
-func (f *initFlags) propose(dir string) (*pipeline.Proposal, error) {
+func (f *initFlags) propose(dir string) (*proposal.Proposal, error) {
 	model, err := f.base()
 	if err != nil {
 		return nil, err
 	}
 	shape, err := shapeOf(model)
 	if err != nil {
-		return nil, pipeline.WithSources(err)
+		return nil, experiment.WithSources(err)
 	}
 	g, err := gguf.Open(model)
 	if err != nil {
@@ -122,7 +124,7 @@ func (f *initFlags) propose(dir string) (*pipeline.Proposal, error) {
 	if err := g.Close(); err != nil {
 		return nil, err
 	}
-	p := &pipeline.Proposal{Name: f.name, Model: model, Context: int(length)}
+	p := &proposal.Proposal{Name: f.name, Model: model, Context: int(length)}
 	p.About = strings.TrimSpace(fmt.Sprintf("%s, %d layers of width %d, context %d",
 		printable(name, 40), shape.Layers, shape.Embd, length))
 	if p.Template, p.Why, err = guessTemplate(model); err != nil {
@@ -130,7 +132,7 @@ func (f *initFlags) propose(dir string) (*pipeline.Proposal, error) {
 	}
 	for _, file := range f.data {
 		if err := p.Add(file); err != nil {
-			return nil, pipeline.WithSources(err)
+			return nil, experiment.WithSources(err)
 		}
 	}
 	if err := p.Complete(filepath.Join(dir, "data")); err != nil {
@@ -162,7 +164,7 @@ func (f *initFlags) base() (string, error) {
 }
 
 // plan finds sizes that fit, by planning the experiment as it would be.
-func (f *initFlags) plan(ctx context.Context, p *pipeline.Proposal, dir string, tell func(string)) (err error) {
+func (f *initFlags) plan(ctx context.Context, p *proposal.Proposal, dir string, tell func(string)) (err error) {
 	draft, err := os.CreateTemp(dir, ".steer-init-*.yaml")
 	if err != nil {
 		return err
@@ -174,7 +176,7 @@ func (f *initFlags) plan(ctx context.Context, p *pipeline.Proposal, dir string, 
 	if err := draft.Close(); err != nil {
 		return err
 	}
-	return p.Plan(ctx, draft.Name(), pipeline.ForecastOptions{Memory: f.memory.MemoryLimit, Progress: tell})
+	return p.Plan(ctx, draft.Name(), plan.ForecastOptions{Memory: f.memory.MemoryLimit, Progress: tell})
 }
 
 // stem is a file's name without folder and endings.

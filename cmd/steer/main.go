@@ -15,12 +15,12 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	os.Exit(execute(os.Args[1:]))
 }
 
-// run executes a command line and returns the exit code: 0 done, 1 failed, 2 wrong
+// execute executes a command line and returns the exit code: 0 done, 1 failed, 2 wrong
 // usage, 130 interrupted with a checkpoint.
-func run(args []string) (code int) {
+func execute(args []string) (code int) {
 	a := newApp(os.Stdin, os.Stdout, os.Stderr)
 	defer func() {
 		// A panic is a bug of ours; whoever meets it gets a sentence, not a stack, unless asked for.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"steer/internal/bytesize"
 )
 
 func newModelCommand(a *app) *cobra.Command {
@@ -69,7 +71,7 @@ func (m *modelDescription) write(w io.Writer) error {
 	t.add("context", "%s tokens", grouped(m.Context))
 	t.add("rope", "%s", m.Rope)
 	for i, u := range m.Types {
-		t.add(choose(i == 0, "weights", ""), "%-8s %4d tensors  %15s parameters  %s", u.Type, u.Tensors, grouped(u.Parameters), shortBytes(u.Bytes))
+		t.add(choose(i == 0, "weights", ""), "%-8s %4d tensors  %15s parameters  %s", u.Type, u.Tensors, grouped(u.Parameters), bytesize.Precise(u.Bytes))
 	}
 	t.add("tokenizer", "%s", m.Tokenizer)
 	t.add("BOS, EOS", "%s, %s", m.Tokenizer.BOS, m.Tokenizer.EOS)

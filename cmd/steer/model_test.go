@@ -12,13 +12,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/lm"
 	"steer/internal/filehash"
+	"steer/internal/workspace"
 )
 
 var tinyShape = gguftest.Shape{Layers: 2, Embd: 64, FF: 96, Heads: 4, KVHeads: 2, Vocab: 1500, Ctx: 2048}
@@ -73,7 +73,7 @@ func TestModelInspectJSON(t *testing.T) {
 	m := demoModel(t)
 	var d modelDescription
 	require.NoError(t, json.Unmarshal([]byte(succeed(t, "", "model", "inspect", "--json", "--tensors", m.Model)), &d))
-	b, err := pipeline.OpenBench(m.Model, pipeline.DefaultEngine())
+	b, err := workspace.Open(m.Model, workspace.DefaultEngine())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, b.Close()) }()
 	info := b.Model.Info()

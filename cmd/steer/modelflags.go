@@ -8,10 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/modelfile"
+	"steer/internal/jobs"
+	"steer/internal/workspace"
 )
 
 // deviceHelp is the help of every flag that names a device.
@@ -23,14 +24,14 @@ type modelFlags struct {
 	adapters []string
 	anyStack bool
 	speaks   bool // the stack is to write answers
-	engine   pipeline.Engine
+	engine   workspace.EngineConfig
 }
 
 // anyStackHelp is the help of every flag that allows another stack.
 const anyStackHelp = "use adapters on others than they were trained on, with a warning instead of an error"
 
 func (f *modelFlags) bind(cmd *cobra.Command) {
-	f.engine = pipeline.DefaultEngine()
+	f.engine = workspace.DefaultEngine()
 	flags := cmd.Flags()
 	flags.StringVarP(&f.model, "model", "m", "", "base model, a GGUF `FILE`")
 	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil, "adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
@@ -68,8 +69,8 @@ func exists(what, path string) error {
 
 // open loads the model and the adapters and says what was noticed; the caller closes the
 // bench.
-func (f *modelFlags) open(con pipeline.Console) (*pipeline.Bench, []*ggml.Adapter, error) {
-	b, err := pipeline.OpenBench(f.model, f.engine)
+func (f *modelFlags) open(con jobs.Console) (*workspace.Workspace, []*ggml.Adapter, error) {
+	b, err := workspace.Open(f.model, f.engine)
 	if err != nil {
 		return nil, nil, err
 	}

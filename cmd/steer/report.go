@@ -11,7 +11,7 @@ import (
 
 	"steer/internal/atomicfile"
 	"steer/internal/report"
-	"steer/rl/train"
+	"steer/internal/run"
 )
 
 // reportFormats are the forms of a report, and how each is written.
@@ -126,7 +126,7 @@ func exist(dirs []string) error {
 }
 
 func saveReport(r *report.Report, format, path string) (err error) {
-	defer func() { err = train.DiskFull(err, reportKept) }()
+	defer func() { err = run.DiskFull(err, reportKept) }()
 	f, err := atomicfile.Create(path)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ const reportKept = "the run folders, and an earlier report, are as they were"
 
 // showReport writes a report to where the command writes to.
 func (a *app) showReport(r *report.Report, format string) error {
-	return train.DiskFull(reportFormats[format](a.out, r), reportKept)
+	return run.DiskFull(reportFormats[format](a.out, r), reportKept)
 }
 
 func printReport(w io.Writer, r *report.Report) error {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"steer/internal/conf"
+	"steer/internal/nearest"
 )
 
 func newRootCommand(a *app) *cobra.Command {
@@ -81,7 +81,7 @@ func nearFlag(cmd *cobra.Command, err error) string {
 			known = append(known, f.Name)
 		}
 	})
-	if near, ok := conf.Nearest(name, known); ok {
+	if near, ok := nearest.Word(name, known); ok {
 		return fmt.Sprintf(": did you mean --%s?", near)
 	}
 	begins := func(flag string) bool { return strings.HasPrefix(flag, name) || strings.HasPrefix(name, flag+"-") }

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/internal/workspace"
 	"steer/rewards"
 	"steer/rl/data"
 )
@@ -39,11 +39,11 @@ func newScoreEncoder(f *scoreFlags, tok *ggml.Tokenizer, head *adapter.Adapter,
 		return nil, fmt.Errorf("score: --bos on: the vocabulary has no beginning-of-sequence token")
 	}
 	if f.template != "" {
-		given := pipeline.Form{Template: f.template}
+		given := workspace.Form{Template: f.template}
 		if f.systemGiven {
 			given.System = &f.system
 		}
-		form, notes, err := pipeline.ChooseForm(given, stack, "")
+		form, notes, err := workspace.ChooseForm(given, stack, "")
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func newScoreEncoder(f *scoreFlags, tok *ggml.Tokenizer, head *adapter.Adapter,
 	if f.bosGiven { // asks for texts as they are
 		return e, nil
 	}
-	form, _, err := pipeline.ChooseForm(pipeline.Form{}, stack, "")
+	form, _, err := workspace.ChooseForm(workspace.Form{}, stack, "")
 	if err == nil && form.Template != "" {
 		e.stored, err = data.NewTemplate(form.Template, form.System)
 	}

@@ -10,9 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/internal/workspace"
 	"steer/rl/data"
 )
 
@@ -21,7 +21,7 @@ func byBytes(t testing.TB, name data.TemplateName, stops ...string) *speaker {
 	t.Helper()
 	template, err := data.NewTemplate(name, nil)
 	require.NoError(t, err)
-	return &speaker{f: &decodeFlags{maxNew: 100}, tok: letters{}, template: template, form: pipeline.Form{Template: name}, context: 1 << 20, stopStrings: append(template.StopStrings(), stops...)}
+	return &speaker{f: &decodeFlags{maxNew: 100}, tok: letters{}, template: template, form: workspace.Form{Template: name}, context: 1 << 20, stopStrings: append(template.StopStrings(), stops...)}
 }
 
 // pieces counts what is written, each a write.

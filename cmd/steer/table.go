@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"steer/internal/bytesize"
 )
 
 // tableColumns is the widest line of a table.
@@ -82,26 +84,12 @@ func grouped(n int64) string {
 	return s
 }
 
-// shortBytes prints a size in the unit people think in (powers of 1000).
-func shortBytes(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	x, unit := float64(n), ""
-	for _, unit = range []string{"kB", "MB", "GB", "TB"} {
-		if x /= 1000; x < 999.5 {
-			break
-		}
-	}
-	return fmt.Sprintf("%.3g %s", x, unit)
-}
-
 // bytesText prints a size exactly and for people.
 func bytesText(n int64) string {
 	if n < 1000 {
-		return shortBytes(n)
+		return bytesize.Precise(n)
 	}
-	return fmt.Sprintf("%s bytes (%s)", grouped(n), shortBytes(n))
+	return fmt.Sprintf("%s bytes (%s)", grouped(n), bytesize.Precise(n))
 }
 
 // choose is yes or no, depending on c.

@@ -18,13 +18,13 @@ var allowed = []struct {
 }{
 	{"steer/cmd/steer", []string{"steer/..."}},
 	{"steer/cmd/steer/...", []string{"steer/..."}},
-	{"steer/rl/sft", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
-	{"steer/rl/ppo", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
-	{"steer/rewards", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
-	{"steer/eval", []string{"steer/eval/task", "steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/prefix", "steer/internal/..."}},
+	{"steer/rl/sft", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
+	{"steer/rl/ppo", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
+	{"steer/rewards", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
+	{"steer/eval", []string{"steer/eval/task", "steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/prefix", "steer/internal/run", "steer/internal/..."}},
 	{"steer/eval/task", []string{"steer/rl/data", "steer/internal/..."}}, // a user's own task: no model
 	{"steer/eval/compare", []string{"steer/internal/..."}},               // reads records only
-	{"steer/rl/train", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
+	{"steer/rl/train", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/data", []string{"steer/ggml/lm", "steer/internal/..."}},
 	{"steer/ggml", []string{"steer/ggml/llama", "steer/ggml/prefix", "steer/ggml/adapter", "steer/ggml/modelfile", "steer/ggml/lm", "steer/cgo", "steer/internal/..."}},
@@ -40,7 +40,20 @@ var allowed = []struct {
 	{"steer/demo", []string{"steer/internal/..."}},
 	{"steer/experiments", nil},
 	{"steer/internal/report", []string{"steer/eval/compare", "steer/internal/..."}}, // reads files only
-	{"steer/internal/stats", []string{"steer/internal/crash"}},
+	{"steer/internal/run", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
+	{"steer/internal/machine", []string{"steer/internal/..."}},
+	{"steer/internal/workspace", []string{"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/rl/data", "steer/rl/train",
+		"steer/internal/..."}},
+	{"steer/internal/workspace/workspacetest", []string{"steer/..."}}, // tests only
+	{"steer/internal/jobs", []string{"steer/internal/workspace", "steer/internal/run", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/rl/...", "steer/rewards", "steer/eval", "steer/experiments", "steer/internal/..."}},
+	{"steer/internal/plan", []string{"steer/internal/jobs", "steer/internal/workspace", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/rl/train", "steer/internal/..."}},
+	{"steer/internal/experiment", []string{"steer/internal/jobs", "steer/internal/plan", "steer/internal/workspace", "steer/internal/run",
+		"steer/rewards", "steer/rl/...", "steer/internal/..."}},
+	{"steer/internal/proposal", []string{"steer/internal/experiment", "steer/internal/jobs", "steer/internal/plan", "steer/internal/workspace",
+		"steer/ggml/...", "steer/rewards", "steer/rl/data", "steer/internal/..."}},
+	{"steer/internal/stats", []string{"steer/internal/crash", "steer/internal/seed"}},
 	{"steer/internal/...", []string{"steer/internal/..."}},
 	{"steer/third_party", nil},
 }
@@ -89,7 +102,9 @@ func rule(pkg string) (deps []string, known bool) {
 
 // upper are packages of internal that stand above others: "steer/internal/..." is not meant for
 // them, a rule has to name them.
-var upper = []string{"steer/internal/report"}
+var upper = []string{
+	"steer/internal/workspace", "steer/internal/jobs", "steer/internal/plan", "steer/internal/experiment", "steer/internal/proposal",
+	"steer/internal/report", "steer/internal/run"}
 
 func permitted(deps []string, imp string) bool {
 	return slices.ContainsFunc(deps, func(d string) bool {

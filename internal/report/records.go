@@ -1,18 +1,16 @@
 package report
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"steer/eval/compare"
+	"steer/internal/filehash"
 )
 
 // recordSuffix ends the names of files of records.
@@ -48,7 +46,7 @@ func (s *Stage) records(name, sum string) (string, error) {
 	if sum == "" {
 		return path, nil // of a version that kept no hash
 	}
-	got, err := sumOf(path)
+	got, err := filehash.Sum(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", unusable{name, "is gone"}
@@ -71,19 +69,6 @@ func (s *Stage) answers() ([]compare.Answer, error) {
 		return nil, err
 	}
 	return compare.ReadAnswers(path)
-}
-
-func sumOf(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // flagUntested says that something is not tested, and why: a failure where records are to blame.

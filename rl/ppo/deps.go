@@ -6,6 +6,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -33,7 +34,7 @@ type Deps struct {
 	// Stage is shown in progress lines and errors; empty means "ppo".
 	Stage string
 	// Run keeps checkpoints, metrics and samples; nil keeps nothing.
-	Run      *train.Run
+	Run      *run.Folder
 	Progress train.Progress
 	Stopper  *train.Stopper
 	// AdapterOf turns the policy's state into the adapter to be written; nil writes none.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/rl/train"
 )
 
@@ -90,7 +91,7 @@ func Prepare(ctx context.Context, c *Config, m Models, st *State, b Batch) (*Exp
 	if exp.permutation == nil {
 		iteration := uint64(st.Iteration)
 		exp.permutation = func(epoch int) []int {
-			return train.Permutation(c.RolloutBatchSize, c.Seed, "ppo.minibatch", iteration, uint64(epoch))
+			return seed.Permutation(c.RolloutBatchSize, c.Seed, "ppo.minibatch", iteration, uint64(epoch))
 		}
 	}
 	scores := ScoreScaling{Scale: c.ScaleScores, Norm: c.NormScores, Clip: c.ScoreClip}.Apply(&st.Scores, b.Scores)
@@ -100,7 +101,7 @@ func Prepare(ctx context.Context, c *Config, m Models, st *State, b Batch) (*Exp
 	seqs := make([]lm.Sequence, len(b.Prompts))
 	for i := range seqs {
 		seqs[i] = sequence(b.Prompts[i], b.Responses[i])
-		seqs[i].DropoutSeed = train.DeriveSeed(c.Seed, "ppo.dropout", uint64(st.Iteration), 0, uint64(i))
+		seqs[i].DropoutSeed = seed.Derive(c.Seed, "ppo.dropout", uint64(st.Iteration), 0, uint64(i))
 	}
 	opt := lm.Options{Temperature: c.logprobTemperature()}
 	refSeqs := make([]lm.Sequence, len(seqs))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -86,7 +87,7 @@ func TestAlarmsStopTheRun(t *testing.T) {
 			require.Less(t, res.Iterations, c.Iterations)
 			require.NotNil(t, res.HeldoutLast)
 			require.Equal(t, res.Iterations, res.HeldoutLast.Iteration)
-			require.FileExists(t, filepath.Join(dir, train.AdapterFile))
+			require.FileExists(t, filepath.Join(dir, run.AdapterFile))
 			saved, _, err := w.deps.Run.Latest()
 			require.NoError(t, err)
 			require.Equal(t, res.Iterations*c.updatesPerIteration(), saved.Step)

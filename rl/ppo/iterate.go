@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -169,7 +170,7 @@ func (t *trainer) trackBest(exp *Experience) error {
 	if err != nil {
 		return fmt.Errorf("best adapter: %w", err)
 	}
-	return a.Save(t.deps.Run.Path(train.BestFile))
+	return a.Save(t.deps.Run.Path(run.BestFile))
 }
 
 // record updates the result by an iteration.

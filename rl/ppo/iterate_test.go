@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -24,7 +25,7 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 	w := newWorld(t).in(t, dir, c)
 	res, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
-	records, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	best := Best{Iteration: -1}
 	for _, r := range records[1:] {
@@ -46,9 +47,9 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 	w = newWorld(t).in(t, shortDir, short)
 	_, err = Train(t.Context(), short, w.deps)
 	require.NoError(t, err)
-	want, err := os.ReadFile(filepath.Join(shortDir, train.AdapterFile))
+	want, err := os.ReadFile(filepath.Join(shortDir, run.AdapterFile))
 	require.NoError(t, err)
-	got, err := os.ReadFile(filepath.Join(dir, train.BestFile))
+	got, err := os.ReadFile(filepath.Join(dir, run.BestFile))
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/rl/train"
 )
 
@@ -103,7 +104,7 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 		t := &o.exp.Trajectories[e]
 		lengths[j] = len(t.Response)
 		seqs[j] = sequence(t.Prompt, t.Response)
-		seqs[j].DropoutSeed = train.DeriveSeed(c.Seed, "ppo.dropout", uint64(o.st.Iteration), uint64(epoch)+1, uint64(e))
+		seqs[j].DropoutSeed = seed.Derive(c.Seed, "ppo.dropout", uint64(o.st.Iteration), uint64(epoch)+1, uint64(e))
 	}
 	weights := c.LossMean.Weights(lengths, c.LossGroup)
 	terms := make([]Terms, len(episodes))

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"steer/ggml/lm"
-	"steer/rl/train"
+	"steer/internal/seed"
 )
 
 // sampler turns prompts into episodes.
@@ -25,7 +25,7 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 		reqs[i] = lm.Request{
 			Prompt: p.Tokens,
 			MaxNew: s.maxNew(use, counter, i),
-			Seed:   train.DeriveSeed(s.cfg.Seed, use, counter, uint64(i)),
+			Seed:   seed.Derive(s.cfg.Seed, use, counter, uint64(i)),
 		}
 		if s.cfg.EOS == EOSStop {
 			reqs[i].StopTokens = s.stop
@@ -66,7 +66,7 @@ func (s *sampler) maxNew(use string, counter uint64, i int) int {
 		return s.cfg.MaxNewTokens
 	}
 	group := i / s.cfg.LengthGroup // LengthGroup is 1 where every sample draws
-	rng := train.NewRand(s.cfg.Seed, use+".length", counter, uint64(group))
+	rng := seed.Rand(s.cfg.Seed, use+".length", counter, uint64(group))
 	return s.cfg.MinNewTokens + rng.IntN(s.cfg.MaxNewTokens-s.cfg.MinNewTokens+1)
 }
 
@@ -82,7 +82,7 @@ func cutBehind(tokens, stop []int32) (kept []int32, ended bool) {
 
 // pickPrompts returns the n prompts from cursor on of an endless stream: all prompts in
 // a fresh order, again and again.
-func pickPrompts(prompts []Prompt, seed uint64, cursor int64, n int) []Prompt {
+func pickPrompts(prompts []Prompt, runSeed uint64, cursor int64, n int) []Prompt {
 	out := make([]Prompt, n)
 	size := int64(len(prompts))
 	pass := int64(-1)
@@ -91,7 +91,7 @@ func pickPrompts(prompts []Prompt, seed uint64, cursor int64, n int) []Prompt {
 		at := cursor + int64(i)
 		if at/size != pass {
 			pass = at / size
-			order = train.Permutation(len(prompts), seed, "ppo.prompts", uint64(pass))
+			order = seed.Permutation(len(prompts), runSeed, "ppo.prompts", uint64(pass))
 		}
 		out[i] = prompts[order[at%size]]
 	}

@@ -13,6 +13,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -71,10 +72,10 @@ func newWorld(t *testing.T) *world {
 // in opens a run folder for the world's next Train.
 func (w *world) in(t *testing.T, dir string, c Config) *world {
 	t.Helper()
-	run, err := train.OpenRun(dir, train.RunOptions{Stage: "ppo", Name: "toy", Config: &c})
+	folder, err := run.Open(dir, run.Options{Stage: "ppo", Name: "toy", Config: &c})
 	require.NoError(t, err)
-	t.Cleanup(func() { run.Close() })
-	w.deps.Run = run
+	t.Cleanup(func() { folder.Close() })
+	w.deps.Run = folder
 	return w
 }
 
@@ -138,7 +139,7 @@ func TestRewardRisesAtBoundedKL(t *testing.T) {
 func files(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
-	for _, name := range []string{train.AdapterFile, train.BestFile} {
+	for _, name := range []string{run.AdapterFile, run.BestFile} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		out[name] = data
@@ -146,9 +147,9 @@ func files(t *testing.T, dir string) map[string][]byte {
 	return out
 }
 
-func timeless(t *testing.T, dir string) []train.Record {
+func timeless(t *testing.T, dir string) []run.MetricsRecord {
 	t.Helper()
-	recs, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	recs, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	for i := range recs {
 		recs[i].Time = time.Time{}
@@ -214,9 +215,9 @@ func TestResumeEqualsUnbroken(t *testing.T) {
 		require.True(t, bytes.Equal(a[name], b[name]), "%s differs", name)
 	}
 	require.Equal(t, timeless(t, straight), timeless(t, broken))
-	x, err := train.ReadSamples(filepath.Join(straight, train.SamplesFile))
+	x, err := run.ReadSamples(filepath.Join(straight, run.SamplesFile))
 	require.NoError(t, err)
-	y, err := train.ReadSamples(filepath.Join(broken, train.SamplesFile))
+	y, err := run.ReadSamples(filepath.Join(broken, run.SamplesFile))
 	require.NoError(t, err)
 	require.Equal(t, x, y)
 	require.Len(t, x, 4*c.SamplesCount)

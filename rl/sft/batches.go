@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -163,7 +164,7 @@ func (o *order) at(epoch, i int64) int {
 		return int(i)
 	}
 	if epoch != o.epoch {
-		o.epoch, o.perm = epoch, train.Permutation(int(o.n), o.cfg.Seed, "sft.shuffle", uint64(epoch))
+		o.epoch, o.perm = epoch, seed.Permutation(int(o.n), o.cfg.Seed, "sft.shuffle", uint64(epoch))
 	}
 	return o.perm[i]
 }
@@ -176,7 +177,7 @@ func (c Config) micro(places []place, step int64) [][]lm.Sequence {
 	for i, p := range places {
 		sizes[i] = len(p)
 		for _, s := range p {
-			s.DropoutSeed = train.DeriveSeed(c.Seed, "sft.dropout", uint64(step), uint64(len(flat)))
+			s.DropoutSeed = seed.Derive(c.Seed, "sft.dropout", uint64(step), uint64(len(flat)))
 			flat = append(flat, s)
 		}
 	}

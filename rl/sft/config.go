@@ -143,7 +143,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// MayChange lists the keys that a resumed run may have changed, as train.RunOptions
+// MayChange lists the keys that a resumed run may have changed, as run.Options
 // wants them: they say how the same thing is computed, up to the rounding of sums.
 func MayChange() []string {
 	return []string{"micro_batch_size", "micro_batch_tokens", "checkpoint_every"}

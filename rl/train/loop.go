@@ -8,6 +8,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/internal/run"
 )
 
 // ErrAlarm: a trainer stopped itself because training has gone wrong in a way it
@@ -19,7 +20,7 @@ type Deps struct {
 	// Learner is trained; its state at the start is the run's start.
 	Learner lm.Learner
 	// Run keeps checkpoints, metrics and samples; nil keeps nothing.
-	Run *Run
+	Run *run.Folder
 	// Progress shows how it goes; nil is Quiet.
 	Progress Progress
 	// Stopper asks to stop; nil never does.
@@ -259,7 +260,7 @@ func (l *loop) failed(err error) error {
 	if l.Run == nil {
 		return err
 	}
-	return fmt.Errorf("%w; %s", err, l.Run.lastCheckpoint())
+	return fmt.Errorf("%w; %s", err, l.Run.LastCheckpoint())
 }
 
 // checkpoint saves the state after the rounds done, once.
@@ -267,7 +268,7 @@ func (l *loop) checkpoint(best bool) error {
 	if l.Run == nil || l.savedRound == l.round {
 		return nil
 	}
-	c := Checkpoint{Step: l.step, Best: best}
+	c := run.Checkpoint{Step: l.step, Best: best}
 	own, err := l.t.Save()
 	if err != nil {
 		return fmt.Errorf("checkpoint of step %d: %w", l.step, err)

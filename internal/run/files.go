@@ -1,0 +1,33 @@
+package run
+
+import "slices"
+
+// Names inside a run folder; see docs/files.md.
+const (
+	ConfigFile     = "config.yaml"
+	InfoFile       = "run.json"
+	MetricsFile    = "metrics.jsonl"
+	SamplesFile    = "samples.jsonl.zst"
+	CheckpointsDir = "checkpoints"
+	AdapterFile    = "adapter.gguf"
+	BestFile       = "best.gguf" // the best adapter of a stage that has one beside its last
+	ResultFile     = "result.json"
+	ItemsDir       = "items" // of an evaluation
+	lockFile       = "lock"
+)
+
+// ExperimentFile is what an experiment writes beside the folders of its stages, besides reports.
+const ExperimentFile = "experiment.yaml"
+
+// Files names everything that a run writes into its folder, its result first: what a fresh
+// start removes. The lock stays; it is held meanwhile.
+func Files() []string {
+	return slices.Concat([]string{
+		ResultFile, AdapterFile, BestFile, CheckpointsDir, SamplesFile, MetricsFile, ItemsDir, ConfigFile, InfoFile,
+	}, ReportFiles())
+}
+
+// ReportFiles names the reports that are written into a folder of runs unless told otherwise.
+func ReportFiles() []string {
+	return []string{"report.html", "report.json", "compare.html", "compare.json"}
+}
