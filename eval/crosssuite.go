@@ -11,10 +11,12 @@ import (
 	"steer/rl/data"
 )
 
-// CrossReward loads the prompts and runs [CrossReward]; nil without a path for them.
+// CrossReward loads the prompts and measures the matrix; nil without a path for them.
 // The template is the one the policies were trained with. Classifiers of single statements
 // are no judges of answers to a prompt, and have no column.
-func (s *Suite) CrossReward(ctx context.Context, policies []Subject, rewards []Reward, tpl *data.Template) (*CrossRewardResult, error) {
+func (s *Suite) CrossReward(
+	ctx context.Context, policies []Subject, rewards []Reward, tpl *data.Template,
+) (*CrossRewardResult, error) {
 	c := s.cfg.CrossReward
 	rewards = slices.DeleteFunc(slices.Clone(rewards), func(r Reward) bool { return r.Classifier })
 	if c.Prompts.Path == "" || len(rewards) == 0 {
@@ -27,58 +29,45 @@ func (s *Suite) CrossReward(ctx context.Context, policies []Subject, rewards []R
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range file.warnings() {
+	for _, w := range promptWarnings(file) {
 		s.note(w)
 	}
 	opt, err := c.options(policies[0].Tokenizer, tpl)
 	if err != nil {
 		return nil, err
 	}
-	name := recordFile(NameCrossReward, "answers", "all")
-	terms, keep, err := s.crossFingerprint(file, prompts, policies, rewards)
+	m, err := s.crossReward(file, prompts, policies, rewards)
 	if err != nil {
 		return nil, err
 	}
-	p, err := resumable(s, name, terms, keep, unit{NameCrossReward, "", ""}, func(j *journal) (*piece, []AnswerRecord, error) {
-		answering, judging := slices.Clone(policies), slices.Clone(rewards)
-		for i := range answering {
-			answering[i] = j.subject(answering[i])
-		}
-		for i := range judging {
-			judging[i] = j.reward(judging[i], s.cfg.BatchTokens)
-		}
-		res, records, err := CrossReward(ctx, answering, judging, s.cfg.Settings, opt, prompts)
+	o, err := resume(s, m, func(j *journal) (*outcome, []AnswerRecord, error) {
+		asked, judging := j.all(policies, rewards, s.cfg.BatchTokens)
+		res, records, err := CrossReward(ctx, asked, judging, s.cfg.Settings, opt, prompts)
 		if err != nil {
 			return nil, nil, err
 		}
 		res.Prompts = file
-		return &piece{CrossReward: res, Samples: res.Samples}, records, nil
+		return &outcome{CrossReward: res, Samples: res.Samples}, records, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.CrossReward.Samples = p.Samples
-	return p.CrossReward, nil
+	o.CrossReward.Samples = o.Samples
+	return o.CrossReward, nil
 }
 
-// crossFingerprint is what the matrix depends on; keep says whether every model has an
-// ID to be recognised by.
-func (s *Suite) crossFingerprint(file *PromptFile, prompts []Prompt, policies []Subject, rewards []Reward) (terms string, keep bool, err error) {
-	keep = true
-	var ids []string
-	for _, p := range policies {
-		ids = append(ids, p.Name+" "+p.ID)
-		keep = keep && p.ID != ""
-	}
-	for _, r := range rewards {
-		ids = append(ids, fmt.Sprintf("%s %s (raw - %g) / %g", r.Name, r.ID, r.Mean, r.Std))
-		keep = keep && r.ID != ""
-	}
+// crossReward is the measurement of the matrix: it depends on all policies and reward models, and
+// on the prompts as they are rendered.
+func (s *Suite) crossReward(
+	file *PromptFile, prompts []Prompt, policies []Subject, rewards []Reward,
+) (measurement, error) {
 	h := sha256.New()
 	if err := json.NewEncoder(h).Encode(prompts); err != nil {
-		return "", false, fmt.Errorf("eval: cross_reward: %w", err)
+		return measurement{}, fmt.Errorf("eval: cross_reward: %w", err)
 	}
 	sums := map[string]string{"cross_reward.prompts": file.SHA256, "rendered": hex.EncodeToString(h.Sum(nil))}
-	terms, err = s.terms([]string{"cross_reward"}, sums, ids...)
-	return terms, keep, err
+	ids, recognised := participants(policies, rewards)
+	fingerprint, err := s.fingerprint([]string{NameCrossReward}, sums, ids...)
+	records := recordFile(NameCrossReward, "answers", "all")
+	return measurement{ID{Benchmark: NameCrossReward}, records, fingerprint, recognised}, err
 }

@@ -56,6 +56,29 @@ func (c Continuations) check() error {
 	return nil
 }
 
+// Work lists the parts of the measurement as progress is reported of them. Judges that are not
+// found cost nothing: it is said where they are asked.
+func (c Continuations) Work(policies []Subject, rewards []Reward) []Work {
+	if c.Path == "" {
+		return nil
+	}
+	judges, err := c.judges(rewards)
+	if err != nil {
+		judges = nil
+	}
+	tokens := float64(max(c.Limit, 1) * c.MaxNewTokens)
+	var out []Work
+	for _, p := range policies {
+		out = append(out, Work{ID{Benchmark: NameGenerations, Protocol: "generate", Model: p.Name}, tokens * generationCost})
+	}
+	for _, p := range policies {
+		for _, r := range judges {
+			out = append(out, Work{ID{Benchmark: NameGenerations, Protocol: "score " + p.Name, Model: r.Name}, tokens})
+		}
+	}
+	return out
+}
+
 // textPrompt is a prompt as it stands in the file.
 type textPrompt struct {
 	line        int

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 )
 
 // Generations lets every policy continue the configured prompts and every judging reward
@@ -28,37 +27,76 @@ func (s *Suite) Generations(ctx context.Context, policies []Subject, rewards []R
 	if rows, err = window(c.File, rows); err != nil {
 		return fail(err)
 	}
-	terms, keep, err := s.generationTerms(policies, judges)
+	all, err := s.generations(policies, judges)
 	if err != nil {
 		return fail(err)
 	}
-	if out, err := s.keptGenerations(terms, keep, policies, judges); err != nil || out != nil {
+	if out, err := s.finishedGenerations(all, policies, judges); err != nil || out != nil {
 		return out, err
 	}
 	var j *journal
-	if keep {
-		if j, err = s.begin(recordFile(NameGenerations), terms, unit{benchmark: NameGenerations}); err != nil {
+	if all.resumable {
+		if j, err = s.begin(all); err != nil {
 			return nil, err
 		}
 	}
-	out, err := s.continueAll(ctx, j, terms, policies, judges, rows)
+	out, err := s.continueAll(ctx, j, all, policies, judges, rows)
 	if j != nil {
 		err = errors.Join(err, s.end(j, err == nil))
 	}
 	return out, err
 }
 
+// generations is the measurement of all policies under all judges: the results depend on all of
+// them, since they are compared with one reference.
+func (s *Suite) generations(policies []Subject, judges []Reward) (measurement, error) {
+	sum, err := s.sum(s.cfg.Generated.Path)
+	if err != nil {
+		return measurement{}, err
+	}
+	ids, recognised := participants(policies, judges)
+	sums := map[string]string{NameGenerations: sum, "template": templateSum(s.cfg.Template)}
+	fingerprint, err := s.fingerprint([]string{NameGenerations}, sums, ids...)
+	return measurement{ID{Benchmark: NameGenerations}, recordFile(NameGenerations), fingerprint, recognised}, err
+}
+
+// of is the part of a measurement of several models that is one policy's under one judge.
+func (m measurement) of(policy Subject, judge Reward) measurement {
+	m.id.Protocol, m.id.Model = judge.Name, policy.Name
+	m.records = recordFile(m.id.Benchmark, judge.Name, policy.Name)
+	return m
+}
+
+// finishedGenerations gives the results on disk, nil if one of them is missing or measured
+// under another fingerprint.
+func (s *Suite) finishedGenerations(all measurement, policies []Subject, judges []Reward) ([]*Measurement, error) {
+	if !all.resumable {
+		return nil, nil
+	}
+	var out []*Measurement
+	for _, p := range policies {
+		for _, r := range judges {
+			m := all.of(p, r)
+			o, err := readOutcome(filepath.Join(s.dir, m.records), m.fingerprint, s.note)
+			if err != nil {
+				return nil, err
+			}
+			if o == nil {
+				return nil, s.dropFormer(m)
+			}
+			out = append(out, o.Benchmark)
+		}
+	}
+	return out, s.skip(all)
+}
+
 // continueAll measures, with a journal or without one, and writes every result.
-func (s *Suite) continueAll(ctx context.Context, j *journal, terms string, policies []Subject, judges []Reward, rows []textPrompt) ([]*Measurement, error) {
+func (s *Suite) continueAll(
+	ctx context.Context, j *journal, all measurement, policies []Subject, judges []Reward, rows []textPrompt,
+) ([]*Measurement, error) {
 	c := s.cfg.Generated
-	policies, judges = slices.Clone(policies), slices.Clone(judges)
-	for i := range policies {
-		policies[i] = j.subject(policies[i])
-	}
-	for i := range judges {
-		judges[i] = j.reward(judges[i], s.cfg.BatchTokens)
-	}
-	out, records, err := Continue(ctx, policies, judges, s.cfg.Settings, c, s.cfg.Template, rows)
+	asked, judging := j.all(policies, judges, s.cfg.BatchTokens)
+	out, records, err := Continue(ctx, asked, judging, s.cfg.Settings, c, s.cfg.Template, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -66,13 +104,13 @@ func (s *Suite) continueAll(ctx context.Context, j *journal, terms string, polic
 		if err := c.provenance(b, ""); err != nil {
 			return nil, err
 		}
-		name := recordFile(b.Benchmark, b.Protocol, b.Model)
+		m := all.of(policies[i/len(judges)], judges[i%len(judges)])
 		if j == nil {
-			err = storeRecords(s, name, &piece{Benchmark: b}, records[i])
+			err = storeRecords(s, m.records, &outcome{Benchmark: b}, records[i])
 		} else {
-			var p *piece
-			if p, err = keepPiece(s, name, terms, &piece{Benchmark: b}, records[i]); err == nil {
-				out[i] = p.Benchmark
+			var o *outcome
+			if o, err = storeOutcome(s, m, &outcome{Benchmark: b}, records[i]); err == nil {
+				out[i] = o.Benchmark
 			}
 		}
 		if err != nil {
@@ -80,48 +118,4 @@ func (s *Suite) continueAll(ctx context.Context, j *journal, terms string, polic
 		}
 	}
 	return out, nil
-}
-
-// generationTerms is what the results depend on, all of them: they are compared with one
-// reference. keep says whether every model has an ID to be recognised by.
-func (s *Suite) generationTerms(policies []Subject, judges []Reward) (terms string, keep bool, err error) {
-	sum, err := s.sum(s.cfg.Generated.Path)
-	if err != nil {
-		return "", false, err
-	}
-	keep = true
-	var ids []string
-	for _, p := range policies {
-		ids = append(ids, p.Name+" "+p.ID)
-		keep = keep && p.ID != ""
-	}
-	for _, r := range judges {
-		ids = append(ids, fmt.Sprintf("%s %s (raw - %g) / %g", r.Name, r.ID, r.Mean, r.Std))
-		keep = keep && r.ID != ""
-	}
-	terms, err = s.terms([]string{NameGenerations}, map[string]string{NameGenerations: sum, "template": templateSum(s.cfg.Template)}, ids...)
-	return terms, keep, err
-}
-
-// keptGenerations gives the results on disk, nil if one of them is missing or measured
-// under other terms.
-func (s *Suite) keptGenerations(terms string, keep bool, policies []Subject, judges []Reward) ([]*Measurement, error) {
-	if !keep {
-		return nil, nil
-	}
-	var out []*Measurement
-	for _, p := range policies {
-		for _, r := range judges {
-			name := recordFile(NameGenerations, r.Name, p.Name)
-			kept, err := readPiece(filepath.Join(s.dir, name), terms, s.note)
-			if err != nil {
-				return nil, err
-			}
-			if kept == nil {
-				return nil, s.dropFormer(name, unit{NameGenerations, r.Name, p.Name})
-			}
-			out = append(out, kept.Benchmark)
-		}
-	}
-	return out, s.skip(recordFile(NameGenerations), unit{benchmark: NameGenerations})
 }

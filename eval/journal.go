@@ -203,9 +203,9 @@ func (j *journal) remove() error {
 	return nil
 }
 
-// remembered gives the kept answer to a question, or asks and keeps the answer. who and
+// recall gives the kept answer to a question, or asks and keeps the answer. who and
 // what name the model and the question.
-func remembered[A any](j *journal, who, kind string, what any, ask func() (A, error)) (answer A, err error) {
+func recall[A any](j *journal, who, kind string, what any, ask func() (A, error)) (answer A, err error) {
 	if j == nil {
 		return ask()
 	}

@@ -32,7 +32,7 @@ func TestJournalsKeepAnswersOnDisk(t *testing.T) {
 	}
 	before := heap()
 	for i := range batches {
-		_, err := remembered(j, "m", "k", i, func() ([]float64, error) { return ask(i), nil })
+		_, err := recall(j, "m", "k", i, func() ([]float64, error) { return ask(i), nil })
 		require.NoError(t, err)
 	}
 	require.Greater(t, j.size, int64(batches*numbers*5))
@@ -45,7 +45,7 @@ func TestJournalsKeepAnswersOnDisk(t *testing.T) {
 	require.Equal(t, batches, j.keptFromStart)
 	require.Less(t, heap()-before, j.size/10)
 	for i := batches - 1; i >= 0; i-- {
-		got, err := remembered(j, "m", "k", i, func() ([]float64, error) { return nil, ErrNoItems })
+		got, err := recall(j, "m", "k", i, func() ([]float64, error) { return nil, ErrNoItems })
 		require.NoError(t, err)
 		require.Equal(t, ask(i), got)
 	}

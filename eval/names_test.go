@@ -80,7 +80,7 @@ func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	require.NoError(t, err)
 	items := func(name string) string { return filepath.Join(s.dir, "a", name) }
 	now, former := recordFile("scruples", "loglik", "a b"), formerRecordFile("scruples", "loglik", "a b")
-	for _, of := range []func(string) string{pieceFile, func(p string) string { return p }} {
+	for _, of := range []func(string) string{outcomeFile, func(p string) string { return p }} {
 		require.NoError(t, os.Rename(of(items(now)), of(items(former))))
 	}
 	got, calls, err := s.run("a", 0)
@@ -90,7 +90,7 @@ func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	require.Contains(t, strings.Join(s.notes, "\n"),
 		"scruples loglik a b: measured again, since a former version named its files")
 	require.NoFileExists(t, items(former))
-	require.NoFileExists(t, pieceFile(items(former)))
+	require.NoFileExists(t, outcomeFile(items(former)))
 
 	// The files of a model that is now another's by name.
 	s.rename = map[string]string{"sft": "a_b"}
@@ -98,9 +98,9 @@ func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	want, _, err = s.run("b", 0)
 	require.NoError(t, err)
 	at := filepath.Join(s.dir, "b", recordFile("scruples", "loglik", "a_b"))
-	raw, err := os.ReadFile(pieceFile(at))
+	raw, err := os.ReadFile(outcomeFile(at))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(pieceFile(at), []byte(strings.Replace(string(raw), `"model": "a_b"`,
+	require.NoError(t, os.WriteFile(outcomeFile(at), []byte(strings.Replace(string(raw), `"model": "a_b"`,
 		`"model": "a b"`, 1)), 0o600))
 	got, _, err = s.run("b", 0)
 	require.NoError(t, err)

@@ -45,7 +45,7 @@ func TestOddConversationsOfAnEvaluationAreSaid(t *testing.T) {
 	prompts, file, err := LoadPrompts(cfg.CrossReward, fakeTokenizer{}, tpl, cfg.BOS)
 	require.NoError(t, err)
 	require.Len(t, prompts, 1)
-	text := strings.Join(file.warnings(), "\n")
+	text := strings.Join(promptWarnings(file), "\n")
 	require.Contains(t, text, `warning: cross_reward.prompts: `+path+`: 1 times the key "messages[].Content"`)
 	require.Contains(t, text, "1 of 2 conversations ask nothing")
 }

@@ -7,20 +7,6 @@ import (
 	"steer/rl/data"
 )
 
-// PromptFile says where the prompts of the matrix came from.
-type PromptFile struct {
-	Path    string `json:"path"`
-	SHA256  string `json:"sha256"`
-	Rows    int    `json:"rows"`    // in the file
-	Used    int    `json:"used"`    // asked
-	Dropped int    `json:"dropped"` // longer than max_prompt_tokens
-	// NoQuestion conversations have no user message before the first answer and were left
-	// out.
-	NoQuestion int `json:"no_question,omitempty"`
-	// Notes say what was odd about the file: keys that are not read, and the like.
-	Notes []string `json:"notes,omitempty"`
-}
-
 // oddities are warnings of what was odd about a file of conversations.
 func oddities(key string, loaded data.Loaded) []string {
 	var out []string
@@ -30,8 +16,8 @@ func oddities(key string, loaded data.Loaded) []string {
 	return out
 }
 
-// warnings are what should be said aloud of the file.
-func (f *PromptFile) warnings() []string {
+// promptWarnings are what should be said aloud of the file.
+func promptWarnings(f *PromptFile) []string {
 	out := oddities("cross_reward.prompts", data.Loaded{Path: f.Path, Notes: f.Notes})
 	if f.NoQuestion > 0 {
 		out = append(out, fmt.Sprintf("warning: cross_reward.prompts: %s: %d of %d conversations ask nothing "+

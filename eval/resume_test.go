@@ -139,7 +139,7 @@ func TestTornJournal(t *testing.T) {
 }
 
 // What was measured under other terms is not mixed in, and that is said with the reason.
-func TestOtherTermsAreMeasuredAgain(t *testing.T) {
+func TestOtherFingerprintsAreMeasuredAgain(t *testing.T) {
 	s := newStudy(t)
 	_, total, err := s.run("a", 0)
 	require.NoError(t, err)
@@ -205,7 +205,7 @@ func TestOtherTermsAreMeasuredAgain(t *testing.T) {
 }
 
 // An interrupted measurement of other terms is discarded, not continued.
-func TestJournalOfOtherTerms(t *testing.T) {
+func TestJournalOfAnotherFingerprint(t *testing.T) {
 	s := newStudy(t)
 	s.cfg.BatchTokens = 120 // several batches, shared beginnings or not
 	_, _, err := s.run("a", 2)
@@ -224,7 +224,7 @@ func TestJournalOfOtherTerms(t *testing.T) {
 }
 
 // Files of another version, or that are not what a finished measurement left.
-func TestPiecesThatDoNotHold(t *testing.T) {
+func TestOutcomesThatDoNotHold(t *testing.T) {
 	s := newStudy(t)
 	want, _, err := s.run("a", 0)
 	require.NoError(t, err)
@@ -293,23 +293,23 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.part")
 	j, err := openJournal(path, "a: 1", func(string) {})
 	require.NoError(t, err)
-	one, err := remembered(j, "m", "k", 1, func() (int, error) { return 11, nil })
+	one, err := recall(j, "m", "k", 1, func() (int, error) { return 11, nil })
 	require.NoError(t, err)
 	require.Equal(t, 11, one)
 	require.NoError(t, j.f.Close())
-	_, err = remembered(j, "m", "k", 2, func() (int, error) { return 12, nil })
+	_, err = recall(j, "m", "k", 2, func() (int, error) { return 12, nil })
 	require.ErrorContains(t, err, "keeping what was measured")
 	j, err = openJournal(path, "a: 1", func(string) {})
 	require.NoError(t, err)
 	require.Equal(t, 1, j.keptFromStart)
 	never := func() (int, error) { return 0, fmt.Errorf("asked again") }
-	one, err = remembered(j, "m", "k", 1, never)
+	one, err = recall(j, "m", "k", 1, never)
 	require.NoError(t, err)
 	require.Equal(t, 11, one)
 	for _, other := range []func() (int, error){
-		func() (int, error) { return remembered(j, "n", "k", 1, never) },
-		func() (int, error) { return remembered(j, "m", "l", 1, never) },
-		func() (int, error) { return remembered(j, "m", "k", 3, never) },
+		func() (int, error) { return recall(j, "n", "k", 1, never) },
+		func() (int, error) { return recall(j, "m", "l", 1, never) },
+		func() (int, error) { return recall(j, "m", "k", 3, never) },
 	} {
 		_, err := other()
 		require.ErrorContains(t, err, "asked again")

@@ -78,6 +78,13 @@ func (b *benchmark) sections() []string {
 	return out
 }
 
+// Work is a measurement with what it is expected to cost, in units of no meaning of their
+// own: about tokens that are read.
+type Work struct {
+	ID
+	Cost float64
+}
+
 // bytesPerToken of English prose, about.
 const bytesPerToken = 4
 

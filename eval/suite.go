@@ -33,7 +33,7 @@ type Suite struct {
 	tasks []benchmark
 	sums  map[string]string // SHA-256 of data files, by path
 	ids   map[string]string // of language models, by name
-	pace  pace
+	eta   eta
 	// tell is the configuration's OnProgress, behind the suite's own.
 	tell func(Progress)
 	// current is the journal of the measurement that runs, nil without one.
@@ -48,7 +48,7 @@ func NewSuite(cfg Config, dir string) (*Suite, error) {
 	if err := cfg.Settings.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, ids: map[string]string{}, tell: cfg.OnProgress, pace: newPace()}
+	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, ids: map[string]string{}, tell: cfg.OnProgress, eta: newETA()}
 	s.cfg.OnProgress = s.progress
 	for _, b := range s.cfg.Specs() {
 		if !b.wanted() {
@@ -80,7 +80,7 @@ func (s *Suite) Run(ctx context.Context, subjects []Subject, rewards []Reward) (
 			}
 		}
 	}
-	s.plan(subjects, rewards)
+	s.eta.schedule(s.work(subjects, rewards))
 	all, err := s.each(ctx, subjects, rewards)
 	if err != nil {
 		return all, nil, err
@@ -136,4 +136,44 @@ func (s *Suite) each(ctx context.Context, subjects []Subject, rewards []Reward) 
 		}
 	}
 	return slices.Concat(done...), nil
+}
+
+// work lists what Run is going to measure.
+func (s *Suite) work(subjects []Subject, rewards []Reward) []Work {
+	var out []Work
+	for i := range s.tasks {
+		t := &s.tasks[i]
+		add := func(model string) {
+			out = append(out, Work{ID: ID{Benchmark: t.name, Protocol: t.protocol, Model: model}, Cost: t.cost()})
+		}
+		for _, m := range subjects {
+			if t.ofLanguage(m.Name) {
+				add(m.Name)
+			}
+		}
+		for _, r := range rewards {
+			if t.ofReward() {
+				add(r.Name)
+			}
+		}
+	}
+	out = append(out, s.cfg.Generated.Work(subjects, rewards)...)
+	return append(out, s.cfg.CrossReward.Work(subjects, rewards)...)
+}
+
+// Done says how many measurements of how many are finished.
+func (s *Suite) Done() (done, all int) { return s.eta.finished(), len(s.eta.work) }
+
+// progress passes a report on with the suite's own part filled in.
+func (s *Suite) progress(r Progress) {
+	r = s.eta.step(r, s.current != nil && s.current.replayed)
+	if s.tell != nil {
+		s.tell(r)
+	}
+}
+
+func (s *Suite) note(text string) {
+	if s.Note != nil {
+		s.Note(text)
+	}
 }

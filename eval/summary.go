@@ -18,7 +18,7 @@ type Summary struct {
 // NewSummary begins the summary of n items. version is that of the prompt.
 func NewSummary(benchmark, protocol, model, version string, n int, set Settings) *Summary {
 	return &Summary{Settings: set, Measurement: &Measurement{
-		Benchmark: benchmark, Protocol: protocol, Model: model, N: n,
+		ID: ID{Benchmark: benchmark, Protocol: protocol, Model: model}, N: n,
 		Metrics:   map[string]float64{},
 		Intervals: map[string][2]float64{},
 		Provenance: map[string]any{

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"slices"
 
 	"steer/ggml/lm"
 )
@@ -15,14 +16,14 @@ func (j *journal) subject(s Subject) Subject {
 		return s
 	}
 	if s.Evaluator != nil {
-		s.Evaluator = rememberingEvaluator{s.Evaluator, j, s.ID}
+		s.Evaluator = journalEvaluator{s.Evaluator, j, s.ID}
 	}
 	if s.Generator != nil {
-		s.Generator = rememberingGenerator{s.Generator, j, s.ID}
+		s.Generator = journalGenerator{s.Generator, j, s.ID}
 	}
 	if ask := s.KL; ask != nil {
 		s.KL = func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
-			return remembered(j, s.ID, "kl", passage{batch, opt}, func() ([][]float32, error) { return ask(ctx, batch, opt) })
+			return recall(j, s.ID, "kl", passage{batch, opt}, func() ([][]float32, error) { return ask(ctx, batch, opt) })
 		}
 	}
 	return s
@@ -32,12 +33,24 @@ func (j *journal) subject(s Subject) Subject {
 // batchTokens tokens at once, so that they can be kept before the next are scored.
 func (j *journal) reward(r Reward, batchTokens int) Reward {
 	if j != nil && r.Rewarder != nil {
-		asked := rememberingRewarder{r.Rewarder, j, r.ID, batchTokens * bytesPerToken}
+		asked := journalRewarder{r.Rewarder, j, r.ID, batchTokens * bytesPerToken}
 		if r.Rewarder = asked; asked.cuts() != nil {
-			r.Rewarder = rememberingCutter{asked}
+			r.Rewarder = journalCutter{asked}
 		}
 	}
 	return r
+}
+
+// all puts the journal before policies and reward models.
+func (j *journal) all(policies []Subject, rewards []Reward, batchTokens int) ([]Subject, []Reward) {
+	policies, rewards = slices.Clone(policies), slices.Clone(rewards)
+	for i := range policies {
+		policies[i] = j.subject(policies[i])
+	}
+	for i := range rewards {
+		rewards[i] = j.reward(rewards[i], batchTokens)
+	}
+	return policies, rewards
 }
 
 // passage is what a model is asked to read.
@@ -46,33 +59,33 @@ type passage struct {
 	Options lm.Options
 }
 
-type rememberingEvaluator struct {
+type journalEvaluator struct {
 	model lm.Evaluator
 	j     *journal
 	id    string
 }
 
 // Forward implements lm.Evaluator.
-func (e rememberingEvaluator) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
-	return remembered(e.j, e.id, "forward", passage{batch, opt}, func() (*lm.Output, error) { return e.model.Forward(ctx, batch, opt) })
+func (e journalEvaluator) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
+	return recall(e.j, e.id, "forward", passage{batch, opt}, func() (*lm.Output, error) { return e.model.Forward(ctx, batch, opt) })
 }
 
-type rememberingGenerator struct {
+type journalGenerator struct {
 	model lm.Generator
 	j     *journal
 	id    string
 }
 
 // Generate implements lm.Generator.
-func (g rememberingGenerator) Generate(ctx context.Context, reqs []lm.Request, s lm.Sampling) ([]lm.Generation, error) {
+func (g journalGenerator) Generate(ctx context.Context, reqs []lm.Request, s lm.Sampling) ([]lm.Generation, error) {
 	question := struct {
 		Requests []lm.Request
 		Sampling lm.Sampling
 	}{reqs, s}
-	return remembered(g.j, g.id, "generate", question, func() ([]lm.Generation, error) { return g.model.Generate(ctx, reqs, s) })
+	return recall(g.j, g.id, "generate", question, func() ([]lm.Generation, error) { return g.model.Generate(ctx, reqs, s) })
 }
 
-type rememberingRewarder struct {
+type journalRewarder struct {
 	model Rewarder
 	j     *journal
 	id    string
@@ -85,25 +98,25 @@ type judged struct {
 	Cut    []int // tokens left out of each exchange; nil where the model does not tell
 }
 
-func (r rememberingRewarder) cuts() CuttingRewarder {
+func (r journalRewarder) cuts() CuttingRewarder {
 	c, _ := r.model.(CuttingRewarder)
 	return c
 }
 
 // Score implements Rewarder.
-func (r rememberingRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float32, error) {
+func (r journalRewarder) Score(ctx context.Context, exchanges []Exchange) ([]float32, error) {
 	all, err := r.judge(ctx, exchanges)
 	return all.Scores, err
 }
 
-func (r rememberingRewarder) judge(ctx context.Context, exchanges []Exchange) (all judged, err error) {
+func (r journalRewarder) judge(ctx context.Context, exchanges []Exchange) (all judged, err error) {
 	for len(exchanges) > 0 {
 		if err := ctx.Err(); err != nil {
 			return judged{}, err
 		}
 		n := r.batch(exchanges)
 		part := exchanges[:n]
-		got, err := remembered(r.j, r.id, "score", part, func() (judged, error) { return r.ask(ctx, part) })
+		got, err := recall(r.j, r.id, "score", part, func() (judged, error) { return r.ask(ctx, part) })
 		if err != nil {
 			return judged{}, err
 		}
@@ -112,7 +125,7 @@ func (r rememberingRewarder) judge(ctx context.Context, exchanges []Exchange) (a
 	return all, nil
 }
 
-func (r rememberingRewarder) ask(ctx context.Context, part []Exchange) (got judged, err error) {
+func (r journalRewarder) ask(ctx context.Context, part []Exchange) (got judged, err error) {
 	if c := r.cuts(); c != nil {
 		got.Scores, got.Cut, err = c.ScoreCut(ctx, part)
 		return got, err
@@ -122,7 +135,7 @@ func (r rememberingRewarder) ask(ctx context.Context, part []Exchange) (got judg
 }
 
 // batch is how many exchanges are scored at once.
-func (r rememberingRewarder) batch(exchanges []Exchange) int {
+func (r journalRewarder) batch(exchanges []Exchange) int {
 	size := 0
 	for n, x := range exchanges {
 		if size += len(x.PromptText) + len(x.ResponseText); n > 0 && size > r.bytes {
@@ -132,11 +145,11 @@ func (r rememberingRewarder) batch(exchanges []Exchange) int {
 	return len(exchanges)
 }
 
-// rememberingCutter is a rememberingRewarder of a CuttingRewarder.
-type rememberingCutter struct{ rememberingRewarder }
+// journalCutter is a journalRewarder of a CuttingRewarder.
+type journalCutter struct{ journalRewarder }
 
 // ScoreCut implements CuttingRewarder.
-func (r rememberingCutter) ScoreCut(ctx context.Context, exchanges []Exchange) ([]float32, []int, error) {
+func (r journalCutter) ScoreCut(ctx context.Context, exchanges []Exchange) ([]float32, []int, error) {
 	all, err := r.judge(ctx, exchanges)
 	return all.Scores, all.Cut, err
 }

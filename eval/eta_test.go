@@ -7,48 +7,52 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPace(t *testing.T) {
+func id(benchmark, protocol, model string) ID {
+	return ID{Benchmark: benchmark, Protocol: protocol, Model: model}
+}
+
+func TestETA(t *testing.T) {
 	clock := time.Unix(0, 0)
-	p := newPace()
-	p.now = func() time.Time { return clock }
-	p.plan([]planned{
-		{unit: unit{"short", "loglik", "base"}, weight: 100},
-		{unit: unit{"long", "loglik", "base"}, weight: 300},
-		{unit: unit{"short", "loglik", "sft"}, weight: 100},
-		{unit: unit{"long", "loglik", "sft"}, weight: 300},
+	e := newETA()
+	e.now = func() time.Time { return clock }
+	e.schedule([]Work{
+		{id("short", "loglik", "base"), 100},
+		{id("long", "loglik", "base"), 300},
+		{id("short", "loglik", "sft"), 100},
+		{id("long", "loglik", "sft"), 300},
 	})
-	at := func(u unit, done, total int, tokens int64, seconds float64, replayed bool) Progress {
+	at := func(u ID, done, total int, tokens int64, seconds float64, replayed bool) Progress {
 		clock = clock.Add(time.Duration(seconds * float64(time.Second)))
-		return p.step(Progress{Benchmark: u.benchmark, Protocol: u.protocol, Model: u.model, Done: done, Total: total, Tokens: tokens}, replayed)
+		return e.step(Progress{Benchmark: u.Benchmark, Protocol: u.Protocol, Model: u.Model, Done: done, Total: total, Tokens: tokens}, replayed)
 	}
-	// Half of the first unit in 5 s: 5 s to go, and 700 units of weight at 10 a second.
-	r := at(unit{"short", "loglik", "base"}, 5, 10, 500, 5, false)
+	// Half of the first measurement in 5 s: 5 s to go, and 700 of cost at 10 a second.
+	r := at(id("short", "loglik", "base"), 5, 10, 500, 5, false)
 	require.Equal(t, 1, r.Part)
 	require.Equal(t, 4, r.Parts)
 	require.InDelta(t, 100, r.TokensPerSecond, 1e-9)
 	require.Equal(t, 75*time.Second, r.ETA)
-	r = at(unit{"short", "loglik", "base"}, 10, 10, 1000, 5, false)
+	r = at(id("short", "loglik", "base"), 10, 10, 1000, 5, false)
 	require.Equal(t, 70*time.Second, r.ETA)
-	// The long one is faster than its weight says; its like with the other model will be, too.
-	r = at(unit{"long", "loglik", "base"}, 10, 20, 1000, 4, false)
+	// The long one is faster than its cost says; its like with the other model will be, too.
+	r = at(id("long", "loglik", "base"), 10, 20, 1000, 4, false)
 	require.Equal(t, 2, r.Part)
-	r = at(unit{"long", "loglik", "base"}, 20, 20, 2000, 4, false)
+	r = at(id("long", "loglik", "base"), 20, 20, 2000, 4, false)
 	require.Equal(t, 18*time.Second, r.ETA) // as long as with the base: 10 s and 8 s
 	// Most of this one comes from a journal, in no time: what is left is computed.
-	r = at(unit{"short", "loglik", "sft"}, 8, 10, 800, .1, true)
+	r = at(id("short", "loglik", "sft"), 8, 10, 800, .1, true)
 	require.Zero(t, r.TokensPerSecond)
 	require.Equal(t, 10*time.Second, r.ETA, "2 s and 8 s") // 10 s for all of it
-	r = at(unit{"short", "loglik", "sft"}, 10, 10, 1000, 1, false)
+	r = at(id("short", "loglik", "sft"), 10, 10, 1000, 1, false)
 	require.InDelta(t, 200, r.TokensPerSecond, 1e-9)
 	require.Equal(t, 8*time.Second, r.ETA)
-	require.InDelta(t, 5, p.seconds[[2]string{"short", "loglik"}], 1e-9, "1 s for a fifth")
+	require.InDelta(t, 5, e.seconds[[2]string{"short", "loglik"}], 1e-9, "1 s for a fifth")
 	// Finished before: nothing is left.
-	p.skip(unit{"long", "loglik", "sft"})
-	for _, u := range p.units {
+	e.skip(id("long", "loglik", "sft"))
+	for _, u := range e.work {
 		require.True(t, u.done)
 	}
 	// What was not planned is passed on as it is.
-	r = at(unit{"other", "", ""}, 1, 2, 1, 1, false)
+	r = at(id("other", "", ""), 1, 2, 1, 1, false)
 	require.Zero(t, r.Part)
 	require.Zero(t, r.ETA)
 }
