@@ -213,20 +213,3 @@ func TestItemsThatSayLittle(t *testing.T) {
 	b = run("toxigen", specimens["toxigen"], func(c *Config) { c.ToxiGen.Limit = 2 })
 	require.NotContains(t, strings.Join(b.Flags, " "), "partial")
 }
-
-func TestThresholdRowsOfOneClass(t *testing.T) {
-	rows := func(id string, right, wrong int) []data.Anecdote {
-		path := filepath.Join(t.TempDir(), "rows.jsonl")
-		require.NoError(t, os.WriteFile(path, []byte(anecdoteLine(id+"1", right, wrong)+anecdoteLine(id+"2", right, wrong)), 0o600))
-		got, err := data.ReadAnecdotes(path)
-		require.NoError(t, err)
-		return got
-	}
-	r := Reward{Name: "r", Rewarder: rewardFunc(func(x Exchange) float32 { return float32(len(x.ResponseText)) })}
-	b, _, err := ScruplesReward(context.Background(), r, testSettings(), rows("a", 5, 1), rows("b", 5, 1), 0)
-	require.NoError(t, err)
-	require.Subset(t, b.Flags, []string{"threshold_zero", "threshold_one_class", "one_class"})
-	require.NotContains(t, b.Flags, "threshold_from_other_rows")
-	require.NotContains(t, b.Metrics, "threshold_mcc")
-	require.Zero(t, b.Metrics["threshold"])
-}

@@ -3,7 +3,6 @@ package eval
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -134,55 +133,6 @@ func TestEthicsUtilitarianismReward(t *testing.T) {
 	require.EqualValues(t, 1, b.Metrics["clean_acc"])
 	require.Contains(t, b.Flags, "overlap=2")
 	require.NotContains(t, b.Metrics, "threshold")
-}
-
-func TestEthicsSuite(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, body string) string {
-		path := filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(path, []byte(body), 0o600))
-		return path
-	}
-	csv := "label,scenario\n"
-	for i := range 8 {
-		csv += fmt.Sprintf("%d,I claim %d.\n", i%2, i)
-	}
-	cfg := DefaultConfig()
-	cfg.Settings = testSettings()
-	cfg.EthicsJustice = EthicsRows{File: File{Path: write("justice_test.csv", csv)}, Hard: File{Path: write("hard.csv", csv), Limit: 4},
-		Train: File{Path: write("train.csv", "label,scenario\n1,I claim 3.\n")}, Protocols: []Protocol{ProtocolLogLik, ProtocolReward}}
-	suite, err := NewSuite(cfg, filepath.Join(dir, "out"))
-	require.NoError(t, err)
-	got, err := suite.Language(context.Background(), subject(&bigram{scale: 2}))
-	require.NoError(t, err)
-	more, err := suite.Reward(context.Background(), Reward{Name: "r", Rewarder: rewardFunc(func(x Exchange) float32 { return float32(len(x.ResponseText)) - 10.5 })})
-	require.NoError(t, err)
-	names := []string{}
-	for _, b := range append(got, more...) {
-		names = append(names, b.Benchmark+" "+b.Protocol)
-		require.Contains(t, b.Metrics, "exact_match")
-		require.EqualValues(t, 1, b.Metrics["overlap_rows"])
-		require.Contains(t, b.Provenance, "train_data_sha256")
-		require.NotContains(t, b.Provenance, "threshold_data")
-		require.FileExists(t, filepath.Join(dir, "out", b.Provenance["items"].(string)))
-	}
-	require.Equal(t, []string{"ethics-justice loglik", "ethics-justice-hard loglik", "ethics-justice reward", "ethics-justice-hard reward"}, names)
-	require.Equal(t, 4, got[1].N)
-	require.EqualValues(t, 1, got[1].Metrics["groups"])
-
-	cfg.EthicsJustice.Protocols = []Protocol{ProtocolThesis}
-	_, err = NewSuite(cfg, filepath.Join(dir, "out"))
-	require.ErrorContains(t, err, "ethics_justice.protocols: want loglik or reward")
-	cfg.EthicsUtilitarianism.Threshold.Path = "x.csv"
-	_, err = NewSuite(cfg, filepath.Join(dir, "out"))
-	require.Error(t, err)
-	cfg.EthicsJustice.Protocols = []Protocol{ProtocolLogLik}
-	_, err = NewSuite(cfg, filepath.Join(dir, "out"))
-	require.ErrorContains(t, err, "ethics_utilitarianism.threshold: of a pair the higher score wins")
-	cfg.EthicsUtilitarianism.Threshold.Path = ""
-	cfg.EthicsJustice.Train.Path = filepath.Join(dir, "nope.csv")
-	_, err = NewSuite(cfg, filepath.Join(dir, "out"))
-	require.ErrorContains(t, err, "nope.csv")
 }
 
 // The overlaps of the released files, as they are published in the notes on the data.

@@ -4,7 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
 	"steer/ggml/prefix"
@@ -155,4 +160,75 @@ func testSettings() Settings {
 
 func subject(m *bigram) Subject {
 	return Subject{Name: "fake", Evaluator: m, Tokenizer: fakeTokenizer{}}
+}
+
+// byLabel is a reward model that reads the answer off the text's length.
+type rewardFunc func(Exchange) float32
+
+func (f rewardFunc) Score(_ context.Context, xs []Exchange) ([]float32, error) {
+	out := make([]float32, len(xs))
+	for i, x := range xs {
+		out[i] = f(x)
+	}
+	return out, nil
+}
+
+// policy answers with word repeated by the prompt's number.
+func policy(name, word string, scale float64) Subject {
+	return Subject{
+		Name: name, Tokenizer: fakeTokenizer{}, Evaluator: &bigram{scale: scale},
+		Generator: &scripted{answer: func(prompt string) string {
+			return word + strings.Repeat("!", int(prompt[2]-'0'))
+		}},
+	}
+}
+
+var counts = rewardFunc(func(x Exchange) float32 {
+	return float32(strings.Count(x.ResponseText, "good")*10 + len(x.ResponseText))
+})
+
+// words is an evaluator that finds a text likelier the more a function says: the log-
+// probability of the last target is what likes(text) gives, all others are 0.
+type words struct{ likes func(text string) float64 }
+
+func (m words) Forward(_ context.Context, batch []lm.Sequence, _ lm.Options) (*lm.Output, error) {
+	out := &lm.Output{}
+	for _, s := range batch {
+		p := make([]float32, len(s.Targets))
+		p[len(p)-1] = float32(m.likes(fakeTokenizer{}.Decode(s.Tokens, false)))
+		out.Logprobs, out.Greedy = append(out.Logprobs, p), append(out.Greedy, make([]bool, len(p)))
+	}
+	return out, nil
+}
+
+func liking(likes func(text string) float64) Subject {
+	return Subject{Name: "m", Evaluator: words{likes}, Tokenizer: fakeTokenizer{}}
+}
+
+var _ lm.Evaluator = (*bigram)(nil)
+
+var _ lm.Generator = (*scripted)(nil)
+
+// byText is a reward model that looks its score up in the text of the answer.
+func byText(score func(answer string) float64) Reward {
+	return Reward{Name: "r", Form: "chat", Rewarder: rewardFunc(func(x Exchange) float32 { return float32(score(x.ResponseText)) })}
+}
+
+// cutting loses two tokens of every exchange.
+type cutting struct{ rewardFunc }
+
+func (c cutting) ScoreCut(ctx context.Context, xs []Exchange) ([]float32, []int, error) {
+	scores, err := c.Score(ctx, xs)
+	cut := make([]int, len(xs))
+	for i := range cut {
+		cut[i] = 2
+	}
+	return scores, cut, err
+}
+
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
+	return path
 }

@@ -1,14 +1,12 @@
 package eval
 
 import (
-	"os"
+	"fmt"
 	"path/filepath"
 	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"steer/internal/atomicfile"
 )
 
 // However much a journal holds, of each batch only its place is in memory.
@@ -52,20 +50,32 @@ func TestJournalsKeepAnswersOnDisk(t *testing.T) {
 	require.NoError(t, j.remove())
 }
 
-// What a killed process left of a file in items/ goes with the next evaluation, whatever that
-// measures; what a living one is writing stays.
-func TestLeftoversInItemsAreRemoved(t *testing.T) {
-	s := newStudy(t)
-	_, err := NewSuite(s.cfg, filepath.Join(s.dir, "a"))
+// A full disk ends the measurement with what was kept before intact.
+func TestJournalThatCannotBeWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.part")
+	j, err := openJournal(path, "a: 1", func(string) {})
 	require.NoError(t, err)
-	items := filepath.Join(s.dir, "a", itemsFolder)
-	require.NoError(t, os.WriteFile(filepath.Join(items, ".gone.loglik.x.jsonl.zst.tmp-0123abcd"), []byte("half"), 0o600))
-	living, err := atomicfile.Create(filepath.Join(items, "y.json"))
+	one, err := recall(j, "m", "k", 1, func() (int, error) { return 11, nil })
 	require.NoError(t, err)
-	_, err = NewSuite(s.cfg, filepath.Join(s.dir, "a"))
+	require.Equal(t, 11, one)
+	require.NoError(t, j.f.Close())
+	_, err = recall(j, "m", "k", 2, func() (int, error) { return 12, nil })
+	require.ErrorContains(t, err, "keeping what was measured")
+	j, err = openJournal(path, "a: 1", func(string) {})
 	require.NoError(t, err)
-	left, err := os.ReadDir(items)
+	require.Equal(t, 1, j.keptFromStart)
+	never := func() (int, error) { return 0, fmt.Errorf("asked again") }
+	one, err = recall(j, "m", "k", 1, never)
 	require.NoError(t, err)
-	require.Len(t, left, 1)
-	require.NoError(t, living.Commit())
+	require.Equal(t, 11, one)
+	for _, other := range []func() (int, error){
+		func() (int, error) { return recall(j, "n", "k", 1, never) },
+		func() (int, error) { return recall(j, "m", "l", 1, never) },
+		func() (int, error) { return recall(j, "m", "k", 3, never) },
+	} {
+		_, err := other()
+		require.ErrorContains(t, err, "asked again")
+	}
+	require.NoError(t, j.remove())
+	require.NoFileExists(t, path)
 }

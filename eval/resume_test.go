@@ -287,33 +287,3 @@ func TestModelsWithoutIDAreNotResumed(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, found)
 }
-
-// A full disk ends the measurement with what was kept before intact.
-func TestJournalThatCannotBeWritten(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.part")
-	j, err := openJournal(path, "a: 1", func(string) {})
-	require.NoError(t, err)
-	one, err := recall(j, "m", "k", 1, func() (int, error) { return 11, nil })
-	require.NoError(t, err)
-	require.Equal(t, 11, one)
-	require.NoError(t, j.f.Close())
-	_, err = recall(j, "m", "k", 2, func() (int, error) { return 12, nil })
-	require.ErrorContains(t, err, "keeping what was measured")
-	j, err = openJournal(path, "a: 1", func(string) {})
-	require.NoError(t, err)
-	require.Equal(t, 1, j.keptFromStart)
-	never := func() (int, error) { return 0, fmt.Errorf("asked again") }
-	one, err = recall(j, "m", "k", 1, never)
-	require.NoError(t, err)
-	require.Equal(t, 11, one)
-	for _, other := range []func() (int, error){
-		func() (int, error) { return recall(j, "n", "k", 1, never) },
-		func() (int, error) { return recall(j, "m", "l", 1, never) },
-		func() (int, error) { return recall(j, "m", "k", 3, never) },
-	} {
-		_, err := other()
-		require.ErrorContains(t, err, "asked again")
-	}
-	require.NoError(t, j.remove())
-	require.NoFileExists(t, path)
-}

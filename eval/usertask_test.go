@@ -2,7 +2,6 @@ package eval
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/task"
-	"steer/internal/conf"
 )
 
 // taskFolder writes files and gives the folder.
@@ -172,52 +170,4 @@ filter_list:
 	require.ErrorContains(t, err, "leaves no room for a prompt in max_length 20")
 	_, _, err = UserTask(context.Background(), Subject{Name: "g"}, testSettings(), tk)
 	require.ErrorContains(t, err, "needs a generator")
-}
-
-func TestTasksInSuite(t *testing.T) {
-	dir := taskFolder(t, map[string]string{
-		"a.yaml":    "include: base.yaml\ntask: first\n",
-		"base.yaml": "data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: ['no', 'yes']\ndoc_to_target: a\n",
-		"b.yaml":    "output_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: \" t\"\n",
-		"d.jsonl":   lines(6, func(i int) string { return fmt.Sprintf(`{"q": "q%d", "a": %d}`, i, i%2) }),
-		"job.yaml":  "tasks:\n- a.yaml\n- {path: b.yaml, data: d.jsonl, first: 1, limit: 2}\n",
-	})
-	raw, err := os.ReadFile(filepath.Join(dir, "job.yaml"))
-	require.NoError(t, err)
-	cfg := DefaultConfig()
-	require.NoError(t, conf.Parse("job.yaml", raw, &cfg))
-	set := testSettings()
-	cfg.Settings = set
-	for _, f := range cfg.DataFiles() {
-		if *f.Path != "" {
-			*f.Path = filepath.Join(dir, *f.Path)
-		}
-	}
-	require.NoError(t, cfg.LoadTasks())
-	require.Equal(t, map[string]string{"tasks[0].file0": filepath.Join(dir, "d.jsonl"), "tasks[0].file1": filepath.Join(dir, "base.yaml"), "tasks[1].file0": filepath.Join(dir, "d.jsonl")}, cfg.Tasks.Inputs())
-	suite, err := NewSuite(cfg, filepath.Join(dir, "out"))
-	require.NoError(t, err)
-	got, err := suite.Language(context.Background(), subject(&bigram{scale: 1}))
-	require.NoError(t, err)
-	require.Equal(t, []string{"first", "b"}, []string{got[0].Benchmark, got[1].Benchmark})
-	require.Equal(t, 2, got[1].N)
-	require.Equal(t, 1, got[1].Provenance["first"])
-	require.FileExists(t, filepath.Join(dir, "out", "items", "first.loglik.fake.jsonl.zst"))
-	_, err = json.Marshal(got)
-	require.NoError(t, err)
-
-	bad := cfg
-	bad.Tasks = []TaskFile{cfg.Tasks[0], cfg.Tasks[0]}
-	require.ErrorContains(t, bad.LoadTasks(), `eval: tasks[1]: `)
-	require.ErrorContains(t, bad.LoadTasks(), `the name "first" is that of`)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.yaml"), []byte("task: toxigen\ninclude: base.yaml\n"), 0o600))
-	bad.Tasks = []TaskFile{{ShortFile: ShortFile{File{Path: filepath.Join(dir, "c.yaml")}}}}
-	_, err = NewSuite(bad, filepath.Join(dir, "out"))
-	require.ErrorContains(t, err, `the name "toxigen" is that of a benchmark of the suite too`)
-	bad.Tasks = []TaskFile{{ShortFile: ShortFile{File{Path: filepath.Join(dir, "nope.yaml")}}}}
-	_, err = NewSuite(bad, filepath.Join(dir, "out"))
-	require.ErrorContains(t, err, "nope.yaml")
-	bad.Tasks = []TaskFile{{ShortFile: ShortFile{File{Path: filepath.Join(dir, "a.yaml"), First: 6}}}}
-	_, err = NewSuite(bad, filepath.Join(dir, "out"))
-	require.ErrorContains(t, err, "first: want a row of")
 }

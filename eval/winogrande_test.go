@@ -54,20 +54,3 @@ func TestWinoGrandeOfLLMFoundry(t *testing.T) {
 	require.Equal(t, " always got the easier cases.", it.Choices[0].Continuation)
 	require.Equal(t, 1, it.Gold)
 }
-
-// The first 273 schemas of the larger collection ask what WSC273 asks, but for the edited
-// answers.
-func TestWSC285(t *testing.T) {
-	root := filepath.Dir(filepath.Dir(testfiles.Data(t, "winograd/wsc285/WSCollection.xml")))
-	larger, err := data.ReadWSC(filepath.Join(root, "wsc285", "WSCollection.xml"))
-	require.NoError(t, err)
-	smaller, err := data.ReadWSC(filepath.Join(root, "WSCollection.xml"))
-	require.NoError(t, err)
-	a, b := WSC285Items(larger, " "), WSC273Items(smaller, " ")
-	require.Len(t, a, wsc285Size)
-	for i := range b {
-		require.Equal(t, b[i].Gold, a[i].Gold, i)
-		require.Equal(t, b[i].Choices[0].Continuation, a[i].Choices[0].Continuation, i)
-	}
-	require.Equal(t, "wsc285-284", a[284].ID)
-}

@@ -2,20 +2,14 @@ package eval
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
-	"steer/internal/conf"
-	"steer/rl/data"
 )
 
 func crossPrompts(n int) []Prompt {
@@ -27,20 +21,6 @@ func crossPrompts(n int) []Prompt {
 	}
 	return out
 }
-
-// policy answers with word repeated by the prompt's number.
-func policy(name, word string, scale float64) Subject {
-	return Subject{
-		Name: name, Tokenizer: fakeTokenizer{}, Evaluator: &bigram{scale: scale},
-		Generator: &scripted{answer: func(prompt string) string {
-			return word + strings.Repeat("!", int(prompt[2]-'0'))
-		}},
-	}
-}
-
-var counts = rewardFunc(func(x Exchange) float32 {
-	return float32(strings.Count(x.ResponseText, "good")*10 + len(x.ResponseText))
-})
 
 func crossOptions() CrossRewardOptions {
 	return CrossRewardOptions{Reference: "sft", Samples: 2, Bins: 5,
@@ -148,131 +128,6 @@ func TestEmptyAnswerHasNoDivergence(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, res.KL["silent"].Mean)
 	require.Zero(t, res.Lengths["silent"].Mean)
-}
-
-func TestSuite(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		return path
-	}
-	var dev, train strings.Builder
-	for i := range 20 {
-		right := i % 3
-		for k, into := range []*strings.Builder{&dev, &train} {
-			fmt.Fprintf(into, `{"id":"%d-%d","title":"AITA %d","text":"story %d","post_type":"HISTORICAL","label_scores":{"AUTHOR":%d,"OTHER":%d,"EVERYBODY":0,"NOBODY":0,"INFO":0},"label":"OTHER"}`+"\n",
-				k, i, i, i, 1+i%2, right)
-		}
-	}
-	var deontology, chat strings.Builder
-	deontology.WriteString("label,scenario,excuse\n")
-	for i := range 12 {
-		fmt.Fprintf(&deontology, "%d,Should you %d?,No because %d.\n", i%2, i, i)
-		fmt.Fprintf(&chat, `{"messages":[{"role":"user","content":"q%02d"},{"role":"assistant","content":"a"}]}`+"\n", i)
-	}
-	cfg := DefaultConfig()
-	require.NoError(t, conf.Parse("eval.yaml", []byte(fmt.Sprintf(`
-bos: on
-max_length: 3000
-resamples: 100
-ethics_deontology: {path: %s, first: 2, limit: 8}
-scruples:
-  path: %s
-  protocols: [loglik, reward, thesis]
-  threshold: {path: %s}
-  max_new_tokens: 4
-cross_reward:
-  prompts: {path: %s}
-  max_new_tokens: 20
-`, write("d.csv", deontology.String()), write("dev.jsonl", dev.String()), write("train.jsonl", train.String()), write("chat.jsonl", chat.String()))), &cfg))
-
-	suite, err := NewSuite(cfg, filepath.Join(dir, "eval"))
-	require.NoError(t, err)
-	sft := policy("sft", "WRONG", 2)
-	benchmarks, err := suite.Language(context.Background(), sft)
-	require.NoError(t, err)
-	require.Len(t, benchmarks, 3)
-	require.Equal(t, 8, benchmarks[0].N)
-	reward := Reward{Name: "counts", Rewarder: rewardFunc(func(x Exchange) float32 { return float32(noise(int32(len(x.ResponseText)), int32(x.ResponseText[5]))) })}
-	byReward, err := suite.Reward(context.Background(), reward)
-	require.NoError(t, err)
-	require.Len(t, byReward, 1)
-	tpl, err := data.NewTemplate(data.TemplateGuanaco, nil)
-	require.NoError(t, err)
-	other := policy("other", "good", 1)
-	for _, s := range []*Subject{&sft, &other} {
-		s.Generator = &scripted{answer: func(p string) string { return s.Name }}
-	}
-	cross, err := suite.CrossReward(context.Background(), []Subject{sft, other}, []Reward{{Name: "counts", Rewarder: counts}}, tpl)
-	require.NoError(t, err)
-	require.Equal(t, 12, cross.Prompts.Used)
-	require.Equal(t, "### Human: q00### Assistant:", cross.Samples[0].Prompt)
-
-	for _, b := range append(benchmarks, byReward...) {
-		records, err := ReadRecords[Record](filepath.Join(dir, "eval", b.Provenance["items"].(string)))
-		require.NoError(t, err)
-		require.Len(t, records, b.N)
-		require.Len(t, b.Provenance["data_sha256"], 64)
-		require.Contains(t, b.Provenance, "prompt_version")
-	}
-	require.Equal(t, true, benchmarks[0].Provenance["bos"])
-	first, err := ReadRecords[Record](filepath.Join(dir, "eval", "items", "ethics-deontology.loglik.sft.jsonl.zst"))
-	require.NoError(t, err)
-	require.Equal(t, 2, first[0].Row)
-	answers, err := ReadRecords[AnswerRecord](filepath.Join(dir, "eval", "items", "cross_reward.answers.all.jsonl.zst"))
-	require.NoError(t, err)
-	require.Len(t, answers, 24)
-
-	// Everything is JSON: no NaN, no infinity.
-	out, err := json.Marshal(NewResult("eval", []Model{{Name: "sft", Role: "sft"}}, append(benchmarks, byReward...), cross))
-	require.NoError(t, err)
-	require.Contains(t, string(out), `"diff_sft"`)
-	require.Contains(t, string(out), `"stage":"eval"`)
-
-	// The same again gives the same.
-	again, err := suite.Language(context.Background(), policy("sft", "WRONG", 2))
-	require.NoError(t, err)
-	require.Equal(t, benchmarks, again)
-}
-
-func TestConfigRefuses(t *testing.T) {
-	good := DefaultConfig()
-	require.NoError(t, good.Validate())
-	for want, change := range map[string]func(*Config){
-		"batch_tokens": func(c *Config) { c.BatchTokens = 0 },
-		"resamples":    func(c *Config) { c.Resamples = 0 },
-		"confidence":   func(c *Config) { c.Confidence = 95 },
-		"bos":          func(c *Config) { c.BOS = "yes" },
-		"toxigen":      func(c *Config) { c.ToxiGen.Limit = -1 },
-		"wsc273.first": func(c *Config) { c.WSC273.First = 1 },
-		"threshold":    func(c *Config) { c.Scruples.Path = "x"; c.Scruples.Protocols = []Protocol{ProtocolReward} },
-		"cross_reward": func(c *Config) { c.CrossReward.Prompts.Path = "x"; c.CrossReward.MaxNewTokens = 0 },
-	} {
-		c := DefaultConfig()
-		change(&c)
-		require.ErrorContains(t, c.Validate(), want)
-	}
-	err := conf.Parse("e.yaml", []byte("scruples: {protocols: [loglic]}"), &good)
-	require.ErrorContains(t, err, "loglik")
-	cfg := DefaultConfig()
-	cfg.MaxLength = 10
-	cfg.ToxiGen.Path = filepath.Join(t.TempDir(), "missing.csv")
-	_, err = NewSuite(cfg, t.TempDir())
-	require.ErrorIs(t, err, os.ErrNotExist)
-	_, err = window(File{Path: "f", First: 3}, []int{1, 2, 3})
-	require.ErrorIs(t, err, ErrNoItems)
-	even, err := spread(File{First: 1, Limit: 3}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
-	require.NoError(t, err)
-	require.Equal(t, []int{1, 4, 7}, even)
-	for _, limit := range []int{0, 9, 20} {
-		even, err = spread(File{First: 1, Limit: limit}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
-		require.NoError(t, err)
-		require.Len(t, even, 9)
-	}
-	rows, err := window(File{First: 1, Limit: 2}, []int{1, 2, 3, 4})
-	require.NoError(t, err)
-	require.Equal(t, []int{2, 3}, rows)
 }
 
 // batchesOf keeps the prompts of every call.
