@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -73,7 +74,7 @@ type Subject struct {
 // RewardModel is a reward adapter on the base and the adapters below it.
 type RewardModel struct {
 	Name    string   `yaml:"name"`
-	On      []string `yaml:"below"`
+	Below   []string `yaml:"below"`
 	Adapter string   `yaml:"adapter"`
 }
 
@@ -144,13 +145,13 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	}
 	for i := range j.Rewards {
 		files["reward."+j.Rewards[i].Name] = &j.Rewards[i].Adapter
-		for k := range j.Rewards[i].On {
+		for k := range j.Rewards[i].Below {
 			role := numbered("reward."+j.Rewards[i].Name+".on", k)
 			if files[role] != nil {
 				return fmt.Errorf("eval: rewards: the name %q reads like an adapter below %q: choose another",
 					strings.TrimPrefix(role, "reward."), j.Rewards[i].Name)
 			}
-			files[role] = &j.Rewards[i].On[k]
+			files[role] = &j.Rewards[i].Below[k]
 		}
 	}
 	placed := func(paths map[string]*string) map[string]string {
@@ -278,9 +279,23 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		con.Progress.Note(fmt.Sprintf("warning: %s: nothing was measured: no benchmark has data; name a suite, a task, "+
 			"or the file of a benchmark (steer eval --list)", name))
 	}
-	s.record["seed"] = cfg.Seed
-	j.recordSuite(s.record)
-	return s.finish(w, j.Inputs, result.NewEvaluation(name, models, benchmarks, cross))
+	written, err := evaluationOf(result.NewEvaluation(name, models, benchmarks, cross))
+	if err != nil {
+		return err
+	}
+	written.Seed = &cfg.Seed
+	j.recordSuite(written)
+	return s.finish(w, j.Inputs, written)
+}
+
+// evaluationOf is the result of a suite in the form in which it is written.
+func evaluationOf(r *result.Evaluation) (*run.Evaluation, error) {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	out := &run.Evaluation{}
+	return out, json.Unmarshal(raw, out)
 }
 
 // fitting is the configuration with its lengths cut to what the model can hold; what
@@ -336,7 +351,7 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 		}
 		// What a reward model reads is closed by the template's end.
 		rewardModels[i].ID = fmt.Sprintf("%s, reward %s on %s of template %s %q",
-			stack("reward."+c.Name+".on", c.On), j.Inputs["reward."+c.Name], j.RewardText, j.Template, system)
+			stack("reward."+c.Name+".on", c.Below), j.Inputs["reward."+c.Name], j.RewardText, j.Template, system)
 		if r, ok := rewardModels[i].Rewarder.(rewarder); ok && r.s.reencode {
 			rewardModels[i].ID += ", in its own template"
 		}
@@ -348,7 +363,7 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 func (j *Eval) fillForm() error {
 	var paths []string // the last that says decides
 	for _, r := range slices.Backward(j.Rewards) {
-		paths = append(append(paths, r.On...), r.Adapter)
+		paths = append(append(paths, r.Below...), r.Adapter)
 	}
 	for _, s := range slices.Backward(j.Subjects) {
 		paths = append(paths, s.Adapters...)
@@ -410,7 +425,7 @@ func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, erro
 	asked := asking{template: tpl, stop: stop, text: j.RewardText}
 	var out []eval.Reward
 	for _, c := range j.Rewards {
-		s, err := openScorer(w, c.On, c.Adapter, asked, j.BatchTokens)
+		s, err := openScorer(w, c.Below, c.Adapter, asked, j.BatchTokens)
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"steer/experiments"
 	"steer/internal/conf"
 	"steer/internal/fetch"
+	"steer/internal/run"
 	"steer/internal/workspace"
 	"steer/rl/data"
 )
@@ -65,12 +66,12 @@ type dataEntry struct {
 	Otherwise []string `yaml:"otherwise"`
 }
 
-// MissingData are data of a suite that were not found.
+// MissingData are data of a suite that were not found, as the job says; results say the same.
 type MissingData struct {
-	Key   string   `yaml:"key" json:"key"`
-	Files []string `yaml:"files" json:"files"` // any one of these, below the data folder
-	From  string   `yaml:"from" json:"from"`
-	Lost  string   `yaml:"lost" json:"lost"` // what there is no result of, in words
+	Key   string   `yaml:"key"`
+	Files []string `yaml:"files"` // any one of these, below the data folder
+	From  string   `yaml:"from"`
+	Lost  string   `yaml:"lost"` // what there is no result of, in words
 }
 
 // NewEvalSuite is what an evaluation of a suite starts from; "" names none.
@@ -286,20 +287,15 @@ func (j *Eval) tellMissing(note func(string)) {
 }
 
 // recordSuite puts the suite, and what of it could not be measured, into the result.
-func (j *Eval) recordSuite(record map[string]any) {
-	if j.Limit > 0 {
-		record["limit"] = j.Limit
-	}
+func (j *Eval) recordSuite(result *run.Evaluation) {
+	result.Limit = j.Limit
 	if j.Suite == "" {
 		return
 	}
-	record["suite"] = map[string]any{"name": j.Suite, "data": j.Data, "missing": append([]MissingData{}, j.Missing...)}
-	var warnings []string
+	result.Suite = &run.Suite{Name: string(j.Suite), Data: j.Data, Missing: []run.MissingData{}}
 	for _, m := range j.Missing {
-		warnings = append(warnings, "suite "+string(j.Suite)+": "+m.String())
-	}
-	if len(warnings) > 0 {
-		record["warnings"] = warnings
+		result.Suite.Missing = append(result.Suite.Missing, run.MissingData(m))
+		result.Warnings = append(result.Warnings, "suite "+string(j.Suite)+": "+m.String())
 	}
 }
 
@@ -322,7 +318,7 @@ func ParseReward(text string) (RewardModel, error) {
 		return RewardModel{}, err
 	}
 	last := len(files) - 1
-	return RewardModel{Name: name, On: files[:last:last], Adapter: files[last]}, nil
+	return RewardModel{Name: name, Below: files[:last:last], Adapter: files[last]}, nil
 }
 
 // ParseTaskData reads NAME=FILE: the data file of a task of the user's own.

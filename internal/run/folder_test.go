@@ -86,7 +86,7 @@ func TestSecondProcessIsToldThePid(t *testing.T) {
 func TestChangedConfigurationIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir, options())
-	require.NoError(t, r.Finish(map[string]any{"stage": "sft"}))
+	require.NoError(t, r.Finish(&SFT{}))
 	require.True(t, r.Finished())
 	require.NoError(t, r.Close())
 
