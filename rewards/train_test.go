@@ -129,7 +129,7 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 	require.Equal(t, res.Accuracy, stored.Accuracy)
 	require.Equal(t, res.TrainPairs.SHA256, stored.TrainPairs.SHA256)
 
-	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	require.Len(t, records, 90)
 }
@@ -270,7 +270,7 @@ func TestTheLastPassIsAnnouncedAndInTheForecast(t *testing.T) {
 // metrics of a run without those that measure time.
 func metrics(t *testing.T, dir string) []string {
 	t.Helper()
-	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	var out []string
 	for _, r := range records {

@@ -279,16 +279,16 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		con.Progress.Note(fmt.Sprintf("warning: %s: nothing was measured: no benchmark has data; name a suite, a task, "+
 			"or the file of a benchmark (steer eval --list)", name))
 	}
-	written, err := evaluationOf(result.NewEvaluation(name, models, benchmarks, cross))
+	record, err := evaluationOf(result.NewEvaluation(name, models, benchmarks, cross))
 	if err != nil {
 		return err
 	}
-	written.Seed = &cfg.Seed
-	j.recordSuite(written)
-	return s.finish(w, j.Inputs, written)
+	record.Seed = &cfg.Seed
+	j.recordSuite(record)
+	return s.finish(w, j.Inputs, record)
 }
 
-// evaluationOf is the result of a suite in the form in which it is written.
+// evaluationOf is a result of package eval in the form in which it is written.
 func evaluationOf(r *result.Evaluation) (*run.Evaluation, error) {
 	raw, err := json.Marshal(r)
 	if err != nil {

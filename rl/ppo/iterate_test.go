@@ -25,7 +25,7 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 	w := newWorld(t).in(t, dir, c)
 	res, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
-	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	best := run.BestPolicy{Iteration: -1}
 	for _, r := range records[1:] {

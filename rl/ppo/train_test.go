@@ -149,7 +149,7 @@ func files(t *testing.T, dir string) map[string][]byte {
 
 func timeless(t *testing.T, dir string) []run.MetricsRecord {
 	t.Helper()
-	recs, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	recs, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	for i := range recs {
 		recs[i].Time = time.Time{}

@@ -199,7 +199,7 @@ func finish(t *testing.T, dir string, c Config, l *traintest.Toy) (run.SFTSummar
 // losses of metrics.jsonl without the clock's values.
 func logged(t *testing.T, dir string) []run.MetricsRecord {
 	t.Helper()
-	recs, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	recs, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	for i := range recs {
 		recs[i].Time = time.Time{}
