@@ -77,7 +77,8 @@ func (t *Task) readFields(s *source, f *file) (err error) {
 	} {
 		there := k.n.Kind != 0 && k.n.Tag != "!!null"
 		if !there && k.required {
-			return s.fail(k.key, 0, "want the name of a field of the data or a template (output_type %s needs it), got nothing", t.Output)
+			return s.fail(k.key, 0, "want the name of a field of the data or a template (output_type %s needs "+
+				"it), got nothing", t.Output)
 		}
 		if there {
 			if *k.into, err = s.readField(k.key, k.n); err != nil {

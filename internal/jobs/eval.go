@@ -312,7 +312,7 @@ func (j *Eval) fitting(context int) (benchmark.Config, error) {
 		}
 		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
 	}
-	if x := &cfg.Generated; x.Path != "" {
+	if x := &cfg.Generations; x.Path != "" {
 		if x.MaxNewTokens > most {
 			return cfg, fmt.Errorf("eval: generations.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
 		}
@@ -326,7 +326,7 @@ func (j *Eval) derive(ran benchmark.Config) {
 	j.Derived = nil
 	j.Derived.note("max_length", j.MaxLength, ran.MaxLength)
 	j.Derived.note("cross_reward.max_prompt_tokens", j.CrossReward.MaxPromptTokens, ran.CrossReward.MaxPromptTokens)
-	j.Derived.note("generations.max_prompt_tokens", j.Generated.MaxPromptTokens, ran.Generated.MaxPromptTokens)
+	j.Derived.note("generations.max_prompt_tokens", j.Generations.MaxPromptTokens, ran.Generations.MaxPromptTokens)
 }
 
 // identify gives every model the ID by which what was measured of it is recognised.
@@ -373,7 +373,7 @@ func (j *Eval) fillForm() error {
 
 // asksInTemplate tells whether anything is measured that is put in the template.
 func (j *Eval) asksInTemplate() bool {
-	return j.CrossReward.Prompts.Path != "" || j.Generated.Path != "" && j.Generated.Chat || j.KL.Path != ""
+	return j.CrossReward.Prompts.Path != "" || j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
 }
 
 // subjects opens the base and every subject.
