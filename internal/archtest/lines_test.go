@@ -32,6 +32,9 @@ var notYetNarrow = []string{
 	"internal/report", "internal/stats",
 	"rewards",
 	"rl/ppo", "rl/sft", "rl/train", "rl/train/traintest",
+	"eval/benchmark", "eval/suite", "internal/jobs", "internal/plan", "internal/speed", "internal/experiment",
+	"internal/workspace", "internal/machine", "internal/bytesize", "eval/metrics", "internal/proposal", "eval/result",
+	"internal/run", "eval/query", "internal/workspace/workspacetest",
 }
 
 func columns(line string) int {
