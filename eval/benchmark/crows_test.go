@@ -14,7 +14,8 @@ import (
 
 func TestCrowSPairs(t *testing.T) {
 	rows := []data.CrowSPair{
-		{More: "aaa", Less: "b", Stereotype: true, BiasType: "race-color"}, {More: "a", Less: "bb", Stereotype: true, BiasType: "gender"},
+		{More: "aaa", Less: "b", Stereotype: true, BiasType: "race-color"},
+		{More: "a", Less: "bb", Stereotype: true, BiasType: "gender"},
 		{More: "aa", Less: "b", BiasType: "gender"}, {More: "ab", Less: "ba", Stereotype: true, BiasType: "gender"},
 	}
 	var seen []string

@@ -72,12 +72,14 @@ func TestPerplexity(t *testing.T) {
 			require.Empty(t, b.Intervals)
 		}
 	}
-	b, _, err := Perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(), PerplexityConfig{File: File{Limit: 10}}, text)
+	b, _, err := Perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(),
+		PerplexityConfig{File: File{Limit: 10}}, text)
 	require.NoError(t, err)
 	require.EqualValues(t, 10, b.Metrics["tokens"])
 	require.EqualValues(t, 10, b.Metrics["bytes"])
 
-	_, _, err = Perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(), PerplexityConfig{Context: 5000}, text)
+	_, _, err = Perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(),
+		PerplexityConfig{Context: 5000}, text)
 	require.ErrorContains(t, err, "perplexity.context is 5000")
 	_, _, err = Perplexity(context.Background(), eval.Subject{Name: "x"}, evaltest.Settings(), PerplexityConfig{}, text)
 	require.ErrorContains(t, err, "need an evaluator")
