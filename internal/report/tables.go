@@ -26,7 +26,8 @@ func (r *Report) fillAccuracies() {
 func (r *Report) fillHeldout() {
 	for i := range r.Stages {
 		if s := &r.Stages[i]; s.Result != nil && s.Result.HeldoutLast != nil {
-			r.Heldout = append(r.Heldout, HeldoutRow{Policy: s.label(), First: s.Result.HeldoutFirst, Last: s.Result.HeldoutLast})
+			r.Heldout = append(r.Heldout, HeldoutRow{Policy: s.label(), First: s.Result.HeldoutFirst,
+				Last: s.Result.HeldoutLast})
 		}
 	}
 }
@@ -90,12 +91,14 @@ func (r *Report) fillMatrix(ev *run.Evaluation) {
 	case c.Unit == "normalised":
 		m.Norm = cellsOf(c.Cells)
 		if ok {
-			m.Raw = mapCells(cellsOf(c.Cells), norms, func(n run.Normalisation) (scale, shift float64) { return n.Std, n.Mean })
+			m.Raw = mapCells(cellsOf(c.Cells), norms,
+				func(n run.Normalisation) (scale, shift float64) { return n.Std, n.Mean })
 		}
 	default:
 		m.Raw = cellsOf(c.Cells)
 		if ok {
-			m.Norm = mapCells(cellsOf(c.Cells), norms, func(n run.Normalisation) (scale, shift float64) { return 1 / n.Std, -n.Mean / n.Std })
+			m.Norm = mapCells(cellsOf(c.Cells), norms,
+				func(n run.Normalisation) (scale, shift float64) { return 1 / n.Std, -n.Mean / n.Std })
 		}
 	}
 	r.Matrix = m
@@ -109,7 +112,8 @@ func (r *Report) normalisations(c *run.CrossReward) ([]run.Normalisation, bool) 
 	for j, name := range c.Rewards {
 		n, ok := c.Normalisation[name]
 		for i := range r.Stages {
-			if s := &r.Stages[i]; !ok && s.Kind == "reward" && s.Theory == name && s.Result != nil && s.Result.Normalisation != nil {
+			if s := &r.Stages[i]; !ok && s.Kind == "reward" && s.Theory == name && s.Result != nil &&
+				s.Result.Normalisation != nil {
 				n, ok = *s.Result.Normalisation, true
 			}
 		}
@@ -150,7 +154,8 @@ func affine(p *float64, scale, shift float64) *float64 {
 
 // columnOrder are the metrics shown first, of any benchmark. Others that a result holds
 // follow, those with an interval first.
-var columnOrder = []string{"mcc", "acc", "exact_match", "em", "balanced_acc", "macro_f1", "auc", "predicted_yes", "coverage", "answered_acc", "answered_mcc"}
+var columnOrder = []string{"mcc", "acc", "exact_match", "em", "balanced_acc", "macro_f1", "auc", "predicted_yes",
+	"coverage", "answered_acc", "answered_mcc"}
 
 // tableColumns is how many metrics a table shows at most.
 const tableColumns = 8
@@ -208,7 +213,8 @@ func (r *Report) ofRewards(t *BenchmarkTable, ev *run.Evaluation) bool {
 		return true
 	}
 	for _, row := range t.Rows {
-		if m := r.model(row.Model); m.role() != "policy" || ev.CrossReward == nil || !slices.Contains(ev.CrossReward.Rewards, row.Model) {
+		if m := r.model(row.Model); m.role() != "policy" || ev.CrossReward == nil ||
+			!slices.Contains(ev.CrossReward.Rewards, row.Model) {
 			return false
 		}
 	}
@@ -261,7 +267,8 @@ func columnsOf(ev *run.Evaluation, b *run.Benchmark) []string {
 	for _, o := range ev.Benchmarks {
 		if o.Benchmark == b.Benchmark && o.Protocol == b.Protocol {
 			for k := range o.Metrics {
-				has[k] = !bookkeeping[k] && misleading[b.Benchmark] != k && !strings.HasSuffix(k, "_stderr") && !strings.HasSuffix(k, "_p") && !strings.HasPrefix(k, "n_")
+				has[k] = !bookkeeping[k] && misleading[b.Benchmark] != k && !strings.HasSuffix(k, "_stderr") &&
+					!strings.HasSuffix(k, "_p") && !strings.HasPrefix(k, "n_")
 				_, ok := o.Intervals[k]
 				withInterval[k] = withInterval[k] || ok
 			}

@@ -1,6 +1,10 @@
 package run
 
-import "slices"
+import (
+	"os"
+	"path/filepath"
+	"slices"
+)
 
 // Names inside a run folder; see docs/files.md.
 const (
@@ -38,4 +42,13 @@ func Files() []string {
 // ReportFiles names the reports that are written into a folder of runs unless told otherwise.
 func ReportFiles() []string {
 	return []string{"report.html", "report.json", "compare.html", "compare.json"}
+}
+
+// HasCheckpoint tells whether a run folder has a checkpoint to go on from.
+func HasCheckpoint(dir string) bool {
+	entries, _ := os.ReadDir(filepath.Join(dir, CheckpointsDir)) // none without the folder
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		_, ok := parseStep(e.Name())
+		return ok
+	})
 }

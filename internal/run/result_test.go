@@ -77,8 +77,8 @@ func TestFingerprints(t *testing.T) {
 // Another version is told by file, version found and version wanted.
 func TestAnotherVersionIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"stage": "sft", "version": 2}`: `x/result.json: field "version": want 1, got 2: use the steer that wrote it, ` +
-			`or run the stage again: result of another version`,
+		`{"stage": "sft", "version": 2}`: `x/result.json: field "version": want 1, got 2: ` +
+			`use the steer that wrote it, or run the stage again: result of another version`,
 		`{"stage": "sft"}`: `x/result.json: field "version" is missing: want 1 (was this file written by steer?): ` +
 			`result of another version`,
 	} {
