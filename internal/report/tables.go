@@ -223,7 +223,7 @@ func (r *Report) ofRewards(t *BenchmarkTable, ev *run.Evaluation) bool {
 
 // scaleOf puts the baseline and the ceiling of a benchmark, which are the same for
 // every model, into words.
-func scaleOf(b *run.Benchmark) string {
+func scaleOf(b *run.Measurement) string {
 	var parts []string
 	if v, ok := b.Metrics["majority_acc"]; ok {
 		parts = append(parts, "always the larger class: accuracy "+num(v)+", MCC 0")
@@ -240,7 +240,7 @@ func (r *Report) modelIndex(name string) int {
 	return slices.IndexFunc(r.Models, func(m Model) bool { return m.Name == name })
 }
 
-func newTable(ev *run.Evaluation, b *run.Benchmark) BenchmarkTable {
+func newTable(ev *run.Evaluation, b *run.Measurement) BenchmarkTable {
 	t := BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Scale: scaleOf(b)}
 	if v, ok := b.Metrics["majority_acc"]; ok {
 		t.Majority = &v
@@ -262,7 +262,7 @@ func newTable(ev *run.Evaluation, b *run.Benchmark) BenchmarkTable {
 
 // columnsOf lists the metrics that any model has for b's benchmark and protocol, in the
 // order of showing.
-func columnsOf(ev *run.Evaluation, b *run.Benchmark) []string {
+func columnsOf(ev *run.Evaluation, b *run.Measurement) []string {
 	has, withInterval := map[string]bool{}, map[string]bool{}
 	for _, o := range ev.Benchmarks {
 		if o.Benchmark == b.Benchmark && o.Protocol == b.Protocol {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"steer/internal/stats"
 )
@@ -16,11 +17,11 @@ type Evaluation struct {
 	// Limit is how many items of a benchmark a quick look takes; 0: all.
 	Limit int `json:"limit,omitempty"`
 	// Suite is the set of benchmarks that was asked for; nil: none by name.
-	Suite       *Suite       `json:"suite,omitempty"`
-	Models      []Model      `json:"models"`
-	Benchmarks  []*Benchmark `json:"benchmarks"`
-	CrossReward *CrossReward `json:"cross_reward,omitempty"`
-	Samples     []Sample     `json:"samples,omitempty"`
+	Suite       *Suite         `json:"suite,omitempty"`
+	Models      []Model        `json:"models"`
+	Benchmarks  []*Measurement `json:"benchmarks"`
+	CrossReward *CrossReward   `json:"cross_reward,omitempty"`
+	Samples     []Sample       `json:"samples,omitempty"`
 
 	// Steps and Tokens are those of other programs.
 	Steps  int64 `json:"steps,omitempty"`
@@ -63,13 +64,24 @@ type Model struct {
 	Adapters []string `json:"adapters" yaml:"adapters"`
 }
 
-// Benchmark is the outcome of one benchmark, under one protocol, for one model.
-type Benchmark struct {
-	Benchmark string             `json:"benchmark"`
-	Protocol  string             `json:"protocol"`
-	Model     string             `json:"model"`
-	N         int                `json:"n"`
-	Metrics   map[string]float64 `json:"metrics"`
+// ID names a measurement: a benchmark under a protocol, of a model. Parts may be empty.
+type ID struct {
+	Benchmark string `json:"benchmark"`
+	Protocol  string `json:"protocol"`
+	Model     string `json:"model"`
+}
+
+// String is how people read it.
+func (id ID) String() string {
+	parts := []string{id.Benchmark, id.Protocol, id.Model}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
+}
+
+// Measurement is the outcome of one benchmark, under one protocol, for one model.
+type Measurement struct {
+	ID
+	N       int                `json:"n"` // items
+	Metrics map[string]float64 `json:"metrics"`
 	// Intervals holds [lo, hi] of the metric of the same name.
 	Intervals  map[string][2]float64 `json:"intervals,omitempty"`
 	Flags      []string              `json:"flags,omitempty"` // words, or word=count
@@ -79,7 +91,7 @@ type Benchmark struct {
 	Calibration []stats.Bin `json:"calibration,omitempty"`
 }
 
-func (b *Benchmark) check(field string) error {
+func (b *Measurement) check(field string) error {
 	if b.Benchmark == "" || b.Model == "" {
 		return fmt.Errorf("field %q: benchmark and model must not be empty", field)
 	}
