@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"steer/eval"
-	"steer/eval/result"
+	"steer/internal/run"
 )
 
 // Choice is one answer to an item. Partial evaluation (Winograd) varies the
@@ -71,7 +71,7 @@ func CheckIDs(ids []string) error {
 // lm-evaluation-harness scores output_type multiple_choice: the prediction is the
 // first choice of the highest summed log-probability, the normalised prediction
 // that of the highest sum divided by the characters of the choice.
-func Choose(ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress) ([]result.Record, error) {
+func Choose(ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress) ([]run.Item, error) {
 	if err := checkItems(items); err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func Choose(ctx context.Context, s eval.Subject, set eval.Settings, items []Item
 
 // ScoreItems gives the log-likelihoods of the choices of every item, of which there may be
 // one.
-func ScoreItems(ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress) ([]result.Record, error) {
+func ScoreItems(ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress) ([]run.Item, error) {
 	if err := set.Validate(); err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func ScoreItems(ctx context.Context, s eval.Subject, set eval.Settings, items []
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", s.Name, err)
 	}
-	records := make([]result.Record, len(items))
+	records := make([]run.Item, len(items))
 	for i, it := range items {
 		records[i] = Decide(it, liks[:len(it.Choices)])
 		liks = liks[len(it.Choices):]
@@ -128,8 +128,8 @@ func (e *Encoder) requests(items []Item) ([]Request, error) {
 	return slices.Concat(of...), err
 }
 
-func Decide(it Item, liks []Likelihood) result.Record {
-	r := result.Record{ID: it.ID, Row: it.Row, Gold: it.Gold}
+func Decide(it Item, liks []Likelihood) run.Item {
+	r := run.Item{ID: it.ID, Row: it.Row, Gold: it.Gold}
 	best, bestNorm := math.Inf(-1), math.Inf(-1)
 	norm := 0
 	for k, l := range liks {

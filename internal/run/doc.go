@@ -26,7 +26,7 @@
 //	adapter.gguf, best.gguf     adapter.Adapter                   Folder.SaveAdapter
 //	result.json                 SFT, Reward, PPO or Evaluation,   Folder.Finish, ReadResult
 //	                            each with a Record
-//	items/*.jsonl.zst           Item or Answer, a line            WriteItems, ReadItems
+//	items/*.jsonl.zst           Item or Answer, a line            WriteRecords, ReadRecords
 //	items/*.json                Outcome, with a Fingerprint   Outcome.Write, ReadOutcome
 //	items/*.part                the journal of package eval       JournalFile names it
 //

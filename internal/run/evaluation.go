@@ -28,6 +28,23 @@ type Evaluation struct {
 	Tokens int64 `json:"tokens,omitempty"`
 }
 
+// NewEvaluation puts the parts of an evaluation together; cross is nil without a matrix.
+func NewEvaluation(name string, models []Model, measured []*Measurement, cross *CrossReward) *Evaluation {
+	e := &Evaluation{
+		Record: Record{Stage: StageEval, Name: name, Version: ResultVersion},
+		Models: models, Benchmarks: measured, CrossReward: cross,
+	}
+	for i := range models {
+		if models[i].Adapters == nil {
+			models[i].Adapters = []string{} // "[]", not "null"
+		}
+	}
+	if cross != nil {
+		e.Samples = cross.Samples
+	}
+	return e
+}
+
 // Check finds what contradicts itself.
 func (e *Evaluation) Check() error {
 	errs := []error{e.Record.check()}
@@ -117,6 +134,8 @@ type CrossReward struct {
 	KLK3          map[string]Interval      `json:"kl_k3"`   // the same by the k3 estimator
 	Lengths       map[string]Interval      `json:"lengths"` // tokens
 	Histograms    []Histogram              `json:"histograms,omitempty"`
+	// Samples are written beside the matrix.
+	Samples []Sample `json:"-"`
 	// Items is the file of the answers' records, relative to the run folder; results of former
 	// versions do not name it.
 	Items       string `json:"items,omitempty"`

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -53,15 +54,19 @@ func (m *Outcome) Check() error {
 	return first(errs)
 }
 
-// Write stores the outcome of the measurement with these records, as this version does.
-func (m *Outcome) Write(records string) error {
+// Write stores the outcome of the measurement with these records, as this version does, and gives
+// it as a later process will read it.
+func (m *Outcome) Write(records string) (*Outcome, error) {
 	m.Version = OutcomeVersion
 	path := OutcomeFile(records)
 	raw, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return atomicfile.WriteFile(path, append(raw, '\n'), 0o666)
+	if err := atomicfile.WriteFile(path, append(raw, '\n'), 0o666); err != nil {
+		return nil, err
+	}
+	return ParseOutcome(raw)
 }
 
 // ReadOutcome reads the outcome of the measurement with these records.
@@ -78,7 +83,8 @@ func ReadOutcome(records string) (*Outcome, error) {
 	return m, nil
 }
 
-// ParseOutcome reads the text of an outcome. One of another version is [ErrVersion].
+// ParseOutcome reads the text of an outcome. One of another version is a [VersionError]; an unknown
+// key is an error, too: these files are taken up as they are.
 func ParseOutcome(text []byte) (*Outcome, error) {
 	var head struct {
 		Version int `json:"version"`
@@ -87,11 +93,25 @@ func ParseOutcome(text []byte) (*Outcome, error) {
 		return nil, err
 	}
 	if head.Version != OutcomeVersion {
-		return nil, fmt.Errorf("its result is of version %d, not %d: %w", head.Version, OutcomeVersion, ErrVersion)
+		return nil, &VersionError{Found: head.Version, Want: OutcomeVersion}
 	}
 	m := &Outcome{}
-	return m, json.Unmarshal(text, m)
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(m); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
+
+// VersionError says of which version a file is that this program does not read; it is [ErrVersion].
+type VersionError struct{ Found, Want int }
+
+// Error implements error.
+func (e *VersionError) Error() string { return fmt.Sprintf("of version %d, not %d", e.Found, e.Want) }
+
+// Unwrap implements errors.Is.
+func (e *VersionError) Unwrap() error { return ErrVersion }
 
 // Fingerprint is everything that moves the numbers of one measurement: two that are equal give
 // equal results. In files it is YAML.
