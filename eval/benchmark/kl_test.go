@@ -43,7 +43,7 @@ func TestTextKL(t *testing.T) {
 	require.InDelta(t, 7.0/6, b.Metrics["kl_per_token"], 1e-6)
 	require.InDelta(t, 6, *records[1].KL, 1e-6)
 	require.Contains(t, b.Flags, "dropped=1")
-	require.Equal(t, "sft", b.Provenance["reference"])
+	require.Equal(t, "sft", b.Provenance.Fact("reference").Value())
 
 	m.KL = nil
 	_, _, err = TextKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)

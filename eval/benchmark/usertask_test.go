@@ -14,6 +14,7 @@ import (
 	"steer/eval/evaltest"
 	"steer/eval/query"
 	"steer/eval/task"
+	"steer/internal/run"
 )
 
 func loadTask(t *testing.T, yaml, data string) *task.Task {
@@ -43,10 +44,10 @@ func TestUserTaskChoices(t *testing.T) {
 		"target_delimiter": "-", "bos": false, "max_length": 4000, "ignored_keys": "tag", "first": 0, "num_fewshot": 0,
 		"output_type": "multiple_choice", "task_sha256": tk.SHA256,
 	} {
-		require.Equal(t, want, b.Provenance[key], key)
+		require.Equal(t, run.NewFact(want), b.Provenance.Fact(key), key)
 	}
-	require.Len(t, b.Provenance["data_sha256"], 64)
-	require.Equal(t, "quiz@"+tk.SHA256[:12], b.Provenance["prompt_version"])
+	require.Len(t, b.Provenance.Fact("data_sha256").Value(), 64)
+	require.Equal(t, "quiz@"+tk.SHA256[:12], b.Provenance.PromptVersion)
 	// The same as the same items asked by hand.
 	var want []query.Item
 	for i := range 12 {
