@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/compare"
-	"steer/eval/result"
+	"steer/internal/run"
 )
 
 func pack(t *testing.T, lines ...string) string {
@@ -32,7 +32,7 @@ func pack(t *testing.T, lines ...string) string {
 
 func TestReadItems(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "items.jsonl.zst")
-	require.NoError(t, result.WriteRecords(path, []result.Record{
+	require.NoError(t, run.WriteRecords(path, []run.Item{
 		{ID: "a", Gold: 1, Pred: 0, LogProbs: []float64{-1, -2}}, {ID: "b", Gold: 0, Pred: -1, Refused: true},
 	}))
 	items, err := compare.ReadItems(path)

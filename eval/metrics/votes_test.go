@@ -8,12 +8,12 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
-	"steer/eval/result"
+	"steer/internal/run"
 )
 
 func TestEntropyByHand(t *testing.T) {
 	b := New("x", eval.ProtocolLogLik, "m", "v", 3, evaltest.Settings())
-	records := []result.Record{
+	records := []run.Item{
 		{LogProbs: []float64{math.Log(.2), math.Log(.6)}}, // .25, .75 among themselves
 		{LogProbs: []float64{-1, -1}},
 		{LogProbs: []float64{-1, -2}},
