@@ -10,6 +10,9 @@ import (
 	"strings"
 
 	"steer/eval"
+	"steer/eval/benchmark"
+	"steer/eval/result"
+	"steer/eval/suite"
 	"steer/ggml"
 	"steer/ggml/lm"
 	"steer/internal/atomicfile"
@@ -48,7 +51,7 @@ type Eval struct {
 	// Missing lists the data of the suite that were not found.
 	Missing []MissingData `yaml:"missing,omitempty"`
 
-	eval.Config `yaml:",inline"`
+	benchmark.Config `yaml:",inline"`
 
 	// TaskData names the data files of tasks by the names of the tasks; Resolve puts them where
 	// Tasks have theirs.
@@ -77,7 +80,7 @@ type RewardModel struct {
 
 // NewEval measures nothing yet.
 func NewEval() Eval {
-	return Eval{Engine: workspace.DefaultEngine(), RewardText: RewardTokens, Config: eval.DefaultConfig()}
+	return Eval{Engine: workspace.DefaultEngine(), RewardText: RewardTokens, Config: benchmark.DefaultConfig()}
 }
 
 // EvalMethod measures; what an evaluation starts from is a suite.
@@ -125,7 +128,7 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 		j.Tasks[i].Path = workspace.Abs(dir, j.Tasks[i].Path)
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.TaskData)) {
-		if err := j.SetTaskData(name, workspace.Abs(dir, j.TaskData[name])); err != nil {
+		if err := j.Tasks.SetData(name, workspace.Abs(dir, j.TaskData[name])); err != nil {
 			return err
 		}
 	}
@@ -169,7 +172,7 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if err := j.LoadTasks(); err != nil {
 		return err
 	}
-	maps.Copy(data, j.TaskInputs())
+	maps.Copy(data, j.Tasks.Inputs())
 	j.Inputs, err = inputsOf(hashes, models, data)
 	return err
 }
@@ -195,7 +198,7 @@ func (j *Eval) checkNames() error {
 }
 
 // roleOf names a data file among the inputs.
-func roleOf(f eval.DataFile) string {
+func roleOf(f benchmark.DataFile) string {
 	if f.Key == "cross_reward.prompts" {
 		return "prompts"
 	}
@@ -239,13 +242,13 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		defer func() { err = errors.Join(err, remove()) }()
 		cfg.Resamples = 1 // nobody waits for statistics of numbers without meaning
 	}
-	suite, err := eval.NewSuite(cfg, dir)
+	evaluation, err := suite.New(cfg, dir)
 	if err != nil {
 		return run.DiskFull(err, "every finished measurement is kept")
 	}
-	suite.Version, suite.Note = con.Version, con.Progress.Note
+	evaluation.Version, evaluation.Note = con.Version, con.Progress.Note
 	defer func() {
-		done, all := suite.Done()
+		done, all := evaluation.Done()
 		kept := fmt.Sprintf("%d of %d measurements are done, and of the next every batch that was", done, all)
 		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
 			err = fmt.Errorf("%w: %s", train.ErrInterrupted, kept)
@@ -265,10 +268,10 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 	}
 	w.Tell(con.Progress)
 	j.tellMissing(con.Progress.Note)
-	for _, note := range cfg.TaskNotes() {
+	for _, note := range cfg.Tasks.Notes() {
 		con.Progress.Note(note)
 	}
-	benchmarks, cross, err := suite.Run(ctx, subjects, rewardModels)
+	benchmarks, cross, err := evaluation.Run(ctx, subjects, rewardModels)
 	if err != nil {
 		return err
 	}
@@ -276,17 +279,17 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		con.Progress.Note(fmt.Sprintf("warning: %s: nothing was measured: no benchmark has data; name a suite, a task, "+
 			"or the file of a benchmark (steer eval --list)", name))
 	}
-	result, err := evaluationOf(eval.NewResult(name, models, benchmarks, cross))
+	record, err := evaluationOf(result.NewEvaluation(name, models, benchmarks, cross))
 	if err != nil {
 		return err
 	}
-	result.Seed = &cfg.Seed
-	j.recordSuite(result)
-	return s.finish(w, j.Inputs, result)
+	record.Seed = &cfg.Seed
+	j.recordSuite(record)
+	return s.finish(w, j.Inputs, record)
 }
 
 // evaluationOf is a result of package eval in the form in which it is written.
-func evaluationOf(r *eval.Result) (*run.Evaluation, error) {
+func evaluationOf(r *result.Evaluation) (*run.Evaluation, error) {
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -297,7 +300,7 @@ func evaluationOf(r *eval.Result) (*run.Evaluation, error) {
 
 // fitting is the configuration with its lengths cut to what the model can hold; what
 // they cut off is counted in the result.
-func (j *Eval) fitting(context int) (eval.Config, error) {
+func (j *Eval) fitting(context int) (benchmark.Config, error) {
 	cfg, most := j.Config, context-1
 	if cfg.MaxLength == 0 {
 		cfg.MaxLength = most
@@ -309,7 +312,7 @@ func (j *Eval) fitting(context int) (eval.Config, error) {
 		}
 		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
 	}
-	if x := &cfg.Generated; x.Path != "" {
+	if x := &cfg.Generations; x.Path != "" {
 		if x.MaxNewTokens > most {
 			return cfg, fmt.Errorf("eval: generations.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
 		}
@@ -319,11 +322,11 @@ func (j *Eval) fitting(context int) (eval.Config, error) {
 }
 
 // derive notes what runs otherwise than it is configured.
-func (j *Eval) derive(ran eval.Config) {
+func (j *Eval) derive(ran benchmark.Config) {
 	j.Derived = nil
 	j.Derived.note("max_length", j.MaxLength, ran.MaxLength)
 	j.Derived.note("cross_reward.max_prompt_tokens", j.CrossReward.MaxPromptTokens, ran.CrossReward.MaxPromptTokens)
-	j.Derived.note("generations.max_prompt_tokens", j.Generated.MaxPromptTokens, ran.Generated.MaxPromptTokens)
+	j.Derived.note("generations.max_prompt_tokens", j.Generations.MaxPromptTokens, ran.Generations.MaxPromptTokens)
 }
 
 // identify gives every model the ID by which what was measured of it is recognised.
@@ -370,17 +373,17 @@ func (j *Eval) fillForm() error {
 
 // asksInTemplate tells whether anything is measured that is put in the template.
 func (j *Eval) asksInTemplate() bool {
-	return j.CrossReward.Prompts.Path != "" || j.Generated.Path != "" && j.Generated.Chat || j.KL.Path != ""
+	return j.CrossReward.Prompts.Path != "" || j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
 }
 
 // subjects opens the base and every subject.
-func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subject, []eval.Model, error) {
+func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subject, []result.Model, error) {
 	base, err := w.Step(nil, false, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	subjects := []eval.Subject{{Name: "base", Evaluator: base, Generator: w.Generator(), Tokenizer: w.Tok}}
-	models := []eval.Model{{Name: "base", Role: "base", Adapters: []string{}}}
+	models := []result.Model{{Name: "base", Role: "base", Adapters: []string{}}}
 	for _, c := range j.Subjects {
 		adapters, stack, err := w.LoadStack(c.Adapters, workspace.UsePolicy)
 		if err != nil {
@@ -394,7 +397,7 @@ func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subj
 			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
 		}
 		subjects = append(subjects, eval.Subject{Name: c.Name, Evaluator: step, Generator: w.Generator(adapters...), Tokenizer: w.Tok})
-		models = append(models, eval.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
+		models = append(models, result.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
 	}
 	j.divergences(w, subjects)
 	return subjects, models, nil

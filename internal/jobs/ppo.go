@@ -88,14 +88,14 @@ const (
 func (RewardText) Values() []string { return []string{string(RewardTokens), string(RewardRetokenized)} }
 
 // NewPPO is the job of a preset.
-func NewPPO(p ppo.Preset) (PPO, error) {
+func NewPPO(p train.Preset) (PPO, error) {
 	c, err := ppo.New(p)
 	j := PPO{
 		Engine: workspace.DefaultEngine(), MaxPromptTokens: 256, ScoreBatchTokens: 2048, Config: c,
 		ValueInit: ValueZero, RewardText: RewardTokens,
 		LoRA: train.LoRA{Rank: 16, Alpha: 32, Targets: []string{"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}},
 	}
-	if p == ppo.PresetThesis {
+	if p == train.PresetThesis {
 		j.MaxPromptTokens, j.ValueInit, j.RewardText = 512, ValueUniform, RewardRetokenized
 		j.LoRA = train.LoRA{Rank: 16, Alpha: 32, Dropout: 0.05, Targets: []string{"attn_q", "attn_v"}}
 	}
@@ -105,7 +105,7 @@ func NewPPO(p ppo.Preset) (PPO, error) {
 // PPOMethod steers a policy.
 func PPOMethod() Method {
 	return Method{PPOKind, "preset", func(preset string) (Job, error) {
-		j, err := NewPPO(ppo.Preset(preset))
+		j, err := NewPPO(train.Preset(preset))
 		return &j, err
 	}}
 }
@@ -258,11 +258,13 @@ func (j *PPO) Run(
 			name, cfg.RatioTolerance, 100*cfg.RatioOutliers))
 	}
 	res, err := ppo.Train(ctx, cfg, ppo.Deps{
-		Policy: m.policy, Reference: m.reference, Generator: w.Generator(m.stack...), Scorer: scorer, Tokenizer: w.Tok,
+		Deps: train.Deps{
+			Stage: name, Learner: m.policy, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			AdapterOf: adapterOf(m.host, j.Meta(m.trainedOn)),
+		},
+		Reference: m.reference, Generator: w.Generator(m.stack...), Scorer: scorer, Tokenizer: w.Tok,
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: w.Generator(m.stack[:len(m.stack)-1]...),
-		Stage: name, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
-		FullKL:    ppo.FullKLFunc(w.KL(m.policy, m.reference)),
-		AdapterOf: adapterOf(m.host, j.Meta(m.trainedOn)),
+		FullKL: ppo.FullKLFunc(w.KL(m.policy, m.reference)),
 	})
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ type Reward struct {
 }
 
 // NewReward is the job of a preset.
-func NewReward(p rewards.Preset) (Reward, error) {
+func NewReward(p train.Preset) (Reward, error) {
 	c, err := rewards.New(p)
 	c.Template = "" // that of the adapters below, or chatml
 	return Reward{Engine: workspace.DefaultEngine(), Config: c}, err
@@ -45,7 +45,7 @@ func NewReward(p rewards.Preset) (Reward, error) {
 // RewardMethod trains a reward model.
 func RewardMethod() Method {
 	return Method{RewardKind, "preset", func(preset string) (Job, error) {
-		j, err := NewReward(rewards.Preset(preset))
+		j, err := NewReward(train.Preset(preset))
 		return &j, err
 	}}
 }
@@ -158,10 +158,10 @@ func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, n
 	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := rewards.Train(ctx, cfg, set, rewards.Deps{
 		Deps: train.Deps{
-			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			Stage: name, Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 			AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(stack))),
 		},
-		Stage: name, Tokenizer: w.Tok,
+		Tokenizer: w.Tok,
 	})
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ type SFT struct {
 }
 
 // NewSFT is the job of a preset.
-func NewSFT(p sft.Preset) (SFT, error) {
+func NewSFT(p train.Preset) (SFT, error) {
 	c, err := sft.New(p)
 	return SFT{Engine: workspace.DefaultEngine(), Config: c}, err
 }
@@ -52,7 +52,7 @@ func NewSFT(p sft.Preset) (SFT, error) {
 // SFTMethod fine-tunes on instructions.
 func SFTMethod() Method {
 	return Method{SFTKind, "preset", func(preset string) (Job, error) {
-		j, err := NewSFT(sft.Preset(preset))
+		j, err := NewSFT(train.Preset(preset))
 		return &j, err
 	}}
 }
@@ -142,10 +142,10 @@ func (j *SFT) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := sft.Train(ctx, cfg, sft.Deps{
 		Deps: train.Deps{
-			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			Stage: name, Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 			AdapterOf: adapterOf(host, j.Meta("")),
 		},
-		Stage: name, Train: examples, Eval: held, EOS: w.Tok.EOS(),
+		Train: examples, Eval: held, EOS: w.Tok.EOS(),
 	})
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"steer/eval"
+	"steer/eval/benchmark"
 	"steer/experiments"
 	"steer/internal/conf"
 	"steer/internal/fetch"
@@ -41,8 +41,8 @@ func (SuiteName) Values() []string {
 	return names
 }
 
-// suite is a file of experiments/suites.
-type suite struct {
+// suiteFile is a file of experiments/suites.
+type suiteFile struct {
 	About string `yaml:"about"`
 	// Data lists keys of an evaluation; "all" stands for every one of the catalogue.
 	Data []string `yaml:"data"`
@@ -84,8 +84,8 @@ func NewEvalSuite(name SuiteName) (Eval, error) {
 	return s.Eval, err
 }
 
-func loadSuite(name SuiteName) (suite, error) {
-	s := suite{Eval: NewEval()}
+func loadSuite(name SuiteName) (suiteFile, error) {
+	s := suiteFile{Eval: NewEval()}
 	if !slices.Contains(name.Values(), string(name)) {
 		return s, fmt.Errorf("suite: want one of %s, got %q", strings.Join(name.Values(), ", "), name)
 	}
@@ -188,7 +188,7 @@ func (e *NoDataError) Unwrap() error { return e.err }
 // findEntry looks for the data of one key.
 func (j *Eval) findEntry(e dataEntry) (found bool, err error) {
 	files := j.DataFiles()
-	i := slices.IndexFunc(files, func(f eval.DataFile) bool { return f.Key == e.Key })
+	i := slices.IndexFunc(files, func(f benchmark.DataFile) bool { return f.Key == e.Key })
 	if i < 0 {
 		return false, fmt.Errorf("suites/%s.yaml: %s: no evaluation reads such data", suiteData, e.Key)
 	}

@@ -81,6 +81,10 @@ func (p *Provenance) fields() map[string]any {
 	}
 }
 
+// NamesRecords tells whether what is said under this name is the file of records, which is another
+// one for every model.
+func NamesRecords(name string) bool { return name == "items" || name == "items_sha256" }
+
 // All is everything that is said, by name.
 func (p Provenance) All() map[string]Fact {
 	all := map[string]Fact{}

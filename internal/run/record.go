@@ -10,6 +10,11 @@ const (
 	StageEval   = "eval" // whose parts are kept, or measured again, one by one
 )
 
+// IsStage tells whether there is such a stage.
+func IsStage(kind string) bool {
+	return kind == StageSFT || kind == StageReward || kind == StagePPO || kind == StageEval
+}
+
 // How a run ended. A result without a status is finished.
 const (
 	StatusFinished    = "finished"

@@ -20,12 +20,12 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 	c := quick()
 	c.Iterations = 10
 	c.Seed = 8
-	c.Optim.Schedule = train.Schedule{Kind: train.Constant}
+	c.Optim.LRSchedule = train.LRSchedule{Schedule: train.Constant}
 	dir := t.TempDir()
 	w := newWorld(t).in(t, dir, c)
 	res, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
-	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	best := run.BestPolicy{Iteration: -1}
 	for _, r := range records[1:] {
