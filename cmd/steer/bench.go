@@ -14,6 +14,7 @@ import (
 
 	"steer/ggml"
 	"steer/internal/atomicfile"
+	"steer/internal/printable"
 	"steer/internal/speed"
 )
 
@@ -225,7 +226,7 @@ func (a *app) benchProcess(ctx context.Context, s speed.Spec) (*speed.Result, er
 	}
 	r := &speed.Result{}
 	if err := json.Unmarshal(out.Bytes(), r); err != nil {
-		return nil, fmt.Errorf("bench: %s: the measuring process answered %q: %w", s.Label(), printable(out.String(), 80), err)
+		return nil, fmt.Errorf("bench: %s: the measuring process answered %q: %w", s.Label(), printable.Text(out.String(), 80), err)
 	}
 	return r, nil
 }

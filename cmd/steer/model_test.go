@@ -18,6 +18,7 @@ import (
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/lm"
 	"steer/internal/filehash"
+	"steer/internal/inspect"
 	"steer/internal/workspace"
 )
 
@@ -71,7 +72,7 @@ func TestModelInspectForPeople(t *testing.T) {
 // What the header says is what the engine has after loading.
 func TestModelInspectJSON(t *testing.T) {
 	m := demoModel(t)
-	var d modelDescription
+	var d inspect.Model
 	require.NoError(t, json.Unmarshal([]byte(succeed(t, "", "model", "inspect", "--json", "--tensors", m.Model)), &d))
 	b, err := workspace.Open(m.Model, workspace.DefaultEngine())
 	require.NoError(t, err)
@@ -141,7 +142,7 @@ func TestModelInspectAgreesWithTheEngine(t *testing.T) {
 		}), "stored as I32"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d, err := describeModel(c.path, nil)
+			d, err := inspect.DescribeModel(c.path, nil)
 			require.NoError(t, err)
 			require.Equal(t, c.reason == "", d.Trainable, d.Reasons)
 			require.Contains(t, strings.Join(d.Reasons, "; "), c.reason)

@@ -51,7 +51,7 @@ var allowed = []struct {
 	{"steer/internal/report", []string{"steer/eval/compare", "steer/internal/run", "steer/internal/..."}}, // reads files only
 	{"steer/internal/run", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/internal/machine", []string{"steer/internal/..."}},
-	{"steer/internal/workspace", []string{"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/rl/data", "steer/rl/train",
+	{"steer/internal/workspace", []string{"steer/ggml", "steer/ggml/adapter", "steer/ggml/modelfile", "steer/ggml/lm", "steer/rl/data", "steer/rl/train",
 		"steer/internal/..."}},
 	{"steer/internal/workspace/workspacetest", []string{"steer/..."}}, // tests only
 	{"steer/internal/jobs", []string{"steer/internal/workspace", "steer/internal/run", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
@@ -65,6 +65,17 @@ var allowed = []struct {
 		"steer/rewards", "steer/rl/...", "steer/internal/..."}},
 	{"steer/internal/proposal", []string{"steer/internal/experiment", "steer/internal/jobs", "steer/internal/plan", "steer/internal/workspace",
 		"steer/ggml/...", "steer/rewards", "steer/rl/data", "steer/internal/..."}},
+	{"steer/internal/jsonlines", []string{"steer/rl/data", "steer/internal/..."}},
+	{"steer/internal/score", []string{
+		"steer/internal/jsonlines", "steer/internal/workspace", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/rewards", "steer/rl/data", "steer/rl/train", "steer/internal/..."}},
+	{"steer/internal/chat", []string{
+		"steer/internal/jsonlines", "steer/internal/workspace", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/rl/data", "steer/internal/..."}},
+	{"steer/internal/chat/chattest", []string{ // tests only
+		"steer/internal/chat", "steer/ggml/adapter", "steer/ggml/lm", "steer/rl/data"}},
+	{"steer/internal/inspect", []string{
+		"steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/modelfile", "steer/internal/..."}},
 	{"steer/internal/stats", []string{"steer/internal/crash", "steer/internal/seed"}},
 	{"steer/internal/...", []string{"steer/internal/..."}},
 	{"steer/third_party", nil},
@@ -116,6 +127,7 @@ func rule(pkg string) (deps []string, known bool) {
 // them, a rule has to name them.
 var upper = []string{
 	"steer/internal/workspace", "steer/internal/jobs", "steer/internal/plan", "steer/internal/experiment", "steer/internal/proposal", "steer/internal/speed",
+	"steer/internal/score", "steer/internal/chat", "steer/internal/chat/chattest", "steer/internal/inspect", "steer/internal/jsonlines",
 	"steer/internal/report", "steer/internal/run"}
 
 func permitted(deps []string, imp string) bool {

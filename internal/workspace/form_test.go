@@ -1,11 +1,13 @@
 package workspace_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
+	"steer/ggml/gguf"
 	"steer/internal/workspace"
 	"steer/rl/data"
 )
@@ -49,4 +51,25 @@ func TestForms(t *testing.T) {
 	}
 	_, _, err := workspace.ChooseForm(workspace.Form{}, []adapter.Placed{place("x", "jinja", nil)}, "")
 	require.ErrorContains(t, err, `got "jinja"`)
+}
+
+func TestTemplatesAreGuessed(t *testing.T) {
+	for chat, want := range map[string]data.TemplateName{
+		"":                                     data.TemplateGuanaco,
+		"{{'<|im_start|>' + message['role']}}": data.TemplateChatML,
+		"{{bos}}[INST] {{message}} [/INST]":    data.TemplateLlama2,
+		"{{'<|start_header_id|>' + m.role + ...}}": data.TemplateGuanaco,
+	} {
+		w := gguf.NewWriter()
+		w.SetValue("general.architecture", "llama")
+		if chat != "" {
+			w.SetValue("tokenizer.chat_template", chat)
+		}
+		path := filepath.Join(t.TempDir(), "model.gguf")
+		require.NoError(t, w.Save(path))
+		name, why, err := workspace.GuessTemplate(path)
+		require.NoError(t, err)
+		require.Equal(t, want, name, chat)
+		require.NotEmpty(t, why)
+	}
 }

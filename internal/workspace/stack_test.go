@@ -17,23 +17,23 @@ func TestStacksAreChecked(t *testing.T) {
 	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2, workspacetest.TrainedOn(t, w, adapter.RolePolicy, nil, sft))
 	old := workspacetest.TrainedAdapter(t, w, "old.gguf", 3, map[string]string{"role": "policy"})
 
-	_, err := w.LoadAdapters([]string{sft, policy})
+	_, _, err := w.LoadStack([]string{sft, policy}, "")
 	require.NoError(t, err)
 	require.Empty(t, workspacetest.Said(w))
 	for _, stack := range [][]string{{policy}, {policy, sft}} {
-		_, err = w.LoadAdapters(stack)
+		_, _, err = w.LoadStack(stack, "")
 		require.ErrorIs(t, err, adapter.ErrStack)
 		require.ErrorContains(t, err, "--any-stack (any_stack: true)")
 	}
-	_, err = w.LoadAdapters([]string{sft, old})
+	_, _, err = w.LoadStack([]string{sft, old}, "")
 	require.NoError(t, err)
-	_, err = w.LoadAdapters([]string{old})
+	_, _, err = w.LoadStack([]string{old}, "")
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(workspacetest.Said(w), "cannot be checked"), "once, not for every stack")
 	require.Empty(t, workspacetest.Said(w))
 
 	w.AnyStack = true
-	_, err = w.LoadAdapters([]string{policy})
+	_, _, err = w.LoadStack([]string{policy}, "")
 	require.NoError(t, err)
 	require.Contains(t, workspacetest.Said(w), "warning: policy adapter "+policy+" was trained on an adapter of content")
 }

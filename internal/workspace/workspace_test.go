@@ -70,14 +70,14 @@ func TestStacksShareAdapters(t *testing.T) {
 		paths = append(paths, filepath.Join(dir, name))
 		require.NoError(t, a.Save(paths[len(paths)-1]))
 	}
-	sft, err := w.LoadAdapters(paths[:1])
+	sft, _, err := w.LoadStack(paths[:1], "")
 	require.NoError(t, err)
-	policy, err := w.LoadAdapters(paths)
+	policy, _, err := w.LoadStack(paths, "")
 	require.NoError(t, err)
 	require.Same(t, sft[0], policy[0])
 	require.NotSame(t, policy[0], policy[1])
 
-	twice, err := w.LoadAdapters([]string{paths[0], paths[0]})
+	twice, _, err := w.LoadStack([]string{paths[0], paths[0]}, "")
 	require.NoError(t, err)
 	require.NotSame(t, twice[0], twice[1], "twice in a stack counts twice")
 }
