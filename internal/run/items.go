@@ -111,7 +111,8 @@ func ReadRecords[T any](path string) ([]T, error) {
 			return out, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("eval: %s: record %d: %w (was the file written by this version?)", path, len(out)+1, err)
+			return nil, fmt.Errorf("eval: %s: record %d: %w (was the file written by this version?)", path, len(out)+1,
+				err)
 		}
 		out = append(out, r)
 	}
