@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"strings"
 
+	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/rl/train"
 )
@@ -16,8 +18,6 @@ import (
 type Deps struct {
 	// Deps is what every trainer takes; the stage is "reward <theory>" where it has no name.
 	train.Deps
-	// Name and Version go into the result.
-	Name, Version string
 	// Tokenizer is the base model's.
 	Tokenizer lm.Tokenizer
 	// References are token sequences (prompt and answer, encoded as the pairs are) whose
@@ -37,7 +37,11 @@ type trainer struct {
 	steps   int64
 	evals   train.Every
 	state   state
-	res     Result
+	// made is the adapter with its head; nil without Deps.AdapterOf.
+	made *adapter.Adapter
+	// mean and std are the head's; 0 without a normalisation.
+	mean, std float32
+	res       run.Reward
 }
 
 // state is what a checkpoint keeps besides the weights.
@@ -53,17 +57,17 @@ type state struct {
 // deps.Run, then evaluates and normalises it. The head has to be on the learner (see
 // HeadInit.Weights). It returns train.ErrInterrupted when the stopper asked it to stop,
 // and ErrIdentical when the scores turn out not to depend on the text.
-func Train(ctx context.Context, cfg Config, set *Set, deps Deps) (Result, error) {
+func Train(ctx context.Context, cfg Config, set *Set, deps Deps) (run.Reward, error) {
 	if err := cfg.Validate(); err != nil {
-		return Result{}, err
+		return run.Reward{}, err
 	}
 	if deps.Learner == nil {
-		return Result{}, errors.New("rewards: no learner")
+		return run.Reward{}, errors.New("rewards: no learner")
 	}
 	deps.Default("reward " + string(cfg.Theory))
 	t, err := newTrainer(cfg, set, deps)
 	if err != nil {
-		return Result{}, err
+		return run.Reward{}, err
 	}
 	err = train.Loop(ctx, deps.Deps, train.LoopOptions{
 		Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.MiniBatchSize,
@@ -84,17 +88,17 @@ func newTrainer(cfg Config, set *Set, deps Deps) (*trainer, error) {
 	if t.encoder, err = NewEncoder(cfg, deps.Tokenizer); err != nil {
 		return nil, err
 	}
-	if t.train, t.res.Train, err = t.encoder.Pairs(set.Train.Pairs); err != nil {
+	if t.train, t.res.TrainCounts, err = t.encoder.Pairs(set.Train.Pairs); err != nil {
 		return nil, err
 	}
-	if t.heldOut, t.res.HeldOut, err = t.encoder.Pairs(set.HeldOut.Pairs); err != nil {
+	if t.heldOut, t.res.HeldOutCounts, err = t.encoder.Pairs(set.HeldOut.Pairs); err != nil {
 		return nil, err
 	}
-	deps.Note("train pairs: %s", t.res.Train)
-	deps.Note("held-out pairs: %s", t.res.HeldOut)
+	deps.Note("train pairs: %s", t.res.TrainCounts)
+	deps.Note("held-out pairs: %s", t.res.HeldOutCounts)
 	deps.Note("overlap: %s", set.Overlap)
 	if len(t.train) == 0 || len(t.heldOut) == 0 {
-		return nil, fmt.Errorf("%s: %s", deps.Stage, nothingLeft(cfg, t.res.Train, t.res.HeldOut))
+		return nil, fmt.Errorf("%s: %s", deps.Stage, nothingLeft(cfg, t.res.TrainCounts, t.res.HeldOutCounts))
 	}
 	t.steps = cfg.Steps(len(t.train))
 	for _, doubt := range cfg.Optim.Doubts(t.steps, "raise epochs or max_steps, or lower mini_batch_size") {
@@ -106,11 +110,11 @@ func newTrainer(cfg Config, set *Set, deps Deps) (*trainer, error) {
 }
 
 // nothingLeft says why no train or no held-out pair is left, and what helps.
-func nothingLeft(cfg Config, trained, heldOut EncodeCounts) string {
+func nothingLeft(cfg Config, trained, heldOut run.PairCounts) string {
 	var why []string
 	for _, part := range []struct {
 		name   string
-		counts EncodeCounts
+		counts run.PairCounts
 	}{{"train", trained}, {"held-out", heldOut}} {
 		c := part.counts
 		if c.Kept > 0 {
@@ -118,14 +122,17 @@ func nothingLeft(cfg Config, trained, heldOut EncodeCounts) string {
 		}
 		s := fmt.Sprintf("no %s pair is left of %d", part.name, c.In)
 		if c.Dropped > 0 {
-			s += fmt.Sprintf(": %d have a side of more than max_length %d tokens (the longest has %d): raise max_length, or set overlong to truncate_left", c.Dropped, cfg.MaxLength, c.Longest)
+			s += fmt.Sprintf(": %d have a side of more than max_length %d tokens (the longest has %d): raise "+
+				"max_length, or set overlong to truncate_left", c.Dropped, cfg.MaxLength, c.Longest)
 		}
 		if c.CutEqual > 0 {
-			s += fmt.Sprintf(": %d are equal within the last %d tokens, to which sides are cut: they differ before that: raise max_length (the longest side has %d tokens), or set overlong to drop",
+			s += fmt.Sprintf(": %d are equal within the last %d tokens, to which sides are cut: they differ before "+
+				"that: raise max_length (the longest side has %d tokens), or set overlong to drop",
 				c.CutEqual, cfg.MaxLength, c.Longest)
 		}
 		if c.Identical > 0 {
-			s += fmt.Sprintf(": %d have the same tokens on both sides: the model sees no difference between them", c.Identical)
+			s += fmt.Sprintf(": %d have the same tokens on both sides: the model sees no difference between them",
+				c.Identical)
 		}
 		why = append(why, s)
 	}
@@ -203,7 +210,8 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 			"chosen_mean": b.Chosen / n, "rejected_mean": b.Rejected / n, "learning_rate": update.LR,
 			"epoch": t.cfg.Passed(step, len(t.train)),
 		},
-		Show: []train.Value{{Name: "loss", Value: b.Loss / n}, {Name: "acc", Value: float64(b.Correct) / n}, {Name: "margin", Value: b.Diff / n}},
+		Show: []train.Value{{Name: "loss", Value: b.Loss / n}, {Name: "acc", Value: float64(b.Correct) / n},
+			{Name: "margin", Value: b.Diff / n}},
 	}
 
 	// 8. A look at held-out pairs, where one is due, is Measure's (the final one is in finish).

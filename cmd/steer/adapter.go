@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/ggml/adapter"
+	"steer/ggml/modelfile"
+	"steer/internal/inspect"
 )
 
 func newAdapterCommand(a *app) *cobra.Command {
@@ -27,14 +29,14 @@ checks that the adapter fits that base; a PEFT folder can only be read with it.`
   steer adapter inspect peft-folder --model base.gguf --json`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, path []string) error {
-			d, err := describeAdapter(path[0], model, a.hashes)
+			d, err := inspect.DescribeAdapter(path[0], model, a.hashes)
 			if err != nil {
 				return needModel(err)
 			}
 			if asJSON {
 				return writeJSON(a.out, d)
 			}
-			return d.write(a.out)
+			return printAdapter(a.out, d)
 		},
 	}
 	cmd.Flags().StringVarP(&model, "model", "m", "", "base model, a GGUF `FILE`")
@@ -147,7 +149,7 @@ func (f *convertFlags) check() (adapter.Shape, error) {
 	if err := f.refuse(); err != nil {
 		return adapter.Shape{}, err
 	}
-	return shapeOf(f.model)
+	return modelfile.Shape(f.model)
 }
 
 // refuse is an error when the output exists and --force was not given.

@@ -14,6 +14,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
 	"steer/internal/filehash"
+	"steer/internal/inspect"
 )
 
 func TestAdapterInspect(t *testing.T) {
@@ -24,9 +25,9 @@ func TestAdapterInspect(t *testing.T) {
 	path := newAdapter(t, m.Model, func(a *adapter.Adapter) {
 		a.Head = adapter.NewScoreHead(len(a.Pairs[0].A)/2, 1)
 		a.Head.Mean, a.Head.Std = 0.25, 2
-		a.Meta = map[string]string{metaBase: sum, "role": "reward\x1b"}
+		a.Meta = map[string]string{adapter.MetaBase: sum, "role": "reward\x1b"}
 	})
-	var d adapterDescription
+	var d inspect.Adapter
 	require.NoError(t, json.Unmarshal([]byte(succeed(t, "", "adapter", "inspect", path, "--model", m.Model, "--json")), &d))
 	require.Equal(t, []int{2}, d.Ranks)
 	require.Equal(t, []float32{2}, d.Scales)
@@ -34,7 +35,7 @@ func TestAdapterInspect(t *testing.T) {
 	require.Len(t, d.Layers, s.Layers)
 	// Each pair has rank*(n_in + n_out) values; the head one for each feature.
 	require.Equal(t, int64(s.Layers*2*((s.Embd+s.Heads*s.HeadDim)+(s.Embd+s.KVHeads*s.HeadDim)+(s.FF+s.Embd))+s.Embd), d.Parameters)
-	require.Equal(t, &headDescription{Width: s.Embd, Normalised: true, Mean: 0.25, Std: 2}, d.Head)
+	require.Equal(t, &inspect.Head{Width: s.Embd, Normalised: true, Mean: 0.25, Std: 2}, d.Head)
 	require.False(t, d.Untrained)
 	require.True(t, *d.Base.Same)
 
@@ -54,7 +55,7 @@ func TestAdapterInspectOtherForms(t *testing.T) {
 	bias := newAdapter(t, m.Model, func(a *adapter.Adapter) {
 		a.RsLoRA = true
 		a.Head = &adapter.Head{Weight: make([]float32, embd), HasBias: true, Bias: 0.5}
-		a.Meta = map[string]string{metaBase: strings.Repeat("0", 64)}
+		a.Meta = map[string]string{adapter.MetaBase: strings.Repeat("0", 64)}
 	})
 	out := succeed(t, "", "adapter", "inspect", bias)
 	require.Contains(t, out, "4, rank-stabilized")

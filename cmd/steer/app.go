@@ -10,8 +10,9 @@ import (
 	"strings"
 	"sync"
 
-	"steer/cmd/steer/pipeline"
+	"steer/internal/experiment"
 	"steer/internal/filehash"
+	"steer/internal/jobs"
 	"steer/rl/train"
 )
 
@@ -101,11 +102,11 @@ func (a *app) interrupt() {
 }
 
 // console is where a stage shows itself.
-func (a *app) console() pipeline.Console {
+func (a *app) console() jobs.Console {
 	if a.progress == nil { // nothing was read from a command line
 		a.progress = a.newProgress()
 	}
-	return pipeline.Console{
+	return jobs.Console{
 		Progress: a.progress,
 		Stopper:  a.stopper,
 		Out:      a.out,
@@ -140,8 +141,8 @@ func (a *app) exit(err error) (code int) {
 		return exitFailure
 	}
 	text := err.Error()
-	var told *pipeline.SourcesError
-	if sources := pipeline.WithSources(err); !errors.As(err, &told) && errors.As(sources, &told) {
+	var told *experiment.SourcesError
+	if sources := experiment.WithSources(err); !errors.As(err, &told) && errors.As(sources, &told) {
 		for i, s := range told.Sets {
 			text += fmt.Sprintf("\n%q fetches it, from %s", told.Command(i), s.Source())
 		}

@@ -12,13 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/bench"
 	"steer/ggml"
 	"steer/internal/atomicfile"
+	"steer/internal/printable"
+	"steer/internal/speed"
 )
 
 type benchFlags struct {
-	spec      bench.Spec // what all jobs share
+	spec      speed.Spec // what all jobs share
 	jobs      []string
 	sequences []int
 	shape     string
@@ -30,7 +31,7 @@ type benchFlags struct {
 }
 
 func newBenchCommand(a *app) *cobra.Command {
-	f := benchFlags{spec: bench.Default(bench.JobRollout)}
+	f := benchFlags{spec: speed.Default(speed.JobRollout)}
 	f.spec.New = 0
 	cmd := &cobra.Command{
 		Use: "bench --model FILE | --shape NAME", GroupID: "speed",
@@ -73,10 +74,10 @@ products of large matrices reach. Memory on a GPU includes the driver's own.`,
 func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.spec.Model, "model", "m", "", "measure on this GGUF `FILE`")
-	flags.StringVar(&f.shape, "shape", "", "or on random weights in the shape of `NAME`: "+strings.Join(bench.ShapeNames(), ", "))
-	flags.StringVar(&f.typ, "type", "q8_0", "quantization of --shape, `NAME`: "+strings.Join(bench.TypeNames(), ", "))
+	flags.StringVar(&f.shape, "shape", "", "or on random weights in the shape of `NAME`: "+strings.Join(speed.ShapeNames(), ", "))
+	flags.StringVar(&f.typ, "type", "q8_0", "quantization of --shape, `NAME`: "+strings.Join(speed.TypeNames(), ", "))
 	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
-	flags.StringSliceVar(&f.jobs, "jobs", bench.Job("").Values(), "what to measure, `LIST`")
+	flags.StringSliceVar(&f.jobs, "jobs", speed.Job("").Values(), "what to measure, `LIST`")
 	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
 	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch, "sequences of --batch that train at once, gradients added up (0: all)")
 	flags.IntVar(&f.spec.Tokens, "tokens", f.spec.Tokens, "tokens of each sequence; rows of the kernels job")
@@ -102,7 +103,7 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 }
 
 // specs are the jobs asked for; everything that can be refused is, before any runs.
-func (f *benchFlags) specs() ([]bench.Spec, error) {
+func (f *benchFlags) specs() ([]speed.Spec, error) {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if f.asJSON {
@@ -115,7 +116,7 @@ func (f *benchFlags) specs() ([]bench.Spec, error) {
 	case (f.spec.Model == "") == (f.shape == ""):
 		bad("want --model or --shape, and one of them only")
 	case f.shape != "":
-		errs = append(errs, bench.CheckSynthetic(f.shape, f.typ))
+		errs = append(errs, speed.CheckSynthetic(f.shape, f.typ))
 	default:
 		errs = append(errs, exists("model", f.spec.Model))
 	}
@@ -137,18 +138,18 @@ func (f *benchFlags) specs() ([]bench.Spec, error) {
 }
 
 // expand lays the flags out as one measurement a job, rollouts one a number of sequences.
-func (f *benchFlags) expand() []bench.Spec {
-	var specs []bench.Spec
+func (f *benchFlags) expand() []speed.Spec {
+	var specs []speed.Spec
 	for _, job := range f.jobs {
 		s := f.spec
-		s.Job = bench.Job(job)
+		s.Job = speed.Job(job)
 		if s.New == 0 {
-			s.New = bench.Default(s.Job).New
+			s.New = speed.Default(s.Job).New
 		}
 		if s.Targets == nil {
-			s.Targets = bench.Default(s.Job).Targets
+			s.Targets = speed.Default(s.Job).Targets
 		}
-		if s.Job != bench.JobRollout {
+		if s.Job != speed.JobRollout {
 			specs = append(specs, s)
 			continue
 		}
@@ -160,7 +161,7 @@ func (f *benchFlags) expand() []bench.Spec {
 }
 
 // bench measures the jobs one after the other and prints the report.
-func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err error) {
+func (a *app) bench(ctx context.Context, f *benchFlags, specs []speed.Spec) (err error) {
 	if f.shape != "" {
 		dir := f.cache
 		if dir == "" {
@@ -170,7 +171,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err
 			}
 			defer func() { err = errors.Join(err, remove()) }()
 		}
-		model, err := bench.Synthetic(dir, f.shape, f.typ)
+		model, err := speed.Synthetic(dir, f.shape, f.typ)
 		if err != nil {
 			return err
 		}
@@ -178,7 +179,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err
 			specs[i].Model = model
 		}
 	}
-	report := bench.NewReport(version)
+	report := speed.NewReport(version)
 	notices := a.console().Progress
 	for _, s := range specs {
 		notices.Note("measuring " + s.Label())
@@ -187,7 +188,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err
 			return err
 		}
 		report.Jobs = append(report.Jobs, r)
-		if s.Profile && len(r.Ops) == 0 && s.Job != bench.JobKernels {
+		if s.Profile && len(r.Ops) == 0 && s.Job != speed.JobKernels {
 			notices.Note(s.Label() + ": the engine measured no single operations")
 		}
 	}
@@ -204,7 +205,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err
 
 // benchProcess measures a job in a process of its own: this program, told on standard
 // input what to measure.
-func (a *app) benchProcess(ctx context.Context, s bench.Spec) (*bench.Result, error) {
+func (a *app) benchProcess(ctx context.Context, s speed.Spec) (*speed.Result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
@@ -223,20 +224,20 @@ func (a *app) benchProcess(ctx context.Context, s bench.Spec) (*bench.Result, er
 		text := strings.TrimPrefix(strings.TrimSpace(errs.String()), "steer: ")
 		return nil, fmt.Errorf("bench: %s: the measuring process ended with %w: %s", s.Label(), err, text)
 	}
-	r := &bench.Result{}
+	r := &speed.Result{}
 	if err := json.Unmarshal(out.Bytes(), r); err != nil {
-		return nil, fmt.Errorf("bench: %s: the measuring process answered %q: %w", s.Label(), printable(out.String(), 80), err)
+		return nil, fmt.Errorf("bench: %s: the measuring process answered %q: %w", s.Label(), printable.Text(out.String(), 80), err)
 	}
 	return r, nil
 }
 
 // benchChild is the measuring process.
 func (a *app) benchChild(ctx context.Context) error {
-	var s bench.Spec
+	var s speed.Spec
 	if err := json.NewDecoder(a.in).Decode(&s); err != nil {
 		return usagef("bench --child: standard input: want a job in JSON: %w", err)
 	}
-	r, err := bench.Measure(ctx, s)
+	r, err := speed.Measure(ctx, s)
 	if err != nil {
 		return err
 	}

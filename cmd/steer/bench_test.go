@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/bench"
+	"steer/internal/speed"
 )
 
 func TestBenchRefusesBeforeItMeasures(t *testing.T) {
@@ -46,7 +46,7 @@ func TestBenchMeasuresInProcessesOfItsOwn(t *testing.T) {
 	args := []string{"bench", "--shape", "tiny", "--type", "q4_0", "--cache", "cache", "--threads", "1", "--steps", "1",
 		"--batch", "2", "--micro-batch", "1", "--tokens", "16", "--jobs", "train,rollout", "--sequences", "1,2", "--new", "64", "--prompt", "4"}
 	out, _ := mustSteer(t, dir, append(args, "--json")...)
-	var report bench.Report
+	var report speed.Report
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
 	var labels []string
 	for _, r := range report.Jobs {
@@ -72,6 +72,6 @@ func TestBenchMeasuresInProcessesOfItsOwn(t *testing.T) {
 
 func TestBenchHelpKeepsItsWidth(t *testing.T) {
 	for _, line := range strings.Split(succeed(t, "", "bench", "--help"), "\n") {
-		require.LessOrEqual(t, utf8.RuneCountInString(line), bench.Columns, line)
+		require.LessOrEqual(t, utf8.RuneCountInString(line), speed.Columns, line)
 	}
 }

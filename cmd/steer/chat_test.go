@@ -10,8 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml"
-	"steer/ggml/lm"
-	"steer/rl/data"
 	"steer/rl/train"
 )
 
@@ -54,21 +52,6 @@ func TestChatForgetsWhatDoesNotFit(t *testing.T) {
 
 func TestChatGuessesTheTemplate(t *testing.T) {
 	m := demoModel(t)
-	for template, want := range map[string]data.TemplateName{
-		"":                                     data.TemplateGuanaco,
-		"{{'<|im_start|>' + message['role']}}": data.TemplateChatML,
-		"{{bos}}[INST] {{message}} [/INST]":    data.TemplateLlama2,
-		"{{'<|start_header_id|>' + m.role + ...}}": data.TemplateGuanaco,
-	} {
-		path := m.Model
-		if template != "" {
-			path = rewrite(t, m.Model, map[string]any{"tokenizer.chat_template": template}, nil, nil)
-		}
-		name, why, err := guessTemplate(path)
-		require.NoError(t, err)
-		require.Equal(t, want, name, template)
-		require.NotEmpty(t, why)
-	}
 	_, _, errs := command(t, "", "chat", "-m", m.Model)
 	require.Contains(t, errs, "template guanaco (the model has none")
 }
@@ -116,45 +99,4 @@ func TestChatIsInterrupted(t *testing.T) {
 	a.interrupt()
 	require.Equal(t, train.ExitInterrupted, a.exit(<-ended))
 	require.Zero(t, ggml.Alive())
-}
-
-// letters is a tokenizer with a token for each byte.
-type letters struct{}
-
-func (letters) Encode(text string, _, _ bool) ([]int32, error) {
-	ids := make([]int32, len(text))
-	for i := range ids {
-		ids[i] = int32(text[i])
-	}
-	return ids, nil
-}
-func (letters) Decode(tokens []int32, _ bool) string {
-	b := make([]byte, len(tokens))
-	for i, id := range tokens {
-		b[i] = byte(id)
-	}
-	return string(b)
-}
-func (letters) BOS() int32     { return -1 }
-func (letters) EOS() int32     { return -1 }
-func (letters) VocabSize() int { return 256 }
-
-// What is forgotten are questions with their answers, as few as will do.
-func TestChatForgetsTheOldestTurns(t *testing.T) {
-	turn := func(role, content string) data.Message { return data.Message{Role: role, Content: content} }
-	history := []data.Message{turn("user", "aaaa"), turn("assistant", "bbbb"), turn("user", "cc"), turn("assistant", "dd"), turn("user", "eeee")}
-	template, err := data.NewTemplate(data.TemplatePlain, nil)
-	require.NoError(t, err)
-	for context, want := range map[int]string{20: "aaaabbbbccddeeee", 18: "aaaabbbbccddeeee", 17: "ccddeeee", 10: "ccddeeee", 9: "eeee", 6: "eeee"} {
-		var errs bytes.Buffer
-		c := &chatter{a: newApp(nil, nil, &errs), s: &speaker{f: &decodeFlags{maxNew: 2}, tok: letters{}, template: template, context: context}}
-		ids, kept, err := c.prompt(history)
-		require.NoError(t, err)
-		require.Equal(t, want, letters{}.Decode(ids, false), "context %d", context)
-		require.Equal(t, data.RoleUser, kept[0].Role)
-		require.Equal(t, len(kept) < len(history), strings.Contains(errs.String(), "forgotten"))
-	}
-	c := &chatter{a: newApp(nil, nil, io.Discard), s: &speaker{f: &decodeFlags{maxNew: 2}, tok: letters{}, template: template, context: 5}}
-	_, _, err = c.prompt(history)
-	require.ErrorIs(t, err, lm.ErrContextFull)
 }

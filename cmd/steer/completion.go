@@ -11,10 +11,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"steer/cmd/steer/bench"
-	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/internal/conf"
+	"steer/internal/experiment"
+	"steer/internal/jobs"
+	"steer/internal/speed"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -69,15 +70,15 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 	case "preset":
 		return names(train.Preset("").Values()...)
 	case "suite":
-		return names(pipeline.SuiteName("").Values()...)
+		return names(jobs.SuiteName("").Values()...)
 	case "job":
-		return names(jobKinds...)
+		return names(jobKinds()...)
 	case "jobs":
-		return listOf(bench.Job("").Values())
+		return listOf(speed.Job("").Values())
 	case "shape":
-		return names(bench.ShapeNames()...)
+		return names(speed.ShapeNames()...)
 	case "type":
-		return names(bench.TypeNames()...)
+		return names(speed.TypeNames()...)
 	case "kernel":
 		return names("portable", "avx2", "avx512", "avx512bf16")
 	case "format":
@@ -135,15 +136,15 @@ func argCompletion(cmd *cobra.Command) completion {
 func configurationOf(cmd *cobra.Command) any {
 	switch cmd.Name() {
 	case "run", "plan":
-		return &pipeline.Experiment{}
+		return &experiment.Experiment{}
 	case "sft":
-		return &pipeline.SFT{}
+		return &jobs.SFT{}
 	case "reward":
-		return &pipeline.Reward{}
+		return &jobs.Reward{}
 	case "ppo":
-		return &pipeline.PPO{}
+		return &jobs.PPO{}
 	case "eval":
-		return &pipeline.Eval{}
+		return &jobs.Eval{}
 	}
 	return nil
 }

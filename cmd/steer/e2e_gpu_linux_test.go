@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
+	"steer/internal/plan"
 )
 
 // emulatedGPU lets processes started in dir find the emulated GPU as they would a real one:
@@ -38,7 +38,7 @@ func TestPlanOnAGPU(t *testing.T) {
 	small := []string{"--job", "sft", job, "--device", "cuda", "--set", "max_tokens=40", "--set", "mini_batch_size=2", "--set", "micro_batch_tokens=64", "--set", "max_steps=1"}
 	command := append([]string{"plan", "--no-calibration"}, small...)
 	out, _ := mustSteer(t, dir, append(command, "--json")...)
-	var f pipeline.Forecast
+	var f plan.Forecast
 	require.NoError(t, json.Unmarshal([]byte(out), &f))
 	require.Equal(t, "cuda:0", f.Device)
 	require.Equal(t, "cuda:0", f.Memory)
@@ -68,7 +68,7 @@ func TestPlanOnAGPU(t *testing.T) {
 
 	// The stage refuses, too; forced on a card that is too small it fails with what was missing.
 	stage := append([]string{"sft", job, "-o", "out"}, small[3:]...)
-	t.Setenv("STEER_EMULATED_GPU_BYTES", fmt.Sprint(p.Peak-p.Bytes(pipeline.BufferActivations)/2))
+	t.Setenv("STEER_EMULATED_GPU_BYTES", fmt.Sprint(p.Peak-p.Bytes(plan.BufferActivations)/2))
 	code, _, errs = steerIn(t, dir, stage...)
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, errs, "of cuda:0")
@@ -88,16 +88,16 @@ func TestPlanOnAGPU(t *testing.T) {
 // The table of all stages fits a terminal, too.
 func TestPlanTableOfAGPU(t *testing.T) {
 	const gpu = "cuda:0"
-	stage := func(name string) *pipeline.StagePlan {
-		return &pipeline.StagePlan{Stage: name, Memory: gpu, Peak: 15_300_000_000, HostPeak: 2_100_000_000, Seconds: 5400, Free: 80e9, HostFree: 100e9, Fits: true, Buffers: []pipeline.Buffer{
-			{Name: pipeline.BufferWeights, Memory: gpu, Bytes: 7_900_000_000}, {Name: pipeline.BufferParams, Memory: gpu, Bytes: 250_000_000},
-			{Name: pipeline.BufferActivations, Memory: gpu, Bytes: 4_200_000_000}, {Name: pipeline.BufferContext, Memory: gpu, Bytes: 500_000_000},
-			{Name: pipeline.BufferWorkspaces, Memory: gpu, Bytes: 150_000_000}, {Name: pipeline.BufferKV, Memory: gpu, Bytes: 2_300_000_000},
-			{Name: pipeline.BufferTables, Memory: pipeline.HostMemory, Bytes: 100_000_000}, {Name: pipeline.BufferData, Memory: pipeline.HostMemory, Bytes: 2_000_000_000},
+	stage := func(name string) *plan.Stage {
+		return &plan.Stage{Stage: name, Memory: gpu, Peak: 15_300_000_000, HostPeak: 2_100_000_000, Seconds: 5400, Free: 80e9, HostFree: 100e9, Fits: true, Buffers: []plan.Buffer{
+			{Name: plan.BufferWeights, Memory: gpu, Bytes: 7_900_000_000}, {Name: plan.BufferParams, Memory: gpu, Bytes: 250_000_000},
+			{Name: plan.BufferActivations, Memory: gpu, Bytes: 4_200_000_000}, {Name: plan.BufferContext, Memory: gpu, Bytes: 500_000_000},
+			{Name: plan.BufferWorkspaces, Memory: gpu, Bytes: 150_000_000}, {Name: plan.BufferKV, Memory: gpu, Bytes: 2_300_000_000},
+			{Name: plan.BufferTables, Memory: plan.HostMemory, Bytes: 100_000_000}, {Name: plan.BufferData, Memory: plan.HostMemory, Bytes: 2_000_000_000},
 		}}
 	}
-	f := &pipeline.Forecast{Model: "m.gguf", Device: gpu, Kernel: "NVIDIA H100 80GB HBM3, sm_90", Memory: gpu, Free: 80e9, HostFree: 100e9, Peak: 15.3e9, HostPeak: 2.1e9, Fits: true,
-		Seconds: 1e4, Rates: &pipeline.Rates{Train: 1}, Stages: []*pipeline.StagePlan{stage("ppo-harmlessness"), stage("eval")}}
+	f := &plan.Forecast{Model: "m.gguf", Device: gpu, Kernel: "NVIDIA H100 80GB HBM3, sm_90", Memory: gpu, Free: 80e9, HostFree: 100e9, Peak: 15.3e9, HostPeak: 2.1e9, Fits: true,
+		Seconds: 1e4, Rates: &plan.Rates{Train: 1}, Stages: []*plan.Stage{stage("ppo-harmlessness"), stage("eval")}}
 	var b strings.Builder
 	require.NoError(t, printForecast(&b, f, false))
 	t.Log("\n" + b.String())

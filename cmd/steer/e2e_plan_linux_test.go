@@ -13,9 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf/gguftest"
 	"steer/internal/bytesize"
+	"steer/internal/plan"
 	"steer/internal/testfiles"
 )
 
@@ -39,10 +39,10 @@ func (p *process) mostRSS() (most int64) {
 }
 
 // planned asks the program for the plan of a job.
-func planned(t testing.TB, dir string, args ...string) *pipeline.StagePlan {
+func planned(t testing.TB, dir string, args ...string) *plan.Stage {
 	t.Helper()
 	out, _ := mustSteer(t, dir, append([]string{"plan", "--json", "--no-calibration"}, args...)...)
-	var f pipeline.Forecast
+	var f plan.Forecast
 	require.NoError(t, json.Unmarshal([]byte(out), &f))
 	require.Len(t, f.Stages, 1)
 	return f.Stages[0]
@@ -74,7 +74,7 @@ func requirePlan(t *testing.T, dir, kind, file string, more ...string) {
 }
 
 // peakOf runs a job and returns the peak of its resident set and what it said.
-func peakOf(t *testing.T, dir string, p *pipeline.StagePlan, args ...string) (most int64, said string) {
+func peakOf(t *testing.T, dir string, p *plan.Stage, args ...string) (most int64, said string) {
 	t.Helper()
 	run := start(t, dir, args...)
 	most = run.mostRSS()

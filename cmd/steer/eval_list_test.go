@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf/gguftest"
+	"steer/internal/jobs"
 )
 
 func TestListOfSuitesAndBenchmarks(t *testing.T) {
@@ -44,7 +44,7 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 	require.Regexp(t, `What is missing comes with:\n  steer fetch crows-pairs ethics [^\n]*\n? .*--data`, text)
 	require.NotContains(t, list("--suite", "thesis"), "dilemmas")
 
-	var l pipeline.Listing
+	var l jobs.Listing
 	require.NoError(t, json.Unmarshal([]byte(list("--json")), &l))
 	keys := map[string]bool{}
 	for _, b := range l.Benchmarks {
@@ -54,7 +54,7 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 			require.Equal(t, slices.Contains(d.Files, "toxigen/annotated_train.csv"), d.Found != "", d.Key)
 		}
 	}
-	j := pipeline.NewEval()
+	j := jobs.NewEval()
 	for _, f := range j.DataFiles() {
 		require.True(t, keys[f.Key], "%s is in no list", f.Key)
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf"
+	"steer/internal/experiment"
 	"steer/internal/fetch"
 	"steer/internal/nearest"
 	"steer/rl/data"
@@ -120,11 +120,11 @@ func (f *fetchFlags) run(cmd *cobra.Command, a *app, names []string) error {
 }
 
 // wanted makes a list of sets, and the folders for them, of names and experiments.
-func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need, error) {
+func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]experiment.Need, error) {
 	known := fetch.Known()
-	var out []pipeline.Need
-	add := func(n pipeline.Need) {
-		if !slices.ContainsFunc(out, func(o pipeline.Need) bool { return o.Set.Name == n.Set.Name && o.Dir == n.Dir }) {
+	var out []experiment.Need
+	add := func(n experiment.Need) {
+		if !slices.ContainsFunc(out, func(o experiment.Need) bool { return o.Set.Name == n.Set.Name && o.Dir == n.Dir }) {
 			out = append(out, n)
 		}
 	}
@@ -133,7 +133,7 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need
 		if cmd.Flags().Changed("data") || cmd.Flags().Changed("models") {
 			return nil, usagef("--for: the experiment says in which folders it looks: leave --data and --models out")
 		}
-		s, err := pipeline.LoadStudy(file, nil)
+		s, err := experiment.LoadStudy(file, nil)
 		if err != nil {
 			return nil, configError(err)
 		}
@@ -157,7 +157,7 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need
 		if slices.Contains(kind.Values(), name) {
 			for _, s := range known.Sets {
 				if s.Kind == kind && (!s.ByName || f.list) {
-					add(pipeline.Need{Set: s, Dir: folder[kind]})
+					add(experiment.Need{Set: s, Dir: folder[kind]})
 				}
 			}
 			continue
@@ -167,7 +167,7 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]pipeline.Need
 			return nil, usagef("there is no set %q%s: known are data, model, %s",
 				name, nearSet(name), strings.Join(known.Names(""), ", "))
 		}
-		add(pipeline.Need{Set: s, Dir: folder[s.Kind]})
+		add(experiment.Need{Set: s, Dir: folder[s.Kind]})
 	}
 	return out, nil
 }
@@ -186,7 +186,7 @@ func nearSet(name string) string {
 }
 
 // fetcher is a fetcher of one set into its folder.
-func (f *fetchFlags) fetcher(p *downloads, w pipeline.Need) *fetch.Fetcher {
+func (f *fetchFlags) fetcher(p *downloads, w experiment.Need) *fetch.Fetcher {
 	x := &fetch.Fetcher{
 		Data: w.Dir, Models: w.Dir, Mirror: f.mirror, Offline: f.offline, Force: f.force,
 		Endpoint: os.Getenv("HF_ENDPOINT"), Token: os.Getenv("HF_TOKEN"), Check: checkFormat,
@@ -199,7 +199,7 @@ func (f *fetchFlags) fetcher(p *downloads, w pipeline.Need) *fetch.Fetcher {
 }
 
 // get fetches a set and says what became of it.
-func (f *fetchFlags) get(ctx context.Context, out io.Writer, p *downloads, w pipeline.Need) (setReport, error) {
+func (f *fetchFlags) get(ctx context.Context, out io.Writer, p *downloads, w experiment.Need) (setReport, error) {
 	if f.asJSON {
 		out = io.Discard
 	}

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"steer/cmd/steer/pipeline"
 	"steer/internal/bytesize"
+	"steer/internal/experiment"
 	"steer/internal/fetch"
 )
 
@@ -42,7 +42,7 @@ type fileReport struct {
 	Error   string `json:"error,omitempty"`
 }
 
-func reportOf(w pipeline.Need, results []fetch.Result) setReport {
+func reportOf(w experiment.Need, results []fetch.Result) setReport {
 	s := w.Set
 	r := setReport{
 		Name: s.Name, Title: s.Title, Kind: s.Kind, Folder: w.Dir, Source: s.Source(), Page: s.Page,
@@ -72,7 +72,7 @@ func looked(have []fetch.Status) []fetch.Result {
 }
 
 // writeHead says what will be fetched, and under which terms.
-func writeHead(w io.Writer, n pipeline.Need) {
+func writeHead(w io.Writer, n experiment.Need) {
 	s := n.Set
 	sum, unknown := s.Size()
 	size := bytesize.Transferred(sum)
@@ -95,7 +95,7 @@ func writeHead(w io.Writer, n pipeline.Need) {
 }
 
 // writeResults says what became of the files.
-func writeResults(w io.Writer, n pipeline.Need, results []fetch.Result) {
+func writeResults(w io.Writer, n experiment.Need, results []fetch.Result) {
 	there := 0
 	var notes []string
 	counts := map[string]int{}
@@ -143,7 +143,7 @@ func count(n int, noun string) string {
 }
 
 // show lists sets: what is there, what is missing, where each comes from.
-func (f *fetchFlags) show(out io.Writer, wanted []pipeline.Need, files bool) error {
+func (f *fetchFlags) show(out io.Writer, wanted []experiment.Need, files bool) error {
 	var all []setReport
 	var rows [][5]string
 	for _, w := range wanted {
@@ -235,7 +235,7 @@ func (r setReport) write(w io.Writer, address string) error {
 }
 
 // check hashes what is there and fails if a file is not what it should be.
-func (f *fetchFlags) check(out io.Writer, wanted []pipeline.Need) error {
+func (f *fetchFlags) check(out io.Writer, wanted []experiment.Need) error {
 	var all []setReport
 	bad := 0
 	for _, w := range wanted {

@@ -51,15 +51,15 @@ func TestGenerateForPeople(t *testing.T) {
 func TestGenerateGreedyTakesTheLikeliest(t *testing.T) {
 	m := demoModel(t)
 	g := generated(t, "", "-m", m.Model, "--temperature", "0", "--prompt", "I promised my boss")[0]
-	prompt := score(t, "", "-m", m.Model, "--text", "I promised my boss")[0].IDs
+	prompt := runScore(t, "", "-m", m.Model, "--text", "I promised my boss")[0].IDs
 	require.Equal(t, len(prompt), g.Asked)
-	best := score(t, `{"ids":`+jsonInts(append(append([]int32{}, prompt...), g.Tokens[0]))+`}`, "-m", m.Model)[0]
+	best := runScore(t, `{"ids":`+jsonInts(append(append([]int32{}, prompt...), g.Tokens[0]))+`}`, "-m", m.Model)[0]
 	top := best.Logprobs[len(best.Logprobs)-1]
 	var in strings.Builder
 	for id := int32(0); id < int32(describe(t, m.Model).Vocab); id += 31 {
 		in.WriteString(`{"ids":` + jsonInts(append(append([]int32{}, prompt...), id)) + "}\n")
 	}
-	for _, r := range score(t, in.String(), "-m", m.Model) {
+	for _, r := range runScore(t, in.String(), "-m", m.Model) {
 		require.LessOrEqual(t, r.Logprobs[len(r.Logprobs)-1], top+1e-2)
 	}
 }

@@ -5,12 +5,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/internal/bytesize"
+	"steer/internal/machine"
 )
 
 // memoryFlags are the flags of commands that hold to a plan of their memory.
-type memoryFlags struct{ pipeline.MemoryLimit }
+type memoryFlags struct{ machine.MemoryLimit }
 
 func (f *memoryFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().Var(sizeFlag{&f.Bytes}, "memory", "most memory to take, of a GPU where one computes, such as 24GB or 16GiB (default: what is free)")

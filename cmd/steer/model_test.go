@@ -12,13 +12,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/lm"
 	"steer/internal/filehash"
+	"steer/internal/inspect"
+	"steer/internal/workspace"
 )
 
 var tinyShape = gguftest.Shape{Layers: 2, Embd: 64, FF: 96, Heads: 4, KVHeads: 2, Vocab: 1500, Ctx: 2048}
@@ -71,9 +72,9 @@ func TestModelInspectForPeople(t *testing.T) {
 // What the header says is what the engine has after loading.
 func TestModelInspectJSON(t *testing.T) {
 	m := demoModel(t)
-	var d modelDescription
+	var d inspect.Model
 	require.NoError(t, json.Unmarshal([]byte(succeed(t, "", "model", "inspect", "--json", "--tensors", m.Model)), &d))
-	b, err := pipeline.OpenBench(m.Model, pipeline.DefaultEngine())
+	b, err := workspace.Open(m.Model, workspace.DefaultEngine())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, b.Close()) }()
 	info := b.Model.Info()
@@ -141,7 +142,7 @@ func TestModelInspectAgreesWithTheEngine(t *testing.T) {
 		}), "stored as I32"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d, err := describeModel(c.path, nil)
+			d, err := inspect.DescribeModel(c.path, nil)
 			require.NoError(t, err)
 			require.Equal(t, c.reason == "", d.Trainable, d.Reasons)
 			require.Contains(t, strings.Join(d.Reasons, "; "), c.reason)

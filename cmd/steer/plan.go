@@ -9,11 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml"
 	"steer/internal/conf"
+	"steer/internal/experiment"
 	"steer/internal/filehash"
-	"steer/rl/train"
+	"steer/internal/jobs"
+	"steer/internal/plan"
 )
 
 // planOptions are the options of "steer plan".
@@ -28,7 +29,12 @@ type planOptions struct {
 }
 
 // jobKinds are the stages that a file may hold alone.
-var jobKinds = []string{"sft", "reward", "ppo", "eval"}
+func jobKinds() (names []string) {
+	for _, m := range jobs.Methods() {
+		names = append(names, string(m.Kind))
+	}
+	return names
+}
 
 func newPlanCommand(a *app) *cobra.Command {
 	var o planOptions
@@ -54,7 +60,7 @@ host's besides. What no layout tells is measured by a short trial on the GPU.`,
 	flags := cmd.Flags()
 	o.memory.bind(cmd)
 	flags.StringArrayVar(&o.set, "set", nil, "override a key of the file, `KEY=VALUE`; may be repeated")
-	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobKinds, ", "))
+	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobKinds(), ", "))
 	flags.StringVar(&o.device, "device", "", deviceHelp+" (default: what FILE says)")
 	flags.BoolVar(&o.noCalibration, "no-calibration", false, "leave the times out")
 	flags.BoolVar(&o.details, "details", false, "print every buffer of every stage")
@@ -74,7 +80,7 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 		o.set = append(o.set, "engine.device="+o.device)
 	}
 	o.hashes = a.hashes
-	opt := pipeline.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
+	opt := plan.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
 	progress := a.console().Progress
 	opt.Progress = func(stage string) { progress.Note("planning " + stage) }
 	ctx, cancel := a.cancellable(cmd.Context())
@@ -101,9 +107,9 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 }
 
 // forecast plans what the file holds.
-func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []string, opt pipeline.ForecastOptions) (*pipeline.Forecast, error) {
+func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []string, opt plan.ForecastOptions) (*plan.Forecast, error) {
 	if o.job == "" {
-		e, err := pipeline.LoadStudy(file[0], o.set)
+		e, err := experiment.LoadStudy(file[0], o.set)
 		if err != nil {
 			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)", configError(err))
 		}
@@ -112,34 +118,17 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 		}
 		return e.Forecast(ctx, opt)
 	}
+	m, ok := jobs.Lookup(jobs.Kind(o.job))
+	if !ok {
+		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobKinds(), ", "), o.job)
+	}
 	f := stageFlags{set: o.set}
-	if o.job == "eval" {
-		f.presetKey = "suite"
-	}
-	var job pipeline.Job
-	var start func(string) error
-	switch o.job {
-	case "sft":
-		var j pipeline.SFT
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewSFT(train.Preset(p)); return err }
-	case "reward":
-		var j pipeline.Reward
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewReward(train.Preset(p)); return err }
-	case "ppo":
-		var j pipeline.PPO
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewPPO(train.Preset(p)); return err }
-	case "eval":
-		var j pipeline.Eval
-		job, start = &j, func(name string) (err error) { j, err = pipeline.NewEvalSuite(pipeline.SuiteName(name)); return err }
-	default:
-		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobKinds, ", "), o.job)
-	}
-	dir, err := f.fill(cmd, file, job, start)
+	job, dir, err := f.fill(cmd, file, m)
 	if err != nil {
 		return nil, err
 	}
 	if err := job.Resolve(dir, o.hashes); err != nil {
-		return nil, configError(pipeline.WithSources(err))
+		return nil, configError(experiment.WithSources(err))
 	}
-	return pipeline.ForecastJob(ctx, job, opt)
+	return plan.Job(ctx, job, opt)
 }

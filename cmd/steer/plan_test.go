@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
 	"steer/ggml/gguf/gguftest"
+	"steer/internal/plan"
 	"steer/internal/run"
 )
 
@@ -47,9 +47,9 @@ optim: {warmup_steps: 1}
 	return dir, job
 }
 
-func forecastOf(t testing.TB, args ...string) *pipeline.Forecast {
+func forecastOf(t testing.TB, args ...string) *plan.Forecast {
 	t.Helper()
-	var f pipeline.Forecast
+	var f plan.Forecast
 	require.NoError(t, json.Unmarshal([]byte(succeed(t, "", append([]string{"plan", "--json"}, args...)...)), &f))
 	return &f
 }
@@ -63,10 +63,10 @@ func TestPlanCounts(t *testing.T) {
 	p := f.Stages[0]
 	// 4 layers of q, k, v, o, gate, up, down with rank 4.
 	params := int64(4 * 4 * ((64 + 64) + 2*(64+32) + (64 + 64) + 2*(64+96) + (96 + 64)))
-	require.Equal(t, 4*params, p.Bytes(pipeline.BufferParams))
-	require.Equal(t, 4*params, p.Bytes(pipeline.BufferGradients))
-	require.Equal(t, 8*params, p.Bytes(pipeline.BufferMoments))
-	require.Zero(t, p.Bytes(pipeline.BufferKV))
+	require.Equal(t, 4*params, p.Bytes(plan.BufferParams))
+	require.Equal(t, 4*params, p.Bytes(plan.BufferGradients))
+	require.Equal(t, 8*params, p.Bytes(plan.BufferMoments))
+	require.Zero(t, p.Bytes(plan.BufferKV))
 	require.Equal(t, 75, p.Longest)
 	require.LessOrEqual(t, p.LargestBatch, 256)
 	require.Greater(t, p.LargestBatch, 128)
@@ -87,10 +87,10 @@ func TestPlanCounts(t *testing.T) {
 		for _, s := range set {
 			args = append(args, "--set", s)
 		}
-		return forecastOf(t, args...).Stages[0].Bytes(pipeline.BufferActivations)
+		return forecastOf(t, args...).Stages[0].Bytes(plan.BufferActivations)
 	}
 	base := activations()
-	require.Equal(t, base, p.Bytes(pipeline.BufferActivations))
+	require.Equal(t, base, p.Bytes(plan.BufferActivations))
 	require.Less(t, activations("micro_batch_tokens=1"), base)
 	require.Less(t, activations("max_tokens=40"), base)
 	require.Greater(t, activations("lora.rank=64"), base)
@@ -120,9 +120,9 @@ func TestPlanTimes(t *testing.T) {
 func TestPlanSaysWhatItIsWorth(t *testing.T) {
 	print := func(peak int64, others float64, warnings ...string) string {
 		var out strings.Builder
-		require.NoError(t, printForecast(&out, &pipeline.Forecast{
-			Memory: pipeline.HostMemory, Device: "cpu", Fits: true, Peak: peak, Others: others, Rates: &pipeline.Rates{Train: 100}, Warnings: warnings,
-			Stages: []*pipeline.StagePlan{{Stage: "sft", Memory: pipeline.HostMemory, Peak: peak, Fits: true}},
+		require.NoError(t, printForecast(&out, &plan.Forecast{
+			Memory: plan.HostMemory, Device: "cpu", Fits: true, Peak: peak, Others: others, Rates: &plan.Rates{Train: 100}, Warnings: warnings,
+			Stages: []*plan.Stage{{Stage: "sft", Memory: plan.HostMemory, Peak: peak, Fits: true}},
 		}, false))
 		return strings.Join(strings.Fields(out.String()), " ")
 	}
@@ -149,7 +149,7 @@ func TestPlanRefuses(t *testing.T) {
 	// Just too little: smaller batches are suggested, and they do fit.
 	args := []string{"--no-calibration", "--job", "sft", job, "--set", "micro_batch_tokens=4096", "--set", "mini_batch_size=96", "--set", "max_steps=2"}
 	whole := forecastOf(t, args...).Stages[0]
-	limit := fmt.Sprint(whole.Peak - whole.Bytes(pipeline.BufferActivations)/2)
+	limit := fmt.Sprint(whole.Peak - whole.Bytes(plan.BufferActivations)/2)
 	code, _, errs = command(t, "", append([]string{"plan", "--memory", limit}, args...)...)
 	require.Equal(t, exitFailure, code)
 	require.Regexp(t, `With --set micro_batch_tokens=\d+ it needs`, errs)

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/internal/conf"
+	"steer/internal/experiment"
 	"steer/internal/report"
 )
 
@@ -36,7 +36,7 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
   steer run experiments/thesis-13b.yaml --dry-run`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			s, err := pipeline.LoadStudy(args[0], set)
+			s, err := experiment.LoadStudy(args[0], set)
 			if err != nil {
 				return configError(err)
 			}
@@ -53,7 +53,7 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, lock.Close()) }()
-			err = s.Run(cmd.Context(), con, fresh, func(e *pipeline.Experiment) error {
+			err = s.Run(cmd.Context(), con, fresh, func(e *experiment.Experiment) error {
 				if s.Single() {
 					return nil
 				}

@@ -18,6 +18,8 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
+	"steer/ggml/modelfile"
+	"steer/internal/inspect"
 )
 
 // command runs a command line in this process. Every native object it opened must be
@@ -85,16 +87,16 @@ func demoModel(t testing.TB) demo.Paths {
 	return p
 }
 
-func describe(t testing.TB, model string) *modelDescription {
+func describe(t testing.TB, model string) *inspect.Model {
 	t.Helper()
-	d, err := describeModel(model, nil)
+	d, err := inspect.DescribeModel(model, nil)
 	require.NoError(t, err)
 	return d
 }
 
 func shapeFor(t testing.TB, model string) adapter.Shape {
 	t.Helper()
-	s, err := shapeOf(model)
+	s, err := modelfile.Shape(model)
 	require.NoError(t, err)
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
+	"steer/internal/inspect"
 	"steer/rewards"
 )
 
@@ -123,10 +124,10 @@ func TestCommandsUseTheStoredTemplate(t *testing.T) {
 func TestAdapterInspectSaysWhatItIs(t *testing.T) {
 	m := demoModel(t)
 	f := newFamilyOfAdapters(t, m.Model)
-	sft, err := describeAdapter(f.sft, "", nil)
+	sft, err := inspect.DescribeAdapter(f.sft, "", nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{}, sft.TrainedOn)
-	policy, err := describeAdapter(f.policy, "", nil)
+	policy, err := inspect.DescribeAdapter(f.policy, "", nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{sft.Content}, policy.TrainedOn)
 	require.Equal(t, adapter.RolePolicy, policy.Role)
@@ -143,7 +144,7 @@ func TestAdapterInspectSaysWhatItIs(t *testing.T) {
 	code, _, errs := command(t, "", "adapter", "import", dir, "-m", m.Model, "-o", back)
 	require.Zero(t, code)
 	require.Empty(t, errs)
-	again, err := describeAdapter(back, "", nil)
+	again, err := inspect.DescribeAdapter(back, "", nil)
 	require.NoError(t, err)
 	require.Equal(t, policy.Content, again.Content)
 	require.Equal(t, policy.TrainedOn, again.TrainedOn)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,23 +12,22 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
 	"steer/internal/conf"
+	"steer/internal/experiment"
+	"steer/internal/jobs"
+	"steer/internal/plan"
 	"steer/internal/run"
-	"steer/rl/train"
+	"steer/internal/workspace"
 )
 
 // stageFlags are the flags that the four stage commands share. A job file gives the
 // configuration, flags that name a key override it, --set any other key.
 type stageFlags struct {
 	out, preset string
-	// presetKey is the key, and the flag, that names what to start from: "" stands for
-	// "preset".
-	presetKey  string
-	set        []string
-	dry, fresh bool
-	memory     memoryFlags
-	keys       []keyFlag
+	set         []string
+	dry, fresh  bool
+	memory      memoryFlags
+	keys        []keyFlag
 }
 
 // keyFlag is a flag that stands for a configuration key.
@@ -44,9 +42,9 @@ type keyFlag struct {
 }
 
 // anyStackFlag is the flag of modelFlags as the jobs have it.
-var anyStackFlag = keyFlag{flag: "any-stack", key: pipeline.AnyStack, help: anyStackHelp, isBool: true}
+var anyStackFlag = keyFlag{flag: "any-stack", key: workspace.AnyStack, help: anyStackHelp, isBool: true}
 
-func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
+func (f *stageFlags) bind(cmd *cobra.Command, m jobs.Method, keys []keyFlag) {
 	f.keys = append([]keyFlag{
 		{flag: "model", short: "m", key: "model", help: "base model, a GGUF `FILE`"},
 		{flag: "device", key: "engine.device", help: deviceHelp},
@@ -66,7 +64,7 @@ func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 		}
 	}
 	flags.StringVarP(&f.out, "out", "o", "", "run `FOLDER` (default: runs/<stage>)")
-	if f.presetKey == "" {
+	if m.PresetKey == "preset" {
 		flags.StringVar(&f.preset, "preset", "", "default or thesis: what to start from")
 	}
 	flags.StringArrayVar(&f.set, "set", nil, "override a key, `KEY=VALUE`; may be repeated")
@@ -75,28 +73,28 @@ func (f *stageFlags) bind(cmd *cobra.Command, keys []keyFlag) {
 	f.memory.bind(cmd)
 }
 
-// fill parses the job file, if there is one, and the flags into job. start puts a
-// preset's values there first.
-func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func(preset string) error) (dir string, err error) {
+// fill makes a job of a method: from its preset, then the job file, if there is one, then the flags.
+// Paths in the file are relative to dir.
+func (f *stageFlags) fill(cmd *cobra.Command, file []string, m jobs.Method) (job jobs.Job, dir string, err error) {
 	var raw []byte
 	preset := ""
 	if len(file) == 1 {
 		if raw, err = os.ReadFile(file[0]); err != nil {
-			return "", err
+			return nil, "", err
 		}
-		if preset, _, err = conf.Lookup(file[0], raw, cmp.Or(f.presetKey, "preset")); err != nil {
-			return "", usage(err)
+		if preset, _, err = conf.Lookup(file[0], raw, m.PresetKey); err != nil {
+			return nil, "", usage(err)
 		}
 		if dir, err = filepath.Abs(filepath.Dir(file[0])); err != nil {
-			return "", err
+			return nil, "", err
 		}
 	} else if dir, err = os.Getwd(); err != nil {
-		return "", err
+		return nil, "", err
 	}
-	key := cmp.Or(f.presetKey, "preset")
+	key := m.PresetKey
 	if text, ok := conf.Overridden(f.set, key); ok {
 		if f.preset != "" && f.preset != text {
-			return "", usagef("--%s %s and --set %s=%s contradict each other: give one of them", key, f.preset, key,
+			return nil, "", usagef("--%s %s and --set %s=%s contradict each other: give one of them", key, f.preset, key,
 				text)
 		}
 		preset = text
@@ -104,17 +102,17 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 	if f.preset != "" {
 		preset = f.preset
 	}
-	if err := start(preset); err != nil {
-		return "", usage(err)
+	if job, err = m.New(preset); err != nil {
+		return nil, "", usage(err)
 	}
 	if raw != nil {
 		if err := conf.Parse(file[0], raw, job); err != nil {
-			if section := pipeline.SectionOf(file[0], raw); section != "" {
-				return "", usagef("%s: this is an experiment, not the job of one stage (it has the section %q): "+
+			if section := experiment.SectionOf(file[0], raw); section != "" {
+				return nil, "", usagef("%s: this is an experiment, not the job of one stage (it has the section %q): "+
 					"\"steer run %s\" runs all of its stages, and \"steer run %s --dry-run\" prints the job of each",
 					file[0], section, file[0], file[0])
 			}
-			return "", usage(err)
+			return nil, "", usage(err)
 		}
 	}
 	set := func(overrides []string) error {
@@ -126,19 +124,19 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, job any, start func
 		return nil
 	}
 	overrides := slices.Clone(f.set)
-	if f.presetKey != "" && f.preset != "" {
-		overrides = append(overrides, f.presetKey+"="+f.preset)
+	if m.PresetKey != "preset" && f.preset != "" {
+		overrides = append(overrides, m.PresetKey+"="+f.preset)
 	}
 	if err := set(overrides); err != nil {
-		return "", err
+		return nil, "", err
 	}
 	if err := f.setKeys(cmd, job); err != nil {
-		return "", usage(err)
+		return nil, "", usage(err)
 	}
 	if err := f.agree(cmd, job, func() error { return set(f.set) }); err != nil {
-		return "", err
+		return nil, "", err
 	}
-	return dir, f.heeded(cmd, job)
+	return job, dir, f.heeded(cmd, job)
 }
 
 // heeded is an error if a flag stands for a key that another one overrules.
@@ -240,9 +238,9 @@ func absAll(paths []string) []string {
 }
 
 // runStage resolves and runs a job in its folder.
-func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, base string) (err error) {
+func (a *app) runStage(ctx context.Context, f *stageFlags, job jobs.Job, base string) error {
 	if err := job.Resolve(base, a.hashes); err != nil {
-		return configError(pipeline.WithSources(err))
+		return configError(experiment.WithSources(err))
 	}
 	if f.dry {
 		raw, err := conf.Marshal(job)
@@ -256,30 +254,25 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job pipeline.Job, bas
 	if out == "" {
 		out = filepath.Join("runs", job.Folder())
 	}
-	if done, err := pipeline.Finished(out, job); err == nil && done && !f.fresh {
+	done, err := jobs.Finished(out, job)
+	if errors.Is(err, run.ErrVersion) && !f.fresh {
+		return err
+	}
+	if err == nil && done && !f.fresh {
 		fmt.Fprintf(a.out, "%s: finished already, nothing that goes into it has changed (--fresh runs it again)\n", out)
 		return nil
 	}
-	b, err := pipeline.OpenBench(job.Base())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.Close()) }()
 	con := a.console()
 	con.Memory = f.memory.MemoryLimit
-	plan, err := pipeline.Guard(ctx, b, job, filepath.Base(out), con)
-	if err != nil {
-		return err
-	}
-	defer plan.Compare(b, con)
-	if err := job.Run(ctx, b, con, filepath.Base(out), out, f.fresh); err != nil {
+	if err := plan.Run(ctx, job, con, filepath.Base(out), out, f.fresh, nil); err != nil {
 		if errors.Is(err, run.ErrConfigChanged) {
-			return fmt.Errorf("%w\nGo back to that configuration, name another folder with --out, or start again with --fresh", err)
+			return fmt.Errorf("%w\nGo back to that configuration, name another folder with --out, "+
+				"or start again with --fresh", err)
 		}
 		return err
 	}
 	fmt.Fprintf(a.out, "%s: done, see %s\n", job.Folder(), filepath.Join(out, run.ResultFile))
-	if _, ok := job.(*pipeline.Eval); ok {
+	if job.Kind() == jobs.EvalKind {
 		fmt.Fprintf(a.out, "  steer report %s --format text    shows it\n", out)
 	}
 	return nil
@@ -296,15 +289,14 @@ Alpaca, prompt/completion) or on rows of token ids. Presets: default, thesis (se
   steer sft sft.yaml --set optim.warmup_steps=10`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
-			var job pipeline.SFT
-			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewSFT(train.Preset(p)); return err })
+			job, base, err := f.fill(cmd, file, jobs.SFTMethod())
 			if err != nil {
 				return err
 			}
-			return a.runStage(cmd.Context(), &f, &job, base)
+			return a.runStage(cmd.Context(), &f, job, base)
 		},
 	}
-	f.bind(cmd, []keyFlag{
+	f.bind(cmd, jobs.SFTMethod(), []keyFlag{
 		{flag: "train", key: "train.path", help: "training data `FILE`"},
 		{flag: "eval", key: "eval.path", help: "held-out data `FILE`"},
 		{flag: "template", key: "template", help: "chatml (default), guanaco, llama2, hh or plain; kept in the adapter"},
@@ -332,15 +324,14 @@ docs/rewards.md).`,
       --train virtue_train.csv --held-out virtue_test.csv`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
-			var job pipeline.Reward
-			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewReward(train.Preset(p)); return err })
+			job, base, err := f.fill(cmd, file, jobs.RewardMethod())
 			if err != nil {
 				return err
 			}
-			return a.runStage(cmd.Context(), &f, &job, base)
+			return a.runStage(cmd.Context(), &f, job, base)
 		},
 	}
-	f.bind(cmd, []keyFlag{
+	f.bind(cmd, jobs.RewardMethod(), []keyFlag{
 		{flag: "theory", key: "theory", help: "deontology, utilitarianism, virtue, harmlessness, toxicity or custom"},
 		{flag: "train", key: "train.path", help: "training data `FILE`"},
 		{flag: "held-out", key: "held_out.path", help: "held-out data `FILE`"},
@@ -373,15 +364,14 @@ Presets: default, thesis (see docs/ppo.md).`,
       --reward-below runs/sft/adapter.gguf`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
-			var job pipeline.PPO
-			base, err := f.fill(cmd, file, &job, func(p string) (err error) { job, err = pipeline.NewPPO(train.Preset(p)); return err })
+			job, base, err := f.fill(cmd, file, jobs.PPOMethod())
 			if err != nil {
 				return err
 			}
-			return a.runStage(cmd.Context(), &f, &job, base)
+			return a.runStage(cmd.Context(), &f, job, base)
 		},
 	}
-	f.bind(cmd, []keyFlag{
+	f.bind(cmd, jobs.PPOMethod(), []keyFlag{
 		{flag: "sft", key: "sft", help: "adapter of the reference policy, `FILE`", list: true},
 		{flag: "reward", key: "reward", help: "reward adapter, `FILE`"},
 		{flag: "reward-below", key: "reward_below", help: "adapter below the reward adapter, `FILE`; may be repeated", list: true},

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"steer/internal/bytesize"
@@ -56,25 +55,6 @@ func wrap(s string, width int) []string {
 	return append(lines, string(rest))
 }
 
-// printable shows at most n characters of a text from a file, on one line and without
-// control characters, which a terminal would obey.
-func printable(s string, n int) string {
-	var b strings.Builder
-	for i, r := range []rune(s) {
-		if i == n {
-			b.WriteString("...")
-			break
-		}
-		if !unicode.IsPrint(r) {
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
 // grouped prints an integer with commas between thousands.
 func grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
@@ -98,11 +78,4 @@ func choose(c bool, yes, no string) string {
 		return yes
 	}
 	return no
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
 }

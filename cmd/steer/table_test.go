@@ -36,11 +36,6 @@ func TestNumbersForPeople(t *testing.T) {
 	require.Equal(t, "12 bytes", bytesText(12))
 }
 
-func TestPrintable(t *testing.T) {
-	require.Equal(t, `a\tb\x1bc ä`, printable("a\tb\x1bc ä", 20))
-	require.Equal(t, "ab...", printable("abc", 2))
-}
-
 func TestEnumFlag(t *testing.T) {
 	p := ggml.BF16
 	f := enumFlag[ggml.Precision]{&p}

@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"math"
 	"slices"
-	"strconv"
 
 	"steer/eval/compare"
+	"steer/internal/run"
 )
 
 // agreement: a metric computed again from the records may differ from the file's by
@@ -44,9 +44,11 @@ func (r *Report) testBenchmarks() {
 		f, err := r.family(t, metric)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			r.flag(Note, "eval", "%s: the records of single items were not found, so its differences are not tested.", t.Title())
+			r.flag(Note, "eval", "%s: the records of single items were not found, so its differences are not tested.",
+				t.Title())
 		case errors.Is(err, compare.ErrNotClassified):
-			r.flag(Note, "eval", "%s: its records hold no single predictions, so its differences are not tested.", t.Title())
+			r.flag(Note, "eval", "%s: its records hold no single predictions, so its differences are not tested.",
+				t.Title())
 		case err != nil:
 			r.flagUntested(t.Title()+": its differences are not tested", err)
 		default:
@@ -121,18 +123,19 @@ func (r *Report) agree(t *BenchmarkTable, f *compare.Family) error {
 			// Some benchmarks count a tie as half right; the tests count it as wrong.
 			v, halves := row.Values[column].Mean, float64(m.Ties)/2/float64(f.Items*f.Runs)
 			if math.Abs(v-m.Value) > agreement && math.Abs(v-m.Value-halves) > agreement {
-				return fmt.Errorf("the records of %s give %s %s, its result %s: they are not of one evaluation", m.Name, metricLabel(t.Columns[column]), num(m.Value), num(v))
+				return fmt.Errorf("the records of %s give %s %s, its result %s: they are not of one evaluation",
+					m.Name, metricLabel(t.Columns[column]), num(m.Value), num(v))
 			}
 		}
 	}
 	return nil
 }
 
-// provenance is that of the first result of a benchmark.
-func (r *Report) provenance(key string) map[string]any {
+// provenance is that of the first result of a benchmark, by name.
+func (r *Report) provenance(key string) map[string]run.Fact {
 	for _, b := range r.evaluation().Benchmarks {
 		if benchmarkKey(b.Benchmark, b.Protocol) == key {
-			return b.Provenance
+			return b.Provenance.All()
 		}
 	}
 	return nil
@@ -146,15 +149,14 @@ func (r *Report) items(key, model string) ([]compare.Item, error) {
 		if benchmarkKey(b.Benchmark, b.Protocol) != key || b.Model != model {
 			continue
 		}
-		name, ok := b.Provenance["items"].(string)
-		if !ok {
+		name := b.Provenance.Items
+		if name == "" {
 			return nil, fmt.Errorf("result.json names no records: %w", fs.ErrNotExist)
 		}
 		if kept, ok := r.records[name]; ok {
 			return kept, nil
 		}
-		sum, _ := b.Provenance["items_sha256"].(string)
-		path, err := stage.records(name, sum)
+		path, err := stage.records(name, b.Provenance.ItemsSHA256)
 		if err != nil {
 			return nil, err
 		}
@@ -179,39 +181,22 @@ func (r *Report) options(t *BenchmarkTable) compare.Options {
 		if benchmarkKey(b.Benchmark, b.Protocol) != t.key() {
 			continue
 		}
-		take := func(name string, use func(string) bool) {
-			if v, ok := b.Provenance[name]; ok && !use(fmt.Sprint(v)) {
-				r.flag(Caution, "eval", "%s: its result gives the %s as %v: the tests use their default.", t.Title(), name, v)
+		said := b.Provenance.All()
+		take := func(name string, usable bool, use func()) {
+			switch v, known := said[name]; {
+			case usable:
+				use()
+			case known:
+				r.flag(Caution, "eval", "%s: its result gives the %s as %v: the tests use their default.", t.Title(),
+					name, v)
 			}
 		}
-		positive := func(into *float64) func(string) bool {
-			return func(text string) bool {
-				v, err := strconv.ParseFloat(text, 64)
-				if err != nil || v <= 0 {
-					return false
-				}
-				*into = v
-				return true
-			}
-		}
-		take("confidence", positive(&opt.Confidence))
-		take("margin", positive(&opt.Margin))
-		take("resamples", func(text string) bool {
-			v, err := strconv.Atoi(text)
-			if err != nil || v < 1 {
-				return false
-			}
-			opt.Resamples = v
-			return true
-		})
-		take("seed", func(text string) bool { // any of 64 bits, 0 among them
-			v, err := strconv.ParseUint(text, 10, 64)
-			if err == nil {
-				opt.Seed = v
-			}
-			return err == nil
-		})
-		if _, fixed := b.Provenance["margin"]; !fixed {
+		p := b.Provenance
+		take("confidence", p.Confidence != nil && *p.Confidence > 0, func() { opt.Confidence = *p.Confidence })
+		take("margin", p.Margin != nil && *p.Margin > 0, func() { opt.Margin = *p.Margin })
+		take("resamples", p.Resamples != nil && *p.Resamples > 0, func() { opt.Resamples = *p.Resamples })
+		take("seed", p.Seed != nil, func() { opt.Seed = *p.Seed }) // any of 64 bits, 0 among them
+		if _, fixed := said["margin"]; !fixed {
 			r.noMargin = true
 		}
 		break
@@ -222,13 +207,16 @@ func (r *Report) options(t *BenchmarkTable) compare.Options {
 // flagFamily says what a reader of the tests has to know.
 func (r *Report) flagFamily(t *BenchmarkTable, f *compare.Family) {
 	if f.LeftOut > 0 {
-		r.flag(Caution, "eval", "%s: %s not asked of every model and are left out of the tests.", t.Title(), plural(f.LeftOut, "item was", "items were"))
+		r.flag(Caution, "eval", "%s: %s not asked of every model and are left out of the tests.", t.Title(),
+			plural(f.LeftOut, "item was", "items were"))
 	}
 	if f.Common != nil && *f.Common < f.Items/10 {
-		r.flag(Caution, "eval", "%s: of %s, every model answered %s: a comparison of the answered alone rests on no more.", t.Title(), plural(f.Items, "item", "items"), group(*f.Common))
+		r.flag(Caution, "eval", "%s: of %s, every model answered %s: a comparison of the answered alone rests on "+
+			"no more.", t.Title(), plural(f.Items, "item", "items"), group(*f.Common))
 	}
 	if a := f.Answered; a != nil && a.P < alpha {
-		r.flag(Caution, "eval", "%s: the models differ in how often they answer (Cochran's Q %s, df %d, p %s): numbers on the answered items alone compare different items.", t.Title(), num(a.Q), a.DF, pValue(a.P))
+		r.flag(Caution, "eval", "%s: the models differ in how often they answer (Cochran's Q %s, df %d, p %s): "+
+			"numbers on the answered items alone compare different items.", t.Title(), num(a.Q), a.DF, pValue(a.P))
 	}
 }
 
@@ -262,21 +250,22 @@ func (r *Report) testScores() {
 		stage := part.evaluationStage()
 		answers, err := stage.answers()
 		if errors.Is(err, fs.ErrNotExist) {
-			r.flag(Note, "eval", "The scores of single answers were not found: the matrix is marked by intervals, each by itself.")
+			r.flag(Note, "eval", "The scores of single answers were not found: the matrix is marked by intervals, "+
+				"each by itself.")
 			return
 		}
 		if err != nil {
 			r.flagUntested("The matrix is not tested", err)
 			return
 		}
-		run := compare.ScoreRun{Answers: answers}
+		scores := compare.ScoreRun{Answers: answers}
 		if norms, ok := part.normalisations(stage.eval.CrossReward); ok && m.Norm != nil {
-			run.Mean, run.Std = map[string]float64{}, map[string]float64{}
+			scores.Mean, scores.Std = map[string]float64{}, map[string]float64{}
 			for j, n := range norms {
-				run.Mean[m.Rewards[j]], run.Std[m.Rewards[j]] = n.Mean, n.Std
+				scores.Mean[m.Rewards[j]], scores.Std[m.Rewards[j]] = n.Mean, n.Std
 			}
 		}
-		set.Runs = append(set.Runs, run)
+		set.Runs = append(set.Runs, scores)
 	}
 	s, err := set.Compare(r.scoreOptions())
 	if err != nil {
@@ -292,7 +281,8 @@ func (r *Report) testScores() {
 // smallest p-value they can have does not reach the level.
 func (r *Report) flagFloor(what string, tests, resamples int) {
 	if floor := float64(tests) / float64(1+resamples); floor >= alpha {
-		r.flag(Caution, "eval", "With %s no difference %s can be shown after Holm's correction over %s (the smallest p is %s): evaluate with more.",
+		r.flag(Caution, "eval", "With %s no difference %s can be shown after Holm's correction over %s (the "+
+			"smallest p is %s): evaluate with more.",
 			plural(resamples, "resample", "resamples"), what, plural(tests, "test", "tests"), pValue(floor))
 	}
 }

@@ -6,20 +6,11 @@ import (
 	"steer/internal/run"
 )
 
-// Best is the policy with the highest mean score - kl_coef KL over a rollout batch.
-type Best struct {
-	// Iteration is the number of iterations the policy had been trained for.
-	Iteration int64   `json:"iteration"`
-	Objective float64 `json:"objective"`
-	Score     float64 `json:"score"` // mean raw score of the batch
-	KL        float64 `json:"kl"`    // nats a response
-}
-
 // trackBest keeps the policy that made this batch if it is the best so far. It runs
 // before the updates: the batch was sampled from the weights as they still are.
 func (t *trainer) trackBest(exp *Experience) error {
 	mean := sumOf(exp.RawScores) / float64(len(exp.RawScores))
-	now := Best{
+	now := run.BestPolicy{
 		Iteration: t.st.Iteration, Score: mean, KL: exp.MeanKL,
 		Objective: mean - exp.KLCoef*exp.MeanKL,
 	}

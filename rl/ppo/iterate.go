@@ -82,7 +82,8 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 		},
 	}
 	if exp.MeanKL < -1 {
-		t.deps.Progress.Note(fmt.Sprintf("warning: %s: iteration %d: the KL estimate is %.3g, it should not be negative: "+
+		t.deps.Progress.Note(fmt.Sprintf("warning: %s: iteration %d: the KL estimate is %.3g, it should not be "+
+			"negative: "+
 			"the responses are not samples of the policy that scores them", t.deps.Stage, st.Iteration, exp.MeanKL))
 	}
 
@@ -107,7 +108,7 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 		if err != nil {
 			return train.Outcome{}, err
 		}
-		maps.Copy(metrics, h.metrics())
+		maps.Copy(metrics, metricsOf(h))
 		st.Result.HeldoutLast = h
 	}
 
@@ -120,10 +121,11 @@ func (t *trainer) record(report *Report, exp *Experience) {
 	r := &t.st.Result
 	mean := sumOf(exp.RawScores) / float64(len(exp.RawScores))
 	if t.st.Iteration == 1 {
-		r.ScoreFirst = mean
+		r.ScoreFirst = &mean
 	}
 	r.Iterations, r.Updates = t.st.Iteration, t.st.Updates
-	r.ScoreLast, r.KLLast, r.KLCoefLast = mean, exp.MeanKL, report.KLCoef
+	kl, coef := exp.MeanKL, report.KLCoef
+	r.ScoreLast, r.KLLast, r.KLCoefLast = &mean, &kl, &coef
 }
 
 // textMetrics adds what the responses look like and returns their repetition.

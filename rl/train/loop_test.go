@@ -53,7 +53,7 @@ func TestLoopCountsRoundsAndSteps(t *testing.T) {
 	require.Equal(t, int64(4), folder.BestStep())
 	require.Len(t, rec.Steps, 5)
 	require.Equal(t, int64(5), rec.Steps[4].Step, "the line counts rounds")
-	recs, err := run.ReadMetrics(folder.Path(run.MetricsFile))
+	recs, _, err := run.ReadMetrics(folder.Path(run.MetricsFile))
 	require.NoError(t, err)
 	require.Equal(t, int64(10), recs[4].Step, "metrics count optimizer steps")
 	require.Contains(t, recs[4].Values, "tokens_per_second")
@@ -75,7 +75,7 @@ func TestLoopWithoutAFolder(t *testing.T) {
 	c := &counting{alarmAt: -1, bestAt: 0}
 	stop := train.NewStopper()
 	stop.Request()
-	deps := train.Deps{Learner: traintest.New(traintest.Config{}), Stopper: stop}
+	deps := train.Deps{Stage: "x", Learner: traintest.New(traintest.Config{}), Stopper: stop}
 	opt := train.LoopOptions{Rounds: 2, CheckpointEvery: 1}
 	require.ErrorIs(t, train.Loop(context.Background(), deps, opt, c), train.ErrInterrupted)
 	require.Empty(t, c.Seen)
@@ -88,7 +88,7 @@ func TestACheckpointOfAnotherModelIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	folder := openLoop(t, dir)
 	defer folder.Close()
-	deps := train.Deps{Learner: traintest.New(traintest.Config{Rank: 4}), Run: folder}
+	deps := train.Deps{Stage: "x", Learner: traintest.New(traintest.Config{Rank: 4}), Run: folder}
 	opt := train.LoopOptions{Rounds: 1}
 	require.NoError(t, train.Loop(context.Background(), deps, opt, &counting{alarmAt: -1, bestAt: -1}))
 	deps.Learner = traintest.New(traintest.Config{Rank: 2})
@@ -117,18 +117,19 @@ func TestEvaluateAndAccumulate(t *testing.T) {
 	for _, size := range []int{3, 2, 1} {
 		var firsts []int
 		sum := 0.0
-		err := train.Accumulate(ctx, toy, train.Micro(seqs, size), lm.Options{}, func(first int, out *lm.Output) (lm.Gradient, error) {
-			firsts = append(firsts, first)
-			g := lm.Gradient{}
-			for _, row := range out.Logprobs {
-				g.Logprobs = append(g.Logprobs, make([]float32, len(row)))
-				for i, lp := range row {
-					sum += float64(lp)
-					g.Logprobs[len(g.Logprobs)-1][i] = -0.25
+		err := train.Accumulate(ctx, toy, train.Micro(seqs, size), lm.Options{},
+			func(first int, out *lm.Output) (lm.Gradient, error) {
+				firsts = append(firsts, first)
+				g := lm.Gradient{}
+				for _, row := range out.Logprobs {
+					g.Logprobs = append(g.Logprobs, make([]float32, len(row)))
+					for i, lp := range row {
+						sum += float64(lp)
+						g.Logprobs[len(g.Logprobs)-1][i] = -0.25
+					}
 				}
-			}
-			return g, nil
-		})
+				return g, nil
+			})
 		require.NoError(t, err)
 		require.Equal(t, map[int][]int{3: {0}, 2: {0, 2}, 1: {0, 1, 2}}[size], firsts)
 		require.False(t, math.IsNaN(sum))
