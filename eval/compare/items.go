@@ -1,15 +1,11 @@
 package compare
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 
-	"github.com/klauspost/compress/zstd"
+	"steer/internal/recordfile"
 )
 
 // Item is what is read of a record: what one model did on one item.
@@ -85,29 +81,14 @@ func ReadAnswers(path string) ([]Answer, error) {
 	return answers, nil
 }
 
-// read reads Zstandard-compressed JSON Lines.
+// read reads the fields of T of a file of records.
 func read[T any](path string) ([]T, error) {
-	f, err := os.Open(path)
+	records, err := recordfile.Read[T](path, recordfile.IgnoreUnknown)
+	if bad := (*recordfile.Error)(nil); errors.As(err, &bad) {
+		return nil, fmt.Errorf("compare: %w (want Zstandard-compressed JSON Lines)", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("compare: %w", err)
 	}
-	defer f.Close()
-	z, err := zstd.NewReader(bufio.NewReader(f), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<28))
-	if err != nil {
-		return nil, fmt.Errorf("compare: %s: %w", path, err)
-	}
-	defer z.Close()
-	dec := json.NewDecoder(z)
-	var out []T
-	for {
-		var r T
-		switch err := dec.Decode(&r); {
-		case errors.Is(err, io.EOF):
-			return out, nil
-		case err != nil:
-			return nil, fmt.Errorf("compare: %s: record %d: %w (want Zstandard-compressed JSON Lines)",
-				path, len(out)+1, err)
-		}
-		out = append(out, r)
-	}
+	return records, nil
 }
