@@ -49,7 +49,7 @@ var allowed = []struct {
 	{"steer/ggml/llama", []string{"steer/cgo"}},
 	{"steer/ggml/adapter", []string{"steer/ggml/gguf", "steer/ggml/lm", "steer/ggml/adapter/safetensors",
 		"steer/internal/..."}},
-	{"steer/ggml/adapter/safetensors", []string{"steer/ggml/gguf", "steer/internal/..."}}, // half floats
+	{"steer/ggml/adapter/safetensors", []string{"steer/internal/..."}},
 	{"steer/ggml/gguf", []string{"steer/internal/..."}},
 	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf", "steer/internal/testfiles"}}, // tests only
 	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/gguf"}},
