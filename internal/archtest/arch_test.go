@@ -39,7 +39,7 @@ var allowed = []struct {
 	{"steer/eval/suite", []string{"steer/eval", "steer/internal/run", "steer/eval/query", "steer/eval/benchmark",
 		"steer/eval/journal",
 		"steer/rl/data", "steer/internal/..."}},
-	{"steer/eval/compare", []string{"steer/internal/..."}},                                // reads records only
+	{"steer/eval/compare", []string{"steer/internal/run", "steer/internal/..."}},          // reads records only
 	{"steer/eval/evaltest", []string{"steer/eval", "steer/ggml/lm", "steer/ggml/prefix"}}, // tests only
 	{"steer/rl/train", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},

@@ -48,7 +48,7 @@ type Report struct {
 	Experiment string `json:"experiment,omitempty"`
 
 	parts    []*Report // the runs that were combined
-	records  map[string][]compare.Item
+	records  map[string][]run.Prediction
 	untaught bool // the experiment has no theories: no reward model and no policy is expected
 	noMargin bool // a result does not say which margin was fixed
 }
