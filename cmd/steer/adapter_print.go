@@ -6,10 +6,11 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
+
 	"steer/ggml/adapter"
 	"steer/internal/inspect"
 	"steer/internal/printable"
-	"strings"
 )
 
 // printAdapter prints the description for people.

@@ -1,20 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"steer/ggml"
 	"steer/internal/atomicfile"
-	"steer/internal/printable"
 	"steer/internal/speed"
 )
 
@@ -127,7 +124,11 @@ func (f *benchFlags) specs() ([]speed.Spec, error) {
 		bad("--kernel: %w: want portable, avx2, avx512 or avx512bf16, where the CPU has it", err)
 	}
 	errs = append(errs, ggml.ForceKernel(""))
-	specs := f.expand()
+	var jobs []speed.Job
+	for _, job := range f.jobs {
+		jobs = append(jobs, speed.Job(job))
+	}
+	specs := f.spec.Expand(jobs, f.sequences)
 	for i := range specs {
 		if err := specs[i].Validate(); err != nil {
 			errs = append(errs, err)
@@ -135,29 +136,6 @@ func (f *benchFlags) specs() ([]speed.Spec, error) {
 		}
 	}
 	return specs, errors.Join(errs...)
-}
-
-// expand lays the flags out as one measurement a job, rollouts one a number of sequences.
-func (f *benchFlags) expand() []speed.Spec {
-	var specs []speed.Spec
-	for _, job := range f.jobs {
-		s := f.spec
-		s.Job = speed.Job(job)
-		if s.New == 0 {
-			s.New = speed.Default(s.Job).New
-		}
-		if s.Targets == nil {
-			s.Targets = speed.Default(s.Job).Targets
-		}
-		if s.Job != speed.JobRollout {
-			specs = append(specs, s)
-			continue
-		}
-		for _, s.Sequences = range f.sequences {
-			specs = append(specs, s)
-		}
-	}
-	return specs
 }
 
 // bench measures the jobs one after the other and prints the report.
@@ -183,7 +161,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []speed.Spec) (err
 	notices := a.console().Progress
 	for _, s := range specs {
 		notices.Note("measuring " + s.Label())
-		r, err := a.benchProcess(ctx, s)
+		r, err := benchProcess(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -203,32 +181,17 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []speed.Spec) (err
 	return report.WriteTable(a.out)
 }
 
-// benchProcess measures a job in a process of its own: this program, told on standard
-// input what to measure.
-func (a *app) benchProcess(ctx context.Context, s speed.Spec) (*speed.Result, error) {
+// benchProcess measures a job in a process of its own: this program.
+func benchProcess(ctx context.Context, s speed.Spec) (*speed.Result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	in, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+	r, err := speed.MeasureIn(ctx, []string{self, "bench", "--child"}, "steer: ", s)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("bench: %w", err)
 	}
-	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, "bench", "--child")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &errs
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		text := strings.TrimPrefix(strings.TrimSpace(errs.String()), "steer: ")
-		return nil, fmt.Errorf("bench: %s: the measuring process ended with %w: %s", s.Label(), err, text)
-	}
-	r := &speed.Result{}
-	if err := json.Unmarshal(out.Bytes(), r); err != nil {
-		return nil, fmt.Errorf("bench: %s: the measuring process answered %q: %w", s.Label(), printable.Text(out.String(), 80), err)
-	}
-	return r, nil
+	return r, err
 }
 
 // benchChild is the measuring process.

@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strings"
+
 	"steer/internal/bytesize"
 	"steer/internal/inspect"
 	"steer/internal/printable"
-	"strings"
 )
 
 // printModel prints the description for people.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -29,11 +28,6 @@ func command(t testing.TB, stdin string, args ...string) (code int, out, errs st
 	var o, e bytes.Buffer
 	a := newApp(strings.NewReader(stdin), &o, &e)
 	root := newRootCommand(a)
-	for _, c := range smallCommands(a) {
-		if !slices.ContainsFunc(root.Commands(), func(have *cobra.Command) bool { return have.Name() == c.Name() }) {
-			root.AddCommand(c)
-		}
-	}
 	root.SetArgs(args)
 	code = a.exit(root.ExecuteContext(context.Background()))
 	require.Zero(t, ggml.Alive(), "native objects left open by %v", args)

@@ -53,9 +53,9 @@ func layers(path string) ([]layer, error) {
 	}
 }
 
-// SectionOf gives a section of an experiment that a file holds at its top, "" if it holds none. A
+// sectionOf gives a section of an experiment that a file holds at its top, "" if it holds none. A
 // job of one stage has neither theories nor judges, and no mapping under the name of a stage.
-func SectionOf(path string, raw []byte) string {
+func sectionOf(path string, raw []byte) string {
 	for _, key := range []string{"sft", "reward", "ppo", "each", "theories", "judges"} {
 		switch kind := conf.Kind(path, raw, key); {
 		case kind == "a mapping", kind != "" && (key == "theories" || key == "judges"):

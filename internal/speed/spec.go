@@ -76,6 +76,29 @@ func Default(job Job) Spec {
 	return s
 }
 
+// Expand lays a spec out as one measurement a job, rollouts one a number of sequences. Where New is 0 or
+// Targets are nil, they are those of [Default].
+func (s Spec) Expand(jobs []Job, sequences []int) []Spec {
+	var out []Spec
+	for _, s.Job = range jobs {
+		one := s
+		if one.New == 0 {
+			one.New = Default(one.Job).New
+		}
+		if one.Targets == nil {
+			one.Targets = Default(one.Job).Targets
+		}
+		if one.Job != JobRollout {
+			out = append(out, one)
+			continue
+		}
+		for _, one.Sequences = range sequences {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // Validate reports every field that cannot be used.
 func (s *Spec) Validate() error {
 	var errs []error
