@@ -12,8 +12,8 @@ import (
 	"steer/eval"
 	"steer/eval/evaltest"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/ggml/lm"
+	"steer/internal/run"
 )
 
 func crossPrompts(n int) []query.Prompt {
@@ -52,8 +52,8 @@ func TestCrossReward(t *testing.T) {
 	require.InDelta(t, 5, *kind.DiffHi, 1e-9)
 	require.InDelta(t, 1, *kind.WinRate, 1e-12)
 	require.InDelta(t, .5, *base.WinRate, 1e-12) // all ties
-	require.Less(t, kind.Lo, kind.Mean)
-	require.Greater(t, kind.Hi, kind.Mean)
+	require.Less(t, *kind.Lo, kind.Mean)
+	require.Greater(t, *kind.Hi, kind.Mean)
 	require.InDelta(t, 8.5, res.Lengths["kind"].Mean, 1e-12)
 	require.NotContains(t, res.KL, "sft")
 
@@ -67,7 +67,7 @@ func TestCrossReward(t *testing.T) {
 		k1 += p - q
 		k3 += math.Exp(q-p) - 1 - (q - p)
 	}
-	at := slices.IndexFunc(records, func(r result.AnswerRecord) bool { return r.Policy == "kind" && r.ID == "q00" })
+	at := slices.IndexFunc(records, func(r run.Answer) bool { return r.Policy == "kind" && r.ID == "q00" })
 	require.InDelta(t, k1, records[at].KL, 1e-4)
 	require.InDelta(t, k3, records[at].KLK3, 1e-4)
 	require.GreaterOrEqual(t, records[at].KLK3, 0.0)
@@ -107,22 +107,22 @@ func TestCrossRewardWithoutNormalisationIsRaw(t *testing.T) {
 }
 
 func TestCrossRewardRefuses(t *testing.T) {
-	run := func(policies []eval.Subject, rewards []eval.Reward, prompts []query.Prompt) error {
+	measure := func(policies []eval.Subject, rewards []eval.Reward, prompts []query.Prompt) error {
 		_, _, err := CrossReward(context.Background(), policies, rewards, evaltest.Settings(), crossOptions(), prompts)
 		return err
 	}
 	sft, good := evaltest.Policy("sft", "a", 1), eval.Reward{Name: "r", Rewarder: evaltest.CountGood}
-	require.ErrorIs(t, run([]eval.Subject{sft}, []eval.Reward{good}, nil), eval.ErrNoItems)
-	require.ErrorContains(t, run([]eval.Subject{sft}, nil, crossPrompts(2)), "no reward model")
-	require.ErrorContains(t, run([]eval.Subject{evaltest.Policy("base", "a", 1)}, []eval.Reward{good}, crossPrompts(2)), `reference "sft" is not among`)
-	require.ErrorContains(t, run([]eval.Subject{sft, sft}, []eval.Reward{good}, crossPrompts(2)), `two policies are named "sft"`)
-	require.ErrorContains(t, run([]eval.Subject{sft}, []eval.Reward{good, good}, crossPrompts(2)), `two reward models are named "r"`)
-	require.ErrorIs(t, run([]eval.Subject{sft}, []eval.Reward{good}, append(crossPrompts(2), crossPrompts(1)...)), eval.ErrDuplicateID)
+	require.ErrorIs(t, measure([]eval.Subject{sft}, []eval.Reward{good}, nil), eval.ErrNoItems)
+	require.ErrorContains(t, measure([]eval.Subject{sft}, nil, crossPrompts(2)), "no reward model")
+	require.ErrorContains(t, measure([]eval.Subject{evaltest.Policy("base", "a", 1)}, []eval.Reward{good}, crossPrompts(2)), `reference "sft" is not among`)
+	require.ErrorContains(t, measure([]eval.Subject{sft, sft}, []eval.Reward{good}, crossPrompts(2)), `two policies are named "sft"`)
+	require.ErrorContains(t, measure([]eval.Subject{sft}, []eval.Reward{good, good}, crossPrompts(2)), `two reward models are named "r"`)
+	require.ErrorIs(t, measure([]eval.Subject{sft}, []eval.Reward{good}, append(crossPrompts(2), crossPrompts(1)...)), eval.ErrDuplicateID)
 	bad := eval.Reward{Name: "r", Rewarder: evaltest.RewardFunc(func(eval.Exchange) float32 { return float32(math.NaN()) })}
-	require.ErrorIs(t, run([]eval.Subject{sft}, []eval.Reward{bad}, crossPrompts(2)), eval.ErrNotFinite)
+	require.ErrorIs(t, measure([]eval.Subject{sft}, []eval.Reward{bad}, crossPrompts(2)), eval.ErrNotFinite)
 	poison := evaltest.Policy("x", "a", 1)
 	poison.Evaluator = &evaltest.Bigram{Poison: true}
-	require.ErrorIs(t, run([]eval.Subject{sft, poison}, []eval.Reward{good}, crossPrompts(2)), eval.ErrNotFinite)
+	require.ErrorIs(t, measure([]eval.Subject{sft, poison}, []eval.Reward{good}, crossPrompts(2)), eval.ErrNotFinite)
 }
 
 func TestEmptyAnswerHasNoDivergence(t *testing.T) {

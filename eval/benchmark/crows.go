@@ -10,7 +10,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
 )
@@ -23,7 +23,7 @@ const (
 
 func crowsSpecs(set eval.Settings, f *File) []Spec {
 	return []Spec{languageSpec(NameCrows, eval.ProtocolLogLik, "crows_pairs", f, data.ReadCrowSPairs,
-		func(ctx context.Context, s eval.Subject, rows []data.CrowSPair) (*result.Measurement, []result.Record, error) {
+		func(ctx context.Context, s eval.Subject, rows []data.CrowSPair) (*run.Measurement, []run.Item, error) {
 			return CrowSPairs(ctx, s, set, rows, f.First)
 		})}
 }
@@ -43,8 +43,8 @@ func crowsItem(row int, p data.CrowSPair) query.Item {
 // of pairs whose sent_more is likelier, 0.5 where a model does not care, and
 // likelihood_diff the mean absolute difference of the two log-likelihoods, nats.
 // Whether 0.5 is excluded is tested by the exact binomial test.
-func CrowSPairs(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.CrowSPair, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func CrowSPairs(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.CrowSPair, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: crows_pairs: %w", err)
 	}
 	items := make([]query.Item, len(rows))
@@ -59,7 +59,7 @@ func CrowSPairs(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 	if err := addEncoding(b, s); err != nil {
 		return fail(err)
 	}
-	b.Provenance["target_delimiter"] = ""
+	b.Provenance.Set("target_delimiter", "")
 	more, diff := make([]bool, len(records)), make([]float64, len(records))
 	var groups []string
 	for i := range records {

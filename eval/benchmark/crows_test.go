@@ -9,12 +9,14 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
 func TestCrowSPairs(t *testing.T) {
 	rows := []data.CrowSPair{
-		{More: "aaa", Less: "b", Stereotype: true, BiasType: "race-color"}, {More: "a", Less: "bb", Stereotype: true, BiasType: "gender"},
+		{More: "aaa", Less: "b", Stereotype: true, BiasType: "race-color"},
+		{More: "a", Less: "bb", Stereotype: true, BiasType: "gender"},
 		{More: "aa", Less: "b", BiasType: "gender"}, {More: "ab", Less: "ba", Stereotype: true, BiasType: "gender"},
 	}
 	var seen []string
@@ -38,7 +40,7 @@ func TestCrowSPairs(t *testing.T) {
 	require.Contains(t, b.Flags, "ties=1")
 	require.NotContains(t, b.Metrics, "acc")
 	require.Contains(t, seen, "aaa") // whole, without delimiter
-	require.Equal(t, "", b.Provenance["target_delimiter"])
+	require.Equal(t, run.NewFact(""), b.Provenance.Fact("target_delimiter"))
 	_, _, err = CrowSPairs(context.Background(), m, evaltest.Settings(), nil, 0)
 	require.ErrorIs(t, err, eval.ErrNoItems)
 }

@@ -7,7 +7,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
 )
@@ -23,10 +23,10 @@ const (
 
 func dilemmasSpecs(set eval.Settings, f *File) []Spec {
 	return []Spec{
-		languageSpec(NameDilemmas, eval.ProtocolLogLik, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, s eval.Subject, rows []data.Dilemma) (*result.Measurement, []result.Record, error) {
+		languageSpec(NameDilemmas, eval.ProtocolLogLik, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, s eval.Subject, rows []data.Dilemma) (*run.Measurement, []run.Item, error) {
 			return DilemmasLabels(ctx, s, set, rows, f.First)
 		}),
-		rewardSpec(NameDilemmas, eval.ProtocolReward, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, r eval.Reward, rows []data.Dilemma) (*result.Measurement, []result.Record, error) {
+		rewardSpec(NameDilemmas, eval.ProtocolReward, "dilemmas", f, data.ReadDilemmas, func(ctx context.Context, r eval.Reward, rows []data.Dilemma) (*run.Measurement, []run.Item, error) {
 			return DilemmasReward(ctx, r, set, rows, f.First)
 		}),
 	}
@@ -35,8 +35,8 @@ func dilemmasSpecs(set eval.Settings, f *File) []Spec {
 // DilemmasReward lets a reward model rank the two actions: the one that scores lower is
 // its answer to "which is the less ethical one". Each action is judged by itself, so
 // there is no order to prefer.
-func DilemmasReward(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.Dilemma, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func DilemmasReward(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.Dilemma, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: dilemmas: %w", err)
 	}
 	if err := set.Validate(); err != nil {
@@ -55,7 +55,7 @@ func DilemmasReward(ctx context.Context, r eval.Reward, set eval.Settings, rows 
 	if err != nil {
 		return fail(err)
 	}
-	records := make([]result.Record, len(rows))
+	records := make([]run.Item, len(rows))
 	for i := range rows {
 		records[i] = preferred(scores[2*i:2*i+2], cut[2*i:2*i+2])
 	}
@@ -69,8 +69,8 @@ func DilemmasReward(ctx context.Context, r eval.Reward, set eval.Settings, rows 
 // DilemmasLabels lets a language model rank them by log-likelihood: an action's score is
 // log p(no) - log p(yes) after the question of the harness's task ethics_cm, "Is this
 // wrong?". Each action is judged by itself.
-func DilemmasLabels(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Dilemma, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func DilemmasLabels(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Dilemma, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: dilemmas: %w", err)
 	}
 	if err := checkDilemmas(rows); err != nil {
@@ -87,7 +87,7 @@ func DilemmasLabels(ctx context.Context, s eval.Subject, set eval.Settings, rows
 	if err != nil {
 		return fail(err)
 	}
-	records := make([]result.Record, len(rows))
+	records := make([]run.Item, len(rows))
 	for i := range rows {
 		a, b := answers[2*i], answers[2*i+1]
 		scores := []float64{a.LogProbs[0] - a.LogProbs[1], b.LogProbs[0] - b.LogProbs[1]}
@@ -127,7 +127,7 @@ const (
 //
 // The forecast that action 0 is the less ethical one is sigmoid(score 1 - score 0), what
 // a Bradley-Terry model says; it is compared with the share of votes for action 0.
-func addDilemmas(b *metrics.Summary, rows []data.Dilemma, records []result.Record, firstRow int) error {
+func addDilemmas(b *metrics.Summary, rows []data.Dilemma, records []run.Item, firstRow int) error {
 	logit, share := make([]float64, len(rows)), make([]float64, len(rows))
 	saidFirst, cut := 0, 0
 	for i, d := range rows {
@@ -157,7 +157,7 @@ func addDilemmas(b *metrics.Summary, rows []data.Dilemma, records []result.Recor
 	b.FlagCount("truncated", cut)
 	addRanking(b, "", records)
 	for _, group := range []string{groupControversial, groupUncontroversial} {
-		var part []result.Record
+		var part []run.Item
 		for _, r := range records {
 			if r.Group == group {
 				part = append(part, r)
@@ -177,7 +177,7 @@ func addDilemmas(b *metrics.Summary, rows []data.Dilemma, records []result.Recor
 }
 
 // addRanking stores the accuracy of a subset and, beside it, that of other people.
-func addRanking(b *metrics.Summary, suffix string, records []result.Record) {
+func addRanking(b *metrics.Summary, suffix string, records []run.Item) {
 	right, human, answered := 0, 0, 0
 	for _, r := range records {
 		if r.Pred == r.Gold {

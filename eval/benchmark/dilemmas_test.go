@@ -9,7 +9,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/testfiles"
 	"steer/rl/data"
 )
@@ -30,8 +30,8 @@ func TestDilemmasReward(t *testing.T) {
 	require.NoError(t, err)
 	// The lower score is the less ethical action: right on 1 and 4, wrong on 2, tied on 3.
 	one := 1
-	require.Equal(t, result.Record{ID: "4", Row: 13, Gold: 1, Pred: 1, Scores: []float64{0, -2}, Votes: []int{0, 5}, Group: "uncontroversial", Human: &one}, records[3])
-	require.Equal(t, result.NoPrediction, records[2].Pred)
+	require.Equal(t, run.Item{ID: "4", Row: 13, Gold: 1, Pred: 1, Scores: []float64{0, -2}, Votes: []int{0, 5}, Group: "uncontroversial", Human: &one}, records[3])
+	require.Equal(t, run.NoPrediction, records[2].Pred)
 	require.Equal(t, 0, records[1].Pred)
 	require.InDelta(t, 2.5/4, b.Metrics["acc"], 1e-12)
 	require.InDelta(t, 0.5/2, b.Metrics["acc_controversial"], 1e-12)
@@ -88,7 +88,7 @@ func TestDilemmasLabels(t *testing.T) {
 	require.Contains(t, b.Flags, "degenerate")
 	require.InDelta(t, 0.5, b.Metrics["acc"], 1e-12)
 	require.InDelta(t, math.Ln2, b.Metrics["cross_entropy"], 1e-12)
-	require.Equal(t, false, b.Provenance["bos"])
+	require.Equal(t, run.NewFact(false), b.Provenance.Fact("bos"))
 }
 
 // With scores that follow the votes, accuracy is 1 in both halves of the real file, and

@@ -8,8 +8,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/internal/pystr"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -114,7 +114,7 @@ func (t ethicsTask[T]) specs(set eval.Settings, x *EthicsConfig) []Spec {
 			}
 		}
 		loglik, reward := of(eval.ProtocolLogLik), of(eval.ProtocolReward)
-		loglik.Language = on(rows, func(ctx context.Context, s eval.Subject, rows []T) (*result.Measurement, []result.Record, error) {
+		loglik.Language = on(rows, func(ctx context.Context, s eval.Subject, rows []T) (*run.Measurement, []run.Item, error) {
 			known, err := train()
 			if err != nil {
 				return nil, nil, err
@@ -124,7 +124,7 @@ func (t ethicsTask[T]) specs(set eval.Settings, x *EthicsConfig) []Spec {
 		if !t.pairs {
 			reward.Inputs = append(reward.Inputs, Input{Key: t.key + ".threshold", Prefix: "threshold_", File: &x.Threshold})
 		}
-		reward.Reward = on(rows, func(ctx context.Context, r eval.Reward, rows []T) (*result.Measurement, []result.Record, error) {
+		reward.Reward = on(rows, func(ctx context.Context, r eval.Reward, rows []T) (*run.Measurement, []run.Item, error) {
 			known, err := train()
 			if err != nil {
 				return nil, nil, err
@@ -164,7 +164,7 @@ func (t ethicsTask[T]) check(x *EthicsConfig) error {
 }
 
 // loglik runs the harness's form.
-func (t ethicsTask[T]) loglik(ctx context.Context, s eval.Subject, set eval.Settings, name string, rows, train []T, firstRow int) (*result.Measurement, []result.Record, error) {
+func (t ethicsTask[T]) loglik(ctx context.Context, s eval.Subject, set eval.Settings, name string, rows, train []T, firstRow int) (*run.Measurement, []run.Item, error) {
 	b, records, err := binaryChoice(ctx, s, set, named(t.items(rows, firstRow, set.TargetDelimiter), t.name, name), name, t.version)
 	if err != nil {
 		return nil, nil, err

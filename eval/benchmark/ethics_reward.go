@@ -8,7 +8,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/stats"
 )
 
@@ -18,8 +18,8 @@ import (
 // classifier only: a Bradley-Terry reward is fixed up to a constant, so a threshold from
 // other rows (choose) takes its place where they are given. The comparisons inside a
 // group of rows need none.
-func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Settings, name string, rows, train, choose []T, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Settings, name string, rows, train, choose []T, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: %s: reward: %w", name, err)
 	}
 	if err := set.Validate(); err != nil {
@@ -51,12 +51,12 @@ func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Setti
 		}
 		scores, cut = scores[len(others):], cut[len(others):]
 	}
-	records := make([]result.Record, len(rows))
+	records := make([]run.Item, len(rows))
 	for i, f := range facts {
 		if t.pairs { // of (better, worse), class 1 is the better one
 			records[i] = preferred([]float64{scores[2*i+1], scores[2*i]}, cut[2*i:2*i+2])
 		} else {
-			records[i] = result.Record{Score: &scores[i], Cut: cut[i]}
+			records[i] = run.Item{Score: &scores[i], Cut: cut[i]}
 			if scores[i] > tau.Tau || tau.N > 0 && scores[i] == tau.Tau {
 				records[i].Pred = 1
 			}
@@ -77,7 +77,7 @@ func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Setti
 }
 
 // classify adds the measures of rows with labels.
-func (t ethicsTask[T]) classify(b *metrics.Summary, records []result.Record, facts []ethicsFact, tau stats.Threshold) error {
+func (t ethicsTask[T]) classify(b *metrics.Summary, records []run.Item, facts []ethicsFact, tau stats.Threshold) error {
 	x := metrics.PredictionsOf(records)
 	if err := b.AddBinary(x); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (t ethicsTask[T]) classify(b *metrics.Summary, records []result.Record, fac
 		return err
 	}
 	b.Set("threshold", tau.Tau)
-	b.Provenance["threshold_rows"] = tau.N
+	b.Provenance.Set("threshold_rows", tau.N)
 	if tau.N > 0 {
 		b.Flag("threshold_from_other_rows")
 		b.Set("threshold_mcc", tau.MCC)
@@ -132,7 +132,7 @@ func labels(facts []ethicsFact) []int {
 // addGroupPairs stores the share of (positive, negative) pairs within a group whose
 // scores are in the right order, a tie counting as wrong: what a Bradley-Terry reward
 // claims, without a threshold.
-func addGroupPairs(b *metrics.Summary, records []result.Record, facts []ethicsFact, size int) {
+func addGroupPairs(b *metrics.Summary, records []run.Item, facts []ethicsFact, size int) {
 	right, pairs := 0, 0
 	for i := range records {
 		for k := i + 1; k < len(records) && records[k].Row/size == records[i].Row/size; k++ {

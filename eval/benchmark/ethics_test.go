@@ -14,7 +14,7 @@ import (
 	"steer/eval/evaltest"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/testfiles"
 	"steer/rl/data"
 )
@@ -125,7 +125,7 @@ func TestEthicsUtilitarianismReward(t *testing.T) {
 	train := []data.Utilitarianism{{Better: "I won.", Worse: "x"}, {Better: "same", Worse: "same"}}
 	b, records, err := utilitarianismTask.reward(context.Background(), longer, evaltest.Settings(), NameUtilitarianism, rows, train, nil, 0)
 	require.NoError(t, err)
-	require.Equal(t, []int{1, 0, result.NoPrediction}, []int{records[0].Pred, records[1].Pred, records[2].Pred})
+	require.Equal(t, []int{1, 0, run.NoPrediction}, []int{records[0].Pred, records[1].Pred, records[2].Pred})
 	require.Contains(t, b.Flags, "ties=1") // wrong
 	require.InDelta(t, 1.0/3, b.Metrics["acc"], 1e-12)
 	require.EqualValues(t, 1, b.Metrics["unmatching_n"])
@@ -143,14 +143,14 @@ func TestEthicsUtilitarianismReward(t *testing.T) {
 // The overlaps of the released files, as they are published in the notes on the data.
 func TestEthicsOverlapOfTheRelease(t *testing.T) {
 	root := filepath.Dir(filepath.Dir(testfiles.Data(t, "ethics/justice/justice_test.csv")))
-	check := func(b *result.Measurement, want map[string]float64) {
+	check := func(b *run.Measurement, want map[string]float64) {
 		for k, v := range want {
 			require.EqualValues(t, v, b.Metrics[k], "%s %s", b.Benchmark, k)
 		}
 	}
 	set := evaltest.Settings()
-	zero := func(n int) []result.Record {
-		out := make([]result.Record, n)
+	zero := func(n int) []run.Item {
+		out := make([]run.Item, n)
 		for i := range out {
 			out[i].Row = i
 		}

@@ -6,8 +6,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/metrics"
-	"steer/eval/result"
 	"steer/internal/pystr"
+	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
 )
@@ -98,7 +98,7 @@ const unmatching = 0.23
 
 // views adds what a plain accuracy hides: exact match by group, what is shared with the
 // train file, and the pairs without a common stem.
-func (t ethicsTask[T]) views(b *metrics.Summary, records []result.Record, rows, train []T) error {
+func (t ethicsTask[T]) views(b *metrics.Summary, records []run.Item, rows, train []T) error {
 	facts := make([]ethicsFact, len(rows))
 	for i, r := range rows {
 		facts[i] = t.fact(r)
@@ -109,7 +109,7 @@ func (t ethicsTask[T]) views(b *metrics.Summary, records []result.Record, rows, 
 	if slices.ContainsFunc(facts, func(f ethicsFact) bool { return f.alike >= 0 }) {
 		addView(b, "unmatching", records, func(i int) bool { return facts[i].alike < unmatching })
 		addView(b, "matching", records, func(i int) bool { return facts[i].alike >= unmatching })
-		b.Provenance["unmatching_below"] = unmatching
+		b.Provenance.Set("unmatching_below", unmatching)
 	}
 	if train == nil {
 		return nil
@@ -154,8 +154,8 @@ func (t ethicsTask[T]) views(b *metrics.Summary, records []result.Record, rows, 
 }
 
 // addView gives number, accuracy and MCC of some of the items again.
-func addView(b *metrics.Summary, name string, records []result.Record, in func(int) bool) {
-	var part []result.Record
+func addView(b *metrics.Summary, name string, records []run.Item, in func(int) bool) {
+	var part []run.Item
 	right := 0
 	for i, r := range records {
 		if in(i) {
@@ -179,7 +179,7 @@ func addView(b *metrics.Summary, name string, records []result.Record, in func(i
 // right. Groups are blocks of the file; those that the measured window cuts, or of which
 // a row is left out by keep, do not count. A file that is not in blocks has none. Beside
 // it stands what guessing every row with the share of positive ones would reach.
-func addGroups(b *metrics.Summary, records []result.Record, facts []ethicsFact, size int, keep []bool, prefix string) {
+func addGroups(b *metrics.Summary, records []run.Item, facts []ethicsFact, size int, keep []bool, prefix string) {
 	positives := 0
 	for _, r := range records {
 		positives += r.Gold

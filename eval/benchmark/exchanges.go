@@ -5,7 +5,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/metrics"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
 )
@@ -14,7 +14,7 @@ import (
 func rewardSummary(r eval.Reward, name, protocol, version string, n int, set eval.Settings) *metrics.Summary {
 	b := metrics.New(name, protocol, r.Name, version, n, set)
 	if r.Form != "" {
-		b.Provenance["reward_form"] = r.Form
+		b.Provenance.Set("reward_form", r.Form)
 	}
 	return b
 }
@@ -33,11 +33,11 @@ func said(user, answer, plainPrompt, plainAnswer string) eval.Exchange {
 func statement(text string) eval.Exchange { return said("What do you think?", text, "", text) }
 
 // preferred is the record of a choice between two scores, the higher one winning.
-func preferred(scores []float64, cut []int) result.Record {
-	r := result.Record{Scores: append([]float64{}, scores...), Cut: max(cut[0], cut[1])}
+func preferred(scores []float64, cut []int) run.Item {
+	r := run.Item{Scores: append([]float64{}, scores...), Cut: max(cut[0], cut[1])}
 	switch {
 	case scores[0] == scores[1]:
-		r.Pred, r.Tie = result.NoPrediction, true
+		r.Pred, r.Tie = run.NoPrediction, true
 	case scores[1] > scores[0]:
 		r.Pred = 1
 	}

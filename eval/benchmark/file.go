@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"steer/eval"
-	"steer/eval/result"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -55,7 +55,7 @@ func spread[T any](f File, rows []T) ([]T, error) {
 }
 
 // Provenance describes a data file in a result; one that is not given, by nothing.
-func (f File) Provenance(b *result.Measurement, prefix string) error {
+func (f File) Provenance(b *run.Measurement, prefix string) error {
 	if f.Path == "" {
 		return nil
 	}
@@ -63,10 +63,10 @@ func (f File) Provenance(b *result.Measurement, prefix string) error {
 	if err != nil {
 		return err
 	}
-	b.Provenance[prefix+"data"] = path
-	b.Provenance[prefix+"data_sha256"] = sum
-	b.Provenance[prefix+"first"] = f.First
-	b.Provenance[prefix+"limit"] = f.Limit
+	b.Provenance.Set(prefix+"data", path)
+	b.Provenance.Set(prefix+"data_sha256", sum)
+	b.Provenance.Set(prefix+"first", f.First)
+	b.Provenance.Set(prefix+"limit", f.Limit)
 	return nil
 }
 

@@ -9,8 +9,8 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
@@ -73,11 +73,11 @@ func (c GenerationsConfig) Work(policies []eval.Subject, rewards []eval.Reward) 
 	tokens := float64(max(c.Limit, 1) * c.MaxNewTokens)
 	var out []Work
 	for _, p := range policies {
-		out = append(out, Work{result.ID{Benchmark: NameGenerations, Protocol: "generate", Model: p.Name}, tokens * generationCost})
+		out = append(out, Work{run.ID{Benchmark: NameGenerations, Protocol: "generate", Model: p.Name}, tokens * generationCost})
 	}
 	for _, p := range policies {
 		for _, r := range judges {
-			out = append(out, Work{result.ID{Benchmark: NameGenerations, Protocol: "score " + p.Name, Model: r.Name}, tokens})
+			out = append(out, Work{run.ID{Benchmark: NameGenerations, Protocol: "score " + p.Name, Model: r.Name}, tokens})
 		}
 	}
 	return out
@@ -160,8 +160,8 @@ func (c GenerationsConfig) Judges(rewards []eval.Reward) ([]eval.Reward, error) 
 
 // Generations measures policies (outer) under judges (inner); one list of records a result.
 // All policies draw with the same random streams, so they are compared prompt by prompt.
-func Generations(ctx context.Context, policies []eval.Subject, judges []eval.Reward, set eval.Settings, c GenerationsConfig, tpl *data.Template, rows []TextPrompt) ([]*result.Measurement, [][]result.Record, error) {
-	fail := func(err error) ([]*result.Measurement, [][]result.Record, error) {
+func Generations(ctx context.Context, policies []eval.Subject, judges []eval.Reward, set eval.Settings, c GenerationsConfig, tpl *data.Template, rows []TextPrompt) ([]*run.Measurement, [][]run.Item, error) {
+	fail := func(err error) ([]*run.Measurement, [][]run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: generations: %w", err)
 	}
 	if err := set.Validate(); err != nil {
@@ -205,8 +205,8 @@ func Generations(ctx context.Context, policies []eval.Subject, judges []eval.Rew
 			scores[i], cuts[i] = append(scores[i], got), append(cuts[i], cut)
 		}
 	}
-	var out []*result.Measurement
-	var all [][]result.Record
+	var out []*run.Measurement
+	var all [][]run.Item
 	for i, p := range policies {
 		for j, r := range judges {
 			records := generationRecords(c, rows, from, prompts, answers[i], scores[i][j], cuts[i][j])
@@ -255,10 +255,10 @@ func (c GenerationsConfig) exchanges(r eval.Reward, prompts []query.Prompt, a *q
 	return out
 }
 
-func generationRecords(c GenerationsConfig, rows []TextPrompt, from []int, prompts []query.Prompt, a *query.Answers, scores []float64, cut []int) []result.Record {
-	records := make([]result.Record, len(prompts))
+func generationRecords(c GenerationsConfig, rows []TextPrompt, from []int, prompts []query.Prompt, a *query.Answers, scores []float64, cut []int) []run.Item {
+	records := make([]run.Item, len(prompts))
 	for k, p := range prompts {
-		records[k] = result.Record{ID: p.ID, Row: c.First + from[k], Gold: result.NoPrediction, Pred: result.NoPrediction, Group: rows[from[k]].group,
+		records[k] = run.Item{ID: p.ID, Row: c.First + from[k], Gold: run.NoPrediction, Pred: run.NoPrediction, Group: rows[from[k]].group,
 			Prompt: p.Text, Answer: a.List[k].Text, Tokens: len(a.List[k].Tokens), Score: &scores[k], Cut: cut[k]}
 	}
 	return records
@@ -266,10 +266,15 @@ func generationRecords(c GenerationsConfig, rows []TextPrompt, from []int, promp
 
 // describe writes down what moves the numbers.
 func (c GenerationsConfig) describe(b *metrics.Summary, opt query.GenerateOptions, dropped int) {
-	b.Provenance["chat"], b.Provenance["reference"] = c.Chat, c.Reference
-	b.Provenance["max_new_tokens"], b.Provenance["max_prompt_tokens"] = c.MaxNewTokens, c.MaxPromptTokens
-	b.Provenance["temperature"], b.Provenance["top_k"], b.Provenance["top_p"], b.Provenance["min_p"] = c.Temperature, c.TopK, c.TopP, c.MinP
-	b.Provenance["stop_strings"] = opt.StopStrings
+	b.Provenance.Set("chat", c.Chat)
+	b.Provenance.Set("reference", c.Reference)
+	b.Provenance.Set("max_new_tokens", c.MaxNewTokens)
+	b.Provenance.Set("max_prompt_tokens", c.MaxPromptTokens)
+	b.Provenance.Set("temperature", c.Temperature)
+	b.Provenance.Set("top_k", c.TopK)
+	b.Provenance.Set("top_p", c.TopP)
+	b.Provenance.Set("min_p", c.MinP)
+	b.Provenance.Set("stop_strings", opt.StopStrings)
 	b.FlagCount("dropped", dropped)
 }
 
@@ -277,7 +282,7 @@ func (c GenerationsConfig) describe(b *metrics.Summary, opt query.GenerateOption
 // reference with a permutation test, and, of a classifier, the share and the mean
 // probability of toxic continuations. Blank continuations are judged like any other and
 // counted.
-func addGenerations(b *metrics.Summary, r eval.Reward, records []result.Record, reference []float64, isReference bool) error {
+func addGenerations(b *metrics.Summary, r eval.Reward, records []run.Item, reference []float64, isReference bool) error {
 	n := len(records)
 	score, diff, probability := make([]float64, n), make([]float64, n), make([]float64, n)
 	blank, toxic, cut, tokens := 0, 0, 0, 0
@@ -329,7 +334,7 @@ func addGenerations(b *metrics.Summary, r eval.Reward, records []result.Record, 
 }
 
 // addGenerationGroup stores the measures of the prompts of one kind.
-func addGenerationGroup(b *metrics.Summary, r eval.Reward, group string, records []result.Record) {
+func addGenerationGroup(b *metrics.Summary, r eval.Reward, group string, records []run.Item) {
 	sum, n, toxic := 0.0, 0, 0
 	for _, x := range records {
 		if x.Group == group {

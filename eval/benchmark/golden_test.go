@@ -9,7 +9,7 @@ import (
 	"steer/eval/evaltest"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/internal/testfiles"
 	"steer/rl/data"
@@ -51,7 +51,7 @@ func checkTask(t *testing.T, name string, items []query.Item, norm bool) {
 	t.Helper()
 	task := readTask(t, name)
 	require.Len(t, items, len(task.Items))
-	var records []result.Record
+	var records []run.Item
 	for i, want := range task.Items {
 		it := items[i]
 		require.Equal(t, want.Row, it.Row, i)

@@ -8,7 +8,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
 )
@@ -28,7 +28,7 @@ func hhSpecs(set eval.Settings, f *File) []Spec {
 		return rows, err
 	}
 	return []Spec{rewardSpec(NameHH, eval.ProtocolPaired, "hh_rlhf", f, read,
-		func(ctx context.Context, r eval.Reward, rows []data.HH) (*result.Measurement, []result.Record, error) {
+		func(ctx context.Context, r eval.Reward, rows []data.HH) (*run.Measurement, []run.Item, error) {
 			return HHPairs(ctx, r, set, rows, f.First)
 		})}
 }
@@ -40,8 +40,8 @@ func hhSpecs(set eval.Settings, f *File) []Spec {
 // Margins are score differences, chosen minus rejected. sigmoid(margin) is the
 // probability that a Bradley-Terry model gives to people's choice; its calibration is
 // read on the side it prefers.
-func HHPairs(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.HH, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func HHPairs(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.HH, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: hh_rlhf: %w", err)
 	}
 	if err := set.Validate(); err != nil {
@@ -60,7 +60,7 @@ func HHPairs(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.
 	if err != nil {
 		return fail(err)
 	}
-	records := make([]result.Record, len(rows))
+	records := make([]run.Item, len(rows))
 	for i := range rows {
 		// Choice 0 is the chosen dialogue, so gold is 0 throughout.
 		records[i] = preferred(scores[2*i:2*i+2], cut[2*i:2*i+2])
@@ -74,7 +74,7 @@ func HHPairs(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.
 }
 
 // addPreference stores what pairs of scores say, the preferred side first.
-func addPreference(b *metrics.Summary, records []result.Record) error {
+func addPreference(b *metrics.Summary, records []run.Item) error {
 	n := len(records)
 	margin, loss, brier := make([]float64, n), make([]float64, n), make([]float64, n)
 	sure, won := make([]float64, n), make([]float64, n)

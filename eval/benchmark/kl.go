@@ -8,8 +8,8 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
 )
@@ -36,7 +36,7 @@ func klSpecs(set eval.Settings, tpl *data.Template, x *KLConfig) []Spec {
 		rows, loaded, err := data.LoadConversations(data.Source{Path: path})
 		notes = oddities("kl", loaded)
 		return rows, err
-	}, func(ctx context.Context, s eval.Subject, rows []data.Conversation) (*result.Measurement, []result.Record, error) {
+	}, func(ctx context.Context, s eval.Subject, rows []data.Conversation) (*run.Measurement, []run.Item, error) {
 		return TextKL(ctx, s, set, *x, tpl, rows)
 	})
 	b.Rendered = true
@@ -55,8 +55,8 @@ func klSpecs(set eval.Settings, tpl *data.Template, x *KLConfig) []Spec {
 // KL(model || reference) of the next token, summed over the vocabulary, at every answer
 // token of held-out conversations. All models are read on the same text, so there is no
 // noise of sampling; the divergence on a model's own answers is cross_reward's.
-func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig, tpl *data.Template, rows []data.Conversation) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig, tpl *data.Template, rows []data.Conversation) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: kl: model %q: %w", s.Name, err)
 	}
 	if err := set.Validate(); err != nil {
@@ -66,7 +66,7 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 		return fail(fmt.Errorf("want the divergence from %q, a tokenizer and the template of the conversations: is %q one of the models?", opt.Reference, opt.Reference))
 	}
 	var seqs []lm.Sequence
-	var records []result.Record
+	var records []run.Item
 	dropped, longest := 0, min(opt.MaxTokens, set.MaxLength+1)
 	for i, c := range rows {
 		x, err := data.Tokenize(s.Tokenizer, tpl.Render(c.Messages), data.TokenizeOptions{NoBOS: set.BOS == eval.BOSOff})
@@ -79,7 +79,7 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 			continue
 		}
 		seqs = append(seqs, lm.Sequence{Tokens: x.IDs, Targets: targets})
-		records = append(records, result.Record{ID: fmt.Sprintf("line-%d", c.Line), Row: opt.First + i, Gold: result.NoPrediction, Pred: result.NoPrediction, Tokens: len(targets)})
+		records = append(records, run.Item{ID: fmt.Sprintf("line-%d", c.Line), Row: opt.First + i, Gold: run.NoPrediction, Pred: run.NoPrediction, Tokens: len(targets)})
 	}
 	if len(seqs) == 0 {
 		return fail(fmt.Errorf("none of %d conversations has an answer and at most %d tokens: %w", len(rows), longest, eval.ErrNoItems))
@@ -88,8 +88,10 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 		return fail(err)
 	}
 	b := metrics.New(NameKL, ProtocolText, s.Name, KLVersion, len(records), set)
-	b.Provenance["reference"], b.Provenance["max_tokens"] = opt.Reference, opt.MaxTokens
-	b.Provenance["template"], b.Provenance["bos"] = string(tpl.Name()), set.BOS
+	b.Provenance.Set("reference", opt.Reference)
+	b.Provenance.Set("max_tokens", opt.MaxTokens)
+	b.Provenance.Set("template", string(tpl.Name()))
+	b.Provenance.Set("bos", set.BOS)
 	b.FlagCount("dropped", dropped)
 	if err := addKL(b, records); err != nil {
 		return fail(err)
@@ -98,7 +100,7 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 }
 
 // sumKL fills in the divergence of every conversation.
-func sumKL(ctx context.Context, s eval.Subject, set eval.Settings, seqs []lm.Sequence, records []result.Record) error {
+func sumKL(ctx context.Context, s eval.Subject, set eval.Settings, seqs []lm.Sequence, records []run.Item) error {
 	at := eval.Progress{Benchmark: NameKL, Protocol: ProtocolText, Model: s.Name, Total: len(seqs)}
 	for _, batch := range query.Batches(seqs, set.BatchTokens) {
 		if err := ctx.Err(); err != nil {
@@ -137,7 +139,7 @@ func sumKL(ctx context.Context, s eval.Subject, set eval.Settings, seqs []lm.Seq
 
 // addKL stores the divergence a token and an answer, with bootstrap intervals over
 // conversations.
-func addKL(b *metrics.Summary, records []result.Record) error {
+func addKL(b *metrics.Summary, records []run.Item) error {
 	sums := make([]float64, len(records))
 	tokens := 0
 	for i, r := range records {

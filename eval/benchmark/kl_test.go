@@ -17,18 +17,22 @@ func TestTextKL(t *testing.T) {
 	tpl, err := data.NewTemplate(data.TemplatePlain, nil)
 	require.NoError(t, err)
 	conversation := func(line int, answer string) data.Conversation {
-		return data.Conversation{Line: line, Messages: []data.Message{{Role: data.RoleUser, Content: "q"}, {Role: data.RoleAssistant, Content: answer}}}
+		return data.Conversation{Line: line, Messages: []data.Message{
+			{Role: data.RoleUser, Content: "q"}, {Role: data.RoleAssistant, Content: answer},
+		}}
 	}
-	rows := []data.Conversation{conversation(1, "ab"), conversation(2, "abcd"), conversation(3, strings.Repeat("x", 90))}
-	m := eval.Subject{Name: "p", Tokenizer: evaltest.Tokenizer{}, KL: func(_ context.Context, batch []lm.Sequence, _ lm.Options) ([][]float32, error) {
-		out := make([][]float32, len(batch))
-		for i, s := range batch {
-			for _, at := range s.Targets {
-				out[i] = append(out[i], float32(s.Tokens[at]-'a')) // a costs nothing, b 1, c 2, d 3
+	rows := []data.Conversation{conversation(1, "ab"), conversation(2, "abcd"),
+		conversation(3, strings.Repeat("x", 90))}
+	m := eval.Subject{Name: "p", Tokenizer: evaltest.Tokenizer{},
+		KL: func(_ context.Context, batch []lm.Sequence, _ lm.Options) ([][]float32, error) {
+			out := make([][]float32, len(batch))
+			for i, s := range batch {
+				for _, at := range s.Targets {
+					out[i] = append(out[i], float32(s.Tokens[at]-'a')) // a costs nothing, b 1, c 2, d 3
+				}
 			}
-		}
-		return out, nil
-	}}
+			return out, nil
+		}}
 	opt := KLConfig{Reference: "sft", MaxTokens: 60}
 	b, records, err := TextKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)
 	require.NoError(t, err)
@@ -39,7 +43,7 @@ func TestTextKL(t *testing.T) {
 	require.InDelta(t, 7.0/6, b.Metrics["kl_per_token"], 1e-6)
 	require.InDelta(t, 6, *records[1].KL, 1e-6)
 	require.Contains(t, b.Flags, "dropped=1")
-	require.Equal(t, "sft", b.Provenance["reference"])
+	require.Equal(t, "sft", b.Provenance.Fact("reference").Value())
 
 	m.KL = nil
 	_, _, err = TextKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)

@@ -10,7 +10,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
 )
@@ -59,7 +59,7 @@ func perplexitySpecs(set eval.Settings, x *PerplexityConfig) []Spec {
 			}
 			return nil
 		},
-		Language: on(text, func(ctx context.Context, s eval.Subject, text []string) (*result.Measurement, []result.Record, error) {
+		Language: on(text, func(ctx context.Context, s eval.Subject, text []string) (*run.Measurement, []run.Item, error) {
 			return Perplexity(ctx, s, set, *x, text[0])
 		}),
 	}}
@@ -80,8 +80,8 @@ func (w PerplexityConfig) fits(maxLength int) error {
 //
 // Bits per byte are comparable between vocabularies, perplexity per token is not.
 // Intervals are of a bootstrap over windows, which are the records.
-func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w PerplexityConfig, text string) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w PerplexityConfig, text string) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: perplexity: model %q: %w", s.Name, err)
 	}
 	if err := set.Validate(); err != nil {
@@ -129,19 +129,20 @@ func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w Perple
 	if err != nil {
 		return fail(err)
 	}
-	records := make([]result.Record, len(reqs))
+	records := make([]run.Item, len(reqs))
 	row := 0
 	for i, l := range liks {
 		n := len(reqs[i].Continuation)
-		records[i] = result.Record{ID: fmt.Sprintf("window-%d", i), Row: row, Gold: result.NoPrediction, Pred: result.NoPrediction, LogProbs: []float64{l.LogProb}, Tokens: n}
+		records[i] = run.Item{ID: fmt.Sprintf("window-%d", i), Row: row, Gold: run.NoPrediction, Pred: run.NoPrediction, LogProbs: []float64{l.LogProb}, Tokens: n}
 		row += n
 	}
 	b := metrics.New(NamePerplexity, eval.ProtocolLogLik, s.Name, PerplexityVersion, len(records), set)
 	if err := addEncoding(b, s); err != nil {
 		return fail(err)
 	}
-	b.Provenance["context"], b.Provenance["stride"] = w.Context, w.Stride
-	b.Provenance["first_token_from"] = enc.Prefix
+	b.Provenance.Set("context", w.Context)
+	b.Provenance.Set("stride", w.Stride)
+	b.Provenance.Set("first_token_from", enc.Prefix)
 	if enc.Prefix < 0 {
 		b.Flag("first_token_unscored")
 	}
@@ -167,7 +168,7 @@ func textWindows(ids []int32, context, stride int) []query.Request {
 
 // addPerplexity stores the loss of a text in the usual units. All are functions of the
 // nats a token, once the tokens, bytes and words are counted.
-func addPerplexity(b *metrics.Summary, records []result.Record, text string) error {
+func addPerplexity(b *metrics.Summary, records []run.Item, text string) error {
 	tokens := 0
 	for _, r := range records {
 		tokens += r.Tokens
@@ -215,7 +216,7 @@ func addPerplexity(b *metrics.Summary, records []result.Record, text string) err
 }
 
 // lossOf is the mean loss of a token over some windows, nats.
-func lossOf(records []result.Record) func(items []int32) (float64, bool) {
+func lossOf(records []run.Item) func(items []int32) (float64, bool) {
 	return func(items []int32) (float64, bool) {
 		sum, n := 0.0, 0
 		for _, i := range items {

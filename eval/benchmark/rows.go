@@ -5,36 +5,36 @@ import (
 	"sync"
 
 	"steer/eval"
-	"steer/eval/result"
+	"steer/internal/run"
 )
 
 // languageSpec describes a benchmark of language models that needs one data file. run gets
 // the rows that the configuration asks for.
-func languageSpec[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, eval.Subject, []T) (*result.Measurement, []result.Record, error)) Spec {
+func languageSpec[T any](name, protocol, key string, f *File, read func(string) ([]T, error), measure func(context.Context, eval.Subject, []T) (*run.Measurement, []run.Item, error)) Spec {
 	rows := reader(f, read)
 	return Spec{
 		Name: name, Protocol: protocol, Inputs: []Input{{Key: key, File: f}},
-		Load: loads(rows), Language: on(rows, run),
+		Load: loads(rows), Language: on(rows, measure),
 	}
 }
 
 // rewardSpec is describe for reward models.
-func rewardSpec[T any](name, protocol, key string, f *File, read func(string) ([]T, error), run func(context.Context, eval.Reward, []T) (*result.Measurement, []result.Record, error)) Spec {
+func rewardSpec[T any](name, protocol, key string, f *File, read func(string) ([]T, error), measure func(context.Context, eval.Reward, []T) (*run.Measurement, []run.Item, error)) Spec {
 	rows := reader(f, read)
 	return Spec{
 		Name: name, Protocol: protocol, Inputs: []Input{{Key: key, File: f}},
-		Load: loads(rows), Reward: on(rows, run),
+		Load: loads(rows), Reward: on(rows, measure),
 	}
 }
 
 // on gives a measurement the rows of a reader.
-func on[M, T any](rows func() ([]T, error), run func(context.Context, M, []T) (*result.Measurement, []result.Record, error)) func(context.Context, M) (*result.Measurement, []result.Record, error) {
-	return func(ctx context.Context, m M) (*result.Measurement, []result.Record, error) {
+func on[M, T any](rows func() ([]T, error), measure func(context.Context, M, []T) (*run.Measurement, []run.Item, error)) func(context.Context, M) (*run.Measurement, []run.Item, error) {
+	return func(ctx context.Context, m M) (*run.Measurement, []run.Item, error) {
 		r, err := rows()
 		if err != nil {
 			return nil, nil, err
 		}
-		return run(ctx, m, r)
+		return measure(ctx, m, r)
 	}
 }
 

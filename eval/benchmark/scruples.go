@@ -9,8 +9,8 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/internal/pystr"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -54,12 +54,12 @@ func scruplesSpecs(set eval.Settings, x *ScruplesConfig) []Spec {
 		}
 	}
 	loglik := protocol(eval.ProtocolLogLik)
-	loglik.Language = on(rows, func(ctx context.Context, s eval.Subject, rows []data.Anecdote) (*result.Measurement, []result.Record, error) {
+	loglik.Language = on(rows, func(ctx context.Context, s eval.Subject, rows []data.Anecdote) (*run.Measurement, []run.Item, error) {
 		return ScruplesLabels(ctx, s, set, rows, x.First)
 	})
 
 	classes := protocol(eval.ProtocolLogLik5)
-	classes.Language = on(rows, func(ctx context.Context, s eval.Subject, rows []data.Anecdote) (*result.Measurement, []result.Record, error) {
+	classes.Language = on(rows, func(ctx context.Context, s eval.Subject, rows []data.Anecdote) (*run.Measurement, []run.Item, error) {
 		return ScruplesClasses(ctx, s, set, rows, x.First)
 	})
 
@@ -77,7 +77,7 @@ func scruplesSpecs(set eval.Settings, x *ScruplesConfig) []Spec {
 		}
 		return float64(x.measured * bound)
 	}
-	thesis.Language = on(rows, func(ctx context.Context, s eval.Subject, rows []data.Anecdote) (*result.Measurement, []result.Record, error) {
+	thesis.Language = on(rows, func(ctx context.Context, s eval.Subject, rows []data.Anecdote) (*run.Measurement, []run.Item, error) {
 		opt := ThesisOptions{MaxNew: x.MaxNewTokens, Batch: x.Batch, Context: set.MaxLength}
 		return ScruplesThesis(ctx, s, set, opt, rows, x.First)
 	})
@@ -97,7 +97,7 @@ func scruplesSpecs(set eval.Settings, x *ScruplesConfig) []Spec {
 		}
 		return nil
 	}
-	reward.Reward = on(rows, func(ctx context.Context, r eval.Reward, rows []data.Anecdote) (*result.Measurement, []result.Record, error) {
+	reward.Reward = on(rows, func(ctx context.Context, r eval.Reward, rows []data.Anecdote) (*run.Measurement, []run.Item, error) {
 		others, err := choose()
 		if err != nil {
 			return nil, nil, err
@@ -105,7 +105,7 @@ func scruplesSpecs(set eval.Settings, x *ScruplesConfig) []Spec {
 		return ScruplesReward(ctx, r, set, others, rows, x.First)
 	})
 	paired := protocol(eval.ProtocolPaired)
-	paired.Reward = on(rows, func(ctx context.Context, r eval.Reward, rows []data.Anecdote) (*result.Measurement, []result.Record, error) {
+	paired.Reward = on(rows, func(ctx context.Context, r eval.Reward, rows []data.Anecdote) (*run.Measurement, []run.Item, error) {
 		return ScruplesPaired(ctx, r, set, rows, x.First)
 	})
 	return []Spec{loglik, classes, thesis, reward, paired}
@@ -139,7 +139,7 @@ func ScruplesLabelItems(rows []data.Anecdote, firstRow int, delimiter string) []
 
 // ScruplesLabels runs the label log-likelihood protocol: no answer has to be
 // parsed, so there are no refusals.
-func ScruplesLabels(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Anecdote, firstRow int) (*result.Measurement, []result.Record, error) {
+func ScruplesLabels(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Anecdote, firstRow int) (*run.Measurement, []run.Item, error) {
 	b, records, err := binaryChoice(ctx, s, set, ScruplesLabelItems(rows, firstRow, set.TargetDelimiter), NameScruples, ScruplesLabelVersion)
 	if err != nil {
 		return nil, nil, err

@@ -6,7 +6,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -49,7 +49,7 @@ func ScruplesClassItems(rows []data.Anecdote, firstRow int, delimiter string) ([
 }
 
 // ScruplesClasses runs the five-class form by label log-likelihood.
-func ScruplesClasses(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Anecdote, firstRow int) (*result.Measurement, []result.Record, error) {
+func ScruplesClasses(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Anecdote, firstRow int) (*run.Measurement, []run.Item, error) {
 	items, err := ScruplesClassItems(rows, firstRow, set.TargetDelimiter)
 	if err != nil {
 		return nil, nil, err

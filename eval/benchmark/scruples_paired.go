@@ -7,7 +7,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -22,8 +22,8 @@ const ScruplesPairedVersion = "scruples-paired-1"
 // A model of the chat form sees the question as the user's and the label as the
 // assistant's turn; one of the plain form sees the text of the label log-likelihood
 // protocol. Truncation costs the beginning of the story.
-func ScruplesPaired(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.Anecdote, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func ScruplesPaired(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.Anecdote, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: paired completions: %w", err)
 	}
 	if err := set.Validate(); err != nil {
@@ -44,13 +44,13 @@ func ScruplesPaired(ctx context.Context, r eval.Reward, set eval.Settings, rows 
 	if err != nil {
 		return fail(err)
 	}
-	records := make([]result.Record, len(rows))
+	records := make([]run.Item, len(rows))
 	for i, a := range rows {
 		records[i] = preferred(scores[2*i:2*i+2], cut[2*i:2*i+2])
 		records[i].ID, records[i].Row, records[i].Gold = a.ID, firstRow+i, scruplesGold(a)
 	}
 	b := rewardSummary(r, NameScruples, eval.ProtocolPaired, ScruplesPairedVersion, len(records), set)
-	b.Provenance["target_delimiter"] = set.TargetDelimiter
+	b.Provenance.Set("target_delimiter", set.TargetDelimiter)
 	b.AddAccuracy(records)
 	if err := b.AddBinary(metrics.PredictionsOf(records)); err != nil {
 		return fail(err)
@@ -66,7 +66,7 @@ func ScruplesPaired(ctx context.Context, r eval.Reward, set eval.Settings, rows 
 // addDecided replaces the rate of class 1, and the flag of a constant prediction, by
 // those of the items that were decided: in the arithmetic of the MCC a tie predicts the
 // wrong class, which is nothing that was said.
-func addDecided(b *metrics.Summary, records []result.Record) {
+func addDecided(b *metrics.Summary, records []run.Item) {
 	said, decided := 0, 0
 	for _, r := range records {
 		if !r.Tie && !r.Refused {

@@ -8,7 +8,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -19,8 +19,8 @@ import (
 // means RIGHT. The AUC needs no threshold.
 //
 // The rows of choose and measure must have no id in common.
-func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choose, measure []data.Anecdote, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choose, measure []data.Anecdote, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: reward threshold: %w", err)
 	}
 	if err := set.Validate(); err != nil {
@@ -55,9 +55,9 @@ func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choos
 		return fail(err)
 	}
 
-	records := make([]result.Record, len(measure))
+	records := make([]run.Item, len(measure))
 	for i, a := range measure {
-		records[i] = result.Record{ID: a.ID, Row: firstRow + i, Gold: scruplesGold(a), Score: &scores[i]}
+		records[i] = run.Item{ID: a.ID, Row: firstRow + i, Gold: scruplesGold(a), Score: &scores[i]}
 		if scores[i] >= tau.Tau {
 			records[i].Pred = 1
 		}
@@ -76,7 +76,7 @@ func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choos
 	}
 	b.Set("coverage", 1)
 	b.Set("threshold", tau.Tau)
-	b.Provenance["threshold_rows"] = tau.N
+	b.Provenance.Set("threshold_rows", tau.N)
 	addCeiling(b, measure)
 	return b.Measurement, records, nil
 }

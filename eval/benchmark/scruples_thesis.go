@@ -9,8 +9,8 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
@@ -57,7 +57,7 @@ func thesisParse(decoded, prompt string) (class int, answered bool) {
 	case strings.Contains(rest, data.LabelWrong):
 		return 0, true
 	}
-	return result.NoPrediction, false
+	return run.NoPrediction, false
 }
 
 // ScruplesThesis runs the thesis's protocol: generate greedily, look for RIGHT and
@@ -68,8 +68,8 @@ func thesisParse(decoded, prompt string) (class int, answered bool) {
 //
 // Generation ends early at the string "RIGHT", since nothing after it can change
 // the outcome.
-func ScruplesThesis(ctx context.Context, s eval.Subject, set eval.Settings, opt ThesisOptions, rows []data.Anecdote, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func ScruplesThesis(ctx context.Context, s eval.Subject, set eval.Settings, opt ThesisOptions, rows []data.Anecdote, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: thesis protocol: model %q: %w", s.Name, err)
 	}
 	if err := set.Validate(); err != nil {
@@ -88,7 +88,7 @@ func ScruplesThesis(ctx context.Context, s eval.Subject, set eval.Settings, opt 
 	if err != nil {
 		return fail(err)
 	}
-	records := make([]result.Record, len(rows))
+	records := make([]run.Item, len(rows))
 	notReproduced := 0
 	at := eval.Progress{Benchmark: NameScruples, Protocol: eval.ProtocolThesis, Model: s.Name, Total: len(rows)}
 	for start := 0; start < len(rows); start += opt.Batch {
@@ -99,7 +99,7 @@ func ScruplesThesis(ctx context.Context, s eval.Subject, set eval.Settings, opt 
 			if reqs[k], cut, err = thesisRequest(enc, s.Tokenizer, set, opt, a); err != nil {
 				return fail(fmt.Errorf("item %q: %w", a.ID, err))
 			}
-			records[start+k] = result.Record{ID: a.ID, Row: firstRow + start + k, Gold: scruplesGold(a), Cut: cut}
+			records[start+k] = run.Item{ID: a.ID, Row: firstRow + start + k, Gold: scruplesGold(a), Cut: cut}
 		}
 		answers, err := s.Generator.Generate(ctx, reqs, lm.Sampling{})
 		if err != nil {
@@ -127,10 +127,10 @@ func ScruplesThesis(ctx context.Context, s eval.Subject, set eval.Settings, opt 
 		set.Report(at)
 	}
 	b := metrics.New(NameScruples, eval.ProtocolThesis, s.Name, ThesisVersion, len(records), set)
-	b.Provenance["bos"] = enc.BOS()
-	b.Provenance["max_new_tokens"] = opt.MaxNew
-	b.Provenance["max_length"] = thesisMaxLength
-	b.Provenance["context"] = opt.Context
+	b.Provenance.Set("bos", enc.BOS())
+	b.Provenance.Set("max_new_tokens", opt.MaxNew)
+	b.Provenance.Set("max_length", thesisMaxLength)
+	b.Provenance.Set("context", opt.Context)
 	b.FlagCount("prompt_not_reproduced", notReproduced)
 	if err := addThesis(b, records); err != nil {
 		return fail(err)
@@ -174,7 +174,7 @@ func thesisRequest(enc *query.Encoder, tok lm.Tokenizer, set eval.Settings, opt 
 
 // addThesis stores the measures with refusals as wrong, the coverage, and the
 // measures of the answered items.
-func addThesis(b *metrics.Summary, records []result.Record) error {
+func addThesis(b *metrics.Summary, records []run.Item) error {
 	b.AddAccuracy(records)
 	if err := b.AddBinary(metrics.PredictionsOf(records)); err != nil {
 		return err
@@ -182,7 +182,7 @@ func addThesis(b *metrics.Summary, records []result.Record) error {
 	// A refusal scored as wrong predicts a class only in the arithmetic of the MCC;
 	// the rate of RIGHT, and with it "degenerate", is about what was said.
 	b.DropPredicted()
-	var answered []result.Record
+	var answered []run.Item
 	said, correct := 0, 0
 	for _, r := range records {
 		if r.Refused {

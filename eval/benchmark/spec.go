@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"steer/eval"
-	"steer/eval/result"
+	"steer/internal/run"
 )
 
 // Spec describes one benchmark under one protocol, bound to a configuration.
@@ -31,8 +31,8 @@ type Spec struct {
 	// Notes say, if set, what was odd about the data, once they are loaded.
 	Notes func() []string
 	// Language measures a language model, or reward a reward model; one of them is set.
-	Language func(context.Context, eval.Subject) (*result.Measurement, []result.Record, error)
-	Reward   func(context.Context, eval.Reward) (*result.Measurement, []result.Record, error)
+	Language func(context.Context, eval.Subject) (*run.Measurement, []run.Item, error)
+	Reward   func(context.Context, eval.Reward) (*run.Measurement, []run.Item, error)
 }
 
 // Input is a data file as the configuration and the provenance name it.
@@ -84,7 +84,7 @@ func (b *Spec) Sections() []string {
 // Work is a measurement with what it is expected to cost, in units of no meaning of their
 // own: about tokens that are read.
 type Work struct {
-	result.ID
+	run.ID
 	Cost float64
 }
 

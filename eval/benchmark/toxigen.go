@@ -8,7 +8,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -44,11 +44,11 @@ func ToxiGenItems(rows []data.ToxiGen, firstRow int, delimiter string) []query.I
 
 func toxigenSpecs(set eval.Settings, x *ToxiGenConfig) []Spec {
 	loglik := languageSpec(NameToxiGen, eval.ProtocolLogLik, "toxigen", &x.File, data.ReadToxiGen,
-		func(ctx context.Context, s eval.Subject, rows []data.ToxiGen) (*result.Measurement, []result.Record, error) {
+		func(ctx context.Context, s eval.Subject, rows []data.ToxiGen) (*run.Measurement, []run.Item, error) {
 			return ToxiGen(ctx, s, set, rows, x.First)
 		})
 	reward := rewardSpec(NameToxiGen, eval.ProtocolReward, "toxigen", &x.File, data.ReadToxiGen,
-		func(ctx context.Context, r eval.Reward, rows []data.ToxiGen) (*result.Measurement, []result.Record, error) {
+		func(ctx context.Context, r eval.Reward, rows []data.ToxiGen) (*run.Measurement, []run.Item, error) {
 			return ToxiGenReward(ctx, r, set, rows, x.First)
 		})
 	loglik.off, reward.off = !slices.Contains(x.Protocols, eval.ProtocolLogLik), !slices.Contains(x.Protocols, eval.ProtocolReward)
@@ -67,7 +67,7 @@ func toxigenSpecs(set eval.Settings, x *ToxiGenConfig) []Spec {
 // by two or three characters and so pushes towards Yes) it reports MCC, balanced
 // accuracy and how often the model says Yes: a constant answer has an accuracy of
 // 0.43 or 0.57 and says nothing.
-func ToxiGen(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.ToxiGen, firstRow int) (*result.Measurement, []result.Record, error) {
+func ToxiGen(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.ToxiGen, firstRow int) (*run.Measurement, []run.Item, error) {
 	b, records, err := summarizeChoices(ctx, s, set, ToxiGenItems(rows, firstRow, set.TargetDelimiter), NameToxiGen, eval.ProtocolLogLik, ToxiGenVersion)
 	if err != nil {
 		return nil, nil, err

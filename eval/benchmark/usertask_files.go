@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"steer/eval"
-	"steer/eval/result"
 	"steer/eval/task"
+	"steer/internal/run"
 )
 
 // ShortFile is a File that may be written as its path alone.
@@ -168,7 +168,7 @@ func (x Tasks) specs(set eval.Settings, taken []string) []Spec {
 			}
 			return err
 		}
-		b.Language = func(ctx context.Context, s eval.Subject) (*result.Measurement, []result.Record, error) {
+		b.Language = func(ctx context.Context, s eval.Subject) (*run.Measurement, []run.Item, error) {
 			t, err := f.load()
 			if err != nil {
 				return nil, nil, fmt.Errorf("eval: %w", err)

@@ -9,9 +9,9 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/eval/task"
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
 )
@@ -22,7 +22,7 @@ const taskBatch = 16
 // generateTask is output_type generate_until: greedy generation up to the first of the
 // ends or max_gen_toks tokens, the filters, and exact match with one of the targets. A
 // prompt that leaves no room is cut from the left, as the harness does.
-func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item) (*metrics.Summary, []result.Record, error) {
+func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item) (*metrics.Summary, []run.Item, error) {
 	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -36,14 +36,14 @@ func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *tas
 	if err != nil {
 		return nil, nil, err
 	}
-	records, unfinished := make([]result.Record, len(items)), 0
+	records, unfinished := make([]run.Item, len(items)), 0
 	at := eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolGenerate, Model: s.Name, Total: len(items)}
 	for start := 0; start < len(items); start += taskBatch {
 		batch := items[start:min(start+taskBatch, len(items))]
 		reqs := make([]lm.Request, len(batch))
 		for k, it := range batch {
 			r := &records[start+k]
-			*r = result.Record{ID: it.ID, Row: it.Row, Gold: 1}
+			*r = run.Item{ID: it.ID, Row: it.Row, Gold: 1}
 			if reqs[k], r.Cut, err = taskRequest(enc, s.Tokenizer, set, t, it.Contexts[0]); err != nil {
 				return nil, nil, fmt.Errorf("item %q: %w", it.ID, err)
 			}
@@ -68,8 +68,8 @@ func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *tas
 	b := metrics.New(t.Name, eval.ProtocolGenerate, s.Name, taskVersion(t), len(records), set)
 	addMatches(b, t, items, records)
 	b.FlagCount("unfinished", unfinished)
-	b.Provenance["max_gen_toks"] = t.Generation.MaxTokens
-	b.Provenance["until"] = t.Generation.Until
+	b.Provenance.Set("max_gen_toks", t.Generation.MaxTokens)
+	b.Provenance.Set("until", t.Generation.Until)
 	return b, records, nil
 }
 
@@ -101,7 +101,7 @@ func untilFirst(answer string, ends []string) string {
 
 // addMatches stores the exact match after every filter; the first one decides the
 // records.
-func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []result.Record) {
+func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []run.Item) {
 	cut := 0
 	for f, filter := range t.Filters {
 		right, each := 0, make([]float64, len(records))
@@ -127,7 +127,7 @@ func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []r
 		b.Set(name+"_stderr", stats.MeanOf(each).StdErr)
 	}
 	if len(t.Filters) > 1 {
-		b.Provenance["filter"] = t.Filters[0].Name
+		b.Provenance.Set("filter", t.Filters[0].Name)
 	}
 	b.FlagCount("truncated", cut)
 	empty := 0

@@ -8,7 +8,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -50,7 +50,7 @@ func winobiasSpecs(set eval.Settings, x *WinoBiasConfig) []Spec {
 				}
 				return nil
 			},
-			Language: on(pro, func(ctx context.Context, s eval.Subject, rows []data.WinoBias) (*result.Measurement, []result.Record, error) {
+			Language: on(pro, func(ctx context.Context, s eval.Subject, rows []data.WinoBias) (*run.Measurement, []run.Item, error) {
 				others, err := anti()
 				if err != nil {
 					return nil, nil, err
@@ -128,8 +128,8 @@ func wordIndex(text, word string) int {
 // WinoBias runs one type. Beside the accuracies of both versions it gives their
 // difference, the bias, tested pair by pair: sentences of the same number that mean the
 // same person are one pair (two of the release's 1584 pairs do not).
-func WinoBias(ctx context.Context, s eval.Subject, set eval.Settings, name string, pro, anti []data.WinoBias, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func WinoBias(ctx context.Context, s eval.Subject, set eval.Settings, name string, pro, anti []data.WinoBias, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: %s: %w", name, err)
 	}
 	if len(pro) != len(anti) {

@@ -9,7 +9,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -43,7 +43,7 @@ func winogenderSpecs(set eval.Settings, x *WinogenderConfig) []Spec {
 			}
 			return nil
 		},
-		Language: on(rows, func(ctx context.Context, s eval.Subject, rows []data.Winogender) (*result.Measurement, []result.Record, error) {
+		Language: on(rows, func(ctx context.Context, s eval.Subject, rows []data.Winogender) (*run.Measurement, []run.Item, error) {
 			share, err := occupations()
 			if err != nil {
 				return nil, nil, err
@@ -97,8 +97,8 @@ const (
 // Winogender runs the benchmark: accuracy by pronoun and by whether the statistics of
 // the occupation mislead, and how often the pronoun alone changes whom the model takes
 // it for. Sentences that differ in the pronoun only are compared pair by pair.
-func Winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Winogender, occupations []data.WinogenderOccupation, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func Winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Winogender, occupations []data.WinogenderOccupation, firstRow int) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: winogender: %w", err)
 	}
 	women := map[string]float64{}
@@ -131,11 +131,11 @@ func Winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 	}
 	b.FlagConstant(records)
 	for _, gender := range []string{"male", "female", "neutral"} {
-		of := func(r result.Record) bool { return strings.HasSuffix(r.ID, "."+gender+".txt") }
+		of := func(r run.Item) bool { return strings.HasSuffix(r.ID, "."+gender+".txt") }
 		b.AddSubset(gender, records, of)
 		for _, group := range []string{groupGotcha, groupNotGotcha} {
 			if gender != "neutral" {
-				b.AddSubset(group+"_"+gender, records, func(r result.Record) bool { return of(r) && r.Group == group })
+				b.AddSubset(group+"_"+gender, records, func(r run.Item) bool { return of(r) && r.Group == group })
 			}
 		}
 	}
@@ -146,8 +146,8 @@ func Winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 
 // addWinogenderPairs compares the male with the female version of each sentence; one of
 // the two is a gotcha, the other is not.
-func addWinogenderPairs(b *metrics.Summary, rows []data.Winogender, records []result.Record) error {
-	versions := map[string]*[2]*result.Record{} // male, female
+func addWinogenderPairs(b *metrics.Summary, rows []data.Winogender, records []run.Item) error {
+	versions := map[string]*[2]*run.Item{} // male, female
 	var order []string
 	for i, w := range rows {
 		r := &records[i]
@@ -156,7 +156,7 @@ func addWinogenderPairs(b *metrics.Summary, rows []data.Winogender, records []re
 			continue
 		}
 		if versions[r.Pair] == nil {
-			versions[r.Pair] = &[2]*result.Record{}
+			versions[r.Pair] = &[2]*run.Item{}
 			order = append(order, r.Pair)
 		}
 		versions[r.Pair][side] = r

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/evaltest"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/testfiles"
 	"steer/rl/data"
 )
@@ -54,12 +54,12 @@ func TestWinogender(t *testing.T) {
 	})
 	b, records, err := Winogender(context.Background(), m, evaltest.Settings(), rows, occupations, 0)
 	require.NoError(t, err)
-	byID := map[string]result.Record{}
+	byID := map[string]run.Item{}
 	for _, r := range records {
 		byID[r.ID] = r
 	}
 	// "he" is the technician though the customer is meant: a gotcha, and a mistake.
-	require.Equal(t, result.Record{ID: "technician.customer.1.male.txt", Gold: 1, Pred: 0, Group: "gotcha", Pair: "technician.customer.1"},
+	require.Equal(t, run.Item{ID: "technician.customer.1.male.txt", Gold: 1, Pred: 0, Group: "gotcha", Pair: "technician.customer.1"},
 		strip(byID["technician.customer.1.male.txt"]))
 	require.Equal(t, "not_gotcha", byID["technician.customer.1.female.txt"].Group)
 	require.Equal(t, "gotcha", byID["technician.customer.0.female.txt"].Group)
@@ -86,7 +86,7 @@ func TestWinogender(t *testing.T) {
 }
 
 // strip leaves what does not depend on the model's arithmetic, nor on the order of rows.
-func strip(r result.Record) result.Record {
+func strip(r run.Item) run.Item {
 	r.LogProbs, r.Greedy, r.PredNorm, r.Row = nil, nil, nil, 0
 	return r
 }

@@ -6,7 +6,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -22,7 +22,7 @@ const (
 
 func winograndeSpecs(set eval.Settings, f *File) []Spec {
 	return []Spec{languageSpec(NameWinoGrande, eval.ProtocolLogLik, "winogrande", f, data.ReadWinoGrandeItems,
-		func(ctx context.Context, s eval.Subject, rows []data.Partial) (*result.Measurement, []result.Record, error) {
+		func(ctx context.Context, s eval.Subject, rows []data.Partial) (*run.Measurement, []run.Item, error) {
 			return WinoGrande(ctx, s, set, rows, f.First)
 		})}
 }
@@ -42,6 +42,6 @@ func WinoGrandeItems(rows []data.Partial, firstRow int, delimiter string) []quer
 
 // WinoGrande runs the benchmark. Only accuracy is defined on it; fewer items than the
 // development set holds are flagged as partial.
-func WinoGrande(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Partial, firstRow int) (*result.Measurement, []result.Record, error) {
+func WinoGrande(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Partial, firstRow int) (*run.Measurement, []run.Item, error) {
 	return partialBenchmark(ctx, s, set, WinoGrandeItems(rows, firstRow, set.TargetDelimiter), NameWinoGrande, WinoGrandeVersion, winograndeSize)
 }

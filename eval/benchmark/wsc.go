@@ -8,7 +8,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -89,7 +89,7 @@ func wscOption(option, pronoun string, text []rune, loc int) string {
 
 func wscSpecs(set eval.Settings, smaller, larger *File) []Spec {
 	b := languageSpec(NameWSC273, eval.ProtocolLogLik, "wsc273", smaller, data.ReadWSC,
-		func(ctx context.Context, s eval.Subject, schemas []data.Schema) (*result.Measurement, []result.Record, error) {
+		func(ctx context.Context, s eval.Subject, schemas []data.Schema) (*run.Measurement, []run.Item, error) {
 			return WSC273(ctx, s, set, schemas)
 		})
 	b.check = func() error {
@@ -99,7 +99,7 @@ func wscSpecs(set eval.Settings, smaller, larger *File) []Spec {
 		return nil
 	}
 	whole := languageSpec(NameWSC285, eval.ProtocolLogLik, "wsc285", larger, data.ReadWSC,
-		func(ctx context.Context, s eval.Subject, schemas []data.Schema) (*result.Measurement, []result.Record, error) {
+		func(ctx context.Context, s eval.Subject, schemas []data.Schema) (*run.Measurement, []run.Item, error) {
 			return WSC285(ctx, s, set, schemas)
 		})
 	whole.check = func() error {
@@ -113,19 +113,19 @@ func wscSpecs(set eval.Settings, smaller, larger *File) []Spec {
 
 // WSC273 runs the benchmark. Only accuracy is defined on it. Fewer than 273 schemas
 // are measured too and flagged as partial.
-func WSC273(ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema) (*result.Measurement, []result.Record, error) {
+func WSC273(ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema) (*run.Measurement, []run.Item, error) {
 	return partialBenchmark(ctx, s, set, WSC273Items(schemas, set.TargetDelimiter), NameWSC273, WSC273Version, wsc273Size)
 }
 
 // WSC285 runs the benchmark on the larger collection. A file of 283 schemas, which is
 // what was published for years, is flagged as partial.
-func WSC285(ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema) (*result.Measurement, []result.Record, error) {
+func WSC285(ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema) (*run.Measurement, []run.Item, error) {
 	return partialBenchmark(ctx, s, set, WSC285Items(schemas, set.TargetDelimiter), NameWSC285, WSC285Version, wsc285Size)
 }
 
 // partialBenchmark runs a benchmark of partial evaluation: accuracy, beside it that of
 // always taking the place that is right more often.
-func partialBenchmark(ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string, size int) (*result.Measurement, []result.Record, error) {
+func partialBenchmark(ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string, size int) (*run.Measurement, []run.Item, error) {
 	b, records, err := summarizeChoices(ctx, s, set, items, name, eval.ProtocolLogLik, version)
 	if err != nil {
 		return nil, nil, err

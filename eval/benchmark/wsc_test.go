@@ -13,7 +13,8 @@ import (
 )
 
 func TestWSCPreprocessing(t *testing.T) {
-	schema := data.Schema{Txt1: "Ann visited Bo. Then", Pron: "her", Txt2: "dog barked.", Answers: [2]string{"The girl", "Bo"}, Correct: 1}
+	schema := data.Schema{Txt1: "Ann visited Bo. Then", Pron: "her", Txt2: "dog barked.",
+		Answers: [2]string{"The girl", "Bo"}, Correct: 1}
 	it := wscItem(0, schema, " ")
 	require.Equal(t, "Ann visited Bo. Then the girl's", it.Choices[0].Context)
 	require.Equal(t, "Ann visited Bo. Then Bo's", it.Choices[1].Context)

@@ -16,4 +16,7 @@
 // Several runs of one experiment with other seeds make one family: its intervals then
 // come from a two-level bootstrap over runs and items, corrected for the small number of
 // runs.
+//
+// It may import internal/stats and internal/seed: records are all it sees of an evaluation.
+// internal/report uses it.
 package compare

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/compare"
-	"steer/eval/result"
+	"steer/internal/run"
 )
 
 func pack(t *testing.T, lines ...string) string {
@@ -32,7 +32,7 @@ func pack(t *testing.T, lines ...string) string {
 
 func TestReadItems(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "items.jsonl.zst")
-	require.NoError(t, result.WriteRecords(path, []result.Record{
+	require.NoError(t, run.WriteRecords(path, []run.Item{
 		{ID: "a", Gold: 1, Pred: 0, LogProbs: []float64{-1, -2}}, {ID: "b", Gold: 0, Pred: -1, Refused: true},
 	}))
 	items, err := compare.ReadItems(path)
@@ -51,7 +51,8 @@ func TestReadItems(t *testing.T) {
 		want  string
 	}{
 		{[]string{`{"id":"a","loss":2.5}`}, `record 1: want fields "gold" and "pred"`},
-		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`}, `record 2: field "id": "a" occurs twice`},
+		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`},
+			`record 2: field "id": "a" occurs twice`},
 		{[]string{`{"gold":1,"pred":1}`}, `field "id" is empty`},
 		{[]string{`{"id":"a","gold":1,"pred":-1}`}, `-1 without "refused" or "tie"`},
 		{[]string{`{"id":"a","gold":"x"}`}, "record 1"},
@@ -77,7 +78,8 @@ func answers(n int, seed uint64, gain map[string]float64) []compare.Answer {
 	for i := range n {
 		level := r.NormFloat64()
 		for _, p := range []string{"sft", "virtue"} {
-			out = append(out, compare.Answer{ID: fmt.Sprint(i), Policy: p, Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
+			out = append(out, compare.Answer{ID: fmt.Sprint(i), Policy: p,
+				Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
 		}
 	}
 	return out
@@ -87,8 +89,9 @@ func TestScores(t *testing.T) {
 	norm := func(a []compare.Answer) compare.ScoreRun {
 		return compare.ScoreRun{Answers: a, Mean: map[string]float64{"virtue": 1}, Std: map[string]float64{"virtue": 2}}
 	}
-	set := compare.ScoreSet{Policies: []string{"sft", "virtue"}, Rewards: []string{"deontology", "virtue"}, Reference: "sft",
-		Runs: []compare.ScoreRun{norm(answers(80, 1, map[string]float64{"virtue": .4}))}}
+	set := compare.ScoreSet{Policies: []string{"sft", "virtue"}, Rewards: []string{"deontology", "virtue"},
+		Reference: "sft",
+		Runs:      []compare.ScoreRun{norm(answers(80, 1, map[string]float64{"virtue": .4}))}}
 	s, err := set.Compare(options())
 	require.NoError(t, err)
 	require.Equal(t, []int{80, 1, 0}, []int{s.Prompts, s.Runs, s.LeftOut})
@@ -99,7 +102,8 @@ func TestScores(t *testing.T) {
 	require.Equal(t, 1.0, *s.Cells[1][0].Holm, "equal scores")
 	require.Equal(t, compare.TestMeans, c.Test)
 
-	set.Runs = append(set.Runs, norm(answers(80, 1, map[string]float64{"virtue": .1})), norm(answers(80, 1, map[string]float64{"virtue": .7})))
+	set.Runs = append(set.Runs, norm(answers(80, 1, map[string]float64{"virtue": .1})),
+		norm(answers(80, 1, map[string]float64{"virtue": .7})))
 	s, err = set.Compare(options())
 	require.NoError(t, err)
 	c = s.Cells[1][1]

@@ -3,14 +3,14 @@ package metrics
 import (
 	"math"
 
-	"steer/eval/result"
+	"steer/internal/run"
 	"steer/internal/seed"
 )
 
 // AddCrossEntropy stores the cross-entropy of the choices' probabilities, normalised among
 // themselves, to the distribution of votes: nats an item with votes, with a bootstrap
 // interval. xent_prior is that of always predicting the mean distribution of votes.
-func (s *Summary) AddCrossEntropy(records []result.Record, votes [][]int) error {
+func (s *Summary) AddCrossEntropy(records []run.Item, votes [][]int) error {
 	var each []float64
 	var model entropy
 	prior := make([]float64, len(votes[0]))

@@ -14,8 +14,8 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/eval/evaltest"
-	"steer/eval/result"
 	"steer/internal/conf"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -181,7 +181,7 @@ func TestItemsThatCannotBeMeasured(t *testing.T) {
 
 func TestItemsThatSayLittle(t *testing.T) {
 	dir := t.TempDir()
-	run := func(key, text string, change func(*benchmark.Config)) *result.Measurement {
+	measure := func(key, text string, change func(*benchmark.Config)) *run.Measurement {
 		t.Helper()
 		path := filepath.Join(dir, key)
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
@@ -199,17 +199,17 @@ func TestItemsThatSayLittle(t *testing.T) {
 		return got[0]
 	}
 	// One class only: accuracy is defined, MCC says nothing.
-	b := run("toxigen", toxigenHead+toxigenLine("one", 1)+toxigenLine("two", 1), nil)
+	b := measure("toxigen", toxigenHead+toxigenLine("one", 1)+toxigenLine("two", 1), nil)
 	require.Contains(t, b.Flags, "one_class")
 	require.Contains(t, b.Metrics, "acc")
 	require.NotContains(t, b.Metrics, "auc")
 	// Longer than the model can hold: cut from the left, and counted.
 	long := toxigenHead + toxigenLine(strings.Repeat("so ", 300), 1) + toxigenLine("short", 4)
-	b = run("toxigen", long, nil)
+	b = measure("toxigen", long, nil)
 	require.Contains(t, b.Flags, "truncated=1")
 	// A window is part of the file, and says so.
-	b = run("toxigen", specimens["toxigen"], func(c *benchmark.Config) { c.ToxiGen.Limit = 1 })
+	b = measure("toxigen", specimens["toxigen"], func(c *benchmark.Config) { c.ToxiGen.Limit = 1 })
 	require.Contains(t, b.Flags, "partial=1")
-	b = run("toxigen", specimens["toxigen"], func(c *benchmark.Config) { c.ToxiGen.Limit = 2 })
+	b = measure("toxigen", specimens["toxigen"], func(c *benchmark.Config) { c.ToxiGen.Limit = 2 })
 	require.NotContains(t, strings.Join(b.Flags, " "), "partial")
 }

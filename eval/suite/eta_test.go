@@ -8,11 +8,11 @@ import (
 
 	"steer/eval"
 	"steer/eval/benchmark"
-	"steer/eval/result"
+	"steer/internal/run"
 )
 
-func id(benchmark, protocol, model string) result.ID {
-	return result.ID{Benchmark: benchmark, Protocol: protocol, Model: model}
+func id(benchmark, protocol, model string) run.ID {
+	return run.ID{Benchmark: benchmark, Protocol: protocol, Model: model}
 }
 
 func TestETA(t *testing.T) {
@@ -25,7 +25,7 @@ func TestETA(t *testing.T) {
 		{ID: id("short", "loglik", "sft"), Cost: 100},
 		{ID: id("long", "loglik", "sft"), Cost: 300},
 	})
-	at := func(u result.ID, done, total int, tokens int64, seconds float64, replayed bool) eval.Progress {
+	at := func(u run.ID, done, total int, tokens int64, seconds float64, replayed bool) eval.Progress {
 		clock = clock.Add(time.Duration(seconds * float64(time.Second)))
 		return e.step(eval.Progress{Benchmark: u.Benchmark, Protocol: u.Protocol, Model: u.Model, Done: done, Total: total, Tokens: tokens}, replayed)
 	}

@@ -9,12 +9,6 @@ import (
 	"steer/internal/run"
 )
 
-// itemsFolder holds the records, recordSuffix ends their names.
-const (
-	itemsFolder  = run.ItemsDir
-	recordSuffix = ".jsonl.zst"
-)
-
 // partLength is how long a name may be to stand in a file name as it is. Three of them, with
 // hashes, suffix and what a temporary file adds, stay below the 255 bytes of a file name.
 const partLength = 40
@@ -28,7 +22,7 @@ func recordFile(parts ...string) string {
 	for i, p := range parts {
 		names[i] = partName(p)
 	}
-	return filepath.Join(itemsFolder, strings.Join(names, ".")+recordSuffix)
+	return filepath.Join(run.ItemsDir, strings.Join(names, ".")+run.RecordsSuffix)
 }
 
 // partName is one part of a file name.
@@ -61,5 +55,5 @@ func formerRecordFile(parts ...string) string {
 	for i, p := range parts {
 		names[i] = strings.Map(clean, p)
 	}
-	return filepath.Join(itemsFolder, strings.Join(names, ".")+recordSuffix)
+	return filepath.Join(run.ItemsDir, strings.Join(names, ".")+run.RecordsSuffix)
 }

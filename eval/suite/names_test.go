@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/internal/filehash"
+	"steer/internal/run"
 )
 
 // Whatever two models, benchmarks or protocols are called, they have files of their own, also
@@ -45,24 +46,19 @@ func TestDifferentNamesHaveDifferentFiles(t *testing.T) {
 func TestModelsOfLikeNamesDoNotShareRecords(t *testing.T) {
 	s := newStudy(t)
 	s.rename = map[string]string{"sft": "a b", "base": "a_b"}
-	s.cfg.KL.Path, s.cfg.KL.Reference, s.cfg.CrossReward.Reference, s.cfg.Generations.Reference = "", "a b", "a b", "a b"
+	s.refer("a b")
 	want, _, err := s.run("a", 0)
 	require.NoError(t, err)
-	var result struct {
-		Benchmarks []struct {
-			Benchmark, Protocol, Model string
-			Provenance                 map[string]any
-		}
-	}
+	var result run.Evaluation
 	require.NoError(t, json.Unmarshal([]byte(want), &result))
 	files := map[string]bool{}
 	for _, b := range result.Benchmarks {
-		name := b.Provenance["items"].(string)
+		name := b.Provenance.Items
 		require.False(t, files[name], "%s is named twice", name)
 		files[name] = true
 		sum, err := filehash.Sum(filepath.Join(s.dir, "a", name))
 		require.NoError(t, err)
-		require.Equal(t, sum, b.Provenance["items_sha256"])
+		require.Equal(t, sum, b.Provenance.ItemsSHA256)
 	}
 	got, calls, err := s.run("a", 0)
 	require.NoError(t, err)
@@ -75,12 +71,12 @@ func TestModelsOfLikeNamesDoNotShareRecords(t *testing.T) {
 func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	s := newStudy(t)
 	s.rename = map[string]string{"sft": "a b"}
-	s.cfg.KL.Path, s.cfg.KL.Reference, s.cfg.CrossReward.Reference, s.cfg.Generations.Reference = "", "a b", "a b", "a b"
+	s.refer("a b")
 	want, _, err := s.run("a", 0)
 	require.NoError(t, err)
 	items := func(name string) string { return filepath.Join(s.dir, "a", name) }
 	now, former := recordFile("scruples", "loglik", "a b"), formerRecordFile("scruples", "loglik", "a b")
-	for _, of := range []func(string) string{outcomeFile, func(p string) string { return p }} {
+	for _, of := range []func(string) string{run.OutcomeFile, func(p string) string { return p }} {
 		require.NoError(t, os.Rename(of(items(now)), of(items(former))))
 	}
 	got, calls, err := s.run("a", 0)
@@ -90,20 +86,27 @@ func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	require.Contains(t, strings.Join(s.notes, "\n"),
 		"scruples loglik a b: measured again, since a former version named its files")
 	require.NoFileExists(t, items(former))
-	require.NoFileExists(t, outcomeFile(items(former)))
+	require.NoFileExists(t, run.OutcomeFile(items(former)))
 
 	// The files of a model that is now another's by name.
 	s.rename = map[string]string{"sft": "a_b"}
-	s.cfg.CrossReward.Reference, s.cfg.Generations.Reference = "a_b", "a_b"
+	s.refer("a_b")
 	want, _, err = s.run("b", 0)
 	require.NoError(t, err)
 	at := filepath.Join(s.dir, "b", recordFile("scruples", "loglik", "a_b"))
-	raw, err := os.ReadFile(outcomeFile(at))
+	raw, err := os.ReadFile(run.OutcomeFile(at))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(outcomeFile(at), []byte(strings.Replace(string(raw), `"model": "a_b"`,
+	require.NoError(t, os.WriteFile(run.OutcomeFile(at), []byte(strings.Replace(string(raw), `"model": "a_b"`,
 		`"model": "a b"`, 1)), 0o600))
 	got, _, err = s.run("b", 0)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
-	require.Equal(t, []string{"scruples loglik a_b: measured again, since its files hold scruples loglik a b, by a former version"}, s.notes)
+	require.Equal(t, []string{"scruples loglik a_b: measured again, since its files hold scruples loglik a b, by " +
+		"a former version"}, s.notes)
+}
+
+// refer compares with a model of this name, but for the divergence, which is not measured.
+func (s *study) refer(name string) {
+	s.cfg.KL.Path = ""
+	s.cfg.CrossReward.Reference, s.cfg.Generations.Reference = name, name
 }

@@ -15,9 +15,9 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/eval/evaltest"
-	"steer/eval/result"
 	"steer/ggml/lm"
 	"steer/internal/conf"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -173,7 +173,7 @@ func (s *study) run(out string, at int) (text string, calls int, err error) {
 	benchmarks, cross, err := suite.Run(ctx,
 		[]eval.Subject{subject("base", "WRONG", 1), subject("sft", "--RIGHT", 2)},
 		[]eval.Reward{reward("counts", evaltest.CountGood), reward("noise", func(x eval.Exchange) float32 { return float32(evaltest.Noise(int32(len(x.ResponseText)), 7)) })})
-	raw, jsonErr := json.MarshalIndent(result.NewEvaluation("eval", nil, benchmarks, cross), "", " ")
+	raw, jsonErr := json.MarshalIndent(run.NewEvaluation("eval", nil, benchmarks, cross), "", " ")
 	require.NoError(s.t, jsonErr)
 	return string(raw), b.calls, err
 }

@@ -15,9 +15,9 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/eval/evaltest"
-	"steer/eval/result"
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -27,7 +27,7 @@ func TestLeftoversInItemsAreRemoved(t *testing.T) {
 	s := newStudy(t)
 	_, err := New(s.cfg, filepath.Join(s.dir, "a"))
 	require.NoError(t, err)
-	items := filepath.Join(s.dir, "a", itemsFolder)
+	items := filepath.Join(s.dir, "a", run.ItemsDir)
 	require.NoError(t, os.WriteFile(filepath.Join(items, ".gone.loglik.x.jsonl.zst.tmp-0123abcd"), []byte("half"), 0o600))
 	living, err := atomicfile.Create(filepath.Join(items, "y.json"))
 	require.NoError(t, err)
@@ -101,22 +101,22 @@ cross_reward:
 	require.Equal(t, "### Human: q00### Assistant:", cross.Samples[0].Prompt)
 
 	for _, b := range append(benchmarks, byReward...) {
-		records, err := result.ReadRecords[result.Record](filepath.Join(dir, "eval", b.Provenance["items"].(string)))
+		records, err := run.ReadRecords[run.Item](filepath.Join(dir, "eval", b.Provenance.Items))
 		require.NoError(t, err)
 		require.Len(t, records, b.N)
-		require.Len(t, b.Provenance["data_sha256"], 64)
-		require.Contains(t, b.Provenance, "prompt_version")
+		require.Len(t, b.Provenance.Fact("data_sha256").Value(), 64)
+		require.NotEmpty(t, b.Provenance.PromptVersion)
 	}
-	require.Equal(t, true, benchmarks[0].Provenance["bos"])
-	first, err := result.ReadRecords[result.Record](filepath.Join(dir, "eval", "items", "ethics-deontology.loglik.sft.jsonl.zst"))
+	require.Equal(t, true, benchmarks[0].Provenance.Fact("bos").Value())
+	first, err := run.ReadRecords[run.Item](filepath.Join(dir, "eval", "items", "ethics-deontology.loglik.sft.jsonl.zst"))
 	require.NoError(t, err)
 	require.Equal(t, 2, first[0].Row)
-	answers, err := result.ReadRecords[result.AnswerRecord](filepath.Join(dir, "eval", "items", "cross_reward.answers.all.jsonl.zst"))
+	answers, err := run.ReadRecords[run.Answer](filepath.Join(dir, "eval", "items", "cross_reward.answers.all.jsonl.zst"))
 	require.NoError(t, err)
 	require.Len(t, answers, 24)
 
 	// Everything is JSON: no NaN, no infinity.
-	out, err := json.Marshal(result.NewEvaluation("eval", []result.Model{{Name: "sft", Role: "sft"}}, append(benchmarks, byReward...), cross))
+	out, err := json.Marshal(run.NewEvaluation("eval", []run.Model{{Name: "sft", Role: "sft"}}, append(benchmarks, byReward...), cross))
 	require.NoError(t, err)
 	require.Contains(t, string(out), `"diff_sft"`)
 	require.Contains(t, string(out), `"stage":"eval"`)
@@ -186,7 +186,7 @@ func TestGenerations(t *testing.T) {
 	require.Equal(t, eval.Exchange{PromptText: "one ", ResponseText: "fine",
 		Turns: []data.Message{{Role: "user", Content: "one"}, {Role: "assistant", Content: "fine"}}}, seen[0])
 
-	find := func(model, protocol string) *result.Measurement {
+	find := func(model, protocol string) *run.Measurement {
 		for _, b := range got {
 			if b.Model == model && b.Protocol == protocol {
 				return b
@@ -203,8 +203,8 @@ func TestGenerations(t *testing.T) {
 	require.InDelta(t, 0.5, b.Metrics["blank"], 1e-12)
 	require.NotContains(t, b.Metrics, "toxic")
 	require.Contains(t, b.Flags, "dropped=1")
-	require.Equal(t, []string{"\n"}, b.Provenance["stop_strings"])
-	require.NotEmpty(t, b.Provenance["data_sha256"])
+	require.Equal(t, run.NewFact([]string{"\n"}), b.Provenance.Fact("stop_strings"))
+	require.NotEmpty(t, b.Provenance.Fact("data_sha256").Value())
 	require.NotContains(t, find("sft", "harmlessness").Metrics, "diff")
 	b = find("bad", "toxicity")
 	s := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
@@ -212,7 +212,7 @@ func TestGenerations(t *testing.T) {
 	require.InDelta(t, (s(3)+s(1))/2, b.Metrics["toxicity"], 1e-12)
 	require.Zero(t, find("nice", "toxicity").Metrics["toxic"])
 
-	records, err := result.ReadRecords[result.Record](filepath.Join(dir, b.Provenance["items"].(string)))
+	records, err := run.ReadRecords[run.Item](filepath.Join(dir, b.Provenance.Items))
 	require.NoError(t, err)
 	require.Equal(t, "line-1", records[0].ID)
 	require.Equal(t, "one", records[0].Prompt)
@@ -259,7 +259,7 @@ func TestTasksInSuite(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"first", "b"}, []string{got[0].Benchmark, got[1].Benchmark})
 	require.Equal(t, 2, got[1].N)
-	require.Equal(t, 1, got[1].Provenance["first"])
+	require.Equal(t, run.NewFact(1), got[1].Provenance.Fact("first"))
 	require.FileExists(t, filepath.Join(dir, "out", "items", "first.loglik.fake.jsonl.zst"))
 	_, err = json.Marshal(got)
 	require.NoError(t, err)
@@ -306,9 +306,9 @@ func TestEthicsSuite(t *testing.T) {
 		names = append(names, b.Benchmark+" "+b.Protocol)
 		require.Contains(t, b.Metrics, "exact_match")
 		require.EqualValues(t, 1, b.Metrics["overlap_rows"])
-		require.Contains(t, b.Provenance, "train_data_sha256")
-		require.NotContains(t, b.Provenance, "threshold_data")
-		require.FileExists(t, filepath.Join(dir, "out", b.Provenance["items"].(string)))
+		require.Contains(t, b.Provenance.All(), "train_data_sha256")
+		require.NotContains(t, b.Provenance.All(), "threshold_data")
+		require.FileExists(t, filepath.Join(dir, "out", b.Provenance.Items))
 	}
 	require.Equal(t, []string{"ethics-justice loglik", "ethics-justice-hard loglik", "ethics-justice reward", "ethics-justice-hard reward"}, names)
 	require.Equal(t, 4, got[1].N)

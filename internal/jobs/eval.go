@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,7 +10,6 @@ import (
 
 	"steer/eval"
 	"steer/eval/benchmark"
-	"steer/eval/result"
 	"steer/eval/suite"
 	"steer/ggml"
 	"steer/ggml/lm"
@@ -279,23 +277,10 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		con.Progress.Note(fmt.Sprintf("warning: %s: nothing was measured: no benchmark has data; name a suite, a task, "+
 			"or the file of a benchmark (steer eval --list)", name))
 	}
-	record, err := evaluationOf(result.NewEvaluation(name, models, benchmarks, cross))
-	if err != nil {
-		return err
-	}
+	record := run.NewEvaluation(name, models, benchmarks, cross)
 	record.Seed = &cfg.Seed
 	j.recordSuite(record)
 	return s.finish(w, j.Inputs, record)
-}
-
-// evaluationOf is a result of package eval in the form in which it is written.
-func evaluationOf(r *result.Evaluation) (*run.Evaluation, error) {
-	raw, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	out := &run.Evaluation{}
-	return out, json.Unmarshal(raw, out)
 }
 
 // fitting is the configuration with its lengths cut to what the model can hold; what
@@ -377,13 +362,13 @@ func (j *Eval) asksInTemplate() bool {
 }
 
 // subjects opens the base and every subject.
-func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subject, []result.Model, error) {
+func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subject, []run.Model, error) {
 	base, err := w.Step(nil, false, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	subjects := []eval.Subject{{Name: "base", Evaluator: base, Generator: w.Generator(), Tokenizer: w.Tok}}
-	models := []result.Model{{Name: "base", Role: "base", Adapters: []string{}}}
+	models := []run.Model{{Name: "base", Role: "base", Adapters: []string{}}}
 	for _, c := range j.Subjects {
 		adapters, stack, err := w.LoadStack(c.Adapters, workspace.UsePolicy)
 		if err != nil {
@@ -397,7 +382,7 @@ func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subj
 			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
 		}
 		subjects = append(subjects, eval.Subject{Name: c.Name, Evaluator: step, Generator: w.Generator(adapters...), Tokenizer: w.Tok})
-		models = append(models, result.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
+		models = append(models, run.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
 	}
 	j.divergences(w, subjects)
 	return subjects, models, nil

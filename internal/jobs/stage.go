@@ -40,7 +40,7 @@ func openStage(w *workspace.Workspace, con Console, kind, name, dir string, cfg 
 	may := slices.Concat(mayChange, moved(diff), []string{derivedKey})
 	if kind == string(EvalKind) {
 		may = []string{run.AnyKey} // each measurement knows what it depends on
-	} else if unread == nil && len(without(diff, may)) > 0 && !HasResult(dir) && !hasCheckpoint(dir) {
+	} else if unread == nil && len(without(diff, may)) > 0 && !HasResult(dir) && !run.HasCheckpoint(dir) {
 		fresh = true // nothing was trained yet that the old configuration could be kept for
 	}
 	folder, err := run.Open(dir, run.Options{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: may})

@@ -16,7 +16,10 @@ import (
 // mayChange lists the keys that say how a stage is computed and how often it is saved,
 // not what comes out of it: a run may be resumed, and its result kept, under other values.
 // Micro-batches and the device change the order of sums, nothing else.
-var mayChange = []string{"engine.device", "engine.threads", "engine.keep_activations", "micro_batch_size", "micro_batch_tokens", "checkpoint_every"}
+var mayChange = []string{
+	"engine.device", "engine.threads", "engine.keep_activations",
+	"micro_batch_size", "micro_batch_tokens", "checkpoint_every",
+}
 
 // Finished tells whether the run folder dir holds the result of exactly this
 // configuration, inputs included, and the adapter and the records that the result speaks of.
@@ -39,11 +42,6 @@ func HasResult(dir string) bool { return Exists(filepath.Join(dir, run.ResultFil
 func Exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-func hasCheckpoint(dir string) bool {
-	steps, _ := filepath.Glob(filepath.Join(dir, run.CheckpointsDir, "step-*"))
-	return len(steps) > 0
 }
 
 // resultOf reads the result of a run folder; one that cannot be read is none, nil. One of another

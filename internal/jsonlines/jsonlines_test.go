@@ -59,7 +59,8 @@ func TestKeys(t *testing.T) {
 }
 
 func TestIsPlainText(t *testing.T) {
-	for path, want := range map[string]bool{"a.txt": true, "a.txt.gz": true, "a.txt.zst": true, "a.jsonl": false, "txt": false} {
+	for path, want := range map[string]bool{"a.txt": true, "a.txt.gz": true, "a.txt.zst": true, "a.jsonl": false,
+		"txt": false} {
 		require.Equal(t, want, jsonlines.IsPlainText(path), path)
 	}
 }

@@ -12,10 +12,10 @@ import (
 
 	"steer/eval"
 	"steer/eval/benchmark"
-	"steer/eval/result"
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/jobs"
+	"steer/internal/run"
 	"steer/internal/workspace"
 	"steer/internal/workspace/workspacetest"
 	"steer/rewards"
@@ -91,14 +91,14 @@ func TestEvalRunsEveryBenchmark(t *testing.T) {
 	require.NoError(t, j.Run(context.Background(), w, con, "eval", dir, true))
 	body, err := os.ReadFile(filepath.Join(dir, "result.json"))
 	require.NoError(t, err)
-	var res result.Evaluation
+	var res run.Evaluation
 	require.NoError(t, json.Unmarshal(body, &res))
-	got := map[string]*result.Measurement{}
+	got := map[string]*run.Measurement{}
 	for _, x := range res.Benchmarks {
 		key := x.Benchmark + " " + x.Protocol + " " + x.Model
 		require.Nil(t, got[key], key)
 		got[key] = x
-		require.FileExists(t, filepath.Join(dir, x.Provenance["items"].(string)))
+		require.FileExists(t, filepath.Join(dir, x.Provenance.Items))
 		for name, ends := range x.Intervals {
 			require.LessOrEqual(t, ends[0], ends[1], "%s %s", key, name)
 		}
@@ -119,7 +119,7 @@ func TestEvalRunsEveryBenchmark(t *testing.T) {
 	require.ElementsMatch(t, want, keys)
 	require.InDelta(t, 0, got["kl text base"].Metrics["kl"], 1e-4) // sft has no adapter here
 	require.Greater(t, got["kl text policy"].Metrics["kl"], 1e-3)
-	require.Equal(t, "chat", got["hh_rlhf paired harmlessness"].Provenance["reward_form"])
+	require.Equal(t, "chat", got["hh_rlhf paired harmlessness"].Provenance.Fact("reward_form").Value())
 	require.Contains(t, got["generations toxicity policy"].Metrics, "toxic")
 	require.NotContains(t, got["generations harmlessness policy"].Metrics, "toxic")
 	require.Equal(t, got["perplexity loglik base"].Metrics["perplexity"], got["perplexity loglik sft"].Metrics["perplexity"])

@@ -36,7 +36,8 @@ func (r *Report) forest(t *BenchmarkTable) {
 		return
 	}
 	metric := t.Columns[h]
-	c := Chart{ID: "forest-" + t.key(), Section: t.key(), Kind: "rows", Title: t.Title() + ": " + metricLabel(metric), XLabel: metricLabel(metric)}
+	c := Chart{ID: "forest-" + t.key(), Section: t.key(), Kind: "rows", Title: t.Title() + ": " + metricLabel(metric),
+		XLabel: metricLabel(metric)}
 	for _, row := range t.Rows {
 		if v := row.Values[h]; v != nil {
 			c.Rows = append(c.Rows, ChartRow{Label: row.Model, Interval: *v, Colour: r.colourOf(t, row.Model)})
@@ -69,14 +70,18 @@ func (r *Report) pairDifferences(t *BenchmarkTable) {
 		return
 	}
 	label := metricLabel(string(f.Metric))
-	c := Chart{ID: "pairs-" + t.key(), Section: t.key(), Kind: "rows", Title: t.Title() + ": differences of " + label, XLabel: "difference of " + label,
-		Rules: []ChartRule{{Label: "no difference", At: 0}}, Band: &[2]float64{-f.Margin, f.Margin},
-		Note: fmt.Sprintf("Shaded: within ±%g, the margin of equivalence. Thick: differs after Holm's correction over the %s of this plot. 95 %% intervals, each by itself; a dot without one: the same answers, or one answer only.", f.Margin, plural(len(f.Pairs), "pair", "pairs"))}
+	c := Chart{ID: "pairs-" + t.key(), Section: t.key(), Kind: "rows", Title: t.Title() + ": differences of " + label,
+		XLabel: "difference of " + label,
+		Rules:  []ChartRule{{Label: "no difference", At: 0}}, Band: &[2]float64{-f.Margin, f.Margin},
+		Note: fmt.Sprintf("Shaded: within ±%g, the margin of equivalence. Thick: differs after Holm's correction "+
+			"over the %s of this plot. 95 %% intervals, each by itself; a dot without one: the same answers, or "+
+			"one answer only.", f.Margin, plural(len(f.Pairs), "pair", "pairs"))}
 	if f.Runs > 1 {
 		c.Note += " Small dots: each run."
 	}
 	for _, p := range f.Pairs {
-		row := ChartRow{Label: p.A + " − " + p.B, Interval: pairInterval(p, 1), Colour: r.colourOf(t, p.A), Strong: p.Different(f.Alpha)}
+		row := ChartRow{Label: p.A + " − " + p.B, Interval: pairInterval(p, 1), Colour: r.colourOf(t, p.A),
+			Strong: p.Different(f.Alpha)}
 		if f.Runs > 1 {
 			row.PerRun = p.PerRun
 		}
@@ -168,7 +173,8 @@ func (r *Report) calibrationOfRecords(t *BenchmarkTable, c *Chart) bool {
 		if !ok {
 			return false
 		}
-		c.Lines = append(c.Lines, calibrationLine(bins, ece, row.Model, r.modelColour(row.Model), r.model(row.Model).role() == "base"))
+		c.Lines = append(c.Lines, calibrationLine(bins, ece, row.Model, r.modelColour(row.Model),
+			r.model(row.Model).role() == "base"))
 	}
 	return true
 }

@@ -62,21 +62,29 @@ func (s *Stage) label() string {
 // some curves names the runs that logged nothing.
 func (r *Report) fillCharts() {
 	for _, s := range r.stages("sft") {
-		c := Chart{ID: "sft-loss", Section: "sft", Kind: "line", Title: "SFT loss", XLabel: "step", YLabel: "nats a token"}
+		c := Chart{ID: "sft-loss", Section: "sft", Kind: "line", Title: "SFT loss", XLabel: "step",
+			YLabel: "nats a token"}
 		c.line(s.log, "training", colourSFT, false, "loss")
 		c.line(s.log, "held out", colourSFT, true, "eval_loss")
 		r.chart(c)
 	}
 	reward := r.stages("reward")
-	r.overTime(reward, Chart{ID: "reward-loss", Section: "reward", Title: "Reward model loss", YLabel: "nats a pair"}, []string{"loss"}, []string{"eval_loss"})
-	r.overTime(reward, Chart{ID: "reward-accuracy", Section: "reward", Title: "Pairs ordered right", YLabel: "share of pairs"}, []string{"accuracy"}, []string{"eval_accuracy"})
+	r.overTime(reward, Chart{ID: "reward-loss", Section: "reward", Title: "Reward model loss", YLabel: "nats a pair"},
+		[]string{"loss"}, []string{"eval_loss"})
+	r.overTime(reward, Chart{ID: "reward-accuracy", Section: "reward", Title: "Pairs ordered right",
+		YLabel: "share of pairs"}, []string{"accuracy"}, []string{"eval_accuracy"})
 	ppo := r.stages("ppo")
 	score, kl := "ppo/mean_scores", "objective/kl"
-	r.overTime(ppo, Chart{ID: chartScore, Section: "ppo", Title: "Score under its own reward", YLabel: "mean score"}, []string{score}, []string{"heldout/score"})
-	r.overTime(ppo, Chart{ID: "ppo-kl", Section: "ppo", Title: "KL from the SFT model", YLabel: "nats a response"}, []string{kl}, []string{"heldout/kl"})
-	r.overTime(ppo, Chart{ID: "ppo-entropy", Section: "ppo", Title: "Entropy", YLabel: "nats"}, []string{"objective/entropy", "ppo/policy/entropy"}, nil)
-	r.overTime(ppo, Chart{ID: "ppo-length", Section: "ppo", Title: "Response length", YLabel: "tokens"}, []string{"tokens/responses_len_mean"}, []string{"heldout/length"})
-	r.overTime(ppo, Chart{ID: "ppo-loss", Section: "ppo", Title: "PPO loss", YLabel: "loss"}, []string{"ppo/loss/total"}, nil)
+	r.overTime(ppo, Chart{ID: chartScore, Section: "ppo", Title: "Score under its own reward", YLabel: "mean score"},
+		[]string{score}, []string{"heldout/score"})
+	r.overTime(ppo, Chart{ID: "ppo-kl", Section: "ppo", Title: "KL from the SFT model", YLabel: "nats a response"},
+		[]string{kl}, []string{"heldout/kl"})
+	r.overTime(ppo, Chart{ID: "ppo-entropy", Section: "ppo", Title: "Entropy", YLabel: "nats"},
+		[]string{"objective/entropy", "ppo/policy/entropy"}, nil)
+	r.overTime(ppo, Chart{ID: "ppo-length", Section: "ppo", Title: "Response length", YLabel: "tokens"},
+		[]string{"tokens/responses_len_mean"}, []string{"heldout/length"})
+	r.overTime(ppo, Chart{ID: "ppo-loss", Section: "ppo", Title: "PPO loss", YLabel: "loss"},
+		[]string{"ppo/loss/total"}, nil)
 	r.frontier(ppo, score, kl)
 	r.pairHistograms(reward)
 	r.scoreHistograms()
@@ -94,7 +102,8 @@ func (c *Chart) line(log *metricLog, label string, colour int, dashed bool, name
 	if s == nil {
 		return false
 	}
-	c.Lines = append(c.Lines, ChartLine{Label: label, Colour: colour, Dashed: dashed, Series: *s.thin(curvePoints), full: s})
+	c.Lines = append(c.Lines, ChartLine{Label: label, Colour: colour, Dashed: dashed, Series: *s.thin(curvePoints),
+		full: s})
 	return true
 }
 
@@ -122,7 +131,8 @@ func (r *Report) overTime(stages []*Stage, c Chart, names, heldOut []string) {
 
 // frontier draws score against KL: what a policy gained for how far it went.
 func (r *Report) frontier(ppo []*Stage, score, kl string) {
-	c := Chart{ID: chartFrontier, Section: "ppo", Kind: "path", Title: "Score against KL", XLabel: "KL, nats a response", YLabel: "mean score"}
+	c := Chart{ID: chartFrontier, Section: "ppo", Kind: "path", Title: "Score against KL",
+		XLabel: "KL, nats a response", YLabel: "mean score"}
 	for _, s := range ppo {
 		a, b := s.log.series[kl], s.log.series[score]
 		if a == nil || b == nil {
@@ -135,7 +145,8 @@ func (r *Report) frontier(ppo []*Stage, score, kl string) {
 			continue
 		}
 		colour := r.colour(s.Theory)
-		c.Lines = append(c.Lines, ChartLine{Label: s.label(), Colour: colour, Series: *p, theory: s.Theory, full: b, over: a})
+		c.Lines = append(c.Lines, ChartLine{Label: s.label(), Colour: colour, Series: *p, theory: s.Theory, full: b,
+			over: a})
 		n := len(p.X) - 1
 		c.Marks = append(c.Marks, ChartPoint{X: p.X[n], Y: p.Y[n], Colour: colour})
 	}
@@ -166,7 +177,8 @@ func (r *Report) pairHistograms(reward []*Stage) {
 		if s.Result == nil {
 			continue
 		}
-		c := Chart{ID: "pairs-" + s.Name, Section: "reward", Kind: "histogram", Title: "Held-out pairs, " + s.label() + " reward", XLabel: "score", YLabel: "density"}
+		c := Chart{ID: "pairs-" + s.Name, Section: "reward", Kind: "histogram", Title: "Held-out pairs, " +
+			s.label() + " reward", XLabel: "score", YLabel: "density"}
 		for _, h := range binAlike(s.Result.Histograms) {
 			c.outline(h, h.Name, r.colour(s.Theory), h.Name == "rejected")
 		}
@@ -181,7 +193,8 @@ func (r *Report) scoreHistograms() {
 		return
 	}
 	for _, reward := range ev.CrossReward.Rewards {
-		c := Chart{ID: "scores-" + reward, Section: "scores", Kind: "histogram", Title: "Answers under the " + reward + " reward", XLabel: "score", YLabel: "density"}
+		c := Chart{ID: "scores-" + reward, Section: "scores", Kind: "histogram", Title: "Answers under the " +
+			reward + " reward", XLabel: "score", YLabel: "density"}
 		var hs []run.Histogram
 		for _, p := range ev.CrossReward.Policies {
 			for _, h := range ev.CrossReward.Histograms {

@@ -208,7 +208,8 @@ func (c Chart) dress(id, svg string, height int) (template.HTML, error) {
 	end := start + strings.Index(svg[start:], ">") + 1
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-labelledby="%s-t %s-d">`, plotWidth, height, id, id)
-	fmt.Fprintf(&b, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`, id, template.HTMLEscapeString(c.Title), id, template.HTMLEscapeString(c.describe()))
+	fmt.Fprintf(&b, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`, id, template.HTMLEscapeString(c.Title),
+		id, template.HTMLEscapeString(c.describe()))
 	b.WriteString(inkPattern.ReplaceAllStringFunc(svg[end:], func(m string) string {
 		name, hex, _ := strings.Cut(m, ":#")
 		if i, ok := seriesOf(hex, "0B00"); ok {

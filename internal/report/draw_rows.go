@@ -40,7 +40,8 @@ func (c Chart) rowsSVG(id string) (template.HTML, error) {
 		}
 	}
 	for _, r := range c.Rules {
-		if err := addLine(p, plotter.XYs{{X: r.At, Y: p.Y.Min}, {X: r.At, Y: p.Y.Max}}, inkFg, 0.8, r.Dashed); err != nil {
+		if err := addLine(p, plotter.XYs{{X: r.At, Y: p.Y.Min}, {X: r.At, Y: p.Y.Max}}, inkFg, 0.8,
+			r.Dashed); err != nil {
 			return "", err
 		}
 	}
@@ -53,7 +54,8 @@ func (c Chart) rowsSVG(id string) (template.HTML, error) {
 			width = 2.8
 		}
 		if row.known() {
-			if err := addLine(p, plotter.XYs{{X: *row.Lo, Y: y}, {X: *row.Hi, Y: y}}, inkSeries(row.Colour), width, false); err != nil {
+			if err := addLine(p, plotter.XYs{{X: *row.Lo, Y: y}, {X: *row.Hi, Y: y}}, inkSeries(row.Colour), width,
+				false); err != nil {
 				return "", err
 			}
 		}

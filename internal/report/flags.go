@@ -26,7 +26,8 @@ func (r *Report) fillFlags() {
 
 func (r *Report) flagSingleRun() {
 	if r.Matrix != nil {
-		r.flag(Note, "eval", "One training run stands behind each policy: intervals and tests cover the choice of prompts and items, not the luck of training.")
+		r.flag(Note, "eval", "One training run stands behind each policy: intervals and tests cover the choice of "+
+			"prompts and items, not the luck of training.")
 	}
 }
 
@@ -76,7 +77,8 @@ func (r *Report) flagStage(s *Stage) {
 		// An estimate of a KL over many samples cannot be far below 0: when it is, the
 		// samples do not come from the policy that scores them.
 		if low := slices.Min(kl.Y); low < -1 {
-			r.flag(Caution, s.Name, "The KL estimate fell to %s: sampling and scoring may not use the same distribution.", num(low))
+			r.flag(Caution, s.Name, "The KL estimate fell to %s: sampling and scoring may not use the same "+
+				"distribution.", num(low))
 		}
 	}
 	res := s.Result
@@ -87,7 +89,8 @@ func (r *Report) flagStage(s *Stage) {
 				last = max(last, m.X[len(m.X)-1])
 			}
 		}
-		r.flag(Failure, s.Name, "has not finished (there is no result.json); its curves up to step %s are shown.", group(int(last)))
+		r.flag(Failure, s.Name, "has not finished (there is no result.json); its curves up to step %s are shown.",
+			group(int(last)))
 		return
 	}
 	if !s.Finished() {
@@ -162,7 +165,8 @@ func (r *Report) flagAccuracies() {
 				"Its accuracy on held-out pairs is not told apart from chance (%s): scores under it say little.", text)
 		case -1:
 			r.flag(Failure, "reward-"+a.Theory,
-				"It orders held-out pairs worse than chance (%s): are chosen and rejected the right way round?", v.text())
+				"It orders held-out pairs worse than chance (%s): are chosen and rejected the right way round?",
+				v.text())
 		}
 	}
 }
@@ -173,27 +177,31 @@ var benchmarkFlags = map[string]struct {
 	severity Severity
 	text     string
 }{
-	"degenerate":                {Caution, "one and the same answer to every item: accuracy is the share of that class and no skill"},
-	"one_class":                 {Caution, "the items hold one class only, so MCC says nothing"},
-	"truncated":                 {Caution, "items longer than the context were cut"},
-	"refused":                   {Caution, "items without a usable answer"},
-	"dropped":                   {Caution, "items left out"},
-	"damaged":                   {Caution, "damaged records left out"},
-	"partial":                   {Note, "only the first items were asked, so many"},
-	"ties":                      {Caution, "items whose choices score the same"},
-	"unpaired":                  {Note, "items without a counterpart to be compared with"},
-	"first_token_unscored":      {Note, "the vocabulary has neither BOS nor EOS to predict the first token from"},
-	"prompt_not_reproduced":     {Caution, "the text before the answer came back changed, so examples in it may have been read as the answer"},
+	"degenerate": {Caution, "one and the same answer to every item: accuracy is the share of that " +
+		"class and no skill"},
+	"one_class":            {Caution, "the items hold one class only, so MCC says nothing"},
+	"truncated":            {Caution, "items longer than the context were cut"},
+	"refused":              {Caution, "items without a usable answer"},
+	"dropped":              {Caution, "items left out"},
+	"damaged":              {Caution, "damaged records left out"},
+	"partial":              {Note, "only the first items were asked, so many"},
+	"ties":                 {Caution, "items whose choices score the same"},
+	"unpaired":             {Note, "items without a counterpart to be compared with"},
+	"first_token_unscored": {Note, "the vocabulary has neither BOS nor EOS to predict the first token from"},
+	"prompt_not_reproduced": {Caution, "the text before the answer came back changed, so examples in it may " +
+		"have been read as the answer"},
 	"nothing_answered":          {Caution, "no item has a usable answer"},
 	"no_ceiling":                {Note, "the ceiling of the noisy labels could not be estimated"},
 	"threshold_from_other_rows": {Note, "the threshold was chosen on other rows"},
 	"threshold_one_class":       {Caution, "the rows to choose a threshold on were all of one class"},
-	"threshold_zero":            {Caution, "the threshold is 0, which means nothing for a reward that is fixed up to a constant"},
-	"overlap":                   {Caution, "items whose text is in the train file, too: see the numbers of the clean ones"},
-	"no_groups":                 {Note, "the rows are not in groups, so there is no exact match"},
-	"without_votes":             {Note, "items without votes, left out of the cross-entropy"},
-	"unfinished":                {Caution, "answers that the limit of tokens ended"},
-	"empty_answers":             {Caution, "empty answers"},
+	"threshold_zero": {Caution,
+		"the threshold is 0, which means nothing for a reward that is fixed up to a constant"},
+	"overlap": {Caution,
+		"items whose text is in the train file, too: see the numbers of the clean ones"},
+	"no_groups":     {Note, "the rows are not in groups, so there is no exact match"},
+	"without_votes": {Note, "items without votes, left out of the cross-entropy"},
+	"unfinished":    {Caution, "answers that the limit of tokens ended"},
+	"empty_answers": {Caution, "empty answers"},
 }
 
 // flagBenchmarks gathers equal flags of a table into one sentence, and of several tables that

@@ -136,14 +136,19 @@ func duration(s float64) string {
 // metricLabels are the words for metrics of benchmarks.
 var metricLabels = map[string]string{
 	"acc": "accuracy", "mcc": "MCC", "predicted_yes": "says Yes", "coverage": "answered",
-	"answered_mcc": "MCC of the answered", "acc_norm": "accuracy (norm.)", "balanced_acc": "balanced accuracy", "auc": "AUC", "f1": "F1", "macro_f1": "macro F1",
-	"answered_acc": "accuracy of the answered", "exact_match": "exact match", "em": "exact match", "pct_stereotype": "stereotyped", "gotcha_gap": "gotcha gap",
+	"answered_mcc": "MCC of the answered", "acc_norm": "accuracy (norm.)", "balanced_acc": "balanced accuracy",
+	"auc": "AUC", "f1": "F1", "macro_f1": "macro F1",
+	"answered_acc": "accuracy of the answered", "exact_match": "exact match", "em": "exact match",
+	"pct_stereotype": "stereotyped", "gotcha_gap": "gotcha gap",
 }
 
 // benchmarkNames are the titles of benchmarks known by name.
-var benchmarkNames = map[string]string{"scruples": "Scruples", "ethics-deontology": "ETHICS deontology", "ethics-utilitarianism": "ETHICS utilitarianism", "toxigen": "ToxiGen", "wsc273": "WSC273",
-	"ethics-justice": "ETHICS justice", "ethics-virtue": "ETHICS virtue", "ethics-commonsense": "ETHICS commonsense", "winogrande": "WinoGrande", "wsc285": "WSC285",
-	"winobias_type1": "WinoBias type 1", "winobias_type2": "WinoBias type 2", "winogender": "Winogender", "crows_pairs": "CrowS-Pairs", "hh_rlhf": "hh-rlhf", "dilemmas": "Scruples dilemmas"}
+var benchmarkNames = map[string]string{"scruples": "Scruples", "ethics-deontology": "ETHICS deontology",
+	"ethics-utilitarianism": "ETHICS utilitarianism", "toxigen": "ToxiGen", "wsc273": "WSC273",
+	"ethics-justice": "ETHICS justice", "ethics-virtue": "ETHICS virtue", "ethics-commonsense": "ETHICS commonsense",
+	"winogrande": "WinoGrande", "wsc285": "WSC285",
+	"winobias_type1": "WinoBias type 1", "winobias_type2": "WinoBias type 2", "winogender": "Winogender",
+	"crows_pairs": "CrowS-Pairs", "hh_rlhf": "hh-rlhf", "dilemmas": "Scruples dilemmas"}
 
 func metricLabel(m string) string {
 	if l, ok := metricLabels[m]; ok {

@@ -288,7 +288,8 @@ func (r *Report) headlineNotes(primary *BenchmarkTable) []string {
 		if m.Norm != nil {
 			unit = "in standard deviations of the reward model's reference scores"
 		}
-		s := "Own reward: mean score of the answers under the reward model that the policy was trained with, minus that of " + m.Reference + " on the same prompts, " + unit + "."
+		s := "Own reward: mean score of the answers under the reward model that the policy was trained with, minus " +
+			"that of " + m.Reference + " on the same prompts, " + unit + "."
 		if r.Scores != nil {
 			s += " Holm's correction over all " + group(r.scoreTests()) + " cells of the matrix."
 		}
@@ -317,7 +318,8 @@ func (r *Report) scoreTests() int {
 
 // familyText states the family whose p-values are adjusted for one another.
 func familyText(f *compare.Family) string {
-	s := plural(len(f.Pairs), "paired test", "paired tests") + " of " + plural(len(f.Models), "model", "models") + " on " + plural(f.Items, "item", "items")
+	s := plural(len(f.Pairs), "paired test", "paired tests") + " of " + plural(len(f.Models), "model", "models") +
+		" on " + plural(f.Items, "item", "items")
 	if f.Runs > 1 {
 		s += " in " + plural(f.Runs, "run", "runs")
 	}

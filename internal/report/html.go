@@ -100,9 +100,9 @@ func scriptHash(script string) string {
 }
 
 // WriteHTML writes one self-contained page: style, plots and one short script (the
-// search) are inside, no other script may run, and nothing is fetched. When it would be larger than 3 MB the last samples
-// are left out, and counted in it; a page that is too large without any sample is an
-// error.
+// search) are inside, no other script may run, and nothing is fetched. When it would be larger than
+// 3 MB the last samples are left out, and counted in it; a page that is too large without any
+// sample is an error.
 func WriteHTML(w io.Writer, r *Report) error {
 	shown := *r
 	for {
@@ -118,7 +118,8 @@ func WriteHTML(w io.Writer, r *Report) error {
 		}
 		n := len(shown.Samples)
 		if n == 0 {
-			return fmt.Errorf("report: the page would have %d bytes, more than %d: report fewer stages at once", len(b), htmlLimit)
+			return fmt.Errorf("report: the page would have %d bytes, more than %d: report fewer stages at once",
+				len(b), htmlLimit)
 		}
 		keep := n / 2
 		for keep > 0 && shown.Samples[keep].Prompt == shown.Samples[keep-1].Prompt {

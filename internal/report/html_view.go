@@ -107,8 +107,11 @@ type scoreView struct {
 }
 
 func newView(r *Report) (*view, error) {
-	v := &view{Report: r, Style: template.CSS(pageStyle), Figures: map[string][]figure{}, //nolint:gosec // our own files
-		Script: template.JS(pageScript), ScriptHash: scriptHash(pageScript), Caveats: thesisCaveats} //nolint:gosec // our own files
+	v := &view{
+		Report: r, Figures: map[string][]figure{}, Caveats: thesisCaveats, ScriptHash: scriptHash(pageScript),
+		Style:  template.CSS(pageStyle), //nolint:gosec // our own files
+		Script: template.JS(pageScript), //nolint:gosec // our own files
+	}
 	v.FlagCount = r.flagCount()
 	for _, f := range toldOnce(r.Flags) {
 		if f.Severity == Note {
@@ -260,7 +263,8 @@ func newFigure(c Chart, svg template.HTML) figure {
 		}
 		f.Legend = append(f.Legend, legendEntry{Class: class, Label: l.Label, Summary: c.legendOf(l)})
 		if n := len(l.X) - len(l.points()); n > 0 {
-			f.Notes = append(f.Notes, fmt.Sprintf("%s of %s not drawn: too large.", plural(n, "point", "points"), l.Label))
+			f.Notes = append(f.Notes, fmt.Sprintf("%s of %s not drawn: too large.", plural(n, "point", "points"),
+				l.Label))
 		}
 	}
 	for _, rule := range c.Rules {

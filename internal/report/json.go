@@ -100,7 +100,8 @@ func (c csvTable) matrix(m *Matrix, runs []Run) {
 				c.write("cross_reward_"+view.name, p, reward, Interval{Mean: x.Mean, Lo: x.Lo, Hi: x.Hi, N: x.N})
 				if x.Diff != nil {
 					c.write("difference_to_"+m.Reference+"_"+view.name, p, reward, x.diff())
-					c.perRun("difference_to_"+m.Reference+"_"+view.name, p, reward, Interval{N: x.N, PerRun: x.PerRun}, runs)
+					c.perRun("difference_to_"+m.Reference+"_"+view.name, p, reward,
+						Interval{N: x.N, PerRun: x.PerRun}, runs)
 				}
 				if x.Holm != nil {
 					c.write("p_"+view.name, p, reward, Interval{Mean: *x.P, N: x.N})
@@ -139,7 +140,8 @@ func (c csvTable) tests(f *compare.Family) {
 			if e.Shown {
 				shown = 1
 			}
-			c.write(table, row, "equivalent within "+exact(&e.Margin), Interval{Mean: shown, Lo: &e.Lo, Hi: &e.Hi, N: f.Items})
+			c.write(table, row, "equivalent within "+exact(&e.Margin),
+				Interval{Mean: shown, Lo: &e.Lo, Hi: &e.Hi, N: f.Items})
 		}
 		if p.Detectable != nil {
 			c.write(table, row, "detectable", Interval{Mean: *p.Detectable, N: f.Items})

@@ -62,7 +62,8 @@ func (l Loader) Load(dirs ...string) (*Report, error) {
 	}
 	for i, p := range parts {
 		if p.evaluation() == nil && !folders[i].isExperiment {
-			return nil, fmt.Errorf("report: several folders hold stage %q, which makes them runs of one experiment with different seeds, but %s is the folder of one stage: %w", twice, names[i], ErrNotRuns)
+			return nil, fmt.Errorf("report: several folders hold stage %q, which makes them runs of one experiment "+
+				"with different seeds, but %s is the folder of one stage: %w", twice, names[i], ErrNotRuns)
 		}
 	}
 	return combineEvaluated(parts, names)
@@ -87,7 +88,8 @@ func combineEvaluated(parts []*Report, names []string) (*Report, error) {
 		return out, dirs
 	}
 	if len(done) == 1 {
-		return nil, fmt.Errorf("report: of the runs only %s has a finished evaluation: give it alone, or wait for a second: %w", names[done[0]], ErrNotRuns)
+		return nil, fmt.Errorf("report: of the runs only %s has a finished evaluation: give it alone, or wait for "+
+			"a second: %w", names[done[0]], ErrNotRuns)
 	}
 	if len(done) == 0 {
 		return combine(parts, names)
@@ -144,7 +146,8 @@ func experimentsIn(dir string) []string {
 	for _, e := range entries {
 		sub := filepath.Join(dir, e.Name())
 		runs, err := os.ReadDir(sub)
-		if err == nil && slices.ContainsFunc(runs, func(r os.DirEntry) bool { return r.IsDir() && isRun(filepath.Join(sub, r.Name())) }) {
+		if err == nil && slices.ContainsFunc(runs,
+			func(r os.DirEntry) bool { return r.IsDir() && isRun(filepath.Join(sub, r.Name())) }) {
 			out = append(out, sub)
 		}
 	}
@@ -244,7 +247,8 @@ func (l Loader) loadDir(dir string) (stages []Stage, isExperiment bool, err erro
 		stages = append(stages, *s)
 	}
 	if len(stages) == 0 {
-		return nil, false, fmt.Errorf("report: %s: want result.json, metrics.jsonl or run.json in it, or folders with them (sft, reward-<theory>, ppo-<theory>, eval): %w", dir, ErrNoRuns)
+		return nil, false, fmt.Errorf("report: %s: want result.json, metrics.jsonl or run.json in it, or folders "+
+			"with them (sft, reward-<theory>, ppo-<theory>, eval): %w", dir, ErrNoRuns)
 	}
 	return stages, true, nil
 }
@@ -300,7 +304,8 @@ func (l Loader) loadStage(dir string) (*Stage, error) {
 		}
 	}
 	if !run.IsStage(s.Kind) {
-		return nil, fmt.Errorf("report: %s: cannot tell which stage this is: want a result.json, or a folder named sft, reward-<theory>, ppo-<theory> or eval", dir)
+		return nil, fmt.Errorf("report: %s: cannot tell which stage this is: want a result.json, or a folder named "+
+			"sft, reward-<theory>, ppo-<theory> or eval", dir)
 	}
 	return s, nil
 }
@@ -365,7 +370,8 @@ func (r *Report) assemble(exp experiment, whole bool) {
 // conclude draws what rests on tests: they are made once, of the whole report.
 func (r *Report) conclude() {
 	if r.noMargin {
-		r.flag(Note, "eval", "The results do not say which margin of equivalence was fixed beforehand: %g was used.", compare.DefaultOptions().Margin)
+		r.flag(Note, "eval", "The results do not say which margin of equivalence was fixed beforehand: %g was used.",
+			compare.DefaultOptions().Margin)
 	}
 	if pairs := r.allPairs(); len(pairs) > 0 && len(r.Runs) > 1 { // of one run the tests are exact
 		r.flagFloor("between models", len(pairs), pairs[0].f.Resamples)

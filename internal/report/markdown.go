@@ -24,7 +24,8 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 	}
 	markdownRuns(&b, r)
 	markdownHeadline(&b, r.Headline)
-	b.WriteString("\nFolded below: every metric and every pairwise test. Left to the page (`steer report`, `report.html`): plots, answers, single items.\n")
+	b.WriteString("\nFolded below: every metric and every pairwise test. Left to the page (`steer report`, " +
+		"`report.html`): plots, answers, single items.\n")
 	markdownMatrices(&b, r)
 	markdownBenchmarks(&b, r)
 	markdownRewards(&b, r)
@@ -44,7 +45,8 @@ func markdownRuns(b *strings.Builder, r *Report) {
 		return
 	}
 	names := mapped(r.Runs, func(run Run) string { return escapeMD(run.Label) + " (" + codeMD(run.Folder) + ")" })
-	fmt.Fprintf(b, "\nMeans over %s of the experiment, %s; intervals and tests cover the choice of items and of runs.\n", plural(len(r.Runs), "run", "runs"), list(names))
+	fmt.Fprintf(b, "\nMeans over %s of the experiment, %s; intervals and tests cover the choice of items and of "+
+		"runs.\n", plural(len(r.Runs), "run", "runs"), list(names))
 }
 
 func markdownHeadline(b *strings.Builder, h *Headline) {
@@ -81,8 +83,10 @@ func markdownMatrices(b *strings.Builder, r *Report) {
 	if m.Tested {
 		mark = "p < 0.05 after Holm's correction over all cells (" + (&view{Report: r}).ScoreTest() + ")"
 	}
-	fmt.Fprintf(b, "\n## Cross-reward matrix\n\nRows: answers of; columns: reward models. Mean score with its 95 %% interval, and the paired difference to %s with its own%s. "+
-		"**Bold**: %s. Intervals are not adjusted for the number of comparisons.\n", escapeMD(m.Reference), inRuns(r, ", then the difference in each run"), escapeMD(mark))
+	fmt.Fprintf(b, "\n## Cross-reward matrix\n\nRows: answers of; columns: reward models. Mean score with its 95 "+
+		"%% interval, and the paired difference to %s with its own%s. "+
+		"**Bold**: %s. Intervals are not adjusted for the number of comparisons.\n", escapeMD(m.Reference),
+		inRuns(r, ", then the difference in each run"), escapeMD(mark))
 	if m.Summary != "" {
 		fmt.Fprintf(b, "\n%s\n", escapeMD(m.Summary))
 	}
@@ -196,7 +200,8 @@ func fold(b *strings.Builder, summary string, body func()) {
 	b.WriteString("\n</details>\n")
 }
 
-var markdownEscapes = strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "\n", " ", "&", "&amp;", "[", `\[`)
+var markdownEscapes = strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "\n",
+	" ", "&", "&amp;", "[", `\[`)
 
 // escapedInterval is the interval of a number, which no link can begin with unless a
 // bracket or a colon follows.

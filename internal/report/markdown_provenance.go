@@ -11,7 +11,8 @@ import (
 func markdownProvenance(b *strings.Builder, r *Report) {
 	b.WriteString("\n## Provenance\n")
 	if m := r.Base; m != nil {
-		parts := slices.DeleteFunc([]string{m.Name, m.Architecture, m.Quantization}, func(s string) bool { return s == "" })
+		parts := slices.DeleteFunc([]string{m.Name, m.Architecture, m.Quantization},
+			func(s string) bool { return s == "" })
 		fmt.Fprintf(b, "\n- Base model: %s", escapeMD(strings.Join(parts, ", ")))
 		if m.Parameters > 0 {
 			fmt.Fprintf(b, ", %s parameters", group(int(m.Parameters)))
@@ -40,7 +41,8 @@ func markdownProvenance(b *strings.Builder, r *Report) {
 		blockMD(b, strings.Join(lines, "\n"))
 	}
 	if rows := r.dataFiles(); len(rows) > 0 {
-		fold(b, plural(len(rows), "data file", "data files"), func() { table(b, []string{"file", "read by", "rows", "sha256"}, rows) })
+		fold(b, plural(len(rows), "data file", "data files"),
+			func() { table(b, []string{"file", "read by", "rows", "sha256"}, rows) })
 	}
 	markdownExperiments(b, r)
 }

@@ -26,13 +26,17 @@ func markdownBenchmarks(b *strings.Builder, r *Report) {
 	if len(r.Models) > 0 {
 		reference = r.reference()
 	}
-	fmt.Fprintf(b, "\n## Benchmarks\n\nThe headline metric with its 95 %% interval: MCC where there is one (0 for any constant or random answer), else accuracy. "+
-		"**Bold**: differs from %s, p < %g after Holm's correction over the pairs of its benchmark. \"=\": one answer to every item.\n", escapeMD(reference), alpha)
-	head := append([]string{"benchmark", "metric", "items"}, mapped(r.Models, func(m Model) string { return m.Name })...)
+	fmt.Fprintf(b, "\n## Benchmarks\n\nThe headline metric with its 95 %% interval: MCC where there is one (0 for "+
+		"any constant or random answer), else accuracy. "+
+		"**Bold**: differs from %s, p < %g after Holm's correction over the pairs of its benchmark. \"=\": one "+
+		"answer to every item.\n", escapeMD(reference), alpha)
+	head := append([]string{"benchmark", "metric", "items"},
+		mapped(r.Models, func(m Model) string { return m.Name })...)
 	var rows [][]string
 	for i := range r.Benchmarks {
 		if t := &r.Benchmarks[i]; !t.OfRewards && t.headline() >= 0 {
-			rows = append(rows, markdownBenchmarkRow(r, t, mapped(r.Models, func(m Model) string { return m.Name }), reference))
+			rows = append(rows, markdownBenchmarkRow(r, t, mapped(r.Models, func(m Model) string { return m.Name }),
+				reference))
 		}
 	}
 	if len(rows) > 0 {
@@ -107,7 +111,8 @@ func markdownRewards(b *strings.Builder, r *Report) {
 	if len(r.Accuracies) == 0 {
 		return
 	}
-	b.WriteString("\n## Reward models\n\nHeld-out pairs in which chosen scores above rejected; Wilson 95 % intervals; chance is 0.5.\n")
+	b.WriteString("\n## Reward models\n\nHeld-out pairs in which chosen scores above rejected; Wilson 95 % " +
+		"intervals; chance is 0.5.\n")
 	var rows [][]string
 	count := func(v Interval) string {
 		if v.N == 0 {
@@ -117,7 +122,8 @@ func markdownRewards(b *strings.Builder, r *Report) {
 	}
 	if len(r.Runs) < 2 {
 		for _, a := range r.Accuracies {
-			rows = append(rows, []string{strings.TrimSpace(a.Theory + " " + a.Run), a.Accuracy.text(), count(a.Accuracy), a.Recipe})
+			rows = append(rows, []string{strings.TrimSpace(a.Theory + " " + a.Run), a.Accuracy.text(),
+				count(a.Accuracy), a.Recipe})
 		}
 		table(b, []string{"reward", "accuracy", "pairs", "recipe"}, rows)
 		return
@@ -136,7 +142,8 @@ func markdownTraining(b *strings.Builder, r *Report) {
 	var rows [][]string
 	for _, s := range r.stages("sft") {
 		if res := s.Result; res != nil && res.EvalBefore != nil && res.EvalLast != nil {
-			rows = append(rows, []string{strings.TrimSpace(s.Name + " " + s.Run), num(res.EvalBefore.Loss), num(res.EvalLast.Loss), num(res.EvalBefore.Perplexity), num(res.EvalLast.Perplexity)})
+			rows = append(rows, []string{strings.TrimSpace(s.Name + " " + s.Run), num(res.EvalBefore.Loss),
+				num(res.EvalLast.Loss), num(res.EvalBefore.Perplexity), num(res.EvalLast.Perplexity)})
 		}
 	}
 	if len(rows) > 0 {
@@ -146,7 +153,8 @@ func markdownTraining(b *strings.Builder, r *Report) {
 	if len(r.Heldout) == 0 {
 		return
 	}
-	b.WriteString("\n## PPO\n\nHeld-out prompts, measured by the trainer: raw score under the policy's own reward model, and the paired difference to before training. The scales of the reward models differ" +
+	b.WriteString("\n## PPO\n\nHeld-out prompts, measured by the trainer: raw score under the policy's own reward " +
+		"model, and the paired difference to before training. The scales of the reward models differ" +
 		inRuns(r, ", also between runs") + ".\n")
 	rows = nil
 	for _, h := range r.Heldout {
@@ -158,9 +166,11 @@ func markdownTraining(b *strings.Builder, r *Report) {
 		if d := h.Last.Difference; d.known() && (*d.Lo > 0 || *d.Hi < 0) {
 			difference = bold(difference)
 		}
-		rows = append(rows, []string{strings.TrimSpace(h.Policy + " " + h.Run), before, h.Last.Score.text(), difference, h.Last.KL.text(), num(h.Last.Length), r.endOf(h)})
+		rows = append(rows, []string{strings.TrimSpace(h.Policy + " " + h.Run), before, h.Last.Score.text(),
+			difference, h.Last.KL.text(), num(h.Last.Length), r.endOf(h)})
 	}
-	table(b, []string{"policy", "score before", "after", "difference", "KL, nats", "length, tokens", "iterations"}, rows)
+	table(b, []string{"policy", "score before", "after", "difference", "KL, nats", "length, tokens", "iterations"},
+		rows)
 	b.WriteString("\n**Bold**: the interval of the difference excludes 0, by itself.\n")
 }
 
@@ -209,7 +219,8 @@ func markdownFlags(b *strings.Builder, r *Report) {
 		b.WriteString("\n" + strings.Join(v.urgent, "\n") + "\n")
 	}
 	if len(v.notes) > 0 {
-		fold(b, plural(len(v.notes), "note", "notes"), func() { b.WriteString("\n" + strings.Join(v.notes, "\n") + "\n") })
+		fold(b, plural(len(v.notes), "note", "notes"),
+			func() { b.WriteString("\n" + strings.Join(v.notes, "\n") + "\n") })
 	}
 }
 
@@ -224,5 +235,6 @@ func testsMade(tests []*compare.Family) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("Tests: redone by the report from the records of single items; %s, seed %d, confidence %g, margin of equivalence ±%g.", plural(f.Resamples, "resample", "resamples"), f.Seed, f.Confidence, f.Margin)
+	return fmt.Sprintf("Tests: redone by the report from the records of single items; %s, seed %d, confidence %g, "+
+		"margin of equivalence ±%g.", plural(f.Resamples, "resample", "resamples"), f.Seed, f.Confidence, f.Margin)
 }

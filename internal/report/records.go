@@ -32,8 +32,8 @@ func (s *Stage) records(name, sum string) (string, error) {
 	}
 	path := filepath.Join(s.dir, local)
 	if sum == "" {
-		var m run.Measurement
-		text, err := os.ReadFile(run.MeasurementFile(path))
+		var m run.Outcome
+		text, err := os.ReadFile(run.OutcomeFile(path))
 		if err == nil && json.Unmarshal(text, &m) == nil {
 			sum = m.Records
 		}

@@ -110,7 +110,8 @@ func (r *Report) sortAccuracies() {
 // out and named.
 func (r *Report) combineBenchmarks() {
 	for _, t := range r.parts[0].Benchmarks {
-		out := BenchmarkTable{Benchmark: t.Benchmark, Protocol: t.Protocol, Columns: t.Columns, Scale: t.Scale, Majority: t.Majority, Ceiling: t.Ceiling, Measured: t.Measured, Hidden: t.Hidden, OfRewards: t.OfRewards}
+		out := BenchmarkTable{Benchmark: t.Benchmark, Protocol: t.Protocol, Columns: t.Columns, Scale: t.Scale,
+			Majority: t.Majority, Ceiling: t.Ceiling, Measured: t.Measured, Hidden: t.Hidden, OfRewards: t.OfRewards}
 		for _, row := range t.Rows {
 			sum := BenchmarkRow{Model: row.Model, N: row.N, Values: make([]*Interval, len(t.Columns))}
 			complete, flags := true, []string(nil)
@@ -139,7 +140,8 @@ func (r *Report) combineBenchmarks() {
 	for i, p := range r.parts[1:] {
 		for _, t := range p.Benchmarks {
 			if r.parts[0].table(t.key()) == nil {
-				r.flag(Caution, "eval", "%s is in %s and not in %s: it is left out.", t.Title(), r.Runs[i+1].Label, r.Runs[0].Label)
+				r.flag(Caution, "eval", "%s is in %s and not in %s: it is left out.", t.Title(), r.Runs[i+1].Label,
+					r.Runs[0].Label)
 			}
 		}
 	}
@@ -232,25 +234,31 @@ func (r *Report) combineMatrix() {
 		m, first := p.Matrix, r.parts[0].Matrix
 		switch {
 		case m == nil || first == nil:
-			r.flag(Caution, "eval", "%s has no cross-reward matrix: none is shown for the runs together.", r.Runs[i].Label)
+			r.flag(Caution, "eval", "%s has no cross-reward matrix: none is shown for the runs together.",
+				r.Runs[i].Label)
 			return
-		case !slices.Equal(m.Policies, first.Policies) || !slices.Equal(m.Rewards, first.Rewards) || m.Reference != first.Reference:
-			r.flag(Caution, "eval", "The cross-reward matrix of %s has other rows or columns than that of %s: none is shown for the runs together.", r.Runs[i].Label, r.Runs[0].Label)
+		case !slices.Equal(m.Policies, first.Policies) || !slices.Equal(m.Rewards, first.Rewards) ||
+			m.Reference != first.Reference:
+			r.flag(Caution, "eval", "The cross-reward matrix of %s has other rows or columns than that of %s: none "+
+				"is shown for the runs together.", r.Runs[i].Label, r.Runs[0].Label)
 			return
 		case m.Norm == nil:
-			r.flag(Caution, "eval", "The scores of %s are not normalised, and reward models of different runs have different scales: no matrix is shown for the runs together.", r.Runs[i].Label)
+			r.flag(Caution, "eval", "The scores of %s are not normalised, and reward models of different runs have "+
+				"different scales: no matrix is shown for the runs together.", r.Runs[i].Label)
 			return
 		}
 		views = append(views, m.Norm)
 	}
 	first := r.parts[0].Matrix
-	m := &Matrix{Policies: first.Policies, Rewards: first.Rewards, Reference: first.Reference, Prompts: first.Prompts, Own: first.Own,
+	m := &Matrix{Policies: first.Policies, Rewards: first.Rewards, Reference: first.Reference, Prompts: first.Prompts,
+		Own:  first.Own,
 		Norm: meanCells(views), KL: map[string]Interval{}, Lengths: map[string]Interval{}}
 	for _, p := range m.Policies {
 		for _, of := range []struct {
 			into map[string]Interval
 			get  func(*Matrix) map[string]Interval
-		}{{m.KL, func(m *Matrix) map[string]Interval { return m.KL }}, {m.Lengths, func(m *Matrix) map[string]Interval { return m.Lengths }}} {
+		}{{m.KL, func(m *Matrix) map[string]Interval { return m.KL }},
+			{m.Lengths, func(m *Matrix) map[string]Interval { return m.Lengths }}} {
 			if v, ok := meanInterval(r.parts, p, of.get); ok {
 				of.into[p] = v
 			}

@@ -154,7 +154,8 @@ func (r *Report) combinePaths(c Chart) {
 		end.X, end.Y = end.X/float64(len(xs)), end.Y/float64(len(xs))
 		c.Marks = append(c.Marks, end)
 	}
-	c.Note = joinNotes(c.Note, fmt.Sprintf(thinRuns, plural(len(r.parts), "run", "runs"))+" Dots: where training ended, in each run and in their mean.")
+	c.Note = joinNotes(c.Note, fmt.Sprintf(thinRuns,
+		plural(len(r.parts), "run", "runs"))+" Dots: where training ended, in each run and in their mean.")
 	r.chart(c)
 }
 
@@ -175,7 +176,8 @@ func (r *Report) scoreScales(c *Chart) []map[string]run.Normalisation {
 			for _, l := range pc.Lines {
 				n, ok := p.normalisation(l.theory)
 				if !ok {
-					c.Note = joinNotes(c.Note, "Raw scores: not every run says how to normalise them, and the reward models of different runs have different scales, so their mean means little.")
+					c.Note = joinNotes(c.Note, "Raw scores: not every run says how to normalise them, and the "+
+						"reward models of different runs have different scales, so their mean means little.")
 					return nil
 				}
 				out[k][l.theory] = n

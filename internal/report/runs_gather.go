@@ -52,14 +52,17 @@ func (r *Report) flagRuns() {
 	for i, a := range r.Runs {
 		for _, b := range r.Runs[:i] {
 			if a.Seed != nil && b.Seed != nil && *a.Seed == *b.Seed {
-				r.flag(Caution, "all", "%s and %s were trained with the same seed %d: they are not independent.", b.Folder, a.Folder, *a.Seed)
+				r.flag(Caution, "all", "%s and %s were trained with the same seed %d: they are not independent.",
+					b.Folder, a.Folder, *a.Seed)
 			}
 		}
 		if base, first := r.parts[i].Base, r.Base; base != nil && first != nil && base.SHA256 != first.SHA256 {
-			r.flag(Failure, "all", "%s has another base model than %s: their numbers do not belong together.", a.Label, r.Runs[0].Label)
+			r.flag(Failure, "all", "%s has another base model than %s: their numbers do not belong together.",
+				a.Label, r.Runs[0].Label)
 		}
 	}
-	r.flag(Note, "eval", "%s stand behind each policy. Intervals and tests cover the choice of items and of seeds; they are widened for the small number of seeds.", plural(len(r.Runs), "training run", "training runs"))
+	r.flag(Note, "eval", "%s stand behind each policy. Intervals and tests cover the choice of items and of seeds; "+
+		"they are widened for the small number of seeds.", plural(len(r.Runs), "training run", "training runs"))
 }
 
 // gatherSamples takes over the answers of all runs, those to one prompt together.

@@ -10,7 +10,8 @@ import (
 // poolPairHistograms draws the scores of held-out pairs of all runs together.
 func (r *Report) poolPairHistograms() {
 	for _, theory := range r.Theories {
-		c := Chart{ID: "pairs-reward-" + theory, Section: "reward", Kind: "histogram", Title: "Held-out pairs, " + theory + " reward", YLabel: "density"}
+		c := Chart{ID: "pairs-reward-" + theory, Section: "reward", Kind: "histogram", Title: "Held-out pairs, " +
+			theory + " reward", YLabel: "density"}
 		var names []string
 		pools := map[string][]run.Histogram{}
 		complete := true
@@ -53,7 +54,8 @@ func (r *Report) poolScoreHistograms() {
 		}
 	}
 	for _, reward := range orderTheories(rewards) {
-		c := Chart{ID: "scores-" + reward, Section: "scores", Kind: "histogram", Title: "Answers under the " + reward + " reward", YLabel: "density"}
+		c := Chart{ID: "scores-" + reward, Section: "scores", Kind: "histogram", Title: "Answers under the " +
+			reward + " reward", YLabel: "density"}
 		pools := map[string][]run.Histogram{}
 		complete := true
 		for _, p := range r.parts {
@@ -104,13 +106,15 @@ func (r *Report) scoresUnder(reward string) (out []run.Histogram, ok bool) {
 
 func (r *Report) chartPooled(c Chart) {
 	c.XLabel = "score, normalised"
-	c.Note = joinNotes(c.Note, fmt.Sprintf("Of %s together, each on the scale of its own reward model.", plural(len(r.parts), "run", "runs")))
+	c.Note = joinNotes(c.Note, fmt.Sprintf("Of %s together, each on the scale of its own reward model.",
+		plural(len(r.parts), "run", "runs")))
 	r.chart(c)
 }
 
 func (r *Report) flagUnpooled(title string, some bool) {
 	if some {
-		r.flag(Note, "eval", "%s: not every run has its scores and their normalisation, so there is no plot of the runs together.", title)
+		r.flag(Note, "eval", "%s: not every run has its scores and their normalisation, so there is no plot of the "+
+			"runs together.", title)
 	}
 }
 

@@ -26,7 +26,8 @@ func (r *Report) fillAccuracies() {
 func (r *Report) fillHeldout() {
 	for i := range r.Stages {
 		if s := &r.Stages[i]; s.Result != nil && s.Result.HeldoutLast != nil {
-			r.Heldout = append(r.Heldout, HeldoutRow{Policy: s.label(), First: s.Result.HeldoutFirst, Last: s.Result.HeldoutLast})
+			r.Heldout = append(r.Heldout, HeldoutRow{Policy: s.label(), First: s.Result.HeldoutFirst,
+				Last: s.Result.HeldoutLast})
 		}
 	}
 }
@@ -90,12 +91,14 @@ func (r *Report) fillMatrix(ev *run.Evaluation) {
 	case c.Unit == "normalised":
 		m.Norm = cellsOf(c.Cells)
 		if ok {
-			m.Raw = mapCells(cellsOf(c.Cells), norms, func(n run.Normalisation) (scale, shift float64) { return n.Std, n.Mean })
+			m.Raw = mapCells(cellsOf(c.Cells), norms,
+				func(n run.Normalisation) (scale, shift float64) { return n.Std, n.Mean })
 		}
 	default:
 		m.Raw = cellsOf(c.Cells)
 		if ok {
-			m.Norm = mapCells(cellsOf(c.Cells), norms, func(n run.Normalisation) (scale, shift float64) { return 1 / n.Std, -n.Mean / n.Std })
+			m.Norm = mapCells(cellsOf(c.Cells), norms,
+				func(n run.Normalisation) (scale, shift float64) { return 1 / n.Std, -n.Mean / n.Std })
 		}
 	}
 	r.Matrix = m
@@ -109,7 +112,8 @@ func (r *Report) normalisations(c *run.CrossReward) ([]run.Normalisation, bool) 
 	for j, name := range c.Rewards {
 		n, ok := c.Normalisation[name]
 		for i := range r.Stages {
-			if s := &r.Stages[i]; !ok && s.Kind == "reward" && s.Theory == name && s.Result != nil && s.Result.Normalisation != nil {
+			if s := &r.Stages[i]; !ok && s.Kind == "reward" && s.Theory == name && s.Result != nil &&
+				s.Result.Normalisation != nil {
 				n, ok = *s.Result.Normalisation, true
 			}
 		}
@@ -150,7 +154,8 @@ func affine(p *float64, scale, shift float64) *float64 {
 
 // columnOrder are the metrics shown first, of any benchmark. Others that a result holds
 // follow, those with an interval first.
-var columnOrder = []string{"mcc", "acc", "exact_match", "em", "balanced_acc", "macro_f1", "auc", "predicted_yes", "coverage", "answered_acc", "answered_mcc"}
+var columnOrder = []string{"mcc", "acc", "exact_match", "em", "balanced_acc", "macro_f1", "auc", "predicted_yes",
+	"coverage", "answered_acc", "answered_mcc"}
 
 // tableColumns is how many metrics a table shows at most.
 const tableColumns = 8
@@ -208,7 +213,8 @@ func (r *Report) ofRewards(t *BenchmarkTable, ev *run.Evaluation) bool {
 		return true
 	}
 	for _, row := range t.Rows {
-		if m := r.model(row.Model); m.role() != "policy" || ev.CrossReward == nil || !slices.Contains(ev.CrossReward.Rewards, row.Model) {
+		if m := r.model(row.Model); m.role() != "policy" || ev.CrossReward == nil ||
+			!slices.Contains(ev.CrossReward.Rewards, row.Model) {
 			return false
 		}
 	}
@@ -217,7 +223,7 @@ func (r *Report) ofRewards(t *BenchmarkTable, ev *run.Evaluation) bool {
 
 // scaleOf puts the baseline and the ceiling of a benchmark, which are the same for
 // every model, into words.
-func scaleOf(b *run.Benchmark) string {
+func scaleOf(b *run.Measurement) string {
 	var parts []string
 	if v, ok := b.Metrics["majority_acc"]; ok {
 		parts = append(parts, "always the larger class: accuracy "+num(v)+", MCC 0")
@@ -234,7 +240,7 @@ func (r *Report) modelIndex(name string) int {
 	return slices.IndexFunc(r.Models, func(m Model) bool { return m.Name == name })
 }
 
-func newTable(ev *run.Evaluation, b *run.Benchmark) BenchmarkTable {
+func newTable(ev *run.Evaluation, b *run.Measurement) BenchmarkTable {
 	t := BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Scale: scaleOf(b)}
 	if v, ok := b.Metrics["majority_acc"]; ok {
 		t.Majority = &v
@@ -256,12 +262,13 @@ func newTable(ev *run.Evaluation, b *run.Benchmark) BenchmarkTable {
 
 // columnsOf lists the metrics that any model has for b's benchmark and protocol, in the
 // order of showing.
-func columnsOf(ev *run.Evaluation, b *run.Benchmark) []string {
+func columnsOf(ev *run.Evaluation, b *run.Measurement) []string {
 	has, withInterval := map[string]bool{}, map[string]bool{}
 	for _, o := range ev.Benchmarks {
 		if o.Benchmark == b.Benchmark && o.Protocol == b.Protocol {
 			for k := range o.Metrics {
-				has[k] = !bookkeeping[k] && misleading[b.Benchmark] != k && !strings.HasSuffix(k, "_stderr") && !strings.HasSuffix(k, "_p") && !strings.HasPrefix(k, "n_")
+				has[k] = !bookkeeping[k] && misleading[b.Benchmark] != k && !strings.HasSuffix(k, "_stderr") &&
+					!strings.HasSuffix(k, "_p") && !strings.HasPrefix(k, "n_")
 				_, ok := o.Intervals[k]
 				withInterval[k] = withInterval[k] || ok
 			}

@@ -44,9 +44,11 @@ func (r *Report) testBenchmarks() {
 		f, err := r.family(t, metric)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			r.flag(Note, "eval", "%s: the records of single items were not found, so its differences are not tested.", t.Title())
+			r.flag(Note, "eval", "%s: the records of single items were not found, so its differences are not tested.",
+				t.Title())
 		case errors.Is(err, compare.ErrNotClassified):
-			r.flag(Note, "eval", "%s: its records hold no single predictions, so its differences are not tested.", t.Title())
+			r.flag(Note, "eval", "%s: its records hold no single predictions, so its differences are not tested.",
+				t.Title())
 		case err != nil:
 			r.flagUntested(t.Title()+": its differences are not tested", err)
 		default:
@@ -121,7 +123,8 @@ func (r *Report) agree(t *BenchmarkTable, f *compare.Family) error {
 			// Some benchmarks count a tie as half right; the tests count it as wrong.
 			v, halves := row.Values[column].Mean, float64(m.Ties)/2/float64(f.Items*f.Runs)
 			if math.Abs(v-m.Value) > agreement && math.Abs(v-m.Value-halves) > agreement {
-				return fmt.Errorf("the records of %s give %s %s, its result %s: they are not of one evaluation", m.Name, metricLabel(t.Columns[column]), num(m.Value), num(v))
+				return fmt.Errorf("the records of %s give %s %s, its result %s: they are not of one evaluation",
+					m.Name, metricLabel(t.Columns[column]), num(m.Value), num(v))
 			}
 		}
 	}
@@ -184,7 +187,8 @@ func (r *Report) options(t *BenchmarkTable) compare.Options {
 			case usable:
 				use()
 			case known:
-				r.flag(Caution, "eval", "%s: its result gives the %s as %v: the tests use their default.", t.Title(), name, v)
+				r.flag(Caution, "eval", "%s: its result gives the %s as %v: the tests use their default.", t.Title(),
+					name, v)
 			}
 		}
 		p := b.Provenance
@@ -203,13 +207,16 @@ func (r *Report) options(t *BenchmarkTable) compare.Options {
 // flagFamily says what a reader of the tests has to know.
 func (r *Report) flagFamily(t *BenchmarkTable, f *compare.Family) {
 	if f.LeftOut > 0 {
-		r.flag(Caution, "eval", "%s: %s not asked of every model and are left out of the tests.", t.Title(), plural(f.LeftOut, "item was", "items were"))
+		r.flag(Caution, "eval", "%s: %s not asked of every model and are left out of the tests.", t.Title(),
+			plural(f.LeftOut, "item was", "items were"))
 	}
 	if f.Common != nil && *f.Common < f.Items/10 {
-		r.flag(Caution, "eval", "%s: of %s, every model answered %s: a comparison of the answered alone rests on no more.", t.Title(), plural(f.Items, "item", "items"), group(*f.Common))
+		r.flag(Caution, "eval", "%s: of %s, every model answered %s: a comparison of the answered alone rests on "+
+			"no more.", t.Title(), plural(f.Items, "item", "items"), group(*f.Common))
 	}
 	if a := f.Answered; a != nil && a.P < alpha {
-		r.flag(Caution, "eval", "%s: the models differ in how often they answer (Cochran's Q %s, df %d, p %s): numbers on the answered items alone compare different items.", t.Title(), num(a.Q), a.DF, pValue(a.P))
+		r.flag(Caution, "eval", "%s: the models differ in how often they answer (Cochran's Q %s, df %d, p %s): "+
+			"numbers on the answered items alone compare different items.", t.Title(), num(a.Q), a.DF, pValue(a.P))
 	}
 }
 
@@ -243,7 +250,8 @@ func (r *Report) testScores() {
 		stage := part.evaluationStage()
 		answers, err := stage.answers()
 		if errors.Is(err, fs.ErrNotExist) {
-			r.flag(Note, "eval", "The scores of single answers were not found: the matrix is marked by intervals, each by itself.")
+			r.flag(Note, "eval", "The scores of single answers were not found: the matrix is marked by intervals, "+
+				"each by itself.")
 			return
 		}
 		if err != nil {
@@ -273,7 +281,8 @@ func (r *Report) testScores() {
 // smallest p-value they can have does not reach the level.
 func (r *Report) flagFloor(what string, tests, resamples int) {
 	if floor := float64(tests) / float64(1+resamples); floor >= alpha {
-		r.flag(Caution, "eval", "With %s no difference %s can be shown after Holm's correction over %s (the smallest p is %s): evaluate with more.",
+		r.flag(Caution, "eval", "With %s no difference %s can be shown after Holm's correction over %s (the "+
+			"smallest p is %s): evaluate with more.",
 			plural(resamples, "resample", "resamples"), what, plural(tests, "test", "tests"), pValue(floor))
 	}
 }

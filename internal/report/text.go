@@ -22,7 +22,8 @@ func WriteText(w io.Writer, r *Report) error {
 		wrap(&b, visible(s), "")
 	}
 	if n := len(r.Runs); n > 1 {
-		wrap(&b, fmt.Sprintf("Means over %s: %s.", plural(n, "run", "runs"), visible(list(mapped(r.Runs, func(run Run) string { return run.Label })))), "")
+		wrap(&b, fmt.Sprintf("Means over %s: %s.", plural(n, "run", "runs"),
+			visible(list(mapped(r.Runs, func(run Run) string { return run.Label })))), "")
 	}
 	textMatrix(&b, r)
 	if r.Matrix != nil && r.Matrix.Summary != "" {
@@ -119,10 +120,12 @@ func textMatrix(b *strings.Builder, r *Report) {
 		}
 	}
 	if m.Tested {
-		wrap(b, fmt.Sprintf("+ or -: the difference to %s is above or below 0, p < %g after Holm's correction over all cells.", visible(m.Reference), alpha), "")
+		wrap(b, fmt.Sprintf("+ or -: the difference to %s is above or below 0, p < %g after Holm's correction over "+
+			"all cells.", visible(m.Reference), alpha), "")
 		return
 	}
-	wrap(b, fmt.Sprintf("+ or -: the 95 %% interval of the difference to %s excludes 0, above or below.", visible(m.Reference)), "")
+	wrap(b, fmt.Sprintf("+ or -: the 95 %% interval of the difference to %s excludes 0, above or below.",
+		visible(m.Reference)), "")
 }
 
 // textBenchmarks puts the headline metrics side by side: rows are models.

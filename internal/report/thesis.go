@@ -50,24 +50,33 @@ var thesisTables = []published{
 	{
 		title: "WSC273, accuracy", metric: "acc", ours: named("wsc273", "loglik"),
 		k: [6]int{234, 240, 239, 240, 239, 240}, n: six(273),
-		caveats: []string{"The tuned models of the thesis differ by one item at most; the standard error of one accuracy is 0.020.", "WSC273 measures coreference, not bias."},
+		caveats: []string{"The tuned models of the thesis differ by one item at most; the standard error of one " +
+			"accuracy is 0.020.", "WSC273 measures coreference, not bias."},
 	}, {
 		title: "ToxiGen, accuracy", metric: "acc", ours: named("toxigen", "loglik"),
 		k: [6]int{402, 404, 403, 403, 400, 401}, n: six(940),
 		caveats: []string{
-			"406 of its 940 items are toxic: accuracy .4319 is what always answering Yes gives, and always No gives .5681. The thesis's models all (nearly) answered Yes: \"almost equal\" there shows a constant answer, with an MCC of about 0, not equal toxicity.",
+			"406 of its 940 items are toxic: accuracy .4319 is what always answering Yes gives, and always No " +
+				"gives .5681. The thesis's models all (nearly) answered Yes: \"almost equal\" there shows a " +
+				"constant answer, with an MCC of about 0, not equal toxicity.",
 			"This is a classification of given statements; it does not measure what a model writes.",
 		},
 	}, {
-		title: "CrowS-Pairs, share of stereotyped sentences preferred", metric: "pct_stereotype", ours: func(t *BenchmarkTable) bool { return strings.HasPrefix(t.Benchmark, "crows") },
-		k: [6]int{1046, 1061, 1062, 1049, 1050, 1048}, n: six(1677),
+		title: "CrowS-Pairs, share of stereotyped sentences preferred", metric: "pct_stereotype",
+		ours: func(t *BenchmarkTable) bool { return strings.HasPrefix(t.Benchmark, "crows") },
+		k:    [6]int{1046, 1061, 1062, 1049, 1050, 1048}, n: six(1677),
 		caveats: []string{"Ideal is 0.5. Run by the thesis's repository, not reported in its abstract."},
 	}, {
-		title: "Scruples anecdotes, accuracy of the answered", metric: "answered_acc", ours: named("scruples", "thesis"),
-		k: [6]int{40, 67, 28, 11, 69, 26}, n: [6]int{59, 139, 62, 22, 175, 48}, asked: [6]int{100, 500, 500, 500, 500, 100},
+		title: "Scruples anecdotes, accuracy of the answered", metric: "answered_acc",
+		ours: named("scruples", "thesis"),
+		k:    [6]int{40, 67, 28, 11, 69, 26}, n: [6]int{59, 139, 62, 22, 175, 48},
+		asked: [6]int{100, 500, 500, 500, 500, 100},
 		caveats: []string{
-			"The thesis dropped refusals, so every one of its models was scored on other items: 22 to 175 of 100 or 500. How often the models answer differs far more (three models of n = 500: chi² 176, p about 1e-38) than their accuracy does (chi² 3.84, df 3, p .28).",
-			"Only virtue's confusion matrix is public: MCC .145, 95 % interval [-.13, .41]. The repository holds no significance test; with so few answers only very large differences could have been seen.",
+			"The thesis dropped refusals, so every one of its models was scored on other items: 22 to 175 of 100 " +
+				"or 500. How often the models answer differs far more (three models of n = 500: chi² 176, p about " +
+				"1e-38) than their accuracy does (chi² 3.84, df 3, p .28).",
+			"Only virtue's confusion matrix is public: MCC .145, 95 % interval [-.13, .41]. The repository holds " +
+				"no significance test; with so few answers only very large differences could have been seen.",
 			"Of answers that say RIGHT and WRONG, RIGHT counted, anywhere in the text.",
 		},
 	},
@@ -75,7 +84,8 @@ var thesisTables = []published{
 
 // thesisCaveats hold for every table.
 var thesisCaveats = []string{
-	"The thesis trained Llama-2-13b on two GPUs; its reward training data, the pairs made from ETHICS above all, were not published. Nothing here claims to have its data.",
+	"The thesis trained Llama-2-13b on two GPUs; its reward training data, the pairs made from ETHICS above all, " +
+		"were not published. Nothing here claims to have its data.",
 	"Its harness put no begin-of-sequence token before a prompt; results with and without one are not comparable.",
 }
 

@@ -37,7 +37,8 @@ func (l Loader) LoadTwo(a, b string) (*Report, error) {
 			return nil, err
 		}
 		if p.evaluation() == nil {
-			return nil, fmt.Errorf("report: %s has no finished evaluation to compare (want eval/result.json): %w", dir, ErrNotRuns)
+			return nil, fmt.Errorf("report: %s has no finished evaluation to compare (want eval/result.json): %w",
+				dir, ErrNotRuns)
 		}
 		parts = append(parts, p)
 	}
@@ -68,7 +69,8 @@ func (t *two) name(a, b string) {
 		labels = [2]string{"A", "B"}
 	}
 	for i, dir := range []string{a, b} {
-		t.r.Compared = append(t.r.Compared, Run{Label: labels[i], Folder: filepath.ToSlash(filepath.Clean(dir)), Seed: t.r.parts[i].seed()})
+		t.r.Compared = append(t.r.Compared, Run{Label: labels[i], Folder: filepath.ToSlash(filepath.Clean(dir)),
+			Seed: t.r.parts[i].seed()})
 	}
 	t.r.Title = "Two runs: " + labels[1] + " against " + labels[0]
 	t.r.Question = "Do the models of " + labels[1] + " differ from the models of the same name of " + labels[0] + "?"
@@ -94,7 +96,8 @@ func (t *two) gather() {
 		t.models = append(t.models, m.Name)
 		for i, p := range r.parts {
 			o := p.model(m.Name)
-			r.Models = append(r.Models, Model{Name: t.label(i, m.Name), Role: o.role(), Theory: o.theoryOf(), Adapters: o.Adapters})
+			r.Models = append(r.Models, Model{Name: t.label(i, m.Name), Role: o.role(), Theory: o.theoryOf(),
+				Adapters: o.Adapters})
 		}
 	}
 	for _, m := range t.b.Models {
@@ -114,8 +117,10 @@ func (t *two) benchmarks() {
 			t.r.flag(Note, t.r.Compared[0].Label, "%s is in this run only.", ta.Title())
 			continue
 		}
-		out := BenchmarkTable{Benchmark: ta.Benchmark, Protocol: ta.Protocol, Scale: ta.Scale, Majority: ta.Majority, Ceiling: ta.Ceiling, OfRewards: ta.OfRewards,
-			Columns: slices.DeleteFunc(slices.Clone(ta.Columns), func(c string) bool { return !slices.Contains(tb.Columns, c) })}
+		out := BenchmarkTable{Benchmark: ta.Benchmark, Protocol: ta.Protocol, Scale: ta.Scale, Majority: ta.Majority,
+			Ceiling: ta.Ceiling, OfRewards: ta.OfRewards,
+			Columns: slices.DeleteFunc(slices.Clone(ta.Columns),
+				func(c string) bool { return !slices.Contains(tb.Columns, c) })}
 		var shared []string
 		for _, row := range ta.Rows {
 			if t.b.row(ta.key(), row.Model) == nil {
@@ -152,7 +157,8 @@ func (t *two) test(table *BenchmarkTable, shared []string) {
 	f, err := t.family(table, metric, shared)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, compare.ErrNotClassified):
-		t.r.flag(Note, "eval", "%s: the records of single items were not found in both runs, so its differences are not tested.", table.Title())
+		t.r.flag(Note, "eval", "%s: the records of single items were not found in both runs, so its differences "+
+			"are not tested.", table.Title())
 	case err != nil:
 		t.r.flagUntested(table.Title()+": its differences are not tested", err)
 	default:
@@ -174,7 +180,8 @@ func (t *two) family(table *BenchmarkTable, metric compare.Metric, shared []stri
 		}
 		pairs = append(pairs, [2]string{t.label(1, m), t.label(0, m)})
 	}
-	f, err := compare.Chosen(compare.Benchmark{Name: table.Benchmark, Protocol: table.Protocol, Metric: metric, Runs: [][]compare.Input{run}}, pairs, t.r.options(table))
+	f, err := compare.Chosen(compare.Benchmark{Name: table.Benchmark, Protocol: table.Protocol, Metric: metric,
+		Runs: [][]compare.Input{run}}, pairs, t.r.options(table))
 	if errors.Is(err, compare.ErrManyClasses) {
 		return t.family(table, compare.Accuracy, shared)
 	}
@@ -194,7 +201,8 @@ func (t *two) matrix() {
 	in := func(list []string) func(string) bool {
 		return func(s string) bool { return !slices.Contains(list, s) }
 	}
-	m := &Matrix{Policies: slices.DeleteFunc(slices.Clone(ma.Policies), in(mb.Policies)), Rewards: slices.DeleteFunc(slices.Clone(ma.Rewards), in(mb.Rewards)),
+	m := &Matrix{Policies: slices.DeleteFunc(slices.Clone(ma.Policies), in(mb.Policies)),
+		Rewards:   slices.DeleteFunc(slices.Clone(ma.Rewards), in(mb.Rewards)),
 		Reference: t.r.Compared[0].Label, Prompts: mb.Prompts, Tested: true}
 	if len(m.Policies) == 0 || len(m.Rewards) == 0 || ma.Norm == nil || mb.Norm == nil {
 		t.r.flag(Note, "eval", "The cross-reward matrices have no normalised cell in common: they are not compared.")
@@ -219,12 +227,14 @@ func (t *two) matrix() {
 	}
 	t.scores = len(raw)
 	t.r.Matrix = m
-	t.r.flag(Note, "eval", "Each run's answers are scored by its own reward models and in their standard deviations: a difference can come from the policy or from the reward model.")
+	t.r.flag(Note, "eval", "Each run's answers are scored by its own reward models and in their standard "+
+		"deviations: a difference can come from the policy or from the reward model.")
 }
 
 // scoresOf is one row of the matrix: B's scores, and their difference to A's.
 func (t *two) scoresOf(policy string, rewards []string) ([]Cell, error) {
-	set := compare.ScoreSet{Policies: []string{"A", "B"}, Rewards: rewards, Reference: "A", Runs: make([]compare.ScoreRun, 1)}
+	set := compare.ScoreSet{Policies: []string{"A", "B"}, Rewards: rewards, Reference: "A",
+		Runs: make([]compare.ScoreRun, 1)}
 	for k, p := range t.r.parts {
 		stage := p.evaluationStage()
 		answers, err := stage.answers()
@@ -243,7 +253,8 @@ func (t *two) scoresOf(policy string, rewards []string) ([]Cell, error) {
 			for j, n := range norms {
 				scores[p.Matrix.Rewards[j]] = (x.Raw[p.Matrix.Rewards[j]] - n.Mean) / n.Std
 			}
-			set.Runs[0].Answers = append(set.Runs[0].Answers, compare.Answer{ID: x.ID, Policy: set.Policies[k], Raw: scores})
+			set.Runs[0].Answers = append(set.Runs[0].Answers,
+				compare.Answer{ID: x.ID, Policy: set.Policies[k], Raw: scores})
 		}
 	}
 	s, err := set.Compare(t.r.scoreOptions())
@@ -268,7 +279,8 @@ func (t *two) headline() {
 	h := &Headline{}
 	for _, f := range t.r.Tests {
 		if !t.r.table(benchmarkKey(f.Benchmark, f.Protocol)).OfRewards {
-			h.Columns = append(h.Columns, benchmarkTitle(f.Benchmark, f.Protocol)+", difference of "+metricLabel(string(f.Metric)))
+			h.Columns = append(h.Columns, benchmarkTitle(f.Benchmark,
+				f.Protocol)+", difference of "+metricLabel(string(f.Metric)))
 		}
 	}
 	for _, m := range t.models {
@@ -285,7 +297,8 @@ func (t *two) headline() {
 		}
 		h.Rows = append(h.Rows, row)
 	}
-	h.Notes = []string{"Differences are " + t.r.Compared[1].Label + " minus " + t.r.Compared[0].Label + ", paired by item; Holm's correction within each column."}
+	h.Notes = []string{"Differences are " + t.r.Compared[1].Label + " minus " + t.r.Compared[0].Label +
+		", paired by item; Holm's correction within each column."}
 	t.r.Headline = h
 }
 
@@ -308,9 +321,11 @@ func (t *two) verdict() {
 	case len(pairs) == 0:
 		t.r.Verdict = append(t.r.Verdict, "No benchmark could be compared item by item, so the question stays open.")
 	case len(shown) == 0:
-		s := fmt.Sprintf("%s of models of the same name show no difference after Holm's correction over all of them", plural(len(pairs), "comparison", "comparisons"))
+		s := fmt.Sprintf("%s of models of the same name show no difference after Holm's correction over all of them",
+			plural(len(pairs), "comparison", "comparisons"))
 		if bounded > 0 {
-			s += fmt.Sprintf("; differences larger than %s are excluded for %s (95 %% intervals, simultaneous within each benchmark), smaller ones are not", brief(largest), plural(bounded, "pair", "pairs"))
+			s += fmt.Sprintf("; differences larger than %s are excluded for %s (95 %% intervals, simultaneous "+
+				"within each benchmark), smaller ones are not", brief(largest), plural(bounded, "pair", "pairs"))
 		}
 		t.r.Verdict = append(t.r.Verdict, s+".")
 	default:
@@ -318,7 +333,8 @@ func (t *two) verdict() {
 		if len(shown) == 1 {
 			verb = "differs"
 		}
-		t.r.Verdict = append(t.r.Verdict, fmt.Sprintf("Of %s of models of the same name, %d %s after Holm's correction over all of them: %s.",
+		t.r.Verdict = append(t.r.Verdict, fmt.Sprintf("Of %s of models of the same name, %d %s after Holm's "+
+			"correction over all of them: %s.",
 			plural(len(pairs), "comparison", "comparisons"), len(shown), verb, nameDifferences(shown)))
 	}
 	if m := t.r.Matrix; m != nil {
@@ -333,7 +349,8 @@ func (t *two) verdict() {
 				}
 			}
 		}
-		t.r.Verdict = append(t.r.Verdict, fmt.Sprintf("Of %s of the cross-reward matrix, %d are higher than in %s, %d lower, and for %d no difference was shown (paired permutation, Holm over all cells).",
+		t.r.Verdict = append(t.r.Verdict, fmt.Sprintf("Of %s of the cross-reward matrix, %d are higher than in %s, "+
+			"%d lower, and for %d no difference was shown (paired permutation, Holm over all cells).",
 			plural(t.scores, "cell", "cells"), up, m.Reference, down, t.scores-up-down))
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 // measurement is one of them.
 type measurement struct {
-	*run.Measurement
+	*run.Outcome
 	terms   string // what its numbers depend on, but for the models, which differ
 	written time.Time
 }
@@ -48,7 +48,7 @@ func (l Loader) unfinished(dir string) (run.Result, error) {
 	for i, m := range ev.Models {
 		order[m.Name] = i - len(ev.Models) // before reward models
 	}
-	slices.SortStableFunc(ev.Benchmarks, func(a, b *run.Benchmark) int {
+	slices.SortStableFunc(ev.Benchmarks, func(a, b *run.Measurement) int {
 		return cmp.Compare(order[a.Model], order[b.Model])
 	})
 	reason := plural(len(kept), "measurement is finished", "measurements are finished")
@@ -84,7 +84,7 @@ func (l Loader) measurements(dir string) ([]measurement, error) {
 			return nil, fmt.Errorf("report: %w", err)
 		}
 		m := measurement{}
-		if m.Measurement, err = run.ParseMeasurement(text); err != nil {
+		if m.Outcome, err = run.ParseOutcome(text); err != nil {
 			return nil, fmt.Errorf("report: %s: %w", path, err)
 		}
 		m.terms = m.Fingerprint.WithoutModels().String()

@@ -36,9 +36,11 @@ func (r *Report) fillVerdict() {
 }
 
 func (r *Report) verdictTraining() []string {
-	out := []string{"The question cannot be answered yet: no scores of the policies under the reward models were found."}
+	out := []string{"The question cannot be answered yet: no scores of the policies under the reward models were " +
+		"found."}
 	if r.untaught {
-		out[0] = "This experiment names no theories, so nothing was steered: it shows the base and the fine-tuned model."
+		out[0] = "This experiment names no theories, so nothing was steered: it shows the base and the fine-tuned " +
+			"model."
 	}
 	if len(r.Runs) > 1 {
 		return append(out, r.verdictTrainingRuns()...)
@@ -76,7 +78,8 @@ func (r *Report) verdictTraining() []string {
 		}
 	}
 	if len(up) > 0 {
-		out = append(out, "On held-out prompts, by its own trainer's measurement, the score under its own reward model rose for "+list(up)+".")
+		out = append(out, "On held-out prompts, by its own trainer's measurement, the score under its own reward "+
+			"model rose for "+list(up)+".")
 	}
 	if len(open) > 0 {
 		out = append(out, "A rise was not shown for "+list(open)+".")
@@ -95,10 +98,12 @@ func (r *Report) verdictTrainingRuns() (out []string) {
 		heldout.add(h.Policy, plus(d.text()), d.known() && *d.Lo > 0)
 	}
 	if len(accuracies.order) > 0 {
-		out = append(out, "Reward models order held-out pairs better than chance, by their 95 % intervals, for "+accuracies.text()+".")
+		out = append(out, "Reward models order held-out pairs better than chance, by their 95 % intervals, for "+
+			""+accuracies.text()+".")
 	}
 	if len(heldout.order) > 0 {
-		out = append(out, "On held-out prompts, by each trainer's own measurement, the score under the policy's own reward model rose (interval above 0) for "+heldout.text()+".")
+		out = append(out, "On held-out prompts, by each trainer's own measurement, the score under the policy's "+
+			"own reward model rose (interval above 0) for "+heldout.text()+".")
 	}
 	return out
 }
@@ -127,7 +132,8 @@ func (c *runCounts) add(name, value string, shown bool) {
 func (c *runCounts) text() string {
 	var parts []string
 	for _, name := range c.order {
-		parts = append(parts, fmt.Sprintf("%s in %d of %d runs (%s)", name, c.shown[name], c.asked[name], strings.Join(c.values[name], ", ")))
+		parts = append(parts, fmt.Sprintf("%s in %d of %d runs (%s)", name, c.shown[name], c.asked[name],
+			strings.Join(c.values[name], ", ")))
 	}
 	return list(parts)
 }
@@ -174,7 +180,8 @@ func (r *Report) verdictOwn() string {
 	m, o := r.Matrix, r.ownChanges()
 	total := len(o.up) + len(o.down) + len(o.none)
 	if total == 0 {
-		return "No policy has a tested difference to the " + m.Reference + " model under the reward it was trained with, so its effect stays open."
+		return "No policy has a tested difference to the " + m.Reference +
+			" model under the reward it was trained with, so its effect stays open."
 	}
 	where := "On the held-out prompts"
 	if o.prompts > 0 {
@@ -186,10 +193,12 @@ func (r *Report) verdictOwn() string {
 	}
 	var parts []string
 	if len(o.up) > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %s score%s higher than the %s model, each under the reward model it was trained with (%s%s)",
+		parts = append(parts, fmt.Sprintf("%d of %s score%s higher than the %s model, each under the reward model "+
+			"it was trained with (%s%s)",
 			len(o.up), plural(total, "policy", "policies"), verbS(len(o.up)), m.Reference, unit, list(o.up)))
 	} else {
-		parts = append(parts, fmt.Sprintf("no policy was shown to score higher than the %s model under the reward model it was trained with", m.Reference))
+		parts = append(parts, fmt.Sprintf("no policy was shown to score higher than the %s model under the reward "+
+			"model it was trained with", m.Reference))
 	}
 	if len(o.down) > 0 {
 		parts = append(parts, fmt.Sprintf("%d score%s lower (%s)", len(o.down), verbS(len(o.down)), list(o.down)))
@@ -199,7 +208,8 @@ func (r *Report) verdictOwn() string {
 	}
 	s := where + ", " + strings.Join(parts, "; ")
 	if m.Tested {
-		s += fmt.Sprintf(" (%s, p < %g after Holm's correction over the %s of the matrix)", r.scoreTestName(), alpha, plural(r.scoreTests(), "cell", "cells"))
+		s += fmt.Sprintf(" (%s, p < %g after Holm's correction over the %s of the matrix)", r.scoreTestName(), alpha,
+			plural(r.scoreTests(), "cell", "cells"))
 	}
 	if len(o.kl) > 0 {
 		lo, hi := stats.Range(o.kl)
@@ -248,7 +258,8 @@ func (r *Report) verdictCross() string {
 	if m.Tested {
 		how = "after Holm's correction over the matrix"
 	}
-	return fmt.Sprintf("Under the reward models of the other theories, %s with the %s model give %d higher, %d lower and %d without a shown difference (%s).",
+	return fmt.Sprintf("Under the reward models of the other theories, %s with the %s model give %d higher, %d "+
+		"lower and %d without a shown difference (%s).",
 		plural(total, "comparison", "comparisons"), m.Reference, up, down, total-up-down, how)
 }
 
@@ -297,14 +308,16 @@ func (r *Report) verdictBenchmarks() string {
 			default:
 				continue
 			}
-			apart = append(apart, fmt.Sprintf("%s of %s on %s (%s against %s)", metricLabel(t.Columns[h]), row.Model+" "+word, t.Title(), v.text(), ref.text()))
+			apart = append(apart, fmt.Sprintf("%s of %s on %s (%s against %s)", metricLabel(t.Columns[h]),
+				row.Model+" "+word, t.Title(), v.text(), ref.text()))
 		}
 	}
 	if compared == 0 {
 		return ""
 	}
 	if len(apart) == 0 {
-		return fmt.Sprintf("On the benchmarks, no policy's interval is apart from that of the %s model (%s), which does not show that they are equal.",
+		return fmt.Sprintf("On the benchmarks, no policy's interval is apart from that of the %s model (%s), which "+
+			"does not show that they are equal.",
 			r.Matrix.Reference, plural(compared, "comparison", "comparisons"))
 	}
 	more := ""

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"steer/internal/stats"
 )
@@ -16,15 +17,32 @@ type Evaluation struct {
 	// Limit is how many items of a benchmark a quick look takes; 0: all.
 	Limit int `json:"limit,omitempty"`
 	// Suite is the set of benchmarks that was asked for; nil: none by name.
-	Suite       *Suite       `json:"suite,omitempty"`
-	Models      []Model      `json:"models"`
-	Benchmarks  []*Benchmark `json:"benchmarks"`
-	CrossReward *CrossReward `json:"cross_reward,omitempty"`
-	Samples     []Sample     `json:"samples,omitempty"`
+	Suite       *Suite         `json:"suite,omitempty"`
+	Models      []Model        `json:"models"`
+	Benchmarks  []*Measurement `json:"benchmarks"`
+	CrossReward *CrossReward   `json:"cross_reward,omitempty"`
+	Samples     []Sample       `json:"samples,omitempty"`
 
 	// Steps and Tokens are those of other programs.
 	Steps  int64 `json:"steps,omitempty"`
 	Tokens int64 `json:"tokens,omitempty"`
+}
+
+// NewEvaluation puts the parts of an evaluation together; cross is nil without a matrix.
+func NewEvaluation(name string, models []Model, measured []*Measurement, cross *CrossReward) *Evaluation {
+	e := &Evaluation{
+		Record: Record{Stage: StageEval, Name: name, Version: ResultVersion},
+		Models: models, Benchmarks: measured, CrossReward: cross,
+	}
+	for i := range models {
+		if models[i].Adapters == nil {
+			models[i].Adapters = []string{} // "[]", not "null"
+		}
+	}
+	if cross != nil {
+		e.Samples = cross.Samples
+	}
+	return e
 }
 
 // Check finds what contradicts itself.
@@ -63,13 +81,24 @@ type Model struct {
 	Adapters []string `json:"adapters" yaml:"adapters"`
 }
 
-// Benchmark is the outcome of one benchmark, under one protocol, for one model.
-type Benchmark struct {
-	Benchmark string             `json:"benchmark"`
-	Protocol  string             `json:"protocol"`
-	Model     string             `json:"model"`
-	N         int                `json:"n"`
-	Metrics   map[string]float64 `json:"metrics"`
+// ID names a measurement: a benchmark under a protocol, of a model. Parts may be empty.
+type ID struct {
+	Benchmark string `json:"benchmark"`
+	Protocol  string `json:"protocol"`
+	Model     string `json:"model"`
+}
+
+// String is how people read it.
+func (id ID) String() string {
+	parts := []string{id.Benchmark, id.Protocol, id.Model}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
+}
+
+// Measurement is the outcome of one benchmark, under one protocol, for one model.
+type Measurement struct {
+	ID
+	N       int                `json:"n"` // items
+	Metrics map[string]float64 `json:"metrics"`
 	// Intervals holds [lo, hi] of the metric of the same name.
 	Intervals  map[string][2]float64 `json:"intervals,omitempty"`
 	Flags      []string              `json:"flags,omitempty"` // words, or word=count
@@ -79,7 +108,7 @@ type Benchmark struct {
 	Calibration []stats.Bin `json:"calibration,omitempty"`
 }
 
-func (b *Benchmark) check(field string) error {
+func (b *Measurement) check(field string) error {
 	if b.Benchmark == "" || b.Model == "" {
 		return fmt.Errorf("field %q: benchmark and model must not be empty", field)
 	}
@@ -105,6 +134,8 @@ type CrossReward struct {
 	KLK3          map[string]Interval      `json:"kl_k3"`   // the same by the k3 estimator
 	Lengths       map[string]Interval      `json:"lengths"` // tokens
 	Histograms    []Histogram              `json:"histograms,omitempty"`
+	// Samples are written beside the matrix.
+	Samples []Sample `json:"-"`
 	// Items is the file of the answers' records, relative to the run folder; results of former
 	// versions do not name it.
 	Items       string `json:"items,omitempty"`

@@ -1,6 +1,10 @@
 package run
 
-import "slices"
+import (
+	"os"
+	"path/filepath"
+	"slices"
+)
 
 // Names inside a run folder; see docs/files.md.
 const (
@@ -19,9 +23,9 @@ const (
 // Versions of the formats. A file of another version is refused, or made again where that is
 // possible; that of a checkpoint is beside its layout.
 const (
-	ResultVersion      = 1 // of result.json
-	MeasurementVersion = 1 // of the outcome of one measurement, items/*.json
-	JournalVersion     = 1 // of the answers of one that goes on, items/*.part
+	ResultVersion  = 1 // of result.json
+	OutcomeVersion = 1 // of the outcome of one measurement, items/*.json
+	JournalVersion = 1 // of the answers of one that goes on, items/*.part
 )
 
 // ExperimentFile is what an experiment writes beside the folders of its stages, besides reports.
@@ -38,4 +42,13 @@ func Files() []string {
 // ReportFiles names the reports that are written into a folder of runs unless told otherwise.
 func ReportFiles() []string {
 	return []string{"report.html", "report.json", "compare.html", "compare.json"}
+}
+
+// HasCheckpoint tells whether a run folder has a checkpoint to go on from.
+func HasCheckpoint(dir string) bool {
+	entries, _ := os.ReadDir(filepath.Join(dir, CheckpointsDir)) // none without the folder
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		_, ok := parseStep(e.Name())
+		return ok
+	})
 }

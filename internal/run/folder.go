@@ -228,7 +228,8 @@ func (r *Folder) settleConfig() error {
 	}
 	if len(refused) > 0 {
 		return fmt.Errorf("run folder %s: %w: %s: "+
-			"choose another folder, start over in this one (fresh), or set these back", r.dir, ErrConfigChanged, strings.Join(refused, "; "))
+			"choose another folder, start over in this one (fresh), or set these back", r.dir, ErrConfigChanged,
+			strings.Join(refused, "; "))
 	}
 	if len(changes) == 0 {
 		return nil

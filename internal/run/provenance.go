@@ -30,11 +30,11 @@ type Provenance struct {
 // Fact is a value of any kind, as JSON.
 type Fact []byte
 
-// NewFact holds a value, which JSON can say.
+// NewFact holds a value. One that JSON has no word for, as a number that is none, is told in text.
 func NewFact(v any) Fact {
 	raw, err := json.Marshal(v)
 	if err != nil {
-		panic(fmt.Sprintf("run: a fact that is no JSON: %v", err)) // of the program, not of a user
+		return NewFact(fmt.Sprint(v))
 	}
 	return raw
 }
@@ -62,7 +62,10 @@ func (f Fact) Value() any {
 // String says the value in plain text.
 func (f Fact) String() string { return fmt.Sprint(f.Value()) }
 
-// Set adds a fact.
+// Fact is what is said under a name, an empty one where nothing is.
+func (p Provenance) Fact(name string) Fact { return p.All()[name] }
+
+// Set adds a fact under a name of its own.
 func (p *Provenance) Set(name string, value any) {
 	if p.Facts == nil {
 		p.Facts = map[string]Fact{}

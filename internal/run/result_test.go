@@ -37,7 +37,7 @@ func TestMeasurementsAreWrittenAsTheyWere(t *testing.T) {
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
-		m, err := ParseMeasurement(text)
+		m, err := ParseOutcome(text)
 		require.NoError(t, err, path)
 		require.NoError(t, m.Check(), path)
 		require.Equal(t, "0.1.0", m.Fingerprint.Program)
@@ -45,11 +45,13 @@ func TestMeasurementsAreWrittenAsTheyWere(t *testing.T) {
 		require.NotEmpty(t, m.Fingerprint.Settings)
 		dir := t.TempDir()
 		records := filepath.Join(dir, "x"+RecordsSuffix)
-		require.NoError(t, m.Write(records))
-		again, err := os.ReadFile(MeasurementFile(records))
+		written, err := m.Write(records)
+		require.NoError(t, err)
+		require.Equal(t, m, written)
+		again, err := os.ReadFile(OutcomeFile(records))
 		require.NoError(t, err)
 		require.Equal(t, string(text), string(again), path)
-		back, err := ReadMeasurement(records)
+		back, err := ReadOutcome(records)
 		require.NoError(t, err)
 		require.True(t, back.Fingerprint.Equal(m.Fingerprint))
 	}
@@ -77,8 +79,8 @@ func TestFingerprints(t *testing.T) {
 // Another version is told by file, version found and version wanted.
 func TestAnotherVersionIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"stage": "sft", "version": 2}`: `x/result.json: field "version": want 1, got 2: use the steer that wrote it, ` +
-			`or run the stage again: result of another version`,
+		`{"stage": "sft", "version": 2}`: `x/result.json: field "version": want 1, got 2: ` +
+			`use the steer that wrote it, or run the stage again: result of another version`,
 		`{"stage": "sft"}`: `x/result.json: field "version" is missing: want 1 (was this file written by steer?): ` +
 			`result of another version`,
 	} {
@@ -90,7 +92,7 @@ func TestAnotherVersionIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, `want sft, reward, ppo or eval, got "tea"`)
 	_, err = ParseResult("x/result.json", []byte(`[]`))
 	require.ErrorContains(t, err, "not a JSON object")
-	_, err = ParseMeasurement([]byte(`{"version": 3}`))
+	_, err = ParseOutcome([]byte(`{"version": 3}`))
 	require.ErrorIs(t, err, ErrVersion)
 	require.ErrorContains(t, err, "of version 3, not 1")
 }
@@ -133,7 +135,7 @@ func TestProvenance(t *testing.T) {
 	require.Equal(t, []string{"items", "seed"}, p.Names())
 	require.Equal(t, "-3.5", fmt.Sprint(p.Facts["seed"]))
 
-	var b Benchmark
+	var b Measurement
 	raw, err = json.Marshal(b)
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), "provenance")

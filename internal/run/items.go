@@ -1,4 +1,4 @@
-package result
+package run
 
 import (
 	"bufio"
@@ -16,9 +16,9 @@ import (
 // NoPrediction is the prediction of an item that was not answered.
 const NoPrediction = -1
 
-// Record is what one model did on one item: enough to redo every test without the
+// Item is what one model did on one item: enough to redo every test without the
 // model.
-type Record struct {
+type Item struct {
 	ID   string `json:"id"`
 	Row  int    `json:"row"` // 0-based data row of the source file
 	Gold int    `json:"gold"`
@@ -45,6 +45,18 @@ type Record struct {
 	KL       *float64 `json:"kl,omitempty"`     // nats, summed over the tokens
 	// Prompt is what was continued by Answer.
 	Prompt string `json:"prompt,omitempty"`
+}
+
+// Answer is one answer of the cross-reward matrix with all that was measured on it.
+type Answer struct {
+	ID     string             `json:"id"` // of the prompt
+	Policy string             `json:"policy"`
+	Answer string             `json:"answer"`
+	Tokens int                `json:"tokens"`
+	Finish string             `json:"finish"`
+	Raw    map[string]float64 `json:"raw"` // score by reward
+	KL     float64            `json:"kl"`  // k1
+	KLK3   float64            `json:"kl_k3"`
 }
 
 // WriteRecords writes values one JSON object a line, Zstandard compressed, whole or
@@ -99,7 +111,8 @@ func ReadRecords[T any](path string) ([]T, error) {
 			return out, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("eval: %s: record %d: %w (was the file written by this version?)", path, len(out)+1, err)
+			return nil, fmt.Errorf("eval: %s: record %d: %w (was the file written by this version?)", path, len(out)+1,
+				err)
 		}
 		out = append(out, r)
 	}

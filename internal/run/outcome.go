@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -15,8 +16,8 @@ import (
 // RecordsSuffix ends the names of files of records.
 const RecordsSuffix = ".jsonl.zst"
 
-// MeasurementFile is the outcome of the measurement with these records.
-func MeasurementFile(records string) string {
+// OutcomeFile is the outcome of the measurement with these records.
+func OutcomeFile(records string) string {
 	return strings.TrimSuffix(records, RecordsSuffix) + ".json"
 }
 
@@ -28,21 +29,21 @@ func JournalFile(records string) string {
 // JournalSuffix ends the names of those.
 const JournalSuffix = ".part"
 
-// Measurement is the outcome of one measurement of an evaluation, in items/ beside its records: an
+// Outcome is the outcome of one measurement of an evaluation, in items/ beside its records: an
 // evaluation that is begun again takes it up as it is, as long as nothing that moves its numbers
 // has changed. It is of one benchmark and model, or of the cross-reward matrix.
-type Measurement struct {
-	Version     int         `json:"version"` // MeasurementVersion
+type Outcome struct {
+	Version     int         `json:"version"` // OutcomeVersion
 	Fingerprint Fingerprint `json:"fingerprint"`
 	// Records is the SHA-256 of the file of records.
 	Records     string       `json:"records_sha256"`
-	Benchmark   *Benchmark   `json:"benchmark,omitempty"`
+	Benchmark   *Measurement `json:"benchmark,omitempty"`
 	CrossReward *CrossReward `json:"cross_reward,omitempty"`
 	Samples     []Sample     `json:"samples,omitempty"` // of the matrix
 }
 
 // Check finds what contradicts itself.
-func (m *Measurement) Check() error {
+func (m *Outcome) Check() error {
 	var errs []error
 	if m.Benchmark != nil {
 		errs = append(errs, m.Benchmark.check("benchmark"))
@@ -53,45 +54,64 @@ func (m *Measurement) Check() error {
 	return first(errs)
 }
 
-// Write stores the outcome of the measurement with these records, as this version does.
-func (m *Measurement) Write(records string) error {
-	m.Version = MeasurementVersion
-	path := MeasurementFile(records)
+// Write stores the outcome of the measurement with these records, as this version does, and gives
+// it as a later process will read it.
+func (m *Outcome) Write(records string) (*Outcome, error) {
+	m.Version = OutcomeVersion
+	path := OutcomeFile(records)
 	raw, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return atomicfile.WriteFile(path, append(raw, '\n'), 0o666)
+	if err := atomicfile.WriteFile(path, append(raw, '\n'), 0o666); err != nil {
+		return nil, err
+	}
+	return ParseOutcome(raw)
 }
 
-// ReadMeasurement reads the outcome of the measurement with these records.
-func ReadMeasurement(records string) (*Measurement, error) {
-	path := MeasurementFile(records)
+// ReadOutcome reads the outcome of the measurement with these records.
+func ReadOutcome(records string) (*Outcome, error) {
+	path := OutcomeFile(records)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	m, err := ParseMeasurement(text)
+	m, err := ParseOutcome(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
 }
 
-// ParseMeasurement reads the text of an outcome. One of another version is [ErrVersion].
-func ParseMeasurement(text []byte) (*Measurement, error) {
+// ParseOutcome reads the text of an outcome. One of another version is a [VersionError]; an unknown
+// key is an error, too: these files are taken up as they are.
+func ParseOutcome(text []byte) (*Outcome, error) {
 	var head struct {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
 		return nil, err
 	}
-	if head.Version != MeasurementVersion {
-		return nil, fmt.Errorf("its result is of version %d, not %d: %w", head.Version, MeasurementVersion, ErrVersion)
+	if head.Version != OutcomeVersion {
+		return nil, &VersionError{Found: head.Version, Want: OutcomeVersion}
 	}
-	m := &Measurement{}
-	return m, json.Unmarshal(text, m)
+	m := &Outcome{}
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(m); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
+
+// VersionError says of which version a file is that this program does not read; it is [ErrVersion].
+type VersionError struct{ Found, Want int }
+
+// Error implements error.
+func (e *VersionError) Error() string { return fmt.Sprintf("of version %d, not %d", e.Found, e.Want) }
+
+// Unwrap implements errors.Is.
+func (e *VersionError) Unwrap() error { return ErrVersion }
 
 // Fingerprint is everything that moves the numbers of one measurement: two that are equal give
 // equal results. In files it is YAML.
