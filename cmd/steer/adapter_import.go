@@ -47,7 +47,8 @@ otherwise, B is multiplied by the difference; how many values that rounds is sai
 					"right cannot be checked for it\n", dir[0])
 			}
 			if host.Rounded > 0 {
-				fmt.Fprintf(a.out, "its pairs are scaled by different alphas, a GGUF file has one: %s values of B were rounded to carry the difference\n",
+				fmt.Fprintf(a.out, "its pairs are scaled by different alphas, a GGUF file has one: %s values of B "+
+					"were rounded to carry the difference\n",
 					grouped(host.Rounded))
 			}
 			return nil

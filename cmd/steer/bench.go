@@ -71,12 +71,14 @@ products of large matrices reach. Memory on a GPU includes the driver's own.`,
 func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.spec.Model, "model", "m", "", "measure on this GGUF `FILE`")
-	flags.StringVar(&f.shape, "shape", "", "or on random weights in the shape of `NAME`: "+strings.Join(speed.ShapeNames(), ", "))
+	flags.StringVar(&f.shape, "shape", "",
+		"or on random weights in the shape of `NAME`: "+strings.Join(speed.ShapeNames(), ", "))
 	flags.StringVar(&f.typ, "type", "q8_0", "quantization of --shape, `NAME`: "+strings.Join(speed.TypeNames(), ", "))
 	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
 	flags.StringSliceVar(&f.jobs, "jobs", speed.Job("").Values(), "what to measure, `LIST`")
 	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
-	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch, "sequences of --batch that train at once, gradients added up (0: all)")
+	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch,
+		"sequences of --batch that train at once, gradients added up (0: all)")
 	flags.IntVar(&f.spec.Tokens, "tokens", f.spec.Tokens, "tokens of each sequence; rows of the kernels job")
 	flags.IntSliceVar(&f.sequences, "sequences", []int{f.spec.Sequences}, "sequences sampled at once, `LIST`")
 	flags.IntVar(&f.spec.Prompt, "prompt", f.spec.Prompt, "tokens of a prompt")
@@ -89,7 +91,8 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.IntVar(&f.spec.Warmup, "warmup", f.spec.Warmup, "steps before them")
 	flags.StringVar((*string)(&f.spec.Device), "device", string(ggml.CPU), deviceHelp)
 	flags.IntVar(&f.spec.Threads, "threads", 0, "compute threads (0: one for each CPU allowed)")
-	flags.StringVar(&f.spec.Kernel, "kernel", "", "CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
+	flags.StringVar(&f.spec.Kernel, "kernel", "",
+		"CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
 	enumVar(flags, &f.spec.Precision, "precision", "of the frozen matrices")
 	flags.Uint64Var(&f.spec.Seed, "seed", 0, "of everything random")
 	flags.BoolVar(&f.spec.Profile, "profile", false, "show the time of each operation, where the engine measures it")

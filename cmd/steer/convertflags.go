@@ -27,7 +27,8 @@ func (f *convertFlags) bind(cmd *cobra.Command, out string) {
 // check reads the base's shape and refuses to begin what could not be written.
 func (f *convertFlags) check() (adapter.Shape, error) {
 	if f.model == "" {
-		return adapter.Shape{}, usagef("--model: want the base model, a GGUF file: the rows of q and k are stored in an order that depends on its heads")
+		return adapter.Shape{}, usagef("--model: want the base model, a GGUF file: the rows of q and k are stored in " +
+			"an order that depends on its heads")
 	}
 	if f.out == "" {
 		return adapter.Shape{}, usagef("--out: want a path to write to")

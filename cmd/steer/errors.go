@@ -59,7 +59,8 @@ func (a *app) exit(err error) (code int) {
 	case interrupted && errors.Is(err, context.Canceled):
 		a.say("interrupted")
 		return train.ExitInterrupted
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"), strings.HasPrefix(err.Error(), "unknown flag"):
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"),
+		strings.HasPrefix(err.Error(), "unknown flag"):
 		a.say(err.Error())
 		return exitUsage
 	case errors.Is(err, fs.ErrPermission):

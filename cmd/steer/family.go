@@ -20,7 +20,8 @@ func newFamily(name, short string, members ...*cobra.Command) *cobra.Command {
 			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 				hint = fmt.Sprintf(", did you mean %s?", strings.Join(near, " or "))
 			}
-			return usagef("unknown command %q for %q%s\nSee %q.", args[0], cmd.CommandPath(), hint, cmd.CommandPath()+" --help")
+			return usagef("unknown command %q for %q%s\nSee %q.", args[0], cmd.CommandPath(), hint,
+				cmd.CommandPath()+" --help")
 		},
 	}
 	cmd.AddCommand(members...)

@@ -121,7 +121,8 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]experiment.Ne
 	known := fetch.Known()
 	var out []experiment.Need
 	add := func(n experiment.Need) {
-		if !slices.ContainsFunc(out, func(o experiment.Need) bool { return o.Set.Name == n.Set.Name && o.Dir == n.Dir }) {
+		same := func(o experiment.Need) bool { return o.Set.Name == n.Set.Name && o.Dir == n.Dir }
+		if !slices.ContainsFunc(out, same) {
 			out = append(out, n)
 		}
 	}

@@ -47,7 +47,8 @@ func (f *fetchFlags) printSets(out io.Writer, wanted []experiment.Need, files bo
 		}
 	}
 	for _, r := range rows {
-		line := fmt.Sprintf("%-*s  %-*s  %*s  %-*s  %s", width[0], r[0], width[1], r[1], width[2], r[2], width[3], r[3], r[4])
+		line := fmt.Sprintf("%-*s  %-*s  %*s  %-*s  %s", width[0], r[0], width[1], r[1], width[2], r[2], width[3], r[3],
+			r[4])
 		fmt.Fprintln(out, strings.TrimRight(string([]rune(line)[:min(len([]rune(line)), tableColumns)]), " "))
 	}
 	if !files {

@@ -99,11 +99,14 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 }
 
 // forecast plans what the file holds.
-func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []string, opt plan.ForecastOptions) (*plan.Forecast, error) {
+func (o *planOptions) forecast(
+	ctx context.Context, cmd *cobra.Command, file []string, opt plan.ForecastOptions,
+) (*plan.Forecast, error) {
 	if o.job == "" {
 		e, err := experiment.LoadStudy(file[0], o.set)
 		if err != nil {
-			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)", configError(err))
+			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)",
+				configError(err))
 		}
 		if err := e.Validate(); err != nil {
 			return nil, usage(err)

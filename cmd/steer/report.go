@@ -69,7 +69,8 @@ other, model by model.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "html", "html, json, md, csv or text")
-	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write, - for standard output (default: report.html in the first folder, compare.html in the second)")
+	cmd.Flags().StringVarP(&out, "out", "o", "",
+		"file to write, - for standard output (default: report.html in the first folder, compare.html in the second)")
 	cmd.Flags().BoolVar(&compare, "compare", false, "compare the second run with the first, model by model")
 	return cmd
 }

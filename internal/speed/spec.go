@@ -31,7 +31,8 @@ const (
 
 // Values lists the jobs in the order they are measured.
 func (Job) Values() []string {
-	return []string{string(JobTrain), string(JobTrainKeep), string(JobScore), string(JobRollout), string(JobPPO), string(JobKernels)}
+	return []string{string(JobTrain), string(JobTrainKeep), string(JobScore), string(JobRollout), string(JobPPO),
+		string(JobKernels)}
 }
 
 // Spec is one measurement; the zero value of no field but those named means anything.
@@ -106,7 +107,8 @@ func (s *Spec) Validate() error {
 		errs = append(errs, fmt.Errorf("job %q: want one of %s", s.Job, strings.Join(s.Job.Values(), ", ")))
 	}
 	if !slices.Contains(s.Precision.Values(), string(s.Precision)) {
-		errs = append(errs, fmt.Errorf("precision %q: want one of %s", s.Precision, strings.Join(s.Precision.Values(), ", ")))
+		errs = append(errs,
+			fmt.Errorf("precision %q: want one of %s", s.Precision, strings.Join(s.Precision.Values(), ", ")))
 	}
 	if err := s.Device.Check(); err != nil {
 		errs = append(errs, fmt.Errorf("device: %w", err))
@@ -126,7 +128,8 @@ func (s *Spec) Validate() error {
 		}
 	}
 	if s.MicroBatch < 0 || s.MicroBatch > 0 && s.Batch%s.MicroBatch != 0 {
-		errs = append(errs, fmt.Errorf("micro_batch: want a divisor of batch (%d), or 0 for all of it, got %d", s.Batch, s.MicroBatch))
+		errs = append(errs,
+			fmt.Errorf("micro_batch: want a divisor of batch (%d), or 0 for all of it, got %d", s.Batch, s.MicroBatch))
 	}
 	if len(s.Targets) == 0 {
 		errs = append(errs, errors.New("targets: want at least one"))

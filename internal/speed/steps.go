@@ -141,7 +141,8 @@ func (m *measurement) kernels(context.Context) error {
 	}
 	for _, s := range speeds {
 		m.result.Linears = append(m.result.Linears, Linear{
-			Targets: s.Targets, Type: s.Type, NIn: s.NIn, NOut: s.NOut, Rows: s.Rows, Forward: s.Forward * 1e-9, Backward: s.Backward * 1e-9,
+			Targets: s.Targets, Type: s.Type, NIn: s.NIn, NOut: s.NOut, Rows: s.Rows, Forward: s.Forward * 1e-9,
+			Backward: s.Backward * 1e-9,
 		})
 	}
 	return nil
