@@ -279,3 +279,6 @@ func (m Model) role() string {
 	}
 	return "policy"
 }
+
+// Key tells tables apart on a page.
+func (t BenchmarkTable) Key() string { return t.key() }
