@@ -79,18 +79,18 @@ func TestModelInspectJSON(t *testing.T) {
 	m := demoModel(t)
 	var d inspect.Model
 	require.NoError(t, json.Unmarshal([]byte(succeed(t, "", "model", "inspect", "--json", "--tensors", m.Model)), &d))
-	b, err := workspace.Open(m.Model, workspace.DefaultEngine())
+	w, err := workspace.Open(m.Model, workspace.DefaultEngine())
 	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close()) }()
-	info := b.Model.Info()
+	defer func() { require.NoError(t, w.Close()) }()
+	info := w.Model.Info()
 	require.Equal(t, adapter.Shape(*d.Shape), info.Shape)
 	require.True(t, d.Trainable)
 	require.Equal(t, info.Tied, d.Tied)
 	require.Equal(t, int64(info.Vocab), d.Vocab)
 	require.Equal(t, int64(info.CtxTrain), d.Context)
 	require.Equal(t, info.Params, d.Parameters)
-	require.Equal(t, b.Tok.BOS(), int32(d.Tokenizer.BOS.ID))
-	require.Equal(t, b.Tok.EOS(), int32(d.Tokenizer.EOS.ID))
+	require.Equal(t, w.Tok.BOS(), int32(d.Tokenizer.BOS.ID))
+	require.Equal(t, w.Tok.EOS(), int32(d.Tokenizer.EOS.ID))
 	require.Len(t, d.Tensors, d.TensorCount)
 	var params, bytes int64
 	tensors := 0

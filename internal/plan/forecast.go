@@ -87,7 +87,7 @@ func Stages(
 	return f, nil
 }
 
-// stage plans one job on a bench of its own, as a run would open it.
+// stage plans one job on a workspace of its own, as a run would open it.
 func (f *Forecast) stage(
 	ctx context.Context, s jobs.Named, files map[string]jobs.Maker, opt ForecastOptions,
 ) (p *Stage, err error) {

@@ -157,11 +157,11 @@ func (pl *Planner) planWith(
 		}
 	}
 	before := pl.empty
-	r, bench, err := rehearse(ctx, w, job)
+	r, rehearsed, err := rehearse(ctx, w, job)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, bench.Close()) }()
+	defer func() { err = errors.Join(err, rehearsed.Close()) }()
 	_, engine := job.Base()
 	p = &Stage{Stage: name, Memory: memoryOfPlans(w), KeepActivations: engine.KeepActivations, Tokens: r.tokens,
 		mostBefore: before.Most, goNeed: r.goMost}

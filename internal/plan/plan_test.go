@@ -74,7 +74,7 @@ func TestRehearsalCountsTheLastPass(t *testing.T) {
 	require.NoError(t, err)
 	score := map[int]int64{}
 	for _, limit := range []int{10, 40} {
-		t.Run(fmt.Sprintf("%d pairs", limit), func(t *testing.T) { // a bench of its own
+		t.Run(fmt.Sprintf("%d pairs", limit), func(t *testing.T) { // a workspace of its own
 			j, err := jobs.NewReward(train.PresetDefault)
 			require.NoError(t, err)
 			j.Model, j.Theory, j.Engine.Threads = assets.Model, rewards.Deontology, 1

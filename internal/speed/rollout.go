@@ -31,7 +31,7 @@ func (m *measurement) rollout(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	session, err := m.bench.Model.NewSession(ggml.SessionOptions{
+	session, err := m.w.Model.NewSession(ggml.SessionOptions{
 		Adapters: []*ggml.Adapter{live}, Sequences: m.Sequences, Context: m.Prompt + m.New,
 	})
 	if err != nil {

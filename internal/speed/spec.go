@@ -63,7 +63,7 @@ type Spec struct {
 	Profile bool   `json:"profile"`
 }
 
-// Default is the measurement of issue tables: LoRA of rank 16 on all linears, 4 x 256
+// Default is what is measured unless told otherwise: LoRA of rank 16 on all linears, 4 x 256
 // tokens, 32 sequences of 64 + 128 tokens, 8 episodes of 64 + 64 tokens and 4 epochs.
 func Default(job Job) Spec {
 	s := Spec{

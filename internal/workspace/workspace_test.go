@@ -14,7 +14,7 @@ import (
 	"steer/rl/train"
 )
 
-// noted opens a bench on a tiny model and returns what it says before it works.
+// noted opens a workspace on a tiny model and returns what it says before it works.
 func noted(t *testing.T, e EngineConfig) string {
 	t.Helper()
 	model := filepath.Join(t.TempDir(), "tiny.gguf")
