@@ -22,7 +22,8 @@ func shows(text *string) func(string) error {
 // What is forgotten are questions with their answers, as few as will do.
 func TestTheOldestTurnsAreForgotten(t *testing.T) {
 	turn := func(role, content string) data.Message { return data.Message{Role: role, Content: content} }
-	history := []data.Message{turn("user", "aaaa"), turn("assistant", "bbbb"), turn("user", "cc"), turn("assistant", "dd")}
+	history := []data.Message{turn("user", "aaaa"), turn("assistant", "bbbb"), turn("user", "cc"),
+		turn("assistant", "dd")}
 	for context, want := range map[int]string{
 		20: "aaaabbbbccddeeee", 18: "aaaabbbbccddeeee", 17: "ccddeeee", 10: "ccddeeee", 9: "eeee", 6: "eeee",
 	} {

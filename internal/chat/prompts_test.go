@@ -33,7 +33,7 @@ func TestReadPrompts(t *testing.T) {
 		"":              "p: no prompts: want at least one line",
 		`{"promt":"a"}`: `p: line 1: want "prompt" or "messages", got "promt"`,
 		"caf\xe9":       "p: line 1: ",
-		`{"messages":[{"role":"assistant","content":"x"}]}`: "p: line 1: field \"messages\": want a message of the user",
+		`{"messages":[{"role":"assistant","content":"x"}]}`: `p: line 1: field "messages": want a message of the user`,
 	} {
 		_, err := chat.ReadPrompts(strings.NewReader(in), "p", false)
 		require.ErrorContains(t, err, says)

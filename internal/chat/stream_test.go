@@ -35,18 +35,20 @@ func TestStreamShowsTheAnswer(t *testing.T) {
 		finish   lm.FinishReason
 		want     string
 	}{
-		"text":                        {"guanaco", nil, " You should not lie.", lm.FinishStopToken, "You should not lie."},
+		"text": {"guanaco", nil, " You should not lie.", lm.FinishStopToken,
+			"You should not lie."},
 		"characters of several bytes": {"guanaco", nil, " é€😀 — 日本", lm.FinishLength, "é€😀 — 日本"},
 		"cut in a character":          {"guanaco", nil, " ab\xe2\x82", lm.FinishLength, "ab\uFFFD"},
 		"no character":                {"guanaco", nil, "a\xff\xff\xffb\xc3(", lm.FinishLength, "a\uFFFDb\uFFFD("},
 		"stop string":                 {"guanaco", nil, " Yes.### Human:", lm.FinishStopString, "Yes."},
 		"almost a stop string":        {"guanaco", nil, " A ### Hum, a #.", lm.FinishStopToken, "A ### Hum, a #."},
 		"ends in a half stop string":  {"guanaco", nil, " Yes.### Hu", lm.FinishLength, "Yes.### Hu"},
-		"of several, the first":       {"guanaco", []string{"END", "ND"}, "a EN b END c", lm.FinishStopString, "a EN b"},
-		"overlapping":                 {"guanaco", []string{"aab"}, "xaaab", lm.FinishStopString, "xa"},
-		"blanks around":               {"hh", nil, "\n  a\n\nb \n\n ", lm.FinishStopToken, "a\n\nb"},
-		"plain keeps its blanks":      {"plain", nil, "  a  b ", lm.FinishLength, "  a  b "},
-		"nothing":                     {"guanaco", nil, "", lm.FinishStopToken, ""},
+		"of several, the first": {"guanaco", []string{"END", "ND"}, "a EN b END c", lm.FinishStopString,
+			"a EN b"},
+		"overlapping":            {"guanaco", []string{"aab"}, "xaaab", lm.FinishStopString, "xa"},
+		"blanks around":          {"hh", nil, "\n  a\n\nb \n\n ", lm.FinishStopToken, "a\n\nb"},
+		"plain keeps its blanks": {"plain", nil, "  a  b ", lm.FinishLength, "  a  b "},
+		"nothing":                {"guanaco", nil, "", lm.FinishStopToken, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			model := &chattest.Scripted{Answers: []string{c.answer}, Finish: c.finish}

@@ -74,7 +74,8 @@ func newEncoder(opt Options, tok lm.Tokenizer, head *adapter.Adapter, stack []ad
 		return nil, nil, ErrNoBOS
 	}
 	if opt.Template != "" {
-		form, warnings, err := workspace.ChooseForm(workspace.Form{Template: opt.Template, System: opt.System}, stack, "")
+		given := workspace.Form{Template: opt.Template, System: opt.System}
+		form, warnings, err := workspace.ChooseForm(given, stack, "")
 		if err != nil {
 			return nil, nil, err
 		}
@@ -166,7 +167,9 @@ func (row Row) conversation() []data.Message {
 	if row.Messages != nil {
 		return row.Messages
 	}
-	return []data.Message{{Role: data.RoleUser, Content: *row.Prompt}, {Role: data.RoleAssistant, Content: *row.Response}}
+	return []data.Message{
+		{Role: data.RoleUser, Content: *row.Prompt}, {Role: data.RoleAssistant, Content: *row.Response},
+	}
 }
 
 // rewardRow puts a row before a reward model as its training did.

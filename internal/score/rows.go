@@ -69,7 +69,8 @@ func (row *Row) parse(text []byte) error {
 	}
 	switch {
 	case kinds != 1:
-		return fmt.Errorf(`want "text", or "ids", or "prompt" and "response", or "messages"; got %s`, jsonlines.Keys(text))
+		return fmt.Errorf(`want "text", or "ids", or "prompt" and "response", or "messages"; got %s`,
+			jsonlines.Keys(text))
 	case (v.Prompt == nil) != (v.Response == nil):
 		return fmt.Errorf(`"prompt" and "response" belong together; got %s`, jsonlines.Keys(text))
 	}

@@ -28,10 +28,11 @@ func TestReadRows(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []Row{{Where: "x: line 1", Line: 1, Text: &text}}, rows)
 
+	kinds := `score: x: line 1: want "text", or "ids", or "prompt" and "response", or "messages"; got `
 	for in, says := range map[string]string{
 		"\n":                       "score: x: no rows: want at least one line",
-		`{"txt":"a"}`:              `score: x: line 1: want "text", or "ids", or "prompt" and "response", or "messages"; got "txt"`,
-		`{"text":"a","ids":[1]}`:   `score: x: line 1: want "text", or "ids", or "prompt" and "response", or "messages"; got "ids", "text"`,
+		`{"txt":"a"}`:              kinds + `"txt"`,
+		`{"text":"a","ids":[1]}`:   kinds + `"ids", "text"`,
 		`{"prompt":"a"}`:           `score: x: line 1: "prompt" and "response" belong together; got "prompt"`,
 		`{"ids":[]}`:               `score: x: line 1: field "ids": want at least one token id, got an empty list`,
 		`{"ids":[-1]}`:             `score: x: line 1: field "ids[0]": want a token id, got -1`,

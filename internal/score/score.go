@@ -156,6 +156,6 @@ func (s *Scorer) forward(ctx context.Context, batch []lm.Sequence) (*lm.Output, 
 			return s.step.Forward(ctx, batch, lm.Options{Entropy: s.opt.Entropy})
 		}
 	}
-	n := len(batch)
-	return &lm.Output{Logprobs: make([][]float32, n), Entropy: make([][]float32, n), Heads: make([][]float32, n)}, ctx.Err()
+	none := make([][]float32, len(batch))
+	return &lm.Output{Logprobs: none, Entropy: none, Heads: none}, ctx.Err()
 }

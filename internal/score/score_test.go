@@ -39,7 +39,9 @@ func (e *evaluator) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Opt
 }
 
 // scorer is one of the toy tokenizer in a context of so many tokens.
-func scorer(t testing.TB, opt Options, context int, stack ...adapter.Placed) (*Scorer, *evaluator, *traintest.Recorder) {
+func scorer(
+	t testing.TB, opt Options, context int, stack ...adapter.Placed,
+) (*Scorer, *evaluator, *traintest.Recorder) {
 	t.Helper()
 	e, told := &evaluator{value: -1}, &traintest.Recorder{}
 	s := &Scorer{opt: opt, context: context, head: headOf(stack), open: func() (lm.Evaluator, error) { return e, nil }}

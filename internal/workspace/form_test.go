@@ -29,15 +29,21 @@ func TestForms(t *testing.T) {
 		want  workspace.Form
 		notes []string
 	}{
-		"bare base":            {stack: nil, want: workspace.Form{Template: "plain"}},
-		"does not say":         {stack: []adapter.Placed{mute}, want: workspace.Form{Template: "plain"}},
-		"says":                 {stack: []adapter.Placed{guanaco, mute}, want: workspace.Form{Template: "guanaco"}},
-		"its own message":      {stack: []adapter.Placed{chatml}, want: workspace.Form{Template: "chatml"}},
-		"another message":      {stack: []adapter.Placed{odd}, want: workspace.Form{Template: "chatml", System: str("Be odd.")}},
-		"named as stored":      {given: workspace.Form{Template: "chatml"}, stack: []adapter.Placed{odd}, want: workspace.Form{Template: "chatml", System: str("Be odd.")}},
-		"topmost":              {stack: []adapter.Placed{guanaco, chatml}, want: workspace.Form{Template: "chatml"}, notes: []string{"g was trained with template guanaco, used with chatml"}},
-		"contradicted":         {given: workspace.Form{Template: "hh"}, stack: []adapter.Placed{guanaco}, want: workspace.Form{Template: "hh"}, notes: []string{"g was trained with template guanaco, used with hh"}},
-		"contradicted message": {given: workspace.Form{System: str("")}, stack: []adapter.Placed{odd}, want: workspace.Form{Template: "chatml", System: str("")}, notes: []string{`o was trained with system message "Be odd.", used with ""`}},
+		"bare base":       {stack: nil, want: workspace.Form{Template: "plain"}},
+		"does not say":    {stack: []adapter.Placed{mute}, want: workspace.Form{Template: "plain"}},
+		"says":            {stack: []adapter.Placed{guanaco, mute}, want: workspace.Form{Template: "guanaco"}},
+		"its own message": {stack: []adapter.Placed{chatml}, want: workspace.Form{Template: "chatml"}},
+		"another message": {stack: []adapter.Placed{odd},
+			want: workspace.Form{Template: "chatml", System: str("Be odd.")}},
+		"named as stored": {given: workspace.Form{Template: "chatml"}, stack: []adapter.Placed{odd},
+			want: workspace.Form{Template: "chatml", System: str("Be odd.")}},
+		"topmost": {stack: []adapter.Placed{guanaco, chatml}, want: workspace.Form{Template: "chatml"},
+			notes: []string{"g was trained with template guanaco, used with chatml"}},
+		"contradicted": {given: workspace.Form{Template: "hh"}, stack: []adapter.Placed{guanaco},
+			want: workspace.Form{Template: "hh"}, notes: []string{"g was trained with template guanaco, used with hh"}},
+		"contradicted message": {given: workspace.Form{System: str("")}, stack: []adapter.Placed{odd},
+			want:  workspace.Form{Template: "chatml", System: str("")},
+			notes: []string{`o was trained with system message "Be odd.", used with ""`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, notes, err := workspace.ChooseForm(c.given, c.stack, data.TemplatePlain)

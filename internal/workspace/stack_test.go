@@ -14,7 +14,8 @@ import (
 func TestStacksAreChecked(t *testing.T) {
 	w, _ := workspacetest.Demo(t)
 	sft := workspacetest.TrainedAdapter(t, w, "sft.gguf", 1, workspacetest.TrainedOn(t, w, adapter.RoleSFT, nil))
-	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2, workspacetest.TrainedOn(t, w, adapter.RolePolicy, nil, sft))
+	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2,
+		workspacetest.TrainedOn(t, w, adapter.RolePolicy, nil, sft))
 	old := workspacetest.TrainedAdapter(t, w, "old.gguf", 3, map[string]string{"role": "policy"})
 
 	_, _, err := w.LoadStack([]string{sft, policy}, "")
@@ -35,14 +36,16 @@ func TestStacksAreChecked(t *testing.T) {
 	w.AnyStack = true
 	_, _, err = w.LoadStack([]string{policy}, "")
 	require.NoError(t, err)
-	require.Contains(t, workspacetest.Said(w), "warning: policy adapter "+policy+" was trained on an adapter of content")
+	require.Contains(t, workspacetest.Said(w),
+		"warning: policy adapter "+policy+" was trained on an adapter of content")
 }
 
 func TestRolesAreChecked(t *testing.T) {
 	w, _ := workspacetest.Demo(t)
 	sft := workspacetest.TrainedAdapter(t, w, "sft.gguf", 1, workspacetest.TrainedOn(t, w, adapter.RoleSFT, nil))
 	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2, workspacetest.TrainedOn(t, w, adapter.RolePolicy, nil))
-	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3, workspacetest.TrainedOn(t, w, adapter.RoleReward, nil))
+	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3,
+		workspacetest.TrainedOn(t, w, adapter.RoleReward, nil))
 	bare := workspacetest.RewardAdapter(t, w, nil) // a head, and not a word
 
 	load := func(path string) *adapter.Adapter {
@@ -55,13 +58,18 @@ func TestRolesAreChecked(t *testing.T) {
 		use  workspace.Use
 		says string // "": accepted
 	}{
-		{reward, workspace.UseReward, ""}, {bare, workspace.UseReward, ""}, {sft, workspace.UseReward, "has no scalar head: it is not a reward model"},
+		{reward, workspace.UseReward, ""}, {bare, workspace.UseReward, ""},
+		{sft, workspace.UseReward, "has no scalar head: it is not a reward model"},
 		{policy, workspace.UseReward, "is a policy's adapter (its head is a value head), not a reward model"},
 		{sft, workspace.UsePolicy, ""}, {policy, workspace.UsePolicy, ""}, {bare, workspace.UsePolicy, ""},
-		{reward, workspace.UsePolicy, "is a reward model, not a model that writes answers: name one made by steer sft or steer ppo"},
-		{sft, workspace.UseBelow, ""}, {policy, workspace.UseBelow, ""}, {reward, workspace.UseBelow, "is a reward model"}, {bare, workspace.UseBelow, "does not say what it is"},
-		{sft, workspace.UseSFT, ""}, {reward, workspace.UseSFT, "is a reward model"}, {bare, workspace.UseSFT, "does not say what it is"},
-		{sft, workspace.UseInit, ""}, {reward, workspace.UseInit, ""}, {bare, workspace.UseInit, ""}, {policy, workspace.UseInit, "is a policy's adapter"},
+		{reward, workspace.UsePolicy,
+			"is a reward model, not a model that writes answers: name one made by steer sft or steer ppo"},
+		{sft, workspace.UseBelow, ""}, {policy, workspace.UseBelow, ""},
+		{reward, workspace.UseBelow, "is a reward model"}, {bare, workspace.UseBelow, "does not say what it is"},
+		{sft, workspace.UseSFT, ""}, {reward, workspace.UseSFT, "is a reward model"},
+		{bare, workspace.UseSFT, "does not say what it is"},
+		{sft, workspace.UseInit, ""}, {reward, workspace.UseInit, ""}, {bare, workspace.UseInit, ""},
+		{policy, workspace.UseInit, "is a policy's adapter"},
 	} {
 		err := workspace.CheckRole(c.path, load(c.path), c.use)
 		if c.says == "" {

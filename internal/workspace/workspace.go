@@ -112,7 +112,8 @@ func (w *Workspace) Notice(p train.Progress) {
 	case k == "portable" && runtime.GOARCH == "amd64":
 		p.Note("warning: this CPU has no AVX2: the portable kernels compute, several times slower")
 	case w.Engine.Precision == ggml.BF16 && k != "avx512bf16":
-		p.Note(fmt.Sprintf("warning: this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the %s kernels (slower)", k))
+		p.Note(fmt.Sprintf("warning: this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the "+
+			"%s kernels (slower)", k))
 	}
 	if why := machine.CPUs().TooMany(w.Engine.Threads); why != "" {
 		p.Note("warning: " + why)
@@ -139,7 +140,8 @@ func (w *Workspace) Within(key string, configured, most int, what string) int {
 	if configured <= most {
 		return configured
 	}
-	w.warnings = append(w.warnings, fmt.Sprintf("%s %d is more than the model's context of %d tokens holds: %s beyond %d tokens are treated as too long",
+	w.warnings = append(w.warnings, fmt.Sprintf("%s %d is more than the model's context of %d tokens holds: %s "+
+		"beyond %d tokens are treated as too long",
 		key, configured, w.Model.Info().CtxTrain, what, most))
 	return most
 }
@@ -288,8 +290,8 @@ func (w *Workspace) Template(name data.TemplateName, system *string) (*data.Temp
 			return nil, nil, err
 		}
 		if len(ids) != 1 {
-			return nil, nil, fmt.Errorf("template %s divides turns by %s, which this model's vocabulary spells in %d tokens: "+
-				"choose the template the model was trained with", name, mark, len(ids))
+			return nil, nil, fmt.Errorf("template %s divides turns by %s, which this model's vocabulary spells in %d "+
+				"tokens: choose the template the model was trained with", name, mark, len(ids))
 		}
 		if mark == t.StopToken() && (len(stop) == 0 || stop[0] != ids[0]) {
 			stop = append(stop, ids[0])

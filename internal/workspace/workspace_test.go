@@ -14,11 +14,12 @@ import (
 	"steer/rl/train"
 )
 
-// noted opens a bench on a tiny model and returns what it says before it works.
+// noted opens a workspace on a tiny model and returns what it says before it works.
 func noted(t *testing.T, e EngineConfig) string {
 	t.Helper()
 	model := filepath.Join(t.TempDir(), "tiny.gguf")
-	require.NoError(t, gguftest.WriteTinyLlama(model, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))
+	require.NoError(t, gguftest.WriteTinyLlama(model,
+		gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))
 	w, err := Open(model, e)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, w.Close()) }()
@@ -59,7 +60,8 @@ func TestEngineDeviceIsChecked(t *testing.T) {
 func TestStacksShareAdapters(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "tiny.gguf")
-	require.NoError(t, gguftest.WriteTinyLlama(model, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))
+	require.NoError(t, gguftest.WriteTinyLlama(model,
+		gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))
 	w, err := Open(model, DefaultEngine())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, w.Close()) }()
