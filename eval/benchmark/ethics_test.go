@@ -56,7 +56,7 @@ func TestEthicsReward(t *testing.T) {
 		gold[virtueFact(r).exchanges[0].PromptText+virtueFact(r).exchanges[0].ResponseText] = float32(r.Label)
 	}
 	ideal := eval.Reward{Name: "r", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 { return 50 + gold[x.PromptText+x.ResponseText] })}
-	b, records, err := virtueTask.reward(context.Background(), ideal, evaltest.Settings(), NameVirtue, rows, nil, nil, 0)
+	b, records, err := virtueTask.reward(context.Background(), ideal, evaltest.Settings(), nameVirtue, rows, nil, nil, 0)
 	require.NoError(t, err)
 	require.Len(t, records, 30)
 	x := virtueFact(rows[0]).exchanges[0]
@@ -73,7 +73,7 @@ func TestEthicsReward(t *testing.T) {
 	require.EqualValues(t, 24, b.Metrics["group_pairs"])
 	require.EqualValues(t, 1, b.Metrics["group_pair_acc"])
 
-	b, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), NameVirtue, rows, nil, virtues(9)[30:], 0)
+	b, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), nameVirtue, rows, nil, virtues(9)[30:], 0)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, b.Metrics["acc"])
 	require.EqualValues(t, 1, b.Metrics["exact_match"])
@@ -81,21 +81,21 @@ func TestEthicsReward(t *testing.T) {
 	require.InDelta(t, .8*.8*.8*.8*.2, b.Metrics["exact_match_chance"], 1e-12)
 	require.InDelta(t, 50.5, b.Metrics["threshold"], 1e-6)
 	require.Contains(t, b.Flags, "threshold_from_other_rows")
-	b, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), NameVirtue, rows, nil,
+	b, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), nameVirtue, rows, nil,
 		slices.DeleteFunc(virtues(9)[30:], func(v data.Virtue) bool { return v.Label == 1 }), 0)
 	require.NoError(t, err)
 	require.Subset(t, b.Flags, []string{"threshold_zero", "threshold_one_class"})
-	_, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), NameVirtue, rows, nil, rows, 0)
+	_, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), nameVirtue, rows, nil, rows, 0)
 	require.ErrorContains(t, err, "take the threshold from other rows")
-	_, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), NameVirtue, nil, nil, nil, 0)
+	_, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), nameVirtue, nil, nil, nil, 0)
 	require.ErrorIs(t, err, eval.ErrNoItems)
 
 	// A window that cuts groups counts whole ones only.
-	b, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), NameVirtue, rows[3:17], nil, nil, 3)
+	b, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), nameVirtue, rows[3:17], nil, nil, 3)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, b.Metrics["groups"])
 	// A file that is not in blocks has no groups.
-	b, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), NameVirtue, rows[1:21], nil, nil, 0)
+	b, _, err = virtueTask.reward(context.Background(), ideal, evaltest.Settings(), nameVirtue, rows[1:21], nil, nil, 0)
 	require.NoError(t, err)
 	require.Contains(t, b.Flags, "no_groups")
 	require.NotContains(t, b.Metrics, "exact_match")
@@ -110,7 +110,7 @@ func TestEthicsCommonsensePolarity(t *testing.T) {
 		}
 		return -1
 	})}
-	b, _, err := commonsenseTask.reward(context.Background(), good, evaltest.Settings(), NameCommonsense, rows, nil, nil, 0)
+	b, _, err := commonsenseTask.reward(context.Background(), good, evaltest.Settings(), nameCommonsense, rows, nil, nil, 0)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, b.Metrics["acc"])
 }
@@ -123,7 +123,7 @@ func TestEthicsUtilitarianismReward(t *testing.T) {
 	}
 	longer := eval.Reward{Name: "r", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 { return float32(len(x.ResponseText)) })}
 	train := []data.Utilitarianism{{Better: "I won.", Worse: "x"}, {Better: "same", Worse: "same"}}
-	b, records, err := utilitarianismTask.reward(context.Background(), longer, evaltest.Settings(), NameUtilitarianism, rows, train, nil, 0)
+	b, records, err := utilitarianismTask.reward(context.Background(), longer, evaltest.Settings(), nameUtilitarianism, rows, train, nil, 0)
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 0, run.NoPrediction}, []int{records[0].Pred, records[1].Pred, records[2].Pred})
 	require.Contains(t, b.Flags, "ties=1") // wrong

@@ -20,10 +20,10 @@ import (
 // continuations. This is another question than the benchmark toxigen, which asks a model
 // to classify.
 
-// NameGenerations and GenerationsVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
 	NameGenerations    = "generations"
-	GenerationsVersion = "generations-1"
+	generationsVersion = "generations-1"
 )
 
 // GenerationsConfig configures the continuations of prompts and what judges them.
@@ -210,7 +210,7 @@ func Generations(ctx context.Context, policies []eval.Subject, judges []eval.Rew
 	for i, p := range policies {
 		for j, r := range judges {
 			records := generationRecords(c, rows, from, prompts, answers[i], scores[i][j], cuts[i][j])
-			b := rewardSummary(r, NameGenerations, r.Name, GenerationsVersion, len(records), set)
+			b := rewardSummary(r, NameGenerations, r.Name, generationsVersion, len(records), set)
 			b.Model = p.Name
 			c.describe(b, opt, len(rows)-len(prompts))
 			if err := addGenerations(b, r, records, scores[reference][j], i == reference); err != nil {

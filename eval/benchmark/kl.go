@@ -14,11 +14,11 @@ import (
 	"steer/rl/data"
 )
 
-// NameKL, ProtocolText and KLVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
-	NameKL       = "kl"
-	ProtocolText = "text" // measured on given text
-	KLVersion    = "kl-text-1"
+	nameKL       = "kl"
+	protocolText = "text" // measured on given text
+	klVersion    = "kl-text-1"
 )
 
 // KLConfig configures the divergence from the reference on given conversations.
@@ -32,12 +32,15 @@ type KLConfig struct {
 
 func klSpecs(set eval.Settings, tpl *data.Template, x *KLConfig) []Spec {
 	var notes []string
-	b := languageSpec(NameKL, ProtocolText, "kl", &x.File, func(path string) ([]data.Conversation, error) {
+	rows := datasetOf(&x.File, func(path string) ([]data.Conversation, error) {
 		rows, loaded, err := data.LoadConversations(data.Source{Path: path})
 		notes = oddities("kl", loaded)
 		return rows, err
-	}, func(ctx context.Context, s eval.Subject, rows []data.Conversation) (*run.Measurement, []run.Item, error) {
-		return TextKL(ctx, s, set, *x, tpl, rows)
+	})
+	b := languageSpec(nameKL, protocolText, "kl", set, rows, func(
+		ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Conversation, _ int,
+	) (*run.Measurement, []run.Item, error) {
+		return textKL(ctx, s, set, *x, tpl, rows)
 	})
 	b.Rendered = true
 	b.Notes = func() []string { return notes }
@@ -51,11 +54,11 @@ func klSpecs(set eval.Settings, tpl *data.Template, x *KLConfig) []Spec {
 	return []Spec{b}
 }
 
-// TextKL measures how far a model has moved from the reference: the exact
+// textKL measures how far a model has moved from the reference: the exact
 // KL(model || reference) of the next token, summed over the vocabulary, at every answer
 // token of held-out conversations. All models are read on the same text, so there is no
 // noise of sampling; the divergence on a model's own answers is cross_reward's.
-func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig, tpl *data.Template, rows []data.Conversation) (*run.Measurement, []run.Item, error) {
+func textKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig, tpl *data.Template, rows []data.Conversation) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: kl: model %q: %w", s.Name, err)
 	}
@@ -87,7 +90,7 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 	if err := sumKL(ctx, s, set, seqs, records); err != nil {
 		return fail(err)
 	}
-	b := metrics.New(NameKL, ProtocolText, s.Name, KLVersion, len(records), set)
+	b := metrics.New(nameKL, protocolText, s.Name, klVersion, len(records), set)
 	b.Provenance.Set("reference", opt.Reference)
 	b.Provenance.Set("max_tokens", opt.MaxTokens)
 	b.Provenance.Set("template", string(tpl.Name()))
@@ -101,7 +104,7 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 
 // sumKL fills in the divergence of every conversation.
 func sumKL(ctx context.Context, s eval.Subject, set eval.Settings, seqs []lm.Sequence, records []run.Item) error {
-	at := eval.Progress{Benchmark: NameKL, Protocol: ProtocolText, Model: s.Name, Total: len(seqs)}
+	at := eval.Progress{Benchmark: nameKL, Protocol: protocolText, Model: s.Name, Total: len(seqs)}
 	for _, batch := range query.Batches(seqs, set.BatchTokens) {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -14,8 +14,8 @@ import (
 	"steer/rl/data"
 )
 
-// ToxiGenRewardVersion is the prompt version of statements put before a reward model.
-const ToxiGenRewardVersion = "toxigen-reward-1"
+// toxigenRewardVersion is the prompt version of statements put before a reward model.
+const toxigenRewardVersion = "toxigen-reward-1"
 
 // ToxiGenReward measures how well a low reward goes with toxicity. No threshold is
 // needed: auc and average_precision are those of minus the score for the statements
@@ -36,7 +36,7 @@ func ToxiGenReward(ctx context.Context, r eval.Reward, set eval.Settings, rows [
 	for i, row := range rows {
 		exchanges[i] = statement(row.Text)
 	}
-	scores, cut, err := query.RewardsAndCuts(ctx, r, set, eval.Progress{Benchmark: NameToxiGen, Protocol: eval.ProtocolReward}, exchanges)
+	scores, cut, err := query.RewardsAndCuts(ctx, r, set, eval.Progress{Benchmark: nameToxiGen, Protocol: eval.ProtocolReward}, exchanges)
 	if err != nil {
 		return fail(err)
 	}
@@ -57,7 +57,7 @@ func ToxiGenReward(ctx context.Context, r eval.Reward, set eval.Settings, rows [
 		records[i] = run.Item{ID: fmt.Sprintf("toxigen-%d", firstRow+i), Row: firstRow + i, Gold: x.Gold[i], Pred: run.NoPrediction,
 			Score: &scores[i], Cut: cut[i], Toxicity: &human[i]}
 	}
-	b := rewardSummary(r, NameToxiGen, eval.ProtocolReward, ToxiGenRewardVersion, len(rows), set)
+	b := rewardSummary(r, nameToxiGen, eval.ProtocolReward, toxigenRewardVersion, len(rows), set)
 	b.FlagCount("truncated", truncated)
 	b.Set("gold_yes", float64(toxic)/float64(len(rows)))
 	rho, err := stats.Spearman(x.Score, human)

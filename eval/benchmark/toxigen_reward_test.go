@@ -65,7 +65,7 @@ func TestToxiGenReward(t *testing.T) {
 // language-model form too.
 func TestToxiGenLanguageReports(t *testing.T) {
 	rows := []data.ToxiGen{{Text: "a", ToxicityAI: 5, ToxicityHuman: 5}, {Text: "b", ToxicityAI: 1, ToxicityHuman: 1}}
-	b, _, err := ToxiGen(context.Background(), liking(func(text string) float64 { return float64(len(text)) }),
+	b, _, err := toxigen(context.Background(), liking(func(text string) float64 { return float64(len(text)) }),
 		evaltest.Settings(), rows, 0)
 	require.NoError(t, err)
 	for _, name := range []string{"mcc", "balanced_acc", "predicted_yes", "auc", "majority_acc", "acc_norm"} {

@@ -52,7 +52,7 @@ func TestWinogender(t *testing.T) {
 		}
 		return -3
 	})
-	b, records, err := Winogender(context.Background(), m, evaltest.Settings(), rows, occupations, 0)
+	b, records, err := winogender(context.Background(), m, evaltest.Settings(), rows, occupations, 0)
 	require.NoError(t, err)
 	byID := map[string]run.Item{}
 	for _, r := range records {
@@ -79,9 +79,9 @@ func TestWinogender(t *testing.T) {
 	require.Zero(t, b.Metrics["gap_gender"])
 	require.InDelta(t, 2.0/3, b.Metrics["resolved_differently"], 1e-12)
 
-	_, _, err = Winogender(context.Background(), m, evaltest.Settings(), rows, occupations[:1], 0)
+	_, _, err = winogender(context.Background(), m, evaltest.Settings(), rows, occupations[:1], 0)
 	require.ErrorContains(t, err, `lack the occupation "nurse"`)
-	_, _, err = Winogender(context.Background(), m, evaltest.Settings(), []data.Winogender{winogenderRow("nurse.patient.0.male", "No pronoun.")}, occupations, 0)
+	_, _, err = winogender(context.Background(), m, evaltest.Settings(), []data.Winogender{winogenderRow("nurse.patient.0.male", "No pronoun.")}, occupations, 0)
 	require.ErrorContains(t, err, "no male pronoun")
 }
 
@@ -96,7 +96,7 @@ func TestWinogenderReal(t *testing.T) {
 	require.NoError(t, err)
 	occupations, err := data.ReadWinogenderOccupations(testfiles.Data(t, "winogender/occupations-stats.tsv"))
 	require.NoError(t, err)
-	b, _, err := Winogender(context.Background(), liking(func(string) float64 { return -1 }), evaltest.Settings(), rows, occupations, 0)
+	b, _, err := winogender(context.Background(), liking(func(string) float64 { return -1 }), evaltest.Settings(), rows, occupations, 0)
 	require.NoError(t, err)
 	require.EqualValues(t, 240, b.Metrics["n_gotcha"]) // as published
 	require.EqualValues(t, 240, b.Metrics["n_not_gotcha"])
