@@ -41,7 +41,9 @@ func crowsItem(row int, p data.CrowSPair) query.Item {
 // of pairs whose sent_more is likelier, 0.5 where a model does not care, and
 // likelihood_diff the mean absolute difference of the two log-likelihoods, nats.
 // Whether 0.5 is excluded is tested by the exact binomial test.
-func crowsPairs(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.CrowSPair, firstRow int) (*run.Measurement, []run.Item, error) {
+func crowsPairs(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.CrowSPair, firstRow int,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: crows_pairs: %w", err)
 	}

@@ -37,7 +37,9 @@ func hhSpecs(set eval.Settings, f *File) []Spec {
 // Margins are score differences, chosen minus rejected. sigmoid(margin) is the
 // probability that a Bradley-Terry model gives to people's choice; its calibration is
 // read on the side it prefers.
-func hhPairs(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.HH, firstRow int) (*run.Measurement, []run.Item, error) {
+func hhPairs(
+	ctx context.Context, r eval.Reward, set eval.Settings, rows []data.HH, firstRow int,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: hh_rlhf: %w", err)
 	}
@@ -53,7 +55,8 @@ func hhPairs(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.
 			eval.Exchange{PromptText: h.Prompt, ResponseText: h.ChosenAnswer, Turns: h.ChosenTurns},
 			eval.Exchange{PromptText: h.Prompt, ResponseText: h.RejectedAnswer, Turns: h.RejectedTurns})
 	}
-	scores, cut, err := query.RewardsAndCuts(ctx, r, set, eval.Progress{Benchmark: nameHH, Protocol: eval.ProtocolPaired}, exchanges)
+	at := eval.Progress{Benchmark: nameHH, Protocol: eval.ProtocolPaired}
+	scores, cut, err := query.RewardsAndCuts(ctx, r, set, at, exchanges)
 	if err != nil {
 		return fail(err)
 	}

@@ -23,10 +23,10 @@ func TestHHPairs(t *testing.T) {
 			RejectedAnswer: " " + a[1], ChosenTurns: turns(a[0]), RejectedTurns: turns(a[1])})
 	}
 	var seen []eval.Exchange
-	r := eval.Reward{Name: "r", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
+	r := evaltest.Reward("r", func(x eval.Exchange) float32 {
 		seen = append(seen, x)
 		return float32(x.Turns[1].Content[0] - '0')
-	})}
+	})
 	b, records, err := hhPairs(context.Background(), r, evaltest.Settings(), rows, 0)
 	require.NoError(t, err)
 	require.Equal(t, " 1", seen[1].ResponseText)

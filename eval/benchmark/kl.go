@@ -47,7 +47,8 @@ func klSpecs(set eval.Settings, tpl *data.Template, x *KLConfig) []Spec {
 	b.passesOver = func(model string) bool { return model == x.Reference }
 	b.check = func() error {
 		if x.Path != "" && (x.Reference == "" || x.MaxTokens < 2) {
-			return fmt.Errorf("eval: kl: want a reference and max_tokens of at least 2, got %q and %d", x.Reference, x.MaxTokens)
+			return fmt.Errorf("eval: kl: want a reference and max_tokens of at least 2, got %q and %d",
+				x.Reference, x.MaxTokens)
 		}
 		return nil
 	}
@@ -58,7 +59,9 @@ func klSpecs(set eval.Settings, tpl *data.Template, x *KLConfig) []Spec {
 // KL(model || reference) of the next token, summed over the vocabulary, at every answer
 // token of held-out conversations. All models are read on the same text, so there is no
 // noise of sampling; the divergence on a model's own answers is cross_reward's.
-func textKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig, tpl *data.Template, rows []data.Conversation) (*run.Measurement, []run.Item, error) {
+func textKL(
+	ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig, tpl *data.Template, rows []data.Conversation,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: kl: model %q: %w", s.Name, err)
 	}
@@ -66,13 +69,15 @@ func textKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 		return nil, nil, err
 	}
 	if s.KL == nil || s.Tokenizer == nil || tpl == nil {
-		return fail(fmt.Errorf("want the divergence from %q, a tokenizer and the template of the conversations: is %q one of the models?", opt.Reference, opt.Reference))
+		return fail(fmt.Errorf("want the divergence from %q, a tokenizer and the template of the conversations: "+
+			"is %q one of the models?", opt.Reference, opt.Reference))
 	}
 	var seqs []lm.Sequence
 	var records []run.Item
 	dropped, longest := 0, min(opt.MaxTokens, set.MaxLength+1)
 	for i, c := range rows {
-		x, err := data.Tokenize(s.Tokenizer, tpl.Render(c.Messages), data.TokenizeOptions{NoBOS: set.BOS == eval.BOSOff})
+		x, err := data.Tokenize(s.Tokenizer, tpl.Render(c.Messages),
+			data.TokenizeOptions{NoBOS: set.BOS == eval.BOSOff})
 		if err != nil {
 			return fail(fmt.Errorf("line %d: %w", c.Line, err))
 		}
@@ -82,10 +87,12 @@ func textKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 			continue
 		}
 		seqs = append(seqs, lm.Sequence{Tokens: x.IDs, Targets: targets})
-		records = append(records, run.Item{ID: fmt.Sprintf("line-%d", c.Line), Row: opt.First + i, Gold: run.NoPrediction, Pred: run.NoPrediction, Tokens: len(targets)})
+		records = append(records, run.Item{ID: fmt.Sprintf("line-%d", c.Line), Row: opt.First + i,
+			Gold: run.NoPrediction, Pred: run.NoPrediction, Tokens: len(targets)})
 	}
 	if len(seqs) == 0 {
-		return fail(fmt.Errorf("none of %d conversations has an answer and at most %d tokens: %w", len(rows), longest, eval.ErrNoItems))
+		return fail(fmt.Errorf("none of %d conversations has an answer and at most %d tokens: %w",
+			len(rows), longest, eval.ErrNoItems))
 	}
 	if err := sumKL(ctx, s, set, seqs, records); err != nil {
 		return fail(err)
@@ -172,7 +179,8 @@ func addKL(b *metrics.Summary, records []run.Item) error {
 	if err != nil {
 		return err
 	}
-	boot, err := stats.BootstrapFunc(src, b.Settings.Resamples, func() func([]int32) (float64, bool) { return perToken })
+	boot, err := stats.BootstrapFunc(src, b.Settings.Resamples,
+		func() func([]int32) (float64, bool) { return perToken })
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,8 @@ func scruplesSpecs(set eval.Settings, x *ScruplesConfig) []Spec {
 	reward.Load = loadAll(reward.Load, choose.load)
 	reward.check = func() error {
 		if reward.Wanted() && x.Threshold.Path == "" {
-			return fmt.Errorf("eval: scruples.threshold.path: protocol reward needs other rows to choose its threshold on")
+			return fmt.Errorf("eval: scruples.threshold.path: protocol reward needs other rows to choose its " +
+				"threshold on")
 		}
 		return nil
 	}
@@ -129,8 +130,11 @@ func scruplesLabelItems(rows []data.Anecdote, firstRow int, delimiter string) []
 
 // scruplesLabels runs the label log-likelihood protocol: no answer has to be
 // parsed, so there are no refusals.
-func scruplesLabels(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Anecdote, firstRow int) (*run.Measurement, []run.Item, error) {
-	b, records, err := binaryChoice(ctx, s, set, scruplesLabelItems(rows, firstRow, set.TargetDelimiter), nameScruples, scruplesLabelVersion)
+func scruplesLabels(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Anecdote, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	b, records, err := binaryChoice(ctx, s, set, scruplesLabelItems(rows, firstRow, set.TargetDelimiter),
+		nameScruples, scruplesLabelVersion)
 	if err != nil {
 		return nil, nil, err
 	}

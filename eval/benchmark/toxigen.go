@@ -37,7 +37,8 @@ func ToxiGenItems(rows []data.ToxiGen, firstRow int, delimiter string) []query.I
 		if r.Toxic() {
 			gold = 1
 		}
-		items[i] = query.NewItem(fmt.Sprintf("toxigen-%d", firstRow+i), firstRow+i, prompt, delimiter, gold, "No", "Yes")
+		items[i] = query.NewItem(fmt.Sprintf("toxigen-%d", firstRow+i), firstRow+i, prompt, delimiter, gold, "No",
+			"Yes")
 	}
 	return items
 }
@@ -63,8 +64,11 @@ func toxigenSpecs(set eval.Settings, x *ToxiGenConfig) []Spec {
 // by two or three characters and so pushes towards Yes) it reports MCC, balanced
 // accuracy and how often the model says Yes: a constant answer has an accuracy of
 // 0.43 or 0.57 and says nothing.
-func toxigen(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.ToxiGen, firstRow int) (*run.Measurement, []run.Item, error) {
-	b, records, err := summarizeChoices(ctx, s, set, ToxiGenItems(rows, firstRow, set.TargetDelimiter), nameToxiGen, eval.ProtocolLogLik, toxigenVersion)
+func toxigen(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.ToxiGen, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	b, records, err := summarizeChoices(ctx, s, set, ToxiGenItems(rows, firstRow, set.TargetDelimiter), nameToxiGen,
+		eval.ProtocolLogLik, toxigenVersion)
 	if err != nil {
 		return nil, nil, err
 	}

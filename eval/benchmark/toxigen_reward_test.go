@@ -22,10 +22,10 @@ func TestToxiGenReward(t *testing.T) {
 	}
 	var seen []eval.Exchange
 	score := map[string]float32{"a": -3, "b": 2, "c": 0, "d": -1, "e": 2}
-	r := eval.Reward{Name: "harmlessness", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
+	r := evaltest.Reward("harmlessness", func(x eval.Exchange) float32 {
 		seen = append(seen, x)
 		return score[x.ResponseText]
-	})}
+	})
 	b, records, err := ToxiGenReward(context.Background(), r, evaltest.Settings(), rows, 7)
 	require.NoError(t, err)
 	require.Equal(t, eval.Exchange{ResponseText: "c", Turns: []data.Message{

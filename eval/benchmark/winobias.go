@@ -48,7 +48,8 @@ func winobiasSpecs(set eval.Settings, x *WinoBiasConfig) []Spec {
 			Load: loadAll(pro.load, anti.load),
 			check: func() error {
 				if (f.Pro.Path == "") != (f.Anti.Path == "") || f.Pro.First != f.Anti.First || f.Pro.Limit != f.Anti.Limit {
-					return fmt.Errorf("eval: %s: want pro.path and anti.path, with the same first and limit: the sentences are compared one by one", key)
+					return fmt.Errorf("eval: %s: want pro.path and anti.path, with the same first and limit: the "+
+						"sentences are compared one by one", key)
 				}
 				return nil
 			},
@@ -79,7 +80,8 @@ var winobiasOccupations = []string{
 func winobiasItem(row int, kind string, w data.WinoBias, delimiter string) (query.Item, error) {
 	referent, _, found := occupationIn(w.Text[w.Referent[0]:w.Referent[1]], "")
 	if !found {
-		return query.Item{}, fmt.Errorf("line %d: the referent %q is none of the 40 occupations", w.Line, w.Text[w.Referent[0]:w.Referent[1]])
+		return query.Item{}, fmt.Errorf("line %d: the referent %q is none of the 40 occupations",
+			w.Line, w.Text[w.Referent[0]:w.Referent[1]])
 	}
 	other, _, found := occupationIn(w.Text[:w.Referent[0]]+" "+w.Text[w.Referent[1]:], referent)
 	if !found {
@@ -132,12 +134,15 @@ func wordIndex(text, word string) int {
 // winobias runs one type. Beside the accuracies of both versions it gives their
 // difference, the bias, tested pair by pair: sentences of the same number that mean the
 // same person are one pair (two of the release's 1584 pairs do not).
-func winobias(ctx context.Context, s eval.Subject, set eval.Settings, name string, pro, anti []data.WinoBias, firstRow int) (*run.Measurement, []run.Item, error) {
+func winobias(
+	ctx context.Context, s eval.Subject, set eval.Settings, name string, pro, anti []data.WinoBias, firstRow int,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: %s: %w", name, err)
 	}
 	if len(pro) != len(anti) {
-		return fail(fmt.Errorf("%d sentences in the pro and %d in the anti file: want the two versions of one file of the release", len(pro), len(anti)))
+		return fail(fmt.Errorf("%d sentences in the pro and %d in the anti file: want the two versions of one "+
+			"file of the release", len(pro), len(anti)))
 	}
 	var items []query.Item
 	for _, version := range []struct {
@@ -162,7 +167,8 @@ func winobias(ctx context.Context, s eval.Subject, set eval.Settings, name strin
 		p, a := &records[i], &records[len(pro)+i]
 		p.Group, a.Group = "pro", "anti"
 		if pro[i].Number != anti[i].Number {
-			return fail(fmt.Errorf("pro line %d has number %d, anti line %d number %d: want the two versions of one file of the release", pro[i].Line, pro[i].Number, anti[i].Line, anti[i].Number))
+			return fail(fmt.Errorf("pro line %d has number %d, anti line %d number %d: want the two versions of "+
+				"one file of the release", pro[i].Line, pro[i].Number, anti[i].Line, anti[i].Number))
 		}
 		if items[i].Choices[0].Text != items[len(pro)+i].Choices[0].Text {
 			unpaired++

@@ -37,7 +37,8 @@ func winogenderSpecs(set eval.Settings, x *WinogenderConfig) []Spec {
 		Load: loadAll(rows.load, occupations.load),
 		check: func() error {
 			if x.Path != "" && x.Occupations.Path == "" {
-				return fmt.Errorf("eval: winogender.occupations.path: want the release's occupations-stats.tsv: it says which sentences go against the statistics")
+				return fmt.Errorf("eval: winogender.occupations.path: want the release's occupations-stats.tsv: " +
+					"it says which sentences go against the statistics")
 			}
 			return nil
 		},
@@ -70,7 +71,8 @@ func winogenderItem(row int, w data.Winogender, delimiter string) (query.Item, e
 	if pronoun == "" {
 		return query.Item{}, fmt.Errorf("line %d: no %s pronoun in %q", w.Line, w.Gender, w.Sentence)
 	}
-	return query.NewItem(w.ID, row, refersPrompt(w.Sentence, pronoun), delimiter, w.Answer, w.Occupation, w.Participant), nil
+	return query.NewItem(w.ID, row, refersPrompt(w.Sentence, pronoun), delimiter, w.Answer, w.Occupation,
+		w.Participant), nil
 }
 
 // gotcha says that the statistics of the occupation mislead: for a female pronoun, the
@@ -97,7 +99,10 @@ const (
 // winogender runs the benchmark: accuracy by pronoun and by whether the statistics of
 // the occupation mislead, and how often the pronoun alone changes whom the model takes
 // it for. Sentences that differ in the pronoun only are compared pair by pair.
-func winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Winogender, occupations []data.WinogenderOccupation, firstRow int) (*run.Measurement, []run.Item, error) {
+func winogender(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Winogender,
+	occupations []data.WinogenderOccupation, firstRow int,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: winogender: %w", err)
 	}
@@ -108,7 +113,8 @@ func winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 	items := make([]query.Item, len(rows))
 	for i, w := range rows {
 		if _, known := women[w.Occupation]; !known {
-			return fail(fmt.Errorf("line %d: the statistics lack the occupation %q: name the occupations file of the same release", w.Line, w.Occupation))
+			return fail(fmt.Errorf("line %d: the statistics lack the occupation %q: name the occupations file of "+
+				"the same release", w.Line, w.Occupation))
 		}
 		var err error
 		if items[i], err = winogenderItem(firstRow+i, w, set.TargetDelimiter); err != nil {

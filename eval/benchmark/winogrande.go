@@ -40,6 +40,9 @@ func winograndeItems(rows []data.Partial, firstRow int, delimiter string) []quer
 
 // winogrande runs the benchmark. Only accuracy is defined on it; fewer items than the
 // development set holds are flagged as partial.
-func winogrande(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Partial, firstRow int) (*run.Measurement, []run.Item, error) {
-	return partialBenchmark(ctx, s, set, winograndeItems(rows, firstRow, set.TargetDelimiter), nameWinoGrande, winograndeVersion, winograndeSize)
+func winogrande(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Partial, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	return partialBenchmark(ctx, s, set, winograndeItems(rows, firstRow, set.TargetDelimiter), nameWinoGrande,
+		winograndeVersion, winograndeSize)
 }

@@ -110,7 +110,8 @@ func wscSpecs(set eval.Settings, smaller, larger *File) []Spec {
 func wsc273(
 	ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema, _ int,
 ) (*run.Measurement, []run.Item, error) {
-	return partialBenchmark(ctx, s, set, WSC273Items(schemas, set.TargetDelimiter), nameWSC273, wsc273Version, wsc273Size)
+	return partialBenchmark(ctx, s, set, WSC273Items(schemas, set.TargetDelimiter), nameWSC273, wsc273Version,
+		wsc273Size)
 }
 
 // wsc285 runs the benchmark on the larger collection. A file of 283 schemas, which is
@@ -118,12 +119,15 @@ func wsc273(
 func wsc285(
 	ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema, _ int,
 ) (*run.Measurement, []run.Item, error) {
-	return partialBenchmark(ctx, s, set, wsc285Items(schemas, set.TargetDelimiter), nameWSC285, wsc285Version, wsc285Size)
+	return partialBenchmark(ctx, s, set, wsc285Items(schemas, set.TargetDelimiter), nameWSC285, wsc285Version,
+		wsc285Size)
 }
 
 // partialBenchmark runs a benchmark of partial evaluation: accuracy, beside it that of
 // always taking the place that is right more often.
-func partialBenchmark(ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string, size int) (*run.Measurement, []run.Item, error) {
+func partialBenchmark(
+	ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string, size int,
+) (*run.Measurement, []run.Item, error) {
 	b, records, err := summarizeChoices(ctx, s, set, items, name, eval.ProtocolLogLik, version)
 	if err != nil {
 		return nil, nil, err

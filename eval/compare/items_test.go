@@ -51,7 +51,8 @@ func TestReadItems(t *testing.T) {
 		want  string
 	}{
 		{[]string{`{"id":"a","loss":2.5}`}, `record 1: want fields "gold" and "pred"`},
-		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`}, `record 2: field "id": "a" occurs twice`},
+		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`}, `record 2: field "id": "a" ` +
+			`occurs twice`},
 		{[]string{`{"gold":1,"pred":1}`}, `field "id" is empty`},
 		{[]string{`{"id":"a","gold":1,"pred":-1}`}, `-1 without "refused" or "tie"`},
 		{[]string{`{"id":"a","gold":"x"}`}, "record 1"},
@@ -77,7 +78,8 @@ func answers(n int, seed uint64, gain map[string]float64) []compare.Answer {
 	for i := range n {
 		level := r.NormFloat64()
 		for _, p := range []string{"sft", "virtue"} {
-			out = append(out, compare.Answer{ID: fmt.Sprint(i), Policy: p, Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
+			out = append(out, compare.Answer{ID: fmt.Sprint(i), Policy: p,
+				Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
 		}
 	}
 	return out
@@ -87,8 +89,9 @@ func TestScores(t *testing.T) {
 	norm := func(a []compare.Answer) compare.ScoreRun {
 		return compare.ScoreRun{Answers: a, Mean: map[string]float64{"virtue": 1}, Std: map[string]float64{"virtue": 2}}
 	}
-	set := compare.ScoreSet{Policies: []string{"sft", "virtue"}, Rewards: []string{"deontology", "virtue"}, Reference: "sft",
-		Runs: []compare.ScoreRun{norm(answers(80, 1, map[string]float64{"virtue": .4}))}}
+	set := compare.ScoreSet{Policies: []string{"sft", "virtue"}, Rewards: []string{"deontology", "virtue"},
+		Reference: "sft",
+		Runs:      []compare.ScoreRun{norm(answers(80, 1, map[string]float64{"virtue": .4}))}}
 	s, err := set.Compare(options())
 	require.NoError(t, err)
 	require.Equal(t, []int{80, 1, 0}, []int{s.Prompts, s.Runs, s.LeftOut})
@@ -99,7 +102,8 @@ func TestScores(t *testing.T) {
 	require.Equal(t, 1.0, *s.Cells[1][0].Holm, "equal scores")
 	require.Equal(t, compare.TestMeans, c.Test)
 
-	set.Runs = append(set.Runs, norm(answers(80, 1, map[string]float64{"virtue": .1})), norm(answers(80, 1, map[string]float64{"virtue": .7})))
+	set.Runs = append(set.Runs, norm(answers(80, 1, map[string]float64{"virtue": .1})),
+		norm(answers(80, 1, map[string]float64{"virtue": .7})))
 	s, err = set.Compare(options())
 	require.NoError(t, err)
 	c = s.Cells[1][1]

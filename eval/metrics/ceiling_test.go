@@ -21,7 +21,8 @@ func TestBestCeilingRefuses(t *testing.T) {
 
 // The published values are those of the Scruples paper's code on the whole dev set.
 func TestGoldenBestCeiling(t *testing.T) {
-	counts, err := data.ReadLabelCounts(testfiles.Data(t, "scruples/label-counts/dev.scruples-anecdotes_label-counts.json"))
+	path := testfiles.Data(t, "scruples/label-counts/dev.scruples-anecdotes_label-counts.json")
+	counts, err := data.ReadLabelCounts(path)
 	require.NoError(t, err)
 	var votes [][]int
 	var gold, gold5 []int
