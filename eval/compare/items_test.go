@@ -51,8 +51,8 @@ func TestReadItems(t *testing.T) {
 		want  string
 	}{
 		{[]string{`{"id":"a","loss":2.5}`}, `record 1: want fields "gold" and "pred"`},
-		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`},
-			`record 2: field "id": "a" occurs twice`},
+		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`}, `record 2: field "id": "a" ` +
+			`occurs twice`},
 		{[]string{`{"gold":1,"pred":1}`}, `field "id" is empty`},
 		{[]string{`{"id":"a","gold":1,"pred":-1}`}, `-1 without "refused" or "tie"`},
 		{[]string{`{"id":"a","gold":"x"}`}, "record 1"},
@@ -78,7 +78,7 @@ func answers(n int, seed uint64, gain map[string]float64) []run.Answer {
 	for i := range n {
 		level := r.NormFloat64()
 		for _, p := range []string{"sft", "virtue"} {
-			out = append(out, run.Answer{ID: fmt.Sprint(i), Policy: p,
+			out = append(out, compare.Answer{ID: fmt.Sprint(i), Policy: p,
 				Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
 		}
 	}
