@@ -78,7 +78,7 @@ func answers(n int, seed uint64, gain map[string]float64) []run.Answer {
 	for i := range n {
 		level := r.NormFloat64()
 		for _, p := range []string{"sft", "virtue"} {
-			out = append(out, compare.Answer{ID: fmt.Sprint(i), Policy: p,
+			out = append(out, run.Answer{ID: fmt.Sprint(i), Policy: p,
 				Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
 		}
 	}

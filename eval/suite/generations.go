@@ -64,7 +64,7 @@ func (s *Suite) generations(policies []eval.Subject, judges []eval.Reward) (meas
 	ids, recognised := participants(policies, judges)
 	sums := map[string]string{benchmark.NameGenerations: sum, "template": templateSum(s.cfg.Template)}
 	fingerprint, err := s.fingerprint([]string{benchmark.NameGenerations}, sums, ids...)
-	return measurement{run.ID{Benchmark: benchmark.NameGenerations}, recordFile(benchmark.NameGenerations),
+	return measurement{run.ID{Benchmark: benchmark.NameGenerations}, run.RecordsFile(benchmark.NameGenerations),
 		fingerprint, recognised}, err
 }
 

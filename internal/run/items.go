@@ -1,16 +1,10 @@
 package run
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
-	"github.com/klauspost/compress/zstd"
-
-	"steer/internal/atomicfile"
+	"steer/internal/recordfile"
 )
 
 // NoPrediction is the prediction of an item that was not answered.
@@ -73,38 +67,18 @@ type Answer struct {
 
 // WriteRecords writes values one JSON object a line, Zstandard compressed, whole or
 // not at all.
-func WriteRecords[T any](path string, records []T) (err error) {
-	f, err := atomicfile.Create(path)
-	if err != nil {
+func WriteRecords[T any](path string, records []T) error {
+	if err := recordfile.Write(path, records); err != nil {
 		return fmt.Errorf("eval: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("eval: %s: %w", path, errors.Join(err, f.Abort()))
-		}
-	}()
-	z, err := zstd.NewWriter(f, zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return err
-	}
-	enc := json.NewEncoder(z)
-	enc.SetEscapeHTML(false)
-	for i := range records {
-		if err := enc.Encode(records[i]); err != nil {
-			return fmt.Errorf("record %d: %w", i, err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	return f.Commit()
+	return nil
 }
 
 // ReadRecords reads what [WriteRecords] wrote. An unknown field is an error: the
 // file then is of another kind or version.
 func ReadRecords[T any](path string) ([]T, error) {
-	records, err := readRecords[T](path, true)
-	if damaged := (*recordError)(nil); errors.As(err, &damaged) {
+	records, err := recordfile.Read[T](path, recordfile.RefuseUnknown)
+	if bad := (*recordfile.Error)(nil); errors.As(err, &bad) {
 		return nil, fmt.Errorf("eval: %w (was the file written by this version?)", err)
 	}
 	if err != nil {
@@ -116,50 +90,9 @@ func ReadRecords[T any](path string) ([]T, error) {
 // ReadParts reads of a file of records what T has fields for. Others are let be, so that records of
 // other benchmarks and programs can be read.
 func ReadParts[T any](path string) ([]T, error) {
-	records, err := readRecords[T](path, false)
-	if damaged := (*recordError)(nil); errors.As(err, &damaged) {
+	records, err := recordfile.Read[T](path, recordfile.IgnoreUnknown)
+	if bad := (*recordfile.Error)(nil); errors.As(err, &bad) {
 		return nil, fmt.Errorf("%w (want Zstandard-compressed JSON Lines)", err)
 	}
 	return records, err
-}
-
-// recordError is that of a record, counted from 1.
-type recordError struct {
-	path   string
-	record int
-	err    error
-}
-
-func (e *recordError) Error() string {
-	return fmt.Sprintf("%s: record %d: %v", e.path, e.record, e.err)
-}
-func (e *recordError) Unwrap() error { return e.err }
-
-func readRecords[T any](path string, strict bool) ([]T, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	z, err := zstd.NewReader(bufio.NewReader(f), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<28))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	defer z.Close()
-	dec := json.NewDecoder(z)
-	if strict {
-		dec.DisallowUnknownFields()
-	}
-	var out []T
-	for {
-		var r T
-		err := dec.Decode(&r)
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return nil, &recordError{path, len(out) + 1, err}
-		}
-		out = append(out, r)
-	}
 }

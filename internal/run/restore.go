@@ -2,17 +2,16 @@ package run
 
 import (
 	"bufio"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"steer/ggml/adapter"
+	"steer/internal/filehash"
 )
 
 // Latest reads the newest intact checkpoint: nil without an error in a new run. A
@@ -101,14 +100,14 @@ func verify(path string, want file) error {
 		return err
 	}
 	defer f.Close()
-	h := &counter{hash: sha256.New()}
-	if _, err := io.Copy(h, f); err != nil {
+	sum, bytes, err := filehash.Of(f)
+	if err != nil {
 		return err
 	}
-	if h.n != want.Bytes {
-		return fmt.Errorf("%d bytes, want %d", h.n, want.Bytes)
+	if bytes != want.Bytes {
+		return fmt.Errorf("%d bytes, want %d", bytes, want.Bytes)
 	}
-	if h.sum() != want.SHA256 {
+	if sum != want.SHA256 {
 		return errors.New("SHA-256 differs")
 	}
 	return nil

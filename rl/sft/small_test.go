@@ -27,7 +27,7 @@ func TestDefaultsTrainSmallSets(t *testing.T) {
 	for _, c := range []struct {
 		rows                  int
 		change                func(*Config)
-		places                int
+		items                 int
 		steps, passes, warmup int64
 	}{
 		{20, nil, 20, 33, 13, 3},
@@ -46,7 +46,7 @@ func TestDefaultsTrainSmallSets(t *testing.T) {
 		require.NoError(t, cfg.Validate())
 		p, err := NewPlan(cfg, shortExamples(c.rows), 1)
 		require.NoError(t, err)
-		require.Equal(t, c.places, p.Items, c.rows)
+		require.Equal(t, c.items, p.Items, c.rows)
 		require.Equal(t, c.steps, p.Steps, c.rows)
 		require.Equal(t, c.passes, cfg.Passes(p.Items), c.rows)
 		require.Equal(t, c.warmup, cfg.Optim.Warmup(p.Steps), c.rows)
