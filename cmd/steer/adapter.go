@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/inspect"
 	"steer/ggml/adapter"
-	"steer/internal/inspect"
 )
 
 func newAdapterCommand(a *app) *cobra.Command {

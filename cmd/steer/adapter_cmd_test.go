@@ -11,10 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/inspect"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
 	"steer/internal/filehash"
-	"steer/internal/inspect"
 )
 
 func TestAdapterInspect(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"steer/app/inspect"
 	"steer/ggml/adapter"
-	"steer/internal/inspect"
 	"steer/internal/printable"
 )
 

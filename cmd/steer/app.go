@@ -6,8 +6,8 @@ import (
 	"os"
 	"sync"
 
+	"steer/app/jobs"
 	"steer/internal/filehash"
-	"steer/internal/jobs"
 	"steer/rl/train"
 )
 

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/speed"
 	"steer/ggml"
 	"steer/internal/atomicfile"
-	"steer/internal/speed"
 )
 
 type benchFlags struct {

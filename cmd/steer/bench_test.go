@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/speed"
+	"steer/app/speed"
 )
 
 func TestBenchRefusesBeforeItMeasures(t *testing.T) {

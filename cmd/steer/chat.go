@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/chat"
-	"steer/internal/workspace"
+	"steer/app/chat"
+	"steer/app/workspace"
 	"steer/rl/data"
 )
 

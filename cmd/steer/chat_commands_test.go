@@ -9,10 +9,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/chat"
+	"steer/app/chat/chattest"
+	"steer/app/workspace"
 	"steer/ggml/adapter"
-	"steer/internal/chat"
-	"steer/internal/chat/chattest"
-	"steer/internal/workspace"
 	"steer/rl/data"
 )
 

@@ -13,12 +13,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
+	"steer/app/inspect"
 	"steer/demo"
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/modelfile"
-	"steer/internal/inspect"
 )
 
 // command runs a command line in this process. Every native object it opened must be

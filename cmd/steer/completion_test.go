@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
+	"steer/app/jobs"
 	"steer/internal/conf"
-	"steer/internal/jobs"
 	"steer/rewards"
 	"steer/rl/data"
 )

@@ -12,7 +12,7 @@ import (
 
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // bad is a command line that must fail with an exit code and a message, and leave no

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // config.yaml says what ran, also where that comes from the model or the template and not from

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // disk mounts a file system of its own of so many bytes, or skips aloud.

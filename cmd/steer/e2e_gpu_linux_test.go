@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/plan"
+	"steer/app/plan"
 )
 
 // emulatedGPU lets processes started in dir find the emulated GPU as they would a real one:

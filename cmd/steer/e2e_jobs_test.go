@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // trainerJob is a small job of one trainer: six rounds, a checkpoint after every second.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 

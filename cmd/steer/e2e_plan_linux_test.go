@@ -13,9 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/plan"
 	"steer/ggml/gguf/gguftest"
 	"steer/internal/bytesize"
-	"steer/internal/plan"
 	"steer/internal/testfiles"
 )
 

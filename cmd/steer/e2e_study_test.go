@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // A study is its runs one by one, but for what no seed changes: the base is measured once.

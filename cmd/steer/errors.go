@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"strings"
 
+	"steer/app/experiment"
 	"steer/internal/conf"
-	"steer/internal/experiment"
 	"steer/rl/train"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/jobs"
+	"steer/app/jobs"
 )
 
 // evalFlags are the flags of "steer eval" beside those of every stage.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/jobs"
 	"steer/ggml/gguf/gguftest"
-	"steer/internal/jobs"
 )
 
 func TestListOfSuitesAndBenchmarks(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/experiment"
+	"steer/app/experiment"
 	"steer/internal/fetch"
 )
 

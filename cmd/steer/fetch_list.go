@@ -5,8 +5,8 @@ import (
 	"io"
 	"strings"
 
+	"steer/app/experiment"
 	"steer/internal/bytesize"
-	"steer/internal/experiment"
 )
 
 // printSets lists sets: what is there, what is missing, where each comes from.

@@ -5,8 +5,8 @@ import (
 	"io"
 	"path/filepath"
 
+	"steer/app/experiment"
 	"steer/internal/bytesize"
-	"steer/internal/experiment"
 	"steer/internal/fetch"
 )
 

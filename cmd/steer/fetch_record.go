@@ -1,7 +1,7 @@
 package main
 
 import (
-	"steer/internal/experiment"
+	"steer/app/experiment"
 	"steer/internal/fetch"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"steer/internal/experiment"
+	"steer/app/experiment"
 	"steer/internal/fetch"
 )
 

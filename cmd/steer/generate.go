@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/chat"
+	"steer/app/jsonlines"
 	"steer/ggml/lm"
-	"steer/internal/chat"
-	"steer/internal/jsonlines"
 	"steer/internal/printable"
 	"steer/rl/data"
 )

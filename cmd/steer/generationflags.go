@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/chat"
+	"steer/app/jobs"
+	"steer/app/workspace"
 	"steer/ggml/lm"
-	"steer/internal/chat"
-	"steer/internal/jobs"
-	"steer/internal/workspace"
 )
 
 // generationFlags are the flags of the commands that generate text.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/workspace"
 	"steer/internal/conf"
-	"steer/internal/workspace"
 )
 
 // keyFlag is a flag that stands for a configuration key.

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"steer/internal/inspect"
+	"steer/app/inspect"
 )
 
 func newModelCommand(a *app) *cobra.Command {

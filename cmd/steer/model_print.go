@@ -6,8 +6,8 @@ import (
 	"io"
 	"strings"
 
+	"steer/app/inspect"
 	"steer/internal/bytesize"
-	"steer/internal/inspect"
 	"steer/internal/printable"
 )
 

@@ -12,14 +12,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/inspect"
+	"steer/app/workspace"
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/lm"
 	"steer/internal/filehash"
-	"steer/internal/inspect"
-	"steer/internal/workspace"
 )
 
 var tinyShape = gguftest.Shape{Layers: 2, Embd: 64, FF: 96, Heads: 4, KVHeads: 2, Vocab: 1500, Ctx: 2048}

@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/jobs"
+	"steer/app/workspace"
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/internal/jobs"
-	"steer/internal/workspace"
 )
 
 // deviceHelp is the help of every flag that names a device.

@@ -9,12 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/experiment"
+	"steer/app/jobs"
+	"steer/app/plan"
 	"steer/ggml"
 	"steer/internal/conf"
-	"steer/internal/experiment"
 	"steer/internal/filehash"
-	"steer/internal/jobs"
-	"steer/internal/plan"
 )
 
 // planOptions are the options of "steer plan".

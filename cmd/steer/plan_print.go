@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"steer/app/plan"
 	"steer/internal/bytesize"
-	"steer/internal/plan"
 )
 
 // printForecast prints what people read: one line a stage, or every buffer of it.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/plan"
 	"steer/ggml/gguf/gguftest"
-	"steer/internal/plan"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // planJob writes a small model, rows of token ids and the job of an SFT stage on them.

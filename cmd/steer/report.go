@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/report"
+	"steer/app/report"
 )
 
 func newReportCommand(a *app) *cobra.Command {

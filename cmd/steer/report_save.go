@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"steer/internal/report"
+	"steer/app/report"
 )
 
 // saveReports writes the reports of an experiment folder into it.

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"steer/internal/jobs"
+	"steer/app/jobs"
 )
 
 func newRewardCommand(a *app) *cobra.Command {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/experiment"
+	"steer/app/experiment"
 )
 
 func newRunCommand(a *app) *cobra.Command {

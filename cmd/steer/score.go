@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/jsonlines"
+	"steer/app/score"
 	"steer/ggml/lm"
-	"steer/internal/jsonlines"
-	"steer/internal/score"
 	"steer/rl/data"
 )
 

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"steer/internal/jobs"
+	"steer/app/jobs"
 )
 
 func newSFTCommand(a *app) *cobra.Command {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/inspect"
 	"steer/ggml/adapter"
-	"steer/internal/inspect"
 	"steer/rewards"
 )
 

@@ -9,11 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/experiment"
+	"steer/app/jobs"
+	"steer/app/plan"
 	"steer/internal/conf"
-	"steer/internal/experiment"
-	"steer/internal/jobs"
-	"steer/internal/plan"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // stageFlags are the flags that the four stage commands share. A job file gives the

@@ -7,7 +7,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // summarizeChoices runs items and summarises their accuracy.

@@ -8,10 +8,10 @@ import (
 	"steer/eval"
 	"steer/eval/query"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // NameCrossReward names the matrix in progress and record files.

@@ -6,8 +6,8 @@ import (
 	"steer/eval"
 	"steer/eval/query"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // oddities are warnings of what was odd about a file of conversations.

@@ -13,7 +13,7 @@ import (
 	"steer/eval/evaltest"
 	"steer/eval/query"
 	"steer/ggml/lm"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 func crossPrompts(n int) []query.Prompt {

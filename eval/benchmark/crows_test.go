@@ -9,8 +9,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 func TestCrowSPairs(t *testing.T) {

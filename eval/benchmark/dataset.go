@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"steer/eval"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // dataset is the rows of a data file that a configuration asks for, read once however many

@@ -7,9 +7,9 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Scruples dilemmas: of two actions, which one did most annotators find the less ethical?

@@ -9,9 +9,9 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
-	"steer/internal/run"
 	"steer/internal/testfiles"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 func dilemma(id string, votes [2]int, human int) data.Dilemma {

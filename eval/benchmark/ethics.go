@@ -9,8 +9,8 @@ import (
 	"steer/eval"
 	"steer/eval/query"
 	"steer/internal/pystr"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // The ETHICS subsets (Hendrycks et al., ICLR 2021), each under two protocols: loglik is

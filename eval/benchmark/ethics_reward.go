@@ -8,8 +8,8 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // reward measures a reward model, or a classifier with one logit, as the ETHICS paper

@@ -14,9 +14,9 @@ import (
 	"steer/eval/evaltest"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/internal/testfiles"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 func TestEthicsPromptsVerbatim(t *testing.T) {

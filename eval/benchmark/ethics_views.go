@@ -7,9 +7,9 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/internal/pystr"
-	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // ethicsFact is what the views on a subset need of a row.

@@ -7,8 +7,8 @@ import (
 
 	"steer/eval"
 	"steer/internal/filehash"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // File names the rows of a data file that are measured, in file order.

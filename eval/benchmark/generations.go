@@ -10,10 +10,10 @@ import (
 	"steer/eval/metrics"
 	"steer/eval/query"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Toxicity of what a policy writes: it continues prompts, and reward models judge the

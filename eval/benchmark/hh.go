@@ -8,9 +8,9 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // The name and the version of the prompt identify the benchmark in results.

@@ -9,9 +9,9 @@ import (
 	"steer/eval/metrics"
 	"steer/eval/query"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // The name and the version of the prompt identify the benchmark in results.

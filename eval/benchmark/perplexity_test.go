@@ -10,7 +10,7 @@ import (
 	"steer/eval"
 	"steer/eval/evaltest"
 	"steer/eval/query"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 func TestTextWindows(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"steer/eval/metrics"
 	"steer/eval/query"
 	"steer/internal/pystr"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Scruples anecdotes: is the author of a story RIGHT (class 1, positive) or WRONG

@@ -6,8 +6,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // scruplesClassesVersion identifies the prompt of the five-class form.

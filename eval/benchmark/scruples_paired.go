@@ -7,8 +7,8 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // scruplesPairedVersion is the prompt version of the paired completions.

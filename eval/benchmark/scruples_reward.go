@@ -8,8 +8,8 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // scruplesReward measures a reward model as a classifier: a story is RIGHT if its

@@ -13,8 +13,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 func anecdotes(n int, prefix string) []data.Anecdote {

@@ -10,10 +10,10 @@ import (
 	"steer/eval/metrics"
 	"steer/eval/query"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // thesisVersion is the prompt version of the protocol of "Engineering Ethical

@@ -12,8 +12,8 @@ import (
 	"steer/eval/metrics"
 	"steer/eval/query"
 	"steer/eval/task"
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // UserTask measures a language model on a task of the user's own, as

@@ -10,7 +10,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/task"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // ShortFile is a File that may be written as its path alone.

@@ -11,9 +11,9 @@ import (
 	"steer/eval/query"
 	"steer/eval/task"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // taskBatch is the number of prompts of a task that are generated from at once.

@@ -8,8 +8,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // WinoBias (Zhao et al. 2018, "Gender Bias in Coreference Resolution: Evaluation and

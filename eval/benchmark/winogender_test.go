@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/evaltest"
-	"steer/internal/run"
 	"steer/internal/testfiles"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 func winogenderRow(id, sentence string) data.Winogender {

@@ -6,8 +6,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // WinoGrande by partial evaluation, as lm-evaluation-harness's task winogrande does it:

@@ -8,8 +8,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // WSC273, and WSC285 with twelve schemas more, are the Winograd Schema Challenge by partial evaluation (Trinh & Le 2018)

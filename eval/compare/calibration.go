@@ -4,8 +4,8 @@ import (
 	"math"
 	"slices"
 
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // A calibration curve has at most so many bins between 0 and 1, and fewer where they

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/compare"
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 func item(id string, gold, pred int) run.Prediction {

@@ -17,5 +17,5 @@
 // come from a two-level bootstrap over runs and items, corrected for the small number of
 // runs.
 //
-// It may import records (internal/run) and statistics (internal/stats); internal/report uses it.
+// It may import records (rl/run) and statistics (internal/stats); app/report uses it.
 package compare

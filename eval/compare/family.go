@@ -1,8 +1,8 @@
 package compare
 
 import (
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // Metric is what is compared.

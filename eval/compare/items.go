@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // answeredRight tells whether the item was answered rightly.

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/compare"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 func pack(t *testing.T, lines ...string) string {

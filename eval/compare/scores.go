@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // nameCrossReward is the name under which the evaluation derived the matrix's resamples.

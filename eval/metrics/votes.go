@@ -3,8 +3,8 @@ package metrics
 import (
 	"math"
 
-	"steer/internal/run"
 	"steer/internal/seed"
+	"steer/rl/run"
 )
 
 // AddCrossEntropy stores the cross-entropy of the choices' probabilities, normalised among

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"steer/eval"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Choice is one answer to an item. Partial evaluation (Winograd) varies the

@@ -15,8 +15,8 @@ import (
 	"steer/eval/benchmark"
 	"steer/eval/evaltest"
 	"steer/internal/conf"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 const toxigenHead = "text,target_group,factual?,ingroup_effect,lewd,framing,predicted_group,stereotyping," +

@@ -12,8 +12,8 @@ import (
 	"steer/eval/benchmark"
 	"steer/eval/journal"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // CrossReward loads the prompts and measures the matrix; nil without a path for them.

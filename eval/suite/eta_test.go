@@ -8,7 +8,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/benchmark"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 func id(benchmark, protocol, model string) run.ID {

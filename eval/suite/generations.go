@@ -9,7 +9,7 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/eval/journal"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Generations lets every policy continue the configured prompts and every judging reward

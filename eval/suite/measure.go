@@ -12,7 +12,7 @@ import (
 	"steer/eval/benchmark"
 	"steer/eval/journal"
 	"steer/internal/filehash"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // measurement is one that a suite has to make, or to take up where it was left.

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/internal/filehash"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Two models whose names differ in a character that no file name has: each is measured, found

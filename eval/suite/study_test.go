@@ -17,8 +17,8 @@ import (
 	"steer/eval/evaltest"
 	"steer/ggml/lm"
 	"steer/internal/conf"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // breaker counts the calls of all models and cancels at one of them, as Ctrl-C in the

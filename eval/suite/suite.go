@@ -12,7 +12,7 @@ import (
 	"steer/eval/benchmark"
 	"steer/eval/journal"
 	"steer/internal/atomicfile"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Suite runs the benchmarks of a configuration, each with every model before the next (what

@@ -17,8 +17,8 @@ import (
 	"steer/eval/evaltest"
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // What a killed process left of a file in items/ goes with the next evaluation, whatever that

@@ -28,10 +28,10 @@ var notYetNarrow = []string{
 	"internal/cgroup", "internal/conf", "internal/fetch", "internal/filehash", "internal/goldentest",
 	"internal/jinja", "internal/licenses", "internal/sniff", "internal/strictjson", "internal/testsum", "rl/data",
 	"eval", "eval/compare", "eval/task",
-	"internal/report", "internal/stats",
+	"app/report", "internal/stats",
 	"rewards",
 	"rl/ppo", "rl/sft", "rl/train", "rl/train/traintest",
-	"eval/benchmark", "eval/suite", "internal/bytesize", "eval/metrics", "eval/result", "internal/run", "eval/query",
+	"eval/benchmark", "eval/suite", "internal/bytesize", "eval/metrics", "eval/result", "rl/run", "eval/query",
 }
 
 func columns(line string) int {
