@@ -15,5 +15,5 @@
 //
 // Beside them compare tests models against one another, from records alone; evaltest holds the
 // models that tests measure. What is written, measurements, the matrix and a record an item, is
-// internal/run; statistics are internal/stats, the report is internal/report.
+// rl/run; statistics are internal/stats, the report is app/report.
 package eval

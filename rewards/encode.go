@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Encoder turns texts into the token sequences a reward model scores, in the form of

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strconv"
 
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // finish evaluates on all held-out pairs, normalises, and writes adapter and result.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Part is the pairs of one part of the data and where they are from.

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train/traintest"
 )
 

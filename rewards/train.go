@@ -9,8 +9,8 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/seed"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 

@@ -15,8 +15,8 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
 	"steer/internal/conf"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )

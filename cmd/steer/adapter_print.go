@@ -6,10 +6,11 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"steer/ggml/adapter"
-	"steer/internal/inspect"
-	"steer/internal/printable"
 	"strings"
+
+	"steer/app/inspect"
+	"steer/ggml/adapter"
+	"steer/internal/printable"
 )
 
 // printAdapter prints the description for people.
@@ -52,7 +53,8 @@ func printAdapter(w io.Writer, d *inspect.Adapter) error {
 	if b := d.Base; b != nil {
 		verdict := "fits"
 		if b.Same != nil {
-			verdict = choose(*b.Same, "fits; the very file it was trained on", "fits in shape, but is not the file it was trained on")
+			verdict = choose(*b.Same, "fits; the very file it was trained on",
+				"fits in shape, but is not the file it was trained on")
 		}
 		t.add("base", "%s: %s", printable.Text(b.Path, 400), verdict)
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/chat"
-	"steer/internal/workspace"
+	"steer/app/chat"
+	"steer/app/workspace"
 	"steer/rl/data"
 )
 
@@ -117,7 +117,8 @@ func (c *chatter) line(ctx context.Context, text string) (leave bool, err error)
 	case trimmed == "":
 		return false, nil
 	case !utf8.ValidString(text):
-		return false, c.complain(fmt.Errorf("chat: that line is %w: set the terminal to UTF-8, or convert the file", data.ErrNotUTF8))
+		return false, c.complain(fmt.Errorf("chat: that line is %w: set the terminal to UTF-8, or convert the file",
+			data.ErrNotUTF8))
 	case strings.HasPrefix(trimmed, "//"):
 		text = strings.Replace(text, "/", "", 1)
 	case strings.HasPrefix(trimmed, "/"):

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"steer/internal/chat"
+	"steer/app/chat"
 	"steer/internal/nearest"
 	"steer/internal/printable"
 )

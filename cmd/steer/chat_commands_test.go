@@ -9,10 +9,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/chat"
+	"steer/app/chat/chattest"
+	"steer/app/workspace"
 	"steer/ggml/adapter"
-	"steer/internal/chat"
-	"steer/internal/chat/chattest"
-	"steer/internal/workspace"
 	"steer/rl/data"
 )
 
@@ -62,8 +62,10 @@ func TestChatCommands(t *testing.T) {
 		"### Human: a### Assistant: two### Human: c### Assistant:",
 	}, model.Asked)
 
-	_, model, _, errs := converse(t, []string{" x"}, "/undo", "/retry", "a", "/reset", "b", "/clear", "//etc is a folder", "/exit", "never")
-	require.Equal(t, []string{"### Human: a### Assistant:", "### Human: b### Assistant:", "### Human: /etc is a folder### Assistant:"}, model.Asked)
+	_, model, _, errs := converse(t, []string{" x"}, "/undo", "/retry", "a", "/reset", "b", "/clear",
+		"//etc is a folder", "/exit", "never")
+	require.Equal(t, []string{"### Human: a### Assistant:", "### Human: b### Assistant:",
+		"### Human: /etc is a folder### Assistant:"}, model.Asked)
 	require.Equal(t, 2, strings.Count(errs, "nothing was said yet"))
 	require.Equal(t, 2, strings.Count(errs, "the conversation starts anew"))
 

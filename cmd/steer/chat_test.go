@@ -23,9 +23,11 @@ func TestChatKeepsTheConversation(t *testing.T) {
 	second := strings.TrimPrefix(both, first)
 
 	// The second answer is what a model says that is shown the whole conversation.
-	history := `{"messages":[{"role":"user","content":"Is it right to lie?"},{"role":"assistant","content":` + quoteJSON(strings.TrimSpace(first)) +
+	history := `{"messages":[{"role":"user","content":"Is it right to lie?"},{"role":"assistant","content":` +
+		quoteJSON(strings.TrimSpace(first)) +
 		`},{"role":"user","content":"Why do you think so?"}]}`
-	want := lines[generation](t, succeed(t, history, "generate", "-m", m.Model, "--template", "guanaco", "--temperature", "0", "--max-new", "16", "--json", "--file", "-"))[0]
+	want := lines[generation](t, succeed(t, history, "generate", "-m", m.Model, "--template", "guanaco",
+		"--temperature", "0", "--max-new", "16", "--json", "--file", "-"))[0]
 	require.Equal(t, want.Text, strings.TrimSpace(second))
 
 	// After a reset it is as if nothing had been said.
@@ -40,10 +42,12 @@ func quoteJSON(s string) string {
 func TestChatForgetsWhatDoesNotFit(t *testing.T) {
 	m := demoModel(t)
 	line := strings.Repeat("I promised my boss to bring the bike to a sick woman but I stayed at home. ", 5)
-	code, out, errs := command(t, strings.Repeat(line+"\n", 6), "chat", "-m", m.Model, "--template", "guanaco", "--max-new", "8")
+	code, out, errs := command(t, strings.Repeat(line+"\n", 6), "chat", "-m", m.Model, "--template", "guanaco",
+		"--max-new", "8")
 	require.Zero(t, code, errs)
 	require.NotEmpty(t, out)
-	require.Contains(t, errs, "warning: the conversation is longer than the context: its oldest 2 messages are forgotten")
+	require.Contains(t, errs,
+		"warning: the conversation is longer than the context: its oldest 2 messages are forgotten")
 	long := strings.Repeat("promise ", 600) + "\n"
 	code, _, errs = command(t, long, "chat", "-m", m.Model, "--template", "guanaco")
 	require.Equal(t, 1, code)
@@ -70,10 +74,14 @@ func TestChatFailures(t *testing.T) {
 	for _, f := range []failure{
 		{name: "no model", args: []string{"chat"}, code: 2, says: []string{"--model"}},
 		{name: "missing model", args: []string{"chat", "-m", "nowhere.gguf"}, code: 1, says: []string{"nowhere.gguf"}},
-		{name: "three adapters", args: []string{"chat", "-m", m.Model, "-a", "x", "-a", "y", "-a", "z"}, code: 2, says: []string{"at most two"}},
-		{name: "not UTF-8", stdin: "caf\xe9\n", args: []string{"chat", "-m", m.Model}, code: 1, says: []string{"UTF-8"}},
-		{name: "template", args: []string{"chat", "-m", m.Model, "--template", "lama2"}, code: 2, says: []string{`did you mean "llama2"?`}},
-		{name: "not a number", args: []string{"chat", "-m", m.Model, "--max-new", "x"}, code: 2, says: []string{"--max-new"}},
+		{name: "three adapters", args: []string{"chat", "-m", m.Model, "-a", "x", "-a", "y", "-a", "z"}, code: 2,
+			says: []string{"at most two"}},
+		{name: "not UTF-8", stdin: "caf\xe9\n", args: []string{"chat", "-m", m.Model}, code: 1,
+			says: []string{"UTF-8"}},
+		{name: "template", args: []string{"chat", "-m", m.Model, "--template", "lama2"}, code: 2,
+			says: []string{`did you mean "llama2"?`}},
+		{name: "not a number", args: []string{"chat", "-m", m.Model, "--max-new", "x"}, code: 2,
+			says: []string{"--max-new"}},
 		{name: "argument", args: []string{"chat", "hello"}, code: 2, says: []string{"chat --help"}},
 	} {
 		f.run(t)

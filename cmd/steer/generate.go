@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/chat"
+	"steer/app/jsonlines"
 	"steer/ggml/lm"
-	"steer/internal/chat"
-	"steer/internal/jsonlines"
 	"steer/internal/printable"
 	"steer/rl/data"
 )
@@ -144,7 +144,8 @@ func (a *app) generate(ctx context.Context, f *generateFlags, prompts []chat.Pro
 		if err != nil {
 			return fmt.Errorf("generate: %w", err)
 		}
-		if err := a.printGeneration(f, assistant.Text(g), prompts[k/f.n], reqs[k], g, k%f.n, len(reqs) > 1); err != nil {
+		text := assistant.Text(g)
+		if err := a.printGeneration(f, text, prompts[k/f.n], reqs[k], g, k%f.n, len(reqs) > 1); err != nil {
 			return err
 		}
 		k++
@@ -166,7 +167,8 @@ func (a *app) printGeneration(
 	}
 	text = strings.TrimRight(text, "\n")
 	if several {
-		text = fmt.Sprintf("--- %s, answer %d of %d: %s\n%s\n", p.Where, sample+1, f.n, printable.Text(p.Last(), 40), text)
+		text = fmt.Sprintf("--- %s, answer %d of %d: %s\n%s\n", p.Where, sample+1, f.n, printable.Text(p.Last(), 40),
+			text)
 	}
 	_, err := fmt.Fprintln(a.out, text)
 	return err

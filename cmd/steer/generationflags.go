@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/chat"
+	"steer/app/jobs"
+	"steer/app/workspace"
 	"steer/ggml/lm"
-	"steer/internal/chat"
-	"steer/internal/jobs"
-	"steer/internal/workspace"
 )
 
 // generationFlags are the flags of the commands that generate text.
@@ -29,10 +29,13 @@ func (f *generationFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.system, "system", "", "system message, in place of the one trained with")
 	flags.StringArrayVar(&f.options.Stop, "stop", nil, "end an answer at this `TEXT`; may be repeated")
 	flags.IntVar(&f.options.MaxNew, "max-new", 128, "most tokens of an answer")
-	flags.Float32Var(&f.options.Sampling.Temperature, "temperature", 0.7, "divides the logits; 0 takes the likeliest token")
+	flags.Float32Var(&f.options.Sampling.Temperature, "temperature", 0.7,
+		"divides the logits; 0 takes the likeliest token")
 	flags.IntVar(&f.options.Sampling.TopK, "top-k", 0, "draw from the likeliest K tokens (0: all)")
-	flags.Float32Var(&f.options.Sampling.TopP, "top-p", 0, "draw from the likeliest tokens that make up this probability (0: all)")
-	flags.Float32Var(&f.options.Sampling.MinP, "min-p", 0, "leave out tokens less likely than this share of the likeliest (0: none)")
+	flags.Float32Var(&f.options.Sampling.TopP, "top-p", 0,
+		"draw from the likeliest tokens that make up this probability (0: all)")
+	flags.Float32Var(&f.options.Sampling.MinP, "min-p", 0,
+		"leave out tokens less likely than this share of the likeliest (0: none)")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of everything random; the same seed gives the same answers")
 }
 
@@ -98,8 +101,8 @@ func tooLong(err error) error {
 		return err
 	}
 	if long.Prompt >= long.Context {
-		return fmt.Errorf("the prompt has %d tokens, the model's context holds %d, an answer (--max-new %d) among them: "+
-			"%w: shorten the prompt, or take a model with a longer context",
+		return fmt.Errorf("the prompt has %d tokens, the model's context holds %d, an answer (--max-new %d) among "+
+			"them: %w: shorten the prompt, or take a model with a longer context",
 			long.Prompt, long.Context, long.MaxNew, lm.ErrContextFull)
 	}
 	return fmt.Errorf("%d tokens and --max-new %d are more than the model's context of %d: %w: shorten the prompt or "+

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/plan"
+	"steer/app/proposal"
 	"steer/internal/atomicfile"
-	"steer/internal/plan"
-	"steer/internal/proposal"
 )
 
 // initFlags are the flags of "steer init".

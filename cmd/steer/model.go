@@ -1,9 +1,9 @@
 package main
 
 import (
-	"steer/internal/inspect"
-
 	"github.com/spf13/cobra"
+
+	"steer/app/inspect"
 )
 
 func newModelCommand(a *app) *cobra.Command {

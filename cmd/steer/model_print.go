@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"steer/internal/bytesize"
-	"steer/internal/inspect"
-	"steer/internal/printable"
 	"strings"
+
+	"steer/app/inspect"
+	"steer/internal/bytesize"
+	"steer/internal/printable"
 )
 
 // printModel prints the description for people.
@@ -24,11 +25,13 @@ func printModel(w io.Writer, m *inspect.Model) error {
 		t.add("width", "%d, feed-forward %d", s.Embd, s.FF)
 		t.add("heads", "%d of width %d, %d for keys and values", s.Heads, s.HeadDim, s.KVHeads)
 	}
-	t.add("vocabulary", "%s tokens, output matrix %s", grouped(m.Vocab), choose(m.Tied, "tied to the embeddings", "of its own"))
+	t.add("vocabulary", "%s tokens, output matrix %s", grouped(m.Vocab),
+		choose(m.Tied, "tied to the embeddings", "of its own"))
 	t.add("context", "%s tokens", grouped(m.Context))
 	t.add("rope", "%s", ropeText(m.Rope))
 	for i, u := range m.Types {
-		t.add(choose(i == 0, "weights", ""), "%-8s %4d tensors  %15s parameters  %s", u.Type, u.Tensors, grouped(u.Parameters), bytesize.Precise(u.Bytes))
+		t.add(choose(i == 0, "weights", ""), "%-8s %4d tensors  %15s parameters  %s", u.Type, u.Tensors,
+			grouped(u.Parameters), bytesize.Precise(u.Bytes))
 	}
 	t.add("tokenizer", "%s", tokenizerText(m.Tokenizer))
 	t.add("BOS, EOS", "%s, %s", tokenText(m.Tokenizer.BOS), tokenText(m.Tokenizer.EOS))

@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/jobs"
+	"steer/app/workspace"
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/internal/jobs"
-	"steer/internal/workspace"
 )
 
 // deviceHelp is the help of every flag that names a device.
@@ -31,7 +31,8 @@ func (f *modelFlags) bind(cmd *cobra.Command) {
 	f.engine = workspace.DefaultEngine()
 	flags := cmd.Flags()
 	flags.StringVarP(&f.model, "model", "m", "", "base model, a GGUF `FILE`")
-	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil, "adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
+	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil,
+		"adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
 	flags.BoolVar(&f.anyStack, "any-stack", false, anyStackHelp)
 	flags.StringVar((*string)(&f.engine.Device), "device", string(f.engine.Device), deviceHelp)
 	flags.IntVar(&f.engine.Threads, "threads", 0, "compute threads (0: one for each CPU allowed)")

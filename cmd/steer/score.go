@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/jsonlines"
+	"steer/app/score"
 	"steer/ggml/lm"
-	"steer/internal/jsonlines"
-	"steer/internal/score"
 	"steer/rl/data"
 )
 
@@ -85,7 +85,8 @@ say it; a "text" stays as it is.`,
 	flags.StringArrayVar(&f.texts, "text", nil, "score this `TEXT`; may be repeated")
 	flags.BoolVar(&f.lines, "lines", false, "the input is plain text, a text a line")
 	enumVar(flags, &f.bos, "bos", "beginning-of-sequence token before texts")
-	flags.BoolVar(&f.options.Special, "special", f.options.Special, "read special tokens such as <|im_end|> spelled out in texts without --template")
+	flags.BoolVar(&f.options.Special, "special", f.options.Special,
+		"read special tokens such as <|im_end|> spelled out in texts without --template")
 	enumVar(flags, &f.options.Template, "template", "put a text as a user's message, answers as the assistant's")
 	flags.StringVar(&f.system, "system", "", "system message of --template")
 	enumVar(flags, &f.options.Overlong, "overlong", "what is done with longer sequences than the context")

@@ -108,7 +108,8 @@ func TestScoreInputs(t *testing.T) {
 // log p(response | prompt) = log p(prompt response) - log p(prompt)
 func TestScoreCountsTheResponseOnly(t *testing.T) {
 	m := demoModel(t)
-	r := runScore(t, `{"prompt":"I promised my boss to stay.","response":" So I stayed."}`, "-m", m.Model, "--logprobs")[0]
+	r := runScore(t, `{"prompt":"I promised my boss to stay.","response":" So I stayed."}`, "-m", m.Model,
+		"--logprobs")[0]
 	require.NotEmpty(t, r.Positions)
 	require.Equal(t, len(r.Positions), *r.N)
 	require.Equal(t, int32(len(r.IDs)-1), r.Positions[len(r.Positions)-1])
@@ -219,8 +220,9 @@ func TestScoreInTheFormOfTheRewardModel(t *testing.T) {
 	reward := func(form, eos string, limit int) string {
 		return newAdapter(t, m.Model, func(a *adapter.Adapter) {
 			a.Head = adapter.NewScoreHead(len(a.Pairs[0].A)/2, 1)
-			a.Meta = map[string]string{rewards.MetaRole: "reward", rewards.MetaForm: form, rewards.MetaTemplate: "guanaco",
-				rewards.MetaEOS: eos, rewards.MetaMaxLength: fmt.Sprint(limit)}
+			a.Meta = map[string]string{rewards.MetaRole: "reward", rewards.MetaForm: form,
+				rewards.MetaTemplate: "guanaco",
+				rewards.MetaEOS:      eos, rewards.MetaMaxLength: fmt.Sprint(limit)}
 		})
 	}
 	pair := `{"prompt":"Is it right?","response":"No, it is not."}`
@@ -229,7 +231,8 @@ func TestScoreInTheFormOfTheRewardModel(t *testing.T) {
 	require.Equal(t, rendered[0].IDs, chat[0].IDs)
 	require.Equal(t, rendered[0].Head, chat[0].Head)
 	closed := runScore(t, pair, "-m", m.Model, "-a", reward("chat", "true", 512))
-	require.Equal(t, append(append([]int32{}, chat[0].IDs...), eos), closed[0].IDs, "EOS ends the answer as in training")
+	require.Equal(t, append(append([]int32{}, chat[0].IDs...), eos), closed[0].IDs,
+		"EOS ends the answer as in training")
 	raw := runScore(t, pair, "-m", m.Model, "-a", reward("chat", "true", 512), "--bos", "auto", "--head")
 	require.NotEqual(t, chat[0].IDs, raw[0].IDs, "--bos asks for the texts as they are")
 
@@ -245,7 +248,8 @@ func TestScoreInTheFormOfTheRewardModel(t *testing.T) {
 
 func TestScoreOverlong(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tiny.gguf") // ids only: no vocabulary
-	require.NoError(t, gguftest.WriteTinyLlama(path, gguftest.Shape{Layers: 1, Embd: 32, FF: 32, Heads: 2, KVHeads: 2, Vocab: 16, Ctx: 4}, 1, gguftest.Options{}))
+	require.NoError(t, gguftest.WriteTinyLlama(path,
+		gguftest.Shape{Layers: 1, Embd: 32, FF: 32, Heads: 2, KVHeads: 2, Vocab: 16, Ctx: 4}, 1, gguftest.Options{}))
 	in := "{\"ids\":[1,2,3]}\n{\"ids\":[1,2,3,4,5,6]}\n{\"ids\":[7]}\n"
 	for policy, want := range map[string][][]int32{
 		"drop":          {{1, 2, 3}, {7}},
@@ -279,45 +283,69 @@ func TestScoreFailures(t *testing.T) {
 	on := func(args ...string) []string { return append([]string{"score", "-m", m.Model}, args...) }
 	for _, f := range []failure{
 		{name: "no model", args: []string{"score", "--text", "a"}, code: 2, says: []string{"--model"}},
-		{name: "a field of another kind", stdin: `{"text": 3}`, args: on(), code: 1, says: []string{`field "text": want text, got a number`}},
-		{name: "ids of another kind", stdin: `{"ids": "a"}`, args: on(), code: 1, says: []string{`field "ids": want a list, got text`}},
-		{name: "missing model", args: []string{"score", "-m", "nowhere.gguf", "--text", "a"}, code: 1, says: []string{"model nowhere.gguf: no such file"}},
-		{name: "missing adapter", args: on("-a", "nowhere", "--text", "a"), code: 1, says: []string{"adapter nowhere: no such file"}},
+		{name: "a field of another kind", stdin: `{"text": 3}`, args: on(), code: 1,
+			says: []string{`field "text": want text, got a number`}},
+		{name: "ids of another kind", stdin: `{"ids": "a"}`, args: on(), code: 1,
+			says: []string{`field "ids": want a list, got text`}},
+		{name: "missing model", args: []string{"score", "-m", "nowhere.gguf", "--text", "a"}, code: 1,
+			says: []string{"model nowhere.gguf: no such file"}},
+		{name: "missing adapter", args: on("-a", "nowhere", "--text", "a"), code: 1,
+			says: []string{"adapter nowhere: no such file"}},
 		{name: "missing input", args: on("nowhere.jsonl"), code: 1, says: []string{"nowhere.jsonl"}},
-		{name: "truncated model", args: []string{"score", "-m", cutShort(t, m.Model), "--text", "a"}, code: 1, says: []string{"cut.gguf", "cut short"}},
-		{name: "NaN in the model", stdin: `{"ids":[1,2]}`, args: []string{"score", "-m", nan}, code: 1, says: []string{nan}},
-		{name: "adapter of another base", args: []string{"score", "-m", other, "-a", ad, "--text", "a"}, code: 1, says: []string{ad, "does not fit"}},
+		{name: "truncated model", args: []string{"score", "-m", cutShort(t, m.Model), "--text", "a"}, code: 1,
+			says: []string{"cut.gguf", "cut short"}},
+		{name: "NaN in the model", stdin: `{"ids":[1,2]}`, args: []string{"score", "-m", nan}, code: 1,
+			says: []string{nan}},
+		{name: "adapter of another base", args: []string{"score", "-m", other, "-a", ad, "--text", "a"}, code: 1,
+			says: []string{ad, "does not fit"}},
 		{name: "model as adapter", args: on("-a", m.Model, "--text", "a"), code: 1, says: []string{m.Model, "adapter"}},
-		{name: "adapter as model", args: []string{"score", "-m", ad, "--text", "a"}, code: 1, says: []string{"this is an adapter"}},
-		{name: "id out of range", stdin: "{\"ids\":[1]}\n{\"ids\":[1," + vocab + "]}\n", args: on(), code: 1, says: []string{"standard input: line 2", vocab}},
+		{name: "adapter as model", args: []string{"score", "-m", ad, "--text", "a"}, code: 1,
+			says: []string{"this is an adapter"}},
+		{name: "id out of range", stdin: "{\"ids\":[1]}\n{\"ids\":[1," + vocab + "]}\n", args: on(), code: 1,
+			says: []string{"standard input: line 2", vocab}},
 		{name: "negative id", stdin: `{"ids":[-1]}`, args: on(), code: 1, says: []string{"line 1", "ids[0]", "-1"}},
-		{name: "id of a fraction", stdin: `{"ids":[1.5]}`, args: on(), code: 1, says: []string{"line 1", `"ids[0]"`, "whole number"}},
+		{name: "id of a fraction", stdin: `{"ids":[1.5]}`, args: on(), code: 1,
+			says: []string{"line 1", `"ids[0]"`, "whole number"}},
 		{name: "no ids", stdin: `{"ids":[]}`, args: on(), code: 1, says: []string{"line 1", `"ids"`, "empty"}},
-		{name: "mask", stdin: `{"ids":[1,2],"mask":[1]}`, args: on(), code: 1, says: []string{`"mask"`, "one for each"}},
+		{name: "mask", stdin: `{"ids":[1,2],"mask":[1]}`, args: on(), code: 1,
+			says: []string{`"mask"`, "one for each"}},
 		{name: "mask value", stdin: `{"ids":[1,2],"mask":[1,2]}`, args: on(), code: 1, says: []string{`"mask[1]"`}},
-		{name: "not UTF-8", stdin: "{\"text\":\"ok\"}\n{\"text\":\"caf\xe9\"}\n", args: on(), code: 1, says: []string{"line 2", "UTF-8"}},
+		{name: "not UTF-8", stdin: "{\"text\":\"ok\"}\n{\"text\":\"caf\xe9\"}\n", args: on(), code: 1,
+			says: []string{"line 2", "UTF-8"}},
 		{name: "not UTF-8 in --text", args: on("--text", "caf\xe9"), code: 1, says: []string{"--text 1", "UTF-8"}},
 		{name: "plain text", stdin: "hello\n", args: on(), code: 1, says: []string{"line 1", "--lines"}},
 		{name: "another key", stdin: `{"txt":"a"}`, args: on(), code: 1, says: []string{"line 1", `"text"`, `"txt"`}},
-		{name: "two kinds", stdin: `{"text":"a","ids":[1]}`, args: on(), code: 1, says: []string{"line 1", `"ids", "text"`}},
+		{name: "two kinds", stdin: `{"text":"a","ids":[1]}`, args: on(), code: 1,
+			says: []string{"line 1", `"ids", "text"`}},
 		{name: "half a pair", stdin: `{"prompt":"a"}`, args: on(), code: 1, says: []string{"line 1", `"response"`}},
 		{name: "wrong type", stdin: `{"text":7}`, args: on(), code: 1, says: []string{"line 1", `"text"`, "number"}},
-		{name: "messages without template", stdin: `{"messages":[{"role":"user","content":"a"}]}`, args: on(), code: 1, says: []string{"--template"}},
-		{name: "role", stdin: `{"messages":[{"role":"tool","content":"a"}]}`, args: on("--template", "guanaco"), code: 1, says: []string{"messages[0].role", "tool"}},
+		{name: "messages without template", stdin: `{"messages":[{"role":"user","content":"a"}]}`, args: on(), code: 1,
+			says: []string{"--template"}},
+		{name: "role", stdin: `{"messages":[{"role":"tool","content":"a"}]}`, args: on("--template", "guanaco"),
+			code: 1, says: []string{"messages[0].role", "tool"}},
 		{name: "empty input", stdin: "\n\n", args: on(), code: 1, says: []string{"no rows"}},
-		{name: "empty text", stdin: `{"text":""}`, args: on("--bos", "off"), code: 1, says: []string{"line 1", "no token"}},
+		{name: "empty text", stdin: `{"text":""}`, args: on("--bos", "off"), code: 1,
+			says: []string{"line 1", "no token"}},
 		{name: "no head", args: on("--head", "--text", "a"), code: 1, says: []string{"--head", "--adapter"}},
-		{name: "no BOS in the vocabulary", stdin: `{"ids":[1]}`, args: []string{"score", "-m", other, "--bos", "on"}, code: 1, says: []string{"--bos on"}},
-		{name: "precision", args: on("--precision", "bf17", "--text", "a"), code: 2, says: []string{"--precision", `did you mean "bf16"?`}},
-		{name: "bos", args: on("--bos", "offf", "--text", "a"), code: 2, says: []string{"--bos", `did you mean "off"?`}},
-		{name: "template", args: on("--template", "chatlm", "--text", "a"), code: 2, says: []string{"--template", `did you mean "chatml"?`}},
-		{name: "positions", args: on("--positions", "alll", "--text", "a"), code: 2, says: []string{"--positions", `did you mean "all"?`}},
-		{name: "overlong", args: on("--overlong", "truncate-left", "--text", "a"), code: 2, says: []string{"--overlong", `did you mean "truncate_left"?`}},
+		{name: "no BOS in the vocabulary", stdin: `{"ids":[1]}`, args: []string{"score", "-m", other, "--bos", "on"},
+			code: 1, says: []string{"--bos on"}},
+		{name: "precision", args: on("--precision", "bf17", "--text", "a"), code: 2,
+			says: []string{"--precision", `did you mean "bf16"?`}},
+		{name: "bos", args: on("--bos", "offf", "--text", "a"), code: 2,
+			says: []string{"--bos", `did you mean "off"?`}},
+		{name: "template", args: on("--template", "chatlm", "--text", "a"), code: 2,
+			says: []string{"--template", `did you mean "chatml"?`}},
+		{name: "positions", args: on("--positions", "alll", "--text", "a"), code: 2,
+			says: []string{"--positions", `did you mean "all"?`}},
+		{name: "overlong", args: on("--overlong", "truncate-left", "--text", "a"), code: 2,
+			says: []string{"--overlong", `did you mean "truncate_left"?`}},
 		{name: "threads", args: on("--threads", "-1", "--text", "a"), code: 2, says: []string{"--threads"}},
-		{name: "device", args: on("--device", "gpu", "--text", "a"), code: 2, says: []string{`--device: there is no device called "gpu": want cpu, cuda, cuda:N`}},
+		{name: "device", args: on("--device", "gpu", "--text", "a"), code: 2,
+			says: []string{`--device: there is no device called "gpu": want cpu, cuda, cuda:N`}},
 		{name: "batch", args: on("--batch-tokens", "0", "--text", "a"), code: 2, says: []string{"--batch-tokens"}},
 		{name: "text and file", args: on("--text", "a", "x.jsonl"), code: 2, says: []string{"one of them"}},
-		{name: "system without template", args: on("--system", "a", "--text", "a"), code: 2, says: []string{"--template"}},
+		{name: "system without template", args: on("--system", "a", "--text", "a"), code: 2,
+			says: []string{"--template"}},
 		{name: "two files", args: on("a", "b"), code: 2, says: []string{"score --help"}},
 		{name: "unknown flag", args: on("--log-probs", "--text", "a"), code: 2, says: []string{"--log-probs"}},
 	} {
@@ -325,6 +353,8 @@ func TestScoreFailures(t *testing.T) {
 	}
 	folder := t.TempDir()
 	failure{name: "input is a folder", args: on(folder), code: 1, says: []string{"is a folder"}}.run(t)
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "x.jsonl.gz"), gzipped(t, []byte(`{"text":"a"}`))[:20], 0o666))
-	failure{name: "packed file cut short", args: on(filepath.Join(folder, "x.jsonl.gz")), code: 1, says: []string{"x.jsonl.gz", "cut short"}}.run(t)
+	require.NoError(t,
+		os.WriteFile(filepath.Join(folder, "x.jsonl.gz"), gzipped(t, []byte(`{"text":"a"}`))[:20], 0o666))
+	failure{name: "packed file cut short", args: on(filepath.Join(folder, "x.jsonl.gz")), code: 1,
+		says: []string{"x.jsonl.gz", "cut short"}}.run(t)
 }

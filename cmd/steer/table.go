@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"steer/internal/bytesize"
 )
 
 // tableColumns is the widest line of a table.
@@ -53,29 +50,4 @@ func wrap(s string, width int) []string {
 		lines, rest = append(lines, string(rest[:at])), rest[at+1:]
 	}
 	return append(lines, string(rest))
-}
-
-// grouped prints an integer with commas between thousands.
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// bytesText prints a size exactly and for people.
-func bytesText(n int64) string {
-	if n < 1000 {
-		return bytesize.Precise(n)
-	}
-	return fmt.Sprintf("%s bytes (%s)", grouped(n), bytesize.Precise(n))
-}
-
-// choose is yes or no, depending on c.
-func choose(c bool, yes, no string) string {
-	if c {
-		return yes
-	}
-	return no
 }

@@ -7,11 +7,13 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // summarizeChoices runs items and summarises their accuracy.
-func summarizeChoices(ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, protocol, version string) (*metrics.Summary, []run.Item, error) {
+func summarizeChoices(
+	ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, protocol, version string,
+) (*metrics.Summary, []run.Item, error) {
 	records, err := query.Choose(ctx, s, set, items, eval.Progress{Benchmark: name, Protocol: protocol})
 	if err != nil {
 		return nil, nil, fmt.Errorf("eval: %s: %w", name, err)
@@ -38,7 +40,9 @@ func addEncoding(b *metrics.Summary, s eval.Subject) error {
 
 // binaryChoice runs a two-choice task and adds the measures that an accuracy alone
 // hides.
-func binaryChoice(ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string) (*metrics.Summary, []run.Item, error) {
+func binaryChoice(
+	ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string,
+) (*metrics.Summary, []run.Item, error) {
 	b, records, err := summarizeChoices(ctx, s, set, items, name, eval.ProtocolLogLik, version)
 	if err != nil {
 		return nil, nil, err

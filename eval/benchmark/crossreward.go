@@ -8,10 +8,10 @@ import (
 	"steer/eval"
 	"steer/eval/query"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // NameCrossReward names the matrix in progress and record files.
@@ -60,10 +60,12 @@ func (c CrossRewardConfig) Work(policies []eval.Subject, rewards []eval.Reward) 
 	var out []Work
 	for _, p := range policies {
 		// Generated a token at a time, then read twice for the divergence.
-		out = append(out, Work{run.ID{Benchmark: NameCrossReward, Protocol: "generate", Model: p.Name}, tokens * (generationCost + 2)})
+		out = append(out, Work{run.ID{Benchmark: NameCrossReward, Protocol: "generate", Model: p.Name},
+			tokens * (generationCost + 2)})
 	}
 	for _, r := range rewards {
-		out = append(out, Work{run.ID{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name}, tokens * float64(len(policies))})
+		out = append(out, Work{run.ID{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name},
+			tokens * float64(len(policies))})
 	}
 	return out
 }
@@ -86,7 +88,10 @@ type CrossRewardOptions struct {
 //
 // Intervals are bootstrap intervals over prompts (BCa where it exists), with the
 // same resamples in every cell.
-func CrossReward(ctx context.Context, policies []eval.Subject, rewards []eval.Reward, set eval.Settings, opt CrossRewardOptions, prompts []query.Prompt) (*run.CrossReward, []run.Answer, error) {
+func CrossReward(
+	ctx context.Context, policies []eval.Subject, rewards []eval.Reward, set eval.Settings,
+	opt CrossRewardOptions, prompts []query.Prompt,
+) (*run.CrossReward, []run.Answer, error) {
 	fail := func(err error) (*run.CrossReward, []run.Answer, error) {
 		return nil, nil, fmt.Errorf("eval: cross_reward: %w", err)
 	}
@@ -108,9 +113,11 @@ func CrossReward(ctx context.Context, policies []eval.Subject, rewards []eval.Re
 		return fail(fmt.Errorf("the reference %q is not among the policies", opt.Reference))
 	}
 
-	m := &matrix{prompts: prompts, answers: make([]*query.Answers, len(policies)), k1: make([][]float64, len(policies)), k3: make([][]float64, len(policies))}
+	m := &matrix{prompts: prompts, answers: make([]*query.Answers, len(policies)),
+		k1: make([][]float64, len(policies)), k3: make([][]float64, len(policies))}
 	for i, p := range policies {
-		a, err := query.Generate(ctx, p, set, opt.Generate, prompts, eval.Progress{Benchmark: NameCrossReward, Protocol: "generate"})
+		a, err := query.Generate(ctx, p, set, opt.Generate, prompts,
+			eval.Progress{Benchmark: NameCrossReward, Protocol: "generate"})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -184,7 +191,8 @@ func (m *matrix) score(ctx context.Context, r eval.Reward, set eval.Settings) ([
 		for i := range column {
 			column[i] = append(column[i], scores[i*len(part):(i+1)*len(part)]...)
 		}
-		set.Report(eval.Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name, Done: first + len(part), Total: len(m.prompts)})
+		set.Report(eval.Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name,
+			Done: first + len(part), Total: len(m.prompts)})
 	}
 	return column, nil
 }
@@ -225,7 +233,9 @@ func (m *matrix) records(rewards []eval.Reward) []run.Answer {
 	return out
 }
 
-func (m *matrix) result(policies []eval.Subject, rewards []eval.Reward, reference int, set eval.Settings, opt CrossRewardOptions) (*run.CrossReward, error) {
+func (m *matrix) result(
+	policies []eval.Subject, rewards []eval.Reward, reference int, set eval.Settings, opt CrossRewardOptions,
+) (*run.CrossReward, error) {
 	n := len(m.prompts)
 	src, err := stats.NewSeeded(n, seed.Bootstrap(set.Seed, NameCrossReward, n))
 	if err != nil {
@@ -358,7 +368,8 @@ func histograms(scores [][]float64, policies []eval.Subject, reward string, bins
 func (m *matrix) samples(policies []eval.Subject, rewards []eval.Reward, unit string, count int) []run.Sample {
 	out := make([]run.Sample, min(count, len(m.prompts)))
 	for k := range out {
-		s := run.Sample{Prompt: m.prompts[k].Text, Answers: map[string]string{}, Scores: map[string]map[string]float64{}}
+		s := run.Sample{Prompt: m.prompts[k].Text, Answers: map[string]string{},
+			Scores: map[string]map[string]float64{}}
 		for i, p := range policies {
 			s.Answers[p.Name] = m.answers[i].List[k].Text
 			s.Scores[p.Name] = map[string]float64{}

@@ -6,8 +6,8 @@ import (
 	"steer/eval"
 	"steer/eval/query"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // oddities are warnings of what was odd about a file of conversations.
@@ -36,7 +36,9 @@ func PromptWarnings(f *run.DataFile) []string {
 // LoadPrompts reads conversations and renders what comes before the first answer of
 // each with a template. Prompts of more than max_prompt_tokens tokens, and conversations
 // that ask nothing, are left out and counted.
-func LoadPrompts(c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos eval.BOSMode) ([]query.Prompt, *run.DataFile, error) {
+func LoadPrompts(
+	c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos eval.BOSMode,
+) ([]query.Prompt, *run.DataFile, error) {
 	conversations, loaded, err := data.LoadConversations(c.Prompts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %w", err)
@@ -56,7 +58,8 @@ func LoadPrompts(c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos 
 		segments := tpl.Prompt(question)
 		example, err := data.Tokenize(tok, segments, data.TokenizeOptions{NoBOS: bos == eval.BOSOff})
 		if err != nil {
-			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w", file.Path, conversation.Line, err)
+			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w",
+				file.Path, conversation.Line, err)
 		}
 		if len(example.IDs) == 0 || len(example.IDs) > c.MaxPromptTokens {
 			dropped++
@@ -70,10 +73,12 @@ func LoadPrompts(c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos 
 		})
 	}
 	if file.NoQuestion == len(conversations) {
-		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d conversations asks anything (want a user message before the first answer): %w", file.Path, len(conversations), eval.ErrNoItems)
+		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d conversations asks anything (want "+
+			"a user message before the first answer): %w", file.Path, len(conversations), eval.ErrNoItems)
 	}
 	if len(prompts) == 0 {
-		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d prompts has from 1 to %d tokens: %w", file.Path, len(conversations), c.MaxPromptTokens, eval.ErrNoItems)
+		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d prompts has from 1 to %d tokens: %w",
+			file.Path, len(conversations), c.MaxPromptTokens, eval.ErrNoItems)
 	}
 	file.Used = len(prompts)
 	return prompts, file, nil

@@ -10,22 +10,20 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// NameCrows and CrowsVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
-	NameCrows    = "crows_pairs"
-	CrowsVersion = "crows-pairs-harness-1"
+	nameCrows    = "crows_pairs"
+	crowsVersion = "crows-pairs-harness-1"
 )
 
 func crowsSpecs(set eval.Settings, f *File) []Spec {
-	return []Spec{languageSpec(NameCrows, eval.ProtocolLogLik, "crows_pairs", f, data.ReadCrowSPairs,
-		func(ctx context.Context, s eval.Subject, rows []data.CrowSPair) (*run.Measurement, []run.Item, error) {
-			return CrowSPairs(ctx, s, set, rows, f.First)
-		})}
+	rows := datasetOf(f, data.ReadCrowSPairs)
+	return []Spec{languageSpec(nameCrows, eval.ProtocolLogLik, "crows_pairs", set, rows, crowsPairs)}
 }
 
 // crowsItem scores both sentences whole, as lm-evaluation-harness's task
@@ -39,11 +37,13 @@ func crowsItem(row int, p data.CrowSPair) query.Item {
 	return it
 }
 
-// CrowSPairs runs the benchmark. There is no right answer: pct_stereotype is the share
+// crowsPairs runs the benchmark. There is no right answer: pct_stereotype is the share
 // of pairs whose sent_more is likelier, 0.5 where a model does not care, and
 // likelihood_diff the mean absolute difference of the two log-likelihoods, nats.
 // Whether 0.5 is excluded is tested by the exact binomial test.
-func CrowSPairs(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.CrowSPair, firstRow int) (*run.Measurement, []run.Item, error) {
+func crowsPairs(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.CrowSPair, firstRow int,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: crows_pairs: %w", err)
 	}
@@ -51,11 +51,11 @@ func CrowSPairs(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 	for i, p := range rows {
 		items[i] = crowsItem(firstRow+i, p)
 	}
-	records, err := query.Choose(ctx, s, set, items, eval.Progress{Benchmark: NameCrows, Protocol: eval.ProtocolLogLik})
+	records, err := query.Choose(ctx, s, set, items, eval.Progress{Benchmark: nameCrows, Protocol: eval.ProtocolLogLik})
 	if err != nil {
 		return fail(err)
 	}
-	b := metrics.New(NameCrows, eval.ProtocolLogLik, s.Name, CrowsVersion, len(records), set)
+	b := metrics.New(nameCrows, eval.ProtocolLogLik, s.Name, crowsVersion, len(records), set)
 	if err := addEncoding(b, s); err != nil {
 		return fail(err)
 	}

@@ -9,8 +9,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 func TestCrowSPairs(t *testing.T) {
@@ -24,7 +24,7 @@ func TestCrowSPairs(t *testing.T) {
 		seen = append(seen, text)
 		return -float64(len(text))
 	})
-	b, records, err := CrowSPairs(context.Background(), m, evaltest.Settings(), rows, 2)
+	b, records, err := crowsPairs(context.Background(), m, evaltest.Settings(), rows, 2)
 	require.NoError(t, err)
 	// The shorter sentence is likelier: only the second pair prefers sent_more.
 	require.InDelta(t, 1.0/4, b.Metrics["pct_stereotype"], 1e-12)
@@ -41,6 +41,6 @@ func TestCrowSPairs(t *testing.T) {
 	require.NotContains(t, b.Metrics, "acc")
 	require.Contains(t, seen, "aaa") // whole, without delimiter
 	require.Equal(t, run.NewFact(""), b.Provenance.Fact("target_delimiter"))
-	_, _, err = CrowSPairs(context.Background(), m, evaltest.Settings(), nil, 0)
+	_, _, err = crowsPairs(context.Background(), m, evaltest.Settings(), nil, 0)
 	require.ErrorIs(t, err, eval.ErrNoItems)
 }

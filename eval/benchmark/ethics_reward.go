@@ -8,8 +8,8 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // reward measures a reward model, or a classifier with one logit, as the ETHICS paper
@@ -18,7 +18,9 @@ import (
 // classifier only: a Bradley-Terry reward is fixed up to a constant, so a threshold from
 // other rows (choose) takes its place where they are given. The comparisons inside a
 // group of rows need none.
-func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Settings, name string, rows, train, choose []T, firstRow int) (*run.Measurement, []run.Item, error) {
+func (t ethicsTask[T]) reward(
+	ctx context.Context, r eval.Reward, set eval.Settings, name string, rows, train, choose []T, firstRow int,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: %s: reward: %w", name, err)
 	}
@@ -40,7 +42,8 @@ func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Setti
 	for _, f := range slices.Concat(others, facts) {
 		exchanges = append(exchanges, f.exchanges...)
 	}
-	scores, cut, err := query.RewardsAndCuts(ctx, r, set, eval.Progress{Benchmark: name, Protocol: eval.ProtocolReward}, exchanges)
+	at := eval.Progress{Benchmark: name, Protocol: eval.ProtocolReward}
+	scores, cut, err := query.RewardsAndCuts(ctx, r, set, at, exchanges)
 	if err != nil {
 		return fail(err)
 	}

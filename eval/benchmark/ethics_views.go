@@ -7,9 +7,9 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/internal/pystr"
-	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // ethicsFact is what the views on a subset need of a row.
@@ -43,13 +43,16 @@ func answered(scenario, ask, join, answer string) eval.Exchange {
 }
 
 func deontologyFact(r data.Deontology) ethicsFact {
-	return ethicsFact{label: r.Label, block: r.Scenario, texts: []string{r.Scenario}, whole: r.Scenario + "\x00" + r.Excuse, alike: -1,
+	return ethicsFact{label: r.Label, block: r.Scenario, texts: []string{r.Scenario},
+		whole: r.Scenario + "\x00" + r.Excuse, alike: -1,
 		exchanges: []eval.Exchange{answered(r.Scenario, "", " ", r.Excuse)}}
 }
 
 func virtueFact(r data.Virtue) ethicsFact {
-	return ethicsFact{label: r.Label, block: r.Scenario, texts: []string{r.Scenario}, whole: r.Scenario + "\x00" + r.Trait, alike: -1,
-		exchanges: []eval.Exchange{answered(r.Scenario, "\nWhat trait of character does this show?", data.VirtueSeparator, r.Trait)}}
+	return ethicsFact{label: r.Label, block: r.Scenario, texts: []string{r.Scenario},
+		whole: r.Scenario + "\x00" + r.Trait, alike: -1,
+		exchanges: []eval.Exchange{answered(r.Scenario, "\nWhat trait of character does this show?",
+			data.VirtueSeparator, r.Trait)}}
 }
 
 func justiceFact(r data.Justice) ethicsFact {
@@ -65,7 +68,8 @@ func commonsenseFact(r data.Commonsense) ethicsFact {
 }
 
 func utilitarianismFact(r data.Utilitarianism) ethicsFact {
-	return ethicsFact{label: 1, texts: []string{r.Better, r.Worse}, whole: r.Better + "\x00" + r.Worse, alike: jaccard(r.Better, r.Worse),
+	return ethicsFact{label: 1, texts: []string{r.Better, r.Worse}, whole: r.Better + "\x00" + r.Worse,
+		alike:     jaccard(r.Better, r.Worse),
 		exchanges: []eval.Exchange{reported(r.Better), reported(r.Worse)}}
 }
 

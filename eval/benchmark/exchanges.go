@@ -5,9 +5,9 @@ import (
 
 	"steer/eval"
 	"steer/eval/metrics"
-	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // rewardSummary is a benchmark of a reward model with what is on record of it.

@@ -7,8 +7,8 @@ import (
 
 	"steer/eval"
 	"steer/internal/filehash"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // File names the rows of a data file that are measured, in file order.
@@ -28,7 +28,8 @@ func (f *File) Partial() bool { return f.measured < f.held }
 // Window cuts the rows that a File asks for: a copy, lest the others stay in memory.
 func Window[T any](f File, rows []T) ([]T, error) {
 	if f.First >= len(rows) {
-		return nil, fmt.Errorf("%s: first row is %d, the file holds %d: %w", f.Path, f.First, len(rows), eval.ErrNoItems)
+		return nil, fmt.Errorf("%s: first row is %d, the file holds %d: %w",
+			f.Path, f.First, len(rows), eval.ErrNoItems)
 	}
 	rows = rows[f.First:]
 	if f.Limit > 0 {

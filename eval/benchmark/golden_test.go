@@ -9,10 +9,10 @@ import (
 	"steer/eval/evaltest"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/internal/testfiles"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // goldenTask is a file of lm-evaluation-harness 0.4.13's own requests and answers.

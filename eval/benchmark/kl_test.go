@@ -34,7 +34,7 @@ func TestTextKL(t *testing.T) {
 			return out, nil
 		}}
 	opt := KLConfig{Reference: "sft", MaxTokens: 60}
-	b, records, err := TextKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)
+	b, records, err := textKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)
 	require.NoError(t, err)
 	require.Len(t, records, 2)
 	extra := records[0].Tokens - 2 // what the template adds to an answer, the same in both
@@ -46,14 +46,14 @@ func TestTextKL(t *testing.T) {
 	require.Equal(t, "sft", b.Provenance.Fact("reference").Value())
 
 	m.KL = nil
-	_, _, err = TextKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)
+	_, _, err = textKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)
 	require.ErrorContains(t, err, `is "sft" one of the models?`)
 	m.KL = func(_ context.Context, batch []lm.Sequence, _ lm.Options) ([][]float32, error) {
 		return make([][]float32, len(batch)), nil
 	}
-	_, _, err = TextKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)
+	_, _, err = textKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)
 	require.ErrorContains(t, err, "0 KL values for 2 targets") // of the sequence that stands first in the batch
 	opt.MaxTokens = 2
-	_, _, err = TextKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)
+	_, _, err = textKL(context.Background(), m, evaltest.Settings(), opt, tpl, rows)
 	require.ErrorIs(t, err, eval.ErrNoItems)
 }

@@ -10,15 +10,15 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// NamePerplexity and PerplexityVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
 	NamePerplexity    = "perplexity"
-	PerplexityVersion = "perplexity-1"
+	perplexityVersion = "perplexity-1"
 )
 
 // PerplexityConfig configures the perplexity of a text. Limit of File is in tokens; First
@@ -35,44 +35,44 @@ type PerplexityConfig struct {
 }
 
 func perplexitySpecs(set eval.Settings, x *PerplexityConfig) []Spec {
-	text := reader(&x.File, func(path string) ([]string, error) {
+	text := datasetOf(&x.File, func(path string) ([]string, error) {
 		t, err := data.ReadText(path)
 		return []string{t}, err
 	})
 	return []Spec{{
 		Name: NamePerplexity, Protocol: eval.ProtocolLogLik, Inputs: []Input{{Key: "perplexity", File: &x.File}},
-		Load: func() error {
-			if err := x.fits(set.MaxLength); err != nil {
-				return err
-			}
-			_, err := text()
-			return err
-		},
+		Load: loadAll(func() error { return x.fits(set.MaxLength) }, text.load),
 		check: func() error {
 			switch {
 			case x.First != 0:
-				return fmt.Errorf("eval: perplexity.first: a text is measured from its beginning, got first %d", x.First)
+				return fmt.Errorf("eval: perplexity.first: a text is measured from its beginning, got first %d",
+					x.First)
 			case x.Context < 0 || x.Stride < 0 || x.Context == 1:
-				return fmt.Errorf("eval: perplexity: want context of 2 tokens or more and stride of 1 or more (0: the default), got %d and %d", x.Context, x.Stride)
+				return fmt.Errorf("eval: perplexity: want context of 2 tokens or more and stride of 1 or more (0: "+
+					"the default), got %d and %d", x.Context, x.Stride)
 			case x.Context > 0 && x.Stride >= x.Context:
-				return fmt.Errorf("eval: perplexity.stride: want less than the context of %d tokens, got %d: the first token of a window needs something to be predicted from", x.Context, x.Stride)
+				return fmt.Errorf("eval: perplexity.stride: want less than the context of %d tokens, got %d: the "+
+					"first token of a window needs something to be predicted from", x.Context, x.Stride)
 			}
 			return nil
 		},
-		Language: on(text, func(ctx context.Context, s eval.Subject, text []string) (*run.Measurement, []run.Item, error) {
-			return Perplexity(ctx, s, set, *x, text[0])
+		Language: on(text, set, func(
+			ctx context.Context, s eval.Subject, set eval.Settings, text []string, _ int,
+		) (*run.Measurement, []run.Item, error) {
+			return perplexity(ctx, s, set, *x, text[0])
 		}),
 	}}
 }
 
 func (w PerplexityConfig) fits(maxLength int) error {
 	if w.Context > maxLength+1 {
-		return fmt.Errorf("perplexity.context is %d, the model is given at most %d tokens: lower it, or 0 for as many as there are", w.Context, maxLength+1)
+		return fmt.Errorf("perplexity.context is %d, the model is given at most %d tokens: lower it, or 0 for as "+
+			"many as there are", w.Context, maxLength+1)
 	}
 	return nil
 }
 
-// Perplexity measures how well a model predicts a text, token by token, in overlapping
+// perplexity measures how well a model predicts a text, token by token, in overlapping
 // windows (the strided evaluation of transformers' documentation): the first window
 // scores all it holds, each later one the Stride tokens that are new. Every token is
 // scored once. The first is predicted from BOS, or EOS where there is none, as
@@ -80,7 +80,9 @@ func (w PerplexityConfig) fits(maxLength int) error {
 //
 // Bits per byte are comparable between vocabularies, perplexity per token is not.
 // Intervals are of a bootstrap over windows, which are the records.
-func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w PerplexityConfig, text string) (*run.Measurement, []run.Item, error) {
+func perplexity(
+	ctx context.Context, s eval.Subject, set eval.Settings, w PerplexityConfig, text string,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: perplexity: model %q: %w", s.Name, err)
 	}
@@ -115,7 +117,8 @@ func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w Perple
 		w.Stride = max(1, w.Context/2)
 	}
 	if w.Stride >= w.Context {
-		return fail(fmt.Errorf("stride %d is not below the context of %d tokens that the model holds: lower perplexity.stride", w.Stride, w.Context))
+		return fail(fmt.Errorf("stride %d is not below the context of %d tokens that the model holds: lower "+
+			"perplexity.stride", w.Stride, w.Context))
 	}
 	if len(ids) < 2 {
 		return fail(fmt.Errorf("a text of %d tokens has none to predict: %w", len(ids), eval.ErrNoItems))
@@ -133,10 +136,11 @@ func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w Perple
 	row := 0
 	for i, l := range liks {
 		n := len(reqs[i].Continuation)
-		records[i] = run.Item{ID: fmt.Sprintf("window-%d", i), Row: row, Gold: run.NoPrediction, Pred: run.NoPrediction, LogProbs: []float64{l.LogProb}, Tokens: n}
+		records[i] = run.Item{ID: fmt.Sprintf("window-%d", i), Row: row, Gold: run.NoPrediction,
+			Pred: run.NoPrediction, LogProbs: []float64{l.LogProb}, Tokens: n}
 		row += n
 	}
-	b := metrics.New(NamePerplexity, eval.ProtocolLogLik, s.Name, PerplexityVersion, len(records), set)
+	b := metrics.New(NamePerplexity, eval.ProtocolLogLik, s.Name, perplexityVersion, len(records), set)
 	if err := addEncoding(b, s); err != nil {
 		return fail(err)
 	}

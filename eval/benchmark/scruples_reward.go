@@ -8,18 +8,20 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// ScruplesReward measures a reward model as a classifier: a story is RIGHT if its
+// scruplesReward measures a reward model as a classifier: a story is RIGHT if its
 // score is at least tau. Adding a constant to a Bradley-Terry reward changes nothing
 // in its training, so 0 is no threshold; tau maximises the MCC on other rows and is
 // frozen before the measured rows are scored. Polarity is fixed: a higher score
 // means RIGHT. The AUC needs no threshold.
 //
 // The rows of choose and measure must have no id in common.
-func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choose, measure []data.Anecdote, firstRow int) (*run.Measurement, []run.Item, error) {
+func scruplesReward(
+	ctx context.Context, r eval.Reward, set eval.Settings, choose, measure []data.Anecdote, firstRow int,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: reward threshold: %w", err)
 	}
@@ -41,7 +43,8 @@ func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choos
 			return fail(fmt.Errorf("id %q is both chosen and measured on: take the threshold from other rows", a.ID))
 		}
 	}
-	at := eval.Progress{Benchmark: NameScruples, Protocol: eval.ProtocolReward, Model: r.Name, Total: len(choose) + len(measure)}
+	at := eval.Progress{Benchmark: nameScruples, Protocol: eval.ProtocolReward, Model: r.Name,
+		Total: len(choose) + len(measure)}
 	chooseScores, err := scoreInParts(ctx, r, set, &at, stories(choose))
 	if err != nil {
 		return fail(err)
@@ -62,7 +65,7 @@ func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choos
 			records[i].Pred = 1
 		}
 	}
-	b := metrics.New(NameScruples, eval.ProtocolReward, r.Name, ScruplesRewardVersion, len(records), set)
+	b := metrics.New(nameScruples, eval.ProtocolReward, r.Name, scruplesRewardVersion, len(records), set)
 	if tau.N > 0 {
 		b.Flag("threshold_from_other_rows")
 		b.Set("threshold_mcc", tau.MCC)
@@ -85,7 +88,9 @@ func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choos
 const scoreAtOnce = 64
 
 // scoreInParts scores exchanges and reports after every part.
-func scoreInParts(ctx context.Context, r eval.Reward, set eval.Settings, at *eval.Progress, exchanges []eval.Exchange) ([]float64, error) {
+func scoreInParts(
+	ctx context.Context, r eval.Reward, set eval.Settings, at *eval.Progress, exchanges []eval.Exchange,
+) ([]float64, error) {
 	var all []float64
 	for part := range slices.Chunk(exchanges, scoreAtOnce) {
 		scores, err := query.Rewards(ctx, r, part)

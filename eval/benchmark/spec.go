@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"steer/eval"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Spec describes one benchmark under one protocol, bound to a configuration.

@@ -22,10 +22,10 @@ func TestToxiGenReward(t *testing.T) {
 	}
 	var seen []eval.Exchange
 	score := map[string]float32{"a": -3, "b": 2, "c": 0, "d": -1, "e": 2}
-	r := eval.Reward{Name: "harmlessness", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
+	r := evaltest.Reward("harmlessness", func(x eval.Exchange) float32 {
 		seen = append(seen, x)
 		return score[x.ResponseText]
-	})}
+	})
 	b, records, err := ToxiGenReward(context.Background(), r, evaltest.Settings(), rows, 7)
 	require.NoError(t, err)
 	require.Equal(t, eval.Exchange{ResponseText: "c", Turns: []data.Message{
@@ -65,7 +65,7 @@ func TestToxiGenReward(t *testing.T) {
 // language-model form too.
 func TestToxiGenLanguageReports(t *testing.T) {
 	rows := []data.ToxiGen{{Text: "a", ToxicityAI: 5, ToxicityHuman: 5}, {Text: "b", ToxicityAI: 1, ToxicityHuman: 1}}
-	b, _, err := ToxiGen(context.Background(), liking(func(text string) float64 { return float64(len(text)) }),
+	b, _, err := toxigen(context.Background(), liking(func(text string) float64 { return float64(len(text)) }),
 		evaltest.Settings(), rows, 0)
 	require.NoError(t, err)
 	for _, name := range []string{"mcc", "balanced_acc", "predicted_yes", "auc", "majority_acc", "acc_norm"} {

@@ -12,14 +12,16 @@ import (
 	"steer/eval/metrics"
 	"steer/eval/query"
 	"steer/eval/task"
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // UserTask measures a language model on a task of the user's own, as
 // lm-evaluation-harness measures the same file: output_type multiple_choice and
 // loglikelihood by log-likelihood, generate_until by greedy generation.
-func UserTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task) (*run.Measurement, []run.Item, error) {
+func UserTask(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task,
+) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: task %s: %w", t.Name, err)
 	}
@@ -75,14 +77,17 @@ func TaskItems(t *task.Task, items []task.Item, delimiter string) []query.Item {
 		x := query.Item{ID: it.ID, Row: it.Row, Gold: it.Gold}
 		switch {
 		case t.Output == task.LogLikelihood: // the target stands as it is written, no delimiter
-			x.Choices = []query.Choice{{Context: it.Contexts[0], Continuation: it.Continuations[0], Text: it.Continuations[0]}}
+			x.Choices = []query.Choice{{Context: it.Contexts[0], Continuation: it.Continuations[0],
+				Text: it.Continuations[0]}}
 		case len(it.Contexts) > 1:
 			for k, context := range it.Contexts {
-				x.Choices = append(x.Choices, query.Choice{Context: context, Continuation: delimiter + it.Continuations[0], Text: it.Choices[k]})
+				x.Choices = append(x.Choices, query.Choice{Context: context,
+					Continuation: delimiter + it.Continuations[0], Text: it.Choices[k]})
 			}
 		default:
 			for _, c := range it.Choices {
-				x.Choices = append(x.Choices, query.Choice{Context: it.Contexts[0], Continuation: delimiter + c, Text: c})
+				x.Choices = append(x.Choices, query.Choice{Context: it.Contexts[0], Continuation: delimiter + c,
+					Text: c})
 			}
 		}
 		out[i] = x
@@ -91,7 +96,9 @@ func TaskItems(t *task.Task, items []task.Item, delimiter string) []query.Item {
 }
 
 // choiceTask is output_type multiple_choice.
-func choiceTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item) (*metrics.Summary, []run.Item, error) {
+func choiceTask(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+) (*metrics.Summary, []run.Item, error) {
 	asked := TaskItems(t, items, set.TargetDelimiter)
 	records, err := query.Choose(ctx, s, set, asked, eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolLogLik})
 	if err != nil {
@@ -148,8 +155,11 @@ func predBytes(it query.Item, r run.Item) int {
 // likelihoodTask is output_type loglikelihood: perplexity is exp of minus the mean
 // log-likelihood of a target (of whole targets, not of tokens), acc the share of targets
 // all of whose tokens were the likeliest.
-func likelihoodTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item) (*metrics.Summary, []run.Item, error) {
-	records, err := query.ScoreItems(ctx, s, set, TaskItems(t, items, ""), eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolLogLik})
+func likelihoodTask(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+) (*metrics.Summary, []run.Item, error) {
+	records, err := query.ScoreItems(ctx, s, set, TaskItems(t, items, ""),
+		eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolLogLik})
 	if err != nil {
 		return nil, nil, err
 	}

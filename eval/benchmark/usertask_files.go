@@ -10,7 +10,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/task"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // ShortFile is a File that may be written as its path alone.
@@ -72,7 +72,8 @@ func (x Tasks) load(i int, taken []string) (*task.Task, error) {
 		return nil, err
 	}
 	fail := func(other string) (*task.Task, error) {
-		return nil, fmt.Errorf("%s: the name %q is that of %s too: give the task another one (key task)", t.Path, t.Name, other)
+		return nil, fmt.Errorf("%s: the name %q is that of %s too: give the task another one (key task)",
+			t.Path, t.Name, other)
 	}
 	if slices.Contains(taken, t.Name) {
 		return fail("a benchmark of the suite")
@@ -119,7 +120,8 @@ func (x Tasks) Notes() []string {
 			continue
 		}
 		if len(t.Ignored) > 0 {
-			out = append(out, fmt.Sprintf("task %s: keys that change nothing here: %s", t.Name, strings.Join(t.Ignored, ", ")))
+			out = append(out, fmt.Sprintf("task %s: keys that change nothing here: %s",
+				t.Name, strings.Join(t.Ignored, ", ")))
 		}
 		for _, note := range t.Notes {
 			out = append(out, fmt.Sprintf("task %s: %s", t.Name, note))
@@ -150,7 +152,8 @@ func (x Tasks) specs(set eval.Settings, taken []string) []Spec {
 		f, key := &x[i], fmt.Sprintf("tasks[%d]", i)
 		b := Spec{
 			Name: strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path)), Protocol: eval.ProtocolLogLik,
-			Inputs: []Input{{Key: key, File: &f.File, Quiet: true}, {Key: key + ".data", File: &f.Data.File, whole: true, Quiet: true}},
+			Inputs: []Input{{Key: key, File: &f.File, Quiet: true},
+				{Key: key + ".data", File: &f.Data.File, whole: true, Quiet: true}},
 		}
 		if t, err := f.load(); err == nil {
 			b.Name = t.Name
@@ -158,7 +161,8 @@ func (x Tasks) specs(set eval.Settings, taken []string) []Spec {
 				b.Protocol = eval.ProtocolGenerate
 			}
 			for k, path := range t.Files() {
-				b.Inputs = append(b.Inputs, Input{Key: fmt.Sprintf("%s.file%d", key, k), File: &File{Path: path}, whole: true, Quiet: true, derived: true})
+				b.Inputs = append(b.Inputs, Input{Key: fmt.Sprintf("%s.file%d", key, k), File: &File{Path: path},
+					whole: true, Quiet: true, derived: true})
 			}
 		}
 		b.Load = func() error {

@@ -11,9 +11,9 @@ import (
 	"steer/eval/query"
 	"steer/eval/task"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // taskBatch is the number of prompts of a task that are generated from at once.
@@ -22,7 +22,9 @@ const taskBatch = 16
 // generateTask is output_type generate_until: greedy generation up to the first of the
 // ends or max_gen_toks tokens, the filters, and exact match with one of the targets. A
 // prompt that leaves no room is cut from the left, as the harness does.
-func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item) (*metrics.Summary, []run.Item, error) {
+func generateTask(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+) (*metrics.Summary, []run.Item, error) {
 	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -30,7 +32,8 @@ func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *tas
 		return nil, nil, fmt.Errorf("model %q: generating needs a generator and a tokenizer", s.Name)
 	}
 	if set.MaxLength <= t.Generation.MaxTokens {
-		return nil, nil, fmt.Errorf("generation_kwargs.max_gen_toks %d leaves no room for a prompt in max_length %d: lower it", t.Generation.MaxTokens, set.MaxLength)
+		return nil, nil, fmt.Errorf("generation_kwargs.max_gen_toks %d leaves no room for a prompt in max_length "+
+			"%d: lower it", t.Generation.MaxTokens, set.MaxLength)
 	}
 	enc, err := query.NewEncoder(s.Tokenizer, set.BOS)
 	if err != nil {
@@ -53,7 +56,8 @@ func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *tas
 			return nil, nil, fmt.Errorf("model %q: %w", s.Name, err)
 		}
 		if len(answers) != len(reqs) {
-			return nil, nil, fmt.Errorf("model %q: generator gave %d answers to %d prompts", s.Name, len(answers), len(reqs))
+			return nil, nil, fmt.Errorf("model %q: generator gave %d answers to %d prompts",
+				s.Name, len(answers), len(reqs))
 		}
 		for k, a := range answers {
 			if a.Finish == lm.FinishLength {
@@ -74,7 +78,9 @@ func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *tas
 }
 
 // taskRequest is the request of one prompt, and how many of its tokens were cut off.
-func taskRequest(enc *query.Encoder, tok lm.Tokenizer, set eval.Settings, t *task.Task, prompt string) (lm.Request, int, error) {
+func taskRequest(
+	enc *query.Encoder, tok lm.Tokenizer, set eval.Settings, t *task.Task, prompt string,
+) (lm.Request, int, error) {
 	ids, err := enc.Text(prompt)
 	if err == nil && len(ids) == 0 {
 		ids, _, err = enc.Pair("", "x") // BOS, or what stands for it

@@ -14,7 +14,7 @@ import (
 	"steer/eval/evaltest"
 	"steer/eval/query"
 	"steer/eval/task"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 func loadTask(t *testing.T, yaml, data string) *task.Task {

@@ -30,8 +30,8 @@ func TestWSCPreprocessing(t *testing.T) {
 }
 
 func TestWSCPartialIsFlagged(t *testing.T) {
-	b, records, err := WSC273(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 1}), evaltest.Settings(),
-		[]data.Schema{{Txt1: "a b", Pron: "it", Txt2: "c d.", Answers: [2]string{"x", "y"}}})
+	b, records, err := wsc273(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 1}), evaltest.Settings(),
+		[]data.Schema{{Txt1: "a b", Pron: "it", Txt2: "c d.", Answers: [2]string{"x", "y"}}}, 0)
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	require.Contains(t, b.Flags, "partial=1")
@@ -46,7 +46,7 @@ func TestWSC285(t *testing.T) {
 	require.NoError(t, err)
 	smaller, err := data.ReadWSC(filepath.Join(root, "WSCollection.xml"))
 	require.NoError(t, err)
-	a, b := WSC285Items(larger, " "), WSC273Items(smaller, " ")
+	a, b := wsc285Items(larger, " "), WSC273Items(smaller, " ")
 	require.Len(t, a, wsc285Size)
 	for i := range b {
 		require.Equal(t, b[i].Gold, a[i].Gold, i)

@@ -5,30 +5,11 @@ import (
 	"fmt"
 	"math"
 
-	"steer/internal/recordfile"
+	"steer/rl/run"
 )
 
-// Item is what is read of a record: what one model did on one item.
-type Item struct {
-	ID   string `json:"id"`
-	Gold *int   `json:"gold"`
-	// Pred is the predicted class; -1 with Refused or Tie.
-	Pred     *int      `json:"pred"`
-	Refused  bool      `json:"refused"`
-	Tie      bool      `json:"tie"`      // the best choices scored the same
-	LogProbs []float64 `json:"logprobs"` // of each choice, nats
-}
-
-// right tells whether the item was answered rightly.
-func (x Item) right() bool { return !x.Refused && !x.Tie && *x.Pred == *x.Gold }
-
-// Answer is what is read of a record of the cross-reward matrix: one answer of a policy
-// with its raw score under every reward model.
-type Answer struct {
-	ID     string             `json:"id"` // of the prompt
-	Policy string             `json:"policy"`
-	Raw    map[string]float64 `json:"raw"`
-}
+// answeredRight tells whether the item was answered rightly.
+func answeredRight(x run.Prediction) bool { return !x.Refused && !x.Tie && *x.Pred == *x.Gold }
 
 // ErrNotClassified says that records hold no predictions that could be compared.
 var ErrNotClassified = errors.New("records without gold label or prediction")
@@ -36,10 +17,10 @@ var ErrNotClassified = errors.New("records without gold label or prediction")
 // ReadItems reads a file of records. Fields that it does not know are let be, so that
 // records of other benchmarks can be read; a record without gold label or prediction is
 // [ErrNotClassified].
-func ReadItems(path string) ([]Item, error) {
-	items, err := read[Item](path)
+func ReadItems(path string) ([]run.Prediction, error) {
+	items, err := run.ReadParts[run.Prediction](path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("compare: %w", err)
 	}
 	seen := make(map[string]bool, len(items))
 	for i, x := range items {
@@ -61,10 +42,10 @@ func ReadItems(path string) ([]Item, error) {
 }
 
 // ReadAnswers reads the answers of a cross-reward matrix.
-func ReadAnswers(path string) ([]Answer, error) {
-	answers, err := read[Answer](path)
+func ReadAnswers(path string) ([]run.Answer, error) {
+	answers, err := run.ReadParts[run.Answer](path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("compare: %w", err)
 	}
 	for i, a := range answers {
 		if a.ID == "" || a.Policy == "" || len(a.Raw) == 0 {
@@ -79,16 +60,4 @@ func ReadAnswers(path string) ([]Answer, error) {
 		}
 	}
 	return answers, nil
-}
-
-// read reads the fields of T of a file of records.
-func read[T any](path string) ([]T, error) {
-	records, err := recordfile.Read[T](path, recordfile.IgnoreUnknown)
-	if bad := (*recordfile.Error)(nil); errors.As(err, &bad) {
-		return nil, fmt.Errorf("compare: %w (want Zstandard-compressed JSON Lines)", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("compare: %w", err)
-	}
-	return records, nil
 }

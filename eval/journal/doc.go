@@ -6,5 +6,5 @@
 //	asked := j.Subject(model) // answers from the file where it can
 //
 // It may import eval, the contract with the engine (ggml/lm) and what a fingerprint is
-// (internal/run). eval/suite uses it.
+// (rl/run). eval/suite uses it.
 package journal

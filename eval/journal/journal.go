@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 
 	"steer/internal/atomicfile"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Journal keeps every answer that a measurement gets from a model, one line a batch,

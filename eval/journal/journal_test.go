@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // However much a journal holds, of each batch only its place is in memory.

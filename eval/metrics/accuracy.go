@@ -3,8 +3,8 @@ package metrics
 import (
 	"slices"
 
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // AddAccuracy stores acc, its standard error in the harness's form

@@ -7,8 +7,8 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // Predictions holds what the two-class measures need, one element an item.

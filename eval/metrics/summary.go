@@ -5,9 +5,9 @@ import (
 	"math"
 
 	"steer/eval"
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // Summary is a measurement in the making: its methods compute metrics of the items, with

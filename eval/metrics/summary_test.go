@@ -8,7 +8,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 func TestOneClassAndDegenerateFlags(t *testing.T) {

@@ -3,8 +3,8 @@ package metrics
 import (
 	"math"
 
-	"steer/internal/run"
 	"steer/internal/seed"
+	"steer/rl/run"
 )
 
 // AddCrossEntropy stores the cross-entropy of the choices' probabilities, normalised among
@@ -102,7 +102,7 @@ const ceilingSamples = 100
 // reach against noisy majority labels. Too few or too uniform votes fit no prior: then the
 // ceiling is not known, which is flagged, and the measurement stands.
 func (s *Summary) AddCeiling(votes [][]int, gold []int) (c Ceiling, known bool) {
-	c, err := BestCeiling(votes, gold, ceilingSamples, seed.Derive(s.Settings.Seed, "eval.best"))
+	c, err := bestCeiling(votes, gold, ceilingSamples, seed.Derive(s.Settings.Seed, "eval.best"))
 	if err != nil {
 		s.Flag("no_ceiling")
 		return c, false

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"steer/eval"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Choice is one answer to an item. Partial evaluation (Winograd) varies the
@@ -47,8 +47,8 @@ func checkItems(items []Item) error {
 			return fmt.Errorf("item %q (row %d): %d choices, want at least two", it.ID, it.Row, len(it.Choices))
 		}
 		if it.Gold < 0 || it.Gold >= len(it.Choices) {
-			return fmt.Errorf("item %q (row %d): gold %d of %d choices: %w", it.ID, it.Row, it.Gold, len(it.Choices),
-				eval.ErrLabel)
+			return fmt.Errorf("item %q (row %d): gold %d of %d choices: %w",
+				it.ID, it.Row, it.Gold, len(it.Choices), eval.ErrLabel)
 		}
 	}
 	return CheckIDs(ids)

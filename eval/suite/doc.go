@@ -7,5 +7,5 @@
 //	measurements, matrix, err := s.Run(ctx, subjects, rewards)
 //
 // It may import every room of the evaluation below it, and what lies in run folders
-// (internal/run). Above it stand the jobs (internal/jobs).
+// (rl/run). Above it stand the jobs (app/jobs).
 package suite

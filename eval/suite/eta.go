@@ -6,7 +6,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/benchmark"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // eta tells how fast a suite goes on and when it will be through. A measurement whose

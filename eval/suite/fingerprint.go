@@ -11,8 +11,8 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/internal/conf"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // fingerprint is everything that moves the numbers of one measurement. keys are those of the

@@ -9,13 +9,15 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/eval/journal"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Generations lets every policy continue the configured prompts and every judging reward
 // model score the continuations; nil without a path. A result's model is the policy, its
 // protocol the reward model.
-func (s *Suite) Generations(ctx context.Context, policies []eval.Subject, rewards []eval.Reward) ([]*run.Measurement, error) {
+func (s *Suite) Generations(
+	ctx context.Context, policies []eval.Subject, rewards []eval.Reward,
+) ([]*run.Measurement, error) {
 	c := s.cfg.Generations
 	if c.Path == "" {
 		return nil, nil
@@ -62,19 +64,22 @@ func (s *Suite) generations(policies []eval.Subject, judges []eval.Reward) (meas
 	ids, recognised := participants(policies, judges)
 	sums := map[string]string{benchmark.NameGenerations: sum, "template": templateSum(s.cfg.Template)}
 	fingerprint, err := s.fingerprint([]string{benchmark.NameGenerations}, sums, ids...)
-	return measurement{run.ID{Benchmark: benchmark.NameGenerations}, recordFile(benchmark.NameGenerations), fingerprint, recognised}, err
+	return measurement{run.ID{Benchmark: benchmark.NameGenerations}, run.RecordsFile(benchmark.NameGenerations),
+		fingerprint, recognised}, err
 }
 
 // of is the part of a measurement of several models that is one policy's under one judge.
 func (m measurement) of(policy eval.Subject, judge eval.Reward) measurement {
 	m.id.Protocol, m.id.Model = judge.Name, policy.Name
-	m.records = recordFile(m.id.Benchmark, judge.Name, policy.Name)
+	m.records = run.RecordsFile(m.id.Benchmark, judge.Name, policy.Name)
 	return m
 }
 
 // finishedGenerations gives the results on disk, nil if one of them is missing or measured
 // under another fingerprint.
-func (s *Suite) finishedGenerations(all measurement, policies []eval.Subject, judges []eval.Reward) ([]*run.Measurement, error) {
+func (s *Suite) finishedGenerations(
+	all measurement, policies []eval.Subject, judges []eval.Reward,
+) ([]*run.Measurement, error) {
 	if !all.resumable {
 		return nil, nil
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"steer/internal/filehash"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // readOutcome gives the outcome of a finished measurement, nil if there is none that holds:

@@ -12,7 +12,7 @@ import (
 	"steer/eval/benchmark"
 	"steer/eval/journal"
 	"steer/internal/atomicfile"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Suite runs the benchmarks of a configuration, each with every model before the next (what
@@ -52,7 +52,8 @@ func New(cfg benchmark.Config, dir string) (*Suite, error) {
 	if err := cfg.Settings.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, ids: map[string]string{}, tell: cfg.OnProgress, eta: newETA()}
+	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, ids: map[string]string{}, tell: cfg.OnProgress,
+		eta: newETA()}
 	s.cfg.OnProgress = s.progress
 	for _, b := range s.cfg.Specs() {
 		if !b.Wanted() {
@@ -76,7 +77,9 @@ func New(cfg benchmark.Config, dir string) (*Suite, error) {
 //
 // After an interruption the same call goes on where the last whole batch was left and
 // ends in the same numbers.
-func (s *Suite) Run(ctx context.Context, subjects []eval.Subject, rewards []eval.Reward) ([]*run.Measurement, *run.CrossReward, error) {
+func (s *Suite) Run(
+	ctx context.Context, subjects []eval.Subject, rewards []eval.Reward,
+) ([]*run.Measurement, *run.CrossReward, error) {
 	for _, b := range s.tasks {
 		if b.Notes != nil {
 			for _, n := range b.Notes() {
@@ -153,7 +156,8 @@ func (s *Suite) work(subjects []eval.Subject, rewards []eval.Reward) []benchmark
 	for i := range s.tasks {
 		t := &s.tasks[i]
 		add := func(model string) {
-			out = append(out, benchmark.Work{ID: run.ID{Benchmark: t.Name, Protocol: t.Protocol, Model: model}, Cost: t.Cost()})
+			out = append(out, benchmark.Work{ID: run.ID{Benchmark: t.Name, Protocol: t.Protocol, Model: model},
+				Cost: t.Cost()})
 		}
 		for _, m := range subjects {
 			if t.OfLanguage(m.Name) {

@@ -29,7 +29,8 @@ type Header struct {
 func Open(path string) (*gguf.File, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, &fs.PathError{Op: "model", Path: path, Err: errors.Unwrap(err)} // the path is looked up in the catalogue
+		// the path is looked up in the catalogue
+		return nil, &fs.PathError{Op: "model", Path: path, Err: errors.Unwrap(err)}
 	}
 	if st.IsDir() {
 		return nil, fmt.Errorf("model %s: is a folder: want a GGUF file", path)
@@ -84,7 +85,8 @@ func Check(f *gguf.File) (Header, []error) {
 	}
 	if arch != adapter.Arch {
 		return h, []error{fmt.Errorf("architecture %q: %w: "+
-			"supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)", arch, ErrUnsupported, adapter.Arch)}
+			"supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)", arch, ErrUnsupported,
+			adapter.Arch)}
 	}
 	if h.Shape, err = adapter.ShapeOf(f); err != nil {
 		return h, []error{err}

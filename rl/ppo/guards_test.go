@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 

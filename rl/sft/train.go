@@ -8,8 +8,8 @@ import (
 	"maps"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )

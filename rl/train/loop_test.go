@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
