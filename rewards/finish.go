@@ -120,7 +120,9 @@ func (t *trainer) makeAdapter() error {
 		return err
 	}
 	if a.Head == nil {
-		return errors.New("adapter: it has no scalar head, so it cannot be a reward model: load the learner with a head")
+		return errors.New(
+			"adapter: it has no scalar head, so it cannot be a reward model: load the learner with a head",
+		)
 	}
 	a.Head.Mean, a.Head.Std = t.mean, t.std
 	if a.Meta == nil {

@@ -43,8 +43,10 @@ func (w *watch) step(b batchStats, moved bool) error {
 	if w.Identical < identicalSteps {
 		return nil
 	}
-	return fmt.Errorf("%w in %d updates in a row: the scores do not depend on the text. Causes seen: the score is read at a token "+
-		"that both sides share (an end token taken for padding), both sides were cut to the same tokens (max_length), or adapter and head get no gradient", ErrIdentical, identicalSteps)
+	return fmt.Errorf("%w in %d updates in a row: the scores do not depend on the text. Causes seen: the score is "+
+		"read at a token "+
+		"that both sides share (an end token taken for padding), both sides were cut to the same tokens "+
+		"(max_length), or adapter and head get no gradient", ErrIdentical, identicalSteps)
 }
 
 // stuck says, once, that the loss has stayed at chance over the last window of steps.
@@ -63,8 +65,10 @@ func (w *watch) stuck() (string, bool) {
 		return "", false
 	}
 	w.Warned = true
-	return fmt.Sprintf("the loss has stayed at chance over the last %d steps (mean %.4f, ln 2 is 0.6931; accuracy %.3f, 95 %% interval %.3f to %.3f): "+
-		"try a larger optim.lr or more epochs, and check that chosen and rejected are the right way round", len(w.Losses), loss, float64(correct)/float64(pairs), lo, hi), true
+	return fmt.Sprintf("the loss has stayed at chance over the last %d steps (mean %.4f, ln 2 is 0.6931; accuracy "+
+		"%.3f, 95 %% interval %.3f to %.3f): "+
+		"try a larger optim.lr or more epochs, and check that chosen and rejected are the right way round",
+		len(w.Losses), loss, float64(correct)/float64(pairs), lo, hi), true
 }
 
 func window[T any](x []T) []T {

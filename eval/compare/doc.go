@@ -17,6 +17,5 @@
 // come from a two-level bootstrap over runs and items, corrected for the small number of
 // runs.
 //
-// It may import internal/stats and internal/seed: records are all it sees of an evaluation.
-// internal/report uses it.
+// It may import records (internal/run) and statistics (internal/stats); internal/report uses it.
 package compare

@@ -51,8 +51,8 @@ func TestReadItems(t *testing.T) {
 		want  string
 	}{
 		{[]string{`{"id":"a","loss":2.5}`}, `record 1: want fields "gold" and "pred"`},
-		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`}, `record 2: field "id": "a" ` +
-			`occurs twice`},
+		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`},
+			`record 2: field "id": "a" occurs twice`},
 		{[]string{`{"gold":1,"pred":1}`}, `field "id" is empty`},
 		{[]string{`{"id":"a","gold":1,"pred":-1}`}, `-1 without "refused" or "tie"`},
 		{[]string{`{"id":"a","gold":"x"}`}, "record 1"},
@@ -72,13 +72,13 @@ func TestReadItems(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func answers(n int, seed uint64, gain map[string]float64) []compare.Answer {
+func answers(n int, seed uint64, gain map[string]float64) []run.Answer {
 	r := rand.New(rand.NewPCG(seed, 2))
-	var out []compare.Answer
+	var out []run.Answer
 	for i := range n {
 		level := r.NormFloat64()
 		for _, p := range []string{"sft", "virtue"} {
-			out = append(out, compare.Answer{ID: fmt.Sprint(i), Policy: p,
+			out = append(out, run.Answer{ID: fmt.Sprint(i), Policy: p,
 				Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
 		}
 	}
@@ -86,7 +86,7 @@ func answers(n int, seed uint64, gain map[string]float64) []compare.Answer {
 }
 
 func TestScores(t *testing.T) {
-	norm := func(a []compare.Answer) compare.ScoreRun {
+	norm := func(a []run.Answer) compare.ScoreRun {
 		return compare.ScoreRun{Answers: a, Mean: map[string]float64{"virtue": 1}, Std: map[string]float64{"virtue": 2}}
 	}
 	set := compare.ScoreSet{Policies: []string{"sft", "virtue"}, Rewards: []string{"deontology", "virtue"},
@@ -140,13 +140,13 @@ func TestCalibrate(t *testing.T) {
 	x.LogProbs = []float64{math.Log(.2) - 40, math.Log(.8) - 40}
 	y := item("b", 1, 0)
 	y.LogProbs = []float64{-1, -1}
-	bins, ece, ok := compare.Calibrate([]compare.Item{x, y})
+	bins, ece, ok := compare.Calibrate([]run.Prediction{x, y})
 	require.True(t, ok)
 	require.Equal(t, []int{1, 1}, []int{bins[0].N, bins[1].N}, "one half, wrong, and four fifths, right")
 	require.InDelta(t, .5, bins[0].Forecast, 1e-12)
 	require.InDelta(t, .8, bins[1].Forecast, 1e-12)
 	require.InDelta(t, (.5+.2)/2, ece, 1e-12)
-	_, _, ok = compare.Calibrate([]compare.Item{x, item("b", 1, 0)})
+	_, _, ok = compare.Calibrate([]run.Prediction{x, item("b", 1, 0)})
 	require.False(t, ok, "not all items have log-probabilities")
 	_, _, ok = compare.Calibrate(nil)
 	require.False(t, ok)

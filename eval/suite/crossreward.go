@@ -73,6 +73,6 @@ func (s *Suite) crossReward(
 	sums := map[string]string{"cross_reward.prompts": file.SHA256, "rendered": hex.EncodeToString(h.Sum(nil))}
 	ids, recognised := participants(policies, rewards)
 	fingerprint, err := s.fingerprint([]string{benchmark.NameCrossReward}, sums, ids...)
-	records := recordFile(benchmark.NameCrossReward, "answers", "all")
+	records := run.RecordsFile(benchmark.NameCrossReward, "answers", "all")
 	return measurement{run.ID{Benchmark: benchmark.NameCrossReward}, records, fingerprint, recognised}, err
 }

@@ -64,14 +64,14 @@ func (s *Suite) generations(policies []eval.Subject, judges []eval.Reward) (meas
 	ids, recognised := participants(policies, judges)
 	sums := map[string]string{benchmark.NameGenerations: sum, "template": templateSum(s.cfg.Template)}
 	fingerprint, err := s.fingerprint([]string{benchmark.NameGenerations}, sums, ids...)
-	return measurement{run.ID{Benchmark: benchmark.NameGenerations}, recordFile(benchmark.NameGenerations),
+	return measurement{run.ID{Benchmark: benchmark.NameGenerations}, run.RecordsFile(benchmark.NameGenerations),
 		fingerprint, recognised}, err
 }
 
 // of is the part of a measurement of several models that is one policy's under one judge.
 func (m measurement) of(policy eval.Subject, judge eval.Reward) measurement {
 	m.id.Protocol, m.id.Model = judge.Name, policy.Name
-	m.records = recordFile(m.id.Benchmark, judge.Name, policy.Name)
+	m.records = run.RecordsFile(m.id.Benchmark, judge.Name, policy.Name)
 	return m
 }
 

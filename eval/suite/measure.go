@@ -50,7 +50,7 @@ func (s *Suite) measure(
 		return nil, err
 	}
 	id := run.ID{Benchmark: task.Name, Protocol: task.Protocol, Model: model}
-	m := measurement{id, recordFile(task.Name, task.Protocol, model), fingerprint, modelID != ""}
+	m := measurement{id, run.RecordsFile(task.Name, task.Protocol, model), fingerprint, modelID != ""}
 	o, err := resume(s, m, func(j *journal.Journal) (*run.Outcome, []run.Item, error) {
 		b, records, err := measure(j)
 		if err != nil {
@@ -132,7 +132,7 @@ func (s *Suite) finished(m measurement) (*run.Outcome, error) {
 // dropFormer removes, aloud, what a former version left of this very measurement under a name
 // that another one could share: beside the new files it would be taken for a second result.
 func (s *Suite) dropFormer(m measurement) error {
-	former := formerRecordFile(m.id.Benchmark, m.id.Protocol, m.id.Model)
+	former := run.FormerRecordsFile(m.id.Benchmark, m.id.Protocol, m.id.Model)
 	if former == m.records || m.id.Model == "" {
 		return nil
 	}

@@ -13,34 +13,6 @@ import (
 	"steer/internal/run"
 )
 
-// Whatever two models, benchmarks or protocols are called, they have files of their own, also
-// where a file system knows no difference of case, and names that fit.
-func TestDifferentNamesHaveDifferentFiles(t *testing.T) {
-	names := []string{"a b", "a_b", "a.b", "a%20b", "A_b", "a_B", "A_B", "ä_b", "a\u0308_b", "a/b", "a\\b", "a~b",
-		" a_b", "a_b ", "a\tb", "", "..", ".", "con",
-		strings.Repeat("x", 40), strings.Repeat("x", 41), strings.Repeat("x", 300), strings.Repeat("x", 299) + "y",
-		strings.Repeat("Ü", 300)}
-	seen := map[string][]string{}
-	take := func(parts ...string) {
-		file := recordFile(parts...)
-		require.True(t, filepath.IsLocal(file))
-		require.LessOrEqual(t, len(filepath.Base(file))+len(".")+len(".tmp-01234567"), 255)
-		folded := strings.ToLower(file)
-		require.NotContains(t, seen, folded, "%q and %q", seen[folded], parts)
-		seen[folded] = parts
-	}
-	for _, n := range names {
-		take("toxigen", "loglik", n)
-		take("generations", n, "sft") // the protocol is a judge's name there
-	}
-	take("generations", "a", "b.c")
-	take("generations", "a.b", "c")
-	long := strings.Repeat("Long", 100)
-	take(long, long, long)
-	require.Equal(t, filepath.Join("items", "scruples.loglik-5.deontology-2.jsonl.zst"), recordFile("scruples",
-		"loglik-5", "deontology-2"), "plain names stay")
-}
-
 // Two models whose names differ in a character that no file name has: each is measured, found
 // again by its own name, and their records are named in the result.
 func TestModelsOfLikeNamesDoNotShareRecords(t *testing.T) {
@@ -75,7 +47,7 @@ func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	want, _, err := s.run("a", 0)
 	require.NoError(t, err)
 	items := func(name string) string { return filepath.Join(s.dir, "a", name) }
-	now, former := recordFile("scruples", "loglik", "a b"), formerRecordFile("scruples", "loglik", "a b")
+	now, former := run.RecordsFile("scruples", "loglik", "a b"), run.FormerRecordsFile("scruples", "loglik", "a b")
 	for _, of := range []func(string) string{run.OutcomeFile, func(p string) string { return p }} {
 		require.NoError(t, os.Rename(of(items(now)), of(items(former))))
 	}
@@ -93,7 +65,7 @@ func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	s.refer("a_b")
 	want, _, err = s.run("b", 0)
 	require.NoError(t, err)
-	at := filepath.Join(s.dir, "b", recordFile("scruples", "loglik", "a_b"))
+	at := filepath.Join(s.dir, "b", run.RecordsFile("scruples", "loglik", "a_b"))
 	raw, err := os.ReadFile(run.OutcomeFile(at))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(run.OutcomeFile(at), []byte(strings.Replace(string(raw), `"model": "a_b"`,

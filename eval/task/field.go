@@ -154,19 +154,6 @@ func unreadable(v any) string {
 	return ""
 }
 
-// textOn is on, where text is wanted.
-func (f *field) textOn(r *row) (string, error) {
-	v, err := f.on(r)
-	if err != nil {
-		return "", err
-	}
-	s, ok := v.(string)
-	if !ok {
-		return "", r.fail(f, "want text, got %v: write {{ %s }} to have it as text", v, f.text)
-	}
-	return s, nil
-}
-
 // listOn is on, where a list of texts is wanted: a template stands for the value of its
 // one expression.
 func (f *field) listOn(r *row) ([]string, error) {

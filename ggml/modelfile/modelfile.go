@@ -29,7 +29,8 @@ type Header struct {
 func Open(path string) (*gguf.File, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, &fs.PathError{Op: "model", Path: path, Err: errors.Unwrap(err)} // the path is looked up in the catalogue
+		// the path is looked up in the catalogue
+		return nil, &fs.PathError{Op: "model", Path: path, Err: errors.Unwrap(err)}
 	}
 	if st.IsDir() {
 		return nil, fmt.Errorf("model %s: is a folder: want a GGUF file", path)
@@ -42,6 +43,20 @@ func Open(path string) (*gguf.File, error) {
 		return nil, errors.Join(fmt.Errorf("model %s: %w", path, err), f.Close())
 	}
 	return f, nil
+}
+
+// Shape reads the shape of the layers of a base model from its header; no weight is loaded.
+func Shape(path string) (adapter.Shape, error) {
+	f, err := Open(path)
+	if err != nil {
+		return adapter.Shape{}, err
+	}
+	defer f.Close()
+	s, err := adapter.ShapeOf(f)
+	if err != nil {
+		return s, fmt.Errorf("model: %w", err)
+	}
+	return s, nil
 }
 
 // isModel refuses GGUF files that are something else than a whole model.
@@ -70,7 +85,8 @@ func Check(f *gguf.File) (Header, []error) {
 	}
 	if arch != adapter.Arch {
 		return h, []error{fmt.Errorf("architecture %q: %w: "+
-			"supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)", arch, ErrUnsupported, adapter.Arch)}
+			"supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)", arch, ErrUnsupported,
+			adapter.Arch)}
 	}
 	if h.Shape, err = adapter.ShapeOf(f); err != nil {
 		return h, []error{err}

@@ -27,14 +27,11 @@ var notYetNarrow = []string{
 	"ggml/gguf", "ggml/gguf/gguftest", "ggml/llama", "ggml/modelfile", "internal/archtest", "internal/atomicfile",
 	"internal/cgroup", "internal/conf", "internal/fetch", "internal/filehash", "internal/goldentest",
 	"internal/jinja", "internal/licenses", "internal/sniff", "internal/strictjson", "internal/testsum", "rl/data",
-	"cmd/steer", "cmd/steer/bench", "cmd/steer/pipeline",
 	"eval", "eval/compare", "eval/task",
 	"internal/report", "internal/stats",
 	"rewards",
 	"rl/ppo", "rl/sft", "rl/train", "rl/train/traintest",
-	"eval/benchmark", "eval/suite", "internal/jobs", "internal/plan", "internal/speed", "internal/experiment",
-	"internal/workspace", "internal/machine", "internal/bytesize", "eval/metrics", "internal/proposal", "eval/result",
-	"internal/run", "eval/query", "internal/workspace/workspacetest",
+	"eval/benchmark", "eval/suite", "internal/bytesize", "eval/metrics", "eval/result", "internal/run", "eval/query",
 }
 
 func columns(line string) int {

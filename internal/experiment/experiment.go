@@ -66,9 +66,12 @@ type Theory struct {
 
 // toSections hands the top-level settings down to the sections.
 func (e *Experiment) toSections() {
-	e.SFT.Model, e.SFT.Engine, e.SFT.Template, e.SFT.System, e.SFT.Seed = e.Model, e.Engine, e.Template, e.System, e.Seed
-	e.Reward.Model, e.Reward.Engine, e.Reward.Template, e.Reward.System, e.Reward.Seed = e.Model, e.Engine, e.Template, e.System, e.Seed
-	e.PPO.Model, e.PPO.Engine, e.PPO.Template, e.PPO.System, e.PPO.Seed = e.Model, e.Engine, e.Template, e.System, e.Seed
+	e.SFT.Model, e.SFT.Engine, e.SFT.Template, e.SFT.System, e.SFT.Seed = e.Model, e.Engine, e.Template, e.System,
+		e.Seed
+	e.Reward.Model, e.Reward.Engine, e.Reward.Template, e.Reward.System, e.Reward.Seed = e.Model, e.Engine, e.Template,
+		e.System, e.Seed
+	e.PPO.Model, e.PPO.Engine, e.PPO.Template, e.PPO.System, e.PPO.Seed = e.Model, e.Engine, e.Template, e.System,
+		e.Seed
 	e.Eval.Model, e.Eval.Engine, e.Eval.Template, e.Eval.System = e.Model, e.Engine, e.Template, e.System
 }
 
@@ -85,7 +88,8 @@ func (e *Experiment) toTheories() {
 
 func (e *Experiment) resolve(dir string) error {
 	if e.Name == "" {
-		return &conf.Error{File: e.file, Key: "name", Msg: "want a name (steer init writes an experiment to start from)"}
+		return &conf.Error{File: e.file, Key: "name",
+			Msg: "want a name (steer init writes an experiment to start from)"}
 	}
 	if len(e.Theories) == 0 {
 		for name := range e.Each {
@@ -98,7 +102,8 @@ func (e *Experiment) resolve(dir string) error {
 	var errs []error
 	for i, name := range e.rewarded() {
 		if e.Each[string(name)] == nil {
-			errs = append(errs, fmt.Errorf("experiment: %s names %q: want its data under each.%s.reward.train.path", e.listOf(i), name, name))
+			errs = append(errs, fmt.Errorf("experiment: %s names %q: want its data under each.%s.reward.train.path",
+				e.listOf(i), name, name))
 		}
 		if slices.Contains(e.rewarded()[:i], name) {
 			errs = append(errs, fmt.Errorf("experiment: %s names %q a second time", e.listOf(i), name))
@@ -111,7 +116,8 @@ func (e *Experiment) resolve(dir string) error {
 					"leave preset out", name))
 		}
 		if !slices.Contains(e.rewarded(), rewards.TheoryName(name)) {
-			errs = append(errs, fmt.Errorf("experiment: each.%s: not among theories %v, nor judges %v", name, e.Theories, e.Judges))
+			errs = append(errs,
+				fmt.Errorf("experiment: each.%s: not among theories %v, nor judges %v", name, e.Theories, e.Judges))
 		}
 		if _, err := rewards.Lookup(rewards.TheoryName(name)); err != nil {
 			errs = append(errs, fmt.Errorf("experiment: each.%s: %w", name, err))
@@ -144,7 +150,8 @@ func (e *Experiment) listOf(i int) string {
 // place makes all paths absolute and fills in those of what earlier stages make.
 func (e *Experiment) place(dir string) {
 	sftAdapter := e.adapterOf("sft")
-	e.SFT.Model, e.SFT.Train.Path, e.SFT.Eval.Path, e.SFT.InitAdapter = e.Model, workspace.Abs(dir, e.SFT.Train.Path), workspace.Abs(dir, e.SFT.Eval.Path), workspace.Abs(dir, e.SFT.InitAdapter)
+	e.SFT.Model, e.SFT.Train.Path, e.SFT.Eval.Path, e.SFT.InitAdapter = e.Model, workspace.Abs(dir, e.SFT.Train.Path),
+		workspace.Abs(dir, e.SFT.Eval.Path), workspace.Abs(dir, e.SFT.InitAdapter)
 	ev := &e.Eval
 	ev.Model, ev.Data = e.Model, workspace.Abs(dir, ev.Data)
 	for _, f := range ev.DataFiles() {
@@ -158,17 +165,21 @@ func (e *Experiment) place(dir string) {
 			continue
 		}
 		t.Reward.Model, t.Reward.Theory, t.Reward.SFT = e.Model, name, []string{sftAdapter}
-		t.Reward.Train.Path, t.Reward.HeldOut.Path = workspace.Abs(dir, t.Reward.Train.Path), workspace.Abs(dir, t.Reward.HeldOut.Path)
+		t.Reward.Train.Path, t.Reward.HeldOut.Path = workspace.Abs(dir, t.Reward.Train.Path),
+			workspace.Abs(dir, t.Reward.HeldOut.Path)
 		t.Reward.InitAdapter = workspace.Abs(dir, t.Reward.InitAdapter)
-		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: string(name), Below: []string{sftAdapter}, Adapter: e.adapterOf("reward-" + string(name))})
+		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: string(name), Below: []string{sftAdapter},
+			Adapter: e.adapterOf("reward-" + string(name))})
 		if slices.Contains(e.Judges, name) {
 			continue
 		}
 		t.PPO.Model, t.PPO.SFT, t.PPO.RewardBelow = e.Model, []string{sftAdapter}, []string{sftAdapter}
 		t.PPO.Reward = e.adapterOf("reward-" + string(name))
-		t.PPO.Prompts.Path, t.PPO.HeldOut.Path = workspace.Abs(dir, t.PPO.Prompts.Path), workspace.Abs(dir, t.PPO.HeldOut.Path)
+		t.PPO.Prompts.Path, t.PPO.HeldOut.Path = workspace.Abs(dir, t.PPO.Prompts.Path),
+			workspace.Abs(dir, t.PPO.HeldOut.Path)
 		ev.RewardText = t.PPO.RewardText
-		ev.Subjects = append(ev.Subjects, jobs.Subject{Name: string(name), Role: "policy", Theory: string(name), Adapters: []string{sftAdapter, e.adapterOf("ppo-" + string(name))}})
+		ev.Subjects = append(ev.Subjects, jobs.Subject{Name: string(name), Role: "policy", Theory: string(name),
+			Adapters: []string{sftAdapter, e.adapterOf("ppo-" + string(name))}})
 	}
 }
 
@@ -230,7 +241,8 @@ func (e *Experiment) Run(ctx context.Context, con jobs.Console, fresh bool) erro
 				con.Progress.Note(s.Name + ": finished, nothing that goes into it has changed: skipped")
 				continue
 			case len(diff) == 0 && jobs.HasResult(dir):
-				con.Progress.Note(s.Name + ": its adapter.gguf is not the one it finished with: made again from the last checkpoint")
+				con.Progress.Note(s.Name +
+					": its adapter.gguf is not the one it finished with: made again from the last checkpoint")
 			}
 		}
 		if err := e.runStage(ctx, s, con, dir, anew, fresh); err != nil {
@@ -278,7 +290,8 @@ func (e *Experiment) inputs() []input {
 	for _, name := range e.rewarded() {
 		t := e.Each[string(name)]
 		key := "each." + string(name) + ".reward."
-		all = append(all, input{key + "train.path", t.Reward.Train.Path}, input{key + "held_out.path", t.Reward.HeldOut.Path})
+		all = append(all, input{key + "train.path", t.Reward.Train.Path},
+			input{key + "held_out.path", t.Reward.HeldOut.Path})
 		if slices.Contains(e.Judges, name) {
 			continue
 		}

@@ -53,9 +53,9 @@ func layers(path string) ([]layer, error) {
 	}
 }
 
-// SectionOf gives a section of an experiment that a file holds at its top, "" if it holds none. A
+// sectionOf gives a section of an experiment that a file holds at its top, "" if it holds none. A
 // job of one stage has neither theories nor judges, and no mapping under the name of a stage.
-func SectionOf(path string, raw []byte) string {
+func sectionOf(path string, raw []byte) string {
 	for _, key := range []string{"sft", "reward", "ppo", "each", "theories", "judges"} {
 		switch kind := conf.Kind(path, raw, key); {
 		case kind == "a mapping", kind != "" && (key == "theories" || key == "judges"):
@@ -158,7 +158,8 @@ func newExperiment(files []layer, overrides []string) (*Experiment, error) {
 			return nil, err
 		}
 	}
-	e := &Experiment{Engine: workspace.DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs", Each: map[string]*Theory{}}
+	e := &Experiment{Engine: workspace.DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs",
+		Each: map[string]*Theory{}}
 	var errs [4]error
 	e.SFT, errs[0] = jobs.NewSFT(train.Preset(of["sft"]))
 	e.Reward, errs[1] = jobs.NewReward(train.Preset(of["reward"]))

@@ -56,7 +56,8 @@ func LoadStudy(path string, overrides []string) (*Study, error) {
 		}
 	}
 	if _, ok := conf.Overridden(overrides, "seed"); ok {
-		return wrong("these are the seeds of the runs; to run one of them, override seeds (--set seeds=[%d]), not seed", e.Seeds[0])
+		return wrong("these are the seeds of the runs; to run one of them, override seeds (--set seeds=[%d]), not seed",
+			e.Seeds[0])
 	}
 	s.Runs = nil
 	for _, seed := range e.Seeds {

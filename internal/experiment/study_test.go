@@ -95,19 +95,24 @@ func TestMistakesInAStudy(t *testing.T) {
 		set   []string
 		want  string
 	}{
-		"nothing there":     {study: "extends: none.yaml", want: "study.yaml: extends: there is no none.yaml in "},
-		"other folder":      {study: "extends: ../base.yaml", want: "want the name of a file in the same folder"},
-		"itself":            {study: "extends: study.yaml", want: "study.yaml extends itself, by way of study.yaml"},
-		"in a circle":       {study: "extends: circle.yaml", want: "study.yaml extends itself, by way of circle.yaml"},
-		"mistake below":     {study: "extends: wrong.yaml", want: "wrong.yaml:1: nme: unknown key"},
-		"twice":             {study: "extends: base.yaml\nseeds: [1, 2, 1]", want: "study.yaml: seeds: 1 stands there twice"},
-		"not a seed":        {study: "extends: base.yaml\nseeds: [1, -2]", want: "study.yaml:2: seeds[1]"},
-		"seed set":          {study: "extends: base.yaml\nseeds: [1, 2]", set: []string{"seed=2"}, want: "override seeds (--set seeds=[1]), not seed"},
-		"judge has no data": {study: "extends: base.yaml\njudges: [toxicity]", want: `judges names "toxicity": want its data under each.toxicity.reward.train.path`},
-		"judge and theory":  {study: "extends: base.yaml\njudges: [virtue]", want: `judges names "virtue" a second time`},
+		"nothing there": {study: "extends: none.yaml", want: "study.yaml: extends: there is no none.yaml in "},
+		"other folder":  {study: "extends: ../base.yaml", want: "want the name of a file in the same folder"},
+		"itself":        {study: "extends: study.yaml", want: "study.yaml extends itself, by way of study.yaml"},
+		"in a circle":   {study: "extends: circle.yaml", want: "study.yaml extends itself, by way of circle.yaml"},
+		"mistake below": {study: "extends: wrong.yaml", want: "wrong.yaml:1: nme: unknown key"},
+		"twice": {study: "extends: base.yaml\nseeds: [1, 2, 1]",
+			want: "study.yaml: seeds: 1 stands there twice"},
+		"not a seed": {study: "extends: base.yaml\nseeds: [1, -2]", want: "study.yaml:2: seeds[1]"},
+		"seed set": {study: "extends: base.yaml\nseeds: [1, 2]", set: []string{"seed=2"},
+			want: "override seeds (--set seeds=[1]), not seed"},
+		"judge has no data": {study: "extends: base.yaml\njudges: [toxicity]",
+			want: `judges names "toxicity": want its data under each.toxicity.reward.train.path`},
+		"judge and theory": {study: "extends: base.yaml\njudges: [virtue]",
+			want: `judges names "virtue" a second time`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := written(t, map[string]string{"base.yaml": studyBase, "wrong.yaml": "nme: x", "circle.yaml": "extends: study.yaml", "study.yaml": c.study})
+			dir := written(t, map[string]string{"base.yaml": studyBase, "wrong.yaml": "nme: x",
+				"circle.yaml": "extends: study.yaml", "study.yaml": c.study})
 			_, err := LoadStudy(filepath.Join(dir, "study.yaml"), c.set)
 			require.ErrorContains(t, err, c.want)
 		})

@@ -274,8 +274,8 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		return err
 	}
 	if len(benchmarks) == 0 && cross == nil {
-		con.Progress.Note(fmt.Sprintf("warning: %s: nothing was measured: no benchmark has data; name a suite, a task, "+
-			"or the file of a benchmark (steer eval --list)", name))
+		con.Progress.Note(fmt.Sprintf("warning: %s: nothing was measured: no benchmark has data; name a suite, a "+
+			"task, or the file of a benchmark (steer eval --list)", name))
 	}
 	record := run.NewEvaluation(name, models, benchmarks, cross)
 	record.Seed = &cfg.Seed
@@ -293,13 +293,15 @@ func (j *Eval) fitting(context int) (benchmark.Config, error) {
 	cfg.MaxLength = min(cfg.MaxLength, most)
 	if x := &cfg.CrossReward; x.Prompts.Path != "" {
 		if x.MaxNewTokens > most {
-			return cfg, fmt.Errorf("eval: cross_reward.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
+			return cfg, fmt.Errorf("eval: cross_reward.max_new_tokens %d leaves no room for a prompt in the model's "+
+				"context of %d tokens: lower it", x.MaxNewTokens, most+1)
 		}
 		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
 	}
 	if x := &cfg.Generations; x.Path != "" {
 		if x.MaxNewTokens > most {
-			return cfg, fmt.Errorf("eval: generations.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
+			return cfg, fmt.Errorf("eval: generations.max_new_tokens %d leaves no room for a prompt in the model's "+
+				"context of %d tokens: lower it", x.MaxNewTokens, most+1)
 		}
 		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
 	}
@@ -381,7 +383,8 @@ func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subj
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
 		}
-		subjects = append(subjects, eval.Subject{Name: c.Name, Evaluator: step, Generator: w.Generator(adapters...), Tokenizer: w.Tok})
+		subjects = append(subjects,
+			eval.Subject{Name: c.Name, Evaluator: step, Generator: w.Generator(adapters...), Tokenizer: w.Tok})
 		models = append(models, run.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
 	}
 	j.divergences(w, subjects)
@@ -414,7 +417,8 @@ func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, erro
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}
-		r := eval.Reward{Name: c.Name, Rewarder: rewarder{s}, Mean: float64(s.Mean), Std: float64(s.Std), Form: string(s.trained), Classifier: s.theory == string(rewards.Toxicity)}
+		r := eval.Reward{Name: c.Name, Rewarder: rewarder{s}, Mean: float64(s.Mean), Std: float64(s.Std),
+			Form: string(s.trained), Classifier: s.theory == string(rewards.Toxicity)}
 		out = append(out, r)
 	}
 	return out, nil
@@ -476,7 +480,8 @@ func evalProgress(p train.Progress) func(eval.Progress) {
 		if e.Parts > 0 {
 			stage = fmt.Sprintf("%d/%d %s", e.Part, e.Parts, stage)
 		}
-		p.Step(train.Status{Stage: stage, Step: int64(e.Done), Total: int64(e.Total), TokensPerSecond: e.TokensPerSecond, ETA: e.ETA})
+		p.Step(train.Status{Stage: stage, Step: int64(e.Done), Total: int64(e.Total),
+			TokensPerSecond: e.TokensPerSecond, ETA: e.ETA})
 	}
 }
 

@@ -55,6 +55,14 @@ func Methods() []Method {
 	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), EvalMethod()}
 }
 
+// Kinds are the names of all methods.
+func Kinds() (names []string) {
+	for _, m := range Methods() {
+		names = append(names, string(m.Kind))
+	}
+	return names
+}
+
 // Lookup finds a method by its kind.
 func Lookup(k Kind) (Method, bool) {
 	for _, m := range Methods() {

@@ -93,7 +93,8 @@ func NewPPO(p train.Preset) (PPO, error) {
 	j := PPO{
 		Engine: workspace.DefaultEngine(), MaxPromptTokens: 256, ScoreBatchTokens: 2048, Config: c,
 		ValueInit: ValueZero, RewardText: RewardTokens,
-		LoRA: train.LoRA{Rank: 16, Alpha: 32, Targets: []string{"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}},
+		LoRA: train.LoRA{Rank: 16, Alpha: 32,
+			Targets: []string{"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}},
 	}
 	if p == train.PresetThesis {
 		j.MaxPromptTokens, j.ValueInit, j.RewardText = 512, ValueUniform, RewardRetokenized
@@ -159,7 +160,8 @@ func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	need("reward", j.Reward)
 	need("prompts.path", j.Prompts.Path)
 	if len(j.SFT) > 1 {
-		errs = append(errs, errors.New("ppo: sft: want at most one adapter: decoding takes two, and the policy's is the second; merge the others first"))
+		errs = append(errs, errors.New("ppo: sft: want at most one adapter: decoding takes two, and the policy's is "+
+			"the second; merge the others first"))
 	}
 	if j.MaxPromptTokens < 1 || j.ScoreBatchTokens < 1 {
 		errs = append(errs, errors.New("ppo: max_prompt_tokens and score_batch_tokens: want at least 1"))
@@ -216,7 +218,8 @@ func (j *PPO) Run(
 	}
 	room := w.Model.Info().CtxTrain - j.MaxNewTokens
 	if room < 1 {
-		return fmt.Errorf("ppo: max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it",
+		return fmt.Errorf("ppo: max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: "+
+			"lower it",
 			j.MaxNewTokens, w.Model.Info().CtxTrain)
 	}
 	longest := w.Within("max_prompt_tokens", j.MaxPromptTokens, room, "prompts")
@@ -330,7 +333,8 @@ func (j *PPO) readPrompts(
 // Meta implements Maker: what the policy's adapter says of itself.
 func (j *PPO) Meta(trainedOn string) map[string]string {
 	m := map[string]string{
-		adapter.MetaRole: string(adapter.RolePolicy), adapter.MetaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
+		adapter.MetaRole: string(adapter.RolePolicy), adapter.MetaBase: j.Inputs["model"],
+		adapter.MetaTrainedOn: trainedOn,
 	}
 	if t, err := data.NewTemplate(j.Template, j.System); err == nil {
 		maps.Copy(m, workspace.FormMeta(t))
@@ -351,7 +355,8 @@ func (j *PPO) derive(ran *ppo.Config, longest int) {
 
 // NewAdapter implements Maker: the policy's at the start, with its value head.
 func (j *PPO) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
-	host, err := adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, seed.Derive(j.Seed, "ppo.lora"))
+	host, err := adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA,
+		seed.Derive(j.Seed, "ppo.lora"))
 	if err != nil {
 		return nil, err
 	}
@@ -395,13 +400,15 @@ func readPrompts(
 		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question})
 	}
 	if len(out) == 0 {
-		return nil, run.DataFile{}, fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))
+		return nil, run.DataFile{},
+			fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))
 	}
 	info := run.DataFile{
 		Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out), Dropped: &dropped, NoQuestion: noQuestion,
 	}
 	if noQuestion > 0 {
-		w.Warn(fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and were left out",
+		w.Warn(fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and "+
+			"were left out",
 			loaded.Path, noQuestion, len(rows)))
 	}
 	return out, info, nil
@@ -415,7 +422,8 @@ func noPrompt(n, noQuestion, shortest, max, room int) string {
 	}
 	s := fmt.Sprintf("none of %d prompts has at most %d tokens; the shortest has %d: ", n-noQuestion, max, shortest)
 	if shortest > room {
-		return s + fmt.Sprintf("the model's context leaves room for %d beside the answer: shorten the prompts, lower max_new_tokens, or take a model with a longer context", room)
+		return s + fmt.Sprintf("the model's context leaves room for %d beside the answer: shorten the prompts, lower "+
+			"max_new_tokens, or take a model with a longer context", room)
 	}
 	return s + "raise max_prompt_tokens"
 }

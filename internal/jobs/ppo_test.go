@@ -16,7 +16,8 @@ func TestRatioToleranceOnAGPU(t *testing.T) {
 		precision           ggml.Precision
 		want, wantOutliers  float64
 	}{
-		{1e-4, 0, false, ggml.BF16, 1e-4, 0}, {1e-4, 0, true, ggml.F32, 1e-4, 0}, {1e-4, 0, true, ggml.BF16, gpuRatioTolerance, gpuRatioOutliers},
+		{1e-4, 0, false, ggml.BF16, 1e-4, 0}, {1e-4, 0, true, ggml.F32, 1e-4, 0},
+		{1e-4, 0, true, ggml.BF16, gpuRatioTolerance, gpuRatioOutliers},
 		{0.7, 0.1, true, ggml.BF16, 0.7, 0.1}, {0, 0, true, ggml.BF16, 0, 0},
 	} {
 		g := ppo.Guards{RatioTolerance: c.tolerance, RatioOutliers: c.outliers}

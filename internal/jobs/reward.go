@@ -103,7 +103,9 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 }
 
 // Run trains, or goes on from the newest checkpoint in dir.
-func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool) (err error) {
+func (j *Reward) Run(
+	ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool,
+) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
 	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
 		return err
@@ -194,7 +196,8 @@ func (j *Reward) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 		}
 		return a, err
 	}
-	a, err := adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, seed.Derive(j.Seed, "reward.lora"))
+	a, err := adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA,
+		seed.Derive(j.Seed, "reward.lora"))
 	if err == nil {
 		a.Head = j.head(w)
 	}
@@ -203,5 +206,6 @@ func (j *Reward) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 
 func (j *Reward) head(w *workspace.Workspace) *adapter.Head {
 	// The pairwise loss gives a bias no gradient; a classifier needs its intercept.
-	return &adapter.Head{Weight: j.HeadInit.Weights(w.Model.Shape().Embd, j.Seed), HasBias: j.Theory == rewards.Toxicity}
+	return &adapter.Head{Weight: j.HeadInit.Weights(w.Model.Shape().Embd, j.Seed),
+		HasBias: j.Theory == rewards.Toxicity}
 }

@@ -38,7 +38,9 @@ type asking struct {
 }
 
 // openScorer opens the reward adapter at path on the base and the adapters below it.
-func openScorer(w *workspace.Workspace, belowPaths []string, path string, asked asking, batchTokens int) (*scorer, error) {
+func openScorer(
+	w *workspace.Workspace, belowPaths []string, path string, asked asking, batchTokens int,
+) (*scorer, error) {
 	below, stack, err := w.LoadStack(belowPaths, workspace.UseBelow)
 	if err != nil {
 		return nil, err

@@ -22,12 +22,14 @@ import (
 func TestRewarderReadsConversations(t *testing.T) {
 	w, _ := workspacetest.Demo(t)
 	asked := asking{stop: []int32{w.Tok.EOS()}, text: RewardTokens}
-	meta := map[string]string{rewards.MetaRole: "reward", rewards.MetaForm: "chat", rewards.MetaTemplate: "guanaco", rewards.MetaEOS: "true", rewards.MetaMaxLength: "30"}
+	meta := map[string]string{rewards.MetaRole: "reward", rewards.MetaForm: "chat", rewards.MetaTemplate: "guanaco",
+		rewards.MetaEOS: "true", rewards.MetaMaxLength: "30"}
 	exchange := func(answer string) eval.Exchange {
 		return eval.Exchange{PromptText: "Who? ", ResponseText: answer,
 			Turns: []data.Message{{Role: data.RoleUser, Content: "Who?"}, {Role: data.RoleAssistant, Content: answer}}}
 	}
-	long := exchange("A cat and a dog and a bird and a cat and a dog and a bird and a cat and a dog and a bird and a cat and a dog.")
+	long := exchange("A cat and a dog and a bird and a cat and a dog and a bird and a cat and a dog and a bird and a " +
+		"cat and a dog.")
 	for _, form := range []string{"chat", "plain"} {
 		meta[rewards.MetaForm] = form
 		s, err := openScorer(w, nil, workspacetest.RewardAdapter(t, w, meta), asked, 512)
@@ -60,7 +62,8 @@ func TestRewarderReadsConversations(t *testing.T) {
 	// An adapter that does not tell its form can score tokens, but no conversation.
 	s, err := openScorer(w, nil, workspacetest.RewardAdapter(t, w, nil), asked, 512)
 	require.NoError(t, err)
-	_, err = rewarder{s}.Score(context.Background(), []eval.Exchange{{ResponseText: "A cat."}, {Prompt: []int32{1}, Response: []int32{5}}})
+	_, err = rewarder{s}.Score(context.Background(),
+		[]eval.Exchange{{ResponseText: "A cat."}, {Prompt: []int32{1}, Response: []int32{5}}})
 	require.NoError(t, err)
 	_, err = rewarder{s}.Score(context.Background(), []eval.Exchange{exchange("A cat.")})
 	require.ErrorContains(t, err, "the form of its texts is not known")
@@ -98,7 +101,8 @@ func TestDivergences(t *testing.T) {
 	subjects := []eval.Subject{{Name: "base", Evaluator: base}, {Name: "sft", Evaluator: base}}
 	e.divergences(w, subjects)
 	require.Nil(t, subjects[1].KL)
-	got, err := subjects[0].KL(context.Background(), []lm.Sequence{{Tokens: []int32{1, 5, 6}, Targets: []int32{1, 2}}}, lm.Options{})
+	got, err := subjects[0].KL(context.Background(), []lm.Sequence{{Tokens: []int32{1, 5, 6}, Targets: []int32{1, 2}}},
+		lm.Options{})
 	require.NoError(t, err)
 	require.Len(t, got[0], 2)
 	require.InDelta(t, 0, got[0][0], 1e-6)
@@ -111,7 +115,8 @@ func TestDivergences(t *testing.T) {
 func TestScorerRefusesTheWrongAdapters(t *testing.T) {
 	w, _ := workspacetest.Demo(t)
 	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2, workspacetest.TrainedOn(t, w, adapter.RolePolicy, nil))
-	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3, workspacetest.TrainedOn(t, w, adapter.RoleReward, nil))
+	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3,
+		workspacetest.TrainedOn(t, w, adapter.RoleReward, nil))
 	bare := workspacetest.RewardAdapter(t, w, nil) // a head, and not a word
 	_, err := openScorer(w, []string{reward}, bare, asking{}, 64)
 	require.ErrorContains(t, err, "is a reward model, not the adapter below a reward model")
@@ -123,7 +128,8 @@ func TestScorerRefusesTheWrongAdapters(t *testing.T) {
 // form of its own training: the score is that of the same conversation put so.
 func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	w, _ := workspacetest.Demo(t)
-	meta := map[string]string{rewards.MetaRole: "reward", rewards.MetaForm: "chat", rewards.MetaTemplate: "guanaco", rewards.MetaEOS: "true", rewards.MetaMaxLength: "40"}
+	meta := map[string]string{rewards.MetaRole: "reward", rewards.MetaForm: "chat", rewards.MetaTemplate: "guanaco",
+		rewards.MetaEOS: "true", rewards.MetaMaxLength: "40"}
 	path := workspacetest.RewardAdapter(t, w, meta)
 	hh, err := data.NewTemplate(data.TemplateHH, nil)
 	require.NoError(t, err)
@@ -132,7 +138,8 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	answer, err := w.Tok.Encode(" Yes.\n\nHuman:", false, false)
 	require.NoError(t, err)
-	episode := ppo.Episode{Prompt: x.IDs, Response: answer, PromptText: "\n\nHuman: Hi\n\nAssistant:", ResponseText: " Yes.\n\nHuman:", PromptMessages: prompt}
+	episode := ppo.Episode{Prompt: x.IDs, Response: answer, PromptText: "\n\nHuman: Hi\n\nAssistant:",
+		ResponseText: " Yes.\n\nHuman:", PromptMessages: prompt}
 
 	for _, text := range []RewardText{RewardTokens, RewardRetokenized} {
 		s, err := openScorer(w, nil, path, asking{template: hh, stop: []int32{w.Tok.EOS()}, text: text}, 512)
@@ -148,7 +155,8 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	require.Contains(t, workspacetest.Said(w), "was trained with template guanaco, answers are asked for with hh: prompts and answers are put before it in its own form")
+	require.Contains(t, workspacetest.Said(w), "was trained with template guanaco, answers are asked for with hh: "+
+		"prompts and answers are put before it in its own form")
 
 	// In its own template it reads the very tokens.
 	guanaco, err := data.NewTemplate(data.TemplateGuanaco, nil)
@@ -158,7 +166,8 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	require.False(t, s.reencode)
 	got, err := s.Score(context.Background(), []ppo.Episode{episode})
 	require.NoError(t, err)
-	want, err := s.Raw(context.Background(), [][]int32{append(append(append([]int32{}, x.IDs...), answer...), w.Tok.EOS())})
+	want, err := s.Raw(context.Background(),
+		[][]int32{append(append(append([]int32{}, x.IDs...), answer...), w.Tok.EOS())})
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 

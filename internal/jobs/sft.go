@@ -165,7 +165,8 @@ func (j *SFT) fillForm() error {
 // Meta implements Maker: what the adapter says of itself.
 func (j *SFT) Meta(trainedOn string) map[string]string {
 	m := map[string]string{
-		adapter.MetaRole: string(adapter.RoleSFT), adapter.MetaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
+		adapter.MetaRole: string(adapter.RoleSFT), adapter.MetaBase: j.Inputs["model"],
+		adapter.MetaTrainedOn: trainedOn,
 	}
 	src, err := j.Train.Resolve(sftFormats...)
 	if t, terr := data.NewTemplate(j.Template, j.System); err == nil && terr == nil && src.Format != data.FormatTokens {
@@ -185,9 +186,11 @@ func (j *SFT) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 		if t, err := data.NewTemplate(j.Template, j.System); err == nil {
 			w.NoteForm(t, p)
 		}
-		return a, errors.Join(workspace.CheckRole(j.InitAdapter, a, workspace.UseSFT), w.CheckStack([]adapter.Placed{p}))
+		err = workspace.CheckRole(j.InitAdapter, a, workspace.UseSFT)
+		return a, errors.Join(err, w.CheckStack([]adapter.Placed{p}))
 	}
-	return adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA, seed.Derive(j.Seed, "sft.lora"))
+	return adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA,
+		seed.Derive(j.Seed, "sft.lora"))
 }
 
 // sftFormats are those that it learns from.

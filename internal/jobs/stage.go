@@ -34,7 +34,8 @@ func openStage(w *workspace.Workspace, con Console, kind, name, dir string, cfg 
 		return &stage{con: con, name: name}, nil
 	}
 	if old := run.ReadInfo(dir).Stage; old != "" && old != kind && !fresh {
-		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget that one with --fresh", dir, old, kind)
+		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget "+
+			"that one with --fresh", dir, old, kind)
 	}
 	diff, unread := difference(dir, cfg) // why it cannot be read, the run folder's own look says
 	may := slices.Concat(mayChange, moved(diff), []string{derivedKey})
@@ -43,7 +44,8 @@ func openStage(w *workspace.Workspace, con Console, kind, name, dir string, cfg 
 	} else if unread == nil && len(without(diff, may)) > 0 && !HasResult(dir) && !run.HasCheckpoint(dir) {
 		fresh = true // nothing was trained yet that the old configuration could be kept for
 	}
-	folder, err := run.Open(dir, run.Options{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: may})
+	folder, err := run.Open(dir,
+		run.Options{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: may})
 	if err != nil {
 		return nil, err
 	}

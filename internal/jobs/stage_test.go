@@ -27,11 +27,13 @@ func write(t *testing.T, path, text string) string {
 func TestInputsGoByContent(t *testing.T) {
 	dir := t.TempDir()
 	a, b := write(t, filepath.Join(dir, "a"), "text"), write(t, filepath.Join(dir, "b"), "text")
-	in, err := inputsOf(nil, map[string]string{"model": a, "init_adapter": ""}, map[string]string{"train": b, "eval": ""})
+	in, err := inputsOf(nil, map[string]string{"model": a, "init_adapter": ""},
+		map[string]string{"train": b, "eval": ""})
 	require.NoError(t, err)
 	require.Len(t, in, 2, "an empty path is no input")
 	require.Equal(t, in["model"], in["train"])
-	require.Equal(t, "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1", in["model"], "sha256sum of the file")
+	require.Equal(t, "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1", in["model"],
+		"sha256sum of the file")
 
 	// A folder counts with the names in it.
 	write(t, filepath.Join(dir, "peft/x"), "1")
@@ -51,7 +53,8 @@ func TestInputsGoByContent(t *testing.T) {
 	in, err = inputsOf(nil, nil, map[string]string{"train": filepath.Join(dir, "rows.jsonl")})
 	require.NoError(t, err)
 	require.Len(t, in, 1)
-	_, err = inputsOf(nil, map[string]string{"model": filepath.Join(dir, "rows.jsonl"), "sft.0": filepath.Join(dir, "no")}, nil)
+	_, err = inputsOf(nil,
+		map[string]string{"model": filepath.Join(dir, "rows.jsonl"), "sft.0": filepath.Join(dir, "no")}, nil)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorContains(t, err, "model: ")
 	require.ErrorContains(t, err, "sft.0: ")
@@ -66,7 +69,8 @@ func TestFinished(t *testing.T) {
 		Inputs          Inputs                 `yaml:"inputs"`
 	}
 	dir := t.TempDir()
-	cfg := config{Engine: workspace.DefaultEngine(), LR: 1e-3, CheckpointEvery: 10, Model: "/here/m.gguf", Inputs: Inputs{"model": "aa"}}
+	cfg := config{Engine: workspace.DefaultEngine(), LR: 1e-3, CheckpointEvery: 10, Model: "/here/m.gguf",
+		Inputs: Inputs{"model": "aa"}}
 	finished := func(c config) bool {
 		done, err := Finished(dir, c)
 		require.NoError(t, err)
@@ -78,7 +82,8 @@ func TestFinished(t *testing.T) {
 	write(t, filepath.Join(dir, run.ConfigFile), string(raw))
 	require.False(t, finished(cfg), "no result yet")
 	adapter := write(t, filepath.Join(dir, run.AdapterFile), "text")
-	write(t, filepath.Join(dir, run.ResultFile), `{"stage": "sft", "version": 1, "adapter": {"sha256": "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"}}`)
+	write(t, filepath.Join(dir, run.ResultFile), `{"stage": "sft", "version": 1,
+ "adapter": {"sha256": "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"}}`)
 	require.True(t, finished(cfg))
 
 	same := cfg

@@ -170,8 +170,8 @@ func (j *Eval) FindData(dir string) error {
 	case noFolder != nil:
 		return &NoDataError{fmt.Errorf("eval: data: %w: \"steer fetch data\" lays it out", noFolder)}
 	case found == 0:
-		return &NoDataError{fmt.Errorf("eval: suite %s: none of its data are in %q: name their folder with data (--data), "+
-			"laid out as in docs/eval.md and by \"steer fetch data\"", j.Suite, j.Data)}
+		return &NoDataError{fmt.Errorf("eval: suite %s: none of its data are in %q: name their folder with data "+
+			"(--data), laid out as in docs/eval.md and by \"steer fetch data\"", j.Suite, j.Data)}
 	}
 	return nil
 }
@@ -261,7 +261,8 @@ func (j *Eval) refer() {
 
 // String says what is missing, where it comes from and what fetches it.
 func (m MissingData) String() string {
-	text := fmt.Sprintf("%s: %s is not in the data folder; it comes from %s", m.Lost, strings.Join(m.Files, " or "), m.From)
+	text := fmt.Sprintf("%s: %s is not in the data folder; it comes from %s", m.Lost, strings.Join(m.Files, " or "),
+		m.From)
 	if command := m.command(); command != "" {
 		text += fmt.Sprintf(" (%s)", command)
 	}

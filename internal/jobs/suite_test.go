@@ -41,7 +41,8 @@ func TestSuitesAndTheirData(t *testing.T) {
 		listed = append(listed, e.Key)
 	}
 	for key := range keys {
-		require.True(t, slices.Contains(listed, key) || slices.Contains(withoutSource, key), "%s: say in experiments/suites/data.yaml where its data are found", key)
+		require.True(t, slices.Contains(listed, key) || slices.Contains(withoutSource, key),
+			"%s: say in experiments/suites/data.yaml where its data are found", key)
 	}
 	require.Contains(t, SuiteName("").Values(), "thesis")
 	require.Contains(t, SuiteName("").Values(), "full")
@@ -73,10 +74,12 @@ func tree(t *testing.T, files ...string) string {
 
 func TestDataOfASuite(t *testing.T) {
 	dir := tree(t, "winograd/WSCollection.xml", "scruples/anecdotes/dev.scruples-anecdotes.jsonl.gz",
-		"scruples/anecdotes/train.scruples-anecdotes.jsonl", "guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet")
+		"scruples/anecdotes/train.scruples-anecdotes.jsonl",
+		"guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet")
 	j, err := NewEvalSuite("thesis")
 	require.NoError(t, err)
-	require.NoError(t, conf.Parse("job.yaml", []byte("data: "+filepath.Base(dir)+"\nsubjects: [{name: kind, adapters: [a.gguf]}]\nlimit: 9\nwsc273: {limit: 4}\n"), &j))
+	require.NoError(t, conf.Parse("job.yaml", []byte("data: "+filepath.Base(dir)+"\nsubjects: [{name: kind, "+
+		"adapters: [a.gguf]}]\nlimit: 9\nwsc273: {limit: 4}\n"), &j))
 	require.NoError(t, j.FindData(filepath.Dir(dir)))
 	// Found under the official name, packed or not; the first of several names.
 	require.Equal(t, filepath.Join(dir, "winograd/WSCollection.xml"), j.WSC273.Path)
@@ -91,7 +94,8 @@ func TestDataOfASuite(t *testing.T) {
 	}
 	require.Empty(t, j.ToxiGen.Path)
 	require.NotNil(t, missing("toxigen"))
-	require.Contains(t, missing("toxigen").String(), "toxigen is not measured: toxigen/annotated_test.csv or toxigen/annotated_train.csv is not in the data folder; it comes from https://")
+	require.Contains(t, missing("toxigen").String(), "toxigen is not measured: toxigen/annotated_test.csv or "+
+		"toxigen/annotated_train.csv is not in the data folder; it comes from https://")
 	// Without reward models their data are of no use, and not missing either.
 	require.Nil(t, missing("scruples.threshold"))
 	require.Nil(t, missing("cross_reward.prompts"))
@@ -123,7 +127,8 @@ func TestDataOfASuite(t *testing.T) {
 	require.Equal(t, "mine.csv", j.ToxiGen.Path)
 	require.Contains(t, j.Scruples.Protocols, eval.Protocol(eval.ProtocolReward))
 	require.Equal(t, filepath.Join(dir, "scruples/anecdotes/train.scruples-anecdotes.jsonl"), j.Scruples.Threshold.Path)
-	require.Equal(t, filepath.Join(dir, "guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet"), j.CrossReward.Prompts.Path)
+	require.Equal(t, filepath.Join(dir, "guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet"),
+		j.CrossReward.Prompts.Path)
 	require.Equal(t, "sft", j.CrossReward.Reference)
 	require.Equal(t, 500, j.Scruples.Limit)
 	// The resolved job finds the same again.
@@ -150,7 +155,8 @@ func TestDataOfASuite(t *testing.T) {
 
 // Files that only make sense together are taken or left together.
 func TestPairsOfFiles(t *testing.T) {
-	files := []string{"winobias/pro_stereotyped_type1.txt.test", "winobias/anti_stereotyped_type1.txt.test", "winobias/anti_stereotyped_type2.txt.test",
+	files := []string{"winobias/pro_stereotyped_type1.txt.test", "winobias/anti_stereotyped_type1.txt.test",
+		"winobias/anti_stereotyped_type2.txt.test",
 		"winogender/all_sentences.tsv", "ethics/virtue/virtue_train.csv", "ethics/virtue/virtue_test.csv"}
 	j, err := NewEvalSuite("full")
 	require.NoError(t, err)
@@ -189,7 +195,8 @@ func TestModelsOfFlags(t *testing.T) {
 	require.NoError(t, err)
 	s, err := ParseSubject("virtue=sft.gguf,/abs/ppo.gguf")
 	require.NoError(t, err)
-	require.Equal(t, Subject{Name: "virtue", Role: "policy", Adapters: []string{filepath.Join(here, "sft.gguf"), "/abs/ppo.gguf"}}, s)
+	require.Equal(t, Subject{Name: "virtue", Role: "policy",
+		Adapters: []string{filepath.Join(here, "sft.gguf"), "/abs/ppo.gguf"}}, s)
 	s, err = ParseSubject("sft=/a")
 	require.NoError(t, err)
 	require.Equal(t, "sft", s.Role)

@@ -62,7 +62,9 @@ func Job(ctx context.Context, job jobs.Job, opt ForecastOptions) (*Forecast, err
 }
 
 // forecast plans stages one after the other; files are what earlier ones write, by path.
-func Stages(ctx context.Context, stages []jobs.Named, files map[string]jobs.Maker, opt ForecastOptions) (*Forecast, error) {
+func Stages(
+	ctx context.Context, stages []jobs.Named, files map[string]jobs.Maker, opt ForecastOptions,
+) (*Forecast, error) {
 	f := &Forecast{Fits: true, Runs: 1}
 	if opt.Calibrate {
 		f.Rates = &Rates{}
@@ -85,8 +87,10 @@ func Stages(ctx context.Context, stages []jobs.Named, files map[string]jobs.Make
 	return f, nil
 }
 
-// stage plans one job on a bench of its own, as a run would open it.
-func (f *Forecast) stage(ctx context.Context, s jobs.Named, files map[string]jobs.Maker, opt ForecastOptions) (p *Stage, err error) {
+// stage plans one job on a workspace of its own, as a run would open it.
+func (f *Forecast) stage(
+	ctx context.Context, s jobs.Named, files map[string]jobs.Maker, opt ForecastOptions,
+) (p *Stage, err error) {
 	model, engine := s.Job.Base()
 	w, err := workspace.OpenWith(model, engine, ggml.ModelOptions{SkipCheck: true}) // the run checks it
 	if err != nil {

@@ -62,7 +62,8 @@ func TestPlanOfAStageOnAGPU(t *testing.T) {
 	require.Equal(t, map[string]int64{"cuda:0": p.Peak, HostMemory: p.HostPeak}, sums)
 	require.Equal(t, int64(4<<30), p.Free, "of the card")
 	require.Greater(t, p.HostFree, p.HostPeak)
-	for _, name := range []string{BufferWeights, BufferParams, BufferGradients, BufferMoments, BufferActivations, BufferScratch, BufferEmbedding, BufferProgram, BufferData} {
+	for _, name := range []string{BufferWeights, BufferParams, BufferGradients, BufferMoments, BufferActivations,
+		BufferScratch, BufferEmbedding, BufferProgram, BufferData} {
 		require.Greater(t, p.Bytes(name), int64(0), name)
 	}
 	require.Greater(t, p.OtherPeak, p.Peak)
@@ -100,7 +101,8 @@ func TestGPUStageThatDoesNotFit(t *testing.T) {
 	_, err = Guard(ctx, w, j, "sft", console(n, machine.MemoryLimit{}))
 	t.Log(err)
 	require.ErrorIs(t, err, ErrDoesNotFit)
-	require.Regexp(t, fmt.Sprintf(`sft needs .* \(%d bytes\) of cuda:0, .* \(%d bytes\) are free: it does not fit`, whole.Peak, card), err)
+	require.Regexp(t, fmt.Sprintf(`sft needs .* \(%d bytes\) of cuda:0, .* \(%d bytes\) are free: it does not fit`,
+		whole.Peak, card), err)
 	require.Regexp(t, `With --set micro_batch_tokens=\d+ it needs .* --force`, err)
 
 	dir := filepath.Join(t.TempDir(), "out")
@@ -127,9 +129,11 @@ func TestLimitsOnAGPU(t *testing.T) {
 		free, hostFree int64
 		says           string
 	}{
-		{0, 0, ""}, {5, 70, ""}, {4, 0, "x needs 5 bytes (5 bytes) of cuda:0, 4 bytes (4 bytes) are free: it does not fit"},
+		{0, 0, ""}, {5, 70, ""},
+		{4, 0, "x needs 5 bytes (5 bytes) of cuda:0, 4 bytes (4 bytes) are free: it does not fit"},
 		{9, 60, "x needs 70 bytes (70 bytes) of the host's memory, 60 bytes (60 bytes) are free: it does not fit"},
-		{4, 60, "x needs 5 bytes (5 bytes) of cuda:0, 4 bytes (4 bytes) are free; 70 bytes (70 bytes) of the host's memory, 60 bytes (60 bytes) are free: it does not fit"},
+		{4, 60, "x needs 5 bytes (5 bytes) of cuda:0, 4 bytes (4 bytes) are free; 70 bytes (70 bytes) of the host's " +
+			"memory, 60 bytes (60 bytes) are free: it does not fit"},
 	} {
 		p.Free, p.HostFree, p.Fits = c.free, c.hostFree, p.fits(c.free, c.hostFree)
 		if c.says == "" {

@@ -78,9 +78,11 @@ func (p *Stage) Refusal() error {
 		for _, x := range s.Settings {
 			set = append(set, "--set "+x.String())
 		}
-		return fmt.Errorf("%s: %w\nWith %s it needs %s. --force runs it all the same", text, ErrDoesNotFit, strings.Join(set, " "), bytesize.Text(s.Peak))
+		return fmt.Errorf("%s: %w\nWith %s it needs %s. --force runs it all the same", text, ErrDoesNotFit,
+			strings.Join(set, " "), bytesize.Text(s.Peak))
 	}
-	return fmt.Errorf("%s: %w\nNo smaller batch helps: take a smaller or more strongly quantized model, or shorter sequences. --force runs it all the same", text, ErrDoesNotFit)
+	return fmt.Errorf("%s: %w\nNo smaller batch helps: take a smaller or more strongly quantized model, or shorter "+
+		"sequences. --force runs it all the same", text, ErrDoesNotFit)
 }
 
 // Guard plans a job, refuses it if it does not fit, and makes the workspace reserve the
@@ -143,7 +145,8 @@ func (p *Stage) Compare(w *workspace.Workspace, con jobs.Console) {
 	p.release()
 	warn := func(took, planned, slack int64, of, but string) {
 		if float64(took) > float64(planned)+max(planTolerance*float64(planned), float64(slack)) {
-			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s%s", p.Stage, bytesize.Text(took), of, bytesize.Text(planned), but))
+			con.Progress.Note(fmt.Sprintf("warning: %s took %s of %s, its plan said %s%s", p.Stage, bytesize.Text(took),
+				of, bytesize.Text(planned), but))
 		}
 	}
 	resident := p.Peak

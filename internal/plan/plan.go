@@ -120,7 +120,8 @@ func (p *Stage) addHost(name string, bytes int64, what string, args ...any) {
 
 func (p *Stage) addTo(memory string, peak *int64, name string, bytes int64, what string, args ...any) {
 	if bytes > 0 {
-		p.Buffers = append(p.Buffers, Buffer{Name: name, Memory: memory, Bytes: bytes, What: fmt.Sprintf(what, args...)})
+		p.Buffers = append(p.Buffers,
+			Buffer{Name: name, Memory: memory, Bytes: bytes, What: fmt.Sprintf(what, args...)})
 		*peak += bytes
 	}
 }
@@ -156,13 +157,14 @@ func (pl *Planner) planWith(
 		}
 	}
 	before := pl.empty
-	r, bench, err := rehearse(ctx, w, job)
+	r, rehearsed, err := rehearse(ctx, w, job)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, bench.Close()) }()
+	defer func() { err = errors.Join(err, rehearsed.Close()) }()
 	_, engine := job.Base()
-	p = &Stage{Stage: name, Memory: memoryOfPlans(w), KeepActivations: engine.KeepActivations, Tokens: r.tokens, mostBefore: before.Most, goNeed: r.goMost}
+	p = &Stage{Stage: name, Memory: memoryOfPlans(w), KeepActivations: engine.KeepActivations, Tokens: r.tokens,
+		mostBefore: before.Most, goNeed: r.goMost}
 	if p.onGPU() {
 		p.add(BufferWeights, w.Model.DeviceBytes(), "of the model, but the token embedding")
 		p.addHost(BufferEmbedding, before.Mapped, "the token embedding, mapped")
@@ -239,13 +241,15 @@ func (r *rehearsal) graphs(p *Stage) error {
 	p.addHost(BufferTables, most.Tables+most.Work, "the graph itself")
 	p.add(BufferScratch, most.Scratch, "scratch: unpacked weights, logits, operands in bf16") // of a GPU
 	if r.tokens.Train > 0 {
-		p.OtherPeak = other.Activations + other.Scratch - most.Activations - most.Scratch // completed when the rest is known
+		// completed when the rest is known
+		p.OtherPeak = other.Activations + other.Scratch - most.Activations - most.Scratch
 	}
 	return nil
 }
 
 func larger(a, b ggml.PassUse) ggml.PassUse {
-	return ggml.PassUse{Activations: max(a.Activations, b.Activations), Tables: max(a.Tables, b.Tables), Work: max(a.Work, b.Work), Scratch: max(a.Scratch, b.Scratch)}
+	return ggml.PassUse{Activations: max(a.Activations, b.Activations), Tables: max(a.Tables, b.Tables),
+		Work: max(a.Work, b.Work), Scratch: max(a.Scratch, b.Scratch)}
 }
 
 // on is the pass on an open stack.

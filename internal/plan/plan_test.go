@@ -74,7 +74,7 @@ func TestRehearsalCountsTheLastPass(t *testing.T) {
 	require.NoError(t, err)
 	score := map[int]int64{}
 	for _, limit := range []int{10, 40} {
-		t.Run(fmt.Sprintf("%d pairs", limit), func(t *testing.T) { // a bench of its own
+		t.Run(fmt.Sprintf("%d pairs", limit), func(t *testing.T) { // a workspace of its own
 			j, err := jobs.NewReward(train.PresetDefault)
 			require.NoError(t, err)
 			j.Model, j.Theory, j.Engine.Threads = assets.Model, rewards.Deontology, 1
@@ -138,7 +138,8 @@ func TestRehearsedResponses(t *testing.T) {
 	r := &rehearsal{stops: func() []int32 { return []int32{9} }}
 	g := &rehearsedGenerator{r: r, sequences: 2}
 	out, err := g.Generate(context.Background(), []lm.Request{
-		{Prompt: []int32{1, 9, 2}, MaxNew: 5}, {Prompt: []int32{9}, MaxNew: 2}, {Prompt: []int32{3, 4}, MaxNew: 0, StopTokens: []int32{3}},
+		{Prompt: []int32{1, 9, 2}, MaxNew: 5}, {Prompt: []int32{9}, MaxNew: 2},
+		{Prompt: []int32{3, 4}, MaxNew: 0, StopTokens: []int32{3}},
 	}, lm.Sampling{})
 	require.NoError(t, err)
 	require.Equal(t, []int32{1, 2, 1, 2, 1}, out[0].Tokens)
@@ -157,7 +158,8 @@ func TestRehearsedResponses(t *testing.T) {
 
 // What an evaluation's sequences share counts once, as it is laid out.
 func TestRecordedTokensAreThoseLaidOut(t *testing.T) {
-	batch := []lm.Sequence{{Tokens: []int32{1, 2, 3, 4}, Targets: []int32{3}}, {Tokens: []int32{1, 2, 5, 6}, Targets: []int32{3}}}
+	batch := []lm.Sequence{{Tokens: []int32{1, 2, 3, 4}, Targets: []int32{3}},
+		{Tokens: []int32{1, 2, 5, 6}, Targets: []int32{3}}}
 	require.Equal(t, 4, record(batch, lm.Options{}).tokens)
 	require.Equal(t, 8, record(batch, lm.Options{Gradient: true}).tokens)
 }

@@ -38,15 +38,28 @@ func rehearsePPO(t *testing.T, w *workspace.Workspace, assets demo.Paths, change
 func TestPPORefusesTheWrongAdapters(t *testing.T) {
 	s, assets := demoSFT(t)
 	w := workspacetest.Open(t, s.Base)
-	form := map[string]string{rewards.MetaForm: "chat", rewards.MetaTemplate: "guanaco", rewards.MetaEOS: "true", rewards.MetaMaxLength: "64"}
-	sft := workspacetest.TrainedAdapter(t, w, "sft.gguf", 1, workspacetest.TrainedOn(t, w, adapter.RoleSFT, map[string]string{adapter.MetaTemplate: "guanaco"}))
-	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2, workspacetest.TrainedOn(t, w, adapter.RolePolicy, nil, sft))
-	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3, workspacetest.TrainedOn(t, w, adapter.RoleReward, form, sft))
+	form := map[string]string{rewards.MetaForm: "chat", rewards.MetaTemplate: "guanaco", rewards.MetaEOS: "true",
+		rewards.MetaMaxLength: "64"}
+	sft := workspacetest.TrainedAdapter(t, w, "sft.gguf", 1,
+		workspacetest.TrainedOn(t, w, adapter.RoleSFT, map[string]string{adapter.MetaTemplate: "guanaco"}))
+	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2,
+		workspacetest.TrainedOn(t, w, adapter.RolePolicy, nil, sft))
+	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3,
+		workspacetest.TrainedOn(t, w, adapter.RoleReward, form, sft))
 	for says, change := range map[string]func(j *jobs.PPO){
-		"":                                func(j *jobs.PPO) { j.SFT, j.RewardBelow, j.Reward = []string{sft}, []string{sft}, reward },
-		"lies on the base alone here":     func(j *jobs.PPO) { j.SFT, j.Reward = []string{sft}, reward },
-		"value head":                      func(j *jobs.PPO) { j.SFT, j.RewardBelow, j.Reward = []string{sft}, []string{sft}, policy },
-		"not a model that writes answers": func(j *jobs.PPO) { j.SFT, j.RewardBelow, j.Reward = []string{reward}, []string{sft}, reward },
+		"": func(j *jobs.PPO) {
+			j.SFT, j.RewardBelow, j.Reward = []string{sft},
+				[]string{sft}, reward
+		},
+		"lies on the base alone here": func(j *jobs.PPO) { j.SFT, j.Reward = []string{sft}, reward },
+		"value head": func(j *jobs.PPO) {
+			j.SFT, j.RewardBelow, j.Reward = []string{sft},
+				[]string{sft}, policy
+		},
+		"not a model that writes answers": func(j *jobs.PPO) {
+			j.SFT, j.RewardBelow, j.Reward = []string{reward},
+				[]string{sft}, reward
+		},
 	} {
 		err := rehearsePPO(t, w, assets, change)
 		if says == "" {
@@ -55,7 +68,8 @@ func TestPPORefusesTheWrongAdapters(t *testing.T) {
 		}
 		require.ErrorContains(t, err, says)
 	}
-	require.NoError(t, rehearsePPO(t, w, assets, func(j *jobs.PPO) { j.SFT, j.Reward, j.AnyStack = []string{sft}, reward, true }))
+	require.NoError(t,
+		rehearsePPO(t, w, assets, func(j *jobs.PPO) { j.SFT, j.Reward, j.AnyStack = []string{sft}, reward, true }))
 }
 
 // A job without a template takes that of the adapters it stands on.
@@ -64,8 +78,10 @@ func TestJobsTakeTheTemplateOfTheirAdapters(t *testing.T) {
 	w := workspacetest.Open(t, s.Base)
 	stored := map[string]string{adapter.MetaTemplate: "hh", adapter.MetaSystem: "Be kind."}
 	sft := workspacetest.TrainedAdapter(t, w, "sft.gguf", 1, workspacetest.TrainedOn(t, w, adapter.RoleSFT, stored))
-	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2, workspacetest.TrainedOn(t, w, adapter.RolePolicy, stored, sft))
-	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3, workspacetest.TrainedOn(t, w, adapter.RoleReward, nil, sft))
+	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2,
+		workspacetest.TrainedOn(t, w, adapter.RolePolicy, stored, sft))
+	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3,
+		workspacetest.TrainedOn(t, w, adapter.RoleReward, nil, sft))
 
 	p, err := jobs.NewPPO(train.PresetDefault)
 	require.NoError(t, err)
@@ -76,7 +92,8 @@ func TestJobsTakeTheTemplateOfTheirAdapters(t *testing.T) {
 	r.Model, r.Theory, r.Train.Path, r.SFT = assets.Model, rewards.Custom, assets.Guanaco.Train, []string{sft}
 	require.NoError(t, r.Resolve("", nil))
 	e := jobs.NewEval()
-	e.Model, e.Subjects = assets.Model, []jobs.Subject{{Name: "sft", Adapters: []string{sft}}, {Name: "p", Adapters: []string{sft, policy}}}
+	e.Model, e.Subjects = assets.Model,
+		[]jobs.Subject{{Name: "sft", Adapters: []string{sft}}, {Name: "p", Adapters: []string{sft, policy}}}
 	require.NoError(t, e.Resolve("", nil))
 	c, err := jobs.NewSFT("")
 	require.NoError(t, err)

@@ -122,7 +122,8 @@ type rehearsedStep struct {
 // kind is what passes must have in common to be compared by size.
 type kind struct {
 	gradient, dropout, targets, heads, entropy, entropyGradient bool
-	reference                                                   int // 1 + number of the step that KL is taken to; 0: none
+	// 1 + number of the step that KL is taken to; 0: none
+	reference int
 }
 
 // recorded is a pass that was asked for.
@@ -294,7 +295,8 @@ func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []lm.Request, _ 
 		longest = max(longest, len(r.Prompt))
 		g.r.tokens.Prompt += int64(len(r.Prompt))
 		g.r.tokens.Generated += int64(r.MaxNew)
-		text := slices.DeleteFunc(slices.Clone(r.Prompt), func(id int32) bool { return slices.Contains(r.StopTokens, id) || slices.Contains(g.r.stops(), id) })
+		text := slices.DeleteFunc(slices.Clone(r.Prompt),
+			func(id int32) bool { return slices.Contains(r.StopTokens, id) || slices.Contains(g.r.stops(), id) })
 		if len(text) == 0 {
 			text = []int32{0}
 		}
@@ -312,7 +314,8 @@ func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []lm.Request, _ 
 
 func (r *rehearsal) decoded(d decoding) {
 	smaller := func(a, b decoding) bool {
-		return a.opt.Sequences <= b.opt.Sequences && a.opt.Context <= b.opt.Context && a.tokens <= b.tokens && len(a.opt.Adapters) <= len(b.opt.Adapters)
+		return a.opt.Sequences <= b.opt.Sequences && a.opt.Context <= b.opt.Context && a.tokens <= b.tokens &&
+			len(a.opt.Adapters) <= len(b.opt.Adapters)
 	}
 	if slices.ContainsFunc(r.most, func(o decoding) bool { return smaller(d, o) }) {
 		return

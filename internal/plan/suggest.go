@@ -34,7 +34,8 @@ func (pl *Planner) suggest(ctx context.Context, job jobs.Job, p *Stage) (*Sugges
 	const faster = "faster, no layer is computed twice"
 	if p.Fits {
 		if p.OtherPeak > 0 && !p.KeepActivations && p.OtherPeak <= p.Free {
-			return &Suggestion{Settings: []Setting{{"engine.keep_activations", true}}, Peak: p.OtherPeak, Why: faster}, nil
+			keep := []Setting{{"engine.keep_activations", true}}
+			return &Suggestion{Settings: keep, Peak: p.OtherPeak, Why: faster}, nil
 		}
 		return nil, nil
 	}

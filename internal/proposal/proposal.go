@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -227,9 +228,25 @@ func (p *Proposal) promptTokens() int {
 }
 func (p *Proposal) newTokens() int { return min(64, max(p.Context/4, 8)) }
 
-// Plan plans every stage of the experiment in file, which [Proposal.Write] has made, and takes
-// over the sizes with which one that does not fit would.
-func (p *Proposal) Plan(ctx context.Context, file string, opt plan.ForecastOptions) error {
+// Plan plans every stage of the experiment, which is to be called file and lie in the folder dir, and
+// takes over the sizes with which one that does not fit would.
+func (p *Proposal) Plan(ctx context.Context, dir, file string, opt plan.ForecastOptions) (err error) {
+	draft, err := os.CreateTemp(dir, ".steer-init-*.yaml")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(draft.Name())) }()
+	if _, err := draft.WriteString(p.Write(dir, file)); err != nil {
+		return errors.Join(err, draft.Close())
+	}
+	if err := draft.Close(); err != nil {
+		return err
+	}
+	return p.planFile(ctx, draft.Name(), opt)
+}
+
+// planFile plans the experiment in a file.
+func (p *Proposal) planFile(ctx context.Context, file string, opt plan.ForecastOptions) error {
 	s, err := experiment.LoadStudy(file, nil)
 	if err != nil {
 		return err

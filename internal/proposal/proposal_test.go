@@ -48,3 +48,9 @@ func TestAnExperimentWithoutANameSaysWhichFile(t *testing.T) {
 	_, err := experiment.LoadExperiment(file, nil)
 	require.ErrorContains(t, err, file+": name: want a name")
 }
+
+func TestAnExperimentIsCalledAsItsFile(t *testing.T) {
+	for path, want := range map[string]string{"a/chat.jsonl.gz": "chat", "b.gguf": "b", "c.v2.csv": "c.v2", "d": "d"} {
+		require.Equal(t, want, stem(path))
+	}
+}

@@ -136,7 +136,8 @@ func (w *proposalWriter) sft() {
 	w.line("  train: %s", learn)
 	w.line("  eval: %s", measure)
 	w.sizes("sft", plan.Setting{Key: "max_tokens", Value: w.maxTokens()},
-		plan.Setting{Key: "mini_batch_size", Value: sftBatch}, plan.Setting{Key: "micro_batch_tokens", Value: max(1024, w.maxTokens())})
+		plan.Setting{Key: "mini_batch_size", Value: sftBatch},
+		plan.Setting{Key: "micro_batch_tokens", Value: max(1024, w.maxTokens())})
 	w.line("  %s", w.epochs())
 	w.line("  optim: {lr: 2e-4, warmup_steps: -1} # a tenth of the run")
 	w.line("  eval_every: 50")
@@ -187,7 +188,8 @@ func (w *proposalWriter) theories() {
 	w.line("  held_out: %s", measure)
 	w.line("  max_prompt_tokens: %d", w.promptTokens())
 	w.line("  max_new_tokens: %d", w.newTokens())
-	w.sizes("ppo", plan.Setting{Key: "rollout_batch_size", Value: 32}, plan.Setting{Key: "mini_batch_size", Value: 16}, plan.Setting{Key: "micro_batch_size", Value: 8})
+	w.sizes("ppo", plan.Setting{Key: "rollout_batch_size", Value: 32}, plan.Setting{Key: "mini_batch_size", Value: 16},
+		plan.Setting{Key: "micro_batch_size", Value: 8})
 	w.line("  iterations: 20 # batches of answers")
 	w.line("  ppo_epochs: 2")
 	w.line("  optim: {lr: 1e-3}")
@@ -219,7 +221,8 @@ func (w *proposalWriter) eval() {
 		if b.File.Format == data.FormatAnecdotes {
 			protocols = ", protocols: [loglik]"
 		}
-		w.line("  %s: {path: %s, limit: %d%s} # limit: 0 takes all", b.Key, w.path(b.File.Path), proposedItems, protocols)
+		w.line("  %s: {path: %s, limit: %d%s} # limit: 0 takes all", b.Key, w.path(b.File.Path), proposedItems,
+			protocols)
 	}
 	held := w.Chat
 	if w.HeldOut.Path != "" {

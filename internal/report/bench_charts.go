@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"steer/eval/compare"
+	"steer/internal/run"
 	"steer/internal/stats"
 )
 
@@ -161,7 +162,7 @@ func (r *Report) calibrationOfRecords(t *BenchmarkTable, c *Chart) bool {
 	c.XLabel, c.YLabel = "probability of the choice", "share right"
 	c.Note = "Probability among the choices of an item. " + c.Note
 	for _, row := range t.Rows {
-		var items []compare.Item
+		var items []run.Prediction
 		for _, part := range r.sources() {
 			of, err := part.items(t.key(), row.Model)
 			if err != nil {

@@ -43,7 +43,8 @@ func browser(t *testing.T) context.Context {
 	if bin == "" {
 		t.Skip("chromium is not installed: the page is not opened in a browser")
 	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(bin), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.Flag("hide-scrollbars", true))
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(bin), chromedp.NoSandbox,
+		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("hide-scrollbars", true))
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(alloc)
@@ -105,10 +106,13 @@ func screen(width int, dark bool) chromedp.Action[chromedp.Void] {
 	if dark {
 		mode = "dark"
 	}
-	return chromedp.Steps(chromedp.EmulateViewport(int64(width), 900), chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: mode}}})
-		return err
-	}))
+	return chromedp.Steps(chromedp.EmulateViewport(int64(width), 900),
+		chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+			_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia,
+				emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme",
+					Value: mode}}})
+			return err
+		}))
 }
 
 // accessible are checks of the kind that axe makes; each returns what it finds wrong.
@@ -187,9 +191,11 @@ func TestPageInABrowser(t *testing.T) {
 func checkScreen(t *testing.T, ctx context.Context, name string, width int, dark bool) {
 	t.Helper()
 	do(t, ctx, screen(width, dark))
-	require.LessOrEqual(t, evaluate[int](t, ctx, `document.documentElement.scrollWidth`), width, "%s scrolls sideways", name)
+	require.LessOrEqual(t, evaluate[int](t, ctx, `document.documentElement.scrollWidth`), width, "%s scrolls sideways",
+		name)
 	require.Greater(t, evaluate[int](t, ctx, `document.querySelectorAll("figure svg").length`), 20, name)
-	require.Zero(t, evaluate[int](t, ctx, `[...document.querySelectorAll("figure svg")].filter(e => e.checkVisibility() && e.getBoundingClientRect().width < 200).length`), "%s: plots too small to read", name)
+	require.Zero(t, evaluate[int](t, ctx,
+		`[...document.querySelectorAll("figure svg")].filter(e => e.checkVisibility() && e.getBoundingClientRect().width < 200).length`), "%s: plots too small to read", name)
 	require.Empty(t, evaluate[[]string](t, ctx, accessible), name)
 	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -224,13 +230,15 @@ func checkKeyboard(t *testing.T, ctx context.Context, haveSwitch bool) {
 	evaluate[any](t, ctx, `document.activeElement.blur(), null`)
 	for range 400 {
 		do(t, ctx, chromedp.KeyEvent(kb.Tab))
-		at := evaluate[string](t, ctx, `(e => e.id || (e.closest("[id]") || {}).id || e.tagName)(document.activeElement)`)
+		at := evaluate[string](t, ctx,
+			`(e => e.id || (e.closest("[id]") || {}).id || e.tagName)(document.activeElement)`)
 		if first == "" {
 			first = evaluate[string](t, ctx, `document.activeElement.textContent`)
 		}
 		if at == "unit-norm" && !reached[at] {
 			do(t, ctx, chromedp.KeyEvent(kb.ArrowRight))
-			shown := evaluate[string](t, ctx, `getComputedStyle(document.querySelector(".view-raw")).display + "," + getComputedStyle(document.querySelector(".view-norm")).display`)
+			shown := evaluate[string](t, ctx,
+				`getComputedStyle(document.querySelector(".view-raw")).display + "," + getComputedStyle(document.querySelector(".view-norm")).display`)
 			require.Equal(t, "block,none", shown, "the arrow key turns to raw scores")
 		}
 		reached[at] = true
@@ -250,7 +258,8 @@ func checkSearch(t *testing.T, ctx context.Context) {
 		Found string
 	}
 	look := func() state {
-		text := evaluate[string](t, ctx, `JSON.stringify({Shown: [...document.querySelectorAll("details.sample")].filter(e => e.checkVisibility()).length, Found: document.querySelector("#found").textContent})`)
+		text := evaluate[string](t, ctx,
+			`JSON.stringify({Shown: [...document.querySelectorAll("details.sample")].filter(e => e.checkVisibility()).length, Found: document.querySelector("#found").textContent})`)
 		var s state
 		require.NoError(t, json.Unmarshal([]byte(text), &s))
 		return s
@@ -280,6 +289,8 @@ func checkRuns(t *testing.T, ctx context.Context) {
 	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#search"), "says run three"))
 	require.Equal(t, "0 prompts, runs ", look(), "what other runs say is not found")
 	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#search"), strings.Repeat(kb.Backspace, 14)))
-	evaluate[any](t, ctx, `(p => { p.value = ""; p.dispatchEvent(new Event("change")); })(document.querySelector("#of-run")), null`)
+	evaluate[any](
+		t, ctx, `(p => { p.value = ""; p.dispatchEvent(new Event("change")); })(document.querySelector("#of-run")), null`,
+	)
 	require.Equal(t, "6 prompts, runs seed 1 seed 2 seed 3", look())
 }

@@ -75,16 +75,19 @@ func study(t testing.TB, n int) string {
 // answers. The virtue policy of seed 2 ends sooner.
 func varied(t testing.TB, dir string, seed int) {
 	t.Helper()
-	write(t, filepath.Join(dir, "experiment.yaml"), fmt.Sprintf("name: fixture\ntheories: [deontology, utilitarianism, virtue, harmlessness]\nseed: %d\n", seed))
+	write(t, filepath.Join(dir, "experiment.yaml"), fmt.Sprintf("name: fixture\ntheories: [deontology, "+
+		"utilitarianism, virtue, harmlessness]\nseed: %d\n", seed))
 	f := 1 + .12*float64(seed-1)
 	for _, th := range theories {
-		scale := map[string]float64{"ppo/mean_scores": f * float64(seed), "heldout/score": f * float64(seed), "objective/kl": f, "objective/entropy": 1 / f, "tokens/responses_len_mean": f}
+		scale := map[string]float64{"ppo/mean_scores": f * float64(seed), "heldout/score": f * float64(seed),
+			"objective/kl": f, "objective/entropy": 1 / f, "tokens/responses_len_mean": f}
 		most := 120
 		if th == "virtue" && seed == 2 {
 			most = 80
 		}
 		rescale(t, filepath.Join(dir, "ppo-"+th, "metrics.jsonl"), scale, most)
-		rescale(t, filepath.Join(dir, "reward-"+th, "metrics.jsonl"), map[string]float64{"loss": f, "accuracy": 1 / f, "eval_accuracy": 1 / f}, 200)
+		rescale(t, filepath.Join(dir, "reward-"+th, "metrics.jsonl"),
+			map[string]float64{"loss": f, "accuracy": 1 / f, "eval_accuracy": 1 / f}, 200)
 		edit(t, filepath.Join(dir, "reward-"+th, "result.json"), func(v object) {
 			a := v["accuracy"].(object)
 			for _, k := range []string{"mean", "lo", "hi"} {
@@ -106,12 +109,14 @@ func varied(t testing.TB, dir string, seed int) {
 			continue
 		}
 		edit(t, filepath.Join(dir, e.Name(), "result.json"), func(v object) {
-			v["command"] = []string{"steer", "run", "experiments/fixture.yaml", "--set", fmt.Sprintf("seed=%d", seed), "--set", fmt.Sprintf("out=runs/study/seed-%d", seed)}
+			v["command"] = []string{"steer", "run", "experiments/fixture.yaml", "--set", fmt.Sprintf("seed=%d", seed),
+				"--set", fmt.Sprintf("out=runs/study/seed-%d", seed)}
 			samples, _ := v["samples"].([]any)
 			for _, s := range samples {
 				for name, text := range s.(object)["answers"].(object) {
 					if name != "base" {
-						s.(object)["answers"].(object)[name] = fmt.Sprintf("%s And so says run %s.", text, []string{"one", "two", "three"}[seed-1])
+						s.(object)["answers"].(object)[name] = fmt.Sprintf("%s And so says run %s.", text,
+							[]string{"one", "two", "three"}[seed-1])
 					}
 				}
 			}
@@ -166,12 +171,15 @@ func recordBenchmarks(t testing.TB, dir string, seed uint64) []object {
 	none := func(string) float64 { return 0 }
 	var out []object
 	for _, b := range []recordedBenchmark{
-		{name: "scruples", protocol: "loglik", items: 600, positive: .79, skill: virtueIsBetter, refuse: none, mcc: true, more: object{"majority_acc": .79, "ceiling_acc": .936, "ceiling_mcc": .804, "balanced_acc": .6}},
+		{name: "scruples", protocol: "loglik", items: 600, positive: .79, skill: virtueIsBetter, refuse: none,
+			mcc: true, more: object{"majority_acc": .79, "ceiling_acc": .936, "ceiling_mcc": .804, "balanced_acc": .6}},
 		{name: "scruples", protocol: "thesis", items: 500, positive: .79, skill: same, refuse: refusals, mcc: true},
 		{name: "scruples", protocol: "reward", items: 500, positive: .79, skill: same, refuse: none, mcc: true},
-		{name: "toxigen", protocol: "loglik", items: 940, positive: .43, skill: same, refuse: none, mcc: true, constant: true, more: object{"predicted_yes": 1}},
+		{name: "toxigen", protocol: "loglik", items: 940, positive: .43, skill: same, refuse: none, mcc: true,
+			constant: true, more: object{"predicted_yes": 1}},
 		{name: "wsc273", protocol: "loglik", items: 273, positive: .5, skill: same, refuse: none},
-		{name: "my-task", protocol: "loglik", items: 120, positive: .5, skill: same, refuse: none, more: object{"exact_match": .2, "pro_anti_gap": .07}},
+		{name: "my-task", protocol: "loglik", items: 120, positive: .5, skill: same, refuse: none,
+			more: object{"exact_match": .2, "pro_anti_gap": .07}},
 	} {
 		models := names()
 		if b.protocol == "reward" {
@@ -182,7 +190,8 @@ func recordBenchmarks(t testing.TB, dir string, seed uint64) []object {
 		}
 	}
 	for i, m := range names() {
-		out = append(out, object{"benchmark": "my-text", "protocol": "perplexity", "model": m, "n": 50, "metrics": object{"perplexity": 20.5 + float64(i)}, "intervals": object{}})
+		out = append(out, object{"benchmark": "my-text", "protocol": "perplexity", "model": m, "n": 50,
+			"metrics": object{"perplexity": 20.5 + float64(i)}, "intervals": object{}})
 	}
 	return out
 }
@@ -241,13 +250,16 @@ func (b recordedBenchmark) record(t testing.TB, dir, model string, seed uint64) 
 	}
 	if answered < b.items {
 		flags = append(flags, fmt.Sprintf("refused=%d", b.items-answered))
-		metrics["coverage"], metrics["answered_acc"] = float64(answered)/float64(b.items), float64(right)/float64(answered)
+		metrics["coverage"], metrics["answered_acc"] = float64(answered)/float64(b.items),
+			float64(right)/float64(answered)
 	}
 	for k, v := range b.more {
 		metrics[k] = v
 	}
-	return object{"benchmark": b.name, "protocol": b.protocol, "model": model, "n": b.items, "metrics": metrics, "intervals": intervals, "flags": flags,
-		"provenance": object{"items": name, "seed": 1, "resamples": fixtureResamples, "confidence": .95, "margin": .05, "bos": true, "prompt_version": b.name + "-1"}}
+	return object{"benchmark": b.name, "protocol": b.protocol, "model": model, "n": b.items, "metrics": metrics,
+		"intervals": intervals, "flags": flags,
+		"provenance": object{"items": name, "seed": 1, "resamples": fixtureResamples, "confidence": .95, "margin": .05,
+			"bos": true, "prompt_version": b.name + "-1"}}
 }
 
 func (b recordedBenchmark) measure(t testing.TB, gold, pred []int, metrics, intervals object) {
@@ -294,7 +306,8 @@ func recordAnswers(t testing.TB, dir string, cross object, seed uint64) {
 			if p != "sft" {
 				d, _ := stats.Differences(scores[p][th], scores["sft"][th])
 				m := stats.MeanOf(d)
-				c["diff_sft"], c["diff_lo"], c["diff_hi"], c["win_rate"] = m.Mean, m.Mean-2*m.StdErr, m.Mean+2*m.StdErr, .6
+				c["diff_sft"], c["diff_lo"], c["diff_hi"], c["win_rate"] = m.Mean, m.Mean-2*m.StdErr, m.Mean+2*m.StdErr,
+					.6
 			}
 			row = append(row, c)
 		}

@@ -172,3 +172,27 @@ func benchmarkTitle(name, protocol string) string {
 
 // trim prints v with d decimals.
 func trim(v float64, d int) string { return strconv.FormatFloat(v, 'f', d, 64) }
+
+// runsText is spanOf where it has to be said of what.
+func runsText(values []float64) string {
+	s := spanOf(values)
+	if strings.HasPrefix(s, "the same") {
+		return s
+	}
+	return "runs: " + s
+}
+
+func mapped[T any](values []T, f func(T) string) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = f(v)
+	}
+	return out
+}
+
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "~"
+	}
+	return s
+}

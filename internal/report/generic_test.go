@@ -13,7 +13,10 @@ import (
 
 // addBenchmark appends a benchmark to a recorded evaluation; classify gives gold and
 // prediction of item i for a model, tied with -1.
-func addBenchmark(t *testing.T, dir, name, protocol string, models []string, n int, metrics func(right, ties float64) object, classify func(m, i int) (gold, pred int)) {
+func addBenchmark(
+	t *testing.T, dir, name, protocol string, models []string, n int, metrics func(right, ties float64) object,
+	classify func(m, i int) (gold, pred int),
+) {
 	t.Helper()
 	var more []object
 	for m, model := range models {
@@ -31,7 +34,9 @@ func addBenchmark(t *testing.T, dir, name, protocol string, models []string, n i
 		}
 		file := filepath.Join("items", name+"."+protocol+"."+model+".jsonl.zst")
 		require.NoError(t, run.WriteRecords(filepath.Join(dir, "eval", file), records))
-		more = append(more, object{"benchmark": name, "protocol": protocol, "model": model, "n": n, "metrics": metrics(right/float64(n), ties/float64(n)), "provenance": object{"items": file, "seed": 1, "resamples": 200, "margin": .1}})
+		more = append(more, object{"benchmark": name, "protocol": protocol, "model": model, "n": n,
+			"metrics":    metrics(right/float64(n), ties/float64(n)),
+			"provenance": object{"items": file, "seed": 1, "resamples": 200, "margin": .1}})
 	}
 	edit(t, filepath.Join(dir, "eval/result.json"), func(v object) {
 		for _, b := range more {
@@ -44,20 +49,24 @@ func addBenchmark(t *testing.T, dir, name, protocol string, models []string, n i
 // records allow.
 func TestBenchmarksOfOtherKinds(t *testing.T) {
 	dir := recorded(t, 1)
-	addBenchmark(t, dir, "five", "loglik", names(), 60, func(right, _ float64) object { return object{"mcc": right - .2, "acc": right} },
+	addBenchmark(t, dir, "five", "loglik", names(), 60,
+		func(right, _ float64) object { return object{"mcc": right - .2, "acc": right} },
 		func(m, i int) (int, int) { return i % 5, (i + (i*m)%3/2) % 5 })
-	addBenchmark(t, dir, "answers", "generate", names(), 40, func(right, _ float64) object { return object{"exact_match": right, "f1": .5} },
+	addBenchmark(t, dir, "answers", "generate", names(), 40,
+		func(right, _ float64) object { return object{"exact_match": right, "f1": .5} },
 		func(m, i int) (int, int) { return 0, (i + m) % 2 })
 	addBenchmark(t, dir, "stereotypes", "loglik", names(), 40, func(right, _ float64) object {
 		return object{"pct_stereotype": right, "pct_stereotype_p": .5, "likelihood_diff": 3, "n_age": 4}
 	},
 		func(m, i int) (int, int) { return 0, (i + m) % 2 })
-	addBenchmark(t, dir, "pairs", "scored", theories, 40, func(right, ties float64) object { return object{"acc": right + ties/2} },
+	addBenchmark(t, dir, "pairs", "scored", theories, 40,
+		func(right, ties float64) object { return object{"acc": right + ties/2} },
 		func(m, i int) (int, int) { return 0, (i*(m+1))%3 - 1 })
 	edit(t, filepath.Join(dir, "eval/result.json"), func(v object) {
 		for _, b := range v["benchmarks"].([]any) {
 			if b := b.(object); b["benchmark"] == "pairs" {
-				b["calibration"] = []object{{"lo": .5, "hi": .75, "n": 30, "forecast": .6, "observed": .55}, {"lo": .75, "hi": 1, "n": 10, "forecast": .9, "observed": .7}}
+				b["calibration"] = []object{{"lo": .5, "hi": .75, "n": 30, "forecast": .6, "observed": .55},
+					{"lo": .75, "hi": 1, "n": 10, "forecast": .9, "observed": .7}}
 				b["metrics"].(object)["ece"] = .09
 			}
 		}
@@ -76,7 +85,8 @@ func TestBenchmarksOfOtherKinds(t *testing.T) {
 		tables[b.Benchmark] = b
 	}
 	require.Equal(t, []string{"likelihood_diff", "pct_stereotype"}, tables["stereotypes"].Columns)
-	require.True(t, tables["pairs"].OfRewards, "four rewards and no base: reward models, whatever the protocol is called")
+	require.True(t, tables["pairs"].OfRewards, "four rewards and no base: reward models, whatever the protocol is "+
+		"called")
 	require.False(t, tables["five"].OfRewards)
 	require.NotContains(t, r.Verdict[1], "on pairs")
 	require.NotContains(t, flagText(r), "not tested")

@@ -76,23 +76,6 @@ func spanOf(values []float64) string {
 	return num(lo) + " to " + num(hi)
 }
 
-// runsText is spanOf where it has to be said of what.
-func runsText(values []float64) string {
-	s := spanOf(values)
-	if strings.HasPrefix(s, "the same") {
-		return s
-	}
-	return "runs: " + s
-}
-
-func mapped[T any](values []T, f func(T) string) []string {
-	out := make([]string, len(values))
-	for i, v := range values {
-		out[i] = f(v)
-	}
-	return out
-}
-
 // scriptHash is what the page's security policy allows to run: this script and no other.
 func scriptHash(script string) string {
 	sum := sha256.Sum256([]byte(script))

@@ -17,8 +17,10 @@ import (
 var allowed = map[string]bool{}
 
 func init() {
-	for _, e := range strings.Fields("html head meta title style body a header h1 h2 h3 p div nav ul li main section span b i small code pre script fieldset legend h4 " +
-		"table caption thead tbody tr th td input label figure figcaption details summary article svg g path text desc select option") {
+	for _, e := range strings.Fields("html head meta title style body a header h1 h2 h3 p div nav ul li main section " +
+		"span b i small code pre script fieldset legend h4 " +
+		"table caption thead tbody tr th td input label figure figcaption details summary article svg g path text " +
+		"desc select option") {
 		allowed[e] = true
 	}
 }
@@ -88,7 +90,8 @@ func TestPageIsWellFormedAndSelfContained(t *testing.T) {
 	hasNot(t, page, "http:")
 	hasNot(t, page, "https:")
 	has(t, page, "default-src 'none';")
-	for _, id := range []string{"matrix", "flags", "benchmarks", "rewards", "ppo", "sft", "scores", "samples", "provenance"} {
+	for _, id := range []string{"matrix", "flags", "benchmarks", "rewards", "ppo", "sft", "scores", "samples",
+		"provenance"} {
 		has(t, page, `<section id="`+id+`"`)
 	}
 	has(t, page, "var(--c2)")

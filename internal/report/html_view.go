@@ -39,9 +39,6 @@ func (v *view) ScoreTest() string {
 	return v.scoreTestName()
 }
 
-// Key tells tables apart in the template.
-func (t BenchmarkTable) Key() string { return t.key() }
-
 // MatrixN is the number of prompts of a cell, for the caption.
 func (v *view) MatrixN() int {
 	n := 0

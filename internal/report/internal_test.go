@@ -12,7 +12,8 @@ import (
 )
 
 func TestNumbersForPeople(t *testing.T) {
-	for v, want := range map[float64]string{0: "0.000", -0.0001: "0.000", 0.12345: "0.123", -1.5: "-1.500", 12.345: "12.35", 1234.56: "1234.6", 2e9: "2e+09"} {
+	for v, want := range map[float64]string{0: "0.000", -0.0001: "0.000", 0.12345: "0.123", -1.5: "-1.500",
+		12.345: "12.35", 1234.56: "1234.6", 2e9: "2e+09"} {
 		require.Equal(t, want, num(v))
 	}
 	p := func(v float64) *float64 { return &v }
@@ -54,7 +55,8 @@ func TestJoinStepsPairsWhatBothLogged(t *testing.T) {
 }
 
 func TestHistogramsShareBinsAndHaveAreaOne(t *testing.T) {
-	hs := binAlike([]run.Histogram{{Name: "a", Values: []float64{0, 1, 2}}, {Name: "b", Values: []float64{4}}, {Name: "c", Edges: []float64{0, 2, 3}, Counts: []float64{1, 3}}})
+	hs := binAlike([]run.Histogram{{Name: "a", Values: []float64{0, 1, 2}}, {Name: "b", Values: []float64{4}},
+		{Name: "c", Edges: []float64{0, 2, 3}, Counts: []float64{1, 3}}})
 	require.Equal(t, hs[0].Edges, hs[1].Edges)
 	require.InDelta(t, 4, hs[1].Edges[histogramBins], 1e-12)
 	require.Equal(t, 1.0, hs[1].Counts[histogramBins-1], "the largest value is in the last bin")
@@ -81,16 +83,19 @@ func TestHistogramsShareBinsAndHaveAreaOne(t *testing.T) {
 }
 
 func TestMeanOfCurvesCoversWhatAllCover(t *testing.T) {
-	m := meanSeries("m", []Series{{X: []float64{0, 2, 4}, Y: []float64{0, 2, 4}}, {X: []float64{1, 3}, Y: []float64{10, 30}}})
+	m := meanSeries("m", []Series{{X: []float64{0, 2, 4}, Y: []float64{0, 2, 4}},
+		{X: []float64{1, 3}, Y: []float64{10, 30}}})
 	require.Equal(t, []float64{1, 2, 3}, m.X)
 	require.Equal(t, []float64{(1. + 10) / 2, (2. + 20) / 2, (3. + 30) / 2}, m.Y)
-	require.Empty(t, meanSeries("m", []Series{{X: []float64{0, 1}, Y: []float64{0, 1}}, {X: []float64{5}, Y: []float64{1}}}).X)
+	require.Empty(t, meanSeries("m",
+		[]Series{{X: []float64{0, 1}, Y: []float64{0, 1}}, {X: []float64{5}, Y: []float64{1}}}).X)
 	require.Empty(t, meanSeries("m", []Series{{X: []float64{0}, Y: []float64{0}}, {}}).X)
 }
 
 func TestPoolKeepsEveryCount(t *testing.T) {
 	in := map[string][]run.Histogram{
-		"a": {{Edges: []float64{0, 1, 2}, Counts: []float64{4, 6}}, {Edges: []float64{0.5, 2.5}, Counts: []float64{10}}},
+		"a": {{Edges: []float64{0, 1, 2}, Counts: []float64{4, 6}},
+			{Edges: []float64{0.5, 2.5}, Counts: []float64{10}}},
 		"b": {{Values: []float64{0, 2.5, 2.5}}},
 	}
 	out := pool([]string{"a", "b"}, in)
@@ -111,7 +116,8 @@ func TestPoolKeepsEveryCount(t *testing.T) {
 }
 
 func TestPooledBinsHaveTheErrorOfAll(t *testing.T) {
-	bins, ece := poolBins([]stats.Bin{{Lo: .5, Hi: 1, N: 10, Forecast: .8, Observed: .6}, {Lo: 0, Hi: .5, N: 10, Forecast: .4, Observed: .4}, {Lo: .5, Hi: 1, N: 30, Forecast: .6, Observed: .6}})
+	bins, ece := poolBins([]stats.Bin{{Lo: .5, Hi: 1, N: 10, Forecast: .8, Observed: .6},
+		{Lo: 0, Hi: .5, N: 10, Forecast: .4, Observed: .4}, {Lo: .5, Hi: 1, N: 30, Forecast: .6, Observed: .6}})
 	require.Len(t, bins, 2)
 	require.Equal(t, 0., bins[0].Lo)
 	require.Equal(t, 40, bins[1].N)
@@ -137,11 +143,14 @@ func TestWhatIsLeftOpen(t *testing.T) {
 	pair := compare.Pair{A: "a", B: "b", Simultaneous: &compare.Estimate{Lo: p(-0.2), Hi: p(0.3)}}
 	r := &Report{
 		Benchmarks: []BenchmarkTable{{Benchmark: "scruples", Protocol: "loglik", Columns: []string{"mcc"}}},
-		Tests:      []*compare.Family{{Benchmark: "scruples", Protocol: "loglik", Metric: "mcc", Options: compare.Options{Confidence: 0.95, Margin: 0.05}, Pairs: []compare.Pair{pair}}},
+		Tests: []*compare.Family{{Benchmark: "scruples", Protocol: "loglik", Metric: "mcc",
+			Options: compare.Options{Confidence: 0.95, Margin: 0.05}, Pairs: []compare.Pair{pair}}},
 	}
-	require.Contains(t, r.leftOpen(), "on Scruples (loglik), differences of MCC larger than 0.3 between any two models are excluded (simultaneous")
+	require.Contains(t, r.leftOpen(), "on Scruples (loglik), differences of MCC larger than 0.3 between any two "+
+		"models are excluded (simultaneous")
 	r.Tests[0].Pairs[0].Simultaneous.Hi = p(1.6)
-	require.Contains(t, r.leftOpen(), "on Scruples (loglik), no difference of MCC between any two models is excluded (simultaneous 95 % intervals), equivalence")
+	require.Contains(t, r.leftOpen(), "on Scruples (loglik), no difference of MCC between any two models is excluded "+
+		"(simultaneous 95 % intervals), equivalence")
 }
 
 // Chance is .5, not 0: what is said of a reward model rests on which side of it the whole

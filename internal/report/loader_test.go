@@ -33,7 +33,8 @@ func TestPathsAreShownFromTheWorkingDirectory(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, report.WriteJSON(&out, r))
 	text := out.String()
-	for _, want := range []string{`"data/a.jsonl"`, `"../shared/b.jsonl"`, `"model=models/m.gguf"`, `"model: models/m.gguf"`, `"folder": "runs/one/sft"`, `"/elsewhere`} {
+	for _, want := range []string{`"data/a.jsonl"`, `"../shared/b.jsonl"`, `"model=models/m.gguf"`,
+		`"model: models/m.gguf"`, `"folder": "runs/one/sft"`, `"/elsewhere`} {
 		require.True(t, strings.Contains(text, want), want)
 	}
 	require.False(t, strings.Contains(text, `"`+home))

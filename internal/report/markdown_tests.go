@@ -13,7 +13,8 @@ func markdownTests(b *strings.Builder, f *compare.Family) {
 	if q := f.Omnibus; q != nil {
 		fmt.Fprintf(b, "Cochran's Q over all: %s, df %d, p %s. ", num(q.Q), q.DF, escapeMD(pValue(q.P)))
 	}
-	fmt.Fprintf(b, "Equivalence: both one-sided tests at %g within ±%g. Detectable: with %g %% power, by itself.\n", f.Alpha, f.Margin, 100*f.Power)
+	fmt.Fprintf(b, "Equivalence: both one-sided tests at %g within ±%g. Detectable: with %g %% power, by itself.\n",
+		f.Alpha, f.Margin, 100*f.Power)
 	head := []string{"pair", "difference of " + metricLabel(string(f.Metric)), "p", "Holm p"}
 	if f.Runs == 1 {
 		head = append(head, "McNemar exact", "mid-p")
@@ -59,7 +60,8 @@ func markdownPair(f *compare.Family, p compare.Pair) []string {
 	if f.Common != nil {
 		common := "-"
 		if c := p.Common; c != nil {
-			common = Interval{Mean: c.Difference.Value, Lo: c.Difference.Lo, Hi: c.Difference.Hi}.text() + ", p " + pValue(c.P)
+			common = Interval{Mean: c.Difference.Value, Lo: c.Difference.Lo, Hi: c.Difference.Hi}.text() + ", p " +
+				pValue(c.P)
 		}
 		line = append(line, common)
 	}
@@ -72,7 +74,8 @@ func markdownPublished(b *strings.Builder, r *Report) {
 		return
 	}
 	b.WriteString("\n## Beside the thesis\n")
-	fold(b, "The published numbers beside these, and why not to compare levels", func() { markdownPublishedTables(b, r) })
+	fold(b, "The published numbers beside these, and why not to compare levels",
+		func() { markdownPublishedTables(b, r) })
 }
 
 func markdownPublishedTables(b *strings.Builder, r *Report) {
@@ -89,7 +92,8 @@ func markdownPublishedTables(b *strings.Builder, r *Report) {
 				ours = row.Ours.text()
 			}
 			note := func(s, n string) string { return strings.TrimSuffix(s+"; "+n, "; ") }
-			rows = append(rows, []string{row.Model, note(row.Published.text()+", "+row.Count, row.Note), note(ours, row.OursNote)})
+			rows = append(rows, []string{row.Model, note(row.Published.text()+", "+row.Count, row.Note),
+				note(ours, row.OursNote)})
 		}
 		table(b, []string{"model", "thesis", "here"}, rows)
 		for _, c := range t.Caveats {

@@ -54,7 +54,7 @@ func (s *Stage) records(name, sum string) (string, error) {
 }
 
 // answers reads the records of the matrix.
-func (s *Stage) answers() ([]compare.Answer, error) {
+func (s *Stage) answers() ([]run.Answer, error) {
 	name := s.eval.CrossReward.Items
 	if name == "" {
 		name = formerAnswers

@@ -48,7 +48,7 @@ type Report struct {
 	Experiment string `json:"experiment,omitempty"`
 
 	parts    []*Report // the runs that were combined
-	records  map[string][]compare.Item
+	records  map[string][]run.Prediction
 	untaught bool // the experiment has no theories: no reward model and no policy is expected
 	noMargin bool // a result does not say which margin was fixed
 }
@@ -279,3 +279,6 @@ func (m Model) role() string {
 	}
 	return "policy"
 }
+
+// Key tells tables apart on a page.
+func (t BenchmarkTable) Key() string { return t.key() }

@@ -69,14 +69,16 @@ func TestWhatIsLoaded(t *testing.T) {
 	require.Equal(t, []int{-1, -1, 0, 1, 2, 3}, r.Matrix.Own)
 	require.Len(t, r.Benchmarks, 5)
 	require.Equal(t, []string{"mcc", "acc"}, r.Benchmarks[0].Columns)
-	require.Equal(t, "always the larger class: accuracy 0.794, MCC 0; an oracle against these noisy labels: accuracy 0.936, MCC 0.804", r.Benchmarks[0].Scale)
+	require.Equal(t, "always the larger class: accuracy 0.794, MCC 0; an oracle against these noisy labels: accuracy "+
+		"0.936, MCC 0.804", r.Benchmarks[0].Scale)
 	require.Len(t, r.Models, 6, "a reward model is not a model that answers")
 	ids := map[string]bool{}
 	for _, c := range r.Charts {
 		ids[c.ID] = true
 		require.Empty(t, c.Absent, c.ID)
 	}
-	for _, id := range []string{"sft-loss", "reward-loss", "reward-accuracy", "ppo-score", "ppo-kl", "ppo-entropy", "ppo-length", "ppo-frontier", "pairs-reward-virtue", "scores-virtue"} {
+	for _, id := range []string{"sft-loss", "reward-loss", "reward-accuracy", "ppo-score", "ppo-kl", "ppo-entropy",
+		"ppo-length", "ppo-frontier", "pairs-reward-virtue", "scores-virtue"} {
 		require.True(t, ids[id], id)
 	}
 }
@@ -152,7 +154,8 @@ func TestVerdictOnBenchmarks(t *testing.T) {
 			}
 		}
 	})
-	require.Contains(t, last(), "MCC of virtue above on Scruples (loglik) (0.230 [0.160, 0.300] against 0.060 [-0.030, 0.150])")
+	require.Contains(t, last(), "MCC of virtue above on Scruples (loglik) (0.230 [0.160, 0.300] against 0.060 "+
+		"[-0.030, 0.150])")
 }
 
 func TestFlagsInPlainWords(t *testing.T) {
@@ -183,7 +186,8 @@ func TestFlagsInPlainWords(t *testing.T) {
 		"caution sft: x.jsonl: 30 truncated of 100.",
 		"caution ppo-harmlessness: The KL estimate fell to -1.500",
 		"caution reward-harmlessness: Its accuracy on held-out pairs is not told apart from chance",
-		"caution eval: ToxiGen (loglik): one and the same answer to every item: accuracy is the share of that class and no skill: every model.",
+		"caution eval: ToxiGen (loglik): one and the same answer to every item: accuracy is the share of that class " +
+			"and no skill: every model.",
 		"caution eval: Scruples (loglik): items longer than the context were cut: every model 12 of 500.",
 		"base 300 of 500, sft 320 of 500",
 		"note ppo-harmlessness: The last line of metrics.jsonl was cut short",
@@ -208,7 +212,8 @@ func TestFlagsOfBenchmarksAreGathered(t *testing.T) {
 		}
 	})
 	text := flagText(load(t, dir))
-	require.Contains(t, text, "note eval: Scruples (loglik), ToxiGen (loglik) and WSC273 (loglik): only the first items were asked, so many: every model 60.")
+	require.Contains(t, text, "note eval: Scruples (loglik), ToxiGen (loglik) and WSC273 (loglik): only the first "+
+		"items were asked, so many: every model 60.")
 	require.Equal(t, 1, strings.Count(text, "only the first items"))
 }
 
@@ -244,7 +249,8 @@ func TestMissingStagesAreNamedAndTheRestIsShown(t *testing.T) {
 	wellFormed(t, page)
 	has(t, page, "<code>eval</code> was not found")
 	hasNot(t, page, `id="matrix"`)
-	for _, f := range []func(io.Writer, *report.Report) error{report.WriteText, report.WriteMarkdown, report.WriteJSON, report.WriteCSV} {
+	for _, f := range []func(io.Writer, *report.Report) error{report.WriteText, report.WriteMarkdown, report.WriteJSON,
+		report.WriteCSV} {
 		require.NotEmpty(t, render(t, f, r))
 	}
 
@@ -254,7 +260,8 @@ func TestMissingStagesAreNamedAndTheRestIsShown(t *testing.T) {
 	wellFormed(t, render(t, report.WriteHTML, r))
 	// One that was killed before it logged anything.
 	young := filepath.Join(t.TempDir(), "x")
-	write(t, filepath.Join(young, "run.json"), `{"stage":"ppo","name":"ppo-virtue","version":"0.1.0","opened":["2026-01-31T10:00:00Z"]}`)
+	write(t, filepath.Join(young, "run.json"),
+		`{"stage":"ppo","name":"ppo-virtue","version":"0.1.0","opened":["2026-01-31T10:00:00Z"]}`)
 	require.Equal(t, "virtue", load(t, young).Stages[0].Theory)
 	// Several of them make one report.
 	r = load(t, filepath.Join(dir, "sft"), filepath.Join(dir, "ppo-deontology"))
@@ -273,27 +280,47 @@ func TestLoadErrors(t *testing.T) {
 		want       []string
 		is         error
 	}{
-		{name: "version", file: "sft/result.json", change: func(v object) { v["version"] = 2 }, want: []string{"result.json", `"version"`, "want 1, got 2"}, is: run.ErrVersion},
-		{name: "no version", file: "eval/result.json", change: func(v object) { delete(v, "version") }, want: []string{`"version" is missing`}, is: run.ErrVersion},
-		{name: "stage", file: "sft/result.json", change: func(v object) { v["stage"] = "dpo" }, want: []string{`"stage"`, `got "dpo"`}},
-		{name: "status", file: "sft/result.json", change: func(v object) { v["status"] = "done" }, want: []string{`"status"`, `got "done"`}},
+		{name: "version", file: "sft/result.json", change: func(v object) { v["version"] = 2 },
+			want: []string{"result.json", `"version"`, "want 1, got 2"}, is: run.ErrVersion},
+		{name: "no version", file: "eval/result.json", change: func(v object) { delete(v, "version") },
+			want: []string{`"version" is missing`}, is: run.ErrVersion},
+		{name: "stage", file: "sft/result.json", change: func(v object) { v["stage"] = "dpo" },
+			want: []string{`"stage"`, `got "dpo"`}},
+		{name: "status", file: "sft/result.json", change: func(v object) { v["status"] = "done" },
+			want: []string{`"status"`, `got "done"`}},
 		{name: "not JSON", file: "sft/result.json", text: "{", want: []string{"result.json", "not a JSON object"}},
-		{name: "type", file: "sft/result.json", change: func(v object) { v["steps"] = "many" }, want: []string{"result.json", "steps"}},
-		{name: "accuracy", file: "reward-virtue/result.json", change: func(v object) { v["accuracy"] = object{"mean": 81} }, want: []string{"accuracy.mean", "got 81"}},
-		{name: "interval", file: "reward-virtue/result.json", change: func(v object) { v["accuracy"] = object{"mean": 0.5, "lo": 0.6, "hi": 0.4} }, want: []string{`"accuracy"`, "lo <= hi"}},
-		{name: "histogram", file: "reward-virtue/result.json", change: func(v object) { v["histograms"] = []object{{"edges": []int{1, 2}, "counts": []int{1, 2}}} }, want: []string{"histograms[0]", "2 edges and 2 counts"}},
-		{name: "histogram order", file: "reward-virtue/result.json", change: func(v object) { v["histograms"] = []object{{"edges": []int{1, 1}, "counts": []int{1}}} }, want: []string{"histograms[0]", "ascend"}},
-		{name: "held out", file: "ppo-virtue/result.json", change: func(v object) { v["heldout_last"].(object)["kl"] = object{"mean": 1, "lo": 2, "hi": 1} }, want: []string{"heldout_last.kl", "lo <= hi"}},
-		{name: "rows", file: "eval/result.json", change: cross(func(v object) { v["policies"] = []string{"sft"} }), want: []string{"cross_reward.cells", "1 policies, got 6"}},
-		{name: "columns", file: "eval/result.json", change: cross(func(v object) { v["rewards"] = []string{"virtue"} }), want: []string{"cells[0]", "1 rewards, got 4"}},
-		{name: "unit", file: "eval/result.json", change: cross(func(v object) { v["unit"] = "z" }), want: []string{"cross_reward.unit"}},
-		{name: "benchmark", file: "eval/result.json", change: func(v object) { v["benchmarks"] = []object{{"model": "sft"}} }, want: []string{"benchmarks[0]"}},
+		{name: "type", file: "sft/result.json", change: func(v object) { v["steps"] = "many" },
+			want: []string{"result.json", "steps"}},
+		{name: "accuracy", file: "reward-virtue/result.json",
+			change: func(v object) { v["accuracy"] = object{"mean": 81} }, want: []string{"accuracy.mean", "got 81"}},
+		{name: "interval", file: "reward-virtue/result.json",
+			change: func(v object) { v["accuracy"] = object{"mean": 0.5, "lo": 0.6, "hi": 0.4} },
+			want:   []string{`"accuracy"`, "lo <= hi"}},
+		{name: "histogram", file: "reward-virtue/result.json",
+			change: func(v object) { v["histograms"] = []object{{"edges": []int{1, 2}, "counts": []int{1, 2}}} },
+			want:   []string{"histograms[0]", "2 edges and 2 counts"}},
+		{name: "histogram order", file: "reward-virtue/result.json",
+			change: func(v object) { v["histograms"] = []object{{"edges": []int{1, 1}, "counts": []int{1}}} },
+			want:   []string{"histograms[0]", "ascend"}},
+		{name: "held out", file: "ppo-virtue/result.json",
+			change: func(v object) { v["heldout_last"].(object)["kl"] = object{"mean": 1, "lo": 2, "hi": 1} },
+			want:   []string{"heldout_last.kl", "lo <= hi"}},
+		{name: "rows", file: "eval/result.json", change: cross(func(v object) { v["policies"] = []string{"sft"} }),
+			want: []string{"cross_reward.cells", "1 policies, got 6"}},
+		{name: "columns", file: "eval/result.json", change: cross(func(v object) { v["rewards"] = []string{"virtue"} }),
+			want: []string{"cells[0]", "1 rewards, got 4"}},
+		{name: "unit", file: "eval/result.json", change: cross(func(v object) { v["unit"] = "z" }),
+			want: []string{"cross_reward.unit"}},
+		{name: "benchmark", file: "eval/result.json",
+			change: func(v object) { v["benchmarks"] = []object{{"model": "sft"}} }, want: []string{"benchmarks[0]"}},
 		{name: "benchmark interval", file: "eval/result.json", change: func(v object) {
 			v["benchmarks"] = []object{{"model": "sft", "benchmark": "x", "intervals": object{"acc": []int{1, 0}}}}
 		}, want: []string{"benchmarks[0].intervals.acc"}},
-		{name: "metrics line", file: "sft/metrics.jsonl", text: "{\"step\":1}\nnot json\n{\"step\":2}\n", want: []string{"metrics.jsonl", "line 2"}},
+		{name: "metrics line", file: "sft/metrics.jsonl", text: "{\"step\":1}\nnot json\n{\"step\":2}\n",
+			want: []string{"metrics.jsonl", "line 2"}},
 		{name: "metrics step", file: "sft/metrics.jsonl", text: "{\"step\":1.5}\n", want: []string{"line 1", `"step"`}},
-		{name: "metrics order", file: "sft/metrics.jsonl", text: "{\"step\":5}\n{\"step\":4}\n", want: []string{"line 2", "got 4 after 5"}},
+		{name: "metrics order", file: "sft/metrics.jsonl", text: "{\"step\":5}\n{\"step\":4}\n",
+			want: []string{"line 2", "got 4 after 5"}},
 		{name: "experiment", file: "experiment.yaml", text: "a: [", want: []string{"experiment.yaml"}},
 	}
 	for _, tt := range tests {
@@ -357,7 +384,8 @@ func TestJSONAndCSVHoldTheNumbers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"table", "row", "column", "value", "lo", "hi", "n"}, rows[0])
 	require.Contains(t, rows, []string{"pair_accuracy", "deontology", "accuracy", "0.812", "0.765", "0.851", "300"})
-	require.Contains(t, rows, []string{"difference_to_sft_raw", "deontology", "deontology", "1.1", "0.97", "1.23", "200"})
+	require.Contains(t, rows, []string{"difference_to_sft_raw", "deontology", "deontology", "1.1", "0.97", "1.23",
+		"200"})
 }
 
 func TestSameFilesSameBytes(t *testing.T) {
@@ -371,7 +399,8 @@ func TestSameFilesSameBytes(t *testing.T) {
 func TestAnExperimentWithoutTheoriesLacksNoStageOfThem(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "experiment.yaml"), "name: plain\ntheories: []\n")
-	writeJSON(t, filepath.Join(dir, "sft", "result.json"), object{"version": 1, "stage": "sft", "status": "finished", "name": "sft"})
+	writeJSON(t, filepath.Join(dir, "sft", "result.json"), object{"version": 1, "stage": "sft", "status": "finished",
+		"name": "sft"})
 	r, err := report.Load(dir)
 	require.NoError(t, err)
 	require.Equal(t, []string{"eval"}, r.Missing)

@@ -3,8 +3,9 @@ package report
 import (
 	"fmt"
 	"slices"
-	"steer/internal/run"
 	"strings"
+
+	"steer/internal/run"
 )
 
 // What the captions of several runs say.

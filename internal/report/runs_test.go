@@ -75,7 +75,8 @@ func TestSeveralSeedsHaveEveryPlot(t *testing.T) {
 		require.Equal(t, "score, normalised", c.XLabel)
 	}
 	// Three times the same scores in other units are the same scores once normalised.
-	require.InDelta(t, (*chartOf(t, one, "pairs-reward-virtue").Lines[0].Mean-.3)/1.25, *chartOf(t, r, "pairs-reward-virtue").Lines[0].Mean, 1e-3)
+	require.InDelta(t, (*chartOf(t, one, "pairs-reward-virtue").Lines[0].Mean-.3)/1.25,
+		*chartOf(t, r, "pairs-reward-virtue").Lines[0].Mean, 1e-3)
 
 	c = chartOf(t, r, "calibration-my-task/loglik")
 	require.Contains(t, c.Note, "The items of 3 runs are pooled.")
@@ -92,13 +93,15 @@ func TestSeveralSeedsHaveEveryAnswerAndCommand(t *testing.T) {
 	dir := study(t, 3)
 	r := load(t, dir)
 	require.Len(t, r.Samples, 3*6)
-	require.Equal(t, []string{"seed 1", "seed 2", "seed 3"}, []string{r.Samples[0].Run, r.Samples[1].Run, r.Samples[2].Run})
+	require.Equal(t, []string{"seed 1", "seed 2", "seed 3"},
+		[]string{r.Samples[0].Run, r.Samples[1].Run, r.Samples[2].Run})
 	require.Equal(t, r.Samples[0].Prompt, r.Samples[2].Prompt)
 	require.Contains(t, r.Samples[2].Answers["sft"], "run three")
 
 	page := render(t, report.WriteHTML, r)
 	for _, want := range []string{
-		"steer run experiments/fixture.yaml --set seed=2 --set out=runs/study/seed-2", "# seed 3", "seed 2: experiment.yaml", `<option>seed 3</option>`,
+		"steer run experiments/fixture.yaml --set seed=2 --set out=runs/study/seed-2", "# seed 3",
+		"seed 2: experiment.yaml", `<option>seed 3</option>`,
 		"Each run by itself", "The same prompt to every model of every run", "Flags by run", "And so says run three.",
 	} {
 		has(t, page, want)
@@ -143,8 +146,10 @@ func TestSeveralSeedsWithoutNormalisation(t *testing.T) {
 	r := load(t, dir)
 	require.Contains(t, chartOf(t, r, "ppo-score").Note, "Raw scores: not every run says how to normalise them")
 	require.Equal(t, "mean score", chartOf(t, r, "ppo-score").YLabel)
-	require.Contains(t, flagText(r), "Held-out pairs, virtue reward: not every run has its scores and their normalisation")
-	require.False(t, slices.ContainsFunc(r.Charts, func(c report.Chart) bool { return strings.HasPrefix(c.ID, "scores-") }))
+	require.Contains(t, flagText(r), "Held-out pairs, virtue reward: not every run has its scores and their "+
+		"normalisation")
+	require.False(t, slices.ContainsFunc(r.Charts,
+		func(c report.Chart) bool { return strings.HasPrefix(c.ID, "scores-") }))
 	wellFormed(t, render(t, report.WriteHTML, r))
 }
 

@@ -2,8 +2,9 @@ package report
 
 import (
 	"slices"
-	"steer/internal/run"
 	"strings"
+
+	"steer/internal/run"
 )
 
 // How much of the answers is shown.

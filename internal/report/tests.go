@@ -143,7 +143,7 @@ func (r *Report) provenance(key string) map[string]run.Fact {
 
 // items reads the records of a benchmark and model of one run. They are kept: tests and
 // calibration read the same.
-func (r *Report) items(key, model string) ([]compare.Item, error) {
+func (r *Report) items(key, model string) ([]run.Prediction, error) {
 	stage := r.evaluationStage()
 	for _, b := range stage.eval.Benchmarks {
 		if benchmarkKey(b.Benchmark, b.Protocol) != key || b.Model != model {
@@ -165,7 +165,7 @@ func (r *Report) items(key, model string) ([]compare.Item, error) {
 			return nil, err
 		}
 		if r.records == nil {
-			r.records = map[string][]compare.Item{}
+			r.records = map[string][]run.Prediction{}
 		}
 		r.records[name] = items
 		return items, nil

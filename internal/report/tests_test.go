@@ -49,14 +49,17 @@ func TestEveryBenchmarkWithRecordsIsTested(t *testing.T) {
 	}
 	text := flagText(r)
 	require.Contains(t, text, "Scruples (thesis): the models differ in how often they answer")
-	require.Contains(t, text, "Scruples (thesis): of 500 items, every model answered 1: a comparison of the answered alone rests on no more.")
+	require.Contains(t, text, "Scruples (thesis): of 500 items, every model answered 1: a comparison of the answered "+
+		"alone rests on no more.")
 	require.NotContains(t, text, "not tested")
 
 	page := render(t, report.WriteHTML, r)
 	wellFormed(t, page)
 	for _, want := range []string{
-		"15 paired tests of 6 models on 600 items, adjusted together (Holm)", "Cochran's Q over all", "McNemar exact, mid-p", "virtue − sft",
-		"the margin of equivalence", "ceiling of the noisy labels", "pro anti gap", "perplexity", "the same answers", "calibration", `id="published"`, `id="search"`,
+		"15 paired tests of 6 models on 600 items, adjusted together (Holm)", "Cochran's Q over all",
+		"McNemar exact, mid-p", "virtue − sft",
+		"the margin of equivalence", "ceiling of the noisy labels", "pro anti gap", "perplexity", "the same answers",
+		"calibration", `id="published"`, `id="search"`,
 	} {
 		has(t, page, want)
 	}
@@ -78,7 +81,8 @@ func TestVerdictFromTests(t *testing.T) {
 	require.Len(t, r.Verdict, 2, "two sentences")
 	require.Contains(t, r.Verdict[0], "3 of 4 policies score higher than the sft model")
 	require.Contains(t, r.Verdict[0], "no difference was shown for harmlessness")
-	require.Contains(t, r.Verdict[0], "paired permutation, p < 0.05 after Holm's correction over the 20 cells of the matrix")
+	require.Contains(t, r.Verdict[0], "paired permutation, p < 0.05 after Holm's correction over the 20 cells of the "+
+		"matrix")
 	s := r.Verdict[1]
 	require.Contains(t, s, "On 5 benchmarks, 75 comparisons of the models with one another show")
 	require.Contains(t, s, "after Holm's correction over all of them: virtue > ")
@@ -110,13 +114,14 @@ func TestVerdictFromTests(t *testing.T) {
 
 	h := r.Headline
 	require.Equal(t, "own reward, against sft", h.Columns[0])
-	require.Equal(t, []string{"base", "sft", "deontology", "utilitarianism", "virtue", "harmlessness"}, func() (out []string) {
-		for _, row := range h.Rows {
-			require.Len(t, row.Cells, len(h.Columns))
-			out = append(out, row.Model)
-		}
-		return out
-	}())
+	require.Equal(t, []string{"base", "sft", "deontology", "utilitarianism", "virtue", "harmlessness"},
+		func() (out []string) {
+			for _, row := range h.Rows {
+				require.Len(t, row.Cells, len(h.Columns))
+				out = append(out, row.Model)
+			}
+			return out
+		}())
 	require.Equal(t, "up", h.Rows[4].Cells[0].Mark)
 	require.Equal(t, "same", h.Rows[5].Cells[0].Mark)
 	require.Equal(t, "up", h.Rows[4].Cells[3].Mark, "virtue against sft on Scruples")
@@ -133,7 +138,8 @@ func TestVerdictFromTests(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(items, "scruples.loglik.virtue.jsonl.zst")))
 	r = load(t, dir)
 	require.Len(t, r.Tests, 1, "only the reward models' classification is left")
-	require.Contains(t, r.Verdict[1], "intervals are apart for MCC of virtue above on Scruples (loglik)", "the intervals speak")
+	require.Contains(t, r.Verdict[1], "intervals are apart for MCC of virtue above on Scruples (loglik)",
+		"the intervals speak")
 }
 
 // A verdict names a difference only if it stands the correction over all tests.
@@ -149,7 +155,8 @@ func TestNoDifferenceIsNotEquality(t *testing.T) {
 		v["benchmarks"] = keep
 	})
 	s := load(t, dir).Verdict[1]
-	require.Contains(t, s, "On 1 benchmark, 15 comparisons of the models with one another show no difference after Holm's correction over all of them; on my-task (loglik), differences of accuracy larger than")
+	require.Contains(t, s, "On 1 benchmark, 15 comparisons of the models with one another show no difference after "+
+		"Holm's correction over all of them; on my-task (loglik), differences of accuracy larger than")
 }
 
 func TestRecordsThatDoNotFit(t *testing.T) {
@@ -173,7 +180,8 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 	text := flagText(r)
 	for _, want := range []string{
 		"caution eval: my-task (loglik): its differences are not tested: the records of sft give accuracy",
-		"caution eval: WSC273 (loglik): its differences are not tested: records \"../../elsewhere\" lie outside the run folder",
+		"caution eval: WSC273 (loglik): its differences are not tested: records \"../../elsewhere\" lie outside the " +
+			"run folder",
 		"note eval: ToxiGen (loglik): the records of single items were not found",
 		"caution eval: Scruples (thesis): its differences are not tested: compare:",
 		"note eval: The results do not say which margin of equivalence was fixed beforehand: 0.05 was used.",
@@ -202,9 +210,11 @@ func TestTooFewResamples(t *testing.T) {
 		})
 	}
 	text := flagText(load(t, filepath.Join(dir, "seed-1")))
-	require.Contains(t, text, "With 100 resamples no difference of the matrix can be shown after Holm's correction over 20 tests (the smallest p is 0.20)")
+	require.Contains(t, text, "With 100 resamples no difference of the matrix can be shown after Holm's correction "+
+		"over 20 tests (the smallest p is 0.20)")
 	require.NotContains(t, text, "no difference between models", "those tests are exact")
-	require.Contains(t, flagText(load(t, dir)), "With 100 resamples no difference between models can be shown after Holm's correction over 75 tests (the smallest p is 0.74)")
+	require.Contains(t, flagText(load(t, dir)), "With 100 resamples no difference between models can be shown after "+
+		"Holm's correction over 75 tests (the smallest p is 0.74)")
 }
 
 // Three seeds: means, ranges, two-level intervals; the same folders in any form.
@@ -212,7 +222,8 @@ func TestSeveralSeeds(t *testing.T) {
 	dir := study(t, 3)
 	r := load(t, dir)
 	require.Len(t, r.Runs, 3)
-	require.Equal(t, []string{"seed 1", "seed 2", "seed 3"}, []string{r.Runs[0].Label, r.Runs[1].Label, r.Runs[2].Label})
+	require.Equal(t, []string{"seed 1", "seed 2", "seed 3"},
+		[]string{r.Runs[0].Label, r.Runs[1].Label, r.Runs[2].Label})
 	one := load(t, filepath.Join(dir, "seed-1"))
 	require.Len(t, r.Stages, 3*len(one.Stages))
 	require.Len(t, r.Accuracies, 12)
@@ -265,7 +276,8 @@ func TestSeveralSeeds(t *testing.T) {
 func TestRunsThatDoNotBelongTogether(t *testing.T) {
 	dir := study(t, 2)
 	second := filepath.Join(dir, "seed-2")
-	edit(t, filepath.Join(second, "sft/result.json"), func(v object) { v["seed"] = 1; v["base"].(object)["sha256"] = "other" })
+	edit(t, filepath.Join(second, "sft/result.json"),
+		func(v object) { v["seed"] = 1; v["base"].(object)["sha256"] = "other" })
 	edit(t, filepath.Join(second, "eval/result.json"), func(v object) {
 		var keep []any
 		for _, b := range v["benchmarks"].([]any) {
@@ -307,7 +319,8 @@ func TestThesisTable(t *testing.T) {
 	require.Equal(t, "402 of 940", tox.Rows[0].Count)
 	require.InDelta(t, .42766, tox.Rows[0].Published.Mean, 5e-6)
 	scruples := r.Published[2]
-	want := map[string][3]float64{"base": {.678, .55, .78}, "sft": {.482, .40, .56}, "deontology": {.452, .33, .58}, "harmlessness": {.500, .31, .69}, "utilitarianism": {.394, .33, .47}, "virtue": {.542, .40, .67}}
+	want := map[string][3]float64{"base": {.678, .55, .78}, "sft": {.482, .40, .56}, "deontology": {.452, .33, .58},
+		"harmlessness": {.500, .31, .69}, "utilitarianism": {.394, .33, .47}, "virtue": {.542, .40, .67}}
 	for _, row := range scruples.Rows {
 		w := want[row.Model]
 		require.InDelta(t, w[0], row.Published.Mean, .0006, row.Model)
@@ -360,9 +373,12 @@ func TestCutRecordsAreAFailure(t *testing.T) {
 			r := load(t, dir)
 			text := flagText(r)
 			require.Contains(t, text,
-				"failure eval: ToxiGen (loglik): its differences are not tested: items/toxigen.loglik.sft.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the evaluation's command again, which measures what it held anew.")
+				"failure eval: ToxiGen (loglik): its differences are not tested: items/toxigen.loglik.sft.jsonl.zst "+
+					"is not as the evaluation wrote it (cut, or changed): give the evaluation's command again, which "+
+					"measures what it held anew.")
 			require.Contains(t, text,
-				"failure eval: WSC273 (loglik): its differences are not tested: items/wsc273.loglik.base.jsonl.zst is gone: give the evaluation's command again")
+				"failure eval: WSC273 (loglik): its differences are not tested: items/wsc273.loglik.base.jsonl.zst "+
+					"is gone: give the evaluation's command again")
 			require.Len(t, r.Tests, len(whole.Tests)-2)
 		})
 	}

@@ -196,13 +196,6 @@ func padLeft(s string, n int) string {
 	return strings.Repeat(" ", n-len([]rune(s))) + s
 }
 
-func cut(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "~"
-	}
-	return s
-}
-
 // wrap writes s in lines of at most textWidth; lines after the first are indented.
 func wrap(b *strings.Builder, s, indent string) {
 	line := ""

@@ -254,7 +254,7 @@ func (t *two) scoresOf(policy string, rewards []string) ([]Cell, error) {
 				scores[p.Matrix.Rewards[j]] = (x.Raw[p.Matrix.Rewards[j]] - n.Mean) / n.Std
 			}
 			set.Runs[0].Answers = append(set.Runs[0].Answers,
-				compare.Answer{ID: x.ID, Policy: set.Policies[k], Raw: scores})
+				run.Answer{ID: x.ID, Policy: set.Policies[k], Raw: scores})
 		}
 	}
 	s, err := set.Compare(t.r.scoreOptions())

@@ -40,8 +40,10 @@ func TestTwoRuns(t *testing.T) {
 	require.Equal(t, []string{"seed-2: base", "seed-1: base"}, []string{f.Pairs[0].A, f.Pairs[0].B})
 	require.True(t, f.Pairs[0].Identical, "the base is the same in both")
 	one, two := load(t, a), load(t, b)
-	require.InDelta(t, two.Benchmarks[0].Rows[4].Values[0].Mean-one.Benchmarks[0].Rows[4].Values[0].Mean, f.Pairs[4].Difference.Value, 1e-9)
-	require.Contains(t, r.Verdict[0], "30 comparisons of models of the same name show no difference after Holm's correction over all of them; differences larger than")
+	require.InDelta(t, two.Benchmarks[0].Rows[4].Values[0].Mean-one.Benchmarks[0].Rows[4].Values[0].Mean,
+		f.Pairs[4].Difference.Value, 1e-9)
+	require.Contains(t, r.Verdict[0], "30 comparisons of models of the same name show no difference after Holm's "+
+		"correction over all of them; differences larger than")
 	require.Contains(t, r.Verdict[1], "Of 24 cells of the cross-reward matrix")
 	require.Len(t, r.Headline.Rows, 6)
 	text := flagText(r)
@@ -68,7 +70,8 @@ func TestTwoRunsWithLittleInCommon(t *testing.T) {
 				keep = append(keep, x)
 			}
 		}
-		v["benchmarks"] = append(keep, object{"benchmark": "new", "protocol": "p", "model": "sft", "n": 1, "metrics": object{"acc": 1}})
+		v["benchmarks"] = append(keep, object{"benchmark": "new", "protocol": "p", "model": "sft", "n": 1,
+			"metrics": object{"acc": 1}})
 		v["models"] = v["models"].([]any)[:3]
 		v["base"].(object)["sha256"] = "other"
 	})
@@ -76,7 +79,8 @@ func TestTwoRunsWithLittleInCommon(t *testing.T) {
 	r := loadTwo(t, a, b)
 	require.Equal(t, []string{"No benchmark could be compared item by item, so the question stays open."}, r.Verdict)
 	text := flagText(r)
-	for _, want := range []string{"seed-1: WSC273 (loglik) is in this run only", "seed-2: new (p) is in this run only", "not found in both runs", "matrices are not compared", "The base models differ"} {
+	for _, want := range []string{"seed-1: WSC273 (loglik) is in this run only", "seed-2: new (p) is in this run only",
+		"not found in both runs", "matrices are not compared", "The base models differ"} {
 		require.Contains(t, text, want)
 	}
 	wellFormed(t, render(t, report.WriteHTML, r))

@@ -55,7 +55,8 @@ func TestUnfinishedEvaluation(t *testing.T) {
 	for _, b := range r.Benchmarks {
 		rows[b.Benchmark+" "+b.Protocol] = len(b.Rows)
 	}
-	require.Equal(t, map[string]int{"scruples loglik": 6, "scruples thesis": 6, "toxigen loglik": 6, "wsc273 loglik": 5, "scruples reward": 4}, rows)
+	require.Equal(t, map[string]int{"scruples loglik": 6, "scruples thesis": 6, "toxigen loglik": 6, "wsc273 loglik": 5,
+		"scruples reward": 4}, rows)
 	require.Contains(t, flagText(r), "failure eval: was interrupted: 27 measurements are finished.")
 
 	// Numbers of other terms than the newest of their kind are not compared with them.
@@ -69,7 +70,8 @@ func TestUnfinishedEvaluation(t *testing.T) {
 			require.Len(t, b.Rows, 5)
 		}
 	}
-	require.Contains(t, flagText(r), "failure eval: was interrupted: 26 measurements are finished; 1 more, of other terms than the newest of their kind, are left out.")
+	require.Contains(t, flagText(r), "failure eval: was interrupted: 26 measurements are finished; 1 more, of other "+
+		"terms than the newest of their kind, are left out.")
 
 	// One that has not measured anything yet is what it was before.
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "eval/items")))

@@ -68,7 +68,8 @@ func (r *Report) verdictTests() string {
 	slices.SortStableFunc(shown, func(a, b testedPair) int {
 		return cmp.Or(cmp.Compare(r.rankOf(a), r.rankOf(b)), cmp.Compare(a.holm, b.holm))
 	})
-	head := fmt.Sprintf("On %s, %s of the models with one another", plural(len(benchmarks), "benchmark", "benchmarks"), plural(len(pairs), "comparison", "comparisons"))
+	head := fmt.Sprintf("On %s, %s of the models with one another", plural(len(benchmarks), "benchmark", "benchmarks"),
+		plural(len(pairs), "comparison", "comparisons"))
 	corrected := "after Holm's correction over all of them"
 	if len(shown) == 0 {
 		head += " show no difference " + corrected
@@ -107,7 +108,8 @@ func nameDifferences(shown []testedPair) string {
 		}
 		v := pairInterval(s.p, sign)
 		parts = append(parts, fmt.Sprintf("%s > %s on %s (%s %s, Holm p %s)", a, b,
-			benchmarkTitle(s.f.Benchmark, s.f.Protocol), metricLabel(string(s.f.Metric)), plus(v.text()), pValue(s.holm)))
+			benchmarkTitle(s.f.Benchmark, s.f.Protocol), metricLabel(string(s.f.Metric)), plus(v.text()),
+			pValue(s.holm)))
 	}
 	out := strings.Join(parts, "; ")
 	if more := len(shown) - namedDifferences; more > 0 {
@@ -157,7 +159,8 @@ func (r *Report) leftOpen() string {
 		t.Title(), excluded, 100*f.Confidence, f.Margin, equivalent, plural(len(f.Pairs), "pair", "pairs"))
 	if len(detect) > 0 {
 		slices.Sort(detect)
-		s += fmt.Sprintf(", and a difference of about %s would have been found with %g %% power", brief(detect[len(detect)/2]), 100*f.Power)
+		s += fmt.Sprintf(", and a difference of about %s would have been found with %g %% power",
+			brief(detect[len(detect)/2]), 100*f.Power)
 	}
 	return s
 }

@@ -47,6 +47,18 @@ type Item struct {
 	Prompt string `json:"prompt,omitempty"`
 }
 
+// Prediction is what a comparison of models reads of an [Item]; Gold and Pred are nil where a record
+// of another program has none.
+type Prediction struct {
+	ID   string `json:"id"`
+	Gold *int   `json:"gold"`
+	// Pred is the predicted class; NoPrediction with Refused or Tie.
+	Pred     *int      `json:"pred"`
+	Refused  bool      `json:"refused"`
+	Tie      bool      `json:"tie"`
+	LogProbs []float64 `json:"logprobs"` // of each choice, nats
+}
+
 // Answer is one answer of the cross-reward matrix with all that was measured on it.
 type Answer struct {
 	ID     string             `json:"id"` // of the prompt
@@ -91,18 +103,53 @@ func WriteRecords[T any](path string, records []T) (err error) {
 // ReadRecords reads what [WriteRecords] wrote. An unknown field is an error: the
 // file then is of another kind or version.
 func ReadRecords[T any](path string) ([]T, error) {
-	f, err := os.Open(path)
+	records, err := readRecords[T](path, true)
+	if damaged := (*recordError)(nil); errors.As(err, &damaged) {
+		return nil, fmt.Errorf("eval: %w (was the file written by this version?)", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
+	}
+	return records, nil
+}
+
+// ReadParts reads of a file of records what T has fields for. Others are let be, so that records of
+// other benchmarks and programs can be read.
+func ReadParts[T any](path string) ([]T, error) {
+	records, err := readRecords[T](path, false)
+	if damaged := (*recordError)(nil); errors.As(err, &damaged) {
+		return nil, fmt.Errorf("%w (want Zstandard-compressed JSON Lines)", err)
+	}
+	return records, err
+}
+
+// recordError is that of a record, counted from 1.
+type recordError struct {
+	path   string
+	record int
+	err    error
+}
+
+func (e *recordError) Error() string {
+	return fmt.Sprintf("%s: record %d: %v", e.path, e.record, e.err)
+}
+func (e *recordError) Unwrap() error { return e.err }
+
+func readRecords[T any](path string, strict bool) ([]T, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	z, err := zstd.NewReader(bufio.NewReader(f), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<28))
 	if err != nil {
-		return nil, fmt.Errorf("eval: %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer z.Close()
 	dec := json.NewDecoder(z)
-	dec.DisallowUnknownFields()
+	if strict {
+		dec.DisallowUnknownFields()
+	}
 	var out []T
 	for {
 		var r T
@@ -111,7 +158,7 @@ func ReadRecords[T any](path string) ([]T, error) {
 			return out, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("eval: %s: record %d: %w (was the file written by this version?)", path, len(out)+1, err)
+			return nil, &recordError{path, len(out) + 1, err}
 		}
 		out = append(out, r)
 	}

@@ -12,7 +12,8 @@ func TestRecordsRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.jsonl.zst")
 	score, norm := 1.5, 0
 	want := []Item{
-		{ID: "a", Row: 3, Gold: 1, Pred: 0, PredNorm: &norm, LogProbs: []float64{-1.25, -3}, Greedy: []bool{true, false}, Cut: 2},
+		{ID: "a", Row: 3, Gold: 1, Pred: 0, PredNorm: &norm, LogProbs: []float64{-1.25, -3},
+			Greedy: []bool{true, false}, Cut: 2},
 		{ID: "b", Pred: NoPrediction, Refused: true, Answer: "I <am> not sure"},
 		{ID: "c", Score: &score},
 	}

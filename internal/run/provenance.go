@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 )
 
 // Provenance says how a benchmark was measured: by which prompts, with which statistics, and what
@@ -99,9 +98,6 @@ func (p Provenance) All() map[string]Fact {
 	}
 	return all
 }
-
-// Names are those of All, in order.
-func (p Provenance) Names() []string { return slices.Sorted(maps.Keys(p.All())) }
 
 // MarshalJSON writes one object, its names in order.
 func (p Provenance) MarshalJSON() ([]byte, error) { return json.Marshal(p.All()) }

@@ -49,7 +49,8 @@ func TestTypesOfTheMix(t *testing.T) {
 	var q6 []int
 	for layer := range s.Layers {
 		require.Equal(t, gguf.TypeQ4K, typeOf(mixQ4KM, gguf.TypeQ4K, s, "attn_q", layer))
-		v, down := typeOf(mixQ4KM, gguf.TypeQ4K, s, "attn_v", layer), typeOf(mixQ4KM, gguf.TypeQ4K, s, "ffn_down", layer)
+		v, down := typeOf(mixQ4KM, gguf.TypeQ4K, s, "attn_v", layer),
+			typeOf(mixQ4KM, gguf.TypeQ4K, s, "ffn_down", layer)
 		require.Equal(t, v, down)
 		if v == gguf.TypeQ6K {
 			q6 = append(q6, layer)
@@ -105,7 +106,8 @@ func TestSyntheticModelLoadsWithTheShapeAsked(t *testing.T) {
 		}
 		w, err := weightsOf(got, shape.Vocab)
 		require.NoError(t, err)
-		require.EqualValues(t, w.linear+w.head+float64((2*shape.Layers+1)*shape.Embd), elements, "weights, head and norms")
+		require.EqualValues(t, w.linear+w.head+float64((2*shape.Layers+1)*shape.Embd), elements,
+			"weights, head and norms")
 		require.NoError(t, f.Close())
 		again, err := Synthetic(dir, "tiny", typ)
 		require.NoError(t, err)
@@ -225,17 +227,21 @@ func requireGoBench(t *testing.T, p *Report) {
 	t.Helper()
 	var out bytes.Buffer
 	require.NoError(t, p.WriteGoBench(&out))
-	require.Equal(t, 2, strings.Count(out.String(), "BenchmarkTrainKeep/2x16-1 1 "), "one line a step: %s", out.String())
+	require.Equal(t, 2, strings.Count(out.String(), "BenchmarkTrainKeep/2x16-1 1 "), "one line a step: %s",
+		out.String())
 	require.Contains(t, out.String(), "BenchmarkLinearBack/q8_0-64x32-1 1 ")
 }
 
 // The widest things a table may hold.
 func TestTableKeepsItsWidth(t *testing.T) {
 	r := &Result{
-		Spec: Default(JobPPO), Label: "ppo 10000x100000+100000", Kernel: "avx512bf16", Model: strings.Repeat("llama ", 40), Seconds: []float64{1234567},
-		TokensPerSecond: Spread{123456.7, 99999.9, 234567.8}, GFLOPS: Spread{Median: 123456}, ShareOfPeak: 1, PeakRSS: 123456789012, PeakBF16GFLOPS: 1234, PeakF32GFLOPS: 1234,
-		Linears: []Linear{{Targets: adapter.Targets(), Type: "iq4_nl", NIn: 16384, NOut: 53248, Forward: 1234.5, Backward: 1234.5}},
-		Ops:     []Op{{Op: strings.Repeat("op", 40), Count: 1 << 20, Seconds: 123456}},
+		Spec: Default(JobPPO), Label: "ppo 10000x100000+100000", Kernel: "avx512bf16",
+		Model: strings.Repeat("llama ", 40), Seconds: []float64{1234567},
+		TokensPerSecond: Spread{123456.7, 99999.9, 234567.8}, GFLOPS: Spread{Median: 123456}, ShareOfPeak: 1,
+		PeakRSS: 123456789012, PeakBF16GFLOPS: 1234, PeakF32GFLOPS: 1234,
+		Linears: []Linear{{Targets: adapter.Targets(), Type: "iq4_nl", NIn: 16384, NOut: 53248, Forward: 1234.5,
+			Backward: 1234.5}},
+		Ops: []Op{{Op: strings.Repeat("op", 40), Count: 1 << 20, Seconds: 123456}},
 	}
 	r.Spec.Targets = r.Spec.Targets[:6]
 	train := *r
@@ -254,19 +260,25 @@ func TestSpecsThatCannotBeMeasured(t *testing.T) {
 		`job "trian": want one of train`:  func(s *Spec) { s.Job = "trian" },
 		"steps: want 1 to 1048576, got 0": func(s *Spec) { s.Steps = 0 },
 		"warmup: want 0":                  func(s *Spec) { s.Warmup = -1 },
-		"micro_batch: want a divisor of batch (2), or 0 for all of it, got 3": func(s *Spec) { s.MicroBatch = 3 },
-		"or 0 for all of it, got -1":                                          func(s *Spec) { s.MicroBatch = -1 },
-		"tokens: want 2":                                                      func(s *Spec) { s.Tokens = 1 },
-		`precision "f16": want one of bf16, f32`:                              func(s *Spec) { s.Precision = "f16" },
-		`targets: "attn_x": want some of attn_q`:                              func(s *Spec) { s.Targets = []string{"attn_x"} },
-		`targets: "attn_q" is given twice`:                                    func(s *Spec) { s.Targets = []string{"attn_q", "attn_q"} },
-		"targets: want at least one":                                          func(s *Spec) { s.Targets = nil },
-		"sequences: want 1 to 256, got 257":                                   func(s *Spec) { s.Sequences = 257 },
-		`kernel: this CPU or build has no kernels`:                            func(s *Spec) { s.Kernel = "sse9" },
-		"no such file":                                                        func(s *Spec) { s.Model = "missing.gguf" },
-		"longer than the context":                                             func(s *Spec) { s.Job, s.New = JobRollout, 4096 },
-		"4096 tokens, the model's context is 512":                             func(s *Spec) { s.Tokens = 4096 },
-		"rank 65: want 1 to 64, the smallest width":                           func(s *Spec) { s.Rank = 65 },
+		"micro_batch: want a divisor of batch (2), or 0 for all of it, got 3": func(s *Spec) {
+			s.MicroBatch = 3
+		},
+		"or 0 for all of it, got -1":             func(s *Spec) { s.MicroBatch = -1 },
+		"tokens: want 2":                         func(s *Spec) { s.Tokens = 1 },
+		`precision "f16": want one of bf16, f32`: func(s *Spec) { s.Precision = "f16" },
+		`targets: "attn_x": want some of attn_q`: func(s *Spec) {
+			s.Targets = []string{"attn_x"}
+		},
+		`targets: "attn_q" is given twice`: func(s *Spec) {
+			s.Targets = []string{"attn_q", "attn_q"}
+		},
+		"targets: want at least one":                func(s *Spec) { s.Targets = nil },
+		"sequences: want 1 to 256, got 257":         func(s *Spec) { s.Sequences = 257 },
+		`kernel: this CPU or build has no kernels`:  func(s *Spec) { s.Kernel = "sse9" },
+		"no such file":                              func(s *Spec) { s.Model = "missing.gguf" },
+		"longer than the context":                   func(s *Spec) { s.Job, s.New = JobRollout, 4096 },
+		"4096 tokens, the model's context is 512":   func(s *Spec) { s.Tokens = 4096 },
+		"rank 65: want 1 to 64, the smallest width": func(s *Spec) { s.Rank = 65 },
 	} {
 		s := spec(t, JobScore)
 		change(&s)

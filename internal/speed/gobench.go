@@ -14,9 +14,11 @@ func (p *Report) WriteGoBench(w io.Writer) error {
 	fmt.Fprintf(&b, "goos: %s\ngoarch: %s\npkg: steer\ncpu: %s\n", runtime.GOOS, runtime.GOARCH, p.CPU)
 	b.WriteString("Unit tok/s better=higher\nUnit GFLOP/s better=higher\nUnit peak-RSS-bytes better=lower\n")
 	for _, r := range p.Jobs {
-		name := "Benchmark" + goName(string(r.Spec.Job)) + "/" + strings.ReplaceAll(strings.TrimPrefix(r.Label, string(r.Spec.Job)+" "), " ", "_")
+		name := "Benchmark" + goName(string(r.Spec.Job)) + "/" +
+			strings.ReplaceAll(strings.TrimPrefix(r.Label, string(r.Spec.Job)+" "), " ", "_")
 		for _, s := range r.Seconds {
-			fmt.Fprintf(&b, "%s-%d 1 %.0f ns/op %.5g tok/s %d peak-RSS-bytes\n", name, r.Threads, 1e9*s, float64(r.Tokens)/s, r.PeakRSS)
+			fmt.Fprintf(&b, "%s-%d 1 %.0f ns/op %.5g tok/s %d peak-RSS-bytes\n", name, r.Threads, 1e9*s,
+				float64(r.Tokens)/s, r.PeakRSS)
 		}
 		for _, l := range r.Linears {
 			kind := fmt.Sprintf("%s-%dx%d-%d", l.Type, l.NIn, l.NOut, r.Threads)

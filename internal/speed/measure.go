@@ -28,16 +28,17 @@ func Measure(ctx context.Context, s Spec) (r *Result, err error) {
 		engine.Device = s.Device
 	}
 	engine.KeepActivations = s.Job == JobTrainKeep
-	b, err := workspace.Open(s.Model, engine)
+	w, err := workspace.Open(s.Model, engine)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, b.Close()) }()
-	m := &measurement{Spec: s, bench: b, rng: rand.New(rand.NewPCG(s.Seed, 0xbe7c4))}
-	if m.weights, err = countWeights(b.Model); err != nil {
+	defer func() { err = errors.Join(err, w.Close()) }()
+	m := &measurement{Spec: s, w: w, rng: rand.New(rand.NewPCG(s.Seed, 0xbe7c4))}
+	if m.weights, err = countWeights(w.Model); err != nil {
 		return nil, err
 	}
-	m.result = &Result{Spec: s, Label: s.Label(), Device: b.Device(), OnGPU: b.OnGPU(), Kernel: b.Kernel(), Model: b.Model.Info().Description, Threads: b.Threads()}
+	m.result = &Result{Spec: s, Label: s.Label(), Device: w.Device(), OnGPU: w.OnGPU(), Kernel: w.Kernel(),
+		Model: w.Model.Info().Description, Threads: w.Threads()}
 	if err := m.jobs()[s.Job](ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.result.Label, err)
 	}
@@ -47,7 +48,7 @@ func Measure(ctx context.Context, s Spec) (r *Result, err error) {
 // measurement is a job under way.
 type measurement struct {
 	Spec
-	bench   *workspace.Workspace
+	w       *workspace.Workspace
 	weights weights
 	rng     *rand.Rand
 	result  *Result
@@ -55,7 +56,8 @@ type measurement struct {
 
 func (m *measurement) jobs() map[Job]func(context.Context) error {
 	return map[Job]func(context.Context) error{
-		JobTrain: m.train, JobTrainKeep: m.train, JobScore: m.score, JobRollout: m.rollout, JobPPO: m.ppo, JobKernels: m.kernels,
+		JobTrain: m.train, JobTrainKeep: m.train, JobScore: m.score, JobRollout: m.rollout, JobPPO: m.ppo,
+		JobKernels: m.kernels,
 	}
 }
 
@@ -80,12 +82,12 @@ func (m *measurement) finish() error {
 func (m *measurement) limits() error {
 	r := m.result
 	if r.OnGPU {
-		mem, err := m.bench.DeviceMemory()
+		mem, err := m.w.DeviceMemory()
 		if err != nil {
 			return err
 		}
 		r.DeviceBytes, r.DeviceTotal = mem.Used(), mem.Total
-		rate, err := m.bench.GEMMRate()
+		rate, err := m.w.GEMMRate()
 		r.PeakBF16GFLOPS = rate * 1e-9
 		return err
 	}
@@ -112,7 +114,7 @@ func (m *measurement) loaded() { m.result.LoadedRSS = peakRSS() }
 func (m *measurement) ids(n int) []int32 {
 	out := make([]int32, n)
 	for i := range out {
-		out[i] = m.rng.Int32N(int32(m.bench.Model.Info().Vocab))
+		out[i] = m.rng.Int32N(int32(m.w.Model.Info().Vocab))
 	}
 	return out
 }
@@ -133,7 +135,7 @@ func (m *measurement) batch() []lm.Sequence {
 // lora puts a random adapter on the model. Its B is not zero, so that the adapter does
 // work where it is evaluated only.
 func (m *measurement) lora(trainable bool, head *adapter.Head) (*ggml.Adapter, error) {
-	a, err := adapter.New(m.bench.Model.Shape(), m.Targets, m.Rank, float32(2*m.Rank), false, m.rng.Uint64())
+	a, err := adapter.New(m.w.Model.Shape(), m.Targets, m.Rank, float32(2*m.Rank), false, m.rng.Uint64())
 	if err != nil {
 		return nil, err
 	}
@@ -143,5 +145,5 @@ func (m *measurement) lora(trainable bool, head *adapter.Head) (*ggml.Adapter, e
 		}
 	}
 	a.Head = head
-	return m.bench.Adapter(a, trainable)
+	return m.w.Adapter(a, trainable)
 }

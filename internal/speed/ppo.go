@@ -19,7 +19,7 @@ func (m *measurement) ppo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n := m.bench.Model.Shape().Embd
+	n := m.w.Model.Shape().Embd
 	policy, err := m.lora(true, adapter.NewValueHead(n, m.Seed))
 	if err != nil {
 		return err
@@ -32,16 +32,16 @@ func (m *measurement) ppo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reference, err := m.bench.Step(nil, false, 0)
+	reference, err := m.w.Step(nil, false, 0)
 	if err != nil {
 		return err
 	}
-	scorer, err := m.bench.Step([]*ggml.Adapter{reward}, false, 0)
+	scorer, err := m.w.Step([]*ggml.Adapter{reward}, false, 0)
 	if err != nil {
 		return err
 	}
 	models := ppo.Models{Policy: learner, Reference: reference}
-	generator, state := m.bench.Generator(policy), ppo.NewState(&cfg)
+	generator, state := m.w.Generator(policy), ppo.NewState(&cfg)
 	m.loaded()
 	r := m.result
 	r.Tokens = m.Episodes * (m.Prompt + m.New)

@@ -103,7 +103,8 @@ func (p *Report) writeHead(b *strings.Builder, r *Result) {
 		row("device", "%s, %s of memory", r.Device, megabytes(r.DeviceTotal))
 		row("peak", "%s GFLOP/s in bf16 (products of 8192 x 8192 matrices)", number(r.PeakBF16GFLOPS))
 	} else {
-		row("peak", "%s GFLOP/s in bf16, %s in f32 (loop in registers)", number(r.PeakBF16GFLOPS), number(r.PeakF32GFLOPS))
+		row("peak", "%s GFLOP/s in bf16, %s in f32 (loop in registers)", number(r.PeakBF16GFLOPS),
+			number(r.PeakF32GFLOPS))
 	}
 	row("kernels", "%s, precision %s", r.Kernel, r.Spec.Precision)
 	row("model", "%s; LoRA rank %d on %s", r.Model, r.Spec.Rank, targets)
@@ -113,10 +114,13 @@ func (r *Result) writeLinears(b *strings.Builder) {
 	if len(r.Linears) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n%-27s %-6s %12s  %s\n", fmt.Sprintf("frozen linears, %d rows", r.Spec.Tokens), "type", "n_in x n_out", "GFLOP/s, of peak")
+	fmt.Fprintf(b, "\n%-27s %-6s %12s  %s\n", fmt.Sprintf("frozen linears, %d rows", r.Spec.Tokens), "type",
+		"n_in x n_out", "GFLOP/s, of peak")
 	for _, l := range r.Linears {
-		fmt.Fprintf(b, "%-27s %-6s %12s  %s\n", clip(shortTargets(l.Targets), 27), l.Type, fmt.Sprintf("%dx%d", l.NIn, l.NOut),
-			fmt.Sprintf("%s %s, back %s %s", number(l.Forward), percent(l.Forward/r.peak()), number(l.Backward), percent(l.Backward/r.peak())))
+		fmt.Fprintf(b, "%-27s %-6s %12s  %s\n", clip(shortTargets(l.Targets), 27), l.Type,
+			fmt.Sprintf("%dx%d", l.NIn, l.NOut),
+			fmt.Sprintf("%s %s, back %s %s", number(l.Forward), percent(l.Forward/r.peak()), number(l.Backward),
+				percent(l.Backward/r.peak())))
 	}
 }
 

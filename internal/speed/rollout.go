@@ -31,7 +31,7 @@ func (m *measurement) rollout(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	session, err := m.bench.Model.NewSession(ggml.SessionOptions{
+	session, err := m.w.Model.NewSession(ggml.SessionOptions{
 		Adapters: []*ggml.Adapter{live}, Sequences: m.Sequences, Context: m.Prompt + m.New,
 	})
 	if err != nil {
@@ -65,7 +65,8 @@ func (m *measurement) rollout(ctx context.Context) (err error) {
 		// The step holds both calls; what the second has over a first one is decoding.
 		r.Seconds[i] -= prefill[i] + read
 		if r.Seconds[i] <= 0 {
-			return fmt.Errorf("step %d: reading the prompts took longer than reading and answering them: the machine is too busy to measure, or --new is too small", i+1)
+			return fmt.Errorf("step %d: reading the prompts took longer than reading and answering them: the machine "+
+				"is too busy to measure, or --new is too small", i+1)
 		}
 	}
 	p := rates(float64(m.Sequences*m.Prompt), prefill)

@@ -51,7 +51,8 @@ func ShapeOf(name string) (Shape, error) {
 
 // adapter is what LoRA adapters have to know of the shape.
 func (s Shape) adapter() adapter.Shape {
-	return adapter.Shape{Layers: s.Layers, Embd: s.Embd, FF: s.FF, Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.Embd / s.Heads}
+	return adapter.Shape{Layers: s.Layers, Embd: s.Embd, FF: s.FF, Heads: s.Heads, KVHeads: s.KVHeads,
+		HeadDim: s.Embd / s.Heads}
 }
 
 // recipes map a quantization's name to its basic type; see typeOf for the mixes.
@@ -60,7 +61,8 @@ var recipes = []struct {
 	typ  gguf.Type
 }{
 	{"f32", gguf.TypeF32}, {"f16", gguf.TypeF16},
-	{"q4_0", gguf.TypeQ4_0}, {"q4_1", gguf.TypeQ4_1}, {"q5_0", gguf.TypeQ5_0}, {"q5_1", gguf.TypeQ5_1}, {"q8_0", gguf.TypeQ8_0},
+	{"q4_0", gguf.TypeQ4_0}, {"q4_1", gguf.TypeQ4_1}, {"q5_0", gguf.TypeQ5_0}, {"q5_1", gguf.TypeQ5_1},
+	{"q8_0", gguf.TypeQ8_0},
 	{"q4_k", gguf.TypeQ4K}, {"q5_k", gguf.TypeQ5K}, {"q6_k", gguf.TypeQ6K},
 	{mixQ4KM, gguf.TypeQ4K},
 }

@@ -31,7 +31,8 @@ const (
 
 // Values lists the jobs in the order they are measured.
 func (Job) Values() []string {
-	return []string{string(JobTrain), string(JobTrainKeep), string(JobScore), string(JobRollout), string(JobPPO), string(JobKernels)}
+	return []string{string(JobTrain), string(JobTrainKeep), string(JobScore), string(JobRollout), string(JobPPO),
+		string(JobKernels)}
 }
 
 // Spec is one measurement; the zero value of no field but those named means anything.
@@ -62,7 +63,7 @@ type Spec struct {
 	Profile bool   `json:"profile"`
 }
 
-// Default is the measurement of issue tables: LoRA of rank 16 on all linears, 4 x 256
+// Default is what is measured unless told otherwise: LoRA of rank 16 on all linears, 4 x 256
 // tokens, 32 sequences of 64 + 128 tokens, 8 episodes of 64 + 64 tokens and 4 epochs.
 func Default(job Job) Spec {
 	s := Spec{
@@ -76,6 +77,29 @@ func Default(job Job) Spec {
 	return s
 }
 
+// Expand lays a spec out as one measurement a job, rollouts one a number of sequences. Where New is 0 or
+// Targets are nil, they are those of [Default].
+func (s Spec) Expand(jobs []Job, sequences []int) []Spec {
+	var out []Spec
+	for _, s.Job = range jobs {
+		one := s
+		if one.New == 0 {
+			one.New = Default(one.Job).New
+		}
+		if one.Targets == nil {
+			one.Targets = Default(one.Job).Targets
+		}
+		if one.Job != JobRollout {
+			out = append(out, one)
+			continue
+		}
+		for _, one.Sequences = range sequences {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // Validate reports every field that cannot be used.
 func (s *Spec) Validate() error {
 	var errs []error
@@ -83,7 +107,8 @@ func (s *Spec) Validate() error {
 		errs = append(errs, fmt.Errorf("job %q: want one of %s", s.Job, strings.Join(s.Job.Values(), ", ")))
 	}
 	if !slices.Contains(s.Precision.Values(), string(s.Precision)) {
-		errs = append(errs, fmt.Errorf("precision %q: want one of %s", s.Precision, strings.Join(s.Precision.Values(), ", ")))
+		errs = append(errs,
+			fmt.Errorf("precision %q: want one of %s", s.Precision, strings.Join(s.Precision.Values(), ", ")))
 	}
 	if err := s.Device.Check(); err != nil {
 		errs = append(errs, fmt.Errorf("device: %w", err))
@@ -103,7 +128,8 @@ func (s *Spec) Validate() error {
 		}
 	}
 	if s.MicroBatch < 0 || s.MicroBatch > 0 && s.Batch%s.MicroBatch != 0 {
-		errs = append(errs, fmt.Errorf("micro_batch: want a divisor of batch (%d), or 0 for all of it, got %d", s.Batch, s.MicroBatch))
+		errs = append(errs,
+			fmt.Errorf("micro_batch: want a divisor of batch (%d), or 0 for all of it, got %d", s.Batch, s.MicroBatch))
 	}
 	if len(s.Targets) == 0 {
 		errs = append(errs, errors.New("targets: want at least one"))

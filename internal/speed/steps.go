@@ -64,11 +64,11 @@ func (m *measurement) microBatches(batch []lm.Sequence) []microBatch {
 
 // step opens a stack of one adapter.
 func (m *measurement) step(a *ggml.Adapter, train bool) (*ggml.Step, error) {
-	s, err := m.bench.Step([]*ggml.Adapter{a}, train, 0)
+	s, err := m.w.Step([]*ggml.Adapter{a}, train, 0)
 	if err != nil {
 		return nil, err
 	}
-	return s.(*ggml.Step), nil // a bench that is not rehearsed opens nothing else
+	return s.(*ggml.Step), nil // a workspace that is not rehearsed opens nothing else
 }
 
 // meanGradient is dLoss/dlogprob of the mean negative log-probability.
@@ -119,14 +119,14 @@ func (m *measurement) timedSteps(s *ggml.Step, step func() error) (err error) {
 	if !m.Profile {
 		return nil
 	}
-	if err := m.bench.Model.Profile(true); err != nil {
+	if err := m.w.Model.Profile(true); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.bench.Model.Profile(false)) }()
+	defer func() { err = errors.Join(err, m.w.Model.Profile(false)) }()
 	if err := step(); err != nil {
 		return err
 	}
-	times, err := m.bench.Model.ProfileTimes()
+	times, err := m.w.Model.ProfileTimes()
 	for _, t := range times {
 		r.Ops = append(r.Ops, Op(t))
 	}
@@ -135,13 +135,14 @@ func (m *measurement) timedSteps(s *ggml.Step, step func() error) (err error) {
 
 // kernels measures the frozen linear layers alone.
 func (m *measurement) kernels(context.Context) error {
-	speeds, err := m.bench.Model.LinearSpeeds(m.Tokens, m.Precision)
+	speeds, err := m.w.Model.LinearSpeeds(m.Tokens, m.Precision)
 	if err != nil {
 		return err
 	}
 	for _, s := range speeds {
 		m.result.Linears = append(m.result.Linears, Linear{
-			Targets: s.Targets, Type: s.Type, NIn: s.NIn, NOut: s.NOut, Rows: s.Rows, Forward: s.Forward * 1e-9, Backward: s.Backward * 1e-9,
+			Targets: s.Targets, Type: s.Type, NIn: s.NIn, NOut: s.NOut, Rows: s.Rows, Forward: s.Forward * 1e-9,
+			Backward: s.Backward * 1e-9,
 		})
 	}
 	return nil

@@ -95,7 +95,8 @@ type size struct {
 
 func (s Shape) sizes() []size {
 	return []size{
-		{"context_length", s.Ctx}, {"embedding_length", s.Embd}, {"block_count", s.Layers}, {"feed_forward_length", s.FF},
+		{"context_length", s.Ctx}, {"embedding_length", s.Embd}, {"block_count", s.Layers},
+		{"feed_forward_length", s.FF},
 		{"attention.head_count", s.Heads}, {"attention.head_count_kv", s.KVHeads},
 		{"rope.dimension_count", s.Embd / s.Heads}, {"vocab_size", s.Vocab},
 	}

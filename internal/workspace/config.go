@@ -3,6 +3,7 @@ package workspace
 import (
 	"errors"
 	"fmt"
+
 	"steer/ggml"
 	"steer/internal/machine"
 )

@@ -2,8 +2,10 @@ package workspace
 
 import (
 	"fmt"
+	"strings"
 
 	"steer/ggml/adapter"
+	"steer/ggml/modelfile"
 	"steer/rl/data"
 )
 
@@ -52,6 +54,25 @@ func ChooseForm(given Form, stack []adapter.Placed, otherwise data.TemplateName)
 		}
 	}
 	return f, notes, nil
+}
+
+// GuessTemplate chooses the template that the chat template of a GGUF model resembles, and says why.
+func GuessTemplate(model string) (name data.TemplateName, why string, err error) {
+	f, err := modelfile.Open(model)
+	if err != nil {
+		return "", "", err
+	}
+	defer f.Close()
+	chat, _ := f.String("tokenizer.chat_template") // "" where there is none
+	switch {
+	case strings.Contains(chat, "<|im_start|>"):
+		return data.TemplateChatML, "as the model's own", nil
+	case strings.Contains(chat, "[INST]"):
+		return data.TemplateLlama2, "as the model's own", nil
+	case chat != "":
+		return data.TemplateGuanaco, "the model's own is not known", nil
+	}
+	return data.TemplateGuanaco, "the model has none", nil
 }
 
 // otherForm says that an adapter was trained with another template or system message than

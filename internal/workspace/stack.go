@@ -89,9 +89,8 @@ func (w *Workspace) noteUnchecked(p train.Progress) {
 	if n := len(names) - most; n > 0 {
 		names, more = names[:most], fmt.Sprintf(" and %d more", n)
 	}
-	p.Note(fmt.Sprintf("warning: %s%s: made elsewhere, or by an older steer, and does not say on which adapters it was "+
-		"trained: "+
-		"whether it lies on the right ones here cannot be checked", strings.Join(names, ", "), more))
+	p.Note(fmt.Sprintf("warning: %s%s: made elsewhere, or by an older steer, and does not say on which adapters it "+
+		"was trained: whether it lies on the right ones here cannot be checked", strings.Join(names, ", "), more))
 }
 
 // Use is what a stack is loaded for; "" is anything.

@@ -15,7 +15,7 @@ import (
 	"steer/rl/train"
 )
 
-// Bench is a loaded model with what stages need around it.
+// Workspace is a loaded model with what stages need around it.
 type Workspace struct {
 	dev    *ggml.Device
 	Model  *ggml.Model
@@ -47,11 +47,12 @@ type Workspace struct {
 	onStep func(lm.Learner) error
 }
 
-// OpenBench loads a model.
+// Open loads a model.
 func Open(path string, e EngineConfig) (*Workspace, error) {
 	return OpenWith(path, e, ggml.ModelOptions{})
 }
 
+// OpenWith is Open with options of the loading.
 func OpenWith(path string, e EngineConfig, opt ggml.ModelOptions) (*Workspace, error) {
 	if err := e.Validate(); err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func OpenWith(path string, e EngineConfig, opt ggml.ModelOptions) (*Workspace, e
 	return w, nil
 }
 
-// Close closes everything opened on the bench, last first.
+// Close closes everything opened on the workspace, last first.
 func (w *Workspace) Close() error {
 	var errs []error
 	for i := len(w.closes) - 1; i >= 0; i-- {
@@ -111,7 +112,8 @@ func (w *Workspace) Notice(p train.Progress) {
 	case k == "portable" && runtime.GOARCH == "amd64":
 		p.Note("warning: this CPU has no AVX2: the portable kernels compute, several times slower")
 	case w.Engine.Precision == ggml.BF16 && k != "avx512bf16":
-		p.Note(fmt.Sprintf("warning: this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the %s kernels (slower)", k))
+		p.Note(fmt.Sprintf("warning: this CPU has no bfloat16 instructions: precision bf16 is computed in f32 by the "+
+			"%s kernels (slower)", k))
 	}
 	if why := machine.CPUs().TooMany(w.Engine.Threads); why != "" {
 		p.Note("warning: " + why)
@@ -138,7 +140,8 @@ func (w *Workspace) Within(key string, configured, most int, what string) int {
 	if configured <= most {
 		return configured
 	}
-	w.warnings = append(w.warnings, fmt.Sprintf("%s %d is more than the model's context of %d tokens holds: %s beyond %d tokens are treated as too long",
+	w.warnings = append(w.warnings, fmt.Sprintf("%s %d is more than the model's context of %d tokens holds: %s "+
+		"beyond %d tokens are treated as too long",
 		key, configured, w.Model.Info().CtxTrain, what, most))
 	return most
 }
@@ -200,7 +203,7 @@ func (w *Workspace) ReadAdapter(path string) (*adapter.Adapter, error) {
 	return a, nil
 }
 
-// Adapter puts an adapter on the model until the bench is closed.
+// Adapter puts an adapter on the model until the workspace is closed.
 func (w *Workspace) Adapter(a *adapter.Adapter, trainable bool) (*ggml.Adapter, error) {
 	l, closer, err := w.engine.Adapter(a, trainable)
 	if err == nil {
@@ -209,21 +212,10 @@ func (w *Workspace) Adapter(a *adapter.Adapter, trainable bool) (*ggml.Adapter, 
 	return l, err
 }
 
-// LoadAdapters reads a stack of adapters, files or PEFT folders, and puts them on the model. What
-// stacks have in common, as policies have the SFT adapter, is there once. A stack in another
-// order, or on other adapters, than it was trained in is refused, unless AnyStack is set.
-func (w *Workspace) LoadAdapters(paths []string) ([]*ggml.Adapter, error) {
-	out, _, err := w.LoadStack(paths, "")
-	return out, err
-}
-
-// LoadSpeaking is LoadAdapters for a stack that is to write answers; a reward model is refused.
-func (w *Workspace) LoadSpeaking(paths []string) ([]*ggml.Adapter, error) {
-	out, _, err := w.LoadStack(paths, UsePolicy)
-	return out, err
-}
-
-// LoadStack is LoadAdapters for a use, "" for any; placed is what the stack's files say.
+// LoadStack reads a stack of adapters, files or PEFT folders, for a use ("" for any), and puts them on
+// the model; placed is what their files say. What stacks have in common, as policies have the SFT
+// adapter, is there once. A stack in another order, or on other adapters, than it was trained in is
+// refused, unless AnyStack is set.
 func (w *Workspace) LoadStack(paths []string, u Use) (live []*ggml.Adapter, placed []adapter.Placed, err error) {
 	if live, err = w.loadAdapters(paths); err != nil {
 		return nil, nil, err
@@ -257,7 +249,7 @@ func (w *Workspace) loadAdapters(paths []string) ([]*ggml.Adapter, error) {
 	return out, nil
 }
 
-// Step lays adapters over the model until the bench is closed. With train, the last
+// Step lays adapters over the model until the workspace is closed. With train, the last
 // one learns; dropout is its LoRA dropout.
 func (w *Workspace) Step(adapters []*ggml.Adapter, train bool, dropout float64) (lm.Learner, error) {
 	s, closer, err := w.engine.Step(ggml.StepOptions{
@@ -298,8 +290,8 @@ func (w *Workspace) Template(name data.TemplateName, system *string) (*data.Temp
 			return nil, nil, err
 		}
 		if len(ids) != 1 {
-			return nil, nil, fmt.Errorf("template %s divides turns by %s, which this model's vocabulary spells in %d tokens: "+
-				"choose the template the model was trained with", name, mark, len(ids))
+			return nil, nil, fmt.Errorf("template %s divides turns by %s, which this model's vocabulary spells in %d "+
+				"tokens: choose the template the model was trained with", name, mark, len(ids))
 		}
 		if mark == t.StopToken() && (len(stop) == 0 || stop[0] != ids[0]) {
 			stop = append(stop, ids[0])

@@ -14,11 +14,12 @@ import (
 	"steer/rl/train"
 )
 
-// noted opens a bench on a tiny model and returns what it says before it works.
+// noted opens a workspace on a tiny model and returns what it says before it works.
 func noted(t *testing.T, e EngineConfig) string {
 	t.Helper()
 	model := filepath.Join(t.TempDir(), "tiny.gguf")
-	require.NoError(t, gguftest.WriteTinyLlama(model, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))
+	require.NoError(t, gguftest.WriteTinyLlama(model,
+		gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))
 	w, err := Open(model, e)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, w.Close()) }()
@@ -59,7 +60,8 @@ func TestEngineDeviceIsChecked(t *testing.T) {
 func TestStacksShareAdapters(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "tiny.gguf")
-	require.NoError(t, gguftest.WriteTinyLlama(model, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))
+	require.NoError(t, gguftest.WriteTinyLlama(model,
+		gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 8, Ctx: 64}, 1, gguftest.Options{}))
 	w, err := Open(model, DefaultEngine())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, w.Close()) }()
@@ -70,14 +72,14 @@ func TestStacksShareAdapters(t *testing.T) {
 		paths = append(paths, filepath.Join(dir, name))
 		require.NoError(t, a.Save(paths[len(paths)-1]))
 	}
-	sft, err := w.LoadAdapters(paths[:1])
+	sft, _, err := w.LoadStack(paths[:1], "")
 	require.NoError(t, err)
-	policy, err := w.LoadAdapters(paths)
+	policy, _, err := w.LoadStack(paths, "")
 	require.NoError(t, err)
 	require.Same(t, sft[0], policy[0])
 	require.NotSame(t, policy[0], policy[1])
 
-	twice, err := w.LoadAdapters([]string{paths[0], paths[0]})
+	twice, _, err := w.LoadStack([]string{paths[0], paths[0]}, "")
 	require.NoError(t, err)
 	require.NotSame(t, twice[0], twice[1], "twice in a stack counts twice")
 }

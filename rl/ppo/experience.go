@@ -178,11 +178,13 @@ func (b *Batch) check(c *Config) error {
 	for i := range n {
 		switch {
 		case len(b.Prompts[i]) == 0:
-			return fmt.Errorf("episode %d: the prompt has no token: want at least one (the value of the first response token is read there)", i)
+			return fmt.Errorf("episode %d: the prompt has no token: want at least one (the value of the first "+
+				"response token is read there)", i)
 		case len(b.Responses[i]) == 0:
 			return fmt.Errorf("episode %d: the response has no token: want at least one", i)
 		case math.IsNaN(b.Scores[i]) || math.IsInf(b.Scores[i], 0):
-			return fmt.Errorf("episode %d: the score is %v: want a finite number; look at the reward model", i, b.Scores[i])
+			return fmt.Errorf("episode %d: the score is %v: want a finite number; look at the reward model",
+				i, b.Scores[i])
 		}
 	}
 	return nil
@@ -220,7 +222,8 @@ func forward(ctx context.Context, e lm.Evaluator, seqs []lm.Sequence, opt lm.Opt
 }
 
 func checkOutput(out *lm.Output, seqs []lm.Sequence) error {
-	if err := checkRows("log-probability", out.Logprobs, seqs, func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
+	if err := checkRows("log-probability", out.Logprobs, seqs,
+		func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
 		return err
 	}
 	if len(seqs[0].Heads) == 0 {

@@ -56,13 +56,17 @@ func (h *health) check(c *Config, v vitals) string {
 			"so there is nothing to learn from it; "+
 			"look at its held-out accuracy, and whether its adapter is the one that was meant", v.score, row)
 	case low:
-		return at + fmt.Sprintf("the entropy of a token is %.4g nats, below min_entropy_ratio %g of the first iteration's %.4g%s: "+
-			"the policy gives one answer only; raise kl_coef or lower optim.lr", v.entropy, c.MinEntropyRatio, h.Entropy, row)
+		return at + fmt.Sprintf("the entropy of a token is %.4g nats, below min_entropy_ratio %g of the first "+
+			"iteration's %.4g%s: "+
+			"the policy gives one answer only; raise kl_coef or lower optim.lr", v.entropy, c.MinEntropyRatio,
+			h.Entropy, row)
 	case high:
-		return at + fmt.Sprintf("the entropy of a token is %.4g nats, above max_entropy_ratio %g of the first iteration's %.4g%s: "+
+		return at + fmt.Sprintf("the entropy of a token is %.4g nats, above max_entropy_ratio %g of the first "+
+			"iteration's %.4g%s: "+
 			"the policy dissolves into noise; lower optim.lr", v.entropy, c.MaxEntropyRatio, h.Entropy, row)
 	case repetitive:
-		return at + fmt.Sprintf("%.3g of the %d-grams of a response are repeats, more than max_repetition_rise %g above the first iteration's %.3g%s: "+
+		return at + fmt.Sprintf("%.3g of the %d-grams of a response are repeats, more than max_repetition_rise %g "+
+			"above the first iteration's %.3g%s: "+
 			"the text collapses into loops that the reward model likes; raise kl_coef or train with another reward",
 			v.repetition, c.RepetitionNgram, c.MaxRepetitionRise, h.Repetition, row)
 	}

@@ -121,7 +121,8 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 		if err := checkOutput(out, seqs[at:at+n]); err != nil {
 			return lm.Gradient{}, err
 		}
-		if err := checkRows("entropy", out.Entropy, seqs[at:at+n], func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
+		if err := checkRows("entropy", out.Entropy, seqs[at:at+n],
+			func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
 			return lm.Gradient{}, err
 		}
 		g := lm.Gradient{Logprobs: make([][]float32, n), Heads: make([][]float32, n)}
@@ -152,12 +153,14 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 				// A ratio this large puts the mini-batch above any threshold; the
 				// gradient is dropped below, but must not reach the engine.
 				if c.RatioThreshold == 0 {
-					return lm.Gradient{}, train.CheckFinite(o.nominalStep(epoch, k)+1, fmt.Sprintf("the gradient of token %d of episode %d", row, episodes[j]), math.Inf(1))
+					return lm.Gradient{}, train.CheckFinite(o.nominalStep(epoch, k)+1,
+						fmt.Sprintf("the gradient of token %d of episode %d", row, episodes[j]), math.Inf(1))
 				}
 				g.Logprobs[i], g.Heads[i] = nil, nil
 			}
 		}
-		if first && c.RatioTolerance > 0 && float64(check.Bad) > check.Outliers*float64(check.Tokens) && at+n == len(seqs) {
+		if first && c.RatioTolerance > 0 && float64(check.Bad) > check.Outliers*float64(check.Tokens) &&
+			at+n == len(seqs) {
 			return lm.Gradient{}, check
 		}
 		return g, nil

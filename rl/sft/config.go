@@ -101,12 +101,6 @@ func (c Config) Validate() error {
 	return check.Err()
 }
 
-// MayChange lists the keys that a resumed run may have changed, as run.Options
-// wants them: they say how the same thing is computed, up to the rounding of sums.
-func MayChange() []string {
-	return []string{"micro_batch_size", "micro_batch_tokens", "checkpoint_every"}
-}
-
 // Tokenize gives the options that conversations rendered by a template are tokenized
 // with. An EOS ends each example unless the template has an end token of its own or
 // packing puts one in.

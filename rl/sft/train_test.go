@@ -374,7 +374,8 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 	c2 := c
 	c2.CheckpointEvery = 0 // the rest without the waiting for the disk
-	folder, err := run.Open(dir, run.Options{Stage: "sft", Name: "sft", Config: c2, MayChange: []string{"checkpoint_every"}})
+	folder, err := run.Open(dir,
+		run.Options{Stage: "sft", Name: "sft", Config: c2, MayChange: []string{"checkpoint_every"}})
 	require.NoError(t, err)
 	defer folder.Close()
 	require.Equal(t, 3, folder.Resumed())

@@ -70,7 +70,9 @@ func RewardAdapter(t testing.TB, w *workspace.Workspace, meta map[string]string)
 }
 
 // TrainedOn is what an adapter says that was trained on top of the ones at paths.
-func TrainedOn(t testing.TB, w *workspace.Workspace, role adapter.Role, more map[string]string, paths ...string) map[string]string {
+func TrainedOn(
+	t testing.TB, w *workspace.Workspace, role adapter.Role, more map[string]string, paths ...string,
+) map[string]string {
 	t.Helper()
 	var below []adapter.Placed
 	for _, p := range paths {

@@ -1,4 +1,4 @@
-package main
+package inspect
 
 import (
 	"errors"
@@ -11,32 +11,34 @@ import (
 	"steer/ggml/gguf"
 	"steer/ggml/modelfile"
 	"steer/internal/filehash"
+	"steer/internal/printable"
 )
 
-// modelDescription is what the header of a GGUF model says.
-type modelDescription struct {
-	Path         string               `json:"path"`
-	Bytes        int64                `json:"bytes"` // of the file
-	SHA256       string               `json:"sha256"`
-	Architecture string               `json:"architecture"`
-	Name         string               `json:"name,omitempty"`
-	Parameters   int64                `json:"parameters"`
-	TensorCount  int                  `json:"tensor_count"`
-	Shape        *shapeDescription    `json:"shape,omitempty"` // nil: not readable, see Reasons
-	Vocab        int64                `json:"vocab"`
-	Context      int64                `json:"context"` // tokens the model was trained on
-	Tied         bool                 `json:"tied"`    // no output matrix of its own
-	Rope         ropeDescription      `json:"rope"`
-	Types        []typeUse            `json:"types"` // most bytes first
-	Tokenizer    tokenizerDescription `json:"tokenizer"`
-	ChatTemplate bool                 `json:"chat_template"`
-	Trainable    bool                 `json:"trainable"`
-	Reasons      []string             `json:"reasons,omitempty"`  // why it is not
-	Warnings     []string             `json:"warnings,omitempty"` // what every use of the model says
-	Tensors      []tensorDescription  `json:"tensors,omitempty"`
+// Model is what the header of a GGUF model says.
+type Model struct {
+	Path         string    `json:"path"`
+	Bytes        int64     `json:"bytes"` // of the file
+	SHA256       string    `json:"sha256"`
+	Architecture string    `json:"architecture"`
+	Name         string    `json:"name,omitempty"`
+	Parameters   int64     `json:"parameters"`
+	TensorCount  int       `json:"tensor_count"`
+	Shape        *Shape    `json:"shape,omitempty"` // nil: not readable, see Reasons
+	Vocab        int64     `json:"vocab"`
+	Context      int64     `json:"context"` // tokens the model was trained on
+	Tied         bool      `json:"tied"`    // no output matrix of its own
+	Rope         Rope      `json:"rope"`
+	Types        []TypeUse `json:"types"` // most bytes first
+	Tokenizer    Tokenizer `json:"tokenizer"`
+	ChatTemplate bool      `json:"chat_template"`
+	Trainable    bool      `json:"trainable"`
+	Reasons      []string  `json:"reasons,omitempty"`  // why it is not
+	Warnings     []string  `json:"warnings,omitempty"` // what every use of the model says
+	Tensors      []Tensor  `json:"tensors,omitempty"`
 }
 
-type shapeDescription struct {
+// Shape is that of the layers; see adapter.Shape.
+type Shape struct {
 	Layers  int `json:"layers"`
 	Embd    int `json:"embd"`
 	FF      int `json:"ff"`
@@ -45,53 +47,58 @@ type shapeDescription struct {
 	HeadDim int `json:"head_dim"`
 }
 
-type ropeDescription struct {
+// Rope says how positions are turned into angles.
+type Rope struct {
 	Base        float32 `json:"base"`
 	Scaling     string  `json:"scaling"` // none, linear, yarn, ...
 	Factor      float32 `json:"factor,omitempty"`
 	FreqFactors bool    `json:"freq_factors"` // rope_freqs.weight, as Llama 3.1 has
 }
 
-type typeUse struct {
+// TypeUse counts the tensors of one type.
+type TypeUse struct {
 	Type       string `json:"type"`
 	Tensors    int    `json:"tensors"`
 	Parameters int64  `json:"parameters"`
 	Bytes      int64  `json:"bytes"`
 }
 
-type tokenizerDescription struct {
-	Model  string        `json:"model"`
-	Pre    string        `json:"pre,omitempty"`
-	AddBOS *bool         `json:"add_bos,omitempty"` // absent: as its kind does by default
-	BOS    *specialToken `json:"bos,omitempty"`
-	EOS    *specialToken `json:"eos,omitempty"`
+// Tokenizer is what the header says of it.
+type Tokenizer struct {
+	Model  string `json:"model"`
+	Pre    string `json:"pre,omitempty"`
+	AddBOS *bool  `json:"add_bos,omitempty"` // absent: as its kind does by default
+	BOS    *Token `json:"bos,omitempty"`
+	EOS    *Token `json:"eos,omitempty"`
 }
 
-type specialToken struct {
+// Token is one of the special tokens.
+type Token struct {
 	ID   uint32 `json:"id"`
 	Text string `json:"text,omitempty"`
 }
 
-type tensorDescription struct {
+// Tensor is a tensor of the file.
+type Tensor struct {
 	Name  string  `json:"name"`
 	Type  string  `json:"type"`
 	Dims  []int64 `json:"dims"` // contiguous first
 	Bytes int64   `json:"bytes"`
 }
 
-// describeModel reads the header of a GGUF model, hashes the file and tries to load it.
-func describeModel(path string, hashes *filehash.Cache) (*modelDescription, error) {
+// DescribeModel reads the header of a GGUF model, hashes the file and tries to load it.
+func DescribeModel(path string, hashes *filehash.Cache) (*Model, error) {
 	f, err := modelfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	m := &modelDescription{Path: path, Bytes: f.Size(), ChatTemplate: f.Has("tokenizer.chat_template")}
+	m := &Model{Path: path, Bytes: f.Size(), ChatTemplate: f.Has("tokenizer.chat_template")}
 	if m.Architecture, err = f.String("general.architecture"); err != nil {
 		return nil, fmt.Errorf("model %s: %w", path, err)
 	}
-	m.Name = ggufText(f, "general.name")
-	m.Context = ggufNumber(f, m.Architecture+".context_length")
+	m.Name = text(f, "general.name")
+	m.Context = number(f, m.Architecture+".context_length")
 	m.describeTensors(f)
 	m.describeTokenizer(f)
 	m.describeRope(f)
@@ -100,36 +107,36 @@ func describeModel(path string, hashes *filehash.Cache) (*modelDescription, erro
 	return m, err
 }
 
-// ggufText and ggufNumber read optional metadata; what is missing or odd is "" or 0.
-func ggufText(f *gguf.File, key string) string {
+// text and number read optional metadata; what is missing or odd is "" or 0.
+func text(f *gguf.File, key string) string {
 	s, _ := f.String(key)
 	return s
 }
 
-func ggufNumber(f *gguf.File, key string) int64 {
+func number(f *gguf.File, key string) int64 {
 	n, _ := f.Uint32(key)
 	return int64(n)
 }
 
-func (m *modelDescription) describeTensors(f *gguf.File) {
+func (m *Model) describeTensors(f *gguf.File) {
 	m.TensorCount = len(f.Tensors())
-	use := map[string]*typeUse{}
+	use := map[string]*TypeUse{}
 	for _, t := range f.Tensors() {
 		name := t.Type.String()
 		if use[name] == nil {
-			use[name] = &typeUse{Type: name}
+			use[name] = &TypeUse{Type: name}
 		}
 		u := use[name]
 		u.Tensors++
 		u.Parameters += t.Elements()
 		u.Bytes += t.Size
 		m.Parameters += t.Elements()
-		m.Tensors = append(m.Tensors, tensorDescription{t.Name, name, t.Dims, t.Size})
+		m.Tensors = append(m.Tensors, Tensor{t.Name, name, t.Dims, t.Size})
 	}
 	for _, u := range use {
 		m.Types = append(m.Types, *u)
 	}
-	slices.SortFunc(m.Types, func(a, b typeUse) int {
+	slices.SortFunc(m.Types, func(a, b TypeUse) int {
 		if a.Bytes != b.Bytes {
 			return int(min(1, max(-1, b.Bytes-a.Bytes)))
 		}
@@ -142,31 +149,31 @@ func (m *modelDescription) describeTensors(f *gguf.File) {
 	}
 }
 
-func (m *modelDescription) describeTokenizer(f *gguf.File) {
-	m.Tokenizer = tokenizerDescription{Model: ggufText(f, "tokenizer.ggml.model"), Pre: ggufText(f, "tokenizer.ggml.pre")}
+func (m *Model) describeTokenizer(f *gguf.File) {
+	m.Tokenizer = Tokenizer{Model: text(f, "tokenizer.ggml.model"), Pre: text(f, "tokenizer.ggml.pre")}
 	if add, err := f.Bool("tokenizer.ggml.add_bos_token"); err == nil {
 		m.Tokenizer.AddBOS = &add
 	}
 }
 
 // specialOf is a token that the header names; -1 is none.
-func specialOf(f *gguf.File, id int32) *specialToken {
+func specialOf(f *gguf.File, id int32) *Token {
 	if id < 0 {
 		return nil
 	}
-	s := &specialToken{ID: uint32(id)}
+	s := &Token{ID: uint32(id)}
 	if tokens, _ := f.Strings("tokenizer.ggml.tokens"); int(id) < len(tokens) {
 		s.Text = tokens[id]
 	}
 	return s
 }
 
-func (m *modelDescription) describeRope(f *gguf.File) {
-	m.Rope = ropeDescription{Base: 10000, Scaling: "none"} // libllama's defaults
+func (m *Model) describeRope(f *gguf.File) {
+	m.Rope = Rope{Base: 10000, Scaling: "none"} // libllama's defaults
 	if base, err := f.Float32(m.Architecture + ".rope.freq_base"); err == nil {
 		m.Rope.Base = base
 	}
-	if s := ggufText(f, m.Architecture+".rope.scaling.type"); s != "" {
+	if s := text(f, m.Architecture+".rope.scaling.type"); s != "" {
 		m.Rope.Scaling = s
 	}
 	if factor, err := f.Float32(m.Architecture + ".rope.scaling.factor"); err == nil {
@@ -177,10 +184,10 @@ func (m *modelDescription) describeRope(f *gguf.File) {
 
 // judge decides whether the engine can train adapters on the model: it can if its header is
 // one that loading accepts, and if it loads.
-func (m *modelDescription) judge(f *gguf.File) {
+func (m *Model) judge(f *gguf.File) {
 	h, problems := modelfile.Check(f)
 	if s := h.Shape; s != (adapter.Shape{}) {
-		m.Shape = &shapeDescription{s.Layers, s.Embd, s.FF, s.Heads, s.KVHeads, s.HeadDim}
+		m.Shape = &Shape{s.Layers, s.Embd, s.FF, s.Heads, s.KVHeads, s.HeadDim}
 	}
 	m.Tokenizer.BOS, m.Tokenizer.EOS = specialOf(f, h.Vocab.BOS), specialOf(f, h.Vocab.EOS)
 	m.Warnings = h.Warnings
@@ -189,7 +196,7 @@ func (m *modelDescription) judge(f *gguf.File) {
 	}
 	for _, err := range problems {
 		if err != nil {
-			m.Reasons = append(m.Reasons, printable(strings.TrimPrefix(err.Error(), "model "+m.Path+": "), 400))
+			m.Reasons = append(m.Reasons, printable.Text(strings.TrimPrefix(err.Error(), "model "+m.Path+": "), 400))
 		}
 	}
 	m.Trainable = len(m.Reasons) == 0

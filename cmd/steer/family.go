@@ -7,16 +7,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// smallCommands are the commands that use a model or look at files.
-func smallCommands(a *app) []*cobra.Command {
-	return []*cobra.Command{
-		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a),
-		newBenchCommand(a), newVersionCommand(a),
-		newFetchCommand(a), newInitCommand(a),
-		newModelCommand(a), newAdapterCommand(a), newDataCommand(a),
-	}
-}
-
 // newFamily makes a command that only holds others, such as "steer model".
 func newFamily(name, short string, members ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
@@ -30,7 +20,8 @@ func newFamily(name, short string, members ...*cobra.Command) *cobra.Command {
 			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 				hint = fmt.Sprintf(", did you mean %s?", strings.Join(near, " or "))
 			}
-			return usagef("unknown command %q for %q%s\nSee %q.", args[0], cmd.CommandPath(), hint, cmd.CommandPath()+" --help")
+			return usagef("unknown command %q for %q%s\nSee %q.", args[0], cmd.CommandPath(), hint,
+				cmd.CommandPath()+" --help")
 		},
 	}
 	cmd.AddCommand(members...)

@@ -1,7 +1,6 @@
-package main
+package chat
 
 import (
-	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,49 +9,51 @@ import (
 	"steer/rl/data"
 )
 
-// stream writes an answer while it is made. Together the pieces are the text of the finished
-// answer: what may yet turn out to be part of a character, of a stop string or of the
+// stream hands an answer on while it is made. Together the texts that show is given are the text of
+// the finished answer: what may yet turn out to be part of a character, of a stop string or of the
 // blanks at its end is held back until that is known.
 type stream struct {
-	s      *speaker
-	w      io.Writer
+	a      *Assistant
+	show   func(text string) error
 	tokens []int32
 	shown  string
-	err    error // of writing; the rest is dropped
+	err    error // of show; it is not called again
 }
+
+func (a *Assistant) stream(show func(text string) error) *stream { return &stream{a: a, show: show} }
 
 // token takes the next token of the answer.
-func (t *stream) token(id int32) {
-	t.tokens = append(t.tokens, id)
-	t.show(t.s.certain(t.tokens))
+func (s *stream) token(id int32) {
+	s.tokens = append(s.tokens, id)
+	s.upTo(s.a.certain(s.tokens))
 }
 
-// end writes what was held back of the finished answer, and a line end after it.
-func (t *stream) end(text string) error {
-	if !strings.HasPrefix(text, t.shown) {
+// end shows what was held back of the finished answer.
+func (s *stream) end(text string) error {
+	if !strings.HasPrefix(text, s.shown) {
 		// A tokenizer that spells the beginning of a text in another way once there is more.
-		text = t.shown + "\n" + text
+		text = s.shown + "\n" + text
 	}
-	t.show(text + "\n")
-	return t.err
+	s.upTo(text)
+	return s.err
 }
 
-// show writes what of text was not written yet.
-func (t *stream) show(text string) {
-	more, ok := strings.CutPrefix(text, t.shown)
-	if !ok || more == "" || t.err != nil {
+// upTo shows what of text was not shown yet.
+func (s *stream) upTo(text string) {
+	more, ok := strings.CutPrefix(text, s.shown)
+	if !ok || more == "" || s.err != nil {
 		return
 	}
-	_, t.err = io.WriteString(t.w, more)
-	t.shown = text
+	s.err = s.show(more)
+	s.shown = text
 }
 
 // certain is the part of an answer's text that no further token changes.
-func (s *speaker) certain(tokens []int32) string {
-	text := s.tok.Decode(tokens, false)
+func (a *Assistant) certain(tokens []int32) string {
+	text := a.model.Tokenizer.Decode(tokens, false)
 	text = text[:len(text)-unfinished(text)]
-	text = text[:len(text)-held(text, s.stopStrings)]
-	if s.template.Name() == data.TemplatePlain {
+	text = text[:len(text)-held(text, a.stopStrings)]
+	if a.template.Name() == data.TemplatePlain {
 		text = strings.TrimRight(text, "\n")
 	} else {
 		text = strings.TrimSpace(text)
@@ -90,8 +91,8 @@ func held(text string, stops []string) (n int) {
 	return n
 }
 
-// broken is the answer of which some tokens were made before it was stopped.
-func (s *speaker) broken(tokens []int32) string {
-	text := s.text(lm.Generation{Tokens: tokens, Finish: lm.FinishStopString})
+// partial is the answer of which some tokens were made before it was stopped.
+func (a *Assistant) partial(tokens []int32) string {
+	text := a.Text(lm.Generation{Tokens: tokens, Finish: lm.FinishStopString})
 	return strings.TrimRightFunc(text, unicode.IsSpace)
 }

@@ -1,28 +1,26 @@
-package suite
+package run
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path/filepath"
 	"strings"
-
-	"steer/internal/run"
 )
 
 // partLength is how long a name may be to stand in a file name as it is. Three of them, with
 // hashes, suffix and what a temporary file adds, stay below the 255 bytes of a file name.
 const partLength = 40
 
-// recordFile names the record file of a measurement, relative to the suite's folder. Names that
+// RecordsFile names the file of records of a measurement, relative to the run folder. Names that
 // differ in anything have files that differ, on file systems that know no case, too: what is
 // not made of a to z, 0 to 9, _ and - alone is shown as far as it can be, and told apart by its
 // hash. The result names each file, so that nobody has to read a name back.
-func recordFile(parts ...string) string {
+func RecordsFile(parts ...string) string {
 	names := make([]string, len(parts))
 	for i, p := range parts {
 		names[i] = partName(p)
 	}
-	return filepath.Join(run.ItemsDir, strings.Join(names, ".")+run.RecordsSuffix)
+	return filepath.Join(ItemsDir, strings.Join(names, ".")+RecordsSuffix)
 }
 
 // partName is one part of a file name.
@@ -43,8 +41,8 @@ func partName(name string) string {
 	return plain[:min(len(plain), partLength)] + "~" + hex.EncodeToString(sum[:8])
 }
 
-// formerRecordFile is what versions before 0.1 named the file: two models could share one.
-func formerRecordFile(parts ...string) string {
+// FormerRecordsFile is what versions before 0.1 named the file: two models could share one.
+func FormerRecordsFile(parts ...string) string {
 	clean := func(r rune) rune {
 		if strings.ContainsRune(`/\:*?"<>| `, r) || r < ' ' {
 			return '_'
@@ -55,5 +53,5 @@ func formerRecordFile(parts ...string) string {
 	for i, p := range parts {
 		names[i] = strings.Map(clean, p)
 	}
-	return filepath.Join(run.ItemsDir, strings.Join(names, ".")+run.RecordsSuffix)
+	return filepath.Join(ItemsDir, strings.Join(names, ".")+RecordsSuffix)
 }
