@@ -47,7 +47,7 @@ type trainer struct {
 // state is what a checkpoint keeps besides the weights.
 type state struct {
 	Steps     int64    `json:"steps"`
-	Watch     watch    `json:"watch"`
+	Watch     monitor  `json:"watch"`
 	Tokens    int64    `json:"tokens"`
 	LossFirst float64  `json:"loss_first"`
 	Warnings  []string `json:"warnings"`

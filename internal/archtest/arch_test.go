@@ -93,7 +93,7 @@ var allowed = []struct {
 	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/gguf"}},
 	{"steer/ggml/adapter", []string{
 		"steer/ggml/adapter/safetensors", "steer/ggml/gguf", "steer/ggml/lm", "steer/internal/..."}},
-	{"steer/ggml/adapter/safetensors", []string{"steer/ggml/gguf", "steer/internal/..."}}, // half floats
+	{"steer/ggml/adapter/safetensors", []string{"steer/internal/..."}},
 	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf", "steer/internal/testfiles"}}, // tests only
 	{"steer/ggml/gguf", []string{"steer/internal/..."}},
 	{"steer/ggml/prefix", []string{"steer/ggml/lm"}},

@@ -61,6 +61,11 @@ func (e *RatioError) Error() string {
 	return b.String()
 }
 
+// failed tells whether more tokens are off than may be.
+func (e *RatioError) failed() bool {
+	return e.Tolerance > 0 && float64(e.Bad) > e.Outliers*float64(e.Tokens)
+}
+
 // Unwrap makes errors.Is(err, ErrRatio) true.
 func (e *RatioError) Unwrap() error { return ErrRatio }
 

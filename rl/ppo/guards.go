@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// health is what the guards remember between iterations.
-type health struct {
+// guardState is what the guards remember between iterations.
+type guardState struct {
 	Started    bool    `json:"started"`
 	Entropy    float64 `json:"entropy"`    // of a token, first iteration
 	Repetition float64 `json:"repetition"` // share of repeated n-grams, first iteration
@@ -17,8 +17,8 @@ type health struct {
 	EqualScores int `json:"equal_scores"`
 }
 
-// vitals are one iteration's numbers the guards look at.
-type vitals struct {
+// guardInputs are one iteration's numbers the guards look at.
+type guardInputs struct {
 	iteration  int64
 	kl         float64 // mean of a response, k1
 	entropy    float64 // mean of a token
@@ -28,7 +28,7 @@ type vitals struct {
 }
 
 // check returns the sentence that ends the run, or "".
-func (h *health) check(c *Config, v vitals) string {
+func (h *guardState) check(c *Config, v guardInputs) string {
 	if !h.Started {
 		h.Started, h.Entropy, h.Repetition = true, v.entropy, v.repetition
 	}

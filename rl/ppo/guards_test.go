@@ -17,21 +17,21 @@ import (
 func TestHealth(t *testing.T) {
 	c := Default()
 	c.AlarmPatience = 2
-	normal := vitals{kl: 1, entropy: 2, repetition: 0.1}
+	normal := guardInputs{kl: 1, entropy: 2, repetition: 0.1}
 	for _, k := range []struct {
 		name string
-		bad  vitals
+		bad  guardInputs
 		want string
 		wait int // iterations until it fires
 	}{
-		{"kl", vitals{kl: 50.5, entropy: 2, repetition: 0.1}, "the mean KL of a response to the reference is 50.5 " +
+		{"kl", guardInputs{kl: 50.5, entropy: 2, repetition: 0.1}, "the mean KL of a response to the reference is 50.5 " +
 			"nats, above max_kl 50", 1},
-		{"collapse", vitals{kl: 1, entropy: 0.19, repetition: 0.1}, "below min_entropy_ratio 0.1 of the first " +
+		{"collapse", guardInputs{kl: 1, entropy: 0.19, repetition: 0.1}, "below min_entropy_ratio 0.1 of the first " +
 			"iteration's 2 for 2 iterations", 2},
-		{"noise", vitals{kl: 1, entropy: 6.1, repetition: 0.1}, "above max_entropy_ratio 3", 2},
-		{"loops", vitals{kl: 1, entropy: 2, repetition: 0.41}, "0.41 of the 4-grams", 2},
+		{"noise", guardInputs{kl: 1, entropy: 6.1, repetition: 0.1}, "above max_entropy_ratio 3", 2},
+		{"loops", guardInputs{kl: 1, entropy: 2, repetition: 0.41}, "0.41 of the 4-grams", 2},
 	} {
-		h := health{}
+		h := guardState{}
 		require.Empty(t, h.check(&c, normal), k.name)
 		if k.wait > 1 { // one bad iteration between good ones is forgiven
 			require.Empty(t, h.check(&c, k.bad), k.name)
@@ -47,7 +47,7 @@ func TestHealth(t *testing.T) {
 
 		off := c
 		off.MaxKL, off.MinEntropyRatio, off.MaxEntropyRatio, off.MaxRepetitionRise = 0, 0, 0, 0
-		h = health{}
+		h = guardState{}
 		h.check(&off, normal)
 		for range 5 {
 			require.Empty(t, h.check(&off, k.bad), k.name)

@@ -88,7 +88,7 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 	}
 
 	// 10. Guards.
-	out.Alarm = st.Health.check(c, vitals{
+	out.Alarm = st.Health.check(c, guardInputs{
 		iteration: st.Iteration, kl: exp.MeanKL,
 		entropy: metrics["ppo/policy/entropy"], repetition: repetition, equal: equal, score: first,
 	})

@@ -12,8 +12,8 @@ import (
 var ErrIdentical = errors.New("chosen and rejected always score the same")
 
 const (
-	// watchWindow is the number of steps over which a stuck loss is judged.
-	watchWindow = 50
+	// monitorWindow is the number of steps over which a stuck loss is judged.
+	monitorWindow = 50
 	// identicalSteps is how many updates in a row may see no difference at all. (The
 	// first may: a head that starts at 0 gives 0 to everything.)
 	identicalSteps = 3
@@ -21,9 +21,9 @@ const (
 	stuckBy = 0.01
 )
 
-// watch looks for the two ways a reward model fails without an error: scores that
+// monitor looks for the two ways a reward model fails without an error: scores that
 // do not depend on the text, and a loss that stays at chance. It is part of a checkpoint.
-type watch struct {
+type monitor struct {
 	Identical int       `json:"identical"` // updates in a row
 	Losses    []float64 `json:"losses"`    // last steps: mean of -log sigmoid(difference)
 	Correct   []int     `json:"correct"`
@@ -32,15 +32,15 @@ type watch struct {
 }
 
 // step records a mini-batch; moved says that the update had a learning rate above 0.
-func (w *watch) step(b batchStats, moved bool) error {
+func (m *monitor) step(b batchStats, moved bool) error {
 	if b.Ties < b.Pairs {
-		w.Identical = 0
+		m.Identical = 0
 	} else if moved {
-		w.Identical++
+		m.Identical++
 	}
-	w.Losses = window(append(w.Losses, b.Logistic/float64(b.Pairs)))
-	w.Correct, w.Pairs = window(append(w.Correct, b.Correct)), window(append(w.Pairs, b.Pairs))
-	if w.Identical < identicalSteps {
+	m.Losses = window(append(m.Losses, b.Logistic/float64(b.Pairs)))
+	m.Correct, m.Pairs = window(append(m.Correct, b.Correct)), window(append(m.Pairs, b.Pairs))
+	if m.Identical < identicalSteps {
 		return nil
 	}
 	return fmt.Errorf("%w in %d updates in a row: the scores do not depend on the text. Causes seen: the score is "+
@@ -50,30 +50,30 @@ func (w *watch) step(b batchStats, moved bool) error {
 }
 
 // stuck says, once, that the loss has stayed at chance over the last window of steps.
-func (w *watch) stuck() (string, bool) {
-	if w.Warned || len(w.Losses) < watchWindow {
+func (m *monitor) stuck() (string, bool) {
+	if m.Warned || len(m.Losses) < monitorWindow {
 		return "", false
 	}
 	loss, correct, pairs := 0.0, 0, 0
-	for i := range w.Losses {
-		loss += w.Losses[i] / float64(len(w.Losses))
-		correct += w.Correct[i]
-		pairs += w.Pairs[i]
+	for i := range m.Losses {
+		loss += m.Losses[i] / float64(len(m.Losses))
+		correct += m.Correct[i]
+		pairs += m.Pairs[i]
 	}
 	lo, hi := stats.Wilson(correct, pairs, confidence)
 	if loss < math.Ln2-stuckBy || lo > 0.5 {
 		return "", false
 	}
-	w.Warned = true
+	m.Warned = true
 	return fmt.Sprintf("the loss has stayed at chance over the last %d steps (mean %.4f, ln 2 is 0.6931; accuracy "+
 		"%.3f, 95 %% interval %.3f to %.3f): "+
 		"try a larger optim.lr or more epochs, and check that chosen and rejected are the right way round",
-		len(w.Losses), loss, float64(correct)/float64(pairs), lo, hi), true
+		len(m.Losses), loss, float64(correct)/float64(pairs), lo, hi), true
 }
 
 func window[T any](x []T) []T {
-	if len(x) > watchWindow {
-		return x[len(x)-watchWindow:]
+	if len(x) > monitorWindow {
+		return x[len(x)-monitorWindow:]
 	}
 	return x
 }

@@ -1,9 +1,15 @@
-package gguf
+// Package halffloat turns the two half-wide floating-point types of model files, IEEE 754's f16 and
+// bfloat16, into float32 and back. It imports nothing of this module; readers and writers of GGUF
+// and safetensors use it.
+package halffloat
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
-// Float16to32 widens an IEEE 754 half-precision number; exact for every input.
-func Float16to32(h uint16) float32 {
+// FromF16 widens an IEEE 754 half-precision number; exact for every input.
+func FromF16(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16
 	exp := uint32(h>>10) & 0x1f
 	man := uint32(h & 0x3ff)
@@ -18,9 +24,9 @@ func Float16to32(h uint16) float32 {
 	}
 }
 
-// Float32to16 rounds to the nearest half-precision number, ties to even;
+// ToF16 rounds to the nearest half-precision number, ties to even;
 // magnitudes from 65520 on become infinite, NaN stays NaN.
-func Float32to16(f float32) uint16 {
+func ToF16(f float32) uint16 {
 	b := math.Float32bits(f)
 	sign := uint16(b>>16) & 0x8000
 	exp := int(b>>23) & 0xff
@@ -55,5 +61,19 @@ func Float32to16(f float32) uint16 {
 	return sign | uint16(v)
 }
 
-// BFloat16to32 widens a bfloat16; exact for every input.
-func BFloat16to32(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+// FromBF16 widens a bfloat16; exact for every input.
+func FromBF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+
+// Widen fills out from little-endian numbers of two bytes each, by FromF16 or FromBF16.
+func Widen(out []float32, raw []byte, from func(uint16) float32) {
+	for i := range out {
+		out[i] = from(binary.LittleEndian.Uint16(raw[2*i:]))
+	}
+}
+
+// Floats fills out from little-endian float32.
+func Floats(out []float32, raw []byte) {
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+}
