@@ -18,18 +18,24 @@ var allowed = []struct {
 }{
 	{"steer/cmd/steer", []string{"steer/..."}},
 	{"steer/cmd/steer/...", []string{"steer/..."}},
-	{"steer/rl/sft", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
-	{"steer/rl/ppo", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
-	{"steer/rewards", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
-	{"steer/eval", []string{"steer/eval/task", "steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/prefix", "steer/internal/..."}},
+	{"steer/rl/sft", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter",
+		"steer/internal/..."}},
+	{"steer/rl/ppo", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter",
+		"steer/internal/..."}},
+	{"steer/rewards", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter",
+		"steer/internal/..."}},
+	{"steer/eval", []string{"steer/eval/task", "steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/prefix",
+		"steer/internal/..."}},
 	{"steer/eval/task", []string{"steer/rl/data", "steer/internal/..."}}, // a user's own task: no model
 	{"steer/eval/compare", []string{"steer/internal/..."}},               // reads records only
 	{"steer/rl/train", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/data", []string{"steer/ggml/lm", "steer/internal/..."}},
-	{"steer/ggml", []string{"steer/ggml/llama", "steer/ggml/prefix", "steer/ggml/adapter", "steer/ggml/modelfile", "steer/ggml/lm", "steer/cgo", "steer/internal/..."}},
+	{"steer/ggml", []string{"steer/ggml/llama", "steer/ggml/prefix", "steer/ggml/adapter", "steer/ggml/modelfile",
+		"steer/ggml/lm", "steer/cgo", "steer/internal/..."}},
 	{"steer/ggml/llama", []string{"steer/cgo"}},
-	{"steer/ggml/adapter", []string{"steer/ggml/gguf", "steer/ggml/lm", "steer/ggml/adapter/safetensors", "steer/internal/..."}},
+	{"steer/ggml/adapter", []string{"steer/ggml/gguf", "steer/ggml/lm", "steer/ggml/adapter/safetensors",
+		"steer/internal/..."}},
 	{"steer/ggml/adapter/safetensors", []string{"steer/ggml/gguf", "steer/internal/..."}}, // half floats
 	{"steer/ggml/gguf", []string{"steer/internal/..."}},
 	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf", "steer/internal/testfiles"}}, // tests only
@@ -99,7 +105,8 @@ func permitted(deps []string, imp string) bool {
 
 // The environment is read only by commands (and by tests).
 func TestEnvironmentIsReadInCommandsOnly(t *testing.T) {
-	out, err := exec.Command("git", "-C", "../..", "grep", "-nE", `os\.(Getenv|LookupEnv|Environ)\(`, "--", "*.go").CombinedOutput()
+	out, err := exec.Command("git", "-C", "../..", "grep", "-nE", `os\.(Getenv|LookupEnv|Environ)\(`, "--",
+		"*.go").CombinedOutput()
 	if err != nil && len(out) > 0 {
 		t.Skipf("git grep does not run here: %s", out)
 	}

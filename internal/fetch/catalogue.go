@@ -179,7 +179,8 @@ func Parse(name string, raw []byte) (*Catalogue, error) {
 
 // local tells whether a path with slashes stays below the folder it starts from.
 func local(p string) bool {
-	return p != "" && p != ".." && !strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "../") && !strings.Contains(p, "\\")
+	return p != "" && p != ".." && !strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "../") &&
+		!strings.Contains(p, "\\")
 }
 
 // Lookup finds a set by its name.
