@@ -4,6 +4,8 @@
 #if defined(__x86_64__)
 asm(R"(
     .text
+    .globl steer_emulation_switch
+    .hidden steer_emulation_switch
     .type steer_emulation_switch, @function
 steer_emulation_switch:
     pushq %rbp
