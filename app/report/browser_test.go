@@ -195,7 +195,9 @@ func checkScreen(t *testing.T, ctx context.Context, name string, width int, dark
 		name)
 	require.Greater(t, evaluate[int](t, ctx, `document.querySelectorAll("figure svg").length`), 20, name)
 	require.Zero(t, evaluate[int](t, ctx,
-		`[...document.querySelectorAll("figure svg")].filter(e => e.checkVisibility() && e.getBoundingClientRect().width < 200).length`), "%s: plots too small to read", name)
+		`[...document.querySelectorAll("figure svg")].
+				filter(e => e.checkVisibility() && e.getBoundingClientRect().width < 200).length`),
+		"%s: plots too small to read", name)
 	require.Empty(t, evaluate[[]string](t, ctx, accessible), name)
 	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
