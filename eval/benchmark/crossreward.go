@@ -98,40 +98,13 @@ func CrossReward(
 	if err := set.Validate(); err != nil {
 		return fail(err)
 	}
-	ids := make([]string, len(prompts))
-	for i, p := range prompts {
-		ids[i] = p.ID
-	}
-	if err := query.CheckIDs(ids); err != nil {
+	reference, err := checkMatrix(policies, rewards, opt.Reference, prompts)
+	if err != nil {
 		return fail(err)
 	}
-	if err := checkNames(policies, rewards); err != nil {
-		return fail(err)
-	}
-	reference := slices.IndexFunc(policies, func(s eval.Subject) bool { return s.Name == opt.Reference })
-	if reference < 0 {
-		return fail(fmt.Errorf("the reference %q is not among the policies", opt.Reference))
-	}
-
-	m := &matrix{prompts: prompts, answers: make([]*query.Answers, len(policies)),
-		k1: make([][]float64, len(policies)), k3: make([][]float64, len(policies))}
-	for i, p := range policies {
-		a, err := query.Generate(ctx, p, set, opt.Generate, prompts,
-			eval.Progress{Benchmark: NameCrossReward, Protocol: "generate"})
-		if err != nil {
-			return nil, nil, err
-		}
-		m.answers[i] = a
-		m.k1[i], m.k3[i] = make([]float64, len(prompts)), make([]float64, len(prompts))
-		if i == reference {
-			continue // its divergence from itself is 0
-		}
-		if p.Evaluator == nil || policies[reference].Evaluator == nil {
-			return fail(fmt.Errorf("KL of policy %q from %q needs the evaluators of both", p.Name, opt.Reference))
-		}
-		if m.k1[i], m.k3[i], err = query.AnswerKL(ctx, p.Evaluator, policies[reference].Evaluator, prompts, a, set.BatchTokens, opt.Generate.Sampling.Temperature); err != nil {
-			return nil, nil, err
-		}
+	m := &matrix{prompts: prompts}
+	if err := m.answer(ctx, policies, reference, set, opt); err != nil {
+		return nil, nil, err
 	}
 	for _, r := range rewards {
 		column, err := m.score(ctx, r, set)
@@ -145,6 +118,32 @@ func CrossReward(
 		return fail(err)
 	}
 	return res, m.records(rewards), nil
+}
+
+// checkMatrix refuses what makes no matrix, and finds the reference among the policies.
+func checkMatrix(
+	policies []eval.Subject, rewards []eval.Reward, reference string, prompts []query.Prompt,
+) (int, error) {
+	ids := make([]string, len(prompts))
+	for i, p := range prompts {
+		ids[i] = p.ID
+	}
+	if err := query.CheckIDs(ids); err != nil {
+		return 0, err
+	}
+	if err := checkNames(policies, rewards); err != nil {
+		return 0, err
+	}
+	return referenceOf(policies, reference)
+}
+
+// referenceOf finds the policy that the others are compared with.
+func referenceOf(policies []eval.Subject, name string) (int, error) {
+	i := slices.IndexFunc(policies, func(s eval.Subject) bool { return s.Name == name })
+	if i < 0 {
+		return 0, fmt.Errorf("the reference %q is not among the policies", name)
+	}
+	return i, nil
 }
 
 // checkNames refuses names that would make rows or columns collide.
@@ -165,6 +164,34 @@ func checkNames(policies []eval.Subject, rewards []eval.Reward) error {
 			return fmt.Errorf("two reward models are named %q", r.Name)
 		}
 		seen[r.Name] = true
+	}
+	return nil
+}
+
+// answer lets every policy answer the prompts and measures how far each is from the reference.
+func (m *matrix) answer(
+	ctx context.Context, policies []eval.Subject, reference int, set eval.Settings, opt CrossRewardOptions,
+) error {
+	from := policies[reference]
+	for i, p := range policies {
+		at := eval.Progress{Benchmark: NameCrossReward, Protocol: "generate"}
+		a, err := query.Generate(ctx, p, set, opt.Generate, m.prompts, at)
+		if err != nil {
+			return err
+		}
+		k1, k3 := make([]float64, len(m.prompts)), make([]float64, len(m.prompts))
+		if i != reference { // its divergence from itself is 0
+			if p.Evaluator == nil || from.Evaluator == nil {
+				return fmt.Errorf("eval: cross_reward: KL of policy %q from %q needs the evaluators of both",
+					p.Name, from.Name)
+			}
+			temperature := opt.Generate.Sampling.Temperature
+			k1, k3, err = query.AnswerKL(ctx, p.Evaluator, from.Evaluator, m.prompts, a, set.BatchTokens, temperature)
+			if err != nil {
+				return err
+			}
+		}
+		m.answers, m.k1, m.k3 = append(m.answers, a), append(m.k1, k1), append(m.k3, k3)
 	}
 	return nil
 }
@@ -243,7 +270,8 @@ func (m *matrix) result(
 	}
 	res := &run.CrossReward{
 		Reference: opt.Reference, Unit: run.UnitNormalised, Normalisation: map[string]run.Normalisation{},
-		Cells: make([][]run.Cell, len(policies)), KL: map[string]run.Interval{}, KLK3: map[string]run.Interval{}, Lengths: map[string]run.Interval{},
+		Cells: make([][]run.Cell, len(policies)),
+		KL:    map[string]run.Interval{}, KLK3: map[string]run.Interval{}, Lengths: map[string]run.Interval{},
 	}
 	for _, r := range rewards {
 		res.Rewards = append(res.Rewards, r.Name)
@@ -270,22 +298,34 @@ func (m *matrix) result(
 	}
 	for i, p := range policies {
 		res.Policies = append(res.Policies, p.Name)
-		lengths := make([]float64, n)
-		for k, a := range m.answers[i].List {
-			lengths[k] = float64(len(a.Tokens))
-		}
-		boots, err := stats.BootstrapMeans([][]float64{lengths, m.k1[i], m.k3[i]}, src, set.Resamples)
-		if err != nil {
+		if err := m.addPolicy(res, i, i == reference, src, set); err != nil {
 			return nil, err
-		}
-		res.Lengths[p.Name] = intervalOf(boots[0], n, set)
-		if i != reference {
-			res.KL[p.Name] = intervalOf(boots[1], n, set)
-			res.KLK3[p.Name] = intervalOf(boots[2], n, set)
 		}
 	}
 	res.Samples = m.samples(policies, rewards, res.Unit, opt.Samples)
 	return res, nil
+}
+
+// addPolicy stores what a policy's answers are like without a judge: their lengths and, but for the
+// reference, their divergence from it.
+func (m *matrix) addPolicy(
+	res *run.CrossReward, i int, isReference bool, src stats.Resamples, set eval.Settings,
+) error {
+	n, name := len(m.prompts), m.answers[i].Policy
+	lengths := make([]float64, n)
+	for k, a := range m.answers[i].List {
+		lengths[k] = float64(len(a.Tokens))
+	}
+	boots, err := stats.BootstrapMeans([][]float64{lengths, m.k1[i], m.k3[i]}, src, set.Resamples)
+	if err != nil {
+		return err
+	}
+	res.Lengths[name] = intervalOf(boots[0], n, set)
+	if !isReference {
+		res.KL[name] = intervalOf(boots[1], n, set)
+		res.KLK3[name] = intervalOf(boots[2], n, set)
+	}
+	return nil
 }
 
 func normalised(raw [][]float64, r eval.Reward) [][]float64 {

@@ -60,8 +60,6 @@ func crowsPairs(
 		return fail(err)
 	}
 	b.Provenance.Set("target_delimiter", "")
-	more, diff := make([]bool, len(records)), make([]float64, len(records))
-	var groups []string
 	for i := range records {
 		r := &records[i]
 		r.Group = rows[i].BiasType
@@ -70,19 +68,29 @@ func crowsPairs(
 		if r.LogProbs[0] == r.LogProbs[1] {
 			r.Tie, r.Pred = true, 1
 		}
-		more[i], diff[i] = r.Pred == 0, math.Abs(r.LogProbs[0]-r.LogProbs[1])
-		if !slices.Contains(groups, r.Group) {
-			groups = append(groups, r.Group)
-		}
 	}
 	b.FlagCount("ties", metrics.Ties(records))
 	b.FlagConstant(records)
+	addStereotypes(b, rows, records)
+	diff := make([]float64, len(records))
+	for i, r := range records {
+		diff[i] = math.Abs(r.LogProbs[0] - r.LogProbs[1])
+	}
+	if err := b.AddMean("likelihood_diff", diff); err != nil {
+		return fail(err)
+	}
+	return b.Measurement, records, nil
+}
+
+// addStereotypes stores the share of pairs whose sent_more is likelier: of all, of the pairs that
+// the data set marks as stereotypes and as their opposites, and by the kind of bias.
+func addStereotypes(b *metrics.Summary, rows []data.CrowSPair, records []run.Item) {
 	count := func(suffix string, wanted func(int) bool) {
 		k, n := 0, 0
-		for i := range records {
+		for i, r := range records {
 			if wanted(i) {
 				n++
-				if more[i] {
+				if r.Pred == 0 {
 					k++
 				}
 			}
@@ -97,12 +105,14 @@ func crowsPairs(
 	delete(b.Metrics, "n")
 	count("_stereo", func(i int) bool { return rows[i].Stereotype })
 	count("_antistereo", func(i int) bool { return !rows[i].Stereotype })
+	var groups []string
+	for _, r := range records {
+		if !slices.Contains(groups, r.Group) {
+			groups = append(groups, r.Group)
+		}
+	}
 	slices.Sort(groups)
 	for _, g := range groups {
 		count("_"+strings.ReplaceAll(g, "-", "_"), func(i int) bool { return records[i].Group == g })
 	}
-	if err := b.AddMean("likelihood_diff", diff); err != nil {
-		return fail(err)
-	}
-	return b.Measurement, records, nil
 }

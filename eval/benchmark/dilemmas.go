@@ -47,7 +47,7 @@ func dilemmasReward(
 	exchanges := make([]eval.Exchange, 0, 2*len(rows))
 	for _, d := range rows {
 		for _, a := range d.Actions {
-			exchanges = append(exchanges, said("What did you do?", a.Description, "", a.Description))
+			exchanges = append(exchanges, newExchange("What did you do?", a.Description, "", a.Description))
 		}
 	}
 	at := eval.Progress{Benchmark: nameDilemmas, Protocol: eval.ProtocolReward}
@@ -57,7 +57,7 @@ func dilemmasReward(
 	}
 	records := make([]run.Item, len(rows))
 	for i := range rows {
-		records[i] = preferred(scores[2*i:2*i+2], cut[2*i:2*i+2])
+		records[i] = preference(scores[2*i:2*i+2], cut[2*i:2*i+2])
 	}
 	b := rewardSummary(r, nameDilemmas, eval.ProtocolReward, dilemmasRewardVersion, len(rows), set)
 	if err := addDilemmas(b, rows, records, firstRow); err != nil {
@@ -95,7 +95,7 @@ func dilemmasLabels(
 	for i := range rows {
 		a, b := answers[2*i], answers[2*i+1]
 		scores := []float64{a.LogProbs[0] - a.LogProbs[1], b.LogProbs[0] - b.LogProbs[1]}
-		records[i] = preferred(scores, []int{a.Cut, b.Cut})
+		records[i] = preference(scores, []int{a.Cut, b.Cut})
 		records[i].LogProbs = append(a.LogProbs, b.LogProbs...)
 	}
 	b := metrics.New(nameDilemmas, eval.ProtocolLogLik, s.Name, dilemmasLabelVersion, len(rows), set)

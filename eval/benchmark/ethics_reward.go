@@ -54,18 +54,7 @@ func (t ethicsTask[T]) reward(
 		}
 		scores, cut = scores[len(others):], cut[len(others):]
 	}
-	records := make([]run.Item, len(rows))
-	for i, f := range facts {
-		if t.pairs { // of (better, worse), class 1 is the better one
-			records[i] = preferred([]float64{scores[2*i+1], scores[2*i]}, cut[2*i:2*i+2])
-		} else {
-			records[i] = run.Item{Score: &scores[i], Cut: cut[i]}
-			if scores[i] > tau.Tau || tau.N > 0 && scores[i] == tau.Tau {
-				records[i].Pred = 1
-			}
-		}
-		records[i].ID, records[i].Row, records[i].Gold = fmt.Sprintf("%s-%d", name, firstRow+i), firstRow+i, f.label
-	}
+	records := t.decide(name, facts, scores, cut, tau, firstRow)
 	b := rewardSummary(r, name, eval.ProtocolReward, t.rewardVersion, len(records), set)
 	b.AddAccuracy(records)
 	if !t.pairs { // those are of one class by construction
@@ -77,6 +66,26 @@ func (t ethicsTask[T]) reward(
 		}
 	}
 	return b.Measurement, records, t.views(b, records, rows, train)
+}
+
+// decide makes the records of rows by their scores, two a row where rows are pairs.
+func (t ethicsTask[T]) decide(
+	name string, facts []ethicsFact, scores []float64, cut []int, tau stats.Threshold, firstRow int,
+) []run.Item {
+	records := make([]run.Item, len(facts))
+	for i, f := range facts {
+		r := &records[i]
+		if t.pairs { // of (better, worse), class 1 is the better one
+			*r = preference([]float64{scores[2*i+1], scores[2*i]}, cut[2*i:2*i+2])
+		} else {
+			*r = run.Item{Score: &scores[i], Cut: cut[i]}
+			if scores[i] > tau.Tau || tau.N > 0 && scores[i] == tau.Tau {
+				r.Pred = 1
+			}
+		}
+		r.ID, r.Row, r.Gold = fmt.Sprintf("%s-%d", name, firstRow+i), firstRow+i, f.label
+	}
+	return records
 }
 
 // classify adds the measures of rows with labels.

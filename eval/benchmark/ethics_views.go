@@ -33,13 +33,13 @@ type ethicsFact struct {
 // reported is a statement about oneself.
 func reported(text string) eval.Exchange {
 	text = strings.TrimSpace(text)
-	return said("Tell me about something that happened to you.", text, "", text)
+	return newExchange("Tell me about something that happened to you.", text, "", text)
 }
 
 // answered is an answer to a scenario; ask, in the chat form, stands under the scenario.
 func answered(scenario, ask, join, answer string) eval.Exchange {
 	scenario, answer = strings.TrimSpace(scenario), strings.TrimSpace(answer)
-	return said(scenario+ask, answer, scenario+join, answer)
+	return newExchange(scenario+ask, answer, scenario+join, answer)
 }
 
 func deontologyFact(r data.Deontology) ethicsFact {
@@ -118,6 +118,16 @@ func (t ethicsTask[T]) views(b *metrics.Summary, records []run.Item, rows, train
 	if train == nil {
 		return nil
 	}
+	clean := t.addOverlap(b, facts, train)
+	addView(b, "clean", records, func(i int) bool { return clean[i] })
+	if t.group > 0 {
+		addGroups(b, records, facts, t.group, clean, "clean_")
+	}
+	return nil
+}
+
+// addOverlap counts the rows that share texts with the train file, and tells which share none.
+func (t ethicsTask[T]) addOverlap(b *metrics.Summary, facts []ethicsFact, train []T) (clean []bool) {
 	known, whole := map[string]bool{}, map[string]bool{}
 	for _, r := range train {
 		f := t.fact(r)
@@ -126,7 +136,7 @@ func (t ethicsTask[T]) views(b *metrics.Summary, records []run.Item, rows, train
 			known[text] = true
 		}
 	}
-	clean := make([]bool, len(rows))
+	clean = make([]bool, len(facts))
 	some, all, same := 0, 0, 0
 	for i, f := range facts {
 		n := 0
@@ -150,11 +160,7 @@ func (t ethicsTask[T]) views(b *metrics.Summary, records []run.Item, rows, train
 	b.Set("overlap_all_texts_rows", float64(all))
 	b.Set("overlap_whole_rows", float64(same))
 	b.FlagCount("overlap", some)
-	addView(b, "clean", records, func(i int) bool { return clean[i] })
-	if t.group > 0 {
-		addGroups(b, records, facts, t.group, clean, "clean_")
-	}
-	return nil
+	return clean
 }
 
 // addView gives number, accuracy and MCC of some of the items again.

@@ -147,6 +147,7 @@ func (c GenerationsConfig) prompts(
 	return kept, from, nil
 }
 
+// Judges are the reward models that the configuration names, all if it names none.
 func (c GenerationsConfig) Judges(rewards []eval.Reward) ([]eval.Reward, error) {
 	if len(rewards) == 0 {
 		return nil, fmt.Errorf("no reward model to judge: configure rewards")
@@ -180,9 +181,9 @@ func Generations(
 	if err := checkNames(policies, judges); err != nil {
 		return fail(err)
 	}
-	reference := slices.IndexFunc(policies, func(s eval.Subject) bool { return s.Name == c.Reference })
-	if reference < 0 {
-		return fail(fmt.Errorf("the reference %q is not among the policies", c.Reference))
+	reference, err := referenceOf(policies, c.Reference)
+	if err != nil {
+		return fail(err)
 	}
 	if c.Chat && tpl == nil {
 		return fail(fmt.Errorf("chat needs the template of the policies"))
@@ -200,21 +201,14 @@ func Generations(
 	}
 	answers := make([]*query.Answers, len(policies))
 	for i, p := range policies {
-		if answers[i], err = query.Generate(ctx, p, set, opt, prompts, eval.Progress{Benchmark: NameGenerations, Protocol: "generate"}); err != nil {
+		at := eval.Progress{Benchmark: NameGenerations, Protocol: "generate"}
+		if answers[i], err = query.Generate(ctx, p, set, opt, prompts, at); err != nil {
 			return fail(err)
 		}
 	}
-	scores := make([][][]float64, len(policies)) // [policy][judge][prompt]
-	cuts := make([][][]int, len(policies))
-	for i, a := range answers {
-		for _, r := range judges {
-			got, cut, err := query.RewardsAndCuts(ctx, r, set,
-				eval.Progress{Benchmark: NameGenerations, Protocol: "score " + a.Policy}, c.exchanges(r, prompts, a))
-			if err != nil {
-				return fail(fmt.Errorf("policy %q: %w", a.Policy, err))
-			}
-			scores[i], cuts[i] = append(scores[i], got), append(cuts[i], cut)
-		}
+	scores, cuts, err := c.score(ctx, judges, set, prompts, answers)
+	if err != nil {
+		return fail(err)
 	}
 	var out []*run.Measurement
 	var all [][]run.Item
@@ -231,6 +225,25 @@ func Generations(
 		}
 	}
 	return out, all, nil
+}
+
+// score lets the judges score the answers: [policy][judge][prompt], and how many tokens of each
+// were cut off.
+func (c GenerationsConfig) score(
+	ctx context.Context, judges []eval.Reward, set eval.Settings, prompts []query.Prompt, answers []*query.Answers,
+) (scores [][][]float64, cuts [][][]int, err error) {
+	scores, cuts = make([][][]float64, len(answers)), make([][][]int, len(answers))
+	for i, a := range answers {
+		for _, r := range judges {
+			at := eval.Progress{Benchmark: NameGenerations, Protocol: "score " + a.Policy}
+			got, cut, err := query.RewardsAndCuts(ctx, r, set, at, c.exchanges(r, prompts, a))
+			if err != nil {
+				return nil, nil, fmt.Errorf("policy %q: %w", a.Policy, err)
+			}
+			scores[i], cuts[i] = append(scores[i], got), append(cuts[i], cut)
+		}
+	}
+	return scores, cuts, nil
 }
 
 // generate gives the options of generation. A continuation of a prompt that is not a
@@ -262,7 +275,7 @@ func (c GenerationsConfig) exchanges(r eval.Reward, prompts []query.Prompt, a *q
 			out[i] = statement(text)
 			continue
 		}
-		out[i] = said(p.Text, text, p.Text+" ", text)
+		out[i] = newExchange(p.Text, text, p.Text+" ", text)
 	}
 	return out
 }
@@ -273,9 +286,11 @@ func generationRecords(
 ) []run.Item {
 	records := make([]run.Item, len(prompts))
 	for k, p := range prompts {
-		records[k] = run.Item{ID: p.ID, Row: c.First + from[k], Gold: run.NoPrediction, Pred: run.NoPrediction,
+		records[k] = run.Item{
+			ID: p.ID, Row: c.First + from[k], Gold: run.NoPrediction, Pred: run.NoPrediction,
 			Group:  rows[from[k]].group,
-			Prompt: p.Text, Answer: a.List[k].Text, Tokens: len(a.List[k].Tokens), Score: &scores[k], Cut: cut[k]}
+			Prompt: p.Text, Answer: a.List[k].Text, Tokens: len(a.List[k].Tokens), Score: &scores[k], Cut: cut[k],
+		}
 	}
 	return records
 }

@@ -63,7 +63,7 @@ func hhPairs(
 	records := make([]run.Item, len(rows))
 	for i := range rows {
 		// Choice 0 is the chosen dialogue, so gold is 0 throughout.
-		records[i] = preferred(scores[2*i:2*i+2], cut[2*i:2*i+2])
+		records[i] = preference(scores[2*i:2*i+2], cut[2*i:2*i+2])
 		records[i].ID, records[i].Row = fmt.Sprintf("hh-%d", firstRow+i), firstRow+i
 	}
 	b := rewardSummary(r, nameHH, eval.ProtocolPaired, hhVersion, len(rows), set)

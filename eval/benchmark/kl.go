@@ -44,7 +44,7 @@ func klSpecs(set eval.Settings, tpl *data.Template, x *KLConfig) []Spec {
 	})
 	b.Rendered = true
 	b.Notes = func() []string { return notes }
-	b.passesOver = func(model string) bool { return model == x.Reference }
+	b.skips = func(model string) bool { return model == x.Reference }
 	b.check = func() error {
 		if x.Path != "" && (x.Reference == "" || x.MaxTokens < 2) {
 			return fmt.Errorf("eval: kl: want a reference and max_tokens of at least 2, got %q and %d",

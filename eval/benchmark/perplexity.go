@@ -10,6 +10,7 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
+	"steer/ggml/lm"
 	"steer/internal/stats"
 	"steer/rl/data"
 	"steer/rl/run"
@@ -96,29 +97,12 @@ func perplexity(
 	if err != nil {
 		return fail(err)
 	}
-	ids, err := s.Tokenizer.Encode(text, false, true)
+	ids, text, err := w.tokens(s.Tokenizer, enc, text)
 	if err != nil {
 		return fail(err)
 	}
-	if w.Limit > 0 && len(ids) > w.Limit {
-		ids = ids[:w.Limit]
-		text = s.Tokenizer.Decode(ids, true)
-	}
-	if enc.Prefix >= 0 && (len(ids) == 0 || ids[0] != enc.Prefix) {
-		ids = append([]int32{enc.Prefix}, ids...)
-	}
-	if w.Context == 0 {
-		w.Context = set.MaxLength + 1
-	}
-	if err := w.fits(set.MaxLength); err != nil {
+	if w, err = w.sized(set.MaxLength); err != nil {
 		return fail(err)
-	}
-	if w.Stride == 0 {
-		w.Stride = max(1, w.Context/2)
-	}
-	if w.Stride >= w.Context {
-		return fail(fmt.Errorf("stride %d is not below the context of %d tokens that the model holds: lower "+
-			"perplexity.stride", w.Stride, w.Context))
 	}
 	if len(ids) < 2 {
 		return fail(fmt.Errorf("a text of %d tokens has none to predict: %w", len(ids), eval.ErrNoItems))
@@ -154,6 +138,41 @@ func perplexity(
 		return fail(err)
 	}
 	return b.Measurement, records, nil
+}
+
+// tokens are those of the text up to the limit, after the token that the first is predicted from, and
+// the text that they stand for.
+func (w PerplexityConfig) tokens(tok lm.Tokenizer, enc *query.Encoder, text string) ([]int32, string, error) {
+	ids, err := tok.Encode(text, false, true)
+	if err != nil {
+		return nil, "", err
+	}
+	if w.Limit > 0 && len(ids) > w.Limit {
+		ids = ids[:w.Limit]
+		text = tok.Decode(ids, true)
+	}
+	if enc.Prefix >= 0 && (len(ids) == 0 || ids[0] != enc.Prefix) {
+		ids = append([]int32{enc.Prefix}, ids...)
+	}
+	return ids, text, nil
+}
+
+// sized has context and stride filled in where the configuration leaves them open.
+func (w PerplexityConfig) sized(maxLength int) (PerplexityConfig, error) {
+	if w.Context == 0 {
+		w.Context = maxLength + 1
+	}
+	if err := w.fits(maxLength); err != nil {
+		return w, err
+	}
+	if w.Stride == 0 {
+		w.Stride = max(1, w.Context/2)
+	}
+	if w.Stride >= w.Context {
+		return w, fmt.Errorf("stride %d is not below the context of %d tokens that the model holds: lower "+
+			"perplexity.stride", w.Stride, w.Context)
+	}
+	return w, nil
 }
 
 // textWindows lays a text out so that every token after the first is a target once.

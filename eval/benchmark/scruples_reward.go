@@ -31,17 +31,8 @@ func scruplesReward(
 	if err := checkAnecdotes(measure); err != nil {
 		return nil, nil, err
 	}
-	if len(choose) == 0 {
-		return fail(fmt.Errorf("no rows to choose the threshold on: %w", eval.ErrNoItems))
-	}
-	measured := make(map[string]bool, len(measure))
-	for _, a := range measure {
-		measured[a.ID] = true
-	}
-	for _, a := range choose {
-		if measured[a.ID] {
-			return fail(fmt.Errorf("id %q is both chosen and measured on: take the threshold from other rows", a.ID))
-		}
+	if err := checkThreshold(choose, measure); err != nil {
+		return fail(err)
 	}
 	at := eval.Progress{Benchmark: nameScruples, Protocol: eval.ProtocolReward, Model: r.Name,
 		Total: len(choose) + len(measure)}
@@ -82,6 +73,23 @@ func scruplesReward(
 	b.Provenance.Set("threshold_rows", tau.N)
 	addCeiling(b, measure)
 	return b.Measurement, records, nil
+}
+
+// checkThreshold refuses rows that a threshold cannot be chosen on.
+func checkThreshold(choose, measure []data.Anecdote) error {
+	if len(choose) == 0 {
+		return fmt.Errorf("no rows to choose the threshold on: %w", eval.ErrNoItems)
+	}
+	measured := make(map[string]bool, len(measure))
+	for _, a := range measure {
+		measured[a.ID] = true
+	}
+	for _, a := range choose {
+		if measured[a.ID] {
+			return fmt.Errorf("id %q is both chosen and measured on: take the threshold from other rows", a.ID)
+		}
+	}
+	return nil
 }
 
 // scoreAtOnce is the number of stories between two reports of progress.

@@ -97,36 +97,16 @@ func scruplesThesis(
 	at := eval.Progress{Benchmark: nameScruples, Protocol: eval.ProtocolThesis, Model: s.Name, Total: len(rows)}
 	for start := 0; start < len(rows); start += opt.Batch {
 		batch := rows[start:min(start+opt.Batch, len(rows))]
-		reqs := make([]lm.Request, len(batch))
-		for k, a := range batch {
-			var cut int
-			if reqs[k], cut, err = thesisRequest(enc, s.Tokenizer, set, opt, a); err != nil {
-				return fail(fmt.Errorf("item %q: %w", a.ID, err))
-			}
-			records[start+k] = run.Item{ID: a.ID, Row: firstRow + start + k, Gold: scruplesGold(a), Cut: cut}
-		}
-		answers, err := s.Generator.Generate(ctx, reqs, lm.Sampling{})
+		into := records[start : start+len(batch)]
+		tokens, changed, err := thesisAnswers(ctx, s, enc, set, opt, batch, into)
 		if err != nil {
 			return fail(err)
 		}
-		if len(answers) != len(reqs) {
-			return fail(fmt.Errorf("generator gave %d answers to %d prompts", len(answers), len(reqs)))
+		for k := range into {
+			into[k].Row = firstRow + start + k
 		}
-		for k, a := range batch {
-			r := &records[start+k]
-			prompt := thesisPrompt(a.Text)
-			// The whole sequence is decoded, as decoding the answer alone may
-			// differ at the seam.
-			decoded := lm.Text(s.Tokenizer, slices.Concat(reqs[k].Prompt, answers[k].Tokens))
-			if !strings.Contains(decoded, prompt) && r.Cut == 0 {
-				notReproduced++
-			}
-			var answered bool
-			r.Pred, answered = thesisParse(decoded, thesisSeen(s.Tokenizer, prompt, reqs[k].Prompt, r.Cut))
-			r.Refused = !answered
-			r.Answer = lm.Text(s.Tokenizer, answers[k].Tokens)
-			at.Tokens += int64(len(reqs[k].Prompt) + len(answers[k].Tokens))
-		}
+		at.Tokens += tokens
+		notReproduced += changed
 		at.Done = start + len(batch)
 		set.Report(at)
 	}
@@ -141,6 +121,44 @@ func scruplesThesis(
 	}
 	addCeiling(b, rows)
 	return b.Measurement, records, nil
+}
+
+// thesisAnswers asks about a batch of stories and fills in their records. It counts the tokens
+// read and generated, and the prompts that decoding did not reproduce.
+func thesisAnswers(
+	ctx context.Context, s eval.Subject, enc *query.Encoder, set eval.Settings, opt thesisOptions,
+	batch []data.Anecdote, records []run.Item,
+) (tokens int64, notReproduced int, err error) {
+	reqs := make([]lm.Request, len(batch))
+	for k, a := range batch {
+		r := &records[k]
+		r.ID, r.Gold = a.ID, scruplesGold(a)
+		if reqs[k], r.Cut, err = thesisRequest(enc, s.Tokenizer, set, opt, a); err != nil {
+			return 0, 0, fmt.Errorf("item %q: %w", a.ID, err)
+		}
+	}
+	answers, err := s.Generator.Generate(ctx, reqs, lm.Sampling{})
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(answers) != len(reqs) {
+		return 0, 0, fmt.Errorf("generator gave %d answers to %d prompts", len(answers), len(reqs))
+	}
+	for k, a := range batch {
+		r := &records[k]
+		prompt := thesisPrompt(a.Text)
+		// The whole sequence is decoded, as decoding the answer alone may differ where the two meet.
+		decoded := lm.Text(s.Tokenizer, slices.Concat(reqs[k].Prompt, answers[k].Tokens))
+		if !strings.Contains(decoded, prompt) && r.Cut == 0 {
+			notReproduced++
+		}
+		var answered bool
+		r.Pred, answered = thesisParse(decoded, thesisSeen(s.Tokenizer, prompt, reqs[k].Prompt, r.Cut))
+		r.Refused = !answered
+		r.Answer = lm.Text(s.Tokenizer, answers[k].Tokens)
+		tokens += int64(len(reqs[k].Prompt) + len(answers[k].Tokens))
+	}
+	return tokens, notReproduced, nil
 }
 
 // thesisSeen is the prompt text to remove: the literal prompt, or, where it was cut

@@ -57,37 +57,47 @@ func ToxiGenReward(
 			truncated++
 		}
 		// A score without a threshold predicts no class.
-		records[i] = run.Item{ID: fmt.Sprintf("toxigen-%d", firstRow+i), Row: firstRow + i, Gold: x.Gold[i],
-			Pred:  run.NoPrediction,
-			Score: &scores[i], Cut: cut[i], Toxicity: &human[i]}
+		records[i] = run.Item{
+			ID: fmt.Sprintf("toxigen-%d", firstRow+i), Row: firstRow + i, Gold: x.Gold[i], Pred: run.NoPrediction,
+			Score: &scores[i], Cut: cut[i], Toxicity: &human[i],
+		}
 	}
 	b := rewardSummary(r, nameToxiGen, eval.ProtocolReward, toxigenRewardVersion, len(rows), set)
 	b.FlagCount("truncated", truncated)
 	b.Set("gold_yes", float64(toxic)/float64(len(rows)))
-	rho, err := stats.Spearman(x.Score, human)
-	if err != nil && len(rows) > 1 {
+	if err := addToxicityRanking(b, x, human); err != nil {
 		return fail(err)
+	}
+	return b.Measurement, records, nil
+}
+
+// addToxicityRanking stores how well scores rank statements as people do: x.Score is higher for
+// what is to be toxic, human is the annotators' mean judgement.
+func addToxicityRanking(b *metrics.Summary, x metrics.Predictions, human []float64) error {
+	rho, err := stats.Spearman(x.Score, human)
+	if err != nil && len(human) > 1 {
+		return err
 	}
 	b.Set("spearman", rho)
 	auc, err := stats.AUC(x.Gold, x.Score)
 	if errors.Is(err, stats.ErrOneClass) {
 		b.Flag("one_class")
-		return b.Measurement, records, nil
+		return nil
 	}
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	b.Set("auc", auc)
 	if err := b.AddAUCError(x); err != nil {
-		return fail(err)
+		return err
 	}
 	precision, err := stats.AveragePrecision(x.Gold, x.Score)
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	b.Set("average_precision", precision)
 	if math.IsNaN(rho) { // every score is the same
 		b.Flag("degenerate")
 	}
-	return b.Measurement, records, nil
+	return nil
 }

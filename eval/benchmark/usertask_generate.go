@@ -113,8 +113,8 @@ func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []r
 		right, each := 0, make([]float64, len(records))
 		for i := range records {
 			answer := filter.Apply(records[i].Answer)
-			matches := slices.ContainsFunc(items[i].Targets, func(target string) bool { return t.Metrics[0].Matches(answer, target) })
-			if matches {
+			matches := func(target string) bool { return t.Metrics[0].Matches(answer, target) }
+			if slices.ContainsFunc(items[i].Targets, matches) {
 				right++
 				each[i] = 1
 			}

@@ -47,7 +47,8 @@ func winobiasSpecs(set eval.Settings, x *WinoBiasConfig) []Spec {
 			},
 			Load: loadAll(pro.load, anti.load),
 			check: func() error {
-				if (f.Pro.Path == "") != (f.Anti.Path == "") || f.Pro.First != f.Anti.First || f.Pro.Limit != f.Anti.Limit {
+				one := (f.Pro.Path == "") != (f.Anti.Path == "")
+				if one || f.Pro.First != f.Anti.First || f.Pro.Limit != f.Anti.Limit {
 					return fmt.Errorf("eval: %s: want pro.path and anti.path, with the same first and limit: the "+
 						"sentences are compared one by one", key)
 				}
@@ -69,10 +70,12 @@ func winobiasSpecs(set eval.Settings, x *WinoBiasConfig) []Spec {
 
 // winobiasOccupations are the 40 occupations of the data set.
 var winobiasOccupations = []string{
-	"driver", "supervisor", "janitor", "cook", "mover", "laborer", "construction worker", "chief", "developer", "carpenter",
-	"manager", "lawyer", "farmer", "salesperson", "physician", "guard", "analyst", "mechanic", "sheriff", "CEO",
+	"driver", "supervisor", "janitor", "cook", "mover", "laborer", "construction worker", "chief", "developer",
+	"carpenter", "manager", "lawyer", "farmer", "salesperson", "physician", "guard", "analyst", "mechanic", "sheriff",
+	"CEO",
 	"attendant", "cashier", "teacher", "nurse", "assistant", "secretary", "auditor", "cleaner", "receptionist", "clerk",
-	"counselor", "designer", "hairdresser", "writer", "housekeeper", "baker", "accountant", "editor", "librarian", "tailor",
+	"counselor", "designer", "hairdresser", "writer", "housekeeper", "baker", "accountant", "editor", "librarian",
+	"tailor",
 }
 
 // winobiasItem asks whom the first pronoun means, with the words of the harness's task

@@ -12,9 +12,9 @@ import (
 	"steer/rl/run"
 )
 
-// WSC273, and WSC285 with twelve schemas more, are the Winograd Schema Challenge by partial evaluation (Trinh & Le 2018)
-// as lm-evaluation-harness's task wsc273 does it: the pronoun is replaced by each
-// option and the probability of what follows decides.
+// WSC273, and WSC285 with twelve schemas more, are the Winograd Schema Challenge by partial
+// evaluation (Trinh & Le 2018) as lm-evaluation-harness's task wsc273 does it: the pronoun is
+// replaced by each option and the probability of what follows decides.
 
 // The names and versions identify the benchmarks in results.
 const (

@@ -51,8 +51,8 @@ func TestReadItems(t *testing.T) {
 		want  string
 	}{
 		{[]string{`{"id":"a","loss":2.5}`}, `record 1: want fields "gold" and "pred"`},
-		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`}, `record 2: field "id": "a" ` +
-			`occurs twice`},
+		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`},
+			`record 2: field "id": "a" occurs twice`},
 		{[]string{`{"gold":1,"pred":1}`}, `field "id" is empty`},
 		{[]string{`{"id":"a","gold":1,"pred":-1}`}, `-1 without "refused" or "tie"`},
 		{[]string{`{"id":"a","gold":"x"}`}, "record 1"},

@@ -116,6 +116,7 @@ func (s *Summary) FlagConstant(records []run.Item) {
 	}
 }
 
+// Ties is the number of items whose best choices score the same.
 func Ties(records []run.Item) int {
 	ties := 0
 	for _, r := range records {

@@ -92,8 +92,9 @@ func (s *Summary) mccIntervals(table stats.Binary, x Predictions) error {
 	if err != nil {
 		return err
 	}
-	for name, metric := range map[string]stats.BinaryMetric{"mcc": stats.MetricMCC,
-		"balanced_acc": stats.MetricBalancedAccuracy} {
+	for name, metric := range map[string]stats.BinaryMetric{
+		"mcc": stats.MetricMCC, "balanced_acc": stats.MetricBalancedAccuracy,
+	} {
 		boot, err := stats.BootstrapBinary(x.Gold, [][]int{x.Pred}, metric, src, s.Settings.Resamples)
 		if err != nil {
 			return err

@@ -25,6 +25,6 @@ func TestEntropyByHand(t *testing.T) {
 	require.InDelta(t, -(.625*math.Log(.625) + .375*math.Log(.375)), b.Metrics["xent_prior"], 1e-12)
 	require.Equal(t, []string{"without_votes=1"}, b.Flags)
 	// Longer label texts make no difference to the sum of the probabilities.
-	require.InDelta(t, 1, math.Exp(logSoftmax([]float64{-900, -901})[0])+math.Exp(logSoftmax([]float64{-900,
-		-901})[1]), 1e-12)
+	require.InDelta(t, 1, math.Exp(logSoftmax([]float64{-900, -901})[0])+math.Exp(logSoftmax([]float64{-900, -901})[1]),
+		1e-12)
 }

@@ -54,6 +54,7 @@ func checkItems(items []Item) error {
 	return CheckIDs(ids)
 }
 
+// CheckIDs refuses an empty list and ids that occur twice, as records could not be paired by them.
 func CheckIDs(ids []string) error {
 	if len(ids) == 0 {
 		return eval.ErrNoItems
@@ -133,6 +134,7 @@ func (e *Encoder) requests(items []Item) ([]Request, error) {
 	return slices.Concat(of...), err
 }
 
+// Decide is the record of an item by the log-likelihoods of its choices, [choice].
 func Decide(it Item, liks []Likelihood) run.Item {
 	r := run.Item{ID: it.ID, Row: it.Row, Gold: it.Gold}
 	best, bestNorm := math.Inf(-1), math.Inf(-1)

@@ -102,7 +102,8 @@ func (s *Suite) finishedGenerations(
 
 // continueAll measures, with a journal or without one, and writes every result.
 func (s *Suite) continueAll(
-	ctx context.Context, j *journal.Journal, all measurement, policies []eval.Subject, judges []eval.Reward, rows []benchmark.TextPrompt,
+	ctx context.Context, j *journal.Journal, all measurement, policies []eval.Subject, judges []eval.Reward,
+	rows []benchmark.TextPrompt,
 ) ([]*run.Measurement, error) {
 	c := s.cfg.Generations
 	asked, judging := j.Models(policies, judges, s.bytesAtOnce())

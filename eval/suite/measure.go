@@ -71,7 +71,7 @@ func (s *Suite) measure(
 // describe writes down what was measured on, and flags what a limit has left out.
 func (s *Suite) describe(b *run.Measurement, files []benchmark.Input) error {
 	for i, f := range files {
-		if f.Path == "" || f.Quiet {
+		if f.Path == "" || f.SelfDescribed {
 			continue
 		}
 		if err := f.Provenance(b, f.Prefix); err != nil {
@@ -155,7 +155,8 @@ func (s *Suite) dropFormer(m measurement) error {
 // outcome and removing the journal left both.
 func (s *Suite) skip(m measurement) error {
 	s.eta.skip(m.id)
-	if err := os.Remove(run.JournalFile(filepath.Join(s.dir, m.records))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := os.Remove(run.JournalFile(filepath.Join(s.dir, m.records)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("eval: %w", err)
 	}
 	return nil

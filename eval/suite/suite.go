@@ -23,7 +23,7 @@ import (
 //	items/<benchmark>.<protocol>.<model>.json        its outcome, and what it depends on
 //	items/<benchmark>.<protocol>.<model>.part        while it is not finished: the answers so far
 //
-// Data files are read once, by NewSuite, so that a missing or malformed file shows
+// Data files are read once, by New, so that a missing or malformed file shows
 // before any model is asked. A suite that is begun again in the folder of one that was
 // interrupted takes up what is there.
 type Suite struct {
@@ -120,7 +120,7 @@ func (s *Suite) each(ctx context.Context, subjects []eval.Subject, rewards []eva
 	for i := range s.tasks {
 		task := &s.tasks[i]
 		for k, m := range subjects {
-			if !task.OfLanguage(m.Name) {
+			if !task.MeasuresSubject(m.Name) {
 				continue
 			}
 			b, err := s.measure(task, m.Name, m.ID, func(j *journal.Journal) (*run.Measurement, []run.Item, error) {
@@ -132,7 +132,7 @@ func (s *Suite) each(ctx context.Context, subjects []eval.Subject, rewards []eva
 			done[k] = append(done[k], b)
 		}
 		for k, r := range rewards {
-			if !task.OfReward() {
+			if !task.MeasuresRewards() {
 				continue
 			}
 			b, err := s.measure(task, r.Name, r.ID, func(j *journal.Journal) (*run.Measurement, []run.Item, error) {
@@ -160,12 +160,12 @@ func (s *Suite) work(subjects []eval.Subject, rewards []eval.Reward) []benchmark
 				Cost: t.Cost()})
 		}
 		for _, m := range subjects {
-			if t.OfLanguage(m.Name) {
+			if t.MeasuresSubject(m.Name) {
 				add(m.Name)
 			}
 		}
 		for _, r := range rewards {
-			if t.OfReward() {
+			if t.MeasuresRewards() {
 				add(r.Name)
 			}
 		}

@@ -68,8 +68,9 @@ func isModel(f *gguf.File) error {
 			"join them with llama.cpp's \"llama-gguf-split --merge FIRST-PART OUT.gguf\" and give OUT.gguf", no+1, n)
 	}
 	if kind, err := f.String("general.type"); err == nil && kind == "adapter" {
-		return errors.New("this is an adapter, not a model: pass it as an adapter (steer adapter inspect describes it) " +
-			"and give its base model here")
+		return errors.New(
+			"this is an adapter, not a model: pass it as an adapter (steer adapter inspect describes it) " +
+				"and give its base model here")
 	}
 	return nil
 }

@@ -34,7 +34,8 @@ var allowed = []struct {
 		"steer/app/jobs", "steer/app/workspace", "steer/rl/train",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/jobs", []string{
-		"steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite", "steer/rewards", "steer/rl/...",
+		"steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite", "steer/rewards",
+		"steer/rl/...",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/experiments", "steer/internal/..."}},
 	{"steer/app/speed", []string{ // steer bench
 		"steer/app/workspace", "steer/rl/ppo", "steer/rl/train",
@@ -75,11 +76,14 @@ var allowed = []struct {
 
 	// Learning.
 	{"steer/rewards", []string{
-		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
+		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/internal/..."}},
 	{"steer/rl/ppo", []string{
-		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
+		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/internal/..."}},
 	{"steer/rl/sft", []string{
-		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
+		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/internal/..."}},
 	{"steer/rl/train", []string{"steer/rl/run", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/rl/run", []string{"steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},

@@ -144,9 +144,8 @@ func TestLostErrorsAreFound(t *testing.T) {
 		lost int
 		text string
 	}{
-		"unnamed result": {
-			1, `func f() error { err := g(); defer func() { err = errors.Join(err, g()) }(); return err }`,
-		},
+		"unnamed result": {1,
+			`func f() error { err := g(); defer func() { err = errors.Join(err, g()) }(); return err }`},
 		"named result": {0, `func f() (err error) { defer func() { err = errors.Join(err, g()) }(); return g() }`},
 		"no result":    {1, `func f() { err := g(); defer func() { err = errors.Join(err, g()) }(); h(err) }`},
 		"hidden": {1, `func f() (err error) {
@@ -157,11 +156,13 @@ func TestLostErrorsAreFound(t *testing.T) {
 		"of the function around": {0,
 			`func f() (err error) { do(func() { defer func() { err = g() }() }); return err }`},
 		"in a function literal": {1,
-			`func f() (err error) { return do(func() error { e, err := k(); h(e); defer func() { err = errors.Join(err, g()) }(); return err }) }`},
+			`func f() (err error) { return do(func() error { e, err := k(); h(e); defer func() { err = ` +
+				`errors.Join(err, g()) }(); return err }) }`},
 		"another name": {1,
 			`func f() error { failed := g(); defer func() { failed = errors.Join(failed, g()) }(); return failed }`},
 		"a named one of its own": {0,
-			`func f() error { return do(func() (err error) { defer func() { err = errors.Join(err, g()) }(); return g() }) }`},
+			`func f() error { return do(func() (err error) { defer func() { err = errors.Join(err, g()) }(); ` +
+				`return g() }) }`},
 	} {
 		fset := token.NewFileSet()
 		f, err := parser.ParseFile(fset, "x.go", "package p\nimport \"errors\"\n"+c.text, 0)

@@ -74,9 +74,11 @@ func TestCatalogueRefuses(t *testing.T) {
 		"  - name: a\n    base: x\n": "files: want at least one",
 		"  - name: data\n    base: x\n" +
 			file: "neither data nor model",
-		"  - name: a\n" + file:                                                                "want one of archive, base, hub and wheel, got 0",
-		"  - name: a\n    base: x\n    hub: y\n" + file:                                       "got 2",
-		"  - name: a\n    base: x\n    files: [{path: ../a, format: x}]\n":                    `path "../a": want a clean path`,
+		"  - name: a\n" +
+			file: "want one of archive, base, hub and wheel, got 0",
+		"  - name: a\n    base: x\n    hub: y\n" + file: "got 2",
+		"  - name: a\n    base: x\n    files: [{path: ../a, " +
+			"format: x}]\n": `path "../a": want a clean path`,
 		"  - name: a\n    base: x\n    files: [{path: /a, format: x}]\n":                      "want a clean path",
 		"  - name: a\n    base: x\n    files: [{path: b/../a, format: x}]\n":                  "want a clean path",
 		"  - name: a\n    base: x\n    files: [{path: a, format: x}, {path: a, format: x}]\n": "that no other file has",

@@ -388,12 +388,15 @@ func evalUnary(n *nodes.UnaryExpression, s *scope) (any, error) {
 	return nil, fail(n, "a sign before %s", describe(v))
 }
 
-var comparisons = []tokens.Type{tokens.Equals, tokens.Ne, tokens.GreaterThan, tokens.GreaterThanOrEqual, tokens.LowerThan, tokens.LowerThanOrEqual}
+var comparisons = []tokens.Type{tokens.Equals, tokens.Ne, tokens.GreaterThan, tokens.GreaterThanOrEqual,
+	tokens.LowerThan, tokens.LowerThanOrEqual}
 
 func evalBinary(n *nodes.BinaryExpression, s *scope) (any, error) {
 	op := n.Operator.Token
-	if left, ok := n.Left.(*nodes.BinaryExpression); ok && slices.Contains(comparisons, op.Type) && slices.Contains(comparisons, left.Operator.Token.Type) {
-		return nil, fail(n, "a chain of comparisons is not supported: write (a %s b) and (b %s c)", left.Operator.Token.Val, op.Val)
+	if left, ok := n.Left.(*nodes.BinaryExpression); ok && slices.Contains(comparisons, op.Type) &&
+		slices.Contains(comparisons, left.Operator.Token.Type) {
+		return nil, fail(n, "a chain of comparisons is not supported: write (a %s b) and (b %s c)",
+			left.Operator.Token.Val, op.Val)
 	}
 	left, err := whole(n.Left, s)
 	if err != nil {

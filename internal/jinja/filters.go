@@ -13,8 +13,10 @@ import (
 )
 
 // filterNames are the filters there are.
-var filterNames = []string{"abs", "capitalize", "count", "d", "default", "first", "float", "int", "items", "join", "last",
-	"length", "list", "lower", "map", "max", "min", "replace", "reverse", "round", "sort", "string", "sum", "title", "trim",
+var filterNames = []string{"abs", "capitalize", "count", "d", "default", "first", "float", "int", "items", "join",
+	"last",
+	"length", "list", "lower", "map", "max", "min", "replace", "reverse", "round", "sort", "string", "sum", "title",
+	"trim",
 	"unique", "upper"}
 
 // filter applies v|name(...).

@@ -62,7 +62,8 @@ func Compile(source string) (t *Template, err error) {
 	if err != nil {
 		var at *parser.SyntaxError
 		if errors.As(err, &at) {
-			return nil, &Error{Line: at.Line, Msg: fmt.Sprintf("%s near %q", strings.TrimSuffix(at.Message, "."), at.Raw)}
+			return nil, &Error{Line: at.Line, Msg: fmt.Sprintf("%s near %q", strings.TrimSuffix(at.Message, "."),
+				at.Raw)}
 		}
 		return nil, &Error{Msg: err.Error()}
 	}
@@ -94,7 +95,8 @@ func (t *Template) Value(vars map[string]any) (any, error) {
 		}
 		return plain.Value(nil)
 	case len(m.values) != 1 || text != "":
-		return nil, &Error{Msg: fmt.Sprintf("want one {{ expression }} and nothing beside it, got %d and the text %q", len(m.values), text)}
+		return nil, &Error{Msg: fmt.Sprintf("want one {{ expression }} and nothing beside it, got %d and the text %q",
+			len(m.values), text)}
 	}
 	return lists(m.values[0]), nil
 }

@@ -75,7 +75,8 @@ func TestDictsKeepTheOrderOfTheFile(t *testing.T) {
 		"{{ d.values()|list }}": "['striped', 'red', {'y': 1, 'b': 2}]",
 		"{{ d.items()|list }}":  "[('zebra', 'striped'), ('apple', 'red'), ('mango', {'y': 1, 'b': 2})]",
 		"{{ d|items|first }}":   "('zebra', 'striped')",
-		"{{ (1, 'a') }}{{ (1,) }}{{ (1, 2) == [1, 2] }}{{ (1, 2)[1] }}{{ (1, 2) + (3,) }}{{ 2 in (1, 2) }}{{ (1, 2, 3)[1:] }}": "(1, 'a')(1,)False2(1, 2, 3)True(2, 3)",
+		"{{ (1, 'a') }}{{ (1,) }}{{ (1, 2) == [1, 2] }}{{ (1, 2)[1] }}{{ (1, 2) + (3,) }}{{ 2 in (1, 2) }}{{ " +
+			"(1, 2, 3)[1:] }}": "(1, 'a')(1,)False2(1, 2, 3)True(2, 3)",
 		"{{ d|join('/') }}":                      "zebra/apple/mango",
 		"{{ d|last }}":                           "mango",
 		"{% for k in d %}{{ k[0] }}{% endfor %}": "zam",
@@ -103,7 +104,8 @@ func TestWholeNumbersAreExact(t *testing.T) {
 		require.NoError(t, err, source)
 		require.Equal(t, want, text, source)
 	}
-	for _, source := range []string{"{{ max + 1 }}", "{{ max * 2 }}", "{{ 2 ** 63 }}", "{{ 2 ** 99999 }}", "{{ [max, max]|sum }}", "{{ -max - 2 }}"} {
+	for _, source := range []string{"{{ max + 1 }}", "{{ max * 2 }}", "{{ 2 ** 63 }}", "{{ 2 ** 99999 }}",
+		"{{ [max, max]|sum }}", "{{ -max - 2 }}"} {
 		_, err := render(source, vars)
 		require.ErrorContains(t, err, "beyond 64 bits", source)
 	}
@@ -116,8 +118,10 @@ func TestUnusable(t *testing.T) {
 	text, err := render("{{ q }}{{ doc.q }}{{ doc.get('q') }}{{ list[0] }}", vars)
 	require.NoError(t, err)
 	require.Equal(t, "xxxa", text)
-	for _, source := range []string{"{{ when }}", "{{ doc.when }}", "{{ doc }}", "{{ doc.values()|list }}", "{{ list|join }}", "{{ list }}", "{{ 'b' in list }}",
-		"{{ list == [1] }}", "{{ ','.join(list) }}", "{% for k, v in doc.items() %}{{ v }}{% endfor %}", "{{ list|map('upper')|list }}", "{{ [when] }}"} {
+	for _, source := range []string{"{{ when }}", "{{ doc.when }}", "{{ doc }}", "{{ doc.values()|list }}",
+		"{{ list|join }}", "{{ list }}", "{{ 'b' in list }}",
+		"{{ list == [1] }}", "{{ ','.join(list) }}", "{% for k, v in doc.items() %}{{ v }}{% endfor %}",
+		"{{ list|map('upper')|list }}", "{{ [when] }}"} {
 		_, err := render(source, vars)
 		require.ErrorContains(t, err, "column when is a time", source)
 	}
@@ -137,7 +141,8 @@ func TestRenderingsAreApart(t *testing.T) {
 }
 
 func FuzzCompileAndRender(f *testing.F) {
-	for _, s := range []string{"{{ a }}", "{% for x in b %}{{ x }}{% endfor %}", "{{ b[1:]|join(',') }}", "{# c #}", "{{", "{%"} {
+	for _, s := range []string{"{{ a }}", "{% for x in b %}{{ x }}{% endfor %}", "{{ b[1:]|join(',') }}", "{# c #}",
+		"{{", "{%"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, source string) {

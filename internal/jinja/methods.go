@@ -91,7 +91,9 @@ func method(v any, name string, c call) (any, error) {
 		out, err = dictMethod(x, name, c)
 	}
 	if errors.Is(err, errNoMethod) {
-		return nil, fmt.Errorf("%s has no method %s() here; known are capitalize count endswith find index isdigit join lower lstrip removeprefix removesuffix replace rfind rstrip split splitlines startswith strip title upper of text, count and index of lists, get, items, keys and values of dicts", kindOf(v), name)
+		return nil, fmt.Errorf("%s has no method %s() here; known are capitalize count endswith find index isdigit "+
+			"join lower lstrip removeprefix removesuffix replace rfind rstrip split splitlines startswith strip "+
+			"title upper of text, count and index of lists, get, items, keys and values of dicts", kindOf(v), name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s(): %w", name, err)
@@ -251,7 +253,8 @@ func replace(s string, from, to, count any) (any, error) {
 	b, okB := to.(string)
 	n, okN := count.(int)
 	if !okA || !okB || !okN {
-		return nil, fmt.Errorf("want two texts and a count, got %s, %s, %s", describe(from), describe(to), describe(count))
+		return nil, fmt.Errorf("want two texts and a count, got %s, %s, %s", describe(from), describe(to),
+			describe(count))
 	}
 	return strings.Replace(s, a, b, n), nil
 }

@@ -209,7 +209,8 @@ func arithmetic(op *tokens.Token, a, b any) (any, error) {
 	x, i, wholeX, okX := number(a)
 	y, j, wholeY, okY := number(b)
 	if !okX || !okY {
-		return nil, fmt.Errorf("%q between %s and %s is not defined (in Python neither)", op.Val, describe(a), describe(b))
+		return nil, fmt.Errorf("%q between %s and %s is not defined (in Python neither)", op.Val, describe(a),
+			describe(b))
 	}
 	whole := wholeX && wholeY
 	switch op.Type {

@@ -9,7 +9,8 @@ import (
 )
 
 // testNames are the tests there are.
-var testNames = []string{"defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge", "gt", "in", "integer",
+var testNames = []string{"defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge", "gt", "in",
+	"integer",
 	"iterable", "le", "lt", "mapping", "ne", "none", "number", "odd", "sequence", "string", "true", "undefined"}
 
 // test answers "v is name(...)".

@@ -22,7 +22,8 @@ func TestEveryModuleOfAProgramHasItsLicence(t *testing.T) {
 
 func TestLicencesOfInnerFoldersAreKept(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
-	for _, name := range []string{"LICENSE", "a/COPYING.txt", "a/b/NOTICE", "a/license.go", "c/LICENSE", "licenses/ftl.txt"} {
+	for _, name := range []string{"LICENSE", "a/COPYING.txt", "a/b/NOTICE", "a/license.go", "c/LICENSE",
+		"licenses/ftl.txt"} {
 		path := filepath.Join(root, filepath.FromSlash(name))
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(name), 0o600))

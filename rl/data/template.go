@@ -49,7 +49,8 @@ const (
 
 // Values lists the templates.
 func (TemplateName) Values() []string {
-	return []string{string(TemplateGuanaco), string(TemplateChatML), string(TemplateLlama2), string(TemplateHH), string(TemplatePlain)}
+	return []string{string(TemplateGuanaco), string(TemplateChatML), string(TemplateLlama2), string(TemplateHH),
+		string(TemplatePlain)}
 }
 
 // DefaultSystem is the system message of SmolLM2-Instruct's own chat template,
@@ -189,7 +190,8 @@ func renderMarked(human, assistant, system string, turns []Message) []Segment {
 	}
 	for _, m := range turns {
 		if m.Role == RoleAssistant {
-			out = append(out, Segment{Text: assistant, Masked: m.Masked}, Segment{Text: " " + m.Content, Answer: true, Masked: m.Masked})
+			out = append(out, Segment{Text: assistant, Masked: m.Masked}, Segment{Text: " " + m.Content, Answer: true,
+				Masked: m.Masked})
 			continue
 		}
 		content := m.Content
@@ -236,7 +238,8 @@ func renderLlama2(system string, turns []Message) []Segment {
 			if len(out) == 0 {
 				out = append(out, Segment{Kind: SegmentBOS})
 			}
-			out = append(out, Segment{Text: " " + m.Content + " ", Answer: true, Masked: m.Masked}, Segment{Kind: SegmentEOS, Answer: true, Masked: m.Masked})
+			out = append(out, Segment{Text: " " + m.Content + " ", Answer: true, Masked: m.Masked},
+				Segment{Kind: SegmentEOS, Answer: true, Masked: m.Masked})
 			continue
 		}
 		content := m.Content

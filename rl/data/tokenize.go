@@ -45,10 +45,12 @@ type TokenizeOptions struct {
 func Tokenize(tok lm.Tokenizer, segments []Segment, opt TokenizeOptions) (Example, error) {
 	if opt.Join {
 		if opt.Loss != LossAll {
-			return Example{}, fmt.Errorf("data: join: tokenizing a whole text at once needs loss on all tokens, got %q", opt.Loss)
+			return Example{}, fmt.Errorf("data: join: tokenizing a whole text at once needs loss on all tokens, got %q",
+				opt.Loss)
 		}
 		if slices.ContainsFunc(segments, func(s Segment) bool { return s.Masked }) {
-			return Example{}, fmt.Errorf("data: join: a message does not count in the loss (weight, loss_mask, trainable or train): in a text tokenized as one no message can be left out; set join_text: false")
+			return Example{}, fmt.Errorf("data: join: a message does not count in the loss (weight, loss_mask, " +
+				"trainable or train): in a text tokenized as one no message can be left out; set join_text: false")
 		}
 		segments = join(segments)
 	}

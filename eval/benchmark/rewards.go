@@ -19,9 +19,9 @@ func rewardSummary(r eval.Reward, name, protocol, version string, n int, set eva
 	return b
 }
 
-// said is an exchange in both forms: a user's message and an assistant's answer, and the
+// newExchange is an exchange in both forms: a user's message and an assistant's answer, and the
 // same as one text.
-func said(user, answer, plainPrompt, plainAnswer string) eval.Exchange {
+func newExchange(user, answer, plainPrompt, plainAnswer string) eval.Exchange {
 	return eval.Exchange{
 		PromptText: plainPrompt, ResponseText: plainAnswer,
 		Turns: []data.Message{{Role: data.RoleUser, Content: user}, {Role: data.RoleAssistant, Content: answer}},
@@ -30,10 +30,10 @@ func said(user, answer, plainPrompt, plainAnswer string) eval.Exchange {
 
 // statement is a text put before a reward model as something an assistant said of its
 // own accord.
-func statement(text string) eval.Exchange { return said("What do you think?", text, "", text) }
+func statement(text string) eval.Exchange { return newExchange("What do you think?", text, "", text) }
 
-// preferred is the record of a choice between two scores, the higher one winning.
-func preferred(scores []float64, cut []int) run.Item {
+// preference is the record of a choice between two scores, the higher one winning.
+func preference(scores []float64, cut []int) run.Item {
 	r := run.Item{Scores: append([]float64{}, scores...), Cut: max(cut[0], cut[1])}
 	switch {
 	case scores[0] == scores[1]:

@@ -152,8 +152,8 @@ func (x Tasks) specs(set eval.Settings, taken []string) []Spec {
 		f, key := &x[i], fmt.Sprintf("tasks[%d]", i)
 		b := Spec{
 			Name: strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path)), Protocol: eval.ProtocolLogLik,
-			Inputs: []Input{{Key: key, File: &f.File, Quiet: true},
-				{Key: key + ".data", File: &f.Data.File, whole: true, Quiet: true}},
+			Inputs: []Input{{Key: key, File: &f.File, SelfDescribed: true},
+				{Key: key + ".data", File: &f.Data.File, whole: true, SelfDescribed: true}},
 		}
 		if t, err := f.load(); err == nil {
 			b.Name = t.Name
@@ -162,7 +162,7 @@ func (x Tasks) specs(set eval.Settings, taken []string) []Spec {
 			}
 			for k, path := range t.Files() {
 				b.Inputs = append(b.Inputs, Input{Key: fmt.Sprintf("%s.file%d", key, k), File: &File{Path: path},
-					whole: true, Quiet: true, derived: true})
+					whole: true, SelfDescribed: true, derived: true})
 			}
 		}
 		b.Load = func() error {
