@@ -9,6 +9,7 @@ import (
 	"steer/ggml/llama"
 	"steer/ggml/lm"
 	"steer/ggml/prefix"
+	"steer/internal/seed"
 )
 
 // layout is a batch as the graph takes it.
@@ -109,8 +110,8 @@ func endToEnd(batch []lm.Sequence, opt lm.Options) *layout {
 		}
 		if opt.Dropout {
 			for j := range q.Tokens {
-				seed := mix(q.DropoutSeed + uint64(j)*0x9e3779b97f4a7c15)
-				b.Seeds = append(b.Seeds, int32(uint32(seed)), int32(uint32(seed>>32)))
+				bits := seed.Finalize(q.DropoutSeed + uint64(j)*seed.Gamma)
+				b.Seeds = append(b.Seeds, int32(uint32(bits)), int32(uint32(bits>>32)))
 			}
 		}
 		b.Starts = append(b.Starts, int32(len(b.Tokens)))
@@ -160,13 +161,6 @@ func (b *layout) answer(n int) int {
 		return n
 	}
 	return int(b.answers[n])
-}
-
-// mix is SplitMix64's finisher.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }
 
 func ascending(pos []int32, from, to int) error {

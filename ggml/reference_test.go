@@ -93,10 +93,12 @@ func (w *twin) delta(q lm.Sequence) gguftest.Delta {
 // dropped applies LoRA dropout as cgo/native/ops.h defines it: a hash of the
 // sequence's seed, the position, the site and the feature.
 func dropped(x []float64, p float64, seed uint64, pos, site int) []float64 {
-	z := mix(seed+uint64(pos)*0x9e3779b97f4a7c15) + 0x9E3779B97F4A7C15*uint64(site+1)
-	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
-	z = (z ^ z>>27) * 0x94D049BB133111EB
-	z ^= z >> 31
+	finalize := func(z uint64) uint64 { // of splitmix64
+		z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
+		z = (z ^ z>>27) * 0x94D049BB133111EB
+		return z ^ z>>31
+	}
+	z := finalize(finalize(seed+uint64(pos)*0x9E3779B97F4A7C15) + 0x9E3779B97F4A7C15*uint64(site+1))
 	a, b := uint32(z), uint32(z>>32)
 	y := make([]float64, len(x))
 	for k := range x {

@@ -3,8 +3,8 @@ package rewards
 import (
 	"strings"
 
+	"steer/internal/seed"
 	"steer/rl/data"
-	"steer/rl/train"
 )
 
 // group is the rows of one scenario, in file order.
@@ -49,7 +49,7 @@ func (t Theory) groups(rows []labelled) []group {
 
 // pairs applies a recipe to the groups, in their order. Groups whose rows have all
 // the same label give none.
-func (t Theory) pairs(groups []group, recipe Recipe, seed uint64, source string) []data.Pair {
+func (t Theory) pairs(groups []group, recipe Recipe, runSeed uint64, source string) []data.Pair {
 	var out []data.Pair
 	for g, rows := range groups {
 		both := min(len(rows.preferred), len(rows.other))
@@ -66,7 +66,7 @@ func (t Theory) pairs(groups []group, recipe Recipe, seed uint64, source string)
 				out = append(out, t.pair(rows.scenario, rows.preferred[i], rows.other[i], source))
 			}
 		case recipe == RecipeOne:
-			rng := train.NewRand(seed, "reward.recipe.one", uint64(g))
+			rng := seed.Rand(runSeed, "reward.recipe.one", uint64(g))
 			p, o := rng.IntN(len(rows.preferred)), rng.IntN(len(rows.other))
 			out = append(out, t.pair(rows.scenario, rows.preferred[p], rows.other[o], source))
 		}

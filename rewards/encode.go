@@ -7,6 +7,7 @@ import (
 
 	"steer/ggml/lm"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Encoder turns texts into the token sequences a reward model scores, in the form of
@@ -29,16 +30,19 @@ func NewEncoder(cfg Config, tok lm.Tokenizer) (*Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rewards: %w", err)
 	}
-	return &Encoder{tok: tok, form: cfg.Form, template: tpl, eos: cfg.EOS, maxLength: cfg.MaxLength, overlong: cfg.Overlong}, nil
+	return &Encoder{tok: tok, form: cfg.Form, template: tpl, eos: cfg.EOS, maxLength: cfg.MaxLength,
+		overlong: cfg.Overlong}, nil
 }
 
 // EncoderOf gives the encoder that the metadata of a reward adapter ask for, so that
 // texts are scored in the form they were learned in. Longer texts are cut from the left.
 func EncoderOf(meta map[string]string, tok lm.Tokenizer) (*Encoder, error) {
 	if meta[MetaRole] != "reward" {
-		return nil, fmt.Errorf("rewards: %s is %q, want \"reward\": the adapter was not made by steer reward, so the form of its texts is not known", MetaRole, meta[MetaRole])
+		return nil, fmt.Errorf("rewards: %s is %q, want \"reward\": the adapter was not made by steer reward, so the "+
+			"form of its texts is not known", MetaRole, meta[MetaRole])
 	}
-	cfg := Config{Form: Form(meta[MetaForm]), Template: data.TemplateName(meta[MetaTemplate]), Overlong: data.OverlongTruncateLeft}
+	cfg := Config{Form: Form(meta[MetaForm]), Template: data.TemplateName(meta[MetaTemplate]),
+		Overlong: data.OverlongTruncateLeft}
 	if !slices.Contains(cfg.Form.Values(), string(cfg.Form)) {
 		return nil, fmt.Errorf("rewards: %s: want one of %v, got %q", MetaForm, cfg.Form.Values(), cfg.Form)
 	}
@@ -76,40 +80,9 @@ type EncodedPair struct {
 // Tokens is the number of tokens of both sides.
 func (p EncodedPair) Tokens() int { return len(p.Chosen) + len(p.Rejected) }
 
-// EncodeCounts says what became of the pairs; it is printed and goes into the result.
-type EncodeCounts struct {
-	In        int `json:"in"`
-	Kept      int `json:"kept"`
-	Dropped   int `json:"dropped"`   // a side longer than max_length
-	Truncated int `json:"truncated"` // kept, a side cut from the left
-	Identical int `json:"identical"` // dropped: both sides have the same tokens
-	// CutEqual pairs were dropped because their sides are equal once they are cut.
-	CutEqual int   `json:"cut_equal,omitempty"`
-	Tokens   int64 `json:"tokens"`  // of both sides of what was kept
-	Longest  int   `json:"longest"` // side, before cutting
-}
-
-// String says it in a line.
-func (c EncodeCounts) String() string {
-	s := fmt.Sprintf("%d of %d pairs kept (%d tokens, longest side %d)", c.Kept, c.In, c.Tokens, c.Longest)
-	if c.Dropped > 0 {
-		s += fmt.Sprintf(", %d too long and dropped", c.Dropped)
-	}
-	if c.Truncated > 0 {
-		s += fmt.Sprintf(", %d too long and cut from the left", c.Truncated)
-	}
-	if c.Identical > 0 {
-		s += fmt.Sprintf(", %d with two equal sides dropped", c.Identical)
-	}
-	if c.CutEqual > 0 {
-		s += fmt.Sprintf(", %d that are equal once cut dropped", c.CutEqual)
-	}
-	return s
-}
-
 // Pairs encodes all pairs and applies the length limit.
-func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, EncodeCounts, error) {
-	counts := EncodeCounts{In: len(pairs)}
+func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, run.PairCounts, error) {
+	counts := run.PairCounts{In: len(pairs)}
 	out := make([]EncodedPair, 0, len(pairs))
 	for i, p := range pairs {
 		chosen, rejected, err := e.sides(p)
@@ -121,7 +94,8 @@ func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, EncodeCounts, error) 
 		if longest > e.maxLength {
 			switch e.overlong {
 			case data.OverlongError:
-				return nil, counts, fmt.Errorf("rewards: %s: line %d: a side has %d tokens, max_length is %d: %w; set overlong to drop or truncate_left",
+				return nil, counts, fmt.Errorf("rewards: %s: line %d: a side has %d tokens, max_length is %d: %w; "+
+					"set overlong to drop or truncate_left",
 					p.Source, p.Line, longest, e.maxLength, data.ErrOverlong)
 			case data.OverlongDrop:
 				counts.Dropped++
@@ -133,7 +107,8 @@ func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, EncodeCounts, error) 
 			continue
 		}
 		if longest > e.maxLength {
-			if chosen, rejected = e.Cut(chosen), e.Cut(rejected); p.Missing == data.SideNone && slices.Equal(chosen, rejected) {
+			if chosen, rejected = e.Cut(chosen), e.Cut(rejected); p.Missing == data.SideNone &&
+				slices.Equal(chosen, rejected) {
 				counts.CutEqual++
 				continue
 			}

@@ -1,37 +1,18 @@
 package rewards
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"slices"
 
+	"steer/internal/seed"
 	"steer/rl/data"
-	"steer/rl/train"
+	"steer/rl/run"
 )
 
 // Part is the pairs of one part of the data and where they are from.
 type Part struct {
-	Pairs []data.Pair `json:"-"`
-	Info  PartInfo    `json:"info"`
-}
-
-// PartInfo says how the pairs were made; it goes into the result.
-type PartInfo struct {
-	Path   string      `json:"path"`
-	Format data.Format `json:"format"`
-	Recipe Recipe      `json:"recipe"`
-	Rows   int         `json:"rows"`   // in the file
-	Groups int         `json:"groups"` // scenarios of the part; rows where a row is a pair
-	Built  int         `json:"built"`  // pairs made
-	Pairs  int         `json:"pairs"`  // pairs kept after limit and overlap
-	// Identical pairs (equal texts) were left out.
-	Identical int `json:"identical,omitempty"`
-	// Notes count the odd cases of the file that were kept; see data.Loaded.
-	Notes []string `json:"notes,omitempty"`
-	// Hash is the SHA-256 of the kept pairs, see HashPairs.
-	Hash string `json:"sha256"`
+	Pairs []data.Pair
+	Info  run.PairSource
 }
 
 // Set is what a reward model is trained and measured on.
@@ -61,7 +42,8 @@ func Load(cfg Config) (*Set, error) {
 	if cfg.DropOverlap {
 		set.HeldOut.keep(set.Overlap.clean)
 		if len(set.HeldOut.Pairs) == 0 {
-			return nil, fmt.Errorf("rewards: drop_overlap: none of %d held-out pairs is free of overlap with the train pairs; turn drop_overlap off", set.Overlap.Pairs)
+			return nil, fmt.Errorf("rewards: drop_overlap: none of %d held-out pairs is free of overlap with the "+
+				"train pairs; turn drop_overlap off", set.Overlap.Pairs)
 		}
 		set.Overlap = OverlapOf(set.Train.Pairs, set.HeldOut.Pairs)
 	}
@@ -69,7 +51,7 @@ func Load(cfg Config) (*Set, error) {
 }
 
 // load reads one source and applies split (to groups), recipe and limit (to pairs).
-func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) {
+func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, error) {
 	recipe, err := t.recipe(recipe)
 	if err != nil {
 		return Part{}, err
@@ -78,7 +60,7 @@ func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) 
 	if err != nil {
 		return Part{}, err
 	}
-	info := PartInfo{Path: src.Path, Format: src.Format, Recipe: recipe}
+	info := run.PairSource{Path: src.Path, Format: string(src.Format), Recipe: string(recipe)}
 	var pairs []data.Pair
 	switch src.Format {
 	case data.FormatDeontology, data.FormatVirtue:
@@ -90,7 +72,7 @@ func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) 
 		// The split goes by scenario, so that no scenario is on both sides.
 		wanted := pick(groups, src.Part(len(groups)))
 		info.Rows, info.Groups = len(rows), len(wanted)
-		pairs = t.pairs(wanted, recipe, seed, src.Path)
+		pairs = t.pairs(wanted, recipe, runSeed, src.Path)
 	case data.FormatUtilitarianism:
 		rows, err := data.ReadUtilitarianism(src.Path)
 		if err != nil {
@@ -124,13 +106,15 @@ func (t Theory) load(src data.Source, recipe Recipe, seed uint64) (Part, error) 
 	info.Built = len(pairs)
 	part := Part{Pairs: pairs, Info: info}
 	part.keep(func(p data.Pair) bool {
-		return p.ChosenIDs != nil || p.Chosen != p.Rejected || p.ChosenTurns != nil && !slices.Equal(p.ChosenTurns, p.RejectedTurns)
+		return p.ChosenIDs != nil || p.Chosen != p.Rejected || p.ChosenTurns != nil &&
+			!slices.Equal(p.ChosenTurns, p.RejectedTurns)
 	})
 	part.Info.Identical = info.Built - len(part.Pairs)
-	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, train.DeriveSeed(src.Seed, "reward.limit")))
+	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, seed.Derive(src.Seed, "reward.limit")))
 	part.seal()
 	if len(part.Pairs) == 0 {
-		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s", src.Path, data.ErrEmpty, info.Rows, recipe)
+		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s", src.Path, data.ErrEmpty, info.Rows,
+			recipe)
 	}
 	return part, nil
 }
@@ -165,7 +149,7 @@ func (p *Part) keep(wanted func(data.Pair) bool) {
 
 func (p *Part) seal() {
 	p.Info.Pairs = len(p.Pairs)
-	p.Info.Hash = HashPairs(p.Pairs)
+	p.Info.SHA256 = HashPairs(p.Pairs)
 }
 
 func pick[T any](all []T, wanted []int) []T {
@@ -177,30 +161,15 @@ func pick[T any](all []T, wanted []int) []T {
 }
 
 // HashPairs is the SHA-256, in hexadecimal, over prompt, chosen and rejected of every
-// pair in order (each text behind its length as 8 bytes, little-endian; ids as 4
-// bytes each behind their number). Two runs with equal hashes saw equal pairs.
+// pair in order; see [data.Fingerprint]. Two runs with equal hashes saw equal pairs.
 func HashPairs(pairs []data.Pair) string {
-	h := sha256.New()
-	var n [8]byte
-	text := func(s string) {
-		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
-	}
-	ids := func(ids []int32) {
-		binary.LittleEndian.PutUint64(n[:], uint64(len(ids)))
-		h.Write(n[:])
-		for _, id := range ids {
-			binary.LittleEndian.PutUint32(n[:4], uint32(id))
-			h.Write(n[:4])
-		}
-	}
+	f := data.NewFingerprint()
 	for _, p := range pairs {
-		text(p.Prompt)
-		text(p.Chosen)
-		text(p.Rejected)
-		ids(p.ChosenIDs)
-		ids(p.RejectedIDs)
+		f.Text(p.Prompt)
+		f.Text(p.Chosen)
+		f.Text(p.Rejected)
+		f.IDs(p.ChosenIDs)
+		f.IDs(p.RejectedIDs)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return f.Sum()
 }

@@ -11,11 +11,12 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/rl/data"
-	"steer/rl/train"
+	"steer/rl/run"
 	"steer/rl/train/traintest"
 )
 
-const toxigenHeader = "text,target_group,factual?,ingroup_effect,lewd,framing,predicted_group,stereotyping,intent,toxicity_ai,toxicity_human,predicted_author,label,actual_method\n"
+const toxigenHeader = "text,target_group,factual?,ingroup_effect,lewd,framing,predicted_group,stereotyping,intent," +
+	"toxicity_ai,toxicity_human,predicted_author,label,actual_method\n"
 
 func toxigen(t *testing.T, rows ...string) string {
 	t.Helper()
@@ -35,10 +36,11 @@ func TestStatements(t *testing.T) {
 	part, err := theory.load(data.Source{Path: toxigen(t, "kind words |1", "rude words|2.76", "hm|2.75")}, "", 0)
 	require.NoError(t, err)
 	require.Len(t, part.Pairs, 3)
-	require.Equal(t, RecipeRows, part.Info.Recipe)
+	require.Equal(t, string(RecipeRows), part.Info.Recipe)
 	kind, rude := part.Pairs[0], part.Pairs[1]
 	require.Equal(t, data.SideRejected, kind.Missing)
-	require.Equal(t, []data.Message{{Role: "user", Content: "What do you think?"}, {Role: "assistant", Content: "kind words"}}, kind.ChosenTurns)
+	require.Equal(t, []data.Message{{Role: "user", Content: "What do you think?"},
+		{Role: "assistant", Content: "kind words"}}, kind.ChosenTurns)
 	require.Empty(t, kind.Rejected)
 	require.Equal(t, data.SideChosen, rude.Missing)
 	require.Equal(t, "rude words", rude.Rejected)
@@ -120,24 +122,24 @@ func TestTrainStatements(t *testing.T) {
 	cfg.MicroBatchSize, cfg.MicroBatchTokens = 0, 90
 	require.NoError(t, cfg.Validate())
 	dir := t.TempDir()
-	res, err := run(t, cfg, dir, func(*Deps) {})
+	res, err := trainToy(t, cfg, dir, func(*Deps) {})
 	require.NoError(t, err)
-	require.Equal(t, 15, res.Accuracy.Pairs)
-	require.Greater(t, res.Accuracy.Lo, 0.5) // the toy sees little of a text but its end
+	require.Equal(t, 15, res.Accuracy.N)
+	require.Greater(t, *res.Accuracy.Lo, 0.5) // the toy sees little of a text but its end
 	require.Less(t, res.Loss, math.Ln2-0.03)
 	require.NotNil(t, res.Classification)
 	require.Equal(t, 15, res.Classification.Chosen+res.Classification.Rejected)
 	require.Greater(t, res.Classification.AUC, 0.9)
 	require.Equal(t, res.Classification.Chosen, res.Chosen.N)
 	require.Equal(t, 15, res.Normalisation.References)
-	a, err := adapter.Load(filepath.Join(dir, train.AdapterFile))
+	a, err := adapter.Load(filepath.Join(dir, run.AdapterFile))
 	require.NoError(t, err)
 	require.Equal(t, "toxicity", a.Meta[MetaTheory])
 
 	// Micro-batches of one and of many give one trajectory, up to the order of sums.
 	again := cfg
 	again.MicroBatchSize, again.MicroBatchTokens, again.MiniBatchSize = 1, 0, 4
-	other, err := run(t, again, t.TempDir(), nil)
+	other, err := trainToy(t, again, t.TempDir(), nil)
 	require.NoError(t, err)
 	require.InDelta(t, res.Loss, other.Loss, 1e-4)
 }

@@ -16,6 +16,7 @@ import (
 	"steer/ggml/lm"
 	"steer/internal/conf"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -23,7 +24,8 @@ import (
 // kindPairs writes pairs whose chosen side says something kind.
 func kindPairs(t *testing.T, n int) string {
 	t.Helper()
-	kind, rude := []string{"i helped her.", "we shared it.", "he thanked me."}, []string{"go away!", "i hit him!", "no, never!"}
+	kind, rude := []string{"i helped her.", "we shared it.", "he thanked me."},
+		[]string{"go away!", "i hit him!", "no, never!"}
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, `{"prompt":"what about day %d?","chosen":%q,"rejected":%q}`+"\n", i, kind[i%3], rude[i/3%3])
@@ -43,24 +45,24 @@ func toyConfig(path string) Config {
 
 func newToy() *traintest.Toy { return traintest.New(traintest.Config{Seed: 3, Dropout: 0.1}) }
 
-// run trains a toy in a run folder; change may break it.
-func run(t *testing.T, cfg Config, dir string, change func(*Deps)) (Result, error) {
+// trainToy trains a toy in a run folder; change may break it.
+func trainToy(t *testing.T, cfg Config, dir string, change func(*Deps)) (run.Reward, error) {
 	t.Helper()
 	require.NoError(t, cfg.Validate())
 	set, err := Load(cfg)
 	require.NoError(t, err)
-	r, err := train.OpenRun(dir, train.RunOptions{Stage: "reward", Name: "toy", Config: cfg})
+	r, err := run.Open(dir, run.Options{Stage: "reward", Name: "toy", Config: cfg})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
 	toy := newToy()
-	deps := Deps{Tokenizer: traintest.Letters{}, Name: "toy", Version: "test"}
+	deps := Deps{Tokenizer: traintest.Letters{}}
 	deps.Learner, deps.Run, deps.Progress, deps.AdapterOf = toy, r, &traintest.Recorder{}, toy.Adapter
 	if change != nil {
 		change(&deps)
 	}
 	res, err := Train(context.Background(), cfg, set, deps)
 	if err == nil {
-		err = r.Finish(res) // as the command does
+		err = r.Finish(&res) // as the command does
 	}
 	return res, err
 }
@@ -70,23 +72,23 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 	cfg.Epochs = 8
 	dir := t.TempDir()
 	var toy *traintest.Toy
-	res, err := run(t, cfg, dir, func(d *Deps) { toy = d.Learner.(*traintest.Toy) })
+	res, err := trainToy(t, cfg, dir, func(d *Deps) { toy = d.Learner.(*traintest.Toy) })
 	require.NoError(t, err)
-	require.Equal(t, 15, res.Accuracy.Pairs)
-	require.Greater(t, res.Accuracy.Accuracy, 0.9)
-	require.Greater(t, res.Accuracy.Lo, 0.5)
+	require.Equal(t, 15, res.Accuracy.N)
+	require.Greater(t, res.Accuracy.Mean, 0.9)
+	require.Greater(t, *res.Accuracy.Lo, 0.5)
 	require.InDelta(t, math.Ln2, res.LossFirst, 1e-9, "the toy's head starts at 0")
 	require.Less(t, res.Loss, res.LossFirst-0.05)
 	require.Equal(t, int64(90), res.Steps) // ceil(8 * 45 / 4)
 	require.Empty(t, res.Warnings)
-	require.Equal(t, Custom, res.Theory)
+	require.Equal(t, string(Custom), res.Theory)
 
 	// The stored head gives the reference answers mean 0 and deviation 1.
-	a, err := adapter.Load(filepath.Join(dir, train.AdapterFile))
+	a, err := adapter.Load(filepath.Join(dir, run.AdapterFile))
 	require.NoError(t, err)
 	require.Equal(t, "custom", a.Meta[MetaTheory])
 	require.Equal(t, "guanaco", a.Meta[MetaTemplate])
-	require.Equal(t, res.Normalisation.Mean, a.Head.Mean)
+	require.Equal(t, float32(res.Normalisation.Mean), a.Head.Mean)
 	back, err := EncoderOf(a.Meta, traintest.Letters{})
 	require.NoError(t, err)
 	require.Equal(t, FormChat, back.Form())
@@ -120,15 +122,15 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, float64(a.Head.Normalise(raw[0])), float64(scores[0]), 1e-6)
 
-	var stored Result
-	body, err := os.ReadFile(filepath.Join(dir, train.ResultFile))
+	var stored run.Reward
+	body, err := os.ReadFile(filepath.Join(dir, run.ResultFile))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(body, &stored))
 	require.Equal(t, "reward", stored.Stage)
 	require.Equal(t, res.Accuracy, stored.Accuracy)
-	require.Equal(t, res.TrainPairs.Hash, stored.TrainPairs.Hash)
+	require.Equal(t, res.TrainPairs.SHA256, stored.TrainPairs.SHA256)
 
-	records, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	require.Len(t, records, 90)
 }
@@ -137,7 +139,7 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 func finalState(t *testing.T, cfg Config, dir string, change func(*Deps)) string {
 	t.Helper()
 	var learner lm.Learner
-	_, err := run(t, cfg, dir, func(d *Deps) {
+	_, err := trainToy(t, cfg, dir, func(d *Deps) {
 		if change != nil {
 			change(d)
 		}
@@ -157,15 +159,15 @@ func TestResumeIsBitExact(t *testing.T) {
 	cfg := toyConfig(kindPairs(t, 40))
 	straightDir := t.TempDir()
 	straight := finalState(t, cfg, straightDir, nil)
-	want, err := os.ReadFile(filepath.Join(straightDir, train.AdapterFile))
+	want, err := os.ReadFile(filepath.Join(straightDir, run.AdapterFile))
 	require.NoError(t, err)
 	wantMetrics := metrics(t, straightDir)
-	wantResult, err := os.ReadFile(filepath.Join(straightDir, train.ResultFile))
+	wantResult, err := os.ReadFile(filepath.Join(straightDir, run.ResultFile))
 	require.NoError(t, err)
 	for _, stop := range []int64{1, 3, 5, 8, 14, 15} {
 		for _, graceful := range []bool{true, false} {
 			dir := t.TempDir()
-			_, err := run(t, cfg, dir, func(d *Deps) {
+			_, err := trainToy(t, cfg, dir, func(d *Deps) {
 				d.Stopper = train.NewStopper()
 				stopper := d.Stopper
 				failing := &breaking{Learner: d.Learner, after: 1 << 60}
@@ -186,11 +188,11 @@ func TestResumeIsBitExact(t *testing.T) {
 				require.ErrorIs(t, err, errBroken)
 			}
 			require.Equal(t, straight, finalState(t, cfg, dir, nil), "stopped after step %d", stop)
-			got, err := os.ReadFile(filepath.Join(dir, train.AdapterFile))
+			got, err := os.ReadFile(filepath.Join(dir, run.AdapterFile))
 			require.NoError(t, err)
 			require.Equal(t, want, got)
 			require.Equal(t, wantMetrics, metrics(t, dir))
-			result, err := os.ReadFile(filepath.Join(dir, train.ResultFile))
+			result, err := os.ReadFile(filepath.Join(dir, run.ResultFile))
 			require.NoError(t, err)
 			require.Equal(t, string(wantResult), string(result))
 		}
@@ -231,7 +233,7 @@ func TestInterruptedWhileMeasuringResumesWithTheMeasurement(t *testing.T) {
 	interrupted := 0
 	for n := 1; n <= counted.reads; n += max(1, counted.reads/9) {
 		dir := t.TempDir()
-		_, err := run(t, cfg, dir, func(d *Deps) {
+		_, err := trainToy(t, cfg, dir, func(d *Deps) {
 			d.Stopper = train.NewStopper()
 			d.Learner = &stopping{Learner: d.Learner, stopper: d.Stopper, n: n}
 		})
@@ -260,7 +262,7 @@ func TestTheLastPassIsAnnouncedAndInTheForecast(t *testing.T) {
 	}
 	dir := t.TempDir()
 	rec := &traintest.Recorder{}
-	_, err = run(t, cfg, dir, func(d *Deps) { d.Progress = rec })
+	_, err = trainToy(t, cfg, dir, func(d *Deps) { d.Progress = rec })
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(rec.Notes, "\n"), fmt.Sprintf("scoring all %d held-out pairs", all))
 	require.Positive(t, rec.Steps[len(rec.Steps)-1].ETA, "after the last step the pass is still to come")
@@ -269,7 +271,7 @@ func TestTheLastPassIsAnnouncedAndInTheForecast(t *testing.T) {
 // metrics of a run without those that measure time.
 func metrics(t *testing.T, dir string) []string {
 	t.Helper()
-	records, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	var out []string
 	for _, r := range records {
@@ -359,7 +361,7 @@ func TestGradientIsThatOfTheMean(t *testing.T) {
 	cfg := toyConfig(kindPairs(t, 40))
 	cfg.Margin, cfg.Centre, cfg.MaxSteps = 0.3, 0.05, 1
 	s := &spying{}
-	res, err := run(t, cfg, t.TempDir(), func(d *Deps) {
+	res, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) {
 		d.Learner.(*traintest.Toy).SetHead(HeadScaled.Weights(8, 1), 0)
 		s.Learner = d.Learner
 		d.Learner = s
@@ -400,7 +402,7 @@ func TestPreTokenisedInOrder(t *testing.T) {
 	cfg.HeldOut.Path = cfg.Train.Path
 	cfg.NoShuffle, cfg.MaxSteps = true, 3
 	rec := &recording{}
-	res, err := run(t, cfg, t.TempDir(), func(d *Deps) { rec.Learner = d.Learner; d.Learner = rec })
+	res, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) { rec.Learner = d.Learner; d.Learner = rec })
 	require.NoError(t, err)
 	require.Equal(t, [][]int32{{3, 2}, {4, 2, 5}, {3, 3}, {4, 3, 5}}, rec.seen[:4])
 	require.Equal(t, rec.seen[:8], rec.seen[16:24], "the third step is the second epoch's first")
@@ -409,7 +411,7 @@ func TestPreTokenisedInOrder(t *testing.T) {
 
 	cfg.Train.Path = write(t, "bad.jsonl", `{"chosen_ids":[3,9999],"rejected_ids":[4]}`)
 	cfg.HeldOut.Path = cfg.Train.Path
-	_, err = run(t, cfg, t.TempDir(), nil)
+	_, err = trainToy(t, cfg, t.TempDir(), nil)
 	require.ErrorIs(t, err, lm.ErrBadToken)
 }
 
@@ -431,12 +433,12 @@ func (d deaf) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) 
 
 func TestIdenticalScoresAreAnError(t *testing.T) {
 	cfg := toyConfig(kindPairs(t, 40))
-	_, err := run(t, cfg, t.TempDir(), func(d *Deps) { d.Learner = deaf{d.Learner, 0.25} })
+	_, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) { d.Learner = deaf{d.Learner, 0.25} })
 	require.ErrorIs(t, err, ErrIdentical)
 	require.ErrorContains(t, err, "step 3")
 	require.ErrorContains(t, err, "do not depend on the text")
 
-	_, err = run(t, cfg, t.TempDir(), func(d *Deps) { d.Learner = deaf{d.Learner, float32(math.NaN())} })
+	_, err = trainToy(t, cfg, t.TempDir(), func(d *Deps) { d.Learner = deaf{d.Learner, float32(math.NaN())} })
 	require.ErrorIs(t, err, train.ErrDiverged)
 }
 
@@ -449,7 +451,7 @@ func TestStuckLossIsWarnedOf(t *testing.T) {
 	cfg := toyConfig(write(t, "pairs.jsonl", b.String()))
 	cfg.HeldOut.Path = cfg.Train.Path
 	cfg.NoShuffle, cfg.MaxSteps, cfg.StuckAfter, cfg.EvalEvery, cfg.CheckpointEvery = true, 60, 55, 0, 0
-	res, err := run(t, cfg, t.TempDir(), func(d *Deps) {
+	res, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) {
 		d.Learner.(*traintest.Toy).SetHead(HeadScaled.Weights(8, 1), 0)
 	})
 	require.NoError(t, err)
@@ -462,10 +464,10 @@ func TestReferences(t *testing.T) {
 	cfg := toyConfig(kindPairs(t, 24))
 	refs := [][]int32{{5, 6, 7}, {8, 9}, {10, 11, 12, 13}}
 	var toy *traintest.Toy
-	res, err := run(t, cfg, t.TempDir(), func(d *Deps) { d.References = refs; toy = d.Learner.(*traintest.Toy) })
+	res, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) { d.References = refs; toy = d.Learner.(*traintest.Toy) })
 	require.NoError(t, err)
 	require.Equal(t, 3, res.Normalisation.References)
-	s := Scorer{Model: toy, Mean: res.Normalisation.Mean, Std: res.Normalisation.Std}
+	s := Scorer{Model: toy, Mean: float32(res.Normalisation.Mean), Std: float32(res.Normalisation.Std)}
 	scores, err := s.Score(context.Background(), refs)
 	require.NoError(t, err)
 	d := DistributionOf(scores, 0, 0)
@@ -498,14 +500,15 @@ func TestEncoder(t *testing.T) {
 	require.Equal(t, "<s>why?because.", traintest.Letters{}.Decode(chosen, true))
 
 	cfg.MaxLength = 10
-	for policy, want := range map[data.Overlong]EncodeCounts{
+	for policy, want := range map[data.Overlong]run.PairCounts{
 		data.OverlongDrop:         {In: 3, Kept: 1, Dropped: 2, Tokens: 15, Longest: 13},
 		data.OverlongTruncateLeft: {In: 3, Kept: 2, Truncated: 1, CutEqual: 1, Tokens: 32, Longest: 13},
 	} {
 		cfg.Overlong = policy
 		enc, err := NewEncoder(cfg, traintest.Letters{})
 		require.NoError(t, err)
-		pairs, counts, err := enc.Pairs([]data.Pair{pair, {Chosen: "aaaaaaa", Rejected: "bbbbbb"}, {Prompt: "p", Chosen: "xyyyyyyyyyy", Rejected: "zyyyyyyyyyy"}})
+		pairs, counts, err := enc.Pairs([]data.Pair{pair, {Chosen: "aaaaaaa", Rejected: "bbbbbb"},
+			{Prompt: "p", Chosen: "xyyyyyyyyyy", Rejected: "zyyyyyyyyyy"}})
 		require.NoError(t, err)
 		require.Equal(t, want, counts)
 		require.Contains(t, counts.String(), "of 3 pairs kept")
@@ -523,8 +526,8 @@ func TestEncoder(t *testing.T) {
 }
 
 func TestPresetsSurviveYAML(t *testing.T) {
-	for _, p := range Preset("").Values() {
-		c, err := New(Preset(p))
+	for _, p := range train.Preset("").Values() {
+		c, err := New(train.Preset(p))
 		require.NoError(t, err)
 		c.Theory = Virtue
 		text, err := conf.Marshal(c)
@@ -540,7 +543,7 @@ func TestThesisPreset(t *testing.T) {
 	c := Thesis()
 	require.Equal(t, train.LoRA{Rank: 8, Alpha: 32, Dropout: 0.1, Targets: []string{"attn_q", "attn_v"}}, c.LoRA)
 	require.Equal(t, 2e-5, c.Optim.LR)
-	require.Equal(t, train.Linear, c.Optim.Kind)
+	require.Equal(t, train.Linear, c.Optim.Schedule)
 	require.Zero(t, c.Optim.WarmupSteps)
 	require.Equal(t, 0.001, c.Optim.WeightDecay)
 	require.Equal(t, FormPlain, c.Form)

@@ -1,24 +1,22 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/bench"
+	"steer/app/speed"
 	"steer/ggml"
 	"steer/internal/atomicfile"
 )
 
 type benchFlags struct {
-	spec      bench.Spec // what all jobs share
+	spec      speed.Spec // what all jobs share
 	jobs      []string
 	sequences []int
 	shape     string
@@ -30,7 +28,7 @@ type benchFlags struct {
 }
 
 func newBenchCommand(a *app) *cobra.Command {
-	f := benchFlags{spec: bench.Default(bench.JobRollout)}
+	f := benchFlags{spec: speed.Default(speed.JobRollout)}
 	f.spec.New = 0
 	cmd := &cobra.Command{
 		Use: "bench --model FILE | --shape NAME", GroupID: "speed",
@@ -73,12 +71,14 @@ products of large matrices reach. Memory on a GPU includes the driver's own.`,
 func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.spec.Model, "model", "m", "", "measure on this GGUF `FILE`")
-	flags.StringVar(&f.shape, "shape", "", "or on random weights in the shape of `NAME`: "+strings.Join(bench.ShapeNames(), ", "))
-	flags.StringVar(&f.typ, "type", "q8_0", "quantization of --shape, `NAME`: "+strings.Join(bench.TypeNames(), ", "))
+	flags.StringVar(&f.shape, "shape", "",
+		"or on random weights in the shape of `NAME`: "+strings.Join(speed.ShapeNames(), ", "))
+	flags.StringVar(&f.typ, "type", "q8_0", "quantization of --shape, `NAME`: "+strings.Join(speed.TypeNames(), ", "))
 	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
-	flags.StringSliceVar(&f.jobs, "jobs", bench.Job("").Values(), "what to measure, `LIST`")
+	flags.StringSliceVar(&f.jobs, "jobs", speed.Job("").Values(), "what to measure, `LIST`")
 	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
-	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch, "sequences of --batch that train at once, gradients added up (0: all)")
+	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch,
+		"sequences of --batch that train at once, gradients added up (0: all)")
 	flags.IntVar(&f.spec.Tokens, "tokens", f.spec.Tokens, "tokens of each sequence; rows of the kernels job")
 	flags.IntSliceVar(&f.sequences, "sequences", []int{f.spec.Sequences}, "sequences sampled at once, `LIST`")
 	flags.IntVar(&f.spec.Prompt, "prompt", f.spec.Prompt, "tokens of a prompt")
@@ -91,7 +91,8 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.IntVar(&f.spec.Warmup, "warmup", f.spec.Warmup, "steps before them")
 	flags.StringVar((*string)(&f.spec.Device), "device", string(ggml.CPU), deviceHelp)
 	flags.IntVar(&f.spec.Threads, "threads", 0, "compute threads (0: one for each CPU allowed)")
-	flags.StringVar(&f.spec.Kernel, "kernel", "", "CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
+	flags.StringVar(&f.spec.Kernel, "kernel", "",
+		"CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
 	enumVar(flags, &f.spec.Precision, "precision", "of the frozen matrices")
 	flags.Uint64Var(&f.spec.Seed, "seed", 0, "of everything random")
 	flags.BoolVar(&f.spec.Profile, "profile", false, "show the time of each operation, where the engine measures it")
@@ -102,7 +103,7 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 }
 
 // specs are the jobs asked for; everything that can be refused is, before any runs.
-func (f *benchFlags) specs() ([]bench.Spec, error) {
+func (f *benchFlags) specs() ([]speed.Spec, error) {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if f.asJSON {
@@ -115,7 +116,7 @@ func (f *benchFlags) specs() ([]bench.Spec, error) {
 	case (f.spec.Model == "") == (f.shape == ""):
 		bad("want --model or --shape, and one of them only")
 	case f.shape != "":
-		errs = append(errs, bench.CheckSynthetic(f.shape, f.typ))
+		errs = append(errs, speed.CheckSynthetic(f.shape, f.typ))
 	default:
 		errs = append(errs, exists("model", f.spec.Model))
 	}
@@ -126,7 +127,11 @@ func (f *benchFlags) specs() ([]bench.Spec, error) {
 		bad("--kernel: %w: want portable, avx2, avx512 or avx512bf16, where the CPU has it", err)
 	}
 	errs = append(errs, ggml.ForceKernel(""))
-	specs := f.expand()
+	var jobs []speed.Job
+	for _, job := range f.jobs {
+		jobs = append(jobs, speed.Job(job))
+	}
+	specs := f.spec.Expand(jobs, f.sequences)
 	for i := range specs {
 		if err := specs[i].Validate(); err != nil {
 			errs = append(errs, err)
@@ -136,31 +141,8 @@ func (f *benchFlags) specs() ([]bench.Spec, error) {
 	return specs, errors.Join(errs...)
 }
 
-// expand lays the flags out as one measurement a job, rollouts one a number of sequences.
-func (f *benchFlags) expand() []bench.Spec {
-	var specs []bench.Spec
-	for _, job := range f.jobs {
-		s := f.spec
-		s.Job = bench.Job(job)
-		if s.New == 0 {
-			s.New = bench.Default(s.Job).New
-		}
-		if s.Targets == nil {
-			s.Targets = bench.Default(s.Job).Targets
-		}
-		if s.Job != bench.JobRollout {
-			specs = append(specs, s)
-			continue
-		}
-		for _, s.Sequences = range f.sequences {
-			specs = append(specs, s)
-		}
-	}
-	return specs
-}
-
 // bench measures the jobs one after the other and prints the report.
-func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err error) {
+func (a *app) bench(ctx context.Context, f *benchFlags, specs []speed.Spec) (err error) {
 	if f.shape != "" {
 		dir := f.cache
 		if dir == "" {
@@ -170,7 +152,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err
 			}
 			defer func() { err = errors.Join(err, remove()) }()
 		}
-		model, err := bench.Synthetic(dir, f.shape, f.typ)
+		model, err := speed.Synthetic(dir, f.shape, f.typ)
 		if err != nil {
 			return err
 		}
@@ -178,16 +160,16 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err
 			specs[i].Model = model
 		}
 	}
-	report := bench.NewReport(version)
+	report := speed.NewReport(version)
 	notices := a.console().Progress
 	for _, s := range specs {
 		notices.Note("measuring " + s.Label())
-		r, err := a.benchProcess(ctx, s)
+		r, err := benchProcess(ctx, s)
 		if err != nil {
 			return err
 		}
 		report.Jobs = append(report.Jobs, r)
-		if s.Profile && len(r.Ops) == 0 && s.Job != bench.JobKernels {
+		if s.Profile && len(r.Ops) == 0 && s.Job != speed.JobKernels {
 			notices.Note(s.Label() + ": the engine measured no single operations")
 		}
 	}
@@ -202,41 +184,26 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []bench.Spec) (err
 	return report.WriteTable(a.out)
 }
 
-// benchProcess measures a job in a process of its own: this program, told on standard
-// input what to measure.
-func (a *app) benchProcess(ctx context.Context, s bench.Spec) (*bench.Result, error) {
+// benchProcess measures a job in a process of its own: this program.
+func benchProcess(ctx context.Context, s speed.Spec) (*speed.Result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	in, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+	r, err := speed.MeasureIn(ctx, []string{self, "bench", "--child"}, "steer: ", s)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("bench: %w", err)
 	}
-	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, "bench", "--child")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &errs
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		text := strings.TrimPrefix(strings.TrimSpace(errs.String()), "steer: ")
-		return nil, fmt.Errorf("bench: %s: the measuring process ended with %w: %s", s.Label(), err, text)
-	}
-	r := &bench.Result{}
-	if err := json.Unmarshal(out.Bytes(), r); err != nil {
-		return nil, fmt.Errorf("bench: %s: the measuring process answered %q: %w", s.Label(), printable(out.String(), 80), err)
-	}
-	return r, nil
+	return r, err
 }
 
 // benchChild is the measuring process.
 func (a *app) benchChild(ctx context.Context) error {
-	var s bench.Spec
+	var s speed.Spec
 	if err := json.NewDecoder(a.in).Decode(&s); err != nil {
 		return usagef("bench --child: standard input: want a job in JSON: %w", err)
 	}
-	r, err := bench.Measure(ctx, s)
+	r, err := speed.Measure(ctx, s)
 	if err != nil {
 		return err
 	}

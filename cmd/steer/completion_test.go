@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/jobs"
 	"steer/internal/conf"
 	"steer/rewards"
 	"steer/rl/data"
@@ -53,12 +53,12 @@ func TestValuesAreCompleted(t *testing.T) {
 		{"eval --template ", templates, noFiles},
 		{"generate --template ", templates, noFiles},
 		{"reward --theory ", theories, noFiles},
-		{"eval --suite ", pipeline.SuiteName("").Values(), noFiles},
+		{"eval --suite ", jobs.SuiteName("").Values(), noFiles},
 		{"sft --preset ", []string{"default", "thesis"}, noFiles},
 		{"report --format ", []string{"html", "json", "md", "csv", "text"}, noFiles},
 		{"bench --format ", []string{"table", "json", "gobench"}, noFiles},
 		{"data inspect --format ", data.FormatAuto.Values(), noFiles},
-		{"plan --job ", jobKinds, noFiles},
+		{"plan --job ", jobs.Kinds(), noFiles},
 		{"run --color ", []string{"auto", "always", "never"}, noFiles},
 		{"score --precision ", []string{"bf16", "f32"}, noFiles},
 		{"sft --precision ", []string{"bf16", "f32"}, noFiles},

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/experiment"
 	"steer/demo"
 	"steer/experiments"
 	"steer/ggml"
@@ -44,7 +44,7 @@ SFT, four reward models, four PPO policies, evaluation, report.`,
 			if err := atomicfile.WriteFile(file, experiments.Demo, 0o666); err != nil {
 				return err
 			}
-			e, err := pipeline.LoadExperiment(file, []string{"out=" + dir, "engine.device=" + device})
+			e, err := experiment.LoadExperiment(file, []string{"out=" + dir, "engine.device=" + device})
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
-	"steer/rl/train"
+	"steer/rl/run"
 )
 
 // config.yaml says what ran, also where that comes from the model or the template and not from
@@ -21,7 +21,7 @@ func TestConfigurationSaysWhatRan(t *testing.T) {
 		var c struct {
 			Derived map[string]string `yaml:"derived"`
 		}
-		require.NoError(t, yaml.Unmarshal(get(t, dir, train.ConfigFile), &c))
+		require.NoError(t, yaml.Unmarshal(get(t, dir, run.ConfigFile), &c))
 		return c.Derived
 	}
 	require.NotEmpty(t, derived(filepath.Join(up, "ppo"))["stop_strings"], "of the template")
@@ -30,7 +30,8 @@ func TestConfigurationSaysWhatRan(t *testing.T) {
 	args := []string{"sft", "--model", assets.Model, "--train", assets.Guanaco.Train, "--template", "guanaco",
 		"--threads", "1", "--max-steps", "1", "-o", "sft", "--set", "max_tokens=4096"}
 	mustSteer(t, dir, args...)
-	require.Equal(t, map[string]string{"max_tokens": "512"}, derived(filepath.Join(dir, "sft")), "of the model's context")
+	require.Equal(t, map[string]string{"max_tokens": "512"}, derived(filepath.Join(dir, "sft")),
+		"of the model's context")
 	out, _ := mustSteer(t, dir, args...)
 	require.Contains(t, out, "finished already")
 
@@ -41,6 +42,6 @@ func TestConfigurationSaysWhatRan(t *testing.T) {
 	out, _ = mustSteer(t, dir, args...)
 	require.Contains(t, out, "finished already")
 	// What was written can be given as a job.
-	out, _ = mustSteer(t, dir, "eval", filepath.Join("eval", train.ConfigFile), "-o", "eval")
+	out, _ = mustSteer(t, dir, "eval", filepath.Join("eval", run.ConfigFile), "-o", "eval")
 	require.Contains(t, out, "finished already")
 }

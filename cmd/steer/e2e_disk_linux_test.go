@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"steer/rl/train"
+	"steer/rl/run"
 )
 
 // disk mounts a file system of its own of so many bytes, or skips aloud.
@@ -39,9 +39,9 @@ func TestFullDisk(t *testing.T) {
 	require.Contains(t, said, "disk full writing")
 	require.Contains(t, said, "the last checkpoint is step 2")
 	require.Contains(t, said, "make room and give the same command again")
-	run := filepath.Join(dir, "sft")
-	require.Equal(t, "step-000002", newest(run))
-	leftovers, err := filepath.Glob(filepath.Join(run, train.CheckpointsDir, ".tmp-*"))
+	folder := filepath.Join(dir, "sft")
+	require.Equal(t, "step-000002", newest(folder))
+	leftovers, err := filepath.Glob(filepath.Join(folder, run.CheckpointsDir, ".tmp-*"))
 	require.NoError(t, err)
 	require.Empty(t, leftovers, "the unfinished checkpoint is removed")
 
@@ -54,7 +54,7 @@ func TestFullDisk(t *testing.T) {
 	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", 16*room)))
 	_, said = mustSteer(t, dir, args...)
 	require.Contains(t, said, "going on after step 2")
-	sameRun(t, filepath.Join(up, "sft"), run)
+	sameRun(t, filepath.Join(up, "sft"), folder)
 }
 
 // So does an evaluation, which has measurements in place of checkpoints, and a report.
@@ -64,27 +64,29 @@ func TestFullDiskInAnEvaluation(t *testing.T) {
 	mustSteer(t, filepath.Dir(whole), evalArgs(t, whole)...)
 	const room = 96 << 10 // for some measurements
 	dir := disk(t, room)
-	run := filepath.Join(dir, "eval")
-	for _, kept := range []string{`\d+ of \d+ measurements are done, and of the next every batch that was`, ".*every (finished measurement is kept|batch that was)"} {
-		code, _, said := steerIn(t, dir, evalArgs(t, run)...)
+	folder := filepath.Join(dir, "eval")
+	for _, kept := range []string{`\d+ of \d+ measurements are done, and of the next every batch that was`,
+		".*every (finished measurement is kept|batch that was)"} {
+		code, _, said := steerIn(t, dir, evalArgs(t, folder)...)
 		require.Equal(t, exitFailure, code, said)
 		require.Contains(t, said, "disk full")
 		require.Contains(t, said, "no space left on device")
 		require.Regexp(t, "nothing was lost: "+kept+"; make room and give the same command again", said)
-		leftovers, err := filepath.Glob(filepath.Join(run, train.ItemsDir, ".*.tmp-*"))
+		leftovers, err := filepath.Glob(filepath.Join(folder, run.ItemsDir, ".*.tmp-*"))
 		require.NoError(t, err)
 		require.Empty(t, leftovers)
 	}
 	code, _, said := steerIn(t, dir, "report", whole, "--out", filepath.Join(dir, "report.html"))
 	require.Equal(t, exitFailure, code, said)
 	require.Contains(t, said,
-		"nothing was lost: the run folders, and an earlier report, are as they were; make room and give the same command again")
+		"nothing was lost: the run folders, and an earlier report, are as they were; make room and give the same "+
+			"command again")
 	require.NoFileExists(t, filepath.Join(dir, "report.html"))
 
 	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", 64*room)))
-	_, said = mustSteer(t, dir, evalArgs(t, run)...)
+	_, said = mustSteer(t, dir, evalArgs(t, folder)...)
 	require.NotContains(t, said, "measured again")
-	sameEvaluation(t, whole, run)
+	sameEvaluation(t, whole, folder)
 }
 
 // A folder that cannot be written is refused before anything is trained.
@@ -99,13 +101,14 @@ func TestUnwritableFolder(t *testing.T) {
 		require.Empty(t, out)
 		require.Contains(t, said, "run folder "+folder)
 		require.NotContains(t, said, "before training", "nothing was computed")
-		code, _, said = steerIn(t, dir, "report", filepath.Join(up, "sft"), "--out", filepath.Join(folder, "report.html"))
+		code, _, said = steerIn(t, dir, "report", filepath.Join(up, "sft"),
+			"--out", filepath.Join(folder, "report.html"))
 		require.Equal(t, exitFailure, code, said)
 		require.Contains(t, said, folder)
 	}
 	t.Run("read-only", func(t *testing.T) {
 		ro := disk(t, 1<<20)
-		require.NoError(t, os.MkdirAll(filepath.Join(ro, "old", train.CheckpointsDir), 0o777))
+		require.NoError(t, os.MkdirAll(filepath.Join(ro, "old", run.CheckpointsDir), 0o777))
 		require.NoError(t, unix.Mount("tmpfs", ro, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 		refused(t, filepath.Join(ro, "new"))
 		refused(t, filepath.Join(ro, "old"))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -20,10 +21,14 @@ func evalArgs(t *testing.T, out string) []string {
 	t.Helper()
 	up := unbrokenRuns(t)
 	_, assets := e2e(t)
-	sft, policy, reward := filepath.Join(up, "sft/adapter.gguf"), filepath.Join(up, "ppo/adapter.gguf"), filepath.Join(up, "reward/adapter.gguf")
-	return []string{"eval", "--suite", "thesis", "--model", assets.Model, "--data", filepath.Join(assets.Dir, "data"), "--limit", "24", "-o", out,
-		"--template", "guanaco", "--threads", "1", "--adapter", "sft=" + sft, "--adapter", "deontology=" + sft + "," + policy, "--reward", "deontology=" + sft + "," + reward,
-		"--set", "batch_tokens=128", "--set", "resamples=50", "--set", "scruples.max_new_tokens=4", "--set", "scruples.batch=2",
+	sft, policy, reward := filepath.Join(up, "sft/adapter.gguf"), filepath.Join(up, "ppo/adapter.gguf"),
+		filepath.Join(up, "reward/adapter.gguf")
+	return []string{"eval", "--suite", "thesis", "--model", assets.Model, "--data", filepath.Join(assets.Dir, "data"),
+		"--limit", "24", "-o", out,
+		"--template", "guanaco", "--threads", "1", "--adapter", "sft=" + sft, "--adapter", "deontology=" + sft + "," +
+			policy, "--reward", "deontology=" + sft + "," + reward,
+		"--set", "batch_tokens=128", "--set", "resamples=50", "--set", "scruples.max_new_tokens=4", "--set",
+		"scruples.batch=2",
 		"--set", "cross_reward.max_new_tokens=12", "--set", "cross_reward.batch=4", "--set", "engine.sequences=4"}
 }
 
@@ -40,11 +45,11 @@ func sameEvaluation(t *testing.T, want, got string) {
 
 func itemsOf(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(dir, train.ItemsDir))
+	entries, err := os.ReadDir(filepath.Join(dir, run.ItemsDir))
 	require.NoError(t, err)
 	all := map[string]string{}
 	for _, e := range entries {
-		all[e.Name()] = string(get(t, dir, train.ItemsDir, e.Name()))
+		all[e.Name()] = string(get(t, dir, run.ItemsDir, e.Name()))
 	}
 	return all
 }
@@ -52,12 +57,12 @@ func itemsOf(t *testing.T, dir string) map[string]string {
 // journalled counts the batches in the journal of the measurement that runs, and the
 // measurements that are finished.
 func journalled(dir string) (batches, finished int) {
-	parts, _ := filepath.Glob(filepath.Join(dir, train.ItemsDir, "*.part"))
+	parts, _ := filepath.Glob(filepath.Join(dir, run.ItemsDir, "*.part"))
 	for _, p := range parts {
 		raw, _ := os.ReadFile(p)
 		batches += max(bytes.Count(raw, []byte("\n"))-1, 0)
 	}
-	done, _ := filepath.Glob(filepath.Join(dir, train.ItemsDir, "*.json"))
+	done, _ := filepath.Glob(filepath.Join(dir, run.ItemsDir, "*.json"))
 	return batches, len(done)
 }
 
@@ -68,9 +73,11 @@ func TestKilledEvaluationEndsAsUnbroken(t *testing.T) {
 	dir := t.TempDir()
 	whole, broken := filepath.Join(dir, "whole", "eval"), filepath.Join(dir, "broken", "eval")
 	_, said := mustSteer(t, dir, evalArgs(t, whole)...)
-	require.Contains(t, said, "missing: protocol reward of scruples is left out: scruples/anecdotes/train.scruples-anecdotes.jsonl is not in the data folder; it comes from https://github.com/allenai/scruples")
+	require.Contains(t, said, "missing: protocol reward of scruples is left out: "+
+		"scruples/anecdotes/train.scruples-anecdotes.jsonl is not in the data folder; it comes from "+
+		"https://github.com/allenai/scruples")
 	require.Contains(t, said, "a quick look: the first 24 items")
-	result := readJSON(t, whole, train.ResultFile)
+	result := readJSON(t, whole, run.ResultFile)
 	require.Len(t, result["warnings"], 3) // scruples.threshold, wsc285, crows_pairs
 	require.NotNil(t, result["cross_reward"])
 	measured := map[string]bool{}
@@ -84,7 +91,8 @@ func TestKilledEvaluationEndsAsUnbroken(t *testing.T) {
 	}
 
 	kills := 0
-	for _, at := range []struct{ batches, finished int }{{0, 0}, {2, 0}, {1, 1}, {3, 3}, {2, 5}, {5, 7}, {8, 9}, {2, 12}, {9, 12}} {
+	for _, at := range []struct{ batches, finished int }{{0, 0}, {2, 0}, {1, 1}, {3, 3}, {2, 5}, {5, 7}, {8, 9},
+		{2, 12}, {9, 12}} {
 		p := start(t, dir, evalArgs(t, broken)...)
 		p.until(func() bool {
 			batches, finished := journalled(broken)
@@ -121,27 +129,27 @@ func TestKilledEvaluationEndsAsUnbroken(t *testing.T) {
 func TestInterruptedEvaluationGoesOn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	run := filepath.Join(dir, "eval")
+	folder := filepath.Join(dir, "eval")
 	for attempt := 1; ; attempt++ {
-		p := start(t, dir, evalArgs(t, run)...)
-		p.until(func() bool { batches, finished := journalled(run); return finished >= 1 && batches >= 1 })
+		p := start(t, dir, evalArgs(t, folder)...)
+		p.until(func() bool { batches, finished := journalled(folder); return finished >= 1 && batches >= 1 })
 		p.signal(syscall.SIGINT)
 		code, by := p.wait()
 		require.Zero(t, by)
 		if code == 0 {
-			require.NoError(t, os.RemoveAll(run))
+			require.NoError(t, os.RemoveAll(folder))
 			require.Less(t, attempt, e2eAttempts)
 			continue
 		}
 		require.Equal(t, train.ExitInterrupted, code, p.err.String())
 		require.Contains(t, p.err.String(), "the same command goes on")
 		require.Contains(t, p.err.String(), "measurements are done, and of the next every batch that was")
-		require.NoFileExists(t, filepath.Join(run, train.ResultFile))
+		require.NoFileExists(t, filepath.Join(folder, run.ResultFile))
 		break
 	}
-	_, said := mustSteer(t, dir, evalArgs(t, run)...)
+	_, said := mustSteer(t, dir, evalArgs(t, folder)...)
 	require.NotContains(t, said, "again")
-	require.Equal(t, float64(1), readJSON(t, run, train.ResultFile)["resumed"])
+	require.Equal(t, float64(1), readJSON(t, folder, run.ResultFile)["resumed"])
 }
 
 // Models whose names are alike have records of their own; a seed of 64 bits is the report's, too;
@@ -157,11 +165,11 @@ func TestEvaluationKeepsNamesSeedsAndRecordsApart(t *testing.T) {
 		"--adapter", "a b=" + sft, "--adapter", "a_b=" + sft + "," + policy, "--adapter", "v1.0=" + sft, "--adapter",
 		"A_b=" + policy, "--any-stack", "--set", "resamples=50", "--seed", "9007199254740993"}
 	mustSteer(t, dir, args...)
-	run := filepath.Join(dir, "eval")
-	before := itemsOf(t, run)
+	folder := filepath.Join(dir, "eval")
+	before := itemsOf(t, folder)
 	require.Len(t, before, 2*5, "records and outcome of each model")
-	require.Contains(t, string(get(t, run, train.ResultFile)), `"seed": 9007199254740993`)
-	require.NotContains(t, string(get(t, run, train.ResultFile)), `"seed": 9007199254740992`)
+	require.Contains(t, string(get(t, folder, run.ResultFile)), `"seed": 9007199254740993`)
+	require.NotContains(t, string(get(t, folder, run.ResultFile)), `"seed": 9007199254740992`)
 
 	md, said := mustSteer(t, dir, "report", "eval", "--format", "md")
 	require.Empty(t, said)
@@ -171,16 +179,17 @@ func TestEvaluationKeepsNamesSeedsAndRecordsApart(t *testing.T) {
 	}
 	require.NotContains(t, md, "not tested")
 
-	require.NoError(t, os.Truncate(filepath.Join(run, train.ItemsDir, "toxigen.loglik.a_b.jsonl.zst"), 100))
+	require.NoError(t, os.Truncate(filepath.Join(folder, run.ItemsDir, "toxigen.loglik.a_b.jsonl.zst"), 100))
 	md, said = mustSteer(t, dir, "report", "eval", "--format", "md")
 	for _, text := range []string{md, said} {
 		require.Contains(t, strings.ReplaceAll(text, `\_`, "_"),
-			"items/toxigen.loglik.a_b.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the evaluation's command again")
+			"items/toxigen.loglik.a_b.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the "+
+				"evaluation's command again")
 	}
 	_, said = mustSteer(t, dir, args...)
 	require.Contains(t, said, "toxigen.loglik.a_b: measured again, since its records are not those it ended with")
 	require.Equal(t, 1, strings.Count(said, "measured again"))
-	require.Equal(t, before, itemsOf(t, run))
+	require.Equal(t, before, itemsOf(t, folder))
 	out, _ := mustSteer(t, dir, args...)
 	require.Contains(t, out, "finished already")
 }

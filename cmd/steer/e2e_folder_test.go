@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -16,11 +17,11 @@ import (
 // with the process, however that ends.
 func TestSecondProcessIsLockedOut(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
-	run := filepath.Join(dir, "out")
+	dir := jobFolder(t)
+	folder := filepath.Join(dir, "out")
 	endless := job("sft", "--max-steps", "100000")
 	first := start(t, dir, endless...)
-	require.True(t, first.until(func() bool { return look(first, run).rounds >= 1 }), first.err.String())
+	require.True(t, first.until(func() bool { return look(first, folder).rounds >= 1 }), first.err.String())
 	for _, args := range [][]string{endless, job("sft"), job("sft", "--fresh")} {
 		code, _, said := steerIn(t, dir, args...)
 		require.Equal(t, exitFailure, code, said)
@@ -30,7 +31,7 @@ func TestSecondProcessIsLockedOut(t *testing.T) {
 	first.signal(syscall.SIGKILL)
 	first.wait()
 	mustSteer(t, dir, job("sft", "--fresh")...)
-	sameRun(t, filepath.Join(unbrokenRuns(t), "sft"), renamed(t, run, "sft"))
+	sameRun(t, filepath.Join(unbrokenRuns(t), "sft"), renamed(t, folder, "sft"))
 }
 
 // An experiment's folder belongs to one process from its first stage to its report, between the
@@ -82,21 +83,21 @@ func TestFreshLeavesNothingOld(t *testing.T) {
 			require.Contains(t, append(names, "lock"), e.Name(), dir)
 		}
 	}
-	known(filepath.Join(dir, "study"), append(train.ReportFiles(), "seed-3")...)
-	known(out, append(append(train.ReportFiles(), train.ExperimentFile), tinyStages...)...)
+	known(filepath.Join(dir, "study"), append(run.ReportFiles(), "seed-3")...)
+	known(out, append(append(run.ReportFiles(), run.ExperimentFile), tinyStages...)...)
 	for _, stage := range tinyStages {
-		known(filepath.Join(out, stage), train.RunFiles()...)
+		known(filepath.Join(out, stage), run.Files()...)
 	}
-	require.FileExists(t, filepath.Join(out, "ppo-deontology", train.BestFile))
+	require.FileExists(t, filepath.Join(out, "ppo-deontology", run.BestFile))
 
 	old := []string{"study/report.html", "study/report.json"}
-	for _, name := range train.ReportFiles() {
+	for _, name := range run.ReportFiles() {
 		old = append(old, "study/seed-3/"+name)
 	}
 	for _, stage := range tinyStages {
-		for _, name := range train.RunFiles() {
-			if path := filepath.Join("study/seed-3", stage, name); name != train.CheckpointsDir &&
-				name != train.ItemsDir && exists("", filepath.Join(dir, path)) == nil {
+		for _, name := range run.Files() {
+			if path := filepath.Join("study/seed-3", stage, name); name != run.CheckpointsDir &&
+				name != run.ItemsDir && exists("", filepath.Join(dir, path)) == nil {
 				old = append(old, path)
 			}
 		}
@@ -118,7 +119,7 @@ func TestFreshLeavesNothingOld(t *testing.T) {
 	code, _, said = steerIn(t, dir, "run", "study.yaml", "--fresh", "--set", "sft.optim.lr=1e30")
 	require.Equal(t, exitFailure, code, said)
 	for _, dirOf := range []string{"study", "study/seed-3", "study/seed-3/sft"} {
-		for _, name := range train.ReportFiles() {
+		for _, name := range run.ReportFiles() {
 			require.NoFileExists(t, filepath.Join(dir, dirOf, name))
 		}
 	}
@@ -137,16 +138,16 @@ func TestFreshLeavesNothingOld(t *testing.T) {
 func TestRenamedUnfinishedRunGoesOn(t *testing.T) {
 	t.Parallel()
 	up := unbrokenRuns(t)
-	dir := jobs(t)
+	dir := jobFolder(t)
 	for _, j := range trainerJobs {
-		run := filepath.Join(dir, "moved/other-"+j.kind)
-		copyRun(t, j.kind, run)
+		folder := filepath.Join(dir, "moved/other-"+j.kind)
+		copyRun(t, j.kind, folder)
 		_, said := mustSteer(t, dir, j.kind, j.kind+".yaml", "-o", "moved/other-"+j.kind)
 		require.Contains(t, said,
 			fmt.Sprintf("other-%s: this run was called %s: its folder was renamed or moved, and it goes on as other-%s",
 				j.kind, j.kind, j.kind))
 		require.Contains(t, said, "going on after step ")
-		sameRun(t, filepath.Join(up, j.kind), renamed(t, run, j.kind))
+		sameRun(t, filepath.Join(up, j.kind), renamed(t, folder, j.kind))
 	}
 
 	// So does an experiment, under another name too.
@@ -175,27 +176,27 @@ func TestSecondsAreThoseOfAllSittings(t *testing.T) {
 	up := unbrokenRuns(t)
 	for i, j := range trainerJobs {
 		dir := t.TempDir()
-		run := filepath.Join(dir, j.kind)
+		folder := filepath.Join(dir, j.kind)
 		args := []string{j.kind, j.write(t, dir, up), "-o", j.kind}
 		var kept []float64
 		for attempt := 1; ; attempt++ {
 			p := start(t, dir, args...)
-			require.True(t, p.until(func() bool { return newest(run) != "" }), p.err.String())
+			require.True(t, p.until(func() bool { return newest(folder) != "" }), p.err.String())
 			p.signal([]syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM}[i])
 			p.wait()
-			if exists("", filepath.Join(run, train.ResultFile)) != nil {
+			if exists("", filepath.Join(folder, run.ResultFile)) != nil {
 				break
 			}
 			require.Less(t, attempt, e2eAttempts)
-			require.NoError(t, os.RemoveAll(run))
+			require.NoError(t, os.RemoveAll(folder))
 		}
-		for _, s := range readJSON(t, run, train.InfoFile)["seconds"].([]any) {
+		for _, s := range readJSON(t, folder, run.InfoFile)["seconds"].([]any) {
 			kept = append(kept, s.(float64))
 		}
 		require.Len(t, kept, 1)
 		require.Positive(t, kept[0], "what was worked until the checkpoint is not lost")
 		mustSteer(t, dir, args...)
-		r := readJSON(t, run, train.ResultFile)
+		r := readJSON(t, folder, run.ResultFile)
 		sittings := r["sittings"].([]any)
 		require.Len(t, sittings, 2)
 		require.Equal(t, kept[0], sittings[0])
@@ -205,15 +206,15 @@ func TestSecondsAreThoseOfAllSittings(t *testing.T) {
 }
 
 // renamed moves a run folder: the name of a run is its folder's.
-func renamed(t *testing.T, run, name string) string {
+func renamed(t *testing.T, folder, name string) string {
 	t.Helper()
-	to := filepath.Join(filepath.Dir(run), name)
+	to := filepath.Join(filepath.Dir(folder), name)
 	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o777))
-	require.NoError(t, os.Rename(run, to))
-	raw := readJSON(t, to, train.ResultFile)
-	require.Equal(t, filepath.Base(run), raw["name"])
-	put(t, to, train.ResultFile, string(replaceOnce(t, get(t, to, train.ResultFile), fmt.Sprintf("%q: %q", "name",
-		filepath.Base(run)), fmt.Sprintf("%q: %q", "name", filepath.Base(name)))))
+	require.NoError(t, os.Rename(folder, to))
+	raw := readJSON(t, to, run.ResultFile)
+	require.Equal(t, filepath.Base(folder), raw["name"])
+	put(t, to, run.ResultFile, string(replaceOnce(t, get(t, to, run.ResultFile), fmt.Sprintf("%q: %q", "name",
+		filepath.Base(folder)), fmt.Sprintf("%q: %q", "name", filepath.Base(name)))))
 	return to
 }
 
@@ -242,18 +243,18 @@ func TestDamagedCheckpoints(t *testing.T) {
 		how := []string{"cut short", "one bit", "gone"}[i]
 		t.Run(j.kind+" "+file+" "+how, func(t *testing.T) {
 			dir := t.TempDir()
-			run := filepath.Join(dir, j.kind)
+			folder := filepath.Join(dir, j.kind)
 			args := []string{j.kind, j.write(t, dir, up), "-o", j.kind}
-			copyRun(t, j.kind, run)
-			broken := filepath.Join(train.CheckpointsDir, newest(run))
-			damages[how](t, filepath.Join(run, broken, file))
+			copyRun(t, j.kind, folder)
+			broken := filepath.Join(run.CheckpointsDir, newest(folder))
+			damages[how](t, filepath.Join(folder, broken, file))
 			_, said := mustSteer(t, dir, args...)
 			require.Contains(t, said, "warning: checkpoint "+filepath.Join(j.kind, broken)+" is damaged: "+file)
 			require.Contains(t, said, "going on from the checkpoint before: step ")
-			sameRun(t, filepath.Join(up, j.kind), run)
+			sameRun(t, filepath.Join(up, j.kind), folder)
 
-			require.NoError(t, os.Remove(filepath.Join(run, train.ResultFile)))
-			all, err := filepath.Glob(filepath.Join(run, train.CheckpointsDir, "step-*", "optimizer.safetensors"))
+			require.NoError(t, os.Remove(filepath.Join(folder, run.ResultFile)))
+			all, err := filepath.Glob(filepath.Join(folder, run.CheckpointsDir, "step-*", "optimizer.safetensors"))
 			require.NoError(t, err)
 			for _, path := range all {
 				damages["one bit"](t, path)
@@ -271,7 +272,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 func TestChangedConfigurations(t *testing.T) {
 	t.Parallel()
 	up := unbrokenRuns(t)
-	dir := jobs(t)
+	dir := jobFolder(t)
 	copyRun(t, "sft", filepath.Join(dir, "out"))
 	left := tree(t, filepath.Join(dir, "out"))
 	for _, b := range []struct {
@@ -280,7 +281,8 @@ func TestChangedConfigurations(t *testing.T) {
 	}{
 		{job("sft", "--set", "optim.lr=1e-3"), []string{"optim.lr: 0.002 -> 0.001"}},
 		{job("sft", "--seed", "8", "--max-steps", "9"), []string{"seed: 7 -> 8", "max_steps: 6 -> 9"}},
-		{job("sft", "--train", put(t, dir, "other.jsonl", `{"text": "### Human: a### Assistant: b"}`+"\n")), []string{"train.path: ", "inputs.train: "}},
+		{job("sft", "--train", put(t, dir, "other.jsonl", `{"text": "### Human: a### Assistant: b"}`+"\n")),
+			[]string{"train.path: ", "inputs.train: "}},
 	} {
 		code, _, said := steerIn(t, dir, b.args...)
 		require.Equal(t, exitFailure, code)
@@ -297,13 +299,15 @@ func TestChangedConfigurations(t *testing.T) {
 	// Another stage's folder is not mistaken for a changed configuration.
 	code, _, said := steerIn(t, dir, job("reward")...)
 	require.Equal(t, exitFailure, code)
-	require.Contains(t, said, "run folder out: holds a run of sft, not of reward: choose another with --out, or forget that one with --fresh")
+	require.Contains(t, said,
+		"run folder out: holds a run of sft, not of reward: choose another with --out, or forget that one with --fresh")
 	require.NotContains(t, said, "->")
 
 	// Before the first checkpoint there is nothing to keep an old configuration for.
-	code, _, said = steerIn(t, dir, "sft", "sft.yaml", "-o", "sft", "--set", "optim.lr=1e30", "--set", "checkpoint_every=0", "--set", "eval_every=0")
+	code, _, said = steerIn(t, dir, "sft", "sft.yaml", "-o", "sft", "--set", "optim.lr=1e30", "--set",
+		"checkpoint_every=0", "--set", "eval_every=0")
 	require.Equal(t, exitFailure, code, said)
-	require.FileExists(t, filepath.Join(dir, "sft", train.ConfigFile))
+	require.FileExists(t, filepath.Join(dir, "sft", run.ConfigFile))
 	require.Empty(t, newest(filepath.Join(dir, "sft")))
 	mustSteer(t, dir, "sft", "sft.yaml", "-o", "sft")
 	sameRun(t, filepath.Join(up, "sft"), filepath.Join(dir, "sft"))

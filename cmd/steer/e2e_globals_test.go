@@ -27,7 +27,7 @@ func logged(t testing.TB, path string) string {
 // A log holds what the terminal was shown, as plain lines, whatever that was told to show.
 func TestQuietVerboseAndTheLog(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	run := func(name string, flags ...string) (out, said string) {
 		return mustSteer(t, dir, append([]string{"sft", "sft.yaml", "-o", name}, flags...)...)
 	}
@@ -82,7 +82,7 @@ func TestQuietVerboseAndTheLog(t *testing.T) {
 // A kill costs the log nothing of what was shown; a stop is noted.
 func TestLogOfAnInterruptedRun(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	args := []string{"sft", "sft.yaml", "-o", "out", "--max-steps", "100000", "--log-file", "run.log"}
 	p := start(t, dir, args...)
 	require.True(t, p.until(func() bool { return look(p, filepath.Join(dir, "out")).rounds >= 3 }), p.err.String())
@@ -103,7 +103,7 @@ func TestLogOfAnInterruptedRun(t *testing.T) {
 // A log that cannot be written on is no reason to end what it is of.
 func TestLogOnAFullDisk(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	_, said := mustSteer(t, dir, "sft", "sft.yaml", "-o", "out", "--log-file", "/dev/full")
 	require.Equal(t, 1, strings.Count(said, "warning: --log-file: "), said)
 	require.Contains(t, said, "no space left on device: nothing more is logged")
@@ -115,7 +115,7 @@ func TestLogOnAFullDisk(t *testing.T) {
 // Colour is for terminals, and for who asks for it.
 func TestColour(t *testing.T) {
 	t.Parallel()
-	dir := jobs(t)
+	dir := jobFolder(t)
 	const escape = "\x1b["
 	code, _, said := steerIn(t, dir, "sft", "nowhere.yaml")
 	require.Equal(t, exitFailure, code)
@@ -157,7 +157,7 @@ func TestColour(t *testing.T) {
 func TestFlagsOfTheUsualKnobs(t *testing.T) {
 	t.Parallel()
 	_, assets := e2e(t)
-	dir := jobs(t)
+	dir := jobFolder(t)
 	key := func(yaml, name string) string {
 		value, found, err := conf.Lookup("", []byte(yaml), name)
 		require.NoError(t, err)
@@ -209,7 +209,7 @@ func TestFlagsOfTheUsualKnobs(t *testing.T) {
 	sftArgs := []string{"sft", "--dry-run", "--model", assets.Model, "--train", assets.Guanaco.Train, "--epochs", "2"}
 	code, _, said := steerIn(t, dir, append(sftArgs, "--preset", "thesis")...)
 	require.Equal(t, exitUsage, code)
-	thesis, err := sft.New(sft.PresetThesis)
+	thesis, err := sft.New(train.PresetThesis)
 	require.NoError(t, err)
 	require.EqualValues(t, 5000, thesis.MaxSteps)
 	require.Contains(t, said,

@@ -11,14 +11,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/plan"
 )
 
 // emulatedGPU lets processes started in dir find the emulated GPU as they would a real one:
 // the driver where the system's libraries are, the CUDA library below the working folder.
 func emulatedGPU(t testing.TB, dir string) {
 	t.Helper()
-	for link, file := range map[string]string{"build/cuda/libsteer-cuda.so": "libsteer-cuda.so", "libcuda.so.1": "libcuda-fit.so"} {
+	for link, file := range map[string]string{"build/cuda/libsteer-cuda.so": "libsteer-cuda.so",
+		"libcuda.so.1": "libcuda-fit.so"} {
 		path, err := filepath.Abs(filepath.Join("../../build/cuda-emulation", file))
 		require.NoError(t, err)
 		if _, err := os.Stat(path); err != nil {
@@ -35,10 +36,11 @@ func emulatedGPU(t testing.TB, dir string) {
 func TestPlanOnAGPU(t *testing.T) {
 	dir, job := planJob(t)
 	emulatedGPU(t, dir)
-	small := []string{"--job", "sft", job, "--device", "cuda", "--set", "max_tokens=40", "--set", "mini_batch_size=2", "--set", "micro_batch_tokens=64", "--set", "max_steps=1"}
-	plan := append([]string{"plan", "--no-calibration"}, small...)
-	out, _ := mustSteer(t, dir, append(plan, "--json")...)
-	var f pipeline.Forecast
+	small := []string{"--job", "sft", job, "--device", "cuda", "--set", "max_tokens=40", "--set", "mini_batch_size=2",
+		"--set", "micro_batch_tokens=64", "--set", "max_steps=1"}
+	command := append([]string{"plan", "--no-calibration"}, small...)
+	out, _ := mustSteer(t, dir, append(command, "--json")...)
+	var f plan.Forecast
 	require.NoError(t, json.Unmarshal([]byte(out), &f))
 	require.Equal(t, "cuda:0", f.Device)
 	require.Equal(t, "cuda:0", f.Memory)
@@ -52,7 +54,7 @@ func TestPlanOnAGPU(t *testing.T) {
 	}
 	require.Equal(t, map[string]int64{"cuda:0": p.Peak, "host": p.HostPeak}, sums)
 
-	table, _ := mustSteer(t, dir, plan...) // one stage: every buffer of it
+	table, _ := mustSteer(t, dir, command...) // one stage: every buffer of it
 	t.Log("\n" + table)
 	require.Contains(t, table, "cuda:0, emulated GPU, sm_90")
 	require.Regexp(t, `4.3 GB of cuda:0, .* of the host's may be taken`, table)
@@ -62,13 +64,13 @@ func TestPlanOnAGPU(t *testing.T) {
 	}
 
 	// --memory bounds the GPU's memory.
-	code, _, errs := steerIn(t, dir, append(plan, "--memory", "1MB")...)
+	code, _, errs := steerIn(t, dir, append(command, "--memory", "1MB")...)
 	require.Equal(t, exitFailure, code)
 	require.Regexp(t, `needs .* \(\d+ bytes\) of cuda:0, 1.0 MB \(1000000 bytes\) are free: it does not fit`, errs)
 
 	// The stage refuses, too; forced on a card that is too small it fails with what was missing.
 	stage := append([]string{"sft", job, "-o", "out"}, small[3:]...)
-	t.Setenv("STEER_EMULATED_GPU_BYTES", fmt.Sprint(p.Peak-p.Bytes(pipeline.BufferActivations)/2))
+	t.Setenv("STEER_EMULATED_GPU_BYTES", fmt.Sprint(p.Peak-p.Bytes(plan.BufferActivations)/2))
 	code, _, errs = steerIn(t, dir, stage...)
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, errs, "of cuda:0")
@@ -88,16 +90,22 @@ func TestPlanOnAGPU(t *testing.T) {
 // The table of all stages fits a terminal, too.
 func TestPlanTableOfAGPU(t *testing.T) {
 	const gpu = "cuda:0"
-	stage := func(name string) *pipeline.StagePlan {
-		return &pipeline.StagePlan{Stage: name, Memory: gpu, Peak: 15_300_000_000, HostPeak: 2_100_000_000, Seconds: 5400, Free: 80e9, HostFree: 100e9, Fits: true, Buffers: []pipeline.Buffer{
-			{Name: pipeline.BufferWeights, Memory: gpu, Bytes: 7_900_000_000}, {Name: pipeline.BufferParams, Memory: gpu, Bytes: 250_000_000},
-			{Name: pipeline.BufferActivations, Memory: gpu, Bytes: 4_200_000_000}, {Name: pipeline.BufferContext, Memory: gpu, Bytes: 500_000_000},
-			{Name: pipeline.BufferWorkspaces, Memory: gpu, Bytes: 150_000_000}, {Name: pipeline.BufferKV, Memory: gpu, Bytes: 2_300_000_000},
-			{Name: pipeline.BufferTables, Memory: pipeline.HostMemory, Bytes: 100_000_000}, {Name: pipeline.BufferData, Memory: pipeline.HostMemory, Bytes: 2_000_000_000},
-		}}
+	stage := func(name string) *plan.Stage {
+		return &plan.Stage{Stage: name, Memory: gpu, Peak: 15_300_000_000, HostPeak: 2_100_000_000, Seconds: 5400,
+			Free: 80e9, HostFree: 100e9, Fits: true, Buffers: []plan.Buffer{
+				{Name: plan.BufferWeights, Memory: gpu, Bytes: 7_900_000_000},
+				{Name: plan.BufferParams, Memory: gpu, Bytes: 250_000_000},
+				{Name: plan.BufferActivations, Memory: gpu, Bytes: 4_200_000_000},
+				{Name: plan.BufferContext, Memory: gpu, Bytes: 500_000_000},
+				{Name: plan.BufferWorkspaces, Memory: gpu, Bytes: 150_000_000},
+				{Name: plan.BufferKV, Memory: gpu, Bytes: 2_300_000_000},
+				{Name: plan.BufferTables, Memory: plan.HostMemory, Bytes: 100_000_000},
+				{Name: plan.BufferData, Memory: plan.HostMemory, Bytes: 2_000_000_000},
+			}}
 	}
-	f := &pipeline.Forecast{Model: "m.gguf", Device: gpu, Kernel: "NVIDIA H100 80GB HBM3, sm_90", Memory: gpu, Free: 80e9, HostFree: 100e9, Peak: 15.3e9, HostPeak: 2.1e9, Fits: true,
-		Seconds: 1e4, Rates: &pipeline.Rates{Train: 1}, Stages: []*pipeline.StagePlan{stage("ppo-harmlessness"), stage("eval")}}
+	f := &plan.Forecast{Model: "m.gguf", Device: gpu, Kernel: "NVIDIA H100 80GB HBM3, sm_90", Memory: gpu, Free: 80e9,
+		HostFree: 100e9, Peak: 15.3e9, HostPeak: 2.1e9, Fits: true,
+		Seconds: 1e4, Rates: &plan.Rates{Train: 1}, Stages: []*plan.Stage{stage("ppo-harmlessness"), stage("eval")}}
 	var b strings.Builder
 	require.NoError(t, printForecast(&b, f, false))
 	t.Log("\n" + b.String())

@@ -11,13 +11,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/rl/train"
+	"steer/rl/run"
 )
 
 // trainerJob is a small job of one trainer: six rounds, a checkpoint after every second.
 type trainerJob struct {
-	kind string // the command
-	yaml string // with ASSETS for the demo's folder, UP for the folder of earlier stages
+	kind   string // the command
+	rounds string // the key that says how many rounds
+	yaml   string // with ASSETS for the demo's folder, UP for the folder of earlier stages
 }
 
 const e2eRounds = 6
@@ -25,7 +26,7 @@ const e2eRounds = 6
 // Between them the jobs use what a checkpoint has to carry: dropout, an epoch's border,
 // the best weights, running statistics of the score, an adaptive KL coefficient.
 var (
-	sftJob = trainerJob{"sft", `
+	sftJob = trainerJob{"sft", "max_steps", `
 model: ASSETS/model.gguf
 engine: {threads: 1}
 template: guanaco
@@ -43,7 +44,7 @@ optim: {lr: 2e-3, warmup_steps: 1}
 eval_every: 3
 checkpoint_every: 2
 `}
-	rewardJob = trainerJob{"reward", `
+	rewardJob = trainerJob{"reward", "max_steps", `
 model: ASSETS/model.gguf
 engine: {threads: 1}
 template: guanaco
@@ -61,7 +62,7 @@ eval_every: 3
 eval_pairs: 4
 checkpoint_every: 2
 `}
-	ppoJob = trainerJob{"ppo", `
+	ppoJob = trainerJob{"ppo", "iterations", `
 model: ASSETS/model.gguf
 engine: {threads: 1, sequences: 4}
 template: guanaco
@@ -126,29 +127,31 @@ func unbrokenRuns(t testing.TB) (dir string) {
 func copyRun(t testing.TB, kind, to string) {
 	t.Helper()
 	require.NoError(t, os.CopyFS(to, os.DirFS(filepath.Join(unbrokenRuns(t), kind))))
-	require.NoError(t, os.Remove(filepath.Join(to, train.ResultFile)))
-	require.NoError(t, os.Remove(filepath.Join(to, train.AdapterFile)))
+	require.NoError(t, os.Remove(filepath.Join(to, run.ResultFile)))
+	require.NoError(t, os.Remove(filepath.Join(to, run.AdapterFile)))
 }
 
 // sameRun compares what two runs have left: adapters and the optimizer bit for bit,
 // metrics, samples and result in everything but the clock.
 func sameRun(t testing.TB, want, got string) {
 	t.Helper()
-	for _, name := range []string{train.AdapterFile, "best.gguf"} {
-		if _, err := os.Stat(filepath.Join(want, name)); err == nil || name == train.AdapterFile {
-			require.True(t, string(get(t, want, name)) == string(get(t, got, name)), "%s differs between %s and %s", name, want, got)
+	for _, name := range []string{run.AdapterFile, "best.gguf"} {
+		if _, err := os.Stat(filepath.Join(want, name)); err == nil || name == run.AdapterFile {
+			require.True(t, string(get(t, want, name)) == string(get(t, got, name)), "%s differs between %s and %s",
+				name, want, got)
 		}
 	}
 	last := newest(want)
 	require.Equal(t, last, newest(got))
-	for _, name := range []string{train.AdapterFile, "optimizer.safetensors"} {
-		require.True(t, string(get(t, want, train.CheckpointsDir, last, name)) == string(get(t, got, train.CheckpointsDir, last, name)),
+	for _, name := range []string{run.AdapterFile, "optimizer.safetensors"} {
+		require.True(t,
+			string(get(t, want, run.CheckpointsDir, last, name)) == string(get(t, got, run.CheckpointsDir, last, name)),
 			"%s of the last checkpoint differs between %s and %s", name, want, got)
 	}
 	require.Equal(t, timeless(t, want), timeless(t, got), "metrics of %s and %s", want, got)
-	a, err := train.ReadSamples(filepath.Join(want, train.SamplesFile))
+	a, err := run.ReadSamples(filepath.Join(want, run.SamplesFile))
 	require.NoError(t, err)
-	b, err := train.ReadSamples(filepath.Join(got, train.SamplesFile))
+	b, err := run.ReadSamples(filepath.Join(got, run.SamplesFile))
 	require.NoError(t, err)
 	require.Equal(t, a, b, "samples of %s and %s", want, got)
 	require.Equal(t, timelessResult(t, want), timelessResult(t, got), "results of %s and %s", want, got)
@@ -160,9 +163,9 @@ func clockwork(name string) bool {
 }
 
 // timeless reads the metrics of a run without those that measure time.
-func timeless(t testing.TB, dir string) []train.Record {
+func timeless(t testing.TB, dir string) []run.MetricsRecord {
 	t.Helper()
-	records, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	for i := range records {
 		records[i].Time = time.Time{}
@@ -178,7 +181,7 @@ func timeless(t testing.TB, dir string) []train.Record {
 // timelessResult reads result.json without what says when and where it was made.
 func timelessResult(t testing.TB, dir string) map[string]any {
 	t.Helper()
-	r := readJSON(t, dir, train.ResultFile)
+	r := readJSON(t, dir, run.ResultFile)
 	for _, key := range []string{"seconds", "sittings", "resumed", "command"} {
 		delete(r, key)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -33,16 +34,17 @@ func look(p *process, dir string) glance {
 	g.open = strings.TrimSpace(string(pid)) == fmt.Sprint(p.cmd.Process.Pid)
 	g.rounds = roundsSince(dir, p.started)
 	g.newest = newest(dir)
-	entries, _ := os.ReadDir(filepath.Join(dir, train.CheckpointsDir))
-	g.writing = slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), ".tmp-step-") })
-	_, err := os.Stat(filepath.Join(dir, train.ResultFile))
+	entries, _ := os.ReadDir(filepath.Join(dir, run.CheckpointsDir))
+	g.writing = slices.ContainsFunc(entries,
+		func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), ".tmp-step-") })
+	_, err := os.Stat(filepath.Join(dir, run.ResultFile))
 	g.result = err == nil
 	return g
 }
 
 // newest names the newest checkpoint of a run, "" if there is none.
 func newest(dir string) string {
-	steps, _ := filepath.Glob(filepath.Join(dir, train.CheckpointsDir, "step-*"))
+	steps, _ := filepath.Glob(filepath.Join(dir, run.CheckpointsDir, "step-*"))
 	if len(steps) == 0 {
 		return ""
 	}
@@ -52,7 +54,7 @@ func newest(dir string) string {
 // roundsSince counts the rounds in a run's metrics, if the last was written after a
 // moment: a process that goes on cuts off what came after its checkpoint.
 func roundsSince(dir string, since time.Time) int {
-	raw, _ := os.ReadFile(filepath.Join(dir, train.MetricsFile))
+	raw, _ := os.ReadFile(filepath.Join(dir, run.MetricsFile))
 	n := 0
 	var last time.Time
 	for line := range bytes.Lines(raw) {
@@ -109,33 +111,34 @@ func TestKilledRunsEndAsUnbrokenOnes(t *testing.T) {
 // moment that was missed, if any was.
 func killAndResume(t *testing.T, j trainerJob, up, threads string) (missed string) {
 	dir := t.TempDir()
-	run := filepath.Join(dir, j.kind)
+	folder := filepath.Join(dir, j.kind)
 	args := []string{j.kind, j.write(t, dir, up), "-o", j.kind, "--threads", threads}
 	for _, k := range killings {
-		before := newest(run)
+		before := newest(folder)
 		p := start(t, dir, args...)
-		was := look(p, run)
-		p.until(func() bool { is := look(p, run); return !is.result && k.now(was, is) })
+		was := look(p, folder)
+		p.until(func() bool { is := look(p, folder); return !is.result && k.now(was, is) })
 		p.signal(syscall.SIGKILL)
 		if _, by := p.wait(); by != syscall.SIGKILL {
 			return k.name
 		}
 		requireResumed(t, p, before)
-		require.NoFileExists(t, filepath.Join(run, train.ResultFile))
+		require.NoFileExists(t, filepath.Join(folder, run.ResultFile))
 	}
-	before := newest(run)
+	before := newest(folder)
 	p := start(t, dir, args...)
 	code, _ := p.wait()
 	require.Zero(t, code, p.err.String())
 	requireResumed(t, p, before)
-	sameRun(t, filepath.Join(up, j.kind), run)
-	require.GreaterOrEqual(t, readJSON(t, run, train.ResultFile)["resumed"], float64(len(killings)-1), "the first kill may come before the run is noted")
+	sameRun(t, filepath.Join(up, j.kind), folder)
+	require.GreaterOrEqual(t, readJSON(t, folder, run.ResultFile)["resumed"], float64(len(killings)-1),
+		"the first kill may come before the run is noted")
 
 	// Once it is done, the same command has nothing to do.
-	left := tree(t, run)
+	left := tree(t, folder)
 	out, _ := mustSteer(t, dir, args...)
 	require.Contains(t, out, "finished already")
-	require.Equal(t, left, tree(t, run))
+	require.Equal(t, left, tree(t, folder))
 	return ""
 }
 
@@ -166,13 +169,15 @@ func TestThreadsChangeNoBitOfARun(t *testing.T) {
 	}
 	dir := t.TempDir()
 	copyRun(t, "sft", filepath.Join(dir, "sft"))
-	_, said := mustSteer(t, dir, "sft", sftJob.write(t, dir, up), "-o", "sft", "--threads", "2", "--set", "checkpoint_every=1")
+	_, said := mustSteer(t, dir, "sft", sftJob.write(t, dir, up), "-o", "sft", "--threads", "2", "--set",
+		"checkpoint_every=1")
 	require.Contains(t, said, "going on after step 6")
 	sameRun(t, filepath.Join(up, "sft"), filepath.Join(dir, "sft"))
 }
 
 // Asked once to stop, a trainer ends its step and leaves a checkpoint from which the
-// same command goes on to the same end.
+// same command goes on to the same end. The run is long enough to be met by a test that has to wait
+// for a processor on a busy machine.
 func TestInterruptedRunsGoOn(t *testing.T) {
 	for i, j := range trainerJobs {
 		t.Run(j.kind, func(t *testing.T) {
@@ -181,10 +186,10 @@ func TestInterruptedRunsGoOn(t *testing.T) {
 			signal := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}[i%3]
 			for attempt := 1; ; attempt++ {
 				dir := t.TempDir()
-				run := filepath.Join(dir, j.kind)
+				folder := filepath.Join(dir, j.kind)
 				args := []string{j.kind, j.write(t, dir, up), "-o", j.kind}
 				p := start(t, dir, args...)
-				require.True(t, p.until(func() bool { return look(p, run).rounds >= 1 }), p.err.String())
+				require.True(t, p.until(func() bool { return look(p, folder).rounds >= 1 }), p.err.String())
 				p.signal(signal)
 				if signal == syscall.SIGHUP { // the shell's, after the kernel's
 					p.until(func() bool { return strings.Contains(p.err.String(), "once more to leave at once") })
@@ -198,16 +203,17 @@ func TestInterruptedRunsGoOn(t *testing.T) {
 				}
 				require.Equal(t, train.ExitInterrupted, code, p.err.String())
 				said := p.err.String()
-				require.Contains(t, said, "stopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
+				require.Contains(t, said,
+					"stopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
 				require.Contains(t, said, "stopped as asked; the same command goes on from the checkpoint")
-				require.NotEmpty(t, newest(run))
-				rounds := roundsSince(run, p.started)
+				require.NotEmpty(t, newest(folder))
+				rounds := roundsSince(folder, p.started)
 				require.GreaterOrEqual(t, rounds, 1)
-				require.NoFileExists(t, filepath.Join(run, train.ResultFile))
+				require.NoFileExists(t, filepath.Join(folder, run.ResultFile))
 
 				_, again := mustSteer(t, dir, args...)
 				require.Contains(t, again, "going on after step")
-				sameRun(t, filepath.Join(up, j.kind), run)
+				sameRun(t, filepath.Join(up, j.kind), folder)
 				return
 			}
 		})
@@ -236,30 +242,32 @@ func TestInterruptedTwiceLeavesAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	job := func(name string) []string {
 		// A step of many rows takes long enough to be left.
-		return []string{"sft", "--model", assets.Model, "--train", assets.Guanaco.Train, "--template", "guanaco", "--threads", "1", "-o", name,
-			"--set", "pack=none", "--set", "max_tokens=64", "--set", "mini_batch_size=96", "--set", "checkpoint_every=1", "--max-steps", "2"}
+		return []string{"sft", "--model", assets.Model, "--train", assets.Guanaco.Train, "--template", "guanaco",
+			"--threads", "1", "-o", name,
+			"--set", "pack=none", "--set", "max_tokens=64", "--set", "mini_batch_size=96", "--set",
+			"checkpoint_every=1", "--max-steps", "2"}
 	}
-	run := filepath.Join(dir, "run")
+	folder := filepath.Join(dir, "run")
 	for attempt := 1; ; attempt++ {
 		p := start(t, dir, job("run")...)
-		require.True(t, p.until(func() bool { return look(p, run).newest != "" }), p.err.String())
+		require.True(t, p.until(func() bool { return look(p, folder).newest != "" }), p.err.String())
 		p.signal(syscall.SIGINT)
 		p.until(func() bool { return strings.Contains(p.err.String(), "once more to leave at once") })
 		p.signal(syscall.SIGINT)
 		code, by := p.wait()
 		require.Zero(t, by)
-		if newest(run) == "step-000001" {
+		if newest(folder) == "step-000001" {
 			require.Equal(t, train.ExitInterrupted, code, p.err.String())
 			require.NotContains(t, p.err.String(), "stopped as asked", "the step was not finished")
 			break
 		}
 		t.Logf("attempt %d: the step was over before it could be left", attempt)
 		require.Less(t, attempt, e2eAttempts)
-		require.NoError(t, os.RemoveAll(run))
+		require.NoError(t, os.RemoveAll(folder))
 	}
 
 	_, said := mustSteer(t, dir, job("run")...)
 	require.Contains(t, said, "going on after step 1")
 	mustSteer(t, dir, job("whole/run")...)
-	sameRun(t, filepath.Join(dir, "whole/run"), run)
+	sameRun(t, filepath.Join(dir, "whole/run"), folder)
 }

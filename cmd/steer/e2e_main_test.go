@@ -32,7 +32,7 @@ const e2ePatience = 10 * time.Minute
 
 // e2eAttempts bounds how often a test tries to meet a process at a certain moment: a
 // machine with little to spare may look too late.
-const e2eAttempts = 20
+const e2eAttempts = 60
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -57,7 +57,8 @@ func buildProgram() error {
 		return err
 	}
 	program.dir = dir
-	build := exec.Command("go", "build", "-ldflags", "-X main.version="+e2eVersion, "-o", filepath.Join(dir, "steer"), ".")
+	build := exec.Command("go", "build", "-ldflags", "-X main.version="+e2eVersion, "-o", filepath.Join(dir, "steer"),
+		".")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w: %s", build.Args, err, out)
 	}
@@ -170,7 +171,8 @@ func (p *process) wait() (code int, by syscall.Signal) {
 func (p *process) civil() {
 	p.t.Helper()
 	text := p.out.String() + p.err.String()
-	for _, word := range []string{"goroutine ", "panic", "runtime error", "internal error", "SIGSEGV", "SIGABRT", "terminate called", "what():", "GGML_ASSERT", "ggml_abort", "core dumped", "%!"} {
+	for _, word := range []string{"goroutine ", "panic", "runtime error", "internal error", "SIGSEGV", "SIGABRT",
+		"terminate called", "what():", "GGML_ASSERT", "ggml_abort", "core dumped", "%!"} {
 		require.NotContains(p.t, text, word, "%v", p.cmd.Args)
 	}
 }

@@ -13,8 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/plan"
 	"steer/ggml/gguf/gguftest"
+	"steer/internal/bytesize"
 	"steer/internal/testfiles"
 )
 
@@ -38,10 +39,10 @@ func (p *process) mostRSS() (most int64) {
 }
 
 // planned asks the program for the plan of a job.
-func planned(t testing.TB, dir string, args ...string) *pipeline.StagePlan {
+func planned(t testing.TB, dir string, args ...string) *plan.Stage {
 	t.Helper()
 	out, _ := mustSteer(t, dir, append([]string{"plan", "--json", "--no-calibration"}, args...)...)
-	var f pipeline.Forecast
+	var f plan.Forecast
 	require.NoError(t, json.Unmarshal([]byte(out), &f))
 	require.Len(t, f.Stages, 1)
 	return f.Stages[0]
@@ -73,7 +74,7 @@ func requirePlan(t *testing.T, dir, kind, file string, more ...string) {
 }
 
 // peakOf runs a job and returns the peak of its resident set and what it said.
-func peakOf(t *testing.T, dir string, p *pipeline.StagePlan, args ...string) (most int64, said string) {
+func peakOf(t *testing.T, dir string, p *plan.Stage, args ...string) (most int64, said string) {
 	t.Helper()
 	run := start(t, dir, args...)
 	most = run.mostRSS()
@@ -81,9 +82,9 @@ func peakOf(t *testing.T, dir string, p *pipeline.StagePlan, args ...string) (mo
 	require.Zero(t, code, run.err.String())
 	var parts []string
 	for _, b := range p.Buffers {
-		parts = append(parts, fmt.Sprintf("%s %s", b.Name, pipeline.SizeText(b.Bytes)))
+		parts = append(parts, fmt.Sprintf("%s %s", b.Name, bytesize.Text(b.Bytes)))
 	}
-	t.Logf("planned %s, took %s (%+.1f %%): %s", pipeline.SizeText(p.Peak), pipeline.SizeText(most),
+	t.Logf("planned %s, took %s (%+.1f %%): %s", bytesize.Text(p.Peak), bytesize.Text(most),
 		100*(float64(p.Peak)/float64(most)-1), strings.Join(parts, ", "))
 	return most, run.err.String()
 }
@@ -110,7 +111,8 @@ func tokenRows(t testing.TB, path string, rows, n int) {
 // rank, checkpointing, packing and threads.
 func TestPlanAgainstTraining(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, gguftest.WriteTinyLlama(filepath.Join(dir, "mid.gguf"), midShape, 1, gguftest.Options{F16: true}))
+	require.NoError(t,
+		gguftest.WriteTinyLlama(filepath.Join(dir, "mid.gguf"), midShape, 1, gguftest.Options{F16: true}))
 	put(t, dir, "sft.yaml", `
 model: mid.gguf
 engine: {threads: 1}
@@ -140,7 +142,8 @@ optim: {warmup_steps: 1}
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tokenRows(t, filepath.Join(dir, "rows.jsonl"), 2*c.tokens/c.length, c.length)
-			args := []string{"--set", fmt.Sprintf("max_tokens=%d", c.length), "--set", fmt.Sprintf("micro_batch_tokens=%d", c.tokens),
+			args := []string{"--set", fmt.Sprintf("max_tokens=%d", c.length), "--set",
+				fmt.Sprintf("micro_batch_tokens=%d", c.tokens),
 				"--set", fmt.Sprintf("mini_batch_size=%d", 2*c.tokens/c.length)}
 			for _, s := range c.set {
 				args = append(args, "--set", s)
@@ -152,13 +155,15 @@ optim: {warmup_steps: 1}
 
 // So are the plans of the other stages, sessions and reward models among them.
 func TestPlanAgainstOtherStages(t *testing.T) {
-	dir := jobs(t)
-	wide := []string{"engine.sequences=32", "rollout_batch_size=32", "mini_batch_size=16", "micro_batch_size=16", "iterations=2", "prompts.limit=0"}
+	dir := jobFolder(t)
+	wide := []string{"engine.sequences=32", "rollout_batch_size=32", "mini_batch_size=16", "micro_batch_size=16",
+		"iterations=2", "prompts.limit=0"}
 	for _, c := range []struct {
 		name, kind string
 		set        []string
 	}{
-		{"reward", "reward", []string{"max_length=128", "mini_batch_size=32", "micro_batch_tokens=2048", "train.limit=64", "max_steps=2"}},
+		{"reward", "reward", []string{"max_length=128", "mini_batch_size=32", "micro_batch_tokens=2048",
+			"train.limit=64", "max_steps=2"}},
 		{"ppo", "ppo", append(slices.Clone(wide), "max_new_tokens=24")},
 		{"ppo, long responses and full KL", "ppo", append(slices.Clone(wide), "max_new_tokens=80", "kl_penalty=full")},
 	} {
@@ -174,7 +179,7 @@ func TestPlanAgainstOtherStages(t *testing.T) {
 
 // An evaluation of two policies under a reward model, sessions and all.
 func TestPlanAgainstEvaluation(t *testing.T) {
-	dir, up := jobs(t), unbrokenRuns(t)
+	dir, up := jobFolder(t), unbrokenRuns(t)
 	_, assets := e2e(t)
 	put(t, dir, "eval.yaml", strings.NewReplacer("ASSETS", assets.Dir, "UP", up).Replace(`
 model: ASSETS/model.gguf

@@ -6,18 +6,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/experiment"
+	"steer/app/jobs"
 	"steer/internal/conf"
 	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // dryJob is the job that sft --dry-run prints.
-func dryJob(t testing.TB, dir string, args ...string) pipeline.SFT {
+func dryJob(t testing.TB, dir string, args ...string) jobs.SFT {
 	t.Helper()
 	_, assets := e2e(t)
 	out, _ := mustSteer(t, dir, append([]string{"sft", "--dry-run", "--model", assets.Model, "--train",
 		assets.Guanaco.Train}, args...)...)
-	job, err := pipeline.NewSFT("")
+	job, err := jobs.NewSFT("")
 	require.NoError(t, err)
 	require.NoError(t, conf.Parse("dry-run", []byte(out), &job))
 	return job
@@ -54,17 +56,17 @@ func TestFlagsTakeNamesWhole(t *testing.T) {
 	}
 	out, _ := mustSteer(t, dir, "reward", "--dry-run", "--model", names[0], "--theory", "deontology", "--train",
 		assets.Deontology.Train, "--sft", names[1], "--sft", names[2])
-	job, err := pipeline.NewReward("")
+	job, err := jobs.NewReward("")
 	require.NoError(t, err)
 	require.NoError(t, conf.Parse("dry-run", []byte(out), &job))
 	require.Equal(t, filepath.Join(dir, names[0]), job.Model)
-	require.Equal(t, []string{filepath.Join(dir, names[1]), filepath.Join(dir, names[2])}, job.On)
+	require.Equal(t, []string{filepath.Join(dir, names[1]), filepath.Join(dir, names[2])}, job.SFT)
 }
 
 // The preset is a key as any other, but everything else starts from it.
 func TestPresetsByEveryWay(t *testing.T) {
 	t.Parallel()
-	thesis, err := sft.New(sft.PresetThesis)
+	thesis, err := sft.New(train.PresetThesis)
 	require.NoError(t, err)
 	for _, args := range [][]string{{"--preset", "thesis"}, {"--set", "preset=thesis"}, {"--preset", "thesis", "--set",
 		"preset=thesis"}} {
@@ -78,8 +80,8 @@ func TestPresetsByEveryWay(t *testing.T) {
 	require.Contains(t, said, "--preset default and --set preset=thesis contradict each other")
 
 	// tiny.yaml does not fix the weight decay.
-	load := func(over ...string) *pipeline.Experiment {
-		e, err := pipeline.LoadExperiment(dir+"/tiny.yaml", over)
+	load := func(over ...string) *experiment.Experiment {
+		e, err := experiment.LoadExperiment(dir+"/tiny.yaml", over)
 		require.NoError(t, err)
 		return e
 	}
@@ -88,8 +90,8 @@ func TestPresetsByEveryWay(t *testing.T) {
 		require.Equal(t, thesis.Optim.WeightDecay, load(over).SFT.Optim.WeightDecay, over)
 	}
 	require.Equal(t, load().PPO.Config, load("sft.preset=thesis").PPO.Config)
-	_, err = pipeline.LoadExperiment(dir+"/tiny.yaml", []string{"each.deontology.ppo.preset=thesis"})
+	_, err = experiment.LoadExperiment(dir+"/tiny.yaml", []string{"each.deontology.ppo.preset=thesis"})
 	require.ErrorContains(t, err, "each.deontology: theories start from the presets of the sections")
-	_, err = pipeline.LoadExperiment(dir+"/tiny.yaml", []string{"extends=other.yaml"})
+	_, err = experiment.LoadExperiment(dir+"/tiny.yaml", []string{"extends=other.yaml"})
 	require.ErrorContains(t, err, "extends: cannot be overridden")
 }

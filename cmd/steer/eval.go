@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/jobs"
 )
 
 // evalFlags are the flags of "steer eval" beside those of every stage.
@@ -18,8 +18,8 @@ type evalFlags struct {
 }
 
 func newEvalCommand(a *app) *cobra.Command {
-	f := evalFlags{stageFlags: stageFlags{presetKey: "suite"}}
-	suites := strings.Join(pipeline.SuiteName("").Values(), ", ")
+	var f evalFlags
+	suites := strings.Join(jobs.SuiteName("").Values(), ", ")
 	cmd := &cobra.Command{
 		Use: "eval [JOB.yaml]", GroupID: "stage", Short: "Run benchmarks for a base plus adapters",
 		Long: `Measures a base model and stacks of adapters on it, and reward models, on the
@@ -52,45 +52,45 @@ crash. A change of the job measures again what it touches, and nothing else.`,
 			if f.asJSON {
 				return usagef("--json: goes with --list")
 			}
-			var job pipeline.Eval
-			base, err := f.fill(cmd, file, &job, func(name string) (err error) {
-				job, err = pipeline.NewEvalSuite(pipeline.SuiteName(name))
-				return err
-			})
+			job, base, err := f.fill(cmd, file, jobs.EvalMethod())
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(f.models(&job), f.data(&job)); err != nil {
+			j := job.(*jobs.Eval)
+			if err := errors.Join(f.models(j), f.data(j)); err != nil {
 				return err
 			}
-			return a.runStage(cmd.Context(), &f.stageFlags, &job, base)
+			return a.runStage(cmd.Context(), &f.stageFlags, job, base)
 		},
 	}
-	f.bind(cmd, []keyFlag{
-		{flag: "data", key: "data", help: "`FOLDER` with the data of the suite"},
+	f.bind(cmd, jobs.EvalMethod(), []keyFlag{
+		{flag: "data", key: "data", help: "`FOLDER` with the data of the suite", isPath: true},
 		{flag: "limit", key: "limit", help: "a quick look at the first `N` items of every benchmark"},
 		{flag: "template", key: "template", help: "form of the prompts (default: that of the adapters)"},
 		anyStackFlag,
-		{flag: "task", key: "tasks", help: "task of your own, a YAML `FILE` (docs/tasks.md); may be repeated", list: true},
-		{flag: "wsc273", key: "wsc273.path", help: "WSCollection.xml"},
-		{flag: "toxigen", key: "toxigen.path", help: "annotated CSV of ToxiGen"},
-		{flag: "scruples", key: "scruples.path", help: "Scruples anecdotes"},
+		{flag: "task", key: "tasks", help: "task of your own, a YAML `FILE` (docs/tasks.md); may be repeated",
+			list: true},
+		{flag: "wsc273", key: "wsc273.path", help: "WSCollection.xml", isPath: true},
+		{flag: "toxigen", key: "toxigen.path", help: "annotated CSV of ToxiGen", isPath: true},
+		{flag: "scruples", key: "scruples.path", help: "Scruples anecdotes", isPath: true},
 		{flag: "seed", key: "seed", help: "seed of resamples and sampling"},
 	})
 	flags := cmd.Flags()
 	flags.BoolVar(&f.listing, "list", false, "list suites and benchmarks, and which of their data are there")
 	flags.BoolVar(&f.asJSON, "json", false, "with --list: print JSON")
 	flags.StringVar(&f.preset, "suite", "", "set of benchmarks: "+suites)
-	flags.StringArrayVar(&f.adapters, "adapter", nil, "model under test, `NAME=FILE[,FILE]`: its adapters from the lowest up; may be repeated")
+	flags.StringArrayVar(&f.adapters, "adapter", nil,
+		"model under test, `NAME=FILE[,FILE]`: its adapters from the lowest up; may be repeated")
 	flags.StringArrayVar(&f.taskData, "task-data", nil, "data of a task of your own, `NAME=FILE`; may be repeated")
-	flags.StringArrayVar(&f.rewards, "reward", nil, "reward model, `NAME=FILE[,FILE]`: from the lowest adapter up, the last with the head; may be repeated")
+	flags.StringArrayVar(&f.rewards, "reward", nil,
+		"reward model, `NAME=FILE[,FILE]`: from the lowest adapter up, the last with the head; may be repeated")
 	return cmd
 }
 
 // data names the data files of tasks as flags do.
-func (f *evalFlags) data(job *pipeline.Eval) error {
+func (f *evalFlags) data(job *jobs.Eval) error {
 	for _, text := range f.taskData {
-		name, file, err := pipeline.ParseTaskData(text)
+		name, file, err := jobs.ParseTaskData(text)
 		if err != nil {
 			return usage(fmt.Errorf("--task-data: %w", err))
 		}
@@ -103,16 +103,16 @@ func (f *evalFlags) data(job *pipeline.Eval) error {
 }
 
 // models adds the models that flags name to the job's.
-func (f *evalFlags) models(job *pipeline.Eval) error {
+func (f *evalFlags) models(job *jobs.Eval) error {
 	for _, text := range f.adapters {
-		s, err := pipeline.ParseSubject(text)
+		s, err := jobs.ParseSubject(text)
 		if err != nil {
 			return usage(fmt.Errorf("--adapter: %w", err))
 		}
 		job.Subjects = append(job.Subjects, s)
 	}
 	for _, text := range f.rewards {
-		r, err := pipeline.ParseReward(text)
+		r, err := jobs.ParseReward(text)
 		if err != nil {
 			return usage(fmt.Errorf("--reward: %w", err))
 		}

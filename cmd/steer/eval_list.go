@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/jobs"
 	"steer/internal/fetch"
 )
 
@@ -25,7 +25,7 @@ func (f *evalFlags) list(a *app, data string) error {
 	if err != nil {
 		return err
 	}
-	l, err := pipeline.List(data, pipeline.SuiteName(f.preset))
+	l, err := jobs.List(data, jobs.SuiteName(f.preset))
 	if err != nil {
 		return usage(err)
 	}
@@ -38,7 +38,7 @@ func (f *evalFlags) list(a *app, data string) error {
 	return printListing(a.out, l)
 }
 
-func printListing(w io.Writer, l *pipeline.Listing) error {
+func printListing(w io.Writer, l *jobs.Listing) error {
 	var b strings.Builder
 	say := func(indent int, text string) {
 		for _, line := range wrap(text, tableColumns-indent) {

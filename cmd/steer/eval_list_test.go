@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/jobs"
 	"steer/ggml/gguf/gguftest"
 )
 
@@ -31,7 +31,8 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 	}
 	text := list()
 	for _, want := range []string{
-		"  thesis: What", "  toxigen: loglik; of reward models: reward [full, thesis]\n    there: toxigen/annotated_train.csv",
+		"  thesis: What",
+		"  toxigen: loglik; of reward models: reward [full, thesis]\n    there: toxigen/annotated_train.csv",
 		"  wsc285: loglik [full, thesis]\n    missing: winograd/wsc285/WSCollection.xml\n      from https://",
 		"  dilemmas: loglik; of reward models: reward [full]",
 		"  perplexity: loglik\n    in no suite: name its file, --set perplexity.path=FILE", "\n1 of ",
@@ -44,7 +45,7 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 	require.Regexp(t, `What is missing comes with:\n  steer fetch crows-pairs ethics [^\n]*\n? .*--data`, text)
 	require.NotContains(t, list("--suite", "thesis"), "dilemmas")
 
-	var l pipeline.Listing
+	var l jobs.Listing
 	require.NoError(t, json.Unmarshal([]byte(list("--json")), &l))
 	keys := map[string]bool{}
 	for _, b := range l.Benchmarks {
@@ -54,7 +55,7 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 			require.Equal(t, slices.Contains(d.Files, "toxigen/annotated_train.csv"), d.Found != "", d.Key)
 		}
 	}
-	j := pipeline.NewEval()
+	j := jobs.NewEval()
 	for _, f := range j.DataFiles() {
 		require.True(t, keys[f.Key], "%s is in no list", f.Key)
 	}
@@ -62,7 +63,8 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 
 // An evaluation of nothing ends well and says that nothing was measured.
 func TestAnEvaluationOfNothingSaysSo(t *testing.T) {
-	code, _, errs := command(t, "", "eval", "-q", "--model", tinyModel(t, gguftest.Options{}), "--template", "plain", "-o", t.TempDir()+"/x")
+	code, _, errs := command(t, "", "eval", "-q", "--model", tinyModel(t, gguftest.Options{}), "--template", "plain",
+		"-o", t.TempDir()+"/x")
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, "warning: x: nothing was measured")
 }

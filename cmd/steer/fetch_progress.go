@@ -3,13 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
-	"golang.org/x/term"
-
-	"steer/internal/fetch"
+	"steer/internal/bytesize"
 	"steer/rl/train"
 )
 
@@ -28,12 +25,6 @@ type downloads struct {
 
 func newDownloads(w io.Writer, terminal bool) *downloads {
 	return &downloads{w: w, terminal: terminal, now: time.Now}
-}
-
-// onTerminal tells whether what people see goes to a terminal.
-func (a *app) onTerminal() bool {
-	f, ok := a.err.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // downloadsEvery is how often a line is printed: on a terminal, elsewhere.
@@ -67,13 +58,13 @@ func (d *downloads) progress(what string, done, total int64) {
 
 // line is the state of a download in at most 80 columns.
 func (d *downloads) line(done, total int64, now time.Time) string {
-	tail := "  " + fetch.Megabytes(done)
+	tail := "  " + bytesize.Transferred(done)
 	if total > 0 {
-		tail = fmt.Sprintf("  %s of %s", fetch.Megabytes(done), fetch.Megabytes(total))
+		tail = fmt.Sprintf("  %s of %s", bytesize.Transferred(done), bytesize.Transferred(total))
 	}
 	if seconds := now.Sub(d.began).Seconds(); seconds > 0 && done > d.from {
 		speed := float64(done-d.from) / seconds
-		tail += fmt.Sprintf("  %s/s", fetch.Megabytes(int64(speed)))
+		tail += fmt.Sprintf("  %s/s", bytesize.Transferred(int64(speed)))
 		if total > done {
 			tail += "  ETA " + train.Clock(time.Duration(float64(total-done)/speed*float64(time.Second)))
 		}

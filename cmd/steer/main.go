@@ -15,12 +15,12 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	os.Exit(execute(os.Args[1:]))
 }
 
-// run executes a command line and returns the exit code: 0 done, 1 failed, 2 wrong
+// execute executes a command line and returns the exit code: 0 done, 1 failed, 2 wrong
 // usage, 130 interrupted with a checkpoint.
-func run(args []string) (code int) {
+func execute(args []string) (code int) {
 	a := newApp(os.Stdin, os.Stdout, os.Stderr)
 	defer func() {
 		// A panic is a bug of ours; whoever meets it gets a sentence, not a stack, unless asked for.
@@ -29,7 +29,8 @@ func run(args []string) (code int) {
 				fmt.Fprintf(os.Stderr, "%s\n", p.Stack) // of the goroutine where it happened
 				panic(p)
 			}
-			fmt.Fprintf(os.Stderr, "steer: internal error: %v\nPlease report it; STEER_DEBUG=1 shows where. What was checkpointed is intact.\n", p)
+			fmt.Fprintf(os.Stderr, "steer: internal error: %v\nPlease report it; STEER_DEBUG=1 shows where. What was "+
+				"checkpointed is intact.\n", p)
 			code = 1
 		}
 	}()
@@ -67,7 +68,8 @@ func (a *app) watchSignals() {
 		next(false)
 		a.stopper.Request()
 		a.interrupt()
-		fmt.Fprintln(a.err, "\nstopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
+		fmt.Fprintln(a.err,
+			"\nstopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
 		next(true)
 		os.Exit(train.ExitInterrupted)
 	}()

@@ -9,13 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/experiment"
+	"steer/app/jobs"
+	"steer/app/plan"
 	"steer/ggml"
 	"steer/internal/conf"
 	"steer/internal/filehash"
-	"steer/rewards"
-	"steer/rl/ppo"
-	"steer/rl/sft"
 )
 
 // planOptions are the options of "steer plan".
@@ -28,9 +27,6 @@ type planOptions struct {
 	details       bool
 	hashes        *filehash.Cache
 }
-
-// jobKinds are the stages that a file may hold alone.
-var jobKinds = []string{"sft", "reward", "ppo", "eval"}
 
 func newPlanCommand(a *app) *cobra.Command {
 	var o planOptions
@@ -56,7 +52,7 @@ host's besides. What no layout tells is measured by a short trial on the GPU.`,
 	flags := cmd.Flags()
 	o.memory.bind(cmd)
 	flags.StringArrayVar(&o.set, "set", nil, "override a key of the file, `KEY=VALUE`; may be repeated")
-	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobKinds, ", "))
+	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobs.Kinds(), ", "))
 	flags.StringVar(&o.device, "device", "", deviceHelp+" (default: what FILE says)")
 	flags.BoolVar(&o.noCalibration, "no-calibration", false, "leave the times out")
 	flags.BoolVar(&o.details, "details", false, "print every buffer of every stage")
@@ -76,7 +72,7 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 		o.set = append(o.set, "engine.device="+o.device)
 	}
 	o.hashes = a.hashes
-	opt := pipeline.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
+	opt := plan.ForecastOptions{Memory: o.memory.MemoryLimit, Calibrate: !o.noCalibration}
 	progress := a.console().Progress
 	opt.Progress = func(stage string) { progress.Note("planning " + stage) }
 	ctx, cancel := a.cancellable(cmd.Context())
@@ -103,45 +99,31 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 }
 
 // forecast plans what the file holds.
-func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []string, opt pipeline.ForecastOptions) (*pipeline.Forecast, error) {
+func (o *planOptions) forecast(
+	ctx context.Context, cmd *cobra.Command, file []string, opt plan.ForecastOptions,
+) (*plan.Forecast, error) {
 	if o.job == "" {
-		e, err := pipeline.LoadStudy(file[0], o.set)
+		e, err := experiment.LoadStudy(file[0], o.set)
 		if err != nil {
-			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)", configError(err))
+			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)",
+				configError(err))
 		}
 		if err := e.Validate(); err != nil {
 			return nil, usage(err)
 		}
 		return e.Forecast(ctx, opt)
 	}
+	m, ok := jobs.Lookup(jobs.Kind(o.job))
+	if !ok {
+		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobs.Kinds(), ", "), o.job)
+	}
 	f := stageFlags{set: o.set}
-	if o.job == "eval" {
-		f.presetKey = "suite"
-	}
-	var job pipeline.Job
-	var start func(string) error
-	switch o.job {
-	case "sft":
-		var j pipeline.SFT
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewSFT(sft.Preset(p)); return err }
-	case "reward":
-		var j pipeline.Reward
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewReward(rewards.Preset(p)); return err }
-	case "ppo":
-		var j pipeline.PPO
-		job, start = &j, func(p string) (err error) { j, err = pipeline.NewPPO(ppo.Preset(p)); return err }
-	case "eval":
-		var j pipeline.Eval
-		job, start = &j, func(name string) (err error) { j, err = pipeline.NewEvalSuite(pipeline.SuiteName(name)); return err }
-	default:
-		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobKinds, ", "), o.job)
-	}
-	dir, err := f.fill(cmd, file, job, start)
+	job, dir, err := f.fill(cmd, file, m)
 	if err != nil {
 		return nil, err
 	}
-	if err := pipeline.Resolve(job, dir, o.hashes); err != nil {
-		return nil, configError(pipeline.WithSources(err))
+	if err := job.Resolve(dir, o.hashes); err != nil {
+		return nil, configError(experiment.WithSources(err))
 	}
-	return pipeline.ForecastJob(ctx, job, opt)
+	return plan.Job(ctx, job, opt)
 }

@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"steer/cmd/steer/pipeline"
+	"steer/app/plan"
+	"steer/internal/bytesize"
 )
 
 // printForecast prints what people read: one line a stage, or every buffer of it.
-func printForecast(w io.Writer, f *pipeline.Forecast, details bool) error {
+func printForecast(w io.Writer, f *plan.Forecast, details bool) error {
 	var t table
-	t.add("model", "%s (%s)", relative(f.Model), pipeline.SizeText(f.Weights))
+	t.add("model", "%s (%s)", relative(f.Model), bytesize.Text(f.Weights))
 	if onGPU(f) {
 		t.add("device", "%s, %s", f.Device, f.Kernel)
 	} else {
@@ -24,7 +25,8 @@ func printForecast(w io.Writer, f *pipeline.Forecast, details bool) error {
 		t.add("speed", "%s", rates(f.Rates))
 	}
 	if f.Others > 0 {
-		t.add("busy", "other programs took %.0f %% of the CPUs meanwhile: speed and times are of a busy machine", 100*f.Others)
+		t.add("busy", "other programs took %.0f %% of the CPUs meanwhile: speed and times are of a busy machine",
+			100*f.Others)
 	}
 	if err := t.write(w); err != nil {
 		return err
@@ -46,40 +48,40 @@ func printForecast(w io.Writer, f *pipeline.Forecast, details bool) error {
 	if err := printSuggestions(w, f); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(f.Stages, func(p *pipeline.StagePlan) bool { return p.HostBytes() < pipeline.PlanFloor }) {
+	if slices.ContainsFunc(f.Stages, func(p *plan.Stage) bool { return p.HostBytes() < plan.PlanFloor }) {
 		text := fmt.Sprintf("Of a stage below %s the plan is right to some %d MB, not to 5 %%: "+
 			"the program itself is most of it, and when Go's memory is collected is left to chance.",
-			pipeline.SizeText(pipeline.PlanFloor), pipeline.PlanSlack/1_000_000)
+			bytesize.Text(plan.PlanFloor), plan.PlanSlack/1_000_000)
 		if _, err := fmt.Fprintf(w, "\n%s\n", strings.Join(wrap(text, tableColumns), "\n")); err != nil {
 			return err
 		}
 	}
-	peak := pipeline.SizeText(f.Peak)
+	peak := bytesize.Text(f.Peak)
 	if onGPU(f) {
-		peak += " of " + f.Memory + ", " + pipeline.SizeText(f.HostPeak) + " of the host's memory"
+		peak += " of " + f.Memory + ", " + bytesize.Text(f.HostPeak) + " of the host's memory"
 	}
 	_, err := fmt.Fprintf(w, "\nPeak %s%s%s.\n", peak, total(f), choose(f.Fits, "", ": it does not fit"))
 	return err
 }
 
-func onGPU(f *pipeline.Forecast) bool { return f.Memory != pipeline.HostMemory }
+func onGPU(f *plan.Forecast) bool { return f.Memory != plan.HostMemory }
 
 // room says what may be taken.
-func room(f *pipeline.Forecast) string {
+func room(f *plan.Forecast) string {
 	if f.Free == 0 {
 		return "not known how much is free: give --memory"
 	}
-	free := pipeline.SizeText(f.Free)
+	free := bytesize.Text(f.Free)
 	if onGPU(f) {
 		free += " of " + f.Memory
 		if f.HostFree > 0 {
-			free += ", " + pipeline.SizeText(f.HostFree) + " of the host's"
+			free += ", " + bytesize.Text(f.HostFree) + " of the host's"
 		}
 	}
 	return free + " may be taken"
 }
 
-func total(f *pipeline.Forecast) string {
+func total(f *plan.Forecast) string {
 	if f.Seconds == 0 {
 		return ""
 	}
@@ -90,7 +92,7 @@ func total(f *pipeline.Forecast) string {
 }
 
 // printSuggestions prints the settings to consider, stages that share them in one line.
-func printSuggestions(w io.Writer, f *pipeline.Forecast) error {
+func printSuggestions(w io.Writer, f *plan.Forecast) error {
 	type change struct{ settings, why string }
 	stages, peak := map[change][]string{}, map[change]int64{}
 	var order []change
@@ -117,7 +119,7 @@ func printSuggestions(w io.Writer, f *pipeline.Forecast) error {
 		if len(stages[c]) > 2 {
 			who = fmt.Sprintf("%d stages", len(stages[c]))
 		}
-		text := fmt.Sprintf("%s: %s (%s, peak %s)", who, c.settings, c.why, pipeline.SizeText(peak[c]))
+		text := fmt.Sprintf("%s: %s (%s, peak %s)", who, c.settings, c.why, bytesize.Text(peak[c]))
 		b += "  " + strings.Join(wrap(text, tableColumns-4), "\n    ") + "\n"
 	}
 	_, err := io.WriteString(w, b)
@@ -125,35 +127,38 @@ func printSuggestions(w io.Writer, f *pipeline.Forecast) error {
 }
 
 // printStages prints a line a stage. The weights are the same in all of them.
-func printStages(w io.Writer, f *pipeline.Forecast) error {
+func printStages(w io.Writer, f *plan.Forecast) error {
 	name := 5
 	for _, p := range f.Stages {
 		name = max(name, len(p.Stage))
 	}
 	var b strings.Builder
 	line := func(cells ...string) {
-		row := fmt.Sprintf("%-*s %7s %8s %7s %8s %8s  %s", name, cells[0], cells[1], cells[2], cells[3], cells[4], cells[5], cells[6])
+		row := fmt.Sprintf("%-*s %7s %8s %7s %8s %8s  %s", name, cells[0], cells[1], cells[2], cells[3], cells[4],
+			cells[5], cells[6])
 		fmt.Fprintln(&b, strings.TrimRight(row, " "))
 	}
 	b.WriteByte('\n')
-	line("stage", choose(onGPU(f), "host", "program"), "adapters", "graph", "decoding", "PEAK", choose(f.Rates != nil, "time", ""))
-	sum := func(p *pipeline.StagePlan, buffers ...string) string {
+	line("stage", choose(onGPU(f), "host", "program"), "adapters", "graph", "decoding", "PEAK",
+		choose(f.Rates != nil, "time", ""))
+	sum := func(p *plan.Stage, buffers ...string) string {
 		var n int64
 		for _, name := range buffers {
 			n += p.Bytes(name)
 		}
-		return choose(n == 0, "-", pipeline.SizeText(n))
+		return choose(n == 0, "-", bytesize.Text(n))
 	}
-	graph := []string{pipeline.BufferActivations, pipeline.BufferScratch}
+	graph := []string{plan.BufferActivations, plan.BufferScratch}
 	if !onGPU(f) { // its tables are the host's
-		graph = append(graph, pipeline.BufferTables)
+		graph = append(graph, plan.BufferTables)
 	}
 	for _, p := range f.Stages {
 		line(p.Stage,
-			choose(onGPU(f), pipeline.SizeText(p.HostPeak), sum(p, pipeline.BufferProgram, pipeline.BufferData)), sum(p, pipeline.BufferParams, pipeline.BufferGradients, pipeline.BufferMoments),
+			choose(onGPU(f), bytesize.Text(p.HostPeak), sum(p, plan.BufferProgram, plan.BufferData)),
+			sum(p, plan.BufferParams, plan.BufferGradients, plan.BufferMoments),
 			sum(p, graph...),
-			sum(p, pipeline.BufferKV, pipeline.BufferDecode),
-			pipeline.SizeText(p.Peak)+choose(p.Fits, "", "!"), choose(p.Seconds > 0, durationText(p.Seconds), ""))
+			sum(p, plan.BufferKV, plan.BufferDecode),
+			bytesize.Text(p.Peak)+choose(p.Fits, "", "!"), choose(p.Seconds > 0, durationText(p.Seconds), ""))
 	}
 	if len(f.Stages) > 0 {
 		b.WriteString(footnote(f))
@@ -163,49 +168,54 @@ func printStages(w io.Writer, f *pipeline.Forecast) error {
 }
 
 // footnote says what the columns leave out.
-func footnote(f *pipeline.Forecast) string {
-	weights := pipeline.SizeText(f.Stages[0].Bytes(pipeline.BufferWeights))
+func footnote(f *plan.Forecast) string {
+	weights := bytesize.Text(f.Stages[0].Bytes(plan.BufferWeights))
 	if !onGPU(f) {
 		return fmt.Sprintf("Every peak also holds the weights (%s). Program includes its data.\n", weights)
 	}
 	var rest int64
 	for _, p := range f.Stages {
-		rest = max(rest, p.Bytes(pipeline.BufferContext)+p.Bytes(pipeline.BufferWorkspaces))
+		rest = max(rest, p.Bytes(plan.BufferContext)+p.Bytes(plan.BufferWorkspaces))
 	}
-	return fmt.Sprintf("Host is the peak of the host's memory, all else is of %s. Every peak also\nholds the weights (%s), context and workspaces (up to %s).\n",
-		f.Memory, weights, pipeline.SizeText(rest))
+	return fmt.Sprintf("Host is the peak of the host's memory, all else is of %s. Every peak also\nholds the weights "+
+		"(%s), context and workspaces (up to %s).\n",
+		f.Memory, weights, bytesize.Text(rest))
 }
 
 // printStage prints every buffer of a stage.
-func printStage(w io.Writer, p *pipeline.StagePlan) error {
+func printStage(w io.Writer, p *plan.Stage) error {
 	fmt.Fprintf(w, "\n%s\n", p.Stage)
 	var t table
 	buffers := func(memory string) {
 		for _, b := range p.Buffers {
 			if b.Memory == memory {
-				t.add("  "+b.Name, "%7s  %s", pipeline.SizeText(b.Bytes), b.What)
+				t.add("  "+b.Name, "%7s  %s", bytesize.Text(b.Bytes), b.What)
 			}
 		}
 	}
 	peak := func(bytes, free int64, of string) {
-		t.add("  PEAK", "%7s  %s", pipeline.SizeText(bytes), strings.TrimSpace(of+choose(free > 0 && bytes > free, " does not fit", "")))
+		t.add("  PEAK", "%7s  %s", bytesize.Text(bytes),
+			strings.TrimSpace(of+choose(free > 0 && bytes > free, " does not fit", "")))
 	}
-	gpu := p.Memory != pipeline.HostMemory
+	gpu := p.Memory != plan.HostMemory
 	buffers(p.Memory)
 	peak(p.Peak, p.Free, choose(gpu, "of "+p.Memory, ""))
 	if p.OtherPeak > 0 {
-		t.add("", "%7s  %s", pipeline.SizeText(p.OtherPeak), choose(p.KeepActivations, "with checkpointing (keep_activations: false)", "without checkpointing (keep_activations: true)"))
+		t.add("", "%7s  %s", bytesize.Text(p.OtherPeak), choose(p.KeepActivations,
+			"with checkpointing (keep_activations: false)", "without checkpointing (keep_activations: true)"))
 	}
 	if gpu {
-		buffers(pipeline.HostMemory)
+		buffers(plan.HostMemory)
 		peak(p.HostPeak, p.HostFree, "of the host's memory")
 	}
-	t.add("  batches", "at most %s tokens, sequences at most %s", grouped(int64(p.LargestBatch)), grouped(int64(p.Longest)))
+	t.add("  batches", "at most %s tokens, sequences at most %s", grouped(int64(p.LargestBatch)),
+		grouped(int64(p.Longest)))
 	var tokens []string
 	for _, x := range []struct {
 		n    int64
 		what string
-	}{{p.Tokens.Train, "trained on"}, {p.Tokens.Score, "scored"}, {p.Tokens.Prompt, "read as prompts"}, {p.Tokens.Generated, "generated at most"}} {
+	}{{p.Tokens.Train, "trained on"}, {p.Tokens.Score, "scored"}, {p.Tokens.Prompt, "read as prompts"},
+		{p.Tokens.Generated, "generated at most"}} {
 		if x.n > 0 {
 			tokens = append(tokens, grouped(x.n)+" "+x.what)
 		}
@@ -221,7 +231,7 @@ func printStage(w io.Writer, p *pipeline.StagePlan) error {
 }
 
 // rates prints speeds to two figures: a short trial tells no more.
-func rates(r *pipeline.Rates) string {
+func rates(r *plan.Rates) string {
 	var out []string
 	for _, x := range []struct {
 		rate float64

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"steer/internal/conf"
+	"steer/internal/nearest"
 )
 
 func newRootCommand(a *app) *cobra.Command {
@@ -54,9 +54,12 @@ Start with:
 	root.AddCommand(
 		newRunCommand(a), newPlanCommand(a), newDemoCommand(a), newReportCommand(a),
 		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newEvalCommand(a),
+		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a),
+		newBenchCommand(a), newVersionCommand(a),
+		newFetchCommand(a), newInitCommand(a),
+		newModelCommand(a), newAdapterCommand(a), newDataCommand(a),
+		newCompletionCommand(a),
 	)
-	root.AddCommand(smallCommands(a)...)
-	root.AddCommand(newCompletionCommand(a))
 	root.SetHelpCommandGroupID("shell")
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
@@ -81,7 +84,7 @@ func nearFlag(cmd *cobra.Command, err error) string {
 			known = append(known, f.Name)
 		}
 	})
-	if near, ok := conf.Nearest(name, known); ok {
+	if near, ok := nearest.Word(name, known); ok {
 		return fmt.Sprintf(": did you mean --%s?", near)
 	}
 	begins := func(flag string) bool { return strings.HasPrefix(flag, name) || strings.HasPrefix(name, flag+"-") }

@@ -3,15 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"steer/cmd/steer/pipeline"
-	"steer/internal/conf"
-	"steer/internal/report"
+	"steer/app/experiment"
 )
 
 func newRunCommand(a *app) *cobra.Command {
@@ -36,7 +31,7 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
   steer run experiments/thesis-13b.yaml --dry-run`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			s, err := pipeline.LoadStudy(args[0], set)
+			s, err := experiment.LoadStudy(args[0], set)
 			if err != nil {
 				return configError(err)
 			}
@@ -53,11 +48,11 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, lock.Close()) }()
-			err = s.Run(cmd.Context(), con, fresh, func(e *pipeline.Experiment) error {
+			err = s.Run(cmd.Context(), con, fresh, func(e *experiment.Experiment) error {
 				if s.Single() {
 					return nil
 				}
-				_, html, err := a.saveReports(e.Out)
+				_, html, err := saveReports(e.Out)
 				if err == nil {
 					con.Progress.Note(fmt.Sprintf("seed %d: report %s", e.Seed, relative(html)))
 				}
@@ -74,48 +69,4 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 	cmd.Flags().BoolVar(&fresh, "fresh", false, "forget what earlier runs of these stages left and start anew")
 	memory.bind(cmd)
 	return cmd
-}
-
-// configError marks mistakes in a configuration as wrong usage. A missing file is a failure.
-func configError(err error) error {
-	var c *conf.Error
-	if err == nil || errors.Is(err, fs.ErrNotExist) && !errors.As(err, &c) {
-		return err
-	}
-	return usage(err)
-}
-
-// saveReports writes report.html and report.json into an experiment folder.
-func (a *app) saveReports(dir string) (*report.Report, string, error) {
-	r, err := loadReport([]string{dir})
-	if err != nil {
-		return nil, "", err
-	}
-	html := filepath.Join(dir, "report.html")
-	return r, html, errors.Join(saveReport(r, "html", html), saveReport(r, "json", filepath.Join(dir, "report.json")))
-}
-
-// writeReport writes the report of an experiment and prints the small table.
-func (a *app) writeReport(dir string) error {
-	r, html, err := a.saveReports(dir)
-	if err != nil {
-		return err
-	}
-	if err := printReport(a.headed(), r); err != nil {
-		return err
-	}
-	fmt.Fprintf(a.out, "\nReport: %s\n", relative(html))
-	return nil
-}
-
-// relative shortens a path for people, where it lies below the working folder.
-func relative(path string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return path
-	}
-	if rel, err := filepath.Rel(wd, path); err == nil && len(rel) < len(path) {
-		return rel
-	}
-	return path
 }

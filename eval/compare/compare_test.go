@@ -10,10 +10,11 @@ import (
 
 	"steer/eval/compare"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
-func item(id string, gold, pred int) compare.Item {
-	return compare.Item{ID: id, Gold: &gold, Pred: &pred, Refused: pred < 0}
+func item(id string, gold, pred int) run.Prediction {
+	return run.Prediction{ID: id, Gold: &gold, Pred: &pred, Refused: pred < 0}
 }
 
 // models makes records of invented classifiers of the given accuracies on n two-class
@@ -63,7 +64,8 @@ func options() compare.Options {
 
 func family(t *testing.T, metric compare.Metric, runs ...[]compare.Input) *compare.Family {
 	t.Helper()
-	f, err := compare.Classifiers(compare.Benchmark{Name: "scruples", Protocol: "loglik", Metric: metric, Runs: runs}, options())
+	f, err := compare.Classifiers(compare.Benchmark{Name: "scruples", Protocol: "loglik", Metric: metric, Runs: runs},
+		options())
 	require.NoError(t, err)
 	return f
 }
@@ -147,7 +149,8 @@ func TestAccuracy(t *testing.T) {
 		in[1].Items[i] = item(in[1].Items[i].ID, 3, i%4)
 	}
 	family(t, compare.Accuracy, in)
-	_, err = compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{in}}, options())
+	_, err = compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{in}},
+		options())
 	require.ErrorIs(t, err, compare.ErrManyClasses)
 }
 
@@ -273,9 +276,11 @@ func TestSeveralRuns(t *testing.T) {
 	require.True(t, f.Pairs[1].Different(.05), "m2 is far above m0 in every run")
 	width := func(e compare.Estimate) float64 { return *e.Hi - *e.Lo }
 	one := family(t, compare.MCC, runs[1])
-	require.Greater(t, width(f.Models[1].Estimate), .6*width(one.Models[1].Estimate), "seeds that differ keep the interval wide")
+	require.Greater(t, width(f.Models[1].Estimate), .6*width(one.Models[1].Estimate), "seeds that differ keep the "+
+		"interval wide")
 
-	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{runs[0], runs[1][:2]}}, options())
+	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC,
+		Runs: [][]compare.Input{runs[0], runs[1][:2]}}, options())
 	require.ErrorContains(t, err, "run 1 has 2 models, run 0 has 3")
 	runs[1][0], runs[1][1] = runs[1][1], runs[1][0]
 	_, err = compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: runs}, options())
@@ -357,16 +362,18 @@ func TestItemsArePairedById(t *testing.T) {
 	require.Equal(t, []int{45, 5}, []int{f.Items, f.LeftOut})
 	in[1].Items[0] = item(in[1].Items[0].ID, 1-*in[1].Items[0].Gold, 1)
 	bad := func(in []compare.Input, want string) {
-		_, err := compare.Classifiers(compare.Benchmark{Name: "s", Protocol: "p", Metric: compare.MCC, Runs: [][]compare.Input{in}}, options())
+		_, err := compare.Classifiers(compare.Benchmark{Name: "s", Protocol: "p", Metric: compare.MCC,
+			Runs: [][]compare.Input{in}}, options())
 		require.ErrorContains(t, err, want)
 	}
 	bad(in, "the records are of different data")
-	in[1].Items = []compare.Item{item("elsewhere", 1, 1)}
+	in[1].Items = []run.Prediction{item("elsewhere", 1, 1)}
 	bad(in, "are these records of one benchmark?")
 	bad(in[:1], "at least two models")
 	opt := options()
 	opt.Margin = 0
-	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{models(9, 1, []float64{1, 1}, nil)}}, opt)
+	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC,
+		Runs: [][]compare.Input{models(9, 1, []float64{1, 1}, nil)}}, opt)
 	require.ErrorContains(t, err, "margin")
 }
 

@@ -18,13 +18,6 @@ func TestRowOrderByHand(t *testing.T) {
 	require.Equal(t, []float32{0, 1, 4, 5, 2, 3, 6, 7}, toGGUFRows([]float32{0, 1, 2, 3, 4, 5, 6, 7}, 1, 4, 2))
 }
 
-func TestNearest(t *testing.T) {
-	require.Equal(t, "attn_q", nearest("attnq", targetNames[:]))
-	require.Equal(t, "ffn_gate", nearest("ffn_gat", targetNames[:]))
-	require.Equal(t, "", nearest("xyz", targetNames[:]))
-	require.Equal(t, 3, editDistance("kitten", "sitting"))
-}
-
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"peft_type":"LORA","r":2,"lora_alpha":8,"rank_pattern":{"q_proj":3},` +
 		`"alpha_pattern":{".*v_proj":1.5},"init_lora_weights":true}`))

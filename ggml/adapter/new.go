@@ -5,6 +5,8 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+
+	"steer/internal/seed"
 )
 
 // New makes an untrained adapter for a base of the given shape: a pair for each
@@ -77,17 +79,10 @@ func NewValueHead(embd int, seed uint64) *Head {
 
 // stream returns the random numbers of one named tensor. FNV-1a tells names apart,
 // the finisher of SplitMix64 spreads near seeds.
-func stream(seed uint64, name string) *rand.Rand {
+func stream(base uint64, name string) *rand.Rand {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	return rand.New(rand.NewPCG(mix(seed), mix(h.Sum64())))
-}
-
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
+	return rand.New(rand.NewPCG(seed.Mix(base), seed.Mix(h.Sum64())))
 }
 
 func uniform(n int, bound float64, rng *rand.Rand) []float32 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"steer/ggml/gguf"
+	"steer/internal/nearest"
 )
 
 // Shape is what an adapter has to know of its base model.
@@ -123,14 +124,12 @@ func unknownTarget(name string) error {
 	if err := outside(name); err != nil {
 		return fmt.Errorf("adapter: target %w", err)
 	}
-	near := ""
-	if t, ok := peftToGGUF[name]; ok {
-		near = t
-	} else {
-		near = nearest(name, targetNames[:])
+	near, ok := peftToGGUF[name]
+	if !ok {
+		near, ok = nearest.Word(name, targetNames[:])
 	}
 	hint := ""
-	if near != "" {
+	if ok {
 		hint = fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	return fmt.Errorf("adapter: target %q: want one of %s%s: %w", name, strings.Join(targetNames[:], ", "), hint,

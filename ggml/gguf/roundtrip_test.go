@@ -208,37 +208,6 @@ func TestWriterKeepsTheFirstMistake(t *testing.T) {
 	require.ErrorContains(t, err, "takes 8 bytes, got 4")
 }
 
-func TestHalfIsExactAndRoundsToEven(t *testing.T) {
-	for h := range 1 << 16 {
-		f := gguf.Float16to32(uint16(h))
-		if f != f {
-			require.True(t, math.IsNaN(float64(gguf.Float16to32(gguf.Float32to16(f)))))
-			continue
-		}
-		if got := gguf.Float32to16(f); got != uint16(h) {
-			t.Fatalf("half %#04x -> %g -> %#04x", h, f, got)
-		}
-	}
-	for _, c := range []struct {
-		in   float32
-		want uint16
-	}{
-		{1, 0x3c00}, {-2, 0xc000}, {65504, 0x7bff},
-		{65519.996, 0x7bff}, {65520, 0x7c00}, {1e10, 0x7c00}, {-1e10, 0xfc00}, // overflow
-		{1 + 1.0/2048, 0x3c00},    // tie, to even (down)
-		{1 + 3.0/2048, 0x3c02},    // tie, to even (up)
-		{1 + 1.01/2048, 0x3c01},   // just above the tie
-		{1.0 / (1 << 24), 0x0001}, // smallest subnormal
-		{1.0 / (1 << 25), 0x0000}, // tie to zero
-		{1.5 / (1 << 25), 0x0001}, // above the tie
-		{1e-10, 0x0000}, {0, 0x0000}, {1.0 / (1 << 14), 0x0400},
-		{0.999755859375 / (1 << 14), 0x0400}, // largest subnormal and a half: carries into the exponent
-	} {
-		require.Equal(t, c.want, gguf.Float32to16(c.in), "%g", c.in)
-	}
-	require.Equal(t, uint16(0x8000), gguf.Float32to16(float32(math.Copysign(0, -1))))
-}
-
 // The sizes ggml-common.h asserts, at one block each.
 func TestBlockSizes(t *testing.T) {
 	for typ, want := range map[gguf.Type][2]int{

@@ -45,6 +45,20 @@ func Open(path string) (*gguf.File, error) {
 	return f, nil
 }
 
+// Shape reads the shape of the layers of a base model from its header; no weight is loaded.
+func Shape(path string) (adapter.Shape, error) {
+	f, err := Open(path)
+	if err != nil {
+		return adapter.Shape{}, err
+	}
+	defer f.Close()
+	s, err := adapter.ShapeOf(f)
+	if err != nil {
+		return s, fmt.Errorf("model: %w", err)
+	}
+	return s, nil
+}
+
 // isModel refuses GGUF files that are something else than a whole model.
 func isModel(f *gguf.File) error {
 	// Only the first part of a split model names its architecture.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"steer/internal/bytesize"
 )
 
 type shape string
@@ -25,7 +27,7 @@ type config struct {
 	Labels  map[string]string `yaml:"labels"`
 	Stages  []stage           `yaml:"stages"`
 	Every   time.Duration     `yaml:"every"`
-	Memory  Size              `yaml:"memory"`
+	Memory  bytesize.Size     `yaml:"memory"`
 	Pack    bool              `yaml:"pack"`
 	Seed    uint64            `yaml:"seed"`
 	Small   int32             `yaml:"small"`
@@ -66,7 +68,7 @@ name: 13
 	require.Equal(t, []string{"attn_q", "attn_v"}, c.Targets)
 	require.Equal(t, map[string]string{"a": "1", "b": "2"}, c.Labels)
 	require.Equal(t, 90*time.Minute, c.Every)
-	require.Equal(t, Size(24e9), c.Memory)
+	require.Equal(t, bytesize.Size(24e9), c.Memory)
 	require.True(t, c.Pack)
 	require.Equal(t, 3, *c.Limit)
 	require.Equal(t, uint64(7), c.Seed)
@@ -191,28 +193,6 @@ func TestDiff(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []Change{{"b.c[1]", "y", "z"}, {"b.d", "2", ""}, {"b.e", "", `""`}}, changes)
 	require.Equal(t, "b.d: 2 -> (absent)", changes[1].String())
-}
-
-func TestSize(t *testing.T) {
-	for text, want := range map[string]Size{"24GB": 24e9, "1.5 GiB": 3 << 29, "4096": 4096, "0": 0, "10kB": 10000,
-		"7B": 7} {
-		var s Size
-		require.NoError(t, s.UnmarshalText([]byte(text)))
-		require.Equal(t, want, s, text)
-		var back Size
-		require.NoError(t, back.UnmarshalText([]byte(s.String())))
-		require.Equal(t, s, back)
-	}
-	for _, bad := range []string{"", "GB", "-1GB", "1e30", "NaN", "inf"} {
-		var s Size
-		require.Error(t, s.UnmarshalText([]byte(bad)), bad)
-	}
-}
-
-func TestDistance(t *testing.T) {
-	require.Equal(t, 3, distance("kitten", "sitting"))
-	require.Equal(t, 0, distance("", ""))
-	require.Equal(t, 2, distance("", "ab"))
 }
 
 func TestHostileAliases(t *testing.T) {

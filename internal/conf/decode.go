@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"steer/internal/nearest"
 )
 
 // maxNodes bounds the work of one file, aliases counted at each use ("billion laughs").
@@ -235,7 +237,7 @@ func (d *decoder) enum(node *yaml.Node, v reflect.Value, key string) {
 	values := v.Interface().(Enum).Values()
 	if node.Kind != yaml.ScalarNode || !slices.Contains(values, node.Value) {
 		want := "one of " + strings.Join(values, ", ")
-		if near, ok := Nearest(node.Value, values); ok && node.Kind == yaml.ScalarNode {
+		if near, ok := nearest.Word(node.Value, values); ok && node.Kind == yaml.ScalarNode {
 			d.fail(node, key, "want %s, got %q: did you mean %q?", want, node.Value, near)
 			return
 		}
@@ -325,4 +327,16 @@ func join(key, name string) string {
 		return name
 	}
 	return key + "." + name
+}
+
+// hint ends an unknown-key message with the nearest known key, or all of them.
+func hint(name string, known []string) string {
+	if near, ok := nearest.Word(name, known); ok {
+		return fmt.Sprintf(": did you mean %q?", near)
+	}
+	if len(known) == 0 {
+		return ": no key is known here"
+	}
+	sorted := slices.Sorted(slices.Values(known))
+	return ": known here: " + strings.Join(sorted, ", ")
 }

@@ -13,7 +13,7 @@
 //	if err := conf.Set(&cfg, "optim.lr=1e-4"); err != nil { ... }
 //
 // Kinds: bool, string, integers, floats (finite), structs, pointers, slices, maps with
-// string keys, time.Duration ("90s", "1h30m"), Size ("24GB"), and every type with
+// string keys, time.Duration ("90s", "1h30m"), bytesize.Size ("24GB"), and every type with
 // UnmarshalText; a struct with it may be written short, as one value, or as its keys. A
 // string type with a method Values() []string is an enum. A yaml.Node takes a value of
 // any kind, for the caller to read.

@@ -3,6 +3,7 @@ package fetch
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,7 +75,8 @@ func TestCatalogueRefuses(t *testing.T) {
 		"  - name: data\n    base: x\n" +
 			file: "neither data nor model",
 		"  - name: a\n" +
-			file: "want one of archive, base, hub and wheel, got 0",
+			file: "want one of archive, base, hub " +
+			"and wheel, got 0",
 		"  - name: a\n    base: x\n    hub: y\n" + file: "got 2",
 		"  - name: a\n    base: x\n    files: [{path: ../a, " +
 			"format: x}]\n": `path "../a": want a clean path`,
@@ -90,5 +92,30 @@ func TestCatalogueRefuses(t *testing.T) {
 	} {
 		_, err := Parse("test.yaml", []byte("sets:\n"+text))
 		require.ErrorContains(t, err, says)
+	}
+}
+
+func TestSelect(t *testing.T) {
+	names := func(word string, named bool) (out []string) {
+		sets, ok := Known().Select(word, named)
+		require.True(t, ok, word)
+		for _, s := range sets {
+			out = append(out, s.Name)
+		}
+		return out
+	}
+	require.Equal(t, []string{"ethics"}, names("ethics", false))
+	require.Equal(t, Known().Names(Data), names("data", true))
+	require.Equal(t, Known().Names(Model), names("model", true))
+	for _, s := range Known().Sets {
+		require.Equal(t, !s.ByName, slices.Contains(names(string(s.Kind), false), s.Name), s.Name)
+	}
+	_, ok := Known().Select("ethic", false)
+	require.False(t, ok)
+	for word, want := range map[string]string{"ethic": "ethics", "dta": "data", "ETHICS-2021": "ethics",
+		"nothing like it": ""} {
+		near, ok := Known().Nearest(word)
+		require.Equal(t, want, near)
+		require.Equal(t, want != "", ok)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"steer/internal/bytesize"
 )
 
 // State is what is known of a file on disk.
@@ -125,9 +127,9 @@ func (s Set) sizeText() string {
 	case sum == 0:
 		return "size not known"
 	case unknown:
-		return Megabytes(sum) + " and more"
+		return bytesize.Transferred(sum) + " and more"
 	}
-	return Megabytes(sum)
+	return bytesize.Transferred(sum)
 }
 
 // Size sums what is known of the files' sizes; unknown tells whether that is not all.
@@ -137,19 +139,4 @@ func (s Set) Size() (sum int64, unknown bool) {
 		unknown = unknown || file.Size() == 0
 	}
 	return sum, unknown
-}
-
-// Megabytes is a size for people, in powers of 1000.
-func Megabytes(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d bytes", n)
-	case n < 1e6:
-		return fmt.Sprintf("%.0f kB", float64(n)/1e3)
-	case n < 1e7:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	case n < 1e9:
-		return fmt.Sprintf("%.0f MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"steer/internal/filehash"
 )
 
 // Found is the size and hash of a file as its release has it: of what a packing holds, where
@@ -52,13 +54,12 @@ func sumOf(path, packing string, most int64) (found Found, err error) {
 		defer z.Close()
 		r = z
 	}
-	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(r, most+1))
+	sum, n, err := filehash.Of(io.LimitReader(r, most+1))
 	if err != nil {
 		return Found{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if n > most {
 		return Found{}, fmt.Errorf("%s: %w: more than %d bytes", path, ErrBounds, most)
 	}
-	return Found{n, hex.EncodeToString(h.Sum(nil))}, nil
+	return Found{n, sum}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"steer/internal/ordered"
+	"steer/internal/pystr"
 )
 
 // filterNames are the filters there are.
@@ -123,7 +124,7 @@ func filterTitle(s string) string {
 		default:
 			b.WriteString(lower(string(r)))
 		}
-		begin = space(r) || strings.ContainsRune("-({[<", r)
+		begin = pystr.IsSpace(r) || strings.ContainsRune("-({[<", r)
 	}
 	return b.String()
 }
@@ -147,7 +148,7 @@ func filterNumber(name string, v any, c call) (any, error) {
 	}
 	x, i, whole, ok := number(v)
 	if s, isText := v.(string); isText {
-		s = strings.TrimFunc(s, space)
+		s = strings.TrimFunc(s, pystr.IsSpace)
 		if n, err := strconv.Atoi(s); err == nil {
 			x, i, whole, ok = float64(n), n, true, true
 		} else if f, err := strconv.ParseFloat(s, 64); err == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nikolalohinski/gonja/v2/tokens"
 
 	"steer/internal/ordered"
+	"steer/internal/pystr"
 )
 
 // Error is a mistake in a template, or of a template on a document.
@@ -257,10 +258,10 @@ func (m *machine) write(body []nodes.Node, s *scope) error {
 func dataText(n *nodes.Data) string {
 	text := n.Data.Val
 	if n.Trim.Left {
-		text = strings.TrimLeftFunc(text, space)
+		text = strings.TrimLeftFunc(text, pystr.IsSpace)
 	}
 	if n.Trim.Right {
-		text = strings.TrimRightFunc(text, space)
+		text = strings.TrimRightFunc(text, pystr.IsSpace)
 	}
 	return text
 }

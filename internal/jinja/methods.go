@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/language"
 
 	"steer/internal/ordered"
+	"steer/internal/pystr"
 )
 
 // call holds the arguments of a method, filter or test.
@@ -189,7 +190,7 @@ func strip(s, side string, c call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cut := space
+	cut := pystr.IsSpace
 	if v[0] != nil {
 		chars, ok := v[0].(string)
 		if !ok {
@@ -218,18 +219,18 @@ func split(s string, c call) (any, error) {
 	}
 	out := []any{}
 	if v[0] == nil {
-		rest := strings.TrimLeftFunc(s, space)
+		rest := strings.TrimLeftFunc(s, pystr.IsSpace)
 		for rest != "" {
-			end := strings.IndexFunc(rest, space)
+			end := strings.IndexFunc(rest, pystr.IsSpace)
 			if end < 0 || most >= 0 && len(out) == most {
 				end = len(rest)
 				if most >= 0 && len(out) == most {
-					rest = strings.TrimRightFunc(rest, space)
+					rest = strings.TrimRightFunc(rest, pystr.IsSpace)
 					end = len(rest)
 				}
 			}
 			out = append(out, rest[:end])
-			rest = strings.TrimLeftFunc(rest[end:], space)
+			rest = strings.TrimLeftFunc(rest[end:], pystr.IsSpace)
 		}
 		return out, nil
 	}

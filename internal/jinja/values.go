@@ -11,9 +11,6 @@ import (
 	"steer/internal/ordered"
 )
 
-// space is str.isspace: Unicode white space and the four separators U+001C..U+001F.
-func space(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }
-
 // tuple is what (a, b) and the items of a dict are: it prints in round brackets and is
 // equal to no list.
 type tuple []any

@@ -13,7 +13,7 @@ func TestEveryModuleOfAProgramHasItsLicence(t *testing.T) {
 	goTool, err := exec.LookPath("go")
 	require.NoError(t, err)
 	out := t.TempDir()
-	require.NoError(t, collect(goTool, out, []string{"steer/internal/report"}))
+	require.NoError(t, collect(goTool, out, []string{"steer/app/report"}))
 	require.FileExists(t, filepath.Join(out, "go", "LICENSE"))
 	modules, err := filepath.Glob(filepath.Join(out, "gonum.org", "v1", "plot@*", "LICENSE"))
 	require.NoError(t, err)

@@ -1,7 +1,6 @@
-// Package seed derives the seeds of single uses of randomness from the seed of a run.
-// It stands below everything, so that a report can draw the very resamples that an
-// evaluation drew.
 package seed
+
+import "math/rand/v2"
 
 // Derive gives the seed of one use of randomness in a run: a function of the run's
 // seed, the name of the use ("sft.shuffle") and its counters (epoch, sequence, ...),
@@ -27,9 +26,25 @@ func Derive(seed uint64, use string, counters ...uint64) uint64 {
 	return h
 }
 
-// Mix is the finalizer of splitmix64 (Steele, Lea, Flood 2014), a bijection.
-func Mix(z uint64) uint64 {
-	z += 0x9e3779b97f4a7c15
+// Rand returns the generator of one use of randomness; see [Derive].
+func Rand(seed uint64, use string, counters ...uint64) *rand.Rand {
+	d := Derive(seed, use, counters...)
+	return rand.New(rand.NewPCG(d, Mix(d)))
+}
+
+// Permutation is the order of n items in one pass over them, [n]; see [Derive].
+func Permutation(n int, seed uint64, use string, counters ...uint64) []int {
+	return Rand(seed, use, counters...).Perm(n)
+}
+
+// Gamma is what splitmix64 adds to its state before each output: 2^64 over the golden ratio.
+const Gamma = 0x9e3779b97f4a7c15
+
+// Mix is the output of splitmix64 (Steele, Lea, Flood 2014) after state z, a bijection.
+func Mix(z uint64) uint64 { return Finalize(z + Gamma) }
+
+// Finalize is the finalizer of splitmix64, a bijection.
+func Finalize(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"steer/internal/crash"
+	"steer/internal/seed"
 )
 
 // Resamples yields bootstrap index vectors. Draw(b, idx) fills idx, of length
@@ -96,17 +97,9 @@ func (f Fixed) Draw(b int, idx []int32) { copy(idx, f[b]) }
 
 // stream is the generator of one resample: PCG seeded by two words of splitmix64
 // (Steele, Lea, Flood 2014), which separates neighbouring b.
-func stream(seed, b uint64) *rand.PCG {
-	x := seed
-	mix := func() uint64 {
-		x += 0x9e3779b97f4a7c15
-		z := x
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		return z ^ z>>31
-	}
-	x ^= mix() + b
-	return rand.NewPCG(mix(), mix())
+func stream(base, b uint64) *rand.PCG {
+	x := (base + seed.Gamma) ^ (seed.Mix(base) + b)
+	return rand.NewPCG(seed.Mix(x), seed.Mix(x+seed.Gamma))
 }
 
 // fillUniform fills dst with offset + uniform draws from [0, n), two a 64-bit

@@ -30,7 +30,7 @@ type TokenizeOptions struct {
 	// Loss: answers (empty) or all.
 	Loss LossOn
 	// Join tokenizes neighbouring text segments as one text, as programs do that
-	// see only the whole text. A token may then reach across the seam of prompt
+	// see only the whole text. A token may then reach across the border of prompt
 	// and answer, so the prompt is no longer sure to be a prefix of the whole, and
 	// Loss has to be all.
 	Join bool
@@ -116,7 +116,7 @@ func addsBOS(tok lm.Tokenizer) (bool, error) {
 //
 // A tokenizer may treat the start of a text specially. So the segment is encoded
 // behind an anchor, whose own tokens are taken off again. The anchor is the last
-// character before the seam; where that would melt into the segment (a newline
+// character before the border; where that would melt into the segment (a newline
 // before a newline), others are tried, and at last the segment stands alone.
 func encodeAfter(tok lm.Tokenizer, previous string, s Segment) ([]int32, error) {
 	if previous != "" {

@@ -14,17 +14,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/internal/conf"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
 const docsFile = "../../docs/ppo.md"
 
 func TestPresetsAreValid(t *testing.T) {
-	for _, p := range (Preset("")).Values() {
-		c, err := New(Preset(p))
+	for _, p := range (train.Preset("")).Values() {
+		c, err := New(train.Preset(p))
 		require.NoError(t, err)
 		require.NoError(t, c.Validate(), p)
-		require.Equal(t, Preset(p), c.Preset)
+		require.Equal(t, train.Preset(p), c.Preset)
 		text, err := conf.Marshal(&c)
 		require.NoError(t, err)
 		var back Config
@@ -40,10 +41,11 @@ func TestPresetsAreValid(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for override, want := range map[string]string{
-		"preset=best":             "preset",
-		"iterations=0":            "iterations: want at least 1",
-		"rollout_batch_size=1":    "rollout_batch_size: want at least 2",
-		"mini_batch_size=48":      "rollout_batch_size 64 does not divide by mini_batch_size 48: choose one of [1 2 4 8 16 32 64]",
+		"preset=best":          "preset",
+		"iterations=0":         "iterations: want at least 1",
+		"rollout_batch_size=1": "rollout_batch_size: want at least 2",
+		"mini_batch_size=48": "rollout_batch_size 64 does not divide by mini_batch_size 48: choose one of [1 2 " +
+			"4 8 16 32 64]",
 		"micro_batch_size=5":      "mini_batch_size 32 does not divide by micro_batch_size 5",
 		"ppo_epochs=0":            "ppo_epochs: want at least 1",
 		"optim.lr=0":              "optim.lr",
@@ -170,7 +172,8 @@ func TestDocsShowTheDefaultConfiguration(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), string(got))
 	keys := regexp.MustCompile(`(?m)^ *([a-z_0-9]+):`)
-	require.Equal(t, keys.FindAllString(string(want), -1), keys.FindAllString(block[1], -1), "every key is shown, in order")
+	require.Equal(t, keys.FindAllString(string(want), -1), keys.FindAllString(block[1], -1),
+		"every key is shown, in order")
 }
 
 func TestDocsListThePresetDifferences(t *testing.T) {
@@ -184,7 +187,7 @@ func TestDocsListThePresetDifferences(t *testing.T) {
 	_, section, _ := strings.Cut(readDocs(t), "\n## Presets\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	item := regexp.MustCompile("(?m)^- `([a-z_0-9.]+)`: default `(.*?)`, thesis `(.*?)`\\. +\\S") // the reason follows
-	got := []conf.Change{{Key: "preset", Old: string(PresetDefault), New: string(PresetThesis)}}
+	got := []conf.Change{{Key: "preset", Old: string(train.PresetDefault), New: string(train.PresetThesis)}}
 	for _, r := range item.FindAllStringSubmatch(section, -1) {
 		got = append(got, conf.Change{Key: r[1], Old: r[2], New: r[3]})
 	}
@@ -203,7 +206,7 @@ func TestDocsListTheMetrics(t *testing.T) {
 	w := newWorld(t).in(t, dir, c)
 	_, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
-	records, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	logged := map[string]bool{}
 	for _, r := range records {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -19,19 +20,22 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 	c := quick()
 	c.Iterations = 10
 	c.Seed = 8
-	c.Optim.Schedule = train.Schedule{Kind: train.Constant}
+	c.Optim.LRSchedule = train.LRSchedule{Schedule: train.Constant}
 	dir := t.TempDir()
 	w := newWorld(t).in(t, dir, c)
 	res, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
-	records, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
-	best := Best{Iteration: -1}
+	best := run.BestPolicy{Iteration: -1}
 	for _, r := range records[1:] {
 		v := r.Values
 		objective := v["env/reward_mean"] - v["objective/kl_coef"]*v["objective/kl"]
 		if best.Iteration < 0 || objective > best.Objective {
-			best = Best{int64(v["iteration"]) - 1, objective, v["env/reward_mean"], v["objective/kl"]}
+			best = run.BestPolicy{
+				Iteration: int64(v["iteration"]) - 1, Objective: objective, Score: v["env/reward_mean"],
+				KL: v["objective/kl"],
+			}
 		}
 	}
 	require.InDelta(t, best.Objective, res.Best.Objective, 1e-12)
@@ -46,9 +50,9 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 	w = newWorld(t).in(t, shortDir, short)
 	_, err = Train(t.Context(), short, w.deps)
 	require.NoError(t, err)
-	want, err := os.ReadFile(filepath.Join(shortDir, train.AdapterFile))
+	want, err := os.ReadFile(filepath.Join(shortDir, run.AdapterFile))
 	require.NoError(t, err)
-	got, err := os.ReadFile(filepath.Join(dir, train.BestFile))
+	got, err := os.ReadFile(filepath.Join(dir, run.BestFile))
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }

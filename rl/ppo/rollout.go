@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"steer/ggml/lm"
+	"steer/internal/seed"
 	"steer/rl/train"
 )
 
@@ -25,7 +26,7 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 		reqs[i] = lm.Request{
 			Prompt: p.Tokens,
 			MaxNew: s.maxNew(use, counter, i),
-			Seed:   train.DeriveSeed(s.cfg.Seed, use, counter, uint64(i)),
+			Seed:   seed.Derive(s.cfg.Seed, use, counter, uint64(i)),
 		}
 		if s.cfg.EOS == EOSStop {
 			reqs[i].StopTokens = s.stop
@@ -48,7 +49,8 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 			response, ended = cutBehind(g.Tokens, s.stop)
 		}
 		if len(response) == 0 {
-			return nil, fmt.Errorf("prompt %d (%q): the response has no token: want at least one, the end token included", i, shorten(prompts[i].Text, 60))
+			return nil, fmt.Errorf("prompt %d (%q): the response has no token: want at least one, the end token "+
+				"included", i, shorten(prompts[i].Text, 60))
 		}
 		episodes[i] = Episode{
 			Prompt: prompts[i].Tokens, PromptText: prompts[i].Text, PromptMessages: prompts[i].Messages,
@@ -66,7 +68,7 @@ func (s *sampler) maxNew(use string, counter uint64, i int) int {
 		return s.cfg.MaxNewTokens
 	}
 	group := i / s.cfg.LengthGroup // LengthGroup is 1 where every sample draws
-	rng := train.NewRand(s.cfg.Seed, use+".length", counter, uint64(group))
+	rng := seed.Rand(s.cfg.Seed, use+".length", counter, uint64(group))
 	return s.cfg.MinNewTokens + rng.IntN(s.cfg.MaxNewTokens-s.cfg.MinNewTokens+1)
 }
 
@@ -82,18 +84,11 @@ func cutBehind(tokens, stop []int32) (kept []int32, ended bool) {
 
 // pickPrompts returns the n prompts from cursor on of an endless stream: all prompts in
 // a fresh order, again and again.
-func pickPrompts(prompts []Prompt, seed uint64, cursor int64, n int) []Prompt {
-	out := make([]Prompt, n)
-	size := int64(len(prompts))
-	pass := int64(-1)
-	var order []int
-	for i := range out {
-		at := cursor + int64(i)
-		if at/size != pass {
-			pass = at / size
-			order = train.Permutation(len(prompts), seed, "ppo.prompts", uint64(pass))
-		}
-		out[i] = prompts[order[at%size]]
+func pickPrompts(prompts []Prompt, runSeed uint64, cursor int64, n int) []Prompt {
+	order := train.NewOrder(len(prompts), true, runSeed, "ppo.prompts")
+	out := make([]Prompt, 0, n)
+	for _, i := range order.Span(cursor, cursor+int64(n)) {
+		out = append(out, prompts[i])
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -62,8 +63,9 @@ func newWorld(t *testing.T) *world {
 		heldout = append(heldout, Prompt{Tokens: []int32{0, int32(11 - i%10), int32(2 + i/10)}, Text: "h"})
 	}
 	w.deps = Deps{
-		Policy: toy, Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
-		Prompts: prompts, Heldout: heldout, AdapterOf: toyAdapter,
+		Deps:      train.Deps{Learner: toy, AdapterOf: toyAdapter},
+		Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
+		Prompts: prompts, Heldout: heldout,
 	}
 	return w
 }
@@ -71,10 +73,10 @@ func newWorld(t *testing.T) *world {
 // in opens a run folder for the world's next Train.
 func (w *world) in(t *testing.T, dir string, c Config) *world {
 	t.Helper()
-	run, err := train.OpenRun(dir, train.RunOptions{Stage: "ppo", Name: "toy", Config: &c})
+	folder, err := run.Open(dir, run.Options{Stage: "ppo", Name: "toy", Config: &c})
 	require.NoError(t, err)
-	t.Cleanup(func() { run.Close() })
-	w.deps.Run = run
+	t.Cleanup(func() { folder.Close() })
+	w.deps.Run = folder
 	return w
 }
 
@@ -108,8 +110,8 @@ func quick() Config {
 }
 
 func TestRewardRisesAtBoundedKL(t *testing.T) {
-	for _, preset := range (Preset("")).Values() {
-		c, err := New(Preset(preset))
+	for _, preset := range (train.Preset("")).Values() {
+		c, err := New(train.Preset(preset))
 		require.NoError(t, err)
 		q := quick()
 		c.Seed, c.Optim.LR, c.MaxNewTokens = q.Seed, 2e-2, q.MaxNewTokens
@@ -121,11 +123,11 @@ func TestRewardRisesAtBoundedKL(t *testing.T) {
 		w := newWorld(t)
 		res, err := Train(t.Context(), c, w.deps)
 		require.NoError(t, err)
-		t.Logf("%s: score %.3g to %.3g; held-out %+v", preset, res.ScoreFirst, res.ScoreLast, *res.HeldoutLast)
+		t.Logf("%s: score %.3g to %.3g; held-out %+v", preset, *res.ScoreFirst, *res.ScoreLast, *res.HeldoutLast)
 		require.Empty(t, res.StoppedBecause)
 		require.Equal(t, int64(60), res.Iterations)
-		require.Greater(t, res.HeldoutLast.Difference.Lo, 0.0, "the held-out score rises, the interval excludes 0")
-		require.Greater(t, res.ScoreLast, res.ScoreFirst)
+		require.Greater(t, *res.HeldoutLast.Difference.Lo, 0.0, "the held-out score rises, the interval excludes 0")
+		require.Greater(t, *res.ScoreLast, *res.ScoreFirst)
 		require.Zero(t, res.HeldoutFirst.Difference.Mean, "before training the policy is its own baseline")
 		require.InDelta(t, 0, res.HeldoutFirst.KL.Mean, 1e-6)
 		require.Less(t, res.HeldoutLast.KL.Mean, 15.0)
@@ -138,7 +140,7 @@ func TestRewardRisesAtBoundedKL(t *testing.T) {
 func files(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
-	for _, name := range []string{train.AdapterFile, train.BestFile} {
+	for _, name := range []string{run.AdapterFile, run.BestFile} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		out[name] = data
@@ -146,9 +148,9 @@ func files(t *testing.T, dir string) map[string][]byte {
 	return out
 }
 
-func timeless(t *testing.T, dir string) []train.Record {
+func timeless(t *testing.T, dir string) []run.MetricsRecord {
 	t.Helper()
-	recs, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	recs, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	for i := range recs {
 		recs[i].Time = time.Time{}
@@ -214,9 +216,9 @@ func TestResumeEqualsUnbroken(t *testing.T) {
 		require.True(t, bytes.Equal(a[name], b[name]), "%s differs", name)
 	}
 	require.Equal(t, timeless(t, straight), timeless(t, broken))
-	x, err := train.ReadSamples(filepath.Join(straight, train.SamplesFile))
+	x, err := run.ReadSamples(filepath.Join(straight, run.SamplesFile))
 	require.NoError(t, err)
-	y, err := train.ReadSamples(filepath.Join(broken, train.SamplesFile))
+	y, err := run.ReadSamples(filepath.Join(broken, run.SamplesFile))
 	require.NoError(t, err)
 	require.Equal(t, x, y)
 	require.Len(t, x, 4*c.SamplesCount)

@@ -16,7 +16,7 @@ import (
 )
 
 func TestPresetsAreValidAndSurviveYAML(t *testing.T) {
-	for _, p := range []Preset{"", PresetDefault, PresetThesis} {
+	for _, p := range []train.Preset{"", train.PresetDefault, train.PresetThesis} {
 		c, err := New(p)
 		require.NoError(t, err)
 		require.NoError(t, c.Validate())
@@ -36,7 +36,7 @@ func TestThesisPreset(t *testing.T) {
 	require.Equal(t, train.LoRA{Rank: 16, Alpha: 32, Dropout: 0.05, Targets: []string{"attn_q", "attn_v"}}, c.LoRA)
 	require.Equal(t, train.Optim{
 		LR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1,
-		Schedule: train.Schedule{Kind: train.Cosine, WarmupSteps: 100},
+		LRSchedule: train.LRSchedule{Schedule: train.Cosine, WarmupSteps: 100},
 	}, c.Optim)
 	require.Equal(t, PackRunOn, c.Pack)
 	require.Equal(t, 1024, c.MaxTokens)
@@ -61,10 +61,13 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 		"mini_batch_size: want at least 1":                         func(c *Config) { c.MiniBatchSize = 0 },
 		"micro_batch_size 2 and micro_batch_tokens 2048: set one":  func(c *Config) { c.MicroBatchSize = 2 },
 		"micro_batch_size or micro_batch_tokens: want one":         func(c *Config) { c.MicroBatchTokens = 0 },
-		"mini_batch_size 8 does not divide by micro_batch_size 3":  func(c *Config) { c.MicroBatchSize, c.MicroBatchTokens = 3, 0 },
-		"epochs: want at least 0, got -1":                          func(c *Config) { c.Epochs = -1 },
-		"eval_every: want at least 0":                              func(c *Config) { c.EvalEvery = -2 },
-		"checkpoint_every: want at least 0":                        func(c *Config) { c.CheckpointEvery = -2 },
+		"mini_batch_size 8 does not divide by micro_batch_size 3": func(c *Config) {
+			c.MicroBatchSize,
+				c.MicroBatchTokens = 3, 0
+		},
+		"epochs: want at least 0, got -1":   func(c *Config) { c.Epochs = -1 },
+		"eval_every: want at least 0":       func(c *Config) { c.EvalEvery = -2 },
+		"checkpoint_every: want at least 0": func(c *Config) { c.CheckpointEvery = -2 },
 	} {
 		c := Default()
 		change(&c)

@@ -16,6 +16,7 @@ import (
 
 	"steer/ggml/lm"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -65,9 +66,9 @@ func deps(t *testing.T, l *traintest.Toy) Deps {
 	}
 }
 
-func openRun(t *testing.T, dir string, c Config) *train.Run {
+func openRun(t *testing.T, dir string, c Config) *run.Folder {
 	t.Helper()
-	r, err := train.OpenRun(dir, train.RunOptions{Stage: "sft", Name: "sft", Config: c})
+	r, err := run.Open(dir, run.Options{Stage: "sft", Name: "sft", Config: c})
 	require.NoError(t, err)
 	return r
 }
@@ -130,7 +131,7 @@ func TestLossIsTheTokenMean(t *testing.T) {
 func TestTheSplitIntoMicroBatchesDoesNotMatter(t *testing.T) {
 	for _, pack := range []Pack{PackNone, PackIsolated, PackRunOn} {
 		var want *lm.State
-		var wantRes Result
+		var wantRes run.SFTSummary
 		for _, micro := range [][2]int{{1, 0}, {2, 0}, {4, 0}, {0, 1}, {0, 70}, {0, 10000}} {
 			c := small()
 			c.Pack, c.MiniBatchSize, c.MicroBatchSize, c.MicroBatchTokens = pack, 4, micro[0], micro[1]
@@ -158,47 +159,48 @@ func TestIsolatedPackingEqualsNone(t *testing.T) {
 	packed := toy()
 	res, err := Train(context.Background(), c, deps(t, packed))
 	require.NoError(t, err)
-	require.Equal(t, 1, res.Data.Blocks)
+	require.Equal(t, 1, res.Counts.Blocks)
 	require.Equal(t, state(t, plain), state(t, packed))
 }
 
 func TestEveryEpochTakesEachExampleOnce(t *testing.T) {
 	c := small()
 	c.MaxSteps, c.Epochs, c.MiniBatchSize = 0, 3, 3
-	o := newOrder(c, make([]place, 8))
+	batch := func(order *train.Order, step int64) []int { return order.Span(c.Positions(step, 8, c.Passes(8))) }
+	o := c.order(8)
 	require.Equal(t, int64(8), c.Steps(8))
 	var all []int
 	for step := range c.Steps(8) {
-		all = append(all, o.batch(step)...)
+		all = append(all, batch(o, step)...)
 	}
 	require.Len(t, all, 24)
 	for e := range 3 {
 		require.ElementsMatch(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, all[8*e:8*e+8])
 	}
 	require.NotEqual(t, all[:8], all[8:16])
-	require.Equal(t, newOrder(c, make([]place, 8)).batch(5), o.batch(5), "a step alone gives its places")
+	require.Equal(t, batch(c.order(8), 5), batch(o, 5), "a step alone gives its items")
 
 	c.NoShuffle = true
-	require.Equal(t, []int{6, 7, 0}, newOrder(c, make([]place, 8)).batch(2))
+	require.Equal(t, []int{6, 7, 0}, batch(c.order(8), 2))
 }
 
 // finish trains in dir until it is done, resuming after whatever stops it.
-func finish(t *testing.T, dir string, c Config, l *traintest.Toy) (Result, []string) {
+func finish(t *testing.T, dir string, c Config, l *traintest.Toy) (run.SFTSummary, []string) {
 	t.Helper()
-	run := openRun(t, dir, c)
-	defer run.Close()
+	folder := openRun(t, dir, c)
+	defer folder.Close()
 	d := deps(t, l)
 	rec := &traintest.Recorder{}
-	d.Run, d.Progress = run, rec
+	d.Run, d.Progress = folder, rec
 	res, err := Train(context.Background(), c, d)
 	require.NoError(t, err)
 	return res, rec.Notes
 }
 
 // losses of metrics.jsonl without the clock's values.
-func logged(t *testing.T, dir string) []train.Record {
+func logged(t *testing.T, dir string) []run.MetricsRecord {
 	t.Helper()
-	recs, err := train.ReadMetrics(filepath.Join(dir, train.MetricsFile))
+	recs, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	for i := range recs {
 		recs[i].Time = time.Time{}
@@ -214,16 +216,16 @@ func TestInterruptedAndResumedEqualsUnbroken(t *testing.T) {
 	straight := t.TempDir()
 	want := toy()
 	wantRes, _ := finish(t, straight, c, want)
-	wantFile, err := os.ReadFile(filepath.Join(straight, train.AdapterFile))
+	wantFile, err := os.ReadFile(filepath.Join(straight, run.AdapterFile))
 	require.NoError(t, err)
 	require.Len(t, logged(t, straight), 10, "evaluation before, then every step")
 
 	for _, stop := range []int64{1, 4, 5, 8} {
 		t.Run(fmt.Sprintf("after step %d", stop), func(t *testing.T) {
 			dir := t.TempDir()
-			run := openRun(t, dir, c)
+			folder := openRun(t, dir, c)
 			d := deps(t, toy())
-			d.Run, d.Stopper = run, train.NewStopper()
+			d.Run, d.Stopper = folder, train.NewStopper()
 			d.Progress = &traintest.Recorder{OnStep: func(s train.Status) {
 				if s.Step == stop {
 					d.Stopper.Request()
@@ -232,13 +234,13 @@ func TestInterruptedAndResumedEqualsUnbroken(t *testing.T) {
 			_, err := Train(context.Background(), c, d)
 			require.ErrorIs(t, err, train.ErrInterrupted)
 			require.ErrorContains(t, err, fmt.Sprintf("after step %d", stop))
-			require.NoError(t, run.Close())
+			require.NoError(t, folder.Close())
 
 			l := toy()
 			res, _ := finish(t, dir, c, l)
 			require.Equal(t, wantRes, res)
 			require.Equal(t, state(t, want), state(t, l))
-			got, err := os.ReadFile(filepath.Join(dir, train.AdapterFile))
+			got, err := os.ReadFile(filepath.Join(dir, run.AdapterFile))
 			require.NoError(t, err)
 			require.Equal(t, wantFile, got)
 			require.Equal(t, logged(t, straight), logged(t, dir))
@@ -272,13 +274,13 @@ func TestInterruptedWhileMeasuringResumesWithTheMeasurement(t *testing.T) {
 	interrupted, before := 0, 0
 	for n := 1; ; n++ {
 		dir := t.TempDir()
-		run := openRun(t, dir, c)
+		folder := openRun(t, dir, c)
 		d := deps(t, toy())
-		d.Run, d.Stopper, d.Progress = run, train.NewStopper(), &traintest.Recorder{}
+		d.Run, d.Stopper, d.Progress = folder, train.NewStopper(), &traintest.Recorder{}
 		s := &stopping{Toy: toy(), stopper: d.Stopper, n: n}
 		d.Learner = s
 		_, err := Train(context.Background(), c, d)
-		require.NoError(t, run.Close())
+		require.NoError(t, folder.Close())
 		if err != nil {
 			require.ErrorIs(t, err, train.ErrInterrupted)
 			interrupted++
@@ -321,13 +323,13 @@ func TestDyingAnywhereAndResumingEqualsUnbroken(t *testing.T) {
 	wantRes, _ := finish(t, straight, c, want)
 	for at := int64(0); at < want.Forwards; at += 8 {
 		dir := t.TempDir()
-		run := openRun(t, dir, c)
+		folder := openRun(t, dir, c)
 		d := deps(t, toy())
-		d.Run, d.Learner = run, failing{toy(), at}
+		d.Run, d.Learner = folder, failing{toy(), at}
 		_, err := Train(context.Background(), c, d)
 		require.ErrorIs(t, err, errDied)
 		require.ErrorContains(t, err, "checkpoint", "says where it can go on")
-		require.NoError(t, run.Close())
+		require.NoError(t, folder.Close())
 		l := toy()
 		res, _ := finish(t, dir, c, l)
 		require.Equal(t, wantRes, res, "died in pass %d", at)
@@ -359,7 +361,7 @@ func TestKilledAnywhere(t *testing.T) {
 		// Kill without warning once a few more steps are on disk.
 		deadline := time.Now().Add(20 * time.Second)
 		for time.Now().Before(deadline) {
-			names, err := filepath.Glob(filepath.Join(dir, train.CheckpointsDir, "step-*"))
+			names, err := filepath.Glob(filepath.Join(dir, run.CheckpointsDir, "step-*"))
 			require.NoError(t, err)
 			if len(names) > 0 && filepath.Base(names[len(names)-1]) >= fmt.Sprintf("step-%06d", step) {
 				break
@@ -371,14 +373,15 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 	c2 := c
 	c2.CheckpointEvery = 0 // the rest without the waiting for the disk
-	run, err := train.OpenRun(dir, train.RunOptions{Stage: "sft", Name: "sft", Config: c2, MayChange: []string{"checkpoint_every"}})
+	folder, err := run.Open(dir,
+		run.Options{Stage: "sft", Name: "sft", Config: c2, MayChange: []string{"checkpoint_every"}})
 	require.NoError(t, err)
-	defer run.Close()
-	require.Equal(t, 3, run.Resumed())
+	defer folder.Close()
+	require.Equal(t, 3, folder.Resumed())
 	l := toy()
 	d = deps(t, l)
 	rec := &traintest.Recorder{}
-	d.Run, d.Progress = run, rec
+	d.Run, d.Progress = folder, rec
 	res, err := Train(context.Background(), c2, d)
 	require.NoError(t, err)
 	require.Contains(t, fmt.Sprint(rec.Notes), "going on after step ")
@@ -396,7 +399,7 @@ func TestADamagedCheckpointCostsOnlyItsSteps(t *testing.T) {
 	dir := t.TempDir()
 	want := toy()
 	wantRes, _ := finish(t, dir, c, want)
-	newest := filepath.Join(dir, train.CheckpointsDir, "step-000009", "optimizer.safetensors")
+	newest := filepath.Join(dir, run.CheckpointsDir, "step-000009", "optimizer.safetensors")
 	info, err := os.Stat(newest)
 	require.NoError(t, err)
 	require.NoError(t, os.Truncate(newest, info.Size()-5))
@@ -412,10 +415,10 @@ func TestChangedDataAreNoticed(t *testing.T) {
 	c := small()
 	dir := t.TempDir()
 	finish(t, dir, c, toy())
-	run := openRun(t, dir, c)
-	defer run.Close()
+	folder := openRun(t, dir, c)
+	defer folder.Close()
 	d := deps(t, toy())
-	d.Run = run
+	d.Run = folder
 	d.Train[3].IDs[2]++ // same counts, other text
 	_, err := Train(context.Background(), c, d)
 	require.ErrorContains(t, err, "the data are not those the run began with")
@@ -424,12 +427,12 @@ func TestChangedDataAreNoticed(t *testing.T) {
 func TestNaNStopsBeforeItIsLearned(t *testing.T) {
 	c := small()
 	dir := t.TempDir()
-	run := openRun(t, dir, c)
-	defer run.Close()
+	folder := openRun(t, dir, c)
+	defer folder.Close()
 	l := toy()
 	l.NaNAtStep = 6
 	d := deps(t, l)
-	d.Run = run
+	d.Run = folder
 	_, err := Train(context.Background(), c, d)
 	require.ErrorIs(t, err, train.ErrDiverged)
 	require.ErrorContains(t, err, "step 6: loss is NaN")
@@ -444,7 +447,7 @@ func TestTheBestWeightsAreKept(t *testing.T) {
 	dir := t.TempDir()
 	l := toy()
 	res, notes := finish(t, dir, c, l)
-	best := train.Record{Values: map[string]float64{"eval_loss": math.Inf(1)}}
+	best := run.MetricsRecord{Values: map[string]float64{"eval_loss": math.Inf(1)}}
 	for _, rec := range logged(t, dir)[1:] {
 		if rec.Values["eval_loss"] < best.Values["eval_loss"] {
 			best = rec
@@ -498,5 +501,5 @@ func TestPlan(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, p.Steps, res.Steps)
 	require.Equal(t, p.Tokens, res.Tokens)
-	require.Equal(t, p.Counts, res.Data)
+	require.Equal(t, run.Counts(p.Counts), *res.Counts)
 }

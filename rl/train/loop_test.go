@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -33,39 +34,39 @@ func (c *counting) Round(_ context.Context, round int64) (train.Outcome, error) 
 func (c *counting) Save() (any, error)                { return c, nil }
 func (c *counting) Restore(raw json.RawMessage) error { return json.Unmarshal(raw, c) }
 
-func openLoop(t *testing.T, dir string) *train.Run {
-	r, err := train.OpenRun(dir, train.RunOptions{Stage: "ppo", Name: "toy", Config: map[string]int{"a": 1}})
+func openLoop(t *testing.T, dir string) *run.Folder {
+	r, err := run.Open(dir, run.Options{Stage: "ppo", Name: "toy", Config: map[string]int{"a": 1}})
 	require.NoError(t, err)
 	return r
 }
 
 func TestLoopCountsRoundsAndSteps(t *testing.T) {
 	dir := t.TempDir()
-	run := openLoop(t, dir)
+	folder := openLoop(t, dir)
 	rec := &traintest.Recorder{}
 	c := &counting{alarmAt: 4, bestAt: 1}
-	deps := train.Deps{Learner: traintest.New(traintest.Config{}), Run: run, Progress: rec}
-	opt := train.LoopOptions{Stage: "ppo toy", Rounds: 6, CheckpointEvery: 3}
+	deps := train.Deps{Stage: "ppo toy", Learner: traintest.New(traintest.Config{}), Run: folder, Progress: rec}
+	opt := train.LoopOptions{Rounds: 6, CheckpointEvery: 3}
 	err := train.Loop(context.Background(), deps, opt, c)
 	require.ErrorIs(t, err, train.ErrAlarm)
 	require.EqualError(t, err, "ppo toy: after step 10: stopped by an alarm: the answers repeat themselves")
-	require.Equal(t, int64(4), run.BestStep())
+	require.Equal(t, int64(4), folder.BestStep())
 	require.Len(t, rec.Steps, 5)
 	require.Equal(t, int64(5), rec.Steps[4].Step, "the line counts rounds")
-	recs, err := train.ReadMetrics(run.Path(train.MetricsFile))
+	recs, _, err := run.ReadMetrics(folder.Path(run.MetricsFile))
 	require.NoError(t, err)
 	require.Equal(t, int64(10), recs[4].Step, "metrics count optimizer steps")
 	require.Contains(t, recs[4].Values, "tokens_per_second")
-	require.NoError(t, run.Close())
+	require.NoError(t, folder.Close())
 
 	// Going on after the alarm, from its checkpoint.
-	run = openLoop(t, dir)
-	defer run.Close()
-	deps.Run = run
+	folder = openLoop(t, dir)
+	defer folder.Close()
+	deps.Run = folder
 	again := &counting{alarmAt: -1, bestAt: -1}
 	require.NoError(t, train.Loop(context.Background(), deps, opt, again))
 	require.Equal(t, []int64{0, 1, 2, 3, 4, 5}, again.Seen)
-	last, _, err := run.Latest()
+	last, _, err := folder.Latest()
 	require.NoError(t, err)
 	require.Equal(t, int64(12), last.Step)
 }
@@ -74,8 +75,8 @@ func TestLoopWithoutAFolder(t *testing.T) {
 	c := &counting{alarmAt: -1, bestAt: 0}
 	stop := train.NewStopper()
 	stop.Request()
-	deps := train.Deps{Learner: traintest.New(traintest.Config{}), Stopper: stop}
-	opt := train.LoopOptions{Stage: "x", Rounds: 2, CheckpointEvery: 1}
+	deps := train.Deps{Stage: "x", Learner: traintest.New(traintest.Config{}), Stopper: stop}
+	opt := train.LoopOptions{Rounds: 2, CheckpointEvery: 1}
 	require.ErrorIs(t, train.Loop(context.Background(), deps, opt, c), train.ErrInterrupted)
 	require.Empty(t, c.Seen)
 	deps.Stopper = nil
@@ -85,10 +86,10 @@ func TestLoopWithoutAFolder(t *testing.T) {
 
 func TestACheckpointOfAnotherModelIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	run := openLoop(t, dir)
-	defer run.Close()
-	deps := train.Deps{Learner: traintest.New(traintest.Config{Rank: 4}), Run: run}
-	opt := train.LoopOptions{Stage: "x", Rounds: 1}
+	folder := openLoop(t, dir)
+	defer folder.Close()
+	deps := train.Deps{Stage: "x", Learner: traintest.New(traintest.Config{Rank: 4}), Run: folder}
+	opt := train.LoopOptions{Rounds: 1}
 	require.NoError(t, train.Loop(context.Background(), deps, opt, &counting{alarmAt: -1, bestAt: -1}))
 	deps.Learner = traintest.New(traintest.Config{Rank: 2})
 	err := train.Loop(context.Background(), deps, opt, &counting{})
@@ -116,18 +117,19 @@ func TestEvaluateAndAccumulate(t *testing.T) {
 	for _, size := range []int{3, 2, 1} {
 		var firsts []int
 		sum := 0.0
-		err := train.Accumulate(ctx, toy, train.Micro(seqs, size), lm.Options{}, func(first int, out *lm.Output) (lm.Gradient, error) {
-			firsts = append(firsts, first)
-			g := lm.Gradient{}
-			for _, row := range out.Logprobs {
-				g.Logprobs = append(g.Logprobs, make([]float32, len(row)))
-				for i, lp := range row {
-					sum += float64(lp)
-					g.Logprobs[len(g.Logprobs)-1][i] = -0.25
+		err := train.Accumulate(ctx, toy, train.Micro(seqs, size), lm.Options{},
+			func(first int, out *lm.Output) (lm.Gradient, error) {
+				firsts = append(firsts, first)
+				g := lm.Gradient{}
+				for _, row := range out.Logprobs {
+					g.Logprobs = append(g.Logprobs, make([]float32, len(row)))
+					for i, lp := range row {
+						sum += float64(lp)
+						g.Logprobs[len(g.Logprobs)-1][i] = -0.25
+					}
 				}
-			}
-			return g, nil
-		})
+				return g, nil
+			})
 		require.NoError(t, err)
 		require.Equal(t, map[int][]int{3: {0}, 2: {0, 2}, 1: {0, 1, 2}}[size], firsts)
 		require.False(t, math.IsNaN(sum))

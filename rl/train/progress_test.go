@@ -29,7 +29,8 @@ func TestLineNeverExceedsTheColumns(t *testing.T) {
 	}
 	s.Stage = strings.Repeat("ä", 200)
 	require.LessOrEqual(t, len([]rune(s.Line())), Columns)
-	s = Status{Stage: "12/24 ethics-utilitarianism loglik utilitarianism", Step: 12340, Total: 12345, TokensPerSecond: 1234, ETA: 10*time.Hour + time.Minute}
+	s = Status{Stage: "12/24 ethics-utilitarianism loglik utilitarianism", Step: 12340, Total: 12345,
+		TokensPerSecond: 1234, ETA: 10*time.Hour + time.Minute}
 	require.Equal(t, "12/24 ethics-utilitarianism loglik utilit… 12340/12345  1234 tok/s  ETA 10:01:00", s.Line())
 }
 
@@ -100,8 +101,8 @@ func TestMeterForecastsPasses(t *testing.T) {
 	require.Equal(t, 30*time.Second, m.expect(5, 30, 0), "nothing is known of items")
 
 	var lines []Status
-	d := Deps{Meter: m, Progress: recorder(func(s Status) { lines = append(lines, s) })}
-	p := d.Pass("reward x", "held-out pairs", 20)
+	d := Deps{Stage: "reward x", Meter: m, Progress: recorder(func(s Status) { lines = append(lines, s) })}
+	p := d.Pass("held-out pairs", 20)
 	m.rest = time.Minute
 	now = now.Add(2 * time.Second)
 	p.Done(5)

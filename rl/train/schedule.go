@@ -22,10 +22,10 @@ func (ScheduleKind) Values() []string {
 	return []string{string(Constant), string(Linear), string(Cosine)}
 }
 
-// Schedule is the learning rate's course over the optimizer steps of a run.
-type Schedule struct {
-	// Kind is the shape after warm-up; empty means constant.
-	Kind ScheduleKind `yaml:"schedule"`
+// LRSchedule is the learning rate's course over the optimizer steps of a run.
+type LRSchedule struct {
+	// Schedule is the shape after warm-up; empty means constant.
+	Schedule ScheduleKind `yaml:"schedule"`
 	// WarmupSteps is the number of optimizer steps of linear rise from 0; AutoWarmup
 	// leaves it to the length of the run, see Warmup.
 	WarmupSteps int64 `yaml:"warmup_steps"`
@@ -38,7 +38,7 @@ type Schedule struct {
 const AutoWarmup = -1
 
 // Warmup is the number of steps of the rise in a run of total updates.
-func (s Schedule) Warmup(total int64) int64 {
+func (s LRSchedule) Warmup(total int64) int64 {
 	if s.WarmupSteps == AutoWarmup {
 		return min(20, total/10)
 	}
@@ -54,7 +54,7 @@ func (s Schedule) Warmup(total int64) int64 {
 //	cosine:         (1 + cos(pi p)) / 2       (transformers: get_cosine_schedule_with_warmup)
 //
 // and the decayed part is lifted to end at MinRatio: min + (1-min) * ratio.
-func (s Schedule) Ratio(step, total int64) float64 {
+func (s LRSchedule) Ratio(step, total int64) float64 {
 	warmup := s.Warmup(total)
 	if step < warmup {
 		return float64(step) / float64(max(1, warmup))
@@ -62,7 +62,7 @@ func (s Schedule) Ratio(step, total int64) float64 {
 	p := float64(step-warmup) / float64(max(1, total-warmup))
 	p = min(1, p)
 	r := 1.0
-	switch s.Kind {
+	switch s.Schedule {
 	case Linear:
 		r = 1 - p
 	case Cosine:
@@ -86,7 +86,7 @@ type Optim struct {
 	WeightDecay float64 `yaml:"weight_decay"`
 	// MaxGradNorm clips the global gradient norm; 0 does not clip.
 	MaxGradNorm float64 `yaml:"max_grad_norm"`
-	Schedule    `yaml:",inline"`
+	LRSchedule  `yaml:",inline"`
 }
 
 // At gives the hyper-parameters of the update that follows step earlier ones in a run
@@ -114,7 +114,8 @@ func (o Optim) Validate(key string) error {
 		{"eps", o.Eps, o.Eps > 0, "more than 0"},
 		{"weight_decay", o.WeightDecay, o.WeightDecay >= 0, "at least 0"},
 		{"max_grad_norm", o.MaxGradNorm, o.MaxGradNorm >= 0, "at least 0 (0: no clipping)"},
-		{"warmup_steps", float64(o.WarmupSteps), o.WarmupSteps >= AutoWarmup, "at least 0, or -1 (a tenth of the run, at most 20)"},
+		{"warmup_steps", float64(o.WarmupSteps), o.WarmupSteps >= AutoWarmup, "at least 0, or -1 (a tenth of the " +
+			"run, at most 20)"},
 		{"min_ratio", o.MinRatio, o.MinRatio >= 0 && o.MinRatio <= 1, "from 0 to 1"},
 	} {
 		if !c.ok || math.IsInf(c.value, 0) {
@@ -139,10 +140,12 @@ func (o Optim) Doubts(total int64, mend string) []string {
 	switch warmup := o.Warmup(total); {
 	case warmup > 0 && total <= warmup:
 		// The last update is the one with the highest rate.
-		out = append(out, fmt.Sprintf("warning: the run ends inside its warm-up: %s, warmup_steps is %d, so the learning rate reaches %.2g of %.2g: lower optim.warmup_steps, or %s",
+		out = append(out, fmt.Sprintf("warning: the run ends inside its warm-up: %s, warmup_steps is %d, so the "+
+			"learning rate reaches %.2g of %.2g: lower optim.warmup_steps, or %s",
 			updates, warmup, o.LR*o.Ratio(total-1, total), o.LR, mend))
 	case total < fewUpdates:
-		out = append(out, fmt.Sprintf("warning: the run has %s: with fewer than %d hardly anything is learned: %s", updates, fewUpdates, mend))
+		out = append(out, fmt.Sprintf("warning: the run has %s: with fewer than %d hardly anything is learned: %s",
+			updates, fewUpdates, mend))
 	}
 	return out
 }

@@ -11,7 +11,7 @@ import (
 	"os"
 	"sort"
 
-	"steer/ggml/gguf"
+	"steer/internal/halffloat"
 	"steer/internal/sniff"
 	"steer/internal/strictjson"
 )
@@ -141,16 +141,13 @@ func (f *File) Float32(name string) ([]float32, error) {
 		return nil, fmt.Errorf("safetensors: %s: tensor %q: reading %d bytes: %w", f.name, name, len(raw), err)
 	}
 	out := make([]float32, t.Elements())
-	le := binary.LittleEndian
-	for i := range out {
-		switch t.DType {
-		case "F32":
-			out[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
-		case "F16":
-			out[i] = gguf.Float16to32(le.Uint16(raw[2*i:]))
-		default:
-			out[i] = gguf.BFloat16to32(le.Uint16(raw[2*i:]))
-		}
+	switch t.DType {
+	case "F32":
+		halffloat.Floats(out, raw)
+	case "F16":
+		halffloat.Widen(out, raw, halffloat.FromF16)
+	default:
+		halffloat.Widen(out, raw, halffloat.FromBF16)
 	}
 	return out, nil
 }

@@ -1,0 +1,59 @@
+package experiment
+
+import (
+	"slices"
+	"strings"
+
+	"steer/internal/conf"
+	"steer/rewards"
+)
+
+// Document is the study as one file with every key resolved, which [LoadStudy] reads back to the
+// same study from wherever it lies. Seeds that follow the experiment's stay with it, and what
+// one stage takes from another is left out: both are filled in again.
+func (s *Study) Document() ([]byte, error) {
+	e := *s.base
+	e.Extends = ""
+	raw, err := conf.Marshal(&e)
+	if err != nil {
+		return nil, err
+	}
+	other, err := load(s.files, s.overrides, func(e *Experiment) { e.Seed++ })
+	if err != nil {
+		return nil, err
+	}
+	other.Extends = ""
+	reseeded, err := conf.Marshal(other)
+	if err != nil {
+		return nil, err
+	}
+	follow, err := conf.Diff(raw, reseeded)
+	if err != nil {
+		return nil, err
+	}
+	drop := []string{
+		"eval.subjects", "eval.rewards", "eval.missing",
+		"reward.sft", "reward.theory", "ppo.sft", "ppo.reward", "ppo.reward_below",
+	}
+	for _, c := range follow {
+		if c.Key != "seed" {
+			drop = append(drop, c.Key)
+		}
+	}
+	stages := []string{"sft", "reward", "ppo", "eval"}
+	for name := range e.Each {
+		reward, ppo := "each."+name+".reward", "each."+name+".ppo"
+		drop = append(drop, reward+".theory", reward+".sft", ppo+".sft", ppo+".reward", ppo+".reward_below")
+		stages = append(stages, reward, ppo)
+		if slices.ContainsFunc(e.Judges, func(j rewards.TheoryName) bool { return string(j) == name }) {
+			drop = append(drop, ppo)
+		}
+	}
+	for _, stage := range stages {
+		drop = append(drop, stage+".model")
+	}
+	return conf.Without(raw, drop)
+}
+
+// comment makes a comment of a text.
+func comment(text string) string { return "# " + strings.ReplaceAll(text, "\n", "\n#   ") }
