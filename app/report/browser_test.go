@@ -195,7 +195,9 @@ func checkScreen(t *testing.T, ctx context.Context, name string, width int, dark
 		name)
 	require.Greater(t, evaluate[int](t, ctx, `document.querySelectorAll("figure svg").length`), 20, name)
 	require.Zero(t, evaluate[int](t, ctx,
-		`[...document.querySelectorAll("figure svg")].filter(e => e.checkVisibility() && e.getBoundingClientRect().width < 200).length`), "%s: plots too small to read", name)
+		`[...document.querySelectorAll("figure svg")].
+				filter(e => e.checkVisibility() && e.getBoundingClientRect().width < 200).length`),
+		"%s: plots too small to read", name)
 	require.Empty(t, evaluate[[]string](t, ctx, accessible), name)
 	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -238,7 +240,8 @@ func checkKeyboard(t *testing.T, ctx context.Context, haveSwitch bool) {
 		if at == "unit-norm" && !reached[at] {
 			do(t, ctx, chromedp.KeyEvent(kb.ArrowRight))
 			shown := evaluate[string](t, ctx,
-				`getComputedStyle(document.querySelector(".view-raw")).display + "," + getComputedStyle(document.querySelector(".view-norm")).display`)
+				`getComputedStyle(document.querySelector(".view-raw")).display + "," +
+					getComputedStyle(document.querySelector(".view-norm")).display`)
 			require.Equal(t, "block,none", shown, "the arrow key turns to raw scores")
 		}
 		reached[at] = true
@@ -259,7 +262,9 @@ func checkSearch(t *testing.T, ctx context.Context) {
 	}
 	look := func() state {
 		text := evaluate[string](t, ctx,
-			`JSON.stringify({Shown: [...document.querySelectorAll("details.sample")].filter(e => e.checkVisibility()).length, Found: document.querySelector("#found").textContent})`)
+			`JSON.stringify({
+				Shown: [...document.querySelectorAll("details.sample")].filter(e => e.checkVisibility()).length,
+				Found: document.querySelector("#found").textContent})`)
 		var s state
 		require.NoError(t, json.Unmarshal([]byte(text), &s))
 		return s
@@ -290,7 +295,8 @@ func checkRuns(t *testing.T, ctx context.Context) {
 	require.Equal(t, "0 prompts, runs ", look(), "what other runs say is not found")
 	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#search"), strings.Repeat(kb.Backspace, 14)))
 	evaluate[any](
-		t, ctx, `(p => { p.value = ""; p.dispatchEvent(new Event("change")); })(document.querySelector("#of-run")), null`,
+		t, ctx, `(p => { p.value = ""; p.dispatchEvent(new Event("change")); })(
+			document.querySelector("#of-run")), null`,
 	)
 	require.Equal(t, "6 prompts, runs seed 1 seed 2 seed 3", look())
 }

@@ -144,9 +144,8 @@ func TestLostErrorsAreFound(t *testing.T) {
 		lost int
 		text string
 	}{
-		"unnamed result": {
-			1, `func f() error { err := g(); defer func() { err = errors.Join(err, g()) }(); return err }`,
-		},
+		"unnamed result": {1,
+			`func f() error { err := g(); defer func() { err = errors.Join(err, g()) }(); return err }`},
 		"named result": {0, `func f() (err error) { defer func() { err = errors.Join(err, g()) }(); return g() }`},
 		"no result":    {1, `func f() { err := g(); defer func() { err = errors.Join(err, g()) }(); h(err) }`},
 		"hidden": {1, `func f() (err error) {

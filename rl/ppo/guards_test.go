@@ -24,8 +24,9 @@ func TestHealth(t *testing.T) {
 		want string
 		wait int // iterations until it fires
 	}{
-		{"kl", guardInputs{kl: 50.5, entropy: 2, repetition: 0.1}, "the mean KL of a response to the reference is 50.5 " +
-			"nats, above max_kl 50", 1},
+		{"kl", guardInputs{kl: 50.5, entropy: 2, repetition: 0.1},
+			"the mean KL of a response to the reference is 50.5 " +
+				"nats, above max_kl 50", 1},
 		{"collapse", guardInputs{kl: 1, entropy: 0.19, repetition: 0.1}, "below min_entropy_ratio 0.1 of the first " +
 			"iteration's 2 for 2 iterations", 2},
 		{"noise", guardInputs{kl: 1, entropy: 6.1, repetition: 0.1}, "above max_entropy_ratio 3", 2},

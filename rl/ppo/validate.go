@@ -17,7 +17,15 @@ func (c *Config) Validate() error {
 	check.Enum("kl_penalty", c.KLPenalty)
 	check.Enum("kl_control", c.KLControl)
 	check.Enum("loss_mean", c.LossMean)
+	c.checkCounts(check)
+	check.Error(c.Optim.Validate("optim"))
+	c.checkNumbers(check)
+	c.checkTogether(check)
+	return check.Err()
+}
 
+// checkCounts checks whole numbers, and which of them divide others.
+func (c *Config) checkCounts(check *train.Checks) {
 	for _, f := range []struct {
 		key   string
 		v     int64
@@ -54,8 +62,10 @@ func (c *Config) Validate() error {
 		// Whether a group counts is known when all of it has been through the forward pass.
 		check.Error(train.CheckDivides("micro_batch_size", c.MicroBatchSize, "loss_group", c.LossGroup))
 	}
-	check.Error(c.Optim.Validate("optim"))
+}
 
+// checkNumbers checks that numbers are within their ranges.
+func (c *Config) checkNumbers(check *train.Checks) {
 	for _, f := range []struct {
 		key  string
 		v    float64
@@ -92,7 +102,10 @@ func (c *Config) Validate() error {
 	} {
 		check.Number(f.key, f.v, f.ok, f.want)
 	}
+}
 
+// checkTogether checks settings that have a meaning only beside others.
+func (c *Config) checkTogether(check *train.Checks) {
 	if c.LengthDraw == LengthFixed && c.MinNewTokens != 0 {
 		check.Want("min_new_tokens", "0 with length_draw fixed (or length_draw sample)", c.MinNewTokens)
 	}
@@ -122,7 +135,6 @@ func (c *Config) Validate() error {
 		check.Want("ratio_tolerance", "0 with dropout true: random masks make the ratio of the first mini-batch "+
 			"differ from 1", c.RatioTolerance)
 	}
-	return check.Err()
 }
 
 // truncates: the sampler leaves tokens out that the policy gives a probability.
