@@ -1,4 +1,3 @@
-package chat; only tests import it.
 package chattest
 
 import (
