@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,6 +37,9 @@ const e2eAttempts = 60
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// Under nohup a hang-up is ignored, by the programs that are started here, too. One that is caught
+	// is theirs to meet again.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	code := m.Run()
 	if program.dir != "" {
 		_ = os.RemoveAll(program.dir)

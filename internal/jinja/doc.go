@@ -17,4 +17,7 @@
 //
 //	t, err := jinja.Compile("{{ question|trim }}\nAnswer:")
 //	prompt, err := t.Render(map[string]any{"question": "Why? "})
+//
+// It may import internal/ordered and internal/pystr. eval/task renders tasks with it; the templates of chats are
+// rl/data's, which are not Jinja.
 package jinja

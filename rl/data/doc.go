@@ -29,7 +29,6 @@
 //	segments := tpl.Render(conversation.Messages)
 //	example, err := data.Tokenize(tok, segments, data.TokenizeOptions{})
 //
-// The package may import internal and, of the engine, the contract ggml/lm alone: its tokenizers
-// and sequences. Trainers, rewards and the evaluation stand above it; data sets are brought onto
-// the machine by internal/fetch.
+// It may import ggml/lm, for sequences and tokenizers, and internal. Above it stand the trainers, rewards and
+// eval; where files come from is internal/fetch's.
 package data
