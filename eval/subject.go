@@ -1,8 +1,6 @@
 package eval
 
 import (
-	"context"
-
 	"steer/ggml/lm"
 )
 
@@ -19,9 +17,5 @@ type Subject struct {
 	Tokenizer lm.Tokenizer
 	// KL is the divergence of this model from the reference of the benchmark kl; nil for
 	// the reference itself, or where there is none.
-	KL KLFunc
+	KL lm.KLFunc
 }
-
-// KLFunc gives KL(model || reference) summed over the vocabulary at each target of each
-// sequence, nats.
-type KLFunc func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error)

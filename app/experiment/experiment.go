@@ -14,6 +14,7 @@ import (
 	"steer/app/jobs"
 	"steer/app/plan"
 	"steer/app/workspace"
+	"steer/internal/atomicfile"
 	"steer/internal/conf"
 	"steer/rewards"
 	"steer/rl/data"
@@ -125,7 +126,7 @@ func (e *Experiment) resolve(dir string) error {
 	}
 	e.Out = workspace.Abs(dir, e.Out)
 	e.Model = workspace.Abs(dir, e.Model)
-	e.place(dir)
+	e.fillPaths(dir)
 	if len(errs) == 0 {
 		err := e.Eval.FindData("")
 		if e.noData = nil; errors.As(err, &e.noData) {
@@ -147,8 +148,8 @@ func (e *Experiment) listOf(i int) string {
 	return "judges"
 }
 
-// place makes all paths absolute and fills in those of what earlier stages make.
-func (e *Experiment) place(dir string) {
+// fillPaths makes all paths absolute and fills in those of what earlier stages make.
+func (e *Experiment) fillPaths(dir string) {
 	sftAdapter := e.adapterOf("sft")
 	e.SFT.Model, e.SFT.Train.Path, e.SFT.Eval.Path, e.SFT.InitAdapter = e.Model, workspace.Abs(dir, e.SFT.Train.Path),
 		workspace.Abs(dir, e.SFT.Eval.Path), workspace.Abs(dir, e.SFT.InitAdapter)
@@ -215,7 +216,7 @@ func (e *Experiment) Run(ctx context.Context, con jobs.Console, fresh bool) erro
 	if err := errors.Join(e.Validate(), e.checkInputs()); err != nil {
 		return err
 	}
-	if err := jobs.WriteConfig(filepath.Join(e.Out, run.ExperimentFile), e.summary()); err != nil {
+	if err := e.writeSummary(); err != nil {
 		return err
 	}
 	for _, s := range e.Stages() {
@@ -227,20 +228,20 @@ func (e *Experiment) Run(ctx context.Context, con jobs.Console, fresh bool) erro
 		if !fresh {
 			diff, err := jobs.Changes(dir, s.Job)
 			intact := false
-			if err == nil && len(diff) == 0 && jobs.HasResult(dir) {
+			if err == nil && len(diff) == 0 && run.HasResult(dir) {
 				intact, err = jobs.AdapterIntact(dir)
 			}
 			switch {
 			case err != nil:
 				return fmt.Errorf("%s: %w", s.Name, err)
-			case len(diff) > 0 && (jobs.HasResult(dir) || jobs.OnlyInputs(diff)):
-				_, parts := s.Job.(*jobs.Eval) // which keeps what the change does not touch
+			case len(diff) > 0 && (run.HasResult(dir) || jobs.OnlyInputs(diff)):
+				parts := s.Job.Kind() == jobs.EvalKind // which keeps what the change does not touch
 				con.Progress.Note(fmt.Sprintf("%s: run anew, since %s", s.Name, diff[0]))
 				anew = !parts
 			case intact:
 				con.Progress.Note(s.Name + ": finished, nothing that goes into it has changed: skipped")
 				continue
-			case len(diff) == 0 && jobs.HasResult(dir):
+			case len(diff) == 0 && run.HasResult(dir):
 				con.Progress.Note(s.Name +
 					": its adapter.gguf is not the one it finished with: made again from the last checkpoint")
 			}
@@ -269,7 +270,7 @@ func (e *Experiment) forgetReports() error {
 func (e *Experiment) runStage(
 	ctx context.Context, s jobs.Named, con jobs.Console, dir string, fresh, forget bool,
 ) error {
-	before := func() error { return nil }
+	var before func() error
 	if forget {
 		before = e.forgetReports
 	}
@@ -378,8 +379,8 @@ func (e *Experiment) Forecast(ctx context.Context, opt plan.ForecastOptions) (*p
 	return plan.Stages(ctx, e.Stages(), files, opt)
 }
 
-// planMissing prints which input files are not there yet.
-func (e *Experiment) planMissing(con jobs.Console) {
+// printMissing prints which input files are not there yet.
+func (e *Experiment) printMissing(con jobs.Console) {
 	err := e.checkInputs()
 	if err == nil {
 		return
@@ -397,17 +398,29 @@ func (e *Experiment) planMissing(con jobs.Console) {
 	}
 }
 
-// planStages prints what would be done with each stage.
-func (e *Experiment) planStages(con jobs.Console) {
+// printStages prints what would be done with each stage.
+func (e *Experiment) printStages(con jobs.Console) {
 	for _, s := range e.Stages() {
 		state := "to run"
-		if jobs.HasResult(filepath.Join(e.Out, s.Name)) {
+		if run.HasResult(filepath.Join(e.Out, s.Name)) {
 			state = "has a result (skipped if its inputs are unchanged)"
-		} else if jobs.Exists(filepath.Join(e.Out, s.Name, run.CheckpointsDir)) {
+		} else if run.Exists(filepath.Join(e.Out, s.Name, run.CheckpointsDir)) {
 			state = "to be resumed"
 		}
 		fmt.Fprintf(con.Out, "# --- stage %s: %s\n", s.Name, state)
 	}
+}
+
+// writeSummary writes experiment.yaml beside the folders of the stages.
+func (e *Experiment) writeSummary() error {
+	raw, err := conf.Marshal(e.summary())
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(e.Out, 0o777); err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(e.Out, run.ExperimentFile), raw, 0o666)
 }
 
 // summary is what experiment.yaml in the output folder says.

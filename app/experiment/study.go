@@ -138,9 +138,9 @@ func (s *Study) Run(ctx context.Context, con jobs.Console, fresh bool, after fun
 	return nil
 }
 
-// Plan prints the study with every key resolved, as a file that can be run, and above it in
+// DryRun prints the study with every key resolved, as a file that can be run, and above it in
 // comments what would be done and which input files are not there yet.
-func (s *Study) Plan(con jobs.Console) error {
+func (s *Study) DryRun(con jobs.Console) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
@@ -150,12 +150,12 @@ func (s *Study) Plan(con jobs.Console) error {
 	}
 	for i, e := range s.Runs {
 		if i == 0 { // the others read the same
-			e.planMissing(con)
+			e.printMissing(con)
 		}
 		if !s.Single() {
 			fmt.Fprintf(con.Out, "# === seed %d: %s\n", e.Seed, e.Out)
 		}
-		e.planStages(con)
+		e.printStages(con)
 	}
 	_, err = con.Out.Write(text)
 	return err
@@ -187,7 +187,7 @@ func (e *Experiment) adopt(from *Experiment) error {
 	for _, f := range entries {
 		name := f.Name()
 		ofBase := strings.Contains(name, ".base.") && !strings.HasSuffix(name, run.JournalSuffix)
-		if !ofBase || jobs.Exists(filepath.Join(target, name)) {
+		if !ofBase || run.Exists(filepath.Join(target, name)) {
 			continue
 		}
 		raw, err := os.ReadFile(filepath.Join(source, name))

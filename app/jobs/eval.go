@@ -214,7 +214,7 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		return err
 	}
 	j.derive(cfg)
-	s, err := openStage(w, con, string(EvalKind), name, dir, j, fresh)
+	s, err := openStage(w, con, j, name, dir, fresh)
 	if err != nil {
 		return err
 	}
@@ -399,7 +399,7 @@ func (j *Eval) divergences(w *workspace.Workspace, subjects []eval.Subject) {
 	}
 	for i := range subjects {
 		if i != at {
-			subjects[i].KL = eval.KLFunc(w.KL(subjects[i].Evaluator, subjects[at].Evaluator))
+			subjects[i].KL = w.KL(subjects[i].Evaluator, subjects[at].Evaluator)
 		}
 	}
 }

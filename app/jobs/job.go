@@ -6,17 +6,18 @@ import (
 	"steer/app/workspace"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/rl/run"
 )
 
-// Kind names a method: what a job does.
+// Kind names a method: what a job does. Run folders know it as their stage.
 type Kind string
 
 // The kinds.
 const (
-	SFTKind    Kind = "sft"
-	RewardKind Kind = "reward"
-	PPOKind    Kind = "ppo"
-	EvalKind   Kind = "eval"
+	SFTKind    Kind = run.StageSFT
+	RewardKind Kind = run.StageReward
+	PPOKind    Kind = run.StagePPO
+	EvalKind   Kind = run.StageEval
 )
 
 // Job is a stage that can be resolved and run.
@@ -104,7 +105,7 @@ func microBatch(size, tokens *int) Knob {
 	return Knob{"micro_batch_tokens", tokens, false}
 }
 
-// NamedJob is a stage: a job in a run folder.
+// Named is a stage: a job in a run folder.
 type Named struct {
 	Name string // of the stage and its folder
 	Job  Job

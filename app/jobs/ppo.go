@@ -246,7 +246,7 @@ func (j *PPO) Run(
 	rounding := allowRounding(&cfg.Guards, w.OnGPU(), w.Engine.Precision)
 	j.derive(&cfg, longest)
 	// 5. The run.
-	s, err := openStage(w, con, string(PPOKind), name, dir, j, fresh)
+	s, err := openStage(w, con, j, name, dir, fresh)
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (j *PPO) Run(
 		},
 		Reference: m.reference, Generator: w.Generator(m.stack...), Scorer: scorer, Tokenizer: w.Tok,
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: w.Generator(m.stack[:len(m.stack)-1]...),
-		FullKL: ppo.FullKLFunc(w.KL(m.policy, m.reference)),
+		FullKL: w.KL(m.policy, m.reference),
 	})
 	if err != nil {
 		return err

@@ -153,7 +153,7 @@ func (j *Reward) Run(
 	cfg.MaxLength = w.Within("max_length", cfg.MaxLength, w.Model.Info().CtxTrain, "texts")
 	j.Derived = nil
 	j.Derived.note("max_length", j.MaxLength, cfg.MaxLength)
-	s, err := openStage(w, con, "reward", name, dir, j, fresh)
+	s, err := openStage(w, con, j, name, dir, fresh)
 	if err != nil {
 		return err
 	}

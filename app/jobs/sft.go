@@ -135,7 +135,7 @@ func (j *SFT) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 	cfg.MaxTokens = w.Within("max_tokens", cfg.MaxTokens, w.Model.Info().CtxTrain, "examples")
 	j.Derived = nil
 	j.Derived.note("max_tokens", j.MaxTokens, cfg.MaxTokens)
-	s, err := openStage(w, con, "sft", name, dir, j, fresh)
+	s, err := openStage(w, con, j, name, dir, fresh)
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -16,8 +14,7 @@ import (
 	"steer/app/workspace"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
-	"steer/internal/atomicfile"
-	"steer/internal/conf"
+	"steer/internal/filehash"
 	"steer/rl/run"
 )
 
@@ -29,23 +26,24 @@ type stage struct {
 }
 
 // openStage opens the run folder of a stage; without one, "", nothing is kept of what it does.
-func openStage(w *workspace.Workspace, con Console, kind, name, dir string, cfg any, fresh bool) (*stage, error) {
+func openStage(w *workspace.Workspace, con Console, job Job, name, dir string, fresh bool) (*stage, error) {
 	if dir == "" {
 		return &stage{con: con, name: name}, nil
 	}
-	if old := run.ReadInfo(dir).Stage; old != "" && old != kind && !fresh {
+	if old := run.ReadInfo(dir).Stage; old != "" && old != string(job.Kind()) && !fresh {
 		return nil, fmt.Errorf("run folder %s: holds a run of %s, not of %s: choose another with --out, or forget "+
-			"that one with --fresh", dir, old, kind)
+			"that one with --fresh", dir, old, job.Kind())
 	}
-	diff, unread := difference(dir, cfg) // why it cannot be read, the run folder's own look says
+	diff, unread := difference(dir, job) // why it cannot be read, the run folder's own look says
 	may := slices.Concat(mayChange, moved(diff), []string{derivedKey})
-	if kind == string(EvalKind) {
+	if job.Kind() == EvalKind {
 		may = []string{run.AnyKey} // each measurement knows what it depends on
-	} else if unread == nil && len(without(diff, may)) > 0 && !HasResult(dir) && !run.HasCheckpoint(dir) {
+	} else if unread == nil && len(without(diff, may)) > 0 && !run.HasResult(dir) && !run.HasCheckpoint(dir) {
 		fresh = true // nothing was trained yet that the old configuration could be kept for
 	}
 	folder, err := run.Open(dir,
-		run.Options{Stage: kind, Name: name, Version: con.Version, Config: cfg, Fresh: fresh, MayChange: may})
+		run.Options{
+			Stage: string(job.Kind()), Name: name, Version: con.Version, Config: job, Fresh: fresh, MayChange: may})
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +93,11 @@ func (s *stage) finish(w *workspace.Workspace, inputs Inputs, result run.Result)
 	r.Device, r.Precision, r.Kernel = w.Device(), string(w.Engine.Precision), w.Kernel()
 	r.Versions, r.Command, r.Inputs = versions(s.con.Version), s.con.Command, inputs
 	path := s.folder.Path(run.AdapterFile)
-	switch sum, err := inputsOf(nil, map[string]string{"adapter": path}, nil); {
+	switch sum, err := filehash.Sum(path); {
 	case err == nil:
-		r.Adapter = &run.Adapter{Path: run.AdapterFile, SHA256: sum["adapter"]}
+		r.Adapter = &run.Adapter{Path: run.AdapterFile, SHA256: sum}
 	case !errors.Is(err, fs.ErrNotExist): // an evaluation writes none
-		return fmt.Errorf("%s: %w", s.name, err)
+		return fmt.Errorf("%s: adapter: %w", s.name, err)
 	}
 	return s.folder.Finish(result)
 }
@@ -120,16 +118,4 @@ func versions(steer string) map[string]string {
 		}
 	}
 	return v
-}
-
-// WriteConfig writes a resolved configuration beside its runs.
-func WriteConfig(path string, cfg any) error {
-	raw, err := conf.Marshal(cfg)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return err
-	}
-	return atomicfile.WriteFile(path, raw, 0o666)
 }

@@ -127,15 +127,15 @@ func TestFinished(t *testing.T) {
 func TestResultNamesTheAdapterOrFails(t *testing.T) {
 	w, assets := workspacetest.Demo(t)
 	j := &SFT{Model: assets.Model, Engine: w.Engine}
-	s, err := openStage(w, Console{Progress: train.Quiet{}}, "sft", "sft", t.TempDir(), j, false)
+	s, err := openStage(w, Console{Progress: train.Quiet{}}, j, "sft", t.TempDir(), false)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.close()) }()
 	path := s.folder.Path(run.AdapterFile)
 	require.NoError(t, os.Symlink(path, path)) // cannot be opened, by root neither
 	require.ErrorContains(t, s.finish(w, Inputs{}, &run.Evaluation{}), "adapter: ")
-	require.False(t, HasResult(filepath.Dir(path)))
+	require.False(t, run.HasResult(filepath.Dir(path)))
 
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, s.finish(w, Inputs{}, &run.Evaluation{}), "an evaluation writes none")
-	require.True(t, HasResult(filepath.Dir(path)))
+	require.True(t, run.HasResult(filepath.Dir(path)))
 }

@@ -24,7 +24,7 @@ var mayChange = []string{
 // Finished tells whether the run folder dir holds the result of exactly this
 // configuration, inputs included, and the adapter and the records that the result speaks of.
 func Finished(dir string, cfg any) (bool, error) {
-	if !HasResult(dir) {
+	if !run.HasResult(dir) {
 		return false, nil
 	}
 	diff, err := Changes(dir, cfg)
@@ -33,15 +33,6 @@ func Finished(dir string, cfg any) (bool, error) {
 	}
 	result, err := resultOf(dir)
 	return result != nil && adapterIntact(dir, result) && recordsIntact(dir, result), err
-}
-
-// HasResult tells whether a run folder has its result.
-func HasResult(dir string) bool { return Exists(filepath.Join(dir, run.ResultFile)) }
-
-// Exists tells whether there is something at path.
-func Exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // resultOf reads the result of a run folder; one that cannot be read is none, nil. One of another
@@ -69,8 +60,8 @@ func adapterIntact(dir string, result run.Result) bool {
 	if a == nil {
 		return true // a stage without an adapter
 	}
-	in := Inputs{}
-	return in.add(nil, "adapter", filepath.Join(dir, run.AdapterFile)) == nil && in["adapter"] == a.SHA256
+	sum, err := filehash.Sum(filepath.Join(dir, run.AdapterFile))
+	return err == nil && sum == a.SHA256
 }
 
 // Changes lists what differs between the configuration in a run folder and cfg, other
@@ -145,7 +136,7 @@ func fileIntact(dir, name, sum string) bool {
 	}
 	path := filepath.Join(dir, filepath.FromSlash(name))
 	if sum == "" {
-		return Exists(path)
+		return run.Exists(path)
 	}
 	got, err := filehash.Sum(path)
 	return err == nil && got == sum

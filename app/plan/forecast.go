@@ -11,6 +11,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/machine"
+	"steer/rl/run"
 )
 
 // Forecast is what jobs will take, stage by stage.
@@ -21,7 +22,7 @@ type Forecast struct {
 	Kernel  string `json:"kernel"`
 	Threads int    `json:"threads"`
 	// Memory is whose Free and Peak are, HostFree and HostPeak those of the host where that is
-	// a GPU's: see StagePlan.
+	// a GPU's: see Stage.
 	Memory   string   `json:"memory"`
 	Free     int64    `json:"free_bytes"` // 0: not known
 	HostFree int64    `json:"host_free_bytes,omitempty"`
@@ -56,12 +57,12 @@ type ForecastOptions struct {
 	Progress func(stage string)
 }
 
-// ForecastJob plans a single job, which must be resolved.
+// Job plans a single job, which must be resolved.
 func Job(ctx context.Context, job jobs.Job, opt ForecastOptions) (*Forecast, error) {
 	return Stages(ctx, []jobs.Named{{Name: job.Folder(), Job: job}}, nil, opt)
 }
 
-// forecast plans stages one after the other; files are what earlier ones write, by path.
+// Stages plans stages one after the other; files are what earlier ones write, by path.
 func Stages(
 	ctx context.Context, stages []jobs.Named, files map[string]jobs.Maker, opt ForecastOptions,
 ) (*Forecast, error) {
@@ -144,7 +145,7 @@ func (f *Forecast) describe(w *workspace.Workspace, limit machine.MemoryLimit) (
 // plan cares.
 func expect(w *workspace.Workspace, files map[string]jobs.Maker) {
 	for path, m := range files {
-		if jobs.Exists(path) {
+		if run.Exists(path) {
 			continue
 		}
 		w.Expect(path, func(w *workspace.Workspace) (*adapter.Adapter, error) {

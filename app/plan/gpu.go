@@ -9,7 +9,7 @@ import (
 	"steer/internal/machine"
 )
 
-// memoryOfPlans names the memory that plans in this workspace are of first: see StagePlan.Memory.
+// memoryOfPlans names the memory that plans in this workspace are of first: see Stage.Memory.
 func memoryOfPlans(w *workspace.Workspace) string {
 	if w.OnGPU() {
 		return w.Device()

@@ -12,7 +12,7 @@ import (
 	"steer/internal/machine"
 )
 
-// StagePlan says what a stage will take before it starts.
+// Stage says what a stage will take before it starts.
 type Stage struct {
 	Stage string `json:"stage"`
 	// Memory is whose Peak and Free are: HostMemory, or on a GPU the device's name ("cuda:0").
@@ -48,7 +48,7 @@ type Stage struct {
 // Buffer is a part of the memory.
 type Buffer struct {
 	Name   string `json:"name"`
-	Memory string `json:"memory"` // where it is: as StagePlan.Memory
+	Memory string `json:"memory"` // where it is: as Stage.Memory
 	Bytes  int64  `json:"bytes"`
 	What   string `json:"what"`
 }

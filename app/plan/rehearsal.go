@@ -252,7 +252,7 @@ func (s *rehearsedStep) State() (*lm.State, error) {
 func (s *rehearsedStep) SetState(*lm.State) error { return nil }
 
 // KL implements Engine.
-func (r *rehearsal) KL(policy, reference lm.Evaluator) workspace.KLFunc {
+func (r *rehearsal) KL(policy, reference lm.Evaluator) lm.KLFunc {
 	p, ref := policy.(*rehearsedStep), reference.(*rehearsedStep)
 	return func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
 		q := record(batch, lm.Options{Temperature: opt.Temperature})

@@ -21,8 +21,8 @@ import (
 // measurement is one of them.
 type measurement struct {
 	*run.Outcome
-	terms   string // what its numbers depend on, but for the models, which differ
-	written time.Time
+	dependsOn string // what its numbers depend on, but for the models, which differ
+	written   time.Time
 }
 
 // unfinished assembles the measurements in the folder of an evaluation; nil, nil if there are none.
@@ -35,7 +35,7 @@ func (l Loader) unfinished(dir string) (run.Result, error) {
 	if ev.Models, err = l.subjects(filepath.Join(dir, run.ConfigFile)); err != nil {
 		return nil, err
 	}
-	kept, stale := ofTheNewestTerms(all)
+	kept, stale := ofTheNewestFingerprint(all)
 	for _, m := range kept {
 		switch {
 		case m.CrossReward != nil:
@@ -87,7 +87,7 @@ func (l Loader) measurements(dir string) ([]measurement, error) {
 		if m.Outcome, err = run.ParseOutcome(text); err != nil {
 			return nil, fmt.Errorf("report: %s: %w", path, err)
 		}
-		m.terms = m.Fingerprint.WithoutModels().String()
+		m.dependsOn = m.Fingerprint.WithoutModels().String()
 		if info, err := e.Info(); err == nil {
 			m.written = info.ModTime()
 		}
@@ -96,10 +96,10 @@ func (l Loader) measurements(dir string) ([]measurement, error) {
 	return out, nil
 }
 
-// ofTheNewestTerms leaves out what was measured under other terms (limits, data, versions) than
+// ofTheNewestFingerprint leaves out what was measured under another fingerprint (limits, data, versions) than
 // the newest measurement of the same benchmark and protocol: an evaluation whose configuration
 // was changed has not come to those again yet.
-func ofTheNewestTerms(all []measurement) (kept []measurement, stale int) {
+func ofTheNewestFingerprint(all []measurement) (kept []measurement, stale int) {
 	kind := func(m measurement) string {
 		if m.Benchmark == nil {
 			return ""
@@ -113,7 +113,7 @@ func ofTheNewestTerms(all []measurement) (kept []measurement, stale int) {
 		}
 	}
 	for _, m := range all {
-		if m.terms == newest[kind(m)].terms {
+		if m.dependsOn == newest[kind(m)].dependsOn {
 			kept = append(kept, m)
 		} else {
 			stale++

@@ -29,6 +29,7 @@ func DefaultEngine() EngineConfig {
 	return EngineConfig{Device: ggml.CPU, Precision: ggml.BF16, Sequences: 64}
 }
 
+// Validate finds what is wrong with the settings, each by its key.
 func (e EngineConfig) Validate() error {
 	var errs []error
 	if err := e.Device.Check(); err != nil {

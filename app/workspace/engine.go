@@ -10,7 +10,7 @@ import (
 )
 
 // Engine is what stages compute with: it lays adapters over the model, evaluates and trains
-// stacks of them, and samples from them. [openEngine] computes on the device. The one that
+// stacks of them, and samples from them. One computes on the device. The one that
 // package plan rehearses stages with answers at once and keeps what was asked. Nothing asks
 // which of them it has.
 //
@@ -23,13 +23,10 @@ type Engine interface {
 	Step(opt ggml.StepOptions) (lm.Learner, func() error, error)
 	// KL is the exact divergence, in nats, of the first stack from the second at each target;
 	// both were opened with Step.
-	KL(policy, reference lm.Evaluator) KLFunc
+	KL(policy, reference lm.Evaluator) lm.KLFunc
 	// Generator decodes on a stack, at most so many sequences at once.
 	Generator(stack []*ggml.Adapter, sequences int) lm.Generator
 }
-
-// KLFunc gives, for each sequence of a batch and each of its targets, a divergence in nats.
-type KLFunc = func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error)
 
 // deviceEngine computes on the model's device.
 type deviceEngine struct{ model *ggml.Model }
@@ -55,7 +52,7 @@ func (e deviceEngine) Step(opt ggml.StepOptions) (lm.Learner, func() error, erro
 }
 
 // KL implements Engine.
-func (e deviceEngine) KL(policy, reference lm.Evaluator) KLFunc {
+func (e deviceEngine) KL(policy, reference lm.Evaluator) lm.KLFunc {
 	return func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
 		return policy.(*ggml.Step).FullKL(ctx, reference.(*ggml.Step), batch, opt)
 	}

@@ -140,7 +140,7 @@ func (w *Workspace) Within(key string, configured, most int, what string) int {
 	if configured <= most {
 		return configured
 	}
-	w.warnings = append(w.warnings, fmt.Sprintf("%s %d is more than the model's context of %d tokens holds: %s "+
+	w.Warn(fmt.Sprintf("%s %d is more than the model's context of %d tokens holds: %s "+
 		"beyond %d tokens are treated as too long",
 		key, configured, w.Model.Info().CtxTrain, what, most))
 	return most
@@ -267,7 +267,9 @@ func (w *Workspace) Step(adapters []*ggml.Adapter, train bool, dropout float64) 
 }
 
 // KL is the exact KL of two stacks opened with Step.
-func (w *Workspace) KL(policy, reference lm.Evaluator) KLFunc { return w.engine.KL(policy, reference) }
+func (w *Workspace) KL(policy, reference lm.Evaluator) lm.KLFunc {
+	return w.engine.KL(policy, reference)
+}
 
 // Generator decodes on a stack of adapters, see [Engine].
 func (w *Workspace) Generator(adapters ...*ggml.Adapter) lm.Generator {

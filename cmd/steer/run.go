@@ -41,7 +41,7 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 				return usage(err)
 			}
 			if dry {
-				return s.Plan(con)
+				return s.DryRun(con)
 			}
 			lock, err := s.Lock()
 			if err != nil {

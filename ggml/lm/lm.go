@@ -57,6 +57,10 @@ type Gradient struct {
 	Heads    [][]float32
 }
 
+// KLFunc gives, for each sequence of a batch (outer index) and each of its Targets (inner index), the
+// divergence of one stack of adapters from another, KL(p || q) summed over the vocabulary, in nats.
+type KLFunc func(ctx context.Context, batch []Sequence, opt Options) ([][]float32, error)
+
 // Evaluator evaluates sequences under one stack of adapters (and perhaps a head).
 type Evaluator interface {
 	Forward(ctx context.Context, batch []Sequence, opt Options) (*Output, error)

@@ -30,7 +30,7 @@ var allowed = []struct {
 		"steer/app/jobs", "steer/app/plan", "steer/app/workspace",
 		"steer/rewards", "steer/rl/...", "steer/ggml/gguf", "steer/internal/..."}},
 	{"steer/app/plan", []string{
-		"steer/app/jobs", "steer/app/workspace", "steer/rl/train",
+		"steer/app/jobs", "steer/app/workspace", "steer/rl/run", "steer/rl/train",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/jobs", []string{
 		"steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite", "steer/rewards",

@@ -25,7 +25,7 @@ type Deps struct {
 	// nil means the policy as it is before the first update.
 	Baseline lm.Generator
 	// FullKL is needed for kl_penalty full only.
-	FullKL FullKLFunc
+	FullKL lm.KLFunc
 }
 
 func (d *Deps) validate(c *Config) error {

@@ -30,10 +30,6 @@ type Scorer interface {
 	Score(ctx context.Context, episodes []Episode) ([]float32, error)
 }
 
-// FullKLFunc returns KL(policy || reference) summed over the vocabulary at each target
-// of each sequence, outer index the sequence, inner one its Targets.
-type FullKLFunc func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error)
-
 // sequence lays an episode out for a forward pass: the log-probability of every
 // response token, and the value of the state before it, one position earlier.
 func sequence(prompt, response []int32) lm.Sequence {

@@ -17,7 +17,7 @@ type Models struct {
 	// Reference gives the log-probabilities the KL is measured against.
 	Reference lm.Evaluator
 	// FullKL is needed for kl_penalty full only.
-	FullKL FullKLFunc
+	FullKL lm.KLFunc
 }
 
 // State is what one step hands to the next, besides the weights.

@@ -44,6 +44,15 @@ func ReportFiles() []string {
 	return []string{"report.html", "report.json", "compare.html", "compare.json"}
 }
 
+// Exists tells whether a file, or a folder, of a run is there.
+func Exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// HasResult tells whether a run folder has its result.
+func HasResult(dir string) bool { return Exists(filepath.Join(dir, ResultFile)) }
+
 // HasCheckpoint tells whether a run folder has a checkpoint to go on from.
 func HasCheckpoint(dir string) bool {
 	entries, _ := os.ReadDir(filepath.Join(dir, CheckpointsDir)) // none without the folder

@@ -171,8 +171,7 @@ func (r *Folder) Finish(result Result) error {
 
 // Finished reports whether the run has its result.
 func (r *Folder) Finished() bool {
-	_, err := os.Stat(r.Path(ResultFile))
-	return err == nil
+	return HasResult(r.dir)
 }
 
 // forget removes what an earlier run wrote, its result first.

@@ -42,7 +42,7 @@ func (l Loader) LoadTwo(a, b string) (*Report, error) {
 		}
 		parts = append(parts, p)
 	}
-	t := &two{r: &Report{Version: reportVersion, parts: parts}, a: parts[0], b: parts[1]}
+	t := &comparison{r: &Report{Version: reportVersion, parts: parts}, a: parts[0], b: parts[1]}
 	t.name(a, b)
 	t.gather()
 	t.benchmarks()
@@ -55,15 +55,15 @@ func (l Loader) LoadTwo(a, b string) (*Report, error) {
 	return t.r, nil
 }
 
-// two is a comparison being made.
-type two struct {
+// comparison is the report of two runs in the making.
+type comparison struct {
 	r, a, b *Report
 	models  []string // in both
 	scores  int      // tests of the matrix
 }
 
 // name calls the runs by their folders where those tell them apart.
-func (t *two) name(a, b string) {
+func (t *comparison) name(a, b string) {
 	labels := [2]string{filepath.Base(filepath.Clean(a)), filepath.Base(filepath.Clean(b))}
 	if labels[0] == labels[1] {
 		labels = [2]string{"A", "B"}
@@ -76,9 +76,11 @@ func (t *two) name(a, b string) {
 	t.r.Question = "Do the models of " + labels[1] + " differ from the models of the same name of " + labels[0] + "?"
 }
 
-func (t *two) label(run int, model string) string { return t.r.Compared[run].Label + ": " + model }
+func (t *comparison) label(run int, model string) string {
+	return t.r.Compared[run].Label + ": " + model
+}
 
-func (t *two) gather() {
+func (t *comparison) gather() {
 	r := t.r
 	r.Theories = orderTheories(append(slices.Clone(t.a.Theories), t.b.Theories...))
 	r.Base = t.b.Base
@@ -109,7 +111,7 @@ func (t *two) gather() {
 
 // benchmarks sets the tables of both runs into one another and tests every pair of
 // rows.
-func (t *two) benchmarks() {
+func (t *comparison) benchmarks() {
 	for i := range t.a.Benchmarks {
 		ta := &t.a.Benchmarks[i]
 		tb := t.b.table(ta.key())
@@ -149,7 +151,7 @@ func (t *two) benchmarks() {
 	}
 }
 
-func (t *two) test(table *BenchmarkTable, shared []string) {
+func (t *comparison) test(table *BenchmarkTable, shared []string) {
 	metric, ok := table.testable()
 	if !ok {
 		return
@@ -167,7 +169,7 @@ func (t *two) test(table *BenchmarkTable, shared []string) {
 	}
 }
 
-func (t *two) family(table *BenchmarkTable, metric compare.Metric, shared []string) (*compare.Family, error) {
+func (t *comparison) family(table *BenchmarkTable, metric compare.Metric, shared []string) (*compare.Family, error) {
 	var run []compare.Input
 	var pairs [][2]string
 	for _, m := range shared {
@@ -193,7 +195,7 @@ func (t *two) family(table *BenchmarkTable, metric compare.Metric, shared []stri
 
 // matrix compares the scores of the answers prompt by prompt, each run's under its own
 // reward models.
-func (t *two) matrix() {
+func (t *comparison) matrix() {
 	ma, mb := t.a.Matrix, t.b.Matrix
 	if ma == nil || mb == nil {
 		return
@@ -232,7 +234,7 @@ func (t *two) matrix() {
 }
 
 // scoresOf is one row of the matrix: B's scores, and their difference to A's.
-func (t *two) scoresOf(policy string, rewards []string) ([]Cell, error) {
+func (t *comparison) scoresOf(policy string, rewards []string) ([]Cell, error) {
 	set := compare.ScoreSet{Policies: []string{"A", "B"}, Rewards: rewards, Reference: "A",
 		Runs: make([]compare.ScoreRun, 1)}
 	for k, p := range t.r.parts {
@@ -272,7 +274,7 @@ func (t *two) scoresOf(policy string, rewards []string) ([]Cell, error) {
 }
 
 // headline has a row a model and a column a benchmark.
-func (t *two) headline() {
+func (t *comparison) headline() {
 	if len(t.r.Tests) == 0 {
 		return
 	}
@@ -303,7 +305,7 @@ func (t *two) headline() {
 }
 
 // verdict says in two sentences what differs.
-func (t *two) verdict() {
+func (t *comparison) verdict() {
 	var shown []testedPair
 	pairs := t.r.allPairs()
 	largest, bounded := 0.0, 0
@@ -356,7 +358,7 @@ func (t *two) verdict() {
 }
 
 // differences tells what was not the same in the two runs.
-func (t *two) differences() {
+func (t *comparison) differences() {
 	for i := range t.r.Benchmarks {
 		tab := &t.r.Benchmarks[i]
 		pa, pb := t.a.provenance(tab.key()), t.b.provenance(tab.key())
