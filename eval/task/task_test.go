@@ -225,7 +225,7 @@ func TestBadTasks(t *testing.T) {
 		{without("doc_to_choice"), `doc_to_choice: want the name of a field`},
 		{without("data"), `data: want the file of the data: add the line "data: FILE"`},
 		{without("doc_to_text") + "doc_to_text: question\n", `quiz.yaml:5: doc_to_text: on quiz.jsonl line 1: "question" is no field of the data and no template; the fields are a, name, opts, q`},
-		{without("doc_to_text") + "doc_to_text: \"{{question}}\"\n", `quiz.yaml:5: doc_to_text: on quiz.jsonl line 1: template line 1: "question" is not defined; the fields are a, name, opts, q`},
+		{without("doc_to_text") + "doc_to_text: \"{{question}}\"\n", `quiz.yaml:5: doc_to_text: on quiz.jsonl line 1: template line 1, column 3: "question" is not defined; the fields are a, name, opts, q`},
 		{without("doc_to_text") + "doc_to_text: \"{{q\"\n", `quiz.yaml:5: doc_to_text: template line 1`},
 		{without("doc_to_text") + "doc_to_text: \"{{q|shuffle}}\"\n", `filter shuffle: not known`},
 		{without("doc_to_text") + "doc_to_text: !function utils.f\n", `quiz.yaml:5: doc_to_text: !function utils.f is Python, which is not run`},
@@ -322,7 +322,7 @@ func TestExampleOfTheDocs(t *testing.T) {
 		tk, err = Load(filepath.Join(dir, "quiz.yaml"), "")
 		require.NoError(t, err)
 		_, err = tk.Items(" ")
-		require.ErrorContains(t, err, `quiz.yaml:4: doc_to_text: on quiz.jsonl line 1: template line 1: "qestion" is not defined; the fields are options, question, right`)
+		require.ErrorContains(t, err, `quiz.yaml:4: doc_to_text: on quiz.jsonl line 1: template line 1, column 21: "qestion" is not defined; the fields are options, question, right`)
 	}
 }
 

@@ -10,16 +10,16 @@ import (
 
 func TestErrorsNameTheLine(t *testing.T) {
 	for _, c := range []struct{ source, want string }{
-		{"a\nb {{ nope }}", `template line 2: "nope" is not defined`},
-		{"a\n{{ doc.nope }}", `template line 2: a dict has no element "nope"`},
+		{"a\nb {{ nope }}", `template line 2, column 6: "nope" is not defined`},
+		{"a\n{{ doc.nope }}", `template line 2, column 7: a dict has no element "nope"`},
 		{"{{ list[7] }}", `a list of length 2 has no element 7`},
-		{"\n\n{{ x|nofilter }}", `template line 3: filter nofilter: not known; there are abs capitalize`},
+		{"\n\n{{ x|nofilter }}", `template line 3, column 6: filter nofilter: not known; there are abs attr batch`},
 		{"{{ x.frobnicate() }}", `text has no method frobnicate() here; known are capitalize`},
 		{"{{ x is shiny }}", `test shiny: not known`},
 		{"{{ x + 1 }}", `"+" between text 'it' and a whole number 1 is not defined`},
-		{"a\n{{ x", `template line 2: '}}' expected here`},
-		{"{% if x %}a", `Unexpected EOF`},
-		{"{% include 'f' %}", `'include' not found`},
+		{"a\n{{ x", `template line 2, column 1: "{{" has no end, "}}"`},
+		{"{% if x %}a", `template line 1, column 4: {% if %} has no {% elif %} or {% else %} or {% endif %}`},
+		{"{% include 'f' %}", `template line 1, column 4: {% include %} is not supported`},
 		{"{{ open('f') }}", `the function open() is not known`},
 		{"{{ 'a' * 99999999999 }}", `is too long`},
 		{"{{ range(9999999)|list }}", `more than 1048576 numbers`},
