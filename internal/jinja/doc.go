@@ -13,7 +13,7 @@
 // macro, call, filter, with, raw, comments, white space control; all expressions; the filters, tests,
 // methods and functions in filters.go, tests.go, methods.go and globals.go. Refused: what needs
 // other templates (extends, include, import, block), recursive loops, format specifications, methods
-// that change a list or dict. A rendering of more than ten million steps or 16 MiB ends with an
+// that change a list or dict. A rendering of more than five million steps or 16 MiB ends with an
 // error.
 //
 // Values are given as nil, bool, int, float64, string, []any and *ordered.Map: a dict iterates and

@@ -23,6 +23,9 @@ func (m *machine) eval(e expr, s *scope) (any, error) {
 		return nil, fail(e.at(), "%v", err)
 	}
 	if t, ok := v.(text); ok {
+		if len(t.s) > maxText {
+			return nil, fail(e.at(), "a text is longer than %d bytes", maxText)
+		}
 		return v, m.spend(e.at(), len(t.s)/256)
 	}
 	return v, nil

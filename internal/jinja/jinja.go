@@ -208,7 +208,7 @@ func (t *Template) run(vars map[string]any, now time.Time, keep bool) (m *machin
 }
 
 // maxSteps bounds the expressions and statements of a rendering: what takes more does not end.
-const maxSteps = 10_000_000
+const maxSteps = 5_000_000
 
 // machine is one rendering.
 type machine struct {
