@@ -1,23 +1,19 @@
-// Package eval measures what training did: benchmarks for language models and for
-// reward models, and the matrix of every policy's answers under every reward.
+// Package eval holds the words that every room of the evaluation uses: what is measured, a
+// [Subject] (a language model) or a [Reward] (a reward model), the [Settings] that move numbers,
+// the [Progress] that is reported and the errors that inputs end in. It is pure Go: a model is
+// what package lm says of it, and nothing here knows adapters or devices.
 //
-// It is pure Go over package lm: a [Subject] is an evaluator, a generator and a
-// tokenizer, and knows nothing of adapters or devices. One file holds one
-// benchmark; what they share is
+// It may import the contract with the engine (ggml/lm) and conversations (rl/data). Its rooms
+// import it, from the top down:
 //
-//   - encode.go: texts to tokens as lm-evaluation-harness splits them,
-//   - likelihood.go: log-likelihoods of many requests in bounded batches,
-//   - choice.go: multiple choice on top of both,
-//   - summary.go: metrics with intervals, flags and provenance,
-//   - record.go: one record an item, so that every test can be redone later.
+//   - suite runs a configuration's benchmarks on all models, resumes them, and writes results;
+//   - journal keeps every answer of a model on disk before the next is asked;
+//   - benchmark holds the configuration, the list of benchmarks and a file for each;
+//   - task reads the user's own task files;
+//   - metrics makes numbers with intervals and flags of the records of items;
+//   - query asks a model: log-likelihoods, choices, generated answers, rewards;
+//   - result is what is written: measurements, the matrix, and a record an item.
 //
-// Prompts are part of a benchmark's identity: each has a version that changes with
-// its text and is written into the result, beside every option that moves numbers
-// (BOS, delimiter, maximal length, data hash, limits). docs/eval.md quotes the
-// prompts and describes the options.
-//
-// Input that cannot be measured is an error (no item, duplicate ids, labels outside
-// the set, log-probabilities that are not numbers); input that can be measured but
-// says little is flagged in the result (one class only, a constant prediction,
-// truncated items).
+// Beside them compare tests models against one another, from records alone; evaltest holds the
+// models that tests measure. Statistics are internal/stats, the report is internal/report.
 package eval

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -76,40 +77,9 @@ type EncodedPair struct {
 // Tokens is the number of tokens of both sides.
 func (p EncodedPair) Tokens() int { return len(p.Chosen) + len(p.Rejected) }
 
-// EncodeCounts says what became of the pairs; it is printed and goes into the result.
-type EncodeCounts struct {
-	In        int `json:"in"`
-	Kept      int `json:"kept"`
-	Dropped   int `json:"dropped"`   // a side longer than max_length
-	Truncated int `json:"truncated"` // kept, a side cut from the left
-	Identical int `json:"identical"` // dropped: both sides have the same tokens
-	// CutEqual pairs were dropped because their sides are equal once they are cut.
-	CutEqual int   `json:"cut_equal,omitempty"`
-	Tokens   int64 `json:"tokens"`  // of both sides of what was kept
-	Longest  int   `json:"longest"` // side, before cutting
-}
-
-// String says it in a line.
-func (c EncodeCounts) String() string {
-	s := fmt.Sprintf("%d of %d pairs kept (%d tokens, longest side %d)", c.Kept, c.In, c.Tokens, c.Longest)
-	if c.Dropped > 0 {
-		s += fmt.Sprintf(", %d too long and dropped", c.Dropped)
-	}
-	if c.Truncated > 0 {
-		s += fmt.Sprintf(", %d too long and cut from the left", c.Truncated)
-	}
-	if c.Identical > 0 {
-		s += fmt.Sprintf(", %d with two equal sides dropped", c.Identical)
-	}
-	if c.CutEqual > 0 {
-		s += fmt.Sprintf(", %d that are equal once cut dropped", c.CutEqual)
-	}
-	return s
-}
-
 // Pairs encodes all pairs and applies the length limit.
-func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, EncodeCounts, error) {
-	counts := EncodeCounts{In: len(pairs)}
+func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, run.PairCounts, error) {
+	counts := run.PairCounts{In: len(pairs)}
 	out := make([]EncodedPair, 0, len(pairs))
 	for i, p := range pairs {
 		chosen, rejected, err := e.sides(p)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
@@ -20,10 +21,11 @@ func (t *trainer) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.measure(chosen, rejected)
-	t.deps.Note("%s: held out: %s", t.deps.Stage, t.res.Accuracy)
-	if t.res.Accuracy.Lo <= 0.5 {
-		t.warn(fmt.Sprintf("held-out pair accuracy %.3f is not clearly above chance (95 %% interval %.3f to %.3f)", t.res.Accuracy.Accuracy, t.res.Accuracy.Lo, t.res.Accuracy.Hi))
+	accuracy := t.measure(chosen, rejected)
+	t.deps.Note("%s: held out: %s", t.deps.Stage, accuracy)
+	if accuracy.Lo <= 0.5 {
+		t.warn(fmt.Sprintf("held-out pair accuracy %.3f is not clearly above chance (95 %% interval %.3f to %.3f)",
+			accuracy.Accuracy, accuracy.Lo, accuracy.Hi))
 	}
 
 	// 10. Mean 0 and standard deviation 1 on the reference answers.
@@ -40,21 +42,24 @@ func (t *trainer) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	if t.deps.Run == nil || t.res.Adapter == nil {
+	if t.deps.Run == nil || t.made == nil {
 		return nil
 	}
-	_, err = t.deps.Run.SaveAdapter(t.res.Adapter)
+	_, err = t.deps.Run.SaveAdapter(t.made)
 	return err
 }
 
-func (t *trainer) measure(chosen, rejected []float32) {
-	t.res.Accuracy = AccuracyOf(chosen, rejected)
+// measure fills in what the held-out scores say.
+func (t *trainer) measure(chosen, rejected []float32) run.PairAccuracy {
+	accuracy := AccuracyOf(chosen, rejected)
+	t.res.Accuracy = accuracy.Summary()
 	presentChosen, presentRejected := t.present(chosen, rejected)
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, s := range append(slices.Clone(presentChosen), presentRejected...) {
 		lo, hi = min(lo, float64(s)), max(hi, float64(s))
 	}
 	t.res.Chosen, t.res.Rejected = DistributionOf(presentChosen, lo, hi), DistributionOf(presentRejected, lo, hi)
+	t.res.Histograms = []run.Histogram{t.res.Chosen.Drawn("chosen"), t.res.Rejected.Drawn("rejected")}
 	if len(presentChosen) < len(chosen) {
 		t.res.Classification = ClassificationOf(presentChosen, presentRejected)
 	}
@@ -68,6 +73,7 @@ func (t *trainer) measure(chosen, rejected []float32) {
 		clean := AccuracyOf(cleanChosen, cleanRejected)
 		t.res.Clean = &clean
 	}
+	return accuracy
 }
 
 // present leaves out the scores of missing sides of held-out pairs.
@@ -100,7 +106,10 @@ func (t *trainer) normalise(ctx context.Context, chosen, rejected []float32) err
 		t.warn(fmt.Sprintf("the %d %s all score %v: the score is not normalised", d.N, source, d.Mean))
 		return nil
 	}
-	t.res.Normalisation = &Normalisation{Mean: mean, Std: std, References: d.N, Source: source}
+	t.mean, t.std = mean, std
+	t.res.Normalisation = &run.RewardNormalisation{
+		Normalisation: run.NewNormalisation(mean, std), References: d.N, Source: source,
+	}
 	t.deps.Note("%s: normalised by mean %.4f and standard deviation %.4f of %d %s", t.deps.Stage, mean, std, d.N, source)
 	return nil
 }
@@ -117,17 +126,13 @@ func (t *trainer) makeAdapter() error {
 	if a.Head == nil {
 		return errors.New("adapter: it has no scalar head, so it cannot be a reward model: load the learner with a head")
 	}
-	if n := t.res.Normalisation; n != nil {
-		a.Head.Mean, a.Head.Std = n.Mean, n.Std
-	} else {
-		a.Head.Mean, a.Head.Std = 0, 0
-	}
+	a.Head.Mean, a.Head.Std = t.mean, t.std
 	if a.Meta == nil {
 		a.Meta = map[string]string{}
 	}
 	maps.Copy(a.Meta, t.cfg.Meta())
-	a.Meta[MetaPairs] = t.set.Train.Info.Hash
-	t.res.Adapter = a
+	a.Meta[MetaPairs] = t.set.Train.Info.SHA256
+	t.made = a
 	return nil
 }
 
@@ -150,15 +155,13 @@ func (c Config) Meta() map[string]string {
 // fill copies what is known at any time into the result.
 func (t *trainer) fill() {
 	r := &t.res
-	r.Stage, r.Name, r.Version = "reward", t.deps.Name, t.deps.Version
-	if r.Name == "" {
-		r.Name = string(t.cfg.Theory)
-	}
-	r.Theory, r.Preset, r.Form, r.Recipe = t.cfg.Theory, t.cfg.Preset, t.cfg.Form, t.set.Train.Info.Recipe
+	r.Stage = run.StageReward
+	r.Theory, r.Preset, r.Form = string(t.cfg.Theory), string(t.cfg.Preset), string(t.cfg.Form)
+	r.Recipe = t.set.Train.Info.Recipe
 	if t.cfg.Form == FormChat {
 		r.Template = string(t.cfg.Template)
 	}
-	r.TrainPairs, r.HeldOutPairs, r.Overlap = t.set.Train.Info, t.set.HeldOut.Info, t.set.Overlap
+	r.TrainPairs, r.HeldOutPairs, r.Overlap = t.set.Train.Info, t.set.HeldOut.Info, t.set.Overlap.PairOverlap
 	r.Steps, r.Tokens, r.LossFirst = t.state.Steps, t.state.Tokens, t.state.LossFirst
 	r.Loss = 0
 	for _, l := range t.state.Watch.Losses {

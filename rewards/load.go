@@ -7,31 +7,15 @@ import (
 	"fmt"
 	"slices"
 
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/rl/data"
 )
 
 // Part is the pairs of one part of the data and where they are from.
 type Part struct {
-	Pairs []data.Pair `json:"-"`
-	Info  PartInfo    `json:"info"`
-}
-
-// PartInfo says how the pairs were made; it goes into the result.
-type PartInfo struct {
-	Path   string      `json:"path"`
-	Format data.Format `json:"format"`
-	Recipe Recipe      `json:"recipe"`
-	Rows   int         `json:"rows"`   // in the file
-	Groups int         `json:"groups"` // scenarios of the part; rows where a row is a pair
-	Built  int         `json:"built"`  // pairs made
-	Pairs  int         `json:"pairs"`  // pairs kept after limit and overlap
-	// Identical pairs (equal texts) were left out.
-	Identical int `json:"identical,omitempty"`
-	// Notes count the odd cases of the file that were kept; see data.Loaded.
-	Notes []string `json:"notes,omitempty"`
-	// Hash is the SHA-256 of the kept pairs, see HashPairs.
-	Hash string `json:"sha256"`
+	Pairs []data.Pair
+	Info  run.PairSource
 }
 
 // Set is what a reward model is trained and measured on.
@@ -78,7 +62,7 @@ func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, erro
 	if err != nil {
 		return Part{}, err
 	}
-	info := PartInfo{Path: src.Path, Format: src.Format, Recipe: recipe}
+	info := run.PairSource{Path: src.Path, Format: string(src.Format), Recipe: string(recipe)}
 	var pairs []data.Pair
 	switch src.Format {
 	case data.FormatDeontology, data.FormatVirtue:
@@ -165,7 +149,7 @@ func (p *Part) keep(wanted func(data.Pair) bool) {
 
 func (p *Part) seal() {
 	p.Info.Pairs = len(p.Pairs)
-	p.Info.Hash = HashPairs(p.Pairs)
+	p.Info.SHA256 = HashPairs(p.Pairs)
 }
 
 func pick[T any](all []T, wanted []int) []T {

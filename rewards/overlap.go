@@ -4,32 +4,15 @@ import (
 	"fmt"
 	"slices"
 
+	"steer/internal/run"
 	"steer/rl/data"
 )
 
-// Overlap reports what held-out pairs share with train pairs, verbatim. A held-out
-// accuracy is not about unseen cases as far as they do: in the released files a third
-// of the utilitarianism test pairs and an eighth of the deontology ones do.
+// Overlap reports what held-out pairs share with train pairs, verbatim. In the released files a
+// third of the utilitarianism test pairs and an eighth of the deontology ones share a text.
 type Overlap struct {
-	Pairs int `json:"pairs"` // held-out pairs
-	// SharedPrompt: the scenario (or the dialogue before the answer) is in a train pair.
-	SharedPrompt int `json:"shared_prompt"`
-	// OneSide: the chosen or the rejected whole text is in a train pair, on whatever side.
-	OneSide int `json:"one_side"`
-	// BothSides: both whole texts are, perhaps in different pairs.
-	BothSides int `json:"both_sides"`
-	// WholePair: the pair itself is in the train pairs.
-	WholePair int `json:"whole_pair"`
-	// Clean: held-out pairs with none of these.
-	Clean int `json:"clean"`
-
-	clean func(data.Pair) bool
-}
-
-// String says it in a line.
-func (o Overlap) String() string {
-	return fmt.Sprintf("%d held-out pairs: %d share their prompt with a train pair, %d a text, %d both texts, %d are train pairs; %d share nothing",
-		o.Pairs, o.SharedPrompt, o.OneSide, o.BothSides, o.WholePair, o.Clean)
+	run.PairOverlap
+	clean func(data.Pair) bool // tells a pair that shares nothing
 }
 
 // OverlapOf compares the held-out with the train pairs.
@@ -45,7 +28,7 @@ func OverlapOf(trainPairs, heldOut []data.Pair) Overlap {
 			texts[text] = true
 		}
 	}
-	o := Overlap{Pairs: len(heldOut)}
+	o := Overlap{PairOverlap: run.PairOverlap{Pairs: len(heldOut)}}
 	o.clean = func(p data.Pair) bool {
 		return !prompts[p.Prompt] && !slices.ContainsFunc(present(p), func(text string) bool { return texts[text] })
 	}

@@ -35,7 +35,7 @@ func TestStatements(t *testing.T) {
 	part, err := theory.load(data.Source{Path: toxigen(t, "kind words |1", "rude words|2.76", "hm|2.75")}, "", 0)
 	require.NoError(t, err)
 	require.Len(t, part.Pairs, 3)
-	require.Equal(t, RecipeRows, part.Info.Recipe)
+	require.Equal(t, string(RecipeRows), part.Info.Recipe)
 	kind, rude := part.Pairs[0], part.Pairs[1]
 	require.Equal(t, data.SideRejected, kind.Missing)
 	require.Equal(t, []data.Message{{Role: "user", Content: "What do you think?"}, {Role: "assistant", Content: "kind words"}}, kind.ChosenTurns)
@@ -122,8 +122,8 @@ func TestTrainStatements(t *testing.T) {
 	dir := t.TempDir()
 	res, err := trainToy(t, cfg, dir, func(*Deps) {})
 	require.NoError(t, err)
-	require.Equal(t, 15, res.Accuracy.Pairs)
-	require.Greater(t, res.Accuracy.Lo, 0.5) // the toy sees little of a text but its end
+	require.Equal(t, 15, res.Accuracy.N)
+	require.Greater(t, *res.Accuracy.Lo, 0.5) // the toy sees little of a text but its end
 	require.Less(t, res.Loss, math.Ln2-0.03)
 	require.NotNil(t, res.Classification)
 	require.Equal(t, 15, res.Classification.Chosen+res.Classification.Rejected)

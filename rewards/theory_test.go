@@ -133,7 +133,7 @@ func TestRecipes(t *testing.T) {
 	require.Equal(t, "bad2", rejected[1].Content)
 
 	// Pinned: equal pairs have equal hashes on every machine.
-	require.Equal(t, "6951fc7925b9af730ee4f83c732947f3252a929e95b3fad1c5d79eceeb1c0054", part.Info.Hash)
+	require.Equal(t, "6951fc7925b9af730ee4f83c732947f3252a929e95b3fad1c5d79eceeb1c0054", part.Info.SHA256)
 }
 
 func TestVirtueAndUtilitarianForms(t *testing.T) {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"strings"
 
+	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/rl/train"
 )
@@ -17,8 +19,6 @@ type Deps struct {
 	train.Deps
 	// Stage is shown in progress lines and errors; empty means "reward <theory>".
 	Stage string
-	// Name and Version go into the result.
-	Name, Version string
 	// Tokenizer is the base model's.
 	Tokenizer lm.Tokenizer
 	// References are token sequences (prompt and answer, encoded as the pairs are) whose
@@ -37,7 +37,11 @@ type trainer struct {
 	order   orderCache
 	steps   int64
 	state   state
-	res     Result
+	// made is the adapter with its head; nil without Deps.AdapterOf.
+	made *adapter.Adapter
+	// mean and std are the head's; 0 without a normalisation.
+	mean, std float32
+	res       run.Reward
 }
 
 // state is what a checkpoint keeps besides the weights.
@@ -53,12 +57,12 @@ type state struct {
 // deps.Run, then evaluates and normalises it. The head has to be on the learner (see
 // HeadInit.Weights). It returns train.ErrInterrupted when the stopper asked it to stop,
 // and ErrIdentical when the scores turn out not to depend on the text.
-func Train(ctx context.Context, cfg Config, set *Set, deps Deps) (Result, error) {
+func Train(ctx context.Context, cfg Config, set *Set, deps Deps) (run.Reward, error) {
 	if err := cfg.Validate(); err != nil {
-		return Result{}, err
+		return run.Reward{}, err
 	}
 	if deps.Learner == nil {
-		return Result{}, errors.New("rewards: no learner")
+		return run.Reward{}, errors.New("rewards: no learner")
 	}
 	if deps.Stage == "" {
 		deps.Stage = "reward " + string(cfg.Theory)
@@ -68,7 +72,7 @@ func Train(ctx context.Context, cfg Config, set *Set, deps Deps) (Result, error)
 	}
 	t, err := newTrainer(cfg, set, deps)
 	if err != nil {
-		return Result{}, err
+		return run.Reward{}, err
 	}
 	err = train.Loop(ctx, deps.Deps, train.LoopOptions{
 		Stage: deps.Stage, Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.MiniBatchSize,
@@ -89,17 +93,17 @@ func newTrainer(cfg Config, set *Set, deps Deps) (*trainer, error) {
 	if t.encoder, err = NewEncoder(cfg, deps.Tokenizer); err != nil {
 		return nil, err
 	}
-	if t.train, t.res.Train, err = t.encoder.Pairs(set.Train.Pairs); err != nil {
+	if t.train, t.res.TrainCounts, err = t.encoder.Pairs(set.Train.Pairs); err != nil {
 		return nil, err
 	}
-	if t.heldOut, t.res.HeldOut, err = t.encoder.Pairs(set.HeldOut.Pairs); err != nil {
+	if t.heldOut, t.res.HeldOutCounts, err = t.encoder.Pairs(set.HeldOut.Pairs); err != nil {
 		return nil, err
 	}
-	deps.Note("%s: train pairs: %s", deps.Stage, t.res.Train)
-	deps.Note("%s: held-out pairs: %s", deps.Stage, t.res.HeldOut)
+	deps.Note("%s: train pairs: %s", deps.Stage, t.res.TrainCounts)
+	deps.Note("%s: held-out pairs: %s", deps.Stage, t.res.HeldOutCounts)
 	deps.Note("%s: overlap: %s", deps.Stage, set.Overlap)
 	if len(t.train) == 0 || len(t.heldOut) == 0 {
-		return nil, fmt.Errorf("%s: %s", deps.Stage, nothingLeft(cfg, t.res.Train, t.res.HeldOut))
+		return nil, fmt.Errorf("%s: %s", deps.Stage, nothingLeft(cfg, t.res.TrainCounts, t.res.HeldOutCounts))
 	}
 	t.steps = cfg.Steps(len(t.train))
 	for _, doubt := range cfg.Optim.Doubts(t.steps, "raise epochs or max_steps, or lower mini_batch_size") {
@@ -110,11 +114,11 @@ func newTrainer(cfg Config, set *Set, deps Deps) (*trainer, error) {
 }
 
 // nothingLeft says why no train or no held-out pair is left, and what helps.
-func nothingLeft(cfg Config, trained, heldOut EncodeCounts) string {
+func nothingLeft(cfg Config, trained, heldOut run.PairCounts) string {
 	var why []string
 	for _, part := range []struct {
 		name   string
-		counts EncodeCounts
+		counts run.PairCounts
 	}{{"train", trained}, {"held-out", heldOut}} {
 		c := part.counts
 		if c.Kept > 0 {

@@ -45,7 +45,7 @@ func toyConfig(path string) Config {
 func newToy() *traintest.Toy { return traintest.New(traintest.Config{Seed: 3, Dropout: 0.1}) }
 
 // trainToy trains a toy in a run folder; change may break it.
-func trainToy(t *testing.T, cfg Config, dir string, change func(*Deps)) (Result, error) {
+func trainToy(t *testing.T, cfg Config, dir string, change func(*Deps)) (run.Reward, error) {
 	t.Helper()
 	require.NoError(t, cfg.Validate())
 	set, err := Load(cfg)
@@ -54,14 +54,14 @@ func trainToy(t *testing.T, cfg Config, dir string, change func(*Deps)) (Result,
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
 	toy := newToy()
-	deps := Deps{Tokenizer: traintest.Letters{}, Name: "toy", Version: "test"}
+	deps := Deps{Tokenizer: traintest.Letters{}}
 	deps.Learner, deps.Run, deps.Progress, deps.AdapterOf = toy, r, &traintest.Recorder{}, toy.Adapter
 	if change != nil {
 		change(&deps)
 	}
 	res, err := Train(context.Background(), cfg, set, deps)
 	if err == nil {
-		err = r.Finish(res) // as the command does
+		err = r.Finish(&res) // as the command does
 	}
 	return res, err
 }
@@ -73,21 +73,21 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 	var toy *traintest.Toy
 	res, err := trainToy(t, cfg, dir, func(d *Deps) { toy = d.Learner.(*traintest.Toy) })
 	require.NoError(t, err)
-	require.Equal(t, 15, res.Accuracy.Pairs)
-	require.Greater(t, res.Accuracy.Accuracy, 0.9)
-	require.Greater(t, res.Accuracy.Lo, 0.5)
+	require.Equal(t, 15, res.Accuracy.N)
+	require.Greater(t, res.Accuracy.Mean, 0.9)
+	require.Greater(t, *res.Accuracy.Lo, 0.5)
 	require.InDelta(t, math.Ln2, res.LossFirst, 1e-9, "the toy's head starts at 0")
 	require.Less(t, res.Loss, res.LossFirst-0.05)
 	require.Equal(t, int64(90), res.Steps) // ceil(8 * 45 / 4)
 	require.Empty(t, res.Warnings)
-	require.Equal(t, Custom, res.Theory)
+	require.Equal(t, string(Custom), res.Theory)
 
 	// The stored head gives the reference answers mean 0 and deviation 1.
 	a, err := adapter.Load(filepath.Join(dir, run.AdapterFile))
 	require.NoError(t, err)
 	require.Equal(t, "custom", a.Meta[MetaTheory])
 	require.Equal(t, "guanaco", a.Meta[MetaTemplate])
-	require.Equal(t, res.Normalisation.Mean, a.Head.Mean)
+	require.Equal(t, float32(res.Normalisation.Mean), a.Head.Mean)
 	back, err := EncoderOf(a.Meta, traintest.Letters{})
 	require.NoError(t, err)
 	require.Equal(t, FormChat, back.Form())
@@ -121,15 +121,15 @@ func TestTrainLearnsAndNormalises(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, float64(a.Head.Normalise(raw[0])), float64(scores[0]), 1e-6)
 
-	var stored Result
+	var stored run.Reward
 	body, err := os.ReadFile(filepath.Join(dir, run.ResultFile))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(body, &stored))
 	require.Equal(t, "reward", stored.Stage)
 	require.Equal(t, res.Accuracy, stored.Accuracy)
-	require.Equal(t, res.TrainPairs.Hash, stored.TrainPairs.Hash)
+	require.Equal(t, res.TrainPairs.SHA256, stored.TrainPairs.SHA256)
 
-	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	require.Len(t, records, 90)
 }
@@ -270,7 +270,7 @@ func TestTheLastPassIsAnnouncedAndInTheForecast(t *testing.T) {
 // metrics of a run without those that measure time.
 func metrics(t *testing.T, dir string) []string {
 	t.Helper()
-	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	var out []string
 	for _, r := range records {
@@ -466,7 +466,7 @@ func TestReferences(t *testing.T) {
 	res, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) { d.References = refs; toy = d.Learner.(*traintest.Toy) })
 	require.NoError(t, err)
 	require.Equal(t, 3, res.Normalisation.References)
-	s := Scorer{Model: toy, Mean: res.Normalisation.Mean, Std: res.Normalisation.Std}
+	s := Scorer{Model: toy, Mean: float32(res.Normalisation.Mean), Std: float32(res.Normalisation.Std)}
 	scores, err := s.Score(context.Background(), refs)
 	require.NoError(t, err)
 	d := DistributionOf(scores, 0, 0)
@@ -499,7 +499,7 @@ func TestEncoder(t *testing.T) {
 	require.Equal(t, "<s>why?because.", traintest.Letters{}.Decode(chosen, true))
 
 	cfg.MaxLength = 10
-	for policy, want := range map[data.Overlong]EncodeCounts{
+	for policy, want := range map[data.Overlong]run.PairCounts{
 		data.OverlongDrop:         {In: 3, Kept: 1, Dropped: 2, Tokens: 15, Longest: 13},
 		data.OverlongTruncateLeft: {In: 3, Kept: 2, Truncated: 1, CutEqual: 1, Tokens: 32, Longest: 13},
 	} {

@@ -26,11 +26,11 @@ from markers import Section  # run.py has put its folder on the path
 HERE = pathlib.Path(__file__).parent
 SECTION = Section("bench-eval")
 AIM = "5"
-QUESTION = "\n\nQuestion: Is the author of this story RIGHT or WRONG?\nAnswer:"  # of eval/scruples.go
+QUESTION = "\n\nQuestion: Is the author of this story RIGHT or WRONG?\nAnswer:"  # of eval/benchmark/scruples.go
 
 
 def items(path, n):
-    """Prompt and gold of the first n anecdotes (0: all), as eval/scruples.go makes them."""
+    """Prompt and gold of the first n anecdotes (0: all), as eval/benchmark/scruples.go makes them."""
     opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
     out = []
     with opened as lines:

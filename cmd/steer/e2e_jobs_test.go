@@ -162,7 +162,7 @@ func clockwork(name string) bool {
 // timeless reads the metrics of a run without those that measure time.
 func timeless(t testing.TB, dir string) []run.MetricsRecord {
 	t.Helper()
-	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	for i := range records {
 		records[i].Time = time.Time{}

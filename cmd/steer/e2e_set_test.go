@@ -59,7 +59,7 @@ func TestFlagsTakeNamesWhole(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, conf.Parse("dry-run", []byte(out), &job))
 	require.Equal(t, filepath.Join(dir, names[0]), job.Model)
-	require.Equal(t, []string{filepath.Join(dir, names[1]), filepath.Join(dir, names[2])}, job.On)
+	require.Equal(t, []string{filepath.Join(dir, names[1]), filepath.Join(dir, names[2])}, job.SFT)
 }
 
 // The preset is a key as any other, but everything else starts from it.

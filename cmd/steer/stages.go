@@ -254,7 +254,11 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job jobs.Job, base st
 	if out == "" {
 		out = filepath.Join("runs", job.Folder())
 	}
-	if done, err := jobs.Finished(out, job); err == nil && done && !f.fresh {
+	done, err := jobs.Finished(out, job)
+	if errors.Is(err, run.ErrVersion) && !f.fresh {
+		return err
+	}
+	if err == nil && done && !f.fresh {
 		fmt.Fprintf(a.out, "%s: finished already, nothing that goes into it has changed (--fresh runs it again)\n", out)
 		return nil
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
-	"steer/eval"
 	"steer/eval/compare"
+	"steer/eval/result"
 )
 
 func pack(t *testing.T, lines ...string) string {
@@ -32,7 +32,7 @@ func pack(t *testing.T, lines ...string) string {
 
 func TestReadItems(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "items.jsonl.zst")
-	require.NoError(t, eval.WriteRecords(path, []eval.Record{
+	require.NoError(t, result.WriteRecords(path, []result.Record{
 		{ID: "a", Gold: 1, Pred: 0, LogProbs: []float64{-1, -2}}, {ID: "b", Gold: 0, Pred: -1, Refused: true},
 	}))
 	items, err := compare.ReadItems(path)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -13,9 +12,6 @@ import (
 	"steer/internal/ordered"
 	"steer/rl/data"
 )
-
-// pythonSpace is str.isspace.
-func pythonSpace(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }
 
 // field is a value of the task file that is computed for every row: the name of a field
 // of the data, a template, a whole number, or a fixed list.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"steer/internal/pystr"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -196,7 +198,7 @@ func (s *source) readStep(key string, n *yaml.Node) (func(string) string, error)
 	case "take_first":
 		return func(s string) string { return s }, nil
 	case "remove_whitespace":
-		return func(s string) string { return strings.TrimFunc(s, pythonSpace) }, nil
+		return func(s string) string { return strings.TrimFunc(s, pystr.IsSpace) }, nil
 	case "lowercase":
 		return strings.ToLower, nil
 	case "uppercase":
@@ -237,11 +239,11 @@ func extract(re *regexp.Regexp, group int, fallback, answer string) string {
 	}
 	match := all[group]
 	if len(match) == 1 {
-		return strings.TrimFunc(match[0], pythonSpace)
+		return strings.TrimFunc(match[0], pystr.IsSpace)
 	}
 	for _, part := range match[1:] {
 		if part != "" || len(match) == 2 {
-			return strings.TrimFunc(part, pythonSpace)
+			return strings.TrimFunc(part, pystr.IsSpace)
 		}
 	}
 	return fallback

@@ -21,9 +21,19 @@ var allowed = []struct {
 	{"steer/rl/sft", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
 	{"steer/rl/ppo", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
 	{"steer/rewards", []string{"steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
-	{"steer/eval", []string{"steer/eval/task", "steer/rl/train", "steer/rl/data", "steer/ggml/lm", "steer/ggml/prefix", "steer/internal/run", "steer/internal/..."}},
-	{"steer/eval/task", []string{"steer/rl/data", "steer/internal/..."}}, // a user's own task: no model
-	{"steer/eval/compare", []string{"steer/internal/..."}},               // reads records only
+	{"steer/eval", []string{"steer/ggml/lm", "steer/rl/data"}},
+	{"steer/eval/result", []string{"steer/internal/..."}}, // plain values
+	{"steer/eval/query", []string{"steer/eval", "steer/eval/result", "steer/rl/data", "steer/ggml/lm", "steer/ggml/prefix",
+		"steer/internal/..."}},
+	{"steer/eval/metrics", []string{"steer/eval", "steer/eval/result", "steer/internal/..."}}, // records only, no model
+	{"steer/eval/task", []string{"steer/rl/data", "steer/internal/..."}},                      // a user's own task: no model
+	{"steer/eval/benchmark", []string{"steer/eval", "steer/eval/result", "steer/eval/query", "steer/eval/metrics", "steer/eval/task",
+		"steer/rl/data", "steer/ggml/lm", "steer/internal/..."}},
+	{"steer/eval/journal", []string{"steer/eval", "steer/ggml/lm", "steer/internal/..."}},
+	{"steer/eval/suite", []string{"steer/eval", "steer/eval/result", "steer/eval/query", "steer/eval/benchmark", "steer/eval/journal",
+		"steer/rl/data", "steer/internal/run", "steer/internal/..."}},
+	{"steer/eval/compare", []string{"steer/internal/..."}},                                // reads records only
+	{"steer/eval/evaltest", []string{"steer/eval", "steer/ggml/lm", "steer/ggml/prefix"}}, // tests only
 	{"steer/rl/train", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/data", []string{"steer/ggml/lm", "steer/internal/..."}},
@@ -39,16 +49,19 @@ var allowed = []struct {
 	{"steer/cgo", nil},
 	{"steer/demo", []string{"steer/internal/..."}},
 	{"steer/experiments", nil},
-	{"steer/internal/report", []string{"steer/eval/compare", "steer/internal/..."}}, // reads files only
+	{"steer/internal/report", []string{"steer/eval/compare", "steer/internal/run", "steer/internal/..."}}, // reads files only
 	{"steer/internal/run", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/internal/machine", []string{"steer/internal/..."}},
 	{"steer/internal/workspace", []string{"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/rl/data", "steer/rl/train",
 		"steer/internal/..."}},
 	{"steer/internal/workspace/workspacetest", []string{"steer/..."}}, // tests only
 	{"steer/internal/jobs", []string{"steer/internal/workspace", "steer/internal/run", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
-		"steer/rl/...", "steer/rewards", "steer/eval", "steer/experiments", "steer/internal/..."}},
+		"steer/rl/...", "steer/rewards", "steer/eval", "steer/eval/result", "steer/eval/benchmark", "steer/eval/suite",
+		"steer/experiments", "steer/internal/..."}},
 	{"steer/internal/plan", []string{"steer/internal/jobs", "steer/internal/workspace", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
 		"steer/rl/train", "steer/internal/..."}},
+	{"steer/internal/speed", []string{"steer/cgo", "steer/internal/workspace", "steer/ggml/...", "steer/ggml", "steer/rl/ppo", "steer/rl/train",
+		"steer/internal/..."}}, // steer bench
 	{"steer/internal/experiment", []string{"steer/internal/jobs", "steer/internal/plan", "steer/internal/workspace", "steer/internal/run",
 		"steer/rewards", "steer/rl/...", "steer/internal/..."}},
 	{"steer/internal/proposal", []string{"steer/internal/experiment", "steer/internal/jobs", "steer/internal/plan", "steer/internal/workspace",
@@ -103,7 +116,7 @@ func rule(pkg string) (deps []string, known bool) {
 // upper are packages of internal that stand above others: "steer/internal/..." is not meant for
 // them, a rule has to name them.
 var upper = []string{
-	"steer/internal/workspace", "steer/internal/jobs", "steer/internal/plan", "steer/internal/experiment", "steer/internal/proposal",
+	"steer/internal/workspace", "steer/internal/jobs", "steer/internal/plan", "steer/internal/experiment", "steer/internal/proposal", "steer/internal/speed",
 	"steer/internal/report", "steer/internal/run"}
 
 func permitted(deps []string, imp string) bool {

@@ -157,14 +157,14 @@ func (e *Experiment) place(dir string) {
 		if t == nil {
 			continue
 		}
-		t.Reward.Model, t.Reward.Theory, t.Reward.On = e.Model, name, []string{sftAdapter}
+		t.Reward.Model, t.Reward.Theory, t.Reward.SFT = e.Model, name, []string{sftAdapter}
 		t.Reward.Train.Path, t.Reward.HeldOut.Path = workspace.Abs(dir, t.Reward.Train.Path), workspace.Abs(dir, t.Reward.HeldOut.Path)
 		t.Reward.InitAdapter = workspace.Abs(dir, t.Reward.InitAdapter)
-		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: string(name), On: []string{sftAdapter}, Adapter: e.adapterOf("reward-" + string(name))})
+		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: string(name), Below: []string{sftAdapter}, Adapter: e.adapterOf("reward-" + string(name))})
 		if slices.Contains(e.Judges, name) {
 			continue
 		}
-		t.PPO.Model, t.PPO.SFT, t.PPO.RewardOn = e.Model, []string{sftAdapter}, []string{sftAdapter}
+		t.PPO.Model, t.PPO.SFT, t.PPO.RewardBelow = e.Model, []string{sftAdapter}, []string{sftAdapter}
 		t.PPO.Reward = e.adapterOf("reward-" + string(name))
 		t.PPO.Prompts.Path, t.PPO.HeldOut.Path = workspace.Abs(dir, t.PPO.Prompts.Path), workspace.Abs(dir, t.PPO.HeldOut.Path)
 		ev.RewardText = t.PPO.RewardText
@@ -215,6 +215,10 @@ func (e *Experiment) Run(ctx context.Context, con jobs.Console, fresh bool) erro
 		anew := fresh
 		if !fresh {
 			diff, err := jobs.Changes(dir, s.Job)
+			intact := false
+			if err == nil && len(diff) == 0 && jobs.HasResult(dir) {
+				intact, err = jobs.AdapterIntact(dir)
+			}
 			switch {
 			case err != nil:
 				return fmt.Errorf("%s: %w", s.Name, err)
@@ -222,7 +226,7 @@ func (e *Experiment) Run(ctx context.Context, con jobs.Console, fresh bool) erro
 				_, parts := s.Job.(*jobs.Eval) // which keeps what the change does not touch
 				con.Progress.Note(fmt.Sprintf("%s: run anew, since %s", s.Name, diff[0]))
 				anew = !parts
-			case len(diff) == 0 && jobs.HasResult(dir) && jobs.AdapterIntact(dir):
+			case intact:
 				con.Progress.Note(s.Name + ": finished, nothing that goes into it has changed: skipped")
 				continue
 			case len(diff) == 0 && jobs.HasResult(dir):
@@ -394,14 +398,15 @@ func (e *Experiment) planStages(con jobs.Console) {
 }
 
 // summary is what experiment.yaml in the output folder says.
-func (e *Experiment) summary() any {
-	return struct {
-		Name     string               `yaml:"name"`
-		Theories []rewards.TheoryName `yaml:"theories"`
-		Judges   []rewards.TheoryName `yaml:"judges,omitempty"`
-		Model    string               `yaml:"model"`
-		Template data.TemplateName    `yaml:"template"`
-		Seed     uint64               `yaml:"seed"`
-		Preset   string               `yaml:"preset"`
-	}{e.Name, e.Theories, e.Judges, e.Model, e.Template, e.Seed, e.Preset}
+func (e *Experiment) summary() run.Experiment {
+	names := func(theories []rewards.TheoryName) (out []string) {
+		for _, t := range theories {
+			out = append(out, string(t))
+		}
+		return out
+	}
+	return run.Experiment{
+		Name: e.Name, Theories: names(e.Theories), Judges: names(e.Judges), Model: e.Model,
+		Template: string(e.Template), Seed: e.Seed, Preset: e.Preset,
+	}
 }

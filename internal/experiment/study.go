@@ -15,6 +15,7 @@ import (
 	"steer/internal/conf"
 	"steer/internal/jobs"
 	"steer/internal/plan"
+	"steer/internal/run"
 )
 
 // Study is an experiment run once for each of its seeds: how much of a difference is due
@@ -174,8 +175,7 @@ func (s *Study) Forecast(ctx context.Context, opt plan.ForecastOptions) (*plan.F
 // changes. The evaluation takes it up if it was measured under the terms that it would
 // itself measure under, and measures again if not.
 func (e *Experiment) adopt(from *Experiment) error {
-	const items = "items"
-	source, target := filepath.Join(from.Out, "eval", items), filepath.Join(e.Out, "eval", items)
+	source, target := filepath.Join(from.Out, "eval", run.ItemsDir), filepath.Join(e.Out, "eval", run.ItemsDir)
 	entries, err := os.ReadDir(source)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -185,7 +185,8 @@ func (e *Experiment) adopt(from *Experiment) error {
 	}
 	for _, f := range entries {
 		name := f.Name()
-		if !strings.Contains(name, ".base.") || strings.HasSuffix(name, ".part") || jobs.Exists(filepath.Join(target, name)) {
+		ofBase := strings.Contains(name, ".base.") && !strings.HasSuffix(name, run.JournalSuffix)
+		if !ofBase || jobs.Exists(filepath.Join(target, name)) {
 			continue
 		}
 		raw, err := os.ReadFile(filepath.Join(source, name))

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval"
+	"steer/eval/benchmark"
+	"steer/eval/query"
 	"steer/ggml"
 	"steer/internal/testfiles"
 	"steer/rl/data"
@@ -32,27 +34,27 @@ type goldenTask struct {
 // tasks are the benchmarks with answers by the harness, in its order of items.
 var tasks = []struct {
 	name  string
-	items func(testing.TB) []eval.Item
+	items func(testing.TB) []query.Item
 }{
-	{"wsc273", func(t testing.TB) []eval.Item {
+	{"wsc273", func(t testing.TB) []query.Item {
 		schemas, err := data.ReadWSC(testfiles.Data(t, "winograd/WSCollection.xml"))
 		require.NoError(t, err)
-		return eval.WSC273Items(schemas, " ")
+		return benchmark.WSC273Items(schemas, " ")
 	}},
-	{"toxigen_train_0_200", func(t testing.TB) []eval.Item {
+	{"toxigen_train_0_200", func(t testing.TB) []query.Item {
 		rows, err := data.ReadToxiGen(testfiles.Data(t, "toxigen/annotated_train.csv"))
 		require.NoError(t, err)
-		return eval.ToxiGenItems(rows[:200], 0, " ")
+		return benchmark.ToxiGenItems(rows[:200], 0, " ")
 	}},
-	{"ethics_deontology_200", func(t testing.TB) []eval.Item {
+	{"ethics_deontology_200", func(t testing.TB) []query.Item {
 		rows, err := data.ReadDeontology(testfiles.Data(t, "ethics/deontology/deontology_test.csv"))
 		require.NoError(t, err)
-		return eval.DeontologyItems(rows[:200], 0, " ")
+		return benchmark.DeontologyItems(rows[:200], 0, " ")
 	}},
-	{"ethics_utilitarianism_200", func(t testing.TB) []eval.Item {
+	{"ethics_utilitarianism_200", func(t testing.TB) []query.Item {
 		rows, err := data.ReadUtilitarianism(testfiles.Data(t, "ethics/utilitarianism/util_test.csv"))
 		require.NoError(t, err)
-		return eval.UtilitarianismItems(rows[:200], 0, " ")
+		return benchmark.UtilitarianismItems(rows[:200], 0, " ")
 	}},
 }
 
@@ -74,9 +76,9 @@ func TestLMEval(t *testing.T) {
 	}
 	m := open(t, path, 0)
 	subject := eval.Subject{Name: filepath.Base(path), Evaluator: step(t, m, ggml.StepOptions{Precision: ggml.F32}), Tokenizer: m.Tokenizer()}
-	set := eval.DefaultConfig().Settings
+	set := benchmark.DefaultConfig().Settings
 	set.MaxLength = m.Info().CtxTrain
-	enc, err := eval.NewEncoder(m.Tokenizer(), set.BOS)
+	enc, err := query.NewEncoder(m.Tokenizer(), set.BOS)
 	require.NoError(t, err)
 	for _, task := range tasks {
 		t.Run(task.name, func(t *testing.T) {
@@ -84,7 +86,7 @@ func TestLMEval(t *testing.T) {
 			testfiles.ReadGolden(t, "lmeval/"+task.name+".json.gz", &golden)
 			items := task.items(t)
 			require.Len(t, items, len(golden.Items))
-			var picked []eval.Item
+			var picked []query.Item
 			var rows []int
 			for i, it := range items {
 				for k, c := range it.Choices {
@@ -97,7 +99,7 @@ func TestLMEval(t *testing.T) {
 					picked, rows = append(picked, it), append(rows, i)
 				}
 			}
-			records, err := eval.Choose(t.Context(), subject, set, picked, eval.Progress{})
+			records, err := query.Choose(t.Context(), subject, set, picked, eval.Progress{})
 			require.NoError(t, err)
 			largest, right, want := 0.0, 0, 0.0
 			for j, r := range records {

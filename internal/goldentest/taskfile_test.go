@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval"
+	"steer/eval/benchmark"
+	"steer/eval/query"
 	"steer/eval/task"
 	"steer/ggml"
 	"steer/internal/testfiles"
@@ -102,7 +104,7 @@ metric_list:
 		rows, err := data.ReadUtilitarianism(testfiles.Data(t, "ethics/utilitarianism/util_test.csv"))
 		require.NoError(t, err)
 		out := make([]map[string]any, 200)
-		for i, it := range eval.UtilitarianismItems(rows[:200], 0, " ") {
+		for i, it := range benchmark.UtilitarianismItems(rows[:200], 0, " ") {
 			first, second := rows[i].Better, rows[i].Worse
 			if it.Gold == 0 {
 				first, second = second, first
@@ -119,7 +121,7 @@ func winogradRows(t *testing.T) []map[string]any {
 	schemas, err := data.ReadWSC(testfiles.Data(t, "winograd/WSCollection.xml"))
 	require.NoError(t, err)
 	var out []map[string]any
-	for i, it := range eval.WSC273Items(schemas, " ") {
+	for i, it := range benchmark.WSC273Items(schemas, " ") {
 		s := schemas[i]
 		text, loc := s.Pron, 0
 		if s.Txt1 != "" {
@@ -170,10 +172,10 @@ func TestTaskFilesAskTheSame(t *testing.T) {
 	}
 }
 
-func asksTheSame(t *testing.T, tk *task.Task, want []eval.Item) {
+func asksTheSame(t *testing.T, tk *task.Task, want []query.Item) {
 	items, err := tk.Items(" ")
 	require.NoError(t, err)
-	got := eval.TaskItems(tk, items, " ")
+	got := benchmark.TaskItems(tk, items, " ")
 	require.Len(t, got, len(want))
 	for i := range want {
 		require.Equal(t, want[i].Row, got[i].Row)
@@ -247,14 +249,14 @@ metadata:
 	commonsense, justice := testfiles.Data(t, "ethics/commonsense/cm_test.csv"), testfiles.Data(t, "ethics/justice/justice_test.csv")
 	cm, err := data.ReadCommonsense(commonsense)
 	require.NoError(t, err)
-	asksTheSame(t, load("commonsense.yaml", commonsense), eval.CommonsenseItems(cm, 0, " "))
+	asksTheSame(t, load("commonsense.yaml", commonsense), benchmark.CommonsenseItems(cm, 0, " "))
 	claims, err := data.ReadJustice(justice)
 	require.NoError(t, err)
-	asksTheSame(t, load("justice.yaml", justice), eval.JusticeItems(claims, 0, " "))
+	asksTheSame(t, load("justice.yaml", justice), benchmark.JusticeItems(claims, 0, " "))
 	deontology := testfiles.Data(t, "ethics/deontology/deontology_test.csv")
 	excuses, err := data.ReadDeontology(deontology)
 	require.NoError(t, err)
-	asksTheSame(t, load("deontology.yaml", deontology), eval.DeontologyItems(excuses, 0, " "))
+	asksTheSame(t, load("deontology.yaml", deontology), benchmark.DeontologyItems(excuses, 0, " "))
 	// The released file joins scenario and trait; the hub's has two columns.
 	traits, err := data.ReadVirtue(testfiles.Data(t, "ethics/virtue/virtue_test.csv"))
 	require.NoError(t, err)
@@ -262,7 +264,7 @@ metadata:
 	for _, v := range traits {
 		rows = append(rows, map[string]any{"label": v.Label, "scenario": v.Scenario, "trait": v.Trait})
 	}
-	asksTheSame(t, load("virtue.yaml", writeRows(t, dir, rows)), eval.VirtueItems(traits, 0, " "))
+	asksTheSame(t, load("virtue.yaml", writeRows(t, dir, rows)), benchmark.VirtueItems(traits, 0, " "))
 }
 
 // The numbers of a task file on the real model are the harness's: log-likelihoods within
@@ -272,7 +274,7 @@ func TestLMEvalThroughTaskFiles(t *testing.T) {
 	path := testfiles.Model(t)
 	m := open(t, path, 0)
 	subject := eval.Subject{Name: filepath.Base(path), Evaluator: step(t, m, ggml.StepOptions{Precision: ggml.F32}), Tokenizer: m.Tokenizer()}
-	set := eval.DefaultConfig().Settings
+	set := benchmark.DefaultConfig().Settings
 	set.MaxLength, set.Resamples = m.Info().CtxTrain, 100
 	for _, builtin := range tasks {
 		t.Run(builtin.name, func(t *testing.T) {
@@ -280,7 +282,7 @@ func TestLMEvalThroughTaskFiles(t *testing.T) {
 			testfiles.ReadGolden(t, "lmeval/"+builtin.name+".json.gz", &golden)
 			tk := loadTaskFile(t, builtin.name)
 			tk.First, tk.Limit = first, limit
-			b, records, err := eval.UserTask(t.Context(), subject, set, tk)
+			b, records, err := benchmark.UserTask(t.Context(), subject, set, tk)
 			require.NoError(t, err)
 			require.Len(t, records, limit)
 			acc, norm, close := 0.0, 0.0, 0.0

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/internal/ordered"
+	"steer/internal/pystr"
 	"steer/internal/strictjson"
 	"steer/internal/testfiles"
 )
@@ -108,14 +109,14 @@ func TestChatTemplatesRenderAsInTransformers(t *testing.T) {
 				if c.Continue {
 					at := strings.LastIndex(got, strings.TrimSpace(continueTag))
 					if c.Error != nil { // the final message does not appear
-						require.NotContains(t, got, strings.TrimFunc(final, space))
+						require.NotContains(t, got, strings.TrimFunc(final, pystr.IsSpace))
 						return
 					}
-					require.Contains(t, got, strings.TrimFunc(final, space))
+					require.Contains(t, got, strings.TrimFunc(final, pystr.IsSpace))
 					require.GreaterOrEqual(t, at, 0)
 					whole := strings.HasPrefix(got[at:], continueTag)
 					if got = got[:at]; !whole {
-						got = strings.TrimRightFunc(got, space)
+						got = strings.TrimRightFunc(got, pystr.IsSpace)
 					}
 				}
 				require.Equal(t, c.Output, got)

@@ -25,5 +25,5 @@
 //	t, err := jinja.Compile("{{ question|trim }}\nAnswer:")
 //	prompt, err := t.Render(map[string]any{"question": "Why? "})
 //
-// It imports ordered only. The templates of tasks are read by eval/task, chat templates by rl/data.
+// It imports ordered and pystr only. The templates of tasks are read by eval/task, chat templates by rl/data.
 package jinja

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"steer/internal/pystr"
 )
 
 // filterNames are the filters there are.
@@ -118,7 +120,7 @@ func filterTitle(s string) string {
 		default:
 			b.WriteString(lower(string(r)))
 		}
-		begin = space(r) || strings.ContainsRune("-({[<", r)
+		begin = pystr.IsSpace(r) || strings.ContainsRune("-({[<", r)
 	}
 	return b.String()
 }
@@ -153,7 +155,7 @@ func (m *machine) filterNumber(name string, v any, c call) (any, error) {
 	}
 	x, i, whole, ok := number(v)
 	if s, isText := v.(text); isText {
-		s := strings.TrimFunc(s.s, space)
+		s := strings.TrimFunc(s.s, pystr.IsSpace)
 		if n, err := strconv.Atoi(s); err == nil {
 			x, i, whole, ok = float64(n), n, true, true
 		} else if f, err := strconv.ParseFloat(s, 64); err == nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"steer/internal/pystr"
 )
 
 // kind is the kind of a token; operators are their own spelling.
@@ -109,11 +111,11 @@ func (l *lexer) data(end int, sign string, block bool) {
 	text := l.source[l.at:end]
 	switch {
 	case sign == "-":
-		text = strings.TrimRightFunc(text, space)
+		text = strings.TrimRightFunc(text, pystr.IsSpace)
 	case sign != "+" && l.trim && block:
 		begin := strings.LastIndexByte(text, '\n') + 1
 		starts := l.at == 0 || l.source[l.at-1] == '\n'
-		if (begin > 0 || starts) && strings.TrimFunc(text[begin:], space) == "" {
+		if (begin > 0 || starts) && strings.TrimFunc(text[begin:], pystr.IsSpace) == "" {
 			text = text[:begin]
 		}
 	}
@@ -174,7 +176,7 @@ func (l *lexer) root() error {
 func (l *lexer) after(minus, plus, block bool) {
 	switch {
 	case minus:
-		rest := strings.TrimLeftFunc(l.source[l.at:], space)
+		rest := strings.TrimLeftFunc(l.source[l.at:], pystr.IsSpace)
 		l.at = len(l.source) - len(rest)
 	case l.trim && block && !plus && strings.HasPrefix(l.source[l.at:], "\n"):
 		l.at++
@@ -183,12 +185,12 @@ func (l *lexer) after(minus, plus, block bool) {
 
 // word recognises "name %}" or "name -%}" and gives what is behind it.
 func (l *lexer) word(at int, name string) (rest int, ok bool) {
-	tail := strings.TrimLeftFunc(l.source[at:], space)
+	tail := strings.TrimLeftFunc(l.source[at:], pystr.IsSpace)
 	tail, ok = strings.CutPrefix(tail, name)
 	if !ok {
 		return 0, false
 	}
-	tail = strings.TrimLeftFunc(tail, space)
+	tail = strings.TrimLeftFunc(tail, pystr.IsSpace)
 	for _, sign := range []string{"", "-", "+"} {
 		if behind, ok := strings.CutPrefix(tail, sign+"%}"); ok {
 			return len(l.source) - len(behind), true
@@ -223,7 +225,7 @@ func (l *lexer) raw(begin int) error {
 func (l *lexer) expression(end string, k kind, begin int) error {
 	var open []byte // brackets that are open
 	for {
-		rest := strings.TrimLeftFunc(l.source[l.at:], space)
+		rest := strings.TrimLeftFunc(l.source[l.at:], pystr.IsSpace)
 		l.at = len(l.source) - len(rest)
 		if rest == "" {
 			return l.fail(begin, "%q has no end, %q", map[string]string{"%}": "{%", "}}": "{{"}[end], end)

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/language"
+
+	"steer/internal/pystr"
 )
 
 // call holds the arguments of a method, filter or test.
@@ -172,7 +174,7 @@ func textMethod(t text, name string, c call) (any, error) {
 // characterTests are the methods that ask whether all characters are of a class.
 var characterTests = map[string]func(rune) bool{
 	"isalnum": func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) },
-	"isalpha": unicode.IsLetter, "isdecimal": unicode.IsDigit, "isdigit": unicode.IsDigit, "isnumeric": unicode.IsNumber, "isspace": space,
+	"isalpha": unicode.IsLetter, "isdecimal": unicode.IsDigit, "isdigit": unicode.IsDigit, "isnumeric": unicode.IsNumber, "isspace": pystr.IsSpace,
 }
 
 // searchMethod are the methods that look for a text.
@@ -239,7 +241,7 @@ func strip(t text, side string, c call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cut := space
+	cut := pystr.IsSpace
 	if v[0] != nil {
 		chars, ok := v[0].(text)
 		if !ok {
@@ -289,31 +291,31 @@ func split(t text, right bool, c call) (any, error) {
 	return out, nil
 }
 
-// words divides a text at white space, at most so many times.
+// words divides a text at white pystr.IsSpace, at most so many times.
 func words(t text, right bool, most int) []text {
 	var out []text
-	rest := t.trimmed(space, !right, right)
+	rest := t.trimmed(pystr.IsSpace, !right, right)
 	for rest.s != "" {
 		if len(out) == most {
-			out = append(out, rest.trimmed(space, right, !right))
+			out = append(out, rest.trimmed(pystr.IsSpace, right, !right))
 			break
 		}
-		i, j := 0, strings.IndexFunc(rest.s, space)
+		i, j := 0, strings.IndexFunc(rest.s, pystr.IsSpace)
 		if j < 0 {
 			j = len(rest.s)
 		}
 		if right {
 			i, j = 0, len(rest.s)
-			if at := strings.LastIndexFunc(rest.s, space); at >= 0 {
+			if at := strings.LastIndexFunc(rest.s, pystr.IsSpace); at >= 0 {
 				_, n := utf8.DecodeRuneInString(rest.s[at:])
 				i = at + n
 			}
 		}
 		out = append(out, rest.cut(i, j))
 		if right {
-			rest = rest.cut(0, i).trimmed(space, false, true)
+			rest = rest.cut(0, i).trimmed(pystr.IsSpace, false, true)
 		} else {
-			rest = rest.cut(j, len(rest.s)).trimmed(space, true, false)
+			rest = rest.cut(j, len(rest.s)).trimmed(pystr.IsSpace, true, false)
 		}
 	}
 	if right {

@@ -14,9 +14,6 @@ import (
 // The values of the evaluator are nil, bool, int, float64, text, []any, tuple, *dict, *namespace,
 // *function, *loop, undefined and unusable.
 
-// space is str.isspace: Unicode white space and the four separators U+001C..U+001F.
-func space(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }
-
 // tuple is what (a, b) and the items of a dict are: it prints in round brackets and is
 // equal to no list.
 type tuple []any

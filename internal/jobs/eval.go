@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,9 @@ import (
 	"strings"
 
 	"steer/eval"
+	"steer/eval/benchmark"
+	"steer/eval/result"
+	"steer/eval/suite"
 	"steer/ggml"
 	"steer/ggml/lm"
 	"steer/internal/atomicfile"
@@ -47,7 +51,7 @@ type Eval struct {
 	// Missing lists the data of the suite that were not found.
 	Missing []MissingData `yaml:"missing,omitempty"`
 
-	eval.Config `yaml:",inline"`
+	benchmark.Config `yaml:",inline"`
 
 	// TaskData names the data files of tasks by the names of the tasks; Resolve puts them where
 	// Tasks have theirs.
@@ -70,13 +74,13 @@ type Subject struct {
 // RewardModel is a reward adapter on the base and the adapters below it.
 type RewardModel struct {
 	Name    string   `yaml:"name"`
-	On      []string `yaml:"below"`
+	Below   []string `yaml:"below"`
 	Adapter string   `yaml:"adapter"`
 }
 
 // NewEval measures nothing yet.
 func NewEval() Eval {
-	return Eval{Engine: workspace.DefaultEngine(), RewardText: RewardTokens, Config: eval.DefaultConfig()}
+	return Eval{Engine: workspace.DefaultEngine(), RewardText: RewardTokens, Config: benchmark.DefaultConfig()}
 }
 
 // EvalMethod measures; what an evaluation starts from is a suite.
@@ -124,7 +128,7 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 		j.Tasks[i].Path = workspace.Abs(dir, j.Tasks[i].Path)
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.TaskData)) {
-		if err := j.SetTaskData(name, workspace.Abs(dir, j.TaskData[name])); err != nil {
+		if err := j.Tasks.SetData(name, workspace.Abs(dir, j.TaskData[name])); err != nil {
 			return err
 		}
 	}
@@ -141,13 +145,13 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	}
 	for i := range j.Rewards {
 		files["reward."+j.Rewards[i].Name] = &j.Rewards[i].Adapter
-		for k := range j.Rewards[i].On {
+		for k := range j.Rewards[i].Below {
 			role := numbered("reward."+j.Rewards[i].Name+".on", k)
 			if files[role] != nil {
 				return fmt.Errorf("eval: rewards: the name %q reads like an adapter below %q: choose another",
 					strings.TrimPrefix(role, "reward."), j.Rewards[i].Name)
 			}
-			files[role] = &j.Rewards[i].On[k]
+			files[role] = &j.Rewards[i].Below[k]
 		}
 	}
 	placed := func(paths map[string]*string) map[string]string {
@@ -168,7 +172,7 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if err := j.LoadTasks(); err != nil {
 		return err
 	}
-	maps.Copy(data, j.TaskInputs())
+	maps.Copy(data, j.Tasks.Inputs())
 	j.Inputs, err = inputsOf(hashes, models, data)
 	return err
 }
@@ -194,7 +198,7 @@ func (j *Eval) checkNames() error {
 }
 
 // roleOf names a data file among the inputs.
-func roleOf(f eval.DataFile) string {
+func roleOf(f benchmark.DataFile) string {
 	if f.Key == "cross_reward.prompts" {
 		return "prompts"
 	}
@@ -238,13 +242,13 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		defer func() { err = errors.Join(err, remove()) }()
 		cfg.Resamples = 1 // nobody waits for statistics of numbers without meaning
 	}
-	suite, err := eval.NewSuite(cfg, dir)
+	evaluation, err := suite.New(cfg, dir)
 	if err != nil {
 		return run.DiskFull(err, "every finished measurement is kept")
 	}
-	suite.Version, suite.Note = con.Version, con.Progress.Note
+	evaluation.Version, evaluation.Note = con.Version, con.Progress.Note
 	defer func() {
-		done, all := suite.Done()
+		done, all := evaluation.Done()
 		kept := fmt.Sprintf("%d of %d measurements are done, and of the next every batch that was", done, all)
 		if con.Stopper.Stopping() && errors.Is(err, context.Canceled) {
 			err = fmt.Errorf("%w: %s", train.ErrInterrupted, kept)
@@ -264,10 +268,10 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 	}
 	w.Tell(con.Progress)
 	j.tellMissing(con.Progress.Note)
-	for _, note := range cfg.TaskNotes() {
+	for _, note := range cfg.Tasks.Notes() {
 		con.Progress.Note(note)
 	}
-	benchmarks, cross, err := suite.Run(ctx, subjects, rewardModels)
+	benchmarks, cross, err := evaluation.Run(ctx, subjects, rewardModels)
 	if err != nil {
 		return err
 	}
@@ -275,14 +279,28 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		con.Progress.Note(fmt.Sprintf("warning: %s: nothing was measured: no benchmark has data; name a suite, a task, "+
 			"or the file of a benchmark (steer eval --list)", name))
 	}
-	s.record["seed"] = cfg.Seed
-	j.recordSuite(s.record)
-	return s.finish(w, j.Inputs, eval.NewResult(name, models, benchmarks, cross))
+	record, err := evaluationOf(result.NewEvaluation(name, models, benchmarks, cross))
+	if err != nil {
+		return err
+	}
+	record.Seed = &cfg.Seed
+	j.recordSuite(record)
+	return s.finish(w, j.Inputs, record)
+}
+
+// evaluationOf is a result of package eval in the form in which it is written.
+func evaluationOf(r *result.Evaluation) (*run.Evaluation, error) {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	out := &run.Evaluation{}
+	return out, json.Unmarshal(raw, out)
 }
 
 // fitting is the configuration with its lengths cut to what the model can hold; what
 // they cut off is counted in the result.
-func (j *Eval) fitting(context int) (eval.Config, error) {
+func (j *Eval) fitting(context int) (benchmark.Config, error) {
 	cfg, most := j.Config, context-1
 	if cfg.MaxLength == 0 {
 		cfg.MaxLength = most
@@ -304,7 +322,7 @@ func (j *Eval) fitting(context int) (eval.Config, error) {
 }
 
 // derive notes what runs otherwise than it is configured.
-func (j *Eval) derive(ran eval.Config) {
+func (j *Eval) derive(ran benchmark.Config) {
 	j.Derived = nil
 	j.Derived.note("max_length", j.MaxLength, ran.MaxLength)
 	j.Derived.note("cross_reward.max_prompt_tokens", j.CrossReward.MaxPromptTokens, ran.CrossReward.MaxPromptTokens)
@@ -333,7 +351,7 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 		}
 		// What a reward model reads is closed by the template's end.
 		rewardModels[i].ID = fmt.Sprintf("%s, reward %s on %s of template %s %q",
-			stack("reward."+c.Name+".on", c.On), j.Inputs["reward."+c.Name], j.RewardText, j.Template, system)
+			stack("reward."+c.Name+".on", c.Below), j.Inputs["reward."+c.Name], j.RewardText, j.Template, system)
 		if r, ok := rewardModels[i].Rewarder.(rewarder); ok && r.s.reencode {
 			rewardModels[i].ID += ", in its own template"
 		}
@@ -345,7 +363,7 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 func (j *Eval) fillForm() error {
 	var paths []string // the last that says decides
 	for _, r := range slices.Backward(j.Rewards) {
-		paths = append(append(paths, r.On...), r.Adapter)
+		paths = append(append(paths, r.Below...), r.Adapter)
 	}
 	for _, s := range slices.Backward(j.Subjects) {
 		paths = append(paths, s.Adapters...)
@@ -359,13 +377,13 @@ func (j *Eval) asksInTemplate() bool {
 }
 
 // subjects opens the base and every subject.
-func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subject, []eval.Model, error) {
+func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subject, []result.Model, error) {
 	base, err := w.Step(nil, false, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	subjects := []eval.Subject{{Name: "base", Evaluator: base, Generator: w.Generator(), Tokenizer: w.Tok}}
-	models := []eval.Model{{Name: "base", Role: "base", Adapters: []string{}}}
+	models := []result.Model{{Name: "base", Role: "base", Adapters: []string{}}}
 	for _, c := range j.Subjects {
 		adapters, stack, err := w.LoadStack(c.Adapters, workspace.UsePolicy)
 		if err != nil {
@@ -379,7 +397,7 @@ func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subj
 			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
 		}
 		subjects = append(subjects, eval.Subject{Name: c.Name, Evaluator: step, Generator: w.Generator(adapters...), Tokenizer: w.Tok})
-		models = append(models, eval.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
+		models = append(models, result.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
 	}
 	j.divergences(w, subjects)
 	return subjects, models, nil
@@ -407,7 +425,7 @@ func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, erro
 	asked := asking{template: tpl, stop: stop, text: j.RewardText}
 	var out []eval.Reward
 	for _, c := range j.Rewards {
-		s, err := openScorer(w, c.On, c.Adapter, asked, j.BatchTokens)
+		s, err := openScorer(w, c.Below, c.Adapter, asked, j.BatchTokens)
 		if err != nil {
 			return nil, fmt.Errorf("reward %s: %w", c.Name, err)
 		}

@@ -3,7 +3,7 @@ package jobs
 import (
 	"slices"
 
-	"steer/eval"
+	"steer/eval/benchmark"
 )
 
 // Listing is what can be measured, and which of the data are there.
@@ -22,7 +22,7 @@ type ListedSuite struct {
 
 // ListedBenchmark is a benchmark with the suites it is in.
 type ListedBenchmark struct {
-	eval.Listed
+	benchmark.Listed
 	Suites []SuiteName  `json:"suites"`
 	Data   []ListedData `json:"data"`
 }
@@ -68,7 +68,7 @@ func List(data string, only SuiteName) (*Listing, error) {
 		l.Suites = append(l.Suites, ListedSuite{name, s.About})
 		has[name] = s.Data
 	}
-	for _, b := range eval.Benchmarks() {
+	for _, b := range benchmark.Benchmarks() {
 		listed := ListedBenchmark{Listed: b, Suites: []SuiteName{}}
 		for _, key := range b.Keys {
 			i := slices.IndexFunc(entries, func(e dataEntry) bool { return e.Key == key })

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"steer/ggml"
 	"steer/ggml/adapter"
+	"steer/ggml/lm"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/workspace"
 	"steer/rl/data"
@@ -40,10 +43,10 @@ type PPO struct {
 	System   *string           `yaml:"system,omitempty"`
 	// SFT lists the adapters of the reference policy; the trained one lies on top.
 	SFT []string `yaml:"sft"`
-	// Reward is the reward model's adapter, on the base and RewardOn.
+	// Reward is the reward model's adapter, on the base and RewardBelow.
 	Reward string `yaml:"reward"`
-	// RewardOn lists the adapters below the reward adapter.
-	RewardOn []string `yaml:"reward_below"`
+	// RewardBelow lists the adapters below the reward adapter.
+	RewardBelow []string `yaml:"reward_below"`
 	// AnyStack lets adapters lie on others than they were trained on, aloud.
 	AnyStack bool `yaml:"any_stack,omitempty"`
 	// Prompts are answered in training, HeldOut before and after it.
@@ -140,8 +143,8 @@ func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	for i := range j.SFT {
 		paths = append(paths, &j.SFT[i])
 	}
-	for i := range j.RewardOn {
-		paths = append(paths, &j.RewardOn[i])
+	for i := range j.RewardBelow {
+		paths = append(paths, &j.RewardBelow[i])
 	}
 	for _, p := range paths {
 		*p = workspace.Abs(dir, *p)
@@ -170,7 +173,7 @@ func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	for i, p := range j.SFT {
 		files[numbered("sft", i)] = p
 	}
-	for i, p := range j.RewardOn {
+	for i, p := range j.RewardBelow {
 		files[numbered("reward_below", i)] = p
 	}
 	j.Inputs, err = inputsOf(hashes, files, map[string]string{"prompts": j.Prompts.Path, "held_out": j.HeldOut.Path})
@@ -199,8 +202,11 @@ func allowRounding(g *ppo.Guards, gpu bool, p ggml.Precision) bool {
 }
 
 // Run steers, or goes on from the newest checkpoint in dir.
-func (j *PPO) Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool) (err error) {
+func (j *PPO) Run(
+	ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool,
+) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
+	// 1. The form in which prompts are put, and how long they may be.
 	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
 		return err
 	}
@@ -210,81 +216,113 @@ func (j *PPO) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 	}
 	room := w.Model.Info().CtxTrain - j.MaxNewTokens
 	if room < 1 {
-		return fmt.Errorf("ppo: max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", j.MaxNewTokens, w.Model.Info().CtxTrain)
+		return fmt.Errorf("ppo: max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it",
+			j.MaxNewTokens, w.Model.Info().CtxTrain)
 	}
 	longest := w.Within("max_prompt_tokens", j.MaxPromptTokens, room, "prompts")
-	sftAdapters, below, err := w.LoadStack(j.SFT, workspace.UsePolicy)
-	if err != nil {
-		return fmt.Errorf("ppo: sft: %w", err)
-	}
-	w.NoteForm(tpl, below...)
-	reference, err := w.Step(sftAdapters, false, 0)
+	// 2. Reference and policy, and the reward model.
+	m, err := j.openModels(w, tpl)
 	if err != nil {
 		return err
 	}
-	host, err := j.NewAdapter(w)
-	if err != nil {
-		return err
-	}
-	live, err := w.Adapter(host, true)
-	if err != nil {
-		return err
-	}
-	stack := append(append([]*ggml.Adapter{}, sftAdapters...), live)
-	policy, err := w.Step(stack, true, j.LoRA.Dropout)
-	if err != nil {
-		return err
-	}
-	scorer, err := openScorer(w, j.RewardOn, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText},
+	scorer, err := openScorer(w, j.RewardBelow, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText},
 		j.ScoreBatchTokens)
 	if err != nil {
 		return fmt.Errorf("ppo: reward: %w", err)
 	}
-	prompts, info, err := readPrompts(w, j.Prompts, "prompts", tpl, longest, room)
+	// 3. Prompts to learn from, and to measure on.
+	prompts, held, files, err := j.readPrompts(w, tpl, longest, room)
 	if err != nil {
-		return fmt.Errorf("ppo: prompts: %w", err)
+		return err
 	}
-	infos := []map[string]any{info}
-	var held []ppo.Prompt
-	if j.HeldOut.Path != "" {
-		if held, info, err = readPrompts(w, j.HeldOut, "held-out", tpl, longest, room); err != nil {
-			return fmt.Errorf("ppo: held_out: %w", err)
-		}
-		infos = append(infos, info)
-	}
+	// 4. What runs otherwise than it is configured.
 	cfg := j.Config
 	if cfg.EOS == ppo.EOSStop && len(cfg.StopStrings) == 0 {
 		cfg.StopStrings = tpl.StopStrings()
 	}
 	rounding := allowRounding(&cfg.Guards, w.OnGPU(), w.Engine.Precision)
 	j.derive(&cfg, longest)
-	s, err := openStage(w, con, "ppo", name, dir, j, fresh)
+	// 5. The run.
+	s, err := openStage(w, con, string(PPOKind), name, dir, j, fresh)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	for _, info := range infos {
-		con.Progress.Note(fmt.Sprintf("%s: %s: %d prompts, %d of more than %d tokens left out", name, info["role"], info["used"], info["dropped"], longest))
+	for _, f := range files {
+		con.Progress.Note(fmt.Sprintf("%s: %s: %d prompts, %d of more than %d tokens left out",
+			name, f.Role, f.Used, *f.Dropped, longest))
 	}
 	if rounding {
-		con.Progress.Note(fmt.Sprintf("%s: on a GPU in bf16 ratio_tolerance is %g for all but %g %% of the tokens (ratio_outliers): how products are rounded depends on their batch there",
+		con.Progress.Note(fmt.Sprintf("%s: on a GPU in bf16 ratio_tolerance is %g for all but %g %% of the tokens "+
+			"(ratio_outliers): how products are rounded depends on their batch there",
 			name, cfg.RatioTolerance, 100*cfg.RatioOutliers))
 	}
 	res, err := ppo.Train(ctx, cfg, ppo.Deps{
-		Policy: policy, Reference: reference, Generator: w.Generator(stack...), Scorer: scorer, Tokenizer: w.Tok,
-		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: w.Generator(sftAdapters...),
+		Policy: m.policy, Reference: m.reference, Generator: w.Generator(m.stack...), Scorer: scorer, Tokenizer: w.Tok,
+		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: w.Generator(m.stack[:len(m.stack)-1]...),
 		Stage: name, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
-		FullKL:    ppo.FullKLFunc(w.KL(policy, reference)),
-		AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(below))),
+		FullKL:    ppo.FullKLFunc(w.KL(m.policy, m.reference)),
+		AdapterOf: adapterOf(m.host, j.Meta(m.trainedOn)),
 	})
 	if err != nil {
 		return err
 	}
+	// 6. The result.
+	result := &run.PPO{Record: run.Record{Data: files, Seed: &j.Seed}, PPOSummary: res, Theory: scorer.theory}
 	if res.StoppedBecause != "" { // a guard ended it: the result says so, later stages may go on
-		s.record["status"], s.record["reason"] = "stopped", res.StoppedBecause
+		result.Status, result.Reason = run.StatusStopped, res.StoppedBecause
 	}
-	s.record["data"], s.record["seed"], s.record["theory"] = infos, j.Seed, scorer.theory
-	return s.finish(w, j.Inputs, res)
+	return s.finish(w, j.Inputs, result)
+}
+
+// policyModels are the language models of a PPO run.
+type policyModels struct {
+	reference lm.Evaluator
+	policy    lm.Learner
+	stack     []*ggml.Adapter // of the policy, the trained adapter last
+	host      *adapter.Adapter
+	trainedOn string // what host says of the adapters below it
+}
+
+// openModels opens the reference, which is the SFT stack, and the policy on top of it.
+func (j *PPO) openModels(w *workspace.Workspace, tpl *data.Template) (m policyModels, err error) {
+	sftAdapters, below, err := w.LoadStack(j.SFT, workspace.UsePolicy)
+	if err != nil {
+		return m, fmt.Errorf("ppo: sft: %w", err)
+	}
+	w.NoteForm(tpl, below...)
+	m.trainedOn = adapter.TrainedOnText(below)
+	if m.reference, err = w.Step(sftAdapters, false, 0); err != nil {
+		return m, err
+	}
+	if m.host, err = j.NewAdapter(w); err != nil {
+		return m, err
+	}
+	live, err := w.Adapter(m.host, true)
+	if err != nil {
+		return m, err
+	}
+	m.stack = append(slices.Clone(sftAdapters), live)
+	m.policy, err = w.Step(m.stack, true, j.LoRA.Dropout)
+	return m, err
+}
+
+// readPrompts reads the prompts to answer and the held-out ones; files say what was read.
+func (j *PPO) readPrompts(
+	w *workspace.Workspace, tpl *data.Template, longest, room int,
+) (prompts, held []ppo.Prompt, files []run.DataFile, err error) {
+	prompts, file, err := readPrompts(w, j.Prompts, "prompts", tpl, longest, room)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("ppo: prompts: %w", err)
+	}
+	files = append(files, file)
+	if j.HeldOut.Path != "" {
+		if held, file, err = readPrompts(w, j.HeldOut, "held-out", tpl, longest, room); err != nil {
+			return nil, nil, nil, fmt.Errorf("ppo: held_out: %w", err)
+		}
+		files = append(files, file)
+	}
+	return prompts, held, files, nil
 }
 
 // Meta implements Maker: what the policy's adapter says of itself.
@@ -325,10 +363,12 @@ func (j *PPO) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 
 // readPrompts reads conversations and renders what comes before the first answer. Longer
 // ones than max, and those that ask nothing, are left out and counted.
-func readPrompts(w *workspace.Workspace, src data.Source, role string, tpl *data.Template, max, room int) ([]ppo.Prompt, map[string]any, error) {
+func readPrompts(
+	w *workspace.Workspace, src data.Source, role string, tpl *data.Template, max, room int,
+) ([]ppo.Prompt, run.DataFile, error) {
 	rows, loaded, err := data.LoadConversations(src)
 	if err != nil {
-		return nil, nil, err
+		return nil, run.DataFile{}, err
 	}
 	w.NoteData(loaded)
 	var out []ppo.Prompt
@@ -342,7 +382,7 @@ func readPrompts(w *workspace.Workspace, src data.Source, role string, tpl *data
 		segments := tpl.Prompt(question)
 		e, err := data.Tokenize(w.Tok, segments, data.TokenizeOptions{})
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
+			return nil, run.DataFile{}, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
 		}
 		if len(e.IDs) == 0 || len(e.IDs) > max {
 			if dropped++; shortest == 0 || len(e.IDs) < shortest {
@@ -353,11 +393,12 @@ func readPrompts(w *workspace.Workspace, src data.Source, role string, tpl *data
 		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question})
 	}
 	if len(out) == 0 {
-		return nil, nil, fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))
+		return nil, run.DataFile{}, fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))
 	}
-	info := map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out), "dropped": dropped}
+	info := run.DataFile{
+		Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out), Dropped: &dropped, NoQuestion: noQuestion,
+	}
 	if noQuestion > 0 {
-		info["no_question"] = noQuestion
 		w.Warn(fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and were left out",
 			loaded.Path, noQuestion, len(rows)))
 	}

@@ -8,6 +8,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/workspace"
 	"steer/rewards"
@@ -19,8 +20,8 @@ import (
 type Reward struct {
 	Model  string                 `yaml:"model"`
 	Engine workspace.EngineConfig `yaml:"engine"`
-	// On lists the adapters below the reward adapter: usually the SFT adapter alone.
-	On []string `yaml:"sft"`
+	// SFT lists the adapters below the reward adapter: usually the SFT adapter alone.
+	SFT []string `yaml:"sft"`
 	// InitAdapter continues an adapter with a head (GGUF or PEFT folder) instead of a new one.
 	InitAdapter string `yaml:"init_adapter,omitempty"`
 	// AnyStack lets adapters lie on others than they were trained on, aloud.
@@ -75,8 +76,8 @@ func (j *Reward) Knobs() Knobs {
 // Resolve makes paths absolute and hashes the inputs.
 func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	paths := []*string{&j.Model, &j.InitAdapter, &j.Train.Path, &j.HeldOut.Path}
-	for i := range j.On {
-		paths = append(paths, &j.On[i])
+	for i := range j.SFT {
+		paths = append(paths, &j.SFT[i])
 	}
 	for _, p := range paths {
 		*p = workspace.Abs(dir, *p)
@@ -87,14 +88,14 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("reward: train.path: want the path of the training data")
 	}
-	if err := workspace.FillForm(&j.Template, &j.System, j.On, data.TemplateChatML); err != nil {
+	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
 		return err
 	}
 	if err := errors.Join(j.Engine.Validate(), j.Config.Validate()); err != nil {
 		return err
 	}
 	files := map[string]string{"model": j.Model, "init_adapter": j.InitAdapter}
-	for i, p := range j.On {
+	for i, p := range j.SFT {
 		files[numbered("sft", i)] = p
 	}
 	j.Inputs, err = inputsOf(hashes, files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
@@ -104,17 +105,17 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 // Run trains, or goes on from the newest checkpoint in dir.
 func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
-	if err := workspace.FillForm(&j.Template, &j.System, j.On, data.TemplateChatML); err != nil {
+	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
 		return err
 	}
 	set, err := rewards.Load(j.Config)
 	if err != nil {
 		return err
 	}
-	for _, part := range []rewards.PartInfo{set.Train.Info, set.HeldOut.Info} {
+	for _, part := range []run.PairSource{set.Train.Info, set.HeldOut.Info} {
 		w.NoteData(data.Loaded{Path: part.Path, Notes: part.Notes})
 	}
-	below, stack, err := w.LoadStack(j.On, workspace.UseBelow)
+	below, stack, err := w.LoadStack(j.SFT, workspace.UseBelow)
 	if err != nil {
 		return err
 	}
@@ -160,21 +161,21 @@ func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, n
 			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 			AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(stack))),
 		},
-		Stage: name, Name: name, Version: con.Version, Tokenizer: w.Tok,
+		Stage: name, Tokenizer: w.Tok,
 	})
 	if err != nil {
 		return err
 	}
-	s.record["seed"] = j.Seed
-	s.record["data"] = []map[string]any{
-		{"path": set.Train.Info.Path, "role": "train", "rows": set.Train.Info.Rows, "used": set.Train.Info.Pairs},
-		{"path": set.HeldOut.Info.Path, "role": "held-out", "rows": set.HeldOut.Info.Rows, "used": set.HeldOut.Info.Pairs},
+	res.Seed = &j.Seed
+	for _, part := range []struct {
+		role string
+		from run.PairSource
+	}{{"train", set.Train.Info}, {"held-out", set.HeldOut.Info}} {
+		res.Data = append(res.Data, run.DataFile{
+			Path: part.from.Path, Role: part.role, Rows: part.from.Rows, Used: part.from.Pairs,
+		})
 	}
-	// in the form that the report reads (docs/report.md)
-	a := res.Accuracy
-	s.record["accuracy"] = map[string]any{"mean": a.Accuracy, "lo": a.Lo, "hi": a.Hi, "n": a.Pairs, "ties": a.Ties, "loss": a.Loss, "margin": a.Margin}
-	s.record["histograms"] = []map[string]any{histogram("chosen", res.Chosen), histogram("rejected", res.Rejected)}
-	return s.finish(w, j.Inputs, res)
+	return s.finish(w, j.Inputs, &res)
 }
 
 // Meta implements Maker: what the adapter says of itself.
@@ -203,13 +204,4 @@ func (j *Reward) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 func (j *Reward) head(w *workspace.Workspace) *adapter.Head {
 	// The pairwise loss gives a bias no gradient; a classifier needs its intercept.
 	return &adapter.Head{Weight: j.HeadInit.Weights(w.Model.Shape().Embd, j.Seed), HasBias: j.Theory == rewards.Toxicity}
-}
-
-// histogram writes a distribution's bins with their edges.
-func histogram(name string, d rewards.Distribution) map[string]any {
-	edges := make([]float64, len(d.Histogram)+1)
-	for i := range edges {
-		edges[i] = d.HistogramLo + (d.HistogramHi-d.HistogramLo)*float64(i)/float64(len(d.Histogram))
-	}
-	return map[string]any{"name": name, "edges": edges, "counts": d.Histogram}
 }

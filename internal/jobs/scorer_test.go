@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval"
+	"steer/eval/benchmark"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
 	"steer/internal/workspace/workspacetest"
@@ -76,10 +77,10 @@ func (q *questions) Score(_ context.Context, xs []eval.Exchange) ([]float32, err
 // The toxicity classifier is asked in the words it was trained on.
 func TestStatementsAreAskedForAsInTraining(t *testing.T) {
 	q := &questions{}
-	set := eval.DefaultConfig().Settings
+	set := benchmark.DefaultConfig().Settings
 	set.MaxLength, set.Resamples = 10, 1
 	rows := []data.ToxiGen{{Text: "a", ToxicityAI: 5, ToxicityHuman: 5}, {Text: "b"}}
-	_, _, err := eval.ToxiGenReward(context.Background(), eval.Reward{Name: "r", Rewarder: q}, set, rows, 0)
+	_, _, err := benchmark.ToxiGenReward(context.Background(), eval.Reward{Name: "r", Rewarder: q}, set, rows, 0)
 	require.NoError(t, err)
 	theory, err := rewards.Lookup(rewards.Toxicity)
 	require.NoError(t, err)

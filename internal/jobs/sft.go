@@ -9,6 +9,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
+	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/internal/workspace"
 	"steer/rl/data"
@@ -110,7 +111,7 @@ func (j *SFT) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 		return err
 	}
 	var held []data.Example
-	infos := []map[string]any{info}
+	infos := []run.DataFile{info}
 	if j.Eval.Path != "" {
 		if held, info, err = j.Examples(w, j.Eval, "held-out"); err != nil {
 			return err
@@ -149,8 +150,7 @@ func (j *SFT) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 	if err != nil {
 		return err
 	}
-	s.record["data"], s.record["seed"] = infos, j.Seed
-	return s.finish(w, j.Inputs, res)
+	return s.finish(w, j.Inputs, &run.SFT{Record: run.Record{Data: infos, Seed: &j.Seed}, SFTSummary: res})
 }
 
 // fillForm takes the template of the adapter that is continued, where none is given.
@@ -194,40 +194,40 @@ func (j *SFT) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 var sftFormats = append(data.ConversationFormats(), data.FormatTokens)
 
 // Examples reads and tokenizes a source: conversations, or rows of token ids.
-func (j *SFT) Examples(w *workspace.Workspace, src data.Source, role string) ([]data.Example, map[string]any, error) {
+func (j *SFT) Examples(w *workspace.Workspace, src data.Source, role string) ([]data.Example, run.DataFile, error) {
 	src, err := src.Resolve(sftFormats...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sft: %s data: %w", role, err)
+		return nil, run.DataFile{}, fmt.Errorf("sft: %s data: %w", role, err)
 	}
 	var out []data.Example
 	var loaded data.Loaded
 	if src.Format == data.FormatTokens {
 		if out, loaded, err = data.LoadTokens(src); err != nil {
-			return nil, nil, err
+			return nil, run.DataFile{}, err
 		}
 		for _, e := range out {
 			if err := data.CheckVocab(e.IDs, w.Tok.VocabSize()); err != nil {
-				return nil, nil, fmt.Errorf("%s: line %d: %w", loaded.Path, e.Line, err)
+				return nil, run.DataFile{}, fmt.Errorf("%s: line %d: %w", loaded.Path, e.Line, err)
 			}
 		}
 	} else {
 		tpl, _, err := w.Template(j.Template, j.System)
 		if err != nil {
-			return nil, nil, err
+			return nil, run.DataFile{}, err
 		}
 		var rows []data.Conversation
 		if rows, loaded, err = data.LoadConversations(src); err != nil {
-			return nil, nil, err
+			return nil, run.DataFile{}, err
 		}
 		for _, c := range rows {
 			e, err := data.Tokenize(w.Tok, tpl.Render(c.Messages), j.Tokenize(tpl))
 			if err != nil {
-				return nil, nil, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
+				return nil, run.DataFile{}, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
 			}
 			e.Line = c.Line
 			out = append(out, e)
 		}
 	}
 	w.NoteData(loaded)
-	return out, map[string]any{"path": loaded.Path, "role": role, "rows": loaded.Rows, "used": len(out)}, nil
+	return out, run.DataFile{Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out)}, nil
 }

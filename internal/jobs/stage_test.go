@@ -78,7 +78,7 @@ func TestFinished(t *testing.T) {
 	write(t, filepath.Join(dir, run.ConfigFile), string(raw))
 	require.False(t, finished(cfg), "no result yet")
 	adapter := write(t, filepath.Join(dir, run.AdapterFile), "text")
-	write(t, filepath.Join(dir, run.ResultFile), `{"adapter": {"sha256": "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"}}`)
+	write(t, filepath.Join(dir, run.ResultFile), `{"stage": "sft", "version": 1, "adapter": {"sha256": "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"}}`)
 	require.True(t, finished(cfg))
 
 	same := cfg
@@ -108,10 +108,14 @@ func TestFinished(t *testing.T) {
 	require.False(t, finished(cfg), "another adapter than the result speaks of")
 	require.NoError(t, os.Remove(adapter))
 	require.False(t, finished(cfg))
-	write(t, filepath.Join(dir, run.ResultFile), `{"benchmarks": []}`)
+	write(t, filepath.Join(dir, run.ResultFile), `{"stage": "eval", "version": 1, "benchmarks": []}`)
 	require.True(t, finished(cfg), "a stage without an adapter")
 	write(t, filepath.Join(dir, run.ResultFile), `{`)
 	require.False(t, finished(cfg), "a result that cannot be read is none")
+	write(t, filepath.Join(dir, run.ResultFile), `{"stage": "eval", "version": 2}`)
+	_, err = Finished(dir, cfg)
+	require.ErrorIs(t, err, run.ErrVersion)
+	require.ErrorContains(t, err, `result.json: field "version": want 1, got 2`)
 }
 
 // An adapter that cannot be read makes a stage fail; it is not left out of the result.
@@ -123,10 +127,10 @@ func TestResultNamesTheAdapterOrFails(t *testing.T) {
 	defer func() { require.NoError(t, s.close()) }()
 	path := s.folder.Path(run.AdapterFile)
 	require.NoError(t, os.Symlink(path, path)) // cannot be opened, by root neither
-	require.ErrorContains(t, s.finish(w, Inputs{}, map[string]any{}), "adapter: ")
+	require.ErrorContains(t, s.finish(w, Inputs{}, &run.Evaluation{}), "adapter: ")
 	require.False(t, HasResult(filepath.Dir(path)))
 
 	require.NoError(t, os.Remove(path))
-	require.NoError(t, s.finish(w, Inputs{}, map[string]any{}), "an evaluation writes none")
+	require.NoError(t, s.finish(w, Inputs{}, &run.Evaluation{}), "an evaluation writes none")
 	require.True(t, HasResult(filepath.Dir(path)))
 }

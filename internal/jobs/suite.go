@@ -11,10 +11,11 @@ import (
 	"slices"
 	"strings"
 
-	"steer/eval"
+	"steer/eval/benchmark"
 	"steer/experiments"
 	"steer/internal/conf"
 	"steer/internal/fetch"
+	"steer/internal/run"
 	"steer/internal/workspace"
 	"steer/rl/data"
 )
@@ -40,8 +41,8 @@ func (SuiteName) Values() []string {
 	return names
 }
 
-// suite is a file of experiments/suites.
-type suite struct {
+// suiteFile is a file of experiments/suites.
+type suiteFile struct {
 	About string `yaml:"about"`
 	// Data lists keys of an evaluation; "all" stands for every one of the catalogue.
 	Data []string `yaml:"data"`
@@ -65,12 +66,12 @@ type dataEntry struct {
 	Otherwise []string `yaml:"otherwise"`
 }
 
-// MissingData are data of a suite that were not found.
+// MissingData are data of a suite that were not found, as the job says; results say the same.
 type MissingData struct {
-	Key   string   `yaml:"key" json:"key"`
-	Files []string `yaml:"files" json:"files"` // any one of these, below the data folder
-	From  string   `yaml:"from" json:"from"`
-	Lost  string   `yaml:"lost" json:"lost"` // what there is no result of, in words
+	Key   string   `yaml:"key"`
+	Files []string `yaml:"files"` // any one of these, below the data folder
+	From  string   `yaml:"from"`
+	Lost  string   `yaml:"lost"` // what there is no result of, in words
 }
 
 // NewEvalSuite is what an evaluation of a suite starts from; "" names none.
@@ -83,8 +84,8 @@ func NewEvalSuite(name SuiteName) (Eval, error) {
 	return s.Eval, err
 }
 
-func loadSuite(name SuiteName) (suite, error) {
-	s := suite{Eval: NewEval()}
+func loadSuite(name SuiteName) (suiteFile, error) {
+	s := suiteFile{Eval: NewEval()}
 	if !slices.Contains(name.Values(), string(name)) {
 		return s, fmt.Errorf("suite: want one of %s, got %q", strings.Join(name.Values(), ", "), name)
 	}
@@ -187,7 +188,7 @@ func (e *NoDataError) Unwrap() error { return e.err }
 // findEntry looks for the data of one key.
 func (j *Eval) findEntry(e dataEntry) (found bool, err error) {
 	files := j.DataFiles()
-	i := slices.IndexFunc(files, func(f eval.DataFile) bool { return f.Key == e.Key })
+	i := slices.IndexFunc(files, func(f benchmark.DataFile) bool { return f.Key == e.Key })
 	if i < 0 {
 		return false, fmt.Errorf("suites/%s.yaml: %s: no evaluation reads such data", suiteData, e.Key)
 	}
@@ -286,20 +287,15 @@ func (j *Eval) tellMissing(note func(string)) {
 }
 
 // recordSuite puts the suite, and what of it could not be measured, into the result.
-func (j *Eval) recordSuite(record map[string]any) {
-	if j.Limit > 0 {
-		record["limit"] = j.Limit
-	}
+func (j *Eval) recordSuite(result *run.Evaluation) {
+	result.Limit = j.Limit
 	if j.Suite == "" {
 		return
 	}
-	record["suite"] = map[string]any{"name": j.Suite, "data": j.Data, "missing": append([]MissingData{}, j.Missing...)}
-	var warnings []string
+	result.Suite = &run.Suite{Name: string(j.Suite), Data: j.Data, Missing: []run.MissingData{}}
 	for _, m := range j.Missing {
-		warnings = append(warnings, "suite "+string(j.Suite)+": "+m.String())
-	}
-	if len(warnings) > 0 {
-		record["warnings"] = warnings
+		result.Suite.Missing = append(result.Suite.Missing, run.MissingData(m))
+		result.Warnings = append(result.Warnings, "suite "+string(j.Suite)+": "+m.String())
 	}
 }
 
@@ -322,7 +318,7 @@ func ParseReward(text string) (RewardModel, error) {
 		return RewardModel{}, err
 	}
 	last := len(files) - 1
-	return RewardModel{Name: name, On: files[:last:last], Adapter: files[last]}, nil
+	return RewardModel{Name: name, Below: files[:last:last], Adapter: files[last]}, nil
 }
 
 // ParseTaskData reads NAME=FILE: the data file of a task of the user's own.

@@ -12,6 +12,7 @@ import (
 	"steer/eval"
 	"steer/internal/conf"
 	"steer/internal/fetch"
+	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -102,10 +103,10 @@ func TestDataOfASuite(t *testing.T) {
 	require.Equal(t, "base", j.CrossReward.Reference)
 	require.NoError(t, j.Config.Validate())
 
-	record := map[string]any{}
-	j.recordSuite(record)
-	require.Equal(t, 9, record["limit"])
-	require.Len(t, record["warnings"], len(j.Missing))
+	result := &run.Evaluation{}
+	j.recordSuite(result)
+	require.Equal(t, 9, result.Limit)
+	require.Len(t, result.Warnings, len(j.Missing))
 	var said []string
 	j.tellMissing(func(text string) { said = append(said, text) })
 	require.Contains(t, strings.Join(said, "\n"), "missing: toxigen is not measured")
@@ -117,7 +118,7 @@ func TestDataOfASuite(t *testing.T) {
 	require.NoError(t, err)
 	j.Data, j.ToxiGen.Path = dir, "mine.csv"
 	j.Subjects = []Subject{{Name: "sft", Adapters: []string{"a"}}}
-	j.Rewards = []RewardModel{{Name: "virtue", On: []string{"a"}, Adapter: "r"}}
+	j.Rewards = []RewardModel{{Name: "virtue", Below: []string{"a"}, Adapter: "r"}}
 	require.NoError(t, j.FindData(""))
 	require.Equal(t, "mine.csv", j.ToxiGen.Path)
 	require.Contains(t, j.Scruples.Protocols, eval.Protocol(eval.ProtocolReward))
@@ -194,10 +195,10 @@ func TestModelsOfFlags(t *testing.T) {
 	require.Equal(t, "sft", s.Role)
 	r, err := ParseReward("virtue=/sft,/reward")
 	require.NoError(t, err)
-	require.Equal(t, RewardModel{Name: "virtue", On: []string{"/sft"}, Adapter: "/reward"}, r)
+	require.Equal(t, RewardModel{Name: "virtue", Below: []string{"/sft"}, Adapter: "/reward"}, r)
 	r, err = ParseReward("virtue=/reward")
 	require.NoError(t, err)
-	require.Empty(t, r.On)
+	require.Empty(t, r.Below)
 	require.Equal(t, "/reward", r.Adapter)
 	for _, bad := range []string{"", "a", "a=", "=b", "a=b,", "a=,b"} {
 		_, err = ParseSubject(bad)

@@ -43,10 +43,10 @@ func TestPPORefusesTheWrongAdapters(t *testing.T) {
 	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2, workspacetest.TrainedOn(t, w, adapter.RolePolicy, nil, sft))
 	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3, workspacetest.TrainedOn(t, w, adapter.RoleReward, form, sft))
 	for says, change := range map[string]func(j *jobs.PPO){
-		"":                                func(j *jobs.PPO) { j.SFT, j.RewardOn, j.Reward = []string{sft}, []string{sft}, reward },
+		"":                                func(j *jobs.PPO) { j.SFT, j.RewardBelow, j.Reward = []string{sft}, []string{sft}, reward },
 		"lies on the base alone here":     func(j *jobs.PPO) { j.SFT, j.Reward = []string{sft}, reward },
-		"value head":                      func(j *jobs.PPO) { j.SFT, j.RewardOn, j.Reward = []string{sft}, []string{sft}, policy },
-		"not a model that writes answers": func(j *jobs.PPO) { j.SFT, j.RewardOn, j.Reward = []string{reward}, []string{sft}, reward },
+		"value head":                      func(j *jobs.PPO) { j.SFT, j.RewardBelow, j.Reward = []string{sft}, []string{sft}, policy },
+		"not a model that writes answers": func(j *jobs.PPO) { j.SFT, j.RewardBelow, j.Reward = []string{reward}, []string{sft}, reward },
 	} {
 		err := rehearsePPO(t, w, assets, change)
 		if says == "" {
@@ -73,7 +73,7 @@ func TestJobsTakeTheTemplateOfTheirAdapters(t *testing.T) {
 	require.NoError(t, p.Resolve("", nil))
 	r, err := jobs.NewReward(rewards.PresetDefault)
 	require.NoError(t, err)
-	r.Model, r.Theory, r.Train.Path, r.On = assets.Model, rewards.Custom, assets.Guanaco.Train, []string{sft}
+	r.Model, r.Theory, r.Train.Path, r.SFT = assets.Model, rewards.Custom, assets.Guanaco.Train, []string{sft}
 	require.NoError(t, r.Resolve("", nil))
 	e := jobs.NewEval()
 	e.Model, e.Subjects = assets.Model, []jobs.Subject{{Name: "sft", Adapters: []string{sft}}, {Name: "p", Adapters: []string{sft, policy}}}

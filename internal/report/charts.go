@@ -3,6 +3,7 @@ package report
 import (
 	"math"
 	"slices"
+	"steer/internal/run"
 )
 
 // The palette of the page (style.css, --c0 ...): grey and ink for base and SFT, then
@@ -181,7 +182,7 @@ func (r *Report) scoreHistograms() {
 	}
 	for _, reward := range ev.CrossReward.Rewards {
 		c := Chart{ID: "scores-" + reward, Section: "scores", Kind: "histogram", Title: "Answers under the " + reward + " reward", XLabel: "score", YLabel: "density"}
-		var hs []Histogram
+		var hs []run.Histogram
 		for _, p := range ev.CrossReward.Policies {
 			for _, h := range ev.CrossReward.Histograms {
 				if h.Policy == p && h.Reward == reward {
@@ -199,7 +200,7 @@ func (r *Report) scoreHistograms() {
 }
 
 // outlines draws the scores of several models' answers under one reward.
-func (r *Report) outlines(c *Chart, reward string, models []string, hs []Histogram) {
+func (r *Report) outlines(c *Chart, reward string, models []string, hs []run.Histogram) {
 	for i, name := range models {
 		m := r.model(name)
 		c.outline(hs[i], name, r.modelColour(name), m.role() == "base")
@@ -212,7 +213,7 @@ func (r *Report) outlines(c *Chart, reward string, models []string, hs []Histogr
 
 // outline adds a histogram as the outline of its bars, scaled to area 1, so that
 // histograms of different counts and bins can share a plot.
-func (c *Chart) outline(h Histogram, label string, colour int, dashed bool) {
+func (c *Chart) outline(h run.Histogram, label string, colour int, dashed bool) {
 	total := 0.0
 	for _, n := range h.Counts {
 		total += n
@@ -242,7 +243,7 @@ func (c *Chart) outline(h Histogram, label string, colour int, dashed bool) {
 
 // binAlike counts the values of each histogram in the same equal bins over the range
 // of all of them. Histograms that come with counts keep their bins.
-func binAlike(hs []Histogram) []Histogram {
+func binAlike(hs []run.Histogram) []run.Histogram {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, h := range hs {
 		for _, v := range h.Values {

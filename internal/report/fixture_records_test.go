@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval"
+	"steer/eval/result"
 	"steer/internal/stats"
 )
 
@@ -197,7 +197,7 @@ func (b recordedBenchmark) record(t testing.TB, dir, model string, seed uint64) 
 	}
 	shared := rand.New(rand.NewPCG(uint64(b.items), 1))
 	own := rand.New(rand.NewPCG(seed, uint64(len(model)*100+int(model[0]))))
-	records := make([]eval.Record, b.items)
+	records := make([]result.Record, b.items)
 	var gold, pred []int
 	answered, right := 0, 0
 	for i := range records {
@@ -229,7 +229,7 @@ func (b recordedBenchmark) record(t testing.TB, dir, model string, seed uint64) 
 	}
 	name := filepath.Join("items", b.name+"."+b.protocol+"."+model+".jsonl.zst")
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "items"), 0o755))
-	require.NoError(t, eval.WriteRecords(filepath.Join(dir, name), records))
+	require.NoError(t, result.WriteRecords(filepath.Join(dir, name), records))
 	lo, hi := stats.Wilson(right, b.items, .95)
 	metrics, intervals := object{"acc": float64(right) / float64(b.items)}, object{"acc": []float64{lo, hi}}
 	var flags []string
@@ -266,7 +266,7 @@ func recordAnswers(t testing.TB, dir string, cross object, seed uint64) {
 	gain := map[string]float64{"deontology": 1.1, "utilitarianism": .7, "virtue": 1.4, "harmlessness": .04}
 	const n = 200
 	r := rand.New(rand.NewPCG(seed, 77))
-	var out []eval.AnswerRecord
+	var out []result.AnswerRecord
 	scores := map[string]map[string][]float64{}
 	for _, p := range names() {
 		scores[p] = map[string][]float64{}
@@ -281,10 +281,10 @@ func recordAnswers(t testing.TB, dir string, cross object, seed uint64) {
 				raw[th] = v
 				scores[p][th] = append(scores[p][th], v)
 			}
-			out = append(out, eval.AnswerRecord{ID: fmt.Sprint(i), Policy: p, Answer: "x", Tokens: 5, Raw: raw})
+			out = append(out, result.AnswerRecord{ID: fmt.Sprint(i), Policy: p, Answer: "x", Tokens: 5, Raw: raw})
 		}
 	}
-	require.NoError(t, eval.WriteRecords(filepath.Join(dir, "items/cross_reward.answers.all.jsonl.zst"), out))
+	require.NoError(t, result.WriteRecords(filepath.Join(dir, "items/cross_reward.answers.all.jsonl.zst"), out))
 	cells := [][]object{}
 	for _, p := range names() {
 		row := []object{}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/eval"
+	"steer/eval/result"
 	"steer/internal/report"
 )
 
@@ -30,7 +30,7 @@ func addBenchmark(t *testing.T, dir, name, protocol string, models []string, n i
 			}
 		}
 		file := filepath.Join("items", name+"."+protocol+"."+model+".jsonl.zst")
-		require.NoError(t, eval.WriteRecords(filepath.Join(dir, "eval", file), records))
+		require.NoError(t, result.WriteRecords(filepath.Join(dir, "eval", file), records))
 		more = append(more, object{"benchmark": name, "protocol": protocol, "model": model, "n": n, "metrics": metrics(right/float64(n), ties/float64(n)), "provenance": object{"items": file, "seed": 1, "resamples": 200, "margin": .1}})
 	}
 	edit(t, filepath.Join(dir, "eval/result.json"), func(v object) {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/compare"
+	"steer/internal/run"
 	"steer/internal/stats"
 )
 
@@ -53,7 +54,7 @@ func TestJoinStepsPairsWhatBothLogged(t *testing.T) {
 }
 
 func TestHistogramsShareBinsAndHaveAreaOne(t *testing.T) {
-	hs := binAlike([]Histogram{{Name: "a", Values: []float64{0, 1, 2}}, {Name: "b", Values: []float64{4}}, {Name: "c", Edges: []float64{0, 2, 3}, Counts: []float64{1, 3}}})
+	hs := binAlike([]run.Histogram{{Name: "a", Values: []float64{0, 1, 2}}, {Name: "b", Values: []float64{4}}, {Name: "c", Edges: []float64{0, 2, 3}, Counts: []float64{1, 3}}})
 	require.Equal(t, hs[0].Edges, hs[1].Edges)
 	require.InDelta(t, 4, hs[1].Edges[histogramBins], 1e-12)
 	require.Equal(t, 1.0, hs[1].Counts[histogramBins-1], "the largest value is in the last bin")
@@ -71,11 +72,11 @@ func TestHistogramsShareBinsAndHaveAreaOne(t *testing.T) {
 	}
 	require.InDelta(t, 1, *c.Lines[0].Mean, 1e-12)
 	require.InDelta(t, (1.0*1+3*2.5)/4, *c.Lines[2].Mean, 1e-12)
-	one := binAlike([]Histogram{{Values: []float64{5, 5}}})
+	one := binAlike([]run.Histogram{{Values: []float64{5, 5}}})
 	c = Chart{}
 	c.outline(one[0], "one", 0, false)
 	require.Len(t, c.Lines, 1)
-	c.outline(Histogram{Edges: []float64{0, 1}, Counts: []float64{0}}, "none", 0, false)
+	c.outline(run.Histogram{Edges: []float64{0, 1}, Counts: []float64{0}}, "none", 0, false)
 	require.Len(t, c.Lines, 1, "an empty histogram is not drawn")
 }
 
@@ -88,7 +89,7 @@ func TestMeanOfCurvesCoversWhatAllCover(t *testing.T) {
 }
 
 func TestPoolKeepsEveryCount(t *testing.T) {
-	in := map[string][]Histogram{
+	in := map[string][]run.Histogram{
 		"a": {{Edges: []float64{0, 1, 2}, Counts: []float64{4, 6}}, {Edges: []float64{0.5, 2.5}, Counts: []float64{10}}},
 		"b": {{Values: []float64{0, 2.5, 2.5}}},
 	}
@@ -105,7 +106,7 @@ func TestPoolKeepsEveryCount(t *testing.T) {
 	require.Equal(t, 2.5, out[0].Edges[len(out[0].Edges)-1])
 	require.Nil(t, out[0].Values)
 	require.Len(t, out[1].Values, 3)
-	h := Histogram{Edges: []float64{1, 3}, Counts: []float64{1}}.rescaled(Normalisation{Mean: 1, Std: 2})
+	h := rescaled(run.Histogram{Edges: []float64{1, 3}, Counts: []float64{1}}, run.Normalisation{Mean: 1, Std: 2})
 	require.Equal(t, []float64{0, 1}, h.Edges)
 }
 

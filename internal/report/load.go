@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,10 +10,12 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"steer/eval/compare"
+	"steer/internal/run"
 )
+
+// reportVersion is the version of report.json.
+const reportVersion = 1
 
 // ErrNoRuns is returned (wrapped) by [Load] for a folder without any run in it.
 var ErrNoRuns = errors.New("no run folder found")
@@ -25,7 +26,7 @@ var ErrNotRuns = errors.New("not runs of one experiment")
 
 // Load reads experiment folders or single run folders into one report. Missing
 // stages and missing fields are allowed; errors are: a folder that cannot be read
-// or holds no run ([ErrNoRuns]), a result of another version ([ErrVersion]), and a file
+// or holds no run ([ErrNoRuns]), a result of another version ([run.ErrVersion]), and a file
 // that contradicts itself.
 //
 // Folders with the same stages are runs of one experiment with different seeds: each
@@ -166,13 +167,13 @@ func repeated(folders []folder) string {
 
 // assembled makes one report of folders without a stage in common.
 func (l Loader) assembled(folders []folder) (*Report, error) {
-	r := &Report{Version: ResultVersion}
+	r := &Report{Version: reportVersion}
 	var exp experiment
 	whole := false // an experiment folder was given: all its stages are expected
 	for _, f := range folders {
 		if f.isExperiment {
 			whole = true
-			if err := exp.read(l, filepath.Join(f.dir, "experiment.yaml")); err != nil {
+			if err := exp.read(l, filepath.Join(f.dir, run.ExperimentFile)); err != nil {
 				return nil, err
 			}
 		}
@@ -183,12 +184,10 @@ func (l Loader) assembled(folders []folder) (*Report, error) {
 	return r, nil
 }
 
-// experiment is what is read of experiment.yaml.
+// experiment is what is read of the experiment.yaml of all folders.
 type experiment struct {
-	Name     string   `yaml:"name"`
-	Theories []string `yaml:"theories"`
-	none     bool     // it says that it has no theories
-	text     string
+	run.ExperimentHead
+	text string
 }
 
 func (e *experiment) read(l Loader, path string) error {
@@ -199,22 +198,15 @@ func (e *experiment) read(l Loader, path string) error {
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	// The experiment's schema belongs to the command that runs it: these two keys
-	// are looked up in the tree and anything else, or another type, is let be.
-	var root map[string]yaml.Node
-	if err := yaml.Unmarshal(b, &root); err != nil {
+	head, err := run.ParseExperimentHead(b)
+	if err != nil {
 		return fmt.Errorf("report: %s: %w", path, err)
 	}
-	if n, ok := root["name"]; ok && e.Name == "" {
-		_ = n.Decode(&e.Name) // not a string: no name
+	if e.Name == "" {
+		e.Name = head.Name
 	}
-	if n, ok := root["theories"]; ok {
-		var list []string
-		if n.Decode(&list) == nil {
-			e.Theories = append(e.Theories, list...)
-			e.none = len(e.Theories) == 0
-		}
-	}
+	e.Theories = append(e.Theories, head.Theories...)
+	e.NoTheories = (e.NoTheories || head.NoTheories) && len(e.Theories) == 0
 	e.text = strings.TrimRight(e.text+"\n"+string(b), "\n")
 	e.text = strings.TrimLeft(e.text, "\n")
 	return nil
@@ -258,7 +250,7 @@ func (l Loader) loadDir(dir string) (stages []Stage, isExperiment bool, err erro
 }
 
 func isRun(dir string) bool {
-	for _, f := range []string{"result.json", "metrics.jsonl", "run.json"} {
+	for _, f := range []string{run.ResultFile, run.MetricsFile, run.InfoFile} {
 		if info, err := os.Stat(filepath.Join(dir, f)); err == nil && !info.IsDir() {
 			return true
 		}
@@ -269,39 +261,36 @@ func isRun(dir string) bool {
 func (l Loader) loadStage(dir string) (*Stage, error) {
 	s := &Stage{dir: dir, Name: filepath.Base(filepath.Clean(dir)),
 		Folder: string(l.shorten([]byte(filepath.ToSlash(filepath.Clean(dir)))))}
-	var err error
-	if s.Result, s.eval, err = l.readResult(filepath.Join(dir, "result.json")); err != nil {
+	result, err := l.readResult(dir)
+	if err != nil {
 		return nil, err
 	}
-	if s.log, err = readMetrics(filepath.Join(dir, "metrics.jsonl")); err != nil {
+	if s.log, err = readMetrics(filepath.Join(dir, run.MetricsFile)); err != nil {
 		return nil, err
 	}
-	if b, err := l.file(filepath.Join(dir, "config.yaml")); err == nil {
+	if b, err := l.file(filepath.Join(dir, run.ConfigFile)); err == nil {
 		s.Config = strings.TrimRight(string(b), "\n")
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	// run.json is there from the start; a damaged one costs a count of starts.
-	var info struct {
-		Stage, Name string
-		Opened      []string
-	}
-	if b, err := os.ReadFile(filepath.Join(dir, "run.json")); err == nil && json.Unmarshal(b, &info) == nil {
-		s.Opened = len(info.Opened)
-		if info.Name != "" {
-			s.Name = info.Name
-		}
+	info := run.ReadInfo(dir)
+	s.Opened = len(info.Opened)
+	if info.Name != "" {
+		s.Name = info.Name
 	}
 	s.Kind, s.Theory, _ = strings.Cut(s.Name, "-")
-	if stageKinds[info.Stage] {
+	if run.IsStage(info.Stage) {
 		s.Kind = info.Stage
 	}
-	if s.Result == nil && s.Kind == "eval" {
-		if s.Result, s.eval, err = l.unfinished(dir); err != nil {
+	if result == nil && s.Kind == run.StageEval {
+		if result, err = l.unfinished(dir); err != nil {
 			return nil, err
 		}
 	}
-	if s.Result != nil {
+	if result != nil {
+		s.Result = resultOf(result)
+		s.eval, _ = result.(*run.Evaluation)
 		s.Kind = s.Result.Stage
 		if s.Result.Name != "" {
 			s.Name = s.Result.Name
@@ -310,10 +299,30 @@ func (l Loader) loadStage(dir string) (*Stage, error) {
 			s.Theory = s.Result.Theory
 		}
 	}
-	if !stageKinds[s.Kind] {
+	if !run.IsStage(s.Kind) {
 		return nil, fmt.Errorf("report: %s: cannot tell which stage this is: want a result.json, or a folder named sft, reward-<theory>, ppo-<theory> or eval", dir)
 	}
 	return s, nil
+}
+
+// readResult reads the result of a run folder, nil if there is none yet.
+func (l Loader) readResult(dir string) (run.Result, error) {
+	path := filepath.Join(dir, run.ResultFile)
+	text, err := l.file(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	result, err := run.ParseResult(path, text)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	if err := result.Check(); err != nil {
+		return nil, fmt.Errorf("report: %s: %w", path, err)
+	}
+	return result, nil
 }
 
 // assemble fills the report from its stages.
@@ -326,7 +335,7 @@ func (r *Report) assemble(exp experiment, whole bool) {
 			cmp.Compare(slices.Index(r.Theories, a.Theory), slices.Index(r.Theories, b.Theory)),
 			strings.Compare(a.Name, b.Name))
 	})
-	r.untaught = exp.none && len(r.Theories) == 0
+	r.untaught = exp.NoTheories && len(r.Theories) == 0
 	r.Title = "Steering a language model with ethical theories"
 	if exp.Name != "" {
 		r.Title += ": " + exp.Name
@@ -368,7 +377,7 @@ func (r *Report) conclude() {
 	r.sortFlags()
 }
 
-func (r *Report) evaluation() *evalResult {
+func (r *Report) evaluation() *run.Evaluation {
 	for i := range r.Stages {
 		if r.Stages[i].eval != nil {
 			return r.Stages[i].eval

@@ -1,15 +1,11 @@
 package report
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
-	"os"
+	"steer/internal/run"
 )
 
 // curvePoints is how many points a curve keeps, pathPoints how many where two
@@ -38,44 +34,22 @@ type Series struct {
 // readMetrics reads a metrics.jsonl; a missing file gives an empty log.
 func readMetrics(path string) (*metricLog, error) {
 	log := &metricLog{series: map[string]*Series{}}
-	f, err := os.Open(path)
+	records, cut, err := run.ReadMetrics(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return log, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	defer f.Close()
-	rd := bufio.NewReaderSize(f, 1<<16)
-	last := int64(-1)
-	for line := 1; ; line++ {
-		b, err := rd.ReadBytes('\n')
-		if err != nil && err != io.EOF {
-			return nil, fmt.Errorf("report: %s: line %d: %w", path, line, err)
-		}
-		atEnd := err == io.EOF
-		if len(bytes.TrimSpace(b)) > 0 {
-			step, values, perr := parseMetrics(b)
-			switch {
-			case perr != nil && atEnd:
-				// The writer was killed in the middle of the line: what it logged
-				// before is sound.
-				log.cut = true
-				return log, nil
-			case perr != nil:
-				return nil, fmt.Errorf("report: %s: line %d: %w", path, line, perr)
-			case step < last:
-				return nil, fmt.Errorf("report: %s: line %d: field %q: steps must ascend, got %d after %d", path, line, "step", step, last)
+	log.cut = cut
+	for _, r := range records {
+		for name, x := range r.Values {
+			if !math.IsNaN(x) && !math.IsInf(x, 0) { // those are gaps
+				log.add(name, float64(r.Step), x)
 			}
-			last = step
-			for k, v := range values {
-				log.add(k, float64(step), v)
-			}
-		}
-		if atEnd {
-			return log, nil
 		}
 	}
+	return log, nil
 }
 
 func (l *metricLog) add(name string, x, y float64) {
@@ -86,33 +60,6 @@ func (l *metricLog) add(name string, x, y float64) {
 	}
 	s.X = append(s.X, x)
 	s.Y = append(s.Y, y)
-}
-
-func parseMetrics(b []byte) (step int64, values map[string]float64, err error) {
-	var raw map[string]any
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.UseNumber()
-	if err := dec.Decode(&raw); err != nil {
-		return 0, nil, fmt.Errorf("not a JSON object: %w", err)
-	}
-	n, ok := raw["step"].(json.Number)
-	if !ok {
-		return 0, nil, fmt.Errorf("field %q: want an integer, got %v", "step", raw["step"])
-	}
-	if step, err = n.Int64(); err != nil || step < 0 {
-		return 0, nil, fmt.Errorf("field %q: want an integer >= 0, got %s", "step", n)
-	}
-	values = make(map[string]float64, len(raw))
-	for k, v := range raw {
-		num, ok := v.(json.Number)
-		if !ok || k == "step" {
-			continue
-		}
-		if f, err := num.Float64(); err == nil && !math.IsInf(f, 0) {
-			values[k] = f
-		}
-	}
-	return step, values, nil
 }
 
 // first returns the first of the named metrics that was logged, or nil.

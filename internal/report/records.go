@@ -7,17 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"steer/eval/compare"
 	"steer/internal/filehash"
+	"steer/internal/run"
 )
 
-// recordSuffix ends the names of files of records.
-const recordSuffix = ".jsonl.zst"
-
 // formerAnswers is the file of the matrix's answers, which results of former versions do not name.
-const formerAnswers = "items/cross_reward.answers.all" + recordSuffix
+const formerAnswers = run.ItemsDir + "/cross_reward.answers.all" + run.RecordsSuffix
 
 // unusable: records that were measured are not there as they were written.
 type unusable struct{ name, why string }
@@ -35,12 +32,10 @@ func (s *Stage) records(name, sum string) (string, error) {
 	}
 	path := filepath.Join(s.dir, local)
 	if sum == "" {
-		var piece struct {
-			Records string `json:"records_sha256"`
-		}
-		text, err := os.ReadFile(strings.TrimSuffix(path, recordSuffix) + ".json")
-		if err == nil && json.Unmarshal(text, &piece) == nil {
-			sum = piece.Records
+		var m run.Measurement
+		text, err := os.ReadFile(run.MeasurementFile(path))
+		if err == nil && json.Unmarshal(text, &m) == nil {
+			sum = m.Records
 		}
 	}
 	if sum == "" {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"steer/eval/compare"
+	"steer/internal/run"
 )
 
 // Report is everything that is printed, in the order in which it is printed.
@@ -41,8 +42,8 @@ type Report struct {
 	// SamplesLeftOut counts the samples of the file that are not in Samples.
 	SamplesLeftOut int `json:"samples_left_out"`
 
-	Base   *Base   `json:"base,omitempty"`
-	Stages []Stage `json:"stages"` // provenance
+	Base   *run.Base `json:"base,omitempty"`
+	Stages []Stage   `json:"stages"` // provenance
 	// Experiment is the text of experiment.yaml.
 	Experiment string `json:"experiment,omitempty"`
 
@@ -89,12 +90,12 @@ type Stage struct {
 	// dir is the folder as it was opened; Folder may be shortened for showing.
 	dir  string
 	log  *metricLog
-	eval *evalResult
+	eval *run.Evaluation
 }
 
 // Finished tells whether the stage ended and nothing ended it early.
 func (s *Stage) Finished() bool {
-	return s.Result != nil && (s.Result.Status == "" || s.Result.Status == "finished")
+	return s.Result != nil && (s.Result.Status == "" || s.Result.Status == run.StatusFinished)
 }
 
 // Matrix is the cross-reward matrix; Raw[i][j] is policy i under reward j. Either

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/internal/report"
+	"steer/internal/run"
 )
 
 var update = flag.Bool("update", false, "write testdata anew; look at the difference")
@@ -272,8 +273,8 @@ func TestLoadErrors(t *testing.T) {
 		want       []string
 		is         error
 	}{
-		{name: "version", file: "sft/result.json", change: func(v object) { v["version"] = 2 }, want: []string{"result.json", `"version"`, "want 1, got 2"}, is: report.ErrVersion},
-		{name: "no version", file: "eval/result.json", change: func(v object) { delete(v, "version") }, want: []string{`"version" is missing`}, is: report.ErrVersion},
+		{name: "version", file: "sft/result.json", change: func(v object) { v["version"] = 2 }, want: []string{"result.json", `"version"`, "want 1, got 2"}, is: run.ErrVersion},
+		{name: "no version", file: "eval/result.json", change: func(v object) { delete(v, "version") }, want: []string{`"version" is missing`}, is: run.ErrVersion},
 		{name: "stage", file: "sft/result.json", change: func(v object) { v["stage"] = "dpo" }, want: []string{`"stage"`, `got "dpo"`}},
 		{name: "status", file: "sft/result.json", change: func(v object) { v["status"] = "done" }, want: []string{`"status"`, `got "done"`}},
 		{name: "not JSON", file: "sft/result.json", text: "{", want: []string{"result.json", "not a JSON object"}},

@@ -30,7 +30,7 @@ func combine(parts []*Report, dirs []string) (*Report, error) {
 		}
 	}
 	first := parts[0]
-	r := &Report{Version: ResultVersion, Title: first.Title, Question: first.Question, Base: first.Base,
+	r := &Report{Version: reportVersion, Title: first.Title, Question: first.Question, Base: first.Base,
 		Theories: first.Theories, Models: first.Models, parts: parts}
 	r.Runs = labels(parts, dirs)
 	for i, p := range parts {

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"slices"
+	"steer/internal/run"
 	"strings"
 )
 
@@ -160,13 +161,13 @@ func (r *Report) combinePaths(c Chart) {
 // scoreScales are, for a plot of scores, each run's normalisations by theory; nil where
 // the plot is not of scores. Without one of every run and theory the plot stays in raw
 // scores, and says what that is worth.
-func (r *Report) scoreScales(c *Chart) []map[string]Normalisation {
+func (r *Report) scoreScales(c *Chart) []map[string]run.Normalisation {
 	if !c.ofScores() {
 		return nil
 	}
-	out := make([]map[string]Normalisation, len(r.parts))
+	out := make([]map[string]run.Normalisation, len(r.parts))
 	for k, p := range r.parts {
-		out[k] = map[string]Normalisation{}
+		out[k] = map[string]run.Normalisation{}
 		for _, pc := range p.Charts {
 			if pc.ID != c.ID {
 				continue
@@ -191,7 +192,7 @@ func (c *Chart) ofScores() bool { return c.ID == chartScore || c.ID == chartFron
 
 // normalisation is that of a theory's reward model: of its own result, or of the
 // evaluation.
-func (r *Report) normalisation(theory string) (Normalisation, bool) {
+func (r *Report) normalisation(theory string) (run.Normalisation, bool) {
 	for _, s := range r.stages("reward") {
 		if s.Theory == theory && s.Result != nil && s.Result.Normalisation != nil {
 			return *s.Result.Normalisation, s.Result.Normalisation.Std > 0
@@ -201,11 +202,11 @@ func (r *Report) normalisation(theory string) (Normalisation, bool) {
 		n, ok := ev.CrossReward.Normalisation[theory]
 		return n, ok && n.Std > 0
 	}
-	return Normalisation{}, false
+	return run.Normalisation{}, false
 }
 
 // scaled puts the values on the scale of a normalisation.
-func (s Series) scaled(n Normalisation) Series {
+func (s Series) scaled(n run.Normalisation) Series {
 	out := s
 	out.Y = make([]float64, len(s.Y))
 	for i, y := range s.Y {

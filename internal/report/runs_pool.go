@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"steer/internal/run"
 )
 
 // poolPairHistograms draws the scores of held-out pairs of all runs together.
@@ -11,7 +12,7 @@ func (r *Report) poolPairHistograms() {
 	for _, theory := range r.Theories {
 		c := Chart{ID: "pairs-reward-" + theory, Section: "reward", Kind: "histogram", Title: "Held-out pairs, " + theory + " reward", YLabel: "density"}
 		var names []string
-		pools := map[string][]Histogram{}
+		pools := map[string][]run.Histogram{}
 		complete := true
 		for _, p := range r.parts {
 			var found *StageResult
@@ -28,7 +29,7 @@ func (r *Report) poolPairHistograms() {
 				if pools[h.Name] == nil {
 					names = append(names, h.Name)
 				}
-				pools[h.Name] = append(pools[h.Name], h.rescaled(n))
+				pools[h.Name] = append(pools[h.Name], rescaled(h, n))
 			}
 		}
 		if !complete {
@@ -53,7 +54,7 @@ func (r *Report) poolScoreHistograms() {
 	}
 	for _, reward := range orderTheories(rewards) {
 		c := Chart{ID: "scores-" + reward, Section: "scores", Kind: "histogram", Title: "Answers under the " + reward + " reward", YLabel: "density"}
-		pools := map[string][]Histogram{}
+		pools := map[string][]run.Histogram{}
 		complete := true
 		for _, p := range r.parts {
 			hs, ok := p.scoresUnder(reward)
@@ -80,12 +81,12 @@ func (r *Report) poolScoreHistograms() {
 }
 
 // scoresUnder are a run's histograms of scores under one reward, normalised.
-func (r *Report) scoresUnder(reward string) (out []Histogram, ok bool) {
+func (r *Report) scoresUnder(reward string) (out []run.Histogram, ok bool) {
 	c := r.evaluation().CrossReward
 	if c == nil || !slices.Contains(c.Rewards, reward) {
 		return nil, false
 	}
-	n := Normalisation{Std: 1}
+	n := run.Normalisation{Std: 1}
 	if c.Unit != "normalised" {
 		norms, ok := r.normalisations(c)
 		if !ok {
@@ -95,7 +96,7 @@ func (r *Report) scoresUnder(reward string) (out []Histogram, ok bool) {
 	}
 	for _, h := range c.Histograms {
 		if h.Reward == reward {
-			out = append(out, h.rescaled(n))
+			out = append(out, rescaled(h, n))
 		}
 	}
 	return out, len(out) > 0
@@ -114,7 +115,7 @@ func (r *Report) flagUnpooled(title string, some bool) {
 }
 
 // rescaled puts a histogram on the scale of a normalisation.
-func (h Histogram) rescaled(n Normalisation) Histogram {
+func rescaled(h run.Histogram, n run.Normalisation) run.Histogram {
 	f := func(values []float64) []float64 {
 		out := make([]float64, len(values))
 		for i, v := range values {
@@ -127,7 +128,7 @@ func (h Histogram) rescaled(n Normalisation) Histogram {
 }
 
 // pool adds the histograms of each name up, all names on the same bins.
-func pool(names []string, pools map[string][]Histogram) []Histogram {
+func pool(names []string, pools map[string][]run.Histogram) []run.Histogram {
 	lo, hi, bins := math.Inf(1), math.Inf(-1), histogramBins
 	for _, name := range names {
 		for _, h := range pools[name] {
@@ -140,9 +141,9 @@ func pool(names []string, pools map[string][]Histogram) []Histogram {
 	if !(lo < hi) {
 		lo, hi = lo-0.5, lo+0.5
 	}
-	out := make([]Histogram, len(names))
+	out := make([]run.Histogram, len(names))
 	for i, name := range names {
-		sum := Histogram{Name: name, Edges: make([]float64, bins+1), Counts: make([]float64, bins)}
+		sum := run.Histogram{Name: name, Edges: make([]float64, bins+1), Counts: make([]float64, bins)}
 		for k := range sum.Edges {
 			sum.Edges[k] = lo + (hi-lo)*float64(k)/float64(bins)
 		}
@@ -150,7 +151,7 @@ func pool(names []string, pools map[string][]Histogram) []Histogram {
 		for _, h := range pools[name] {
 			counted = counted || len(h.Values) == 0
 			sum.Values = append(sum.Values, h.Values...)
-			sum.take(h)
+			countInto(&sum, h)
 		}
 		if counted {
 			sum.Values = nil // they are not all there: the mean is that of the bins
@@ -160,9 +161,9 @@ func pool(names []string, pools map[string][]Histogram) []Histogram {
 	return out
 }
 
-// take counts another histogram into equal bins that cover it. What comes in bins is
+// countInto counts another histogram into equal bins that cover it. What comes in bins is
 // taken to lie evenly in each.
-func (h *Histogram) take(o Histogram) {
+func countInto(h *run.Histogram, o run.Histogram) {
 	lo, w := h.Edges[0], h.Edges[1]-h.Edges[0]
 	last := len(h.Counts) - 1
 	if len(o.Values) > 0 {

@@ -1,8 +1,8 @@
 package report
 
 import (
-	"fmt"
 	"slices"
+	"steer/internal/run"
 	"strings"
 )
 
@@ -32,8 +32,10 @@ func (r *Report) fillHeldout() {
 }
 
 // fillModels takes the models of the file and adds those that only the tables name.
-func (r *Report) fillModels(ev *evalResult) {
-	r.Models = slices.Clone(ev.Models)
+func (r *Report) fillModels(ev *run.Evaluation) {
+	for _, m := range ev.Models {
+		r.Models = append(r.Models, Model(m))
+	}
 	add := func(name string) {
 		if !slices.ContainsFunc(r.Models, func(m Model) bool { return m.Name == name }) {
 			r.Models = append(r.Models, Model{Name: name})
@@ -64,14 +66,18 @@ func (r *Report) model(name string) Model {
 	return Model{Name: name}
 }
 
-func (r *Report) fillMatrix(ev *evalResult) {
+func (r *Report) fillMatrix(ev *run.Evaluation) {
 	c := ev.CrossReward
 	if c == nil || len(c.Policies) == 0 || len(c.Rewards) == 0 {
 		return
 	}
 	m := &Matrix{
 		Policies: c.Policies, Rewards: c.Rewards, Reference: c.Reference,
-		Prompts: c.Prompts, KL: c.KL, Lengths: c.Lengths,
+		KL: intervalsOf(c.KL), Lengths: intervalsOf(c.Lengths),
+	}
+	if c.Prompts != nil {
+		d := dataOf(*c.Prompts)
+		m.Prompts = &d
 	}
 	if m.Reference == "" {
 		m.Reference = "sft"
@@ -82,14 +88,14 @@ func (r *Report) fillMatrix(ev *evalResult) {
 	norms, ok := r.normalisations(c)
 	switch {
 	case c.Unit == "normalised":
-		m.Norm = c.Cells
+		m.Norm = cellsOf(c.Cells)
 		if ok {
-			m.Raw = mapCells(c.Cells, norms, func(n Normalisation) (scale, shift float64) { return n.Std, n.Mean })
+			m.Raw = mapCells(cellsOf(c.Cells), norms, func(n run.Normalisation) (scale, shift float64) { return n.Std, n.Mean })
 		}
 	default:
-		m.Raw = c.Cells
+		m.Raw = cellsOf(c.Cells)
 		if ok {
-			m.Norm = mapCells(c.Cells, norms, func(n Normalisation) (scale, shift float64) { return 1 / n.Std, -n.Mean / n.Std })
+			m.Norm = mapCells(cellsOf(c.Cells), norms, func(n run.Normalisation) (scale, shift float64) { return 1 / n.Std, -n.Mean / n.Std })
 		}
 	}
 	r.Matrix = m
@@ -98,8 +104,8 @@ func (r *Report) fillMatrix(ev *evalResult) {
 // normalisations looks for one of each reward: in the evaluation, else in the
 // reward's own result. Without all of them, or with a Std of 0, there is no second
 // view: columns in different units would invite comparison.
-func (r *Report) normalisations(c *crossReward) ([]Normalisation, bool) {
-	out := make([]Normalisation, len(c.Rewards))
+func (r *Report) normalisations(c *run.CrossReward) ([]run.Normalisation, bool) {
+	out := make([]run.Normalisation, len(c.Rewards))
 	for j, name := range c.Rewards {
 		n, ok := c.Normalisation[name]
 		for i := range r.Stages {
@@ -117,7 +123,7 @@ func (r *Report) normalisations(c *crossReward) ([]Normalisation, bool) {
 
 // mapCells applies x -> scale*x + shift to every column; differences are only
 // scaled. scale > 0, so intervals keep their order and their sign.
-func mapCells(cells [][]Cell, norms []Normalisation, f func(Normalisation) (scale, shift float64)) [][]Cell {
+func mapCells(cells [][]Cell, norms []run.Normalisation, f func(run.Normalisation) (scale, shift float64)) [][]Cell {
 	out := make([][]Cell, len(cells))
 	for i, row := range cells {
 		out[i] = slices.Clone(row)
@@ -160,7 +166,7 @@ var bookkeeping = map[string]bool{
 // of "No" and "Yes" pushes towards Yes.
 var misleading = map[string]string{"toxigen": "acc_norm"}
 
-func (r *Report) fillBenchmarks(ev *evalResult) {
+func (r *Report) fillBenchmarks(ev *run.Evaluation) {
 	index := map[string]int{}
 	for _, b := range ev.Benchmarks {
 		key := benchmarkKey(b.Benchmark, b.Protocol)
@@ -197,7 +203,7 @@ func (r *Report) fillBenchmarks(ev *evalResult) {
 // ofRewards tells whether the rows of a table are reward models: it is said by the
 // protocol, or seen from the names. A reward may share its name with a policy, but
 // language models are measured with the base and the SFT model among them.
-func (r *Report) ofRewards(t *BenchmarkTable, ev *evalResult) bool {
+func (r *Report) ofRewards(t *BenchmarkTable, ev *run.Evaluation) bool {
 	if rewardProtocols[t.Protocol] {
 		return true
 	}
@@ -211,7 +217,7 @@ func (r *Report) ofRewards(t *BenchmarkTable, ev *evalResult) bool {
 
 // scaleOf puts the baseline and the ceiling of a benchmark, which are the same for
 // every model, into words.
-func scaleOf(b Benchmark) string {
+func scaleOf(b *run.Benchmark) string {
 	var parts []string
 	if v, ok := b.Metrics["majority_acc"]; ok {
 		parts = append(parts, "always the larger class: accuracy "+num(v)+", MCC 0")
@@ -228,7 +234,7 @@ func (r *Report) modelIndex(name string) int {
 	return slices.IndexFunc(r.Models, func(m Model) bool { return m.Name == name })
 }
 
-func newTable(ev *evalResult, b Benchmark) BenchmarkTable {
+func newTable(ev *run.Evaluation, b *run.Benchmark) BenchmarkTable {
 	t := BenchmarkTable{Benchmark: b.Benchmark, Protocol: b.Protocol, Scale: scaleOf(b)}
 	if v, ok := b.Metrics["majority_acc"]; ok {
 		t.Majority = &v
@@ -236,9 +242,10 @@ func newTable(ev *evalResult, b Benchmark) BenchmarkTable {
 	if v, ok := b.Metrics["ceiling_mcc"]; ok {
 		t.Ceiling = &v
 	}
-	for _, k := range sortedKeys(b.Provenance) {
-		if k != "items" && k != "items_sha256" { // another file for every model
-			t.Measured = append(t.Measured, k+": "+fmt.Sprint(b.Provenance[k]))
+	said := b.Provenance.All()
+	for _, k := range sortedKeys(said) {
+		if !run.NamesRecords(k) { // another file for every model
+			t.Measured = append(t.Measured, k+": "+said[k].String())
 		}
 	}
 	columns := columnsOf(ev, b)
@@ -249,7 +256,7 @@ func newTable(ev *evalResult, b Benchmark) BenchmarkTable {
 
 // columnsOf lists the metrics that any model has for b's benchmark and protocol, in the
 // order of showing.
-func columnsOf(ev *evalResult, b Benchmark) []string {
+func columnsOf(ev *run.Evaluation, b *run.Benchmark) []string {
 	has, withInterval := map[string]bool{}, map[string]bool{}
 	for _, o := range ev.Benchmarks {
 		if o.Benchmark == b.Benchmark && o.Protocol == b.Protocol {
@@ -274,13 +281,13 @@ func columnsOf(ev *evalResult, b Benchmark) []string {
 	return columns
 }
 
-func (r *Report) fillSamples(ev *evalResult) {
+func (r *Report) fillSamples(ev *run.Evaluation) {
 	for i, s := range ev.Samples {
 		if i == maxSamples {
 			r.SamplesLeftOut = len(ev.Samples) - maxSamples
 			break
 		}
-		out := Sample{Prompt: clip(s.Prompt), Answers: map[string]string{}, Scores: s.Scores}
+		out := Sample{Sample: run.Sample{Prompt: clip(s.Prompt), Answers: map[string]string{}, Scores: s.Scores}}
 		for k, v := range s.Answers {
 			out.Answers[k] = clip(v)
 		}

@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"math"
 	"slices"
-	"strconv"
 
 	"steer/eval/compare"
+	"steer/internal/run"
 )
 
 // agreement: a metric computed again from the records may differ from the file's by
@@ -128,11 +128,11 @@ func (r *Report) agree(t *BenchmarkTable, f *compare.Family) error {
 	return nil
 }
 
-// provenance is that of the first result of a benchmark.
-func (r *Report) provenance(key string) map[string]any {
+// provenance is that of the first result of a benchmark, by name.
+func (r *Report) provenance(key string) map[string]run.Fact {
 	for _, b := range r.evaluation().Benchmarks {
 		if benchmarkKey(b.Benchmark, b.Protocol) == key {
-			return b.Provenance
+			return b.Provenance.All()
 		}
 	}
 	return nil
@@ -146,15 +146,14 @@ func (r *Report) items(key, model string) ([]compare.Item, error) {
 		if benchmarkKey(b.Benchmark, b.Protocol) != key || b.Model != model {
 			continue
 		}
-		name, ok := b.Provenance["items"].(string)
-		if !ok {
+		name := b.Provenance.Items
+		if name == "" {
 			return nil, fmt.Errorf("result.json names no records: %w", fs.ErrNotExist)
 		}
 		if kept, ok := r.records[name]; ok {
 			return kept, nil
 		}
-		sum, _ := b.Provenance["items_sha256"].(string)
-		path, err := stage.records(name, sum)
+		path, err := stage.records(name, b.Provenance.ItemsSHA256)
 		if err != nil {
 			return nil, err
 		}
@@ -179,39 +178,21 @@ func (r *Report) options(t *BenchmarkTable) compare.Options {
 		if benchmarkKey(b.Benchmark, b.Protocol) != t.key() {
 			continue
 		}
-		take := func(name string, use func(string) bool) {
-			if v, ok := b.Provenance[name]; ok && !use(fmt.Sprint(v)) {
+		said := b.Provenance.All()
+		take := func(name string, usable bool, use func()) {
+			switch v, known := said[name]; {
+			case usable:
+				use()
+			case known:
 				r.flag(Caution, "eval", "%s: its result gives the %s as %v: the tests use their default.", t.Title(), name, v)
 			}
 		}
-		positive := func(into *float64) func(string) bool {
-			return func(text string) bool {
-				v, err := strconv.ParseFloat(text, 64)
-				if err != nil || v <= 0 {
-					return false
-				}
-				*into = v
-				return true
-			}
-		}
-		take("confidence", positive(&opt.Confidence))
-		take("margin", positive(&opt.Margin))
-		take("resamples", func(text string) bool {
-			v, err := strconv.Atoi(text)
-			if err != nil || v < 1 {
-				return false
-			}
-			opt.Resamples = v
-			return true
-		})
-		take("seed", func(text string) bool { // any of 64 bits, 0 among them
-			v, err := strconv.ParseUint(text, 10, 64)
-			if err == nil {
-				opt.Seed = v
-			}
-			return err == nil
-		})
-		if _, fixed := b.Provenance["margin"]; !fixed {
+		p := b.Provenance
+		take("confidence", p.Confidence != nil && *p.Confidence > 0, func() { opt.Confidence = *p.Confidence })
+		take("margin", p.Margin != nil && *p.Margin > 0, func() { opt.Margin = *p.Margin })
+		take("resamples", p.Resamples != nil && *p.Resamples > 0, func() { opt.Resamples = *p.Resamples })
+		take("seed", p.Seed != nil, func() { opt.Seed = *p.Seed }) // any of 64 bits, 0 among them
+		if _, fixed := said["margin"]; !fixed {
 			r.noMargin = true
 		}
 		break
@@ -269,14 +250,14 @@ func (r *Report) testScores() {
 			r.flagUntested("The matrix is not tested", err)
 			return
 		}
-		run := compare.ScoreRun{Answers: answers}
+		scores := compare.ScoreRun{Answers: answers}
 		if norms, ok := part.normalisations(stage.eval.CrossReward); ok && m.Norm != nil {
-			run.Mean, run.Std = map[string]float64{}, map[string]float64{}
+			scores.Mean, scores.Std = map[string]float64{}, map[string]float64{}
 			for j, n := range norms {
-				run.Mean[m.Rewards[j]], run.Std[m.Rewards[j]] = n.Mean, n.Std
+				scores.Mean[m.Rewards[j]], scores.Std[m.Rewards[j]] = n.Mean, n.Std
 			}
 		}
-		set.Runs = append(set.Runs, run)
+		set.Runs = append(set.Runs, scores)
 	}
 	s, err := set.Compare(r.scoreOptions())
 	if err != nil {

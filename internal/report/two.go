@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"steer/eval/compare"
+	"steer/internal/run"
 	"steer/internal/stats"
 )
 
@@ -40,7 +41,7 @@ func (l Loader) LoadTwo(a, b string) (*Report, error) {
 		}
 		parts = append(parts, p)
 	}
-	t := &two{r: &Report{Version: ResultVersion, parts: parts}, a: parts[0], b: parts[1]}
+	t := &two{r: &Report{Version: reportVersion, parts: parts}, a: parts[0], b: parts[1]}
 	t.name(a, b)
 	t.gather()
 	t.benchmarks()
@@ -252,7 +253,9 @@ func (t *two) scoresOf(policy string, rewards []string) ([]Cell, error) {
 	var row []Cell
 	for _, c := range s.Cells[1] {
 		d := c.Difference
-		row = append(row, Cell{Mean: c.Value, Lo: c.Lo, Hi: c.Hi, N: s.Prompts, Diff: &d.Value, DiffLo: d.Lo, DiffHi: d.Hi, P: c.P})
+		row = append(row, Cell{P: c.P, Cell: run.Cell{
+			Mean: c.Value, Lo: c.Lo, Hi: c.Hi, N: s.Prompts, Diff: &d.Value, DiffLo: d.Lo, DiffHi: d.Hi,
+		}})
 	}
 	return row, nil
 }
@@ -342,10 +345,10 @@ func (t *two) differences() {
 		pa, pb := t.a.provenance(tab.key()), t.b.provenance(tab.key())
 		var parts []string
 		for _, k := range sortedKeys(pa) {
-			if k == "items" || k == "items_sha256" || k == "data" {
+			if run.NamesRecords(k) || k == "data" {
 				continue // what came out, or a path: the hash beside it counts
 			}
-			if v, ok := pb[k]; ok && fmt.Sprint(v) != fmt.Sprint(pa[k]) {
+			if v, ok := pb[k]; ok && v.String() != pa[k].String() {
 				parts = append(parts, fmt.Sprintf("%s %v against %v", k, v, pa[k]))
 			}
 		}

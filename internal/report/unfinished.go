@@ -8,85 +8,90 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"steer/internal/run"
 )
 
-// An evaluation that is not through has no result.json, but a piece for each measurement that
-// is: items/<benchmark>.<protocol>.<model>.json (eval/piece.go). A report shows those.
+// An evaluation that is not through has no result.json, but the outcome of each measurement that
+// is: items/<benchmark>.<protocol>.<model>.json. A report shows those.
 
-// piece is what is read of one.
-type piece struct {
-	Fingerprint string       `json:"fingerprint"` // YAML: what the numbers depend on
-	Benchmark   *Benchmark   `json:"benchmark"`
-	CrossReward *crossReward `json:"cross_reward"`
-	Samples     []Sample     `json:"samples"`
-	written     time.Time
+// measurement is one of them.
+type measurement struct {
+	*run.Measurement
+	terms   string // what its numbers depend on, but for the models, which differ
+	written time.Time
 }
 
-// unfinished assembles the pieces in the folder of an evaluation; nil, nil, nil if there are none.
-func (l Loader) unfinished(dir string) (*StageResult, *evalResult, error) {
-	pieces, err := l.pieces(dir)
-	if err != nil || len(pieces) == 0 {
-		return nil, nil, err
+// unfinished assembles the measurements in the folder of an evaluation; nil, nil if there are none.
+func (l Loader) unfinished(dir string) (run.Result, error) {
+	all, err := l.measurements(dir)
+	if err != nil || len(all) == 0 {
+		return nil, err
 	}
-	ev := &evalResult{}
-	if ev.Models, err = l.subjects(filepath.Join(dir, "config.yaml")); err != nil {
-		return nil, nil, err
+	ev := &run.Evaluation{}
+	if ev.Models, err = l.subjects(filepath.Join(dir, run.ConfigFile)); err != nil {
+		return nil, err
 	}
-	kept, stale := ofTheNewestTerms(pieces)
-	for _, p := range kept {
+	kept, stale := ofTheNewestTerms(all)
+	for _, m := range kept {
 		switch {
-		case p.CrossReward != nil:
-			ev.CrossReward, ev.Samples = p.CrossReward, p.Samples
-		case p.Benchmark != nil:
-			ev.Benchmarks = append(ev.Benchmarks, *p.Benchmark)
+		case m.CrossReward != nil:
+			ev.CrossReward, ev.Samples = m.CrossReward, m.Samples
+		case m.Benchmark != nil:
+			ev.Benchmarks = append(ev.Benchmarks, m.Benchmark)
 		}
 	}
 	order := map[string]int{}
 	for i, m := range ev.Models {
 		order[m.Name] = i - len(ev.Models) // before reward models
 	}
-	slices.SortStableFunc(ev.Benchmarks, func(a, b Benchmark) int { return cmp.Compare(order[a.Model], order[b.Model]) })
-	if err := ev.check(); err != nil {
-		return nil, nil, fmt.Errorf("report: %s: %w", filepath.Join(dir, "items"), err)
-	}
+	slices.SortStableFunc(ev.Benchmarks, func(a, b *run.Benchmark) int {
+		return cmp.Compare(order[a.Model], order[b.Model])
+	})
 	reason := plural(len(kept), "measurement is finished", "measurements are finished")
 	if stale > 0 {
 		reason += fmt.Sprintf("; %d more, of other terms than the newest of their kind, are left out", stale)
 	}
-	return &StageResult{Stage: "eval", Name: "eval", Version: ResultVersion, Status: "interrupted", Reason: reason}, ev, nil
+	ev.Record = run.Record{
+		Stage: run.StageEval, Name: "eval", Version: run.ResultVersion, Status: run.StatusInterrupted, Reason: reason,
+	}
+	if err := ev.Check(); err != nil {
+		return nil, fmt.Errorf("report: %s: %w", filepath.Join(dir, run.ItemsDir), err)
+	}
+	return ev, nil
 }
 
-// pieces reads the finished measurements, in the order of their names.
-func (l Loader) pieces(dir string) ([]piece, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, "items"))
+// measurements reads those that are finished, in the order of their names.
+func (l Loader) measurements(dir string) ([]measurement, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, run.ItemsDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	var out []piece
+	var out []measurement
 	for _, e := range entries {
 		if filepath.Ext(e.Name()) != ".json" {
 			continue
 		}
-		path := filepath.Join(dir, "items", e.Name())
+		path := filepath.Join(dir, run.ItemsDir, e.Name())
 		text, err := l.file(path)
 		if err != nil {
 			return nil, fmt.Errorf("report: %w", err)
 		}
-		var p piece
-		if err := decodeExact(text, &p); err != nil {
+		m := measurement{}
+		if m.Measurement, err = run.ParseMeasurement(text); err != nil {
 			return nil, fmt.Errorf("report: %s: %w", path, err)
 		}
+		m.terms = m.Fingerprint.WithoutModels().String()
 		if info, err := e.Info(); err == nil {
-			p.written = info.ModTime()
+			m.written = info.ModTime()
 		}
-		out = append(out, p)
+		out = append(out, m)
 	}
 	return out, nil
 }
@@ -94,23 +99,22 @@ func (l Loader) pieces(dir string) ([]piece, error) {
 // ofTheNewestTerms leaves out what was measured under other terms (limits, data, versions) than
 // the newest measurement of the same benchmark and protocol: an evaluation whose configuration
 // was changed has not come to those again yet.
-func ofTheNewestTerms(pieces []piece) (kept []piece, stale int) {
-	kind := func(p *piece) string {
-		if p.Benchmark == nil {
+func ofTheNewestTerms(all []measurement) (kept []measurement, stale int) {
+	kind := func(m measurement) string {
+		if m.Benchmark == nil {
 			return ""
 		}
-		return p.Benchmark.Benchmark + " " + p.Benchmark.Protocol
+		return m.Benchmark.Benchmark + " " + m.Benchmark.Protocol
 	}
-	newest := map[string]*piece{}
-	for i := range pieces {
-		p := &pieces[i]
-		if n := newest[kind(p)]; n == nil || p.written.After(n.written) {
-			newest[kind(p)] = p
+	newest := map[string]measurement{}
+	for _, m := range all {
+		if n, seen := newest[kind(m)]; !seen || m.written.After(n.written) {
+			newest[kind(m)] = m
 		}
 	}
-	for _, p := range pieces {
-		if terms(p.Fingerprint) == terms(newest[kind(&p)].Fingerprint) {
-			kept = append(kept, p)
+	for _, m := range all {
+		if m.terms == newest[kind(m)].terms {
+			kept = append(kept, m)
 		} else {
 			stale++
 		}
@@ -118,26 +122,17 @@ func ofTheNewestTerms(pieces []piece) (kept []piece, stale int) {
 	return kept, stale
 }
 
-// terms is a fingerprint without the models, which differ.
-func terms(fingerprint string) string {
-	before, rest, found := strings.Cut(fingerprint, "models:\n")
-	for found && (strings.HasPrefix(rest, " ") || strings.HasPrefix(rest, "-")) {
-		_, rest, found = strings.Cut(rest, "\n")
-	}
-	return before + rest
-}
-
 // subjects are the models of an evaluation's configuration, the base before them.
-func (l Loader) subjects(path string) ([]Model, error) {
+func (l Loader) subjects(path string) ([]run.Model, error) {
 	text, err := l.file(path)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	var config struct {
-		Subjects []Model `yaml:"subjects"`
+		Subjects []run.Model `yaml:"subjects"`
 	}
 	if err := yaml.Unmarshal(text, &config); err != nil {
 		return nil, fmt.Errorf("report: %s: %w", path, err)
 	}
-	return append([]Model{{Name: "base", Role: "base", Adapters: []string{}}}, config.Subjects...), nil
+	return append([]run.Model{{Name: "base", Role: "base", Adapters: []string{}}}, config.Subjects...), nil
 }

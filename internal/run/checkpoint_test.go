@@ -110,7 +110,7 @@ func TestADamagedCheckpointIsPassedOverAloud(t *testing.T) {
 
 				require.NoError(t, r.Rewind(c))
 				require.Equal(t, []string{"step-000001"}, folders(t, r))
-				recs, err := ReadMetrics(r.Path(MetricsFile))
+				recs, _, err := ReadMetrics(r.Path(MetricsFile))
 				require.NoError(t, err)
 				require.Len(t, recs, 1)
 				samples, err := ReadSamples(r.Path(SamplesFile))
@@ -149,7 +149,7 @@ func TestRewindToTheStart(t *testing.T) {
 	require.NoError(t, r.Sample(1))
 	require.NoError(t, r.Rewind(nil))
 	require.NoError(t, r.Metrics.Log(2, nil))
-	recs, err := ReadMetrics(r.Path(MetricsFile))
+	recs, _, err := ReadMetrics(r.Path(MetricsFile))
 	require.NoError(t, err)
 	require.Len(t, recs, 1)
 	require.Equal(t, int64(2), recs[0].Step)

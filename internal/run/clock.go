@@ -19,12 +19,12 @@ type clock struct {
 	began time.Time
 
 	mu   sync.Mutex
-	info info // of which the last of Seconds grows
+	info Info // of which the last of Seconds grows
 
 	quit, done chan struct{}
 }
 
-func newClock(path string, i info, now func() time.Time) *clock {
+func newClock(path string, i Info, now func() time.Time) *clock {
 	return &clock{path: path, info: i, now: now, began: now()}
 }
 

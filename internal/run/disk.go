@@ -34,7 +34,7 @@ func (r *Folder) explain(path string, err error) error {
 }
 
 func (r *Folder) LastCheckpoint() string {
-	if r.opt.Stage == evalStage {
+	if r.opt.Stage == StageEval {
 		return "every finished measurement is kept"
 	}
 	steps, err := r.steps()
@@ -43,6 +43,3 @@ func (r *Folder) LastCheckpoint() string {
 	}
 	return fmt.Sprintf("the last checkpoint is step %d", steps[0])
 }
-
-// evalStage is the kind of run that has measurements in place of checkpoints.
-const evalStage = "eval"

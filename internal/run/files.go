@@ -16,6 +16,14 @@ const (
 	lockFile       = "lock"
 )
 
+// Versions of the formats. A file of another version is refused, or made again where that is
+// possible; that of a checkpoint is beside its layout.
+const (
+	ResultVersion      = 1 // of result.json
+	MeasurementVersion = 1 // of the outcome of one measurement, items/*.json
+	JournalVersion     = 1 // of the answers of one that goes on, items/*.part
+)
+
 // ExperimentFile is what an experiment writes beside the folders of its stages, besides reports.
 const ExperimentFile = "experiment.yaml"
 

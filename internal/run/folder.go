@@ -150,14 +150,23 @@ func (r *Folder) SaveAdapter(a *adapter.Adapter) (string, error) {
 	return path, r.explain(path, a.Save(path))
 }
 
+// Describe fills in what the folder knows of its run.
+func (r *Folder) Describe(record *Record) {
+	record.Stage, record.Name, record.Version = r.opt.Stage, r.opt.Name, ResultVersion
+	record.Sittings, record.Seconds, record.Resumed = r.Sittings(), 0, r.Resumed()
+	for _, t := range record.Sittings {
+		record.Seconds += t
+	}
+}
+
 // Finish writes result.json, which marks the run as done.
-func (r *Folder) Finish(result any) error {
-	data, err := json.MarshalIndent(result, "", "  ")
+func (r *Folder) Finish(result Result) error {
+	data, err := encodeResult(result)
 	if err != nil {
 		return fmt.Errorf("%s: %w", ResultFile, err)
 	}
 	path := r.Path(ResultFile)
-	return r.explain(path, atomicfile.WriteFile(path, append(data, '\n'), 0o666))
+	return r.explain(path, atomicfile.WriteFile(path, data, 0o666))
 }
 
 // Finished reports whether the run has its result.
@@ -231,8 +240,8 @@ func (r *Folder) settleConfig() error {
 	return r.explain(path, atomicfile.WriteFile(path, data, 0o666))
 }
 
-// info is run.json.
-type info struct {
+// Info is run.json, which is there from the start.
+type Info struct {
 	Stage   string `json:"stage"`
 	Name    string `json:"name"`
 	Version string `json:"version"`
@@ -242,13 +251,20 @@ type info struct {
 	Seconds []float64 `json:"seconds"`
 }
 
+// ReadInfo reads the run.json of a run folder. None is nothing known of the run, and so is a damaged
+// one, as far as it is: that costs a list of dates.
+func ReadInfo(dir string) Info {
+	var i Info
+	if data, err := os.ReadFile(filepath.Join(dir, InfoFile)); err == nil {
+		_ = json.Unmarshal(data, &i)
+	}
+	return i
+}
+
 // writeInfo notes that the run is opened, and starts its clock.
 func (r *Folder) writeInfo() error {
 	path := r.Path(InfoFile)
-	i := info{}
-	if data, err := os.ReadFile(path); err == nil {
-		_ = json.Unmarshal(data, &i) // a damaged one is only a lost list of dates
-	}
+	i := ReadInfo(r.dir)
 	if i.Stage != "" && i.Stage != r.opt.Stage {
 		return fmt.Errorf("run folder %s: holds a run of %s, not of %s: "+
 			"choose another folder, or start over in this one (fresh)",

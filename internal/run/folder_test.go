@@ -86,7 +86,7 @@ func TestSecondProcessIsToldThePid(t *testing.T) {
 func TestChangedConfigurationIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir, options())
-	require.NoError(t, r.Finish(map[string]any{"stage": "sft"}))
+	require.NoError(t, r.Finish(&SFT{}))
 	require.True(t, r.Finished())
 	require.NoError(t, r.Close())
 
@@ -121,7 +121,7 @@ func TestFreshForgetsTheRunAndNothingElse(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, warnings)
 	require.Nil(t, c)
-	recs, err := ReadMetrics(r.Path(MetricsFile))
+	recs, _, err := ReadMetrics(r.Path(MetricsFile))
 	require.NoError(t, err)
 	require.Empty(t, recs)
 	require.FileExists(t, filepath.Join(dir, "notes.txt"))
@@ -221,8 +221,9 @@ func TestMetricsKeepEveryDigit(t *testing.T) {
 		`"loss":0.3333333333333333,"nan":null,"neg":-0.1,"notes":{"inf":"-Inf","nan":"NaN"}}`+"\n"+
 		`{"step":8,"time":"1970-01-01T00:00:00.000000005Z"}`+"\n", string(data))
 	require.NoError(t, os.WriteFile(r.Path(MetricsFile), append(data, []byte(`{"step":9,"ti`)...), 0o666))
-	recs, err := ReadMetrics(r.Path(MetricsFile))
+	recs, cut, err := ReadMetrics(r.Path(MetricsFile))
 	require.NoError(t, err)
+	require.True(t, cut)
 	require.Len(t, recs, 2)
 	require.Equal(t, int64(7), recs[0].Step)
 	require.True(t, math.IsNaN(recs[0].Values["nan"]))
@@ -232,7 +233,7 @@ func TestMetricsKeepEveryDigit(t *testing.T) {
 	require.ErrorContains(t, r.Metrics.Log(9, map[string]float64{"step": 1}), "not free")
 
 	require.NoError(t, os.WriteFile(r.Path(MetricsFile), []byte("{\"step\":1}\n{]\n"), 0o666))
-	_, err = ReadMetrics(r.Path(MetricsFile))
+	_, _, err = ReadMetrics(r.Path(MetricsFile))
 	require.ErrorContains(t, err, "line 2")
 }
 

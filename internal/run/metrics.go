@@ -3,6 +3,7 @@ package run
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,57 +66,67 @@ type MetricsRecord struct {
 	Values map[string]float64 // NaN and infinities restored
 }
 
-// ReadMetrics reads a metrics.jsonl. A last line without its end, which a running or
-// killed process may leave, is ignored.
-func ReadMetrics(path string) ([]MetricsRecord, error) {
+// ReadMetrics reads a metrics.jsonl whose steps ascend. A last line that was cut short, as a
+// running or killed process may leave one, is dropped: cut tells.
+func ReadMetrics(path string) (records []MetricsRecord, cut bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer f.Close()
-	var out []MetricsRecord
-	in := bufio.NewReader(f)
+	in := bufio.NewReaderSize(f, 1<<16)
+	last := int64(-1)
 	for line := 1; ; line++ {
 		text, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return out, nil
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, false, fmt.Errorf("%s: line %d: %w", path, line, err)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+		atEnd := err != nil
+		if len(bytes.TrimSpace(text)) > 0 {
+			rec, err := parseMetrics(text)
+			switch {
+			case err != nil && atEnd:
+				return records, true, nil // what was logged before is sound
+			case err != nil:
+				return nil, false, fmt.Errorf("%s: line %d: %w", path, line, err)
+			case rec.Step < last:
+				return nil, false, fmt.Errorf("%s: line %d: field %q: steps must ascend, got %d after %d",
+					path, line, "step", rec.Step, last)
+			}
+			last = rec.Step
+			records = append(records, rec)
 		}
-		rec, err := parseMetrics(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", path, line, err)
+		if atEnd {
+			return records, false, nil
 		}
-		out = append(out, rec)
 	}
 }
 
+// parseMetrics reads a line. What is no number, and no name of one that JSON cannot say, is passed
+// over.
 func parseMetrics(text []byte) (MetricsRecord, error) {
 	rec := MetricsRecord{Values: map[string]float64{}}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(text, &raw); err != nil {
-		return rec, err
+	var line map[string]json.RawMessage
+	if err := json.Unmarshal(text, &line); err != nil {
+		return rec, fmt.Errorf("not a JSON object: %w", err)
 	}
-	notes := map[string]string{}
-	for key, value := range raw {
-		var err error
-		switch {
-		case key == "step":
-			err = json.Unmarshal(value, &rec.Step)
-		case key == "time":
-			err = json.Unmarshal(value, &rec.Time)
-		case key == "notes":
-			err = json.Unmarshal(value, &notes)
+	step, ok := line["step"]
+	if !ok || json.Unmarshal(step, &rec.Step) != nil || rec.Step < 0 {
+		return rec, fmt.Errorf("field %q: want an integer >= 0, got %s", "step", cmp.Or(string(step), "nothing"))
+	}
+	var notes map[string]string
+	for key, value := range line {
+		switch key {
+		case "step":
+		case "time":
+			_ = json.Unmarshal(value, &rec.Time) // for people
+		case "notes":
+			_ = json.Unmarshal(value, &notes)
 		default:
-			x := math.NaN()
-			if string(value) != "null" {
-				err = json.Unmarshal(value, &x)
+			var x *float64
+			if json.Unmarshal(value, &x) == nil && x != nil {
+				rec.Values[key] = *x
 			}
-			rec.Values[key] = x
-		}
-		if err != nil {
-			return rec, fmt.Errorf("field %q: %w", key, err)
 		}
 	}
 	for key, text := range notes {

@@ -22,17 +22,18 @@ func (Overlong) Values() []string {
 	return []string{string(OverlongDrop), string(OverlongTruncate), string(OverlongTruncateLeft), string(OverlongError)}
 }
 
-// Counts says what became of the examples; it is printed, never swallowed.
+// Counts says what became of the examples; it is printed, never swallowed. In result.json it is
+// run.Counts, which has the same fields.
 type Counts struct {
-	In        int   `json:"in"`
-	Kept      int   `json:"kept"`
-	Dropped   int   `json:"dropped"`    // longer than max_tokens
-	Truncated int   `json:"truncated"`  // kept, but cut to max_tokens
-	NoTargets int   `json:"no_targets"` // dropped: no token counts
-	Tokens    int64 `json:"tokens"`     // of what was kept
-	Targets   int64 `json:"targets"`    // tokens whose log-probability counts
-	Blocks    int   `json:"blocks,omitempty"`
-	Remainder int   `json:"remainder,omitempty"` // tokens that filled no whole block
+	In        int
+	Kept      int
+	Dropped   int   // longer than max_tokens
+	Truncated int   // kept, but cut to max_tokens
+	NoTargets int   // dropped: no token counts
+	Tokens    int64 // of what was kept
+	Targets   int64 // tokens whose log-probability counts
+	Blocks    int
+	Remainder int // tokens that filled no whole block
 }
 
 // String says it in a line.

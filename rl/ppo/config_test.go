@@ -203,7 +203,7 @@ func TestDocsListTheMetrics(t *testing.T) {
 	w := newWorld(t).in(t, dir, c)
 	_, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
-	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	logged := map[string]bool{}
 	for _, r := range records {

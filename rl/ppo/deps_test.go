@@ -107,7 +107,7 @@ func TestBaselineGenerator(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, res.HeldoutFirst.Score.Mean-8, res.HeldoutFirst.Difference.Mean, 1e-6)
 	require.Equal(t, len(answers), res.HeldoutFirst.Difference.N)
-	require.Less(t, res.HeldoutFirst.Difference.Hi, 0.0)
+	require.Less(t, *res.HeldoutFirst.Difference.Hi, 0.0)
 }
 
 func TestHeldoutPromptsMayNotChange(t *testing.T) {

@@ -5,38 +5,16 @@ import (
 	"fmt"
 
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/internal/stats"
 	"steer/rl/train"
 )
 
-// Interval is a mean with Student's 95 % interval.
-type Interval struct {
-	Mean float64 `json:"mean"`
-	Lo   float64 `json:"lo"`
-	Hi   float64 `json:"hi"`
-	N    int     `json:"n"`
-}
-
-func intervalOf(x []float64) Interval {
+// intervalOf is a mean with Student's 95 % interval.
+func intervalOf(x []float64) run.Interval {
 	m := stats.MeanOf(x)
 	ci := m.Interval(0.95)
-	return Interval{Mean: m.Mean, Lo: ci.Lo, Hi: ci.Hi, N: m.N}
-}
-
-// Heldout is the policy measured on prompts it is not trained on. The same prompt gets
-// the same random stream every time, so that differences are paired.
-type Heldout struct {
-	Iteration int64 `json:"iteration"`
-	// Score is raw: without scaling, clipping or penalty.
-	Score Interval `json:"score"`
-	// Difference is score minus the baseline's score on the same prompt.
-	Difference Interval `json:"difference"`
-	// KL of a response to the reference, k1, nats.
-	KL Interval `json:"kl"`
-	// Ended is the share of responses that an end token or stop string ended.
-	Ended float64 `json:"ended"`
-	// Length is the mean length in tokens.
-	Length float64 `json:"length"`
+	return run.NewInterval(m.Mean, ci.Lo, ci.Hi, m.N)
 }
 
 // heldoutScores answers the held-out prompts with g and scores the answers.
@@ -55,7 +33,7 @@ func (t *trainer) heldoutScores(ctx context.Context, g lm.Generator) ([]Episode,
 }
 
 // measureHeldout compares the policy as it is with the baseline.
-func (t *trainer) measureHeldout(ctx context.Context) (*Heldout, error) {
+func (t *trainer) measureHeldout(ctx context.Context) (*run.HeldOut, error) {
 	pass := train.Deps{Progress: t.deps.Progress, Meter: t.meter}.Pass(t.deps.stage(), "held-out prompts",
 		len(t.deps.Heldout))
 	defer func() { pass.Done(len(t.deps.Heldout)) }()
@@ -68,7 +46,7 @@ func (t *trainer) measureHeldout(ctx context.Context) (*Heldout, error) {
 		return nil, fmt.Errorf("held-out prompts: %w: the run was started with other held-out prompts", err)
 	}
 	seqs := make([]lm.Sequence, len(episodes))
-	h := &Heldout{Iteration: t.st.Iteration, Score: intervalOf(scores), Difference: intervalOf(diff)}
+	h := &run.HeldOut{Iteration: t.st.Iteration, Score: intervalOf(scores), Difference: intervalOf(diff)}
 	for i, e := range episodes {
 		seqs[i] = sequence(e.Prompt, e.Response)
 		seqs[i].Heads = nil
@@ -96,8 +74,8 @@ func (t *trainer) measureHeldout(ctx context.Context) (*Heldout, error) {
 	return h, nil
 }
 
-// metrics are the numbers of a measurement as metrics.jsonl has them.
-func (h *Heldout) metrics() map[string]float64 {
+// metricsOf are the numbers of a measurement as metrics.jsonl has them.
+func metricsOf(h *run.HeldOut) map[string]float64 {
 	return map[string]float64{
 		"heldout/score":      h.Score.Mean,
 		"heldout/difference": h.Difference.Mean,

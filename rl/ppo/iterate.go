@@ -108,7 +108,7 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 		if err != nil {
 			return train.Outcome{}, err
 		}
-		maps.Copy(metrics, h.metrics())
+		maps.Copy(metrics, metricsOf(h))
 		st.Result.HeldoutLast = h
 	}
 
@@ -144,14 +144,14 @@ func (t *trainer) startHeldout(ctx context.Context) error {
 	if t.deps.Run == nil {
 		return nil
 	}
-	return t.deps.Run.Metrics.Log(0, h.metrics())
+	return t.deps.Run.Metrics.Log(0, metricsOf(h))
 }
 
 // trackBest keeps the policy that made this batch if it is the best so far. It runs
 // before the updates: the batch was sampled from the weights as they still are.
 func (t *trainer) trackBest(exp *Experience) error {
 	mean := sumOf(exp.RawScores) / float64(len(exp.RawScores))
-	now := Best{
+	now := run.BestPolicy{
 		Iteration: t.st.Iteration, Score: mean, KL: exp.MeanKL,
 		Objective: mean - exp.KLCoef*exp.MeanKL,
 	}
@@ -178,10 +178,11 @@ func (t *trainer) record(report *Report, exp *Experience) {
 	r := &t.st.Result
 	mean := sumOf(exp.RawScores) / float64(len(exp.RawScores))
 	if t.st.Iteration == 1 {
-		r.ScoreFirst = mean
+		r.ScoreFirst = &mean
 	}
 	r.Iterations, r.Updates = t.st.Iteration, t.st.Updates
-	r.ScoreLast, r.KLLast, r.KLCoefLast = mean, exp.MeanKL, report.KLCoef
+	kl, coef := exp.MeanKL, report.KLCoef
+	r.ScoreLast, r.KLLast, r.KLCoefLast = &mean, &kl, &coef
 }
 
 // textMetrics adds what the responses look like and returns their repetition.

@@ -25,14 +25,16 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 	w := newWorld(t).in(t, dir, c)
 	res, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
-	records, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	records, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
-	best := Best{Iteration: -1}
+	best := run.BestPolicy{Iteration: -1}
 	for _, r := range records[1:] {
 		v := r.Values
 		objective := v["env/reward_mean"] - v["objective/kl_coef"]*v["objective/kl"]
 		if best.Iteration < 0 || objective > best.Objective {
-			best = Best{int64(v["iteration"]) - 1, objective, v["env/reward_mean"], v["objective/kl"]}
+			best = run.BestPolicy{
+				Iteration: int64(v["iteration"]) - 1, Objective: objective, Score: v["env/reward_mean"], KL: v["objective/kl"],
+			}
 		}
 	}
 	require.InDelta(t, best.Objective, res.Best.Objective, 1e-12)

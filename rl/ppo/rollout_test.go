@@ -138,7 +138,7 @@ func TestMissingEOSPenalty(t *testing.T) {
 		w.deps.Heldout = nil
 		res, err := Train(t.Context(), c, w.deps)
 		require.NoError(t, err)
-		scores[penalty] = res.ScoreFirst
+		scores[penalty] = *res.ScoreFirst
 		s := sampler{cfg: &c, generator: newWorld(t).toy, tokenizer: traintest.Letters{}, stop: []int32{1}}
 		eps, err := s.sample(t.Context(), pickPrompts(w.deps.Prompts, c.Seed, 0, c.RolloutBatchSize), "ppo.rollout", 0)
 		require.NoError(t, err)

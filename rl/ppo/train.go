@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -25,9 +26,9 @@ type trainer struct {
 // trainerState is what a checkpoint keeps besides the weights.
 type trainerState struct {
 	State
-	Cursor int64  `json:"cursor"` // prompts taken from the stream
-	Health health `json:"health"`
-	Result Result `json:"result"`
+	Cursor int64          `json:"cursor"` // prompts taken from the stream
+	Health health         `json:"health"`
+	Result run.PPOSummary `json:"result"`
 	// Baseline are the scores held-out differences are taken to.
 	Baseline []float64 `json:"baseline,omitempty"`
 }
@@ -36,9 +37,9 @@ type trainerState struct {
 // returns train.ErrInterrupted, with the state so far, when the stopper asked it to
 // stop. A guard that ends the run is not an error: the result says why. The trained
 // adapter is adapter.gguf in the run folder, the best one best.gguf.
-func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
+func Train(ctx context.Context, cfg Config, deps Deps) (run.PPOSummary, error) {
 	if err := errors.Join(cfg.Validate(), deps.validate(&cfg)); err != nil {
-		return Result{}, err
+		return run.PPOSummary{}, err
 	}
 	if deps.Progress == nil {
 		deps.Progress = train.Quiet{}
@@ -47,7 +48,7 @@ func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
 		cfg: cfg, deps: deps,
 		models: Models{Policy: deps.Policy, Reference: deps.Reference, FullKL: deps.FullKL},
 		meter:  train.NewMeter(),
-		st:     trainerState{State: NewState(&cfg)},
+		st:     trainerState{State: NewState(&cfg), Result: run.NewPPOSummary()},
 	}
 	for _, doubt := range cfg.Optim.Doubts(cfg.Iterations*cfg.updatesPerIteration(), "raise iterations or ppo_epochs") {
 		deps.Progress.Note(deps.stage() + ": " + doubt)

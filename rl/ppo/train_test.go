@@ -122,11 +122,11 @@ func TestRewardRisesAtBoundedKL(t *testing.T) {
 		w := newWorld(t)
 		res, err := Train(t.Context(), c, w.deps)
 		require.NoError(t, err)
-		t.Logf("%s: score %.3g to %.3g; held-out %+v", preset, res.ScoreFirst, res.ScoreLast, *res.HeldoutLast)
+		t.Logf("%s: score %.3g to %.3g; held-out %+v", preset, *res.ScoreFirst, *res.ScoreLast, *res.HeldoutLast)
 		require.Empty(t, res.StoppedBecause)
 		require.Equal(t, int64(60), res.Iterations)
-		require.Greater(t, res.HeldoutLast.Difference.Lo, 0.0, "the held-out score rises, the interval excludes 0")
-		require.Greater(t, res.ScoreLast, res.ScoreFirst)
+		require.Greater(t, *res.HeldoutLast.Difference.Lo, 0.0, "the held-out score rises, the interval excludes 0")
+		require.Greater(t, *res.ScoreLast, *res.ScoreFirst)
 		require.Zero(t, res.HeldoutFirst.Difference.Mean, "before training the policy is its own baseline")
 		require.InDelta(t, 0, res.HeldoutFirst.KL.Mean, 1e-6)
 		require.Less(t, res.HeldoutLast.KL.Mean, 15.0)
@@ -149,7 +149,7 @@ func files(t *testing.T, dir string) map[string][]byte {
 
 func timeless(t *testing.T, dir string) []run.MetricsRecord {
 	t.Helper()
-	recs, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	recs, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	for i := range recs {
 		recs[i].Time = time.Time{}

@@ -6,26 +6,15 @@ import (
 	"math"
 
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/rl/train"
 )
-
-// Eval is what held-out examples say of a model.
-type Eval struct {
-	// Loss is the mean of -log p over the counted tokens, in nats.
-	Loss float64 `json:"loss"`
-	// Perplexity is exp(Loss).
-	Perplexity float64 `json:"perplexity"`
-	// Accuracy is the share of counted tokens that are the model's first choice.
-	Accuracy float64 `json:"token_accuracy"`
-	// Tokens is the number of counted tokens.
-	Tokens int64 `json:"tokens"`
-}
 
 // evaluate runs places forward without dropout, limit tokens at a time. told is how many of them
 // are done, after each part; its error ends it.
 func evaluate(
 	ctx context.Context, e lm.Evaluator, places []place, limit int, told func(done int) error,
-) (Eval, error) {
+) (run.TextLoss, error) {
 	var flat []lm.Sequence
 	upTo := make([]int, 0, len(places)) // sequences of the places up to each
 	for _, p := range places {
@@ -38,7 +27,7 @@ func evaluate(
 	for _, part := range train.MicroByTokens(flat, limit) {
 		out, err := e.Forward(ctx, part, lm.Options{Greedy: true})
 		if err != nil {
-			return Eval{}, fmt.Errorf("evaluation: %w", err)
+			return run.TextLoss{}, fmt.Errorf("evaluation: %w", err)
 		}
 		for s, row := range out.Logprobs {
 			for i, lp := range row {
@@ -52,18 +41,20 @@ func evaluate(
 		for read += len(part); done < len(places) && upTo[done] <= read; done++ {
 		}
 		if err := told(done); err != nil {
-			return Eval{}, err
+			return run.TextLoss{}, err
 		}
 	}
 	loss := sum / float64(n)
 	if math.IsNaN(loss) {
-		return Eval{}, fmt.Errorf("evaluation: loss is NaN: %w", train.ErrDiverged)
+		return run.TextLoss{}, fmt.Errorf("evaluation: loss is NaN: %w", train.ErrDiverged)
 	}
-	return Eval{Loss: loss, Perplexity: math.Exp(loss), Accuracy: float64(right) / float64(n), Tokens: n}, nil
+	return run.TextLoss{
+		Loss: loss, Perplexity: math.Exp(loss), Accuracy: float64(right) / float64(n), Tokens: n,
+	}, nil
 }
 
-// metrics gives an evaluation the names it is logged under.
-func (e Eval) metrics() map[string]float64 {
+// metricsOf gives an evaluation the names it is logged under.
+func metricsOf(e run.TextLoss) map[string]float64 {
 	return map[string]float64{
 		"eval_loss": e.Loss, "eval_perplexity": e.Perplexity, "eval_token_accuracy": e.Accuracy,
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 
 	"steer/ggml/lm"
+	"steer/internal/run"
 	"steer/rl/data"
 	"steer/rl/train"
 )
@@ -23,28 +24,6 @@ type Deps struct {
 	EOS int32
 }
 
-// Result is how a run went; its JSON names are those of result.json (docs/sft.md).
-type Result struct {
-	Steps  int64 `json:"steps"`
-	Tokens int64 `json:"tokens"` // through the model in training
-	// Data says what became of the training examples, EvalData of the held-out ones.
-	Data     data.Counts `json:"counts"`
-	EvalData data.Counts `json:"eval_counts"`
-	// DataSHA256 is over the token ids and counted positions of both, in order.
-	DataSHA256 string `json:"data_sha256"`
-	// LossFirst is the training loss of the first step, Loss of the last.
-	LossFirst float64 `json:"loss_first"`
-	Loss      float64 `json:"loss"`
-	// EvalBefore is measured before the first step, EvalLast after the last, EvalBest at
-	// step BestStep; nil without held-out examples.
-	EvalBefore *Eval `json:"eval_before,omitempty"`
-	EvalLast   *Eval `json:"eval_last,omitempty"`
-	EvalBest   *Eval `json:"eval_best,omitempty"`
-	BestStep   int64 `json:"best_step,omitempty"`
-	// KeptStep is the step whose weights are the result.
-	KeptStep int64 `json:"kept_step"`
-}
-
 // trainer is a run between two rounds of train.Loop; a round is an optimizer step.
 type trainer struct {
 	cfg    Config
@@ -53,19 +32,19 @@ type trainer struct {
 	eval   []place
 	order  *order
 	steps  int64
-	res    Result // what a checkpoint keeps besides the weights
+	res    run.SFTSummary // what a checkpoint keeps besides the weights
 }
 
 // Train runs supervised fine-tuning to its last step, or on from the newest checkpoint
 // of deps.Run. It returns train.ErrInterrupted, with the result so far, when the stopper
 // asked it to stop. The trained adapter is adapter.gguf in the run folder; the learner
 // holds its weights.
-func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
+func Train(ctx context.Context, cfg Config, deps Deps) (run.SFTSummary, error) {
 	if err := cfg.Validate(); err != nil {
-		return Result{}, err
+		return run.SFTSummary{}, err
 	}
 	if deps.Learner == nil {
-		return Result{}, errors.New("sft: no learner")
+		return run.SFTSummary{}, errors.New("sft: no learner")
 	}
 	if deps.Stage == "" {
 		deps.Stage = "sft"
@@ -75,7 +54,7 @@ func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
 	}
 	t, err := newTrainer(cfg, deps)
 	if err != nil {
-		return Result{}, err
+		return run.SFTSummary{}, err
 	}
 	err = train.Loop(ctx, deps.Deps, train.LoopOptions{
 		Stage: deps.Stage, Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.MiniBatchSize,
@@ -92,26 +71,28 @@ func Train(ctx context.Context, cfg Config, deps Deps) (Result, error) {
 func newTrainer(cfg Config, deps Deps) (*trainer, error) {
 	t := &trainer{cfg: cfg, deps: deps}
 	var err error
-	if t.places, t.res.Data, err = cfg.prepare(deps.Train, deps.EOS, false); err != nil {
+	var counts, evalCounts data.Counts
+	if t.places, counts, err = cfg.prepare(deps.Train, deps.EOS, false); err != nil {
 		return nil, fmt.Errorf("sft: training data: %w", err)
 	}
-	plan := Plan{Counts: t.res.Data, Places: len(t.places)}
+	plan := Plan{Counts: counts, Places: len(t.places)}
 	if err := plan.check(cfg); err != nil {
 		return nil, err
 	}
-	deps.Note("%s: training data: %s", deps.Stage, t.res.Data)
+	deps.Note("%s: training data: %s", deps.Stage, counts)
 	if len(deps.Eval) > 0 {
-		if t.eval, t.res.EvalData, err = cfg.prepare(deps.Eval, deps.EOS, true); err != nil {
+		if t.eval, evalCounts, err = cfg.prepare(deps.Eval, deps.EOS, true); err != nil {
 			return nil, fmt.Errorf("sft: held-out data: %w", err)
 		}
 		if len(t.eval) == 0 {
-			return nil, fmt.Errorf("sft: no held-out example is left: %s", t.res.EvalData)
+			return nil, fmt.Errorf("sft: no held-out example is left: %s", evalCounts)
 		}
-		deps.Note("%s: held-out data: %s", deps.Stage, t.res.EvalData)
+		deps.Note("%s: held-out data: %s", deps.Stage, evalCounts)
 	}
+	t.res.Counts, t.res.EvalCounts = (*run.Counts)(&counts), (*run.Counts)(&evalCounts)
 	t.res.DataSHA256 = hashOf(t.places, t.eval)
 	t.order, t.steps = newOrder(cfg, t.places), cfg.Steps(len(t.places))
-	deps.Note("%s: %s", deps.Stage, cfg.describe(len(t.places), t.res.Data, t.steps))
+	deps.Note("%s: %s", deps.Stage, cfg.describe(len(t.places), counts, t.steps))
 	for _, doubt := range cfg.Optim.Doubts(t.steps, "raise epochs or max_steps, or lower mini_batch_size") {
 		deps.Note("%s: %s", deps.Stage, doubt)
 	}
@@ -161,7 +142,7 @@ func (t *trainer) Measure(ctx context.Context, done int64, out *train.Outcome) e
 	if err != nil {
 		return err
 	}
-	maps.Copy(out.Metrics, e.metrics())
+	maps.Copy(out.Metrics, metricsOf(e))
 	out.Best = t.measured(done, e)
 	t.deps.Note("%s: step %d: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, done,
 		e.Loss, e.Perplexity, e.Accuracy)
@@ -232,7 +213,7 @@ func (t *trainer) step(ctx context.Context, round int64) (train.Outcome, error) 
 }
 
 // evaluate looks at the held-out examples.
-func (t *trainer) evaluate(ctx context.Context) (Eval, error) {
+func (t *trainer) evaluate(ctx context.Context) (run.TextLoss, error) {
 	pass := t.deps.Pass(t.deps.Stage, "held-out examples", len(t.eval))
 	return evaluate(ctx, t.deps.Learner, t.eval, t.evalTokens(), func(done int) error {
 		pass.Done(done)
@@ -258,11 +239,11 @@ func (t *trainer) evalBefore(ctx context.Context) error {
 	}
 	t.res.EvalBefore = &e
 	t.deps.Note("%s: before training: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, e.Loss, e.Perplexity, e.Accuracy)
-	return t.deps.Log(0, e.metrics())
+	return t.deps.Log(0, metricsOf(e))
 }
 
 // measured notes an evaluation and reports whether it is the best so far.
-func (t *trainer) measured(step int64, e Eval) bool {
+func (t *trainer) measured(step int64, e run.TextLoss) bool {
 	t.res.EvalLast = &e
 	if t.res.EvalBest != nil && e.Loss >= t.res.EvalBest.Loss {
 		return false
@@ -277,12 +258,13 @@ func (t *trainer) Save() (any, error) { return &t.res, nil }
 // Restore implements train.Trainer.
 func (t *trainer) Restore(raw json.RawMessage) error {
 	now := t.res
+	t.res = run.SFTSummary{}
 	if err := json.Unmarshal(raw, &t.res); err != nil {
 		return err
 	}
 	if t.res.DataSHA256 != now.DataSHA256 {
 		return fmt.Errorf("the data are not those the run began with (now: %s; then: %s): start over (fresh) or restore them",
-			now.Data, t.res.Data)
+			(*data.Counts)(now.Counts), (*data.Counts)(t.res.Counts))
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ func TestLossIsTheTokenMean(t *testing.T) {
 func TestTheSplitIntoMicroBatchesDoesNotMatter(t *testing.T) {
 	for _, pack := range []Pack{PackNone, PackIsolated, PackRunOn} {
 		var want *lm.State
-		var wantRes Result
+		var wantRes run.SFTSummary
 		for _, micro := range [][2]int{{1, 0}, {2, 0}, {4, 0}, {0, 1}, {0, 70}, {0, 10000}} {
 			c := small()
 			c.Pack, c.MiniBatchSize, c.MicroBatchSize, c.MicroBatchTokens = pack, 4, micro[0], micro[1]
@@ -159,7 +159,7 @@ func TestIsolatedPackingEqualsNone(t *testing.T) {
 	packed := toy()
 	res, err := Train(context.Background(), c, deps(t, packed))
 	require.NoError(t, err)
-	require.Equal(t, 1, res.Data.Blocks)
+	require.Equal(t, 1, res.Counts.Blocks)
 	require.Equal(t, state(t, plain), state(t, packed))
 }
 
@@ -184,7 +184,7 @@ func TestEveryEpochTakesEachExampleOnce(t *testing.T) {
 }
 
 // finish trains in dir until it is done, resuming after whatever stops it.
-func finish(t *testing.T, dir string, c Config, l *traintest.Toy) (Result, []string) {
+func finish(t *testing.T, dir string, c Config, l *traintest.Toy) (run.SFTSummary, []string) {
 	t.Helper()
 	folder := openRun(t, dir, c)
 	defer folder.Close()
@@ -199,7 +199,7 @@ func finish(t *testing.T, dir string, c Config, l *traintest.Toy) (Result, []str
 // losses of metrics.jsonl without the clock's values.
 func logged(t *testing.T, dir string) []run.MetricsRecord {
 	t.Helper()
-	recs, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
+	recs, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
 	require.NoError(t, err)
 	for i := range recs {
 		recs[i].Time = time.Time{}
@@ -499,5 +499,5 @@ func TestPlan(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, p.Steps, res.Steps)
 	require.Equal(t, p.Tokens, res.Tokens)
-	require.Equal(t, p.Counts, res.Data)
+	require.Equal(t, run.Counts(p.Counts), *res.Counts)
 }

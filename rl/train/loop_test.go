@@ -53,7 +53,7 @@ func TestLoopCountsRoundsAndSteps(t *testing.T) {
 	require.Equal(t, int64(4), folder.BestStep())
 	require.Len(t, rec.Steps, 5)
 	require.Equal(t, int64(5), rec.Steps[4].Step, "the line counts rounds")
-	recs, err := run.ReadMetrics(folder.Path(run.MetricsFile))
+	recs, _, err := run.ReadMetrics(folder.Path(run.MetricsFile))
 	require.NoError(t, err)
 	require.Equal(t, int64(10), recs[4].Step, "metrics count optimizer steps")
 	require.Contains(t, recs[4].Values, "tokens_per_second")

@@ -1,0 +1,140 @@
+package benchmark
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"steer/eval"
+	"steer/eval/metrics"
+	"steer/eval/query"
+	"steer/eval/result"
+	"steer/eval/task"
+	"steer/ggml/lm"
+	"steer/internal/seed"
+	"steer/internal/stats"
+)
+
+// taskBatch is the number of prompts of a task that are generated from at once.
+const taskBatch = 16
+
+// generateTask is output_type generate_until: greedy generation up to the first of the
+// ends or max_gen_toks tokens, the filters, and exact match with one of the targets. A
+// prompt that leaves no room is cut from the left, as the harness does.
+func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item) (*metrics.Summary, []result.Record, error) {
+	if err := set.Validate(); err != nil {
+		return nil, nil, err
+	}
+	if s.Generator == nil || s.Tokenizer == nil {
+		return nil, nil, fmt.Errorf("model %q: generating needs a generator and a tokenizer", s.Name)
+	}
+	if set.MaxLength <= t.Generation.MaxTokens {
+		return nil, nil, fmt.Errorf("generation_kwargs.max_gen_toks %d leaves no room for a prompt in max_length %d: lower it", t.Generation.MaxTokens, set.MaxLength)
+	}
+	enc, err := query.NewEncoder(s.Tokenizer, set.BOS)
+	if err != nil {
+		return nil, nil, err
+	}
+	records, unfinished := make([]result.Record, len(items)), 0
+	at := eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolGenerate, Model: s.Name, Total: len(items)}
+	for start := 0; start < len(items); start += taskBatch {
+		batch := items[start:min(start+taskBatch, len(items))]
+		reqs := make([]lm.Request, len(batch))
+		for k, it := range batch {
+			r := &records[start+k]
+			*r = result.Record{ID: it.ID, Row: it.Row, Gold: 1}
+			if reqs[k], r.Cut, err = taskRequest(enc, s.Tokenizer, set, t, it.Contexts[0]); err != nil {
+				return nil, nil, fmt.Errorf("item %q: %w", it.ID, err)
+			}
+		}
+		answers, err := s.Generator.Generate(ctx, reqs, lm.Sampling{})
+		if err != nil {
+			return nil, nil, fmt.Errorf("model %q: %w", s.Name, err)
+		}
+		if len(answers) != len(reqs) {
+			return nil, nil, fmt.Errorf("model %q: generator gave %d answers to %d prompts", s.Name, len(answers), len(reqs))
+		}
+		for k, a := range answers {
+			if a.Finish == lm.FinishLength {
+				unfinished++
+			}
+			records[start+k].Answer = untilFirst(lm.Text(s.Tokenizer, a.Tokens), t.Generation.Until)
+			at.Tokens += int64(len(reqs[k].Prompt) + len(a.Tokens))
+		}
+		at.Done = start + len(batch)
+		set.Report(at)
+	}
+	b := metrics.New(t.Name, eval.ProtocolGenerate, s.Name, taskVersion(t), len(records), set)
+	addMatches(b, t, items, records)
+	b.FlagCount("unfinished", unfinished)
+	b.Provenance["max_gen_toks"] = t.Generation.MaxTokens
+	b.Provenance["until"] = t.Generation.Until
+	return b, records, nil
+}
+
+// taskRequest is the request of one prompt, and how many of its tokens were cut off.
+func taskRequest(enc *query.Encoder, tok lm.Tokenizer, set eval.Settings, t *task.Task, prompt string) (lm.Request, int, error) {
+	ids, err := enc.Text(prompt)
+	if err == nil && len(ids) == 0 {
+		ids, _, err = enc.Pair("", "x") // BOS, or what stands for it
+	}
+	if err != nil {
+		return lm.Request{}, 0, err
+	}
+	cut := max(0, len(ids)-(set.MaxLength-t.Generation.MaxTokens))
+	r := lm.Request{Prompt: ids[cut:], MaxNew: t.Generation.MaxTokens, StopStrings: t.Generation.Until,
+		Seed: seed.Derive(set.Seed, "eval.task")} // greedy: never drawn from
+	if eos := tok.EOS(); eos >= 0 {
+		r.StopTokens = []int32{eos}
+	}
+	return r, cut, nil
+}
+
+// untilFirst cuts an answer at the first of the ends.
+func untilFirst(answer string, ends []string) string {
+	for _, end := range ends {
+		answer, _, _ = strings.Cut(answer, end)
+	}
+	return answer
+}
+
+// addMatches stores the exact match after every filter; the first one decides the
+// records.
+func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []result.Record) {
+	cut := 0
+	for f, filter := range t.Filters {
+		right, each := 0, make([]float64, len(records))
+		for i := range records {
+			answer := filter.Apply(records[i].Answer)
+			matches := slices.ContainsFunc(items[i].Targets, func(target string) bool { return t.Metrics[0].Matches(answer, target) })
+			if matches {
+				right++
+				each[i] = 1
+			}
+			if f == 0 {
+				records[i].Pred = int(each[i])
+				if records[i].Cut > 0 {
+					cut++
+				}
+			}
+		}
+		name := "exact_match"
+		if f > 0 {
+			name += "_" + filter.Name
+		}
+		b.AddShare(name, right, len(records))
+		b.Set(name+"_stderr", stats.MeanOf(each).StdErr)
+	}
+	if len(t.Filters) > 1 {
+		b.Provenance["filter"] = t.Filters[0].Name
+	}
+	b.FlagCount("truncated", cut)
+	empty := 0
+	for _, r := range records {
+		if strings.TrimSpace(r.Answer) == "" {
+			empty++
+		}
+	}
+	b.FlagCount("empty_answers", empty)
+}

@@ -1,0 +1,107 @@
+package query
+
+import (
+	"cmp"
+	"slices"
+
+	"steer/ggml/lm"
+	"steer/ggml/prefix"
+)
+
+// Batches fills batches of at most limit tokens with sequences; one longer than that is a
+// batch of its own. Tokens count as the engine lays them out: what sequences of a batch
+// begin with alike counts once (package prefix). They come in lexicographic order, so that
+// those under a common header are neighbours. The largest batch is the first: running out
+// of memory shows at once.
+func Batches(seqs []lm.Sequence, limit int) [][]int {
+	return groupedBatches(seqs, func(i int) int { return i }, limit)
+}
+
+// groupedBatches is batches with the members of a group, which stand in the order of their
+// first, kept together if a batch can hold them.
+func groupedBatches(seqs []lm.Sequence, group func(i int) int, limit int) [][]int {
+	read := make([][]int32, len(seqs))
+	for i, q := range seqs {
+		read[i] = prefix.Read(q)
+	}
+	f := filler{read: read, limit: limit}
+	for _, unit := range units(read, group) {
+		f.put(unit)
+	}
+	f.next()
+	slices.SortStableFunc(f.full, func(a, b batch) int { return cmp.Compare(b.tokens, a.tokens) })
+	out := make([][]int, len(f.full))
+	for i, b := range f.full {
+		out[i] = b.members
+	}
+	return out
+}
+
+// units are the groups, each in lexicographic order and in that of its first member.
+func units(read [][]int32, group func(i int) int) [][]int {
+	order := func(a, b int) int { return cmp.Or(slices.Compare(read[a], read[b]), cmp.Compare(a, b)) }
+	var out [][]int
+	at := map[int]int{}
+	for i := range read {
+		k, ok := at[group(i)]
+		if !ok {
+			k = len(out)
+			at[group(i)], out = k, append(out, nil)
+		}
+		out[k] = append(out[k], i)
+	}
+	for _, u := range out {
+		slices.SortFunc(u, order)
+	}
+	slices.SortFunc(out, func(a, b []int) int { return order(a[0], b[0]) })
+	return out
+}
+
+type batch struct {
+	members []int
+	tokens  int // as they are laid out
+}
+
+// filler fills one batch after the other.
+type filler struct {
+	read    [][]int32
+	limit   int
+	full    []batch
+	members []int // of the batch being filled
+	count   prefix.Counter
+}
+
+// put adds a unit to the batch, or to the next one; one that no batch can hold comes apart.
+func (f *filler) put(unit []int) {
+	if f.take(unit) {
+		return
+	}
+	f.next()
+	if f.take(unit) {
+		return
+	}
+	for k := range unit {
+		f.put(unit[k : k+1])
+	}
+}
+
+// take adds a unit if there is room for it. An empty batch has room for any single sequence.
+func (f *filler) take(unit []int) bool {
+	count := f.count.Clone()
+	for _, i := range unit {
+		count.Add(f.read[i])
+	}
+	if count.Tokens() > f.limit && len(f.members)+len(unit) > 1 {
+		return false
+	}
+	f.count, f.members = count, append(f.members, unit...)
+	return true
+}
+
+// next begins another batch.
+func (f *filler) next() {
+	if len(f.members) > 0 {
+		f.full = append(f.full, batch{f.members, f.count.Tokens()})
+	}
+	f.members, f.count = nil, prefix.Counter{}
+}

@@ -1,0 +1,19 @@
+package query
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/eval"
+	"steer/eval/evaltest"
+)
+
+func TestRewardsAreFinite(t *testing.T) {
+	r := eval.Reward{Name: "r", Rewarder: evaltest.RewardFunc(func(eval.Exchange) float32 { return float32(1 / zero) })}
+	_, err := Rewards(context.Background(), r, []eval.Exchange{{}})
+	require.ErrorIs(t, err, eval.ErrNotFinite)
+}
+
+var zero = 0.0

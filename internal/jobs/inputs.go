@@ -1,0 +1,58 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"steer/internal/filehash"
+	"steer/rl/data"
+)
+
+// Inputs holds the SHA-256 of every file a stage reads, by role. It is part of the
+// stage's resolved configuration.
+type Inputs map[string]string
+
+// add hashes a file, or every file of a folder.
+func (in Inputs) add(hashes *filehash.Cache, role, path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", role, err)
+	}
+	sum := hashes.Sum
+	if st.IsDir() {
+		sum = filehash.Folder
+	}
+	if in[role], err = sum(path); err != nil {
+		delete(in, role)
+		return fmt.Errorf("%s: %w", role, err)
+	}
+	return nil
+}
+
+// inputsOf hashes models and adapters, and data files, by role; an empty path is none.
+// A data file is found as its reader finds it, packed or not.
+func inputsOf(hashes *filehash.Cache, files, sources map[string]string) (Inputs, error) {
+	in := Inputs{}
+	var errs []error
+	for _, role := range slices.Sorted(maps.Keys(files)) {
+		if path := files[role]; path != "" {
+			errs = append(errs, in.add(hashes, role, path))
+		}
+	}
+	for _, role := range slices.Sorted(maps.Keys(sources)) {
+		if sources[role] == "" {
+			continue
+		}
+		path, err := data.Resolve(sources[role])
+		if err != nil {
+			err = fmt.Errorf("%s: %w", role, err)
+		} else {
+			err = in.add(hashes, role, path)
+		}
+		errs = append(errs, err)
+	}
+	return in, errors.Join(errs...)
+}
