@@ -43,7 +43,7 @@ var allowed = []struct {
 	{"steer/ggml/adapter/safetensors", []string{"steer/ggml/gguf", "steer/internal/..."}}, // half floats
 	{"steer/ggml/gguf", []string{"steer/internal/..."}},
 	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf", "steer/internal/testfiles"}}, // tests only
-	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/gguf"}},
+	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/lm"}},
 	{"steer/ggml/prefix", []string{"steer/ggml/lm"}},
 	{"steer/ggml/lm", nil},
 	{"steer/cgo", nil},

@@ -191,7 +191,7 @@ func TestChatTemplateErrors(t *testing.T) {
 	} {
 		tpl, err := CompileChat(source)
 		if err == nil {
-			_, err = tpl.Pieces(nil, time.Time{})
+			_, err = tpl.Pieces(nil, time.Unix(0, 0))
 		}
 		if strings.Contains(want, "an undefined value") {
 			require.Error(t, err)

@@ -435,7 +435,7 @@ func (m *machine) evalCall(e *callExpr, s *scope) (any, error) {
 	case *nameExpr:
 		f, _ = s.get(on.name)
 		if _, ok := f.(*function); !ok {
-			return nil, fail(on.pos, "the function %s() is not known: there is %s", on.name, functionNames(!m.strict))
+			return nil, fail(on.pos, "the function %s() is not known: there is %s", on.name, m.functionNames())
 		}
 	default:
 		if f, err = m.operand(e.f, s); err != nil {

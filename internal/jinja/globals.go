@@ -11,8 +11,9 @@ import (
 	"steer/internal/ordered"
 )
 
-// globals are the functions that templates may call; chat templates have two more.
-func globals(chat bool) map[string]any {
+// globals are the functions that templates may call; chat templates have one more, and one that tells
+// the time, where there is a clock.
+func globals(chat, clock bool) map[string]any {
 	out := map[string]any{
 		"range":     &function{name: "range", call: pyRange},
 		"dict":      &function{name: "dict", call: makeDict},
@@ -22,13 +23,15 @@ func globals(chat bool) map[string]any {
 	}
 	if chat {
 		out["raise_exception"] = &function{name: "raise_exception", call: raise}
+	}
+	if chat && clock {
 		out["strftime_now"] = &function{name: "strftime_now", call: strftimeNow}
 	}
 	return out
 }
 
-func functionNames(chat bool) string {
-	return strings.Join(slices.Sorted(maps.Keys(globals(chat))), "(), ") + "()"
+func (m *machine) functionNames() string {
+	return strings.Join(slices.Sorted(maps.Keys(globals(!m.strict, !m.now.IsZero()))), "(), ") + "()"
 }
 
 // raise is raise_exception(message).

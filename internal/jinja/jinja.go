@@ -94,7 +94,8 @@ type Piece struct {
 }
 
 // Pieces renders the template and tells what in it is from where: a text keeps its source through
-// filters, methods and operators. now is what strftime_now formats. The pieces end to end are what
+// filters, methods and operators. now is what strftime_now formats; templates
+// do not have it at the zero time, and some then write a date of their own. The pieces end to end are what
 // Render gives.
 func (t *Template) Pieces(vars map[string]any, now time.Time) ([]Piece, error) {
 	m, err := t.run(vars, now, false)
@@ -198,7 +199,7 @@ func (t *Template) run(vars map[string]any, now time.Time, keep bool) (m *machin
 			m, err = nil, &Error{Msg: fmt.Sprintf("not understood: %v", p)}
 		}
 	}()
-	top := &scope{vars: make(map[string]any, len(vars)), parent: &scope{vars: globals(t.chat)}}
+	top := &scope{vars: make(map[string]any, len(vars)), parent: &scope{vars: globals(t.chat, !now.IsZero())}}
 	for k, v := range vars {
 		if top.vars[k], err = inside(v, 0); err != nil {
 			return nil, &Error{Msg: fmt.Sprintf("variable %q: %v", k, err)}
