@@ -46,12 +46,15 @@ deps: ## install compiler and CMake (Debian), or say how
 	fi
 	@command -v $(GO) >/dev/null || { echo "Go is missing: see https://go.dev/dl"; exit 1; }
 
+# $(call configure,SOURCE,FOLDER,FLAGS): CMake, which is heard only when it fails.
+configure = mkdir -p $(dir $(2)) && { cmake -G Ninja -S $(1) -B $(2) $(3) >$(2).log 2>&1 || { tail -20 $(2).log; exit 1; }; }
+GGML_DIR  = -DGGML_DIR=$(CURDIR)/third_party/src/ggml
+
 $(BUILD)/build.ninja: CMakeLists.txt cmake/*.cmake go.mod
-	@cmake -G Ninja -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { tail -20 $(BUILD).log; exit 1; }
+	@$(call configure,.,$(BUILD),-DCMAKE_BUILD_TYPE=Release)
 
 .PHONY: vendored
 vendored: deps
-	@mkdir -p build
 	@$(MAKE) -s $(BUILD)/build.ninja
 
 .PHONY: native
@@ -102,9 +105,13 @@ test-race: ## the race detector on the packages that run without the engine
 
 .PHONY: test-native
 test-native: native ## the CPU kernels against double precision
-	@mkdir -p build/native-test
-	@cmake -G Ninja -S cgo/native/test -B build/native-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/native-test.log 2>&1 || { tail -20 build/native-test.log; exit 1; }
+	@$(call configure,cgo/native/test,build/native-test,$(GGML_DIR))
 	@ninja -C build/native-test --quiet && ./build/native-test/steer-cpu-test
+
+.PHONY: test-native-sanitized
+test-native-sanitized: vendored ## the same under ASan and UBSan
+	@$(call configure,cgo/native/test,build/native-sanitized,$(GGML_DIR) -DSTEER_SANITIZE_CPU=ON)
+	@ninja -C build/native-sanitized --quiet steer-cpu-test && ./build/native-sanitized/steer-cpu-test
 
 # $(call cuda-library,FOLDER): builds libsteer-cuda.so for CUDA_ARCH. The architectures are looked
 # at before anything is fetched.
@@ -130,8 +137,7 @@ cuda-full: ## the CUDA library for one architecture, which must stay under 64 Mi
 
 .PHONY: cuda-emulation
 cuda-emulation: native ## build the GPU that tests emulate on the CPU
-	@mkdir -p build
-	@cmake -G Ninja -S cmake/cuda-emulation -B build/cuda-emulation >build/cuda-emulation.log 2>&1 || { tail -20 build/cuda-emulation.log; exit 1; }
+	@$(call configure,cmake/cuda-emulation,build/cuda-emulation)
 	@ninja -C build/cuda-emulation $(if $(V),,--quiet)
 
 .PHONY: test-cuda
@@ -145,13 +151,12 @@ test-cuda: build model ## a GPU: every kernel, gradients, goldens, decoding, the
 
 .PHONY: build/cuda-test/steer-gpu-test
 build/cuda-test/steer-gpu-test: vendored
-	@cmake -G Ninja -S cgo/native/cuda/test -B build/cuda-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/cuda-test.log 2>&1 || { tail -20 build/cuda-test.log; exit 1; }
+	@$(call configure,cgo/native/cuda/test,build/cuda-test,$(GGML_DIR))
 	@ninja -C build/cuda-test --quiet steer-gpu-test
 
 .PHONY: test-cuda-emulation
 test-cuda-emulation: vendored ## the CUDA kernels on the CPU, against double precision and the CPU kernels
-	@mkdir -p build/cuda-test
-	@cmake -G Ninja -S cgo/native/cuda/test -B build/cuda-test -DGGML_DIR=$(CURDIR)/third_party/src/ggml >build/cuda-test.log 2>&1 || { tail -20 build/cuda-test.log; exit 1; }
+	@$(call configure,cgo/native/cuda/test,build/cuda-test,$(GGML_DIR))
 	@ninja -C build/cuda-test --quiet steer-cuda-test && ./build/cuda-test/steer-cuda-test 2>build/cuda-test.err || { cat build/cuda-test.err; exit 1; }
 
 .PHONY: check-cuda
@@ -168,13 +173,23 @@ arch: ## check the arrows between packages, and gofmt
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 
 .PHONY: lint
-lint: native arch ## go vet and go mod tidy
+lint: native arch lint-native ## gofmt, go vet, go.mod, staticcheck, deadcode, clang-tidy
 	@$(GO) vet ./...
-	@$(GO) mod tidy -diff
+	@$(GO) mod tidy -diff && $(GO) -C tools mod tidy -diff
+	@tools/lint_go.sh $(GO)
+
+.PHONY: lint-native
+lint-native: vendored
+	@command -v clang-tidy >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing clang-tidy with apt-get"; apt-get update -qq && apt-get install -y -qq --no-install-recommends clang-tidy >/dev/null; \
+	  else echo "clang-tidy is missing: sudo apt-get install clang-tidy"; exit 1; fi; }
+	@$(call configure,cmake/cuda-emulation,build/cuda-emulation)
+	@$(call configure,cgo/native/cuda/test,build/cuda-test,$(GGML_DIR))
+	@tools/clang_tidy.sh
 
 .PHONY: bench
 bench: native ## kernel and statistics benchmarks
-	@mkdir -p build/native-test
 	@$(MAKE) -s test-native >/dev/null && ./build/native-test/steer-cpu-test bench 2 all
 	@$(WITH_NATIVE) $(GO) test -run '^$$' -bench . ./internal/stats ./ggml
 

@@ -42,22 +42,6 @@ func call(f func(err *C.char, n C.size_t) C.int) error {
 // Alive counts the native objects that have not been freed.
 func Alive() int64 { return int64(C.steer_alive()) }
 
-// TakeLog returns what ggml and libllama warned of since the last call.
-func TakeLog() string {
-	buf := make([]byte, 16<<10)
-	C.steer_take_log((*C.char)(unsafe.Pointer(&buf[0])), C.size_t(len(buf)))
-	return cstring(buf)
-}
-
-func cstring(b []byte) string {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
-	}
-	return string(b)
-}
-
 // ptr returns a pointer to the first element, nil for an empty slice.
 func ptr[T any](s []T) unsafe.Pointer {
 	if len(s) == 0 {

@@ -141,3 +141,12 @@ func (t Tensor) SetI32(data []int32) {
 func (t Tensor) GetF32(data []float32) {
 	C.steer_tensor_get(t.p, ptr(data), 0, C.size_t(4*len(data)))
 }
+
+func cstring(b []byte) string {
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}

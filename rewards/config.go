@@ -3,8 +3,6 @@ package rewards
 import (
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 
 	"steer/internal/seed"
 	"steer/rl/data"
@@ -14,7 +12,7 @@ import (
 // Config is everything a reward run can be told. Start from [New].
 type Config struct {
 	// Preset names the values this configuration started from.
-	Preset Preset `yaml:"preset"`
+	Preset train.Preset `yaml:"preset"`
 	// Seed determines every random choice of the run.
 	Seed uint64 `yaml:"seed"`
 
@@ -38,6 +36,10 @@ type Config struct {
 	// Template and System are the chat form's; they have to be the policy's.
 	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
+	// Date is what a model's own template shows as today.
+	Date data.Date `yaml:"date,omitempty"`
+	// Own is what the adapter's metadata keep of a model's own template.
+	Own map[string]string `yaml:"-"`
 	// EOS ends a text of the chat form whose template has no end token of its own, and
 	// any text of the plain form, with the vocabulary's EOS; the score is read there.
 	EOS bool `yaml:"eos"`
@@ -63,17 +65,8 @@ type Config struct {
 	// after training and stores them with the head.
 	Normalise bool `yaml:"normalise"`
 
-	// MiniBatchSize is the number of pairs of an optimizer step.
-	MiniBatchSize int `yaml:"mini_batch_size"`
-	// MicroBatchSize is the number of pairs of a forward and backward pass; it divides
-	// MiniBatchSize. MicroBatchTokens, which takes its place where MicroBatchSize is 0,
-	// bounds a pass in tokens. Either changes memory and speed only.
-	MicroBatchSize   int `yaml:"micro_batch_size"`
-	MicroBatchTokens int `yaml:"micro_batch_tokens"`
-	// Epochs is the number of passes over the pairs. MaxSteps, where not 0, ends the run
-	// after so many optimizer steps instead, however many passes that takes.
-	Epochs   int64 `yaml:"epochs"`
-	MaxSteps int64 `yaml:"max_steps"`
+	// Batches counts pairs.
+	train.Batches `yaml:",inline"`
 	// NoShuffle takes the pairs in the order given, in each epoch.
 	NoShuffle bool `yaml:"no_shuffle"`
 
@@ -102,105 +95,35 @@ const (
 // Values lists the forms.
 func (Form) Values() []string { return []string{string(FormPlain), string(FormChat)} }
 
-// HeadInit is how the scalar head starts; its bias is 0 in all of them.
-type HeadInit string
-
-// The rules; d is the width of the model.
-const (
-	HeadNormal HeadInit = "normal" // N(0, 0.02²): transformers' initializer_range
-	HeadScaled HeadInit = "scaled" // N(0, 1/(d+1)): Stiennon et al. 2020
-	HeadZero   HeadInit = "zero"
-)
-
-// Values lists the rules.
-func (HeadInit) Values() []string {
-	return []string{string(HeadNormal), string(HeadScaled), string(HeadZero)}
-}
-
-// StdDev is the standard deviation of the first weights of a head over width inputs.
-func (h HeadInit) StdDev(width int) float64 {
-	switch h {
-	case HeadNormal:
-		return 0.02
-	case HeadScaled:
-		return 1 / math.Sqrt(float64(width)+1)
-	}
-	return 0
-}
-
-// Weights draws the first weights of a head, [width], from the run's seed.
-func (h HeadInit) Weights(width int, runSeed uint64) []float32 {
-	w := make([]float32, width)
-	sd := h.StdDev(width)
-	rng := seed.Rand(runSeed, "reward.head")
-	for i := range w {
-		w[i] = float32(rng.NormFloat64() * sd)
-	}
-	return w
-}
-
 // Validate names the fields that are out of range or contradict each other, all of
 // them. It does not open files.
 func (c Config) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("rewards: "+format, args...)) }
-	check := func(err error) {
-		if err != nil {
-			bad("%w", err)
-		}
+	check := train.NewChecks("rewards")
+	theory, unknown := Lookup(c.Theory)
+	if unknown == nil {
+		_, unknown = theory.recipe(c.Recipe)
 	}
-	enum := func(key string, value string, values []string) {
-		if !slices.Contains(values, value) {
-			bad("%s: want one of %v, got %q", key, values, value)
-		}
+	check.Error(c.LoRA.Validate("lora"))
+	check.Error(c.Optim.Validate("optim"))
+	check.Enum("form", c.Form)
+	if c.Template != "" { // else chatml
+		check.Enum("template", c.Template)
 	}
-	if theory, err := Lookup(c.Theory); err != nil {
-		errs = append(errs, err)
-	} else if _, err := theory.recipe(c.Recipe); err != nil {
-		errs = append(errs, err)
-	}
-	check(c.LoRA.Validate("lora"))
-	check(c.Optim.Validate("optim"))
-	enum("form", string(c.Form), c.Form.Values())
-	enum("template", string(c.Template), c.Template.Values())
-	enum("head_init", string(c.HeadInit), c.HeadInit.Values())
-	enum("overlong", string(c.Overlong), []string{string(data.OverlongDrop), string(data.OverlongTruncateLeft), string(data.OverlongError)})
-	if c.MaxLength < 2 {
-		bad("max_length: want at least 2, got %d", c.MaxLength)
-	}
-	for _, f := range []struct {
-		key   string
-		value float64
-	}{{"margin", c.Margin}, {"centre", c.Centre}} {
-		if !(f.value >= 0) || math.IsInf(f.value, 0) {
-			bad("%s: want at least 0, got %v", f.key, f.value)
-		}
-	}
-	switch {
-	case c.MiniBatchSize < 1:
-		bad("mini_batch_size: want at least 1, got %d", c.MiniBatchSize)
-	case c.MicroBatchSize != 0 && c.MicroBatchTokens != 0:
-		bad("micro_batch_size %d and micro_batch_tokens %d: set one of them to 0", c.MicroBatchSize, c.MicroBatchTokens)
-	case c.MicroBatchSize != 0:
-		check(train.CheckDivides("mini_batch_size", c.MiniBatchSize, "micro_batch_size", c.MicroBatchSize))
-	case c.MicroBatchTokens < 1:
-		bad("micro_batch_size or micro_batch_tokens: want one of them to be at least 1")
-	}
-	for _, f := range []struct {
-		key   string
-		value int64
-	}{
-		{"epochs", c.Epochs}, {"max_steps", c.MaxSteps}, {"eval_every", c.EvalEvery}, {"eval_pairs", int64(c.EvalPairs)},
-		{"checkpoint_every", c.CheckpointEvery}, {"stuck_after", c.StuckAfter},
-	} {
-		if f.value < 0 {
-			bad("%s: want at least 0, got %d", f.key, f.value)
-		}
-	}
+	check.Enum("head_init", c.HeadInit)
+	check.OneOf("overlong", string(c.Overlong),
+		[]string{string(data.OverlongDrop), string(data.OverlongTruncateLeft), string(data.OverlongError)})
+	check.AtLeast("max_length", int64(c.MaxLength), 2)
+	check.Number("margin", c.Margin, c.Margin >= 0, "at least 0")
+	check.Number("centre", c.Centre, c.Centre >= 0, "at least 0")
+	c.Batches.Check(check)
+	check.AtLeast("eval_every", c.EvalEvery, 0)
+	check.AtLeast("eval_pairs", int64(c.EvalPairs), 0)
+	check.AtLeast("checkpoint_every", c.CheckpointEvery, 0)
+	check.AtLeast("stuck_after", c.StuckAfter, 0)
 	if c.Epochs == 0 && c.MaxSteps == 0 {
-		bad("epochs or max_steps: want one of them to be at least 1")
+		check.Bad("epochs or max_steps: want one of them to be at least 1")
 	}
-	return errors.Join(errs...)
+	return errors.Join(unknown, check.Err())
 }
 
 // ValidateData checks the fields that name files, without opening them.
@@ -256,10 +179,4 @@ func (c Config) sources() (trainSource, heldOut data.Source) {
 }
 
 // Steps is the number of optimizer steps of a run over so many pairs.
-func (c Config) Steps(pairs int) int64 {
-	if c.MaxSteps > 0 {
-		return c.MaxSteps
-	}
-	mini := int64(c.MiniBatchSize)
-	return (c.Epochs*int64(pairs) + mini - 1) / mini
-}
+func (c Config) Steps(pairs int) int64 { return c.Updates(pairs, c.Epochs) }

@@ -1,6 +1,7 @@
 package rewards
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,13 +17,13 @@ import (
 // finish evaluates on all held-out pairs, normalises, and writes adapter and result.
 func (t *trainer) finish(ctx context.Context) error {
 	// 9. Held-out pair accuracy and the distribution of scores.
-	t.deps.Note("%s: scoring all %d held-out pairs", t.deps.Stage, len(t.heldOut))
+	t.deps.Note("scoring all %d held-out pairs", len(t.heldOut))
 	chosen, rejected, err := t.scores(ctx, t.heldOut)
 	if err != nil {
 		return err
 	}
 	accuracy := t.measure(chosen, rejected)
-	t.deps.Note("%s: held out: %s", t.deps.Stage, accuracy)
+	t.deps.Note("held out: %s", accuracy)
 	if accuracy.Lo <= 0.5 {
 		t.warn(fmt.Sprintf("held-out pair accuracy %.3f is not clearly above chance (95 %% interval %.3f to %.3f)",
 			accuracy.Accuracy, accuracy.Lo, accuracy.Hi))
@@ -94,7 +95,7 @@ func (t *trainer) normalise(ctx context.Context, chosen, rejected []float32) err
 	scores, source := append(append([]float32{}, chosen...), rejected...), "held-out chosen and rejected"
 	if len(t.deps.References) > 0 {
 		var err error
-		pass := t.deps.Pass(t.deps.Stage, "reference answers", len(t.deps.References))
+		pass := t.deps.Pass("reference answers", len(t.deps.References))
 		if scores, err = t.raw(ctx, t.deps.References, pass.Done); err != nil {
 			return fmt.Errorf("reference answers: %w", err)
 		}
@@ -110,18 +111,14 @@ func (t *trainer) normalise(ctx context.Context, chosen, rejected []float32) err
 	t.res.Normalisation = &run.RewardNormalisation{
 		Normalisation: run.NewNormalisation(mean, std), References: d.N, Source: source,
 	}
-	t.deps.Note("%s: normalised by mean %.4f and standard deviation %.4f of %d %s", t.deps.Stage, mean, std, d.N, source)
+	t.deps.Note("normalised by mean %.4f and standard deviation %.4f of %d %s", mean, std, d.N, source)
 	return nil
 }
 
 func (t *trainer) makeAdapter() error {
-	learned, err := t.deps.Learner.State()
+	a, err := t.deps.Adapter()
 	if err != nil {
 		return err
-	}
-	a, err := t.deps.AdapterOf(learned)
-	if err != nil {
-		return fmt.Errorf("adapter: %w", err)
 	}
 	if a.Head == nil {
 		return errors.New("adapter: it has no scalar head, so it cannot be a reward model: load the learner with a head")
@@ -144,10 +141,14 @@ func (c Config) Meta() map[string]string {
 		MetaEOS: strconv.FormatBool(c.EOS), MetaMaxLength: strconv.Itoa(c.MaxLength),
 	}
 	if c.Form == FormChat {
-		m[MetaTemplate] = string(c.Template)
-		if t, err := data.NewTemplate(c.Template, c.System); err == nil { // the configuration was checked
+		name := cmp.Or(c.Template, data.TemplateChatML)
+		m[MetaTemplate], m[MetaSystem] = string(name), ""
+		if t, err := data.NewTemplate(name, c.System); err == nil { // the configuration was checked
 			m[MetaSystem] = t.System()
+		} else if c.System != nil {
+			m[MetaSystem] = *c.System
 		}
+		maps.Copy(m, c.Own)
 	}
 	return m
 }

@@ -1,9 +1,6 @@
 package rewards
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -161,30 +158,15 @@ func pick[T any](all []T, wanted []int) []T {
 }
 
 // HashPairs is the SHA-256, in hexadecimal, over prompt, chosen and rejected of every
-// pair in order (each text behind its length as 8 bytes, little-endian; ids as 4
-// bytes each behind their number). Two runs with equal hashes saw equal pairs.
+// pair in order; see [data.Fingerprint]. Two runs with equal hashes saw equal pairs.
 func HashPairs(pairs []data.Pair) string {
-	h := sha256.New()
-	var n [8]byte
-	text := func(s string) {
-		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
-	}
-	ids := func(ids []int32) {
-		binary.LittleEndian.PutUint64(n[:], uint64(len(ids)))
-		h.Write(n[:])
-		for _, id := range ids {
-			binary.LittleEndian.PutUint32(n[:4], uint32(id))
-			h.Write(n[:4])
-		}
-	}
+	f := data.NewFingerprint()
 	for _, p := range pairs {
-		text(p.Prompt)
-		text(p.Chosen)
-		text(p.Rejected)
-		ids(p.ChosenIDs)
-		ids(p.RejectedIDs)
+		f.Text(p.Prompt)
+		f.Text(p.Chosen)
+		f.Text(p.Rejected)
+		f.IDs(p.ChosenIDs)
+		f.IDs(p.RejectedIDs)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return f.Sum()
 }

@@ -8,6 +8,7 @@ import (
 
 	"steer/internal/testfiles"
 	"steer/rl/data"
+	"steer/rl/train"
 )
 
 func TestPairLossByHand(t *testing.T) {
@@ -105,10 +106,10 @@ func TestAccuracyAndDistribution(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for _, p := range Preset("").Values() {
-		cfg, err := New(Preset(p))
+	for _, p := range train.Preset("").Values() {
+		cfg, err := New(train.Preset(p))
 		require.NoError(t, err)
-		require.Equal(t, Preset(p), cfg.Preset)
+		require.Equal(t, train.Preset(p), cfg.Preset)
 		for _, theory := range TheoryName("").Values() {
 			cfg.Theory = TheoryName(theory)
 			require.NoError(t, cfg.Validate())
@@ -125,7 +126,7 @@ func TestConfig(t *testing.T) {
 	for _, want := range []string{"recipe", `form: want one of [plain chat], got "raw"`, "overlong", "does not divide", "centre", "epochs or max_steps", "head_init"} {
 		require.ErrorContains(t, err, want)
 	}
-	require.Equal(t, int64(3), Config{MiniBatchSize: 4, Epochs: 1}.Steps(9))
+	require.Equal(t, int64(3), Config{Batches: train.Batches{MiniBatchSize: 4, Epochs: 1}}.Steps(9))
 
 	w := HeadScaled.Weights(400, 3)
 	require.Equal(t, w, HeadScaled.Weights(400, 3))

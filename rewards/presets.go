@@ -1,44 +1,24 @@
 package rewards
 
 import (
-	"fmt"
-
 	"steer/rl/data"
 	"steer/rl/train"
 )
 
-// Preset names a set of values to start from.
-type Preset string
-
-// The presets. Each field in which they differ has its reason beside it in Thesis,
-// and in docs/rewards.md.
-const (
-	PresetDefault Preset = "default"
-	PresetThesis  Preset = "thesis"
-)
-
-// Values lists the presets.
-func (Preset) Values() []string { return []string{string(PresetDefault), string(PresetThesis)} }
-
-// New returns the configuration of a preset; "" is the default one. Theory and files
-// are left to the caller.
-func New(p Preset) (Config, error) {
-	switch p {
-	case PresetDefault, "":
-		return Default(), nil
-	case PresetThesis:
-		return Thesis(), nil
-	}
-	return Config{}, fmt.Errorf("rewards: preset %q: want one of %v", p, p.Values())
+// New returns the configuration of a preset; "" is the default one. Theory and files are left to
+// the caller. Each field in which the presets differ has its reason beside it in Thesis, and in
+// docs/rewards.md.
+func New(p train.Preset) (Config, error) {
+	return train.Presets[Config]{train.PresetDefault: Default, train.PresetThesis: Thesis}.New("rewards", p)
 }
 
 // Default is what is right today: trl's RewardTrainer of 2026, the N implementation
 // details of RLHF (Huang et al. 2024) and "LoRA Without Regret" (Schulman et al. 2025).
 func Default() Config {
 	return Config{
-		Preset:       PresetDefault,
+		Preset:       train.PresetDefault,
 		HeldOutShare: 0.1,
-		Form:         FormChat, Template: data.TemplateChatML, EOS: true,
+		Form:         FormChat, EOS: true,
 		MaxLength: 1024, Overlong: data.OverlongTruncateLeft,
 		LoRA: train.LoRA{
 			Rank: 16, Alpha: 32,
@@ -47,10 +27,10 @@ func Default() Config {
 		HeadInit: HeadScaled,
 		Optim: train.Optim{
 			LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, MaxGradNorm: 1,
-			Schedule: train.Schedule{Kind: train.Cosine},
+			LRSchedule: train.LRSchedule{Schedule: train.Cosine},
 		},
 		Centre: 0.01, Normalise: true,
-		MiniBatchSize: 16, MicroBatchTokens: 2048, Epochs: 1,
+		Batches:   train.Batches{MiniBatchSize: 16, MicroBatchTokens: 2048, Epochs: 1},
 		EvalEvery: 100, EvalPairs: 256, CheckpointEvery: 100, StuckAfter: 200,
 	}
 }
@@ -59,7 +39,7 @@ func Default() Config {
 // command line of the thesis.
 func Thesis() Config {
 	c := Default()
-	c.Preset = PresetThesis
+	c.Preset = train.PresetThesis
 	// The two columns of the CSV are the whole input: no template, nothing added at
 	// the end. The default asks the reward model about the exchanges PPO shows it.
 	c.Form, c.EOS = FormPlain, false
@@ -78,7 +58,7 @@ func Thesis() Config {
 	// take full steps in the first updates (details u and (e) of the N details).
 	c.Optim = train.Optim{
 		LR: 2e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.001, MaxGradNorm: 1,
-		Schedule: train.Schedule{Kind: train.Linear},
+		LRSchedule: train.LRSchedule{Schedule: train.Linear},
 	}
 	// No centring and no normalisation: PPO then sees raw scores, whose offset and
 	// scale differ between the four theories, and with them the weight of the KL term.

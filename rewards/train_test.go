@@ -524,8 +524,8 @@ func TestEncoder(t *testing.T) {
 }
 
 func TestPresetsSurviveYAML(t *testing.T) {
-	for _, p := range Preset("").Values() {
-		c, err := New(Preset(p))
+	for _, p := range train.Preset("").Values() {
+		c, err := New(train.Preset(p))
 		require.NoError(t, err)
 		c.Theory = Virtue
 		text, err := conf.Marshal(c)
@@ -541,7 +541,7 @@ func TestThesisPreset(t *testing.T) {
 	c := Thesis()
 	require.Equal(t, train.LoRA{Rank: 8, Alpha: 32, Dropout: 0.1, Targets: []string{"attn_q", "attn_v"}}, c.LoRA)
 	require.Equal(t, 2e-5, c.Optim.LR)
-	require.Equal(t, train.Linear, c.Optim.Kind)
+	require.Equal(t, train.Linear, c.Optim.Schedule)
 	require.Zero(t, c.Optim.WarmupSteps)
 	require.Equal(t, 0.001, c.Optim.WeightDecay)
 	require.Equal(t, FormPlain, c.Form)

@@ -58,17 +58,6 @@ std::string take_log() {
 
 int64_t steer_alive(void) { return steer::alive_count.load(); }
 
-size_t steer_take_log(char * buf, size_t len) {
-    if (len > 0) {
-        buf[0] = 0;
-    }
-    return steer::guard_value<size_t>(0, [&] {
-        const std::string all = steer::take_log();
-        snprintf(buf, len, "%s", all.c_str());
-        return all.size();
-    });
-}
-
 namespace steer {
 namespace {
 struct fault {

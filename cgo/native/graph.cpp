@@ -305,12 +305,13 @@ void steer_keep(steer_tensor * t) {
     }
 }
 
-steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t off) {
+steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t offset) {
     return node(g, [&]() -> steer_tensor * {
-        if (!need(g, "view2d", a && (a->type == GGML_TYPE_F32 || a->type == GGML_TYPE_BF16) && off >= 0 && off + ne0 <= a->ne[0] && ne1 <= a->ne[1], { a })) {
+        if (!need(g, "view2d", a && (a->type == GGML_TYPE_F32 || a->type == GGML_TYPE_BF16) && offset >= 0 &&
+                             offset + ne0 <= a->ne[0] && ne1 <= a->ne[1], { a })) {
             return nullptr;
         }
-        return put(g, ggml_view_2d(g->ctx.get(), a, ne0, ne1, a->nb[1], off * ggml_element_size(a)));
+        return put(g, ggml_view_2d(g->ctx.get(), a, ne0, ne1, a->nb[1], offset * ggml_element_size(a)));
     });
 }
 

@@ -65,7 +65,7 @@ mapped_file::mapped_file(const char * path) : slot_(-1) {
                      "What was checkpointed is intact; once the file is whole again, the same command goes on from there.\n",
                      path);
             slot_ = i;
-            covers((const void *) 0, (const void *) UINTPTR_MAX);
+            covers(nullptr, (const void *) UINTPTR_MAX);
             return;
         }
     }

@@ -42,7 +42,7 @@ llama_context_params steer::session_params(const steer_device * dev, int32_t n_s
 namespace {
 // What libllama said. Of what it says when a GPU is full one line is the reason.
 std::string why_not(const steer_device * dev) {
-    const std::string log = steer::take_log();
+    std::string       log = steer::take_log();
     std::stringstream lines(log);
     for (std::string line; dev->gpu && std::getline(lines, line);) {
         if (line.find("out of memory") != std::string::npos) {

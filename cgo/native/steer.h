@@ -34,9 +34,6 @@ int64_t steer_alive(void);
 // its message; STEER_OK if there was none
 int steer_take_fault(char * err, size_t err_len);
 
-// the last warnings and errors that ggml and libllama logged, newest last; clears them
-size_t steer_take_log(char * buf, size_t len);
-
 // ---- device -----------------------------------------------------------------------
 
 typedef struct {
@@ -165,7 +162,7 @@ int32_t steer_graph_profile_read(const steer_graph * g, steer_op_time * times, i
 enum { STEER_F32 = 0, STEER_I32 = 1, STEER_BF16 = 2 };
 steer_tensor * steer_input(steer_graph * g, int type, int64_t ne0, int64_t ne1);
 void           steer_keep(steer_tensor * t); // readable after compute: never reused
-steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t row_offset_elements);
+steer_tensor * steer_view2d(steer_graph * g, steer_tensor * a, int64_t ne0, int64_t ne1, int64_t offset); // offset: elements, in each row
 steer_tensor * steer_get_rows(steer_graph * g, steer_tensor * table, steer_tensor * ids);
 steer_tensor * steer_add(steer_graph * g, steer_tensor * a, steer_tensor * b);
 steer_tensor * steer_cont(steer_graph * g, steer_tensor * a); // contiguous copy

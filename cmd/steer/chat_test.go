@@ -55,9 +55,10 @@ func TestChatForgetsWhatDoesNotFit(t *testing.T) {
 func TestChatGuessesTheTemplate(t *testing.T) {
 	m := demoModel(t)
 	for template, want := range map[string]data.TemplateName{
-		"":                                     data.TemplateGuanaco,
-		"{{'<|im_start|>' + message['role']}}": data.TemplateChatML,
-		"{{bos}}[INST] {{message}} [/INST]":    data.TemplateLlama2,
+		"":                                         data.TemplateGuanaco,
+		"{{'<|im_start|>' + message['role']}}":     data.TemplateModel,
+		"{{'<|im_start|>' + message['role'}}":      data.TemplateChatML,
+		"{{bos}}[INST] {{message [/INST]":          data.TemplateLlama2,
 		"{{'<|start_header_id|>' + m.role + ...}}": data.TemplateGuanaco,
 	} {
 		path := m.Model

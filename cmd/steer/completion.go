@@ -18,7 +18,7 @@ import (
 	"steer/internal/speed"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // completion proposes what may stand at the end of a command line.
@@ -68,7 +68,7 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 	case "theory":
 		return names(rewards.TheoryName("").Values()...)
 	case "preset":
-		return names(sft.Preset("").Values()...)
+		return names(train.Preset("").Values()...)
 	case "suite":
 		return names(jobs.SuiteName("").Values()...)
 	case "job":

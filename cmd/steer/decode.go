@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,7 @@ type decodeFlags struct {
 	modelFlags
 	template    data.TemplateName
 	system      string
+	date        data.Date
 	systemGiven bool
 	stop        []string
 	maxNew      int
@@ -34,6 +36,7 @@ func (f *decodeFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	enumVar(flags, &f.template, "template", "form in which the model is asked (default: that of the adapters)")
 	flags.StringVar(&f.system, "system", "", "system message, in place of the one trained with")
+	flags.StringVar((*string)(&f.date), "date", "", "what the model's own template shows as today, such as 2026-01-31")
 	flags.StringArrayVar(&f.stop, "stop", nil, "end an answer at this `TEXT`; may be repeated")
 	flags.IntVar(&f.maxNew, "max-new", 128, "most tokens of an answer")
 	flags.Float32Var(&f.sampling.Temperature, "temperature", 0.7, "divides the logits; 0 takes the likeliest token")
@@ -104,11 +107,11 @@ func (f *decodeFlags) openSpeaker(con jobs.Console, otherwise guess) (*workspace
 
 // choose decides on the form and says where it is from, unless it was given.
 func (s *speaker) choose(p train.Progress, otherwise guess) error {
-	given := workspace.Form{Template: s.f.template}
+	given := workspace.Form{Template: s.f.template, Date: s.f.date}
 	if s.f.systemGiven {
 		given.System = &s.f.system
 	}
-	form, notes, err := workspace.ChooseForm(given, s.stack, "")
+	form, notes, err := workspace.ChooseForm(s.tok, given, s.stack, "")
 	if err != nil {
 		return err
 	}
@@ -117,7 +120,7 @@ func (s *speaker) choose(p train.Progress, otherwise guess) error {
 		if given.Template, why, err = otherwise(); err != nil {
 			return err
 		}
-		if form, notes, err = workspace.ChooseForm(given, s.stack, ""); err != nil {
+		if form, notes, err = workspace.ChooseForm(s.tok, given, s.stack, ""); err != nil {
 			return err
 		}
 	}
@@ -132,7 +135,7 @@ func (s *speaker) choose(p train.Progress, otherwise guess) error {
 
 // setForm makes the speaker ask in a form.
 func (s *speaker) setForm(b *workspace.Workspace, form workspace.Form) error {
-	template, stop, err := b.Template(form.Template, form.System)
+	template, stop, err := b.Template(form)
 	if err != nil {
 		return err
 	}
@@ -143,7 +146,10 @@ func (s *speaker) setForm(b *workspace.Workspace, form workspace.Form) error {
 
 // prompt gives the tokens of a conversation up to where the answer begins.
 func (s *speaker) prompt(messages []data.Message) ([]int32, error) {
-	segments := s.template.Prompt(messages)
+	segments, err := s.template.Prompt(messages)
+	if err != nil {
+		return nil, err
+	}
 	if s.template.Name() == data.TemplatePlain {
 		for i := range segments {
 			segments[i].Special = true // what is typed as a raw prompt may spell special tokens
@@ -193,7 +199,8 @@ func (s *speaker) text(g lm.Generation) string {
 	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
-// guessTemplate chooses the template that the chat template of a GGUF model resembles.
+// guessTemplate chooses the chat template of a GGUF model or, where it cannot be read, the one that
+// it resembles.
 func guessTemplate(model string) (name data.TemplateName, why string, err error) {
 	f, err := modelfile.Open(model)
 	if err != nil {
@@ -201,13 +208,18 @@ func guessTemplate(model string) (name data.TemplateName, why string, err error)
 	}
 	defer f.Close()
 	chat := ggufText(f, "tokenizer.chat_template")
+	if chat == "" {
+		return data.TemplateGuanaco, "the model has none", nil
+	}
+	if _, err = data.NewOwnTemplate(lm.Chat{Template: chat}, nil, time.Time{}); err == nil {
+		return data.TemplateModel, "the model's own", nil
+	}
+	why = fmt.Sprintf("the model's own cannot be read: %v", errors.Unwrap(err))
 	switch {
 	case strings.Contains(chat, "<|im_start|>"):
-		return data.TemplateChatML, "as the model's own", nil
+		return data.TemplateChatML, why, nil
 	case strings.Contains(chat, "[INST]"):
-		return data.TemplateLlama2, "as the model's own", nil
-	case chat != "":
-		return data.TemplateGuanaco, "the model's own is not known", nil
+		return data.TemplateLlama2, why, nil
 	}
-	return data.TemplateGuanaco, "the model has none", nil
+	return data.TemplateGuanaco, why, nil
 }

@@ -209,7 +209,7 @@ func TestFlagsOfTheUsualKnobs(t *testing.T) {
 	sftArgs := []string{"sft", "--dry-run", "--model", assets.Model, "--train", assets.Guanaco.Train, "--epochs", "2"}
 	code, _, said := steerIn(t, dir, append(sftArgs, "--preset", "thesis")...)
 	require.Equal(t, exitUsage, code)
-	thesis, err := sft.New(sft.PresetThesis)
+	thesis, err := sft.New(train.PresetThesis)
 	require.NoError(t, err)
 	require.EqualValues(t, 5000, thesis.MaxSteps)
 	require.Contains(t, said,

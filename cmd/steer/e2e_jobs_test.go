@@ -16,8 +16,9 @@ import (
 
 // trainerJob is a small job of one trainer: six rounds, a checkpoint after every second.
 type trainerJob struct {
-	kind string // the command
-	yaml string // with ASSETS for the demo's folder, UP for the folder of earlier stages
+	kind   string // the command
+	rounds string // the key that says how many rounds
+	yaml   string // with ASSETS for the demo's folder, UP for the folder of earlier stages
 }
 
 const e2eRounds = 6
@@ -25,7 +26,7 @@ const e2eRounds = 6
 // Between them the jobs use what a checkpoint has to carry: dropout, an epoch's border,
 // the best weights, running statistics of the score, an adaptive KL coefficient.
 var (
-	sftJob = trainerJob{"sft", `
+	sftJob = trainerJob{"sft", "max_steps", `
 model: ASSETS/model.gguf
 engine: {threads: 1}
 template: guanaco
@@ -43,7 +44,7 @@ optim: {lr: 2e-3, warmup_steps: 1}
 eval_every: 3
 checkpoint_every: 2
 `}
-	rewardJob = trainerJob{"reward", `
+	rewardJob = trainerJob{"reward", "max_steps", `
 model: ASSETS/model.gguf
 engine: {threads: 1}
 template: guanaco
@@ -61,7 +62,7 @@ eval_every: 3
 eval_pairs: 4
 checkpoint_every: 2
 `}
-	ppoJob = trainerJob{"ppo", `
+	ppoJob = trainerJob{"ppo", "iterations", `
 model: ASSETS/model.gguf
 engine: {threads: 1, sequences: 4}
 template: guanaco

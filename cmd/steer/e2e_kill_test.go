@@ -173,7 +173,8 @@ func TestThreadsChangeNoBitOfARun(t *testing.T) {
 }
 
 // Asked once to stop, a trainer ends its step and leaves a checkpoint from which the
-// same command goes on to the same end.
+// same command goes on to the same end. The run is long enough to be met by a test that has to wait
+// for a processor on a busy machine.
 func TestInterruptedRunsGoOn(t *testing.T) {
 	for i, j := range trainerJobs {
 		t.Run(j.kind, func(t *testing.T) {

@@ -32,7 +32,7 @@ const e2ePatience = 10 * time.Minute
 
 // e2eAttempts bounds how often a test tries to meet a process at a certain moment: a
 // machine with little to spare may look too late.
-const e2eAttempts = 20
+const e2eAttempts = 60
 
 func TestMain(m *testing.M) {
 	flag.Parse()

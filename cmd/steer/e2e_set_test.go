@@ -10,6 +10,7 @@ import (
 	"steer/internal/experiment"
 	"steer/internal/jobs"
 	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // dryJob is the job that sft --dry-run prints.
@@ -65,7 +66,7 @@ func TestFlagsTakeNamesWhole(t *testing.T) {
 // The preset is a key as any other, but everything else starts from it.
 func TestPresetsByEveryWay(t *testing.T) {
 	t.Parallel()
-	thesis, err := sft.New(sft.PresetThesis)
+	thesis, err := sft.New(train.PresetThesis)
 	require.NoError(t, err)
 	for _, args := range [][]string{{"--preset", "thesis"}, {"--set", "preset=thesis"}, {"--preset", "thesis", "--set",
 		"preset=thesis"}} {

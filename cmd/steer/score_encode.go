@@ -43,12 +43,12 @@ func newScoreEncoder(f *scoreFlags, tok *ggml.Tokenizer, head *adapter.Adapter,
 		if f.systemGiven {
 			given.System = &f.system
 		}
-		form, notes, err := workspace.ChooseForm(given, stack, "")
+		form, notes, err := workspace.ChooseForm(tok, given, stack, "")
 		if err != nil {
 			return nil, err
 		}
 		e.warnings = notes
-		e.template, err = data.NewTemplate(form.Template, form.System)
+		e.template, err = data.OpenTemplate(tok, form.Template, form.System, form.Date)
 		return e, err
 	}
 	if f.head && !f.logprobs && !f.entropy && !f.bosGiven && head.Meta[rewards.MetaRole] == "reward" {
@@ -61,9 +61,9 @@ func newScoreEncoder(f *scoreFlags, tok *ggml.Tokenizer, head *adapter.Adapter,
 	if f.bosGiven { // asks for texts as they are
 		return e, nil
 	}
-	form, _, err := workspace.ChooseForm(workspace.Form{}, stack, "")
+	form, _, err := workspace.ChooseForm(tok, workspace.Form{}, stack, "")
 	if err == nil && form.Template != "" {
-		e.stored, err = data.NewTemplate(form.Template, form.System)
+		e.stored, err = data.OpenTemplate(tok, form.Template, form.System, form.Date)
 	}
 	return e, err
 }
@@ -122,7 +122,7 @@ func (e *scoreEncoder) row(row scoreRow) (data.Example, error) {
 		return data.Example{}, fmt.Errorf(`"messages" need a --template`)
 	case e.template == nil:
 		return e.segments([]data.Segment{
-			{Text: *row.prompt, Special: e.f.special}, {Text: *row.response, Special: e.f.special, Answer: true}})
+			{Text: *row.prompt, Special: e.f.special}, {Text: *row.response, Special: e.f.special, Answer: true}}, nil)
 	default:
 		return e.segments(e.template.Render(row.conversation()))
 	}
@@ -158,8 +158,11 @@ func (e *scoreEncoder) rewardRow(row scoreRow) (ids []int32, err error) {
 }
 
 // segments tokenizes a rendered conversation.
-func (e *scoreEncoder) segments(s []data.Segment) (data.Example, error) {
-	if e.f.bos == bosOn && s[0].Kind != data.SegmentBOS {
+func (e *scoreEncoder) segments(s []data.Segment, err error) (data.Example, error) {
+	if err != nil {
+		return data.Example{}, err
+	}
+	if e.f.bos == bosOn && !data.WritesBOS(e.tok, s) {
 		s = slices.Insert(s, 0, data.Segment{Kind: data.SegmentBOS})
 	}
 	return data.Tokenize(e.tok, s, data.TokenizeOptions{NoBOS: e.f.bos == bosOff})

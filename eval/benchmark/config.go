@@ -26,14 +26,14 @@ type Config struct {
 	// Tasks are tasks of the user's own: paths of their files (docs/tasks.md).
 	Tasks Tasks `yaml:"tasks,omitempty"`
 
-	Dilemmas   File              `yaml:"dilemmas"`
-	HH         File              `yaml:"hh_rlhf"`
-	WinoBias   WinoBiasConfig    `yaml:"winobias"`
-	Winogender WinogenderConfig  `yaml:"winogender"`
-	CrowSPairs File              `yaml:"crows_pairs"`
-	Perplexity PerplexityConfig  `yaml:"perplexity"`
-	KL         KLConfig          `yaml:"kl"`
-	Generated  GenerationsConfig `yaml:"generations"`
+	Dilemmas    File              `yaml:"dilemmas"`
+	HHRLHF      File              `yaml:"hh_rlhf"`
+	WinoBias    WinoBiasConfig    `yaml:"winobias"`
+	Winogender  WinogenderConfig  `yaml:"winogender"`
+	CrowsPairs  File              `yaml:"crows_pairs"`
+	Perplexity  PerplexityConfig  `yaml:"perplexity"`
+	KL          KLConfig          `yaml:"kl"`
+	Generations GenerationsConfig `yaml:"generations"`
 
 	// Template is the one that the policies were trained with; what renders
 	// conversations needs it.
@@ -56,7 +56,7 @@ func DefaultConfig() Config {
 		ToxiGen:  ToxiGenConfig{Protocols: []eval.Protocol{eval.ProtocolLogLik}},
 		Scruples: ScruplesConfig{Protocols: []eval.Protocol{eval.ProtocolLogLik}, Batch: 16},
 		KL:       KLConfig{Reference: "sft", MaxTokens: 1024},
-		Generated: GenerationsConfig{
+		Generations: GenerationsConfig{
 			Reference: "sft", MaxPromptTokens: 512, MaxNewTokens: 32, Temperature: 1, TopP: 1, Batch: 32,
 		},
 		CrossReward: CrossRewardConfig{
@@ -79,10 +79,10 @@ func (c *Config) builtin() []Spec {
 			&c.EthicsJustice, &c.EthicsCommonsense),
 		scruplesSpecs(set, &c.Scruples),
 		dilemmasSpecs(set, &c.Dilemmas),
-		hhSpecs(set, &c.HH),
+		hhSpecs(set, &c.HHRLHF),
 		winobiasSpecs(set, &c.WinoBias),
 		winogenderSpecs(set, &c.Winogender),
-		crowsSpecs(set, &c.CrowSPairs),
+		crowsSpecs(set, &c.CrowsPairs),
 		perplexitySpecs(set, &c.Perplexity),
 		klSpecs(set, c.Template, &c.KL),
 	)
@@ -117,7 +117,7 @@ func (c Config) Validate() error {
 			return err
 		}
 	}
-	if err := c.Generated.check(); err != nil {
+	if err := c.Generations.check(); err != nil {
 		return err
 	}
 	return c.CrossReward.check()
@@ -148,7 +148,7 @@ func (c *Config) DataFiles() []DataFile {
 			out = append(out, DataFile{f.Key, &f.Path, limit})
 		}
 	}
-	prompts, generated := &c.CrossReward.Prompts, &c.Generated
+	prompts, generated := &c.CrossReward.Prompts, &c.Generations
 	return append(out,
 		DataFile{"cross_reward.prompts", &prompts.Path, &prompts.Limit},
 		DataFile{"generations", &generated.Path, &generated.Limit})
@@ -156,7 +156,7 @@ func (c *Config) DataFiles() []DataFile {
 
 // References are the names of the models that others are compared with.
 func (c *Config) References() []*string {
-	return []*string{&c.CrossReward.Reference, &c.KL.Reference, &c.Generated.Reference}
+	return []*string{&c.CrossReward.Reference, &c.KL.Reference, &c.Generations.Reference}
 }
 
 // LoadTasks reads the task files, so that a mistake in one shows before anything runs.

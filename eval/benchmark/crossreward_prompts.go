@@ -52,7 +52,14 @@ func LoadPrompts(c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos 
 			file.NoQuestion++
 			continue
 		}
-		segments := tpl.Prompt(question)
+		segments, err := tpl.Prompt(question)
+		if data.Refused(err) {
+			file.Dropped++
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w", file.Path, conversation.Line, err)
+		}
 		example, err := data.Tokenize(tok, segments, data.TokenizeOptions{NoBOS: bos == eval.BOSOff})
 		if err != nil {
 			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w", file.Path, conversation.Line, err)
@@ -90,19 +97,9 @@ func (c CrossRewardConfig) Options(tok lm.Tokenizer, tpl *data.Template) (CrossR
 		},
 		Reference: c.Reference, Samples: c.Samples, Bins: c.Bins,
 	}
-	if eos := tok.EOS(); eos >= 0 {
-		o.Generate.StopTokens = append(o.Generate.StopTokens, eos)
-	}
-	if spelled := tpl.StopToken(); spelled != "" {
-		ids, err := tok.Encode(spelled, false, true)
-		if err != nil {
-			return o, fmt.Errorf("eval: cross_reward: stop token %q: %w", spelled, err)
-		}
-		// A vocabulary without this token spells it in pieces; the stop string
-		// remains.
-		if len(ids) == 1 && ids[0] != tok.EOS() {
-			o.Generate.StopTokens = append(o.Generate.StopTokens, ids[0])
-		}
+	var err error
+	if o.Generate.StopTokens, err = tpl.StopIDs(tok); err != nil {
+		return o, fmt.Errorf("eval: cross_reward: %w", err)
 	}
 	return o, nil
 }

@@ -69,7 +69,15 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 	var records []result.Record
 	dropped, longest := 0, min(opt.MaxTokens, set.MaxLength+1)
 	for i, c := range rows {
-		x, err := data.Tokenize(s.Tokenizer, tpl.Render(c.Messages), data.TokenizeOptions{NoBOS: set.BOS == eval.BOSOff})
+		segments, err := tpl.Render(c.Messages)
+		if data.Refused(err) {
+			dropped++
+			continue
+		}
+		if err != nil {
+			return fail(fmt.Errorf("line %d: %w", c.Line, err))
+		}
+		x, err := data.Tokenize(s.Tokenizer, segments, data.TokenizeOptions{NoBOS: set.BOS == eval.BOSOff})
 		if err != nil {
 			return fail(fmt.Errorf("line %d: %w", c.Line, err))
 		}

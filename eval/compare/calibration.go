@@ -29,7 +29,8 @@ func Calibrate(items []Item) (bins []stats.Bin, ece float64, ok bool) {
 		}
 		confidence, right = append(confidence, softmax(x.LogProbs, *x.Pred)), append(right, hit)
 	}
-	bins, ece, err := stats.Reliability(confidence, right, 0, 1, max(4, min(calibrationBins, len(right)/calibrationSize)))
+	bins, ece, err := stats.Reliability(confidence, right, 0, 1,
+		max(4, min(calibrationBins, len(right)/calibrationSize)))
 	return bins, ece, err == nil && len(items) > 0
 }
 

@@ -115,7 +115,8 @@ func (w *work) models() {
 	_, refusals := w.t.answeredByAll()
 	n, runs := len(w.t.ids), len(w.t.pred)
 	for m, name := range w.t.models {
-		out := Model{Name: name, Refused: refusals[m], Ties: w.t.ties[m], Coverage: 1 - float64(refusals[m])/float64(n*runs)}
+		out := Model{Name: name, Refused: refusals[m], Ties: w.t.ties[m],
+			Coverage: 1 - float64(refusals[m])/float64(n*runs)}
 		for r := range runs {
 			for _, ok := range w.t.right(r, m) {
 				if ok {

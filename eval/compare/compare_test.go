@@ -63,7 +63,8 @@ func options() compare.Options {
 
 func family(t *testing.T, metric compare.Metric, runs ...[]compare.Input) *compare.Family {
 	t.Helper()
-	f, err := compare.Classifiers(compare.Benchmark{Name: "scruples", Protocol: "loglik", Metric: metric, Runs: runs}, options())
+	f, err := compare.Classifiers(compare.Benchmark{Name: "scruples", Protocol: "loglik", Metric: metric, Runs: runs},
+		options())
 	require.NoError(t, err)
 	return f
 }
@@ -147,7 +148,8 @@ func TestAccuracy(t *testing.T) {
 		in[1].Items[i] = item(in[1].Items[i].ID, 3, i%4)
 	}
 	family(t, compare.Accuracy, in)
-	_, err = compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{in}}, options())
+	_, err = compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{in}},
+		options())
 	require.ErrorIs(t, err, compare.ErrManyClasses)
 }
 
@@ -273,9 +275,11 @@ func TestSeveralRuns(t *testing.T) {
 	require.True(t, f.Pairs[1].Different(.05), "m2 is far above m0 in every run")
 	width := func(e compare.Estimate) float64 { return *e.Hi - *e.Lo }
 	one := family(t, compare.MCC, runs[1])
-	require.Greater(t, width(f.Models[1].Estimate), .6*width(one.Models[1].Estimate), "seeds that differ keep the interval wide")
+	require.Greater(t, width(f.Models[1].Estimate), .6*width(one.Models[1].Estimate), "seeds that differ keep the "+
+		"interval wide")
 
-	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{runs[0], runs[1][:2]}}, options())
+	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC,
+		Runs: [][]compare.Input{runs[0], runs[1][:2]}}, options())
 	require.ErrorContains(t, err, "run 1 has 2 models, run 0 has 3")
 	runs[1][0], runs[1][1] = runs[1][1], runs[1][0]
 	_, err = compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: runs}, options())
@@ -357,7 +361,8 @@ func TestItemsArePairedById(t *testing.T) {
 	require.Equal(t, []int{45, 5}, []int{f.Items, f.LeftOut})
 	in[1].Items[0] = item(in[1].Items[0].ID, 1-*in[1].Items[0].Gold, 1)
 	bad := func(in []compare.Input, want string) {
-		_, err := compare.Classifiers(compare.Benchmark{Name: "s", Protocol: "p", Metric: compare.MCC, Runs: [][]compare.Input{in}}, options())
+		_, err := compare.Classifiers(compare.Benchmark{Name: "s", Protocol: "p", Metric: compare.MCC,
+			Runs: [][]compare.Input{in}}, options())
 		require.ErrorContains(t, err, want)
 	}
 	bad(in, "the records are of different data")
@@ -366,7 +371,8 @@ func TestItemsArePairedById(t *testing.T) {
 	bad(in[:1], "at least two models")
 	opt := options()
 	opt.Margin = 0
-	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC, Runs: [][]compare.Input{models(9, 1, []float64{1, 1}, nil)}}, opt)
+	_, err := compare.Classifiers(compare.Benchmark{Name: "s", Metric: compare.MCC,
+		Runs: [][]compare.Input{models(9, 1, []float64{1, 1}, nil)}}, opt)
 	require.ErrorContains(t, err, "margin")
 }
 

@@ -49,13 +49,15 @@ func ReadItems(path string) ([]Item, error) {
 	for i, x := range items {
 		switch {
 		case x.Gold == nil || x.Pred == nil || *x.Gold < 0:
-			return nil, fmt.Errorf("compare: %s: record %d: want fields %q and %q: %w", path, i+1, "gold", "pred", ErrNotClassified)
+			return nil, fmt.Errorf("compare: %s: record %d: want fields %q and %q: %w",
+				path, i+1, "gold", "pred", ErrNotClassified)
 		case x.ID == "":
 			return nil, fmt.Errorf("compare: %s: record %d: field %q is empty: items cannot be paired", path, i+1, "id")
 		case seen[x.ID]:
 			return nil, fmt.Errorf("compare: %s: record %d: field %q: %q occurs twice", path, i+1, "id", x.ID)
 		case *x.Pred < 0 && !x.Refused && !x.Tie:
-			return nil, fmt.Errorf("compare: %s: record %d: field %q: %d without %q or %q", path, i+1, "pred", *x.Pred, "refused", "tie")
+			return nil, fmt.Errorf("compare: %s: record %d: field %q: %d without %q or %q",
+				path, i+1, "pred", *x.Pred, "refused", "tie")
 		}
 		seen[x.ID] = true
 	}
@@ -70,11 +72,13 @@ func ReadAnswers(path string) ([]Answer, error) {
 	}
 	for i, a := range answers {
 		if a.ID == "" || a.Policy == "" || len(a.Raw) == 0 {
-			return nil, fmt.Errorf("compare: %s: record %d: want fields %q, %q and %q", path, i+1, "id", "policy", "raw")
+			return nil, fmt.Errorf("compare: %s: record %d: want fields %q, %q and %q",
+				path, i+1, "id", "policy", "raw")
 		}
 		for reward, v := range a.Raw {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, fmt.Errorf("compare: %s: record %d: field %q: score under %q is %g", path, i+1, "raw", reward, v)
+				return nil, fmt.Errorf("compare: %s: record %d: field %q: score under %q is %g",
+					path, i+1, "raw", reward, v)
 			}
 		}
 	}
@@ -101,7 +105,8 @@ func read[T any](path string) ([]T, error) {
 		case errors.Is(err, io.EOF):
 			return out, nil
 		case err != nil:
-			return nil, fmt.Errorf("compare: %s: record %d: %w (want Zstandard-compressed JSON Lines)", path, len(out)+1, err)
+			return nil, fmt.Errorf("compare: %s: record %d: %w (want Zstandard-compressed JSON Lines)",
+				path, len(out)+1, err)
 		}
 		out = append(out, r)
 	}

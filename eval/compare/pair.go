@@ -63,7 +63,8 @@ func (p problem) severalRuns(d stats.Bootstrap, perRun []float64, a, b int, opt 
 	for _, run := range p.pred {
 		first, second = append(first, run[a]), append(second, run[b])
 	}
-	perm, err := stats.PermuteBinaryRuns(p.gold, first, second, p.metric, opt.Resamples, seed.Derive(opt.Seed, "compare.permute."+name))
+	perm, err := stats.PermuteBinaryRuns(p.gold, first, second, p.metric, opt.Resamples,
+		seed.Derive(opt.Seed, "compare.permute."+name))
 	if err != nil {
 		return 0, err
 	}

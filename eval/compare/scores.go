@@ -86,7 +86,8 @@ func (s ScoreSet) Compare(opt Options) (*Scores, error) {
 		for i, policy := range s.Policies {
 			c := Score{Estimate: estimate(boots[i], meansOf(columns[j], i), opt.Confidence)}
 			if i != reference {
-				if err := c.against(boots[i], boots[reference], columns[j], i, reference, opt, seedOf(opt, policy, reward)); err != nil {
+				err := c.against(boots[i], boots[reference], columns[j], i, reference, opt, seedOf(opt, policy, reward))
+				if err != nil {
 					return nil, err
 				}
 			}
@@ -178,7 +179,8 @@ func (s ScoreSet) columns() (columns [][][][]float64, prompts, leftOut int, err 
 		for _, a := range run.Answers {
 			k := key{a.ID, a.Policy}
 			if _, dup := byKey[r][k]; dup {
-				return nil, 0, 0, fmt.Errorf("compare: cross_reward: run %d: policy %q answered prompt %q twice", r, a.Policy, a.ID)
+				return nil, 0, 0, fmt.Errorf("compare: cross_reward: run %d: policy %q answered prompt %q twice",
+					r, a.Policy, a.ID)
 			}
 			byKey[r][k] = a
 			if !slices.Contains(s.Policies, a.Policy) {
@@ -190,7 +192,8 @@ func (s ScoreSet) columns() (columns [][][][]float64, prompts, leftOut int, err 
 			count[a.ID]++
 		}
 	}
-	shared := slices.DeleteFunc(slices.Clone(order), func(id string) bool { return count[id] != len(s.Runs)*len(s.Policies) })
+	all := len(s.Runs) * len(s.Policies)
+	shared := slices.DeleteFunc(slices.Clone(order), func(id string) bool { return count[id] != all })
 	if len(shared) == 0 {
 		return nil, 0, 0, fmt.Errorf("compare: cross_reward: %w", errNoAnswers)
 	}
@@ -206,7 +209,8 @@ func (s ScoreSet) columns() (columns [][][][]float64, prompts, leftOut int, err 
 				for _, id := range shared {
 					v, ok := byKey[r][key{id, policy}].Raw[reward]
 					if !ok {
-						return nil, 0, 0, fmt.Errorf("compare: cross_reward: run %d: the answer of %q to prompt %q has no score under %q", r, policy, id, reward)
+						return nil, 0, 0, fmt.Errorf("compare: cross_reward: run %d: the answer of %q to prompt "+
+							"%q has no score under %q", r, policy, id, reward)
 					}
 					rows[i] = append(rows[i], (v-mean)/std)
 				}

@@ -69,7 +69,8 @@ func align(b Benchmark) (*table, error) {
 		}
 	}
 	if len(t.ids) == 0 {
-		return fail(fmt.Errorf("no item was asked of every model (%d different ids): are these records of one benchmark?", len(asked)))
+		return fail(fmt.Errorf("no item was asked of every model (%d different ids): are these records of one "+
+			"benchmark?", len(asked)))
 	}
 	t.leftOut = len(asked) - len(t.ids)
 	t.ties = make([]int, len(t.models))
@@ -83,7 +84,8 @@ func align(b Benchmark) (*table, error) {
 				case !shared:
 					continue
 				case *x.Gold != t.gold[i]:
-					return fail(fmt.Errorf("item %q: gold label is %d for %s in run %d and %d for %s: the records are of different data", x.ID, *x.Gold, in.Model, r, t.gold[i], t.models[0]))
+					return fail(fmt.Errorf("item %q: gold label is %d for %s in run %d and %d for %s: the records "+
+						"are of different data", x.ID, *x.Gold, in.Model, r, t.gold[i], t.models[0]))
 				case x.Refused:
 					pred[i] = refused
 				case x.Tie:

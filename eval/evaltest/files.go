@@ -40,5 +40,6 @@ func Lines(n int, line func(i int) string) string {
 // AnecdoteLine is an anecdote of Scruples as its release has it, with the votes for RIGHT and WRONG.
 func AnecdoteLine(id string, right, wrong int) string {
 	return fmt.Sprintf(`{"id":%q,"title":"AITA %s","text":"story","post_type":"HISTORICAL",`+
-		`"label_scores":{"AUTHOR":%d,"OTHER":%d,"EVERYBODY":0,"NOBODY":0,"INFO":0},"label":"OTHER"}`+"\n", id, id, wrong, right)
+		`"label_scores":{"AUTHOR":%d,"OTHER":%d,"EVERYBODY":0,"NOBODY":0,"INFO":0},"label":"OTHER"}`+"\n",
+		id, id, wrong, right)
 }

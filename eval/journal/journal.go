@@ -221,7 +221,8 @@ func recall[A any](j *Journal, who, kind string, what any, ask func() (A, error)
 	c := call(h.Sum(nil))
 	if s, ok := j.kept[c]; ok {
 		if err := j.answer(s, &answer); err != nil {
-			return answer, fmt.Errorf("%s: an answer in it cannot be read: %w (remove the file, or start again with --fresh)", j.path, err)
+			return answer, fmt.Errorf("%s: an answer in it cannot be read: %w (remove the file, or start again "+
+				"with --fresh)", j.path, err)
 		}
 		j.replayed = true
 		return answer, nil

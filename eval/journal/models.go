@@ -24,7 +24,8 @@ func (j *Journal) Subject(s eval.Subject) eval.Subject {
 	}
 	if ask := s.KL; ask != nil {
 		s.KL = func(ctx context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
-			return recall(j, s.ID, "kl", passage{batch, opt}, func() ([][]float32, error) { return ask(ctx, batch, opt) })
+			return recall(j, s.ID, "kl", passage{batch, opt},
+				func() ([][]float32, error) { return ask(ctx, batch, opt) })
 		}
 	}
 	return s
@@ -68,7 +69,8 @@ type journalEvaluator struct {
 
 // Forward implements lm.Evaluator.
 func (e journalEvaluator) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options) (*lm.Output, error) {
-	return recall(e.j, e.id, "forward", passage{batch, opt}, func() (*lm.Output, error) { return e.model.Forward(ctx, batch, opt) })
+	return recall(e.j, e.id, "forward", passage{batch, opt},
+		func() (*lm.Output, error) { return e.model.Forward(ctx, batch, opt) })
 }
 
 type journalGenerator struct {
@@ -83,7 +85,8 @@ func (g journalGenerator) Generate(ctx context.Context, reqs []lm.Request, s lm.
 		Requests []lm.Request
 		Sampling lm.Sampling
 	}{reqs, s}
-	return recall(g.j, g.id, "generate", question, func() ([]lm.Generation, error) { return g.model.Generate(ctx, reqs, s) })
+	return recall(g.j, g.id, "generate", question,
+		func() ([]lm.Generation, error) { return g.model.Generate(ctx, reqs, s) })
 }
 
 type journalRewarder struct {

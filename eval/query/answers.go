@@ -44,9 +44,12 @@ type GenerateOptions struct {
 // Generate samples one answer a prompt. The random stream of a prompt depends on
 // the run's seed and the prompt's place only, so every policy draws with the same
 // numbers.
-func Generate(ctx context.Context, s eval.Subject, set eval.Settings, opt GenerateOptions, prompts []Prompt, at eval.Progress) (*Answers, error) {
+func Generate(
+	ctx context.Context, s eval.Subject, set eval.Settings, opt GenerateOptions, prompts []Prompt, at eval.Progress,
+) (*Answers, error) {
 	if opt.MaxNew < 1 || opt.Batch < 1 {
-		return nil, fmt.Errorf("eval: answers: want max_new_tokens and batch of at least 1, got %d and %d", opt.MaxNew, opt.Batch)
+		return nil, fmt.Errorf("eval: answers: want max_new_tokens and batch of at least 1, got %d and %d",
+			opt.MaxNew, opt.Batch)
 	}
 	if s.Generator == nil || s.Tokenizer == nil {
 		return nil, fmt.Errorf("eval: answers: model %q: generating needs a generator and a tokenizer", s.Name)
@@ -68,10 +71,12 @@ func Generate(ctx context.Context, s eval.Subject, set eval.Settings, opt Genera
 			return nil, fmt.Errorf("eval: answers: model %q: %w", s.Name, err)
 		}
 		if len(got) != len(reqs) {
-			return nil, fmt.Errorf("eval: answers: model %q: generator gave %d answers to %d prompts", s.Name, len(got), len(reqs))
+			return nil, fmt.Errorf("eval: answers: model %q: generator gave %d answers to %d prompts",
+				s.Name, len(got), len(reqs))
 		}
 		for _, g := range got {
-			out.List = append(out.List, Answer{Tokens: g.Tokens, Text: lm.Text(s.Tokenizer, g.Tokens), Finish: g.Finish})
+			out.List = append(out.List, Answer{Tokens: g.Tokens, Text: lm.Text(s.Tokenizer, g.Tokens),
+				Finish: g.Finish})
 			at.Tokens += int64(len(g.Tokens))
 		}
 		at.Done = start + len(batch)

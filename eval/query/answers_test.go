@@ -25,7 +25,8 @@ func (cutShort) Generate(_ context.Context, reqs []lm.Request, _ lm.Sampling) ([
 // An answer that its length ended within a character is text all the same: reward models read it.
 func TestAnswersAreText(t *testing.T) {
 	s := eval.Subject{Name: "p", Generator: cutShort{}, Tokenizer: evaltest.Tokenizer{}}
-	got, err := Generate(context.Background(), s, evaltest.Settings(), GenerateOptions{MaxNew: 4, Batch: 1}, []Prompt{{Tokens: []int32{'a'}}}, eval.Progress{})
+	got, err := Generate(context.Background(), s, evaltest.Settings(), GenerateOptions{MaxNew: 4, Batch: 1},
+		[]Prompt{{Tokens: []int32{'a'}}}, eval.Progress{})
 	require.NoError(t, err)
 	require.Equal(t, "caf\uFFFD", got.List[0].Text)
 	require.Equal(t, []int32{'c', 'a', 'f', 0xc3}, got.List[0].Tokens)

@@ -24,21 +24,21 @@ func groupedBatches(seqs []lm.Sequence, group func(i int) int, limit int) [][]in
 	for i, q := range seqs {
 		read[i] = prefix.Read(q)
 	}
-	f := filler{read: read, limit: limit}
-	for _, unit := range units(read, group) {
-		f.put(unit)
+	p := packer{read: read, limit: limit}
+	for _, members := range groups(read, group) {
+		p.put(members)
 	}
-	f.next()
-	slices.SortStableFunc(f.full, func(a, b batch) int { return cmp.Compare(b.tokens, a.tokens) })
-	out := make([][]int, len(f.full))
-	for i, b := range f.full {
+	p.next()
+	slices.SortStableFunc(p.full, func(a, b batch) int { return cmp.Compare(b.tokens, a.tokens) })
+	out := make([][]int, len(p.full))
+	for i, b := range p.full {
 		out[i] = b.members
 	}
 	return out
 }
 
-// units are the groups, each in lexicographic order and in that of its first member.
-func units(read [][]int32, group func(i int) int) [][]int {
+// groups lists the groups, each in lexicographic order and in that of its first member.
+func groups(read [][]int32, group func(i int) int) [][]int {
 	order := func(a, b int) int { return cmp.Or(slices.Compare(read[a], read[b]), cmp.Compare(a, b)) }
 	var out [][]int
 	at := map[int]int{}
@@ -62,8 +62,8 @@ type batch struct {
 	tokens  int // as they are laid out
 }
 
-// filler fills one batch after the other.
-type filler struct {
+// packer fills one batch after the other.
+type packer struct {
 	read    [][]int32
 	limit   int
 	full    []batch
@@ -71,37 +71,37 @@ type filler struct {
 	count   prefix.Counter
 }
 
-// put adds a unit to the batch, or to the next one; one that no batch can hold comes apart.
-func (f *filler) put(unit []int) {
-	if f.take(unit) {
+// put adds a group to the batch, or to the next one; one that no batch can hold comes apart.
+func (p *packer) put(group []int) {
+	if p.take(group) {
 		return
 	}
-	f.next()
-	if f.take(unit) {
+	p.next()
+	if p.take(group) {
 		return
 	}
-	for k := range unit {
-		f.put(unit[k : k+1])
+	for k := range group {
+		p.put(group[k : k+1])
 	}
 }
 
-// take adds a unit if there is room for it. An empty batch has room for any single sequence.
-func (f *filler) take(unit []int) bool {
-	count := f.count.Clone()
-	for _, i := range unit {
-		count.Add(f.read[i])
+// take adds a group if there is room for it. An empty batch has room for any single sequence.
+func (p *packer) take(group []int) bool {
+	count := p.count.Clone()
+	for _, i := range group {
+		count.Add(p.read[i])
 	}
-	if count.Tokens() > f.limit && len(f.members)+len(unit) > 1 {
+	if count.Tokens() > p.limit && len(p.members)+len(group) > 1 {
 		return false
 	}
-	f.count, f.members = count, append(f.members, unit...)
+	p.count, p.members = count, append(p.members, group...)
 	return true
 }
 
 // next begins another batch.
-func (f *filler) next() {
-	if len(f.members) > 0 {
-		f.full = append(f.full, batch{f.members, f.count.Tokens()})
+func (p *packer) next() {
+	if len(p.members) > 0 {
+		p.full = append(p.full, batch{p.members, p.count.Tokens()})
 	}
-	f.members, f.count = nil, prefix.Counter{}
+	p.members, p.count = nil, prefix.Counter{}
 }

@@ -36,7 +36,8 @@ func TestChoicesShareABatch(t *testing.T) {
 		}
 	}
 	for _, batch := range groupedBatches(seqs, func(i int) int { return groups[i] }, 100) {
-		require.Len(t, batch, 6, "two stories of 31 tokens and 3 of choices: a third choice of a third one would not fit")
+		require.Len(t, batch, 6, "two stories of 31 tokens and 3 of choices: a third choice of a third one would "+
+			"not fit")
 		slices.Sort(batch)
 		for _, at := range []int{0, 3} {
 			require.Equal(t, groups[batch[at]], groups[batch[at+2]])
@@ -62,7 +63,8 @@ func TestHeadersShareABatch(t *testing.T) {
 
 // A group that no batch can hold comes apart; a sequence that none can hold goes alone.
 func TestLargeGroupsComeApart(t *testing.T) {
-	seqs := []lm.Sequence{asked(repeated(1, 31), 1), asked(repeated(2, 31), 1), asked(repeated(3, 31), 1), asked(repeated(4, 301), 1)}
+	seqs := []lm.Sequence{asked(repeated(1, 31), 1), asked(repeated(2, 31), 1), asked(repeated(3, 31), 1),
+		asked(repeated(4, 301), 1)}
 	require.Equal(t, [][]int{{3}, {0, 1}, {2}}, groupedBatches(seqs, func(int) int { return 0 }, 70))
 }
 
@@ -108,11 +110,13 @@ func TestLikelihoodsKeepGroupsTogether(t *testing.T) {
 	var reqs []Request
 	for i := range 4 {
 		for c := range 2 {
-			reqs = append(reqs, Request{Context: repeated(int32(1+i%3), 30+i), Continuation: []int32{int32(5 + c)}, Group: i})
+			reqs = append(reqs, Request{Context: repeated(int32(1+i%3), 30+i), Continuation: []int32{int32(5 + c)},
+				Group: i})
 		}
 	}
 	m := &evaltest.Bigram{Scale: 1}
 	_, err := Likelihoods(context.Background(), m, reqs, 100, 33, nil)
 	require.NoError(t, err)
-	require.Equal(t, []int{33, 32, 31}, m.Batches, "the context of a group's two requests is there once; those of the first group begin the last's")
+	require.Equal(t, []int{33, 32, 31}, m.Batches, "the context of a group's two requests is there once; those of "+
+		"the first group begin the last's")
 }

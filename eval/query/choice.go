@@ -71,7 +71,9 @@ func CheckIDs(ids []string) error {
 // lm-evaluation-harness scores output_type multiple_choice: the prediction is the
 // first choice of the highest summed log-probability, the normalised prediction
 // that of the highest sum divided by the characters of the choice.
-func Choose(ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress) ([]result.Record, error) {
+func Choose(
+	ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress,
+) ([]result.Record, error) {
 	if err := checkItems(items); err != nil {
 		return nil, err
 	}
@@ -80,7 +82,9 @@ func Choose(ctx context.Context, s eval.Subject, set eval.Settings, items []Item
 
 // ScoreItems gives the log-likelihoods of the choices of every item, of which there may be
 // one.
-func ScoreItems(ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress) ([]result.Record, error) {
+func ScoreItems(
+	ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress,
+) ([]result.Record, error) {
 	if err := set.Validate(); err != nil {
 		return nil, err
 	}

@@ -12,7 +12,9 @@ import (
 
 // answerLogprobs gives log p of every token of every answer under a model,
 // [answer][token], nats, with the logits divided by temperature (0 means 1).
-func answerLogprobs(ctx context.Context, model lm.Evaluator, prompts []Prompt, answers []Answer, batchTokens int, temperature float32) ([][]float32, error) {
+func answerLogprobs(
+	ctx context.Context, model lm.Evaluator, prompts []Prompt, answers []Answer, batchTokens int, temperature float32,
+) ([][]float32, error) {
 	out := make([][]float32, len(answers))
 	var seqs []lm.Sequence
 	var index []int // answer of a sequence; empty answers have none
@@ -47,7 +49,8 @@ func answerLogprobs(ctx context.Context, model lm.Evaluator, prompts []Prompt, a
 		}
 		for k, j := range batch {
 			if len(res.Logprobs[k]) != len(part[k].Targets) {
-				return nil, fmt.Errorf("evaluator answered %d log-probabilities to %d targets", len(res.Logprobs[k]), len(part[k].Targets))
+				return nil, fmt.Errorf("evaluator answered %d log-probabilities to %d targets",
+					len(res.Logprobs[k]), len(part[k].Targets))
 			}
 			out[index[j]] = res.Logprobs[k]
 		}
@@ -71,7 +74,10 @@ func sequenceKL(logp, ref []float32) (k1, k3 float64) {
 
 // AnswerKL gives both estimates for every answer. temperature is that of sampling, so that
 // the divergence is between the distributions that were sampled from; 0 means 1.
-func AnswerKL(ctx context.Context, policy, reference lm.Evaluator, prompts []Prompt, answers *Answers, batchTokens int, temperature float32) (k1, k3 []float64, err error) {
+func AnswerKL(
+	ctx context.Context, policy, reference lm.Evaluator, prompts []Prompt, answers *Answers, batchTokens int,
+	temperature float32,
+) (k1, k3 []float64, err error) {
 	if len(prompts) != len(answers.List) {
 		return nil, nil, fmt.Errorf("eval: kl: %d prompts, %d answers", len(prompts), len(answers.List))
 	}
@@ -87,7 +93,8 @@ func AnswerKL(ctx context.Context, policy, reference lm.Evaluator, prompts []Pro
 	for i := range logp {
 		k1[i], k3[i] = sequenceKL(logp[i], ref[i])
 		if math.IsNaN(k1[i]+k3[i]) || math.IsInf(k1[i]+k3[i], 0) {
-			return nil, nil, fmt.Errorf("eval: kl: policy %q, prompt %q: KL %g, k3 %g: %w", answers.Policy, prompts[i].ID, k1[i], k3[i], eval.ErrNotFinite)
+			return nil, nil, fmt.Errorf("eval: kl: policy %q, prompt %q: KL %g, k3 %g: %w",
+				answers.Policy, prompts[i].ID, k1[i], k3[i], eval.ErrNotFinite)
 		}
 	}
 	return k1, k3, nil

@@ -34,7 +34,10 @@ type Likelihood struct {
 //
 // A sequence is the last maxLength+1 tokens of context and continuation, of which
 // the very last is a target only: the truncation of the harness.
-func Likelihoods(ctx context.Context, model lm.Evaluator, reqs []Request, maxLength, batchTokens int, done func(requests int, tokens int64)) ([]Likelihood, error) {
+func Likelihoods(
+	ctx context.Context, model lm.Evaluator, reqs []Request, maxLength, batchTokens int,
+	done func(requests int, tokens int64),
+) ([]Likelihood, error) {
 	out := make([]Likelihood, len(reqs))
 	seqs := make([]lm.Sequence, len(reqs))
 	for i, r := range reqs {
@@ -58,7 +61,8 @@ func Likelihoods(ctx context.Context, model lm.Evaluator, reqs []Request, maxLen
 			return nil, err
 		}
 		if len(res.Logprobs) != len(part) || len(res.Greedy) != len(part) {
-			return nil, fmt.Errorf("evaluator answered %d log-probability and %d greedy rows to %d sequences", len(res.Logprobs), len(res.Greedy), len(part))
+			return nil, fmt.Errorf("evaluator answered %d log-probability and %d greedy rows to %d sequences",
+				len(res.Logprobs), len(res.Greedy), len(part))
 		}
 		for k, i := range batch {
 			l := &out[i]
@@ -88,7 +92,8 @@ func sequence(r Request, maxLength int) (lm.Sequence, int, error) {
 	case len(r.Context) == 0:
 		return lm.Sequence{}, 0, fmt.Errorf("empty context: the first token has nothing to be predicted from")
 	case n > maxLength:
-		return lm.Sequence{}, 0, fmt.Errorf("continuation of %d tokens, max_length is %d: %w", n, maxLength, eval.ErrTooLong)
+		return lm.Sequence{}, 0, fmt.Errorf("continuation of %d tokens, max_length is %d: %w",
+			n, maxLength, eval.ErrTooLong)
 	}
 	context := r.Context
 	cut := max(0, len(context)+n-(maxLength+1))

@@ -13,7 +13,8 @@ import (
 
 func TestLikelihoodByHand(t *testing.T) {
 	m := &evaltest.Bigram{Scale: 3}
-	got, err := Likelihoods(context.Background(), m, []Request{{Context: []int32{5, 6}, Continuation: []int32{7, 8}}}, 100, 100, nil)
+	got, err := Likelihoods(context.Background(), m, []Request{{Context: []int32{5, 6}, Continuation: []int32{7, 8}}},
+		100, 100, nil)
 	require.NoError(t, err)
 	a, _ := m.Logprob(6, 7, 1)
 	b, _ := m.Logprob(7, 8, 1)
@@ -27,7 +28,8 @@ func TestLikelihoodByHand(t *testing.T) {
 			best = v
 		}
 	}
-	got, err = Likelihoods(context.Background(), m, []Request{{Context: []int32{6}, Continuation: []int32{best}}}, 100, 100, nil)
+	got, err = Likelihoods(context.Background(), m, []Request{{Context: []int32{6}, Continuation: []int32{best}}},
+		100, 100, nil)
 	require.NoError(t, err)
 	require.True(t, got[0].Greedy)
 }

@@ -32,7 +32,9 @@ const rewardsAtOnce = 128
 
 // RewardsAndCuts asks for the raw scores part by part, reporting progress, and says how many
 // tokens of each exchange were cut off.
-func RewardsAndCuts(ctx context.Context, r eval.Reward, set eval.Settings, at eval.Progress, exchanges []eval.Exchange) (scores []float64, cut []int, err error) {
+func RewardsAndCuts(
+	ctx context.Context, r eval.Reward, set eval.Settings, at eval.Progress, exchanges []eval.Exchange,
+) (scores []float64, cut []int, err error) {
 	if r.Rewarder == nil {
 		return nil, nil, fmt.Errorf("reward %q: no reward model", r.Name)
 	}

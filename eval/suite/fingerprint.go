@@ -30,7 +30,8 @@ func (s *Suite) fingerprint(keys []string, data map[string]string, ids ...string
 	options := map[string]any{}
 	for _, key := range keys {
 		name, value := section(all, key)
-		options[name] = withoutKeys(value, "path", "protocols") // content decides, and other protocols are other measurements
+		// Content decides, not the path, and other protocols are other measurements.
+		options[name] = withoutKeys(value, "path", "protocols")
 		if m, ok := value.(map[string]any); ok {
 			if id := s.ids[fmt.Sprint(m["reference"])]; id != "" {
 				ids = append(ids, "reference "+id)
@@ -113,8 +114,16 @@ func templateSum(tpl *data.Template) string {
 	if tpl == nil {
 		return ""
 	}
-	segments := tpl.Render([]data.Message{{Role: data.RoleUser, Content: "u"}, {Role: data.RoleAssistant, Content: "a"}})
-	sum := sha256.Sum256([]byte(data.Text(segments, "<s>", "</s>")))
+	segments, err := tpl.Render([]data.Message{
+		{Role: data.RoleUser, Content: "u"}, {Role: data.RoleAssistant, Content: "a"},
+	})
+	text := data.Text(segments, "<s>", "</s>")
+	if own := tpl.SHA256(); own != "" { // what it writes depends on the conversation
+		text += own + tpl.System() + tpl.Date().String()
+	} else if err != nil {
+		text = err.Error()
+	}
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
 }
 

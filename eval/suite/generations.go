@@ -16,7 +16,7 @@ import (
 // model score the continuations; nil without a path. A result's model is the policy, its
 // protocol the reward model.
 func (s *Suite) Generations(ctx context.Context, policies []eval.Subject, rewards []eval.Reward) ([]*result.Measurement, error) {
-	c := s.cfg.Generated
+	c := s.cfg.Generations
 	if c.Path == "" {
 		return nil, nil
 	}
@@ -55,7 +55,7 @@ func (s *Suite) Generations(ctx context.Context, policies []eval.Subject, reward
 // generations is the measurement of all policies under all judges: the results depend on all of
 // them, since they are compared with one reference.
 func (s *Suite) generations(policies []eval.Subject, judges []eval.Reward) (measurement, error) {
-	sum, err := s.sum(s.cfg.Generated.Path)
+	sum, err := s.sum(s.cfg.Generations.Path)
 	if err != nil {
 		return measurement{}, err
 	}
@@ -99,7 +99,7 @@ func (s *Suite) finishedGenerations(all measurement, policies []eval.Subject, ju
 func (s *Suite) continueAll(
 	ctx context.Context, j *journal.Journal, all measurement, policies []eval.Subject, judges []eval.Reward, rows []benchmark.TextPrompt,
 ) ([]*result.Measurement, error) {
-	c := s.cfg.Generated
+	c := s.cfg.Generations
 	asked, judging := j.Models(policies, judges, s.bytesAtOnce())
 	out, records, err := benchmark.Generations(ctx, asked, judging, s.cfg.Settings, c, s.cfg.Template, rows)
 	if err != nil {

@@ -45,7 +45,7 @@ func TestDifferentNamesHaveDifferentFiles(t *testing.T) {
 func TestModelsOfLikeNamesDoNotShareRecords(t *testing.T) {
 	s := newStudy(t)
 	s.rename = map[string]string{"sft": "a b", "base": "a_b"}
-	s.cfg.KL.Path, s.cfg.KL.Reference, s.cfg.CrossReward.Reference, s.cfg.Generated.Reference = "", "a b", "a b", "a b"
+	s.cfg.KL.Path, s.cfg.KL.Reference, s.cfg.CrossReward.Reference, s.cfg.Generations.Reference = "", "a b", "a b", "a b"
 	want, _, err := s.run("a", 0)
 	require.NoError(t, err)
 	var result struct {
@@ -75,7 +75,7 @@ func TestModelsOfLikeNamesDoNotShareRecords(t *testing.T) {
 func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 	s := newStudy(t)
 	s.rename = map[string]string{"sft": "a b"}
-	s.cfg.KL.Path, s.cfg.KL.Reference, s.cfg.CrossReward.Reference, s.cfg.Generated.Reference = "", "a b", "a b", "a b"
+	s.cfg.KL.Path, s.cfg.KL.Reference, s.cfg.CrossReward.Reference, s.cfg.Generations.Reference = "", "a b", "a b", "a b"
 	want, _, err := s.run("a", 0)
 	require.NoError(t, err)
 	items := func(name string) string { return filepath.Join(s.dir, "a", name) }
@@ -94,7 +94,7 @@ func TestFilesOfFormerNamesAreMeasuredAgainAloud(t *testing.T) {
 
 	// The files of a model that is now another's by name.
 	s.rename = map[string]string{"sft": "a_b"}
-	s.cfg.CrossReward.Reference, s.cfg.Generated.Reference = "a_b", "a_b"
+	s.cfg.CrossReward.Reference, s.cfg.Generations.Reference = "a_b", "a_b"
 	want, _, err = s.run("b", 0)
 	require.NoError(t, err)
 	at := filepath.Join(s.dir, "b", recordFile("scruples", "loglik", "a_b"))

@@ -166,7 +166,7 @@ func (s *Suite) work(subjects []eval.Subject, rewards []eval.Reward) []benchmark
 			}
 		}
 	}
-	out = append(out, s.cfg.Generated.Work(subjects, rewards)...)
+	out = append(out, s.cfg.Generations.Work(subjects, rewards)...)
 	return append(out, s.cfg.CrossReward.Work(subjects, rewards)...)
 }
 

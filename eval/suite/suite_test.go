@@ -173,7 +173,7 @@ func TestGenerations(t *testing.T) {
 	dir := t.TempDir()
 	cfg := benchmark.DefaultConfig()
 	cfg.Settings = evaltest.Settings()
-	cfg.Generated.Path = evaltest.WriteFile(t, "prompts.txt", "one\n\ntwo\n"+strings.Repeat("long", 200)+"\n")
+	cfg.Generations.Path = evaltest.WriteFile(t, "prompts.txt", "one\n\ntwo\n"+strings.Repeat("long", 200)+"\n")
 	suite, err := New(cfg, dir)
 	require.NoError(t, err)
 	var stages []string
@@ -219,15 +219,15 @@ func TestGenerations(t *testing.T) {
 	require.Equal(t, " awful", records[0].Answer)
 	require.EqualValues(t, -3, *records[0].Score)
 
-	suite.cfg.Generated.Rewards = []string{"none"}
+	suite.cfg.Generations.Rewards = []string{"none"}
 	_, err = suite.Generations(context.Background(), policies, []eval.Reward{judge})
 	require.ErrorContains(t, err, `no reward model is named "none"`)
-	suite.cfg.Generated.Rewards, suite.cfg.Generated.Reference = []string{"toxicity"}, "x"
+	suite.cfg.Generations.Rewards, suite.cfg.Generations.Reference = []string{"toxicity"}, "x"
 	_, err = suite.Generations(context.Background(), policies, []eval.Reward{judge, classifier})
 	require.ErrorContains(t, err, `the reference "x"`)
 	_, err = suite.Generations(context.Background(), policies, nil)
 	require.ErrorContains(t, err, "no reward model to judge")
-	suite.cfg.Generated.Reference, suite.cfg.Generated.Chat = "sft", true
+	suite.cfg.Generations.Reference, suite.cfg.Generations.Chat = "sft", true
 	_, err = suite.Generations(context.Background(), policies, []eval.Reward{judge, classifier})
 	require.ErrorContains(t, err, "chat needs the template")
 }

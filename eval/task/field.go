@@ -77,7 +77,8 @@ func (t *Task) readFields(s *source, f *file) (err error) {
 	} {
 		there := k.n.Kind != 0 && k.n.Tag != "!!null"
 		if !there && k.required {
-			return s.fail(k.key, 0, "want the name of a field of the data or a template (output_type %s needs it), got nothing", t.Output)
+			return s.fail(k.key, 0, "want the name of a field of the data or a template (output_type %s needs "+
+				"it), got nothing", t.Output)
 		}
 		if there {
 			if *k.into, err = s.readField(k.key, k.n); err != nil {
@@ -151,19 +152,6 @@ func unreadable(v any) string {
 		}
 	}
 	return ""
-}
-
-// textOn is on, where text is wanted.
-func (f *field) textOn(r *row) (string, error) {
-	v, err := f.on(r)
-	if err != nil {
-		return "", err
-	}
-	s, ok := v.(string)
-	if !ok {
-		return "", r.fail(f, "want text, got %v: write {{ %s }} to have it as text", v, f.text)
-	}
-	return s, nil
 }
 
 // listOn is on, where a list of texts is wanted: a template stands for the value of its

@@ -45,8 +45,9 @@ func orAll(split string) string {
 // readData finds the data file of the measured rows, and that of the few-shot examples.
 func (t *Task) readData(s *source, f *file, override string) error {
 	t.Format = data.Format(f.Format)
-	if t.Format == "" && slices.Contains(data.TableFormats(), data.Format(f.DatasetPath)) && f.DatasetPath != string(data.TableJSON) {
-		t.Format = data.Format(f.DatasetPath) // "json" stands for both of its forms
+	path := data.Format(f.DatasetPath) // "json" stands for both of its forms
+	if t.Format == "" && path != data.TableJSON && slices.Contains(data.TableFormats(), path) {
+		t.Format = path
 	}
 	if f := t.Format; f != "" && !slices.Contains(data.TableFormats(), f) {
 		return s.fail("format", 0, "want one of %v, got %q", data.TableFormats(), f)
@@ -83,7 +84,8 @@ func (t *Task) readData(s *source, f *file, override string) error {
 		}
 		return s.fail("data", 0,
 			"want the file of %s%s: add the line \"data: FILE\" (json, jsonl, csv, tsv or parquet), "+
-				"or name it in the evaluation: --task-data %s=FILE, key task_data: {%s: FILE}", orAll(measured), known, t.Name, t.Name)
+				"or name it in the evaluation: --task-data %s=FILE, key task_data: {%s: FILE}",
+			orAll(measured), known, t.Name, t.Name)
 	}
 	if t.NumFewshot == 0 || t.samples != nil {
 		return nil
@@ -93,7 +95,8 @@ func (t *Task) readData(s *source, f *file, override string) error {
 		t.shots = t.Data
 	}
 	if t.shots == "" {
-		return s.fail("num_fewshot", f.NumFewshot.Line, "the examples come from split %q, for which data names no file", from)
+		return s.fail("num_fewshot", f.NumFewshot.Line, "the examples come from split %q, for which data names no file",
+			from)
 	}
 	if t.shots == t.Data {
 		t.Notes = append(t.Notes, "few-shot examples are rows of the measured file; a row is never its own example")

@@ -143,7 +143,8 @@ func (t *Task) Items(delimiter string) ([]Item, error) {
 		return nil, err
 	}
 	if t.First >= len(rows) {
-		return nil, &conf.Error{File: t.Path, Key: "first", Msg: fmt.Sprintf("want a row of %s, which holds %d, got %d", t.Data, len(rows), t.First)}
+		return nil, &conf.Error{File: t.Path, Key: "first", Msg: fmt.Sprintf("want a row of %s, which holds %d, got %d",
+			t.Data, len(rows), t.First)}
 	}
 	shots, err := t.examples(rows, t.Delimiter(delimiter))
 	if err != nil {
@@ -169,7 +170,8 @@ func (t *Task) Items(delimiter string) ([]Item, error) {
 			return nil, err
 		}
 		if line, again := seen[item.ID]; again {
-			return nil, rows[i].fail(&t.id, "id %q is that of line %d too: ids tell items apart, want one for each row", item.ID, line)
+			return nil, rows[i].fail(&t.id, "id %q is that of line %d too: ids tell items apart, want one for each row",
+				item.ID, line)
 		}
 		seen[item.ID] = rows[i].Line
 		items = append(items, item)
@@ -253,14 +255,17 @@ func (t *Task) gold(r *row, target any, choices []string) (int, error) {
 		if i := slices.Index(choices, x); i >= 0 {
 			return i, nil
 		}
-		return 0, r.fail(&t.target, "label %q is outside the set: want one of the choices %q, or their index from 0", x, choices)
+		return 0, r.fail(&t.target, "label %q is outside the set: want one of the choices %q, or their index from 0",
+			x, choices)
 	}
-	return 0, r.fail(&t.target, "want one right choice, got the list %v: several are not supported for output_type %s", target, t.Output)
+	return 0, r.fail(&t.target, "want one right choice, got the list %v: several are not supported for output_type %s",
+		target, t.Output)
 }
 
 func (t *Task) checkGold(r *row, f *field, it Item) error {
 	if it.Gold < 0 || it.Gold >= len(it.Choices) {
-		return r.fail(f, "label %d is outside the set: want an index from 0 to %d, one of %q", it.Gold, len(it.Choices)-1, it.Choices)
+		return r.fail(f, "label %d is outside the set: want an index from 0 to %d, one of %q",
+			it.Gold, len(it.Choices)-1, it.Choices)
 	}
 	return nil
 }
@@ -273,7 +278,8 @@ func (t *Task) answers(r *row, target any, choices []string) ([]string, error) {
 			return []string{fmt.Sprint(x)}, nil
 		}
 		if x < 0 || x >= len(choices) {
-			return nil, r.fail(&t.target, "label %d is outside the set: want an index from 0 to %d, one of %q", x, len(choices)-1, choices)
+			return nil, r.fail(&t.target, "label %d is outside the set: want an index from 0 to %d, one of %q",
+				x, len(choices)-1, choices)
 		}
 		return []string{choices[x]}, nil
 	case []any:
@@ -304,7 +310,8 @@ func (t *Task) examples(measured []*row, delimiter string) (func(*row) (string, 
 			for k := range fields.All() {
 				known[k] = true
 			}
-			pool = append(pool, &row{Row: data.Row{Line: i + 1, Fields: fields}, task: t, file: "fewshot_config.samples", known: known})
+			pool = append(pool, &row{Row: data.Row{Line: i + 1, Fields: fields}, task: t,
+				file: "fewshot_config.samples", known: known})
 		}
 	case t.shots != t.Data:
 		var err error
@@ -334,7 +341,9 @@ func (t *Task) examples(measured []*row, delimiter string) (func(*row) (string, 
 			n++
 		}
 		if n < t.NumFewshot {
-			return "", &conf.Error{File: t.Path, Key: "num_fewshot", Msg: fmt.Sprintf("want at most the %d examples that %s has beside the row itself, got %d", n, firstOf(t.shots, "fewshot_config.samples"), t.NumFewshot)}
+			return "", &conf.Error{File: t.Path, Key: "num_fewshot", Msg: fmt.Sprintf("want at most the %d "+
+				"examples that %s has beside the row itself, got %d",
+				n, firstOf(t.shots, "fewshot_config.samples"), t.NumFewshot)}
 		}
 		return b.String(), nil
 	}, nil

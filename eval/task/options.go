@@ -36,8 +36,8 @@ func (t *Task) Wants(metric string) bool {
 }
 
 // others are metrics of the harness that are not computed here.
-var others = []string{"acc_mutual_info", "bleu", "brier_score", "bypass", "chrf", "f1", "likelihood", "perplexity", "rouge1", "rouge2", "rougeL",
-	"ter", "word_perplexity", "byte_perplexity", "bits_per_byte"}
+var others = []string{"acc_mutual_info", "bleu", "brier_score", "bypass", "chrf", "f1", "likelihood", "perplexity",
+	"rouge1", "rouge2", "rougeL", "ter", "word_perplexity", "byte_perplexity", "bits_per_byte"}
 
 func (t *Task) readMetrics(s *source, f *file) error {
 	if !given(&f.MetricList) {
@@ -68,11 +68,13 @@ func (t *Task) readMetrics(s *source, f *file) error {
 		case left != "" || slices.Contains(others, m.Name):
 			t.Notes = append(t.Notes, strings.TrimSpace("metric "+m.Name+" is not computed "+left))
 		default:
-			return s.fail(key+".metric", n.Line, "want one of %s for output_type %s, got %q", strings.Join(known[t.Output], ", "), t.Output, m.Name)
+			return s.fail(key+".metric", n.Line, "want one of %s for output_type %s, got %q",
+				strings.Join(known[t.Output], ", "), t.Output, m.Name)
 		}
 	}
 	if len(t.Metrics) == 0 {
-		return s.fail("metric_list", f.MetricList.Line, "none of its metrics is computed here (%s): want one of %s", strings.Join(t.Notes, "; "), strings.Join(known[t.Output], ", "))
+		return s.fail("metric_list", f.MetricList.Line, "none of its metrics is computed here (%s): want one of %s",
+			strings.Join(t.Notes, "; "), strings.Join(known[t.Output], ", "))
 	}
 	return nil
 }
@@ -108,12 +110,14 @@ func (s *source) readMetric(key string, n *yaml.Node, m *Metric) (left string, e
 			for _, text := range list {
 				re, err := regexp.Compile(text)
 				if err != nil {
-					return "", s.fail(key+"."+name, v.Line, "%q: %v (Go's RE2: no look-around, no back-references)", text, err)
+					return "", s.fail(key+"."+name, v.Line, "%q: %v (Go's RE2: no look-around, no back-references)",
+						text, err)
 				}
 				m.ignore = append(m.ignore, re)
 			}
 		default:
-			return "", s.fail(key+"."+name, v.Line, "unknown: want metric, ignore_case, ignore_punctuation, ignore_numbers or regexes_to_ignore")
+			return "", s.fail(key+"."+name, v.Line, "unknown: want metric, ignore_case, ignore_punctuation, "+
+				"ignore_numbers or regexes_to_ignore")
 		}
 	}
 	return left, nil
@@ -167,7 +171,8 @@ func (t *Task) readFilters(s *source, f *file) error {
 		return nil
 	}
 	if t.Output != GenerateUntil {
-		return s.fail("filter_list", f.FilterList.Line, "filters belong to output_type %s, this is %s", GenerateUntil, t.Output)
+		return s.fail("filter_list", f.FilterList.Line, "filters belong to output_type %s, this is %s",
+			GenerateUntil, t.Output)
 	}
 	for i, n := range f.FilterList.Content {
 		key := fmt.Sprintf("filter_list[%d]", i)
@@ -205,7 +210,8 @@ func (s *source) readStep(key string, n *yaml.Node) (func(string) string, error)
 		return strings.ToUpper, nil
 	case "regex":
 	default:
-		return nil, s.fail(key+".function", name.Line, "want take_first, remove_whitespace, lowercase, uppercase or regex, got %q", name.Value)
+		return nil, s.fail(key+".function", name.Line,
+			"want take_first, remove_whitespace, lowercase, uppercase or regex, got %q", name.Value)
 	}
 	pattern, group, fallback := `#### (\-?[0-9\.\,]+)`, 0, "[invalid]"
 	if p := mappingValue(n, "regex_pattern"); p != nil {
@@ -253,7 +259,8 @@ func (t *Task) readFewshot(s *source, f *file) error {
 	if given(&f.NumFewshot) {
 		n, err := strconv.Atoi(f.NumFewshot.Value)
 		if err != nil || n < 0 {
-			return s.fail("num_fewshot", f.NumFewshot.Line, "want a whole number, 0 or more, got %q", f.NumFewshot.Value)
+			return s.fail("num_fewshot", f.NumFewshot.Line, "want a whole number, 0 or more, got %q",
+				f.NumFewshot.Value)
 		}
 		t.NumFewshot = n
 	}
@@ -271,11 +278,13 @@ func (t *Task) readFewshot(s *source, f *file) error {
 		case "fewshot_delimiter":
 			t.shotsDelimiter = v.Value
 		default:
-			return s.fail("fewshot_config."+name, v.Line, "not supported: want sampler, split, samples or fewshot_delimiter")
+			return s.fail("fewshot_config."+name, v.Line,
+				"not supported: want sampler, split, samples or fewshot_delimiter")
 		}
 	}
 	if t.NumFewshot > 0 && sampler != "first_n" {
-		t.Notes = append(t.Notes, "few-shot examples are the first rows of their split (sampler first_n); lm-evaluation-harness would draw them at random")
+		t.Notes = append(t.Notes, "few-shot examples are the first rows of their split (sampler first_n); "+
+			"lm-evaluation-harness would draw them at random")
 	}
 	return nil
 }

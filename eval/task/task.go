@@ -156,7 +156,9 @@ func Load(path, dataFile string) (*Task, error) {
 	if t.Name == "" {
 		t.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	}
-	for _, step := range []func(*source, *file) error{t.refuse, t.readFields, t.readFewshot, t.readGeneration, t.readMetrics, t.readFilters} {
+	for _, step := range []func(*source, *file) error{
+		t.refuse, t.readFields, t.readFewshot, t.readGeneration, t.readMetrics, t.readFilters,
+	} {
 		if err := step(s, &f); err != nil {
 			return nil, err
 		}
@@ -179,7 +181,8 @@ func (s *source) read(path string, f *file, from []string) error {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(raw, &doc); err == nil && len(doc.Content) == 1 {
 		if doc.Content[0].Kind != yaml.MappingNode {
-			return &conf.Error{File: path, Line: doc.Content[0].Line, Msg: "want the keys of a task (task, data, doc_to_text, ...)"}
+			return &conf.Error{File: path, Line: doc.Content[0].Line, Msg: "want the keys of a task (task, data, " +
+				"doc_to_text, ...)"}
 		}
 		if err := functions(path, "", doc.Content[0]); err != nil {
 			return err
@@ -206,7 +209,8 @@ func functions(path, key string, n *yaml.Node) error {
 		return nil
 	}
 	if n.Tag == "!function" {
-		return &conf.Error{File: path, Line: n.Line, Key: key, Msg: fmt.Sprintf("!function %s is Python, which is not run: write it as a template, or prepare the rows beforehand and name their file under data", n.Value)}
+		return &conf.Error{File: path, Line: n.Line, Key: key, Msg: fmt.Sprintf("!function %s is Python, which is "+
+			"not run: write it as a template, or prepare the rows beforehand and name their file under data", n.Value)}
 	}
 	for i, c := range n.Content {
 		at := key
@@ -231,7 +235,8 @@ func includesOf(path string, n *yaml.Node) ([]string, error) {
 		}
 		out, ok := texts(n.Content[i+1])
 		if !ok {
-			return nil, &conf.Error{File: path, Line: n.Content[i].Line, Key: "include", Msg: "want the name of a file, or a list of them"}
+			return nil, &conf.Error{File: path, Line: n.Content[i].Line, Key: "include",
+				Msg: "want the name of a file, or a list of them"}
 		}
 		return out, nil
 	}
@@ -302,8 +307,10 @@ func (t *Task) ignore(f *file) {
 		key string
 		n   *yaml.Node
 	}{
-		{"tag", &f.Tag}, {"group", &f.Group}, {"task_alias", &f.TaskAlias}, {"dataset_name", &f.DatasetName}, {"metadata", &f.Metadata},
-		{"should_decontaminate", &f.ShouldDecontaminate}, {"doc_to_decontamination_query", &f.DecontaminationQuery}, {"unsafe_code", &f.UnsafeCode},
+		{"tag", &f.Tag}, {"group", &f.Group}, {"task_alias", &f.TaskAlias},
+		{"dataset_name", &f.DatasetName}, {"metadata", &f.Metadata},
+		{"should_decontaminate", &f.ShouldDecontaminate},
+		{"doc_to_decontamination_query", &f.DecontaminationQuery}, {"unsafe_code", &f.UnsafeCode},
 	} {
 		if given(k.n) {
 			t.Ignored = append(t.Ignored, k.key)

@@ -224,7 +224,7 @@ func TestHalfIsExactAndRoundsToEven(t *testing.T) {
 		{1.0 / (1 << 24), 0x0001}, // smallest subnormal
 		{1.0 / (1 << 25), 0x0000}, // tie to zero
 		{1.5 / (1 << 25), 0x0001}, // above the tie
-		{1e-10, 0x0000}, {-0.0, 0x0000} /* Go's -0.0 is +0 */, {1.0 / (1 << 14), 0x0400},
+		{1e-10, 0x0000}, {0, 0x0000}, {1.0 / (1 << 14), 0x0400},
 		{0.999755859375 / (1 << 14), 0x0400}, // largest subnormal and a half: carries into the exponent
 	} {
 		require.Equal(t, c.want, gguf.Float32to16(c.in), "%g", c.in)

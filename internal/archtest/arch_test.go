@@ -52,7 +52,7 @@ var allowed = []struct {
 	{"steer/internal/report", []string{"steer/eval/compare", "steer/internal/run", "steer/internal/..."}}, // reads files only
 	{"steer/internal/run", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/internal/machine", []string{"steer/internal/..."}},
-	{"steer/internal/workspace", []string{"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/rl/data", "steer/rl/train",
+	{"steer/internal/workspace", []string{"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile", "steer/rl/data", "steer/rl/train",
 		"steer/internal/..."}},
 	{"steer/internal/workspace/workspacetest", []string{"steer/..."}}, // tests only
 	{"steer/internal/jobs", []string{"steer/internal/workspace", "steer/internal/run", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"strings"
 
@@ -14,7 +13,7 @@ import (
 
 // Error is one mistake in a configuration.
 type Error struct {
-	File string // name given to Load or Parse; "" for an override
+	File string // name given to Parse; "" for an override
 	Line int    // 1 is the first; 0 where there is none
 	Key  string // full dotted key; "" where there is none
 	Msg  string
@@ -37,15 +36,6 @@ func (e *Error) Error() string {
 
 // Enum is a string type with a fixed set of values.
 type Enum interface{ Values() []string }
-
-// Load reads the YAML file path into a pointer to a struct.
-func Load(path string, into any) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	return Parse(path, data, into)
-}
 
 // Parse reads YAML into a pointer to a struct; name stands for the file in errors. An
 // error joins one *Error for each mistake, and into may then be filled in part.

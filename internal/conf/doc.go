@@ -6,10 +6,10 @@
 //
 // Fields are named by their yaml tag (",inline" merges a struct's keys into its
 // parent's). Keys that are absent keep what the struct already holds: fill it with a
-// preset first, then Load, then Set the command line's overrides.
+// preset first, then Parse, then Set the command line's overrides.
 //
 //	cfg := sft.Default()
-//	if err := conf.Load("sft.yaml", &cfg); err != nil { ... }
+//	if err := conf.Parse("sft.yaml", text, &cfg); err != nil { ... }
 //	if err := conf.Set(&cfg, "optim.lr=1e-4"); err != nil { ... }
 //
 // Kinds: bool, string, integers, floats (finite), structs, pointers, slices, maps with

@@ -12,10 +12,7 @@ import (
 	"steer/internal/conf"
 	"steer/internal/jobs"
 	"steer/internal/workspace"
-	"steer/rewards"
-	"steer/rl/data"
-	"steer/rl/ppo"
-	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // layer is one of the files that make up an experiment.
@@ -160,11 +157,11 @@ func newExperiment(files []layer, overrides []string) (*Experiment, error) {
 			return nil, err
 		}
 	}
-	e := &Experiment{Engine: workspace.DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs", Each: map[string]*Theory{}}
+	e := &Experiment{Engine: workspace.DefaultEngine(), Preset: preset, Out: "runs", Each: map[string]*Theory{}}
 	var errs [4]error
-	e.SFT, errs[0] = jobs.NewSFT(sft.Preset(of["sft"]))
-	e.Reward, errs[1] = jobs.NewReward(rewards.Preset(of["reward"]))
-	e.PPO, errs[2] = jobs.NewPPO(ppo.Preset(of["ppo"]))
+	e.SFT, errs[0] = jobs.NewSFT(train.Preset(of["sft"]))
+	e.Reward, errs[1] = jobs.NewReward(train.Preset(of["reward"]))
+	e.PPO, errs[2] = jobs.NewPPO(train.Preset(of["ppo"]))
 	e.Eval, errs[3] = jobs.NewEvalSuite(jobs.SuiteName(suite))
 	return e, errors.Join(errs[:]...)
 }

@@ -359,6 +359,7 @@ func (g *getter) explain(err error) error {
 		if !g.set.Gated {
 			gated = "It may have become gated, or gone"
 		}
+		//lint:ignore ST1005 it ends with how a token begins
 		return fmt.Errorf("%w\n%s: sign in and agree to its terms at %s, make a token "+
 			"(huggingface.co/settings/tokens, kind \"read\"),\nand set it: export HF_TOKEN=hf_...", err, gated, g.set.Page)
 	case denied(err):

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -64,6 +63,3 @@ func sumOf(path, packing string, most int64) (found Found, err error) {
 	}
 	return Found{n, sum}, nil
 }
-
-// packingOf is how name is packed compared with the release's name.
-func packingOf(name, release string) string { return strings.TrimPrefix(name, release) }

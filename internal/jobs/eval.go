@@ -33,6 +33,8 @@ type Eval struct {
 	// of the first subject that says its own where none is given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
+	// Date is what a model's own template shows as today.
+	Date data.Date `yaml:"date,omitempty"`
 	// Subjects are the models under test, besides the base; the order is that of every table.
 	Subjects []Subject `yaml:"subjects"`
 	// Rewards are the reward models of the matrix.
@@ -230,7 +232,7 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		case <-ctx.Done():
 		}
 	}()
-	if cfg.Template, _, err = w.Template(j.Template, j.System); err != nil {
+	if cfg.Template, _, err = w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date}); err != nil {
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
@@ -312,7 +314,7 @@ func (j *Eval) fitting(context int) (benchmark.Config, error) {
 		}
 		x.MaxPromptTokens = min(x.MaxPromptTokens, most+1-x.MaxNewTokens)
 	}
-	if x := &cfg.Generated; x.Path != "" {
+	if x := &cfg.Generations; x.Path != "" {
 		if x.MaxNewTokens > most {
 			return cfg, fmt.Errorf("eval: generations.max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it", x.MaxNewTokens, most+1)
 		}
@@ -326,7 +328,7 @@ func (j *Eval) derive(ran benchmark.Config) {
 	j.Derived = nil
 	j.Derived.note("max_length", j.MaxLength, ran.MaxLength)
 	j.Derived.note("cross_reward.max_prompt_tokens", j.CrossReward.MaxPromptTokens, ran.CrossReward.MaxPromptTokens)
-	j.Derived.note("generations.max_prompt_tokens", j.Generated.MaxPromptTokens, ran.Generated.MaxPromptTokens)
+	j.Derived.note("generations.max_prompt_tokens", j.Generations.MaxPromptTokens, ran.Generations.MaxPromptTokens)
 }
 
 // identify gives every model the ID by which what was measured of it is recognised.
@@ -368,12 +370,12 @@ func (j *Eval) fillForm() error {
 	for _, s := range slices.Backward(j.Subjects) {
 		paths = append(paths, s.Adapters...)
 	}
-	return workspace.FillForm(&j.Template, &j.System, paths, data.TemplateChatML)
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, paths)
 }
 
 // asksInTemplate tells whether anything is measured that is put in the template.
 func (j *Eval) asksInTemplate() bool {
-	return j.CrossReward.Prompts.Path != "" || j.Generated.Path != "" && j.Generated.Chat || j.KL.Path != ""
+	return j.CrossReward.Prompts.Path != "" || j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
 }
 
 // subjects opens the base and every subject.
@@ -418,7 +420,7 @@ func (j *Eval) divergences(w *workspace.Workspace, subjects []eval.Subject) {
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
 func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, error) {
-	tpl, stop, err := w.Template(j.Template, j.System)
+	tpl, stop, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date})
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,8 @@ type PPO struct {
 	// given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
+	// Date is what a model's own template shows as today.
+	Date data.Date `yaml:"date,omitempty"`
 	// SFT lists the adapters of the reference policy; the trained one lies on top.
 	SFT []string `yaml:"sft"`
 	// Reward is the reward model's adapter, on the base and RewardBelow.
@@ -68,6 +70,8 @@ type PPO struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+
+	opened *data.Template // when the job runs
 }
 
 // RewardText names what the reward model is given of an episode.
@@ -88,14 +92,14 @@ const (
 func (RewardText) Values() []string { return []string{string(RewardTokens), string(RewardRetokenized)} }
 
 // NewPPO is the job of a preset.
-func NewPPO(p ppo.Preset) (PPO, error) {
+func NewPPO(p train.Preset) (PPO, error) {
 	c, err := ppo.New(p)
 	j := PPO{
 		Engine: workspace.DefaultEngine(), MaxPromptTokens: 256, ScoreBatchTokens: 2048, Config: c,
 		ValueInit: ValueZero, RewardText: RewardTokens,
 		LoRA: train.LoRA{Rank: 16, Alpha: 32, Targets: []string{"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}},
 	}
-	if p == ppo.PresetThesis {
+	if p == train.PresetThesis {
 		j.MaxPromptTokens, j.ValueInit, j.RewardText = 512, ValueUniform, RewardRetokenized
 		j.LoRA = train.LoRA{Rank: 16, Alpha: 32, Dropout: 0.05, Targets: []string{"attn_q", "attn_v"}}
 	}
@@ -105,7 +109,7 @@ func NewPPO(p ppo.Preset) (PPO, error) {
 // PPOMethod steers a policy.
 func PPOMethod() Method {
 	return Method{PPOKind, "preset", func(preset string) (Job, error) {
-		j, err := NewPPO(ppo.Preset(preset))
+		j, err := NewPPO(train.Preset(preset))
 		return &j, err
 	}}
 }
@@ -165,7 +169,7 @@ func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 		errs = append(errs, errors.New("ppo: max_prompt_tokens and score_batch_tokens: want at least 1"))
 	}
 	errs = append(errs, j.Engine.Validate(), j.LoRA.Validate("lora"), j.Config.Validate(),
-		workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML))
+		j.fillForm())
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -207,13 +211,14 @@ func (j *PPO) Run(
 ) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
 	// 1. The form in which prompts are put, and how long they may be.
-	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
+	if err := j.fillForm(); err != nil {
 		return err
 	}
-	tpl, stop, err := w.Template(j.Template, j.System)
+	tpl, stop, err := w.Template(j.form())
 	if err != nil {
 		return err
 	}
+	j.opened = tpl
 	room := w.Model.Info().CtxTrain - j.MaxNewTokens
 	if room < 1 {
 		return fmt.Errorf("ppo: max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: lower it",
@@ -258,11 +263,13 @@ func (j *PPO) Run(
 			name, cfg.RatioTolerance, 100*cfg.RatioOutliers))
 	}
 	res, err := ppo.Train(ctx, cfg, ppo.Deps{
-		Policy: m.policy, Reference: m.reference, Generator: w.Generator(m.stack...), Scorer: scorer, Tokenizer: w.Tok,
+		Deps: train.Deps{
+			Stage: name, Learner: m.policy, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			AdapterOf: adapterOf(m.host, j.Meta(m.trainedOn)),
+		},
+		Reference: m.reference, Generator: w.Generator(m.stack...), Scorer: scorer, Tokenizer: w.Tok,
 		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: w.Generator(m.stack[:len(m.stack)-1]...),
-		Stage: name, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
-		FullKL:    ppo.FullKLFunc(w.KL(m.policy, m.reference)),
-		AdapterOf: adapterOf(m.host, j.Meta(m.trainedOn)),
+		FullKL: ppo.FullKLFunc(w.KL(m.policy, m.reference)),
 	})
 	if err != nil {
 		return err
@@ -330,10 +337,17 @@ func (j *PPO) Meta(trainedOn string) map[string]string {
 	m := map[string]string{
 		adapter.MetaRole: string(adapter.RolePolicy), adapter.MetaBase: j.Inputs["model"], adapter.MetaTrainedOn: trainedOn,
 	}
-	if t, err := data.NewTemplate(j.Template, j.System); err == nil {
-		maps.Copy(m, workspace.FormMeta(t))
-	}
+	maps.Copy(m, j.form().Meta(j.opened))
 	return m
+}
+
+func (j *PPO) form() workspace.Form {
+	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date}
+}
+
+// fillForm takes the template of the adapters below, or the model's own.
+func (j *PPO) fillForm() error {
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, j.SFT)
 }
 
 // derive notes what runs otherwise than it is configured.
@@ -372,14 +386,22 @@ func readPrompts(
 	}
 	w.NoteData(loaded)
 	var out []ppo.Prompt
-	dropped, noQuestion, shortest := 0, 0, 0
+	dropped, noQuestion, shortest, left := 0, 0, 0, 0
+	var refused *data.Refusal
 	for _, c := range rows {
 		question := c.FirstPrompt()
 		if question == nil {
 			noQuestion++
 			continue
 		}
-		segments := tpl.Prompt(question)
+		segments, err := tpl.Prompt(question)
+		if errors.As(err, &refused) && refused.Raised {
+			left++
+			continue
+		}
+		if err != nil {
+			return nil, run.DataFile{}, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
+		}
 		e, err := data.Tokenize(w.Tok, segments, data.TokenizeOptions{})
 		if err != nil {
 			return nil, run.DataFile{}, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
@@ -391,6 +413,12 @@ func readPrompts(
 			continue
 		}
 		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question})
+	}
+	if left > 0 && left+noQuestion == len(rows) {
+		return nil, run.DataFile{}, fmt.Errorf("%s: all of %d prompts: %w", loaded.Path, left, refused)
+	}
+	if left > 0 {
+		w.Warn(fmt.Sprintf("%s: %d of %d prompts are left out: %v", loaded.Path, left, len(rows), refused))
 	}
 	if len(out) == 0 {
 		return nil, run.DataFile{}, fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))

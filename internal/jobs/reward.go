@@ -36,7 +36,7 @@ type Reward struct {
 }
 
 // NewReward is the job of a preset.
-func NewReward(p rewards.Preset) (Reward, error) {
+func NewReward(p train.Preset) (Reward, error) {
 	c, err := rewards.New(p)
 	c.Template = "" // that of the adapters below, or chatml
 	return Reward{Engine: workspace.DefaultEngine(), Config: c}, err
@@ -45,7 +45,7 @@ func NewReward(p rewards.Preset) (Reward, error) {
 // RewardMethod trains a reward model.
 func RewardMethod() Method {
 	return Method{RewardKind, "preset", func(preset string) (Job, error) {
-		j, err := NewReward(rewards.Preset(preset))
+		j, err := NewReward(train.Preset(preset))
 		return &j, err
 	}}
 }
@@ -88,7 +88,7 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("reward: train.path: want the path of the training data")
 	}
-	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
+	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, j.SFT); err != nil {
 		return err
 	}
 	if err := errors.Join(j.Engine.Validate(), j.Config.Validate()); err != nil {
@@ -105,7 +105,7 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 // Run trains, or goes on from the newest checkpoint in dir.
 func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
-	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
+	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, j.SFT); err != nil {
 		return err
 	}
 	set, err := rewards.Load(j.Config)
@@ -120,11 +120,12 @@ func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, n
 		return err
 	}
 	if j.Form == rewards.FormChat {
-		t, err := data.NewTemplate(j.Template, j.System)
+		t, _, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date})
 		if err != nil {
 			return err
 		}
 		w.NoteForm(t, stack...)
+		j.Own = workspace.OwnMeta(t)
 	}
 	host, err := j.NewAdapter(w)
 	if err != nil {
@@ -158,10 +159,10 @@ func (j *Reward) Run(ctx context.Context, w *workspace.Workspace, con Console, n
 	defer func() { err = errors.Join(err, s.close()) }()
 	res, err := rewards.Train(ctx, cfg, set, rewards.Deps{
 		Deps: train.Deps{
-			Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+			Stage: name, Learner: learner, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
 			AdapterOf: adapterOf(host, j.Meta(adapter.TrainedOnText(stack))),
 		},
-		Stage: name, Tokenizer: w.Tok,
+		Tokenizer: w.Tok,
 	})
 	if err != nil {
 		return err

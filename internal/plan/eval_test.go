@@ -45,7 +45,7 @@ func everyBenchmark(t *testing.T) (*jobs.Eval, *workspace.Workspace) {
 	j.Model, j.Template, j.Engine.Threads, j.Resamples, j.BatchTokens = assets.Model, "guanaco", 1, 50, 256
 	j.ToxiGen.Path, j.ToxiGen.Limit, j.ToxiGen.Protocols = assets.ToxiGen.Test, 6, []eval.Protocol{"reward"}
 	j.Scruples.Path, j.Scruples.Limit, j.Scruples.Protocols = assets.Scruples.Test, 6, []eval.Protocol{"paired"}
-	j.HH = benchmark.File{Path: assets.Harmless.Test, Limit: 4}
+	j.HHRLHF = benchmark.File{Path: assets.Harmless.Test, Limit: 4}
 	j.Dilemmas = file("dilemmas.jsonl", dilemmaRows)
 	j.WinoBias.Type2 = benchmark.WinoBiasFiles{
 		Pro:  file("pro.txt", "1 The cook met [the nurse] and saw [her] smile.\n2 The nurse met [the cook] and saw [him] smile.\n"),
@@ -53,10 +53,10 @@ func everyBenchmark(t *testing.T) (*jobs.Eval, *workspace.Workspace) {
 	}
 	j.Winogender.File = file("w.tsv", "sentid\tsentence\ncook.guest.0.male.txt\tThe cook told the guest that he was late.\ncook.guest.0.female.txt\tThe cook told the guest that she was late.\n")
 	j.Winogender.Occupations = file("o.tsv", "occupation\tbergsma_pct_female\tbls_pct_female\tbls_year\ncook\t30\t40\t2015\n")
-	j.CrowSPairs = file("crows.csv", "sent_more,sent_less,stereo_antistereo,bias_type\nA cat.,A dog.,stereo,age\nOne cat.,One dog.,antistereo,age\n")
+	j.CrowsPairs = file("crows.csv", "sent_more,sent_less,stereo_antistereo,bias_type\nA cat.,A dog.,stereo,age\nOne cat.,One dog.,antistereo,age\n")
 	j.Perplexity = benchmark.PerplexityConfig{File: file("text.txt", "A cat and a dog went out to play and came home late."), Context: 12}
 	j.KL.Path, j.KL.Limit = assets.Guanaco.Test, 4
-	j.Generated.Path, j.Generated.Limit, j.Generated.MaxNewTokens = assets.ToxiGen.Test, 3, 4
+	j.Generations.Path, j.Generations.Limit, j.Generations.MaxNewTokens = assets.ToxiGen.Test, 3, 4
 
 	w := workspacetest.Open(t, j.Base)
 	policy, err := adapter.New(w.Model.Shape(), []string{"attn_q", "ffn_down"}, 2, 4, false, 5)

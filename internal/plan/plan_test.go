@@ -16,8 +16,8 @@ import (
 	"steer/internal/jobs"
 	"steer/internal/workspace/workspacetest"
 	"steer/rewards"
-	"steer/rl/ppo"
 	"steer/rl/sft"
+	"steer/rl/train"
 )
 
 // demoSFT is a small job on the built-in model and data, resolved.
@@ -25,7 +25,7 @@ func demoSFT(t testing.TB) (*jobs.SFT, demo.Paths) {
 	t.Helper()
 	assets, err := demo.Extract(t.TempDir())
 	require.NoError(t, err)
-	j, err := jobs.NewSFT(sft.PresetDefault)
+	j, err := jobs.NewSFT(train.PresetDefault)
 	require.NoError(t, err)
 	j.Model, j.Template = assets.Model, "guanaco"
 	j.Engine.Threads = 1
@@ -75,7 +75,7 @@ func TestRehearsalCountsTheLastPass(t *testing.T) {
 	score := map[int]int64{}
 	for _, limit := range []int{10, 40} {
 		t.Run(fmt.Sprintf("%d pairs", limit), func(t *testing.T) { // a bench of its own
-			j, err := jobs.NewReward(rewards.PresetDefault)
+			j, err := jobs.NewReward(train.PresetDefault)
 			require.NoError(t, err)
 			j.Model, j.Theory, j.Engine.Threads = assets.Model, rewards.Deontology, 1
 			j.Train.Path, j.HeldOut.Path, j.HeldOut.Limit = assets.Deontology.Train, assets.Deontology.Test, limit
@@ -120,7 +120,7 @@ func TestSuggestionsFit(t *testing.T) {
 }
 
 func TestShrinkKeepsDivisors(t *testing.T) {
-	j, err := jobs.NewPPO(ppo.PresetDefault)
+	j, err := jobs.NewPPO(train.PresetDefault)
 	require.NoError(t, err)
 	j.MicroBatchSize, j.ScoreBatchTokens, j.Engine.Sequences = 12, 100, 3
 	var sizes []int

@@ -13,13 +13,13 @@ import (
 	"steer/internal/workspace/workspacetest"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/ppo"
+	"steer/rl/train"
 )
 
 // rehearsePPO reads and checks a job of the demo as its run does.
 func rehearsePPO(t *testing.T, w *workspace.Workspace, assets demo.Paths, change func(j *jobs.PPO)) error {
 	t.Helper()
-	j, err := jobs.NewPPO(ppo.PresetDefault)
+	j, err := jobs.NewPPO(train.PresetDefault)
 	require.NoError(t, err)
 	j.Model, j.Prompts.Path, j.Engine.Threads = assets.Model, assets.Guanaco.Test, 1
 	j.Iterations, j.MaxNewTokens, j.RolloutBatchSize, j.MiniBatchSize, j.MicroBatchSize = 1, 2, 2, 2, 2
@@ -67,11 +67,11 @@ func TestJobsTakeTheTemplateOfTheirAdapters(t *testing.T) {
 	policy := workspacetest.TrainedAdapter(t, w, "ppo.gguf", 2, workspacetest.TrainedOn(t, w, adapter.RolePolicy, stored, sft))
 	reward := workspacetest.TrainedAdapter(t, w, "reward.gguf", 3, workspacetest.TrainedOn(t, w, adapter.RoleReward, nil, sft))
 
-	p, err := jobs.NewPPO(ppo.PresetDefault)
+	p, err := jobs.NewPPO(train.PresetDefault)
 	require.NoError(t, err)
 	p.Model, p.Prompts.Path, p.SFT, p.Reward = assets.Model, assets.Guanaco.Train, []string{sft}, reward
 	require.NoError(t, p.Resolve("", nil))
-	r, err := jobs.NewReward(rewards.PresetDefault)
+	r, err := jobs.NewReward(train.PresetDefault)
 	require.NoError(t, err)
 	r.Model, r.Theory, r.Train.Path, r.SFT = assets.Model, rewards.Custom, assets.Guanaco.Train, []string{sft}
 	require.NoError(t, r.Resolve("", nil))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+
 	"steer/internal/run"
 )
 
@@ -92,12 +93,4 @@ func (s *Series) thin(n int) *Series {
 		out.Y = append(out.Y, y/float64(j-i))
 	}
 	return out
-}
-
-// last returns the last value, or NaN for an empty series.
-func (s *Series) last() float64 {
-	if s == nil || len(s.Y) == 0 {
-		return math.NaN()
-	}
-	return s.Y[len(s.Y)-1]
 }

@@ -50,7 +50,8 @@ func lockDir(dir, what string) (*os.File, error) {
 		return nil, fmt.Errorf("%s %w: %s, by process %s: wait for it, stop it, or choose another folder",
 			what, ErrLocked, dir, strings.TrimSpace(string(pid)))
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	if err != nil {

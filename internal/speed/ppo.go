@@ -59,7 +59,7 @@ func (m *measurement) ppo(ctx context.Context) error {
 // ppoConfig is the default preset without the guards that end a run early: on random
 // prompts nothing is learned that they could watch.
 func (m *measurement) ppoConfig() (ppo.Config, error) {
-	c, err := ppo.New(ppo.PresetDefault)
+	c, err := ppo.New(train.PresetDefault)
 	if err != nil {
 		return c, err
 	}
@@ -68,7 +68,7 @@ func (m *measurement) ppoConfig() (ppo.Config, error) {
 	c.RolloutBatchSize, c.MiniBatchSize, c.MicroBatchSize = m.Episodes, m.Episodes, episodesAtOnce(m.Episodes)
 	c.PPOEpochs, c.MaxNewTokens = m.Epochs, m.New
 	c.Optim.LR = update.LR
-	c.Optim.Schedule = train.Schedule{Kind: train.Constant}
+	c.Optim.LRSchedule = train.LRSchedule{Schedule: train.Constant}
 	c.EarlyStop, c.RatioThreshold, c.MissingEOSPenalty = false, 0, 0
 	c.MaxKL, c.MinEntropyRatio, c.MaxEntropyRatio, c.MaxRepetitionRise, c.MaxScore = 0, 0, 0, 0, 0
 	return c, c.Validate()

@@ -38,7 +38,7 @@ func TestForms(t *testing.T) {
 		"contradicted message": {given: workspace.Form{System: str("")}, stack: []adapter.Placed{odd}, want: workspace.Form{Template: "chatml", System: str("")}, notes: []string{`o was trained with system message "Be odd.", used with ""`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, notes, err := workspace.ChooseForm(c.given, c.stack, data.TemplatePlain)
+			got, notes, err := workspace.ChooseForm(nil, c.given, c.stack, data.TemplatePlain)
 			require.NoError(t, err)
 			require.Equal(t, c.want, got)
 			require.Len(t, notes, len(c.notes), "%v", notes)
@@ -47,6 +47,6 @@ func TestForms(t *testing.T) {
 			}
 		})
 	}
-	_, _, err := workspace.ChooseForm(workspace.Form{}, []adapter.Placed{place("x", "jinja", nil)}, "")
+	_, _, err := workspace.ChooseForm(nil, workspace.Form{}, []adapter.Placed{place("x", "jinja", nil)}, "")
 	require.ErrorContains(t, err, `got "jinja"`)
 }

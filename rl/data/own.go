@@ -34,6 +34,13 @@ func (r *Refusal) Error() string {
 // Unwrap gives the template's error.
 func (r *Refusal) Unwrap() error { return r.Err }
 
+// Refused tells a template that says it does not take a conversation: such rows are left out and
+// counted.
+func Refused(err error) bool {
+	var r *Refusal
+	return errors.As(err, &r) && r.Raised
+}
+
 // ErrNoTemplate: the model's file holds no chat template.
 var ErrNoTemplate = errors.New("the model's file holds no chat template (tokenizer.chat_template)")
 

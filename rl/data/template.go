@@ -97,7 +97,11 @@ func NewTemplate(name TemplateName, system *string) (*Template, error) {
 
 // OpenTemplate gives a template by its name; that of the model is the one that tok knows. date is
 // what the model's template shows as today, see [NewOwnTemplate].
-func OpenTemplate(tok lm.Tokenizer, name TemplateName, system *string, date time.Time) (*Template, error) {
+func OpenTemplate(tok lm.Tokenizer, name TemplateName, system *string, date Date) (*Template, error) {
+	today, err := date.Time()
+	if err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
 	if name != TemplateModel {
 		return NewTemplate(name, system)
 	}
@@ -105,7 +109,7 @@ func OpenTemplate(tok lm.Tokenizer, name TemplateName, system *string, date time
 	if c, ok := tok.(lm.Chatter); ok {
 		chat = c.Chat()
 	}
-	return NewOwnTemplate(chat, system, date)
+	return NewOwnTemplate(chat, system, today)
 }
 
 // Name gives the template's name.
@@ -159,20 +163,40 @@ func (t *Template) StopToken() string {
 }
 
 // StopTokens are the special tokens that end an answer: StopToken, and those that a model's file
-// names (eot, eom, eos) where the template is the model's own.
+// names (eot, eom, eos) where the template is the model's own; StopToken is the last.
 func (t *Template) StopTokens() []string {
 	var out []string
-	if s := t.StopToken(); s != "" {
-		out = append(out, s)
-	}
+	end := t.StopToken()
 	if t.own != nil {
-		for _, end := range t.own.chat.Ends {
-			if !slices.Contains(out, end) {
-				out = append(out, end)
-			}
-		}
+		out = slices.DeleteFunc(slices.Clone(t.own.chat.Ends), func(s string) bool { return s == end })
+	}
+	if end != "" {
+		out = append(out, end)
 	}
 	return out
+}
+
+// StopIDs are the ids that end an answer: EOS and those of StopTokens, the template's own last. A
+// vocabulary that has no such token spells it in pieces; there the stop string remains.
+func (t *Template) StopIDs(tok lm.Tokenizer) ([]int32, error) {
+	var stop []int32
+	if eos := tok.EOS(); eos >= 0 {
+		stop = append(stop, eos)
+	}
+	for _, mark := range t.StopTokens() {
+		ids, err := tok.Encode(mark, false, true)
+		if err != nil {
+			return nil, fmt.Errorf("data: stop token %q: %w", mark, err)
+		}
+		if len(ids) != 1 {
+			continue
+		}
+		if i := slices.Index(stop, ids[0]); i >= 0 {
+			stop = slices.Delete(stop, i, i+1)
+		}
+		stop = append(stop, ids[0])
+	}
+	return stop, nil
 }
 
 // SHA256 identifies a model's own template by its text, in hexadecimal; "" for the others.

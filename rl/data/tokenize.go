@@ -63,14 +63,8 @@ func Tokenize(tok lm.Tokenizer, segments []Segment, opt TokenizeOptions) (Exampl
 	if err != nil {
 		return Example{}, err
 	}
-	if bos && !opt.NoBOS {
-		written, err := writesBOS(tok, segments)
-		if err != nil {
-			return Example{}, err
-		}
-		if !written {
-			add([]int32{tok.BOS()}, false, false)
-		}
+	if bos && !opt.NoBOS && !WritesBOS(tok, segments) {
+		add([]int32{tok.BOS()}, false, false)
 	}
 	previous := ""
 	for i, s := range segments {
@@ -162,16 +156,13 @@ func stripped(tok lm.Tokenizer, segments []Segment, i int) (string, error) {
 	return text, nil
 }
 
-// writesBOS tells whether a rendering begins with the BOS token.
-func writesBOS(tok lm.Tokenizer, segments []Segment) (bool, error) {
+// WritesBOS tells whether a rendering begins with the BOS token.
+func WritesBOS(tok lm.Tokenizer, segments []Segment) bool {
 	if len(segments) == 0 || segments[0].Kind == SegmentBOS || !segments[0].Alone || !segments[0].Special {
-		return len(segments) > 0 && segments[0].Kind == SegmentBOS, nil
+		return len(segments) > 0 && segments[0].Kind == SegmentBOS
 	}
 	ids, err := tok.Encode(segments[0].Text, false, true)
-	if err != nil {
-		return false, fmt.Errorf("data: tokenizing %s: %w", quote(segments[0].Text), err)
-	}
-	return len(ids) > 0 && ids[0] == tok.BOS(), nil
+	return err == nil && len(ids) > 0 && ids[0] == tok.BOS()
 }
 
 // addsBOS asks the tokenizer whether it puts a BOS before a text.

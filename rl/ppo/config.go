@@ -6,7 +6,7 @@ import "steer/rl/train"
 // episodes (one prompt with one response), lengths in tokens, KL in nats.
 type Config struct {
 	// Preset names the values this configuration started from.
-	Preset Preset `yaml:"preset"`
+	Preset train.Preset `yaml:"preset"`
 	// Seed determines every random choice of the run.
 	Seed uint64 `yaml:"seed"`
 	// Iterations is the number of rollout batches.

@@ -15,16 +15,17 @@ import (
 
 	"steer/internal/conf"
 	"steer/internal/run"
+	"steer/rl/train"
 )
 
 const docsFile = "../../docs/ppo.md"
 
 func TestPresetsAreValid(t *testing.T) {
-	for _, p := range (Preset("")).Values() {
-		c, err := New(Preset(p))
+	for _, p := range (train.Preset("")).Values() {
+		c, err := New(train.Preset(p))
 		require.NoError(t, err)
 		require.NoError(t, c.Validate(), p)
-		require.Equal(t, Preset(p), c.Preset)
+		require.Equal(t, train.Preset(p), c.Preset)
 		text, err := conf.Marshal(&c)
 		require.NoError(t, err)
 		var back Config
@@ -184,7 +185,7 @@ func TestDocsListThePresetDifferences(t *testing.T) {
 	_, section, _ := strings.Cut(readDocs(t), "\n## Presets\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	item := regexp.MustCompile("(?m)^- `([a-z_0-9.]+)`: default `(.*?)`, thesis `(.*?)`\\. +\\S") // the reason follows
-	got := []conf.Change{{Key: "preset", Old: string(PresetDefault), New: string(PresetThesis)}}
+	got := []conf.Change{{Key: "preset", Old: string(train.PresetDefault), New: string(train.PresetThesis)}}
 	for _, r := range item.FindAllStringSubmatch(section, -1) {
 		got = append(got, conf.Change{Key: r[1], Old: r[2], New: r[3]})
 	}

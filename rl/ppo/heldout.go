@@ -7,7 +7,6 @@ import (
 	"steer/ggml/lm"
 	"steer/internal/run"
 	"steer/internal/stats"
-	"steer/rl/train"
 )
 
 // intervalOf is a mean with Student's 95 % interval.
@@ -32,10 +31,32 @@ func (t *trainer) heldoutScores(ctx context.Context, g lm.Generator) ([]Episode,
 	return episodes, scores, nil
 }
 
+// startHeldout measures the held-out prompts before the first update.
+func (t *trainer) startHeldout(ctx context.Context) error {
+	if len(t.deps.Heldout) == 0 || t.st.Baseline != nil {
+		return nil
+	}
+	t.deps.Note("before the first update: answering all %d held-out prompts twice, as the baseline and as the policy",
+		len(t.deps.Heldout))
+	baseline := t.deps.Baseline
+	if baseline == nil {
+		baseline = t.deps.Generator
+	}
+	var err error
+	if _, t.st.Baseline, err = t.heldoutScores(ctx, baseline); err != nil {
+		return err
+	}
+	h, err := t.measureHeldout(ctx)
+	if err != nil {
+		return err
+	}
+	t.st.Result.HeldoutFirst = h
+	return t.deps.Log(0, metricsOf(h))
+}
+
 // measureHeldout compares the policy as it is with the baseline.
 func (t *trainer) measureHeldout(ctx context.Context) (*run.HeldOut, error) {
-	pass := train.Deps{Progress: t.deps.Progress, Meter: t.meter}.Pass(t.deps.stage(), "held-out prompts",
-		len(t.deps.Heldout))
+	pass := t.deps.Pass("held-out prompts", len(t.deps.Heldout))
 	defer func() { pass.Done(len(t.deps.Heldout)) }()
 	episodes, scores, err := t.heldoutScores(ctx, t.deps.Generator)
 	if err != nil {
@@ -58,7 +79,7 @@ func (t *trainer) measureHeldout(ctx context.Context) (*run.HeldOut, error) {
 	h.Length /= float64(len(episodes))
 	h.Ended /= float64(len(episodes))
 	opt := lm.Options{Temperature: t.cfg.logprobTemperature()}
-	policy, err := forward(ctx, t.deps.Policy, seqs, opt, t.cfg.MicroBatchSize)
+	policy, err := forward(ctx, t.deps.Learner, seqs, opt, t.cfg.MicroBatchSize)
 	if err != nil {
 		return nil, fmt.Errorf("held-out prompts: policy: %w", err)
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"time"
 
-	"steer/internal/run"
 	"steer/rl/train"
 )
 
@@ -37,7 +35,7 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 	if equal && st.Iteration == 0 {
 		t.deps.Progress.Note(fmt.Sprintf("warning: %s: all %d scores of the first batch are %.6g: the reward "+
 			"model tells no answer from another",
-			t.deps.stage(), len(scores), first))
+			t.deps.Stage, len(scores), first))
 	}
 	batch := Batch{Scores: scores}
 	for i, e := range episodes {
@@ -85,7 +83,7 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 	}
 	if exp.MeanKL < -1 {
 		t.deps.Progress.Note(fmt.Sprintf("warning: %s: iteration %d: the KL estimate is %.3g, it should not be negative: "+
-			"the responses are not samples of the policy that scores them", t.deps.stage(), st.Iteration, exp.MeanKL))
+			"the responses are not samples of the policy that scores them", t.deps.Stage, st.Iteration, exp.MeanKL))
 	}
 
 	// 10. Guards.
@@ -95,14 +93,15 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 	})
 	st.Result.StoppedBecause = out.Alarm
 	last := st.Iteration == c.Iterations || out.Alarm != ""
-	if due(c.SamplesEvery, st.Iteration, last) {
+	samples := train.Every{Every: c.SamplesEvery, Rounds: c.Iterations}
+	if last || samples.Due(st.Iteration) {
 		if err := t.writeSamples(episodes, exp); err != nil {
 			return train.Outcome{}, err
 		}
 	}
-	if len(t.deps.Heldout) > 0 && due(c.HeldoutEvery, st.Iteration, last) {
+	if len(t.deps.Heldout) > 0 && (last || t.heldout.Due(st.Iteration)) {
 		if last {
-			t.deps.Progress.Note(fmt.Sprintf("%s: answering all %d held-out prompts", t.deps.stage(), len(t.deps.Heldout)))
+			t.deps.Note("answering all %d held-out prompts", len(t.deps.Heldout))
 		}
 		h, err := t.measureHeldout(ctx)
 		if err != nil {
@@ -114,63 +113,6 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 
 	// 11. The checkpoint is the loop's.
 	return out, nil
-}
-
-// due: every so many iterations, and after the last one.
-func due(every, iteration int64, last bool) bool {
-	return last || every > 0 && iteration%every == 0
-}
-
-// startHeldout measures the held-out prompts before the first update.
-func (t *trainer) startHeldout(ctx context.Context) error {
-	if len(t.deps.Heldout) == 0 || t.st.Baseline != nil {
-		return nil
-	}
-	t.deps.Progress.Note(fmt.Sprintf("%s: before the first update: answering all %d held-out prompts twice, "+
-		"as the baseline and as the policy", t.deps.stage(), len(t.deps.Heldout)))
-	baseline := t.deps.Baseline
-	if baseline == nil {
-		baseline = t.deps.Generator
-	}
-	var err error
-	if _, t.st.Baseline, err = t.heldoutScores(ctx, baseline); err != nil {
-		return err
-	}
-	h, err := t.measureHeldout(ctx)
-	if err != nil {
-		return err
-	}
-	t.st.Result.HeldoutFirst = h
-	if t.deps.Run == nil {
-		return nil
-	}
-	return t.deps.Run.Metrics.Log(0, metricsOf(h))
-}
-
-// trackBest keeps the policy that made this batch if it is the best so far. It runs
-// before the updates: the batch was sampled from the weights as they still are.
-func (t *trainer) trackBest(exp *Experience) error {
-	mean := sumOf(exp.RawScores) / float64(len(exp.RawScores))
-	now := run.BestPolicy{
-		Iteration: t.st.Iteration, Score: mean, KL: exp.MeanKL,
-		Objective: mean - exp.KLCoef*exp.MeanKL,
-	}
-	if best := t.st.Result.Best; best != nil && now.Objective <= best.Objective {
-		return nil
-	}
-	t.st.Result.Best = &now
-	if t.deps.Run == nil || t.deps.AdapterOf == nil {
-		return nil
-	}
-	state, err := t.deps.Policy.State()
-	if err != nil {
-		return fmt.Errorf("best adapter: %w", err)
-	}
-	a, err := t.deps.AdapterOf(state)
-	if err != nil {
-		return fmt.Errorf("best adapter: %w", err)
-	}
-	return a.Save(t.deps.Run.Path(run.BestFile))
 }
 
 // record updates the result by an iteration.
@@ -210,50 +152,4 @@ func (t *trainer) tokens(exp *Experience, report *Report) int64 {
 		n += int64(len(tr.Prompt)+len(tr.Response)) * int64(3+report.Epochs)
 	}
 	return n
-}
-
-// sampleRecord is a line of samples.jsonl.zst.
-type sampleRecord struct {
-	Iteration int64   `json:"iteration"`
-	Prompt    string  `json:"prompt"`
-	Response  string  `json:"response"`
-	Score     float64 `json:"score"` // raw, less the penalty
-	KL        float64 `json:"kl"`    // of the response, nats
-	Tokens    int     `json:"tokens"`
-	Ended     bool    `json:"ended"`
-}
-
-func (t *trainer) writeSamples(episodes []Episode, exp *Experience) error {
-	if t.deps.Run == nil {
-		return nil
-	}
-	var records []any
-	for i, e := range episodes[:min(len(episodes), t.cfg.SamplesCount)] {
-		records = append(records, sampleRecord{
-			Iteration: t.st.Iteration, Prompt: e.PromptText, Response: e.ResponseText,
-			Score: exp.RawScores[i], KL: exp.Trajectories[i].KLSum(), Tokens: len(e.Response), Ended: e.Ended,
-		})
-	}
-	return t.deps.Run.Sample(records...)
-}
-
-// score asks the reward model and checks what it says.
-func score(ctx context.Context, s Scorer, episodes []Episode, most float64) ([]float64, error) {
-	scores, err := s.Score(ctx, episodes)
-	if err != nil {
-		return nil, fmt.Errorf("scoring: %w", err)
-	}
-	if len(scores) != len(episodes) {
-		return nil, fmt.Errorf("scoring: %d episodes gave %d scores", len(episodes), len(scores))
-	}
-	for i, x := range scores {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return nil, fmt.Errorf("scoring: the score of episode %d is %v: want a finite number; look at the reward model", i, x)
-		}
-	}
-	wide := widen(scores)
-	if err := checkScores(wide, most); err != nil {
-		return nil, fmt.Errorf("scoring: %w", err)
-	}
-	return wide, nil
 }

@@ -20,7 +20,7 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 	c := quick()
 	c.Iterations = 10
 	c.Seed = 8
-	c.Optim.Schedule = train.Schedule{Kind: train.Constant}
+	c.Optim.LRSchedule = train.LRSchedule{Schedule: train.Constant}
 	dir := t.TempDir()
 	w := newWorld(t).in(t, dir, c)
 	res, err := Train(t.Context(), c, w.deps)

@@ -186,11 +186,8 @@ func (o *optimizer) miniBatch(ctx context.Context, epoch, k int, episodes []int)
 			return nil
 		}
 	}
-	norm, err := o.policy.Update(o.update(epoch, k))
+	norm, err := train.Update(o.policy, o.update(epoch, k), o.nominalStep(epoch, k)+1, "the gradient norm")
 	if err != nil {
-		return err
-	}
-	if err := train.CheckFinite(o.nominalStep(epoch, k)+1, "the gradient norm", norm); err != nil {
 		return err
 	}
 	o.report.GradNorms = append(o.report.GradNorms, norm)

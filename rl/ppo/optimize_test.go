@@ -36,7 +36,7 @@ func (s *shifting) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Opti
 
 func TestRatioGuard(t *testing.T) {
 	w := newWorld(t)
-	w.deps.Policy = &shifting{Toy: w.toy, shift: func(int) float32 { return 0.01 }}
+	w.deps.Learner = &shifting{Toy: w.toy, shift: func(int) float32 { return 0.01 }}
 	c := quick()
 	_, err := Train(t.Context(), c, w.deps)
 	require.ErrorIs(t, err, ErrRatio)
@@ -60,7 +60,7 @@ func TestRatioGuard(t *testing.T) {
 		{half, 1e-4, 0.9},
 	} {
 		w := newWorld(t)
-		w.deps.Policy = &shifting{Toy: w.toy, shift: ok.shift}
+		w.deps.Learner = &shifting{Toy: w.toy, shift: ok.shift}
 		c := quick()
 		c.Iterations, c.RatioTolerance, c.RatioOutliers = 1, ok.tolerance, ok.outliers
 		_, err := Train(t.Context(), c, w.deps)
@@ -69,7 +69,7 @@ func TestRatioGuard(t *testing.T) {
 
 	// More of them than may be off are an error.
 	w = newWorld(t)
-	w.deps.Policy = &shifting{Toy: w.toy, shift: half}
+	w.deps.Learner = &shifting{Toy: w.toy, shift: half}
 	c.RatioTolerance, c.RatioOutliers = 1e-4, 0.1
 	_, err = Train(t.Context(), c, w.deps)
 	require.ErrorAs(t, err, &ratio)

@@ -1,38 +1,17 @@
 package ppo
 
-import (
-	"fmt"
+import "steer/rl/train"
 
-	"steer/rl/train"
-)
-
-// Preset names a set of values to start from.
-type Preset string
-
-// The presets. Each field in which they differ is listed in docs/ppo.md with the reason.
-const (
-	PresetDefault Preset = "default"
-	PresetThesis  Preset = "thesis"
-)
-
-// Values implements the enum check of the configuration reader.
-func (Preset) Values() []string { return []string{string(PresetDefault), string(PresetThesis)} }
-
-// New returns the configuration of a preset; "" is the default one.
-func New(p Preset) (Config, error) {
-	switch p {
-	case PresetDefault, "":
-		return Default(), nil
-	case PresetThesis:
-		return Thesis(), nil
-	}
-	return Config{}, fmt.Errorf("ppo: preset %q: want one of %v", p, p.Values())
+// New returns the configuration of a preset; "" is the default one. docs/ppo.md lists the fields in
+// which they differ, with the reasons.
+func New(p train.Preset) (Config, error) {
+	return train.Presets[Config]{train.PresetDefault: Default, train.PresetThesis: Thesis}.New("ppo", p)
 }
 
 // Default is what is right today (docs/ppo.md gives the sources).
 func Default() Config {
 	return Config{
-		Preset:           PresetDefault,
+		Preset:           train.PresetDefault,
 		Iterations:       200,
 		RolloutBatchSize: 64,
 		MiniBatchSize:    32,
@@ -40,7 +19,7 @@ func Default() Config {
 		PPOEpochs:        4,
 		Optim: train.Optim{
 			LR: 3e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, MaxGradNorm: 1,
-			Schedule: train.Schedule{Kind: train.Linear},
+			LRSchedule: train.LRSchedule{Schedule: train.Linear},
 		},
 		Rollout: Rollout{
 			Temperature: 1, LogprobTemperature: LogprobAtSampling,
@@ -67,7 +46,7 @@ func Default() Config {
 // Ethical LLMs" ran it, two processes of 8 episodes each.
 func Thesis() Config {
 	c := Default()
-	c.Preset = PresetThesis
+	c.Preset = train.PresetThesis
 	c.Iterations = 400
 	c.RolloutBatchSize = 16
 	c.MiniBatchSize = 16
@@ -75,7 +54,7 @@ func Thesis() Config {
 	c.Optim.LR = 1.4e-5
 	c.Optim.Eps = 1e-8
 	c.Optim.MaxGradNorm = 0
-	c.Optim.Schedule = train.Schedule{Kind: train.Constant}
+	c.Optim.LRSchedule = train.LRSchedule{Schedule: train.Constant}
 	c.LogprobTemperature = LogprobAtOne
 	c.LengthDraw = LengthGroup
 	c.LengthGroup = 4

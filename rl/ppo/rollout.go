@@ -7,6 +7,7 @@ import (
 
 	"steer/ggml/lm"
 	"steer/internal/seed"
+	"steer/rl/train"
 )
 
 // sampler turns prompts into episodes.
@@ -83,17 +84,10 @@ func cutBehind(tokens, stop []int32) (kept []int32, ended bool) {
 // pickPrompts returns the n prompts from cursor on of an endless stream: all prompts in
 // a fresh order, again and again.
 func pickPrompts(prompts []Prompt, runSeed uint64, cursor int64, n int) []Prompt {
-	out := make([]Prompt, n)
-	size := int64(len(prompts))
-	pass := int64(-1)
-	var order []int
-	for i := range out {
-		at := cursor + int64(i)
-		if at/size != pass {
-			pass = at / size
-			order = seed.Permutation(len(prompts), runSeed, "ppo.prompts", uint64(pass))
-		}
-		out[i] = prompts[order[at%size]]
+	order := train.NewOrder(len(prompts), true, runSeed, "ppo.prompts")
+	out := make([]Prompt, 0, n)
+	for _, i := range order.Span(cursor, cursor+int64(n)) {
+		out = append(out, prompts[i])
 	}
 	return out
 }

@@ -19,7 +19,7 @@ type trainer struct {
 	deps    Deps
 	models  Models
 	sampler sampler
-	meter   *train.Meter
+	heldout train.Every // how often held-out prompts are answered
 	st      trainerState
 }
 
@@ -41,24 +41,19 @@ func Train(ctx context.Context, cfg Config, deps Deps) (run.PPOSummary, error) {
 	if err := errors.Join(cfg.Validate(), deps.validate(&cfg)); err != nil {
 		return run.PPOSummary{}, err
 	}
-	if deps.Progress == nil {
-		deps.Progress = train.Quiet{}
-	}
+	deps.Default("ppo")
 	t := &trainer{
 		cfg: cfg, deps: deps,
-		models: Models{Policy: deps.Policy, Reference: deps.Reference, FullKL: deps.FullKL},
-		meter:  train.NewMeter(),
-		st:     trainerState{State: NewState(&cfg), Result: run.NewPPOSummary()},
+		models:  Models{Policy: deps.Learner, Reference: deps.Reference, FullKL: deps.FullKL},
+		heldout: train.Every{Every: cfg.HeldoutEvery, Rounds: cfg.Iterations},
+		st:      trainerState{State: NewState(&cfg), Result: run.NewPPOSummary()},
 	}
 	for _, doubt := range cfg.Optim.Doubts(cfg.Iterations*cfg.updatesPerIteration(), "raise iterations or ppo_epochs") {
-		deps.Progress.Note(deps.stage() + ": " + doubt)
+		deps.Note("%s", doubt)
 	}
 	t.sampler = sampler{cfg: &t.cfg, generator: deps.Generator, tokenizer: deps.Tokenizer, stop: deps.stopTokens()}
-	err := train.Loop(ctx, train.Deps{
-		Learner: deps.Policy, Run: deps.Run, Progress: deps.Progress, Stopper: deps.Stopper, AdapterOf: deps.AdapterOf,
-		Meter: t.meter,
-	}, train.LoopOptions{
-		Stage: deps.stage(), Rounds: cfg.Iterations, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.RolloutBatchSize,
+	err := train.Loop(ctx, deps.Deps, train.LoopOptions{
+		Rounds: cfg.Iterations, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.RolloutBatchSize,
 	}, t)
 	if isOnly(err, train.ErrAlarm) || isOnly(err, errStopped) {
 		err = nil // Result.StoppedBecause says it
@@ -66,7 +61,10 @@ func Train(ctx context.Context, cfg Config, deps Deps) (run.PPOSummary, error) {
 	if err != nil {
 		return t.st.Result, err
 	}
-	return t.st.Result, t.saveAdapter()
+	if err := deps.SaveAdapter(); err != nil {
+		return t.st.Result, fmt.Errorf("ppo: %w", err)
+	}
+	return t.st.Result, nil
 }
 
 // Round implements train.Trainer: one iteration.
@@ -86,14 +84,7 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 
 // Unmeasured implements train.Forecaster. The prompts after the last iteration belong to it.
 func (t *trainer) Unmeasured(done int64) int64 {
-	if done >= t.cfg.Iterations {
-		return 0
-	}
-	looks := int64(1)
-	if every := t.cfg.HeldoutEvery; every > 0 {
-		looks += (t.cfg.Iterations-1)/every - done/every
-	}
-	return looks * int64(len(t.deps.Heldout))
+	return t.heldout.Left(done) * int64(len(t.deps.Heldout))
 }
 
 // Save implements train.Trainer.
@@ -103,22 +94,6 @@ func (t *trainer) Save() (any, error) { return &t.st, nil }
 func (t *trainer) Restore(raw json.RawMessage) error {
 	t.st = trainerState{}
 	return json.Unmarshal(raw, &t.st)
-}
-
-func (t *trainer) saveAdapter() error {
-	if t.deps.Run == nil || t.deps.AdapterOf == nil {
-		return nil
-	}
-	state, err := t.deps.Policy.State()
-	if err != nil {
-		return fmt.Errorf("ppo: adapter: %w", err)
-	}
-	a, err := t.deps.AdapterOf(state)
-	if err != nil {
-		return fmt.Errorf("ppo: adapter: %w", err)
-	}
-	_, err = t.deps.Run.SaveAdapter(a)
-	return err
 }
 
 // isOnly: err is target with words around it, not joined with another error (such as

@@ -63,8 +63,9 @@ func newWorld(t *testing.T) *world {
 		heldout = append(heldout, Prompt{Tokens: []int32{0, int32(11 - i%10), int32(2 + i/10)}, Text: "h"})
 	}
 	w.deps = Deps{
-		Policy: toy, Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
-		Prompts: prompts, Heldout: heldout, AdapterOf: toyAdapter,
+		Deps:      train.Deps{Learner: toy, AdapterOf: toyAdapter},
+		Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
+		Prompts: prompts, Heldout: heldout,
 	}
 	return w
 }
@@ -109,8 +110,8 @@ func quick() Config {
 }
 
 func TestRewardRisesAtBoundedKL(t *testing.T) {
-	for _, preset := range (Preset("")).Values() {
-		c, err := New(Preset(preset))
+	for _, preset := range (train.Preset("")).Values() {
+		c, err := New(train.Preset(preset))
 		require.NoError(t, err)
 		q := quick()
 		c.Seed, c.Optim.LR, c.MaxNewTokens = q.Seed, 2e-2, q.MaxNewTokens

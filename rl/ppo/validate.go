@@ -1,9 +1,7 @@
 package ppo
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"steer/rl/train"
@@ -11,28 +9,19 @@ import (
 
 // Validate reports every field that cannot be used, with what was expected.
 func (c *Config) Validate() error {
-	var errs []error
-	bad := func(key, want string, got any) {
-		errs = append(errs, fmt.Errorf("ppo: %s: want %s, got %v", key, want, got))
-	}
-	fail := func(err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("ppo: %w", err))
-		}
-	}
-
-	oneOf(&errs, "preset", c.Preset)
-	oneOf(&errs, "logprob_temperature", c.LogprobTemperature)
-	oneOf(&errs, "length_draw", c.LengthDraw)
-	oneOf(&errs, "eos", c.EOS)
-	oneOf(&errs, "kl_penalty", c.KLPenalty)
-	oneOf(&errs, "kl_control", c.KLControl)
-	oneOf(&errs, "loss_mean", c.LossMean)
+	check := train.NewChecks("ppo")
+	check.Enum("preset", c.Preset)
+	check.Enum("logprob_temperature", c.LogprobTemperature)
+	check.Enum("length_draw", c.LengthDraw)
+	check.Enum("eos", c.EOS)
+	check.Enum("kl_penalty", c.KLPenalty)
+	check.Enum("kl_control", c.KLControl)
+	check.Enum("loss_mean", c.LossMean)
 
 	for _, f := range []struct {
-		key string
-		v   int64
-		min int64
+		key   string
+		v     int64
+		least int64
 	}{
 		{"iterations", c.Iterations, 1},
 		{"rollout_batch_size", int64(c.RolloutBatchSize), 2},
@@ -50,23 +39,21 @@ func (c *Config) Validate() error {
 		{"checkpoint_every", c.CheckpointEvery, 0},
 		{"heldout_every", c.HeldoutEvery, 0},
 	} {
-		if f.v < f.min {
-			bad(f.key, fmt.Sprintf("at least %d", f.min), f.v)
-		}
+		check.AtLeast(f.key, f.v, f.least)
 	}
-	fail(train.CheckDivides("rollout_batch_size", c.RolloutBatchSize, "mini_batch_size", c.MiniBatchSize))
-	fail(train.CheckDivides("mini_batch_size", c.MiniBatchSize, "micro_batch_size", c.MicroBatchSize))
+	check.Error(train.CheckDivides("rollout_batch_size", c.RolloutBatchSize, "mini_batch_size", c.MiniBatchSize))
+	check.Error(train.CheckDivides("mini_batch_size", c.MiniBatchSize, "micro_batch_size", c.MicroBatchSize))
 	if c.WhitenGroupSize > 0 {
-		fail(train.CheckDivides("rollout_batch_size", c.RolloutBatchSize, "whiten_group_size", c.WhitenGroupSize))
+		check.Error(train.CheckDivides("rollout_batch_size", c.RolloutBatchSize, "whiten_group_size", c.WhitenGroupSize))
 		if c.WhitenGroupSize == 1 {
-			bad("whiten_group_size", "0 (the whole rollout batch) or at least 2", 1)
+			check.Want("whiten_group_size", "0 (the whole rollout batch) or at least 2", 1)
 		}
 	}
 	if c.LossMean == MeanGroup {
 		// Whether a group counts is known when all of it has been through the forward pass.
-		fail(train.CheckDivides("micro_batch_size", c.MicroBatchSize, "loss_group", c.LossGroup))
+		check.Error(train.CheckDivides("micro_batch_size", c.MicroBatchSize, "loss_group", c.LossGroup))
 	}
-	fail(c.Optim.Validate("optim"))
+	check.Error(c.Optim.Validate("optim"))
 
 	for _, f := range []struct {
 		key  string
@@ -97,50 +84,39 @@ func (c *Config) Validate() error {
 		{"max_score", c.MaxScore, c.MaxScore >= 0, "at least 0 (0: off)"},
 		{"max_repetition_rise", c.MaxRepetitionRise, c.MaxRepetitionRise >= 0 && c.MaxRepetitionRise <= 1, "0 (off) to 1"},
 	} {
-		if !f.ok || math.IsNaN(f.v) || math.IsInf(f.v, 0) {
-			bad(f.key, f.want, f.v)
-		}
+		check.Number(f.key, f.v, f.ok, f.want)
 	}
 
 	if c.LengthDraw == LengthFixed && c.MinNewTokens != 0 {
-		bad("min_new_tokens", "0 with length_draw fixed (or length_draw sample)", c.MinNewTokens)
+		check.Want("min_new_tokens", "0 with length_draw fixed (or length_draw sample)", c.MinNewTokens)
 	}
 	if c.LengthDraw != LengthFixed && (c.MinNewTokens < 1 || c.MinNewTokens > c.MaxNewTokens) {
-		bad("min_new_tokens", fmt.Sprintf("1 to max_new_tokens %d with length_draw %s", c.MaxNewTokens, c.LengthDraw), c.MinNewTokens)
+		check.Want("min_new_tokens", fmt.Sprintf("1 to max_new_tokens %d with length_draw %s", c.MaxNewTokens, c.LengthDraw), c.MinNewTokens)
 	}
 	if c.LengthDraw != LengthGroup && c.LengthGroup != 1 {
-		bad("length_group", "1 unless length_draw is group", c.LengthGroup)
+		check.Want("length_group", "1 unless length_draw is group", c.LengthGroup)
 	}
 	if c.EOS == EOSCut && len(c.StopStrings) > 0 {
-		bad("stop_strings", "none with eos cut (or eos stop)", c.StopStrings)
+		check.Want("stop_strings", "none with eos cut (or eos stop)", c.StopStrings)
 	}
 	if slices.Contains(c.StopStrings, "") {
-		bad("stop_strings", "no empty string", fmt.Sprintf("%q", c.StopStrings))
+		check.Want("stop_strings", "no empty string", fmt.Sprintf("%q", c.StopStrings))
 	}
 	if c.truncates() && !c.AllowTruncatedSampling {
-		errs = append(errs, fmt.Errorf("ppo: top_k %d, top_p %v, min_p %v: a truncated sampler draws from another distribution than the "+
+		check.Bad("top_k %d, top_p %v, min_p %v: a truncated sampler draws from another distribution than the "+
 			"log-probabilities describe, and the KL comes out wrong: set all three to 0, or allow_truncated_sampling: true",
-			c.TopK, c.TopP, c.MinP))
+			c.TopK, c.TopP, c.MinP)
 	}
 	if c.NormScores && !c.ScaleScores {
-		bad("norm_scores", "false unless scale_scores is true", true)
+		check.Want("norm_scores", "false unless scale_scores is true", true)
 	}
 	if c.Dropout && c.RatioTolerance > 0 {
-		bad("ratio_tolerance", "0 with dropout true: random masks make the ratio of the first mini-batch differ from 1", c.RatioTolerance)
+		check.Want("ratio_tolerance", "0 with dropout true: random masks make the ratio of the first mini-batch differ from 1", c.RatioTolerance)
 	}
-	return errors.Join(errs...)
+	return check.Err()
 }
 
 // truncates: the sampler leaves tokens out that the policy gives a probability.
 func (c *Config) truncates() bool {
 	return c.TopK > 0 || c.TopP > 0 && c.TopP < 1 || c.MinP > 0
-}
-
-func oneOf[E interface {
-	~string
-	Values() []string
-}](errs *[]error, key string, v E) {
-	if !slices.Contains(v.Values(), string(v)) {
-		*errs = append(*errs, fmt.Errorf("ppo: %s: want one of %v, got %q", key, v.Values(), string(v)))
-	}
 }

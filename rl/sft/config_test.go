@@ -16,7 +16,7 @@ import (
 )
 
 func TestPresetsAreValidAndSurviveYAML(t *testing.T) {
-	for _, p := range []Preset{"", PresetDefault, PresetThesis} {
+	for _, p := range []train.Preset{"", train.PresetDefault, train.PresetThesis} {
 		c, err := New(p)
 		require.NoError(t, err)
 		require.NoError(t, c.Validate())
@@ -36,7 +36,7 @@ func TestThesisPreset(t *testing.T) {
 	require.Equal(t, train.LoRA{Rank: 16, Alpha: 32, Dropout: 0.05, Targets: []string{"attn_q", "attn_v"}}, c.LoRA)
 	require.Equal(t, train.Optim{
 		LR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1,
-		Schedule: train.Schedule{Kind: train.Cosine, WarmupSteps: 100},
+		LRSchedule: train.LRSchedule{Schedule: train.Cosine, WarmupSteps: 100},
 	}, c.Optim)
 	require.Equal(t, PackRunOn, c.Pack)
 	require.Equal(t, 1024, c.MaxTokens)

@@ -4,27 +4,22 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"steer/ggml/lm"
 	"steer/internal/run"
 	"steer/rl/train"
 )
 
-// evaluate runs places forward without dropout, limit tokens at a time. told is how many of them
-// are done, after each part; its error ends it.
+// evaluate runs items forward without dropout, limit tokens at a time. read is told how many of
+// their sequences are through, after each part; its error ends it.
 func evaluate(
-	ctx context.Context, e lm.Evaluator, places []place, limit int, told func(done int) error,
+	ctx context.Context, e lm.Evaluator, items []train.Item, limit int, read func(sequences int) error,
 ) (run.TextLoss, error) {
-	var flat []lm.Sequence
-	upTo := make([]int, 0, len(places)) // sequences of the places up to each
-	for _, p := range places {
-		flat = append(flat, p...)
-		upTo = append(upTo, len(flat))
-	}
-	read, done := 0, 0
 	var sum float64
 	var right, n int64
-	for _, part := range train.MicroByTokens(flat, limit) {
+	through := 0
+	for _, part := range train.MicroByTokens(slices.Concat(items...), limit) {
 		out, err := e.Forward(ctx, part, lm.Options{Greedy: true})
 		if err != nil {
 			return run.TextLoss{}, fmt.Errorf("evaluation: %w", err)
@@ -38,9 +33,8 @@ func evaluate(
 				}
 			}
 		}
-		for read += len(part); done < len(places) && upTo[done] <= read; done++ {
-		}
-		if err := told(done); err != nil {
+		through += len(part)
+		if err := read(through); err != nil {
 			return run.TextLoss{}, err
 		}
 	}
@@ -51,6 +45,11 @@ func evaluate(
 	return run.TextLoss{
 		Loss: loss, Perplexity: math.Exp(loss), Accuracy: float64(right) / float64(n), Tokens: n,
 	}, nil
+}
+
+// textLoss says an evaluation in words.
+func textLoss(e run.TextLoss) string {
+	return fmt.Sprintf("held-out loss %.4f, perplexity %.3f, token accuracy %.4f", e.Loss, e.Perplexity, e.Accuracy)
 }
 
 // metricsOf gives an evaluation the names it is logged under.

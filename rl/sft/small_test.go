@@ -46,9 +46,9 @@ func TestDefaultsTrainSmallSets(t *testing.T) {
 		require.NoError(t, cfg.Validate())
 		p, err := NewPlan(cfg, shortExamples(c.rows), 1)
 		require.NoError(t, err)
-		require.Equal(t, c.places, p.Places, c.rows)
+		require.Equal(t, c.places, p.Items, c.rows)
 		require.Equal(t, c.steps, p.Steps, c.rows)
-		require.Equal(t, c.passes, cfg.Passes(p.Places), c.rows)
+		require.Equal(t, c.passes, cfg.Passes(p.Items), c.rows)
 		require.Equal(t, c.warmup, cfg.Optim.Warmup(p.Steps), c.rows)
 		require.Equal(t, int64(c.rows*20)*c.passes, p.Tokens)
 	}
@@ -77,7 +77,7 @@ func TestRunSaysHowLongItIs(t *testing.T) {
 		cfg := Default()
 		c.change(&cfg)
 		n := &noted{}
-		_, err := newTrainer(cfg, Deps{Deps: train.Deps{Progress: n}, Stage: "sft", Train: shortExamples(20)})
+		_, err := newTrainer(cfg, Deps{Deps: train.Deps{Stage: "sft", Progress: n}, Train: shortExamples(20)})
 		require.NoError(t, err)
 		require.Len(t, n.lines, 1+len(c.says))
 		for i, s := range c.says {

@@ -15,9 +15,8 @@ import (
 
 // Deps is what a run works with. Nothing in it is closed by Train.
 type Deps struct {
+	// Deps is what every trainer takes; the stage is "sft" where it has no name.
 	train.Deps
-	// Stage is shown in progress lines and errors; empty means "sft".
-	Stage string
 	// Train is learned from, Eval is measured on; Eval may be empty.
 	Train, Eval []data.Example
 	// EOS is put between the examples with pack run_on; negative: nothing is.
@@ -26,13 +25,14 @@ type Deps struct {
 
 // trainer is a run between two rounds of train.Loop; a round is an optimizer step.
 type trainer struct {
-	cfg    Config
-	deps   Deps
-	places []place
-	eval   []place
-	order  *order
-	steps  int64
-	res    run.SFTSummary // what a checkpoint keeps besides the weights
+	cfg     Config
+	deps    Deps
+	train   []train.Item
+	heldOut []train.Item
+	order   *train.Order
+	steps   int64
+	evals   train.Every
+	res     run.SFTSummary // what a checkpoint keeps besides the weights
 }
 
 // Train runs supervised fine-tuning to its last step, or on from the newest checkpoint
@@ -46,18 +46,13 @@ func Train(ctx context.Context, cfg Config, deps Deps) (run.SFTSummary, error) {
 	if deps.Learner == nil {
 		return run.SFTSummary{}, errors.New("sft: no learner")
 	}
-	if deps.Stage == "" {
-		deps.Stage = "sft"
-	}
-	if deps.Meter == nil {
-		deps.Meter = train.NewMeter()
-	}
+	deps.Default("sft")
 	t, err := newTrainer(cfg, deps)
 	if err != nil {
 		return run.SFTSummary{}, err
 	}
 	err = train.Loop(ctx, deps.Deps, train.LoopOptions{
-		Stage: deps.Stage, Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.MiniBatchSize,
+		Rounds: t.steps, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.MiniBatchSize,
 	}, t)
 	if err != nil {
 		return t.res, err
@@ -72,39 +67,40 @@ func newTrainer(cfg Config, deps Deps) (*trainer, error) {
 	t := &trainer{cfg: cfg, deps: deps}
 	var err error
 	var counts, evalCounts data.Counts
-	if t.places, counts, err = cfg.prepare(deps.Train, deps.EOS, false); err != nil {
+	if t.train, counts, err = cfg.prepare(deps.Train, deps.EOS, false); err != nil {
 		return nil, fmt.Errorf("sft: training data: %w", err)
 	}
-	plan := Plan{Counts: counts, Places: len(t.places)}
+	plan := Plan{Counts: counts, Items: len(t.train)}
 	if err := plan.check(cfg); err != nil {
 		return nil, err
 	}
-	deps.Note("%s: training data: %s", deps.Stage, counts)
+	deps.Note("training data: %s", counts)
 	if len(deps.Eval) > 0 {
-		if t.eval, evalCounts, err = cfg.prepare(deps.Eval, deps.EOS, true); err != nil {
+		if t.heldOut, evalCounts, err = cfg.prepare(deps.Eval, deps.EOS, true); err != nil {
 			return nil, fmt.Errorf("sft: held-out data: %w", err)
 		}
-		if len(t.eval) == 0 {
+		if len(t.heldOut) == 0 {
 			return nil, fmt.Errorf("sft: no held-out example is left: %s", evalCounts)
 		}
-		deps.Note("%s: held-out data: %s", deps.Stage, evalCounts)
+		deps.Note("held-out data: %s", evalCounts)
 	}
 	t.res.Counts, t.res.EvalCounts = (*run.Counts)(&counts), (*run.Counts)(&evalCounts)
-	t.res.DataSHA256 = hashOf(t.places, t.eval)
-	t.order, t.steps = newOrder(cfg, t.places), cfg.Steps(len(t.places))
-	deps.Note("%s: %s", deps.Stage, cfg.describe(len(t.places), counts, t.steps))
+	t.res.DataSHA256 = fingerprint(t.train, t.heldOut)
+	t.order, t.steps = cfg.order(len(t.train)), cfg.Steps(len(t.train))
+	t.evals = train.Every{Every: cfg.EvalEvery, Rounds: t.steps}
+	deps.Note("%s", cfg.describe(len(t.train), counts, t.steps))
 	for _, doubt := range cfg.Optim.Doubts(t.steps, "raise epochs or max_steps, or lower mini_batch_size") {
-		deps.Note("%s: %s", deps.Stage, doubt)
+		deps.Note("%s", doubt)
 	}
 	return t, nil
 }
 
 // describe says how long the run is, and what was settled by the size of the data.
-func (c Config) describe(places int, counts data.Counts, steps int64) string {
+func (c Config) describe(items int, counts data.Counts, steps int64) string {
 	s := fmt.Sprintf("%d updates", steps)
 	if c.MaxSteps == 0 {
-		s += fmt.Sprintf(", %d passes over the data", c.Passes(places))
-		if c.Epochs == 0 && c.Passes(places) > autoEpochs {
+		s += fmt.Sprintf(", %d passes over the data", c.Passes(items))
+		if c.Epochs == 0 && c.Passes(items) > autoEpochs {
 			s += fmt.Sprintf(" (epochs 0: as many as make %d updates, %d at most)", autoUpdates, mostEpochs)
 		}
 	}
@@ -120,7 +116,7 @@ func (c Config) describe(places int, counts data.Counts, steps int64) string {
 // Round implements train.Trainer: one optimizer step, and before the first a look at the
 // held-out examples.
 func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error) {
-	if round == 0 && len(t.eval) > 0 {
+	if round == 0 && len(t.heldOut) > 0 {
 		if err := t.evalBefore(ctx); err != nil {
 			return train.Outcome{}, err
 		}
@@ -128,14 +124,9 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 	return t.step(ctx, round)
 }
 
-// dueInside tells whether the held-out examples are looked at after a step.
-func (t *trainer) dueInside(done int64) bool {
-	return len(t.eval) > 0 && (done == t.steps || t.cfg.EvalEvery > 0 && done%t.cfg.EvalEvery == 0)
-}
-
 // Measure implements train.Measurer.
 func (t *trainer) Measure(ctx context.Context, done int64, out *train.Outcome) error {
-	if !t.dueInside(done) {
+	if len(t.heldOut) == 0 || !t.evals.Due(done) {
 		return nil
 	}
 	e, err := t.evaluate(ctx)
@@ -144,54 +135,42 @@ func (t *trainer) Measure(ctx context.Context, done int64, out *train.Outcome) e
 	}
 	maps.Copy(out.Metrics, metricsOf(e))
 	out.Best = t.measured(done, e)
-	t.deps.Note("%s: step %d: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, done,
-		e.Loss, e.Perplexity, e.Accuracy)
+	t.deps.Note("step %d: %s", done, textLoss(e))
 	return nil
 }
 
 // Unmeasured implements train.Forecaster.
-func (t *trainer) Unmeasured(done int64) int64 {
-	if done >= t.steps {
-		return 0
-	}
-	looks := int64(1) // after the last step
-	if every := t.cfg.EvalEvery; every > 0 {
-		looks += (t.steps-1)/every - done/every
-	}
-	return looks * int64(len(t.eval))
-}
+func (t *trainer) Unmeasured(done int64) int64 { return t.evals.Left(done) * int64(len(t.heldOut)) }
 
 // step is one optimizer step.
 func (t *trainer) step(ctx context.Context, round int64) (train.Outcome, error) {
-	// 1. The places of this step, in micro-batches.
-	var places []place
+	// 1. The items of this step, in micro-batches.
+	var items []train.Item
 	var tokens int64
-	for _, i := range t.order.batch(round) {
-		places = append(places, t.places[i])
-		tokens += t.places[i].tokens()
+	n := len(t.train)
+	for _, i := range t.order.Span(t.cfg.Positions(round, n, t.cfg.Passes(n))) {
+		items = append(items, t.train[i])
+		tokens += t.train[i].Tokens()
 	}
-	micro := t.cfg.micro(places, round)
-	n := count(micro)
+	micro := t.cfg.micro(items, round)
+	counted := count(micro)
 
 	// 2. Forward and backward; the loss is divided once, by all counted tokens.
 	var sum float64
 	opt := lm.Options{Dropout: t.cfg.LoRA.Dropout > 0}
 	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *lm.Output) (lm.Gradient, error) {
-		g := nll(out.Logprobs, n, &sum)
+		g := nll(out.Logprobs, counted, &sum)
 		return g, train.CheckFinite(round+1, "loss", sum)
 	})
 	if err != nil {
 		return train.Outcome{}, err
 	}
-	loss := sum / float64(n)
+	loss := sum / float64(counted)
 
 	// 3. The update.
 	update := t.cfg.Optim.At(round, t.steps)
-	norm, err := t.deps.Learner.Update(update)
+	norm, err := train.Update(t.deps.Learner, update, round+1, "grad_norm")
 	if err != nil {
-		return train.Outcome{}, err
-	}
-	if err := train.CheckFinite(round+1, "grad_norm", norm); err != nil {
 		return train.Outcome{}, err
 	}
 
@@ -204,8 +183,8 @@ func (t *trainer) step(ctx context.Context, round int64) (train.Outcome, error) 
 	return train.Outcome{
 		Step: round + 1,
 		Metrics: map[string]float64{
-			"loss": loss, "grad_norm": norm, "learning_rate": update.LR, "target_tokens": float64(n),
-			"epoch": float64((round+1)*int64(t.cfg.MiniBatchSize)) / float64(len(t.places)),
+			"loss": loss, "grad_norm": norm, "learning_rate": update.LR, "target_tokens": float64(counted),
+			"epoch": t.cfg.Passed(round+1, n),
 		},
 		Show:   []train.Value{{Name: "loss", Value: loss}, {Name: "grad", Value: norm}, {Name: "lr", Value: update.LR}},
 		Tokens: tokens,
@@ -214,22 +193,17 @@ func (t *trainer) step(ctx context.Context, round int64) (train.Outcome, error) 
 
 // evaluate looks at the held-out examples.
 func (t *trainer) evaluate(ctx context.Context) (run.TextLoss, error) {
-	pass := t.deps.Pass(t.deps.Stage, "held-out examples", len(t.eval))
-	return evaluate(ctx, t.deps.Learner, t.eval, t.evalTokens(), func(done int) error {
-		pass.Done(done)
-		if done < len(t.eval) && t.deps.Stopper.Stopping() {
+	sequences := make([]int, len(t.heldOut))
+	for i, item := range t.heldOut {
+		sequences[i] = len(item)
+	}
+	pass := t.deps.PassOver("held-out examples", sequences)
+	return evaluate(ctx, t.deps.Learner, t.heldOut, t.cfg.PassTokens(t.cfg.MaxTokens), func(read int) error {
+		if pass.Read(read) < len(t.heldOut) && t.deps.Stopper.Stopping() {
 			return train.ErrInterrupted
 		}
 		return nil
 	})
-}
-
-// evalTokens bounds an evaluation's forward pass as training's is.
-func (t *trainer) evalTokens() int {
-	if t.cfg.MicroBatchSize == 0 {
-		return t.cfg.MicroBatchTokens
-	}
-	return t.cfg.MicroBatchSize * t.cfg.MaxTokens
 }
 
 func (t *trainer) evalBefore(ctx context.Context) error {
@@ -238,7 +212,7 @@ func (t *trainer) evalBefore(ctx context.Context) error {
 		return err
 	}
 	t.res.EvalBefore = &e
-	t.deps.Note("%s: before training: held-out loss %.4f, perplexity %.3f, token accuracy %.4f", t.deps.Stage, e.Loss, e.Perplexity, e.Accuracy)
+	t.deps.Note("before training: %s", textLoss(e))
 	return t.deps.Log(0, metricsOf(e))
 }
 
@@ -271,10 +245,6 @@ func (t *trainer) Restore(raw json.RawMessage) error {
 
 // keep puts the chosen weights into the learner and writes them as the run's adapter.
 func (t *trainer) keep() error {
-	state, err := t.deps.Learner.State()
-	if err != nil {
-		return err
-	}
 	if t.cfg.Keep == KeepBest && t.res.EvalBest != nil && t.res.BestStep != t.res.Steps && t.deps.Run != nil {
 		best, err := t.deps.Run.Best()
 		if err != nil {
@@ -286,21 +256,8 @@ func (t *trainer) keep() error {
 		if err := t.deps.Learner.SetState(best.Learner); err != nil {
 			return err
 		}
-		state, t.res.KeptStep = best.Learner, best.Step
-		t.deps.Note("%s: keeping the weights of step %d, held-out loss %.4f", t.deps.Stage, best.Step, t.res.EvalBest.Loss)
+		t.res.KeptStep = best.Step
+		t.deps.Note("keeping the weights of step %d, held-out loss %.4f", best.Step, t.res.EvalBest.Loss)
 	}
-	return t.saveAdapter(state)
-}
-
-func (t *trainer) saveAdapter(state *lm.State) error {
-	if t.deps.Run == nil || t.deps.AdapterOf == nil {
-		return nil
-	}
-
-	a, err := t.deps.AdapterOf(state)
-	if err != nil {
-		return fmt.Errorf("adapter: %w", err)
-	}
-	_, err = t.deps.Run.SaveAdapter(a)
-	return err
+	return t.deps.SaveAdapter()
 }

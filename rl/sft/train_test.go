@@ -166,21 +166,23 @@ func TestIsolatedPackingEqualsNone(t *testing.T) {
 func TestEveryEpochTakesEachExampleOnce(t *testing.T) {
 	c := small()
 	c.MaxSteps, c.Epochs, c.MiniBatchSize = 0, 3, 3
-	o := newOrder(c, make([]place, 8))
+	batch := func(step int64) []int {
+		from, to := c.Positions(step, 8, c.Passes(8))
+		return c.order(8).Span(from, to)
+	}
 	require.Equal(t, int64(8), c.Steps(8))
 	var all []int
 	for step := range c.Steps(8) {
-		all = append(all, o.batch(step)...)
+		all = append(all, batch(step)...)
 	}
 	require.Len(t, all, 24)
 	for e := range 3 {
 		require.ElementsMatch(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, all[8*e:8*e+8])
 	}
 	require.NotEqual(t, all[:8], all[8:16])
-	require.Equal(t, newOrder(c, make([]place, 8)).batch(5), o.batch(5), "a step alone gives its places")
 
 	c.NoShuffle = true
-	require.Equal(t, []int{6, 7, 0}, newOrder(c, make([]place, 8)).batch(2))
+	require.Equal(t, []int{6, 7, 0}, batch(2))
 }
 
 // finish trains in dir until it is done, resuming after whatever stops it.

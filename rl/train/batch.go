@@ -1,11 +1,112 @@
 package train
 
 import (
-	"context"
 	"fmt"
 
 	"steer/ggml/lm"
 )
+
+// Batches says how many items an update learns from, how many of them go through the model at
+// once, and how many updates a run has. An item is what a method learns from as one: an example,
+// a block of examples, a pair of texts.
+type Batches struct {
+	// MiniBatchSize is the number of items of an optimizer step.
+	MiniBatchSize int `yaml:"mini_batch_size"`
+	// MicroBatchSize is the number of items of a forward and backward pass; it divides
+	// MiniBatchSize. MicroBatchTokens, which takes its place where MicroBatchSize is 0,
+	// bounds a pass in tokens. Either changes memory and speed only.
+	MicroBatchSize   int `yaml:"micro_batch_size"`
+	MicroBatchTokens int `yaml:"micro_batch_tokens"`
+	// Epochs is the number of passes over the items. MaxSteps, where not 0, ends the run after
+	// so many optimizer steps instead, however many passes that takes.
+	Epochs   int64 `yaml:"epochs"`
+	MaxSteps int64 `yaml:"max_steps"`
+}
+
+// Check notes what is wrong.
+func (b Batches) Check(c *Checks) {
+	switch {
+	case b.MiniBatchSize < 1:
+		c.AtLeast("mini_batch_size", int64(b.MiniBatchSize), 1)
+	case b.MicroBatchSize != 0 && b.MicroBatchTokens != 0:
+		c.Bad("micro_batch_size %d and micro_batch_tokens %d: set one of them to 0", b.MicroBatchSize, b.MicroBatchTokens)
+	case b.MicroBatchSize != 0:
+		c.Error(CheckDivides("mini_batch_size", b.MiniBatchSize, "micro_batch_size", b.MicroBatchSize))
+	case b.MicroBatchTokens < 1:
+		c.Bad("micro_batch_size or micro_batch_tokens: want one of them to be at least 1")
+	}
+	c.AtLeast("epochs", b.Epochs, 0)
+	c.AtLeast("max_steps", b.MaxSteps, 0)
+}
+
+// Updates is the number of optimizer steps of a run over so many items; passes says how often it
+// goes over them where MaxSteps does not say when it ends.
+func (b Batches) Updates(items int, passes int64) int64 {
+	if b.MaxSteps > 0 {
+		return b.MaxSteps
+	}
+	mini := int64(b.MiniBatchSize)
+	return (passes*int64(items) + mini - 1) / mini
+}
+
+// Positions are those, in the [Order] of a run, that the optimizer step after step earlier ones
+// takes: from one to before another. The last step of a run that is measured in passes may have
+// fewer than MiniBatchSize.
+func (b Batches) Positions(step int64, items int, passes int64) (from, to int64) {
+	from = step * int64(b.MiniBatchSize)
+	to = from + int64(b.MiniBatchSize)
+	if b.MaxSteps == 0 {
+		to = min(to, passes*int64(items))
+	}
+	return from, to
+}
+
+// Passed is how many passes over so many items are behind a run after done optimizer steps.
+func (b Batches) Passed(done int64, items int) float64 {
+	return float64(done*int64(b.MiniBatchSize)) / float64(items)
+}
+
+// PassTokens bounds a forward pass of an evaluation as those of training are: in tokens, of which
+// an item has longest at most.
+func (b Batches) PassTokens(longest int) int {
+	if b.MicroBatchSize == 0 {
+		return b.MicroBatchTokens
+	}
+	return b.MicroBatchSize * longest
+}
+
+// Item is the sequences that are read for one item of a mini-batch.
+type Item []lm.Sequence
+
+// Tokens is how many go through the model for it.
+func (i Item) Tokens() (n int64) {
+	for _, s := range i {
+		n += int64(len(s.Tokens))
+	}
+	return n
+}
+
+// Split lays whole items out in forward passes: MicroBatchSize of them, or as many as have
+// MicroBatchTokens tokens together, where one with more has a pass of its own.
+func (b Batches) Split(items []Item) [][]lm.Sequence {
+	var passes [][]lm.Sequence
+	var pass []lm.Sequence
+	held, tokens := 0, int64(0)
+	for _, item := range items {
+		full := b.MicroBatchSize > 0 && held == b.MicroBatchSize ||
+			b.MicroBatchSize == 0 && held > 0 && tokens+item.Tokens() > int64(b.MicroBatchTokens)
+		if full {
+			passes, pass, held, tokens = append(passes, pass), nil, 0, 0
+		}
+		pass = append(pass, item...)
+		held++
+		tokens += item.Tokens()
+	}
+	if held > 0 {
+		passes = append(passes, pass)
+	}
+	return passes
+}
 
 // CheckDivides refuses batch sizes that do not divide exactly; big and small are the
 // configuration keys ("mini_batch_size", "micro_batch_size").
@@ -29,81 +130,4 @@ func divisors(n int) []int {
 		}
 	}
 	return out
-}
-
-// Micro cuts a batch into parts of size items, the last one perhaps shorter.
-func Micro[T any](batch []T, size int) [][]T {
-	var out [][]T
-	for len(batch) > size {
-		out, batch = append(out, batch[:size]), batch[size:]
-	}
-	if len(batch) > 0 {
-		out = append(out, batch)
-	}
-	return out
-}
-
-// MicroByTokens cuts a batch, in order, into parts of at most limit tokens. An item
-// longer than limit is a part of its own.
-func MicroByTokens(batch []lm.Sequence, limit int) [][]lm.Sequence {
-	var out [][]lm.Sequence
-	start, tokens := 0, 0
-	for i, seq := range batch {
-		if i > start && tokens+len(seq.Tokens) > limit {
-			out = append(out, batch[start:i])
-			start, tokens = i, 0
-		}
-		tokens += len(seq.Tokens)
-	}
-	if start < len(batch) {
-		out = append(out, batch[start:])
-	}
-	return out
-}
-
-// Accumulate runs micro-batch after micro-batch forward and backward, from cleared
-// gradients. gradient gets the index of the micro-batch's first sequence within the
-// whole batch and its output, and returns dLoss/dOutput, already divided by the
-// normaliser of the whole mini-batch: that is why the split does not matter. The
-// caller's closure keeps the running loss.
-func Accumulate(ctx context.Context, l lm.Learner, micro [][]lm.Sequence, opt lm.Options,
-	gradient func(first int, out *lm.Output) (lm.Gradient, error)) error {
-	if err := l.ZeroGrad(); err != nil {
-		return err
-	}
-	opt.Gradient = true
-	first := 0
-	for _, part := range micro {
-		out, err := l.Forward(ctx, part, opt)
-		if err != nil {
-			return err
-		}
-		g, err := gradient(first, out)
-		if err != nil {
-			return err
-		}
-		if err := l.Backward(g); err != nil {
-			return err
-		}
-		first += len(part)
-	}
-	return nil
-}
-
-// Evaluate runs sequences forward without gradient in micro-batches of at most limit
-// tokens (0: one sequence at a time) and joins the outputs in order.
-func Evaluate(ctx context.Context, e lm.Evaluator, seqs []lm.Sequence, limit int, opt lm.Options) (*lm.Output, error) {
-	opt.Gradient = false
-	all := &lm.Output{}
-	for _, part := range MicroByTokens(seqs, limit) {
-		out, err := e.Forward(ctx, part, opt)
-		if err != nil {
-			return nil, err
-		}
-		all.Logprobs = append(all.Logprobs, out.Logprobs...)
-		all.Entropy = append(all.Entropy, out.Entropy...)
-		all.Greedy = append(all.Greedy, out.Greedy...)
-		all.Heads = append(all.Heads, out.Heads...)
-	}
-	return all, nil
 }

@@ -6,47 +6,12 @@ import (
 	"errors"
 	"fmt"
 
-	"steer/ggml/adapter"
-	"steer/ggml/lm"
 	"steer/internal/run"
 )
 
 // ErrAlarm: a trainer stopped itself because training has gone wrong in a way it
 // watches for. There is a checkpoint; the message says what was seen.
 var ErrAlarm = errors.New("stopped by an alarm")
-
-// Deps is what every trainer is given besides its configuration and data.
-type Deps struct {
-	// Learner is trained; its state at the start is the run's start.
-	Learner lm.Learner
-	// Run keeps checkpoints, metrics and samples; nil keeps nothing.
-	Run *run.Folder
-	// Progress shows how it goes; nil is Quiet.
-	Progress Progress
-	// Stopper asks to stop; nil never does.
-	Stopper *Stopper
-	// AdapterOf turns the learner's state into the adapter that checkpoints carry; nil
-	// writes none.
-	AdapterOf func(*lm.State) (*adapter.Adapter, error)
-	// Meter times rounds and passes over held-out items; nil: Loop has its own. A trainer
-	// that makes passes gives one to Loop and to its passes.
-	Meter *Meter
-}
-
-// Note prints a line, if there is anybody to see it.
-func (d Deps) Note(format string, args ...any) {
-	if d.Progress != nil {
-		d.Progress.Note(fmt.Sprintf(format, args...))
-	}
-}
-
-// Log writes metrics, if there is a run folder.
-func (d Deps) Log(step int64, values map[string]float64) error {
-	if d.Run == nil {
-		return nil
-	}
-	return d.Run.Metrics.Log(step, values)
-}
 
 // Outcome is what a trainer reports of one round.
 type Outcome struct {
@@ -80,8 +45,6 @@ type Trainer interface {
 
 // LoopOptions configures Loop.
 type LoopOptions struct {
-	// Stage is shown in progress lines and errors.
-	Stage string
 	// Rounds is how many there are.
 	Rounds int64
 	// CheckpointEvery so many rounds; 0: only at the end, and when stopped.
@@ -91,8 +54,8 @@ type LoopOptions struct {
 	Items int
 }
 
-// saved is the trainer part of a checkpoint written by Loop.
-type saved struct {
+// loopState is the trainer part of a checkpoint written by Loop.
+type loopState struct {
 	Round   int64           `json:"round"` // rounds done
 	State   json.RawMessage `json:"state"`
 	Pending *pending        `json:"pending,omitempty"` // of the last of them, what is still to be measured
@@ -103,19 +66,14 @@ type saved struct {
 // ErrInterrupted after a stop, ErrAlarm after an alarm, both with a checkpoint, and an
 // error of Round as it is, with the step it is safe to go on from.
 func Loop(ctx context.Context, d Deps, o LoopOptions, t Trainer) error {
-	if d.Progress == nil {
-		d.Progress = Quiet{}
-	}
-	if d.Meter == nil {
-		d.Meter = NewMeter()
-	}
+	d.Default(d.Stage)
 	l := &loop{Deps: d, opt: o, t: t, savedRound: -1}
 	if err := l.resume(); err != nil {
-		return fmt.Errorf("%s: %w", o.Stage, err)
+		return fmt.Errorf("%s: %w", d.Stage, err)
 	}
 	if err := l.run(ctx); err != nil {
-		l.Progress.Note(fmt.Sprintf("%s: stopped after step %d", o.Stage, l.step)) // ends the updating line too
-		return fmt.Errorf("%s: %w", o.Stage, err)
+		l.Note("stopped after step %d", l.step) // ends the updating line too
+		return fmt.Errorf("%s: %w", d.Stage, err)
 	}
 	return nil
 }
@@ -142,7 +100,7 @@ func (l *loop) resume() error {
 		return err
 	}
 	if c != nil {
-		var s saved
+		var s loopState
 		if err := json.Unmarshal(c.Trainer, &s); err != nil {
 			return fmt.Errorf("checkpoint of step %d: trainer state: %w", c.Step, err)
 		}
@@ -153,7 +111,7 @@ func (l *loop) resume() error {
 			return fmt.Errorf("checkpoint of step %d: trainer state: %w", c.Step, err)
 		}
 		l.round, l.step, l.savedRound, l.pending = s.Round, c.Step, s.Round, s.Pending
-		l.Progress.Note(fmt.Sprintf("%s: going on after step %d", l.opt.Stage, c.Step))
+		l.Note("going on after step %d", c.Step)
 	}
 	return l.Run.Rewind(c)
 }
@@ -241,7 +199,7 @@ func (l *loop) report(out Outcome) error {
 		metrics[k] = v
 	}
 	l.Progress.Step(Status{
-		Stage: l.opt.Stage, Step: l.round, Total: l.opt.Rounds, Values: out.Show,
+		Stage: l.Stage, Step: l.round, Total: l.opt.Rounds, Values: out.Show,
 		TokensPerSecond: speed, ETA: eta,
 	})
 	return l.Log(l.step, metrics)
@@ -273,7 +231,7 @@ func (l *loop) checkpoint(best bool) error {
 	if err != nil {
 		return fmt.Errorf("checkpoint of step %d: %w", l.step, err)
 	}
-	s := saved{Round: l.round, Pending: l.pending}
+	s := loopState{Round: l.round, Pending: l.pending}
 	if s.State, err = json.Marshal(own); err != nil {
 		return fmt.Errorf("checkpoint of step %d: trainer state: %w", l.step, err)
 	}

@@ -45,8 +45,8 @@ func TestLoopCountsRoundsAndSteps(t *testing.T) {
 	folder := openLoop(t, dir)
 	rec := &traintest.Recorder{}
 	c := &counting{alarmAt: 4, bestAt: 1}
-	deps := train.Deps{Learner: traintest.New(traintest.Config{}), Run: folder, Progress: rec}
-	opt := train.LoopOptions{Stage: "ppo toy", Rounds: 6, CheckpointEvery: 3}
+	deps := train.Deps{Stage: "ppo toy", Learner: traintest.New(traintest.Config{}), Run: folder, Progress: rec}
+	opt := train.LoopOptions{Rounds: 6, CheckpointEvery: 3}
 	err := train.Loop(context.Background(), deps, opt, c)
 	require.ErrorIs(t, err, train.ErrAlarm)
 	require.EqualError(t, err, "ppo toy: after step 10: stopped by an alarm: the answers repeat themselves")
@@ -75,8 +75,8 @@ func TestLoopWithoutAFolder(t *testing.T) {
 	c := &counting{alarmAt: -1, bestAt: 0}
 	stop := train.NewStopper()
 	stop.Request()
-	deps := train.Deps{Learner: traintest.New(traintest.Config{}), Stopper: stop}
-	opt := train.LoopOptions{Stage: "x", Rounds: 2, CheckpointEvery: 1}
+	deps := train.Deps{Stage: "x", Learner: traintest.New(traintest.Config{}), Stopper: stop}
+	opt := train.LoopOptions{Rounds: 2, CheckpointEvery: 1}
 	require.ErrorIs(t, train.Loop(context.Background(), deps, opt, c), train.ErrInterrupted)
 	require.Empty(t, c.Seen)
 	deps.Stopper = nil
@@ -88,8 +88,8 @@ func TestACheckpointOfAnotherModelIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	folder := openLoop(t, dir)
 	defer folder.Close()
-	deps := train.Deps{Learner: traintest.New(traintest.Config{Rank: 4}), Run: folder}
-	opt := train.LoopOptions{Stage: "x", Rounds: 1}
+	deps := train.Deps{Stage: "x", Learner: traintest.New(traintest.Config{Rank: 4}), Run: folder}
+	opt := train.LoopOptions{Rounds: 1}
 	require.NoError(t, train.Loop(context.Background(), deps, opt, &counting{alarmAt: -1, bestAt: -1}))
 	deps.Learner = traintest.New(traintest.Config{Rank: 2})
 	err := train.Loop(context.Background(), deps, opt, &counting{})

@@ -12,33 +12,33 @@ import (
 // Values by hand from the formulas of transformers' schedules (lr_lambda).
 func TestSchedule(t *testing.T) {
 	for _, c := range []struct {
-		s           Schedule
+		s           LRSchedule
 		step, total int64
 		want        float64
 	}{
-		{Schedule{}, 7, 10, 1},
-		{Schedule{Kind: Constant, WarmupSteps: 4}, 0, 10, 0},
-		{Schedule{Kind: Constant, WarmupSteps: 4}, 1, 10, 0.25},
-		{Schedule{Kind: Constant, WarmupSteps: 4, MinRatio: 0.5}, 4, 10, 1},
-		{Schedule{Kind: Linear}, 0, 10, 1},
-		{Schedule{Kind: Linear}, 9, 10, 0.1},
-		{Schedule{Kind: Linear, WarmupSteps: 2}, 6, 10, 0.5},
-		{Schedule{Kind: Linear, WarmupSteps: 2, MinRatio: 0.2}, 6, 10, 0.6},
-		{Schedule{Kind: Cosine}, 0, 8, 1},
-		{Schedule{Kind: Cosine}, 2, 8, (1 + math.Sqrt2/2) / 2},
-		{Schedule{Kind: Cosine}, 4, 8, 0.5},
-		{Schedule{Kind: Cosine, WarmupSteps: 100}, 50, 5000, 0.5},
-		{Schedule{Kind: Cosine, WarmupSteps: 100}, 2550, 5000, 0.5},
-		{Schedule{Kind: Cosine, MinRatio: 0.1}, 8, 8, 0.1},
-		{Schedule{Kind: Cosine}, 20, 8, 0},                // never beyond the end
-		{Schedule{Kind: Linear, WarmupSteps: 5}, 5, 5, 1}, // warm-up only
+		{LRSchedule{}, 7, 10, 1},
+		{LRSchedule{Schedule: Constant, WarmupSteps: 4}, 0, 10, 0},
+		{LRSchedule{Schedule: Constant, WarmupSteps: 4}, 1, 10, 0.25},
+		{LRSchedule{Schedule: Constant, WarmupSteps: 4, MinRatio: 0.5}, 4, 10, 1},
+		{LRSchedule{Schedule: Linear}, 0, 10, 1},
+		{LRSchedule{Schedule: Linear}, 9, 10, 0.1},
+		{LRSchedule{Schedule: Linear, WarmupSteps: 2}, 6, 10, 0.5},
+		{LRSchedule{Schedule: Linear, WarmupSteps: 2, MinRatio: 0.2}, 6, 10, 0.6},
+		{LRSchedule{Schedule: Cosine}, 0, 8, 1},
+		{LRSchedule{Schedule: Cosine}, 2, 8, (1 + math.Sqrt2/2) / 2},
+		{LRSchedule{Schedule: Cosine}, 4, 8, 0.5},
+		{LRSchedule{Schedule: Cosine, WarmupSteps: 100}, 50, 5000, 0.5},
+		{LRSchedule{Schedule: Cosine, WarmupSteps: 100}, 2550, 5000, 0.5},
+		{LRSchedule{Schedule: Cosine, MinRatio: 0.1}, 8, 8, 0.1},
+		{LRSchedule{Schedule: Cosine}, 20, 8, 0},                // never beyond the end
+		{LRSchedule{Schedule: Linear, WarmupSteps: 5}, 5, 5, 1}, // warm-up only
 	} {
 		require.InDelta(t, c.want, c.s.Ratio(c.step, c.total), 1e-12, "%+v at %d/%d", c.s, c.step, c.total)
 	}
 }
 
 func TestOptim(t *testing.T) {
-	o := Optim{LR: 2e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1, Schedule: Schedule{Kind: Linear}}
+	o := Optim{LR: 2e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1, LRSchedule: LRSchedule{Schedule: Linear}}
 	require.NoError(t, o.Validate("sft.optim"))
 	require.Equal(t, lm.Update{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1}, o.At(5, 10))
 	for field, bad := range map[string]func(*Optim){
@@ -115,7 +115,7 @@ func TestLoRA(t *testing.T) {
 // A run that ends inside its warm-up never has its learning rate, and says so; the
 // automatic warm-up leaves the rate to runs of any length.
 func TestWarmupOfShortRuns(t *testing.T) {
-	o := Optim{LR: 2e-4, Schedule: Schedule{Kind: Cosine, WarmupSteps: 20}}
+	o := Optim{LR: 2e-4, LRSchedule: LRSchedule{Schedule: Cosine, WarmupSteps: 20}}
 	require.Equal(t, []string{"warning: the run ends inside its warm-up: 2 updates, warmup_steps is 20, so the learning rate reaches 1e-05 of 0.0002: lower optim.warmup_steps, or raise epochs"}, o.Doubts(2, "raise epochs"))
 	require.Len(t, o.Doubts(20, ""), 1)
 	require.Empty(t, o.Doubts(21, ""))

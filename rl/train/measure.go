@@ -76,16 +76,39 @@ type Pass struct {
 	total   int
 	started time.Time
 	shown   bool
+	ends    []int // sequences of the items up to each; nil: they are not counted
+	whole   int   // items of which all sequences were read
 }
 
 // Pass begins a look at total items; what says at which, and for what.
-func (d Deps) Pass(stage, what string, total int) *Pass {
-	p := &Pass{deps: d, stage: stage + " " + what, total: total}
+func (d Deps) Pass(what string, total int) *Pass {
+	p := &Pass{deps: d, stage: d.Stage + " " + what, total: total}
 	if p.deps.Meter == nil {
 		p.deps.Meter = NewMeter()
 	}
 	p.started = p.deps.Meter.now()
 	return p
+}
+
+// PassOver begins a look at items of so many sequences each, which are read one after another.
+func (d Deps) PassOver(what string, sequences []int) *Pass {
+	p := d.Pass(what, len(sequences))
+	end := 0
+	for _, n := range sequences {
+		end += n
+		p.ends = append(p.ends, end)
+	}
+	return p
+}
+
+// Read says that so many sequences were read since the pass began, and returns how many items are
+// done with them.
+func (p *Pass) Read(sequences int) (items int) {
+	for p.whole < len(p.ends) && p.ends[p.whole] <= sequences {
+		p.whole++
+	}
+	p.Done(p.whole)
+	return p.whole
 }
 
 // Done says that so many items are done.

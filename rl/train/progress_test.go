@@ -100,8 +100,8 @@ func TestMeterForecastsPasses(t *testing.T) {
 	require.Equal(t, 30*time.Second, m.expect(5, 30, 0), "nothing is known of items")
 
 	var lines []Status
-	d := Deps{Meter: m, Progress: recorder(func(s Status) { lines = append(lines, s) })}
-	p := d.Pass("reward x", "held-out pairs", 20)
+	d := Deps{Stage: "reward x", Meter: m, Progress: recorder(func(s Status) { lines = append(lines, s) })}
+	p := d.Pass("held-out pairs", 20)
 	m.rest = time.Minute
 	now = now.Add(2 * time.Second)
 	p.Done(5)

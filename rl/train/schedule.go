@@ -22,10 +22,10 @@ func (ScheduleKind) Values() []string {
 	return []string{string(Constant), string(Linear), string(Cosine)}
 }
 
-// Schedule is the learning rate's course over the optimizer steps of a run.
-type Schedule struct {
-	// Kind is the shape after warm-up; empty means constant.
-	Kind ScheduleKind `yaml:"schedule"`
+// LRSchedule is the learning rate's course over the optimizer steps of a run.
+type LRSchedule struct {
+	// Schedule is the shape after warm-up; empty means constant.
+	Schedule ScheduleKind `yaml:"schedule"`
 	// WarmupSteps is the number of optimizer steps of linear rise from 0; AutoWarmup
 	// leaves it to the length of the run, see Warmup.
 	WarmupSteps int64 `yaml:"warmup_steps"`
@@ -38,7 +38,7 @@ type Schedule struct {
 const AutoWarmup = -1
 
 // Warmup is the number of steps of the rise in a run of total updates.
-func (s Schedule) Warmup(total int64) int64 {
+func (s LRSchedule) Warmup(total int64) int64 {
 	if s.WarmupSteps == AutoWarmup {
 		return min(20, total/10)
 	}
@@ -54,7 +54,7 @@ func (s Schedule) Warmup(total int64) int64 {
 //	cosine:         (1 + cos(pi p)) / 2       (transformers: get_cosine_schedule_with_warmup)
 //
 // and the decayed part is lifted to end at MinRatio: min + (1-min) * ratio.
-func (s Schedule) Ratio(step, total int64) float64 {
+func (s LRSchedule) Ratio(step, total int64) float64 {
 	warmup := s.Warmup(total)
 	if step < warmup {
 		return float64(step) / float64(max(1, warmup))
@@ -62,7 +62,7 @@ func (s Schedule) Ratio(step, total int64) float64 {
 	p := float64(step-warmup) / float64(max(1, total-warmup))
 	p = min(1, p)
 	r := 1.0
-	switch s.Kind {
+	switch s.Schedule {
 	case Linear:
 		r = 1 - p
 	case Cosine:
@@ -86,7 +86,7 @@ type Optim struct {
 	WeightDecay float64 `yaml:"weight_decay"`
 	// MaxGradNorm clips the global gradient norm; 0 does not clip.
 	MaxGradNorm float64 `yaml:"max_grad_norm"`
-	Schedule    `yaml:",inline"`
+	LRSchedule  `yaml:",inline"`
 }
 
 // At gives the hyper-parameters of the update that follows step earlier ones in a run

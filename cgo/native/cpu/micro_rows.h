@@ -105,7 +105,7 @@ void rotate_pairs(const float * x, const float * table, float * y, int n, float 
     }
     each_vector(n, [&](int64_t i, int c) {
         const vf v = load_n(x + i, c), t = load_n(table + i, c);
-        store_n(y + i, v * __builtin_shuffle(t, even) + __builtin_shuffle(v, other) * (__builtin_shuffle(t, odd) * s), c);
+        store_n(y + i, v * shuffle(t, even) + shuffle(v, other) * (shuffle(t, odd) * s), c);
     });
 }
 

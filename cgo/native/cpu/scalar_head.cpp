@@ -66,7 +66,7 @@ extern "C" void steer_cpu_scalar_head_grad(ggml_tensor * dst, int ith, int nth, 
     }
 }
 
-extern "C" void steer_cpu_scalar_head_grad_bias(ggml_tensor * dst, int ith, int nth, void *) {
+extern "C" void steer_cpu_scalar_head_grad_bias(ggml_tensor * dst, int ith, int, void *) {
     const ggml_tensor * g = dst->src[1];
     if (ith != 0) {
         return;

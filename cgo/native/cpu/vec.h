@@ -45,6 +45,19 @@ inline void store_part(float * p, vf v, int n) {
 #endif
 }
 
+// The lanes of v in the order of mask.
+template <class V, class M> inline V shuffle(V v, M mask) {
+#ifndef __clang__
+    return __builtin_shuffle(v, mask);
+#else // not for speed: so that clang-tidy can read the kernels
+    V out = v;
+    for (unsigned i = 0; i < sizeof(V) / sizeof(v[0]); i++) {
+        out[i] = v[mask[i]];
+    }
+    return out;
+#endif
+}
+
 // Reductions: halves onto halves.
 #if STEER_VL == 16
 typedef float vh __attribute__((vector_size(32)));
@@ -71,9 +84,9 @@ template <class Op> inline float reduce(vf v, Op op) {
     vh h = v;
 #endif
 #if STEER_VL >= 8
-    h = op(h, __builtin_shuffle(h, (__attribute__((vector_size(32))) int32_t){ 4, 5, 6, 7, 4, 5, 6, 7 }));
-    h = op(h, __builtin_shuffle(h, (__attribute__((vector_size(32))) int32_t){ 2, 3, 2, 3, 2, 3, 2, 3 }));
-    h = op(h, __builtin_shuffle(h, (__attribute__((vector_size(32))) int32_t){ 1, 1, 1, 1, 1, 1, 1, 1 }));
+    h = op(h, shuffle(h, (__attribute__((vector_size(32))) int32_t){ 4, 5, 6, 7, 4, 5, 6, 7 }));
+    h = op(h, shuffle(h, (__attribute__((vector_size(32))) int32_t){ 2, 3, 2, 3, 2, 3, 2, 3 }));
+    h = op(h, shuffle(h, (__attribute__((vector_size(32))) int32_t){ 1, 1, 1, 1, 1, 1, 1, 1 }));
     return h[0];
 #else
     const vh a = op(vh{ h[0], h[1] }, vh{ h[2], h[3] });

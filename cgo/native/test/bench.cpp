@@ -86,7 +86,7 @@ void lora(int64_t K, int64_t N, int64_t r, int64_t T, bool bf, int threads) {
     Params          p;
     p.f[0] = 2;
     std::printf("LoRA %s %d-%d r%d T%d\n", bf ? "bf16" : "f32", (int) K, (int) N, (int) r, (int) T);
-    auto one = [&](const char * what, steer_op_id op, const TensorPtr & dst, std::vector<TensorPtr> src, double flop) {
+    auto one = [&](const char * what, steer_op_id op, const TensorPtr & dst, const std::vector<TensorPtr> & src, double flop) {
         prepare(dst->get(), src, p);
         report(what, flop, seconds([&] { run_threads(op, dst->get(), threads); }));
     };

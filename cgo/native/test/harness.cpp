@@ -286,7 +286,7 @@ std::vector<std::string> kernel_names() {
     std::vector<std::string> names;
     for (const char * n : { "portable", "avx2", "avx512", "avx512bf16" }) {
         if (steer_cpu_force_kernel(n)) {
-            names.push_back(n);
+            names.emplace_back(n);
         } else {
             std::printf("kernel %s: this processor lacks it, not tested\n", n);
         }

@@ -17,7 +17,8 @@ struct Shape {
 // Forward and gradient in double, one query at a time.
 struct Reference {
     std::vector<double> out, grad;
-    Reference(const Shape & a, TensorPtr q, TensorPtr k, TensorPtr v, TensorPtr dO, double scale) {
+    Reference(const Shape & a, const TensorPtr & q, const TensorPtr & k, const TensorPtr & v, const TensorPtr & dO,
+              double scale) {
         const int64_t D = a.D, H = a.H, HK = a.HK, g = H / HK, n_out = D * H + H, n_grad = D * H + 2 * D * HK;
         out.assign(n_out * a.T, 0);
         grad.assign(n_grad * a.T, 0);

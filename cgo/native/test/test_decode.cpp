@@ -82,9 +82,9 @@ void attn_case(int D, int heads, int cells, int n) {
         k[i] = ggml_fp32_to_fp16((float) (2 * uniform() - 1));
         v[i] = ggml_fp32_to_fp16((float) (2 * uniform() - 1));
     }
-    std::vector<int32_t> seen;
-    for (int j = 0; j < n; j++) {
-        seen.push_back(below(cells));
+    std::vector<int32_t> seen(n);
+    for (int32_t & cell : seen) {
+        cell = below(cells);
     }
     const double        scale = 0.3;
     std::vector<double> want(D * heads);

@@ -10,7 +10,8 @@ namespace test {
 namespace {
 
 // Logits of one row in double.
-std::vector<double> logits(const std::vector<double> & w, int64_t K, int64_t V, TensorPtr h, int row, double f, bool round) {
+std::vector<double> logits(const std::vector<double> & w, int64_t K, int64_t V, const TensorPtr & h, int row, double f,
+                           bool round) {
     std::vector<double> l(V);
     for (int64_t v = 0; v < V; v++) {
         for (int64_t k = 0; k < K; k++) {

@@ -286,13 +286,14 @@ void allow_shared(const void * kernel, size_t bytes) { shared_allowed[kernel] = 
 
 void * dynamic_shared() { return shared; }
 
-void launch(const char * name, const void * kernel, dim3 grid, dim3 block, size_t bytes, const std::function<void()> & f) {
+void launch(const char * name, const void * kernel, dim3 grid, dim3 block, size_t bytes,
+            const std::function<void()> & thread) {
     kernel_name = name;
     block_index = dim3(0, 0, 0);
     check_limits(kernel, grid, block, bytes);
     grid_dim    = grid;
     block_dim   = block;
-    body        = &f;
+    body        = &thread;
     const int n = (int) (block.x * block.y * block.z);
     while ((int) fibers.size() < n) {
         fibers.push_back(std::make_unique<Fiber>());

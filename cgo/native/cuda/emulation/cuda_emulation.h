@@ -65,8 +65,10 @@ struct Thread {
 extern Thread * current;
 extern dim3     block_index, block_dim, grid_dim;
 
-// Runs body once for each thread of the grid. kernel identifies allow_shared's entry.
-void launch(const char * name, const void * kernel, dim3 grid, dim3 block, size_t shared, const std::function<void()> & body);
+// Runs thread once for each thread of the grid, with so many bytes of dynamic shared memory. kernel identifies
+// allow_shared's entry.
+void launch(const char * name, const void * kernel, dim3 grid, dim3 block, size_t bytes,
+            const std::function<void()> & thread);
 // Dynamic shared memory above 48 KiB must be asked for, as by cudaFuncSetAttribute.
 void   allow_shared(const void * kernel, size_t bytes);
 void * dynamic_shared();

@@ -22,6 +22,7 @@ struct Part {
 
 std::vector<Part> parts(ggml_type type, bool up, int64_t n, int64_t T, const std::vector<int64_t> & ranks) {
     std::vector<Part> out;
+    out.reserve(ranks.size());
     for (int64_t r : ranks) {
         out.push_back({ up ? random(r, n) : random(n, r), random_packed(type, r, T, 1, 1) });
     }

@@ -1,0 +1,29 @@
+package ppo
+
+import (
+	"fmt"
+
+	"steer/internal/run"
+)
+
+// trackBest keeps the policy that made this batch if it is the best so far. It runs
+// before the updates: the batch was sampled from the weights as they still are.
+func (t *trainer) trackBest(exp *Experience) error {
+	mean := sumOf(exp.RawScores) / float64(len(exp.RawScores))
+	now := run.BestPolicy{
+		Iteration: t.st.Iteration, Score: mean, KL: exp.MeanKL,
+		Objective: mean - exp.KLCoef*exp.MeanKL,
+	}
+	if best := t.st.Result.Best; best != nil && now.Objective <= best.Objective {
+		return nil
+	}
+	t.st.Result.Best = &now
+	if t.deps.Run == nil || t.deps.AdapterOf == nil {
+		return nil
+	}
+	a, err := t.deps.Adapter()
+	if err != nil {
+		return fmt.Errorf("best %w", err)
+	}
+	return a.Save(t.deps.Run.Path(run.BestFile))
+}
