@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
+	"steer/internal/strictjson"
 	"steer/internal/testfiles"
 )
 
@@ -377,4 +378,32 @@ func TestOwnTemplateErrors(t *testing.T) {
 	require.NotContains(t, spelled(must(own.Render(g.messages("system_user")))), "Be kind.")
 	_, err = ownOf(t, &g, "gemma-2-2b-it", time.Time{}, &polite).Render(g.messages("single"))
 	require.ErrorContains(t, err, "the model's chat template refuses the conversation: System role not supported")
+}
+
+// Any template file is rendered as transformers renders it, fields of all kinds and continued final
+// messages too.
+func TestFileTemplatesRenderAsTransformers(t *testing.T) {
+	g, now := readChatGolden(t)
+	var raw struct{ Conversations map[string]strictjson.Raw }
+	testfiles.ReadGolden(t, "chat/chat.json.gz", &raw)
+	cases := 0
+	for _, tpl := range g.Templates {
+		for _, c := range tpl.Cases {
+			cases++
+			chat := goldenChat(t, tpl.File, tpl.Tokens)
+			file, err := NewFileTemplate(chat.Template, chat, c.Kwargs, now)
+			require.NoError(t, err)
+			v, err := strictjson.Value(raw.Conversations[c.Conversation], nil)
+			require.NoError(t, err)
+			got, err := file.Render(v.([]any), c.AddPrompt, c.Continue)
+			if c.Error != nil {
+				require.Error(t, err)
+				require.Equal(t, c.Error.Kind == "raise_exception", Refused(err))
+				continue
+			}
+			require.NoError(t, err, "%s %s", tpl.Name, c.Conversation)
+			require.Equal(t, c.Output, got, "%s %s", tpl.Name, c.Conversation)
+		}
+	}
+	require.Equal(t, 2072, cases)
 }
