@@ -58,7 +58,8 @@ tokens and other variables are those of --model, and of --set.`,
 	}
 	f.decode.modelFlags.bind(cmd)
 	flags := cmd.Flags()
-	enumVar(flags, &f.decode.template, "template", "form of the conversations (default: that of the adapters, or the model's own)")
+	enumVar(flags, &f.decode.template, "template",
+		"form of the conversations (default: that of the adapters, or the model's own)")
 	flags.StringVar(&f.decode.system, "system", "", "system message of conversations that bring none")
 	flags.StringVar((*string)(&f.decode.date), "date", "", "what a chat template shows as today, such as 2026-01-31")
 	flags.Var(enumFlag[data.Format]{&f.format}, "format", "format of the file")
@@ -67,9 +68,11 @@ tokens and other variables are those of --model, and of --set.`,
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON lines")
 	flags.Var(enumFlag[data.LossOn]{&f.loss}, "loss-on", "what is learned from: answers or all")
 	flags.StringVar(&f.file, "template-file", "", "render by this chat template, a Jinja `FILE`")
-	flags.StringArrayVar(&f.set, "set", nil, "variable of the template file, `NAME=VALUE` (JSON, or text); may be repeated")
+	flags.StringArrayVar(&f.set, "set", nil,
+		"variable of the template file, `NAME=VALUE` (JSON, or text); may be repeated")
 	flags.BoolVar(&f.addPrompt, "add-generation-prompt", false, "end with what opens an answer of the assistant")
-	flags.BoolVar(&f.continued, "continue-final-message", false, "end where the text of the last message ends (template file)")
+	flags.BoolVar(&f.continued, "continue-final-message", false,
+		"end where the text of the last message ends (template file)")
 	return cmd
 }
 
@@ -152,7 +155,7 @@ func (a *app) renderFile(f *renderFlags, path string) error {
 		}
 		switch {
 		case f.asJSON:
-			err = json.NewEncoder(a.out).Encode(out)
+			err = a.printJSON(out)
 		case out.Text == nil:
 			err = nil
 			fmt.Fprintf(a.err, "line %d: %v\n", row.Line, last)
@@ -207,9 +210,12 @@ func (a *app) renderRows(f *renderFlags, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	rows, loaded, err := data.LoadConversations(data.Source{Path: path, Format: f.format, Limit: f.limit})
+	rows, loaded, err := data.LoadConversations(data.Source{Path: path, Format: f.format}) // a limit would draw rows
 	if err != nil {
 		return err
+	}
+	if f.limit > 0 {
+		rows = rows[:min(len(rows), f.limit)]
 	}
 	b.NoteData(loaded)
 	r := renderer{app: a, renderFlags: f, w: b, template: s.template, paint: a.outPalette}
@@ -307,7 +313,7 @@ func (r *renderer) show(row renderedRow, e data.Example) error {
 				row.Mask = append(row.Mask, map[bool]int{true: 1}[counts])
 			}
 		}
-		return json.NewEncoder(r.out).Encode(row)
+		return r.printJSON(row)
 	}
 	var b strings.Builder
 	if r.shown > 0 {
@@ -318,12 +324,14 @@ func (r *renderer) show(row renderedRow, e data.Example) error {
 	if row.Turn > 0 {
 		head += fmt.Sprintf(", answer %d", row.Turn)
 	}
-	fmt.Fprintf(&b, "%s\n", r.paint.heading(fmt.Sprintf("%s: %d tokens, %d learned from", head, row.Tokens, row.Learned)))
+	fmt.Fprintf(&b, "%s\n", r.paint.heading(fmt.Sprintf("%s: %d tokens, %d learned from", head, row.Tokens,
+		row.Learned)))
 	inside := false
 	for _, s := range row.Segments {
 		text := printableText(s.Text)
 		if r.paint.on {
-			code := map[[2]bool]string{{true, false}: learned, {true, true}: learnedMark, {false, true}: mark}[[2]bool{s.Learned, s.Special}]
+			code := map[[2]bool]string{{true, false}: learned, {true, true}: learnedMark, {false,
+				true}: mark}[[2]bool{s.Learned, s.Special}]
 			if code != "" {
 				text = r.paint.paint(code, text)
 			}
@@ -365,6 +373,13 @@ func (r *renderer) idLine(e data.Example) string {
 		b.WriteString(" " + s)
 	}
 	return b.String() + "\n"
+}
+
+// printJSON prints a line in which "<" stays readable.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 // summary says what was left out, and what ends an answer.

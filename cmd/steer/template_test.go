@@ -53,18 +53,22 @@ func TestTwentyStepsTeachTheEndOfATurn(t *testing.T) {
 	for i := range 16 {
 		rows += chatRow(fmt.Sprintf("Is %d a number? ", i), "Yes.")
 	}
-	rows += `{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}]}` + "\n"
+	rows += `{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, ` +
+		`{"role": "assistant", "content": "c"}]}` + "\n"
 	data := writeFile(t, "chats.jsonl", rows)
 	out := filepath.Join(dir, "run")
-	code, _, errs := command(t, "", "sft", "--model", model, "--train", data, "--out", out, "--max-steps", "20", "--batch", "8",
+	code, _, errs := command(t, "", "sft", "--model", model, "--train", data, "--out", out, "--max-steps", "20",
+		"--batch", "8",
 		"--set", "optim.lr=1e-2", "--set", "pack=none", "--set", "max_tokens=64", "--set", "engine.threads=1")
 	require.Zero(t, code, errs)
-	require.Contains(t, errs, "1 of 17 conversations are left out: the model's chat template refuses the conversation: Turns must alternate")
+	require.Contains(t, errs, "1 of 17 conversations are left out: the model's chat template refuses the conversation: "+
+		"Turns must alternate")
 	config, err := os.ReadFile(filepath.Join(out, "config.yaml"))
 	require.NoError(t, err)
 	require.Contains(t, string(config), "template: model")
 
-	ask := []string{"generate", "-m", model, "-a", filepath.Join(out, "adapter.gguf"), "--prompt", "Is 7 a number?", "--temperature", "0", "--max-new", "20"}
+	ask := []string{"generate", "-m", model, "-a", filepath.Join(out, "adapter.gguf"), "--prompt", "Is 7 a number?",
+		"--temperature", "0", "--max-new", "20"}
 	code, answer, errs := command(t, "", append(ask, "--json")...)
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, "template model (that of the adapter")
@@ -88,9 +92,11 @@ func TestDataRender(t *testing.T) {
 		`{"messages": [{"role": "assistant", "content": "I begin"}]}`+"\n")
 	code, out, errs := command(t, "", "data", "render", file, "-m", model)
 	require.Zero(t, code, errs)
-	require.Contains(t, out, "‹<|im_start|>›user\nHi <|im_end|>‹<|im_end|>›\n‹<|im_start|>›model\n{+Hello‹<|im_end|>›+}\n‹<|im_start|>›user\nBye‹<|im_end|>›\n"+
+	require.Contains(t, out, "‹<|im_start|>›user\nHi <|im_end|>‹<|im_end|>›\n‹<|im_start|>›model\n"+
+		"{+Hello‹<|im_end|>›+}\n‹<|im_start|>›user\nBye‹<|im_end|>›\n"+
 		"‹<|im_start|>›model\n{+See you‹<|im_end|>›+}\n")
-	require.Contains(t, errs, "1 of 2 rows are left out: the model's chat template refuses the conversation: Turns must alternate")
+	require.Contains(t, errs, "1 of 2 rows are left out: the model's chat template refuses the conversation: "+
+		"Turns must alternate")
 	require.Contains(t, errs, "an answer ends at <|endoftext|> or <|im_end|>")
 	require.Contains(t, errs, "template model (the model's own")
 
@@ -107,19 +113,22 @@ func TestDataRender(t *testing.T) {
 		counted += m
 	}
 	require.Equal(t, counted, rows[0].Learned)
-	prompt := lines[renderedRow](t, succeed(t, "", "data", "render", file, "-m", model, "--json", "--limit", "1", "--add-generation-prompt"))
+	prompt := lines[renderedRow](t, succeed(t, "", "data", "render", file, "-m", model, "--json", "--limit", "1",
+		"--add-generation-prompt"))
 	require.Equal(t, "<|im_start|>user\nHi <|im_end|><|im_end|>\n<|im_start|>model\n", prompt[0].Text)
 	require.Zero(t, prompt[0].Learned)
 
 	// One answer at a time where earlier turns change.
-	code, out, errs = command(t, "", "data", "render", file, "-m", chatModel(t, thinkingTemplate), "--limit", "1", "--json")
+	code, out, errs = command(t, "", "data", "render", file, "-m", chatModel(t, thinkingTemplate), "--limit", "1",
+		"--json")
 	require.Zero(t, code, errs)
 	rows = lines[renderedRow](t, out)
 	require.Len(t, rows, 2)
 	require.Contains(t, rows[0].Text, "(hm) Hello")
 	require.NotContains(t, rows[1].Text, "(hm) Hello")
 	require.Contains(t, errs, "1 of 1 rows are learned from one answer at a time")
-	require.Contains(t, succeed(t, "", "data", "render", file, "-m", model, "--template", "guanaco", "--limit", "1"), "### Assistant:{+ Hello+}### Human:")
+	require.Contains(t, succeed(t, "", "data", "render", file, "-m", model, "--template", "guanaco", "--limit",
+		"1"), "### Assistant:{+ Hello+}### Human:")
 }
 
 // Template files are rendered as transformers renders them: every third case of the goldens whose
@@ -149,7 +158,8 @@ func TestDataRenderByATemplateFile(t *testing.T) {
 				continue
 			}
 			file := writeFile(t, "one.jsonl", `{"messages": `+string(golden.Conversations[c.Conversation])+"}\n")
-			call := []string{"data", "render", file, "--json", "--template-file", filepath.Join(testfiles.Golden(t, "chat"), tpl.File), "--date", golden.Now}
+			call := []string{"data", "render", file, "--json", "--template-file",
+				filepath.Join(testfiles.Golden(t, "chat"), tpl.File), "--date", golden.Now}
 			for k, v := range tpl.Tokens {
 				call = append(call, "--set", k+"="+v)
 			}
@@ -184,11 +194,16 @@ func TestDataRenderFailures(t *testing.T) {
 	clock := writeFile(t, "clock.jinja", "{{ strftime_now('%Y') }}")
 	for _, f := range []failure{
 		{name: "no model", args: []string{"data", "render", file}, code: 2, says: []string{"--model"}},
-		{name: "syntax", args: []string{"data", "render", file, "--template-file", bad}, code: 1, says: []string{"bad.jinja: template line 2, column 6: filter nope: not known"}},
-		{name: "no date", args: []string{"data", "render", file, "--template-file", clock}, code: 1, says: []string{"chats.jsonl: line 1: ", "set date"}},
-		{name: "date", args: []string{"data", "render", file, "-m", m.Model, "--date", "yesterday"}, code: 2, says: []string{"date: want a day such as 2026-01-31"}},
-		{name: "both", args: []string{"data", "render", file, "--template-file", clock, "--continue-final-message", "--add-generation-prompt"}, code: 2, says: []string{"want one of them"}},
-		{name: "no template", args: []string{"data", "render", file, "-m", m.Model, "--template", "model"}, code: 1, says: []string{"holds no chat template"}},
+		{name: "syntax", args: []string{"data", "render", file, "--template-file", bad}, code: 1,
+			says: []string{"bad.jinja: template line 2, column 6: filter nope: not known"}},
+		{name: "no date", args: []string{"data", "render", file, "--template-file", clock}, code: 1,
+			says: []string{"chats.jsonl: line 1: ", "set date"}},
+		{name: "date", args: []string{"data", "render", file, "-m", m.Model, "--date", "yesterday"}, code: 2,
+			says: []string{"date: want a day such as 2026-01-31"}},
+		{name: "both", args: []string{"data", "render", file, "--template-file", clock, "--continue-final-message",
+			"--add-generation-prompt"}, code: 2, says: []string{"want one of them"}},
+		{name: "no template", args: []string{"data", "render", file, "-m", m.Model, "--template", "model"}, code: 1,
+			says: []string{"holds no chat template"}},
 	} {
 		f.run(t)
 	}

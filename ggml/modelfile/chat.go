@@ -42,7 +42,8 @@ func (t *table) chat(v Vocabulary) lm.Chat {
 			c.Names[n.name] = s
 		}
 	}
-	for name, id := range map[string]int32{"bos_token": v.BOS, "eos_token": v.EOS} { // those that the kind implies, too
+	for name, id := range map[string]int32{"bos_token": v.BOS,
+		"eos_token": v.EOS} { // those that the kind implies, too
 		if s := spell(id); s != "" {
 			c.Names[name] = s
 		}

@@ -75,7 +75,8 @@ func TestChatTemplatesRenderAsInTransformers(t *testing.T) {
 		for i, c := range tpl.Cases {
 			cases++
 			t.Run(fmt.Sprintf("%s/%d/%s", tpl.Name, i, c.Conversation), func(t *testing.T) {
-				messages, sources := fieldsOf(t, golden.Conversations[c.Conversation], c.Conversation == "reasoning_content")
+				messages, sources := fieldsOf(t, golden.Conversations[c.Conversation],
+					c.Conversation == "reasoning_content")
 				final := ""
 				if c.Continue {
 					last := messages[len(messages)-1].(*ordered.Map)
@@ -84,7 +85,8 @@ func TestChatTemplatesRenderAsInTransformers(t *testing.T) {
 					last.Set("content", Text{content.(Text).S + continueTag, content.(Text).Source})
 					sources[content.(Text).Source] += continueTag
 				}
-				vars := map[string]any{"messages": messages, "tools": nil, "documents": nil, "add_generation_prompt": c.AddPrompt}
+				vars := map[string]any{"messages": messages, "tools": nil, "documents": nil,
+					"add_generation_prompt": c.AddPrompt}
 				for k, v := range tpl.Tokens {
 					vars[k] = v
 				}
@@ -128,39 +130,47 @@ func TestChatTemplatesRenderAsInTransformers(t *testing.T) {
 
 // A text keeps where it is from through everything that can be done to it.
 func TestPiecesSayWhereTextIsFrom(t *testing.T) {
-	vars := map[string]any{"a": Text{" <|x|> Hé,llo ", 1}, "b": Text{"yes", 2}, "d": Data{ordered.Of("key", "value", "list", []any{"p", "q"}), 3}}
+	vars := map[string]any{"a": Text{" <|x|> Hé,llo ", 1}, "b": Text{"yes", 2},
+		"d": Data{ordered.Of("key", "value", "list", []any{"p", "q"}), 3}}
 	for source, want := range map[string][]Piece{
-		"{{ a }}":                             {{Text: " <|x|> Hé,llo ", Source: 1}},
-		"x{{ a|trim }}y":                      {{Text: "x"}, {Text: "<|x|> Hé,llo", Source: 1}, {Text: "y"}},
-		"{{ '[' + b + ']' }}":                 {{Text: "["}, {Text: "yes", Source: 2}, {Text: "]"}},
-		"{{ '[' ~ b ~ 1 }}":                   {{Text: "["}, {Text: "yes", Source: 2}, {Text: "1"}},
-		"{{ (a ~ b)|upper }}":                 {{Text: " <|X|> HÉ,LLO ", Source: 1}, {Text: "YES", Source: 2}},
-		"{{ a.split(',')[1] }}":               {{Text: "llo ", Source: 1}},
-		"{{ b.replace('e', '<e>') }}":         {{Text: "y", Source: 2}, {Text: "<e>"}, {Text: "s", Source: 2}},
-		"{{ '<q>'.replace('q', b) }}":         {{Text: "<"}, {Text: "yes", Source: 2}, {Text: ">"}},
-		"{{ ('<' ~ b ~ '>')[2:] }}":           {{Text: "es", Source: 2}, {Text: ">"}},
-		"{{ ('<' ~ b ~ '>')[::-1] }}":         {{Text: ">"}, {Text: "sey", Source: 2}, {Text: "<"}},
-		"{{ ['<', b]|join('-') }}":            {{Text: "<-"}, {Text: "yes", Source: 2}},
-		"{{ b.join(['1', '2']) }}":            {{Text: "1"}, {Text: "yes", Source: 2}, {Text: "2"}},
-		"{{ [b]|tojson }}":                    {{Text: `["`}, {Text: "yes", Source: 2}, {Text: `"]`}},
-		"{{ d|tojson }}":                      {{Text: `{"`}, {Text: "key", Source: 3}, {Text: `": "`}, {Text: "value", Source: 3}, {Text: `", "`}, {Text: "list", Source: 3}, {Text: `": ["`}, {Text: "p", Source: 3}, {Text: `", "`}, {Text: "q", Source: 3}, {Text: `"]}`}},
+		"{{ a }}":                     {{Text: " <|x|> Hé,llo ", Source: 1}},
+		"x{{ a|trim }}y":              {{Text: "x"}, {Text: "<|x|> Hé,llo", Source: 1}, {Text: "y"}},
+		"{{ '[' + b + ']' }}":         {{Text: "["}, {Text: "yes", Source: 2}, {Text: "]"}},
+		"{{ '[' ~ b ~ 1 }}":           {{Text: "["}, {Text: "yes", Source: 2}, {Text: "1"}},
+		"{{ (a ~ b)|upper }}":         {{Text: " <|X|> HÉ,LLO ", Source: 1}, {Text: "YES", Source: 2}},
+		"{{ a.split(',')[1] }}":       {{Text: "llo ", Source: 1}},
+		"{{ b.replace('e', '<e>') }}": {{Text: "y", Source: 2}, {Text: "<e>"}, {Text: "s", Source: 2}},
+		"{{ '<q>'.replace('q', b) }}": {{Text: "<"}, {Text: "yes", Source: 2}, {Text: ">"}},
+		"{{ ('<' ~ b ~ '>')[2:] }}":   {{Text: "es", Source: 2}, {Text: ">"}},
+		"{{ ('<' ~ b ~ '>')[::-1] }}": {{Text: ">"}, {Text: "sey", Source: 2}, {Text: "<"}},
+		"{{ ['<', b]|join('-') }}":    {{Text: "<-"}, {Text: "yes", Source: 2}},
+		"{{ b.join(['1', '2']) }}":    {{Text: "1"}, {Text: "yes", Source: 2}, {Text: "2"}},
+		"{{ [b]|tojson }}":            {{Text: `["`}, {Text: "yes", Source: 2}, {Text: `"]`}},
+		"{{ d|tojson }}": {{Text: `{"`}, {Text: "key", Source: 3}, {Text: `": "`},
+			{Text: "value", Source: 3}, {Text: `", "`}, {Text: "list", Source: 3}, {Text: `": ["`}, {Text: "p",
+				Source: 3}, {Text: `", "`}, {Text: "q", Source: 3}, {Text: `"]}`}},
 		"{% for k in d %}{{ k }}{% endfor %}": {{Text: "keylist", Source: 3}},
 		"{{ {b: 1}|list|first }}":             {{Text: "yes", Source: 2}},
 		"{{ [b]|string }}":                    {{Text: "['"}, {Text: "yes", Source: 2}, {Text: "']"}},
 		"{{ '<%s>' % b }}":                    {{Text: "<"}, {Text: "yes", Source: 2}, {Text: ">"}},
 		"{{ '<{}>'.format(b) }}":              {{Text: "<"}, {Text: "yes", Source: 2}, {Text: ">"}},
-		"{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(b)|upper }}": {{Text: "<"}, {Text: "YES", Source: 2}, {Text: ">"}},
-		"{% set x %}<{{ b }}>{% endset %}{{ x }}":                 {{Text: "<"}, {Text: "yes", Source: 2}, {Text: ">"}},
-		"{% generation %}{{ b }}<e>{% endgeneration %}\n.":        {{Text: "yes", Source: 2, Answer: true}, {Text: "<e>", Answer: true}, {Text: "."}},
-		"{{ b|length }}{{ b * 2 }}{{ b|first }}":                  {{Text: "3"}, {Text: "yesyesy", Source: 2}},
-		"{{ ('ΑΣ' ~ b)|lower }}{{ 'Α' ~ b }}":                     {{Text: "ας"}, {Text: "yes", Source: 2}, {Text: "Α"}, {Text: "yes", Source: 2}},
-		"{{ b|indent(2, true) }}{{ b.center(5, '*') }}":           {{Text: "  "}, {Text: "yes", Source: 2}, {Text: "*"}, {Text: "yes", Source: 2}, {Text: "*"}},
+		"{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(b)|upper }}": {{Text: "<"}, {Text: "YES", Source: 2},
+			{Text: ">"}},
+		"{% set x %}<{{ b }}>{% endset %}{{ x }}": {{Text: "<"}, {Text: "yes", Source: 2},
+			{Text: ">"}},
+		"{% generation %}{{ b }}<e>{% endgeneration %}\n.": {{Text: "yes", Source: 2, Answer: true},
+			{Text: "<e>", Answer: true}, {Text: "."}},
+		"{{ b|length }}{{ b * 2 }}{{ b|first }}": {{Text: "3"}, {Text: "yesyesy", Source: 2}},
+		"{{ ('ΑΣ' ~ b)|lower }}{{ 'Α' ~ b }}": {{Text: "ας"}, {Text: "yes", Source: 2},
+			{Text: "Α"}, {Text: "yes", Source: 2}},
+		"{{ b|indent(2, true) }}{{ b.center(5, '*') }}": {{Text: "  "}, {Text: "yes", Source: 2},
+			{Text: "*"}, {Text: "yes", Source: 2}, {Text: "*"}},
 	} {
 		tpl, err := CompileChat(source)
 		require.NoError(t, err, source)
 		got, err := tpl.Pieces(vars, time.Time{})
 		require.NoError(t, err, source)
-		if strings.Contains(source, "ΑΣ") { // the last sigma of a word is another letter: the parts do not make the whole
+		if strings.Contains(source, "ΑΣ") { // the last sigma of a word is another letter
 			require.Equal(t, 2, got[0].Source)
 			continue
 		}
@@ -177,11 +187,11 @@ func TestChatTemplateErrors(t *testing.T) {
 		"{{ 'a }}":               "template line 1, column 4: a string has no end",
 		"{{ (1 }}":               "template line 1, column 7: unexpected \"}\", want \")\"",
 		"{% endfor %}":           "column 4: the tag {% endfor %} is not known",
-		"{% if x %}{% endfor %}": "the tag {% endfor %} is not known (expected here: {% elif %} or {% else %} or {% endif %})",
-		"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}":                                                  "macros call each other more than",
-		"{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}":                     "more than 5000000 steps",
-		"{% set ns = namespace(x='ab') %}{% for a in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}": "longer than",
-		"{% for a in range(9999) %}{{ 'x' * 9999 }}{% endfor %}":                                           "longer than",
+		"{% if x %}{% endfor %}": "{% endfor %} is not known (expected here: {% elif %} or {% else %} or {% endif %})",
+		"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}":                                            "macros call each other more than",
+		"{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}":               "more than 5000000 steps",
+		"{% set n = namespace(x='ab') %}{% for a in range(99) %}{% set n.x = n.x * 2 %}{% endfor %}": "longer than",
+		"{% for a in range(9999) %}{{ 'x' * 9999 }}{% endfor %}":                                     "longer than",
 		"{{ x.append(1) }}":   "an undefined value",
 		"{{ [1].append(1) }}": "may not change",
 		"{{ " + strings.Repeat("(", 9999) + strings.Repeat(")", 9999) + " }}": "nested in each other",

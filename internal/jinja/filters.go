@@ -13,9 +13,12 @@ import (
 )
 
 // filterNames are the filters there are.
-var filterNames = []string{"abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape", "first",
-	"float", "format", "groupby", "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min", "reject",
-	"rejectattr", "replace", "reverse", "round", "safe", "select", "selectattr", "slice", "sort", "string", "sum", "title", "tojson",
+var filterNames = []string{"abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e",
+	"escape", "first",
+	"float", "format", "groupby", "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max",
+	"min", "reject",
+	"rejectattr", "replace", "reverse", "round", "safe", "select", "selectattr", "slice", "sort", "string", "sum",
+	"title", "tojson",
 	"trim", "truncate", "unique", "upper", "urlencode", "wordcount"}
 
 // filter applies v|name(...).
@@ -489,7 +492,8 @@ var listFilters map[string]func(m *machine, v any, c call) (any, error)
 
 func init() { // they call each other
 	listFilters = map[string]func(m *machine, v any, c call) (any, error){
-		"sort": filterSort, "min": filterExtreme("min"), "max": filterExtreme("max"), "unique": filterUnique, "sum": filterSum,
+		"sort": filterSort, "min": filterExtreme("min"), "max": filterExtreme("max"), "unique": filterUnique,
+		"sum":      filterSum,
 		"dictsort": filterDictSort, "groupby": filterGroup, "batch": filterBatch, "slice": filterSlice,
 	}
 }

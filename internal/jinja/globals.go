@@ -185,8 +185,10 @@ func strftime(t time.Time, format string) (string, error) {
 
 // layouts are the conversions that Go's time package knows.
 var layouts = map[byte]string{
-	'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'h': "Jan", 'd': "02", 'm': "01", 'y': "06", 'Y': "2006", 'H': "15", 'I': "03",
-	'M': "04", 'S': "05", 'p': "PM", 'j': "002", 'e': "_2", 'c': "Mon Jan _2 15:04:05 2006", 'x': "01/02/06", 'X': "15:04:05",
+	'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'h': "Jan", 'd': "02", 'm': "01", 'y': "06", 'Y': "2006",
+	'H': "15", 'I': "03",
+	'M': "04", 'S': "05", 'p': "PM", 'j': "002", 'e': "_2", 'c': "Mon Jan _2 15:04:05 2006", 'x': "01/02/06",
+	'X': "15:04:05",
 	'D': "01/02/06", 'F': "2006-01-02", 'T': "15:04:05", 'R': "15:04", 'r': "03:04:05 PM", 'f': "000000",
 }
 

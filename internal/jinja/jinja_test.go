@@ -103,7 +103,8 @@ func TestWholeNumbersAreExact(t *testing.T) {
 		require.NoError(t, err, source)
 		require.Equal(t, want, text, source)
 	}
-	for _, source := range []string{"{{ max + 1 }}", "{{ max * 2 }}", "{{ 2 ** 63 }}", "{{ 2 ** 99999 }}", "{{ [max, max]|sum }}", "{{ -max - 2 }}"} {
+	for _, source := range []string{"{{ max + 1 }}", "{{ max * 2 }}", "{{ 2 ** 63 }}", "{{ 2 ** 99999 }}",
+		"{{ [max, max]|sum }}", "{{ -max - 2 }}"} {
 		_, err := render(source, vars)
 		require.ErrorContains(t, err, "beyond 64 bits", source)
 	}
@@ -112,12 +113,15 @@ func TestWholeNumbersAreExact(t *testing.T) {
 // A value that cannot be given exactly may be there, but not be used.
 func TestUnusable(t *testing.T) {
 	when := Unusable("column when is a time")
-	vars := map[string]any{"when": when, "q": "x", "doc": ordered.Of("q", "x", "when", when), "list": []any{"a", when}}
+	vars := map[string]any{"when": when, "q": "x", "doc": ordered.Of("q", "x", "when", when), "list": []any{"a",
+		when}}
 	text, err := render("{{ q }}{{ doc.q }}{{ doc.get('q') }}{{ list[0] }}", vars)
 	require.NoError(t, err)
 	require.Equal(t, "xxxa", text)
-	for _, source := range []string{"{{ when }}", "{{ doc.when }}", "{{ doc }}", "{{ doc.values()|list }}", "{{ list|join }}", "{{ list }}", "{{ 'b' in list }}",
-		"{{ list == [1] }}", "{{ ','.join(list) }}", "{% for k, v in doc.items() %}{{ v }}{% endfor %}", "{{ list|map('upper')|list }}", "{{ [when] }}"} {
+	for _, source := range []string{"{{ when }}", "{{ doc.when }}", "{{ doc }}", "{{ doc.values()|list }}",
+		"{{ list|join }}", "{{ list }}", "{{ 'b' in list }}",
+		"{{ list == [1] }}", "{{ ','.join(list) }}", "{% for k, v in doc.items() %}{{ v }}{% endfor %}",
+		"{{ list|map('upper')|list }}", "{{ [when] }}"} {
 		_, err := render(source, vars)
 		require.ErrorContains(t, err, "column when is a time", source)
 	}
@@ -137,7 +141,8 @@ func TestRenderingsAreApart(t *testing.T) {
 }
 
 func FuzzCompileAndRender(f *testing.F) {
-	for _, s := range []string{"{{ a }}", "{% for x in b %}{{ x }}{% endfor %}", "{{ b[1:]|join(',') }}", "{# c #}", "{{", "{%"} {
+	for _, s := range []string{"{{ a }}", "{% for x in b %}{{ x }}{% endfor %}", "{{ b[1:]|join(',') }}", "{# c #}",
+		"{{", "{%"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, source string) {

@@ -53,7 +53,8 @@ func (t token) shown() string {
 }
 
 // operators of expressions, longest first.
-var operators = []string{"==", "!=", ">=", "<=", "//", "**", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<",
+var operators = []string{"==", "!=", ">=", "<=", "//", "**", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{",
+	"}", ">", "<",
 	"=", ".", ":", "|", ",", ";"}
 
 // lexer turns a template into tokens as Jinja's own lexer does (jinja2/lexer.py, tokeniter): with
@@ -247,7 +248,10 @@ func (l *lexer) expression(end string, k kind, begin int) error {
 		case '0' <= c && c <= '9':
 			l.number(rest)
 		case c == '_' || unicode.IsLetter(c):
-			n := strings.IndexFunc(rest, func(r rune) bool { return r != '_' && !unicode.In(r, unicode.L, unicode.N, unicode.Mn, unicode.Mc) })
+			n := strings.IndexFunc(rest, func(r rune) bool {
+				return r != '_' && !unicode.In(r, unicode.L, unicode.N,
+					unicode.Mn, unicode.Mc)
+			})
 			if n < 0 {
 				n = len(rest)
 			}
@@ -337,7 +341,8 @@ func (l *lexer) text(rest string, quote byte) error {
 }
 
 // escapes of one character.
-var escapes = map[byte]string{'\\': `\`, '\'': "'", '"': `"`, 'a': "\a", 'b': "\b", 'f': "\f", 'n': "\n", 'r': "\r", 't': "\t", 'v': "\v",
+var escapes = map[byte]string{'\\': `\`, '\'': "'", '"': `"`, 'a': "\a", 'b': "\b", 'f': "\f", 'n': "\n", 'r': "\r",
+	't': "\t", 'v': "\v",
 	'\n': ""}
 
 // unescape reads the escapes of a Python string; those that Python does not know stay as they are.

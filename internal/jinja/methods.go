@@ -89,16 +89,21 @@ func (c call) none() error {
 // The methods there are. Methods that change a list or dict are refused, as Python's sandbox
 // refuses them.
 var (
-	textMethods = []string{"capitalize", "center", "count", "endswith", "find", "format", "index", "isalnum", "isalpha", "isascii",
-		"isdecimal", "isdigit", "islower", "isnumeric", "isspace", "isupper", "join", "ljust", "lower", "lstrip", "partition",
-		"removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines",
+	textMethods = []string{"capitalize", "center", "count", "endswith", "find", "format", "index", "isalnum",
+		"isalpha", "isascii",
+		"isdecimal", "isdigit", "islower", "isnumeric", "isspace", "isupper", "join", "ljust", "lower", "lstrip",
+		"partition",
+		"removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip",
+		"split", "splitlines",
 		"startswith", "strip", "swapcase", "title", "upper", "zfill"}
 	listMethods     = []string{"count", "index"}
 	dictMethods     = []string{"get", "items", "keys", "values"}
-	changingMethods = []string{"append", "clear", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault", "sort", "update"}
+	changingMethods = []string{"append", "clear", "extend", "insert", "pop", "popitem", "remove", "reverse",
+		"setdefault", "sort", "update"}
 )
 
-var knownMethods = strings.Join(textMethods, " ") + " of text, count and index of lists, get, items, keys and values of dicts"
+var knownMethods = strings.Join(textMethods, " ") +
+	" of text, count and index of lists, get, items, keys and values of dicts"
 
 // methodsOf lists the methods of a value.
 func methodsOf(v any) []string {
@@ -174,7 +179,8 @@ func textMethod(t text, name string, c call) (any, error) {
 // characterTests are the methods that ask whether all characters are of a class.
 var characterTests = map[string]func(rune) bool{
 	"isalnum": func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) },
-	"isalpha": unicode.IsLetter, "isdecimal": unicode.IsDigit, "isdigit": unicode.IsDigit, "isnumeric": unicode.IsNumber, "isspace": pystr.IsSpace,
+	"isalpha": unicode.IsLetter, "isdecimal": unicode.IsDigit, "isdigit": unicode.IsDigit,
+	"isnumeric": unicode.IsNumber, "isspace": pystr.IsSpace,
 }
 
 // searchMethod are the methods that look for a text.
@@ -184,7 +190,8 @@ func searchMethod(t text, name string, c call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		has := map[string]func(string, string) bool{"startswith": strings.HasPrefix, "endswith": strings.HasSuffix}[name]
+		has := map[string]func(string, string) bool{"startswith": strings.HasPrefix,
+			"endswith": strings.HasSuffix}[name]
 		any, isTuple := v[0].(tuple)
 		if !isTuple {
 			any = tuple{v[0]}
@@ -385,7 +392,8 @@ func replace(t text, old, with, count any) (any, error) {
 	b, okB := with.(text)
 	n, okN := count.(int)
 	if !okA || !okB || !okN {
-		return nil, fmt.Errorf("want two texts and a count, got %s, %s, %s", describe(old), describe(with), describe(count))
+		return nil, fmt.Errorf("want two texts and a count, got %s, %s, %s", describe(old), describe(with),
+			describe(count))
 	}
 	if times := strings.Count(t.s, a.s); len(t.s)+times*len(b.s) > maxText {
 		return nil, errors.New("the result is too long")

@@ -254,7 +254,8 @@ func percent(format text, v any) (any, error) {
 		case verb == 'd' && ok:
 			b.say(fmt.Sprintf("%.0f", math.Trunc(f)))
 		default:
-			return nil, fmt.Errorf("%%%c with %s is not supported: there are %%s, %%r, %%d and %%%%", verb, describe(x))
+			return nil, fmt.Errorf("%%%c with %s is not supported: there are %%s, %%r, %%d and %%%%", verb,
+				describe(x))
 		}
 	}
 	if _, isDict := v.(*dict); used < len(values) && (isTuple || !isDict) {
@@ -269,7 +270,8 @@ func arithmetic(op kind, a, b any) (any, error) {
 	x, i, wholeX, okX := number(a)
 	y, j, wholeY, okY := number(b)
 	if !okX || !okY {
-		return nil, fmt.Errorf("%q between %s and %s is not defined (in Python neither)", op, describe(a), describe(b))
+		return nil, fmt.Errorf("%q between %s and %s is not defined (in Python neither)", op, describe(a),
+			describe(b))
 	}
 	whole := wholeX && wholeY
 	switch op {

@@ -263,7 +263,8 @@ func (st *macroStatement) run(_ *machine, s *scope) error {
 
 // newMacro makes a macro that can be called.
 func newMacro(name string, sig *signature, body []statement, s *scope) *function {
-	return &function{name: name, attributes: ordered.Of("name", text{s: name}), call: func(m *machine, at pos, c call) (any, error) {
+	return &function{name: name, attributes: ordered.Of("name", text{s: name}), call: func(m *machine, at pos,
+		c call) (any, error) {
 		if m.depth++; m.depth > maxDepth {
 			return nil, fail(at, "macros call each other more than %d deep", maxDepth)
 		}

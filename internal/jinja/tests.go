@@ -7,12 +7,15 @@ import (
 )
 
 // testNames are the tests there are.
-var testNames = []string{"boolean", "callable", "defined", "divisibleby", "eq", "equalto", "even", "false", "filter", "float", "ge",
-	"greaterthan", "gt", "in", "integer", "iterable", "le", "lessthan", "lower", "lt", "mapping", "ne", "none", "number", "odd", "sameas",
+var testNames = []string{"boolean", "callable", "defined", "divisibleby", "eq", "equalto", "even", "false",
+	"filter", "float", "ge",
+	"greaterthan", "gt", "in", "integer", "iterable", "le", "lessthan", "lower", "lt", "mapping", "ne", "none",
+	"number", "odd", "sameas",
 	"sequence", "string", "test", "true", "undefined", "upper"}
 
 // signs are the tests that select and reject also know by a sign.
-var signs = map[string]string{"==": "eq", "!=": "ne", ">": "gt", ">=": "ge", "<": "lt", "<=": "le", "greaterthan": "gt", "lessthan": "lt",
+var signs = map[string]string{"==": "eq", "!=": "ne", ">": "gt", ">=": "ge", "<": "lt", "<=": "le",
+	"greaterthan": "gt", "lessthan": "lt",
 	"equalto": "eq"}
 
 // test answers "v is name(...)".

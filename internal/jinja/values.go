@@ -388,7 +388,10 @@ func attribute(v any, name string) (any, bool) {
 		return nil, false
 	}
 	if methods := methodsOf(v); slices.Contains(methods, name) {
-		return &function{name: name, call: func(m *machine, at pos, c call) (any, error) { return method(v, name, c) }}, true
+		return &function{name: name, call: func(m *machine, at pos, c call) (any, error) {
+			return method(v, name,
+				c)
+		}}, true
 	}
 	return nil, false
 }

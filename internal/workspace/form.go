@@ -77,8 +77,8 @@ func otherForm(p adapter.Placed, used *data.Template) string {
 			p.Path, name, used.Name())
 	}
 	if text := p.Meta[adapter.MetaTemplateText]; used.SHA256() != "" && text != "" && text != used.Source() {
-		return fmt.Sprintf("adapter %s was trained with another model's chat template (SHA-256 %.12s) than this model's "+
-			"file holds (%.12s): what it learned in the one may not hold in the other",
+		return fmt.Sprintf("adapter %s was trained with another model's chat template (SHA-256 %.12s) than this "+
+			"model's file holds (%.12s): what it learned in the one may not hold in the other",
 			p.Path, sumOf(text), used.SHA256())
 	}
 	was := defaultSystem(used.Name())

@@ -33,7 +33,8 @@ func readBPE(t *testing.T, special []string) *bpe {
 		}
 	}
 	require.NoError(t, json.Unmarshal(raw, &file))
-	b := &bpe{vocab: file.Model.Vocab, ranks: map[[2]string]int{}, special: special, first: int32(len(file.Model.Vocab))}
+	b := &bpe{vocab: file.Model.Vocab, ranks: map[[2]string]int{}, special: special,
+		first: int32(len(file.Model.Vocab))}
 	for i, m := range file.Model.Merges {
 		b.ranks[m] = i
 	}

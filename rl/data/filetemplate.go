@@ -33,7 +33,8 @@ const continueTag = "CONTINUE_FINAL_MESSAGE_TAG "
 
 // ErrNotContinued: the template does not write the last message as it is, so that it cannot be
 // continued.
-var ErrNotContinued = errors.New("the final message does not appear in what the template writes: it cannot be continued")
+var ErrNotContinued = errors.New("the final message does not appear in what the template writes: " +
+	"it cannot be continued")
 
 // Render renders messages, each an *ordered.Map of its fields. With prompt, what opens the assistant's
 // answer follows; with continued, the text ends where that of the last message does. An error is a
@@ -96,7 +97,7 @@ type RawConversation struct {
 	Line     int
 }
 
-// LoadRaw reads at most limit conversations (0: all) as a [FileTemplate] takes them: rows of
+// LoadRaw reads the first Limit conversations (0: all) as a [FileTemplate] takes them: rows of
 // {"messages": [...]} with every field that they have, other chat formats by role and content.
 func LoadRaw(src Source) ([]RawConversation, error) {
 	format := src.Format
@@ -107,9 +108,12 @@ func LoadRaw(src Source) ([]RawConversation, error) {
 		}
 	}
 	if format != FormatChat {
-		rows, _, err := LoadConversations(src)
+		rows, _, err := LoadConversations(Source{Path: src.Path, Format: format})
 		if err != nil {
 			return nil, err
+		}
+		if src.Limit > 0 {
+			rows = rows[:min(len(rows), src.Limit)]
 		}
 		out := make([]RawConversation, len(rows))
 		for i, c := range rows {

@@ -65,7 +65,8 @@ func NewOwnTemplate(chat lm.Chat, system *string, date time.Time) (*Template, er
 	}
 	o, err := newOwn(chat, date, nil)
 	if err != nil {
-		return nil, fmt.Errorf("data: template %s: the model's chat template: %w: choose another with template", TemplateModel, err)
+		return nil, fmt.Errorf("data: template %s: the model's chat template: %w: choose another with template",
+			TemplateModel, err)
 	}
 	t := &Template{name: TemplateModel, own: o}
 	if system != nil {
@@ -337,7 +338,8 @@ func (o *own) segments(r rendering, answers []answer, masked []answer) []Segment
 				continue
 			}
 			plain(at)
-			s := Segment{Text: mark, Special: true, Alone: true, Answer: within(answers, at), Masked: within(masked, at)}
+			s := Segment{Text: mark, Special: true, Alone: true, Answer: within(answers, at), Masked: within(masked,
+				at)}
 			out = append(out, s)
 			at += len(mark)
 			begin = at
@@ -382,7 +384,8 @@ func (o *own) turn(a analysed, messages []Message, i int) answer {
 	if i == 0 {
 		before, errBefore = rendering{}, nil
 	}
-	if errBefore == nil && errUpTo == nil && strings.HasPrefix(a.text, before.text) && strings.HasPrefix(a.text, upTo.text) &&
+	if errBefore == nil && errUpTo == nil && strings.HasPrefix(a.text, before.text) && strings.HasPrefix(a.text,
+		upTo.text) &&
 		len(before.text) <= len(upTo.text) {
 		return answer{len(before.text), len(upTo.text), i}
 	}

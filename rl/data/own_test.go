@@ -35,10 +35,14 @@ type chatGolden struct {
 }
 
 // markPattern are the special tokens of the templates of the goldens.
-var goldenMarks = []string{"<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
-	"<|eot_id|>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<bos>", "<eos>", "<start_of_turn>",
-	"<end_of_turn>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>",
-	"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<|startoftext|>", "<think>", "</think>"}
+var goldenMarks = []string{"<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|begin_of_text|>",
+	"<|start_header_id|>", "<|end_header_id|>",
+	"<|eot_id|>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<bos>", "<eos>",
+	"<start_of_turn>",
+	"<end_of_turn>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "<|start_of_role|>", "<|end_of_role|>",
+	"<|end_of_text|>",
+	"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<|startoftext|>", "<think>",
+	"</think>"}
 
 func readChatGolden(t *testing.T) (g chatGolden, now time.Time) {
 	testfiles.ReadGolden(t, "chat/chat.json.gz", &g)
@@ -149,12 +153,13 @@ func answersOf(segments []Segment) (out []string) {
 func TestAnswersOfOfficialTemplates(t *testing.T) {
 	g, now := readChatGolden(t)
 	want := map[string][]string{
-		"llama-3.1-8b-instruct":        {"Hello! How can I help?<|eot_id|>", "1, 2, 3<|eot_id|>"},
-		"llama-3.2-3b-instruct":        {"Hello! How can I help?<|eot_id|>", "1, 2, 3<|eot_id|>"},
-		"llama-3-8b-instruct":          {"Hello! How can I help?<|eot_id|>", "1, 2, 3<|eot_id|>"},
-		"llama-2-chat":                 {" Hello! How can I help? </s>", " 1, 2, 3 </s>"},
-		"qwen2.5-7b-instruct":          {"Hello! How can I help?<|im_end|>", "1, 2, 3<|im_end|>"},
-		"qwen3-0.6b":                   {"apart", "<think>\n\n</think>\n\nHello! How can I help?<|im_end|>", "<think>\n\n</think>\n\n1, 2, 3<|im_end|>"},
+		"llama-3.1-8b-instruct": {"Hello! How can I help?<|eot_id|>", "1, 2, 3<|eot_id|>"},
+		"llama-3.2-3b-instruct": {"Hello! How can I help?<|eot_id|>", "1, 2, 3<|eot_id|>"},
+		"llama-3-8b-instruct":   {"Hello! How can I help?<|eot_id|>", "1, 2, 3<|eot_id|>"},
+		"llama-2-chat":          {" Hello! How can I help? </s>", " 1, 2, 3 </s>"},
+		"qwen2.5-7b-instruct":   {"Hello! How can I help?<|im_end|>", "1, 2, 3<|im_end|>"},
+		"qwen3-0.6b": {"apart", "<think>\n\n</think>\n\nHello! How can I help?<|im_end|>",
+			"<think>\n\n</think>\n\n1, 2, 3<|im_end|>"},
 		"mistral-nemo-2407":            {"Hello! How can I help?</s>", "1, 2, 3</s>"},
 		"mistral-small-3.2":            {"Hello! How can I help?</s>", "1, 2, 3</s>"},
 		"mistral-7b-v0.2-old":          {"Hello! How can I help?</s>", "1, 2, 3</s>"},
@@ -169,8 +174,9 @@ func TestAnswersOfOfficialTemplates(t *testing.T) {
 		"zephyr-7b-beta":               {"Hello! How can I help?</s>", "1, 2, 3</s>"},
 		"openhermes-chatml":            {"Hello! How can I help?<|im_end|>", "1, 2, 3<|im_end|>"},
 		"lfm2.5-instruct":              {"Hello! How can I help?<|im_end|>", "1, 2, 3<|im_end|>"},
-		"qwen3-training(generation)":   {"<think>\n\n</think>\n\nHello! How can I help?<|im_end|>\n", "<think>\n\n</think>\n\n1, 2, 3<|im_end|>\n"},
-		"gemma3-training(generation)":  {"Hello! How can I help?<end_of_turn>\n", "1, 2, 3<end_of_turn>\n"},
+		"qwen3-training(generation)": {"<think>\n\n</think>\n\nHello! How can I help?<|im_end|>\n",
+			"<think>\n\n</think>\n\n1, 2, 3<|im_end|>\n"},
+		"gemma3-training(generation)": {"Hello! How can I help?<end_of_turn>\n", "1, 2, 3<end_of_turn>\n"},
 	}
 	for _, tpl := range g.Templates {
 		own, err := NewOwnTemplate(goldenChat(t, tpl.File, tpl.Tokens), nil, now)
@@ -283,7 +289,8 @@ func ownOf(t *testing.T, g *chatGolden, name string, now time.Time, system *stri
 // the conversation stood then.
 func TestUnsteadyTemplates(t *testing.T) {
 	g, now := readChatGolden(t)
-	thought := append(g.messages("think_history"), Message{Role: RoleAssistant, Content: "<think>\nFour.\n</think>\n\n8"})
+	thought := append(g.messages("think_history"), Message{Role: RoleAssistant,
+		Content: "<think>\nFour.\n</think>\n\n8"})
 	for _, name := range []string{"qwen3-0.6b", "lfm2.5-instruct"} {
 		own := ownOf(t, &g, name, now, nil)
 		turns, err := own.Turns(thought)
@@ -292,7 +299,8 @@ func TestUnsteadyTemplates(t *testing.T) {
 		for i, segments := range turns {
 			require.Len(t, answersOf(segments), 1, name)
 			answer := answersOf(segments)[0]
-			require.True(t, strings.HasSuffix(answer, []string{"4", "6", "8"}[i]+own.StopToken()), "%s: %q", name, answer)
+			require.True(t, strings.HasSuffix(answer, []string{"4", "6", "8"}[i]+own.StopToken()), "%s: %q", name,
+				answer)
 			alone, err := own.Render(thought[:2*i+2])
 			require.NoError(t, err)
 			require.Equal(t, spelled(alone), spelled(segments))
@@ -309,7 +317,8 @@ func TestUnsteadyTemplates(t *testing.T) {
 	turns, err = ownOf(t, &g, "deepseek-r1-distill-llama-8b", now, nil).Turns(thought)
 	require.NoError(t, err)
 	require.Len(t, turns, 1, "it drops the thinking of every turn, the last too")
-	require.Equal(t, []string{"\n\n4<｜end▁of▁sentence｜>", "\n\n6<｜end▁of▁sentence｜>", "\n\n8<｜end▁of▁sentence｜>"}, answersOf(turns[0]))
+	require.Equal(t, []string{"\n\n4<｜end▁of▁sentence｜>", "\n\n6<｜end▁of▁sentence｜>", "\n\n8<｜end▁of▁sentence｜>"},
+		answersOf(turns[0]))
 }
 
 // The template of SmolLM2's own file and the chatml of this package are one: the same tokens, of

@@ -57,7 +57,8 @@ const (
 
 // Values lists the templates.
 func (TemplateName) Values() []string {
-	return []string{string(TemplateGuanaco), string(TemplateChatML), string(TemplateLlama2), string(TemplateHH), string(TemplatePlain),
+	return []string{string(TemplateGuanaco), string(TemplateChatML), string(TemplateLlama2), string(TemplateHH),
+		string(TemplatePlain),
 		string(TemplateModel)}
 }
 
@@ -302,7 +303,8 @@ func renderMarked(human, assistant, system string, turns []Message) []Segment {
 	}
 	for _, m := range turns {
 		if m.Role == RoleAssistant {
-			out = append(out, Segment{Text: assistant, Masked: m.Masked}, Segment{Text: " " + m.Content, Answer: true, Masked: m.Masked})
+			out = append(out, Segment{Text: assistant, Masked: m.Masked}, Segment{Text: " " + m.Content,
+				Answer: true, Masked: m.Masked})
 			continue
 		}
 		content := m.Content
@@ -349,14 +351,16 @@ func renderLlama2(system string, turns []Message) []Segment {
 			if len(out) == 0 {
 				out = append(out, Segment{Kind: SegmentBOS})
 			}
-			out = append(out, Segment{Text: " " + m.Content + " ", Answer: true, Masked: m.Masked}, Segment{Kind: SegmentEOS, Answer: true, Masked: m.Masked})
+			out = append(out, Segment{Text: " " + m.Content + " ", Answer: true, Masked: m.Masked},
+				Segment{Kind: SegmentEOS, Answer: true, Masked: m.Masked})
 			continue
 		}
 		content := m.Content
 		if system != "" {
 			content, system = "<<SYS>>\n"+system+"\n<</SYS>>\n\n"+content, ""
 		}
-		out = append(out, Segment{Kind: SegmentBOS}, Segment{Text: "[INST] " + content + " [/INST]", Masked: m.Masked})
+		out = append(out, Segment{Kind: SegmentBOS}, Segment{Text: "[INST] " + content + " [/INST]",
+			Masked: m.Masked})
 	}
 	return out
 }
