@@ -103,6 +103,10 @@ func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, run.PairCounts, error
 	out := make([]EncodedPair, 0, len(pairs))
 	for i, p := range pairs {
 		chosen, rejected, err := e.sides(p)
+		if data.Refused(err) && (i < len(pairs)-1 || counts.Refused < i) { // not all of them
+			counts.Refused++
+			continue
+		}
 		if err != nil {
 			return nil, counts, fmt.Errorf("rewards: %s: line %d: %w", p.Source, p.Line, err)
 		}

@@ -61,7 +61,8 @@ func TestTwentyStepsTeachTheEndOfATurn(t *testing.T) {
 		"--batch", "8",
 		"--set", "optim.lr=1e-2", "--set", "pack=none", "--set", "max_tokens=64", "--set", "engine.threads=1")
 	require.Zero(t, code, errs)
-	require.Contains(t, errs, "1 of 17 conversations are left out: the model's chat template refuses the conversation: "+
+	require.Contains(t, errs, "1 of 17 conversations are left out: the model's chat template refuses the "+
+		"conversation: "+
 		"Turns must alternate")
 	config, err := os.ReadFile(filepath.Join(out, "config.yaml"))
 	require.NoError(t, err)

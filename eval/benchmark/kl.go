@@ -98,6 +98,9 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 	b := metrics.New(NameKL, ProtocolText, s.Name, KLVersion, len(records), set)
 	b.Provenance["reference"], b.Provenance["max_tokens"] = opt.Reference, opt.MaxTokens
 	b.Provenance["template"], b.Provenance["bos"] = string(tpl.Name()), set.BOS
+	if sum := tpl.SHA256(); sum != "" {
+		b.Provenance["template_sha256"] = sum
+	}
 	b.FlagCount("dropped", dropped)
 	if err := addKL(b, records); err != nil {
 		return fail(err)

@@ -2,6 +2,7 @@ package jinja
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -146,8 +147,12 @@ func FuzzCompileAndRender(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, source string) {
+		vars := map[string]any{"a": Text{"x", 1}, "b": []any{1, "y"}}
 		if tpl, err := Compile(source); err == nil {
-			_, _ = tpl.Render(map[string]any{"a": "x", "b": []any{1, "y"}})
+			_, _ = tpl.Render(vars)
+		}
+		if tpl, err := CompileChat(source); err == nil {
+			_, _ = tpl.Pieces(vars, time.Unix(0, 0))
 		}
 	})
 }

@@ -299,6 +299,9 @@ func (w *Workspace) Template(f Form) (*data.Template, []int32, error) {
 				"choose the template the model was trained with", t.Name(), mark, len(ids))
 		}
 	}
+	for _, odd := range t.Oddities() {
+		w.warnOnce(odd)
+	}
 	if stop, err = t.StopIDs(w.Tok); err != nil {
 		return nil, nil, err
 	}

@@ -376,6 +376,26 @@ func (t *Template) renderOwn(messages []Message, only int) (segments []Segment, 
 	return t.own.segments(a.rendering, a.answers, masked), a.steady, nil
 }
 
+// Oddities are what a user has to know of a model's own template, a sentence each; nil of the others.
+func (t *Template) Oddities() []string {
+	if t.own == nil {
+		return nil
+	}
+	sample := t.with([]Message{{Role: RoleUser, Content: "u"}, {Role: RoleAssistant, Content: "a"}})
+	asked, errAsked := t.own.render(sample[:len(sample)-1], true)
+	whole, errWhole := t.own.render(sample, false)
+	if errAsked != nil || errWhole != nil || strings.HasPrefix(whole.text, asked.text) {
+		return nil
+	}
+	same := 0
+	for same < min(len(asked.text), len(whole.text)) && asked.text[same] == whole.text[same] {
+		same++
+	}
+	return []string{fmt.Sprintf("the model's chat template opens an answer with %.60q, which the answers of a conversation do "+
+		"not begin with: what is learned from conversations does not continue what the model is asked with",
+		strings.ToValidUTF8(asked.text[same:], ""))}
+}
+
 // turn is all that a template writes for a message, or, where that cannot be told, its text and its
 // answer.
 func (o *own) turn(a analysed, messages []Message, i int) answer {

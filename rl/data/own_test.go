@@ -321,6 +321,21 @@ func TestUnsteadyTemplates(t *testing.T) {
 		answersOf(turns[0]))
 }
 
+func TestOdditiesOfTemplates(t *testing.T) {
+	g, now := readChatGolden(t)
+	for _, tpl := range g.Templates {
+		own, err := NewOwnTemplate(goldenChat(t, tpl.File, tpl.Tokens), nil, now)
+		require.NoError(t, err)
+		switch odd := own.Oddities(); tpl.Name {
+		case "deepseek-r1-distill-llama-8b":
+			require.Len(t, odd, 1)
+			require.Contains(t, odd[0], `opens an answer with "<think>\n"`)
+		default:
+			require.Empty(t, odd, tpl.Name)
+		}
+	}
+}
+
 // The template of SmolLM2's own file and the chatml of this package are one: the same tokens, of
 // which the same count.
 func TestSmolLM2sOwnTemplateIsChatML(t *testing.T) {
