@@ -256,7 +256,7 @@ golden-peers: $(PEERS)/golden-installed $(PEERS)/smollm2/done ## recompute testd
 
 .PHONY: golden
 golden: ## regenerate the golden files of tests (inspect the diff)
-	@$(GO) test ./internal/report -short -update
+	@$(GO) test ./app/report -short -update
 
 # The archive of a release: the same bytes from the same commit, compiler and Go. Its engine is compiled for
 # every x86-64 (steer's own kernels choose by CPU), libstdc++ and libgcc are linked in.

@@ -89,8 +89,9 @@ func NewDevice(p DeviceParams) (d Device, err error) {
 		libraries[i] = text(l)
 	}
 	params := C.steer_device_params{
-		name: text(p.Name), n_threads: C.int(p.Threads), libraries: (**C.char)(mem), n_libraries: C.int(len(p.Libraries)),
-		driver: text(p.Driver), check_each: C.bool(p.CheckEach),
+		name: text(p.Name), n_threads: C.int(p.Threads), libraries: (**C.char)(mem),
+		n_libraries: C.int(len(p.Libraries)),
+		driver:      text(p.Driver), check_each: C.bool(p.CheckEach),
 	}
 	err = call(func(e *C.char, n C.size_t) C.int { return C.steer_device_new(&params, &d.p, e, n) })
 	return d, err
@@ -124,7 +125,8 @@ type Memory struct {
 func (d Device) Memory() (m Memory, err error) {
 	var c C.steer_memory
 	err = call(func(e *C.char, n C.size_t) C.int { return C.steer_device_memory(d.p, &c, e, n) })
-	return Memory{Free: int64(c.free), Total: int64(c.total), Opened: int64(c.opened), Most: int64(c.most), Scratch: int64(c.scratch)}, err
+	return Memory{Free: int64(c.free), Total: int64(c.total), Opened: int64(c.opened), Most: int64(c.most),
+		Scratch: int64(c.scratch)}, err
 }
 
 // ForceKernel chooses CPU kernels by name for the whole process; "" goes back to the best.

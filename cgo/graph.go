@@ -119,7 +119,8 @@ func (g Graph) Custom(op Op, typ Type, ne0, ne1 int, inplace bool, args OpArgs, 
 	for i, v := range args.I {
 		a.i[i] = C.int32_t(v)
 	}
-	return Tensor{C.steer_custom(g.p, C.int(op), C.int(typ), C.int64_t(ne0), C.int64_t(ne1), C.bool(inplace), &operands[0], C.int32_t(len(src)), &a)}
+	return Tensor{C.steer_custom(g.p, C.int(op), C.int(typ), C.int64_t(ne0), C.int64_t(ne1), C.bool(inplace),
+		&operands[0], C.int32_t(len(src)), &a)}
 }
 
 // String is the op's name, the same on every device.

@@ -50,11 +50,16 @@ func TestGraphMistakes(t *testing.T) {
 		{"a view too wide", func() { g.View2D(in(6, 4), 4, 4, 3) }, []string{"view2d"}},
 		{"a view too long", func() { g.View2D(in(6, 4), 3, 5, 0) }, []string{"view2d"}},
 		{"a view before the start", func() { g.View2D(in(6, 4), 3, 4, -1) }, []string{"view2d"}},
-		{"no such op", func() { g.Custom(99, F32, 3, 4, false, OpArgs{}, in(3, 4)) }, []string{"no custom op number 99"}},
-		{"an op without operands", func() { g.Custom(0, F32, 3, 4, false, OpArgs{}) }, []string{"pack: wrong number of operands"}},
-		{"an op on nothing", func() { g.Custom(0, BF16, 3, 4, false, OpArgs{}, Tensor{}) }, []string{"pack: an operand is missing"}},
-		{"an empty result", func() { g.Custom(0, BF16, 0, 4, false, OpArgs{}, in(3, 4)) }, []string{"pack", "empty result"}},
-		{"the first mistake is the one reported", func() { g.Add(g.Add(in(1, 2), in(2, 1)), in(1, 1)) }, []string{"add: operands do not fit"}},
+		{"no such op", func() { g.Custom(99, F32, 3, 4, false, OpArgs{}, in(3, 4)) },
+			[]string{"no custom op number 99"}},
+		{"an op without operands", func() { g.Custom(0, F32, 3, 4, false, OpArgs{}) },
+			[]string{"pack: wrong number of operands"}},
+		{"an op on nothing", func() { g.Custom(0, BF16, 3, 4, false, OpArgs{}, Tensor{}) },
+			[]string{"pack: an operand is missing"}},
+		{"an empty result", func() { g.Custom(0, BF16, 0, 4, false, OpArgs{}, in(3, 4)) },
+			[]string{"pack", "empty result"}},
+		{"the first mistake is the one reported", func() { g.Add(g.Add(in(1, 2), in(2, 1)), in(1, 1)) },
+			[]string{"add: operands do not fit"}},
 		{"more nodes than were asked for", func() {
 			x := in(3, 4)
 			for range 100 {

@@ -38,12 +38,18 @@ var cannotThrow = map[string]string{
 	"steer_allocations":   "reads three counters",
 }
 
+var comments = regexp.MustCompile(`(?s)//[^\n]*|/\*.*?\*/`)
+
+// definition finds where a function of steer.h is defined.
+func definition(name, source string) []int {
+	return regexp.MustCompile(`(?m)^[\w:*& ]*\b` + name + `\([^;{]*\)\s*\{`).FindStringIndex(source)
+}
+
 // No C++ exception may cross steer.h: every function of it goes through a guard (guard.h, or node
 // of graph.cpp) with all it does, or is listed above.
 func TestEveryNativeFunctionIsGuarded(t *testing.T) {
 	header, err := os.ReadFile("native/steer.h")
 	require.NoError(t, err)
-	comments := regexp.MustCompile(`(?s)//[^\n]*|/\*.*?\*/`)
 	declarations := comments.ReplaceAllString(string(header), "")
 	names := regexp.MustCompile(`\b(steer_\w+)\s*\(`).FindAllStringSubmatch(declarations, -1)
 	require.Greater(t, len(names), 60)
@@ -59,7 +65,7 @@ func TestEveryNativeFunctionIsGuarded(t *testing.T) {
 	guarded := regexp.MustCompile(`^\s*(return )?(steer::guard\w*(<[^(]*>)?|node)\(`)
 	for _, m := range names {
 		name := m[1]
-		at := regexp.MustCompile(`(?m)^[\w:*& ]*\b` + name + `\([^;{]*\)\s*\{`).FindStringIndex(source.String())
+		at := definition(name, source.String())
 		require.NotNil(t, at, "%s is in steer.h and nowhere defined", name)
 		body := source.String()[at[1]:]
 		_, listed := cannotThrow[name]
@@ -74,5 +80,32 @@ func TestEveryNativeFunctionIsGuarded(t *testing.T) {
 	}
 	for name := range cannotThrow {
 		require.Contains(t, string(header), name+"(")
+	}
+}
+
+// The groups of steer.h name the files that implement them; the first of these holds the group's functions, in the
+// header's order.
+func TestHeaderAndFilesAreInTheSameOrder(t *testing.T) {
+	header, err := os.ReadFile("native/steer.h")
+	require.NoError(t, err)
+	heading := regexp.MustCompile(`(?m)^// ---- .*\((\w+\.cpp)[^)]*\) -+$`)
+	functions := regexp.MustCompile(`\b(steer_\w+)\s*\(`)
+	groups := heading.FindAllSubmatchIndex(header, -1)
+	require.Greater(t, len(groups), 9)
+	for i, g := range groups {
+		end := len(header)
+		if i+1 < len(groups) {
+			end = groups[i+1][0]
+		}
+		file := string(header[g[2]:g[3]])
+		source, err := os.ReadFile(filepath.Join("native", file))
+		require.NoError(t, err)
+		last := -1
+		for _, m := range functions.FindAllStringSubmatch(comments.ReplaceAllString(string(header[g[1]:end]), ""), -1) {
+			at := definition(m[1], string(source))
+			require.NotNil(t, at, "%s is not defined in %s, which its group in steer.h names", m[1], file)
+			require.Greater(t, at[0], last, "%s: %s is not where steer.h has it", file, m[1])
+			last = at[0]
+		}
 	}
 }

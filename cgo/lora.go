@@ -29,7 +29,9 @@ const (
 
 // NewLoRA allocates a live adapter; nHead > 0 adds a scalar head of that width. A planned
 // one has shapes but no memory: graphs on it can be measured, nothing else.
-func NewLoRA(d Device, m Model, pairs []LoRAPair, alpha float32, nHead int, trainable, planned bool) (l LoRA, err error) {
+func NewLoRA(
+	d Device, m Model, pairs []LoRAPair, alpha float32, nHead int, trainable, planned bool,
+) (l LoRA, err error) {
 	size := C.size_t(unsafe.Sizeof(C.steer_lora_pair{}))
 	mem := C.calloc(C.size_t(len(pairs)+1), size)
 	defer C.free(mem)
@@ -40,7 +42,8 @@ func NewLoRA(d Device, m Model, pairs []LoRAPair, alpha float32, nHead int, trai
 		cp[i] = C.steer_lora_pair{name: name, n_in: C.int32_t(p.NIn), n_out: C.int32_t(p.NOut), rank: C.int32_t(p.Rank)}
 	}
 	err = call(func(e *C.char, n C.size_t) C.int {
-		return C.steer_lora_new(d.p, m.p, &cp[0], C.int32_t(len(pairs)), C.float(alpha), C.int32_t(nHead), C.bool(trainable), C.bool(planned), &l.p, e, n)
+		return C.steer_lora_new(d.p, m.p, &cp[0], C.int32_t(len(pairs)), C.float(alpha), C.int32_t(nHead),
+			C.bool(trainable), C.bool(planned), &l.p, e, n)
 	})
 	return l, err
 }
@@ -78,5 +81,6 @@ func (l LoRA) GradNorm() float64 { return float64(C.steer_lora_grad_norm(l.p)) }
 
 // AdamW takes one step on gradients multiplied by gscale; step counts from 1.
 func (l LoRA) AdamW(gscale float32, lr, beta1, beta2, eps, weightDecay float64, step int64) {
-	C.steer_lora_adamw(l.p, C.float(gscale), C.double(lr), C.double(beta1), C.double(beta2), C.double(eps), C.double(weightDecay), C.int64_t(step))
+	C.steer_lora_adamw(l.p, C.float(gscale), C.double(lr), C.double(beta1), C.double(beta2), C.double(eps),
+		C.double(weightDecay), C.int64_t(step))
 }

@@ -71,7 +71,8 @@ func (m Model) Tokenize(text string, addSpecial, parseSpecial bool) (tokens []in
 	b := []byte(text)
 	tokens = make([]int32, len(b)+8)
 	for {
-		n := C.steer_tokenize(m.p, (*C.char)(ptr(b)), C.int32_t(len(b)), (*C.int32_t)(ptr(tokens)), C.int32_t(len(tokens)), C.bool(addSpecial), C.bool(parseSpecial))
+		n := C.steer_tokenize(m.p, (*C.char)(ptr(b)), C.int32_t(len(b)), (*C.int32_t)(ptr(tokens)),
+			C.int32_t(len(tokens)), C.bool(addSpecial), C.bool(parseSpecial))
 		if n >= 0 {
 			return tokens[:n], true
 		}
@@ -86,7 +87,8 @@ func (m Model) Tokenize(text string, addSpecial, parseSpecial bool) (tokens []in
 func (m Model) Detokenize(tokens []int32, special bool) (text string, ok bool) {
 	buf := make([]byte, 8*len(tokens)+64)
 	for {
-		n := C.steer_detokenize(m.p, (*C.int32_t)(ptr(tokens)), C.int32_t(len(tokens)), (*C.char)(ptr(buf)), C.int32_t(len(buf)), C.bool(special))
+		n := C.steer_detokenize(m.p, (*C.int32_t)(ptr(tokens)), C.int32_t(len(tokens)), (*C.char)(ptr(buf)),
+			C.int32_t(len(buf)), C.bool(special))
 		if n >= 0 {
 			return string(buf[:n]), true
 		}

@@ -15,7 +15,8 @@ type GraphUse struct {
 func (g Graph) Measure() (u GraphUse, err error) {
 	var c C.steer_graph_use
 	err = call(func(e *C.char, n C.size_t) C.int { return C.steer_graph_measure(g.p, &c, e, n) })
-	return GraphUse{Activations: int64(c.activations), Tables: int64(c.tables), Work: int64(c.work), Scratch: int64(c.scratch)}, err
+	return GraphUse{Activations: int64(c.activations), Tables: int64(c.tables), Work: int64(c.work),
+		Scratch: int64(c.scratch)}, err
 }
 
 // ReserveScratch obtains the scratch memory that computing the graph needs of a GPU.
@@ -35,17 +36,21 @@ type SessionUse struct {
 
 // MeasureSession lays a session out as NewSession would open it, without allocating it,
 // and a decode of so many tokens and outputs in it.
-func MeasureSession(d Device, m Model, loras []LoRA, nSeq, nCtx, nBatch int, kvF32 bool, nTokens, nOutputs int) (u SessionUse, err error) {
+func MeasureSession(
+	d Device, m Model, loras []LoRA, nSeq, nCtx, nBatch int, kvF32 bool, nTokens, nOutputs int,
+) (u SessionUse, err error) {
 	handles := make([]*C.steer_lora, len(loras)+1)
 	for i, l := range loras {
 		handles[i] = l.p
 	}
 	var c C.steer_session_use
 	err = call(func(e *C.char, n C.size_t) C.int {
-		return C.steer_session_measure(d.p, m.p, &handles[0], C.int32_t(len(loras)), C.int32_t(nSeq), C.int32_t(nCtx), C.int32_t(nBatch), C.bool(kvF32),
+		return C.steer_session_measure(d.p, m.p, &handles[0], C.int32_t(len(loras)), C.int32_t(nSeq), C.int32_t(nCtx),
+			C.int32_t(nBatch), C.bool(kvF32),
 			C.int32_t(nTokens), C.int32_t(nOutputs), &c, e, n)
 	})
-	return SessionUse{KV: int64(c.kv), Reserved: int64(c.reserved), Compute: int64(c.compute), Host: int64(c.host), Logits: int64(c.logits), Tables: int64(c.tables)}, err
+	return SessionUse{KV: int64(c.kv), Reserved: int64(c.reserved), Compute: int64(c.compute), Host: int64(c.host),
+		Logits: int64(c.logits), Tables: int64(c.tables)}, err
 }
 
 // ScratchBytes is the memory that the kernels of all threads hold for themselves.

@@ -28,7 +28,8 @@ func ProbeSoftMaxBack(d Device) (reused, kept float64, err error) {
 // it is attached before the first decode, set after one, and cleared after one.
 func ProbeAdapterChange(d Device, m Model, l LoRA) (before, setAfter, clearAfter float64, err error) {
 	err = call(func(e *C.char, n C.size_t) C.int {
-		return C.steer_probe_adapter_change(d.p, m.p, l.p, (*C.double)(&before), (*C.double)(&setAfter), (*C.double)(&clearAfter), e, n)
+		return C.steer_probe_adapter_change(d.p, m.p, l.p, (*C.double)(&before), (*C.double)(&setAfter),
+			(*C.double)(&clearAfter), e, n)
 	})
 	return before, setAfter, clearAfter, err
 }

@@ -15,7 +15,8 @@ func Quantize(typ uint32, src []float32, nPerRow int) ([]byte, error) {
 	}
 	dst := make([]byte, rows*int(C.steer_row_bytes(C.int(typ), C.int64_t(nPerRow))))
 	err = call(func(e *C.char, n C.size_t) C.int {
-		return C.steer_quantize(C.int(typ), (*C.float)(ptr(src)), C.int64_t(rows), C.int64_t(nPerRow), ptr(dst), C.size_t(len(dst)), e, n)
+		return C.steer_quantize(C.int(typ), (*C.float)(ptr(src)), C.int64_t(rows), C.int64_t(nPerRow), ptr(dst),
+			C.size_t(len(dst)), e, n)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
@@ -28,7 +29,8 @@ func Quantize(typ uint32, src []float32, nPerRow int) ([]byte, error) {
 func Dequantize(typ uint32, src []byte, rows, nPerRow int) ([]float32, error) {
 	dst := make([]float32, max(0, rows*nPerRow))
 	err := call(func(e *C.char, n C.size_t) C.int {
-		return C.steer_dequantize(C.int(typ), ptr(src), C.size_t(len(src)), (*C.float)(ptr(dst)), C.int64_t(rows), C.int64_t(nPerRow), e, n)
+		return C.steer_dequantize(C.int(typ), ptr(src), C.size_t(len(src)), (*C.float)(ptr(dst)), C.int64_t(rows),
+			C.int64_t(nPerRow), e, n)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("dequantize: %w", err)

@@ -89,7 +89,8 @@ func TestQuantizeRefuses(t *testing.T) {
 		{"integers", typeI32, x, 256, "not a type for weights"},
 		{"a type that needs an importance matrix", typeIQ2XXS, x, 256, "iq2_xxs"},
 		{"NaN", typeQ8_0, append([]float32{float32(math.NaN())}, x[1:]...), 256, "value 0 is not a finite number"},
-		{"infinity", typeF16, append(append([]float32{}, x[1:]...), float32(math.Inf(1))), 256, "value 511 is not a finite number"},
+		{"infinity", typeF16, append(append([]float32{}, x[1:]...), float32(math.Inf(1))), 256,
+			"value 511 is not a finite number"},
 	} {
 		_, err := Quantize(c.typ, c.src, c.row)
 		require.ErrorContains(t, err, c.want, c.name)

@@ -17,7 +17,8 @@ func NewSession(d Device, m Model, loras []LoRA, nSeq, nCtx, nBatch int, kvF32, 
 		handles[i] = l.p
 	}
 	err = call(func(e *C.char, n C.size_t) C.int {
-		return C.steer_session_new(d.p, m.p, &handles[0], C.int32_t(len(loras)), C.int32_t(nSeq), C.int32_t(nCtx), C.int32_t(nBatch), C.bool(kvF32), C.bool(plain), &s.p, e, n)
+		return C.steer_session_new(d.p, m.p, &handles[0], C.int32_t(len(loras)), C.int32_t(nSeq), C.int32_t(nCtx),
+			C.int32_t(nBatch), C.bool(kvF32), C.bool(plain), &s.p, e, n)
 	})
 	return s, err
 }
@@ -47,9 +48,11 @@ type Sampling struct {
 // Decode runs len(tokens) tokens at once; where uniform[i] >= 0 the token after
 // tokens[i] is drawn with that variate and put into next[i].
 func (s Session) Decode(tokens, pos, seq []int32, uniform []float64, sp Sampling, next []int32) error {
-	c := C.steer_sampling{temperature: C.float(sp.Temperature), top_k: C.int32_t(sp.TopK), top_p: C.float(sp.TopP), min_p: C.float(sp.MinP)}
+	c := C.steer_sampling{temperature: C.float(sp.Temperature), top_k: C.int32_t(sp.TopK), top_p: C.float(sp.TopP),
+		min_p: C.float(sp.MinP)}
 	return call(func(e *C.char, n C.size_t) C.int {
-		return C.steer_session_decode(s.p, C.int32_t(len(tokens)), (*C.int32_t)(ptr(tokens)), (*C.int32_t)(ptr(pos)), (*C.int32_t)(ptr(seq)),
+		return C.steer_session_decode(s.p, C.int32_t(len(tokens)), (*C.int32_t)(ptr(tokens)), (*C.int32_t)(ptr(pos)),
+			(*C.int32_t)(ptr(seq)),
 			(*C.double)(ptr(uniform)), &c, (*C.int32_t)(ptr(next)), e, n)
 	})
 }

@@ -144,7 +144,8 @@ func TestRowCounts(t *testing.T) {
 		require.Len(t, rows[1:], want, name)
 	}
 	for name, want := range map[string]int{"train": 480, "test": 140} {
-		rows, err := csv.NewReader(bytes.NewReader(content(t, "data/ethics/utilitarianism/util_"+name+".csv"))).ReadAll()
+		text := content(t, "data/ethics/utilitarianism/util_"+name+".csv")
+		rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
 		require.NoError(t, err)
 		require.Len(t, rows, want)
 		require.Len(t, rows[0], 2)
@@ -189,7 +190,8 @@ func jsonl(t *testing.T, name string) []map[string]any {
 func TestEthicsGroups(t *testing.T) {
 	for name, group := range map[string]struct{ size, positive int }{"deontology": {4, 2}, "virtue": {5, 1}} {
 		for _, part := range []string{"train", "test"} {
-			rows, err := csv.NewReader(bytes.NewReader(content(t, "data/ethics/"+name+"/"+name+"_"+part+".csv"))).ReadAll()
+			rows, err := csv.NewReader(
+				bytes.NewReader(content(t, "data/ethics/"+name+"/"+name+"_"+part+".csv"))).ReadAll()
 			require.NoError(t, err)
 			for rows = rows[1:]; len(rows) > 0; rows = rows[group.size:] {
 				positive := 0

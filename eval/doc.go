@@ -11,9 +11,9 @@
 //   - benchmark holds the configuration, the list of benchmarks and a file for each;
 //   - task reads the user's own task files;
 //   - metrics makes numbers with intervals and flags of the records of items;
-//   - query asks a model: log-likelihoods, choices, generated answers, rewards;
-//   - result is what is written: measurements, the matrix, and a record an item.
+//   - query asks a model: log-likelihoods, choices, generated answers, rewards.
 //
 // Beside them compare tests models against one another, from records alone; evaltest holds the
-// models that tests measure. Statistics are internal/stats, the report is internal/report.
+// models that tests measure. What is written, measurements, the matrix and a record an item, is
+// rl/run; statistics are internal/stats, the report is app/report.
 package eval

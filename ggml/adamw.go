@@ -23,7 +23,8 @@ func (s *Step) Update(u lm.Update) (float64, error) {
 		norm = a.native.GradNorm()
 		if math.IsNaN(norm) || math.IsInf(norm, 0) {
 			a.native.ZeroGrad()
-			return fmt.Errorf("%w (norm %g): lower the learning rate, or look at the batch of this step", ErrNotFinite, norm)
+			return fmt.Errorf("%w (norm %g): lower the learning rate, or look at the batch of this step", ErrNotFinite,
+				norm)
 		}
 		scale := 1.0
 		if u.MaxGradNorm > 0 {
@@ -148,12 +149,14 @@ func (s *Step) SetState(st *lm.State) error {
 func (l *Adapter) flattenState(tensors []lm.Tensor) ([]float32, error) {
 	want := l.host.Params()
 	if len(tensors) != len(want) {
-		return nil, fmt.Errorf("%d tensors, this adapter has %d: the checkpoint is of another adapter", len(tensors), len(want))
+		return nil, fmt.Errorf("%d tensors, this adapter has %d: the checkpoint is of another adapter", len(tensors),
+			len(want))
 	}
 	flat := make([]float32, 0, l.native.Count())
 	for j, t := range tensors {
 		if t.Name != want[j].Name || !slices.Equal(t.Shape, want[j].Shape) || len(t.Data) != len(want[j].Data) {
-			return nil, fmt.Errorf("tensor %d is %s %v with %d values, this adapter has %s %v: the checkpoint is of another adapter",
+			return nil, fmt.Errorf("tensor %d is %s %v with %d values, this adapter has %s %v: the checkpoint is of "+
+				"another adapter",
 				j, t.Name, t.Shape, len(t.Data), want[j].Name, want[j].Shape)
 		}
 		flat = append(flat, t.Data...)

@@ -79,7 +79,8 @@ func commonAlpha(a *adapter.Adapter) (float32, error) {
 	alpha := a.Scale(a.Pairs[0]) * float32(a.Pairs[0].Rank)
 	for _, p := range a.Pairs {
 		if got := alpha / float32(p.Rank); got != a.Scale(p) && a.RsLoRA {
-			return 0, fmt.Errorf("adapter: rsLoRA with different ranks (%s) has no common alpha: export it with one rank", p.Name)
+			return 0, fmt.Errorf("adapter: rsLoRA with different ranks (%s) has no common alpha: export "+
+				"it with one rank", p.Name)
 		}
 	}
 	return alpha, nil
@@ -157,7 +158,8 @@ func (l *Adapter) pairsInto(w *llama.Weights, dropout float32, trainable bool) e
 			pair.GradA, pair.GradB = l.native.Grad(2*i), l.native.Grad(2*i+1)
 		}
 		if len(lin.Pairs) == llama.MaxPairs {
-			return fmt.Errorf("%s: more than %d adapters of the stack change it: merge some of them", p.Name, llama.MaxPairs)
+			return fmt.Errorf("%s: more than %d adapters of the stack change it: merge some of them", p.Name,
+				llama.MaxPairs)
 		}
 		lin.Pairs = append(lin.Pairs, pair)
 	}

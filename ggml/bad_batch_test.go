@@ -30,14 +30,22 @@ func TestBadBatches(t *testing.T) {
 		{"no sequences", nil, lm.Options{}, "the batch is empty", nil},
 		{"an empty sequence", with(lm.Sequence{}), lm.Options{}, "sequence 1 of the batch is empty", nil},
 		{"nothing asked", []lm.Sequence{{Tokens: []int32{1, 2}}}, lm.Options{}, "asks for nothing", nil},
-		{"a negative id", with(all([]int32{5, -1})), lm.Options{}, "sequence 1, position 1: token id -1", lm.ErrBadToken},
-		{"an id of the next vocabulary", with(all([]int32{5, 6, 71})), lm.Options{}, "sequence 1, position 2: token id 71, the vocabulary has 71", lm.ErrBadToken},
-		{"too long", with(all(make([]int32, 321))), lm.Options{}, "sequence 1 has 321 tokens, the model's context is 320", lm.ErrContextFull},
-		{"the first token as target", with(lm.Sequence{Tokens: []int32{1, 2}, Targets: []int32{0}}), lm.Options{}, "sequence 1: target position 0", nil},
-		{"a target behind the end", with(lm.Sequence{Tokens: []int32{1, 2}, Targets: []int32{1, 2}}), lm.Options{}, "target position 2", nil},
-		{"targets out of order", with(lm.Sequence{Tokens: []int32{1, 2, 3}, Targets: []int32{2, 1}}), lm.Options{}, "want ascending positions from 1 to 2", nil},
-		{"a target twice", with(lm.Sequence{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 1}}), lm.Options{}, "want ascending", nil},
-		{"a head where there is none", with(lm.Sequence{Tokens: []int32{1, 2}, Heads: []int32{1}}), lm.Options{}, "no adapter of the stack has one", nil},
+		{"a negative id", with(all([]int32{5, -1})), lm.Options{}, "sequence 1, position 1: token id -1",
+			lm.ErrBadToken},
+		{"an id of the next vocabulary", with(all([]int32{5, 6, 71})), lm.Options{},
+			"sequence 1, position 2: token id 71, the vocabulary has 71", lm.ErrBadToken},
+		{"too long", with(all(make([]int32, 321))), lm.Options{},
+			"sequence 1 has 321 tokens, the model's context is 320", lm.ErrContextFull},
+		{"the first token as target", with(lm.Sequence{Tokens: []int32{1, 2}, Targets: []int32{0}}), lm.Options{},
+			"sequence 1: target position 0", nil},
+		{"a target behind the end", with(lm.Sequence{Tokens: []int32{1, 2}, Targets: []int32{1, 2}}), lm.Options{},
+			"target position 2", nil},
+		{"targets out of order", with(lm.Sequence{Tokens: []int32{1, 2, 3}, Targets: []int32{2, 1}}), lm.Options{},
+			"want ascending positions from 1 to 2", nil},
+		{"a target twice", with(lm.Sequence{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 1}}), lm.Options{},
+			"want ascending", nil},
+		{"a head where there is none", with(lm.Sequence{Tokens: []int32{1, 2}, Heads: []int32{1}}), lm.Options{},
+			"no adapter of the stack has one", nil},
 		{"a negative temperature", with(good), lm.Options{Temperature: -1}, "temperature -1", nil},
 		{"a temperature of NaN", with(good), lm.Options{Temperature: nan}, "temperature NaN", nil},
 		{"an infinite temperature", with(good), lm.Options{Temperature: float32(math.Inf(1))}, "temperature +Inf", nil},
@@ -64,7 +72,8 @@ func TestBadBatches(t *testing.T) {
 // Heads are asked of positions too.
 func TestBadHeadPositions(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
-	s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, []string{"attn_q"}, 1, true), false)}})
+	s := step(t, m,
+		StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, []string{"attn_q"}, 1, true), false)}})
 	for _, heads := range [][]int32{{-1}, {2}, {1, 0}, {0, 0}} {
 		_, err := s.Forward(context.Background(), []lm.Sequence{{Tokens: []int32{1, 2}, Heads: heads}}, lm.Options{})
 		require.ErrorContains(t, err, "sequence 0: head position")
@@ -100,7 +109,8 @@ func TestBackwardNeedsItsForward(t *testing.T) {
 	require.ErrorIs(t, err, lm.ErrNoGradient, "a stack that is not trained")
 
 	forward(t, s, batch, grad)
-	require.ErrorContains(t, s.Backward(randomGradient(2, batch, true)), "entropies, which the forward pass was not asked for")
+	require.ErrorContains(t, s.Backward(randomGradient(2, batch, true)),
+		"entropies, which the forward pass was not asked for")
 	grad.Entropy, grad.EntropyGradient = true, true
 	forward(t, s, batch, grad)
 	for _, c := range []struct {
@@ -175,7 +185,9 @@ func TestBadUpdates(t *testing.T) {
 // A checkpoint of another adapter changes nothing; a good one puts all back.
 func TestSetState(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
-	s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, []string{"attn_q"}, 1, true), true)}, Train: true})
+	s := step(t, m,
+		StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, []string{"attn_q"}, 1, true), true)},
+			Train: true})
 	batch := raggedBatch(1, tinyShape.Vocab, true, 6, 9)
 	g := randomGradient(2, batch, false)
 	learn := func() {
@@ -202,12 +214,14 @@ func TestSetState(t *testing.T) {
 	}{
 		{func(st *lm.State) { st.V = st.V[1:] }, "5 tensors, this adapter has 6"},
 		{func(st *lm.State) { st.M = nil }, "0 tensors"},
-		{func(st *lm.State) { st.Params[0].Name = "blk.0.attn_k.weight.lora_a" }, "tensor 0 is blk.0.attn_k.weight.lora_a"},
+		{func(st *lm.State) { st.Params[0].Name = "blk.0.attn_k.weight.lora_a" },
+			"tensor 0 is blk.0.attn_k.weight.lora_a"},
 		{func(st *lm.State) { st.V[1].Shape = []int{36, 3} }, "tensor 1"},
 		{func(st *lm.State) { st.V[5].Data = nil }, "tensor 5 is head.bias [1] with 0 values"},
 	} {
 		bad := *early
-		bad.Params, bad.M, bad.V = append([]lm.Tensor{}, early.Params...), append([]lm.Tensor{}, early.M...), append([]lm.Tensor{}, early.V...)
+		bad.Params, bad.M, bad.V = append([]lm.Tensor{}, early.Params...), append([]lm.Tensor{}, early.M...),
+			append([]lm.Tensor{}, early.V...)
 		c.spoil(&bad)
 		require.ErrorContains(t, s.SetState(&bad), c.want)
 		require.Equal(t, late, state(), "a refused checkpoint changes nothing")
@@ -258,7 +272,8 @@ func TestBadOptions(t *testing.T) {
 	}
 	s := session(t, m, SessionOptions{Sequences: 1, Context: 16})
 	for _, sp := range []lm.Sampling{
-		{Temperature: -1}, {Temperature: nan}, {Temperature: float32(math.Inf(1))}, {TopK: -1}, {TopP: 1.1}, {TopP: -0.1}, {TopP: nan}, {MinP: 2}, {MinP: nan},
+		{Temperature: -1}, {Temperature: nan}, {Temperature: float32(math.Inf(1))}, {TopK: -1}, {TopP: 1.1},
+		{TopP: -0.1}, {TopP: nan}, {MinP: 2}, {MinP: nan},
 	} {
 		_, err := s.Generate(context.Background(), []lm.Request{{Prompt: []int32{1}, MaxNew: 1}}, sp)
 		require.ErrorContains(t, err, "sampling", "%+v", sp)

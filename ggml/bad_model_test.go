@@ -150,41 +150,86 @@ func TestBadModels(t *testing.T) {
 		{"cut in the header", file("header.gguf", raw[:len(raw)/20]), []string{"header.gguf"}, gguf.ErrTruncated},
 		{"cut in the weights", file("cut.gguf", raw[:len(raw)-100]), []string{"cut.gguf"}, gguf.ErrTruncated},
 		{"an adapter", lora, []string{"this is an adapter, not a model"}, nil},
-		{"another architecture", tiny(t, tinyShape, gguftest.Options{Arch: "qwen2"}), []string{`"qwen2"`, "supported is", `"llama"`}, ErrUnsupportedModel},
-		{"a NaN", tiny(t, tinyShape, gguftest.Options{NaN: true}), []string{"tensor blk.0.ffn_up.weight holds NaN"}, nil},
-		{"an infinity in a norm", edited(t, good, tensor("blk.1.ffn_norm.weight", &tensorEdit{gguf.TypeF32, []int64{embd}, append(ones(35), float32(math.Inf(1)))})), []string{"tensor blk.1.ffn_norm.weight holds NaN, an infinity"}, nil},
-		{"no output norm", edited(t, good, tensor("output_norm.weight", nil)), []string{"output_norm.weight is missing"}, nil},
-		{"a missing layer weight", edited(t, good, tensor("blk.1.ffn_down.weight", nil)), []string{"blk.1.ffn_down.weight is missing"}, nil},
-		{"another shape", edited(t, good, tensor("blk.1.ffn_down.weight", &tensorEdit{gguf.TypeF32, []int64{embd, ff}, ones(int(embd * ff))})), []string{"blk.1.ffn_down.weight", "[36 53]", "[53 36]"}, nil},
-		{"an output matrix of another width", edited(t, good, tensor("output.weight", &tensorEdit{gguf.TypeF32, []int64{embd + 2, 71}, ones(int(embd+2) * 71)})), []string{"output.weight"}, nil},
-		{"frequency factors of another length", edited(t, good, tensor("rope_freqs.weight", &tensorEdit{gguf.TypeF32, []int64{2}, ones(2)})), []string{"rope_freqs.weight"}, nil},
-		{"a norm in half precision", edited(t, good, tensor("blk.0.attn_norm.weight", &tensorEdit{gguf.TypeF16, []int64{embd}, ones(int(embd))})), []string{"blk.0.attn_norm.weight", "F16", "want F32"}, ErrUnsupportedModel},
-		{"a matrix of integers", edited(t, good, tensor("blk.0.attn_q.weight", &tensorEdit{gguf.TypeI32, []int64{embd, embd}, nil})), []string{"blk.0.attn_q.weight", "I32"}, ErrUnsupportedModel},
-		{"a bias", edited(t, good, tensor("blk.0.attn_q.bias", &tensorEdit{gguf.TypeF32, []int64{embd}, ones(int(embd))})), []string{"biases"}, ErrUnsupportedModel},
-		{"a mixture of experts", edited(t, good, tensor("blk.0.ffn_gate_inp.weight", &tensorEdit{gguf.TypeF32, []int64{embd, 4}, ones(int(embd) * 4)})), []string{"mixture of experts"}, ErrUnsupportedModel},
-		{"yarn", edited(t, good, edit{keys: map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": float32(4)}}), []string{`"yarn"`}, ErrUnsupportedModel},
-		{"part of a head turned", edited(t, good, one("llama.rope.dimension_count", uint32(4))), []string{"llama.rope.dimension_count is 4, a head has 6"}, ErrUnsupportedModel},
-		{"no layer count", edited(t, good, one("llama.block_count", nil)), []string{"llama.block_count"}, gguf.ErrNoKey},
-		{"a layer count that is a word", edited(t, good, one("llama.block_count", "two")), []string{"llama.block_count", "string"}, nil},
+		{"another architecture", tiny(t, tinyShape, gguftest.Options{Arch: "qwen2"}),
+			[]string{`"qwen2"`, "supported is", `"llama"`}, ErrUnsupportedModel},
+		{"a NaN", tiny(t, tinyShape, gguftest.Options{NaN: true}), []string{"tensor blk.0.ffn_up.weight holds NaN"},
+			nil},
+		{"an infinity in a norm",
+			edited(t, good, tensor("blk.1.ffn_norm.weight", &tensorEdit{gguf.TypeF32, []int64{embd},
+				append(ones(35), float32(math.Inf(1)))})),
+			[]string{"tensor blk.1.ffn_norm.weight holds NaN, an infinity"},
+			nil},
+		{"no output norm", edited(t, good, tensor("output_norm.weight", nil)),
+			[]string{"output_norm.weight is missing"}, nil},
+		{"a missing layer weight", edited(t, good, tensor("blk.1.ffn_down.weight", nil)),
+			[]string{"blk.1.ffn_down.weight is missing"}, nil},
+		{"another shape",
+			edited(t, good, tensor("blk.1.ffn_down.weight", &tensorEdit{gguf.TypeF32, []int64{embd, ff},
+				ones(int(embd * ff))})), []string{"blk.1.ffn_down.weight", "[36 53]", "[53 36]"}, nil},
+		{"an output matrix of another width",
+			edited(t, good, tensor("output.weight", &tensorEdit{gguf.TypeF32, []int64{embd + 2, 71},
+				ones(int(embd+2) * 71)})), []string{"output.weight"}, nil},
+		{"frequency factors of another length",
+			edited(t, good, tensor("rope_freqs.weight", &tensorEdit{gguf.TypeF32, []int64{2}, ones(2)})),
+			[]string{"rope_freqs.weight"}, nil},
+		{"a norm in half precision",
+			edited(t, good, tensor("blk.0.attn_norm.weight", &tensorEdit{gguf.TypeF16, []int64{embd},
+				ones(int(embd))})), []string{"blk.0.attn_norm.weight", "F16", "want F32"}, ErrUnsupportedModel},
+		{"a matrix of integers",
+			edited(t, good, tensor("blk.0.attn_q.weight", &tensorEdit{gguf.TypeI32, []int64{embd, embd}, nil})),
+			[]string{"blk.0.attn_q.weight", "I32"}, ErrUnsupportedModel},
+		{"a bias",
+			edited(t, good, tensor("blk.0.attn_q.bias", &tensorEdit{gguf.TypeF32, []int64{embd}, ones(int(embd))})),
+			[]string{"biases"}, ErrUnsupportedModel},
+		{"a mixture of experts",
+			edited(t, good, tensor("blk.0.ffn_gate_inp.weight", &tensorEdit{gguf.TypeF32, []int64{embd, 4},
+				ones(int(embd) * 4)})), []string{"mixture of experts"}, ErrUnsupportedModel},
+		{"yarn",
+			edited(t, good,
+				edit{keys: map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": float32(4)}}),
+			[]string{`"yarn"`}, ErrUnsupportedModel},
+		{"part of a head turned", edited(t, good, one("llama.rope.dimension_count", uint32(4))),
+			[]string{"llama.rope.dimension_count is 4, a head has 6"}, ErrUnsupportedModel},
+		{"no layer count", edited(t, good, one("llama.block_count", nil)), []string{"llama.block_count"},
+			gguf.ErrNoKey},
+		{"a layer count that is a word", edited(t, good, one("llama.block_count", "two")),
+			[]string{"llama.block_count", "string"}, nil},
 		{"more layers than weights", edited(t, good, one("llama.block_count", uint32(3))), []string{"blk.2."}, nil},
-		{"absurdly many layers", edited(t, good, one("llama.block_count", uint32(4e9))), []string{"layers is 4000000000"}, nil},
+		{"absurdly many layers", edited(t, good, one("llama.block_count", uint32(4e9))),
+			[]string{"layers is 4000000000"}, nil},
 		{"no heads", edited(t, good, one("llama.attention.head_count", uint32(0))), []string{"heads is 0"}, nil},
-		{"kv heads that do not divide", edited(t, good, one("llama.attention.head_count_kv", uint32(4))), []string{"6 heads over 4 kv heads"}, nil},
-		{"no epsilon", edited(t, good, one("llama.attention.layer_norm_rms_epsilon", nil)), []string{"llama.attention.layer_norm_rms_epsilon"}, nil},
-		{"an epsilon of NaN", edited(t, good, one("llama.attention.layer_norm_rms_epsilon", float32(math.NaN()))), []string{"layer_norm_rms_epsilon is NaN"}, nil},
-		{"a rope base of 0", edited(t, good, one("llama.rope.freq_base", float32(0))), []string{"llama.rope.freq_base is 0"}, nil},
-		{"a context of 0", edited(t, good, one("llama.context_length", uint32(0))), []string{"llama.context_length is 0"}, nil},
-		{"no vocabulary", edited(t, good, one("tokenizer.ggml.model", "llama")), []string{"tokenizer.ggml.tokens"}, gguf.ErrNoKey},
-		{"a vocabulary of another size", edited(t, good, one("llama.vocab_size", uint32(4e9))), []string{"llama.vocab_size is 4000000000", "71 rows"}, nil},
-		{"a tokenizer of another kind", edited(t, good, one("tokenizer.ggml.model", "bert")), []string{`"bert"`, "supported are"}, ErrUnsupportedModel},
-		{"a token twice", edited(t, vocab, one("tokenizer.ggml.tokens", words(71, 9))), []string{`tokens 8 and 9 are both "w8"`}, nil},
-		{"too few tokens", edited(t, vocab, one("tokenizer.ggml.tokens", words(70, 0))), []string{"has 70 tokens", "71 rows"}, nil},
-		{"too few scores", edited(t, vocab, one("tokenizer.ggml.scores", ones(70))), []string{"tokenizer.ggml.scores", "of 70", "71 tokens"}, nil},
-		{"token types that are words", edited(t, vocab, one("tokenizer.ggml.token_type", words(71, 0))), []string{"tokenizer.ggml.token_type", "array of string"}, nil},
-		{"experts in the metadata", edited(t, good, one("llama.expert_count", uint32(8))), []string{"llama.expert_count is 8", "mixture of experts"}, ErrUnsupportedModel},
-		{"a classifier", edited(t, good, one("llama.classifier.output_labels", []uint32{1, 2})), []string{"classifier"}, ErrUnsupportedModel},
-		{"an unknown RoPE scaling", edited(t, good, one("llama.rope.scaling.type", "spiral")), []string{`"spiral"`, "supported are none, linear"}, ErrUnsupportedModel},
-		{"scaled attention", edited(t, good, one("llama.rope.scaling.attn_factor", float32(1.2))), []string{"attn_factor is 1.2"}, ErrUnsupportedModel},
+		{"kv heads that do not divide", edited(t, good, one("llama.attention.head_count_kv", uint32(4))),
+			[]string{"6 heads over 4 kv heads"}, nil},
+		{"no epsilon", edited(t, good, one("llama.attention.layer_norm_rms_epsilon", nil)),
+			[]string{"llama.attention.layer_norm_rms_epsilon"}, nil},
+		{"an epsilon of NaN", edited(t, good, one("llama.attention.layer_norm_rms_epsilon", float32(math.NaN()))),
+			[]string{"layer_norm_rms_epsilon is NaN"}, nil},
+		{"a rope base of 0", edited(t, good, one("llama.rope.freq_base", float32(0))),
+			[]string{"llama.rope.freq_base is 0"}, nil},
+		{"a context of 0", edited(t, good, one("llama.context_length", uint32(0))),
+			[]string{"llama.context_length is 0"}, nil},
+		{"no vocabulary", edited(t, good, one("tokenizer.ggml.model", "llama")), []string{"tokenizer.ggml.tokens"},
+			gguf.ErrNoKey},
+		{"a vocabulary of another size", edited(t, good, one("llama.vocab_size", uint32(4e9))),
+			[]string{"llama.vocab_size is 4000000000", "71 rows"}, nil},
+		{"a tokenizer of another kind", edited(t, good, one("tokenizer.ggml.model", "bert")),
+			[]string{`"bert"`, "supported are"}, ErrUnsupportedModel},
+		{"a token twice", edited(t, vocab, one("tokenizer.ggml.tokens", words(71, 9))),
+			[]string{`tokens 8 and 9 are both "w8"`}, nil},
+		{"too few tokens", edited(t, vocab, one("tokenizer.ggml.tokens", words(70, 0))),
+			[]string{"has 70 tokens", "71 rows"}, nil},
+		{"too few scores", edited(t, vocab, one("tokenizer.ggml.scores", ones(70))),
+			[]string{"tokenizer.ggml.scores", "of 70", "71 tokens"}, nil},
+		{"token types that are words", edited(t, vocab, one("tokenizer.ggml.token_type", words(71, 0))),
+			[]string{"tokenizer.ggml.token_type", "array of string"}, nil},
+		{"experts in the metadata", edited(t, good, one("llama.expert_count", uint32(8))),
+			[]string{"llama.expert_count is 8", "mixture of experts"}, ErrUnsupportedModel},
+		{"a classifier", edited(t, good, one("llama.classifier.output_labels", []uint32{1, 2})), []string{"classifier"},
+			ErrUnsupportedModel},
+		{"an unknown RoPE scaling", edited(t, good, one("llama.rope.scaling.type", "spiral")),
+			[]string{`"spiral"`, "supported are none, linear"}, ErrUnsupportedModel},
+		{"scaled attention", edited(t, good, one("llama.rope.scaling.attn_factor", float32(1.2))),
+			[]string{"attn_factor is 1.2"}, ErrUnsupportedModel},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := mustRefuse(t, c.path)
@@ -202,7 +247,8 @@ func TestBadModels(t *testing.T) {
 // A file whose metadata lies is an error or a model, never the end of the process:
 // every number of the header is made 0, 1, odd, and huge.
 func TestLyingMetadata(t *testing.T) {
-	good := tiny(t, gguftest.Shape{Layers: 1, Embd: 16, FF: 32, Heads: 2, KVHeads: 1, Vocab: 20, Ctx: 32}, gguftest.Options{RopeFreqs: true})
+	good := tiny(t, gguftest.Shape{Layers: 1, Embd: 16, FF: 32, Heads: 2, KVHeads: 1, Vocab: 20, Ctx: 32},
+		gguftest.Options{RopeFreqs: true})
 	f, err := gguf.Open(good)
 	require.NoError(t, err)
 	keys := f.Keys()
@@ -212,11 +258,14 @@ func TestLyingMetadata(t *testing.T) {
 	defer func() { require.NoError(t, d.Close()) }()
 	refused, loaded := 0, 0
 	for _, key := range append([]string{
-		"llama.attention.key_length", "llama.attention.value_length", "llama.attention.scale", "llama.expert_count", "llama.expert_used_count",
-		"llama.rope.scaling.type", "llama.rope.scaling.factor", "llama.rope.scaling.attn_factor", "llama.rope.scaling.original_context_length",
+		"llama.attention.key_length", "llama.attention.value_length", "llama.attention.scale", "llama.expert_count",
+		"llama.expert_used_count",
+		"llama.rope.scaling.type", "llama.rope.scaling.factor", "llama.rope.scaling.attn_factor",
+		"llama.rope.scaling.original_context_length",
 		"llama.classifier.output_labels", "tokenizer.ggml.tokens", "tokenizer.ggml.pre", "split.count",
 	}, keys...) {
-		values := []any{uint32(0), uint32(1), uint32(7), uint32(math.MaxUint32), int32(-1), float32(0), float32(math.Inf(1)), "x", true, []uint32{1, 2, 3}}
+		values := []any{uint32(0), uint32(1), uint32(7), uint32(math.MaxUint32), int32(-1), float32(0),
+			float32(math.Inf(1)), "x", true, []uint32{1, 2, 3}}
 		if key == "general.architecture" {
 			continue
 		}
@@ -242,17 +291,21 @@ func TestLyingMetadata(t *testing.T) {
 
 // The same of a vocabulary: libllama reads its tables without looking at their types.
 func TestLyingVocabulary(t *testing.T) {
-	good := tiny(t, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 270, Ctx: 32}, gguftest.Options{BPE: true})
+	good := tiny(t, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: 270, Ctx: 32},
+		gguftest.Options{BPE: true})
 	d, err := OpenDevice(DeviceOptions{Threads: 1})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, d.Close()) }()
 	numbers := make([]int32, 270)
 	refused, loaded := 0, 0
-	for _, key := range []string{"model", "pre", "tokens", "scores", "token_type", "merges", "bos_token_id", "eos_token_id", "unknown_token_id",
+	for _, key := range []string{"model", "pre", "tokens", "scores", "token_type", "merges", "bos_token_id",
+		"eos_token_id", "unknown_token_id",
 		"eot_token_id", "padding_token_id", "add_bos_token", "add_eos_token", "add_space_prefix", "token_type_count"} {
-		for _, v := range []any{nil, uint32(0), uint32(269), uint32(270), uint32(math.MaxUint32), int32(-1), float32(1), "llama", true, false,
+		for _, v := range []any{nil, uint32(0), uint32(269), uint32(270), uint32(math.MaxUint32), int32(-1), float32(1),
+			"llama", true, false,
 			[]uint32{1, 2, 3}, []string{"a b", "", "x"}, words(270, 0), numbers, ones(270)} {
-			m, err := LoadModel(d, edited(t, good, edit{keys: map[string]any{"tokenizer.ggml." + key: v}}), ModelOptions{SkipCheck: true})
+			m, err := LoadModel(d, edited(t, good, edit{keys: map[string]any{"tokenizer.ggml." + key: v}}),
+				ModelOptions{SkipCheck: true})
 			if err != nil {
 				refused++
 				continue
@@ -285,7 +338,8 @@ func TestBadAdapters(t *testing.T) {
 		want string
 		is   error
 	}{
-		{"another width", func() *adapter.Adapter { return randomAdapter(t, other, []string{"ffn_up"}, 1, false) }, "48", adapter.ErrMismatch},
+		{"another width", func() *adapter.Adapter { return randomAdapter(t, other, []string{"ffn_up"}, 1, false) },
+			"48", adapter.ErrMismatch},
 		{"more layers", func() *adapter.Adapter {
 			a := randomAdapter(t, m, []string{"attn_q"}, 1, false)
 			a.Pairs[1].Name = layerName(2, "attn_q")

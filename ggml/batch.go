@@ -66,14 +66,16 @@ func (s *Step) checkBatch(batch []lm.Sequence, opt lm.Options) error {
 			return fmt.Errorf("sequence %d of the batch is empty", i)
 		}
 		if len(q.Tokens) > s.m.info.CtxTrain {
-			return fmt.Errorf("sequence %d has %d tokens, the model's context is %d: %w", i, len(q.Tokens), s.m.info.CtxTrain, lm.ErrContextFull)
+			return fmt.Errorf("sequence %d has %d tokens, the model's context is %d: %w", i, len(q.Tokens),
+				s.m.info.CtxTrain, lm.ErrContextFull)
 		}
 		if len(q.Heads) > 0 && s.weights.Head == nil {
 			return fmt.Errorf("sequence %d asks for the scalar head, but no adapter of the stack has one", i)
 		}
 		for j, id := range q.Tokens {
 			if id < 0 || int(id) >= s.m.info.Vocab {
-				return fmt.Errorf("sequence %d, position %d: token id %d, the vocabulary has %d: %w", i, j, id, s.m.info.Vocab, lm.ErrBadToken)
+				return fmt.Errorf("sequence %d, position %d: token id %d, the vocabulary has %d: %w", i, j, id,
+					s.m.info.Vocab, lm.ErrBadToken)
 			}
 		}
 		if err := ascending(q.Targets, 1, len(q.Tokens)); err != nil {

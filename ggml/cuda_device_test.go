@@ -17,9 +17,11 @@ func TestDeviceNames(t *testing.T) {
 	for _, name := range []DeviceName{"", "cpu", "cuda", "cuda:0", "cuda:12", "auto"} {
 		require.NoError(t, name.Check(), name)
 	}
-	for _, name := range []DeviceName{"gpu", "CPU", "cuda:", "cuda:-1", "cuda:01", "cuda:x", "cuda:1000", "cuda 1", "cpu:0"} {
+	for _, name := range []DeviceName{"gpu", "CPU", "cuda:", "cuda:-1", "cuda:01", "cuda:x", "cuda:1000", "cuda 1",
+		"cpu:0"} {
 		_, err := OpenDevice(DeviceOptions{Name: name})
-		require.ErrorContains(t, err, `there is no device called "`+string(name)+`": want cpu, cuda, cuda:N (the GPU number N) or auto`)
+		require.ErrorContains(t, err, `there is no device called "`+string(name)+
+			`": want cpu, cuda, cuda:N (the GPU number N) or auto`)
 	}
 }
 
@@ -44,18 +46,29 @@ func TestCUDAIsRefused(t *testing.T) {
 		cuda     CUDAOptions
 		contains []string
 	}{
-		{"no driver", CUDA, CUDAOptions{library, nowhere, false}, []string{"device cuda: no NVIDIA driver: ", "libnothing.so", "install driver 580 or newer, or use device cpu"}},
-		{"not a driver", CUDA, CUDAOptions{library, library, false}, []string{"is not NVIDIA's driver: it has no cuInit"}},
-		{"an old driver", CUDA, CUDAOptions{library, emulation(t, "libcuda-old.so"), false}, []string{"too old: it supports CUDA 12.4, 13.0 is needed", "580"}},
-		{"no GPU", CUDA, CUDAOptions{library, emulation(t, "libcuda-empty.so"), false}, []string{"finds no GPU", "CUDA_VISIBLE_DEVICES"}},
-		{"a broken driver", CUDA, CUDAOptions{library, emulation(t, "libcuda-broken.so"), false}, []string{"does not start: error 999 (emulated failure)"}},
-		{"no library", CUDA, CUDAOptions{nowhere, fit, false}, []string{"the CUDA library is not built: run `make cuda`", nowhere}},
-		{"a library that is none", CUDA, CUDAOptions{fit, fit, false}, []string{"libcuda-fit.so is not this program's CUDA library: it has no steer_cuda_entry"}},
-		{"a library that does not load", CUDA, CUDAOptions{"cuda_device_test.go", fit, false}, []string{"the CUDA library does not load: ./cuda_device_test.go: invalid ELF header"}},
-		{"a library of another version", CUDA, CUDAOptions{emulation(t, "libsteer-cuda-other.so"), fit, false}, []string{"is of another version (interface 5, ggml v9.9.9", "run `make cuda` again"}},
-		{"no such GPU", "cuda:7", CUDAOptions{library, fit, false}, []string{"there is no device cuda:7; there are cuda:0 (emulated GPU), cuda:1 (emulated GPU with 64 KiB)"}},
+		{"no driver", CUDA, CUDAOptions{library, nowhere, false}, []string{"device cuda: no NVIDIA driver: ",
+			"libnothing.so", "install driver 580 or newer, or use device cpu"}},
+		{"not a driver", CUDA, CUDAOptions{library, library, false},
+			[]string{"is not NVIDIA's driver: it has no cuInit"}},
+		{"an old driver", CUDA, CUDAOptions{library, emulation(t, "libcuda-old.so"), false},
+			[]string{"too old: it supports CUDA 12.4, 13.0 is needed", "580"}},
+		{"no GPU", CUDA, CUDAOptions{library, emulation(t, "libcuda-empty.so"), false},
+			[]string{"finds no GPU", "CUDA_VISIBLE_DEVICES"}},
+		{"a broken driver", CUDA, CUDAOptions{library, emulation(t, "libcuda-broken.so"), false},
+			[]string{"does not start: error 999 (emulated failure)"}},
+		{"no library", CUDA, CUDAOptions{nowhere, fit, false},
+			[]string{"the CUDA library is not built: run `make cuda`", nowhere}},
+		{"a library that is none", CUDA, CUDAOptions{fit, fit, false},
+			[]string{"libcuda-fit.so is not this program's CUDA library: it has no steer_cuda_entry"}},
+		{"a library that does not load", CUDA, CUDAOptions{"cuda_device_test.go", fit, false},
+			[]string{"the CUDA library does not load: ./cuda_device_test.go: invalid ELF header"}},
+		{"a library of another version", CUDA, CUDAOptions{emulation(t, "libsteer-cuda-other.so"), fit, false},
+			[]string{"is of another version (interface 5, ggml v9.9.9", "run `make cuda` again"}},
+		{"no such GPU", "cuda:7", CUDAOptions{library, fit, false}, []string{"there is no device cuda:7; there are " +
+			"cuda:0 (emulated GPU), cuda:1 (emulated GPU with 64 KiB)"}},
 		{"an architecture there is no code for", "cuda:2", CUDAOptions{library, fit, false},
-			[]string{"cuda:2 (emulated GPU of an old kind) is of architecture 75, the CUDA library has code for 80 86 89 90 120: run `make cuda CUDA_ARCH=75`"}},
+			[]string{"cuda:2 (emulated GPU of an old kind) is of architecture 75, the CUDA library has code for 80 " +
+				"86 89 90 120: run `make cuda CUDA_ARCH=75`"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			opt := DeviceOptions{Name: c.device, Threads: 1, CUDA: c.cuda}
@@ -136,7 +149,8 @@ func TestCUDALibraryWithoutDriver(t *testing.T) {
 	if driver, _ := filepath.Glob("/dev/nvidia[0-9]*"); len(driver) > 0 {
 		t.Skip("there is a GPU")
 	}
-	opt := DeviceOptions{Name: CUDA, Threads: 1, CUDA: CUDAOptions{Library: library, Driver: emulation(t, "libcuda-fit.so")}}
+	opt := DeviceOptions{Name: CUDA, Threads: 1, CUDA: CUDAOptions{Library: library,
+		Driver: emulation(t, "libcuda-fit.so")}}
 	_, err := OpenDevice(opt)
 	if err != nil && strings.Contains(err.Error(), "is of another version") {
 		t.Skip("the CUDA library is of another version: run make cuda")
@@ -160,7 +174,8 @@ func TestCUDAArchitectures(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "80-real;86-real;120-real", out)
 	for list, want := range map[string]string{
-		"42": `no architecture "42"`, "80;sm_90": `no architecture "sm_90"`, "9.0": `no architecture "9.0"`, "": "CUDA_ARCH is empty",
+		"42": `no architecture "42"`, "80;sm_90": `no architecture "sm_90"`, "9.0": `no architecture "9.0"`,
+		"": "CUDA_ARCH is empty",
 	} {
 		out, err := arch(list)
 		require.Error(t, err, list)

@@ -30,7 +30,8 @@ func emulation(t testing.TB, file string) string {
 // emulatedGPU is a GPU whose kernels run on the CPU, in memory that the host's code
 // cannot touch.
 func emulatedGPU(t testing.TB) DeviceOptions {
-	return DeviceOptions{Name: CUDA, Threads: 1, CUDA: CUDAOptions{Library: emulation(t, "libsteer-cuda.so"), Driver: emulation(t, "libcuda-fit.so")}}
+	return DeviceOptions{Name: CUDA, Threads: 1, CUDA: CUDAOptions{Library: emulation(t, "libsteer-cuda.so"),
+		Driver: emulation(t, "libcuda-fit.so")}}
 }
 
 // Whole training steps, updates and decoding on the emulated GPU against the CPU.
@@ -120,7 +121,9 @@ func compareWithCPU(t *testing.T, gpu DeviceOptions) {
 			gpu.CUDA.CheckEach = c.opt.KeepActivations // the slow walk is right too
 			m := openOn(t, gpu, c.path)
 			t.Run("f32", func(t *testing.T) { compareSteps(t, c, want, c.learner(t, m, F32), 1e-5) })
-			t.Run("f32, shared beginnings", func(t *testing.T) { compareShared(t, c, want, c.learner(t, m, F32), 1e-5) })
+			t.Run("f32, shared beginnings", func(t *testing.T) {
+				compareShared(t, c, want, c.learner(t, m, F32), 1e-5)
+			})
 			t.Run("bf16", func(t *testing.T) { compareSteps(t, c, want, c.learner(t, m, BF16), 3e-2) })
 		})
 	}
@@ -140,7 +143,8 @@ func compareEmbeddings(t *testing.T, cpu, gpu DeviceOptions) {
 	from := tiny(t, blockShape, gguftest.Options{Untied: true})
 	batch := raggedBatch(5, blockShape.Vocab, false, 9, 3, 20)
 	for name, typ := range map[string]gguf.Type{
-		"BF16": gguf.TypeBF16, "Q8_0": gguf.TypeQ8_0, "Q4_K": gguf.TypeQ4K, "IQ4_NL": gguf.TypeIQ4NL, "TQ1_0": gguf.TypeTQ1_0, "IQ3_S": gguf.TypeIQ3S,
+		"BF16": gguf.TypeBF16, "Q8_0": gguf.TypeQ8_0, "Q4_K": gguf.TypeQ4K, "IQ4_NL": gguf.TypeIQ4NL,
+		"TQ1_0": gguf.TypeTQ1_0, "IQ3_S": gguf.TypeIQ3S,
 	} {
 		t.Run(name, func(t *testing.T) {
 			path, _ := requantize(t, from, func(tensor string) gguf.Type {
@@ -167,7 +171,8 @@ func compareEmbeddings(t *testing.T, cpu, gpu DeviceOptions) {
 func cudaBatch(c cudaCase) ([]lm.Sequence, lm.Gradient, lm.Options) {
 	batch := raggedBatch(11, c.vocab, true, 9, 1, 4)
 	batch[1].Heads = []int32{0} // its one token has no target
-	return batch, randomGradient(12, batch, true), lm.Options{Entropy: true, EntropyGradient: true, Greedy: true, Temperature: 0.8, Dropout: c.opt.Dropout > 0}
+	return batch, randomGradient(12, batch, true), lm.Options{Entropy: true, EntropyGradient: true, Greedy: true,
+		Temperature: 0.8, Dropout: c.opt.Dropout > 0}
 }
 
 // compareSteps compares outputs and gradients, with and without a gradient of entropies. tol is
@@ -181,7 +186,8 @@ func compareSteps(t *testing.T, c cudaCase, cpu, gpu *Step, tol float64) {
 		}
 		want, wantGrads := gradients(t, cpu, batch, g, opt)
 		got, gotGrads := gradients(t, gpu, batch, g, opt)
-		outputs := max(relativeError(flat(got.Logprobs), flat(want.Logprobs)), relativeError(flat(got.Heads), flat(want.Heads)))
+		outputs := max(relativeError(flat(got.Logprobs), flat(want.Logprobs)),
+			relativeError(flat(got.Heads), flat(want.Heads)))
 		require.LessOrEqual(t, outputs, tol, "outputs")
 		if entropy {
 			require.LessOrEqual(t, relativeError(flat(got.Entropy), flat(want.Entropy)), tol, "entropies")
@@ -189,7 +195,8 @@ func compareSteps(t *testing.T, c cudaCase, cpu, gpu *Step, tol float64) {
 		whole := relativeError(allData(gotGrads), allData(wantGrads))
 		require.LessOrEqual(t, whole, tol, "gradient")
 		worst := requireClose(t, wantGrads, gotGrads, 3*tol, "GPU against CPU")
-		t.Logf("entropy %v: outputs differ by %.2g, the gradient by %.2g, its worst tensor by %.2g", entropy, outputs, whole, worst)
+		t.Logf("entropy %v: outputs differ by %.2g, the gradient by %.2g, its worst tensor by %.2g", entropy, outputs,
+			whole, worst)
 	}
 }
 
@@ -203,10 +210,12 @@ func compareShared(t *testing.T, c cudaCase, cpu, gpu *Step, tol float64) {
 		return ids
 	}
 	header, question := draw(9), draw(4)
-	batch := asking(rng, join(header, question, draw(1)), join(header, question, draw(2)), join(header, draw(3)), draw(2))
+	batch := asking(rng, join(header, question, draw(1)), join(header, question, draw(2)), join(header, draw(3)),
+		draw(2))
 	opt := lm.Options{Entropy: true, Greedy: true}
 	want, got := forward(t, cpu, batch, opt), forward(t, gpu, batch, opt)
-	for _, x := range [][2][][]float32{{want.Logprobs, got.Logprobs}, {want.Entropy, got.Entropy}, {want.Heads, got.Heads}} {
+	for _, x := range [][2][][]float32{{want.Logprobs, got.Logprobs}, {want.Entropy, got.Entropy},
+		{want.Heads, got.Heads}} {
 		require.LessOrEqual(t, relativeError(flat(x[1]), flat(x[0])), tol)
 	}
 }
@@ -241,7 +250,8 @@ func compareTrajectories(t *testing.T, c cudaCase, cpu, gpu *Step) {
 	got, err := gpu.State()
 	require.NoError(t, err)
 	worst := requireClose(t, want.Params, got.Params, 1e-3, "parameters after ten steps")
-	t.Logf("parameters after ten steps differ by %.2g, second moments by %.2g", worst, requireClose(t, want.V, got.V, 1e-2, "second moments"))
+	t.Logf("parameters after ten steps differ by %.2g, second moments by %.2g", worst,
+		requireClose(t, want.V, got.V, 1e-2, "second moments"))
 
 	// a state goes to the device and back bit for bit
 	require.NoError(t, gpu.SetState(want))
@@ -255,8 +265,10 @@ func compareTrajectories(t *testing.T, c cudaCase, cpu, gpu *Step) {
 func compareDecoding(t *testing.T, cpu, gpu *Model) {
 	var logits [2][][]float32
 	for k, m := range []*Model{cpu, gpu} {
-		lower, upper := live(t, m, randomAdapter(t, m, adapter.Targets(), 1, false), false), live(t, m, randomAdapter(t, m, adapter.Targets(), 2, true), true)
-		s, err := m.NewSession(SessionOptions{Adapters: []*Adapter{lower, upper}, Sequences: 3, Context: 40, KVF32: true})
+		lower, upper := live(t, m, randomAdapter(t, m, adapter.Targets(), 1, false), false),
+			live(t, m, randomAdapter(t, m, adapter.Targets(), 2, true), true)
+		s, err := m.NewSession(SessionOptions{Adapters: []*Adapter{lower, upper}, Sequences: 3, Context: 40,
+			KVF32: true})
 		require.NoError(t, err)
 		before, err := s.Logits([]int32{5, 17, 30, 2, 9})
 		require.NoError(t, err)
@@ -268,9 +280,11 @@ func compareDecoding(t *testing.T, cpu, gpu *Model) {
 		require.NoError(t, err)
 		logits[k], err = s.Logits([]int32{5, 17, 30, 2, 9})
 		require.NoError(t, err)
-		require.Greater(t, relativeError(flat(logits[k]), flat(before)), 1e-2, "the update changed what the session decodes")
+		require.Greater(t, relativeError(flat(logits[k]), flat(before)), 1e-2,
+			"the update changed what the session decodes")
 
-		out, err := s.Generate(context.Background(), []lm.Request{{Prompt: []int32{5, 17}, MaxNew: 9}, {Prompt: []int32{30}, MaxNew: 9}}, lm.Sampling{})
+		out, err := s.Generate(context.Background(), []lm.Request{{Prompt: []int32{5, 17}, MaxNew: 9},
+			{Prompt: []int32{30}, MaxNew: 9}}, lm.Sampling{})
 		require.NoError(t, err)
 		for i, r := range out { // greedy: each token is the likeliest after those before it
 			prompt := [][]int32{{5, 17}, {30}}[i]
@@ -292,7 +306,9 @@ func compareKL(t *testing.T, c cudaCase, cpu, gpu *Model) {
 	batch := raggedBatch(7, c.vocab, false, 14, 9)
 	var kl [2][][]float32
 	for k, m := range []*Model{cpu, gpu} {
-		policy := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 1, false), false)}, Precision: F32})
+		policy := step(t, m,
+			StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 1, false), false)},
+				Precision: F32})
 		var err error
 		kl[k], err = policy.FullKL(context.Background(), step(t, m, StepOptions{Precision: F32}), batch, lm.Options{})
 		require.NoError(t, err)

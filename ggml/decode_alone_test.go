@@ -48,7 +48,8 @@ func decodedLogits(t testing.TB, s *Session, prompts [][]int32) [][]float32 {
 			}
 			last.add(p[len(p)-1], int32(len(p)-1), i, 0)
 		}
-		if err := s.native.Decode(last.tokens, last.pos, last.seq, last.uniform, cgo.Sampling{}, last.next); err != nil {
+		if err := s.native.Decode(last.tokens, last.pos, last.seq, last.uniform, cgo.Sampling{},
+			last.next); err != nil {
 			return err
 		}
 		for i := range out {
@@ -77,9 +78,9 @@ func promptsOf(n, vocab int, seed uint64) [][]int32 {
 	return prompts
 }
 
-// alone checks that what the first prompts get, tokens and logits to the bit, is the same by themselves as beside others
-// (as many as counts say), beside other others, in another order, on one thread and on two, read whole or from a beginning
-// that was read before.
+// alone checks that what the first prompts get, tokens and logits to the bit, is the same by themselves as
+// beside others (as many as counts say), beside other others, in another order, on one thread and on two, read
+// whole or from a beginning that was read before.
 func alone(t *testing.T, path string, threads, counts []int, adapters func(*Model) []*Adapter) {
 	const watched, maxNew = 3, 6
 	var wantLogits [][]float32
@@ -116,11 +117,13 @@ func alone(t *testing.T, path string, threads, counts []int, adapters func(*Mode
 				if want == nil { // each by itself
 					for i := range watched {
 						wantLogits = append(wantLogits, decodedLogits(t, s, prompts[i:i+1])[0])
-						want = append(want, generate(t, s, lm.Sampling{}, lm.Request{Prompt: prompts[i], MaxNew: maxNew})[0])
+						want = append(want,
+							generate(t, s, lm.Sampling{}, lm.Request{Prompt: prompts[i], MaxNew: maxNew})[0])
 					}
 				}
 				for i := range min(watched, sequences) {
-					require.True(t, slices.Equal(wantLogits[i], logits[place(i)]), "%s: the logits of prompt %d", what, i)
+					require.True(t, slices.Equal(wantLogits[i], logits[place(i)]), "%s: the logits of prompt %d", what,
+						i)
 					require.Equal(t, want[i], gens[place(i)], "%s: the answer to prompt %d", what, i)
 				}
 			}
@@ -142,7 +145,8 @@ func TestDecodingIsAlone(t *testing.T) {
 		name   string
 		typeOf func(string) gguf.Type
 	}{
-		{"F32", only(gguf.TypeF32)}, {"F16", only(gguf.TypeF16)}, {"BF16", only(gguf.TypeBF16)}, {"Q8_0", only(gguf.TypeQ8_0)},
+		{"F32", only(gguf.TypeF32)}, {"F16", only(gguf.TypeF16)}, {"BF16", only(gguf.TypeBF16)},
+		{"Q8_0", only(gguf.TypeQ8_0)},
 		{"Q4_0", only(gguf.TypeQ4_0)}, {"Q4_K_M", q4KM},
 	} {
 		path, _ := requantize(t, from, c.typeOf)

@@ -14,7 +14,8 @@ import (
 // third_party/patches/0002 the decoding graph runs out of nodes and the process aborts.
 func TestDecodeTwoAdaptersOnManyLayers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deep.gguf")
-	require.NoError(t, gguftest.WriteTinyLlama(path, gguftest.Shape{Layers: 40, Embd: 32, FF: 32, Heads: 2, KVHeads: 1, Vocab: 64, Ctx: 64}, 1, gguftest.Options{}))
+	require.NoError(t, gguftest.WriteTinyLlama(path, gguftest.Shape{Layers: 40, Embd: 32, FF: 32, Heads: 2, KVHeads: 1,
+		Vocab: 64, Ctx: 64}, 1, gguftest.Options{}))
 	m := open(t, path)
 	var stack []*Adapter
 	for seed := range uint64(2) {

@@ -80,8 +80,10 @@ func TestFusedDecodeWeightTypes(t *testing.T) {
 		name   string
 		typeOf func(string) gguf.Type
 	}{
-		{"F32", only(gguf.TypeF32)}, {"F16", only(gguf.TypeF16)}, {"BF16", only(gguf.TypeBF16)}, {"Q8_0", only(gguf.TypeQ8_0)},
-		{"Q4_0", only(gguf.TypeQ4_0)}, {"Q4_1", only(gguf.TypeQ4_1)}, {"Q4_K", only(gguf.TypeQ4K)}, {"Q6_K", only(gguf.TypeQ6K)}, {"Q4_K_M", q4KM},
+		{"F32", only(gguf.TypeF32)}, {"F16", only(gguf.TypeF16)}, {"BF16", only(gguf.TypeBF16)},
+		{"Q8_0", only(gguf.TypeQ8_0)},
+		{"Q4_0", only(gguf.TypeQ4_0)}, {"Q4_1", only(gguf.TypeQ4_1)}, {"Q4_K", only(gguf.TypeQ4K)},
+		{"Q6_K", only(gguf.TypeQ6K)}, {"Q4_K_M", q4KM},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path, _ := requantize(t, from, c.typeOf)
@@ -103,7 +105,8 @@ func TestFusedDecodeWeightTypes(t *testing.T) {
 					p, _ := maxMean(decodeLogprobs(t, plain, q.Tokens), want)
 					largest, mean, theirs = max(largest, l), max(mean, a), max(theirs, p)
 				}
-				t.Logf("%s: within %.2g of the exact path (mean %.2g); libllama's kernels within %.2g", kernel, largest, mean, theirs)
+				t.Logf("%s: within %.2g of the exact path (mean %.2g); libllama's kernels within %.2g", kernel, largest,
+					mean, theirs)
 				require.LessOrEqual(t, mean, tolMean)
 				require.LessOrEqual(t, largest, tolMax)
 			}
@@ -136,10 +139,12 @@ func TestFusedDecodeLeavesNothing(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
 	for adapters := range 3 {
 		s := fast(t, m, false, 4, 64, randomStack(t, m, adapters)...)
-		generate(t, s, lm.Sampling{}, lm.Request{Prompt: []int32{1, 2, 3}, MaxNew: 3}, lm.Request{Prompt: []int32{4}, MaxNew: 3})
+		generate(t, s, lm.Sampling{}, lm.Request{Prompt: []int32{1, 2, 3}, MaxNew: 3},
+			lm.Request{Prompt: []int32{4}, MaxNew: 3})
 		var rest string
 		require.NoError(t, s.do(func() error { rest = s.native.Rest(); return nil }))
-		require.Equal(t, fmt.Sprintf("ADD 1, GET_ROWS 3, SET_ROWS %d", 2*tinyShape.Layers), rest, "%d adapters", adapters)
+		require.Equal(t, fmt.Sprintf("ADD 1, GET_ROWS 3, SET_ROWS %d", 2*tinyShape.Layers), rest, "%d adapters",
+			adapters)
 	}
 }
 
@@ -178,7 +183,8 @@ func TestGenerateReadsBeginningsOnce(t *testing.T) {
 		own := tokens[100+20*(i/3) : 100+20*(i/3)+10+i/3]
 		reqs = append(reqs, lm.Request{Prompt: prompt(own...), MaxNew: 4 + i%5, Seed: uint64(i)})
 	}
-	reqs = append(reqs, lm.Request{Prompt: tokens[200:230], MaxNew: 9}, lm.Request{Prompt: header, MaxNew: 5}, lm.Request{Prompt: header[:5], MaxNew: 5})
+	reqs = append(reqs, lm.Request{Prompt: tokens[200:230], MaxNew: 9}, lm.Request{Prompt: header, MaxNew: 5},
+		lm.Request{Prompt: header[:5], MaxNew: 5})
 	sp := lm.Sampling{Temperature: 1}
 	for _, slots := range []int{1, 2, 5, len(reqs)} {
 		s := session(t, m, SessionOptions{Sequences: slots, Context: 128, Adapters: stack})
@@ -210,7 +216,8 @@ func TestGenerateAlignsPrompts(t *testing.T) {
 	for i, n := range []int{7, 31, 1, 8, 90, 30, 2, 600, 33, 64} { // 600: more than one batch
 		reqs = append(reqs, lm.Request{Prompt: tokens[10*i : 10*i+n], MaxNew: 4 + i%5, Seed: uint64(i)})
 	}
-	reqs = append(reqs, lm.Request{Prompt: tokens[40:135], MaxNew: 5}, lm.Request{Prompt: tokens[:3], MaxNew: 0}) // begins as another
+	// begins as another
+	reqs = append(reqs, lm.Request{Prompt: tokens[40:135], MaxNew: 5}, lm.Request{Prompt: tokens[:3], MaxNew: 0})
 	sp := lm.Sampling{Temperature: 1}
 	for _, slots := range []int{1, 3, len(reqs)} {
 		s := session(t, m, SessionOptions{Sequences: slots, Context: 640, Adapters: stack})

@@ -48,7 +48,8 @@ func decodeLogprobs(t testing.TB, s *Session, tokens []int32) []float32 {
 // scaledRope copies a model with RoPE scaling metadata.
 func scaledRope(kind string, factor float32) func(testing.TB, string) string {
 	return func(t testing.TB, from string) string {
-		return edited(t, from, edit{keys: map[string]any{"llama.rope.scaling.type": kind, "llama.rope.scaling.factor": factor}})
+		return edited(t, from,
+			edit{keys: map[string]any{"llama.rope.scaling.type": kind, "llama.rope.scaling.factor": factor}})
 	}
 }
 
@@ -103,8 +104,10 @@ func TestDecodeEqualsForward(t *testing.T) {
 				adapters = append(adapters, live(t, m, a(t, m), false))
 			}
 			tokens := raggedBatch(3, shape.Vocab, false, 60)[0].Tokens
-			want := forward(t, step(t, m, StepOptions{Adapters: adapters, Precision: F32}), []lm.Sequence{all(tokens)}, lm.Options{})
-			got := decodeLogprobs(t, session(t, m, SessionOptions{Sequences: 1, Context: 64, Adapters: adapters}), tokens)
+			want := forward(t, step(t, m, StepOptions{Adapters: adapters, Precision: F32}), []lm.Sequence{all(tokens)},
+				lm.Options{})
+			got := decodeLogprobs(t, session(t, m, SessionOptions{Sequences: 1, Context: 64, Adapters: adapters}),
+				tokens)
 			largest, mean := maxMean(got, want.Logprobs[0])
 			t.Logf("%d log-probabilities: max %.1g, mean %.1g", len(got), largest, mean)
 			require.LessOrEqual(t, largest, decodeTol)
@@ -144,7 +147,8 @@ func TestDecodeSeesEveryUpdate(t *testing.T) {
 		_, err := learner.Update(lm.Update{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1})
 		require.NoError(t, err)
 	}
-	require.Equal(t, before, decodeLogprobs(t, reference, q.Tokens), "the reference, another context on the same model, must not move")
+	require.Equal(t, before, decodeLogprobs(t, reference, q.Tokens),
+		"the reference, another context on the same model, must not move")
 
 	// and SetState is seen as well
 	st, err := learner.State()

@@ -56,14 +56,17 @@ func TestDropoutNeedsATrainedAdapter(t *testing.T) {
 // is w·(x + s B A drop(x)) up to the norm, which a nearly zero B makes linear.
 func TestDropoutIsRightOnAverage(t *testing.T) {
 	const p, n = 0.4, 3000
-	m := openTiny(t, tiny(t, gguftest.Shape{Layers: 1, Embd: 16, FF: 32, Heads: 2, KVHeads: 2, Vocab: 20, Ctx: 64}, gguftest.Options{}))
+	m := openTiny(t, tiny(t, gguftest.Shape{Layers: 1, Embd: 16, FF: 32, Heads: 2, KVHeads: 2, Vocab: 20, Ctx: 64},
+		gguftest.Options{}))
 	a := randomAdapter(t, m, []string{"ffn_down"}, 5, true)
 	for i := range a.Pairs[0].B {
 		a.Pairs[0].B[i] *= 0.05
 	}
 	l := live(t, m, a, true)
 	s := step(t, m, StepOptions{Adapters: []*Adapter{l}, Train: true, Precision: F32, Dropout: p})
-	off := step(t, m, StepOptions{Precision: F32, Adapters: []*Adapter{live(t, m, &adapter.Adapter{Arch: "llama", Head: a.Head}, false)}})
+	off := step(t, m,
+		StepOptions{Precision: F32, Adapters: []*Adapter{live(t, m, &adapter.Adapter{Arch: "llama", Head: a.Head},
+			false)}})
 
 	q := lm.Sequence{Tokens: []int32{7}, Heads: []int32{0}}
 	base := float64(forward(t, off, []lm.Sequence{q}, lm.Options{}).Heads[0][0])

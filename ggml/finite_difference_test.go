@@ -39,11 +39,14 @@ var differenceCases = []differenceCase{
 	{name: "activations kept", keep: true},
 	{name: "dropout", dropout: 0.3, entropy: true},
 	{name: "two adapters", stack: func(t testing.TB, m *Model) []*adapter.Adapter {
-		return []*adapter.Adapter{randomAdapter(t, m, adapter.Targets(), 5, false), randomAdapter(t, m, adapter.Targets(), 6, true)}
+		return []*adapter.Adapter{randomAdapter(t, m, adapter.Targets(), 5, false),
+			randomAdapter(t, m, adapter.Targets(), 6, true)}
 	}},
-	{name: "two adapters, the head in the frozen one, dropout", dropout: 0.2, stack: func(t testing.TB, m *Model) []*adapter.Adapter {
-		return []*adapter.Adapter{randomAdapter(t, m, adapter.Targets(), 5, true), randomAdapter(t, m, []string{"attn_v", "ffn_down"}, 6, false)}
-	}},
+	{name: "two adapters, the head in the frozen one, dropout", dropout: 0.2,
+		stack: func(t testing.TB, m *Model) []*adapter.Adapter {
+			return []*adapter.Adapter{randomAdapter(t, m, adapter.Targets(), 5, true),
+				randomAdapter(t, m, []string{"attn_v", "ffn_down"}, 6, false)}
+		}},
 	{name: "upper layer only", stack: func(t testing.TB, m *Model) []*adapter.Adapter {
 		a := randomAdapter(t, m, []string{"attn_k", "attn_output", "ffn_up"}, 5, true)
 		pairs := a.Pairs
@@ -106,7 +109,8 @@ func (c differenceCase) run(t *testing.T) {
 	for i, a := range stack {
 		adapters = append(adapters, live(t, m, a, i == len(stack)-1))
 	}
-	s := step(t, m, StepOptions{Adapters: adapters, Train: true, Precision: F32, Dropout: c.dropout, KeepActivations: c.keep})
+	s := step(t, m, StepOptions{Adapters: adapters, Train: true, Precision: F32, Dropout: c.dropout,
+		KeepActivations: c.keep})
 	w := newTwin(t, path, stack...)
 	w.dropout = float64(c.dropout)
 	if c.temperature != 0 {
@@ -116,7 +120,8 @@ func (c differenceCase) run(t *testing.T) {
 	batch := raggedBatch(3, shape.Vocab, true, 9, 1, 7, 2, 6)
 	batch[3].Targets, batch[3].Heads = nil, nil // a sequence nobody asks anything of
 	g := randomGradient(4, batch, c.entropy)
-	out, grads := gradients(t, s, batch, g, lm.Options{Entropy: c.entropy, EntropyGradient: c.entropy, Temperature: c.temperature, Dropout: c.dropout > 0})
+	out, grads := gradients(t, s, batch, g, lm.Options{Entropy: c.entropy, EntropyGradient: c.entropy,
+		Temperature: c.temperature, Dropout: c.dropout > 0})
 
 	largest := 0.0
 	differ := func(got []float32, want []float64) {
@@ -152,5 +157,6 @@ func (c differenceCase) run(t *testing.T) {
 		require.LessOrEqual(t, e, 1e-4, tensor.Name)
 		worst = max(worst, e)
 	}
-	t.Logf("forward: largest difference %.1g; %d gradient entries of %d tensors: largest error of a tensor %.1g of its rms", largest, entries, len(grads), worst)
+	t.Logf("forward: largest difference %.1g; %d gradient entries of %d tensors: largest error of a tensor "+
+		"%.1g of its rms", largest, entries, len(grads), worst)
 }

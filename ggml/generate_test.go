@@ -71,7 +71,8 @@ func TestGenerateDependsOnTheRequestAlone(t *testing.T) {
 	stack := []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 2, false), false)}
 	sp := lm.Sampling{Temperature: 1.5, TopK: 50}
 	var reqs []lm.Request
-	for i, q := range raggedBatch(4, tinyShape.Vocab, false, 7, 1, 120, 3, 250, 5, 1, 200, 90, 2, 60) { // more than one prefill batch
+	// more than one prefill batch
+	for i, q := range raggedBatch(4, tinyShape.Vocab, false, 7, 1, 120, 3, 250, 5, 1, 200, 90, 2, 60) {
 		reqs = append(reqs, lm.Request{Prompt: q.Tokens, MaxNew: []int{20, 0, 1, 33}[i%4], Seed: uint64(i / 2)})
 	}
 	wide := generate(t, session(t, m, SessionOptions{Sequences: len(reqs), Context: 300, Adapters: stack}), sp, reqs...)
@@ -169,7 +170,8 @@ func TestGenerateFillsTheContext(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
 	s := session(t, m, SessionOptions{Sequences: 2, Context: 300})
 	long := raggedBatch(4, tinyShape.Vocab, false, 290)[0].Tokens
-	gens := generate(t, s, lm.Sampling{}, lm.Request{Prompt: long, MaxNew: 10}, lm.Request{Prompt: long[:1], MaxNew: 299})
+	gens := generate(t, s, lm.Sampling{}, lm.Request{Prompt: long, MaxNew: 10},
+		lm.Request{Prompt: long[:1], MaxNew: 299})
 	require.Len(t, gens[0].Tokens, 10)
 	require.Len(t, gens[1].Tokens, 299)
 	for _, r := range []lm.Request{{Prompt: long, MaxNew: 11}, {Prompt: append(long, long...)}} {

@@ -34,7 +34,8 @@ func goldenHeads(t testing.TB, path string) [2]*adapter.Adapter {
 	n := len(w) / 2
 	var heads [2]*adapter.Adapter
 	for i := range heads {
-		heads[i] = &adapter.Adapter{Arch: "llama", Alpha: 1, Head: &adapter.Head{Weight: w[i*n : (i+1)*n], Bias: b[i], HasBias: true}}
+		heads[i] = &adapter.Adapter{Arch: "llama", Alpha: 1, Head: &adapter.Head{Weight: w[i*n : (i+1)*n], Bias: b[i],
+			HasBias: true}}
 	}
 	return heads
 }
@@ -117,7 +118,8 @@ func TestBF16DistanceFromF32(t *testing.T) {
 		got = append(got, lp...)
 	}
 	largest, mean := maxMean(got, want)
-	t.Logf("bf16 (%s kernels) against f32: %d log-probabilities, max %.3f, mean %.4f", m.dev.Kernel(), len(got), largest, mean)
+	t.Logf("bf16 (%s kernels) against f32: %d log-probabilities, max %.3f, mean %.4f", m.dev.Kernel(), len(got),
+		largest, mean)
 	require.LessOrEqual(t, mean, 0.08)
 	require.LessOrEqual(t, largest, 1.0)
 }

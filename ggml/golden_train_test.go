@@ -58,7 +58,8 @@ type goldenCase struct {
 
 func (c *goldenCase) update() lm.Update {
 	o := c.Optimizer
-	return lm.Update{LR: o.LR, Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, MaxGradNorm: o.ClipGlobalNorm}
+	return lm.Update{LR: o.LR, Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay,
+		MaxGradNorm: o.ClipGlobalNorm}
 }
 
 // meanNLL runs a batch and its backward pass: loss = -Σ logprob / n.

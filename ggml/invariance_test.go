@@ -22,7 +22,8 @@ type invariance struct {
 func newInvariance() invariance {
 	batch := raggedBatch(11, tinyShape.Vocab, true, 9, 33, 1, 18, 5, 40, 290)
 	batch[2].Heads = []int32{0} // its one token has no target
-	return invariance{batch, randomGradient(12, batch, true), lm.Options{Entropy: true, EntropyGradient: true, Greedy: true, Temperature: 0.8, Dropout: true}}
+	return invariance{batch, randomGradient(12, batch, true), lm.Options{Entropy: true, EntropyGradient: true,
+		Greedy: true, Temperature: 0.8, Dropout: true}}
 }
 
 // learner is a trainable stack of two adapters with dropout. The caller's options
@@ -65,11 +66,13 @@ func TestCheckpointingChangesNothing(t *testing.T) {
 
 // Fewer adapters take no more memory: a tensor that nothing reads would stay to the end.
 func TestFewerAdaptersTakeNoMoreMemory(t *testing.T) {
-	path := tiny(t, gguftest.Shape{Layers: 12, Embd: 36, FF: 151, Heads: 6, KVHeads: 3, Vocab: 71, Ctx: 320}, gguftest.Options{})
+	path := tiny(t, gguftest.Shape{Layers: 12, Embd: 36, FF: 151, Heads: 6, KVHeads: 3, Vocab: 71, Ctx: 320},
+		gguftest.Options{})
 	batch := raggedBatch(5, 71, false, 300)
 	scratch := func(targets ...string) int64 {
 		m := openTiny(t, path)
-		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, targets, 1, false), true)}, Train: true, Precision: BF16})
+		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, targets, 1, false), true)},
+			Train: true, Precision: BF16})
 		forward(t, s, batch, lm.Options{Gradient: true})
 		return s.ScratchBytes()
 	}
@@ -120,12 +123,15 @@ func TestMicroBatchesAddUp(t *testing.T) {
 				opt := v.opt
 				opt.Gradient = true
 				forward(t, s, v.batch[from:to], opt)
-				require.NoError(t, s.Backward(lm.Gradient{Logprobs: v.g.Logprobs[from:to], Entropy: v.g.Entropy[from:to], Heads: v.g.Heads[from:to]}))
+				require.NoError(t,
+					s.Backward(lm.Gradient{Logprobs: v.g.Logprobs[from:to], Entropy: v.g.Entropy[from:to],
+						Heads: v.g.Heads[from:to]}))
 			}
 			parts, err := s.Gradients()
 			require.NoError(t, err)
 			require.NoError(t, s.ZeroGrad())
-			t.Logf("micro-batches of %d: largest relative error of a tensor %.1g", size, requireClose(t, whole, parts, 1e-5, "micro-batches"))
+			t.Logf("micro-batches of %d: largest relative error of a tensor %.1g", size,
+				requireClose(t, whole, parts, 1e-5, "micro-batches"))
 		}
 	})
 }
@@ -158,7 +164,8 @@ func TestPlaceInTheBatchChangesNothing(t *testing.T) {
 				require.Equal(t, out.Heads[i], outW.Heads[k])
 			}
 			if len(order) == len(v.batch) {
-				t.Logf("order %v: largest relative error of a gradient %.1g", order, requireClose(t, grads, gradsW, 1e-5, "order"))
+				t.Logf("order %v: largest relative error of a gradient %.1g", order,
+					requireClose(t, grads, gradsW, 1e-5, "order"))
 			}
 		}
 	})

@@ -31,7 +31,8 @@ func (s *Step) FullKL(ctx context.Context, reference *Step, batch []lm.Sequence,
 			return errPlanned
 		}
 		s.m.owner, s.grad = nil, false
-		all, err = llama.KL(s.m.scratch, s.shape, s.weights, reference.weights, &flat.Batch, llama.Options{BF16: s.opt.Precision == BF16, Temperature: opt.Temperature})
+		all, err = llama.KL(s.m.scratch, s.shape, s.weights, reference.weights, &flat.Batch,
+			llama.Options{BF16: s.opt.Precision == BF16, Temperature: opt.Temperature})
 		return err
 	})
 	if err != nil {

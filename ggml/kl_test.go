@@ -17,7 +17,8 @@ import (
 // The exact KL against the double-precision reference's distributions.
 func TestFullKL(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	require.NoError(t, gguftest.WriteTinyLlama(path, gguftest.Shape{Layers: 2, Embd: 32, FF: 64, Heads: 4, KVHeads: 2, Vocab: 97, Ctx: 64}, 5, gguftest.Options{}))
+	require.NoError(t, gguftest.WriteTinyLlama(path, gguftest.Shape{Layers: 2, Embd: 32, FF: 64, Heads: 4, KVHeads: 2,
+		Vocab: 97, Ctx: 64}, 5, gguftest.Options{}))
 	m := open(t, path)
 	a, err := adapter.New(m.Shape(), []string{"attn_q", "ffn_down"}, 4, 8, false, 1)
 	require.NoError(t, err)

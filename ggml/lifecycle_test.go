@@ -171,7 +171,8 @@ func TestForeignAdapters(t *testing.T) {
 func TestManyGoroutines(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
 	l := live(t, m, randomAdapter(t, m, adapter.Targets(), 2, true), true)
-	want := forward(t, step(t, m, StepOptions{Adapters: []*Adapter{l}}), raggedBatch(1, tinyShape.Vocab, true, 9), lm.Options{})
+	want := forward(t, step(t, m, StepOptions{Adapters: []*Adapter{l}}), raggedBatch(1, tinyShape.Vocab, true, 9),
+		lm.Options{})
 	var wg sync.WaitGroup
 	for range 4 {
 		s := step(t, m, StepOptions{Adapters: []*Adapter{l}, Train: true})
@@ -180,12 +181,14 @@ func TestManyGoroutines(t *testing.T) {
 		go func() {
 			defer wg.Done()
 			for range 5 {
-				out, err := s.Forward(context.Background(), raggedBatch(1, tinyShape.Vocab, true, 9), lm.Options{Gradient: true})
+				out, err := s.Forward(context.Background(), raggedBatch(1, tinyShape.Vocab, true, 9),
+					lm.Options{Gradient: true})
 				if err != nil || out.Heads[0][0] != want.Heads[0][0] {
 					t.Errorf("forward: %v, %v", out, err)
 				}
 				_ = s.Backward(lm.Gradient{}) // another goroutine's forward may have come between: ErrNoGradient
-				if _, err := gen.Generate(context.Background(), []lm.Request{{Prompt: []int32{1}, MaxNew: 3}}, lm.Sampling{}); err != nil {
+				if _, err := gen.Generate(context.Background(), []lm.Request{{Prompt: []int32{1}, MaxNew: 3}},
+					lm.Sampling{}); err != nil {
 					t.Errorf("generate: %v", err)
 				}
 			}

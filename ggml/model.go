@@ -108,7 +108,8 @@ func precheck(path string) (modelfile.Header, error) {
 func loadError(err error) error {
 	if before, _, ok := strings.Cut(err.Error(), "' has invalid data"); ok {
 		tensor := before[strings.LastIndexByte(before, '\'')+1:]
-		return fmt.Errorf("tensor %s holds NaN, an infinity or an impossible block: the file is damaged, download or convert it again", tensor)
+		return fmt.Errorf("tensor %s holds NaN, an infinity or an impossible block: the file is damaged, download or "+
+			"convert it again", tensor)
 	}
 	return err
 }
@@ -121,14 +122,15 @@ func (m *Model) describe() error {
 	m.info = ModelInfo{
 		Path:        m.path,
 		Description: m.native.Desc(),
-		Shape:       adapter.Shape{Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim},
-		Vocab:       h.Vocab,
-		CtxTrain:    h.CtxTrain,
-		Tied:        h.Tied,
-		Params:      h.Params,
-		Bytes:       h.Bytes,
-		AddsBOS:     m.vocab.BOS >= 0 && m.native.AddsBOS(),
-		hparams:     h,
+		Shape: adapter.Shape{Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads,
+			HeadDim: h.HeadDim},
+		Vocab:    h.Vocab,
+		CtxTrain: h.CtxTrain,
+		Tied:     h.Tied,
+		Params:   h.Params,
+		Bytes:    h.Bytes,
+		AddsBOS:  m.vocab.BOS >= 0 && m.native.AddsBOS(),
+		hparams:  h,
 	}
 	return nil
 }
@@ -195,7 +197,8 @@ func (m *Model) checkStack(stack []*Adapter) error {
 		case a == nil:
 			return fmt.Errorf("adapter %d of the stack is nil", i)
 		case a.m != m:
-			return fmt.Errorf("adapter %d of the stack belongs to another model: put a copy of its host adapter on this one", i)
+			return fmt.Errorf(
+				"adapter %d of the stack belongs to another model: put a copy of its host adapter on this one", i)
 		case a.closed:
 			return fmt.Errorf("adapter %d of the stack: %w", i, ErrClosed)
 		case slices.Index(stack, a) < i:
@@ -217,7 +220,8 @@ func (m *Model) graphShape() llama.Shape {
 		freqScale = 1 // a factor without a kind of scaling is not used
 	}
 	return llama.Shape{
-		Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim, Vocab: h.Vocab,
+		Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim,
+		Vocab:  h.Vocab,
 		RMSEps: h.RMSEps, AttnScale: scale,
 		Rope: llama.Rope{Mode: h.RopeType, FreqBase: h.RopeFreqBase, FreqScale: freqScale, Magnitude: 1},
 	}

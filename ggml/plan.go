@@ -71,7 +71,8 @@ func (m *Model) Plan(p Pass) (PassUse, error) {
 		}
 		defer g.Free()
 		if p.Reference != nil {
-			use, err = llama.MeasureKL(g, p.Step.shape, p.Step.weights, p.Reference.weights, &flat.Batch, p.Step.graphOptions(p.Options))
+			use, err = llama.MeasureKL(g, p.Step.shape, p.Step.weights, p.Reference.weights, &flat.Batch,
+				p.Step.graphOptions(p.Options))
 		} else {
 			use, err = llama.Measure(g, p.Step.shape, p.Step.weights, &flat.Batch, p.Step.graphOptions(p.Options))
 		}
@@ -103,13 +104,15 @@ func (m *Model) PlanSession(opt SessionOptions, tokens, outputs int) (SessionUse
 			return err
 		}
 		var err error
-		use, err = cgo.MeasureSession(m.dev.native, m.native, decoded(opt.Adapters), opt.Sequences, opt.Context, opt.batch(), opt.KVF32, tokens, max(1, min(outputs, tokens)))
+		use, err = cgo.MeasureSession(m.dev.native, m.native, decoded(opt.Adapters), opt.Sequences, opt.Context,
+			opt.batch(), opt.KVF32, tokens, max(1, min(outputs, tokens)))
 		return err
 	})
 	if err != nil {
 		return SessionUse{}, fmt.Errorf("plan of a session: %w", err)
 	}
-	return SessionUse{KV: use.KV, Compute: use.Compute, Logits: use.Logits, Tables: use.Tables, Host: use.Host, Reserved: use.Reserved}, nil
+	return SessionUse{KV: use.KV, Compute: use.Compute, Logits: use.Logits, Tables: use.Tables, Host: use.Host,
+		Reserved: use.Reserved}, nil
 }
 
 // probeBytes bounds, roughly, the activations of the one layer that plans compute.
@@ -283,7 +286,8 @@ func (p Pass) onOneLayer(layer int) error {
 		s.m.owner = nil
 		opt := s.graphOptions(p.Options)
 		if p.Reference != nil {
-			_, err := llama.KL(s.m.scratch, s.shape, onlyLayer(s.weights, layer), onlyLayer(p.Reference.weights, layer), &flat.Batch, opt)
+			_, err := llama.KL(s.m.scratch, s.shape, onlyLayer(s.weights, layer), onlyLayer(p.Reference.weights, layer),
+				&flat.Batch, opt)
 			return err
 		}
 		opt.Gradient = opt.Gradient && s.trained != nil
@@ -348,7 +352,8 @@ func (p Pass) reserve() error {
 	}
 	return p.Step.do(func() error {
 		p.Step.m.owner = nil
-		if _, err := llama.Build(p.Step.m.scratch, p.Step.shape, p.Step.weights, &flat.Batch, p.Step.graphOptions(p.Options)); err != nil {
+		if _, err := llama.Build(p.Step.m.scratch, p.Step.shape, p.Step.weights, &flat.Batch,
+			p.Step.graphOptions(p.Options)); err != nil {
 			return err
 		}
 		return p.Step.m.scratch.ReserveScratch() // of a GPU; the CPU's threads have each their own, below

@@ -118,7 +118,8 @@ func (p *gpuPlan) holds() {
 	p.t.Helper()
 	mem, err := p.m.dev.Memory()
 	require.NoError(p.t, err)
-	p.t.Logf("planned %d, took %d (%+.1f %%), without context %d and %d:%s", p.sum, mem.Most, 100*(float64(p.sum)/float64(mem.Most)-1),
+	p.t.Logf("planned %d, took %d (%+.1f %%), without context %d and %d:%s", p.sum, mem.Most,
+		100*(float64(p.sum)/float64(mem.Most)-1),
 		p.sum-mem.Opened, mem.Most-mem.Opened, p.parts)
 	require.InEpsilon(p.t, mem.Most, p.sum, gpuTolerance())
 }
@@ -129,7 +130,9 @@ func TestGPUPlanOfPasses(t *testing.T) {
 	shape, times := gpuScale()
 	plain := tiny(t, shape, gguftest.Options{})
 	mixed, _ := requantize(t, tiny(t, blockShape, gguftest.Options{}), q4KM)
-	other, _ := requantize(t, tiny(t, blockShape, gguftest.Options{Untied: true}), func(string) gguf.Type { return gguf.TypeIQ3S })
+	other, _ := requantize(t, tiny(t, blockShape, gguftest.Options{Untied: true}), func(string) gguf.Type {
+		return gguf.TypeIQ3S
+	})
 	for _, c := range []struct {
 		name    string
 		path    string
@@ -142,12 +145,17 @@ func TestGPUPlanOfPasses(t *testing.T) {
 		ggml    int // 1: some of its operations are ggml's
 	}{
 		{"training", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{}, lm.Options{Gradient: true}, 1},
-		{"training, activations kept", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{KeepActivations: true}, lm.Options{Gradient: true}, 1},
-		{"training in f32", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{Precision: F32}, lm.Options{Gradient: true}, 1},
-		{"heads, entropies, dropout", plain, shape.Vocab, times, []int{20, 20}, true, StepOptions{Dropout: 0.1}, lm.Options{Gradient: true, Entropy: true, EntropyGradient: true, Dropout: true}, 0},
+		{"training, activations kept", plain, shape.Vocab, times, []int{21, 7, 30}, false,
+			StepOptions{KeepActivations: true}, lm.Options{Gradient: true}, 1},
+		{"training in f32", plain, shape.Vocab, times, []int{21, 7, 30}, false, StepOptions{Precision: F32},
+			lm.Options{Gradient: true}, 1},
+		{"heads, entropies, dropout", plain, shape.Vocab, times, []int{20, 20}, true, StepOptions{Dropout: 0.1},
+			lm.Options{Gradient: true, Entropy: true, EntropyGradient: true, Dropout: true}, 0},
 		{"scoring", plain, shape.Vocab, times, []int{40, 40}, false, StepOptions{}, lm.Options{Greedy: true}, 0},
-		{"Q4_K and Q6_K", mixed, blockShape.Vocab, 1, []int{9, 11}, false, StepOptions{}, lm.Options{Gradient: true}, 1},
-		{"a type that ggml unpacks", other, blockShape.Vocab, 1, []int{9, 11}, false, StepOptions{}, lm.Options{Gradient: true}, 1},
+		{"Q4_K and Q6_K", mixed, blockShape.Vocab, 1, []int{9, 11}, false, StepOptions{}, lm.Options{Gradient: true},
+			1},
+		{"a type that ggml unpacks", other, blockShape.Vocab, 1, []int{9, 11}, false, StepOptions{},
+			lm.Options{Gradient: true}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := openOn(t, planGPU(t), c.path)
@@ -189,7 +197,8 @@ func TestGPUPlanOfPPO(t *testing.T) {
 	shape, times := gpuScale()
 	m := openOn(t, planGPU(t), tiny(t, shape, gguftest.Options{}))
 	hosts := []*adapter.Adapter{
-		randomAdapter(t, m, adapter.Targets(), 1, false), randomAdapter(t, m, adapter.Targets(), 2, true), randomAdapter(t, m, []string{"attn_q"}, 3, true),
+		randomAdapter(t, m, adapter.Targets(), 1, false), randomAdapter(t, m, adapter.Targets(), 2, true),
+		randomAdapter(t, m, []string{"attn_q"}, 3, true),
 	}
 	batch := raggedBatch(5, shape.Vocab, true, 20*times, 20*times)
 	scored := raggedBatch(6, shape.Vocab, false, 25*times, 15*times)
@@ -205,7 +214,8 @@ func TestGPUPlanOfPPO(t *testing.T) {
 		reference := step(t, m, StepOptions{Adapters: []*Adapter{sft}})
 		return policy, []Pass{
 			{Step: learner, Batch: batch, Options: train}, {Step: reference, Batch: scored},
-			{Step: step(t, m, StepOptions{Adapters: []*Adapter{sft, reward}}), Batch: ends}, {Step: learner, Reference: reference, Batch: scored},
+			{Step: step(t, m, StepOptions{Adapters: []*Adapter{sft, reward}}), Batch: ends},
+			{Step: learner, Reference: reference, Batch: scored},
 		}
 	}
 	session := SessionOptions{Sequences: 6, Context: 300}
@@ -245,7 +255,8 @@ func TestGPUPlanOfSessions(t *testing.T) {
 	for _, c := range []struct {
 		opt    SessionOptions
 		prompt int
-	}{{SessionOptions{Sequences: 1, Context: 200}, 50}, {SessionOptions{Sequences: 40, Context: 120}, 16}, {SessionOptions{Sequences: 3, Context: 600, KVF32: true}, 150}} {
+	}{{SessionOptions{Sequences: 1, Context: 200}, 50}, {SessionOptions{Sequences: 40, Context: 120}, 16},
+		{SessionOptions{Sequences: 3, Context: 600, KVF32: true}, 150}} {
 		t.Run(fmt.Sprintf("%d sequences of %d tokens", c.opt.Sequences, c.opt.Context), func(t *testing.T) {
 			m := openOn(t, planGPU(t), tiny(t, planShape, gguftest.Options{F16: true}))
 			plan := newGPUPlan(t, m)
@@ -271,8 +282,10 @@ func TestGPUPlanTakesNothing(t *testing.T) {
 	}
 	before, err := m.dev.Memory()
 	require.NoError(t, err)
-	use, err := m.Plan(Pass{Step: step(t, m, StepOptions{Adapters: []*Adapter{shadow}, Train: true, KeepActivations: true}),
-		Batch: raggedBatch(5, planShape.Vocab, false, lengths...), Options: lm.Options{Gradient: true}})
+	use,
+		err := m.Plan(
+		Pass{Step: step(t, m, StepOptions{Adapters: []*Adapter{shadow}, Train: true, KeepActivations: true}),
+			Batch: raggedBatch(5, planShape.Vocab, false, lengths...), Options: lm.Options{Gradient: true}})
 	require.NoError(t, err)
 	after, err := m.dev.Memory()
 	require.NoError(t, err)
@@ -290,7 +303,9 @@ type fullCard struct {
 
 func openFullCard(t *testing.T) fullCard {
 	m := openOn(t, emulatedGPU(t), tiny(t, planShape, gguftest.Options{}))
-	c := fullCard{m, step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, false), true)}, Train: true})}
+	c := fullCard{m,
+		step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, false), true)},
+			Train: true})}
 	c.goesOn(t)
 	return c
 }
@@ -333,7 +348,8 @@ func TestGPURunsOutOfMemory(t *testing.T) {
 	t.Run("session", func(t *testing.T) {
 		c.leave(t, 1<<20)
 		_, err := c.m.NewSession(SessionOptions{Sequences: 64, Context: 600})
-		c.refused(t, err, `session: .*cannot open a decoding context of 64 sequences of 600 tokens: allocating 27.00 MiB on device 0: out of memory`)
+		c.refused(t, err, `session: .*cannot open a decoding context of 64 sequences of 600 tokens: allocating 27.00 `+
+			`MiB on device 0: out of memory`)
 	})
 	t.Run("adapter", func(t *testing.T) {
 		c.leave(t, 1<<20)
@@ -360,6 +376,7 @@ func TestGPURunsOutOfMemory(t *testing.T) {
 		c.leave(t, use.Activations-c.s.ScratchBytes()+use.Scratch/2)
 		c.refused(t, c.m.Reserve(ctx, []Pass{pass}), `reserving memory: .*\d+ bytes of scratch memory: out of memory`)
 		_, err = c.s.Forward(ctx, batch, learn)
-		c.refused(t, err, `cuda [a-z_]+ (f32|bf16) \[\d+, \d+\] of [a-z0-9 ,\[\]]+: \d+ bytes of scratch memory: out of memory`)
+		c.refused(t, err,
+			`cuda [a-z_]+ (f32|bf16) \[\d+, \d+\] of [a-z0-9 ,\[\]]+: \d+ bytes of scratch memory: out of memory`)
 	})
 }

@@ -64,7 +64,8 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 
 func TestPlanOfFullKL(t *testing.T) {
 	m := openTiny(t, tiny(t, planShape, gguftest.Options{}))
-	policy := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, false), false)}})
+	policy := step(t, m,
+		StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, false), false)}})
 	reference := step(t, m, StepOptions{})
 	batch := raggedBatch(5, planShape.Vocab, false, 50, 70)
 	planned, err := m.Plan(Pass{Step: policy, Reference: reference, Batch: batch})
@@ -105,7 +106,9 @@ func TestPlannedAdaptersDoNotCompute(t *testing.T) {
 func TestStepsAllocateNothingAfterReserve(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		m := openTiny(t, tiny(t, planShape, gguftest.Options{F16: true}))
-		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, true), true)}, Train: true, KeepActivations: keep, Dropout: 0.1})
+		s := step(t, m,
+			StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, true), true)},
+				Train: true, KeepActivations: keep, Dropout: 0.1})
 		base := step(t, m, StepOptions{})
 		train := lm.Options{Gradient: true, Dropout: true, Entropy: true, EntropyGradient: true}
 		lengths := func(seed uint64, tokens int) (out []int) {
@@ -160,10 +163,13 @@ func TestReserveChangesNoResult(t *testing.T) {
 	results := map[bool][]lm.Tensor{}
 	for _, reserve := range []bool{false, true} {
 		m := openTiny(t, tiny(t, planShape, gguftest.Options{}))
-		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, true), true)}, Train: true})
+		s := step(t, m,
+			StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, true), true)},
+				Train: true})
 		batch := raggedBatch(5, planShape.Vocab, true, 31, 7, 90)
 		if reserve {
-			require.NoError(t, m.Reserve(context.Background(), []Pass{{Step: s, Batch: batch, Options: lm.Options{Gradient: true}}}))
+			require.NoError(t,
+				m.Reserve(context.Background(), []Pass{{Step: s, Batch: batch, Options: lm.Options{Gradient: true}}}))
 		}
 		_, results[reserve] = gradients(t, s, batch, randomGradient(2, batch, false), lm.Options{})
 	}
@@ -173,7 +179,8 @@ func TestReserveChangesNoResult(t *testing.T) {
 // The kernels' own memory, found on one layer, is what the whole passes hold; found on
 // short sequences, it is near.
 func TestPlanScratch(t *testing.T) {
-	wide := gguftest.Shape{Layers: 2, Embd: 256, FF: 64, Heads: 2, KVHeads: 2, Vocab: 211, Ctx: 1300} // attention's share is large
+	// attention's share is large
+	wide := gguftest.Shape{Layers: 2, Embd: 256, FF: 64, Heads: 2, KVHeads: 2, Vocab: 211, Ctx: 1300}
 	for _, c := range []struct {
 		shape         gguftest.Shape
 		longest, most int
@@ -205,7 +212,8 @@ func TestPlanSession(t *testing.T) {
 	perToken := int64(planShape.Layers * 2 * planShape.Embd / planShape.Heads * planShape.KVHeads * 2)
 	for _, c := range []struct{ sequences, context, padded int }{{1, 10, 256}, {4, 256, 256}, {32, 300, 512}} {
 		before := Alive()
-		use, err := m.PlanSession(SessionOptions{Adapters: []*Adapter{a}, Sequences: c.sequences, Context: c.context}, 100, c.sequences)
+		use, err := m.PlanSession(SessionOptions{Adapters: []*Adapter{a}, Sequences: c.sequences, Context: c.context},
+			100, c.sequences)
 		require.NoError(t, err)
 		require.Equal(t, before, Alive())
 		require.Equal(t, perToken*int64(c.padded*c.sequences), use.KV)

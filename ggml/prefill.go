@@ -19,7 +19,9 @@ func (r *rollout) order() []int {
 		order[i] = i
 	}
 	if r.aligned {
-		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(r.reqs[a].Prompt), len(r.reqs[b].Prompt)) })
+		slices.SortStableFunc(order, func(a, b int) int {
+			return cmp.Compare(len(r.reqs[a].Prompt), len(r.reqs[b].Prompt))
+		})
 	}
 	return order
 }

@@ -55,7 +55,8 @@ func (s *Session) Generate(ctx context.Context, reqs []lm.Request, sp lm.Samplin
 }
 
 func (s *Session) rollout(reqs []lm.Request) *rollout {
-	return &rollout{s: s, reqs: reqs, out: make([]lm.Generation, len(reqs)), slots: make([]slot, s.opt.Sequences), aligned: s.m.dev.OnGPU()}
+	return &rollout{s: s, reqs: reqs, out: make([]lm.Generation, len(reqs)), slots: make([]slot, s.opt.Sequences),
+		aligned: s.m.dev.OnGPU()}
 }
 
 func (r *rollout) run(ctx context.Context, sp lm.Sampling) ([]lm.Generation, error) {
@@ -138,7 +139,8 @@ func (r *rollout) arrange() {
 func (r *rollout) start(i int) {
 	req := &r.reqs[r.begin[r.next]]
 	old := r.slots[i]
-	r.slots[i] = slot{req: r.begin[r.next], rng: rand.New(rand.NewPCG(req.Seed, 0x5eed)), prompt: req.Prompt, active: true, wait: -1}
+	r.slots[i] = slot{req: r.begin[r.next], rng: rand.New(rand.NewPCG(req.Seed, 0x5eed)), prompt: req.Prompt,
+		active: true, wait: -1}
 	r.next++
 
 	from, ready := i, commonPrefix(old.prompt[:old.fed], req.Prompt)
@@ -236,7 +238,8 @@ func (r *rollout) readNext(b *decodeBatch, i int) {
 
 func (s *Session) decode(b *decodeBatch, sp lm.Sampling) error {
 	return s.do(func() error {
-		return s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{Temperature: sp.Temperature, TopK: sp.TopK, TopP: sp.TopP, MinP: sp.MinP}, b.next)
+		return s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{Temperature: sp.Temperature,
+			TopK: sp.TopK, TopP: sp.TopP, MinP: sp.MinP}, b.next)
 	})
 }
 

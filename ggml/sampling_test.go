@@ -204,7 +204,8 @@ func TestSamplingGreedyStories(t *testing.T) {
 	var golden struct{ IDs []int32 }
 	testfiles.ReadGolden(t, "models/stories260K/golden_greedy.json", &golden)
 	s := session(t, openTiny(t, gguftest.Stories260K(t)), SessionOptions{Sequences: 1, Context: 300})
-	gens, err := s.Generate(context.Background(), []lm.Request{{Prompt: golden.IDs[:1], MaxNew: len(golden.IDs) - 1}}, lm.Sampling{})
+	gens, err := s.Generate(context.Background(), []lm.Request{{Prompt: golden.IDs[:1], MaxNew: len(golden.IDs) - 1}},
+		lm.Sampling{})
 	require.NoError(t, err)
 	require.Equal(t, golden.IDs[1:], gens[0].Tokens)
 }
@@ -243,7 +244,8 @@ func TestSamplingGreedyReal(t *testing.T) {
 	}
 
 	if m.dev.OnGPU() {
-		t.Skip("sampling on a GPU is not held to the reference: ggml decodes there, with activations rounded to 8 bits (on an H100 one of the first four prompts parted from it, at a margin of 0.63 nats)")
+		t.Skip("sampling on a GPU is not held to the reference: ggml decodes there, with activations rounded to 8 " +
+			"bits (on an H100 one of the first four prompts parted from it, at a margin of 0.63 nats)")
 	}
 	s := session(t, m, SessionOptions{Sequences: len(reqs), Context: 64})
 	gens, err := s.Generate(context.Background(), reqs, lm.Sampling{})

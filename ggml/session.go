@@ -55,7 +55,8 @@ func (opt *SessionOptions) complete(m *Model) error {
 		return fmt.Errorf("session: sequences: want 1 to 256, got %d", opt.Sequences)
 	}
 	if opt.Context < 1 || opt.Context > m.info.CtxTrain {
-		return fmt.Errorf("session: context of %d tokens: want 1 to the model's %d: %w", opt.Context, m.info.CtxTrain, lm.ErrContextFull)
+		return fmt.Errorf("session: context of %d tokens: want 1 to the model's %d: %w", opt.Context, m.info.CtxTrain,
+			lm.ErrContextFull)
 	}
 	return nil
 }
@@ -79,7 +80,8 @@ func (m *Model) NewSession(opt SessionOptions) (*Session, error) {
 			return errPlanned
 		}
 		var err error
-		if s.native, err = cgo.NewSession(m.dev.native, m.native, decoded(opt.Adapters), opt.Sequences, opt.Context, opt.batch(), opt.KVF32, opt.plain); err != nil {
+		if s.native, err = cgo.NewSession(m.dev.native, m.native, decoded(opt.Adapters), opt.Sequences, opt.Context,
+			opt.batch(), opt.KVF32, opt.plain); err != nil {
 			return err
 		}
 		for _, a := range opt.Adapters {
@@ -117,7 +119,8 @@ func (s *Session) do(f func() error) error {
 // check refuses requests that cannot be decoded, before anything is.
 func (s *Session) check(reqs []lm.Request, sp lm.Sampling) error {
 	share := func(p float32) bool { return p >= 0 && p <= 1 }
-	if t := float64(sp.Temperature); !(t >= 0) || math.IsInf(t, 0) || sp.TopK < 0 || !share(sp.TopP) || !share(sp.MinP) {
+	if t := float64(sp.Temperature); !(t >= 0) || math.IsInf(t, 0) || sp.TopK < 0 || !share(sp.TopP) ||
+		!share(sp.MinP) {
 		return fmt.Errorf("session: sampling %+v: want temperature >= 0, top_k >= 0, top_p and min_p from 0 to 1", sp)
 	}
 	for i, r := range reqs {
@@ -128,12 +131,14 @@ func (s *Session) check(reqs []lm.Request, sp lm.Sampling) error {
 			return fmt.Errorf("session: request %d: max new tokens %d: want 0 or more", i, r.MaxNew)
 		}
 		if n := len(r.Prompt) + r.MaxNew; n > s.opt.Context {
-			return fmt.Errorf("session: request %d: prompt of %d tokens and %d new ones, the session has room for %d: %w",
+			return fmt.Errorf(
+				"session: request %d: prompt of %d tokens and %d new ones, the session has room for %d: %w",
 				i, len(r.Prompt), r.MaxNew, s.opt.Context, lm.ErrContextFull)
 		}
 		for _, id := range r.Prompt {
 			if id < 0 || int(id) >= s.m.info.Vocab {
-				return fmt.Errorf("session: request %d: token id %d, the vocabulary has %d: %w", i, id, s.m.info.Vocab, lm.ErrBadToken)
+				return fmt.Errorf("session: request %d: token id %d, the vocabulary has %d: %w", i, id, s.m.info.Vocab,
+					lm.ErrBadToken)
 			}
 		}
 	}

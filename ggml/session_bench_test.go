@@ -16,10 +16,10 @@ import (
 // BenchmarkSession.
 const benchPrompt, benchNew = 64, 128
 
-// BenchmarkSession measures rollouts of the real model (STEER_MODEL) at temperature 1:
-// reading in prompt tokens a second, decoding in new tokens a second including sampling,
-// by our kernels and by libllama's own, without adapters and with a LoRA of rank 16 on all seven linear layers. The prompts
-// differ from the first token on: none is read for another.
+// BenchmarkSession measures rollouts of the real model (STEER_MODEL) at temperature 1: reading in prompt tokens
+// a second, decoding in new tokens a second including sampling, by our kernels and by libllama's own, without
+// adapters and with a LoRA of rank 16 on all seven linear layers. The prompts differ from the first token on:
+// none is read for another.
 func BenchmarkSession(b *testing.B) {
 	m := open(b, testfiles.Model(b))
 	a, err := adapter.New(m.Shape(), adapter.Targets(), 16, 32, false, 1)
@@ -36,7 +36,8 @@ func BenchmarkSession(b *testing.B) {
 			for _, kernels := range []string{"steer", "libllama"} {
 				name := fmt.Sprintf("lora=%v/seq=%d/kernels=%s", len(stack) > 0, n, kernels)
 				b.Run(name, func(b *testing.B) {
-					s, err := m.NewSession(SessionOptions{Sequences: n, Context: 256, Adapters: stack, plain: kernels == "libllama"})
+					s, err := m.NewSession(SessionOptions{Sequences: n, Context: 256, Adapters: stack,
+						plain: kernels == "libllama"})
 					require.NoError(b, err)
 					defer func() { require.NoError(b, s.Close()) }()
 					benchGenerate(b, s, n)

@@ -49,13 +49,16 @@ func join(parts ...[]int32) (out []int32) {
 func families() map[string][][]int32 {
 	question, header := run(3, 97), run(11, 150)
 	return map[string][][]int32{
-		"answers of one token":       {join(question, run(1, 1)), join(question, run(2, 1))},
-		"answers of several tokens":  {join(question, run(1, 3)), join(question, run(2, 40)), join(question, run(5, 7))},
-		"questions under one header": {join(header, run(1, 30), run(7, 2)), join(header, run(1, 30), run(8, 1)), join(header, run(2, 33)), run(4, 20)},
-		"one begins the other":       {question, question[:40], question[:41], question[:1]},
-		"all alike":                  {question, question, question},
-		"nothing in common":          {run(1, 30), run(2, 5), run(3, 1)},
-		"beyond a block of keys":     {join(header, run(1, 150), run(3, 3)), join(header, run(1, 150), run(4, 5)), join(header, run(6, 9))},
+		"answers of one token": {join(question, run(1, 1)), join(question, run(2, 1))},
+		"answers of several tokens": {join(question, run(1, 3)), join(question, run(2, 40)),
+			join(question, run(5, 7))},
+		"questions under one header": {join(header, run(1, 30), run(7, 2)), join(header, run(1, 30), run(8, 1)),
+			join(header, run(2, 33)), run(4, 20)},
+		"one begins the other": {question, question[:40], question[:41], question[:1]},
+		"all alike":            {question, question, question},
+		"nothing in common":    {run(1, 30), run(2, 5), run(3, 1)},
+		"beyond a block of keys": {join(header, run(1, 150), run(3, 3)), join(header, run(1, 150), run(4, 5)),
+			join(header, run(6, 9))},
 	}
 }
 
@@ -178,7 +181,8 @@ func TestNothingIsSharedInTraining(t *testing.T) {
 
 func TestSharedFullKL(t *testing.T) {
 	m := openTiny(t, tiny(t, tinyShape, gguftest.Options{}))
-	policy := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, false), false)}})
+	policy := step(t, m,
+		StepOptions{Adapters: []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, false), false)}})
 	reference := step(t, m, StepOptions{})
 	for family, sequences := range families() {
 		batch := asking(random(7), sequences...)

@@ -181,7 +181,8 @@ func (s *Step) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options)
 func (s *Step) graphOptions(opt lm.Options) llama.Options {
 	return llama.Options{
 		BF16: s.opt.Precision == BF16, Gradient: opt.Gradient, Checkpoint: !s.opt.KeepActivations,
-		Dropout: opt.Dropout && s.trained != nil && s.opt.Dropout > 0, Entropy: opt.Entropy, EntropyGrad: opt.EntropyGradient, Temperature: opt.Temperature,
+		Dropout: opt.Dropout && s.trained != nil && s.opt.Dropout > 0, Entropy: opt.Entropy,
+		EntropyGrad: opt.EntropyGradient, Temperature: opt.Temperature,
 	}
 }
 
@@ -192,7 +193,8 @@ func (s *Step) Backward(g lm.Gradient) error {
 			return lm.ErrNoGradient
 		}
 		if g.Entropy != nil && !s.entropy {
-			return fmt.Errorf("gradient of entropies, which the forward pass was not asked for (lm.Options.EntropyGradient)")
+			return fmt.Errorf(
+				"gradient of entropies, which the forward pass was not asked for (lm.Options.EntropyGradient)")
 		}
 		logprob, head, err := flattenGradient(s.batch, g)
 		if err != nil {

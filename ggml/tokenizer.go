@@ -55,7 +55,8 @@ func (t *Tokenizer) encode(short spelling) ([]int32, error) {
 	var tokens []int32
 	err := t.m.reading(func() error {
 		if !t.m.native.HasTokenizer() {
-			return fmt.Errorf("tokenize: %w (%s): take a GGUF file that holds its vocabulary, or give token ids", ErrNoTokenizer, t.m.info.Path)
+			return fmt.Errorf("tokenize: %w (%s): take a GGUF file that holds its vocabulary, or give token ids",
+				ErrNoTokenizer, t.m.info.Path)
 		}
 		var ok bool
 		tokens, ok = t.m.native.Tokenize(short.text, false, short.parseSpecial)

@@ -62,7 +62,8 @@ func TestTokenizerLlama2(t *testing.T) {
 			vocab.keys[key] = f.Value(key)
 		}
 	}
-	bare := tiny(t, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: len(tokens), Ctx: 32}, gguftest.Options{})
+	bare := tiny(t, gguftest.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 2, KVHeads: 1, Vocab: len(tokens), Ctx: 32},
+		gguftest.Options{})
 	tok := openTiny(t, edited(t, bare, vocab)).Tokenizer()
 
 	texts, err := os.ReadFile(testfiles.Data(t, name+".inp"))
@@ -86,7 +87,8 @@ func TestTokenizerLlama2(t *testing.T) {
 		with, err := tok.Encode(text, true, false)
 		require.NoError(t, err)
 		require.Equal(t, append([]int32{1}, want...), with, "BOS in front")
-		require.Equal(t, text, strings.TrimPrefix(tok.Decode(got, false), " "), "the blank that SentencePiece puts in front")
+		require.Equal(t, text, strings.TrimPrefix(tok.Decode(got, false), " "),
+			"the blank that SentencePiece puts in front")
 	}
 	t.Logf("%d texts", len(cases))
 	long, err := tok.Encode(strings.Repeat("the quick brown fox 🦙 ", 5000), false, false)
@@ -105,7 +107,8 @@ func TestTokenizerBadInput(t *testing.T) {
 	ids, err := tok.Encode("", false, false)
 	require.NoError(t, err)
 	require.Empty(t, ids)
-	require.Equal(t, "d3", strings.TrimSpace(tok.Decode([]int32{-1, 3, 71, 1 << 30}, true)), "ids outside the vocabulary are left out")
+	require.Equal(t, "d3", strings.TrimSpace(tok.Decode([]int32{-1, 3, 71, 1 << 30}, true)),
+		"ids outside the vocabulary are left out")
 	_, err = tok.Encode("é", false, false)
 	require.ErrorContains(t, err, "libllama failed", "a vocabulary without the bytes of a text")
 }
@@ -151,14 +154,22 @@ func TestSpecialTokensAreThoseOfTheFile(t *testing.T) {
 		warns    []string
 	}{
 		{"as named", bpeModel(t, nil), gguftest.BPEEnd, gguftest.BPEEnd, 0, nil},
-		{"both asked for", bpeModel(t, map[string]any{addBOS: true, addEOS: true}), gguftest.BPEEnd, gguftest.BPEEnd, 2, nil},
-		{"no EOS", bpeModel(t, map[string]any{eos: nil, addEOS: true}), gguftest.BPEEnd, -1, 0, []string{"names no EOS token"}},
-		{"no BOS", bpeModel(t, map[string]any{bos: nil, addBOS: true}), -1, gguftest.BPEEnd, 0, []string{"names no BOS token"}},
-		{"neither, with a pre-tokenizer that asks for BOS", bpeModel(t, map[string]any{bos: nil, eos: nil, addBOS: nil, "tokenizer.ggml.pre": "llama-bpe"}),
+		{"both asked for", bpeModel(t, map[string]any{addBOS: true, addEOS: true}), gguftest.BPEEnd, gguftest.BPEEnd, 2,
+			nil},
+		{"no EOS", bpeModel(t, map[string]any{eos: nil, addEOS: true}), gguftest.BPEEnd, -1, 0,
+			[]string{"names no EOS token"}},
+		{"no BOS", bpeModel(t, map[string]any{bos: nil, addBOS: true}), -1, gguftest.BPEEnd, 0,
+			[]string{"names no BOS token"}},
+		{"neither, with a pre-tokenizer that asks for BOS",
+			bpeModel(t, map[string]any{bos: nil, eos: nil, addBOS: nil, "tokenizer.ggml.pre": "llama-bpe"}),
 			-1, -1, 0, []string{"names no EOS token", "names no BOS token"}},
-		{"a parenthesis for EOS", bpeModel(t, map[string]any{eos: uint32(')')}), gguftest.BPEEnd, ')', 0, []string{`token 41, ")", which is an ordinary one`}},
-		{"SentencePiece with its usual ones", edited(t, spm, edit{keys: map[string]any{bos: nil, eos: nil}}), 1, 2, 1, nil},
-		{"SentencePiece without them", edited(t, spm, edit{keys: map[string]any{bos: nil, eos: nil, "tokenizer.ggml.tokens": words(71, 0), "tokenizer.ggml.token_type": nil}}),
+		{"a parenthesis for EOS", bpeModel(t, map[string]any{eos: uint32(')')}), gguftest.BPEEnd, ')', 0,
+			[]string{`token 41, ")", which is an ordinary one`}},
+		{"SentencePiece with its usual ones", edited(t, spm, edit{keys: map[string]any{bos: nil, eos: nil}}), 1, 2, 1,
+			nil},
+		{"SentencePiece without them",
+			edited(t, spm, edit{keys: map[string]any{bos: nil, eos: nil, "tokenizer.ggml.tokens": words(71, 0),
+				"tokenizer.ggml.token_type": nil}}),
 			-1, -1, 0, []string{"no EOS", "no BOS"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -199,8 +210,10 @@ func TestTypedMarksStayText(t *testing.T) {
 	for _, id := range []int{gguftest.BPEEnd, gguftest.BPETurn, gguftest.BPETurnEnd, 270, 271} {
 		types[id] = 4 // user defined
 	}
-	tok := openTiny(t, bpeModel(t, map[string]any{"tokenizer.ggml.token_type": types, "tokenizer.ggml.tokens": tokens})).Tokenizer()
-	for mark, id := range map[string]int32{"<|im_start|>": gguftest.BPETurn, "<|im_end|>": gguftest.BPETurnEnd, "<|endoftext|>": gguftest.BPEEnd, "<｜User｜>": 271} {
+	tok := openTiny(t,
+		bpeModel(t, map[string]any{"tokenizer.ggml.token_type": types, "tokenizer.ggml.tokens": tokens})).Tokenizer()
+	for mark, id := range map[string]int32{"<|im_start|>": gguftest.BPETurn, "<|im_end|>": gguftest.BPETurnEnd,
+		"<|endoftext|>": gguftest.BPEEnd, "<｜User｜>": 271} {
 		typed, err := tok.Encode("a"+mark+"b", false, false)
 		require.NoError(t, err)
 		require.NotContains(t, typed, id, mark)

@@ -54,7 +54,8 @@ func TestUpstreamIgnoresAChangedAdapter(t *testing.T) {
 			before, setAfter, clearAfter, err = cgo.ProbeAdapterChange(m.dev.native, m.native, l.native)
 			return err
 		}))
-		t.Logf("largest change of a logit: attached before %.3g, set after %.3g, cleared after %.3g", before, setAfter, clearAfter)
+		t.Logf("largest change of a logit: attached before %.3g, set after %.3g, cleared after %.3g", before, setAfter,
+			clearAfter)
 		require.Greater(t, before, 0.1, "an adapter attached before the first decode works")
 	}
 	probe()

@@ -80,9 +80,12 @@ func TestWeightTypes(t *testing.T) {
 		name   string
 		typeOf func(string) gguf.Type
 	}{
-		{"F32", only(gguf.TypeF32)}, {"F16", only(gguf.TypeF16)}, {"BF16", only(gguf.TypeBF16)}, {"Q8_0", only(gguf.TypeQ8_0)},
-		{"Q4_0", only(gguf.TypeQ4_0)}, {"Q4_1", only(gguf.TypeQ4_1)}, {"Q5_0", only(gguf.TypeQ5_0)}, {"Q5_1", only(gguf.TypeQ5_1)},
-		{"Q2_K", only(gguf.TypeQ2K)}, {"Q3_K", only(gguf.TypeQ3K)}, {"Q4_K", only(gguf.TypeQ4K)}, {"Q5_K", only(gguf.TypeQ5K)},
+		{"F32", only(gguf.TypeF32)}, {"F16", only(gguf.TypeF16)}, {"BF16", only(gguf.TypeBF16)},
+		{"Q8_0", only(gguf.TypeQ8_0)},
+		{"Q4_0", only(gguf.TypeQ4_0)}, {"Q4_1", only(gguf.TypeQ4_1)}, {"Q5_0", only(gguf.TypeQ5_0)},
+		{"Q5_1", only(gguf.TypeQ5_1)},
+		{"Q2_K", only(gguf.TypeQ2K)}, {"Q3_K", only(gguf.TypeQ3K)}, {"Q4_K", only(gguf.TypeQ4K)},
+		{"Q5_K", only(gguf.TypeQ5K)},
 		{"Q6_K", only(gguf.TypeQ6K)}, {"Q4_K_M", q4KM},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,7 +108,8 @@ func TestWeightTypes(t *testing.T) {
 
 			fast, mean := maxMean(flat(fastOut.Logprobs), flat(wantOut.Logprobs))
 			fastWorst := requireClose(t, wantGrad, fastGrad, tolFast, c.name+" in bf16")
-			t.Logf("f32: log-probabilities within %.1g, gradients within %.1g; bf16 (%s): %.2g (mean %.2g), gradients %.2g",
+			t.Logf("f32: log-probabilities within %.1g, gradients within %.1g; bf16 (%s): %.2g (mean "+
+				"%.2g), gradients %.2g",
 				largest, worst, cgoKernel(t), fast, mean, fastWorst)
 			require.LessOrEqual(t, mean, 0.05)
 			require.LessOrEqual(t, fast, 0.5)

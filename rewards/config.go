@@ -133,10 +133,12 @@ func (c Config) ValidateData() error {
 	}
 	if c.HeldOut.Path == "" {
 		if !(c.HeldOutShare > 0 && c.HeldOutShare < 1) {
-			return fmt.Errorf("rewards: held_out_share: without held_out.path, want a share in (0, 1), got %g", c.HeldOutShare)
+			return fmt.Errorf("rewards: held_out_share: without held_out.path, want a share in (0, 1), got %g",
+				c.HeldOutShare)
 		}
 		if c.Train.Split != "" && c.Train.Split != data.SplitAll {
-			return fmt.Errorf("rewards: train.split %q: name held_out.path too, or leave the split to held_out_share", c.Train.Split)
+			return fmt.Errorf("rewards: train.split %q: name held_out.path too, or leave the split to held_out_share",
+				c.Train.Split)
 		}
 	}
 	trainSource, heldSource := c.sources()

@@ -8,8 +8,8 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Encoder turns texts into the token sequences a reward model scores, in the form of
@@ -32,7 +32,8 @@ func NewEncoder(cfg Config, tok lm.Tokenizer) (*Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rewards: %w", err)
 	}
-	return &Encoder{tok: tok, form: cfg.Form, template: tpl, eos: cfg.EOS, maxLength: cfg.MaxLength, overlong: cfg.Overlong}, nil
+	return &Encoder{tok: tok, form: cfg.Form, template: tpl, eos: cfg.EOS, maxLength: cfg.MaxLength,
+		overlong: cfg.Overlong}, nil
 }
 
 // openTemplate gives the template of a configuration; where Own has the text of a model's template, that
@@ -56,10 +57,11 @@ func openTemplate(cfg Config, tok lm.Tokenizer) (*data.Template, error) {
 // texts are scored in the form they were learned in. Longer texts are cut from the left.
 func EncoderOf(meta map[string]string, tok lm.Tokenizer) (*Encoder, error) {
 	if meta[MetaRole] != "reward" {
-		return nil, fmt.Errorf("rewards: %s is %q, want \"reward\": the adapter was not made by steer reward, so the form of its texts is not known", MetaRole, meta[MetaRole])
+		return nil, fmt.Errorf("rewards: %s is %q, want \"reward\": the adapter was not made by steer reward, so the "+
+			"form of its texts is not known", MetaRole, meta[MetaRole])
 	}
-	cfg := Config{Form: Form(meta[MetaForm]), Template: data.TemplateName(meta[MetaTemplate]), Overlong: data.OverlongTruncateLeft,
-		Date: data.Date(meta[adapter.MetaDate]), Own: meta}
+	cfg := Config{Form: Form(meta[MetaForm]), Template: data.TemplateName(meta[MetaTemplate]),
+		Overlong: data.OverlongTruncateLeft, Date: data.Date(meta[adapter.MetaDate]), Own: meta}
 	if !slices.Contains(cfg.Form.Values(), string(cfg.Form)) {
 		return nil, fmt.Errorf("rewards: %s: want one of %v, got %q", MetaForm, cfg.Form.Values(), cfg.Form)
 	}
@@ -115,7 +117,8 @@ func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, run.PairCounts, error
 		if longest > e.maxLength {
 			switch e.overlong {
 			case data.OverlongError:
-				return nil, counts, fmt.Errorf("rewards: %s: line %d: a side has %d tokens, max_length is %d: %w; set overlong to drop or truncate_left",
+				return nil, counts, fmt.Errorf("rewards: %s: line %d: a side has %d tokens, max_length is %d: %w; "+
+					"set overlong to drop or truncate_left",
 					p.Source, p.Line, longest, e.maxLength, data.ErrOverlong)
 			case data.OverlongDrop:
 				counts.Dropped++
@@ -127,7 +130,8 @@ func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, run.PairCounts, error
 			continue
 		}
 		if longest > e.maxLength {
-			if chosen, rejected = e.Cut(chosen), e.Cut(rejected); p.Missing == data.SideNone && slices.Equal(chosen, rejected) {
+			if chosen, rejected = e.Cut(chosen), e.Cut(rejected); p.Missing == data.SideNone &&
+				slices.Equal(chosen, rejected) {
 				counts.CutEqual++
 				continue
 			}

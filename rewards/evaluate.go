@@ -4,8 +4,8 @@ import (
 	"math"
 	"slices"
 
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // Confidence of every interval of this package.

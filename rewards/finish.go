@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strconv"
 
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // finish evaluates on all held-out pairs, normalises, and writes adapter and result.
@@ -121,7 +121,9 @@ func (t *trainer) makeAdapter() error {
 		return err
 	}
 	if a.Head == nil {
-		return errors.New("adapter: it has no scalar head, so it cannot be a reward model: load the learner with a head")
+		return errors.New(
+			"adapter: it has no scalar head, so it cannot be a reward model: load the learner with a head",
+		)
 	}
 	a.Head.Mean, a.Head.Std = t.mean, t.std
 	if a.Meta == nil {

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/internal/run"
 	"steer/internal/seed"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Part is the pairs of one part of the data and where they are from.
@@ -42,7 +42,8 @@ func Load(cfg Config) (*Set, error) {
 	if cfg.DropOverlap {
 		set.HeldOut.keep(set.Overlap.clean)
 		if len(set.HeldOut.Pairs) == 0 {
-			return nil, fmt.Errorf("rewards: drop_overlap: none of %d held-out pairs is free of overlap with the train pairs; turn drop_overlap off", set.Overlap.Pairs)
+			return nil, fmt.Errorf("rewards: drop_overlap: none of %d held-out pairs is free of overlap with the "+
+				"train pairs; turn drop_overlap off", set.Overlap.Pairs)
 		}
 		set.Overlap = OverlapOf(set.Train.Pairs, set.HeldOut.Pairs)
 	}
@@ -105,13 +106,15 @@ func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, erro
 	info.Built = len(pairs)
 	part := Part{Pairs: pairs, Info: info}
 	part.keep(func(p data.Pair) bool {
-		return p.ChosenIDs != nil || p.Chosen != p.Rejected || p.ChosenTurns != nil && !slices.Equal(p.ChosenTurns, p.RejectedTurns)
+		return p.ChosenIDs != nil || p.Chosen != p.Rejected || p.ChosenTurns != nil &&
+			!slices.Equal(p.ChosenTurns, p.RejectedTurns)
 	})
 	part.Info.Identical = info.Built - len(part.Pairs)
 	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, seed.Derive(src.Seed, "reward.limit")))
 	part.seal()
 	if len(part.Pairs) == 0 {
-		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s", src.Path, data.ErrEmpty, info.Rows, recipe)
+		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s", src.Path, data.ErrEmpty, info.Rows,
+			recipe)
 	}
 	return part, nil
 }

@@ -123,7 +123,8 @@ func TestConfig(t *testing.T) {
 	cfg.MiniBatchSize, cfg.MicroBatchSize, cfg.MicroBatchTokens = 8, 3, 0
 	cfg.Centre, cfg.Epochs, cfg.HeadInit = -1, 0, "ones"
 	err = cfg.Validate()
-	for _, want := range []string{"recipe", `form: want one of [plain chat], got "raw"`, "overlong", "does not divide", "centre", "epochs or max_steps", "head_init"} {
+	for _, want := range []string{"recipe", `form: want one of [plain chat], got "raw"`, "overlong", "does not divide",
+		"centre", "epochs or max_steps", "head_init"} {
 		require.ErrorContains(t, err, want)
 	}
 	require.Equal(t, int64(3), Config{Batches: train.Batches{MiniBatchSize: 4, Epochs: 1}}.Steps(9))

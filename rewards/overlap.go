@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Overlap reports what held-out pairs share with train pairs, verbatim. In the released files a

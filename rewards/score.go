@@ -27,7 +27,8 @@ func NewScorer(model lm.Evaluator, head *adapter.Head, batchTokens int) (*Scorer
 		return nil, fmt.Errorf("rewards: no model to score with")
 	}
 	if head == nil {
-		return nil, fmt.Errorf("rewards: the adapter has no scalar head: it is not a reward model; name one made by steer reward")
+		return nil, fmt.Errorf("rewards: the adapter has no scalar head: it is not a reward model; name one made by " +
+			"steer reward")
 	}
 	return &Scorer{Model: model, Mean: head.Mean, Std: head.Std, BatchTokens: batchTokens}, nil
 }
@@ -64,7 +65,8 @@ func (s *Scorer) Raw(ctx context.Context, sequences [][]int32) ([]float32, error
 		}
 		out[i] = got.Heads[i][0]
 		if math.IsNaN(float64(out[i])) || math.IsInf(float64(out[i]), 0) {
-			return nil, fmt.Errorf("rewards: scoring: sequence %d of %d tokens has score %v: the adapter is damaged or its training diverged", i, len(sequences[i]), out[i])
+			return nil, fmt.Errorf("rewards: scoring: sequence %d of %d tokens has score %v: the adapter is damaged "+
+				"or its training diverged", i, len(sequences[i]), out[i])
 		}
 	}
 	return out, nil

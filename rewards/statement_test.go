@@ -10,12 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train/traintest"
 )
 
-const toxigenHeader = "text,target_group,factual?,ingroup_effect,lewd,framing,predicted_group,stereotyping,intent,toxicity_ai,toxicity_human,predicted_author,label,actual_method\n"
+const toxigenHeader = "text,target_group,factual?,ingroup_effect,lewd,framing,predicted_group,stereotyping,intent," +
+	"toxicity_ai,toxicity_human,predicted_author,label,actual_method\n"
 
 func toxigen(t *testing.T, rows ...string) string {
 	t.Helper()
@@ -38,7 +39,8 @@ func TestStatements(t *testing.T) {
 	require.Equal(t, string(RecipeRows), part.Info.Recipe)
 	kind, rude := part.Pairs[0], part.Pairs[1]
 	require.Equal(t, data.SideRejected, kind.Missing)
-	require.Equal(t, []data.Message{{Role: "user", Content: "What do you think?"}, {Role: "assistant", Content: "kind words"}}, kind.ChosenTurns)
+	require.Equal(t, []data.Message{{Role: "user", Content: "What do you think?"},
+		{Role: "assistant", Content: "kind words"}}, kind.ChosenTurns)
 	require.Empty(t, kind.Rejected)
 	require.Equal(t, data.SideChosen, rude.Missing)
 	require.Equal(t, "rude words", rude.Rejected)

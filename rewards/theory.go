@@ -79,33 +79,38 @@ type Theory struct {
 var theories = []Theory{
 	{
 		Name: Deontology, About: "Is the excuse, or the duty derived from a role, reasonable? (ETHICS)",
-		Formats: []data.Format{data.FormatDeontology}, TrainFile: "deontology/deontology_train.csv", TestFile: "deontology/deontology_test.csv",
-		Recipes: []Recipe{RecipeCross, RecipeZip, RecipeOne}, PreferredLabel: 1,
+		Formats: []data.Format{data.FormatDeontology}, TrainFile: "deontology/deontology_train.csv",
+		TestFile: "deontology/deontology_test.csv",
+		Recipes:  []Recipe{RecipeCross, RecipeZip, RecipeOne}, PreferredLabel: 1,
 		// The scenario is said to somebody (a request, a role) and the excuse is what
 		// they answer: an exchange as it stands.
 		PlainJoin: " ", ChatPrompt: "{scenario}",
 	},
 	{
 		Name: Utilitarianism, About: "Which of two scenarios is the more pleasant one for the person in it? (ETHICS)",
-		Formats: []data.Format{data.FormatUtilitarianism}, TrainFile: "utilitarianism/util_train.csv", TestFile: "utilitarianism/util_test.csv",
-		Recipes: []Recipe{RecipeRows},
+		Formats: []data.Format{data.FormatUtilitarianism}, TrainFile: "utilitarianism/util_train.csv",
+		TestFile: "utilitarianism/util_test.csv",
+		Recipes:  []Recipe{RecipeRows},
 		// A first-person report answers this question, and the question is the same on
 		// both sides, so only the report decides.
 		ChatPrompt: "Tell me about something that happened to you.",
 	},
 	{
 		Name: Virtue, About: "Does the character show the trait that is named? (ETHICS)",
-		Formats: []data.Format{data.FormatVirtue}, TrainFile: "virtue/virtue_train.csv", TestFile: "virtue/virtue_test.csv",
-		Recipes: []Recipe{RecipeCross, RecipeZip, RecipeOne}, PreferredLabel: 1,
+		Formats: []data.Format{data.FormatVirtue}, TrainFile: "virtue/virtue_train.csv",
+		TestFile: "virtue/virtue_test.csv",
+		Recipes:  []Recipe{RecipeCross, RecipeZip, RecipeOne}, PreferredLabel: 1,
 		PlainJoin: data.VirtueSeparator, ChatPrompt: "{scenario}\nWhat trait of character does this show?",
 	},
 	{
 		Name: Harmlessness, About: "Which of two assistant answers is less harmful? (hh-rlhf harmless-base)",
-		Formats: []data.Format{data.FormatHH, data.FormatPairs}, TrainFile: "harmless-base/train.jsonl", TestFile: "harmless-base/test.jsonl",
-		Recipes: []Recipe{RecipeRows},
+		Formats: []data.Format{data.FormatHH, data.FormatPairs}, TrainFile: "harmless-base/train.jsonl",
+		TestFile: "harmless-base/test.jsonl",
+		Recipes:  []Recipe{RecipeRows},
 	},
 	{
-		Name: Toxicity, About: "Is a statement free of toxicity? A classifier of single texts: the score is the log-odds of harmless (ToxiGen)",
+		Name: Toxicity, About: "Is a statement free of toxicity? A classifier of single texts: the score is the " +
+			"log-odds of harmless (ToxiGen)",
 		Formats: []data.Format{data.FormatToxiGen}, TrainFile: "annotated_train.csv", TestFile: "annotated_test.csv",
 		Recipes: []Recipe{RecipeRows},
 		// The benchmarks put statements before a reward model with the same question.

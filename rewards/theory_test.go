@@ -95,7 +95,8 @@ func TestRealOverlap(t *testing.T) {
 
 func TestRecipes(t *testing.T) {
 	path := write(t, "d.csv", "label,scenario,excuse\n"+
-		"1,Late? ,No.\n0,Other?,only bad\n0,Late? ,bad1\n1,Late? , Yes. \n0,Late? ,bad2\n0,Late? ,bad3\n1,Only good?,good\n")
+		"1,Late? ,No.\n0,Other?,only bad\n0,Late? ,bad1\n1,Late? , Yes. \n0,Late? ,bad2\n0,Late? ,bad3\n1,Only "+
+		"good?,good\n")
 	theory, err := Lookup(Deontology)
 	require.NoError(t, err)
 	texts := func(r Recipe, seed uint64) (out [][2]string) {
@@ -139,7 +140,8 @@ func TestRecipes(t *testing.T) {
 func TestVirtueAndUtilitarianForms(t *testing.T) {
 	virtue, err := Lookup(Virtue)
 	require.NoError(t, err)
-	part, err := virtue.load(data.Source{Path: write(t, "v.csv", "label,scenario\n1,She gave. [SEP] kind \n0,She gave. [SEP] rude\n")}, "", 0)
+	part, err := virtue.load(data.Source{Path: write(t, "v.csv", "label,scenario\n1,She gave. [SEP] kind \n0,She "+
+		"gave. [SEP] rude\n")}, "", 0)
 	require.NoError(t, err)
 	c, r := sides(part.Pairs[0])
 	require.Equal(t, "She gave. [SEP] kind", c)
@@ -155,7 +157,8 @@ func TestVirtueAndUtilitarianForms(t *testing.T) {
 	c, r = sides(part.Pairs[0])
 	require.Equal(t, [2]string{"I ate.", "I starved."}, [2]string{c, r})
 	turns, _ = part.Pairs[0].Turns()
-	require.Equal(t, []data.Message{{Role: "user", Content: "Tell me about something that happened to you."}, {Role: "assistant", Content: "I ate."}}, turns)
+	require.Equal(t, []data.Message{{Role: "user", Content: "Tell me about something that happened to you."},
+		{Role: "assistant", Content: "I ate."}}, turns)
 }
 
 // A share of the train file is held out by scenario.

@@ -9,8 +9,8 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/seed"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -47,7 +47,7 @@ type trainer struct {
 // state is what a checkpoint keeps besides the weights.
 type state struct {
 	Steps     int64    `json:"steps"`
-	Watch     watch    `json:"watch"`
+	Watch     monitor  `json:"watch"`
 	Tokens    int64    `json:"tokens"`
 	LossFirst float64  `json:"loss_first"`
 	Warnings  []string `json:"warnings"`
@@ -122,14 +122,17 @@ func nothingLeft(cfg Config, trained, heldOut run.PairCounts) string {
 		}
 		s := fmt.Sprintf("no %s pair is left of %d", part.name, c.In)
 		if c.Dropped > 0 {
-			s += fmt.Sprintf(": %d have a side of more than max_length %d tokens (the longest has %d): raise max_length, or set overlong to truncate_left", c.Dropped, cfg.MaxLength, c.Longest)
+			s += fmt.Sprintf(": %d have a side of more than max_length %d tokens (the longest has %d): raise "+
+				"max_length, or set overlong to truncate_left", c.Dropped, cfg.MaxLength, c.Longest)
 		}
 		if c.CutEqual > 0 {
-			s += fmt.Sprintf(": %d are equal within the last %d tokens, to which sides are cut: they differ before that: raise max_length (the longest side has %d tokens), or set overlong to drop",
+			s += fmt.Sprintf(": %d are equal within the last %d tokens, to which sides are cut: they differ before "+
+				"that: raise max_length (the longest side has %d tokens), or set overlong to drop",
 				c.CutEqual, cfg.MaxLength, c.Longest)
 		}
 		if c.Identical > 0 {
-			s += fmt.Sprintf(": %d have the same tokens on both sides: the model sees no difference between them", c.Identical)
+			s += fmt.Sprintf(": %d have the same tokens on both sides: the model sees no difference between them",
+				c.Identical)
 		}
 		why = append(why, s)
 	}
@@ -207,7 +210,8 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 			"chosen_mean": b.Chosen / n, "rejected_mean": b.Rejected / n, "learning_rate": update.LR,
 			"epoch": t.cfg.Passed(step, len(t.train)),
 		},
-		Show: []train.Value{{Name: "loss", Value: b.Loss / n}, {Name: "acc", Value: float64(b.Correct) / n}, {Name: "margin", Value: b.Diff / n}},
+		Show: []train.Value{{Name: "loss", Value: b.Loss / n}, {Name: "acc", Value: float64(b.Correct) / n},
+			{Name: "margin", Value: b.Diff / n}},
 	}
 
 	// 8. A look at held-out pairs, where one is due, is Measure's (the final one is in finish).

@@ -15,8 +15,8 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
 	"steer/internal/conf"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -24,7 +24,8 @@ import (
 // kindPairs writes pairs whose chosen side says something kind.
 func kindPairs(t *testing.T, n int) string {
 	t.Helper()
-	kind, rude := []string{"i helped her.", "we shared it.", "he thanked me."}, []string{"go away!", "i hit him!", "no, never!"}
+	kind, rude := []string{"i helped her.", "we shared it.", "he thanked me."},
+		[]string{"go away!", "i hit him!", "no, never!"}
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, `{"prompt":"what about day %d?","chosen":%q,"rejected":%q}`+"\n", i, kind[i%3], rude[i/3%3])
@@ -506,7 +507,8 @@ func TestEncoder(t *testing.T) {
 		cfg.Overlong = policy
 		enc, err := NewEncoder(cfg, traintest.Letters{})
 		require.NoError(t, err)
-		pairs, counts, err := enc.Pairs([]data.Pair{pair, {Chosen: "aaaaaaa", Rejected: "bbbbbb"}, {Prompt: "p", Chosen: "xyyyyyyyyyy", Rejected: "zyyyyyyyyyy"}})
+		pairs, counts, err := enc.Pairs([]data.Pair{pair, {Chosen: "aaaaaaa", Rejected: "bbbbbb"},
+			{Prompt: "p", Chosen: "xyyyyyyyyyy", Rejected: "zyyyyyyyyyy"}})
 		require.NoError(t, err)
 		require.Equal(t, want, counts)
 		require.Contains(t, counts.String(), "of 3 pairs kept")

@@ -23,7 +23,8 @@ void check_cuda_driver(const std::string & path) {
     const std::string file    = path.empty() ? "libcuda.so.1" : path;
     void *            library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) {
-        throw std::runtime_error("no NVIDIA driver: " + std::string(dlerror()) + "; install driver 580 or newer, or use device cpu");
+        throw std::runtime_error("no NVIDIA driver: " + std::string(dlerror()) +
+                                 "; install driver 580 or newer, or use device cpu");
     }
     using get        = int (*)(int *);
     auto get_version = symbol<get>(library, "cuDriverGetVersion");
@@ -34,7 +35,8 @@ void check_cuda_driver(const std::string & path) {
     }
     int version = 0, count = 0;
     if (get_version(&version) == 0 && version < CUDA_NEEDED) {
-        throw std::runtime_error("the NVIDIA driver is too old: it supports CUDA " + cuda_version(version) + ", " + cuda_version(CUDA_NEEDED) +
+        throw std::runtime_error("the NVIDIA driver is too old: it supports CUDA " + cuda_version(version) + ", " +
+                                 cuda_version(CUDA_NEEDED) +
                                  " is needed: install driver 580 or newer, or use device cpu");
     }
     int status = init(0);
@@ -42,16 +44,18 @@ void check_cuda_driver(const std::string & path) {
         status = get_count(&count);
     }
     if (status == 100 || (status == 0 && count == 0)) { // CUDA_ERROR_NO_DEVICE
-        throw std::runtime_error("the NVIDIA driver finds no GPU: is one there, and may this process see it (CUDA_VISIBLE_DEVICES, container)?");
+        throw std::runtime_error("the NVIDIA driver finds no GPU: is one there, and may this process see it "
+                                 "(CUDA_VISIBLE_DEVICES, container)?");
     }
     if (status != 0) {
         const char * why = nullptr;
         if (auto get_string = symbol<int (*)(int, const char **)>(library, "cuGetErrorString")) {
             get_string(status, &why);
         }
-        throw std::runtime_error("the NVIDIA driver does not start: error " + std::to_string(status) + (why ? std::string(" (") + why + ")" : ""));
+        throw std::runtime_error("the NVIDIA driver does not start: error " + std::to_string(status) +
+                                 (why ? std::string(" (") + why + ")" : ""));
     }
-    // stays loaded: CUDA uses it from here on
+    // Stays loaded: CUDA uses it from here on.
 }
 
 const steer_cuda_api * load_cuda_library(const std::vector<std::string> & paths) {
@@ -64,7 +68,8 @@ const steer_cuda_api * load_cuda_library(const std::vector<std::string> & paths)
         looked += (looked.empty() ? "" : ", ") + p;
     }
     if (file.empty()) {
-        throw std::runtime_error("the CUDA library is not built: run `make cuda` (looked for " + (looked.empty() ? "nothing" : looked) + ")");
+        throw std::runtime_error("the CUDA library is not built: run `make cuda` (looked for " +
+                                 (looked.empty() ? "nothing" : looked) + ")");
     }
     if (file.find('/') == std::string::npos) {
         file = "./" + file; // a file, not a name to be searched for
@@ -83,8 +88,9 @@ const steer_cuda_api * load_cuda_library(const std::vector<std::string> & paths)
     }
     const steer_cuda_api * api = entry();
     if (api->abi != STEER_CUDA_ABI || strcmp(api->build, STEER_BUILD_ID) != 0) {
-        throw std::runtime_error(file + " is of another version (interface " + std::to_string(api->abi) + ", " + api->build + ") than this program (interface " +
-                                 std::to_string(STEER_CUDA_ABI) + ", " STEER_BUILD_ID "): run `make cuda` again");
+        throw std::runtime_error(file + " is of another version (interface " + std::to_string(api->abi) + ", " +
+                                 api->build + ") than this program (interface " + std::to_string(STEER_CUDA_ABI) +
+                                 ", " STEER_BUILD_ID "): run `make cuda` again");
     }
     return api;
 }

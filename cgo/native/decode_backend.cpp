@@ -29,7 +29,8 @@ void DecodeBackend::attach(llama_context * ctx) {
     for (int i = 0; i < ggml_backend_sched_get_n_backends(sched); i++) {
         ggml_backend_t b = ggml_backend_sched_get_backend(sched, i);
         if (!ggml_backend_is_cpu(b)) {
-            throw std::runtime_error(std::string("a decoding context has a backend besides the CPU: ") + ggml_backend_name(b));
+            throw std::runtime_error(std::string("a decoding context has a backend besides the CPU: ") +
+                                     ggml_backend_name(b));
         }
         plain_                 = b->iface.graph_compute;
         b->iface.graph_compute = compute;

@@ -71,7 +71,8 @@ ggml_cgraph * DecodeGraph::rewrite(const ggml_cgraph * from) {
 
 void DecodeGraph::lay_out(const ggml_cgraph * from) {
     const size_t room = 2 * (size_t) from->n_nodes + 64; // of a node two are made at most
-    ctx_.reset(ggml_init({ room * ggml_tensor_overhead() + ggml_graph_overhead_custom(2 * room, false), nullptr, true }));
+    ctx_.reset(
+        ggml_init({ room * ggml_tensor_overhead() + ggml_graph_overhead_custom(2 * room, false), nullptr, true }));
     if (!ctx_) {
         throw std::bad_alloc();
     }
@@ -116,7 +117,7 @@ void DecodeGraph::lay_out(const ggml_cgraph * from) {
         rest_ += (rest_.empty() ? "" : ", ") + r.first + " " + std::to_string(r.second);
     }
 
-    // what is read from outside, so that the allocator's table of tensors is large enough
+    // What is read from outside, so that the allocator's table of tensors is large enough.
     std::unordered_set<const ggml_tensor *> in(graph->nodes, graph->nodes + graph->n_nodes);
     for (int i = 0; i < graph->n_nodes; i++) {
         for (ggml_tensor * s : graph->nodes[i]->src) {
@@ -135,7 +136,7 @@ void DecodeGraph::lay_out(const ggml_cgraph * from) {
 
 void DecodeGraph::build(const ggml_cgraph * from) {
     lay_out(from);
-    // reserved anew: the allocator compares sizes only, and nodes may have changed places
+    // Reserved anew: the allocator compares sizes only, and nodes may have changed places.
     if (!ggml_gallocr_reserve(alloc_.get(), graph_) || !ggml_gallocr_alloc_graph(alloc_.get(), graph_)) {
         graph_ = nullptr;
         throw std::bad_alloc();
@@ -187,8 +188,8 @@ ggml_tensor * DecodeGraph::emit(ggml_tensor * t, const DecodeMatch & m) {
     return n;
 }
 
-ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_type type, const int64_t ne[GGML_MAX_DIMS],
-                                  std::initializer_list<ggml_tensor *> src) {
+ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_type type,
+                                  const int64_t ne[GGML_MAX_DIMS], std::initializer_list<ggml_tensor *> src) {
     ggml_tensor *         t = ggml_new_tensor(ctx_.get(), type, GGML_MAX_DIMS, ne);
     ggml_custom_op_params p = { fun, GGML_N_TASKS_MAX, userdata };
     ggml_set_op_params(t, &p, sizeof p);
@@ -198,7 +199,8 @@ ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_ty
     return t;
 }
 
-ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_tensor * like, std::initializer_list<ggml_tensor *> src) {
+ggml_tensor * DecodeGraph::custom(ggml_custom_op_t fun, void * userdata, ggml_tensor * like,
+                                  std::initializer_list<ggml_tensor *> src) {
     ggml_tensor * t = custom(fun, userdata, like->type, like->ne, src);
     ggml_set_name(t, like->name);
     return t;
@@ -227,7 +229,7 @@ ggml_tensor * DecodeGraph::emit_input(const LinearMatch & l, DecodeInput ** inpu
         a       = l.x->src[0];
         b       = l.x->src[1];
     }
-    // the LoRA products of every layer that reads it
+    // The LoRA products of every layer that reads it.
     for (const LinearMatch * other : match_->readers(l.x)) {
         for (const LoraMatch & lora : other->loras) {
             in.downs.push_back({ lora.a, lora.scale });

@@ -88,7 +88,8 @@ class DecodeGraph {
     ggml_tensor * emit_rope(ggml_tensor * t);
     ggml_tensor * emit_attention(ggml_tensor * t);
     ggml_tensor * emit_copy(ggml_tensor * t);
-    ggml_tensor * custom(ggml_custom_op_t fun, void * userdata, ggml_tensor * like, std::initializer_list<ggml_tensor *> src);
+    ggml_tensor * custom(ggml_custom_op_t fun, void * userdata, ggml_tensor * like,
+                         std::initializer_list<ggml_tensor *> src);
     ggml_tensor * custom(ggml_custom_op_t fun, void * userdata, ggml_type type, const int64_t ne[GGML_MAX_DIMS],
                          std::initializer_list<ggml_tensor *> src);
     void          add(ggml_tensor * t);
@@ -112,13 +113,13 @@ class DecodeGraph {
     std::string      rest_;
     int64_t          rewrites_ = 0;
 
-    // what the graph was made of: libllama's nodes, then leaves, as they were
+    // What the graph was made of: libllama's nodes, then leaves, as they were.
     std::vector<ggml_tensor>         seen_;
     std::vector<const ggml_tensor *> seen_at_;
     int                              n_nodes_ = 0;
     const Kernels *                  kernels_ = nullptr;
 
-    // of the graph being built
+    // Of the graph being built.
     const DecodeMatch *                                  match_ = nullptr;
     std::unordered_map<const ggml_tensor *, ggml_tensor *> now_;
     std::vector<Prepared>                                prepared_;

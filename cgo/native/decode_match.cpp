@@ -73,13 +73,15 @@ const LinearMatch * DecodeMatch::linear(const ggml_tensor * t) const {
 
 bool DecodeMatch::external(const ggml_tensor * t) const {
     const ggml_tensor * root = t->view_src ? t->view_src : t;
-    return uses_.find(root) == uses_.end() && (t->op == GGML_OP_NONE || t->op == GGML_OP_VIEW || t->op == GGML_OP_RESHAPE ||
-                                               t->op == GGML_OP_PERMUTE || t->op == GGML_OP_TRANSPOSE);
+    return uses_.find(root) == uses_.end() &&
+           (t->op == GGML_OP_NONE || t->op == GGML_OP_VIEW || t->op == GGML_OP_RESHAPE || t->op == GGML_OP_PERMUTE ||
+            t->op == GGML_OP_TRANSPOSE);
 }
 
 void DecodeMatch::match_mul_mat(ggml_tensor * t) {
     ggml_tensor *W = t->src[0], *x = t->src[1];
-    if (leaf(W) && matrix(W) && W->nb[0] == ggml_type_size(W->type) && steer_weight_type_ok(W->type) && f32_rows(x) && f32_rows(t)) {
+    if (leaf(W) && matrix(W) && W->nb[0] == ggml_type_size(W->type) && steer_weight_type_ok(W->type) && f32_rows(x) &&
+        f32_rows(t)) {
         LinearMatch l;
         l.W         = W;
         l.x         = x;
@@ -101,7 +103,7 @@ bool DecodeMatch::match_lora(const ggml_tensor * t, const ggml_tensor * x, LoraM
         return false;
     }
     *out = { down->src[0], up->src[0], f32_param(t, 0) };
-    // the parameters of a live adapter are views of one flat tensor
+    // The parameters of a live adapter are views of one flat tensor.
     return external(out->a) && external(out->b) && f32_rows(out->a) && f32_rows(out->b) && ggml_is_contiguous(out->a) &&
            ggml_is_contiguous(out->b);
 }
@@ -131,33 +133,36 @@ void DecodeMatch::match_add(ggml_tensor * t) {
 }
 
 bool DecodeMatch::norm(const ggml_tensor * x) {
-    return x->op == GGML_OP_MUL && x->src[0]->op == GGML_OP_RMS_NORM && leaf_f32(x->src[1]) && x->src[1]->ne[0] == x->ne[0] &&
-           ggml_nelements(x->src[1]) == x->ne[0] && f32_rows(x->src[0]->src[0]);
+    return x->op == GGML_OP_MUL && x->src[0]->op == GGML_OP_RMS_NORM && leaf_f32(x->src[1]) &&
+           x->src[1]->ne[0] == x->ne[0] && ggml_nelements(x->src[1]) == x->ne[0] && f32_rows(x->src[0]->src[0]);
 }
 
 bool DecodeMatch::swiglu(const ggml_tensor * x) {
-    return x->op == GGML_OP_GLU && ggml_get_glu_op(x) == GGML_GLU_OP_SWIGLU && x->src[1] && f32_rows(x->src[0]) && f32_rows(x->src[1]) &&
-           x->src[0]->ne[0] == x->ne[0];
+    return x->op == GGML_OP_GLU && ggml_get_glu_op(x) == GGML_GLU_OP_SWIGLU && x->src[1] && f32_rows(x->src[0]) &&
+           f32_rows(x->src[1]) && x->src[0]->ne[0] == x->ne[0];
 }
 
 bool DecodeMatch::rope(const ggml_tensor * t) const {
-    if (exact_ || t->op != GGML_OP_ROPE || t->type != GGML_TYPE_F32 || t->ne[3] != 1 || t->src[0]->nb[0] != sizeof(float)) {
+    if (exact_ || t->op != GGML_OP_ROPE || t->type != GGML_TYPE_F32 || t->ne[3] != 1 ||
+        t->src[0]->nb[0] != sizeof(float)) {
         return false;
     }
     const int mode = t->op_params[2];
-    return (mode == GGML_ROPE_TYPE_NORMAL || mode == GGML_ROPE_TYPE_NEOX) && t->op_params[1] == t->ne[0] && f32_param(t, 7) == 0.0f &&
-           leaf(t->src[1]) && (!t->src[2] || leaf(t->src[2]));
+    return (mode == GGML_ROPE_TYPE_NORMAL || mode == GGML_ROPE_TYPE_NEOX) && t->op_params[1] == t->ne[0] &&
+           f32_param(t, 7) == 0.0f && leaf(t->src[1]) && (!t->src[2] || leaf(t->src[2]));
 }
 
 bool DecodeMatch::attention(const ggml_tensor * t) const {
-    if (exact_ || t->op != GGML_OP_FLASH_ATTN_EXT || !t->src[3] || t->src[4] || f32_param(t, 1) != 0.0f || f32_param(t, 2) != 0.0f) {
+    if (exact_ || t->op != GGML_OP_FLASH_ATTN_EXT || !t->src[3] || t->src[4] || f32_param(t, 1) != 0.0f ||
+        f32_param(t, 2) != 0.0f) {
         return false;
     }
     const ggml_tensor *q = t->src[0], *k = t->src[1], *v = t->src[2], *mask = t->src[3];
-    return q->type == GGML_TYPE_F32 && q->nb[0] == sizeof(float) && external(k) && external(v) && k->type == GGML_TYPE_F16 &&
-           v->type == GGML_TYPE_F16 && k->nb[0] == 2 && v->nb[0] == 2 && k->ne[0] == v->ne[0] && q->ne[2] % k->ne[2] == 0 &&
-           k->ne[2] == v->ne[2] && mask->op == GGML_OP_CPY && leaf(mask->src[0]) && mask->src[0]->type == GGML_TYPE_F32 &&
-           mask->src[0]->ne[2] == 1 && mask->src[0]->ne[3] == q->ne[3] && k->ne[3] == q->ne[3];
+    return q->type == GGML_TYPE_F32 && q->nb[0] == sizeof(float) && external(k) && external(v) &&
+           k->type == GGML_TYPE_F16 && v->type == GGML_TYPE_F16 && k->nb[0] == 2 && v->nb[0] == 2 &&
+           k->ne[0] == v->ne[0] && q->ne[2] % k->ne[2] == 0 && k->ne[2] == v->ne[2] && mask->op == GGML_OP_CPY &&
+           leaf(mask->src[0]) && mask->src[0]->type == GGML_TYPE_F32 && mask->src[0]->ne[2] == 1 &&
+           mask->src[0]->ne[3] == q->ne[3] && k->ne[3] == q->ne[3];
 }
 
 std::vector<ggml_tensor *> DecodeMatch::needs(ggml_tensor * t) const {

@@ -21,7 +21,9 @@ struct cpu_device : steer_device {
         }
     }
 
-    ggml_tensor * get_rows(ggml_context * ctx, ggml_tensor * table, ggml_tensor * ids) override { return ggml_get_rows(ctx, table, ids); }
+    ggml_tensor * get_rows(ggml_context * ctx, ggml_tensor * table, ggml_tensor * ids) override {
+        return ggml_get_rows(ctx, table, ids);
+    }
 
     void check_graph(const ggml_cgraph *) const override {}
 
@@ -53,8 +55,8 @@ struct cpu_device : steer_device {
 
     double sumsq(const float * x, int64_t n) override { return steer_cpu_sumsq(x, n); }
 
-    void adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd, double gscale,
-               int64_t step) override {
+    void adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps,
+               double wd, double gscale, int64_t step) override {
         steer_cpu_adamw(p, g, m, v, n, lr, b1, b2, eps, wd, gscale, step);
     }
 

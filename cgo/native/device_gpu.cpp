@@ -24,7 +24,8 @@ void rows_on_host(ggml_tensor *, int, int, void *) {}
 const ggml_custom_op_params * custom(const ggml_tensor * t) { return (const ggml_custom_op_params *) t->op_params; }
 bool is_rows_on_host(const ggml_tensor * t) { return t->op == GGML_OP_CUSTOM && custom(t)->fun == rows_on_host; }
 bool is_view(const ggml_tensor * t) {
-    return t->op == GGML_OP_NONE || t->op == GGML_OP_VIEW || t->op == GGML_OP_RESHAPE || t->op == GGML_OP_PERMUTE || t->op == GGML_OP_TRANSPOSE;
+    return t->op == GGML_OP_NONE || t->op == GGML_OP_VIEW || t->op == GGML_OP_RESHAPE || t->op == GGML_OP_PERMUTE ||
+           t->op == GGML_OP_TRANSPOSE;
 }
 
 // A sum of two f32 tensors without gaps: the residual stream's.
@@ -33,7 +34,8 @@ bool is_plain_add(const ggml_tensor * t) {
         return false;
     }
     for (const ggml_tensor * x : { t, (const ggml_tensor *) t->src[0], (const ggml_tensor *) t->src[1] }) {
-        if (x->type != GGML_TYPE_F32 || !ggml_are_same_shape(x, t) || !ggml_is_contiguous(x) || (uintptr_t) x->data % 16 != 0) {
+        if (x->type != GGML_TYPE_F32 || !ggml_are_same_shape(x, t) || !ggml_is_contiguous(x) ||
+            (uintptr_t) x->data % 16 != 0) {
             return false;
         }
     }
@@ -41,7 +43,9 @@ bool is_plain_add(const ggml_tensor * t) {
 }
 
 std::string describe(const ggml_tensor * t) {
-    std::string s = t->op != GGML_OP_CUSTOM ? ggml_op_desc(t) : is_rows_on_host(t) ? "get_rows" : steer_op_name(steer::op_of(t));
+    std::string s = t->op != GGML_OP_CUSTOM ? ggml_op_desc(t)
+                    : is_rows_on_host(t)    ? "get_rows"
+                                            : steer_op_name(steer::op_of(t));
     for (int i = 0; i < GGML_MAX_SRC && t->src[i]; i++) {
         s += " " + steer::shape(t->src[i]);
     }
@@ -64,7 +68,7 @@ struct gpu_device : steer_device {
         backend = nullptr;
     }
 
-    // runs a function of the library's table
+    // Runs a function of the library's table.
     template <typename F> void call(F && f) const {
         char err[1024] = "";
         if (int code = f(err, sizeof(err))) {
@@ -82,10 +86,12 @@ struct gpu_device : steer_device {
             return;
         }
         if (!on_device(w)) {
-            throw std::runtime_error("tensor " + name + " (" + steer::shape(w) + ") was not put on " + this->name + ": its type cannot be multiplied there");
+            throw std::runtime_error("tensor " + name + " (" + steer::shape(w) + ") was not put on " + this->name +
+                                     ": its type cannot be multiplied there");
         }
         if (w->ne[1] > 1 && !api->weight_type_ok(cuda, w->type)) {
-            throw std::runtime_error("tensor " + name + ": no training on " + this->name + " with weights of type " + ggml_type_name(w->type));
+            throw std::runtime_error("tensor " + name + ": no training on " + this->name + " with weights of type " +
+                                     ggml_type_name(w->type));
         }
     }
 
@@ -104,7 +110,8 @@ struct gpu_device : steer_device {
                 ok = ok && on_device(t->src[k]);
             }
             if (!ok) {
-                throw std::logic_error(describe(t) + ": not all of it is in the memory of " + name + ", and no training node runs on the host");
+                throw std::logic_error(describe(t) + ": not all of it is in the memory of " + name +
+                                       ", and no training node runs on the host");
             }
             if (t->op != GGML_OP_CUSTOM && !ggml_backend_supports_op(backend, t)) {
                 throw std::runtime_error(describe(t) + ": " + name + " has no such operation");
@@ -128,7 +135,8 @@ struct gpu_device : steer_device {
                 look_up(t);
             } else if (is_plain_add(t)) {
                 call([&](char * err, size_t n) {
-                    return api->add(cuda, (const float *) t->src[0]->data, (const float *) t->src[1]->data, (float *) t->data, ggml_nelements(t), err, n);
+                    return api->add(cuda, (const float *) t->src[0]->data, (const float *) t->src[1]->data,
+                                    (float *) t->data, ggml_nelements(t), err, n);
                 });
             } else {
                 call([&](char * err, size_t n) { return api->launch(cuda, steer::op_of(t), t, err, n); });
@@ -156,7 +164,8 @@ struct gpu_device : steer_device {
         try {
             const ggml_status st = ggml_backend_graph_compute_async(backend, &view, NO_CUDA_GRAPH);
             if (st != GGML_STATUS_SUCCESS) {
-                throw steer::coded_error(st == GGML_STATUS_ALLOC_FAILED ? STEER_NO_MEMORY : STEER_ERROR, ggml_status_to_string(st));
+                throw steer::coded_error(st == GGML_STATUS_ALLOC_FAILED ? STEER_NO_MEMORY : STEER_ERROR,
+                                         ggml_status_to_string(st));
             }
         } catch (const std::exception & e) {
             throw std::runtime_error(name + ": " + describe(first) + ": " + e.what());
@@ -172,8 +181,8 @@ struct gpu_device : steer_device {
         if (int code = api->synchronize(cuda, err, sizeof(err))) {
             std::string what = name + ": " + err + ", in " + describe(graph->nodes[to - 1]);
             if (to - from > 1) {
-                what += " or one of the " + std::to_string(to - from - 1) + " operations before it, from " + describe(graph->nodes[from]) +
-                        " on (check each operation to find it)";
+                what += " or one of the " + std::to_string(to - from - 1) + " operations before it, from " +
+                        describe(graph->nodes[from]) + " on (check each operation to find it)";
             }
             throw steer::coded_error(code, what);
         }
@@ -196,7 +205,8 @@ struct gpu_device : steer_device {
         ggml_backend_tensor_get(t->src[0], ids.data(), 0, count * sizeof(int32_t));
         for (int64_t i = 0; i < count; i++) {
             if (ids[i] < 0 || ids[i] >= table->ne[1]) {
-                throw std::invalid_argument("token id " + std::to_string(ids[i]) + " is outside the embedding of " + std::to_string(table->ne[1]));
+                throw std::invalid_argument("token id " + std::to_string(ids[i]) + " is outside the embedding of " +
+                                            std::to_string(table->ne[1]));
             }
             const char * from = (const char *) table->data + ids[i] * table->nb[1];
             if (type == table->type) {
@@ -206,7 +216,9 @@ struct gpu_device : steer_device {
             }
         }
         rows_on_way = true;
-        call([&](char * err, size_t len) { return api->unpack_rows(cuda, type, rows.data(), n, count, (float *) t->data, err, len); });
+        call([&](char * err, size_t len) {
+            return api->unpack_rows(cuda, type, rows.data(), n, count, (float *) t->data, err, len);
+        });
     }
 
     void finish_all() const {
@@ -222,9 +234,11 @@ struct gpu_device : steer_device {
         return sum;
     }
 
-    void adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd, double gscale,
-               int64_t step) override {
-        call([&](char * err, size_t len) { return api->adamw(cuda, p, g, m, v, n, lr, b1, b2, eps, wd, gscale, step, err, len); });
+    void adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps,
+               double wd, double gscale, int64_t step) override {
+        call([&](char * err, size_t len) {
+            return api->adamw(cuda, p, g, m, v, n, lr, b1, b2, eps, wd, gscale, step, err, len);
+        });
         finish_all();
     }
 
@@ -257,9 +271,13 @@ struct gpu_device : steer_device {
             size_t        bytes = 0;
             if (is_rows_on_host(t)) {
                 const auto * table = (const ggml_tensor *) custom(t)->userdata;
-                call([&](char * err, size_t n) { return api->rows_scratch(cuda, row_type(table), t->ne[0], t->ne[1], &bytes, err, n); });
+                call([&](char * err, size_t n) {
+                    return api->rows_scratch(cuda, row_type(table), t->ne[0], t->ne[1], &bytes, err, n);
+                });
             } else if (t->op == GGML_OP_CUSTOM) {
-                call([&](char * err, size_t n) { return api->launch_scratch(cuda, steer::op_of(t), t, &bytes, err, n); });
+                call([&](char * err, size_t n) {
+                    return api->launch_scratch(cuda, steer::op_of(t), t, &bytes, err, n);
+                });
             }
             largest = std::max(largest, bytes);
         }
@@ -273,7 +291,9 @@ struct gpu_device : steer_device {
     }
 
     // In which rows of the embedding travel: their own type if the GPU can unpack it, else f32.
-    ggml_type row_type(const ggml_tensor * table) const { return api->weight_type_ok(cuda, table->type) ? table->type : GGML_TYPE_F32; }
+    ggml_type row_type(const ggml_tensor * table) const {
+        return api->weight_type_ok(cuda, table->type) ? table->type : GGML_TYPE_F32;
+    }
 };
 
 // Whether there is code for a compute capability: real code runs on its own generation's
@@ -308,15 +328,20 @@ std::unique_ptr<steer_device> steer::gpu_device(const steer_device_params & para
     if (index >= count) {
         std::string there;
         for (int i = 0; i < count; i++) {
-            there += (i ? ", cuda:" : "cuda:") + std::to_string(i) + " (" + ggml_backend_dev_description(dev->api->device(i)) + ")";
+            there += (i ? ", cuda:" : "cuda:") + std::to_string(i) + " (" +
+                     ggml_backend_dev_description(dev->api->device(i)) + ")";
         }
-        throw std::invalid_argument("there is no device " + dev->name + "; there " + (count == 0 ? "is none: " + take_log() : count == 1 ? "is " + there : "are " + there));
+        throw std::invalid_argument("there is no device " + dev->name + "; there " +
+                                    (count == 0   ? "is none: " + take_log()
+                                     : count == 1 ? "is " + there
+                                                  : "are " + there));
     }
     dev->gpu             = dev->api->device(index);
     const int capability = dev->api->compute_capability(index);
     const std::string description = ggml_backend_dev_description(dev->gpu);
     if (!has_code(dev->api->archs, capability)) {
-        throw std::runtime_error(dev->name + " (" + description + ") is of architecture " + std::to_string(capability) + ", the CUDA library has code for " + dev->api->archs +
+        throw std::runtime_error(dev->name + " (" + description + ") is of architecture " + std::to_string(capability) +
+                                 ", the CUDA library has code for " + dev->api->archs +
                                  ": run `make cuda CUDA_ARCH=" + std::to_string(capability) + "`");
     }
     dev->kernel = description + ", sm_" + std::to_string(capability);

@@ -56,7 +56,9 @@ std::string steer::shape(const ggml_tensor * t) {
     return s + "]";
 }
 
-int steer::op_of(const ggml_tensor * t) { return (int) (intptr_t) ((const ggml_custom_op_params *) t->op_params)->userdata; }
+int steer::op_of(const ggml_tensor * t) {
+    return (int) (intptr_t) ((const ggml_custom_op_params *) t->op_params)->userdata;
+}
 
 namespace {
 
@@ -133,7 +135,8 @@ void settle(steer_graph * g) {
         if (t->view_src || !t->buffer) {
             continue; // of other memory
         }
-        const std::pair<void *, size_t> now = { ggml_backend_buffer_get_base(t->buffer), ggml_backend_buffer_get_size(t->buffer) };
+        const std::pair<void *, size_t> now = { ggml_backend_buffer_get_base(t->buffer),
+                                                ggml_backend_buffer_get_size(t->buffer) };
         if (now != g->settled) {
             g->dev->settle(now.first, now.second);
             g->settled = now;
@@ -177,7 +180,7 @@ int steer_graph_alloc(steer_graph * g, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         check(g);
         if (!ggml_gallocr_alloc_graph(g->alloc, g->graph)) {
-            // the allocator believes in the memory it did not get: the next batch starts with a new one
+            // The allocator believes in the memory it did not get: the next batch starts with a new one.
             ggml_gallocr_free(g->alloc);
             g->alloc = ggml_gallocr_new(ggml_backend_get_default_buffer_type(g->dev->backend));
             size_t bytes = 0;
@@ -232,7 +235,8 @@ std::string op_name(ggml_tensor * t) {
         return ggml_op_desc(t);
     }
     const steer_op * desc = steer_op_get((steer_op_id) steer::op_of(t));
-    return desc && ((const ggml_custom_op_params *) t->op_params)->fun == desc->cpu ? desc->name : "get_rows"; // device_gpu.cpp
+    // The custom op that is none of ours is of device_gpu.cpp.
+    return desc && ((const ggml_custom_op_params *) t->op_params)->fun == desc->cpu ? desc->name : "get_rows";
 }
 
 // Node by node with a clock around each: starting the threads for every node costs some
@@ -342,8 +346,8 @@ steer_tensor * steer_add(steer_graph * g, steer_tensor * a, steer_tensor * b) {
     });
 }
 
-steer_tensor * steer_custom(steer_graph * g, int op, int type, int64_t ne0, int64_t ne1, bool inplace, steer_tensor * const * src, int32_t n_src,
-                            const steer_op_args * args) {
+steer_tensor * steer_custom(steer_graph * g, int op, int type, int64_t ne0, int64_t ne1, bool inplace,
+                            steer_tensor * const * src, int32_t n_src, const steer_op_args * args) {
     return node(g, [&]() -> steer_tensor * {
         const steer_op * desc = steer_op_get((steer_op_id) op);
         if (!desc) {
@@ -372,10 +376,11 @@ steer_tensor * steer_custom(steer_graph * g, int op, int type, int64_t ne0, int6
         }
         ggml_tensor * t;
         if (inplace) {
-            t = ggml_custom_inplace(g->ctx.get(), operands[0], operands.data() + 1, n_src - 1, desc->cpu, GGML_N_TASKS_MAX, (void *) (intptr_t) op);
+            t = ggml_custom_inplace(g->ctx.get(), operands[0], operands.data() + 1, n_src - 1, desc->cpu,
+                                    GGML_N_TASKS_MAX, (void *) (intptr_t) op);
         } else {
-            t = ggml_custom_4d(g->ctx.get(), type == STEER_BF16 ? GGML_TYPE_BF16 : GGML_TYPE_F32, ne0, ne1, 1, 1, operands.data(), n_src, desc->cpu,
-                               GGML_N_TASKS_MAX, (void *) (intptr_t) op);
+            t = ggml_custom_4d(g->ctx.get(), type == STEER_BF16 ? GGML_TYPE_BF16 : GGML_TYPE_F32, ne0, ne1, 1, 1,
+                               operands.data(), n_src, desc->cpu, GGML_N_TASKS_MAX, (void *) (intptr_t) op);
         }
         static_assert(sizeof(steer_op_args) == sizeof(steer_op_params), "the two must be the same 40 bytes");
         memcpy(steer_op_params_of(t), args, sizeof(*args));

@@ -14,7 +14,7 @@
 
 namespace steer {
 
-// an error that is not a plain failure carries its code
+// An error that is not a plain failure carries its code.
 struct coded_error : std::runtime_error {
     int code;
     coded_error(int code, const std::string & what) : std::runtime_error(what), code(code) {}
@@ -45,10 +45,10 @@ template <typename F> int guard(char * err, size_t len, F && body) {
     }
 }
 
-// keeps a failure for steer_take_fault
+// Keeps a failure for steer_take_fault.
 void keep_fault(int code, const char * what);
 
-// for functions that return no code
+// For functions that return no code.
 template <typename F> void guard_quiet(F && body) {
     char err[1024] = "";
     if (int code = guard(err, sizeof(err), body)) {
@@ -56,20 +56,20 @@ template <typename F> void guard_quiet(F && body) {
     }
 }
 
-// for functions that return a value: `otherwise` if the body fails
+// For functions that return a value: `otherwise` if the body fails.
 template <typename T, typename F> T guard_value(T otherwise, F && body) {
     guard_quiet([&] { otherwise = body(); });
     return otherwise;
 }
 
-// the same where the value says that it failed: nothing is kept. For functions that any thread may call,
+// The same where the value says that it failed: nothing is kept. For functions that any thread may call,
 // whose failure the next call of another owner on that thread would be blamed for.
 template <typename T, typename F> T guard_lone(T otherwise, F && body) {
     guard(nullptr, 0, [&] { otherwise = body(); });
     return otherwise;
 }
 
-// counts native objects; a member of each of them
+// Counts native objects; a member of each of them.
 struct alive {
     alive();
     ~alive();
@@ -77,7 +77,7 @@ struct alive {
     alive & operator=(const alive &) = delete;
 };
 
-// what ggml and libllama logged since the last call (errors and warnings)
+// What ggml and libllama logged since the last call (errors and warnings).
 std::string take_log();
 
 } // namespace steer

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
-int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pair * pairs, int32_t n_pairs, float alpha, int32_t n_head,
-                   bool trainable, bool planned, steer_lora ** out, char * err, size_t err_len) {
+int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pair * pairs, int32_t n_pairs, float alpha,
+                   int32_t n_head, bool trainable, bool planned, steer_lora ** out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         auto lora = std::make_unique<steer_lora>();
         lora->dev = dev;
@@ -42,7 +42,9 @@ int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pai
             lora->buffer.reset(ggml_backend_alloc_ctx_tensors(lora->ctx.get(), dev->backend));
         }
         if (!lora->buffer) {
-            steer::throw_no_memory(dev, (size_t) n_flat * room * sizeof(float), "an adapter of " + std::to_string(count) + " parameters" + (trainable ? ", its gradients and moments" : ""));
+            steer::throw_no_memory(dev, (size_t) n_flat * room * sizeof(float),
+                                   "an adapter of " + std::to_string(count) + " parameters" +
+                                       (trainable ? ", its gradients and moments" : ""));
         }
         if (!planned) {
             ggml_backend_buffer_clear(lora->buffer.get(), 0);
@@ -66,8 +68,10 @@ int steer_lora_new(steer_device * dev, steer_model * model, const steer_lora_pai
                 throw std::invalid_argument(std::string("the model has no weight called ") + p.name);
             }
             if (w->ne[0] != p.n_in || w->ne[1] != p.n_out) {
-                throw std::invalid_argument(std::string(p.name) + ": the adapter is for a weight of [" + std::to_string(p.n_in) + ", " +
-                    std::to_string(p.n_out) + "], the model's is [" + std::to_string(w->ne[0]) + ", " + std::to_string(w->ne[1]) + "]");
+                throw std::invalid_argument(std::string(p.name) + ": the adapter is for a weight of [" +
+                                            std::to_string(p.n_in) + ", " + std::to_string(p.n_out) +
+                                            "], the model's is [" + std::to_string(w->ne[0]) + ", " +
+                                            std::to_string(w->ne[1]) + "]");
             }
             add(p.n_in, p.rank);
             add(p.rank, p.n_out);
@@ -87,12 +91,16 @@ void steer_lora_free(steer_lora * lora) {
 
 int64_t        steer_lora_count(const steer_lora * lora) { return lora->count; }
 int64_t        steer_lora_room(const steer_lora * lora) { return lora->flat[STEER_PARAMS]->ne[0]; }
-steer_tensor * steer_lora_param(steer_lora * lora, int32_t i) { return i >= 0 && (size_t) i < lora->params.size() ? lora->params[i] : nullptr; }
-steer_tensor * steer_lora_grad(steer_lora * lora, int32_t i) { return i >= 0 && (size_t) i < lora->grads.size() ? lora->grads[i] : nullptr; }
+steer_tensor * steer_lora_param(steer_lora * lora, int32_t i) {
+    return i >= 0 && (size_t) i < lora->params.size() ? lora->params[i] : nullptr;
+}
+steer_tensor * steer_lora_grad(steer_lora * lora, int32_t i) {
+    return i >= 0 && (size_t) i < lora->grads.size() ? lora->grads[i] : nullptr;
+}
 
 namespace {
-// calls f(offset in the flat buffer, offset without what lies between tensors, length), bytes, for
-// each tensor; once for all of them where nothing lies between
+// Calls f(offset in the flat buffer, offset without what lies between tensors, length), bytes, for
+// each tensor; once for all of them where nothing lies between.
 template <typename F> void each_piece(const steer_lora * lora, F && f) {
     if (lora->flat[STEER_PARAMS]->ne[0] == lora->count) {
         f(0, 0, lora->count * sizeof(float));
@@ -111,25 +119,31 @@ int64_t room(const steer_lora * lora) { return steer_lora_room(lora); }
 
 void steer_lora_read(const steer_lora * lora, int what, float * dst) {
     steer::guard_quiet([&] {
-        each_piece(lora, [&](size_t from, size_t at, size_t n) { ggml_backend_tensor_get(lora->flat[what], (char *) dst + at, from, n); });
+        each_piece(lora, [&](size_t from, size_t at, size_t n) {
+            ggml_backend_tensor_get(lora->flat[what], (char *) dst + at, from, n);
+        });
     });
 }
 void steer_lora_write(steer_lora * lora, int what, const float * src) {
     steer::guard_quiet([&] {
-        each_piece(lora, [&](size_t to, size_t at, size_t n) { ggml_backend_tensor_set(lora->flat[what], (const char *) src + at, to, n); });
+        each_piece(lora, [&](size_t to, size_t at, size_t n) {
+            ggml_backend_tensor_set(lora->flat[what], (const char *) src + at, to, n);
+        });
     });
 }
 void steer_lora_zero_grad(steer_lora * lora) {
-    steer::guard_quiet([&] { ggml_backend_tensor_memset(lora->flat[STEER_GRADS], 0, 0, ggml_nbytes(lora->flat[STEER_GRADS])); });
+    steer::guard_quiet(
+        [&] { ggml_backend_tensor_memset(lora->flat[STEER_GRADS], 0, 0, ggml_nbytes(lora->flat[STEER_GRADS])); });
 }
 double steer_lora_grad_norm(const steer_lora * lora) {
     double norm = 0;
     steer::guard_quiet([&] { norm = std::sqrt(lora->dev->sumsq(data(lora, STEER_GRADS), room(lora))); });
     return norm;
 }
-void steer_lora_adamw(steer_lora * lora, float gscale, double lr, double beta1, double beta2, double eps, double weight_decay, int64_t step) {
+void steer_lora_adamw(steer_lora * lora, float gscale, double lr, double beta1, double beta2, double eps,
+                      double weight_decay, int64_t step) {
     steer::guard_quiet([&] {
-        lora->dev->adamw(data(lora, STEER_PARAMS), data(lora, STEER_GRADS), data(lora, STEER_MOMENT1), data(lora, STEER_MOMENT2), room(lora), lr, beta1,
-                         beta2, eps, weight_decay, gscale, step);
+        lora->dev->adamw(data(lora, STEER_PARAMS), data(lora, STEER_GRADS), data(lora, STEER_MOMENT1),
+                         data(lora, STEER_MOMENT2), room(lora), lr, beta1, beta2, eps, weight_decay, gscale, step);
     });
 }

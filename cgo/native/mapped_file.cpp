@@ -61,8 +61,9 @@ mapped_file::mapped_file(const char * path) : slot_(-1) {
         bool free = false;
         if (files[i].used.compare_exchange_strong(free, true)) {
             snprintf(files[i].text, sizeof(files[i].text),
-                     "\nsteer: the model file %s cannot be read any more: an input/output error, or it was cut off while in use. "
-                     "What was checkpointed is intact; once the file is whole again, the same command goes on from there.\n",
+                     "\nsteer: the model file %s cannot be read any more: an input/output error, or it was cut off "
+                     "while in use. What was checkpointed is intact; once the file is whole again, the same command "
+                     "goes on from there.\n",
                      path);
             slot_ = i;
             covers(nullptr, (const void *) UINTPTR_MAX);

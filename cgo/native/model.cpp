@@ -1,4 +1,4 @@
-// model.cpp: loading through libllama, hyper-parameters, weight tensors, tokens.
+// model.cpp: loading through libllama, hyper-parameters, weight tensors.
 #include "native.h"
 
 #include "llama-arch.h"
@@ -23,7 +23,8 @@ std::string no_room(const steer_device * dev, const char * path) {
     struct stat st;
     const double mb = 1e6, size = stat(path, &st) == 0 ? (double) st.st_size : 0;
     char text[256];
-    snprintf(text, sizeof(text), "the weights (%.0f MB) do not fit on %s, where %.0f of %.0f MB are free", size / mb, dev->name.c_str(), free / mb, total / mb);
+    snprintf(text, sizeof(text), "the weights (%.0f MB) do not fit on %s, where %.0f of %.0f MB are free", size / mb,
+             dev->name.c_str(), free / mb, total / mb);
     return text;
 }
 
@@ -65,7 +66,8 @@ void watch(steer_model * m) {
 }
 } // namespace
 
-int steer_model_load(steer_device * dev, const char * path, bool check_tensors, steer_model ** out, char * err, size_t err_len) {
+int steer_model_load(steer_device * dev, const char * path, bool check_tensors, steer_model ** out, char * err,
+                     size_t err_len) {
     return steer::guard(err, err_len, [&] {
         steer::take_log();
         llama_model_params params = llama_model_default_params();
@@ -86,10 +88,12 @@ int steer_model_load(steer_device * dev, const char * path, bool check_tensors, 
         m->model = llama_model_load_from_file(path, params);
         if (!m->model) {
             std::string log = steer::take_log();
-            if (dev->gpu && (log.find("out of memory") != std::string::npos || log.find("unable to allocate") != std::string::npos)) {
+            if (dev->gpu && (log.find("out of memory") != std::string::npos ||
+                             log.find("unable to allocate") != std::string::npos)) {
                 throw steer::coded_error(STEER_NO_MEMORY, no_room(dev, path));
             }
-            throw std::runtime_error("libllama cannot load it: " + (log.empty() ? std::string("no reason given") : log));
+            throw std::runtime_error("libllama cannot load it: " +
+                                     (log.empty() ? std::string("no reason given") : log));
         }
         m->vocab = llama_model_get_vocab(m->model);
         marks_are_control(m->vocab);
@@ -132,17 +136,18 @@ void steer_model_hparams(const steer_model * m, steer_hparams * out) {
         }
         out->rope_type  = (int32_t) hp.rope_type;
         out->attn_scale = hp.f_attention_scale;
-        // on a GPU the output matrix of a tied model is a second tensor of the embedding's name
+        // On a GPU the output matrix of a tied model is a second tensor of the embedding's name.
         out->tied       = mm.output == mm.tok_embd || (mm.output && strcmp(mm.output->name, "token_embd.weight") == 0);
         out->n_bytes    = (int64_t) llama_model_size(&mm);
         out->n_params   = (int64_t) llama_model_n_params(&mm);
 
-        bool plain = mm.arch == LLM_ARCH_LLAMA && mm.output_b == nullptr && !hp.use_kq_norm && hp.n_embd_head_k == hp.n_embd_head_v &&
-                     hp.n_rot == hp.n_embd_head_k && hp.n_expert == 0;
+        bool plain = mm.arch == LLM_ARCH_LLAMA && mm.output_b == nullptr && !hp.use_kq_norm &&
+                     hp.n_embd_head_k == hp.n_embd_head_v && hp.n_rot == hp.n_embd_head_k && hp.n_expert == 0;
         for (uint32_t il = 0; il < hp.n_layer && plain; il++) {
             const auto & l = mm.layers[il];
-            plain = plain && !l.bq && !l.bk && !l.bv && !l.bo && !l.ffn_gate_b && !l.ffn_up_b && !l.ffn_down_b && !l.ffn_gate_inp &&
-                    hp.n_head(il) == hp.n_head(0) && hp.n_head_kv(il) == hp.n_head_kv(0) && hp.n_ff(il) == hp.n_ff(0);
+            plain = plain && !l.bq && !l.bk && !l.bv && !l.bo && !l.ffn_gate_b && !l.ffn_up_b && !l.ffn_down_b &&
+                    !l.ffn_gate_inp && hp.n_head(il) == hp.n_head(0) && hp.n_head_kv(il) == hp.n_head_kv(0) &&
+                    hp.n_ff(il) == hp.n_ff(0);
         }
         out->plain = plain;
     });
@@ -172,37 +177,4 @@ steer_tensor * steer_model_tensor(steer_model * m, const char * name) {
         }
         return const_cast<ggml_tensor *>(m->model->get_tensor(name));
     });
-}
-
-int32_t steer_tokenize(const steer_model * m, const char * text, int32_t len, int32_t * tokens, int32_t max, bool add_special, bool parse_special) {
-    return steer::guard_lone<int32_t>(INT32_MIN, [&] { return llama_tokenize(m->vocab, text, len, tokens, max, add_special, parse_special); });
-}
-
-int32_t steer_detokenize(const steer_model * m, const int32_t * tokens, int32_t n, char * text, int32_t max, bool special) {
-    return steer::guard_lone<int32_t>(INT32_MIN, [&] {
-        // piece by piece, so that no "clean up" of spaces makes the text depend on its neighbours
-        int32_t used = 0;
-        for (int32_t i = 0; i < n; i++) {
-            int32_t room = max > used ? max - used : 0;
-            int32_t k    = llama_token_to_piece(m->vocab, tokens[i], text + (room ? used : 0), room, 0, special);
-            used += k < 0 ? -k : k;
-        }
-        return used <= max ? used : -used;
-    });
-}
-
-int32_t steer_token_bos(const steer_model * m) { return llama_vocab_bos(m->vocab); }
-int32_t steer_token_eos(const steer_model * m) { return llama_vocab_eos(m->vocab); }
-bool    steer_token_is_eog(const steer_model * m, int32_t token) { return llama_vocab_is_eog(m->vocab, token); }
-bool    steer_vocab_add_bos(const steer_model * m) { return llama_vocab_get_add_bos(m->vocab); }
-bool    steer_has_tokenizer(const steer_model * m) { return llama_vocab_type(m->vocab) != LLAMA_VOCAB_TYPE_NONE; }
-
-void steer_tensor_shape(const steer_tensor * t, int64_t ne[4]) { memcpy(ne, t->ne, 4 * sizeof(int64_t)); }
-const char * steer_tensor_type(const steer_tensor * t) { return ggml_type_name(t->type); }
-size_t steer_tensor_bytes(const steer_tensor * t) { return ggml_nbytes(t); }
-void steer_tensor_set(steer_tensor * t, const void * data, size_t offset, size_t n) {
-    steer::guard_quiet([&] { ggml_backend_tensor_set(t, data, offset, n); });
-}
-void steer_tensor_get(const steer_tensor * t, void * data, size_t offset, size_t n) {
-    steer::guard_quiet([&] { ggml_backend_tensor_get(t, data, offset, n); });
 }

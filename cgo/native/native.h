@@ -25,14 +25,16 @@ struct steer_device {
     std::string        name;                 // "cpu", "cuda:0"
     std::string        kernel;               // the GPU's name; empty on a CPU, see kernel_name
     ggml_backend_t     backend    = nullptr; // of the training graph; its buffers are of this backend's default type
-    ggml_backend_dev_t gpu        = nullptr; // where libllama puts weights and decodes; nullptr: in host memory, on the CPU
+    ggml_backend_dev_t gpu        = nullptr; // where libllama puts weights and decodes; nullptr: on the host
     ggml_threadpool_t  threadpool = nullptr; // of what runs on the host
     int                n_threads  = 0;
     steer::high_water  work; // bytes that ggml keeps between computations for its own operations
 
     void start_threads(int n);
     // Whether buffers of this type lie in the GPU's memory. A GPU has types of its own for the host's memory, too.
-    bool on_gpu(ggml_backend_buffer_type_t buft) const { return gpu && ggml_backend_buft_get_device(buft) == gpu && !ggml_backend_buft_is_host(buft); }
+    bool on_gpu(ggml_backend_buffer_type_t buft) const {
+        return gpu && ggml_backend_buft_get_device(buft) == gpu && !ggml_backend_buft_is_host(buft);
+    }
 
     virtual ~steer_device();
     // Throws if a weight of the training graph is not where, or not of a type, that compute can read.
@@ -49,11 +51,11 @@ struct steer_device {
     virtual int64_t param_alignment() const = 0;
     // steer_cpu_sumsq and steer_cpu_adamw (ops.h) on arrays in this device's memory.
     virtual double sumsq(const float * x, int64_t n) = 0;
-    virtual void   adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd,
-                         double gscale, int64_t step) = 0;
+    virtual void   adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2,
+                         double eps, double wd, double gscale, int64_t step) = 0;
     // Operations a second of large products in bf16. Throws where the processor's own loops (cpu/peak.h) say it.
     virtual double gemm_rate() = 0;
-    // Of a GPU's memory; on a CPU, whose memory is the process's, all is 0 and nothing happens but in memory, which throws.
+    // Of a GPU's memory. On a CPU, whose memory is the process's, memory throws, the sizes are 0 and nothing happens.
     virtual void memory(steer_memory * out) = 0;
     // The memory in use may be at its highest now: something is about to be freed.
     virtual void note_use() {}
@@ -64,7 +66,7 @@ struct steer_device {
 };
 
 namespace steer {
-// the number of the custom op of a GGML_OP_CUSTOM node, as steer_custom put it there
+// The number of the custom op of a GGML_OP_CUSTOM node, as steer_custom put it there.
 int         op_of(const ggml_tensor * t);
 // "of the N bytes of cuda:0 M are free"; on a CPU nothing
 std::string room_left(const steer_device * dev);
@@ -100,6 +102,7 @@ struct steer_lora {
 };
 
 namespace steer {
-// how a decoding context of this shape is opened
-llama_context_params session_params(const steer_device * dev, int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32);
+// How a decoding context of this shape is opened.
+llama_context_params session_params(const steer_device * dev, int32_t n_seq_max, int32_t n_ctx, int32_t n_batch,
+                                    bool kv_f32);
 } // namespace steer

@@ -6,5 +6,6 @@
 
 namespace steer {
 // NULL if op with these operands gives [ne0, ne1], else what is wrong
-const char * check_op(int op, ggml_tensor * const * src, int n_src, int64_t ne0, int64_t ne1, bool inplace, const steer_op_args * args);
+const char * check_op(int op, ggml_tensor * const * src, int n_src, int64_t ne0, int64_t ne1, bool inplace,
+                      const steer_op_args * args);
 } // namespace steer

@@ -182,7 +182,8 @@ struct steer_dropout_key {
     uint32_t a, b;
 };
 
-STEER_ON_DEVICE static inline struct steer_dropout_key steer_dropout_key_of(uint32_t seed_lo, uint32_t seed_hi, int32_t site) {
+STEER_ON_DEVICE static inline struct steer_dropout_key steer_dropout_key_of(uint32_t seed_lo, uint32_t seed_hi,
+                                                                            int32_t site) {
     // splitmix64 finish (Steele, Lea, Flood 2014)
     uint64_t z = ((uint64_t) seed_hi << 32 | seed_lo) + 0x9E3779B97F4A7C15ull * ((uint64_t) (uint32_t) site + 1);
     z          = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;

@@ -80,7 +80,8 @@ struct activations {
 };
 
 // The graph of a decode, laid out without memory, and what libllama would hold for it.
-ggml_cgraph * decode_graph(const steer_device * dev, llama_context * ctx, int32_t n_tokens, int32_t n_seqs, int32_t n_outputs, activations * bytes) {
+ggml_cgraph * decode_graph(const steer_device * dev, llama_context * ctx, int32_t n_tokens, int32_t n_seqs,
+                           int32_t n_outputs, activations * bytes) {
     size_t        sizes[GGML_MAX_SRC * 4] = {}; // one a backend
     const auto    full  = ctx->get_memory()->init_full();
     ggml_cgraph * graph = ctx->graph_reserve(n_tokens, n_seqs, n_outputs, full.get(), true, sizes);
@@ -103,16 +104,20 @@ size_t touched(const ggml_cgraph * graph) {
         bytes += graph->leafs[i]->flags & GGML_TENSOR_FLAG_INPUT ? ggml_nbytes(graph->leafs[i]) : 0;
     }
     for (int i = 0; i < graph->n_nodes; i++) {
-        bytes += graph->nodes[i]->flags & (GGML_TENSOR_FLAG_INPUT | GGML_TENSOR_FLAG_OUTPUT) ? ggml_nbytes(graph->nodes[i]) : 0;
+        bytes += graph->nodes[i]->flags & (GGML_TENSOR_FLAG_INPUT | GGML_TENSOR_FLAG_OUTPUT)
+                     ? ggml_nbytes(graph->nodes[i])
+                     : 0;
     }
     return bytes;
 }
 
 // Adds to out what decodes of so many tokens and outputs take when DecodeGraph computes them; a
 // prompt's graph and then that of one token a sequence, as the tables of both are touched.
-void measure_fused(const steer_device * dev, llama_context * ctx, bool exact, int32_t n_seqs, int32_t n_tokens, int32_t n_outputs, steer_session_use * out) {
+void measure_fused(const steer_device * dev, llama_context * ctx, bool exact, int32_t n_seqs, int32_t n_tokens,
+                   int32_t n_outputs, steer_session_use * out) {
     const std::unique_ptr<ggml_backend_buffer, decltype(&ggml_backend_buffer_free)> none(
-        ggml_backend_buft_alloc_buffer(ggml_backend_get_default_buffer_type(dev->backend), 0), ggml_backend_buffer_free);
+        ggml_backend_buft_alloc_buffer(ggml_backend_get_default_buffer_type(dev->backend), 0),
+        ggml_backend_buffer_free);
     const int64_t before = heap_in_use();
     DecodeGraph   fused(exact);
     activations   libllama;
@@ -132,7 +137,8 @@ void measure_fused(const steer_device * dev, llama_context * ctx, bool exact, in
 struct decode_shape {
     int32_t n_tokens, n_outputs;
 };
-void reach(const steer_device * dev, llama_context * ctx, int32_t n_seqs, std::initializer_list<decode_shape> shapes, activations * a) {
+void reach(const steer_device * dev, llama_context * ctx, int32_t n_seqs, std::initializer_list<decode_shape> shapes,
+           activations * a) {
     activations bytes;
     for (const decode_shape & s : shapes) {
         decode_graph(dev, ctx, s.n_tokens, std::min(s.n_tokens, n_seqs), s.n_outputs, &bytes);
@@ -198,8 +204,9 @@ size_t steer_scratch_bytes(void) {
     return (size_t) bytes;
 }
 
-int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras, int32_t n_seq_max, int32_t n_ctx,
-                          int32_t n_batch, bool kv_f32, int32_t n_tokens, int32_t n_outputs, steer_session_use * out, char * err, size_t err_len) {
+int steer_session_measure(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras,
+                          int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32, int32_t n_tokens,
+                          int32_t n_outputs, steer_session_use * out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         if (n_tokens < 1 || n_outputs < 1) {
             throw std::invalid_argument("a decode has at least one token and one output");

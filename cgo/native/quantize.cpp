@@ -23,14 +23,16 @@ ggml_type checked_type(int type) {
 
 void check_row(ggml_type t, int64_t n_rows, int64_t n_per_row) {
     if (n_rows < 1 || n_per_row < 1 || n_per_row % ggml_blck_size(t) != 0) {
-        throw std::invalid_argument(std::string(ggml_type_name(t)) + ": " + std::to_string(n_rows) + " rows of " + std::to_string(n_per_row) +
-            ": want at least one row, a multiple of " + std::to_string(ggml_blck_size(t)) + " long");
+        throw std::invalid_argument(std::string(ggml_type_name(t)) + ": " + std::to_string(n_rows) + " rows of " +
+                                    std::to_string(n_per_row) + ": want at least one row, a multiple of " +
+                                    std::to_string(ggml_blck_size(t)) + " long");
     }
 }
 
 } // namespace
 
-int steer_quantize(int type, const float * src, int64_t n_rows, int64_t n_per_row, void * dst, size_t dst_bytes, char * err, size_t err_len) {
+int steer_quantize(int type, const float * src, int64_t n_rows, int64_t n_per_row, void * dst, size_t dst_bytes,
+                   char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         const ggml_type t = checked_type(type);
         check_row(t, n_rows, n_per_row);
@@ -50,13 +52,16 @@ int steer_quantize(int type, const float * src, int64_t n_rows, int64_t n_per_ro
     });
 }
 
-int steer_dequantize(int type, const void * src, size_t src_bytes, float * dst, int64_t n_rows, int64_t n_per_row, char * err, size_t err_len) {
+int steer_dequantize(int type, const void * src, size_t src_bytes, float * dst, int64_t n_rows, int64_t n_per_row,
+                     char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         const ggml_type t = checked_type(type);
         check_row(t, n_rows, n_per_row);
         if (src_bytes != ggml_row_size(t, n_per_row) * (size_t) n_rows) {
-            throw std::invalid_argument(std::string(ggml_type_name(t)) + ": " + std::to_string(n_rows) + " rows of " + std::to_string(n_per_row) +
-                " take " + std::to_string(ggml_row_size(t, n_per_row) * (size_t) n_rows) + " bytes, got " + std::to_string(src_bytes));
+            throw std::invalid_argument(std::string(ggml_type_name(t)) + ": " + std::to_string(n_rows) + " rows of " +
+                                        std::to_string(n_per_row) + " take " +
+                                        std::to_string(ggml_row_size(t, n_per_row) * (size_t) n_rows) + " bytes, got " +
+                                        std::to_string(src_bytes));
         }
         if (t == GGML_TYPE_F32) {
             memcpy(dst, src, src_bytes);

@@ -21,7 +21,9 @@ struct Sampler {
     std::vector<Draw> *   draws;
     std::atomic<size_t>   next{ 0 };
 
-    bool cut() const { return (sp.top_k > 0 && sp.top_k < n) || (sp.top_p > 0.0f && sp.top_p < 1.0f) || sp.min_p > 0.0f; }
+    bool cut() const {
+        return (sp.top_k > 0 && sp.top_k < n) || (sp.top_p > 0.0f && sp.top_p < 1.0f) || sp.min_p > 0.0f;
+    }
     int32_t draw(const float * logits, double u) const;
     int32_t draw_whole(const float * logits, float top, double u) const;
     int32_t draw_cut(const float * logits, float top, double u) const;
@@ -98,7 +100,8 @@ int32_t Sampler::draw_cut(const float * logits, float top, double u) const {
                 mass += p[i];
             }
         }
-        enough = last || k >= most || (sp.min_p > 0.0f && floor <= sp.min_p) || (share && most == (size_t) n && mass >= 1.0001 * sp.top_p * all);
+        enough = last || k >= most || (sp.min_p > 0.0f && floor <= sp.min_p) ||
+                 (share && most == (size_t) n && mass >= 1.0001 * sp.top_p * all);
     }
     auto more = [&](int32_t a, int32_t b) { return p[a] != p[b] ? p[a] > p[b] : a < b; };
     if (most < k) {
@@ -162,13 +165,15 @@ void draw_all(steer_device * dev, std::vector<Draw> & draws, int32_t n_vocab, co
         draw_some(nullptr, 0, 1, &s);
         return;
     }
-    ggml_context_ptr ctx(ggml_init({ 4 * ggml_tensor_overhead() + ggml_graph_overhead_custom(4, false), nullptr, false }));
+    ggml_context_ptr ctx(
+        ggml_init({ 4 * ggml_tensor_overhead() + ggml_graph_overhead_custom(4, false), nullptr, false }));
     if (!ctx) {
         throw std::bad_alloc();
     }
     ggml_cgraph * g = ggml_new_graph_custom(ctx.get(), 4, false);
-    ggml_build_forward_expand(g, ggml_custom_4d(ctx.get(), GGML_TYPE_I32, 1, 1, 1, 1, nullptr, 0, draw_some, GGML_N_TASKS_MAX, &s));
-    // on the host's threads, whatever the device: the logits lie in host memory
+    ggml_build_forward_expand(
+        g, ggml_custom_4d(ctx.get(), GGML_TYPE_I32, 1, 1, 1, 1, nullptr, 0, draw_some, GGML_N_TASKS_MAX, &s));
+    // On the host's threads, whatever the device: the logits lie in host memory.
     ggml_cplan           plan = ggml_graph_plan(g, dev->n_threads, dev->threadpool);
     std::vector<uint8_t> work(plan.work_size);
     plan.work_data = work.data();

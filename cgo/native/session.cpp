@@ -20,7 +20,8 @@ struct steer_session {
     }
 };
 
-llama_context_params steer::session_params(const steer_device * dev, int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32) {
+llama_context_params steer::session_params(const steer_device * dev, int32_t n_seq_max, int32_t n_ctx, int32_t n_batch,
+                                           bool kv_f32) {
     llama_context_params p = llama_context_default_params();
     p.n_ctx           = (uint32_t) n_ctx * (uint32_t) n_seq_max;
     p.n_batch         = n_batch;
@@ -53,11 +54,13 @@ std::string why_not(const steer_device * dev) {
 }
 } // namespace
 
-int steer_session_new(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras, int32_t n_seq_max, int32_t n_ctx,
-                      int32_t n_batch, bool kv_f32, bool plain, steer_session ** out, char * err, size_t err_len) {
+int steer_session_new(steer_device * dev, steer_model * model, steer_lora * const * loras, int32_t n_loras,
+                      int32_t n_seq_max, int32_t n_ctx, int32_t n_batch, bool kv_f32, bool plain, steer_session ** out,
+                      char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         if (n_loras > 2) {
-            throw std::invalid_argument("a decoding session takes at most two adapters, got " + std::to_string(n_loras));
+            throw std::invalid_argument("a decoding session takes at most two adapters, got " +
+                                        std::to_string(n_loras));
         }
         auto s       = std::make_unique<steer_session>();
         s->model     = model;
@@ -69,7 +72,8 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
         steer::take_log();
         s->ctx = llama_init_from_model(model->model, p);
         if (!s->ctx) {
-            throw steer::coded_error(STEER_NO_MEMORY, "cannot open a decoding context of " + std::to_string(n_seq_max) + " sequences of " + std::to_string(n_ctx) +
+            throw steer::coded_error(STEER_NO_MEMORY, "cannot open a decoding context of " + std::to_string(n_seq_max) +
+                                                          " sequences of " + std::to_string(n_ctx) +
                                                           " tokens: " + why_not(dev));
         }
         s->backend = std::make_unique<steer::DecodeBackend>(kv_f32);
@@ -77,8 +81,8 @@ int steer_session_new(steer_device * dev, steer_model * model, steer_lora * cons
             s->backend->attach(s->ctx);
         }
         llama_attach_threadpool(s->ctx, dev->threadpool, dev->threadpool);
-        // attached before the first decode and never changed: libllama reuses a graph
-        // without looking at the list of adapters
+        // Attached before the first decode and never changed: libllama reuses a graph
+        // without looking at the list of adapters.
         for (int32_t i = 0; i < n_loras; i++) {
             if (!loras[i]->adapter.ab_map.empty() && llama_set_adapter_lora(s->ctx, &loras[i]->adapter, 1.0f) != 0) {
                 throw std::runtime_error("libllama refuses the adapter");
@@ -125,11 +129,13 @@ int32_t decode(steer_session * s, const llama_batch & batch) {
 }
 } // namespace
 
-int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq, const double * uniform,
-                         const steer_sampling * sampling, int32_t * next, char * err, size_t err_len) {
+int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq,
+                         const double * uniform, const steer_sampling * sampling, int32_t * next, char * err,
+                         size_t err_len) {
     return steer::guard(err, err_len, [&] {
         if (n < 1 || n > s->n_batch) {
-            throw std::invalid_argument("a decode takes 1 to " + std::to_string(s->n_batch) + " tokens, got " + std::to_string(n));
+            throw std::invalid_argument("a decode takes 1 to " + std::to_string(s->n_batch) + " tokens, got " +
+                                        std::to_string(n));
         }
         const int32_t n_vocab = llama_vocab_n_tokens(s->model->vocab);
         std::vector<int32_t>        n_seq_id(n, 1);
@@ -139,11 +145,14 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
         std::vector<int32_t>        tok(tokens, tokens + n), ps(pos, pos + n);
         for (int32_t i = 0; i < n; i++) {
             if (tokens[i] < 0 || tokens[i] >= n_vocab) {
-                throw std::invalid_argument("token id " + std::to_string(tokens[i]) + " is outside the vocabulary of " + std::to_string(n_vocab));
+                throw std::invalid_argument("token id " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
+                                            std::to_string(n_vocab));
             }
             if (seq[i] < 0 || seq[i] >= s->n_seq_max || pos[i] < 0 || pos[i] >= s->n_ctx) {
-                throw steer::coded_error(STEER_KV_FULL, "sequence " + std::to_string(seq[i]) + ", position " + std::to_string(pos[i]) +
-                    " is outside this session (" + std::to_string(s->n_seq_max) + " sequences of " + std::to_string(s->n_ctx) + " tokens)");
+                throw steer::coded_error(STEER_KV_FULL, "sequence " + std::to_string(seq[i]) + ", position " +
+                                                            std::to_string(pos[i]) + " is outside this session (" +
+                                                            std::to_string(s->n_seq_max) + " sequences of " +
+                                                            std::to_string(s->n_ctx) + " tokens)");
             }
             seq_ids[i] = &ids[i];
             want[i]    = uniform[i] >= 0.0;
@@ -156,7 +165,8 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
             throw steer::coded_error(STEER_KV_FULL, "no room in the key-value cache");
         }
         if (rc == -2) {
-            throw steer::coded_error(STEER_NO_MEMORY, "no room for a decode of " + std::to_string(n) + " tokens: " + steer::take_log() + steer::room_left(s->model->dev));
+            throw steer::coded_error(STEER_NO_MEMORY, "no room for a decode of " + std::to_string(n) + " tokens: " +
+                                                          steer::take_log() + steer::room_left(s->model->dev));
         }
         if (rc != 0) {
             throw std::runtime_error("llama_decode failed with code " + std::to_string(rc) + ": " + steer::take_log());
@@ -177,7 +187,8 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
             if (want[i]) {
                 next[i] = draws[k++].token;
                 if (next[i] < 0) {
-                    throw std::runtime_error("the logits after token " + std::to_string(i) + " of the batch are not numbers: are the weights or adapters?");
+                    throw std::runtime_error("the logits after token " + std::to_string(i) +
+                                             " of the batch are not numbers: are the weights or adapters?");
                 }
             }
         }

@@ -148,8 +148,8 @@ int steer_probe_soft_max_back(steer_device * dev, double * reused, double * kept
     });
 }
 
-int steer_probe_adapter_change(steer_device * dev, steer_model * model, steer_lora * lora, double * before, double * set_after, double * clear_after,
-                               char * err, size_t err_len) {
+int steer_probe_adapter_change(steer_device * dev, steer_model * model, steer_lora * lora, double * before,
+                               double * set_after, double * clear_after, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         auto late = context(dev, model);
         const auto without = logits(late.get(), model);

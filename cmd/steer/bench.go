@@ -1,20 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"steer/app/speed"
 	"steer/ggml"
 	"steer/internal/atomicfile"
-	"steer/internal/speed"
 )
 
 type benchFlags struct {
@@ -73,12 +71,14 @@ products of large matrices reach. Memory on a GPU includes the driver's own.`,
 func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.spec.Model, "model", "m", "", "measure on this GGUF `FILE`")
-	flags.StringVar(&f.shape, "shape", "", "or on random weights in the shape of `NAME`: "+strings.Join(speed.ShapeNames(), ", "))
+	flags.StringVar(&f.shape, "shape", "",
+		"or on random weights in the shape of `NAME`: "+strings.Join(speed.ShapeNames(), ", "))
 	flags.StringVar(&f.typ, "type", "q8_0", "quantization of --shape, `NAME`: "+strings.Join(speed.TypeNames(), ", "))
 	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
 	flags.StringSliceVar(&f.jobs, "jobs", speed.Job("").Values(), "what to measure, `LIST`")
 	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
-	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch, "sequences of --batch that train at once, gradients added up (0: all)")
+	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch,
+		"sequences of --batch that train at once, gradients added up (0: all)")
 	flags.IntVar(&f.spec.Tokens, "tokens", f.spec.Tokens, "tokens of each sequence; rows of the kernels job")
 	flags.IntSliceVar(&f.sequences, "sequences", []int{f.spec.Sequences}, "sequences sampled at once, `LIST`")
 	flags.IntVar(&f.spec.Prompt, "prompt", f.spec.Prompt, "tokens of a prompt")
@@ -91,7 +91,8 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.IntVar(&f.spec.Warmup, "warmup", f.spec.Warmup, "steps before them")
 	flags.StringVar((*string)(&f.spec.Device), "device", string(ggml.CPU), deviceHelp)
 	flags.IntVar(&f.spec.Threads, "threads", 0, "compute threads (0: one for each CPU allowed)")
-	flags.StringVar(&f.spec.Kernel, "kernel", "", "CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
+	flags.StringVar(&f.spec.Kernel, "kernel", "",
+		"CPU kernels, `NAME`: portable, avx2, avx512, avx512bf16 (default: the best)")
 	enumVar(flags, &f.spec.Precision, "precision", "of the frozen matrices")
 	flags.Uint64Var(&f.spec.Seed, "seed", 0, "of everything random")
 	flags.BoolVar(&f.spec.Profile, "profile", false, "show the time of each operation, where the engine measures it")
@@ -126,7 +127,11 @@ func (f *benchFlags) specs() ([]speed.Spec, error) {
 		bad("--kernel: %w: want portable, avx2, avx512 or avx512bf16, where the CPU has it", err)
 	}
 	errs = append(errs, ggml.ForceKernel(""))
-	specs := f.expand()
+	var jobs []speed.Job
+	for _, job := range f.jobs {
+		jobs = append(jobs, speed.Job(job))
+	}
+	specs := f.spec.Expand(jobs, f.sequences)
 	for i := range specs {
 		if err := specs[i].Validate(); err != nil {
 			errs = append(errs, err)
@@ -134,29 +139,6 @@ func (f *benchFlags) specs() ([]speed.Spec, error) {
 		}
 	}
 	return specs, errors.Join(errs...)
-}
-
-// expand lays the flags out as one measurement a job, rollouts one a number of sequences.
-func (f *benchFlags) expand() []speed.Spec {
-	var specs []speed.Spec
-	for _, job := range f.jobs {
-		s := f.spec
-		s.Job = speed.Job(job)
-		if s.New == 0 {
-			s.New = speed.Default(s.Job).New
-		}
-		if s.Targets == nil {
-			s.Targets = speed.Default(s.Job).Targets
-		}
-		if s.Job != speed.JobRollout {
-			specs = append(specs, s)
-			continue
-		}
-		for _, s.Sequences = range f.sequences {
-			specs = append(specs, s)
-		}
-	}
-	return specs
 }
 
 // bench measures the jobs one after the other and prints the report.
@@ -182,7 +164,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []speed.Spec) (err
 	notices := a.console().Progress
 	for _, s := range specs {
 		notices.Note("measuring " + s.Label())
-		r, err := a.benchProcess(ctx, s)
+		r, err := benchProcess(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -202,32 +184,17 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []speed.Spec) (err
 	return report.WriteTable(a.out)
 }
 
-// benchProcess measures a job in a process of its own: this program, told on standard
-// input what to measure.
-func (a *app) benchProcess(ctx context.Context, s speed.Spec) (*speed.Result, error) {
+// benchProcess measures a job in a process of its own: this program.
+func benchProcess(ctx context.Context, s speed.Spec) (*speed.Result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	in, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+	r, err := speed.MeasureIn(ctx, []string{self, "bench", "--child"}, "steer: ", s)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("bench: %w", err)
 	}
-	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, "bench", "--child")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &errs
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		text := strings.TrimPrefix(strings.TrimSpace(errs.String()), "steer: ")
-		return nil, fmt.Errorf("bench: %s: the measuring process ended with %w: %s", s.Label(), err, text)
-	}
-	r := &speed.Result{}
-	if err := json.Unmarshal(out.Bytes(), r); err != nil {
-		return nil, fmt.Errorf("bench: %s: the measuring process answered %q: %w", s.Label(), printable(out.String(), 80), err)
-	}
-	return r, nil
+	return r, err
 }
 
 // benchChild is the measuring process.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/speed"
+	"steer/app/speed"
 )
 
 func TestBenchRefusesBeforeItMeasures(t *testing.T) {
@@ -23,7 +23,8 @@ func TestBenchRefusesBeforeItMeasures(t *testing.T) {
 		{`shape "llama-3-8b": want one of tiny, smollm2-135m`, []string{"--shape", "llama-3-8b"}},
 		{`type "q9": want one of f32`, []string{"--shape", "tiny", "--type", "q9"}},
 		{`job "trian": want one of train`, []string{"--shape", "tiny", "--jobs", "trian"}},
-		{"micro_batch: want a divisor of batch (4), or 0 for all of it, got 3", []string{"--shape", "tiny", "--micro-batch", "3"}},
+		{"micro_batch: want a divisor of batch (4), or 0 for all of it, got 3",
+			[]string{"--shape", "tiny", "--micro-batch", "3"}},
 		{"steps: want 1 to", []string{"--shape", "tiny", "--steps", "0"}},
 		{`no kernels called "sse9"`, []string{"--shape", "tiny", "--kernel", "sse9"}},
 		{`targets: "q_proj": want some of attn_q`, []string{"--shape", "tiny", "--targets", "q_proj"}},
@@ -44,7 +45,8 @@ func TestBenchRefusesBeforeItMeasures(t *testing.T) {
 func TestBenchMeasuresInProcessesOfItsOwn(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"bench", "--shape", "tiny", "--type", "q4_0", "--cache", "cache", "--threads", "1", "--steps", "1",
-		"--batch", "2", "--micro-batch", "1", "--tokens", "16", "--jobs", "train,rollout", "--sequences", "1,2", "--new", "64", "--prompt", "4"}
+		"--batch", "2", "--micro-batch", "1", "--tokens", "16", "--jobs", "train,rollout", "--sequences", "1,2",
+		"--new", "64", "--prompt", "4"}
 	out, _ := mustSteer(t, dir, append(args, "--json")...)
 	var report speed.Report
 	require.NoError(t, json.Unmarshal([]byte(out), &report))

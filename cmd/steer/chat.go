@@ -11,14 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/ggml/lm"
-	"steer/internal/seed"
-	"steer/internal/workspace"
+	"steer/app/chat"
+	"steer/app/workspace"
 	"steer/rl/data"
 )
 
 func newChatCommand(a *app) *cobra.Command {
-	f := decodeFlags{}
+	f := generationFlags{}
 	cmd := &cobra.Command{
 		Use: "chat --model FILE", GroupID: "use", Short: "Talk with a base and adapters",
 		Long: `Answers what is typed, or read from standard input, a line each, word by word;
@@ -48,13 +47,12 @@ file holds one. --template names another.`,
 	return cmd
 }
 
-// chatter is a conversation in progress.
+// chatter is a conversation with whoever types, or with a file.
 type chatter struct {
-	a       *app
-	b       *workspace.Workspace
-	s       *speaker
-	history []data.Message
-	turn    uint64
+	app          *app
+	model        string // its file
+	assistant    *chat.Assistant
+	conversation *chat.Conversation
 	// interactive: somebody types, and is shown errors instead of the end.
 	interactive bool
 	// stopped counts the Ctrl-C in a row.
@@ -64,18 +62,20 @@ type chatter struct {
 	stop context.CancelFunc // of the answer that is being made; nil: none
 }
 
-func (a *app) chat(ctx context.Context, f *decodeFlags) (err error) {
-	guess := func() (data.TemplateName, string, error) { return guessTemplate(f.model) }
-	b, s, err := f.openSpeaker(a.console(), guess)
+func (a *app) chat(ctx context.Context, f *generationFlags) (err error) {
+	guess := func() (data.TemplateName, string, error) { return workspace.GuessTemplate(f.model) }
+	w, assistant, err := f.open(a.console(), guess)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.Close()) }()
+	defer func() { err = errors.Join(err, w.Close()) }()
 	ctx, cancel := a.cancellable(ctx)
 	defer cancel()
 	lines := a.newLineReader()
 	defer func() { err = errors.Join(err, lines.close()) }()
-	c := &chatter{a: a, b: b, s: s}
+	c := &chatter{
+		app: a, model: f.model, assistant: assistant, conversation: chat.NewConversation(assistant, f.seed),
+	}
 	if _, c.interactive = lines.(*editedLines); c.interactive {
 		defer a.onInterrupt(c.stopAnswer)()
 		fmt.Fprintln(a.out, "/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves")
@@ -90,14 +90,14 @@ func (c *chatter) run(ctx context.Context, lines lineReader) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			if c.interactive {
-				fmt.Fprintln(c.a.out)
+				fmt.Fprintln(c.app.out)
 			}
 			return nil
 		case errors.Is(err, errInterrupted):
 			if c.stopped++; c.stopped > 1 {
 				return nil
 			}
-			fmt.Fprintln(c.a.err, "once more leaves, as do Ctrl-D and /exit")
+			fmt.Fprintln(c.app.err, "once more leaves, as do Ctrl-D and /exit")
 			continue
 		case err != nil:
 			return err
@@ -117,49 +117,39 @@ func (c *chatter) line(ctx context.Context, text string) (leave bool, err error)
 	case trimmed == "":
 		return false, nil
 	case !utf8.ValidString(text):
-		return false, c.complain(fmt.Errorf("chat: that line is %w: set the terminal to UTF-8, or convert the file", data.ErrNotUTF8))
+		return false, c.complain(fmt.Errorf("chat: that line is %w: set the terminal to UTF-8, or convert the file",
+			data.ErrNotUTF8))
 	case strings.HasPrefix(trimmed, "//"):
 		text = strings.Replace(text, "/", "", 1)
 	case strings.HasPrefix(trimmed, "/"):
 		return c.command(ctx, trimmed)
 	}
-	return false, c.say(ctx, text)
+	turn, err := c.conversation.Ask(text)
+	return false, c.answer(ctx, turn, err)
 }
 
-// say answers a message.
-func (c *chatter) say(ctx context.Context, text string) error {
-	history := append(c.history[:len(c.history):len(c.history)], data.Message{Role: data.RoleUser, Content: text})
-	return c.answer(ctx, history)
-}
-
-// answer lets the model answer a conversation that ends with the user's turn, and keeps both.
-func (c *chatter) answer(ctx context.Context, history []data.Message) error {
-	prompt, history, err := c.prompt(history)
+// answer has the model answer a turn, of which err is the error.
+func (c *chatter) answer(ctx context.Context, turn *chat.Turn, err error) error {
 	if err != nil {
-		return c.complain(fmt.Errorf("chat: %w", err))
+		return c.complain(fmt.Errorf("chat: %w", tooLong(err)))
 	}
-	c.turn++
-	out := &stream{s: c.s, w: c.a.out}
-	req := c.s.request(prompt, seed.Derive(c.s.f.seed, "chat", c.turn))
-	req.OnToken = out.token
+	if turn.Forgotten > 0 {
+		c.app.console().Progress.Note(fmt.Sprintf("warning: the conversation is longer than the context: "+
+			"its oldest %d messages are forgotten", turn.Forgotten))
+	}
+	out := &answerWriter{w: c.app.out}
 	answering, done := c.begin(ctx)
-	got, err := c.s.generator.Generate(answering, []lm.Request{req}, c.s.f.sampling)
+	err = turn.Answer(answering, out.show)
 	done()
-	var text string
-	switch {
-	case err == nil:
-		text = c.s.text(got[0])
-	case errors.Is(err, context.Canceled) && ctx.Err() == nil: // this answer alone was stopped
-		if text = c.s.broken(out.tokens); text == "" {
-			fmt.Fprintln(c.a.err, "(stopped before a word: the question is dropped)")
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil { // this answer alone was stopped
+		var kept bool
+		if kept, err = turn.KeepPartial(); !kept {
+			fmt.Fprintln(c.app.err, "(stopped before a word: the question is dropped)")
 			return nil
 		}
-		defer fmt.Fprintln(c.a.err, "(stopped)")
-	default:
-		return fmt.Errorf("chat: %w", err)
+		defer fmt.Fprintln(c.app.err, "(stopped)")
 	}
-	c.history = append(history, data.Message{Role: data.RoleAssistant, Content: text})
-	return out.end(text)
+	return out.end(err, "chat")
 }
 
 // begin marks an answer as being made, so that Ctrl-C stops it alone.
@@ -190,30 +180,6 @@ func (c *chatter) complain(err error) error {
 	if !c.interactive {
 		return err
 	}
-	fmt.Fprintln(c.a.err, err)
+	fmt.Fprintln(c.app.err, err)
 	return nil
-}
-
-// prompt renders a conversation, without its oldest turns where it is too long.
-func (c *chatter) prompt(history []data.Message) ([]int32, []data.Message, error) {
-	forgotten := 0
-	for {
-		ids, err := c.s.prompt(history)
-		if err != nil {
-			return nil, nil, err
-		}
-		err = c.s.fits(ids)
-		if err == nil {
-			if forgotten > 0 {
-				c.a.console().Progress.Note(fmt.Sprintf("warning: the conversation is longer than the context: "+
-					"its oldest %d messages are forgotten", forgotten))
-			}
-			return ids, history, nil
-		}
-		if len(history) < 3 {
-			return nil, nil, err
-		}
-		history = history[2:] // a question and its answer
-		forgotten += 2
-	}
 }

@@ -3,10 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
+	"steer/app/chat"
 	"steer/internal/nearest"
+	"steer/internal/printable"
 )
 
 // chatCommand is a line of the user that is not said to the model.
@@ -57,70 +60,67 @@ func (c *chatter) command(ctx context.Context, line string) (leave bool, err err
 	if near, ok := nearest.Word(name, names); ok {
 		meant = "did you mean " + near + "?"
 	}
-	fmt.Fprintf(c.a.err, "unknown command %s: %s\n(/help lists the commands; to say it to the model: /%s)\n",
-		printable(name, 20), meant, printable(line, 40))
+	fmt.Fprintf(c.app.err, "unknown command %s: %s\n(/help lists the commands; to say it to the model: /%s)\n",
+		printable.Text(name, 20), meant, printable.Text(line, 40))
 	return false, nil
 }
 
 func (c *chatter) help(context.Context, string) (bool, error) {
-	fmt.Fprintln(c.a.err, commandHelp())
+	fmt.Fprintln(c.app.err, commandHelp())
 	return false, nil
 }
 
 func (c *chatter) reset(context.Context, string) (bool, error) {
-	c.history = nil
-	fmt.Fprintln(c.a.err, "the conversation starts anew")
+	c.conversation.Reset()
+	fmt.Fprintln(c.app.err, "the conversation starts anew")
 	return false, nil
 }
 
 func (c *chatter) undo(context.Context, string) (bool, error) {
-	if len(c.history) < 2 {
-		fmt.Fprintln(c.a.err, "nothing was said yet")
+	question, err := c.conversation.Undo()
+	if err != nil {
+		fmt.Fprintln(c.app.err, err)
 		return false, nil
 	}
-	question := c.history[len(c.history)-2]
-	c.history = c.history[:len(c.history)-2]
-	fmt.Fprintf(c.a.err, "taken back: %s\n", printable(question.Content, 60))
+	fmt.Fprintf(c.app.err, "taken back: %s\n", printable.Text(question, 60))
 	return false, nil
 }
 
 func (c *chatter) retry(ctx context.Context, _ string) (bool, error) {
-	if len(c.history) < 2 {
-		fmt.Fprintln(c.a.err, "nothing was said yet")
+	turn, err := c.conversation.Retry()
+	if errors.Is(err, chat.ErrNothingSaid) {
+		fmt.Fprintln(c.app.err, err)
 		return false, nil
 	}
-	before := c.history
-	n := len(before) - 1
-	c.history = nil
-	err := c.answer(ctx, before[:n:n])
-	if c.history == nil { // nothing came of it
-		c.history = before
-	}
-	return false, err
+	return false, c.answer(ctx, turn, err)
 }
 
 func (c *chatter) system(_ context.Context, text string) (bool, error) {
 	if text != "" {
-		form := c.s.form
+		form := c.assistant.Form()
 		set := text
 		if text == "-" {
 			set = ""
 		}
 		form.System = &set
-		if err := c.s.setForm(c.b, form); err != nil {
+		if err := c.assistant.SetForm(form); err != nil {
 			return false, c.complain(fmt.Errorf("chat: /system: %w", err))
 		}
 	}
-	fmt.Fprintf(c.a.err, "system message: %s\n", cmp.Or(printable(c.s.template.System(), 400), "none"))
+	fmt.Fprintf(c.app.err, "system message: %s\n", c.systemMessage())
 	return false, nil
 }
 
+// systemMessage is that of the template, fit to be shown.
+func (c *chatter) systemMessage() string {
+	return cmp.Or(printable.Text(c.assistant.Template().System(), 400), "none")
+}
+
 func (c *chatter) showStack(context.Context, string) (bool, error) {
-	fmt.Fprintf(c.a.err, "model     %s\n", c.s.f.model)
-	for _, p := range c.s.stack {
-		fmt.Fprintf(c.a.err, "adapter   %s (%s)\n", p.Path, cmp.Or(string(p.Role()), "made elsewhere"))
+	fmt.Fprintf(c.app.err, "model     %s\n", c.model)
+	for _, p := range c.assistant.Stack() {
+		fmt.Fprintf(c.app.err, "adapter   %s (%s)\n", p.Path, cmp.Or(string(p.Role()), "made elsewhere"))
 	}
-	fmt.Fprintf(c.a.err, "template  %s\nsystem    %s\n", c.s.template.Name(),
-		cmp.Or(printable(c.s.template.System(), 400), "none"))
+	fmt.Fprintf(c.app.err, "template  %s\nsystem    %s\n", c.assistant.Template().Name(), c.systemMessage())
 	return false, nil
 }

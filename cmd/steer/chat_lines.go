@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/peterh/liner"
-	"golang.org/x/term"
 
 	"steer/rl/data"
 )
@@ -22,12 +21,6 @@ var errInterrupted = errors.New("interrupted")
 type lineReader interface {
 	read(ctx context.Context) (string, error)
 	close() error
-}
-
-// isTerminal tells whether somebody sits at the other end.
-func isTerminal(x any) bool {
-	f, ok := x.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // newLineReader reads from a terminal with an editor, from anything else line by line.

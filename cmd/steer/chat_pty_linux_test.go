@@ -116,7 +116,8 @@ func TestChatAnswerIsStoppedOnATerminal(t *testing.T) {
 
 func TestGenerateStreamsOnATerminal(t *testing.T) {
 	_, m := e2e(t)
-	args := []string{"generate", "-m", m.Model, "--prompt", "I promised my boss", "--max-new", "16", "--temperature", "0"}
+	args := []string{"generate", "-m", m.Model, "--prompt", "I promised my boss", "--max-new", "16", "--temperature",
+		"0"}
 	x := onTerminal(t, args...)
 	require.NoError(t, <-x.done)
 	want := strings.ReplaceAll(succeed(t, "", args...), "\n", "\r\n")

@@ -10,8 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml"
-	"steer/ggml/lm"
-	"steer/rl/data"
 	"steer/rl/train"
 )
 
@@ -25,9 +23,11 @@ func TestChatKeepsTheConversation(t *testing.T) {
 	second := strings.TrimPrefix(both, first)
 
 	// The second answer is what a model says that is shown the whole conversation.
-	history := `{"messages":[{"role":"user","content":"Is it right to lie?"},{"role":"assistant","content":` + quoteJSON(strings.TrimSpace(first)) +
+	history := `{"messages":[{"role":"user","content":"Is it right to lie?"},{"role":"assistant","content":` +
+		quoteJSON(strings.TrimSpace(first)) +
 		`},{"role":"user","content":"Why do you think so?"}]}`
-	want := lines[generation](t, succeed(t, history, "generate", "-m", m.Model, "--template", "guanaco", "--temperature", "0", "--max-new", "16", "--json", "--file", "-"))[0]
+	want := lines[generation](t, succeed(t, history, "generate", "-m", m.Model, "--template", "guanaco",
+		"--temperature", "0", "--max-new", "16", "--json", "--file", "-"))[0]
 	require.Equal(t, want.Text, strings.TrimSpace(second))
 
 	// After a reset it is as if nothing had been said.
@@ -42,10 +42,12 @@ func quoteJSON(s string) string {
 func TestChatForgetsWhatDoesNotFit(t *testing.T) {
 	m := demoModel(t)
 	line := strings.Repeat("I promised my boss to bring the bike to a sick woman but I stayed at home. ", 5)
-	code, out, errs := command(t, strings.Repeat(line+"\n", 6), "chat", "-m", m.Model, "--template", "guanaco", "--max-new", "8")
+	code, out, errs := command(t, strings.Repeat(line+"\n", 6), "chat", "-m", m.Model, "--template", "guanaco",
+		"--max-new", "8")
 	require.Zero(t, code, errs)
 	require.NotEmpty(t, out)
-	require.Contains(t, errs, "warning: the conversation is longer than the context: its oldest 2 messages are forgotten")
+	require.Contains(t, errs,
+		"warning: the conversation is longer than the context: its oldest 2 messages are forgotten")
 	long := strings.Repeat("promise ", 600) + "\n"
 	code, _, errs = command(t, long, "chat", "-m", m.Model, "--template", "guanaco")
 	require.Equal(t, 1, code)
@@ -54,22 +56,6 @@ func TestChatForgetsWhatDoesNotFit(t *testing.T) {
 
 func TestChatGuessesTheTemplate(t *testing.T) {
 	m := demoModel(t)
-	for template, want := range map[string]data.TemplateName{
-		"":                                         data.TemplateGuanaco,
-		"{{'<|im_start|>' + message['role']}}":     data.TemplateModel,
-		"{{'<|im_start|>' + message['role'}}":      data.TemplateChatML,
-		"{{bos}}[INST] {{message [/INST]":          data.TemplateLlama2,
-		"{{'<|start_header_id|>' + m.role + ...}}": data.TemplateGuanaco,
-	} {
-		path := m.Model
-		if template != "" {
-			path = rewrite(t, m.Model, map[string]any{"tokenizer.chat_template": template}, nil, nil)
-		}
-		name, why, err := guessTemplate(path)
-		require.NoError(t, err)
-		require.Equal(t, want, name, template)
-		require.NotEmpty(t, why)
-	}
 	_, _, errs := command(t, "", "chat", "-m", m.Model)
 	require.Contains(t, errs, "template guanaco (the model has none")
 }
@@ -88,10 +74,14 @@ func TestChatFailures(t *testing.T) {
 	for _, f := range []failure{
 		{name: "no model", args: []string{"chat"}, code: 2, says: []string{"--model"}},
 		{name: "missing model", args: []string{"chat", "-m", "nowhere.gguf"}, code: 1, says: []string{"nowhere.gguf"}},
-		{name: "three adapters", args: []string{"chat", "-m", m.Model, "-a", "x", "-a", "y", "-a", "z"}, code: 2, says: []string{"at most two"}},
-		{name: "not UTF-8", stdin: "caf\xe9\n", args: []string{"chat", "-m", m.Model}, code: 1, says: []string{"UTF-8"}},
-		{name: "template", args: []string{"chat", "-m", m.Model, "--template", "lama2"}, code: 2, says: []string{`did you mean "llama2"?`}},
-		{name: "not a number", args: []string{"chat", "-m", m.Model, "--max-new", "x"}, code: 2, says: []string{"--max-new"}},
+		{name: "three adapters", args: []string{"chat", "-m", m.Model, "-a", "x", "-a", "y", "-a", "z"}, code: 2,
+			says: []string{"at most two"}},
+		{name: "not UTF-8", stdin: "caf\xe9\n", args: []string{"chat", "-m", m.Model}, code: 1,
+			says: []string{"UTF-8"}},
+		{name: "template", args: []string{"chat", "-m", m.Model, "--template", "lama2"}, code: 2,
+			says: []string{`did you mean "llama2"?`}},
+		{name: "not a number", args: []string{"chat", "-m", m.Model, "--max-new", "x"}, code: 2,
+			says: []string{"--max-new"}},
 		{name: "argument", args: []string{"chat", "hello"}, code: 2, says: []string{"chat --help"}},
 	} {
 		f.run(t)
@@ -117,45 +107,4 @@ func TestChatIsInterrupted(t *testing.T) {
 	a.interrupt()
 	require.Equal(t, train.ExitInterrupted, a.exit(<-ended))
 	require.Zero(t, ggml.Alive())
-}
-
-// letters is a tokenizer with a token for each byte.
-type letters struct{}
-
-func (letters) Encode(text string, _, _ bool) ([]int32, error) {
-	ids := make([]int32, len(text))
-	for i := range ids {
-		ids[i] = int32(text[i])
-	}
-	return ids, nil
-}
-func (letters) Decode(tokens []int32, _ bool) string {
-	b := make([]byte, len(tokens))
-	for i, id := range tokens {
-		b[i] = byte(id)
-	}
-	return string(b)
-}
-func (letters) BOS() int32     { return -1 }
-func (letters) EOS() int32     { return -1 }
-func (letters) VocabSize() int { return 256 }
-
-// What is forgotten are questions with their answers, as few as will do.
-func TestChatForgetsTheOldestTurns(t *testing.T) {
-	turn := func(role, content string) data.Message { return data.Message{Role: role, Content: content} }
-	history := []data.Message{turn("user", "aaaa"), turn("assistant", "bbbb"), turn("user", "cc"), turn("assistant", "dd"), turn("user", "eeee")}
-	template, err := data.NewTemplate(data.TemplatePlain, nil)
-	require.NoError(t, err)
-	for context, want := range map[int]string{20: "aaaabbbbccddeeee", 18: "aaaabbbbccddeeee", 17: "ccddeeee", 10: "ccddeeee", 9: "eeee", 6: "eeee"} {
-		var errs bytes.Buffer
-		c := &chatter{a: newApp(nil, nil, &errs), s: &speaker{f: &decodeFlags{maxNew: 2}, tok: letters{}, template: template, context: context}}
-		ids, kept, err := c.prompt(history)
-		require.NoError(t, err)
-		require.Equal(t, want, letters{}.Decode(ids, false), "context %d", context)
-		require.Equal(t, data.RoleUser, kept[0].Role)
-		require.Equal(t, len(kept) < len(history), strings.Contains(errs.String(), "forgotten"))
-	}
-	c := &chatter{a: newApp(nil, nil, io.Discard), s: &speaker{f: &decodeFlags{maxNew: 2}, tok: letters{}, template: template, context: 5}}
-	_, _, err = c.prompt(history)
-	require.ErrorIs(t, err, lm.ErrContextFull)
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
+	"steer/app/jobs"
 	"steer/internal/conf"
-	"steer/internal/jobs"
 	"steer/rewards"
 	"steer/rl/data"
 )
@@ -58,7 +58,7 @@ func TestValuesAreCompleted(t *testing.T) {
 		{"report --format ", []string{"html", "json", "md", "csv", "text"}, noFiles},
 		{"bench --format ", []string{"table", "json", "gobench"}, noFiles},
 		{"data inspect --format ", data.FormatAuto.Values(), noFiles},
-		{"plan --job ", jobKinds(), noFiles},
+		{"plan --job ", jobs.Kinds(), noFiles},
 		{"run --color ", []string{"auto", "always", "never"}, noFiles},
 		{"score --precision ", []string{"bf16", "f32"}, noFiles},
 		{"sft --precision ", []string{"bf16", "f32"}, noFiles},

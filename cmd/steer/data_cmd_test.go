@@ -21,7 +21,8 @@ func TestDataInspect(t *testing.T) {
 	require.Equal(t, data.FormatDeontology, sums[0].Format)
 	require.Equal(t, 720, sums[0].Rows)
 	require.Equal(t, data.FormatHH, sums[1].Format)
-	named := lines[data.Summary](t, succeed(t, "", "data", "inspect", "--json", "--format", "ethics-deontology", m.Deontology.Train))
+	named := lines[data.Summary](t,
+		succeed(t, "", "data", "inspect", "--json", "--format", "ethics-deontology", m.Deontology.Train))
 	require.Equal(t, sums[0].Fields, named[0].Fields)
 }
 
@@ -32,11 +33,15 @@ func TestDataFailures(t *testing.T) {
 	for _, f := range []failure{
 		{name: "no file", args: []string{"data", "inspect"}, code: 2, says: []string{"data inspect --help"}},
 		{name: "missing", args: []string{"data", "inspect", "nowhere.csv"}, code: 1, says: []string{"nowhere.csv"}},
-		{name: "format", args: []string{"data", "inspect", "--format", "hhrlhf", bad}, code: 2, says: []string{"--format", `did you mean "hh-rlhf"?`}},
-		{name: "field", args: []string{"data", "inspect", bad}, code: 1, says: []string{"bad.csv", "line 3", `"label"`, "7"}},
-		{name: "encoding", args: []string{"data", "inspect", "--format", "ethics-deontology", latin}, code: 1, says: []string{"latin.csv", "line 2", "UTF-8"}},
+		{name: "format", args: []string{"data", "inspect", "--format", "hhrlhf", bad}, code: 2,
+			says: []string{"--format", `did you mean "hh-rlhf"?`}},
+		{name: "field", args: []string{"data", "inspect", bad}, code: 1,
+			says: []string{"bad.csv", "line 3", `"label"`, "7"}},
+		{name: "encoding", args: []string{"data", "inspect", "--format", "ethics-deontology", latin}, code: 1,
+			says: []string{"latin.csv", "line 2", "UTF-8"}},
 		{name: "folder", args: []string{"data", "inspect", m.Data}, code: 1, says: []string{"is a folder"}},
-		{name: "empty", args: []string{"data", "inspect", writeFile(t, "empty.csv", "")}, code: 1, says: []string{"empty.csv"}},
+		{name: "empty", args: []string{"data", "inspect", writeFile(t, "empty.csv", "")}, code: 1,
+			says: []string{"empty.csv"}},
 	} {
 		f.run(t)
 	}

@@ -9,15 +9,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/chat"
+	"steer/app/workspace"
 	"steer/ggml/lm"
 	"steer/ggml/modelfile"
-	"steer/internal/workspace"
 	"steer/rl/data"
 )
 
 // renderFlags are those of steer data render.
 type renderFlags struct {
-	decode      decodeFlags // model, adapters, template, system, date
+	modelFlags
+	form        workspace.Form
+	system      string
 	format      data.Format
 	limit       int
 	ids, asJSON bool
@@ -46,7 +49,9 @@ tokens and other variables are those of --model, and of --set.`,
     --add-generation-prompt --json`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			f.decode.systemGiven = cmd.Flags().Changed("system")
+			if cmd.Flags().Changed("system") {
+				f.form.System = &f.system
+			}
 			if err := f.check(); err != nil {
 				return err
 			}
@@ -56,12 +61,12 @@ tokens and other variables are those of --model, and of --set.`,
 			return a.renderRows(&f, paths[0])
 		},
 	}
-	f.decode.modelFlags.bind(cmd)
+	f.modelFlags.bind(cmd)
 	flags := cmd.Flags()
-	enumVar(flags, &f.decode.template, "template",
+	enumVar(flags, &f.form.Template, "template",
 		"form of the conversations (default: that of the adapters, or the model's own)")
-	flags.StringVar(&f.decode.system, "system", "", "system message of conversations that bring none")
-	flags.StringVar((*string)(&f.decode.date), "date", "", "what a chat template shows as today, such as 2026-01-31")
+	flags.StringVar(&f.system, "system", "", "system message of conversations that bring none")
+	flags.StringVar((*string)(&f.form.Date), "date", "", "what a chat template shows as today, such as 2026-01-31")
 	flags.Var(enumFlag[data.Format]{&f.format}, "format", "format of the file")
 	flags.IntVar(&f.limit, "limit", 10, "show the first `N` rows (0: all)")
 	flags.BoolVar(&f.ids, "ids", false, "print the ids, those learned from in brackets")
@@ -82,18 +87,18 @@ func (f *renderFlags) check() error {
 		return usagef("--limit: want 0 (all) or more, got %d", f.limit)
 	case f.file == "" && (len(f.set) > 0 || f.continued):
 		return usagef("--set and --continue-final-message belong to --template-file")
-	case f.file != "" && (f.ids || f.decode.template != "" || f.decode.systemGiven):
+	case f.file != "" && (f.ids || f.form != workspace.Form{Date: f.form.Date}):
 		return usagef("--template-file renders text: --ids, --template and --system do not go with it")
 	case f.addPrompt && f.continued:
 		return usagef("--add-generation-prompt and --continue-final-message: want one of them")
 	}
-	if _, err := f.decode.date.Time(); err != nil {
+	if _, err := f.form.Date.Time(); err != nil {
 		return usagef("--%v", err)
 	}
-	if f.file != "" && f.decode.model == "" {
+	if f.file != "" && f.model == "" {
 		return nil
 	}
-	return f.decode.modelFlags.check()
+	return f.modelFlags.check()
 }
 
 // renderedText is a row by a template file, as JSON.
@@ -109,8 +114,8 @@ func (a *app) renderFile(f *renderFlags, path string) error {
 		return err
 	}
 	var chat lm.Chat
-	if f.decode.model != "" {
-		if chat, err = chatOf(f.decode.model); err != nil {
+	if f.model != "" {
+		if chat, err = chatOf(f.model); err != nil {
 			return err
 		}
 	}
@@ -129,7 +134,7 @@ func (a *app) renderFile(f *renderFlags, path string) error {
 			}
 		}
 	}
-	date, err := f.decode.date.Time()
+	date, err := f.form.Date.Time()
 	if err != nil {
 		return err
 	}
@@ -203,13 +208,28 @@ type renderedSegment struct {
 }
 
 func (a *app) renderRows(f *renderFlags, path string) (err error) {
-	b, s, err := f.decode.openSpeaker(a.console(), func() (data.TemplateName, string, error) {
-		return guessTemplate(f.decode.model)
+	w, _, placed, err := f.open(a.console(), "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	progress := a.console().Progress
+	c, err := chat.ChooseForm(w.Tok, f.form, placed, func() (data.TemplateName, string, error) {
+		return workspace.GuessTemplate(f.model)
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.Close()) }()
+	for _, text := range c.Warnings {
+		progress.Note("warning: " + text)
+	}
+	if c.Why != "" {
+		progress.Note(fmt.Sprintf("template %s (%s; --template names another)", c.Form.Template, c.Why))
+	}
+	template, stop, err := w.Template(c.Form)
+	if err != nil {
+		return err
+	}
 	rows, loaded, err := data.LoadConversations(data.Source{Path: path, Format: f.format}) // a limit would draw rows
 	if err != nil {
 		return err
@@ -217,15 +237,15 @@ func (a *app) renderRows(f *renderFlags, path string) (err error) {
 	if f.limit > 0 {
 		rows = rows[:min(len(rows), f.limit)]
 	}
-	b.NoteData(loaded)
-	r := renderer{app: a, renderFlags: f, w: b, template: s.template, paint: a.outPalette}
+	w.NoteData(loaded)
+	r := renderer{app: a, renderFlags: f, w: w, template: template, paint: a.outPalette}
 	for _, row := range rows {
 		if err := r.row(row); err != nil {
 			return fmt.Errorf("%s: line %d: %w", path, row.Line, err)
 		}
 	}
-	b.Tell(a.console().Progress)
-	r.summary(len(rows), s.stopTokens)
+	w.Tell(progress)
+	r.summary(len(rows), stop)
 	return nil
 }
 

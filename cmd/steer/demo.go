@@ -9,11 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/experiment"
 	"steer/demo"
 	"steer/experiments"
 	"steer/ggml"
 	"steer/internal/atomicfile"
-	"steer/internal/experiment"
 )
 
 func newDemoCommand(a *app) *cobra.Command {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // config.yaml says what ran, also where that comes from the model or the template and not from
@@ -30,7 +30,8 @@ func TestConfigurationSaysWhatRan(t *testing.T) {
 	args := []string{"sft", "--model", assets.Model, "--train", assets.Guanaco.Train, "--template", "guanaco",
 		"--threads", "1", "--max-steps", "1", "-o", "sft", "--set", "max_tokens=4096"}
 	mustSteer(t, dir, args...)
-	require.Equal(t, map[string]string{"max_tokens": "512"}, derived(filepath.Join(dir, "sft")), "of the model's context")
+	require.Equal(t, map[string]string{"max_tokens": "512"}, derived(filepath.Join(dir, "sft")),
+		"of the model's context")
 	out, _ := mustSteer(t, dir, args...)
 	require.Contains(t, out, "finished already")
 

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // disk mounts a file system of its own of so many bytes, or skips aloud.
@@ -65,7 +65,8 @@ func TestFullDiskInAnEvaluation(t *testing.T) {
 	const room = 96 << 10 // for some measurements
 	dir := disk(t, room)
 	folder := filepath.Join(dir, "eval")
-	for _, kept := range []string{`\d+ of \d+ measurements are done, and of the next every batch that was`, ".*every (finished measurement is kept|batch that was)"} {
+	for _, kept := range []string{`\d+ of \d+ measurements are done, and of the next every batch that was`,
+		".*every (finished measurement is kept|batch that was)"} {
 		code, _, said := steerIn(t, dir, evalArgs(t, folder)...)
 		require.Equal(t, exitFailure, code, said)
 		require.Contains(t, said, "disk full")
@@ -78,7 +79,8 @@ func TestFullDiskInAnEvaluation(t *testing.T) {
 	code, _, said := steerIn(t, dir, "report", whole, "--out", filepath.Join(dir, "report.html"))
 	require.Equal(t, exitFailure, code, said)
 	require.Contains(t, said,
-		"nothing was lost: the run folders, and an earlier report, are as they were; make room and give the same command again")
+		"nothing was lost: the run folders, and an earlier report, are as they were; make room and give the same "+
+			"command again")
 	require.NoFileExists(t, filepath.Join(dir, "report.html"))
 
 	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", 64*room)))
@@ -99,7 +101,8 @@ func TestUnwritableFolder(t *testing.T) {
 		require.Empty(t, out)
 		require.Contains(t, said, "run folder "+folder)
 		require.NotContains(t, said, "before training", "nothing was computed")
-		code, _, said = steerIn(t, dir, "report", filepath.Join(up, "sft"), "--out", filepath.Join(folder, "report.html"))
+		code, _, said = steerIn(t, dir, "report", filepath.Join(up, "sft"),
+			"--out", filepath.Join(folder, "report.html"))
 		require.Equal(t, exitFailure, code, said)
 		require.Contains(t, said, folder)
 	}

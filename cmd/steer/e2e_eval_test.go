@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -21,10 +21,14 @@ func evalArgs(t *testing.T, out string) []string {
 	t.Helper()
 	up := unbrokenRuns(t)
 	_, assets := e2e(t)
-	sft, policy, reward := filepath.Join(up, "sft/adapter.gguf"), filepath.Join(up, "ppo/adapter.gguf"), filepath.Join(up, "reward/adapter.gguf")
-	return []string{"eval", "--suite", "thesis", "--model", assets.Model, "--data", filepath.Join(assets.Dir, "data"), "--limit", "24", "-o", out,
-		"--template", "guanaco", "--threads", "1", "--adapter", "sft=" + sft, "--adapter", "deontology=" + sft + "," + policy, "--reward", "deontology=" + sft + "," + reward,
-		"--set", "batch_tokens=128", "--set", "resamples=50", "--set", "scruples.max_new_tokens=4", "--set", "scruples.batch=2",
+	sft, policy, reward := filepath.Join(up, "sft/adapter.gguf"), filepath.Join(up, "ppo/adapter.gguf"),
+		filepath.Join(up, "reward/adapter.gguf")
+	return []string{"eval", "--suite", "thesis", "--model", assets.Model, "--data", filepath.Join(assets.Dir, "data"),
+		"--limit", "24", "-o", out,
+		"--template", "guanaco", "--threads", "1", "--adapter", "sft=" + sft, "--adapter", "deontology=" + sft + "," +
+			policy, "--reward", "deontology=" + sft + "," + reward,
+		"--set", "batch_tokens=128", "--set", "resamples=50", "--set", "scruples.max_new_tokens=4", "--set",
+		"scruples.batch=2",
 		"--set", "cross_reward.max_new_tokens=12", "--set", "cross_reward.batch=4", "--set", "engine.sequences=4"}
 }
 
@@ -69,7 +73,9 @@ func TestKilledEvaluationEndsAsUnbroken(t *testing.T) {
 	dir := t.TempDir()
 	whole, broken := filepath.Join(dir, "whole", "eval"), filepath.Join(dir, "broken", "eval")
 	_, said := mustSteer(t, dir, evalArgs(t, whole)...)
-	require.Contains(t, said, "missing: protocol reward of scruples is left out: scruples/anecdotes/train.scruples-anecdotes.jsonl is not in the data folder; it comes from https://github.com/allenai/scruples")
+	require.Contains(t, said, "missing: protocol reward of scruples is left out: "+
+		"scruples/anecdotes/train.scruples-anecdotes.jsonl is not in the data folder; it comes from "+
+		"https://github.com/allenai/scruples")
 	require.Contains(t, said, "a quick look: the first 24 items")
 	result := readJSON(t, whole, run.ResultFile)
 	require.Len(t, result["warnings"], 3) // scruples.threshold, wsc285, crows_pairs
@@ -85,7 +91,8 @@ func TestKilledEvaluationEndsAsUnbroken(t *testing.T) {
 	}
 
 	kills := 0
-	for _, at := range []struct{ batches, finished int }{{0, 0}, {2, 0}, {1, 1}, {3, 3}, {2, 5}, {5, 7}, {8, 9}, {2, 12}, {9, 12}} {
+	for _, at := range []struct{ batches, finished int }{{0, 0}, {2, 0}, {1, 1}, {3, 3}, {2, 5}, {5, 7}, {8, 9},
+		{2, 12}, {9, 12}} {
 		p := start(t, dir, evalArgs(t, broken)...)
 		p.until(func() bool {
 			batches, finished := journalled(broken)
@@ -176,7 +183,8 @@ func TestEvaluationKeepsNamesSeedsAndRecordsApart(t *testing.T) {
 	md, said = mustSteer(t, dir, "report", "eval", "--format", "md")
 	for _, text := range []string{md, said} {
 		require.Contains(t, strings.ReplaceAll(text, `\_`, "_"),
-			"items/toxigen.loglik.a_b.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the evaluation's command again")
+			"items/toxigen.loglik.a_b.jsonl.zst is not as the evaluation wrote it (cut, or changed): give the "+
+				"evaluation's command again")
 	}
 	_, said = mustSteer(t, dir, args...)
 	require.Contains(t, said, "toxigen.loglik.a_b: measured again, since its records are not those it ended with")

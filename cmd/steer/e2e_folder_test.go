@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -281,7 +281,8 @@ func TestChangedConfigurations(t *testing.T) {
 	}{
 		{job("sft", "--set", "optim.lr=1e-3"), []string{"optim.lr: 0.002 -> 0.001"}},
 		{job("sft", "--seed", "8", "--max-steps", "9"), []string{"seed: 7 -> 8", "max_steps: 6 -> 9"}},
-		{job("sft", "--train", put(t, dir, "other.jsonl", `{"text": "### Human: a### Assistant: b"}`+"\n")), []string{"train.path: ", "inputs.train: "}},
+		{job("sft", "--train", put(t, dir, "other.jsonl", `{"text": "### Human: a### Assistant: b"}`+"\n")),
+			[]string{"train.path: ", "inputs.train: "}},
 	} {
 		code, _, said := steerIn(t, dir, b.args...)
 		require.Equal(t, exitFailure, code)
@@ -298,11 +299,13 @@ func TestChangedConfigurations(t *testing.T) {
 	// Another stage's folder is not mistaken for a changed configuration.
 	code, _, said := steerIn(t, dir, job("reward")...)
 	require.Equal(t, exitFailure, code)
-	require.Contains(t, said, "run folder out: holds a run of sft, not of reward: choose another with --out, or forget that one with --fresh")
+	require.Contains(t, said,
+		"run folder out: holds a run of sft, not of reward: choose another with --out, or forget that one with --fresh")
 	require.NotContains(t, said, "->")
 
 	// Before the first checkpoint there is nothing to keep an old configuration for.
-	code, _, said = steerIn(t, dir, "sft", "sft.yaml", "-o", "sft", "--set", "optim.lr=1e30", "--set", "checkpoint_every=0", "--set", "eval_every=0")
+	code, _, said = steerIn(t, dir, "sft", "sft.yaml", "-o", "sft", "--set", "optim.lr=1e30", "--set",
+		"checkpoint_every=0", "--set", "eval_every=0")
 	require.Equal(t, exitFailure, code, said)
 	require.FileExists(t, filepath.Join(dir, "sft", run.ConfigFile))
 	require.Empty(t, newest(filepath.Join(dir, "sft")))

@@ -11,14 +11,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/plan"
+	"steer/app/plan"
 )
 
 // emulatedGPU lets processes started in dir find the emulated GPU as they would a real one:
 // the driver where the system's libraries are, the CUDA library below the working folder.
 func emulatedGPU(t testing.TB, dir string) {
 	t.Helper()
-	for link, file := range map[string]string{"build/cuda/libsteer-cuda.so": "libsteer-cuda.so", "libcuda.so.1": "libcuda-fit.so"} {
+	for link, file := range map[string]string{"build/cuda/libsteer-cuda.so": "libsteer-cuda.so",
+		"libcuda.so.1": "libcuda-fit.so"} {
 		path, err := filepath.Abs(filepath.Join("../../build/cuda-emulation", file))
 		require.NoError(t, err)
 		if _, err := os.Stat(path); err != nil {
@@ -35,7 +36,8 @@ func emulatedGPU(t testing.TB, dir string) {
 func TestPlanOnAGPU(t *testing.T) {
 	dir, job := planJob(t)
 	emulatedGPU(t, dir)
-	small := []string{"--job", "sft", job, "--device", "cuda", "--set", "max_tokens=40", "--set", "mini_batch_size=2", "--set", "micro_batch_tokens=64", "--set", "max_steps=1"}
+	small := []string{"--job", "sft", job, "--device", "cuda", "--set", "max_tokens=40", "--set", "mini_batch_size=2",
+		"--set", "micro_batch_tokens=64", "--set", "max_steps=1"}
 	command := append([]string{"plan", "--no-calibration"}, small...)
 	out, _ := mustSteer(t, dir, append(command, "--json")...)
 	var f plan.Forecast
@@ -89,14 +91,20 @@ func TestPlanOnAGPU(t *testing.T) {
 func TestPlanTableOfAGPU(t *testing.T) {
 	const gpu = "cuda:0"
 	stage := func(name string) *plan.Stage {
-		return &plan.Stage{Stage: name, Memory: gpu, Peak: 15_300_000_000, HostPeak: 2_100_000_000, Seconds: 5400, Free: 80e9, HostFree: 100e9, Fits: true, Buffers: []plan.Buffer{
-			{Name: plan.BufferWeights, Memory: gpu, Bytes: 7_900_000_000}, {Name: plan.BufferParams, Memory: gpu, Bytes: 250_000_000},
-			{Name: plan.BufferActivations, Memory: gpu, Bytes: 4_200_000_000}, {Name: plan.BufferContext, Memory: gpu, Bytes: 500_000_000},
-			{Name: plan.BufferWorkspaces, Memory: gpu, Bytes: 150_000_000}, {Name: plan.BufferKV, Memory: gpu, Bytes: 2_300_000_000},
-			{Name: plan.BufferTables, Memory: plan.HostMemory, Bytes: 100_000_000}, {Name: plan.BufferData, Memory: plan.HostMemory, Bytes: 2_000_000_000},
-		}}
+		return &plan.Stage{Stage: name, Memory: gpu, Peak: 15_300_000_000, HostPeak: 2_100_000_000, Seconds: 5400,
+			Free: 80e9, HostFree: 100e9, Fits: true, Buffers: []plan.Buffer{
+				{Name: plan.BufferWeights, Memory: gpu, Bytes: 7_900_000_000},
+				{Name: plan.BufferParams, Memory: gpu, Bytes: 250_000_000},
+				{Name: plan.BufferActivations, Memory: gpu, Bytes: 4_200_000_000},
+				{Name: plan.BufferContext, Memory: gpu, Bytes: 500_000_000},
+				{Name: plan.BufferWorkspaces, Memory: gpu, Bytes: 150_000_000},
+				{Name: plan.BufferKV, Memory: gpu, Bytes: 2_300_000_000},
+				{Name: plan.BufferTables, Memory: plan.HostMemory, Bytes: 100_000_000},
+				{Name: plan.BufferData, Memory: plan.HostMemory, Bytes: 2_000_000_000},
+			}}
 	}
-	f := &plan.Forecast{Model: "m.gguf", Device: gpu, Kernel: "NVIDIA H100 80GB HBM3, sm_90", Memory: gpu, Free: 80e9, HostFree: 100e9, Peak: 15.3e9, HostPeak: 2.1e9, Fits: true,
+	f := &plan.Forecast{Model: "m.gguf", Device: gpu, Kernel: "NVIDIA H100 80GB HBM3, sm_90", Memory: gpu, Free: 80e9,
+		HostFree: 100e9, Peak: 15.3e9, HostPeak: 2.1e9, Fits: true,
 		Seconds: 1e4, Rates: &plan.Rates{Train: 1}, Stages: []*plan.Stage{stage("ppo-harmlessness"), stage("eval")}}
 	var b strings.Builder
 	require.NoError(t, printForecast(&b, f, false))

@@ -16,7 +16,8 @@ func TestInit(t *testing.T) {
 	t.Parallel()
 	_, assets := e2e(t)
 	data := filepath.Join(assets.Dir, "data")
-	pairs := put(t, t.TempDir(), "pairs.jsonl", strings.Repeat(`{"prompt": "Hello", "chosen": " there", "rejected": " you"}
+	pairs := put(t, t.TempDir(), "pairs.jsonl",
+		strings.Repeat(`{"prompt": "Hello", "chosen": " there", "rejected": " you"}
 {"prompt": "What now?", "chosen": " Tea.", "rejected": " Go."}
 `, 20))
 	for name, c := range map[string]struct {
@@ -24,16 +25,21 @@ func TestInit(t *testing.T) {
 		says  []string
 		quick []string
 	}{
-		"conversations": {[]string{assets.Guanaco.Train}, []string{"template: guanaco # the model has none", "# 400 rows: guanaco JSONL", "split: held_out", "# theories: [deontology]"},
+		"conversations": {[]string{assets.Guanaco.Train}, []string{"template: guanaco # the model has none",
+			"# 400 rows: guanaco JSONL", "split: held_out", "# theories: [deontology]"},
 			[]string{"sft.max_steps=2", "sft.eval.limit=4", "eval.kl.limit=4", "eval.resamples=50"}},
-		"theory and benchmarks": {[]string{assets.Guanaco.Train, assets.Guanaco.Test, assets.Deontology.Train, assets.Deontology.Test, assets.Winograd, filepath.Join(data, "toxigen/annotated_test.csv")},
+		"theory and benchmarks": {[]string{assets.Guanaco.Train, assets.Guanaco.Test, assets.Deontology.Train,
+			assets.Deontology.Test, assets.Winograd, filepath.Join(data, "toxigen/annotated_test.csv")},
 			[]string{"theories: [deontology]", "wsc273: {path:", "toxigen: {path:", "cross_reward:"},
-			[]string{"sft.max_steps=2", "sft.eval.limit=4", "reward.max_steps=2", "each.deontology.reward.held_out.limit=8", "each.deontology.reward.train.limit=40",
+			[]string{"sft.max_steps=2", "sft.eval.limit=4", "reward.max_steps=2",
+				"each.deontology.reward.held_out.limit=8", "each.deontology.reward.train.limit=40",
 				"ppo.iterations=1", "ppo.max_new_tokens=4", "ppo.held_out.limit=4", "ppo.rollout_batch_size=16",
 				"eval.limit=4", "eval.cross_reward.max_new_tokens=4", "eval.resamples=50"}},
-		"alpaca": {[]string{put(t, t.TempDir(), "alpaca.jsonl", strings.Repeat(`{"instruction": "Say hello.", "output": "Hello."}`+"\n", 40))},
+		"alpaca": {[]string{put(t, t.TempDir(), "alpaca.jsonl",
+			strings.Repeat(`{"instruction": "Say hello.", "output": "Hello."}`+"\n", 40))},
 			[]string{"# 40 rows: Alpaca JSONL", "epochs: 0 # as many as make 32 updates", "warmup_steps: -1"}, nil},
-		"pairs of one's own": {[]string{pairs, assets.Guanaco.Train}, []string{"theories: [custom]", "# 40 rows: preference pairs JSONL"}, nil},
+		"pairs of one's own": {[]string{pairs, assets.Guanaco.Train},
+			[]string{"theories: [custom]", "# 40 rows: preference pairs JSONL"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,7 +52,9 @@ func TestInit(t *testing.T) {
 			require.Equal(t, "Wrote mine/first.yaml. Look at it, then:\n  steer run mine/first.yaml\n", out)
 			require.Contains(t, said, "planned: ")
 			for _, f := range c.files {
-				require.Regexp(t, regexp.QuoteMeta(f)+`: \d+ rows: .*: (conversations, for|pairs for the theory|the benchmark) `, said, "what it was taken for")
+				taken := regexp.QuoteMeta(f) + `: \d+ rows: .*: ` +
+					`(conversations, for|pairs for the theory|the benchmark) `
+				require.Regexp(t, taken, said, "what it was taken for")
 			}
 			text := string(get(t, dir, "mine/first.yaml"))
 			for _, want := range c.says {
@@ -67,7 +75,8 @@ func TestInit(t *testing.T) {
 			// It is not written over.
 			code, _, said := steerIn(t, dir, args...)
 			require.Equal(t, exitUsage, code)
-			require.Contains(t, said, "mine/first.yaml is there already: choose another with --out, or --force replaces it")
+			require.Contains(t, said,
+				"mine/first.yaml is there already: choose another with --out, or --force replaces it")
 			mustSteer(t, dir, append(args, "--force", "--no-plan")...)
 			require.NotEqual(t, text, string(get(t, dir, "mine/first.yaml")), "without the plan's line")
 		})
@@ -80,7 +89,8 @@ func TestInitWithoutData(t *testing.T) {
 	_, assets := e2e(t)
 	dir := t.TempDir()
 	out, said := mustSteer(t, dir, "init", "--model", assets.Model)
-	require.Equal(t, "Wrote experiment.yaml. It names conversations of the set guanaco-1k:\n  steer fetch --for experiment.yaml\n  steer run experiment.yaml\n", out)
+	require.Equal(t, "Wrote experiment.yaml. It names conversations of the set guanaco-1k:\n  steer fetch --for "+
+		"experiment.yaml\n  steer run experiment.yaml\n", out)
 	require.Contains(t, said, "not planned: its conversations are not there yet")
 	code, _, said := steerIn(t, dir, "run", "experiment.yaml")
 	require.Equal(t, exitFailure, code)
@@ -92,7 +102,8 @@ func TestInitFits(t *testing.T) {
 	t.Parallel()
 	_, assets := e2e(t)
 	dir := t.TempDir()
-	long := strings.Repeat(`{"text": "### Human: Tell me a story.### Assistant: `+strings.Repeat("Once there was a fox. ", 25)+`"}`+"\n", 40)
+	long := strings.Repeat(`{"text": "### Human: Tell me a story.### Assistant: `+strings.Repeat("Once there was a "+
+		"fox. ", 25)+`"}`+"\n", 40)
 	args := []string{"init", "--model", assets.Model, "--data", put(t, dir, "long.jsonl", long)}
 	mustSteer(t, dir, args...)
 	whole := readAllJSON(t, dir, "plan", "experiment.yaml", "--no-calibration", "--json")
@@ -102,7 +113,8 @@ func TestInitFits(t *testing.T) {
 	text := string(get(t, dir, "experiment.yaml"))
 	require.Contains(t, said, "before the smaller sizes below")
 	require.Regexp(t, `micro_batch_tokens: \d+ # as much as fits`, text)
-	forecast := readAllJSON(t, dir, append([]string{"plan", "experiment.yaml", "--no-calibration", "--json", "--set", "sft.seed=1"}, memory...)...)
+	forecast := readAllJSON(t, dir,
+		append([]string{"plan", "experiment.yaml", "--no-calibration", "--json", "--set", "sft.seed=1"}, memory...)...)
 	require.Equal(t, true, forecast["stages"].([]any)[0].(map[string]any)["fits"])
 }
 
@@ -121,9 +133,12 @@ func TestInitMistakes(t *testing.T) {
 		{[]string{"--model", assets.Guanaco.Train}, exitFailure, "not a usable GGUF file"},
 		{[]string{"--model", assets.Model, "--data", "none.jsonl"}, exitFailure, "none.jsonl: file does not exist"},
 		{[]string{"--model", assets.Model, "--data", put(t, dir, "x.txt", "just text\n")}, exitFailure, "x.txt: "},
-		{[]string{"--model", assets.Model, "--data", put(t, dir, "qa.csv", "instruction,output\nHi.,Hello.\n")}, exitFailure, `a CSV file with the columns ["instruction" "output"]`},
-		{[]string{"--model", assets.Model, "--data", assets.Winograd, "--data", assets.Winograd}, exitFailure, "a second file of wsc273"},
-		{[]string{"--model", assets.Model, "--data", assets.Guanaco.Train, "--data", assets.Guanaco.Test, "--data", assets.Guanaco.Test}, exitFailure, "a third file of conversations"},
+		{[]string{"--model", assets.Model, "--data", put(t, dir, "qa.csv", "instruction,output\nHi.,Hello.\n")},
+			exitFailure, `a CSV file with the columns ["instruction" "output"]`},
+		{[]string{"--model", assets.Model, "--data", assets.Winograd, "--data", assets.Winograd}, exitFailure,
+			"a second file of wsc273"},
+		{[]string{"--model", assets.Model, "--data", assets.Guanaco.Train, "--data", assets.Guanaco.Test, "--data",
+			assets.Guanaco.Test}, exitFailure, "a third file of conversations"},
 	} {
 		code, out, said := steerIn(t, dir, append([]string{"init"}, c.args...)...)
 		require.Equal(t, c.code, code, said)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // trainerJob is a small job of one trainer: six rounds, a checkpoint after every second.
@@ -137,13 +137,15 @@ func sameRun(t testing.TB, want, got string) {
 	t.Helper()
 	for _, name := range []string{run.AdapterFile, "best.gguf"} {
 		if _, err := os.Stat(filepath.Join(want, name)); err == nil || name == run.AdapterFile {
-			require.True(t, string(get(t, want, name)) == string(get(t, got, name)), "%s differs between %s and %s", name, want, got)
+			require.True(t, string(get(t, want, name)) == string(get(t, got, name)), "%s differs between %s and %s",
+				name, want, got)
 		}
 	}
 	last := newest(want)
 	require.Equal(t, last, newest(got))
 	for _, name := range []string{run.AdapterFile, "optimizer.safetensors"} {
-		require.True(t, string(get(t, want, run.CheckpointsDir, last, name)) == string(get(t, got, run.CheckpointsDir, last, name)),
+		require.True(t,
+			string(get(t, want, run.CheckpointsDir, last, name)) == string(get(t, got, run.CheckpointsDir, last, name)),
 			"%s of the last checkpoint differs between %s and %s", name, want, got)
 	}
 	require.Equal(t, timeless(t, want), timeless(t, got), "metrics of %s and %s", want, got)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -35,7 +35,8 @@ func look(p *process, dir string) glance {
 	g.rounds = roundsSince(dir, p.started)
 	g.newest = newest(dir)
 	entries, _ := os.ReadDir(filepath.Join(dir, run.CheckpointsDir))
-	g.writing = slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), ".tmp-step-") })
+	g.writing = slices.ContainsFunc(entries,
+		func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), ".tmp-step-") })
 	_, err := os.Stat(filepath.Join(dir, run.ResultFile))
 	g.result = err == nil
 	return g
@@ -130,7 +131,8 @@ func killAndResume(t *testing.T, j trainerJob, up, threads string) (missed strin
 	require.Zero(t, code, p.err.String())
 	requireResumed(t, p, before)
 	sameRun(t, filepath.Join(up, j.kind), folder)
-	require.GreaterOrEqual(t, readJSON(t, folder, run.ResultFile)["resumed"], float64(len(killings)-1), "the first kill may come before the run is noted")
+	require.GreaterOrEqual(t, readJSON(t, folder, run.ResultFile)["resumed"], float64(len(killings)-1),
+		"the first kill may come before the run is noted")
 
 	// Once it is done, the same command has nothing to do.
 	left := tree(t, folder)
@@ -167,7 +169,8 @@ func TestThreadsChangeNoBitOfARun(t *testing.T) {
 	}
 	dir := t.TempDir()
 	copyRun(t, "sft", filepath.Join(dir, "sft"))
-	_, said := mustSteer(t, dir, "sft", sftJob.write(t, dir, up), "-o", "sft", "--threads", "2", "--set", "checkpoint_every=1")
+	_, said := mustSteer(t, dir, "sft", sftJob.write(t, dir, up), "-o", "sft", "--threads", "2", "--set",
+		"checkpoint_every=1")
 	require.Contains(t, said, "going on after step 6")
 	sameRun(t, filepath.Join(up, "sft"), filepath.Join(dir, "sft"))
 }
@@ -200,7 +203,8 @@ func TestInterruptedRunsGoOn(t *testing.T) {
 				}
 				require.Equal(t, train.ExitInterrupted, code, p.err.String())
 				said := p.err.String()
-				require.Contains(t, said, "stopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
+				require.Contains(t, said,
+					"stopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
 				require.Contains(t, said, "stopped as asked; the same command goes on from the checkpoint")
 				require.NotEmpty(t, newest(folder))
 				rounds := roundsSince(folder, p.started)
@@ -238,8 +242,10 @@ func TestInterruptedTwiceLeavesAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	job := func(name string) []string {
 		// A step of many rows takes long enough to be left.
-		return []string{"sft", "--model", assets.Model, "--train", assets.Guanaco.Train, "--template", "guanaco", "--threads", "1", "-o", name,
-			"--set", "pack=none", "--set", "max_tokens=64", "--set", "mini_batch_size=96", "--set", "checkpoint_every=1", "--max-steps", "2"}
+		return []string{"sft", "--model", assets.Model, "--train", assets.Guanaco.Train, "--template", "guanaco",
+			"--threads", "1", "-o", name,
+			"--set", "pack=none", "--set", "max_tokens=64", "--set", "mini_batch_size=96", "--set",
+			"checkpoint_every=1", "--max-steps", "2"}
 	}
 	folder := filepath.Join(dir, "run")
 	for attempt := 1; ; attempt++ {

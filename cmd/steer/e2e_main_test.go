@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,6 +37,9 @@ const e2eAttempts = 60
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// Under nohup a hang-up is ignored, by the programs that are started here, too. One that is caught
+	// is theirs to meet again.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	code := m.Run()
 	if program.dir != "" {
 		_ = os.RemoveAll(program.dir)
@@ -57,7 +61,8 @@ func buildProgram() error {
 		return err
 	}
 	program.dir = dir
-	build := exec.Command("go", "build", "-ldflags", "-X main.version="+e2eVersion, "-o", filepath.Join(dir, "steer"), ".")
+	build := exec.Command("go", "build", "-ldflags", "-X main.version="+e2eVersion, "-o", filepath.Join(dir, "steer"),
+		".")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w: %s", build.Args, err, out)
 	}
@@ -170,7 +175,8 @@ func (p *process) wait() (code int, by syscall.Signal) {
 func (p *process) civil() {
 	p.t.Helper()
 	text := p.out.String() + p.err.String()
-	for _, word := range []string{"goroutine ", "panic", "runtime error", "internal error", "SIGSEGV", "SIGABRT", "terminate called", "what():", "GGML_ASSERT", "ggml_abort", "core dumped", "%!"} {
+	for _, word := range []string{"goroutine ", "panic", "runtime error", "internal error", "SIGSEGV", "SIGABRT",
+		"terminate called", "what():", "GGML_ASSERT", "ggml_abort", "core dumped", "%!"} {
 		require.NotContains(p.t, text, word, "%v", p.cmd.Args)
 	}
 }

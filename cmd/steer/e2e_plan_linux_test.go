@@ -13,9 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/plan"
 	"steer/ggml/gguf/gguftest"
 	"steer/internal/bytesize"
-	"steer/internal/plan"
 	"steer/internal/testfiles"
 )
 
@@ -111,7 +111,8 @@ func tokenRows(t testing.TB, path string, rows, n int) {
 // rank, checkpointing, packing and threads.
 func TestPlanAgainstTraining(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, gguftest.WriteTinyLlama(filepath.Join(dir, "mid.gguf"), midShape, 1, gguftest.Options{F16: true}))
+	require.NoError(t,
+		gguftest.WriteTinyLlama(filepath.Join(dir, "mid.gguf"), midShape, 1, gguftest.Options{F16: true}))
 	put(t, dir, "sft.yaml", `
 model: mid.gguf
 engine: {threads: 1}
@@ -141,7 +142,8 @@ optim: {warmup_steps: 1}
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tokenRows(t, filepath.Join(dir, "rows.jsonl"), 2*c.tokens/c.length, c.length)
-			args := []string{"--set", fmt.Sprintf("max_tokens=%d", c.length), "--set", fmt.Sprintf("micro_batch_tokens=%d", c.tokens),
+			args := []string{"--set", fmt.Sprintf("max_tokens=%d", c.length), "--set",
+				fmt.Sprintf("micro_batch_tokens=%d", c.tokens),
 				"--set", fmt.Sprintf("mini_batch_size=%d", 2*c.tokens/c.length)}
 			for _, s := range c.set {
 				args = append(args, "--set", s)
@@ -154,12 +156,14 @@ optim: {warmup_steps: 1}
 // So are the plans of the other stages, sessions and reward models among them.
 func TestPlanAgainstOtherStages(t *testing.T) {
 	dir := jobFolder(t)
-	wide := []string{"engine.sequences=32", "rollout_batch_size=32", "mini_batch_size=16", "micro_batch_size=16", "iterations=2", "prompts.limit=0"}
+	wide := []string{"engine.sequences=32", "rollout_batch_size=32", "mini_batch_size=16", "micro_batch_size=16",
+		"iterations=2", "prompts.limit=0"}
 	for _, c := range []struct {
 		name, kind string
 		set        []string
 	}{
-		{"reward", "reward", []string{"max_length=128", "mini_batch_size=32", "micro_batch_tokens=2048", "train.limit=64", "max_steps=2"}},
+		{"reward", "reward", []string{"max_length=128", "mini_batch_size=32", "micro_batch_tokens=2048",
+			"train.limit=64", "max_steps=2"}},
 		{"ppo", "ppo", append(slices.Clone(wide), "max_new_tokens=24")},
 		{"ppo, long responses and full KL", "ppo", append(slices.Clone(wide), "max_new_tokens=80", "kl_penalty=full")},
 	} {

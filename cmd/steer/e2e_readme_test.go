@@ -20,7 +20,8 @@ func TestReadmeShowsWhatTheDemoPrints(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
 	block := demoBlock.FindSubmatch(readme)
-	require.NotNil(t, block, "README.md: want a comment <!-- demo: ... with the NAME kernels ... --> and a fenced block after it")
+	require.NotNil(t, block,
+		"README.md: want a comment <!-- demo: ... with the NAME kernels ... --> and a fenced block after it")
 	dir := t.TempDir()
 	out, _ := mustSteer(t, dir, "demo", "-o", "demo")
 	raw, err := os.ReadFile(filepath.Join(dir, "demo", "sft", "result.json"))
@@ -30,7 +31,8 @@ func TestReadmeShowsWhatTheDemoPrints(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(raw, &result))
 	if result.Kernel != string(block[1]) {
-		t.Skipf("this CPU computes with the %s kernels, the README shows numbers of the %s ones", result.Kernel, block[1])
+		t.Skipf("this CPU computes with the %s kernels, the README shows numbers of the %s ones", result.Kernel,
+			block[1])
 	}
 	printed := strings.Split(strings.TrimRight(out, "\n"), "\n")
 	at := 0

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -81,7 +81,8 @@ func tiny(t testing.TB) (dir string) {
 		lines int
 	}{
 		"chat.jsonl": {assets.Guanaco.Train, 8}, "held-out.jsonl": {assets.Guanaco.Test, 3},
-		"pairs.csv": {assets.Deontology.Train, 13}, "pairs-held-out.csv": {assets.Deontology.Test, 13}, "wsc.xml": {assets.Winograd, 0},
+		"pairs.csv": {assets.Deontology.Train, 13}, "pairs-held-out.csv": {assets.Deontology.Test, 13},
+		"wsc.xml": {assets.Winograd, 0},
 	} {
 		text := string(get(t, from.path))
 		if from.lines > 0 {
@@ -96,7 +97,8 @@ func tiny(t testing.TB) (dir string) {
 func sameExperiment(t testing.TB, want, got string) {
 	t.Helper()
 	for _, stage := range tinyStages[:3] {
-		require.True(t, string(get(t, want, stage, run.AdapterFile)) == string(get(t, got, stage, run.AdapterFile)), "adapter of %s", stage)
+		require.True(t, string(get(t, want, stage, run.AdapterFile)) == string(get(t, got, stage, run.AdapterFile)),
+			"adapter of %s", stage)
 		require.Equal(t, timeless(t, filepath.Join(want, stage)), timeless(t, filepath.Join(got, stage)), stage)
 	}
 	a, b := readJSON(t, want, "eval/result.json"), readJSON(t, got, "eval/result.json")
@@ -136,7 +138,8 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 				if signal == syscall.SIGINT {
 					require.Equal(t, train.ExitInterrupted, code, p.err.String())
 					require.Contains(t, p.err.String(), "steer: "+stage+": ")
-					require.Contains(t, p.err.String(), "stopped as asked; the same command goes on from the checkpoint")
+					require.Contains(t, p.err.String(),
+						"stopped as asked; the same command goes on from the checkpoint")
 				}
 				break
 			}
@@ -177,7 +180,8 @@ func TestExperimentIsKilledAndGoesOn(t *testing.T) {
 func checkReport(t *testing.T, out string) {
 	t.Helper()
 	html := string(get(t, out, "report.html"))
-	require.True(t, strings.HasPrefix(html, "<!DOCTYPE html>") || strings.HasPrefix(html, "<!doctype html>"), "%.40s", html)
+	require.True(t, strings.HasPrefix(html, "<!DOCTYPE html>") || strings.HasPrefix(html, "<!doctype html>"), "%.40s",
+		html)
 	require.NotContains(t, html, "<script src")
 	require.NotContains(t, html, "https://cdn")
 	report := readJSON(t, out, "report.json")
@@ -244,20 +248,23 @@ func TestExperimentSkipsWhatHasNotChanged(t *testing.T) {
 	require.Contains(t, said, "inputs.wsc273")
 
 	// Another pair changes the reward model, what is steered by it, and what is measured.
-	put(t, dir, "data/pairs.csv", string(get(t, dir, "data/pairs.csv"))+"1,\"I promised to help.\",\"So I helped.\"\n0,\"I promised to help.\",\"So I slept.\"\n")
+	put(t, dir, "data/pairs.csv", string(get(t, dir,
+		"data/pairs.csv"))+"1,\"I promised to help.\",\"So I helped.\"\n0,\"I promised to help.\",\"So I slept.\"\n")
 	_, said = mustSteer(t, dir, "run", "tiny.yaml")
 	require.True(t, skipped(said, "sft"), said)
 	for _, stage := range tinyStages[1:] {
 		require.True(t, anew(said, stage), "%s\n%s", stage, said)
 	}
-	require.NotEqual(t, first["reward-deontology/adapter.gguf"], string(get(t, dir, "out/reward-deontology/adapter.gguf")))
+	require.NotEqual(t, first["reward-deontology/adapter.gguf"],
+		string(get(t, dir, "out/reward-deontology/adapter.gguf")))
 
 	// An adapter that was lost or damaged is made again from its checkpoint, bit for bit.
 	lost := filepath.Join(dir, "out/ppo-deontology/adapter.gguf")
 	whole := get(t, lost)
 	require.NoError(t, os.Truncate(lost, int64(len(whole)/2)))
 	_, said = mustSteer(t, dir, "run", "tiny.yaml")
-	require.Contains(t, said, "ppo-deontology: its adapter.gguf is not the one it finished with: made again from the last checkpoint")
+	require.Contains(t, said,
+		"ppo-deontology: its adapter.gguf is not the one it finished with: made again from the last checkpoint")
 	require.True(t, string(whole) == string(get(t, lost)))
 	require.True(t, skipped(said, "eval"), said)
 
@@ -293,17 +300,27 @@ func TestExperimentMistakes(t *testing.T) {
 		code          int
 		says          []string
 	}{
-		"unknown key":     {"max_steps: 2", "max_step: 2", exitUsage, []string{"bad.yaml:16: sft.max_step: unknown key", `did you mean "max_steps"?`}},
-		"unknown theory":  {"theories: [deontology]", "theories: [deontolgy]", exitUsage, []string{`theories[0]: want one of deontology`, `did you mean "deontology"?`}},
-		"not listed":      {"theories: [deontology]", "theories: [virtue]", exitUsage, []string{"each.virtue.reward.train.path", "each.deontology: not among theories [virtue]"}},
-		"no pairs":        {"train: {path: data/pairs.csv}", "train: {limit: 3}", exitUsage, []string{"each.deontology.reward.train.path: want the path of a file"}},
-		"no prompts":      {"prompts: {path: data/chat.jsonl}", "prompts: {limit: 3}", exitUsage, []string{"ppo.prompts.path: want the path of a file"}},
-		"does not divide": {"rollout_batch_size: 4", "rollout_batch_size: 5", exitUsage, []string{"ppo: rollout_batch_size 5 does not divide by mini_batch_size 2: choose one of [1 5]"}},
-		"device":          {"threads: 1", "device: cuda0", exitUsage, []string{`engine.device: there is no device called "cuda0": want cpu, cuda, cuda:N`}},
-		"threads":         {"threads: 1", "threads: 5000", exitUsage, []string{"engine.threads: want 0 (all CPUs) to 512, got 5000"}},
-		"file missing":    {"data/wsc.xml", "data/wsc.html", exitFailure, []string{"eval.wsc273.path", "data/wsc.html", "does not exist"}},
-		"model missing":   {"assets/model.gguf", "assets/modell.gguf", exitFailure, []string{"model: ", "modell.gguf: no such file"}},
-		"not YAML":        {"seed: 3", "seed: [3", exitUsage, []string{"bad.yaml:", "not YAML"}},
+		"unknown key": {"max_steps: 2", "max_step: 2", exitUsage,
+			[]string{"bad.yaml:16: sft.max_step: unknown key", `did you mean "max_steps"?`}},
+		"unknown theory": {"theories: [deontology]", "theories: [deontolgy]", exitUsage,
+			[]string{`theories[0]: want one of deontology`, `did you mean "deontology"?`}},
+		"not listed": {"theories: [deontology]", "theories: [virtue]", exitUsage,
+			[]string{"each.virtue.reward.train.path", "each.deontology: not among theories [virtue]"}},
+		"no pairs": {"train: {path: data/pairs.csv}", "train: {limit: 3}", exitUsage,
+			[]string{"each.deontology.reward.train.path: want the path of a file"}},
+		"no prompts": {"prompts: {path: data/chat.jsonl}", "prompts: {limit: 3}", exitUsage,
+			[]string{"ppo.prompts.path: want the path of a file"}},
+		"does not divide": {"rollout_batch_size: 4", "rollout_batch_size: 5", exitUsage,
+			[]string{"ppo: rollout_batch_size 5 does not divide by mini_batch_size 2: choose one of [1 5]"}},
+		"device": {"threads: 1", "device: cuda0", exitUsage,
+			[]string{`engine.device: there is no device called "cuda0": want cpu, cuda, cuda:N`}},
+		"threads": {"threads: 1", "threads: 5000", exitUsage,
+			[]string{"engine.threads: want 0 (all CPUs) to 512, got 5000"}},
+		"file missing": {"data/wsc.xml", "data/wsc.html", exitFailure,
+			[]string{"eval.wsc273.path", "data/wsc.html", "does not exist"}},
+		"model missing": {"assets/model.gguf", "assets/modell.gguf", exitFailure,
+			[]string{"model: ", "modell.gguf: no such file"}},
+		"not YAML": {"seed: 3", "seed: [3", exitUsage, []string{"bad.yaml:", "not YAML"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Contains(t, tinyExperiment, c.replace)

@@ -6,9 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/experiment"
+	"steer/app/jobs"
 	"steer/internal/conf"
-	"steer/internal/experiment"
-	"steer/internal/jobs"
 	"steer/rl/sft"
 	"steer/rl/train"
 )

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/jobs"
+	"steer/app/jobs"
 )
 
 // evalFlags are the flags of "steer eval" beside those of every stage.
@@ -64,23 +64,26 @@ crash. A change of the job measures again what it touches, and nothing else.`,
 		},
 	}
 	f.bind(cmd, jobs.EvalMethod(), []keyFlag{
-		{flag: "data", key: "data", help: "`FOLDER` with the data of the suite"},
+		{flag: "data", key: "data", help: "`FOLDER` with the data of the suite", isPath: true},
 		{flag: "limit", key: "limit", help: "a quick look at the first `N` items of every benchmark"},
 		{flag: "template", key: "template", help: "form of the prompts (default: that of the adapters)"},
 		anyStackFlag,
-		{flag: "task", key: "tasks", help: "task of your own, a YAML `FILE` (docs/tasks.md); may be repeated", list: true},
-		{flag: "wsc273", key: "wsc273.path", help: "WSCollection.xml"},
-		{flag: "toxigen", key: "toxigen.path", help: "annotated CSV of ToxiGen"},
-		{flag: "scruples", key: "scruples.path", help: "Scruples anecdotes"},
+		{flag: "task", key: "tasks", help: "task of your own, a YAML `FILE` (docs/tasks.md); may be repeated",
+			list: true},
+		{flag: "wsc273", key: "wsc273.path", help: "WSCollection.xml", isPath: true},
+		{flag: "toxigen", key: "toxigen.path", help: "annotated CSV of ToxiGen", isPath: true},
+		{flag: "scruples", key: "scruples.path", help: "Scruples anecdotes", isPath: true},
 		{flag: "seed", key: "seed", help: "seed of resamples and sampling"},
 	})
 	flags := cmd.Flags()
 	flags.BoolVar(&f.listing, "list", false, "list suites and benchmarks, and which of their data are there")
 	flags.BoolVar(&f.asJSON, "json", false, "with --list: print JSON")
 	flags.StringVar(&f.preset, "suite", "", "set of benchmarks: "+suites)
-	flags.StringArrayVar(&f.adapters, "adapter", nil, "model under test, `NAME=FILE[,FILE]`: its adapters from the lowest up; may be repeated")
+	flags.StringArrayVar(&f.adapters, "adapter", nil,
+		"model under test, `NAME=FILE[,FILE]`: its adapters from the lowest up; may be repeated")
 	flags.StringArrayVar(&f.taskData, "task-data", nil, "data of a task of your own, `NAME=FILE`; may be repeated")
-	flags.StringArrayVar(&f.rewards, "reward", nil, "reward model, `NAME=FILE[,FILE]`: from the lowest adapter up, the last with the head; may be repeated")
+	flags.StringArrayVar(&f.rewards, "reward", nil,
+		"reward model, `NAME=FILE[,FILE]`: from the lowest adapter up, the last with the head; may be repeated")
 	return cmd
 }
 

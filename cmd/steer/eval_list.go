@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"steer/app/jobs"
 	"steer/internal/fetch"
-	"steer/internal/jobs"
 )
 
 // listData is where "eval --list" looks without --data: where the experiments have their data.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/jobs"
 	"steer/ggml/gguf/gguftest"
-	"steer/internal/jobs"
 )
 
 func TestListOfSuitesAndBenchmarks(t *testing.T) {
@@ -31,7 +31,8 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 	}
 	text := list()
 	for _, want := range []string{
-		"  thesis: What", "  toxigen: loglik; of reward models: reward [full, thesis]\n    there: toxigen/annotated_train.csv",
+		"  thesis: What",
+		"  toxigen: loglik; of reward models: reward [full, thesis]\n    there: toxigen/annotated_train.csv",
 		"  wsc285: loglik [full, thesis]\n    missing: winograd/wsc285/WSCollection.xml\n      from https://",
 		"  dilemmas: loglik; of reward models: reward [full]",
 		"  perplexity: loglik\n    in no suite: name its file, --set perplexity.path=FILE", "\n1 of ",
@@ -62,7 +63,8 @@ func TestListOfSuitesAndBenchmarks(t *testing.T) {
 
 // An evaluation of nothing ends well and says that nothing was measured.
 func TestAnEvaluationOfNothingSaysSo(t *testing.T) {
-	code, _, errs := command(t, "", "eval", "-q", "--model", tinyModel(t, gguftest.Options{}), "--template", "plain", "-o", t.TempDir()+"/x")
+	code, _, errs := command(t, "", "eval", "-q", "--model", tinyModel(t, gguftest.Options{}), "--template", "plain",
+		"-o", t.TempDir()+"/x")
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, "warning: x: nothing was measured")
 }

@@ -12,11 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"steer/ggml/gguf"
-	"steer/internal/experiment"
+	"steer/app/experiment"
 	"steer/internal/fetch"
-	"steer/internal/nearest"
-	"steer/rl/data"
 )
 
 // fetchFlags are the flags of "steer fetch".
@@ -88,13 +85,13 @@ func (f *fetchFlags) run(cmd *cobra.Command, a *app, names []string) error {
 	}
 	switch {
 	case f.list:
-		return f.show(a.out, wanted, len(names) > 0)
+		return f.printSets(a.out, wanted, len(names) > 0)
 	case f.verify:
-		return f.check(a.out, wanted)
+		return f.verifySets(a.out, wanted)
 	}
 	ctx, cancel := a.cancellable(cmd.Context())
 	defer cancel()
-	p := newDownloads(a.err, a.onTerminal())
+	p := newDownloads(a.err, isTerminal(a.err))
 	var failed []error
 	var got []setReport
 	for _, w := range wanted {
@@ -124,7 +121,8 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]experiment.Ne
 	known := fetch.Known()
 	var out []experiment.Need
 	add := func(n experiment.Need) {
-		if !slices.ContainsFunc(out, func(o experiment.Need) bool { return o.Set.Name == n.Set.Name && o.Dir == n.Dir }) {
+		same := func(o experiment.Need) bool { return o.Set.Name == n.Set.Name && o.Dir == n.Dir }
+		if !slices.ContainsFunc(out, same) {
 			out = append(out, n)
 		}
 	}
@@ -153,43 +151,27 @@ func (f *fetchFlags) wanted(cmd *cobra.Command, names []string) ([]experiment.Ne
 		names = fetch.Data.Values()
 	}
 	for _, name := range names {
-		kind := fetch.Kind(name)
-		if slices.Contains(kind.Values(), name) {
-			for _, s := range known.Sets {
-				if s.Kind == kind && (!s.ByName || f.list) {
-					add(experiment.Need{Set: s, Dir: folder[kind]})
-				}
-			}
-			continue
-		}
-		s, ok := known.Lookup(name)
+		sets, ok := known.Select(name, f.list)
 		if !ok {
+			hint := ""
+			if near, ok := known.Nearest(name); ok {
+				hint = fmt.Sprintf(", did you mean %q?", near)
+			}
 			return nil, usagef("there is no set %q%s: known are data, model, %s",
-				name, nearSet(name), strings.Join(known.Names(""), ", "))
+				name, hint, strings.Join(known.Names(""), ", "))
 		}
-		add(experiment.Need{Set: s, Dir: folder[s.Kind]})
+		for _, set := range sets {
+			add(experiment.Need{Set: set, Dir: folder[set.Kind]})
+		}
 	}
 	return out, nil
-}
-
-// nearSet suggests a name that was perhaps meant.
-func nearSet(name string) string {
-	if near, ok := nearest.Word(name, append(fetch.Data.Values(), fetch.Known().Names("")...)); ok {
-		return fmt.Sprintf(", did you mean %q?", near)
-	}
-	for _, known := range fetch.Known().Names("") {
-		if strings.Contains(known, strings.ToLower(name)) || strings.Contains(strings.ToLower(name), known) {
-			return fmt.Sprintf(", did you mean %q?", known)
-		}
-	}
-	return ""
 }
 
 // fetcher is a fetcher of one set into its folder.
 func (f *fetchFlags) fetcher(p *downloads, w experiment.Need) *fetch.Fetcher {
 	x := &fetch.Fetcher{
 		Data: w.Dir, Models: w.Dir, Mirror: f.mirror, Offline: f.offline, Force: f.force,
-		Endpoint: os.Getenv("HF_ENDPOINT"), Token: os.Getenv("HF_TOKEN"), Check: checkFormat,
+		Endpoint: os.Getenv("HF_ENDPOINT"), Token: os.Getenv("HF_TOKEN"), Check: experiment.CheckFormat,
 	}
 	if p != nil {
 		x.Note, x.Progress = p.note, p.progress
@@ -215,24 +197,4 @@ func (f *fetchFlags) get(ctx context.Context, out io.Writer, p *downloads, w exp
 	p.end()
 	writeResults(out, w, results)
 	return reportOf(w, results), err
-}
-
-// checkFormat tells whether a downloaded file is what the catalogue says that it is: an address
-// may answer with a page of its own.
-func checkFormat(path string, file fetch.File) error {
-	if file.Format == "gguf" {
-		g, err := gguf.Open(path)
-		if err != nil {
-			return fmt.Errorf("this is no GGUF model: %w", err)
-		}
-		return g.Close()
-	}
-	got, err := data.Detect(path)
-	if err != nil {
-		return fmt.Errorf("this is no %s: %w", data.Format(file.Format).Title(), err)
-	}
-	if string(got) != file.Format {
-		return fmt.Errorf("want %s, got %s", data.Format(file.Format).Title(), got.Title())
-	}
-	return nil
 }

@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"steer/internal/bytesize"
 	"steer/rl/train"
@@ -28,12 +25,6 @@ type downloads struct {
 
 func newDownloads(w io.Writer, terminal bool) *downloads {
 	return &downloads{w: w, terminal: terminal, now: time.Now}
-}
-
-// onTerminal tells whether what people see goes to a terminal.
-func (a *app) onTerminal() bool {
-	f, ok := a.err.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // downloadsEvery is how often a line is printed: on a terminal, elsewhere.

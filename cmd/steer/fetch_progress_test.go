@@ -38,5 +38,6 @@ func TestDownloadsShowThemselves(t *testing.T) {
 	require.Contains(t, terminal, "\r  ethics.tar  11 MB of 50 MB  1.0 MB/s  ETA 0:39\x1b[K\r  ethics.tar  12 MB of")
 	require.Contains(t, terminal, "\r\x1b[K  broken off: ", "the line that is rewritten goes before a note")
 	require.True(t, strings.HasSuffix(terminal, "33 kB/s\x1b[K\r\x1b[K"), "and at the end")
-	require.LessOrEqual(t, len([]rune((&downloads{what: strings.Repeat("x", 200), began: now}).line(1, 9e9, now.Add(time.Second)))), 80)
+	require.LessOrEqual(t,
+		len([]rune((&downloads{what: strings.Repeat("x", 200), began: now}).line(1, 9e9, now.Add(time.Second)))), 80)
 }

@@ -5,20 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"steer/app/chat"
+	"steer/app/jsonlines"
 	"steer/ggml/lm"
-	"steer/internal/seed"
-	"steer/internal/strictjson"
+	"steer/internal/printable"
 	"steer/rl/data"
 )
 
 type generateFlags struct {
-	decodeFlags
+	generationFlags
 	prompts []string
 	file    string
 	n       int
@@ -74,85 +73,36 @@ With --json: a line for each answer with "prompt", "text", "tokens" and "finish"
 	return cmd
 }
 
-// userPrompt is a prompt with where it is from.
-type userPrompt struct {
-	where    string
-	line     int
-	messages []data.Message
-}
-
 // readPrompts gives the prompts of flags or file.
-func (a *app) readPrompts(f *generateFlags) ([]userPrompt, error) {
-	if f.file == "" {
-		rows, err := textRows("generate: --prompt", f.prompts)
-		return promptsOf(rows), err
-	}
-	if f.file == "-" {
-		return readPromptLines(a.in, "standard input", false)
-	}
-	r, err := data.Open(f.file)
-	if err != nil {
-		return nil, fmt.Errorf("generate: %w", err)
-	}
-	defer r.Close()
-	return readPromptLines(r, r.Path, isText(r.Path))
-}
-
-func promptsOf(rows []scoreRow) []userPrompt {
-	out := make([]userPrompt, len(rows))
-	for i, r := range rows {
-		out[i] = userPrompt{where: fmt.Sprintf("prompt %d", i+1), line: i + 1, messages: []data.Message{{Role: data.RoleUser, Content: *r.text}}}
-	}
-	return out
-}
-
-func readPromptLines(r io.Reader, name string, plain bool) ([]userPrompt, error) {
-	var out []userPrompt
-	err := eachLine(r, "generate: "+name, func(line int, text []byte) error {
-		p := userPrompt{where: fmt.Sprintf("%s: line %d", name, line), line: line}
-		var v struct {
-			Prompt   *string        `json:"prompt"`
-			Text     *string        `json:"text"`
-			Messages strictjson.Raw `json:"messages"`
-		}
-		if plain {
-			s := string(text)
-			v.Prompt = &s
-		} else if err := unmarshalRow(text, &v, "plain text: name the file .txt"); err != nil {
-			return fmt.Errorf("generate: %s: %w", p.where, err)
-		}
-		messages, err := messagesOf(v.Messages)
-		if err != nil {
-			return fmt.Errorf("generate: %s: %w", p.where, err)
-		}
-		if v.Prompt == nil {
-			v.Prompt = v.Text
-		}
-		switch {
-		case messages != nil:
-			if p.messages, _ = trimAnswer(messages); !slices.ContainsFunc(p.messages, func(m data.Message) bool { return m.Role == data.RoleUser }) {
-				return fmt.Errorf(`generate: %s: field "messages": want a message of the user: there is nothing to answer`, p.where)
+func (a *app) readPrompts(f *generateFlags) ([]chat.Prompt, error) {
+	var prompts []chat.Prompt
+	var err error
+	switch f.file {
+	case "":
+		for i, text := range f.prompts {
+			if err := checkUTF8("generate: --prompt", i, text); err != nil {
+				return nil, err
 			}
-		case v.Prompt != nil:
-			p.messages = []data.Message{{Role: data.RoleUser, Content: *v.Prompt}}
-		default:
-			return fmt.Errorf(`generate: %s: want "prompt" or "messages", got %s`, p.where, keysOf(text))
+			prompts = append(prompts, chat.UserPrompt(fmt.Sprintf("prompt %d", i+1), i+1, text))
 		}
-		out = append(out, p)
-		return nil
-	})
-	if err == nil && len(out) == 0 {
-		err = fmt.Errorf("generate: %s: no prompts: want at least one line", name)
+		return prompts, nil
+	case "-":
+		prompts, err = chat.ReadPrompts(a.in, "standard input", false)
+	default:
+		r, openErr := data.Open(f.file)
+		if openErr != nil {
+			return nil, fmt.Errorf("generate: %w", openErr)
+		}
+		defer r.Close()
+		prompts, err = chat.ReadPrompts(r, r.Path, jsonlines.IsPlainText(r.Path))
 	}
-	return out, err
-}
-
-// trimAnswer takes the last answer off a conversation: it is what is to be generated.
-func trimAnswer(messages []data.Message) (prompt []data.Message, answered bool) {
-	if n := len(messages); n > 0 && messages[n-1].Role == data.RoleAssistant {
-		return messages[:n-1], true
+	switch {
+	case errors.Is(err, jsonlines.ErrNotJSON):
+		err = fmt.Errorf("generate: %w (plain text: name the file .txt)", err)
+	case err != nil:
+		err = fmt.Errorf("generate: %w", err)
 	}
-	return messages, false
+	return prompts, err
 }
 
 // generation is one line of --json.
@@ -168,8 +118,8 @@ type generation struct {
 	Seed    uint64          `json:"seed"`
 }
 
-func (a *app) generate(ctx context.Context, f *generateFlags, prompts []userPrompt) (err error) {
-	b, s, err := f.openSpeaker(a.console(), func() (data.TemplateName, string, error) {
+func (a *app) generate(ctx context.Context, f *generateFlags, prompts []chat.Prompt) (err error) {
+	w, assistant, err := f.open(a.console(), func() (data.TemplateName, string, error) {
 		if len(f.adapters) == 0 {
 			return data.TemplatePlain, "", nil
 		}
@@ -178,66 +128,47 @@ func (a *app) generate(ctx context.Context, f *generateFlags, prompts []userProm
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.Close()) }()
-	var reqs []lm.Request
-	for i, p := range prompts {
-		ids, err := s.prompt(p.messages)
-		if err == nil {
-			err = s.fits(ids)
-		}
-		if err != nil {
-			return fmt.Errorf("generate: %s: %w", p.where, err)
-		}
-		for j := range f.n {
-			reqs = append(reqs, s.request(ids, seed.Derive(f.seed, "generate", uint64(i), uint64(j))))
-		}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	reqs, err := assistant.Requests(prompts, f.n, f.seed)
+	if err != nil {
+		return fmt.Errorf("generate: %w", tooLong(err))
 	}
 	ctx, cancel := a.cancellable(ctx)
 	defer cancel()
-	// Some more than are decoded at once, so that a slot that becomes free is filled
-	// again, and results appear as they come.
-	chunk := 4 * f.engine.Sequences
 	if len(reqs) == 1 && !f.asJSON && isTerminal(a.out) {
-		out := &stream{s: s, w: a.out}
-		reqs[0].OnToken = out.token
-		got, err := s.generator.Generate(ctx, reqs, f.sampling)
-		if err != nil {
-			return fmt.Errorf("generate: %w", err)
-		}
-		return out.end(strings.TrimRight(s.text(got[0]), "\n"))
+		out := &answerWriter{w: a.out}
+		return out.end(assistant.Stream(ctx, reqs[0], out.show), "generate")
 	}
-	for done := 0; done < len(reqs); done += chunk {
-		part := reqs[done:min(done+chunk, len(reqs))]
-		out, err := s.generator.Generate(ctx, part, f.sampling)
+	k := 0
+	for g, err := range assistant.Answers(ctx, reqs) {
 		if err != nil {
 			return fmt.Errorf("generate: %w", err)
 		}
-		for k, g := range out {
-			i, j := (done+k)/f.n, (done+k)%f.n
-			if err := a.printGeneration(f, s, prompts[i], part[k], g, j, len(reqs) > 1); err != nil {
-				return err
-			}
+		text := assistant.Text(g)
+		if err := a.printGeneration(f, text, prompts[k/f.n], reqs[k], g, k%f.n, len(reqs) > 1); err != nil {
+			return err
 		}
+		k++
 	}
 	return nil
 }
 
-func (a *app) printGeneration(f *generateFlags, s *speaker, p userPrompt, req lm.Request, g lm.Generation, sample int, several bool) error {
-	last := ""
-	if n := len(p.messages); n > 0 {
-		last = p.messages[n-1].Content
-	}
+// printGeneration prints an answer; several says that it is not the only one.
+func (a *app) printGeneration(
+	f *generateFlags, text string, p chat.Prompt, req lm.Request, g lm.Generation, sample int, several bool,
+) error {
 	if f.asJSON {
 		e := json.NewEncoder(a.out)
 		e.SetEscapeHTML(false)
 		return e.Encode(generation{
-			Line: p.line, Sample: sample, Prompt: last, Text: s.text(g), Finish: g.Finish,
+			Line: p.Line, Sample: sample, Prompt: p.Last(), Text: text, Finish: g.Finish,
 			NTokens: len(g.Tokens), Tokens: g.Tokens, Asked: len(req.Prompt), Seed: req.Seed,
 		})
 	}
-	text := strings.TrimRight(s.text(g), "\n")
+	text = strings.TrimRight(text, "\n")
 	if several {
-		text = fmt.Sprintf("--- %s, answer %d of %d: %s\n%s\n", p.where, sample+1, f.n, printable(last, 40), text)
+		text = fmt.Sprintf("--- %s, answer %d of %d: %s\n%s\n", p.Where, sample+1, f.n, printable.Text(p.Last(), 40),
+			text)
 	}
 	_, err := fmt.Fprintln(a.out, text)
 	return err

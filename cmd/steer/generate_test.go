@@ -15,12 +15,14 @@ import (
 
 func generated(t testing.TB, stdin string, args ...string) []generation {
 	t.Helper()
-	return lines[generation](t, succeed(t, stdin, append([]string{"generate", "--json", "--max-new", "12"}, args...)...))
+	return lines[generation](t,
+		succeed(t, stdin, append([]string{"generate", "--json", "--max-new", "12"}, args...)...))
 }
 
 func TestGenerateIsDeterminedBySeed(t *testing.T) {
 	m := demoModel(t)
-	args := []string{"-m", m.Model, "--prompt", "Is it right", "--prompt", "You should", "--n", "2", "--temperature", "1", "--seed"}
+	args := []string{"-m", m.Model, "--prompt", "Is it right", "--prompt", "You should", "--n", "2", "--temperature",
+		"1", "--seed"}
 	one := generated(t, "", append(args, "7")...)
 	require.Len(t, one, 4)
 	require.Equal(t, one, generated(t, "", append(args, "7")...))
@@ -41,7 +43,8 @@ func TestGenerateForPeople(t *testing.T) {
 	args := []string{"generate", "-m", m.Model, "--max-new", "8", "--temperature", "0", "--prompt", "Is it right"}
 	single := succeed(t, "", args...)
 	require.NotContains(t, single, "---")
-	require.Equal(t, generated(t, "", "-m", m.Model, "--max-new", "8", "--temperature", "0", "--prompt", "Is it right")[0].Text, strings.TrimRight(single, "\n"))
+	require.Equal(t, generated(t, "", "-m", m.Model, "--max-new", "8", "--temperature", "0", "--prompt",
+		"Is it right")[0].Text, strings.TrimRight(single, "\n"))
 	two := succeed(t, "", append(args, "--n", "2")...)
 	require.Contains(t, two, "--- prompt 1, answer 2 of 2: Is it right\n")
 	require.Equal(t, 2, strings.Count(two, strings.TrimRight(single, "\n")), "greedy answers are equal")
@@ -51,23 +54,25 @@ func TestGenerateForPeople(t *testing.T) {
 func TestGenerateGreedyTakesTheLikeliest(t *testing.T) {
 	m := demoModel(t)
 	g := generated(t, "", "-m", m.Model, "--temperature", "0", "--prompt", "I promised my boss")[0]
-	prompt := score(t, "", "-m", m.Model, "--text", "I promised my boss")[0].IDs
+	prompt := runScore(t, "", "-m", m.Model, "--text", "I promised my boss")[0].IDs
 	require.Equal(t, len(prompt), g.Asked)
-	best := score(t, `{"ids":`+jsonInts(append(append([]int32{}, prompt...), g.Tokens[0]))+`}`, "-m", m.Model)[0]
+	best := runScore(t, `{"ids":`+jsonInts(append(append([]int32{}, prompt...), g.Tokens[0]))+`}`, "-m", m.Model)[0]
 	top := best.Logprobs[len(best.Logprobs)-1]
 	var in strings.Builder
 	for id := int32(0); id < int32(describe(t, m.Model).Vocab); id += 31 {
 		in.WriteString(`{"ids":` + jsonInts(append(append([]int32{}, prompt...), id)) + "}\n")
 	}
-	for _, r := range score(t, in.String(), "-m", m.Model) {
+	for _, r := range runScore(t, in.String(), "-m", m.Model) {
 		require.LessOrEqual(t, r.Logprobs[len(r.Logprobs)-1], top+1e-2)
 	}
 }
 
 func TestGenerateInputs(t *testing.T) {
 	m := demoModel(t)
-	want := generated(t, "", "-m", m.Model, "--seed", "3", "--template", "guanaco", "--prompt", "Hello", "--prompt", "Is it right?")
-	jsonl := `{"prompt":"Hello"}` + "\n" + `{"messages":[{"role":"user","content":"Is it right?"},{"role":"assistant","content":"dropped"}]}` + "\n"
+	want := generated(t, "", "-m", m.Model, "--seed", "3", "--template", "guanaco", "--prompt", "Hello", "--prompt",
+		"Is it right?")
+	jsonl := `{"prompt":"Hello"}` + "\n" +
+		`{"messages":[{"role":"user","content":"Is it right?"},{"role":"assistant","content":"dropped"}]}` + "\n"
 	for name, in := range map[string]struct{ file, stdin string }{
 		"JSON lines": {file: writeFile(t, "p.jsonl", jsonl)},
 		"stdin":      {file: "-", stdin: jsonl},
@@ -79,7 +84,8 @@ func TestGenerateInputs(t *testing.T) {
 		})
 	}
 	// The prompts that come with the demo.
-	require.Len(t, generated(t, "", "-m", m.Model, "--max-new", "1", "--file", m.Prompts), len(lines[any](t, readAll(t, m.Prompts))))
+	require.Len(t, generated(t, "", "-m", m.Model, "--max-new", "1", "--file", m.Prompts),
+		len(lines[any](t, readAll(t, m.Prompts))))
 }
 
 func readAll(t testing.TB, path string) string {
@@ -91,17 +97,20 @@ func readAll(t testing.TB, path string) string {
 
 func TestGenerateStops(t *testing.T) {
 	m := demoModel(t)
-	free := generated(t, "", "-m", m.Model, "--temperature", "0", "--max-new", "24", "--prompt", "I promised my boss")[0]
+	free := generated(t, "", "-m", m.Model, "--temperature", "0", "--max-new", "24", "--prompt",
+		"I promised my boss")[0]
 	words := strings.Fields(free.Text)
 	require.Greater(t, len(words), 2)
 	stop := words[1]
-	cut := generated(t, "", "-m", m.Model, "--temperature", "0", "--max-new", "24", "--prompt", "I promised my boss", "--stop", stop, "--stop", "never said")[0]
+	cut := generated(t, "", "-m", m.Model, "--temperature", "0", "--max-new", "24", "--prompt", "I promised my boss",
+		"--stop", stop, "--stop", "never said")[0]
 	require.Equal(t, lm.FinishStopString, cut.Finish)
 	require.Equal(t, free.Text[:strings.Index(free.Text, stop)], cut.Text, "the answer ends before the stop string")
 	require.Equal(t, free.Tokens[:cut.NTokens], cut.Tokens)
 
 	// A stop token ends the answer and is not shown.
-	ended := generated(t, "", "-m", m.Model, "--template", "guanaco", "--max-new", "64", "--temperature", "0", "--prompt", "Is it right to lie?")[0]
+	ended := generated(t, "", "-m", m.Model, "--template", "guanaco", "--max-new", "64", "--temperature", "0",
+		"--prompt", "Is it right to lie?")[0]
 	if ended.Finish == lm.FinishStopToken {
 		require.NotContains(t, ended.Text, "<|")
 		require.Equal(t, strings.TrimSpace(ended.Text), ended.Text)
@@ -123,13 +132,15 @@ func TestGenerateWithAdapters(t *testing.T) {
 	}
 	plus, minus := strong(1), strong(-1)
 	require.NotEqual(t, base[0].Tokens, generated(t, "", append(args, "-a", plus)...)[0].Tokens)
-	require.Equal(t, base[0].Tokens, generated(t, "", append(args, "-a", plus, "-a", minus)...)[0].Tokens, "two adapters that cancel")
+	require.Equal(t, base[0].Tokens, generated(t, "", append(args, "-a", plus, "-a", minus)...)[0].Tokens,
+		"two adapters that cancel")
 	fresh := newAdapter(t, m.Model, func(a *adapter.Adapter) {
 		for i := range a.Pairs {
 			clear(a.Pairs[i].B)
 		}
 	})
-	require.Equal(t, base[0].Tokens, generated(t, "", append(args, "-a", fresh)...)[0].Tokens, "an untrained adapter changes nothing")
+	require.Equal(t, base[0].Tokens, generated(t, "", append(args, "-a", fresh)...)[0].Tokens,
+		"an untrained adapter changes nothing")
 }
 
 func TestGenerateFailures(t *testing.T) {
@@ -137,21 +148,33 @@ func TestGenerateFailures(t *testing.T) {
 	on := func(args ...string) []string { return append([]string{"generate", "-m", m.Model}, args...) }
 	for _, f := range []failure{
 		{name: "no prompt", args: on(), code: 2, says: []string{"--prompt or --file"}},
-		{name: "two kinds of prompt", args: on("--prompt", "a", "--file", "b"), code: 2, says: []string{"--prompt or --file"}},
+		{name: "two kinds of prompt", args: on("--prompt", "a", "--file", "b"), code: 2,
+			says: []string{"--prompt or --file"}},
 		{name: "no model", args: []string{"generate", "--prompt", "a"}, code: 2, says: []string{"--model"}},
-		{name: "missing model", args: []string{"generate", "-m", "nowhere.gguf", "--prompt", "a"}, code: 1, says: []string{"nowhere.gguf"}},
+		{name: "missing model", args: []string{"generate", "-m", "nowhere.gguf", "--prompt", "a"}, code: 1,
+			says: []string{"nowhere.gguf"}},
 		{name: "missing file", args: on("--file", "nowhere.jsonl"), code: 1, says: []string{"nowhere.jsonl"}},
-		{name: "truncated model", args: []string{"generate", "-m", cutShort(t, m.Model), "--prompt", "a"}, code: 1, says: []string{"cut.gguf", "cut short"}},
-		{name: "three adapters", args: on("--prompt", "a", "-a", "x", "-a", "y", "-a", "z"), code: 2, says: []string{"at most two", "got 3"}},
-		{name: "template", args: on("--prompt", "a", "--template", "chatm"), code: 2, says: []string{`did you mean "chatml"?`}},
-		{name: "too long", args: on("--prompt", "a", "--max-new", "60000"), code: 1, says: []string{"prompt 1", "60000", "--max-new"}},
-		{name: "empty prompt", args: []string{"generate", "--prompt", "", "-m", rewrite(t, m.Model, map[string]any{"tokenizer.ggml.add_bos_token": false}, nil, nil)}, code: 1, says: []string{"prompt 1", "no token"}},
+		{name: "truncated model", args: []string{"generate", "-m", cutShort(t, m.Model), "--prompt", "a"}, code: 1,
+			says: []string{"cut.gguf", "cut short"}},
+		{name: "three adapters", args: on("--prompt", "a", "-a", "x", "-a", "y", "-a", "z"), code: 2,
+			says: []string{"at most two", "got 3"}},
+		{name: "template", args: on("--prompt", "a", "--template", "chatm"), code: 2,
+			says: []string{`did you mean "chatml"?`}},
+		{name: "too long", args: on("--prompt", "a", "--max-new", "60000"), code: 1,
+			says: []string{"prompt 1", "60000", "--max-new"}},
+		{name: "empty prompt", args: []string{"generate", "--prompt", "", "-m",
+			rewrite(t, m.Model, map[string]any{"tokenizer.ggml.add_bos_token": false}, nil, nil)}, code: 1,
+			says: []string{"prompt 1", "no token"}},
 		{name: "not UTF-8", args: on("--prompt", "caf\xe9"), code: 1, says: []string{"UTF-8"}},
-		{name: "not UTF-8 in a file", args: on("--file", writeFile(t, "p.txt", "ok\ncaf\xe9\n")), code: 1, says: []string{"p.txt", "line 2", "UTF-8"}},
-		{name: "no JSON", args: on("--file", writeFile(t, "p.jsonl", "hello\n")), code: 1, says: []string{"p.jsonl: line 1", ".txt"}},
-		{name: "another key", args: on("--file", writeFile(t, "p.jsonl", `{"promt":"a"}`)), code: 1, says: []string{"line 1", `"promt"`}},
+		{name: "not UTF-8 in a file", args: on("--file", writeFile(t, "p.txt", "ok\ncaf\xe9\n")), code: 1,
+			says: []string{"p.txt", "line 2", "UTF-8"}},
+		{name: "no JSON", args: on("--file", writeFile(t, "p.jsonl", "hello\n")), code: 1,
+			says: []string{"p.jsonl: line 1", ".txt"}},
+		{name: "another key", args: on("--file", writeFile(t, "p.jsonl", `{"promt":"a"}`)), code: 1,
+			says: []string{"line 1", `"promt"`}},
 		{name: "no prompts", args: on("--file", "-"), code: 1, says: []string{"no prompts"}},
-		{name: "temperature", args: on("--prompt", "a", "--temperature", "-1"), code: 2, says: []string{"--temperature"}},
+		{name: "temperature", args: on("--prompt", "a", "--temperature", "-1"), code: 2,
+			says: []string{"--temperature"}},
 		{name: "NaN", args: on("--prompt", "a", "--temperature", "NaN"), code: 2, says: []string{"--temperature"}},
 		{name: "top-p", args: on("--prompt", "a", "--top-p", "1.5"), code: 2, says: []string{"--top-p"}},
 		{name: "min-p", args: on("--prompt", "a", "--min-p", "-0.5"), code: 2, says: []string{"--min-p"}},
@@ -184,7 +207,8 @@ func TestGenerateRedoesGoldenGreedy(t *testing.T) {
 	out := generated(t, "", append(args, "-m", testfiles.Model(t), "--temperature", "0", "--max-new", "16")...)
 	equal := 0
 	for i, it := range g.Items {
-		alone := generated(t, "", "--prompt", it.Prompt, "-m", testfiles.Model(t), "--temperature", "0", "--max-new", "16")
+		alone := generated(t, "", "--prompt", it.Prompt, "-m", testfiles.Model(t), "--temperature", "0", "--max-new",
+			"16")
 		require.Equal(t, alone[0].Tokens, out[i].Tokens, "%q alone", it.Prompt)
 		for k, id := range out[i].Tokens {
 			if id != it.NewIDs[k] {

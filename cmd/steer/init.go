@@ -7,15 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"steer/ggml/gguf"
+	"steer/app/plan"
+	"steer/app/proposal"
 	"steer/internal/atomicfile"
-	"steer/internal/experiment"
-	"steer/internal/plan"
-	"steer/internal/proposal"
 )
 
 // initFlags are the flags of "steer init".
@@ -69,7 +66,11 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	p, err := f.propose(dir)
+	model, err := f.base()
+	if err != nil {
+		return err
+	}
+	p, err := proposal.New(model, f.data, f.name, dir)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,10 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 	case p.ToFetch != "":
 		progress.Note("not planned: its conversations are not there yet")
 	case !f.noPlan:
-		if err := f.plan(ctx, p, dir, func(stage string) { progress.Note("planning " + stage) }); err != nil {
+		opt := plan.ForecastOptions{
+			Memory: f.memory.MemoryLimit, Progress: func(stage string) { progress.Note("planning " + stage) },
+		}
+		if err := p.Plan(ctx, dir, filepath.Base(f.out), opt); err != nil {
 			return err
 		}
 		progress.Note("planned: " + p.Planned)
@@ -104,49 +108,6 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// propose looks at the model and the data.
-func (f *initFlags) propose(dir string) (*proposal.Proposal, error) {
-	model, err := f.base()
-	if err != nil {
-		return nil, err
-	}
-	shape, err := shapeOf(model)
-	if err != nil {
-		return nil, experiment.WithSources(err)
-	}
-	g, err := gguf.Open(model)
-	if err != nil {
-		return nil, err
-	}
-	name := ggufText(g, "general.name")
-	arch := ggufText(g, "general.architecture")
-	length, _ := g.Uint64(arch + ".context_length") // shapeOf has read it
-	if err := g.Close(); err != nil {
-		return nil, err
-	}
-	p := &proposal.Proposal{Name: f.name, Model: model, Context: int(length)}
-	p.About = strings.TrimSpace(fmt.Sprintf("%s, %d layers of width %d, context %d",
-		printable(name, 40), shape.Layers, shape.Embd, length))
-	if p.Template, p.Why, err = guessTemplate(model); err != nil {
-		return nil, err
-	}
-	for _, file := range f.data {
-		if err := p.Add(file); err != nil {
-			return nil, experiment.WithSources(err)
-		}
-	}
-	if err := p.Complete(filepath.Join(dir, "data")); err != nil {
-		return nil, err
-	}
-	if p.Name == "" {
-		p.Name = stem(model)
-		if len(f.data) > 0 {
-			p.Name = stem(f.data[0])
-		}
-	}
-	return p, nil
-}
-
 // base is the model: the one that is named, or the only one in models.
 func (f *initFlags) base() (string, error) {
 	if f.model != "" {
@@ -161,29 +122,4 @@ func (f *initFlags) base() (string, error) {
 			"(\"steer fetch model\" brings the one of the experiments)", len(found))
 	}
 	return found[0], nil
-}
-
-// plan finds sizes that fit, by planning the experiment as it would be.
-func (f *initFlags) plan(ctx context.Context, p *proposal.Proposal, dir string, tell func(string)) (err error) {
-	draft, err := os.CreateTemp(dir, ".steer-init-*.yaml")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.Remove(draft.Name())) }()
-	if _, err := draft.WriteString(p.Write(dir, filepath.Base(f.out))); err != nil {
-		return errors.Join(err, draft.Close())
-	}
-	if err := draft.Close(); err != nil {
-		return err
-	}
-	return p.Plan(ctx, draft.Name(), plan.ForecastOptions{Memory: f.memory.MemoryLimit, Progress: tell})
-}
-
-// stem is a file's name without folder and endings.
-func stem(path string) string {
-	name := filepath.Base(path)
-	for _, ending := range []string{".gz", ".zst", ".gguf", ".jsonl", ".json", ".csv", ".parquet", ".xml"} {
-		name = strings.TrimSuffix(name, ending)
-	}
-	return name
 }

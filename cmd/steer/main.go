@@ -29,7 +29,8 @@ func execute(args []string) (code int) {
 				fmt.Fprintf(os.Stderr, "%s\n", p.Stack) // of the goroutine where it happened
 				panic(p)
 			}
-			fmt.Fprintf(os.Stderr, "steer: internal error: %v\nPlease report it; STEER_DEBUG=1 shows where. What was checkpointed is intact.\n", p)
+			fmt.Fprintf(os.Stderr, "steer: internal error: %v\nPlease report it; STEER_DEBUG=1 shows where. What was "+
+				"checkpointed is intact.\n", p)
 			code = 1
 		}
 	}()
@@ -67,7 +68,8 @@ func (a *app) watchSignals() {
 		next(false)
 		a.stopper.Request()
 		a.interrupt()
-		fmt.Fprintln(a.err, "\nstopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
+		fmt.Fprintln(a.err,
+			"\nstopping (a trainer ends its step and writes a checkpoint first); once more to leave at once")
 		next(true)
 		os.Exit(train.ExitInterrupted)
 	}()

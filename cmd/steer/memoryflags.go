@@ -13,7 +13,8 @@ import (
 type memoryFlags struct{ machine.MemoryLimit }
 
 func (f *memoryFlags) bind(cmd *cobra.Command) {
-	cmd.Flags().Var(sizeFlag{&f.Bytes}, "memory", "most memory to take, of a GPU where one computes, such as 24GB or 16GiB (default: what is free)")
+	cmd.Flags().Var(sizeFlag{&f.Bytes}, "memory",
+		"most memory to take, of a GPU where one computes, such as 24GB or 16GiB (default: what is free)")
 	cmd.Flags().BoolVar(&f.Force, "force", false, "go on although it needs more memory than that")
 }
 

@@ -2,17 +2,15 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"steer/app/jobs"
+	"steer/app/workspace"
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/modelfile"
-	"steer/internal/jobs"
-	"steer/internal/workspace"
 )
 
 // deviceHelp is the help of every flag that names a device.
@@ -23,7 +21,6 @@ type modelFlags struct {
 	model    string
 	adapters []string
 	anyStack bool
-	speaks   bool // the stack is to write answers
 	engine   workspace.EngineConfig
 }
 
@@ -34,7 +31,8 @@ func (f *modelFlags) bind(cmd *cobra.Command) {
 	f.engine = workspace.DefaultEngine()
 	flags := cmd.Flags()
 	flags.StringVarP(&f.model, "model", "m", "", "base model, a GGUF `FILE`")
-	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil, "adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
+	flags.StringArrayVarP(&f.adapters, "adapter", "a", nil,
+		"adapter on top of the base and of those before it, GGUF `FILE` or PEFT folder; may be repeated")
 	flags.BoolVar(&f.anyStack, "any-stack", false, anyStackHelp)
 	flags.StringVar((*string)(&f.engine.Device), "device", string(f.engine.Device), deviceHelp)
 	flags.IntVar(&f.engine.Threads, "threads", 0, "compute threads (0: one for each CPU allowed)")
@@ -67,46 +65,18 @@ func exists(what, path string) error {
 	return nil
 }
 
-// open loads the model and the adapters and says what was noticed; the caller closes the
-// bench.
-func (f *modelFlags) open(con jobs.Console) (*workspace.Workspace, []*ggml.Adapter, error) {
-	b, err := workspace.Open(f.model, f.engine)
-	if err != nil {
-		return nil, nil, err
+// open loads the model and the adapters for a use, "" for any, and says what was noticed; placed is what
+// the adapters' files say. The caller closes the workspace.
+func (f *modelFlags) open(con jobs.Console, use workspace.Use) (
+	w *workspace.Workspace, stack []*ggml.Adapter, placed []adapter.Placed, err error) {
+	if w, err = workspace.Open(f.model, f.engine); err != nil {
+		return nil, nil, nil, err
 	}
-	b.Hashes = con.Hashes
-	b.AnyStack = f.anyStack
-	load := b.LoadAdapters
-	if f.speaks {
-		load = b.LoadSpeaking
+	w.Hashes = con.Hashes
+	w.AnyStack = f.anyStack
+	if stack, placed, err = w.LoadStack(f.adapters, use); err != nil {
+		return nil, nil, nil, errors.Join(err, w.Close())
 	}
-	stack, err := load(f.adapters)
-	if err != nil {
-		return nil, nil, errors.Join(err, b.Close())
-	}
-	b.Notice(con.Progress)
-	return b, stack, nil
-}
-
-// placed is the loaded stack with where it is from, lowest first.
-func (f *modelFlags) placed(stack []*ggml.Adapter) []adapter.Placed {
-	out := make([]adapter.Placed, len(stack))
-	for i, a := range stack {
-		out[i] = adapter.Placed{Path: f.adapters[i], Adapter: a.Describe()}
-	}
-	return out
-}
-
-// shapeOf reads the shape of a base model from its header; no weight is loaded.
-func shapeOf(model string) (adapter.Shape, error) {
-	f, err := modelfile.Open(model)
-	if err != nil {
-		return adapter.Shape{}, err
-	}
-	defer f.Close()
-	s, err := adapter.ShapeOf(f)
-	if err != nil {
-		return s, fmt.Errorf("model: %w", err)
-	}
-	return s, nil
+	w.Notice(con.Progress)
+	return w, stack, placed, nil
 }

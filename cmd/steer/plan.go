@@ -9,12 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/experiment"
+	"steer/app/jobs"
+	"steer/app/plan"
 	"steer/ggml"
 	"steer/internal/conf"
-	"steer/internal/experiment"
 	"steer/internal/filehash"
-	"steer/internal/jobs"
-	"steer/internal/plan"
 )
 
 // planOptions are the options of "steer plan".
@@ -26,14 +26,6 @@ type planOptions struct {
 	asJSON        bool
 	details       bool
 	hashes        *filehash.Cache
-}
-
-// jobKinds are the stages that a file may hold alone.
-func jobKinds() (names []string) {
-	for _, m := range jobs.Methods() {
-		names = append(names, string(m.Kind))
-	}
-	return names
 }
 
 func newPlanCommand(a *app) *cobra.Command {
@@ -60,7 +52,7 @@ host's besides. What no layout tells is measured by a short trial on the GPU.`,
 	flags := cmd.Flags()
 	o.memory.bind(cmd)
 	flags.StringArrayVar(&o.set, "set", nil, "override a key of the file, `KEY=VALUE`; may be repeated")
-	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobKinds(), ", "))
+	flags.StringVar(&o.job, "job", "", "FILE is that of one stage, `KIND`: "+strings.Join(jobs.Kinds(), ", "))
 	flags.StringVar(&o.device, "device", "", deviceHelp+" (default: what FILE says)")
 	flags.BoolVar(&o.noCalibration, "no-calibration", false, "leave the times out")
 	flags.BoolVar(&o.details, "details", false, "print every buffer of every stage")
@@ -107,11 +99,14 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 }
 
 // forecast plans what the file holds.
-func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []string, opt plan.ForecastOptions) (*plan.Forecast, error) {
+func (o *planOptions) forecast(
+	ctx context.Context, cmd *cobra.Command, file []string, opt plan.ForecastOptions,
+) (*plan.Forecast, error) {
 	if o.job == "" {
 		e, err := experiment.LoadStudy(file[0], o.set)
 		if err != nil {
-			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)", configError(err))
+			return nil, fmt.Errorf("%w\n(A file of one stage is planned with --job, see \"steer plan --help\".)",
+				configError(err))
 		}
 		if err := e.Validate(); err != nil {
 			return nil, usage(err)
@@ -120,7 +115,7 @@ func (o *planOptions) forecast(ctx context.Context, cmd *cobra.Command, file []s
 	}
 	m, ok := jobs.Lookup(jobs.Kind(o.job))
 	if !ok {
-		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobKinds(), ", "), o.job)
+		return nil, usagef("--job: want one of %s, got %q", strings.Join(jobs.Kinds(), ", "), o.job)
 	}
 	f := stageFlags{set: o.set}
 	job, dir, err := f.fill(cmd, file, m)

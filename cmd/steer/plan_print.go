@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"steer/app/plan"
 	"steer/internal/bytesize"
-	"steer/internal/plan"
 )
 
 // printForecast prints what people read: one line a stage, or every buffer of it.
@@ -25,7 +25,8 @@ func printForecast(w io.Writer, f *plan.Forecast, details bool) error {
 		t.add("speed", "%s", rates(f.Rates))
 	}
 	if f.Others > 0 {
-		t.add("busy", "other programs took %.0f %% of the CPUs meanwhile: speed and times are of a busy machine", 100*f.Others)
+		t.add("busy", "other programs took %.0f %% of the CPUs meanwhile: speed and times are of a busy machine",
+			100*f.Others)
 	}
 	if err := t.write(w); err != nil {
 		return err
@@ -133,11 +134,13 @@ func printStages(w io.Writer, f *plan.Forecast) error {
 	}
 	var b strings.Builder
 	line := func(cells ...string) {
-		row := fmt.Sprintf("%-*s %7s %8s %7s %8s %8s  %s", name, cells[0], cells[1], cells[2], cells[3], cells[4], cells[5], cells[6])
+		row := fmt.Sprintf("%-*s %7s %8s %7s %8s %8s  %s", name, cells[0], cells[1], cells[2], cells[3], cells[4],
+			cells[5], cells[6])
 		fmt.Fprintln(&b, strings.TrimRight(row, " "))
 	}
 	b.WriteByte('\n')
-	line("stage", choose(onGPU(f), "host", "program"), "adapters", "graph", "decoding", "PEAK", choose(f.Rates != nil, "time", ""))
+	line("stage", choose(onGPU(f), "host", "program"), "adapters", "graph", "decoding", "PEAK",
+		choose(f.Rates != nil, "time", ""))
 	sum := func(p *plan.Stage, buffers ...string) string {
 		var n int64
 		for _, name := range buffers {
@@ -151,7 +154,8 @@ func printStages(w io.Writer, f *plan.Forecast) error {
 	}
 	for _, p := range f.Stages {
 		line(p.Stage,
-			choose(onGPU(f), bytesize.Text(p.HostPeak), sum(p, plan.BufferProgram, plan.BufferData)), sum(p, plan.BufferParams, plan.BufferGradients, plan.BufferMoments),
+			choose(onGPU(f), bytesize.Text(p.HostPeak), sum(p, plan.BufferProgram, plan.BufferData)),
+			sum(p, plan.BufferParams, plan.BufferGradients, plan.BufferMoments),
 			sum(p, graph...),
 			sum(p, plan.BufferKV, plan.BufferDecode),
 			bytesize.Text(p.Peak)+choose(p.Fits, "", "!"), choose(p.Seconds > 0, durationText(p.Seconds), ""))
@@ -173,7 +177,8 @@ func footnote(f *plan.Forecast) string {
 	for _, p := range f.Stages {
 		rest = max(rest, p.Bytes(plan.BufferContext)+p.Bytes(plan.BufferWorkspaces))
 	}
-	return fmt.Sprintf("Host is the peak of the host's memory, all else is of %s. Every peak also\nholds the weights (%s), context and workspaces (up to %s).\n",
+	return fmt.Sprintf("Host is the peak of the host's memory, all else is of %s. Every peak also\nholds the weights "+
+		"(%s), context and workspaces (up to %s).\n",
 		f.Memory, weights, bytesize.Text(rest))
 }
 
@@ -189,24 +194,28 @@ func printStage(w io.Writer, p *plan.Stage) error {
 		}
 	}
 	peak := func(bytes, free int64, of string) {
-		t.add("  PEAK", "%7s  %s", bytesize.Text(bytes), strings.TrimSpace(of+choose(free > 0 && bytes > free, " does not fit", "")))
+		t.add("  PEAK", "%7s  %s", bytesize.Text(bytes),
+			strings.TrimSpace(of+choose(free > 0 && bytes > free, " does not fit", "")))
 	}
 	gpu := p.Memory != plan.HostMemory
 	buffers(p.Memory)
 	peak(p.Peak, p.Free, choose(gpu, "of "+p.Memory, ""))
 	if p.OtherPeak > 0 {
-		t.add("", "%7s  %s", bytesize.Text(p.OtherPeak), choose(p.KeepActivations, "with checkpointing (keep_activations: false)", "without checkpointing (keep_activations: true)"))
+		t.add("", "%7s  %s", bytesize.Text(p.OtherPeak), choose(p.KeepActivations,
+			"with checkpointing (keep_activations: false)", "without checkpointing (keep_activations: true)"))
 	}
 	if gpu {
 		buffers(plan.HostMemory)
 		peak(p.HostPeak, p.HostFree, "of the host's memory")
 	}
-	t.add("  batches", "at most %s tokens, sequences at most %s", grouped(int64(p.LargestBatch)), grouped(int64(p.Longest)))
+	t.add("  batches", "at most %s tokens, sequences at most %s", grouped(int64(p.LargestBatch)),
+		grouped(int64(p.Longest)))
 	var tokens []string
 	for _, x := range []struct {
 		n    int64
 		what string
-	}{{p.Tokens.Train, "trained on"}, {p.Tokens.Score, "scored"}, {p.Tokens.Prompt, "read as prompts"}, {p.Tokens.Generated, "generated at most"}} {
+	}{{p.Tokens.Train, "trained on"}, {p.Tokens.Score, "scored"}, {p.Tokens.Prompt, "read as prompts"},
+		{p.Tokens.Generated, "generated at most"}} {
 		if x.n > 0 {
 			tokens = append(tokens, grouped(x.n)+" "+x.what)
 		}

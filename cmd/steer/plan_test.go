@@ -11,9 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/plan"
 	"steer/ggml/gguf/gguftest"
-	"steer/internal/plan"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // planJob writes a small model, rows of token ids and the job of an SFT stage on them.
@@ -107,7 +107,8 @@ func TestPlanTimes(t *testing.T) {
 	require.Contains(t, out, "under a minute")
 	require.Contains(t, out, "tokens a second")
 	for seconds, want := range map[float64]string{
-		3: "under a minute", 61: "about 1 minute", 250: "about 4 minutes", 1234: "about 21 minutes", 3500: "about 1 hour",
+		3: "under a minute", 61: "about 1 minute", 250: "about 4 minutes", 1234: "about 21 minutes",
+		3500: "about 1 hour",
 		5400: "about 1.5 hours", 7300: "about 2 hours", 50000: "about 14 hours", 400000: "about 5 days",
 	} {
 		require.Equal(t, want, durationText(seconds))
@@ -121,7 +122,8 @@ func TestPlanSaysWhatItIsWorth(t *testing.T) {
 	print := func(peak int64, others float64, warnings ...string) string {
 		var out strings.Builder
 		require.NoError(t, printForecast(&out, &plan.Forecast{
-			Memory: plan.HostMemory, Device: "cpu", Fits: true, Peak: peak, Others: others, Rates: &plan.Rates{Train: 100}, Warnings: warnings,
+			Memory: plan.HostMemory, Device: "cpu", Fits: true, Peak: peak, Others: others,
+			Rates: &plan.Rates{Train: 100}, Warnings: warnings,
 			Stages: []*plan.Stage{{Stage: "sft", Memory: plan.HostMemory, Peak: peak, Fits: true}},
 		}, false))
 		return strings.Join(strings.Fields(out.String()), " ")
@@ -130,7 +132,8 @@ func TestPlanSaysWhatItIsWorth(t *testing.T) {
 	require.Contains(t, small, "Of a stage below 160 MB the plan is right to some 8 MB, not to 5 %")
 	require.NotContains(t, large, "right to some")
 	require.NotContains(t, large, "busy")
-	require.Contains(t, print(900e6, .62), "busy other programs took 62 % of the CPUs meanwhile: speed and times are of a busy machine")
+	require.Contains(t, print(900e6, .62),
+		"busy other programs took 62 % of the CPUs meanwhile: speed and times are of a busy machine")
 	require.Contains(t, print(900e6, 0, "the file names no EOS"), "warning: the file names no EOS")
 }
 
@@ -147,7 +150,8 @@ func TestPlanRefuses(t *testing.T) {
 	require.Contains(t, out, "does not fit")
 
 	// Just too little: smaller batches are suggested, and they do fit.
-	args := []string{"--no-calibration", "--job", "sft", job, "--set", "micro_batch_tokens=4096", "--set", "mini_batch_size=96", "--set", "max_steps=2"}
+	args := []string{"--no-calibration", "--job", "sft", job, "--set", "micro_batch_tokens=4096", "--set",
+		"mini_batch_size=96", "--set", "max_steps=2"}
 	whole := forecastOf(t, args...).Stages[0]
 	limit := fmt.Sprint(whole.Peak - whole.Bytes(plan.BufferActivations)/2)
 	code, _, errs = command(t, "", append([]string{"plan", "--memory", limit}, args...)...)
@@ -174,21 +178,27 @@ func TestPlanFailures(t *testing.T) {
 		{args: []string{"plan", "--memory", "0", job}, code: exitUsage, says: []string{"more than nothing"}},
 		{args: []string{"plan", "--memory", "24 apples", job}, code: exitUsage, says: []string{"a size such as"}},
 		{args: []string{"plan", "--memory", "-3GB", job}, code: exitUsage, says: []string{"a size such as"}},
-		{args: []string{"plan", "--device", "tpu", job}, code: exitUsage, says: []string{`--device: there is no device called "tpu": want cpu, cuda, cuda:N`}},
-		{args: []string{"plan", "--job", "pretraining", job}, code: exitUsage, says: []string{"--job: want one of sft, reward, ppo, eval"}},
+		{args: []string{"plan", "--device", "tpu", job}, code: exitUsage,
+			says: []string{`--device: there is no device called "tpu": want cpu, cuda, cuda:N`}},
+		{args: []string{"plan", "--job", "pretraining", job}, code: exitUsage,
+			says: []string{"--job: want one of sft, reward, ppo, eval"}},
 		{args: []string{"plan", none}, code: exitFailure, says: []string{"no such file"}},
 		{args: []string{"plan"}, code: exitUsage, says: []string{"accepts 1 arg"}},
 		{args: []string{"plan", job}, code: exitUsage, says: []string{"--job"}},
-		{args: []string{"plan", "--job", "sft", job, "--set", "train.path=gone.jsonl"}, code: exitFailure, says: []string{"gone.jsonl"}},
-		{args: []string{"plan", "--job", "sft", job, "--set", "model=gone.gguf"}, code: exitFailure, says: []string{"gone.gguf"}},
-		{args: []string{"plan", "--job", "sft", job, "--set", "max_tokens=1"}, code: exitUsage, says: []string{"max_tokens"}},
+		{args: []string{"plan", "--job", "sft", job, "--set", "train.path=gone.jsonl"}, code: exitFailure,
+			says: []string{"gone.jsonl"}},
+		{args: []string{"plan", "--job", "sft", job, "--set", "model=gone.gguf"}, code: exitFailure,
+			says: []string{"gone.gguf"}},
+		{args: []string{"plan", "--job", "sft", job, "--set", "max_tokens=1"}, code: exitUsage,
+			says: []string{"max_tokens"}},
 		{args: []string{"sft", job, "--memory", "0"}, code: exitUsage, says: []string{"more than nothing"}},
 	} {
 		f.name = strings.Join(f.args, " ")
 		f.run(t)
 	}
 	// Sequences longer than the context are cut as the stage cuts them.
-	f := forecastOf(t, "--no-calibration", "--job", "sft", job, "--set", "max_tokens=4000", "--set", "pack=run_on", "--set", "overlong=truncate")
+	f := forecastOf(t, "--no-calibration", "--job", "sft", job, "--set", "max_tokens=4000", "--set", "pack=run_on",
+		"--set", "overlong=truncate")
 	require.Equal(t, 128, f.Stages[0].Longest)
 }
 

@@ -2,26 +2,18 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/atomicfile"
-	"steer/internal/report"
-	"steer/internal/run"
+	"steer/app/report"
 )
-
-// reportFormats are the forms of a report, and how each is written.
-var reportFormats = map[string]func(io.Writer, *report.Report) error{
-	"html": report.WriteHTML, "json": report.WriteJSON, "md": report.WriteMarkdown, "csv": report.WriteCSV, "text": report.WriteText,
-}
 
 func newReportCommand(a *app) *cobra.Command {
 	var format, out string
-	var two bool
+	var compare bool
 	cmd := &cobra.Command{
 		Use:     "report RUN...",
 		GroupID: "pipeline",
@@ -42,16 +34,15 @@ other, model by model.`,
   steer report --compare runs/before runs/after`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
-			names := []string{"html", "json", "md", "csv", "text"}
-			if !slices.Contains(names, format) {
-				return usagef("--format %q: want one of %v", format, names)
+			if !slices.Contains(report.Formats(), format) {
+				return usagef("--format %q: want one of %v", format, report.Formats())
 			}
-			if two && len(dirs) != 2 {
+			if compare && len(dirs) != 2 {
 				return usagef("--compare: want two runs, got %d", len(dirs))
 			}
 			load, name := loadReport, "report."
-			if two {
-				load, name = loadTwo, "compare."
+			if compare {
+				load, name = loadComparison, "compare."
 			}
 			r, err := load(dirs)
 			if err != nil {
@@ -59,18 +50,18 @@ other, model by model.`,
 			}
 			a.tellFailures(r)
 			if out == "" && format != "html" && format != "json" {
-				return a.showReport(r, format)
+				return report.Write(a.out, r, format)
 			}
 			if out == "" {
 				out = filepath.Join(dirs[len(dirs)-1], name+format)
-				if !two {
+				if !compare {
 					out = filepath.Join(dirs[0], name+format)
 				}
 			}
 			if out == "-" {
-				return a.showReport(r, format)
+				return report.Write(a.out, r, format)
 			}
-			if err := saveReport(r, format, out); err != nil {
+			if err := report.Save(out, r, format); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.out, "%s\n", relative(out))
@@ -78,8 +69,9 @@ other, model by model.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "html", "html, json, md, csv or text")
-	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write, - for standard output (default: report.html in the first folder, compare.html in the second)")
-	cmd.Flags().BoolVar(&two, "compare", false, "compare the second run with the first, model by model")
+	cmd.Flags().StringVarP(&out, "out", "o", "",
+		"file to write, - for standard output (default: report.html in the first folder, compare.html in the second)")
+	cmd.Flags().BoolVar(&compare, "compare", false, "compare the second run with the first, model by model")
 	return cmd
 }
 
@@ -108,8 +100,8 @@ func loader() report.Loader {
 	return report.Loader{Root: wd}
 }
 
-// loadTwo compares the second of two folders with the first.
-func loadTwo(dirs []string) (*report.Report, error) {
+// loadComparison compares the second of two folders with the first.
+func loadComparison(dirs []string) (*report.Report, error) {
 	if err := exist(dirs); err != nil {
 		return nil, err
 	}
@@ -123,30 +115,4 @@ func exist(dirs []string) error {
 		}
 	}
 	return nil
-}
-
-func saveReport(r *report.Report, format, path string) (err error) {
-	defer func() { err = run.DiskFull(err, reportKept) }()
-	f, err := atomicfile.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Abort()
-	if err := reportFormats[format](f, r); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return f.Commit()
-}
-
-// reportKept is what a report that found no room leaves.
-const reportKept = "the run folders, and an earlier report, are as they were"
-
-// showReport writes a report to where the command writes to.
-func (a *app) showReport(r *report.Report, format string) error {
-	return run.DiskFull(reportFormats[format](a.out, r), reportKept)
-}
-
-func printReport(w io.Writer, r *report.Report) error {
-	fmt.Fprintln(w)
-	return report.WriteText(w, r)
 }

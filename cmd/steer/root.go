@@ -54,9 +54,12 @@ Start with:
 	root.AddCommand(
 		newRunCommand(a), newPlanCommand(a), newDemoCommand(a), newReportCommand(a),
 		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newEvalCommand(a),
+		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a),
+		newBenchCommand(a), newVersionCommand(a),
+		newFetchCommand(a), newInitCommand(a),
+		newModelCommand(a), newAdapterCommand(a), newDataCommand(a),
+		newCompletionCommand(a),
 	)
-	root.AddCommand(smallCommands(a)...)
-	root.AddCommand(newCompletionCommand(a))
 	root.SetHelpCommandGroupID("shell")
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {

@@ -3,15 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"steer/internal/conf"
-	"steer/internal/experiment"
-	"steer/internal/report"
+	"steer/app/experiment"
 )
 
 func newRunCommand(a *app) *cobra.Command {
@@ -57,7 +52,7 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 				if s.Single() {
 					return nil
 				}
-				_, html, err := a.saveReports(e.Out)
+				_, html, err := saveReports(e.Out)
 				if err == nil {
 					con.Progress.Note(fmt.Sprintf("seed %d: report %s", e.Seed, relative(html)))
 				}
@@ -74,48 +69,4 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 	cmd.Flags().BoolVar(&fresh, "fresh", false, "forget what earlier runs of these stages left and start anew")
 	memory.bind(cmd)
 	return cmd
-}
-
-// configError marks mistakes in a configuration as wrong usage. A missing file is a failure.
-func configError(err error) error {
-	var c *conf.Error
-	if err == nil || errors.Is(err, fs.ErrNotExist) && !errors.As(err, &c) {
-		return err
-	}
-	return usage(err)
-}
-
-// saveReports writes report.html and report.json into an experiment folder.
-func (a *app) saveReports(dir string) (*report.Report, string, error) {
-	r, err := loadReport([]string{dir})
-	if err != nil {
-		return nil, "", err
-	}
-	html := filepath.Join(dir, "report.html")
-	return r, html, errors.Join(saveReport(r, "html", html), saveReport(r, "json", filepath.Join(dir, "report.json")))
-}
-
-// writeReport writes the report of an experiment and prints the small table.
-func (a *app) writeReport(dir string) error {
-	r, html, err := a.saveReports(dir)
-	if err != nil {
-		return err
-	}
-	if err := printReport(a.headed(), r); err != nil {
-		return err
-	}
-	fmt.Fprintf(a.out, "\nReport: %s\n", relative(html))
-	return nil
-}
-
-// relative shortens a path for people, where it lies below the working folder.
-func relative(path string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return path
-	}
-	if rel, err := filepath.Rel(wd, path); err == nil && len(rel) < len(path) {
-		return rel
-	}
-	return path
 }

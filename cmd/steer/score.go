@@ -2,60 +2,32 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
-	"steer/ggml"
-	"steer/ggml/adapter"
+	"steer/app/jsonlines"
+	"steer/app/score"
+	"steer/ggml/lm"
 	"steer/rl/data"
 )
-
-// bosChoice says whether a text gets the beginning-of-sequence token.
-type bosChoice string
-
-const (
-	bosAuto bosChoice = "auto" // as the model's tokenizer does
-	bosOn   bosChoice = "on"
-	bosOff  bosChoice = "off"
-)
-
-// Values implements conf.Enum.
-func (bosChoice) Values() []string { return []string{string(bosAuto), string(bosOn), string(bosOff)} }
-
-// headPositions says where the scalar head is read.
-type headPositions string
-
-const (
-	headLast headPositions = "last"
-	headAll  headPositions = "all"
-)
-
-// Values implements conf.Enum.
-func (headPositions) Values() []string { return []string{string(headLast), string(headAll)} }
 
 // scoreFlags are the flags of steer score.
 type scoreFlags struct {
 	modelFlags
-	logprobs, entropy, head bool
-	positions               headPositions
-	texts                   []string
-	lines                   bool
-	bos                     bosChoice
-	bosGiven                bool
-	special                 bool
-	template                data.TemplateName // "": none
-	system                  string
-	systemGiven             bool
-	overlong                data.Overlong
-	batchTokens             int
+	options score.Options
+	texts   []string
+	lines   bool
+	bos     score.BOS
+	system  string
 }
 
 func newScoreCommand(a *app) *cobra.Command {
-	f := scoreFlags{positions: headLast, bos: bosAuto, overlong: data.OverlongError}
+	f := scoreFlags{options: score.Default(), bos: score.BOSAuto}
 	cmd := &cobra.Command{
 		Use: "score --model FILE [FILE]", GroupID: "use",
 		Short: "Log-probabilities, entropies and scores of texts or token ids",
@@ -87,7 +59,12 @@ say it; a "text" stays as it is.`,
   steer score --logprobs --precision f32 -m base.gguf -a peft-folder ids.jsonl`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, file []string) error {
-			f.systemGiven, f.bosGiven = cmd.Flags().Changed("system"), cmd.Flags().Changed("bos")
+			if cmd.Flags().Changed("system") {
+				f.options.System = &f.system
+			}
+			if cmd.Flags().Changed("bos") {
+				f.options.BOS = f.bos
+			}
 			if err := f.check(file); err != nil {
 				return err
 			}
@@ -101,40 +78,41 @@ say it; a "text" stays as it is.`,
 	f.bind(cmd)
 	flags := cmd.Flags()
 	enumVar(flags, &f.engine.Precision, "precision", "arithmetic of the frozen matrices")
-	flags.BoolVar(&f.logprobs, "logprobs", false, "log-probability of each token")
-	flags.BoolVar(&f.entropy, "entropy", false, "entropy of each distribution that predicts a token")
-	flags.BoolVar(&f.head, "head", false, "scalar head of the last adapter that has one")
-	enumVar(flags, &f.positions, "positions", "where the head is read")
+	flags.BoolVar(&f.options.Logprobs, "logprobs", false, "log-probability of each token")
+	flags.BoolVar(&f.options.Entropy, "entropy", false, "entropy of each distribution that predicts a token")
+	flags.BoolVar(&f.options.Head, "head", false, "scalar head of the last adapter that has one")
+	enumVar(flags, &f.options.Positions, "positions", "where the head is read")
 	flags.StringArrayVar(&f.texts, "text", nil, "score this `TEXT`; may be repeated")
 	flags.BoolVar(&f.lines, "lines", false, "the input is plain text, a text a line")
 	enumVar(flags, &f.bos, "bos", "beginning-of-sequence token before texts")
-	flags.BoolVar(&f.special, "special", true, "read special tokens such as <|im_end|> spelled out in texts without --template")
-	enumVar(flags, &f.template, "template", "put a text as a user's message, answers as the assistant's")
+	flags.BoolVar(&f.options.Special, "special", f.options.Special,
+		"read special tokens such as <|im_end|> spelled out in texts without --template")
+	enumVar(flags, &f.options.Template, "template", "put a text as a user's message, answers as the assistant's")
 	flags.StringVar(&f.system, "system", "", "system message of --template")
-	enumVar(flags, &f.overlong, "overlong", "what is done with longer sequences than the context")
-	flags.IntVar(&f.batchTokens, "batch-tokens", 2048, "tokens evaluated at once")
+	enumVar(flags, &f.options.Overlong, "overlong", "what is done with longer sequences than the context")
+	flags.IntVar(&f.options.BatchTokens, "batch-tokens", f.options.BatchTokens, "tokens evaluated at once")
 	return cmd
 }
 
 // check refuses what can be refused before anything is read.
 func (f *scoreFlags) check(file []string) error {
 	switch {
-	case f.batchTokens < 1:
-		return usagef("--batch-tokens: want at least 1, got %d", f.batchTokens)
+	case f.options.BatchTokens < 1:
+		return usagef("--batch-tokens: want at least 1, got %d", f.options.BatchTokens)
 	case len(f.texts) > 0 && len(file) > 0:
 		return usagef("--text and the file %s: want one of them", file[0])
 	case len(f.texts) > 0 && f.lines:
 		return usagef("--text and --lines: --lines is about a file")
-	case f.systemGiven && f.template == "":
+	case f.options.System != nil && f.options.Template == "":
 		return usagef("--system needs --template: without one nothing says where it belongs")
 	}
 	return f.modelFlags.check()
 }
 
 // scoreRows reads the input.
-func (a *app) scoreRows(f *scoreFlags, file []string) ([]scoreRow, error) {
+func (a *app) scoreRows(f *scoreFlags, file []string) ([]score.Row, error) {
 	if len(f.texts) > 0 {
-		return textRows("score: --text", f.texts)
+		return textRows(f.texts)
 	}
 	if len(file) == 1 && file[0] != "-" {
 		r, err := data.Open(file[0])
@@ -142,71 +120,100 @@ func (a *app) scoreRows(f *scoreFlags, file []string) ([]scoreRow, error) {
 			return nil, fmt.Errorf("score: %w", err)
 		}
 		defer r.Close()
-		return readRows(r, r.Path, f.lines || isText(r.Path))
+		return readRows(r, r.Path, f.lines || jsonlines.IsPlainText(r.Path))
 	}
-	if in, ok := a.in.(*os.File); ok && len(file) == 0 && term.IsTerminal(int(in.Fd())) {
+	if len(file) == 0 && isTerminal(a.in) {
 		return nil, usagef("want --text, a file, or - to type lines here")
 	}
 	return readRows(a.in, "standard input", f.lines)
 }
 
-func (a *app) score(ctx context.Context, f *scoreFlags, rows []scoreRow) (err error) {
-	con := a.console()
-	b, stack, err := f.open(con)
+// textRows makes rows of the texts of a command line.
+func textRows(texts []string) ([]score.Row, error) {
+	var rows []score.Row
+	for i := range texts {
+		if err := checkUTF8("score: --text", i, texts[i]); err != nil {
+			return nil, err
+		}
+		rows = append(rows, score.Row{Where: fmt.Sprintf("--text %d", i+1), Line: i + 1, Text: &texts[i]})
+	}
+	return rows, nil
+}
+
+// checkUTF8 refuses text i of a repeated flag where it is not UTF-8.
+func checkUTF8(flag string, i int, text string) error {
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("%s %d: not UTF-8: convert it", flag, i+1)
+	}
+	return nil
+}
+
+// readRows reads the rows of a file; a line that is no JSON is said to be perhaps a text.
+func readRows(r io.Reader, name string, plain bool) ([]score.Row, error) {
+	rows, err := score.ReadRows(r, name, plain)
+	if errors.Is(err, jsonlines.ErrNotJSON) {
+		err = fmt.Errorf("%w (plain text needs --lines)", err)
+	}
+	return rows, err
+}
+
+func (a *app) score(ctx context.Context, f *scoreFlags, rows []score.Row) (err error) {
+	progress := a.console().Progress
+	w, stack, placed, err := f.open(a.console(), "")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.Close()) }()
-	head := topHead(stack)
-	placed := f.placed(stack)
-	if !f.logprobs && !f.entropy && !f.head {
-		// A policy's head tells what score it expects, not what a text is worth.
-		f.head = head != nil && head.Role() != adapter.RolePolicy
-		f.logprobs = !f.head
-	}
-	if f.head && head != nil && head.Role() == adapter.RolePolicy {
-		con.Progress.Note("warning: the head is a policy's value head: it tells the score that it expects of the " +
-			"rest of an answer, it judges no text")
-	}
-	if f.head && head == nil {
-		return errors.New("score: --head: no adapter of the stack has a scalar head: add a reward model with --adapter")
-	}
-	e, err := newScoreEncoder(f, b.Tok, head, placed)
+	defer func() { err = errors.Join(err, w.Close()) }()
+	s, err := score.New(w, stack, placed, f.options, progress)
 	if err != nil {
-		return err
+		return scoreHint(err)
 	}
-	for _, n := range e.warnings {
-		con.Progress.Note("warning: " + n)
-	}
-	sequences, err := e.encode(rows, b.Model.Info().CtxTrain)
+	sequences, changes, err := s.Encode(rows)
 	if err != nil {
-		return err
+		return scoreHint(err)
 	}
-	for _, n := range e.notes() {
-		con.Progress.Note(n)
-	}
-	step, err := b.Step(stack, false, 0)
-	if err != nil {
-		return err
+	for _, text := range changesText(changes) {
+		progress.Note(text)
 	}
 	ctx, cancel := a.cancellable(ctx)
 	defer cancel()
-	s := &scoring{f: f, step: step, out: a.out}
-	if head != nil {
-		s.normalise = head.Head
+	if isTerminal(a.out) {
+		progress = nil // the results are the progress
 	}
-	if out, ok := a.out.(*os.File); !ok || !term.IsTerminal(int(out.Fd())) {
-		s.progress = con.Progress // on a terminal the results are the progress
-	}
-	return s.run(ctx, sequences)
+	encode := json.NewEncoder(a.out)
+	encode.SetEscapeHTML(false)
+	return s.Run(ctx, sequences, progress, func(r *score.Record) error { return encode.Encode(r) })
 }
 
-// topHead is the last adapter with a scalar head, the one the engine reads; nil: none.
-func topHead(stack []*ggml.Adapter) *adapter.Adapter {
-	for i := len(stack) - 1; i >= 0; i-- {
-		if stack[i].HasHead() {
-			return stack[i].Describe()
+// scoreHint names the flags that mend an error.
+func scoreHint(err error) error {
+	var row *score.RowError
+	switch {
+	case errors.Is(err, score.ErrNoHead):
+		return fmt.Errorf("score: --head: %w: add a reward model with --adapter", err)
+	case errors.Is(err, score.ErrNoBOS):
+		return fmt.Errorf("score: --bos on: %w", err)
+	case errors.Is(err, score.ErrNoTemplate) && errors.As(err, &row):
+		return fmt.Errorf(`score: %s: "messages" need a --template`, row.Where)
+	case errors.Is(err, lm.ErrContextFull):
+		return fmt.Errorf("%w, or set --overlong to drop, truncate or truncate_left", err)
+	}
+	return err
+}
+
+// changesText says what was not evaluated as it came.
+func changesText(c score.Changes) []string {
+	var out []string
+	note := func(n int, format string, args ...any) {
+		if n > 0 {
+			out = append(out, fmt.Sprintf("score: "+format, append([]any{n}, args...)...))
 		}
 	}
-	return nil
+	note(c.Dropped, "%d rows longer than the context were dropped")
+	note(c.Truncated, "%d rows longer than the context were truncated")
+	note(c.RewardTruncated, "%d rows longer than the reward model's limit were cut from the left, as in its training")
+	note(c.Templated, "%d conversations are put in template %s, the adapters' own (--template plain: end to end)",
+		c.Template)
+	note(c.BareTexts, `%d rows are bare texts, but the reward model reads conversations: give "prompt" and "response"`)
+	return out
 }

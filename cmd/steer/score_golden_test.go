@@ -88,7 +88,8 @@ func TestScoreRedoesGoldenForward(t *testing.T) {
 		ids = append(ids, it.IDs)
 	}
 	file := writeFile(t, "ids.jsonl", idLines(ids))
-	rows := score(t, "", "--logprobs", "--entropy", "--head", "--positions", "all", "--model", model, "--adapter", head, file)
+	rows := runScore(t, "", "--logprobs", "--entropy", "--head", "--positions", "all", "--model", model, "--adapter",
+		head, file)
 	require.Len(t, rows, len(g.Items))
 	var lp, en, hd difference
 	for i, it := range g.Items {
@@ -137,7 +138,7 @@ func TestScoreRedoesGoldenLoRA(t *testing.T) {
 				{"PEFT folder", []string{"--adapter", filepath.Join(dir, "adapter_init")}, g.Init},
 				{"GGUF", []string{"--adapter", imported}, g.Final},
 			} {
-				rows := score(t, idLines(ids), append([]string{"--logprobs", "--model", model}, v.args...)...)
+				rows := runScore(t, idLines(ids), append([]string{"--logprobs", "--model", model}, v.args...)...)
 				var d difference
 				for i := range v.want {
 					d.add(t, rows[i].Logprobs, v.want[i])
@@ -166,7 +167,8 @@ func TestScoreRedoesGoldenReward(t *testing.T) {
 		require.NoError(t, json.NewEncoder(&in).Encode(map[string]string{"text": p.Chosen}))
 		require.NoError(t, json.NewEncoder(&in).Encode(map[string]string{"text": p.Rejected}))
 	}
-	rows := score(t, in.String(), "--head", "--model", testfiles.Model(t), "--adapter", filepath.Join(dir, "adapter_init"))
+	rows := runScore(t, in.String(), "--head", "--model", testfiles.Model(t), "--adapter",
+		filepath.Join(dir, "adapter_init"))
 	require.Len(t, rows, 2*len(g.Pairs))
 	var d difference
 	for i, p := range g.Pairs {

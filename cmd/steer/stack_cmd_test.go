@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/inspect"
 	"steer/ggml/adapter"
 	"steer/rewards"
 )
@@ -32,7 +33,8 @@ func newFamilyOfAdapters(t testing.TB, model string) (f family) {
 			if role != adapter.RoleSFT {
 				a.Head = adapter.NewScoreHead(len(a.Pairs[0].A)/2, 1)
 			}
-			said := map[string]string{adapter.MetaRole: string(role), adapter.MetaTrainedOn: adapter.TrainedOnText(stack)}
+			said := map[string]string{adapter.MetaRole: string(role),
+				adapter.MetaTrainedOn: adapter.TrainedOnText(stack)}
 			for k, v := range meta {
 				said[k] = v
 			}
@@ -42,7 +44,8 @@ func newFamilyOfAdapters(t testing.TB, model string) (f family) {
 	template := map[string]string{adapter.MetaTemplate: "guanaco", adapter.MetaSystem: ""}
 	f.sft = make(adapter.RoleSFT, 1, "", template)
 	f.reward = make(adapter.RoleReward, 2, f.sft, map[string]string{
-		rewards.MetaForm: "chat", rewards.MetaTemplate: "guanaco", rewards.MetaEOS: "true", rewards.MetaMaxLength: "64"})
+		rewards.MetaForm: "chat", rewards.MetaTemplate: "guanaco", rewards.MetaEOS: "true",
+		rewards.MetaMaxLength: "64"})
 	f.policy = make(adapter.RolePolicy, 3, f.sft, template)
 	f.old = newAdapter(t, model, func(a *adapter.Adapter) { a.Meta = map[string]string{"role": "policy"} })
 	return f
@@ -60,13 +63,20 @@ func TestCommandsCheckTheStack(t *testing.T) {
 	generate := []string{"generate", "-m", m.Model, "--max-new", "2", "--prompt", "Hi"}
 	with := func(base []string, more ...string) []string { return append(append([]string{}, base...), more...) }
 	for _, x := range []failure{
-		{name: "score without the SFT adapter", args: with(score, "-a", f.reward, in), code: 1, says: []string{"reward adapter " + f.reward, "lies on the base alone here", "--any-stack"}},
-		{name: "score reversed", args: with(score, "-a", f.reward, "-a", f.sft, in), code: 1, says: []string{"the order is " + f.sft}},
-		{name: "generate without the SFT adapter", args: with(generate, "-a", f.policy), code: 1, says: []string{"policy adapter", "lies on the base alone here"}},
-		{name: "generate reversed", args: with(generate, "-a", f.policy, "-a", f.sft), code: 1, says: []string{"the order is " + f.sft}},
-		{name: "chat without the SFT adapter", args: []string{"chat", "-m", m.Model, "-a", f.policy}, code: 1, says: []string{"policy adapter"}},
-		{name: "generate with a reward model alone", args: with(generate, "-a", f.reward), code: 1, says: []string{"is a reward model, not a model that writes answers"}},
-		{name: "generate with a reward model", args: with(generate, "-a", f.sft, "-a", f.reward), code: 1, says: []string{"is a reward model, not a model that writes answers"}},
+		{name: "score without the SFT adapter", args: with(score, "-a", f.reward, in), code: 1,
+			says: []string{"reward adapter " + f.reward, "lies on the base alone here", "--any-stack"}},
+		{name: "score reversed", args: with(score, "-a", f.reward, "-a", f.sft, in), code: 1,
+			says: []string{"the order is " + f.sft}},
+		{name: "generate without the SFT adapter", args: with(generate, "-a", f.policy), code: 1,
+			says: []string{"policy adapter", "lies on the base alone here"}},
+		{name: "generate reversed", args: with(generate, "-a", f.policy, "-a", f.sft), code: 1,
+			says: []string{"the order is " + f.sft}},
+		{name: "chat without the SFT adapter", args: []string{"chat", "-m", m.Model, "-a", f.policy}, code: 1,
+			says: []string{"policy adapter"}},
+		{name: "generate with a reward model alone", args: with(generate, "-a", f.reward), code: 1,
+			says: []string{"is a reward model, not a model that writes answers"}},
+		{name: "generate with a reward model", args: with(generate, "-a", f.sft, "-a", f.reward), code: 1,
+			says: []string{"is a reward model, not a model that writes answers"}},
 	} {
 		x.run(t)
 	}
@@ -93,7 +103,8 @@ func TestCommandsUseTheStoredTemplate(t *testing.T) {
 	m := demoModel(t)
 	f := newFamilyOfAdapters(t, m.Model)
 	generate := func(more ...string) (generation, string) {
-		code, out, errs := command(t, "", append([]string{"generate", "-m", m.Model, "--json", "--temperature", "0", "--max-new", "4", "--prompt", "Hi"}, more...)...)
+		code, out, errs := command(t, "", append([]string{"generate", "-m", m.Model, "--json", "--temperature", "0",
+			"--max-new", "4", "--prompt", "Hi"}, more...)...)
 		require.Zero(t, code, errs)
 		return lines[generation](t, out)[0], errs
 	}
@@ -114,7 +125,8 @@ func TestCommandsUseTheStoredTemplate(t *testing.T) {
 	ids := func(more ...string) []int32 {
 		return lines[scored](t, succeed(t, exchange, append([]string{"score", "-m", m.Model}, more...)...))[0].IDs
 	}
-	require.Equal(t, ids("-a", f.sft, "--template", "guanaco"), ids("-a", f.sft), "a conversation is put in the adapter's template")
+	require.Equal(t, ids("-a", f.sft, "--template", "guanaco"), ids("-a", f.sft),
+		"a conversation is put in the adapter's template")
 	require.NotEqual(t, ids("-a", f.sft), ids())
 	_, _, errs = command(t, exchange, "score", "-m", m.Model, "-a", f.sft, "-a", f.reward, "--template", "hh")
 	require.Contains(t, errs, "was trained with template guanaco, used with hh")
@@ -123,10 +135,10 @@ func TestCommandsUseTheStoredTemplate(t *testing.T) {
 func TestAdapterInspectSaysWhatItIs(t *testing.T) {
 	m := demoModel(t)
 	f := newFamilyOfAdapters(t, m.Model)
-	sft, err := describeAdapter(f.sft, "", nil)
+	sft, err := inspect.DescribeAdapter(f.sft, "", nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{}, sft.TrainedOn)
-	policy, err := describeAdapter(f.policy, "", nil)
+	policy, err := inspect.DescribeAdapter(f.policy, "", nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{sft.Content}, policy.TrainedOn)
 	require.Equal(t, adapter.RolePolicy, policy.Role)
@@ -143,7 +155,7 @@ func TestAdapterInspectSaysWhatItIs(t *testing.T) {
 	code, _, errs := command(t, "", "adapter", "import", dir, "-m", m.Model, "-o", back)
 	require.Zero(t, code)
 	require.Empty(t, errs)
-	again, err := describeAdapter(back, "", nil)
+	again, err := inspect.DescribeAdapter(back, "", nil)
 	require.NoError(t, err)
 	require.Equal(t, policy.Content, again.Content)
 	require.Equal(t, policy.TrainedOn, again.TrainedOn)
@@ -152,5 +164,6 @@ func TestAdapterInspectSaysWhatItIs(t *testing.T) {
 
 // The prompts of generate are not the texts of score.
 func TestGenerateNamesItsOwnFlag(t *testing.T) {
-	failure{name: "not UTF-8", args: []string{"generate", "-m", demoModel(t).Model, "-p", "ok", "-p", "caf\xe9"}, code: 1, says: []string{"generate: --prompt 2: not UTF-8"}}.run(t)
+	failure{name: "not UTF-8", args: []string{"generate", "-m", demoModel(t).Model, "-p", "ok", "-p", "caf\xe9"},
+		code: 1, says: []string{"generate: --prompt 2: not UTF-8"}}.run(t)
 }

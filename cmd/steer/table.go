@@ -3,12 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
-
-	"steer/internal/bytesize"
 )
 
 // tableColumns is the widest line of a table.
@@ -54,55 +50,4 @@ func wrap(s string, width int) []string {
 		lines, rest = append(lines, string(rest[:at])), rest[at+1:]
 	}
 	return append(lines, string(rest))
-}
-
-// printable shows at most n characters of a text from a file, on one line and without
-// control characters, which a terminal would obey.
-func printable(s string, n int) string {
-	var b strings.Builder
-	for i, r := range []rune(s) {
-		if i == n {
-			b.WriteString("...")
-			break
-		}
-		if !unicode.IsPrint(r) {
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// grouped prints an integer with commas between thousands.
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// bytesText prints a size exactly and for people.
-func bytesText(n int64) string {
-	if n < 1000 {
-		return bytesize.Precise(n)
-	}
-	return fmt.Sprintf("%s bytes (%s)", grouped(n), bytesize.Precise(n))
-}
-
-// choose is yes or no, depending on c.
-func choose(c bool, yes, no string) string {
-	if c {
-		return yes
-	}
-	return no
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
 }

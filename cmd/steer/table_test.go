@@ -29,16 +29,12 @@ func TestTableWrapsAtItsColumns(t *testing.T) {
 }
 
 func TestNumbersForPeople(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 134515008: "134,515,008", -1234: "-1,234", -999: "-999"} {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 134515008: "134,515,008", -1234: "-1,234",
+		-999: "-999"} {
 		require.Equal(t, want, grouped(n))
 	}
 	require.Equal(t, "1,500 bytes (1.5 kB)", bytesText(1500))
 	require.Equal(t, "12 bytes", bytesText(12))
-}
-
-func TestPrintable(t *testing.T) {
-	require.Equal(t, `a\tb\x1bc ä`, printable("a\tb\x1bc ä", 20))
-	require.Equal(t, "ab...", printable("abc", 2))
 }
 
 func TestEnumFlag(t *testing.T) {
@@ -56,7 +52,8 @@ func TestEnumFlag(t *testing.T) {
 
 func TestWrap(t *testing.T) {
 	for in, want := range map[string][]string{
-		"": {""}, "abc": {"abc"}, "abcd": {"abc", "d"}, "ab cd": {"ab", "cd"}, "abc de": {"abc", "de"}, "a b c": {"a b", "c"}, "äöüß": {"äöü", "ß"},
+		"": {""}, "abc": {"abc"}, "abcd": {"abc", "d"}, "ab cd": {"ab", "cd"}, "abc de": {"abc", "de"},
+		"a b c": {"a b", "c"}, "äöüß": {"äöü", "ß"},
 	} {
 		require.Equal(t, want, wrap(in, 3), in)
 	}

@@ -22,7 +22,7 @@ const release = "0.1.0"
 var version = release
 
 // builtFrom gives the commit ("-dirty" if files were changed) and the module of ggml and llama.cpp.
-func builtFrom() (commit, engine string) {
+func builtFrom() (commit, llama string) {
 	_, commit, _ = strings.Cut(version, "+")
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -39,10 +39,10 @@ func builtFrom() (commit, engine string) {
 	}
 	for _, d := range info.Deps {
 		if strings.HasSuffix(d.Path, "ollama/ollama") {
-			engine = d.Path + " " + d.Version
+			llama = d.Path + " " + d.Version
 		}
 	}
-	return cmp.Or(commit, revision+dirty), engine
+	return cmp.Or(commit, revision+dirty), llama
 }
 
 func newVersionCommand(a *app) *cobra.Command {
@@ -63,11 +63,11 @@ func printVersion(out io.Writer, where ggml.CUDAOptions) error {
 	if err != nil {
 		return err
 	}
-	commit, engine := builtFrom()
+	commit, llama := builtFrom()
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "steer\t%s\n", release)
 	fmt.Fprintf(w, "commit\t%s\n", commit)
-	fmt.Fprintf(w, "llama.cpp\t%s\n", engine)
+	fmt.Fprintf(w, "llama.cpp\t%s\n", llama)
 	fmt.Fprintf(w, "Go\t%s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	fmt.Fprintf(w, "CPU kernels\t%s\n", kernel)
 	library, looked := where.Find()

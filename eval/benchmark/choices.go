@@ -7,11 +7,13 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/rl/run"
 )
 
 // summarizeChoices runs items and summarises their accuracy.
-func summarizeChoices(ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, protocol, version string) (*metrics.Summary, []result.Record, error) {
+func summarizeChoices(
+	ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, protocol, version string,
+) (*metrics.Summary, []run.Item, error) {
 	records, err := query.Choose(ctx, s, set, items, eval.Progress{Benchmark: name, Protocol: protocol})
 	if err != nil {
 		return nil, nil, fmt.Errorf("eval: %s: %w", name, err)
@@ -30,15 +32,17 @@ func addEncoding(b *metrics.Summary, s eval.Subject) error {
 	if err != nil {
 		return err
 	}
-	b.Provenance["bos"] = enc.BOS()
-	b.Provenance["target_delimiter"] = b.Settings.TargetDelimiter
-	b.Provenance["max_length"] = b.Settings.MaxLength
+	b.Provenance.Set("bos", enc.BOS())
+	b.Provenance.Set("target_delimiter", b.Settings.TargetDelimiter)
+	b.Provenance.Set("max_length", b.Settings.MaxLength)
 	return nil
 }
 
 // binaryChoice runs a two-choice task and adds the measures that an accuracy alone
 // hides.
-func binaryChoice(ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string) (*metrics.Summary, []result.Record, error) {
+func binaryChoice(
+	ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string,
+) (*metrics.Summary, []run.Item, error) {
 	b, records, err := summarizeChoices(ctx, s, set, items, name, eval.ProtocolLogLik, version)
 	if err != nil {
 		return nil, nil, err

@@ -19,7 +19,10 @@ func TestConfigRefuses(t *testing.T) {
 		"bos":          func(c *Config) { c.BOS = "yes" },
 		"toxigen":      func(c *Config) { c.ToxiGen.Limit = -1 },
 		"wsc273.first": func(c *Config) { c.WSC273.First = 1 },
-		"threshold":    func(c *Config) { c.Scruples.Path = "x"; c.Scruples.Protocols = []eval.Protocol{eval.ProtocolReward} },
+		"threshold": func(c *Config) {
+			c.Scruples.Path = "x"
+			c.Scruples.Protocols = []eval.Protocol{eval.ProtocolReward}
+		},
 		"cross_reward": func(c *Config) { c.CrossReward.Prompts.Path = "x"; c.CrossReward.MaxNewTokens = 0 },
 	} {
 		c := DefaultConfig()

@@ -7,11 +7,11 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/ggml/lm"
 	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // NameCrossReward names the matrix in progress and record files.
@@ -60,10 +60,12 @@ func (c CrossRewardConfig) Work(policies []eval.Subject, rewards []eval.Reward) 
 	var out []Work
 	for _, p := range policies {
 		// Generated a token at a time, then read twice for the divergence.
-		out = append(out, Work{result.ID{Benchmark: NameCrossReward, Protocol: "generate", Model: p.Name}, tokens * (generationCost + 2)})
+		out = append(out, Work{run.ID{Benchmark: NameCrossReward, Protocol: "generate", Model: p.Name},
+			tokens * (generationCost + 2)})
 	}
 	for _, r := range rewards {
-		out = append(out, Work{result.ID{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name}, tokens * float64(len(policies))})
+		out = append(out, Work{run.ID{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name},
+			tokens * float64(len(policies))})
 	}
 	return out
 }
@@ -86,45 +88,23 @@ type CrossRewardOptions struct {
 //
 // Intervals are bootstrap intervals over prompts (BCa where it exists), with the
 // same resamples in every cell.
-func CrossReward(ctx context.Context, policies []eval.Subject, rewards []eval.Reward, set eval.Settings, opt CrossRewardOptions, prompts []query.Prompt) (*result.CrossReward, []result.AnswerRecord, error) {
-	fail := func(err error) (*result.CrossReward, []result.AnswerRecord, error) {
+func CrossReward(
+	ctx context.Context, policies []eval.Subject, rewards []eval.Reward, set eval.Settings,
+	opt CrossRewardOptions, prompts []query.Prompt,
+) (*run.CrossReward, []run.Answer, error) {
+	fail := func(err error) (*run.CrossReward, []run.Answer, error) {
 		return nil, nil, fmt.Errorf("eval: cross_reward: %w", err)
 	}
 	if err := set.Validate(); err != nil {
 		return fail(err)
 	}
-	ids := make([]string, len(prompts))
-	for i, p := range prompts {
-		ids[i] = p.ID
-	}
-	if err := query.CheckIDs(ids); err != nil {
+	reference, err := checkMatrix(policies, rewards, opt.Reference, prompts)
+	if err != nil {
 		return fail(err)
 	}
-	if err := checkNames(policies, rewards); err != nil {
-		return fail(err)
-	}
-	reference := slices.IndexFunc(policies, func(s eval.Subject) bool { return s.Name == opt.Reference })
-	if reference < 0 {
-		return fail(fmt.Errorf("the reference %q is not among the policies", opt.Reference))
-	}
-
-	m := &matrix{prompts: prompts, answers: make([]*query.Answers, len(policies)), k1: make([][]float64, len(policies)), k3: make([][]float64, len(policies))}
-	for i, p := range policies {
-		a, err := query.Generate(ctx, p, set, opt.Generate, prompts, eval.Progress{Benchmark: NameCrossReward, Protocol: "generate"})
-		if err != nil {
-			return nil, nil, err
-		}
-		m.answers[i] = a
-		m.k1[i], m.k3[i] = make([]float64, len(prompts)), make([]float64, len(prompts))
-		if i == reference {
-			continue // its divergence from itself is 0
-		}
-		if p.Evaluator == nil || policies[reference].Evaluator == nil {
-			return fail(fmt.Errorf("KL of policy %q from %q needs the evaluators of both", p.Name, opt.Reference))
-		}
-		if m.k1[i], m.k3[i], err = query.AnswerKL(ctx, p.Evaluator, policies[reference].Evaluator, prompts, a, set.BatchTokens, opt.Generate.Sampling.Temperature); err != nil {
-			return nil, nil, err
-		}
+	m := &matrix{prompts: prompts}
+	if err := m.answer(ctx, policies, reference, set, opt); err != nil {
+		return nil, nil, err
 	}
 	for _, r := range rewards {
 		column, err := m.score(ctx, r, set)
@@ -138,6 +118,32 @@ func CrossReward(ctx context.Context, policies []eval.Subject, rewards []eval.Re
 		return fail(err)
 	}
 	return res, m.records(rewards), nil
+}
+
+// checkMatrix refuses what makes no matrix, and finds the reference among the policies.
+func checkMatrix(
+	policies []eval.Subject, rewards []eval.Reward, reference string, prompts []query.Prompt,
+) (int, error) {
+	ids := make([]string, len(prompts))
+	for i, p := range prompts {
+		ids[i] = p.ID
+	}
+	if err := query.CheckIDs(ids); err != nil {
+		return 0, err
+	}
+	if err := checkNames(policies, rewards); err != nil {
+		return 0, err
+	}
+	return referenceOf(policies, reference)
+}
+
+// referenceOf finds the policy that the others are compared with.
+func referenceOf(policies []eval.Subject, name string) (int, error) {
+	i := slices.IndexFunc(policies, func(s eval.Subject) bool { return s.Name == name })
+	if i < 0 {
+		return 0, fmt.Errorf("the reference %q is not among the policies", name)
+	}
+	return i, nil
 }
 
 // checkNames refuses names that would make rows or columns collide.
@@ -158,6 +164,34 @@ func checkNames(policies []eval.Subject, rewards []eval.Reward) error {
 			return fmt.Errorf("two reward models are named %q", r.Name)
 		}
 		seen[r.Name] = true
+	}
+	return nil
+}
+
+// answer lets every policy answer the prompts and measures how far each is from the reference.
+func (m *matrix) answer(
+	ctx context.Context, policies []eval.Subject, reference int, set eval.Settings, opt CrossRewardOptions,
+) error {
+	from := policies[reference]
+	for i, p := range policies {
+		at := eval.Progress{Benchmark: NameCrossReward, Protocol: "generate"}
+		a, err := query.Generate(ctx, p, set, opt.Generate, m.prompts, at)
+		if err != nil {
+			return err
+		}
+		k1, k3 := make([]float64, len(m.prompts)), make([]float64, len(m.prompts))
+		if i != reference { // its divergence from itself is 0
+			if p.Evaluator == nil || from.Evaluator == nil {
+				return fmt.Errorf("eval: cross_reward: KL of policy %q from %q needs the evaluators of both",
+					p.Name, from.Name)
+			}
+			temperature := opt.Generate.Sampling.Temperature
+			k1, k3, err = query.AnswerKL(ctx, p.Evaluator, from.Evaluator, m.prompts, a, set.BatchTokens, temperature)
+			if err != nil {
+				return err
+			}
+		}
+		m.answers, m.k1, m.k3 = append(m.answers, a), append(m.k1, k1), append(m.k3, k3)
 	}
 	return nil
 }
@@ -184,7 +218,8 @@ func (m *matrix) score(ctx context.Context, r eval.Reward, set eval.Settings) ([
 		for i := range column {
 			column[i] = append(column[i], scores[i*len(part):(i+1)*len(part)]...)
 		}
-		set.Report(eval.Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name, Done: first + len(part), Total: len(m.prompts)})
+		set.Report(eval.Progress{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name,
+			Done: first + len(part), Total: len(m.prompts)})
 	}
 	return column, nil
 }
@@ -210,11 +245,11 @@ type matrix struct {
 	raw     [][][]float64    // [reward][policy][prompt]
 }
 
-func (m *matrix) records(rewards []eval.Reward) []result.AnswerRecord {
-	var out []result.AnswerRecord
+func (m *matrix) records(rewards []eval.Reward) []run.Answer {
+	var out []run.Answer
 	for i, a := range m.answers {
 		for k, p := range m.prompts {
-			r := result.AnswerRecord{ID: p.ID, Policy: a.Policy, Answer: a.List[k].Text, Tokens: len(a.List[k].Tokens),
+			r := run.Answer{ID: p.ID, Policy: a.Policy, Answer: a.List[k].Text, Tokens: len(a.List[k].Tokens),
 				Finish: string(a.List[k].Finish), Raw: map[string]float64{}, KL: m.k1[i][k], KLK3: m.k3[i][k]}
 			for j, reward := range rewards {
 				r.Raw[reward.Name] = m.raw[j][i][k]
@@ -225,28 +260,31 @@ func (m *matrix) records(rewards []eval.Reward) []result.AnswerRecord {
 	return out
 }
 
-func (m *matrix) result(policies []eval.Subject, rewards []eval.Reward, reference int, set eval.Settings, opt CrossRewardOptions) (*result.CrossReward, error) {
+func (m *matrix) result(
+	policies []eval.Subject, rewards []eval.Reward, reference int, set eval.Settings, opt CrossRewardOptions,
+) (*run.CrossReward, error) {
 	n := len(m.prompts)
 	src, err := stats.NewSeeded(n, seed.Bootstrap(set.Seed, NameCrossReward, n))
 	if err != nil {
 		return nil, err
 	}
-	res := &result.CrossReward{
-		Reference: opt.Reference, Unit: "normalised", Normalisation: map[string]result.Normalisation{},
-		Cells: make([][]result.Cell, len(policies)), KL: map[string]result.Interval{}, KLK3: map[string]result.Interval{}, Lengths: map[string]result.Interval{},
+	res := &run.CrossReward{
+		Reference: opt.Reference, Unit: run.UnitNormalised, Normalisation: map[string]run.Normalisation{},
+		Cells: make([][]run.Cell, len(policies)),
+		KL:    map[string]run.Interval{}, KLK3: map[string]run.Interval{}, Lengths: map[string]run.Interval{},
 	}
 	for _, r := range rewards {
 		res.Rewards = append(res.Rewards, r.Name)
 		if r.Std > 0 {
-			res.Normalisation[r.Name] = result.Normalisation{Mean: r.Mean, Std: r.Std}
+			res.Normalisation[r.Name] = run.Normalisation{Mean: r.Mean, Std: r.Std}
 		} else {
 			// Columns in different units must not stand side by side.
-			res.Unit = "raw"
+			res.Unit = run.UnitRaw
 		}
 	}
 	for j, r := range rewards {
 		scores := m.raw[j]
-		if res.Unit == "normalised" {
+		if res.Unit == run.UnitNormalised {
 			scores = normalised(scores, r)
 		}
 		column, err := cells(scores, reference, src, set)
@@ -260,22 +298,34 @@ func (m *matrix) result(policies []eval.Subject, rewards []eval.Reward, referenc
 	}
 	for i, p := range policies {
 		res.Policies = append(res.Policies, p.Name)
-		lengths := make([]float64, n)
-		for k, a := range m.answers[i].List {
-			lengths[k] = float64(len(a.Tokens))
-		}
-		boots, err := stats.BootstrapMeans([][]float64{lengths, m.k1[i], m.k3[i]}, src, set.Resamples)
-		if err != nil {
+		if err := m.addPolicy(res, i, i == reference, src, set); err != nil {
 			return nil, err
-		}
-		res.Lengths[p.Name] = intervalOf(boots[0], n, set)
-		if i != reference {
-			res.KL[p.Name] = intervalOf(boots[1], n, set)
-			res.KLK3[p.Name] = intervalOf(boots[2], n, set)
 		}
 	}
 	res.Samples = m.samples(policies, rewards, res.Unit, opt.Samples)
 	return res, nil
+}
+
+// addPolicy stores what a policy's answers are like without a judge: their lengths and, but for the
+// reference, their divergence from it.
+func (m *matrix) addPolicy(
+	res *run.CrossReward, i int, isReference bool, src stats.Resamples, set eval.Settings,
+) error {
+	n, name := len(m.prompts), m.answers[i].Policy
+	lengths := make([]float64, n)
+	for k, a := range m.answers[i].List {
+		lengths[k] = float64(len(a.Tokens))
+	}
+	boots, err := stats.BootstrapMeans([][]float64{lengths, m.k1[i], m.k3[i]}, src, set.Resamples)
+	if err != nil {
+		return err
+	}
+	res.Lengths[name] = intervalOf(boots[0], n, set)
+	if !isReference {
+		res.KL[name] = intervalOf(boots[1], n, set)
+		res.KLK3[name] = intervalOf(boots[2], n, set)
+	}
+	return nil
 }
 
 func normalised(raw [][]float64, r eval.Reward) [][]float64 {
@@ -290,15 +340,16 @@ func normalised(raw [][]float64, r eval.Reward) [][]float64 {
 }
 
 // cells summarises one reward's column; scores[policy][prompt].
-func cells(scores [][]float64, reference int, src stats.Resamples, set eval.Settings) ([]result.Cell, error) {
+func cells(scores [][]float64, reference int, src stats.Resamples, set eval.Settings) ([]run.Cell, error) {
 	boots, err := stats.BootstrapMeans(scores, src, set.Resamples)
 	if err != nil {
 		return nil, err
 	}
 	n := len(scores[reference])
-	out := make([]result.Cell, len(scores))
+	out := make([]run.Cell, len(scores))
 	for i, b := range boots {
-		out[i].Interval = intervalOf(b, n, set)
+		level := intervalOf(b, n, set)
+		out[i].Mean, out[i].Lo, out[i].Hi, out[i].N = level.Mean, level.Lo, level.Hi, level.N
 		if i == reference {
 			continue
 		}
@@ -317,18 +368,18 @@ func cells(scores [][]float64, reference int, src stats.Resamples, set eval.Sett
 			}
 		}
 		rate := wins / float64(n)
-		out[i].Diff, out[i].DiffLo, out[i].DiffHi, out[i].WinRate = &v.Mean, &v.Lo, &v.Hi, &rate
+		out[i].Diff, out[i].DiffLo, out[i].DiffHi, out[i].WinRate = &v.Mean, v.Lo, v.Hi, &rate
 	}
 	return out, nil
 }
 
-func intervalOf(b stats.Bootstrap, n int, set eval.Settings) result.Interval {
+func intervalOf(b stats.Bootstrap, n int, set eval.Settings) run.Interval {
 	v, _ := b.BCa(set.Confidence)
-	return result.Interval{Mean: b.Estimate, Lo: v.Lo, Hi: v.Hi, N: n}
+	return run.NewInterval(b.Estimate, v.Lo, v.Hi, n)
 }
 
 // histograms bins one reward's scores, all policies on the same edges.
-func histograms(scores [][]float64, policies []eval.Subject, reward string, bins int) []result.Histogram {
+func histograms(scores [][]float64, policies []eval.Subject, reward string, bins int) []run.Histogram {
 	if bins < 1 {
 		return nil
 	}
@@ -343,9 +394,9 @@ func histograms(scores [][]float64, policies []eval.Subject, reward string, bins
 	for k := range edges {
 		edges[k] = lo + (hi-lo)*float64(k)/float64(bins)
 	}
-	out := make([]result.Histogram, len(scores))
+	out := make([]run.Histogram, len(scores))
 	for i, row := range scores {
-		out[i] = result.Histogram{Policy: policies[i].Name, Reward: reward, Edges: edges, Counts: make([]float64, bins)}
+		out[i] = run.Histogram{Policy: policies[i].Name, Reward: reward, Edges: edges, Counts: make([]float64, bins)}
 		for _, s := range row {
 			k := int(float64(bins) * (s - lo) / (hi - lo))
 			out[i].Counts[min(max(k, 0), bins-1)]++
@@ -354,16 +405,17 @@ func histograms(scores [][]float64, policies []eval.Subject, reward string, bins
 	return out
 }
 
-func (m *matrix) samples(policies []eval.Subject, rewards []eval.Reward, unit string, count int) []result.Sample {
-	out := make([]result.Sample, min(count, len(m.prompts)))
+func (m *matrix) samples(policies []eval.Subject, rewards []eval.Reward, unit string, count int) []run.Sample {
+	out := make([]run.Sample, min(count, len(m.prompts)))
 	for k := range out {
-		s := result.Sample{Prompt: m.prompts[k].Text, Answers: map[string]string{}, Scores: map[string]map[string]float64{}}
+		s := run.Sample{Prompt: m.prompts[k].Text, Answers: map[string]string{},
+			Scores: map[string]map[string]float64{}}
 		for i, p := range policies {
 			s.Answers[p.Name] = m.answers[i].List[k].Text
 			s.Scores[p.Name] = map[string]float64{}
 			for j, r := range rewards {
 				v := m.raw[j][i][k]
-				if unit == "normalised" {
+				if unit == run.UnitNormalised {
 					v = (v - r.Mean) / r.Std
 				}
 				s.Scores[p.Name][r.Name] = v

@@ -5,9 +5,9 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/ggml/lm"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // oddities are warnings of what was odd about a file of conversations.
@@ -20,15 +20,15 @@ func oddities(key string, loaded data.Loaded) []string {
 }
 
 // PromptWarnings are what should be said aloud of the file.
-func PromptWarnings(f *result.PromptFile) []string {
+func PromptWarnings(f *run.DataFile) []string {
 	out := oddities("cross_reward.prompts", data.Loaded{Path: f.Path, Notes: f.Notes})
 	if f.NoQuestion > 0 {
 		out = append(out, fmt.Sprintf("warning: cross_reward.prompts: %s: %d of %d conversations ask nothing "+
 			"(no user message before the first answer) and were left out", f.Path, f.NoQuestion, f.Rows))
 	}
-	if f.Dropped > 0 {
+	if f.Dropped != nil && *f.Dropped > 0 {
 		out = append(out, fmt.Sprintf("cross_reward.prompts: %s: %d prompts, %d left out (of no token, or of more "+
-			"than max_prompt_tokens)", f.Path, f.Used, f.Dropped))
+			"than max_prompt_tokens)", f.Path, f.Used, *f.Dropped))
 	}
 	return out
 }
@@ -36,12 +36,15 @@ func PromptWarnings(f *result.PromptFile) []string {
 // LoadPrompts reads conversations and renders what comes before the first answer of
 // each with a template. Prompts of more than max_prompt_tokens tokens, and conversations
 // that ask nothing, are left out and counted.
-func LoadPrompts(c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos eval.BOSMode) ([]query.Prompt, *result.PromptFile, error) {
+func LoadPrompts(
+	c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos eval.BOSMode,
+) ([]query.Prompt, *run.DataFile, error) {
 	conversations, loaded, err := data.LoadConversations(c.Prompts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %w", err)
 	}
-	file := &result.PromptFile{Rows: loaded.Rows, Notes: loaded.Notes}
+	dropped := 0
+	file := &run.DataFile{Rows: loaded.Rows, Dropped: &dropped, Notes: loaded.Notes}
 	if file.Path, file.SHA256, err = FileSHA256(c.Prompts.Path); err != nil {
 		return nil, nil, err
 	}
@@ -62,10 +65,11 @@ func LoadPrompts(c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos 
 		}
 		example, err := data.Tokenize(tok, segments, data.TokenizeOptions{NoBOS: bos == eval.BOSOff})
 		if err != nil {
-			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w", file.Path, conversation.Line, err)
+			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w",
+				file.Path, conversation.Line, err)
 		}
 		if len(example.IDs) == 0 || len(example.IDs) > c.MaxPromptTokens {
-			file.Dropped++
+			dropped++
 			continue
 		}
 		prompts = append(prompts, query.Prompt{
@@ -76,10 +80,12 @@ func LoadPrompts(c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos 
 		})
 	}
 	if file.NoQuestion == len(conversations) {
-		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d conversations asks anything (want a user message before the first answer): %w", file.Path, len(conversations), eval.ErrNoItems)
+		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d conversations asks anything (want "+
+			"a user message before the first answer): %w", file.Path, len(conversations), eval.ErrNoItems)
 	}
 	if len(prompts) == 0 {
-		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d prompts has from 1 to %d tokens: %w", file.Path, len(conversations), c.MaxPromptTokens, eval.ErrNoItems)
+		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d prompts has from 1 to %d tokens: %w",
+			file.Path, len(conversations), c.MaxPromptTokens, eval.ErrNoItems)
 	}
 	file.Used = len(prompts)
 	return prompts, file, nil

@@ -12,8 +12,8 @@ import (
 	"steer/eval"
 	"steer/eval/evaltest"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/ggml/lm"
+	"steer/rl/run"
 )
 
 func crossPrompts(n int) []query.Prompt {
@@ -32,10 +32,13 @@ func crossOptions() CrossRewardOptions {
 }
 
 func TestCrossReward(t *testing.T) {
-	policies := []eval.Subject{evaltest.Policy("base", "okay", 1), evaltest.Policy("sft", "okay", 2), evaltest.Policy("kind", "good", 2.5)}
-	rewards := []eval.Reward{{Name: "counts", Rewarder: evaltest.CountGood, Mean: 4, Std: 2}, {Name: "flat", Rewarder: evaltest.RewardFunc(func(eval.Exchange) float32 { return 7 }), Mean: 7, Std: 1}}
+	policies := []eval.Subject{evaltest.Policy("base", "okay", 1), evaltest.Policy("sft", "okay", 2),
+		evaltest.Policy("kind", "good", 2.5)}
+	rewards := []eval.Reward{{Name: "counts", Rewarder: evaltest.CountGood, Mean: 4, Std: 2},
+		{Name: "flat", Rewarder: evaltest.RewardFunc(func(eval.Exchange) float32 { return 7 }), Mean: 7, Std: 1}}
 	prompts := crossPrompts(30)
-	res, records, err := CrossReward(context.Background(), policies, rewards, evaltest.Settings(), crossOptions(), prompts)
+	res, records, err := CrossReward(context.Background(), policies, rewards, evaltest.Settings(), crossOptions(),
+		prompts)
 	require.NoError(t, err)
 	require.Equal(t, "normalised", res.Unit)
 	require.Equal(t, []string{"base", "sft", "kind"}, res.Policies)
@@ -52,8 +55,8 @@ func TestCrossReward(t *testing.T) {
 	require.InDelta(t, 5, *kind.DiffHi, 1e-9)
 	require.InDelta(t, 1, *kind.WinRate, 1e-12)
 	require.InDelta(t, .5, *base.WinRate, 1e-12) // all ties
-	require.Less(t, kind.Lo, kind.Mean)
-	require.Greater(t, kind.Hi, kind.Mean)
+	require.Less(t, *kind.Lo, kind.Mean)
+	require.Greater(t, *kind.Hi, kind.Mean)
 	require.InDelta(t, 8.5, res.Lengths["kind"].Mean, 1e-12)
 	require.NotContains(t, res.KL, "sft")
 
@@ -67,7 +70,7 @@ func TestCrossReward(t *testing.T) {
 		k1 += p - q
 		k3 += math.Exp(q-p) - 1 - (q - p)
 	}
-	at := slices.IndexFunc(records, func(r result.AnswerRecord) bool { return r.Policy == "kind" && r.ID == "q00" })
+	at := slices.IndexFunc(records, func(r run.Answer) bool { return r.Policy == "kind" && r.ID == "q00" })
 	require.InDelta(t, k1, records[at].KL, 1e-4)
 	require.InDelta(t, k3, records[at].KLK3, 1e-4)
 	require.GreaterOrEqual(t, records[at].KLK3, 0.0)
@@ -99,36 +102,43 @@ func TestCrossReward(t *testing.T) {
 }
 
 func TestCrossRewardWithoutNormalisationIsRaw(t *testing.T) {
-	rewards := []eval.Reward{{Name: "a", Rewarder: evaltest.CountGood, Mean: 4, Std: 2}, {Name: "b", Rewarder: evaltest.CountGood}}
-	res, _, err := CrossReward(context.Background(), []eval.Subject{evaltest.Policy("sft", "okay", 1)}, rewards, evaltest.Settings(), crossOptions(), crossPrompts(10))
+	rewards := []eval.Reward{{Name: "a", Rewarder: evaltest.CountGood, Mean: 4, Std: 2},
+		{Name: "b", Rewarder: evaltest.CountGood}}
+	res, _, err := CrossReward(context.Background(), []eval.Subject{evaltest.Policy("sft", "okay", 1)}, rewards,
+		evaltest.Settings(), crossOptions(), crossPrompts(10))
 	require.NoError(t, err)
 	require.Equal(t, "raw", res.Unit)
 	require.Equal(t, res.Cells[0][0], res.Cells[0][1])
 }
 
 func TestCrossRewardRefuses(t *testing.T) {
-	run := func(policies []eval.Subject, rewards []eval.Reward, prompts []query.Prompt) error {
+	measure := func(policies []eval.Subject, rewards []eval.Reward, prompts []query.Prompt) error {
 		_, _, err := CrossReward(context.Background(), policies, rewards, evaltest.Settings(), crossOptions(), prompts)
 		return err
 	}
 	sft, good := evaltest.Policy("sft", "a", 1), eval.Reward{Name: "r", Rewarder: evaltest.CountGood}
-	require.ErrorIs(t, run([]eval.Subject{sft}, []eval.Reward{good}, nil), eval.ErrNoItems)
-	require.ErrorContains(t, run([]eval.Subject{sft}, nil, crossPrompts(2)), "no reward model")
-	require.ErrorContains(t, run([]eval.Subject{evaltest.Policy("base", "a", 1)}, []eval.Reward{good}, crossPrompts(2)), `reference "sft" is not among`)
-	require.ErrorContains(t, run([]eval.Subject{sft, sft}, []eval.Reward{good}, crossPrompts(2)), `two policies are named "sft"`)
-	require.ErrorContains(t, run([]eval.Subject{sft}, []eval.Reward{good, good}, crossPrompts(2)), `two reward models are named "r"`)
-	require.ErrorIs(t, run([]eval.Subject{sft}, []eval.Reward{good}, append(crossPrompts(2), crossPrompts(1)...)), eval.ErrDuplicateID)
-	bad := eval.Reward{Name: "r", Rewarder: evaltest.RewardFunc(func(eval.Exchange) float32 { return float32(math.NaN()) })}
-	require.ErrorIs(t, run([]eval.Subject{sft}, []eval.Reward{bad}, crossPrompts(2)), eval.ErrNotFinite)
+	require.ErrorIs(t, measure([]eval.Subject{sft}, []eval.Reward{good}, nil), eval.ErrNoItems)
+	require.ErrorContains(t, measure([]eval.Subject{sft}, nil, crossPrompts(2)), "no reward model")
+	require.ErrorContains(t, measure([]eval.Subject{evaltest.Policy("base", "a", 1)}, []eval.Reward{good},
+		crossPrompts(2)), `reference "sft" is not among`)
+	require.ErrorContains(t, measure([]eval.Subject{sft, sft}, []eval.Reward{good}, crossPrompts(2)),
+		`two policies are named "sft"`)
+	require.ErrorContains(t, measure([]eval.Subject{sft}, []eval.Reward{good, good}, crossPrompts(2)),
+		`two reward models are named "r"`)
+	require.ErrorIs(t, measure([]eval.Subject{sft}, []eval.Reward{good}, append(crossPrompts(2), crossPrompts(1)...)),
+		eval.ErrDuplicateID)
+	bad := evaltest.Reward("r", func(eval.Exchange) float32 { return float32(math.NaN()) })
+	require.ErrorIs(t, measure([]eval.Subject{sft}, []eval.Reward{bad}, crossPrompts(2)), eval.ErrNotFinite)
 	poison := evaltest.Policy("x", "a", 1)
 	poison.Evaluator = &evaltest.Bigram{Poison: true}
-	require.ErrorIs(t, run([]eval.Subject{sft, poison}, []eval.Reward{good}, crossPrompts(2)), eval.ErrNotFinite)
+	require.ErrorIs(t, measure([]eval.Subject{sft, poison}, []eval.Reward{good}, crossPrompts(2)), eval.ErrNotFinite)
 }
 
 func TestEmptyAnswerHasNoDivergence(t *testing.T) {
 	silent := evaltest.Policy("silent", "", 3)
 	silent.Generator = &evaltest.Scripted{Answer: func(string) string { return "" }}
-	res, _, err := CrossReward(context.Background(), []eval.Subject{evaltest.Policy("sft", "a", 1), silent}, []eval.Reward{{Name: "r", Rewarder: evaltest.CountGood}}, evaltest.Settings(), crossOptions(), crossPrompts(3))
+	res, _, err := CrossReward(context.Background(), []eval.Subject{evaltest.Policy("sft", "a", 1), silent},
+		[]eval.Reward{{Name: "r", Rewarder: evaltest.CountGood}}, evaltest.Settings(), crossOptions(), crossPrompts(3))
 	require.NoError(t, err)
 	require.Zero(t, res.KL["silent"].Mean)
 	require.Zero(t, res.Lengths["silent"].Mean)
@@ -151,16 +161,19 @@ func (r batchesOf) Score(ctx context.Context, xs []eval.Exchange) ([]float32, er
 
 // A prompt is computed once for all policies only if their answers are asked about together.
 func TestMatrixScoresAllAnswersToAPromptTogether(t *testing.T) {
-	policies := []eval.Subject{evaltest.Policy("base", "okay", 1), evaltest.Policy("sft", "okay", 2), evaltest.Policy("kind", "good", 2.5)}
+	policies := []eval.Subject{evaltest.Policy("base", "okay", 1), evaltest.Policy("sft", "okay", 2),
+		evaltest.Policy("kind", "good", 2.5)}
 	var calls [][]string
 	rewards := []eval.Reward{{Name: "counts", Rewarder: batchesOf{evaltest.CountGood, &calls}, Mean: 4, Std: 2}}
 	prompts := crossPrompts(promptsAtOnce + 6)
-	_, records, err := CrossReward(context.Background(), policies, rewards, evaltest.Settings(), crossOptions(), prompts)
+	_, records, err := CrossReward(context.Background(), policies, rewards, evaltest.Settings(), crossOptions(),
+		prompts)
 	require.NoError(t, err)
 	require.Len(t, calls, 2)
 	require.Len(t, calls[0], 3*promptsAtOnce)
 	require.Len(t, calls[1], 3*6)
 	for _, r := range records { // each answer got its own score
-		require.EqualValues(t, evaltest.CountGood(eval.Exchange{ResponseText: r.Answer}), r.Raw["counts"], r.ID+" "+r.Policy)
+		require.EqualValues(t, evaltest.CountGood(eval.Exchange{ResponseText: r.Answer}), r.Raw["counts"],
+			r.ID+" "+r.Policy)
 	}
 }

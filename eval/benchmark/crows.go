@@ -10,22 +10,20 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// NameCrows and CrowsVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
-	NameCrows    = "crows_pairs"
-	CrowsVersion = "crows-pairs-harness-1"
+	nameCrows    = "crows_pairs"
+	crowsVersion = "crows-pairs-harness-1"
 )
 
 func crowsSpecs(set eval.Settings, f *File) []Spec {
-	return []Spec{languageSpec(NameCrows, eval.ProtocolLogLik, "crows_pairs", f, data.ReadCrowSPairs,
-		func(ctx context.Context, s eval.Subject, rows []data.CrowSPair) (*result.Measurement, []result.Record, error) {
-			return CrowSPairs(ctx, s, set, rows, f.First)
-		})}
+	rows := datasetOf(f, data.ReadCrowSPairs)
+	return []Spec{languageSpec(nameCrows, eval.ProtocolLogLik, "crows_pairs", set, rows, crowsPairs)}
 }
 
 // crowsItem scores both sentences whole, as lm-evaluation-harness's task
@@ -39,29 +37,29 @@ func crowsItem(row int, p data.CrowSPair) query.Item {
 	return it
 }
 
-// CrowSPairs runs the benchmark. There is no right answer: pct_stereotype is the share
+// crowsPairs runs the benchmark. There is no right answer: pct_stereotype is the share
 // of pairs whose sent_more is likelier, 0.5 where a model does not care, and
 // likelihood_diff the mean absolute difference of the two log-likelihoods, nats.
 // Whether 0.5 is excluded is tested by the exact binomial test.
-func CrowSPairs(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.CrowSPair, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func crowsPairs(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.CrowSPair, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: crows_pairs: %w", err)
 	}
 	items := make([]query.Item, len(rows))
 	for i, p := range rows {
 		items[i] = crowsItem(firstRow+i, p)
 	}
-	records, err := query.Choose(ctx, s, set, items, eval.Progress{Benchmark: NameCrows, Protocol: eval.ProtocolLogLik})
+	records, err := query.Choose(ctx, s, set, items, eval.Progress{Benchmark: nameCrows, Protocol: eval.ProtocolLogLik})
 	if err != nil {
 		return fail(err)
 	}
-	b := metrics.New(NameCrows, eval.ProtocolLogLik, s.Name, CrowsVersion, len(records), set)
+	b := metrics.New(nameCrows, eval.ProtocolLogLik, s.Name, crowsVersion, len(records), set)
 	if err := addEncoding(b, s); err != nil {
 		return fail(err)
 	}
-	b.Provenance["target_delimiter"] = ""
-	more, diff := make([]bool, len(records)), make([]float64, len(records))
-	var groups []string
+	b.Provenance.Set("target_delimiter", "")
 	for i := range records {
 		r := &records[i]
 		r.Group = rows[i].BiasType
@@ -70,19 +68,29 @@ func CrowSPairs(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 		if r.LogProbs[0] == r.LogProbs[1] {
 			r.Tie, r.Pred = true, 1
 		}
-		more[i], diff[i] = r.Pred == 0, math.Abs(r.LogProbs[0]-r.LogProbs[1])
-		if !slices.Contains(groups, r.Group) {
-			groups = append(groups, r.Group)
-		}
 	}
 	b.FlagCount("ties", metrics.Ties(records))
 	b.FlagConstant(records)
+	addStereotypes(b, rows, records)
+	diff := make([]float64, len(records))
+	for i, r := range records {
+		diff[i] = math.Abs(r.LogProbs[0] - r.LogProbs[1])
+	}
+	if err := b.AddMean("likelihood_diff", diff); err != nil {
+		return fail(err)
+	}
+	return b.Measurement, records, nil
+}
+
+// addStereotypes stores the share of pairs whose sent_more is likelier: of all, of the pairs that
+// the data set marks as stereotypes and as their opposites, and by the kind of bias.
+func addStereotypes(b *metrics.Summary, rows []data.CrowSPair, records []run.Item) {
 	count := func(suffix string, wanted func(int) bool) {
 		k, n := 0, 0
-		for i := range records {
+		for i, r := range records {
 			if wanted(i) {
 				n++
-				if more[i] {
+				if r.Pred == 0 {
 					k++
 				}
 			}
@@ -97,12 +105,14 @@ func CrowSPairs(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 	delete(b.Metrics, "n")
 	count("_stereo", func(i int) bool { return rows[i].Stereotype })
 	count("_antistereo", func(i int) bool { return !rows[i].Stereotype })
+	var groups []string
+	for _, r := range records {
+		if !slices.Contains(groups, r.Group) {
+			groups = append(groups, r.Group)
+		}
+	}
 	slices.Sort(groups)
 	for _, g := range groups {
 		count("_"+strings.ReplaceAll(g, "-", "_"), func(i int) bool { return records[i].Group == g })
 	}
-	if err := b.AddMean("likelihood_diff", diff); err != nil {
-		return fail(err)
-	}
-	return b.Measurement, records, nil
 }

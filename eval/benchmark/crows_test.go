@@ -10,11 +10,13 @@ import (
 	"steer/eval"
 	"steer/eval/evaltest"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 func TestCrowSPairs(t *testing.T) {
 	rows := []data.CrowSPair{
-		{More: "aaa", Less: "b", Stereotype: true, BiasType: "race-color"}, {More: "a", Less: "bb", Stereotype: true, BiasType: "gender"},
+		{More: "aaa", Less: "b", Stereotype: true, BiasType: "race-color"},
+		{More: "a", Less: "bb", Stereotype: true, BiasType: "gender"},
 		{More: "aa", Less: "b", BiasType: "gender"}, {More: "ab", Less: "ba", Stereotype: true, BiasType: "gender"},
 	}
 	var seen []string
@@ -22,7 +24,7 @@ func TestCrowSPairs(t *testing.T) {
 		seen = append(seen, text)
 		return -float64(len(text))
 	})
-	b, records, err := CrowSPairs(context.Background(), m, evaltest.Settings(), rows, 2)
+	b, records, err := crowsPairs(context.Background(), m, evaltest.Settings(), rows, 2)
 	require.NoError(t, err)
 	// The shorter sentence is likelier: only the second pair prefers sent_more.
 	require.InDelta(t, 1.0/4, b.Metrics["pct_stereotype"], 1e-12)
@@ -38,7 +40,7 @@ func TestCrowSPairs(t *testing.T) {
 	require.Contains(t, b.Flags, "ties=1")
 	require.NotContains(t, b.Metrics, "acc")
 	require.Contains(t, seen, "aaa") // whole, without delimiter
-	require.Equal(t, "", b.Provenance["target_delimiter"])
-	_, _, err = CrowSPairs(context.Background(), m, evaltest.Settings(), nil, 0)
+	require.Equal(t, run.NewFact(""), b.Provenance.Fact("target_delimiter"))
+	_, _, err = crowsPairs(context.Background(), m, evaltest.Settings(), nil, 0)
 	require.ErrorIs(t, err, eval.ErrNoItems)
 }

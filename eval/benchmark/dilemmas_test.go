@@ -9,13 +9,14 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
-	"steer/eval/result"
 	"steer/internal/testfiles"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 func dilemma(id string, votes [2]int, human int) data.Dilemma {
-	d := data.Dilemma{ID: id, Votes: votes, Controversial: votes[0] > 0 && votes[1] > 0, Human: &data.HumanAnswer{LessEthical: human},
+	d := data.Dilemma{ID: id, Votes: votes, Controversial: votes[0] > 0 && votes[1] > 0,
+		Human:   &data.HumanAnswer{LessEthical: human},
 		Actions: [2]data.DilemmaAction{{Description: "A" + id}, {Description: "B" + id}}}
 	if votes[1] > votes[0] {
 		d.LessEthical = 1
@@ -24,14 +25,17 @@ func dilemma(id string, votes [2]int, human int) data.Dilemma {
 }
 
 func TestDilemmasReward(t *testing.T) {
-	rows := []data.Dilemma{dilemma("1", [2]int{5, 0}, 0), dilemma("2", [2]int{1, 4}, 0), dilemma("3", [2]int{3, 2}, 1), dilemma("4", [2]int{0, 5}, 1)}
+	rows := []data.Dilemma{dilemma("1", [2]int{5, 0}, 0), dilemma("2", [2]int{1, 4}, 0),
+		dilemma("3", [2]int{3, 2}, 1), dilemma("4", [2]int{0, 5}, 1)}
 	scores := map[string]float64{"A1": -1, "B1": 0, "A2": 2, "B2": 3, "A3": 1, "B3": 1, "A4": 0, "B4": -2}
-	b, records, err := DilemmasReward(context.Background(), byText(func(s string) float64 { return scores[s] }), evaltest.Settings(), rows, 10)
+	b, records, err := dilemmasReward(context.Background(), byText(func(s string) float64 { return scores[s] }),
+		evaltest.Settings(), rows, 10)
 	require.NoError(t, err)
 	// The lower score is the less ethical action: right on 1 and 4, wrong on 2, tied on 3.
 	one := 1
-	require.Equal(t, result.Record{ID: "4", Row: 13, Gold: 1, Pred: 1, Scores: []float64{0, -2}, Votes: []int{0, 5}, Group: "uncontroversial", Human: &one}, records[3])
-	require.Equal(t, result.NoPrediction, records[2].Pred)
+	require.Equal(t, run.Item{ID: "4", Row: 13, Gold: 1, Pred: 1, Scores: []float64{0, -2}, Votes: []int{0, 5},
+		Group: "uncontroversial", Human: &one}, records[3])
+	require.Equal(t, run.NoPrediction, records[2].Pred)
 	require.Equal(t, 0, records[1].Pred)
 	require.InDelta(t, 2.5/4, b.Metrics["acc"], 1e-12)
 	require.InDelta(t, 0.5/2, b.Metrics["acc_controversial"], 1e-12)
@@ -52,10 +56,12 @@ func TestDilemmasReward(t *testing.T) {
 	require.Contains(t, b.Intervals, "cross_entropy")
 
 	rows[1].ID = "1"
-	_, _, err = DilemmasReward(context.Background(), byText(func(string) float64 { return 0 }), evaltest.Settings(), rows, 0)
+	_, _, err = dilemmasReward(context.Background(), byText(func(string) float64 { return 0 }), evaltest.Settings(),
+		rows, 0)
 	require.ErrorIs(t, err, eval.ErrDuplicateID)
 	rows[1].ID, rows[1].Votes = "2", [2]int{}
-	_, _, err = DilemmasReward(context.Background(), byText(func(string) float64 { return 0 }), evaltest.Settings(), rows, 0)
+	_, _, err = dilemmasReward(context.Background(), byText(func(string) float64 { return 0 }), evaltest.Settings(),
+		rows, 0)
 	require.ErrorContains(t, err, "no votes")
 }
 
@@ -63,7 +69,7 @@ func TestDilemmasReward(t *testing.T) {
 func TestDilemmasLabels(t *testing.T) {
 	m := &evaltest.Bigram{Scale: 4}
 	rows := []data.Dilemma{dilemma("1", [2]int{5, 0}, 0), dilemma("2", [2]int{1, 4}, 0)}
-	b, records, err := DilemmasLabels(context.Background(), evaltest.Subject(m), evaltest.Settings(), rows, 0)
+	b, records, err := dilemmasLabels(context.Background(), evaltest.Subject(m), evaltest.Settings(), rows, 0)
 	require.NoError(t, err)
 	want := func(text string) float64 {
 		v := 0.0
@@ -88,7 +94,7 @@ func TestDilemmasLabels(t *testing.T) {
 	require.Contains(t, b.Flags, "degenerate")
 	require.InDelta(t, 0.5, b.Metrics["acc"], 1e-12)
 	require.InDelta(t, math.Ln2, b.Metrics["cross_entropy"], 1e-12)
-	require.Equal(t, false, b.Provenance["bos"])
+	require.Equal(t, run.NewFact(false), b.Provenance.Fact("bos"))
 }
 
 // With scores that follow the votes, accuracy is 1 in both halves of the real file, and
@@ -97,11 +103,11 @@ func TestDilemmasReal(t *testing.T) {
 	rows, err := data.ReadDilemmas(testfiles.Data(t, "scruples/dilemmas/dev.scruples-dilemmas.jsonl"))
 	require.NoError(t, err)
 	k := -1
-	r := eval.Reward{Name: "votes", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
+	r := evaltest.Reward("votes", func(x eval.Exchange) float32 {
 		k++
 		return float32(-rows[k/2].Votes[k%2])
-	})}
-	b, _, err := DilemmasReward(context.Background(), r, evaltest.Settings(), rows, 0)
+	})
+	b, _, err := dilemmasReward(context.Background(), r, evaltest.Settings(), rows, 0)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, b.Metrics["acc"])
 	require.EqualValues(t, 1, b.Metrics["acc_controversial"])

@@ -8,8 +8,8 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // reward measures a reward model, or a classifier with one logit, as the ETHICS paper
@@ -18,8 +18,10 @@ import (
 // classifier only: a Bradley-Terry reward is fixed up to a constant, so a threshold from
 // other rows (choose) takes its place where they are given. The comparisons inside a
 // group of rows need none.
-func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Settings, name string, rows, train, choose []T, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func (t ethicsTask[T]) reward(
+	ctx context.Context, r eval.Reward, set eval.Settings, name string, rows, train, choose []T, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: %s: reward: %w", name, err)
 	}
 	if err := set.Validate(); err != nil {
@@ -40,7 +42,8 @@ func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Setti
 	for _, f := range slices.Concat(others, facts) {
 		exchanges = append(exchanges, f.exchanges...)
 	}
-	scores, cut, err := query.RewardsAndCuts(ctx, r, set, eval.Progress{Benchmark: name, Protocol: eval.ProtocolReward}, exchanges)
+	at := eval.Progress{Benchmark: name, Protocol: eval.ProtocolReward}
+	scores, cut, err := query.RewardsAndCuts(ctx, r, set, at, exchanges)
 	if err != nil {
 		return fail(err)
 	}
@@ -51,18 +54,7 @@ func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Setti
 		}
 		scores, cut = scores[len(others):], cut[len(others):]
 	}
-	records := make([]result.Record, len(rows))
-	for i, f := range facts {
-		if t.pairs { // of (better, worse), class 1 is the better one
-			records[i] = preferred([]float64{scores[2*i+1], scores[2*i]}, cut[2*i:2*i+2])
-		} else {
-			records[i] = result.Record{Score: &scores[i], Cut: cut[i]}
-			if scores[i] > tau.Tau || tau.N > 0 && scores[i] == tau.Tau {
-				records[i].Pred = 1
-			}
-		}
-		records[i].ID, records[i].Row, records[i].Gold = fmt.Sprintf("%s-%d", name, firstRow+i), firstRow+i, f.label
-	}
+	records := t.decide(name, facts, scores, cut, tau, firstRow)
 	b := rewardSummary(r, name, eval.ProtocolReward, t.rewardVersion, len(records), set)
 	b.AddAccuracy(records)
 	if !t.pairs { // those are of one class by construction
@@ -76,8 +68,28 @@ func (t ethicsTask[T]) reward(ctx context.Context, r eval.Reward, set eval.Setti
 	return b.Measurement, records, t.views(b, records, rows, train)
 }
 
+// decide makes the records of rows by their scores, two a row where rows are pairs.
+func (t ethicsTask[T]) decide(
+	name string, facts []ethicsFact, scores []float64, cut []int, tau stats.Threshold, firstRow int,
+) []run.Item {
+	records := make([]run.Item, len(facts))
+	for i, f := range facts {
+		r := &records[i]
+		if t.pairs { // of (better, worse), class 1 is the better one
+			*r = preference([]float64{scores[2*i+1], scores[2*i]}, cut[2*i:2*i+2])
+		} else {
+			*r = run.Item{Score: &scores[i], Cut: cut[i]}
+			if scores[i] > tau.Tau || tau.N > 0 && scores[i] == tau.Tau {
+				r.Pred = 1
+			}
+		}
+		r.ID, r.Row, r.Gold = fmt.Sprintf("%s-%d", name, firstRow+i), firstRow+i, f.label
+	}
+	return records
+}
+
 // classify adds the measures of rows with labels.
-func (t ethicsTask[T]) classify(b *metrics.Summary, records []result.Record, facts []ethicsFact, tau stats.Threshold) error {
+func (t ethicsTask[T]) classify(b *metrics.Summary, records []run.Item, facts []ethicsFact, tau stats.Threshold) error {
 	x := metrics.PredictionsOf(records)
 	if err := b.AddBinary(x); err != nil {
 		return err
@@ -86,7 +98,7 @@ func (t ethicsTask[T]) classify(b *metrics.Summary, records []result.Record, fac
 		return err
 	}
 	b.Set("threshold", tau.Tau)
-	b.Provenance["threshold_rows"] = tau.N
+	b.Provenance.Set("threshold_rows", tau.N)
 	if tau.N > 0 {
 		b.Flag("threshold_from_other_rows")
 		b.Set("threshold_mcc", tau.MCC)
@@ -132,7 +144,7 @@ func labels(facts []ethicsFact) []int {
 // addGroupPairs stores the share of (positive, negative) pairs within a group whose
 // scores are in the right order, a tie counting as wrong: what a Bradley-Terry reward
 // claims, without a threshold.
-func addGroupPairs(b *metrics.Summary, records []result.Record, facts []ethicsFact, size int) {
+func addGroupPairs(b *metrics.Summary, records []run.Item, facts []ethicsFact, size int) {
 	right, pairs := 0, 0
 	for i := range records {
 		for k := i + 1; k < len(records) && records[k].Row/size == records[i].Row/size; k++ {

@@ -28,7 +28,9 @@ func liking(likes func(text string) float64) eval.Subject {
 
 // byText is a reward model that looks its score up in the text of the answer.
 func byText(score func(answer string) float64) eval.Reward {
-	return eval.Reward{Name: "r", Form: "chat", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 { return float32(score(x.ResponseText)) })}
+	r := evaltest.Reward("r", func(x eval.Exchange) float32 { return float32(score(x.ResponseText)) })
+	r.Form = "chat"
+	return r
 }
 
 // cutting loses two tokens of every exchange.

@@ -6,9 +6,9 @@ import (
 	"slices"
 
 	"steer/eval"
-	"steer/eval/result"
 	"steer/internal/filehash"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // File names the rows of a data file that are measured, in file order.
@@ -28,7 +28,8 @@ func (f *File) Partial() bool { return f.measured < f.held }
 // Window cuts the rows that a File asks for: a copy, lest the others stay in memory.
 func Window[T any](f File, rows []T) ([]T, error) {
 	if f.First >= len(rows) {
-		return nil, fmt.Errorf("%s: first row is %d, the file holds %d: %w", f.Path, f.First, len(rows), eval.ErrNoItems)
+		return nil, fmt.Errorf("%s: first row is %d, the file holds %d: %w",
+			f.Path, f.First, len(rows), eval.ErrNoItems)
 	}
 	rows = rows[f.First:]
 	if f.Limit > 0 {
@@ -55,7 +56,7 @@ func spread[T any](f File, rows []T) ([]T, error) {
 }
 
 // Provenance describes a data file in a result; one that is not given, by nothing.
-func (f File) Provenance(b *result.Measurement, prefix string) error {
+func (f File) Provenance(b *run.Measurement, prefix string) error {
 	if f.Path == "" {
 		return nil
 	}
@@ -63,10 +64,10 @@ func (f File) Provenance(b *result.Measurement, prefix string) error {
 	if err != nil {
 		return err
 	}
-	b.Provenance[prefix+"data"] = path
-	b.Provenance[prefix+"data_sha256"] = sum
-	b.Provenance[prefix+"first"] = f.First
-	b.Provenance[prefix+"limit"] = f.Limit
+	b.Provenance.Set(prefix+"data", path)
+	b.Provenance.Set(prefix+"data_sha256", sum)
+	b.Provenance.Set(prefix+"first", f.First)
+	b.Provenance.Set(prefix+"limit", f.Limit)
 	return nil
 }
 

@@ -9,21 +9,21 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/ggml/lm"
 	"steer/internal/seed"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // Toxicity of what a policy writes: it continues prompts, and reward models judge the
 // continuations. This is another question than the benchmark toxigen, which asks a model
 // to classify.
 
-// NameGenerations and GenerationsVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
 	NameGenerations    = "generations"
-	GenerationsVersion = "generations-1"
+	generationsVersion = "generations-1"
 )
 
 // GenerationsConfig configures the continuations of prompts and what judges them.
@@ -55,7 +55,8 @@ func (c GenerationsConfig) check() error {
 	case c.First < 0 || c.Limit < 0:
 		return fmt.Errorf("eval: generations: first and limit: want 0 or more, got %d and %d", c.First, c.Limit)
 	case c.MaxNewTokens < 1 || c.Batch < 1 || c.MaxPromptTokens < 1:
-		return fmt.Errorf("eval: generations: want max_new_tokens, max_prompt_tokens and batch of at least 1, got %d, %d, %d", c.MaxNewTokens, c.MaxPromptTokens, c.Batch)
+		return fmt.Errorf("eval: generations: want max_new_tokens, max_prompt_tokens and batch of at least 1, got "+
+			"%d, %d, %d", c.MaxNewTokens, c.MaxPromptTokens, c.Batch)
 	}
 	return nil
 }
@@ -73,11 +74,13 @@ func (c GenerationsConfig) Work(policies []eval.Subject, rewards []eval.Reward) 
 	tokens := float64(max(c.Limit, 1) * c.MaxNewTokens)
 	var out []Work
 	for _, p := range policies {
-		out = append(out, Work{result.ID{Benchmark: NameGenerations, Protocol: "generate", Model: p.Name}, tokens * generationCost})
+		out = append(out, Work{run.ID{Benchmark: NameGenerations, Protocol: "generate", Model: p.Name},
+			tokens * generationCost})
 	}
 	for _, p := range policies {
 		for _, r := range judges {
-			out = append(out, Work{result.ID{Benchmark: NameGenerations, Protocol: "score " + p.Name, Model: r.Name}, tokens})
+			out = append(out, Work{run.ID{Benchmark: NameGenerations, Protocol: "score " + p.Name, Model: r.Name},
+				tokens})
 		}
 	}
 	return out
@@ -102,7 +105,8 @@ func ReadPrompts(path string) ([]TextPrompt, error) {
 	}
 	// These two have no header: any text with as many commas in every line looks like them.
 	if err == nil && format != data.FormatUtilitarianism && format != data.FormatCommonsenseAmbig {
-		return nil, fmt.Errorf("%s looks like %s: generations want ToxiGen's annotated CSV, or a text file of one prompt a line", path, format.Title())
+		return nil, fmt.Errorf("%s looks like %s: generations want ToxiGen's annotated CSV, or a text file of one "+
+			"prompt a line", path, format.Title())
 	}
 	lines, err := data.ReadLines(path)
 	out := make([]TextPrompt, len(lines))
@@ -113,7 +117,9 @@ func ReadPrompts(path string) ([]TextPrompt, error) {
 }
 
 // continuation prompts, rendered and tokenized; longer ones are counted and left out.
-func (c GenerationsConfig) prompts(rows []TextPrompt, tok lm.Tokenizer, tpl *data.Template, bos eval.BOSMode) (kept []query.Prompt, from []int, err error) {
+func (c GenerationsConfig) prompts(
+	rows []TextPrompt, tok lm.Tokenizer, tpl *data.Template, bos eval.BOSMode,
+) (kept []query.Prompt, from []int, err error) {
 	enc, err := query.NewEncoder(tok, bos)
 	if err != nil {
 		return nil, nil, err
@@ -138,11 +144,13 @@ func (c GenerationsConfig) prompts(rows []TextPrompt, tok lm.Tokenizer, tpl *dat
 		}
 	}
 	if len(kept) == 0 {
-		return nil, nil, fmt.Errorf("none of %d prompts has from 1 to %d tokens: %w", len(rows), c.MaxPromptTokens, eval.ErrNoItems)
+		return nil, nil, fmt.Errorf("none of %d prompts has from 1 to %d tokens: %w",
+			len(rows), c.MaxPromptTokens, eval.ErrNoItems)
 	}
 	return kept, from, nil
 }
 
+// Judges are the reward models that the configuration names, all if it names none.
 func (c GenerationsConfig) Judges(rewards []eval.Reward) ([]eval.Reward, error) {
 	if len(rewards) == 0 {
 		return nil, fmt.Errorf("no reward model to judge: configure rewards")
@@ -163,8 +171,11 @@ func (c GenerationsConfig) Judges(rewards []eval.Reward) ([]eval.Reward, error) 
 
 // Generations measures policies (outer) under judges (inner); one list of records a result.
 // All policies draw with the same random streams, so they are compared prompt by prompt.
-func Generations(ctx context.Context, policies []eval.Subject, judges []eval.Reward, set eval.Settings, c GenerationsConfig, tpl *data.Template, rows []TextPrompt) ([]*result.Measurement, [][]result.Record, error) {
-	fail := func(err error) ([]*result.Measurement, [][]result.Record, error) {
+func Generations(
+	ctx context.Context, policies []eval.Subject, judges []eval.Reward, set eval.Settings,
+	c GenerationsConfig, tpl *data.Template, rows []TextPrompt,
+) ([]*run.Measurement, [][]run.Item, error) {
+	fail := func(err error) ([]*run.Measurement, [][]run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: generations: %w", err)
 	}
 	if err := set.Validate(); err != nil {
@@ -173,9 +184,9 @@ func Generations(ctx context.Context, policies []eval.Subject, judges []eval.Rew
 	if err := checkNames(policies, judges); err != nil {
 		return fail(err)
 	}
-	reference := slices.IndexFunc(policies, func(s eval.Subject) bool { return s.Name == c.Reference })
-	if reference < 0 {
-		return fail(fmt.Errorf("the reference %q is not among the policies", c.Reference))
+	reference, err := referenceOf(policies, c.Reference)
+	if err != nil {
+		return fail(err)
 	}
 	if c.Chat && tpl == nil {
 		return fail(fmt.Errorf("chat needs the template of the policies"))
@@ -193,27 +204,21 @@ func Generations(ctx context.Context, policies []eval.Subject, judges []eval.Rew
 	}
 	answers := make([]*query.Answers, len(policies))
 	for i, p := range policies {
-		if answers[i], err = query.Generate(ctx, p, set, opt, prompts, eval.Progress{Benchmark: NameGenerations, Protocol: "generate"}); err != nil {
+		at := eval.Progress{Benchmark: NameGenerations, Protocol: "generate"}
+		if answers[i], err = query.Generate(ctx, p, set, opt, prompts, at); err != nil {
 			return fail(err)
 		}
 	}
-	scores := make([][][]float64, len(policies)) // [policy][judge][prompt]
-	cuts := make([][][]int, len(policies))
-	for i, a := range answers {
-		for _, r := range judges {
-			got, cut, err := query.RewardsAndCuts(ctx, r, set, eval.Progress{Benchmark: NameGenerations, Protocol: "score " + a.Policy}, c.exchanges(r, prompts, a))
-			if err != nil {
-				return fail(fmt.Errorf("policy %q: %w", a.Policy, err))
-			}
-			scores[i], cuts[i] = append(scores[i], got), append(cuts[i], cut)
-		}
+	scores, cuts, err := c.score(ctx, judges, set, prompts, answers)
+	if err != nil {
+		return fail(err)
 	}
-	var out []*result.Measurement
-	var all [][]result.Record
+	var out []*run.Measurement
+	var all [][]run.Item
 	for i, p := range policies {
 		for j, r := range judges {
 			records := generationRecords(c, rows, from, prompts, answers[i], scores[i][j], cuts[i][j])
-			b := rewardSummary(r, NameGenerations, r.Name, GenerationsVersion, len(records), set)
+			b := rewardSummary(r, NameGenerations, r.Name, generationsVersion, len(records), set)
 			b.Model = p.Name
 			c.describe(b, opt, len(rows)-len(prompts))
 			if err := addGenerations(b, r, records, scores[reference][j], i == reference); err != nil {
@@ -225,10 +230,30 @@ func Generations(ctx context.Context, policies []eval.Subject, judges []eval.Rew
 	return out, all, nil
 }
 
+// score lets the judges score the answers: [policy][judge][prompt], and how many tokens of each
+// were cut off.
+func (c GenerationsConfig) score(
+	ctx context.Context, judges []eval.Reward, set eval.Settings, prompts []query.Prompt, answers []*query.Answers,
+) (scores [][][]float64, cuts [][][]int, err error) {
+	scores, cuts = make([][][]float64, len(answers)), make([][][]int, len(answers))
+	for i, a := range answers {
+		for _, r := range judges {
+			at := eval.Progress{Benchmark: NameGenerations, Protocol: "score " + a.Policy}
+			got, cut, err := query.RewardsAndCuts(ctx, r, set, at, c.exchanges(r, prompts, a))
+			if err != nil {
+				return nil, nil, fmt.Errorf("policy %q: %w", a.Policy, err)
+			}
+			scores[i], cuts[i] = append(scores[i], got), append(cuts[i], cut)
+		}
+	}
+	return scores, cuts, nil
+}
+
 // generate gives the options of generation. A continuation of a prompt that is not a
 // chat ends with its line: what ToxiGen's prompts ask for is one more line of a list.
 func (c GenerationsConfig) generate(tok lm.Tokenizer, tpl *data.Template) (query.GenerateOptions, error) {
-	x := CrossRewardConfig{MaxNewTokens: c.MaxNewTokens, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP, Batch: c.Batch}
+	x := CrossRewardConfig{MaxNewTokens: c.MaxNewTokens, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP,
+		MinP: c.MinP, Batch: c.Batch}
 	if c.Chat {
 		o, err := x.Options(tok, tpl)
 		return o.Generate, err
@@ -253,26 +278,37 @@ func (c GenerationsConfig) exchanges(r eval.Reward, prompts []query.Prompt, a *q
 			out[i] = statement(text)
 			continue
 		}
-		out[i] = said(p.Text, text, p.Text+" ", text)
+		out[i] = newExchange(p.Text, text, p.Text+" ", text)
 	}
 	return out
 }
 
-func generationRecords(c GenerationsConfig, rows []TextPrompt, from []int, prompts []query.Prompt, a *query.Answers, scores []float64, cut []int) []result.Record {
-	records := make([]result.Record, len(prompts))
+func generationRecords(
+	c GenerationsConfig, rows []TextPrompt, from []int, prompts []query.Prompt, a *query.Answers,
+	scores []float64, cut []int,
+) []run.Item {
+	records := make([]run.Item, len(prompts))
 	for k, p := range prompts {
-		records[k] = result.Record{ID: p.ID, Row: c.First + from[k], Gold: result.NoPrediction, Pred: result.NoPrediction, Group: rows[from[k]].group,
-			Prompt: p.Text, Answer: a.List[k].Text, Tokens: len(a.List[k].Tokens), Score: &scores[k], Cut: cut[k]}
+		records[k] = run.Item{
+			ID: p.ID, Row: c.First + from[k], Gold: run.NoPrediction, Pred: run.NoPrediction,
+			Group:  rows[from[k]].group,
+			Prompt: p.Text, Answer: a.List[k].Text, Tokens: len(a.List[k].Tokens), Score: &scores[k], Cut: cut[k],
+		}
 	}
 	return records
 }
 
 // describe writes down what moves the numbers.
 func (c GenerationsConfig) describe(b *metrics.Summary, opt query.GenerateOptions, dropped int) {
-	b.Provenance["chat"], b.Provenance["reference"] = c.Chat, c.Reference
-	b.Provenance["max_new_tokens"], b.Provenance["max_prompt_tokens"] = c.MaxNewTokens, c.MaxPromptTokens
-	b.Provenance["temperature"], b.Provenance["top_k"], b.Provenance["top_p"], b.Provenance["min_p"] = c.Temperature, c.TopK, c.TopP, c.MinP
-	b.Provenance["stop_strings"] = opt.StopStrings
+	b.Provenance.Set("chat", c.Chat)
+	b.Provenance.Set("reference", c.Reference)
+	b.Provenance.Set("max_new_tokens", c.MaxNewTokens)
+	b.Provenance.Set("max_prompt_tokens", c.MaxPromptTokens)
+	b.Provenance.Set("temperature", c.Temperature)
+	b.Provenance.Set("top_k", c.TopK)
+	b.Provenance.Set("top_p", c.TopP)
+	b.Provenance.Set("min_p", c.MinP)
+	b.Provenance.Set("stop_strings", opt.StopStrings)
 	b.FlagCount("dropped", dropped)
 }
 
@@ -280,7 +316,9 @@ func (c GenerationsConfig) describe(b *metrics.Summary, opt query.GenerateOption
 // reference with a permutation test, and, of a classifier, the share and the mean
 // probability of toxic continuations. Blank continuations are judged like any other and
 // counted.
-func addGenerations(b *metrics.Summary, r eval.Reward, records []result.Record, reference []float64, isReference bool) error {
+func addGenerations(
+	b *metrics.Summary, r eval.Reward, records []run.Item, reference []float64, isReference bool,
+) error {
 	n := len(records)
 	score, diff, probability := make([]float64, n), make([]float64, n), make([]float64, n)
 	blank, toxic, cut, tokens := 0, 0, 0, 0
@@ -323,7 +361,8 @@ func addGenerations(b *metrics.Summary, r eval.Reward, records []result.Record, 
 	if err := b.AddMean("diff", diff); err != nil {
 		return err
 	}
-	test, err := stats.PermuteMeans(score, reference, b.Settings.Resamples, seed.Derive(b.Settings.Seed, "eval.generations"))
+	test, err := stats.PermuteMeans(score, reference, b.Settings.Resamples,
+		seed.Derive(b.Settings.Seed, "eval.generations"))
 	if err != nil {
 		return err
 	}
@@ -332,7 +371,7 @@ func addGenerations(b *metrics.Summary, r eval.Reward, records []result.Record, 
 }
 
 // addGenerationGroup stores the measures of the prompts of one kind.
-func addGenerationGroup(b *metrics.Summary, r eval.Reward, group string, records []result.Record) {
+func addGenerationGroup(b *metrics.Summary, r eval.Reward, group string, records []run.Item) {
 	sum, n, toxic := 0.0, 0, 0
 	for _, x := range records {
 		if x.Group == group {

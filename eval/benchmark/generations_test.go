@@ -13,7 +13,8 @@ import (
 
 // ToxiGen's own rows are prompts with a kind; another benchmark's file is an error.
 func TestGenerationPrompts(t *testing.T) {
-	header := "text,target_group,factual?,ingroup_effect,lewd,framing,predicted_group,stereotyping,intent,toxicity_ai,toxicity_human,predicted_author,label,actual_method\n"
+	header := "text,target_group,factual?,ingroup_effect,lewd,framing,predicted_group,stereotyping," +
+		"intent,toxicity_ai,toxicity_human,predicted_author,label,actual_method\n"
 	row := func(text, label string) string {
 		return fmt.Sprintf("%s,g,f,i,l,f,p,s,1,1,1,human,%s,TopK\n", text, label)
 	}

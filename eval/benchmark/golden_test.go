@@ -9,10 +9,10 @@ import (
 	"steer/eval/evaltest"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/internal/stats"
 	"steer/internal/testfiles"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // goldenTask is a file of lm-evaluation-harness 0.4.13's own requests and answers.
@@ -51,7 +51,7 @@ func checkTask(t *testing.T, name string, items []query.Item, norm bool) {
 	t.Helper()
 	task := readTask(t, name)
 	require.Len(t, items, len(task.Items))
-	var records []result.Record
+	var records []run.Item
 	for i, want := range task.Items {
 		it := items[i]
 		require.Equal(t, want.Row, it.Row, i)

@@ -8,40 +8,39 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// NameHH and HHVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
-	NameHH    = "hh_rlhf"
-	HHVersion = "hh-rlhf-1"
+	nameHH    = "hh_rlhf"
+	hhVersion = "hh-rlhf-1"
 )
 
 // calibrationBins is the number of bins between a forecast of 1/2 and of 1.
 const calibrationBins = 10
 
 func hhSpecs(set eval.Settings, f *File) []Spec {
-	read := func(path string) ([]data.HH, error) {
+	rows := datasetOf(f, func(path string) ([]data.HH, error) {
 		rows, _, err := data.ReadHH(path)
 		return rows, err
-	}
-	return []Spec{rewardSpec(NameHH, eval.ProtocolPaired, "hh_rlhf", f, read,
-		func(ctx context.Context, r eval.Reward, rows []data.HH) (*result.Measurement, []result.Record, error) {
-			return HHPairs(ctx, r, set, rows, f.First)
-		})}
+	})
+	return []Spec{rewardSpec(nameHH, eval.ProtocolPaired, "hh_rlhf", set, rows, hhPairs)}
 }
 
-// HHPairs is the pair accuracy of a reward model on hh-rlhf dialogues: how often the
+// hhPairs is the pair accuracy of a reward model on hh-rlhf dialogues: how often the
 // dialogue that people preferred scores above the other. Ties count one half. Dialogues
 // are put before the model in its own form, cut from the left where they are too long.
 //
 // Margins are score differences, chosen minus rejected. sigmoid(margin) is the
 // probability that a Bradley-Terry model gives to people's choice; its calibration is
 // read on the side it prefers.
-func HHPairs(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.HH, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func hhPairs(
+	ctx context.Context, r eval.Reward, set eval.Settings, rows []data.HH, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: hh_rlhf: %w", err)
 	}
 	if err := set.Validate(); err != nil {
@@ -56,17 +55,18 @@ func HHPairs(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.
 			eval.Exchange{PromptText: h.Prompt, ResponseText: h.ChosenAnswer, Turns: h.ChosenTurns},
 			eval.Exchange{PromptText: h.Prompt, ResponseText: h.RejectedAnswer, Turns: h.RejectedTurns})
 	}
-	scores, cut, err := query.RewardsAndCuts(ctx, r, set, eval.Progress{Benchmark: NameHH, Protocol: eval.ProtocolPaired}, exchanges)
+	at := eval.Progress{Benchmark: nameHH, Protocol: eval.ProtocolPaired}
+	scores, cut, err := query.RewardsAndCuts(ctx, r, set, at, exchanges)
 	if err != nil {
 		return fail(err)
 	}
-	records := make([]result.Record, len(rows))
+	records := make([]run.Item, len(rows))
 	for i := range rows {
 		// Choice 0 is the chosen dialogue, so gold is 0 throughout.
-		records[i] = preferred(scores[2*i:2*i+2], cut[2*i:2*i+2])
+		records[i] = preference(scores[2*i:2*i+2], cut[2*i:2*i+2])
 		records[i].ID, records[i].Row = fmt.Sprintf("hh-%d", firstRow+i), firstRow+i
 	}
-	b := rewardSummary(r, NameHH, eval.ProtocolPaired, HHVersion, len(rows), set)
+	b := rewardSummary(r, nameHH, eval.ProtocolPaired, hhVersion, len(rows), set)
 	if err := addPreference(b, records); err != nil {
 		return fail(err)
 	}
@@ -74,7 +74,7 @@ func HHPairs(ctx context.Context, r eval.Reward, set eval.Settings, rows []data.
 }
 
 // addPreference stores what pairs of scores say, the preferred side first.
-func addPreference(b *metrics.Summary, records []result.Record) error {
+func addPreference(b *metrics.Summary, records []run.Item) error {
 	n := len(records)
 	margin, loss, brier := make([]float64, n), make([]float64, n), make([]float64, n)
 	sure, won := make([]float64, n), make([]float64, n)

@@ -19,14 +19,15 @@ func TestHHPairs(t *testing.T) {
 	}
 	var rows []data.HH
 	for _, a := range [][2]string{{"3", "1"}, {"0", "1"}, {"2", "2"}, {"5", "4"}} {
-		rows = append(rows, data.HH{Prompt: "\n\nHuman: q\n\nAssistant:", ChosenAnswer: " " + a[0], RejectedAnswer: " " + a[1], ChosenTurns: turns(a[0]), RejectedTurns: turns(a[1])})
+		rows = append(rows, data.HH{Prompt: "\n\nHuman: q\n\nAssistant:", ChosenAnswer: " " + a[0],
+			RejectedAnswer: " " + a[1], ChosenTurns: turns(a[0]), RejectedTurns: turns(a[1])})
 	}
 	var seen []eval.Exchange
-	r := eval.Reward{Name: "r", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
+	r := evaltest.Reward("r", func(x eval.Exchange) float32 {
 		seen = append(seen, x)
 		return float32(x.Turns[1].Content[0] - '0')
-	})}
-	b, records, err := HHPairs(context.Background(), r, evaltest.Settings(), rows, 0)
+	})
+	b, records, err := hhPairs(context.Background(), r, evaltest.Settings(), rows, 0)
 	require.NoError(t, err)
 	require.Equal(t, " 1", seen[1].ResponseText)
 	require.InDelta(t, 2.5/4, b.Metrics["acc"], 1e-12) // 2 right, 1 wrong, 1 tie
@@ -45,11 +46,11 @@ func TestHHPairs(t *testing.T) {
 	require.Less(t, lo, 0.5)
 	require.Greater(t, hi, 0.75)
 
-	b, _, err = HHPairs(context.Background(), byText(func(string) float64 { return 2 }), evaltest.Settings(), rows, 0)
+	b, _, err = hhPairs(context.Background(), byText(func(string) float64 { return 2 }), evaltest.Settings(), rows, 0)
 	require.NoError(t, err)
 	require.Contains(t, b.Flags, "degenerate")
 	require.InDelta(t, 0.5, b.Metrics["acc"], 1e-12)
-	_, _, err = HHPairs(context.Background(), r, evaltest.Settings(), nil, 0)
+	_, _, err = hhPairs(context.Background(), r, evaltest.Settings(), nil, 0)
 	require.ErrorIs(t, err, eval.ErrNoItems)
 }
 
@@ -57,7 +58,8 @@ func TestHHPairs(t *testing.T) {
 func TestHHReal(t *testing.T) {
 	rows, _, err := data.ReadHH(testfiles.Data(t, "hh-rlhf/harmless-base/test.jsonl"))
 	require.NoError(t, err)
-	b, _, err := HHPairs(context.Background(), byText(func(s string) float64 { return -float64(len(s)) }), evaltest.Settings(), rows, 0)
+	b, _, err := hhPairs(context.Background(), byText(func(s string) float64 { return -float64(len(s)) }),
+		evaltest.Settings(), rows, 0)
 	require.NoError(t, err)
 	require.Equal(t, 2312, b.N)
 	require.InDelta(t, (1279+10.0/2)/2312, b.Metrics["acc"], 1e-12)

@@ -8,17 +8,17 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/ggml/lm"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// NameKL, ProtocolText and KLVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
-	NameKL       = "kl"
-	ProtocolText = "text" // measured on given text
-	KLVersion    = "kl-text-1"
+	nameKL       = "kl"
+	protocolText = "text" // measured on given text
+	klVersion    = "kl-text-1"
 )
 
 // KLConfig configures the divergence from the reference on given conversations.
@@ -32,41 +32,48 @@ type KLConfig struct {
 
 func klSpecs(set eval.Settings, tpl *data.Template, x *KLConfig) []Spec {
 	var notes []string
-	b := languageSpec(NameKL, ProtocolText, "kl", &x.File, func(path string) ([]data.Conversation, error) {
+	rows := datasetOf(&x.File, func(path string) ([]data.Conversation, error) {
 		rows, loaded, err := data.LoadConversations(data.Source{Path: path})
 		notes = oddities("kl", loaded)
 		return rows, err
-	}, func(ctx context.Context, s eval.Subject, rows []data.Conversation) (*result.Measurement, []result.Record, error) {
-		return TextKL(ctx, s, set, *x, tpl, rows)
+	})
+	b := languageSpec(nameKL, protocolText, "kl", set, rows, func(
+		ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Conversation, _ int,
+	) (*run.Measurement, []run.Item, error) {
+		return textKL(ctx, s, set, *x, tpl, rows)
 	})
 	b.Rendered = true
 	b.Notes = func() []string { return notes }
-	b.passesOver = func(model string) bool { return model == x.Reference }
+	b.skips = func(model string) bool { return model == x.Reference }
 	b.check = func() error {
 		if x.Path != "" && (x.Reference == "" || x.MaxTokens < 2) {
-			return fmt.Errorf("eval: kl: want a reference and max_tokens of at least 2, got %q and %d", x.Reference, x.MaxTokens)
+			return fmt.Errorf("eval: kl: want a reference and max_tokens of at least 2, got %q and %d",
+				x.Reference, x.MaxTokens)
 		}
 		return nil
 	}
 	return []Spec{b}
 }
 
-// TextKL measures how far a model has moved from the reference: the exact
+// textKL measures how far a model has moved from the reference: the exact
 // KL(model || reference) of the next token, summed over the vocabulary, at every answer
 // token of held-out conversations. All models are read on the same text, so there is no
 // noise of sampling; the divergence on a model's own answers is cross_reward's.
-func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig, tpl *data.Template, rows []data.Conversation) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func textKL(
+	ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig, tpl *data.Template, rows []data.Conversation,
+) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: kl: model %q: %w", s.Name, err)
 	}
 	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if s.KL == nil || s.Tokenizer == nil || tpl == nil {
-		return fail(fmt.Errorf("want the divergence from %q, a tokenizer and the template of the conversations: is %q one of the models?", opt.Reference, opt.Reference))
+		return fail(fmt.Errorf("want the divergence from %q, a tokenizer and the template of the conversations: "+
+			"is %q one of the models?", opt.Reference, opt.Reference))
 	}
 	var seqs []lm.Sequence
-	var records []result.Record
+	var records []run.Item
 	dropped, longest := 0, min(opt.MaxTokens, set.MaxLength+1)
 	for i, c := range rows {
 		segments, err := tpl.Render(c.Messages)
@@ -87,20 +94,24 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 			continue
 		}
 		seqs = append(seqs, lm.Sequence{Tokens: x.IDs, Targets: targets})
-		records = append(records, result.Record{ID: fmt.Sprintf("line-%d", c.Line), Row: opt.First + i, Gold: result.NoPrediction, Pred: result.NoPrediction, Tokens: len(targets)})
+		records = append(records, run.Item{ID: fmt.Sprintf("line-%d", c.Line), Row: opt.First + i,
+			Gold: run.NoPrediction, Pred: run.NoPrediction, Tokens: len(targets)})
 	}
 	if len(seqs) == 0 {
-		return fail(fmt.Errorf("none of %d conversations has an answer and at most %d tokens: %w", len(rows), longest, eval.ErrNoItems))
+		return fail(fmt.Errorf("none of %d conversations has an answer and at most %d tokens: %w",
+			len(rows), longest, eval.ErrNoItems))
 	}
 	if err := sumKL(ctx, s, set, seqs, records); err != nil {
 		return fail(err)
 	}
-	b := metrics.New(NameKL, ProtocolText, s.Name, KLVersion, len(records), set)
-	b.Provenance["reference"], b.Provenance["max_tokens"] = opt.Reference, opt.MaxTokens
-	b.Provenance["template"], b.Provenance["bos"] = string(tpl.Name()), set.BOS
+	b := metrics.New(nameKL, protocolText, s.Name, klVersion, len(records), set)
+	b.Provenance.Set("reference", opt.Reference)
+	b.Provenance.Set("max_tokens", opt.MaxTokens)
+	b.Provenance.Set("template", string(tpl.Name()))
 	if sum := tpl.SHA256(); sum != "" {
-		b.Provenance["template_sha256"] = sum
+		b.Provenance.Set("template_sha256", sum)
 	}
+	b.Provenance.Set("bos", set.BOS)
 	b.FlagCount("dropped", dropped)
 	if err := addKL(b, records); err != nil {
 		return fail(err)
@@ -109,8 +120,8 @@ func TextKL(ctx context.Context, s eval.Subject, set eval.Settings, opt KLConfig
 }
 
 // sumKL fills in the divergence of every conversation.
-func sumKL(ctx context.Context, s eval.Subject, set eval.Settings, seqs []lm.Sequence, records []result.Record) error {
-	at := eval.Progress{Benchmark: NameKL, Protocol: ProtocolText, Model: s.Name, Total: len(seqs)}
+func sumKL(ctx context.Context, s eval.Subject, set eval.Settings, seqs []lm.Sequence, records []run.Item) error {
+	at := eval.Progress{Benchmark: nameKL, Protocol: protocolText, Model: s.Name, Total: len(seqs)}
 	for _, batch := range query.Batches(seqs, set.BatchTokens) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -148,7 +159,7 @@ func sumKL(ctx context.Context, s eval.Subject, set eval.Settings, seqs []lm.Seq
 
 // addKL stores the divergence a token and an answer, with bootstrap intervals over
 // conversations.
-func addKL(b *metrics.Summary, records []result.Record) error {
+func addKL(b *metrics.Summary, records []run.Item) error {
 	sums := make([]float64, len(records))
 	tokens := 0
 	for i, r := range records {
@@ -178,7 +189,8 @@ func addKL(b *metrics.Summary, records []result.Record) error {
 	if err != nil {
 		return err
 	}
-	boot, err := stats.BootstrapFunc(src, b.Settings.Resamples, func() func([]int32) (float64, bool) { return perToken })
+	boot, err := stats.BootstrapFunc(src, b.Settings.Resamples,
+		func() func([]int32) (float64, bool) { return perToken })
 	if err != nil {
 		return err
 	}

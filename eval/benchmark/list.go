@@ -27,7 +27,7 @@ func Benchmarks() []Listed {
 	for _, b := range c.Specs() {
 		l := entry(b.Name)
 		into := &l.Protocols
-		if b.OfReward() {
+		if b.MeasuresRewards() {
 			into = &l.RewardProtocols
 		}
 		*into = append(*into, b.Protocol)

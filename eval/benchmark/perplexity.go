@@ -10,15 +10,16 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
+	"steer/ggml/lm"
 	"steer/internal/stats"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// NamePerplexity and PerplexityVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
 	NamePerplexity    = "perplexity"
-	PerplexityVersion = "perplexity-1"
+	perplexityVersion = "perplexity-1"
 )
 
 // PerplexityConfig configures the perplexity of a text. Limit of File is in tokens; First
@@ -35,44 +36,44 @@ type PerplexityConfig struct {
 }
 
 func perplexitySpecs(set eval.Settings, x *PerplexityConfig) []Spec {
-	text := reader(&x.File, func(path string) ([]string, error) {
+	text := datasetOf(&x.File, func(path string) ([]string, error) {
 		t, err := data.ReadText(path)
 		return []string{t}, err
 	})
 	return []Spec{{
 		Name: NamePerplexity, Protocol: eval.ProtocolLogLik, Inputs: []Input{{Key: "perplexity", File: &x.File}},
-		Load: func() error {
-			if err := x.fits(set.MaxLength); err != nil {
-				return err
-			}
-			_, err := text()
-			return err
-		},
+		Load: loadAll(func() error { return x.fits(set.MaxLength) }, text.load),
 		check: func() error {
 			switch {
 			case x.First != 0:
-				return fmt.Errorf("eval: perplexity.first: a text is measured from its beginning, got first %d", x.First)
+				return fmt.Errorf("eval: perplexity.first: a text is measured from its beginning, got first %d",
+					x.First)
 			case x.Context < 0 || x.Stride < 0 || x.Context == 1:
-				return fmt.Errorf("eval: perplexity: want context of 2 tokens or more and stride of 1 or more (0: the default), got %d and %d", x.Context, x.Stride)
+				return fmt.Errorf("eval: perplexity: want context of 2 tokens or more and stride of 1 or more (0: "+
+					"the default), got %d and %d", x.Context, x.Stride)
 			case x.Context > 0 && x.Stride >= x.Context:
-				return fmt.Errorf("eval: perplexity.stride: want less than the context of %d tokens, got %d: the first token of a window needs something to be predicted from", x.Context, x.Stride)
+				return fmt.Errorf("eval: perplexity.stride: want less than the context of %d tokens, got %d: the "+
+					"first token of a window needs something to be predicted from", x.Context, x.Stride)
 			}
 			return nil
 		},
-		Language: on(text, func(ctx context.Context, s eval.Subject, text []string) (*result.Measurement, []result.Record, error) {
-			return Perplexity(ctx, s, set, *x, text[0])
+		Language: on(text, set, func(
+			ctx context.Context, s eval.Subject, set eval.Settings, text []string, _ int,
+		) (*run.Measurement, []run.Item, error) {
+			return perplexity(ctx, s, set, *x, text[0])
 		}),
 	}}
 }
 
 func (w PerplexityConfig) fits(maxLength int) error {
 	if w.Context > maxLength+1 {
-		return fmt.Errorf("perplexity.context is %d, the model is given at most %d tokens: lower it, or 0 for as many as there are", w.Context, maxLength+1)
+		return fmt.Errorf("perplexity.context is %d, the model is given at most %d tokens: lower it, or 0 for as "+
+			"many as there are", w.Context, maxLength+1)
 	}
 	return nil
 }
 
-// Perplexity measures how well a model predicts a text, token by token, in overlapping
+// perplexity measures how well a model predicts a text, token by token, in overlapping
 // windows (the strided evaluation of transformers' documentation): the first window
 // scores all it holds, each later one the Stride tokens that are new. Every token is
 // scored once. The first is predicted from BOS, or EOS where there is none, as
@@ -80,8 +81,10 @@ func (w PerplexityConfig) fits(maxLength int) error {
 //
 // Bits per byte are comparable between vocabularies, perplexity per token is not.
 // Intervals are of a bootstrap over windows, which are the records.
-func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w PerplexityConfig, text string) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func perplexity(
+	ctx context.Context, s eval.Subject, set eval.Settings, w PerplexityConfig, text string,
+) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: perplexity: model %q: %w", s.Name, err)
 	}
 	if err := set.Validate(); err != nil {
@@ -94,28 +97,12 @@ func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w Perple
 	if err != nil {
 		return fail(err)
 	}
-	ids, err := s.Tokenizer.Encode(text, false, true)
+	ids, text, err := w.tokens(s.Tokenizer, enc, text)
 	if err != nil {
 		return fail(err)
 	}
-	if w.Limit > 0 && len(ids) > w.Limit {
-		ids = ids[:w.Limit]
-		text = s.Tokenizer.Decode(ids, true)
-	}
-	if enc.Prefix >= 0 && (len(ids) == 0 || ids[0] != enc.Prefix) {
-		ids = append([]int32{enc.Prefix}, ids...)
-	}
-	if w.Context == 0 {
-		w.Context = set.MaxLength + 1
-	}
-	if err := w.fits(set.MaxLength); err != nil {
+	if w, err = w.sized(set.MaxLength); err != nil {
 		return fail(err)
-	}
-	if w.Stride == 0 {
-		w.Stride = max(1, w.Context/2)
-	}
-	if w.Stride >= w.Context {
-		return fail(fmt.Errorf("stride %d is not below the context of %d tokens that the model holds: lower perplexity.stride", w.Stride, w.Context))
 	}
 	if len(ids) < 2 {
 		return fail(fmt.Errorf("a text of %d tokens has none to predict: %w", len(ids), eval.ErrNoItems))
@@ -129,19 +116,21 @@ func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w Perple
 	if err != nil {
 		return fail(err)
 	}
-	records := make([]result.Record, len(reqs))
+	records := make([]run.Item, len(reqs))
 	row := 0
 	for i, l := range liks {
 		n := len(reqs[i].Continuation)
-		records[i] = result.Record{ID: fmt.Sprintf("window-%d", i), Row: row, Gold: result.NoPrediction, Pred: result.NoPrediction, LogProbs: []float64{l.LogProb}, Tokens: n}
+		records[i] = run.Item{ID: fmt.Sprintf("window-%d", i), Row: row, Gold: run.NoPrediction,
+			Pred: run.NoPrediction, LogProbs: []float64{l.LogProb}, Tokens: n}
 		row += n
 	}
-	b := metrics.New(NamePerplexity, eval.ProtocolLogLik, s.Name, PerplexityVersion, len(records), set)
+	b := metrics.New(NamePerplexity, eval.ProtocolLogLik, s.Name, perplexityVersion, len(records), set)
 	if err := addEncoding(b, s); err != nil {
 		return fail(err)
 	}
-	b.Provenance["context"], b.Provenance["stride"] = w.Context, w.Stride
-	b.Provenance["first_token_from"] = enc.Prefix
+	b.Provenance.Set("context", w.Context)
+	b.Provenance.Set("stride", w.Stride)
+	b.Provenance.Set("first_token_from", enc.Prefix)
 	if enc.Prefix < 0 {
 		b.Flag("first_token_unscored")
 	}
@@ -149,6 +138,41 @@ func Perplexity(ctx context.Context, s eval.Subject, set eval.Settings, w Perple
 		return fail(err)
 	}
 	return b.Measurement, records, nil
+}
+
+// tokens are those of the text up to the limit, after the token that the first is predicted from, and
+// the text that they stand for.
+func (w PerplexityConfig) tokens(tok lm.Tokenizer, enc *query.Encoder, text string) ([]int32, string, error) {
+	ids, err := tok.Encode(text, false, true)
+	if err != nil {
+		return nil, "", err
+	}
+	if w.Limit > 0 && len(ids) > w.Limit {
+		ids = ids[:w.Limit]
+		text = tok.Decode(ids, true)
+	}
+	if enc.Prefix >= 0 && (len(ids) == 0 || ids[0] != enc.Prefix) {
+		ids = append([]int32{enc.Prefix}, ids...)
+	}
+	return ids, text, nil
+}
+
+// sized has context and stride filled in where the configuration leaves them open.
+func (w PerplexityConfig) sized(maxLength int) (PerplexityConfig, error) {
+	if w.Context == 0 {
+		w.Context = maxLength + 1
+	}
+	if err := w.fits(maxLength); err != nil {
+		return w, err
+	}
+	if w.Stride == 0 {
+		w.Stride = max(1, w.Context/2)
+	}
+	if w.Stride >= w.Context {
+		return w, fmt.Errorf("stride %d is not below the context of %d tokens that the model holds: lower "+
+			"perplexity.stride", w.Stride, w.Context)
+	}
+	return w, nil
 }
 
 // textWindows lays a text out so that every token after the first is a target once.
@@ -167,7 +191,7 @@ func textWindows(ids []int32, context, stride int) []query.Request {
 
 // addPerplexity stores the loss of a text in the usual units. All are functions of the
 // nats a token, once the tokens, bytes and words are counted.
-func addPerplexity(b *metrics.Summary, records []result.Record, text string) error {
+func addPerplexity(b *metrics.Summary, records []run.Item, text string) error {
 	tokens := 0
 	for _, r := range records {
 		tokens += r.Tokens
@@ -215,7 +239,7 @@ func addPerplexity(b *metrics.Summary, records []result.Record, text string) err
 }
 
 // lossOf is the mean loss of a token over some windows, nats.
-func lossOf(records []result.Record) func(items []int32) (float64, bool) {
+func lossOf(records []run.Item) func(items []int32) (float64, bool) {
 	return func(items []int32) (float64, bool) {
 		sum, n := 0.0, 0
 		for _, i := range items {

@@ -10,6 +10,7 @@ import (
 	"steer/eval"
 	"steer/eval/evaltest"
 	"steer/eval/query"
+	"steer/rl/run"
 )
 
 func TestTextWindows(t *testing.T) {
@@ -48,7 +49,7 @@ func TestPerplexity(t *testing.T) {
 	}
 	n := float64(len(text)) // bytes, and tokens of the fake
 	for _, w := range []PerplexityConfig{{}, {Context: 8, Stride: 3}, {Context: 2, Stride: 1}} {
-		b, records, err := Perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(), w, text)
+		b, records, err := perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(), w, text)
 		require.NoError(t, err)
 		require.InDelta(t, nats/n, b.Metrics["nats_per_token"], 1e-5)
 		require.InDelta(t, math.Exp(nats/n), b.Metrics["perplexity"], 1e-2)
@@ -56,7 +57,7 @@ func TestPerplexity(t *testing.T) {
 		require.InEpsilon(t, math.Exp(nats/8), b.Metrics["word_perplexity"], 1e-4)
 		require.EqualValues(t, n, b.Metrics["tokens"])
 		require.EqualValues(t, 8, b.Metrics["words"])
-		require.EqualValues(t, evaltest.BOS, b.Provenance["first_token_from"])
+		require.Equal(t, run.NewFact(evaltest.BOS), b.Provenance.Fact("first_token_from"))
 		sum := 0
 		for i, r := range records {
 			require.Equal(t, sum, r.Row, i)
@@ -64,7 +65,7 @@ func TestPerplexity(t *testing.T) {
 		}
 		require.EqualValues(t, n, sum)
 		if w.Context > 0 {
-			require.Equal(t, w.Context, b.Provenance["context"])
+			require.Equal(t, run.NewFact(w.Context), b.Provenance.Fact("context"))
 			lo, hi := b.Intervals["perplexity"][0], b.Intervals["perplexity"][1]
 			require.Less(t, lo, b.Metrics["perplexity"])
 			require.Greater(t, hi, b.Metrics["perplexity"])
@@ -72,14 +73,16 @@ func TestPerplexity(t *testing.T) {
 			require.Empty(t, b.Intervals)
 		}
 	}
-	b, _, err := Perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(), PerplexityConfig{File: File{Limit: 10}}, text)
+	b, _, err := perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(),
+		PerplexityConfig{File: File{Limit: 10}}, text)
 	require.NoError(t, err)
 	require.EqualValues(t, 10, b.Metrics["tokens"])
 	require.EqualValues(t, 10, b.Metrics["bytes"])
 
-	_, _, err = Perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(), PerplexityConfig{Context: 5000}, text)
+	_, _, err = perplexity(context.Background(), evaltest.Subject(m), evaltest.Settings(),
+		PerplexityConfig{Context: 5000}, text)
 	require.ErrorContains(t, err, "perplexity.context is 5000")
-	_, _, err = Perplexity(context.Background(), eval.Subject{Name: "x"}, evaltest.Settings(), PerplexityConfig{}, text)
+	_, _, err = perplexity(context.Background(), eval.Subject{Name: "x"}, evaltest.Settings(), PerplexityConfig{}, text)
 	require.ErrorContains(t, err, "need an evaluator")
 	for _, w := range []PerplexityConfig{{Context: 4, Stride: 4}, {Context: 1}, {Stride: -1}, {File: File{First: 1}}} {
 		cfg := DefaultConfig()

@@ -13,7 +13,8 @@ func TestPythonRandom(t *testing.T) {
 		order []int
 	}{
 		{"a", [3]uint32{1168357962, 2173948116, 289208638}, []int{0, 1}},
-		{"I built a sandcastle with my nephew. We made one small castle.", [3]uint32{191502570, 1409668902, 112049181}, []int{1, 0}},
+		{"I built a sandcastle with my nephew. We made one small castle.",
+			[3]uint32{191502570, 1409668902, 112049181}, []int{1, 0}},
 	} {
 		r := newPythonRandom(c.text)
 		require.Equal(t, c.words, [3]uint32{r.uint32(), r.uint32(), r.uint32()})

@@ -8,19 +8,21 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// ScruplesReward measures a reward model as a classifier: a story is RIGHT if its
+// scruplesReward measures a reward model as a classifier: a story is RIGHT if its
 // score is at least tau. Adding a constant to a Bradley-Terry reward changes nothing
 // in its training, so 0 is no threshold; tau maximises the MCC on other rows and is
 // frozen before the measured rows are scored. Polarity is fixed: a higher score
 // means RIGHT. The AUC needs no threshold.
 //
 // The rows of choose and measure must have no id in common.
-func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choose, measure []data.Anecdote, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func scruplesReward(
+	ctx context.Context, r eval.Reward, set eval.Settings, choose, measure []data.Anecdote, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: scruples: reward threshold: %w", err)
 	}
 	if err := set.Validate(); err != nil {
@@ -29,19 +31,11 @@ func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choos
 	if err := checkAnecdotes(measure); err != nil {
 		return nil, nil, err
 	}
-	if len(choose) == 0 {
-		return fail(fmt.Errorf("no rows to choose the threshold on: %w", eval.ErrNoItems))
+	if err := checkThreshold(choose, measure); err != nil {
+		return fail(err)
 	}
-	measured := make(map[string]bool, len(measure))
-	for _, a := range measure {
-		measured[a.ID] = true
-	}
-	for _, a := range choose {
-		if measured[a.ID] {
-			return fail(fmt.Errorf("id %q is both chosen and measured on: take the threshold from other rows", a.ID))
-		}
-	}
-	at := eval.Progress{Benchmark: NameScruples, Protocol: eval.ProtocolReward, Model: r.Name, Total: len(choose) + len(measure)}
+	at := eval.Progress{Benchmark: nameScruples, Protocol: eval.ProtocolReward, Model: r.Name,
+		Total: len(choose) + len(measure)}
 	chooseScores, err := scoreInParts(ctx, r, set, &at, stories(choose))
 	if err != nil {
 		return fail(err)
@@ -55,14 +49,14 @@ func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choos
 		return fail(err)
 	}
 
-	records := make([]result.Record, len(measure))
+	records := make([]run.Item, len(measure))
 	for i, a := range measure {
-		records[i] = result.Record{ID: a.ID, Row: firstRow + i, Gold: scruplesGold(a), Score: &scores[i]}
+		records[i] = run.Item{ID: a.ID, Row: firstRow + i, Gold: scruplesGold(a), Score: &scores[i]}
 		if scores[i] >= tau.Tau {
 			records[i].Pred = 1
 		}
 	}
-	b := metrics.New(NameScruples, eval.ProtocolReward, r.Name, ScruplesRewardVersion, len(records), set)
+	b := metrics.New(nameScruples, eval.ProtocolReward, r.Name, scruplesRewardVersion, len(records), set)
 	if tau.N > 0 {
 		b.Flag("threshold_from_other_rows")
 		b.Set("threshold_mcc", tau.MCC)
@@ -76,16 +70,35 @@ func ScruplesReward(ctx context.Context, r eval.Reward, set eval.Settings, choos
 	}
 	b.Set("coverage", 1)
 	b.Set("threshold", tau.Tau)
-	b.Provenance["threshold_rows"] = tau.N
+	b.Provenance.Set("threshold_rows", tau.N)
 	addCeiling(b, measure)
 	return b.Measurement, records, nil
+}
+
+// checkThreshold refuses rows that a threshold cannot be chosen on.
+func checkThreshold(choose, measure []data.Anecdote) error {
+	if len(choose) == 0 {
+		return fmt.Errorf("no rows to choose the threshold on: %w", eval.ErrNoItems)
+	}
+	measured := make(map[string]bool, len(measure))
+	for _, a := range measure {
+		measured[a.ID] = true
+	}
+	for _, a := range choose {
+		if measured[a.ID] {
+			return fmt.Errorf("id %q is both chosen and measured on: take the threshold from other rows", a.ID)
+		}
+	}
+	return nil
 }
 
 // scoreAtOnce is the number of stories between two reports of progress.
 const scoreAtOnce = 64
 
 // scoreInParts scores exchanges and reports after every part.
-func scoreInParts(ctx context.Context, r eval.Reward, set eval.Settings, at *eval.Progress, exchanges []eval.Exchange) ([]float64, error) {
+func scoreInParts(
+	ctx context.Context, r eval.Reward, set eval.Settings, at *eval.Progress, exchanges []eval.Exchange,
+) ([]float64, error) {
 	var all []float64
 	for part := range slices.Chunk(exchanges, scoreAtOnce) {
 		scores, err := query.Rewards(ctx, r, part)

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"steer/eval"
-	"steer/eval/result"
+	"steer/rl/run"
 )
 
 // Spec describes one benchmark under one protocol, bound to a configuration.
@@ -19,9 +19,9 @@ type Spec struct {
 	Inputs []Input
 	// Rendered: what models read is rendered with the configuration's Template.
 	Rendered bool
-	// passesOver tells, if set, whether there is nothing to measure of a model: it is what
+	// skips tells, if set, whether there is nothing to measure of a model: it is what
 	// the others are compared with.
-	passesOver func(model string) bool
+	skips func(model string) bool
 	// check refuses what this benchmark cannot run with, if set.
 	check func() error
 	// generated is about how many tokens a model writes for it, if any.
@@ -31,8 +31,8 @@ type Spec struct {
 	// Notes say, if set, what was odd about the data, once they are loaded.
 	Notes func() []string
 	// Language measures a language model, or reward a reward model; one of them is set.
-	Language func(context.Context, eval.Subject) (*result.Measurement, []result.Record, error)
-	Reward   func(context.Context, eval.Reward) (*result.Measurement, []result.Record, error)
+	Language func(context.Context, eval.Subject) (*run.Measurement, []run.Item, error)
+	Reward   func(context.Context, eval.Reward) (*run.Measurement, []run.Item, error)
 }
 
 // Input is a data file as the configuration and the provenance name it.
@@ -42,21 +42,22 @@ type Input struct {
 	// whole: read as a whole whatever the limit, a table that rows are looked up in.
 	whole bool
 	*File
-	// Quiet: the benchmark itself describes the file in its provenance.
-	Quiet bool
+	// SelfDescribed: the benchmark itself describes the file in its provenance.
+	SelfDescribed bool
 	// derived: another file names this one, so that it is known once that is found.
 	derived bool
 }
 
+// Wanted tells whether the configuration asks for the benchmark.
 func (b *Spec) Wanted() bool { return !b.off && len(b.Inputs) > 0 && b.Inputs[0].Path != "" }
 
-// OfLanguage tells whether the benchmark measures this language model.
-func (b *Spec) OfLanguage(model string) bool {
-	return b.Language != nil && (b.passesOver == nil || !b.passesOver(model))
+// MeasuresSubject tells whether the benchmark measures this language model.
+func (b *Spec) MeasuresSubject(model string) bool {
+	return b.Language != nil && (b.skips == nil || !b.skips(model))
 }
 
-// OfReward tells whether it measures reward models.
-func (b *Spec) OfReward() bool { return b.Reward != nil }
+// MeasuresRewards tells whether it measures reward models.
+func (b *Spec) MeasuresRewards() bool { return b.Reward != nil }
 
 // validate checks the windows of the data files, then what is the benchmark's own.
 func (b *Spec) validate() error {
@@ -84,7 +85,7 @@ func (b *Spec) Sections() []string {
 // Work is a measurement with what it is expected to cost, in units of no meaning of their
 // own: about tokens that are read.
 type Work struct {
-	result.ID
+	run.ID
 	Cost float64
 }
 

@@ -8,14 +8,14 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// NameToxiGen and ToxiGenVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
-	NameToxiGen    = "toxigen"
-	ToxiGenVersion = "toxigen-harness-1"
+	nameToxiGen    = "toxigen"
+	toxigenVersion = "toxigen-harness-1"
 )
 
 // ToxiGenConfig configures the annotated statements of ToxiGen.
@@ -37,21 +37,18 @@ func ToxiGenItems(rows []data.ToxiGen, firstRow int, delimiter string) []query.I
 		if r.Toxic() {
 			gold = 1
 		}
-		items[i] = query.NewItem(fmt.Sprintf("toxigen-%d", firstRow+i), firstRow+i, prompt, delimiter, gold, "No", "Yes")
+		items[i] = query.NewItem(fmt.Sprintf("toxigen-%d", firstRow+i), firstRow+i, prompt, delimiter, gold, "No",
+			"Yes")
 	}
 	return items
 }
 
 func toxigenSpecs(set eval.Settings, x *ToxiGenConfig) []Spec {
-	loglik := languageSpec(NameToxiGen, eval.ProtocolLogLik, "toxigen", &x.File, data.ReadToxiGen,
-		func(ctx context.Context, s eval.Subject, rows []data.ToxiGen) (*result.Measurement, []result.Record, error) {
-			return ToxiGen(ctx, s, set, rows, x.First)
-		})
-	reward := rewardSpec(NameToxiGen, eval.ProtocolReward, "toxigen", &x.File, data.ReadToxiGen,
-		func(ctx context.Context, r eval.Reward, rows []data.ToxiGen) (*result.Measurement, []result.Record, error) {
-			return ToxiGenReward(ctx, r, set, rows, x.First)
-		})
-	loglik.off, reward.off = !slices.Contains(x.Protocols, eval.ProtocolLogLik), !slices.Contains(x.Protocols, eval.ProtocolReward)
+	rows := datasetOf(&x.File, data.ReadToxiGen)
+	loglik := languageSpec(nameToxiGen, eval.ProtocolLogLik, "toxigen", set, rows, toxigen)
+	reward := rewardSpec(nameToxiGen, eval.ProtocolReward, "toxigen", set, rows, ToxiGenReward)
+	loglik.off = !slices.Contains(x.Protocols, eval.ProtocolLogLik)
+	reward.off = !slices.Contains(x.Protocols, eval.ProtocolReward)
 	loglik.check = func() error {
 		for _, p := range x.Protocols {
 			if p != eval.ProtocolLogLik && p != eval.ProtocolReward {
@@ -63,12 +60,15 @@ func toxigenSpecs(set eval.Settings, x *ToxiGenConfig) []Spec {
 	return []Spec{loglik, reward}
 }
 
-// ToxiGen runs the benchmark. Beside the harness's acc and acc_norm (which divides
+// toxigen runs the benchmark. Beside the harness's acc and acc_norm (which divides
 // by two or three characters and so pushes towards Yes) it reports MCC, balanced
 // accuracy and how often the model says Yes: a constant answer has an accuracy of
 // 0.43 or 0.57 and says nothing.
-func ToxiGen(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.ToxiGen, firstRow int) (*result.Measurement, []result.Record, error) {
-	b, records, err := summarizeChoices(ctx, s, set, ToxiGenItems(rows, firstRow, set.TargetDelimiter), NameToxiGen, eval.ProtocolLogLik, ToxiGenVersion)
+func toxigen(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.ToxiGen, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	b, records, err := summarizeChoices(ctx, s, set, ToxiGenItems(rows, firstRow, set.TargetDelimiter), nameToxiGen,
+		eval.ProtocolLogLik, toxigenVersion)
 	if err != nil {
 		return nil, nil, err
 	}

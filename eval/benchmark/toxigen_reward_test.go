@@ -22,13 +22,15 @@ func TestToxiGenReward(t *testing.T) {
 	}
 	var seen []eval.Exchange
 	score := map[string]float32{"a": -3, "b": 2, "c": 0, "d": -1, "e": 2}
-	r := eval.Reward{Name: "harmlessness", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
+	r := evaltest.Reward("harmlessness", func(x eval.Exchange) float32 {
 		seen = append(seen, x)
 		return score[x.ResponseText]
-	})}
+	})
 	b, records, err := ToxiGenReward(context.Background(), r, evaltest.Settings(), rows, 7)
 	require.NoError(t, err)
-	require.Equal(t, eval.Exchange{ResponseText: "c", Turns: []data.Message{{Role: "user", Content: "What do you think?"}, {Role: "assistant", Content: "c"}}}, seen[2])
+	require.Equal(t, eval.Exchange{ResponseText: "c", Turns: []data.Message{
+		{Role: "user", Content: "What do you think?"}, {Role: "assistant", Content: "c"},
+	}}, seen[2])
 	// Toxic: a (10) and c (5.6). Minus the score: a 3, d 1, c 0, b -2, e -2.
 	require.InDelta(t, 5.0/6, b.Metrics["auc"], 1e-12)
 	require.InDelta(t, 0.5*1+0.5*2/3, b.Metrics["average_precision"], 1e-12)
@@ -42,7 +44,8 @@ func TestToxiGenReward(t *testing.T) {
 	require.EqualValues(t, 2.6, *records[2].Toxicity)
 	require.NotContains(t, b.Metrics, "acc")
 
-	b, _, err = ToxiGenReward(context.Background(), byText(func(string) float64 { return 1 }), evaltest.Settings(), rows, 0)
+	b, _, err = ToxiGenReward(context.Background(), byText(func(string) float64 { return 1 }), evaltest.Settings(),
+		rows, 0)
 	require.NoError(t, err)
 	require.Contains(t, b.Flags, "degenerate")
 	require.InDelta(t, 0.5, b.Metrics["auc"], 1e-12)
@@ -62,7 +65,8 @@ func TestToxiGenReward(t *testing.T) {
 // language-model form too.
 func TestToxiGenLanguageReports(t *testing.T) {
 	rows := []data.ToxiGen{{Text: "a", ToxicityAI: 5, ToxicityHuman: 5}, {Text: "b", ToxicityAI: 1, ToxicityHuman: 1}}
-	b, _, err := ToxiGen(context.Background(), liking(func(text string) float64 { return float64(len(text)) }), evaltest.Settings(), rows, 0)
+	b, _, err := toxigen(context.Background(), liking(func(text string) float64 { return float64(len(text)) }),
+		evaltest.Settings(), rows, 0)
 	require.NoError(t, err)
 	for _, name := range []string{"mcc", "balanced_acc", "predicted_yes", "auc", "majority_acc", "acc_norm"} {
 		require.Contains(t, b.Metrics, name)

@@ -11,16 +11,18 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/eval/task"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // UserTask measures a language model on a task of the user's own, as
 // lm-evaluation-harness measures the same file: output_type multiple_choice and
 // loglikelihood by log-likelihood, generate_until by greedy generation.
-func UserTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func UserTask(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task,
+) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: task %s: %w", t.Name, err)
 	}
 	set.TargetDelimiter = t.Delimiter(set.TargetDelimiter)
@@ -29,7 +31,7 @@ func UserTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Ta
 		return fail(err)
 	}
 	var b *metrics.Summary
-	var records []result.Record
+	var records []run.Item
 	switch t.Output {
 	case task.GenerateUntil:
 		b, records, err = generateTask(ctx, s, set, t, items)
@@ -57,13 +59,13 @@ func addTask(b *metrics.Summary, t *task.Task, s eval.Subject) error {
 		"task": t.Path, "task_sha256": t.SHA256, "output_type": string(t.Output),
 		"data": path, "data_sha256": sum, "first": t.First, "limit": t.Limit, "num_fewshot": t.NumFewshot,
 	} {
-		b.Provenance[k] = v
+		b.Provenance.Set(k, v)
 	}
 	if len(t.Ignored) > 0 {
-		b.Provenance["ignored_keys"] = strings.Join(t.Ignored, " ")
+		b.Provenance.Set("ignored_keys", strings.Join(t.Ignored, " "))
 	}
 	if len(t.Notes) > 0 {
-		b.Provenance["notes"] = strings.Join(t.Notes, "; ")
+		b.Provenance.Set("notes", strings.Join(t.Notes, "; "))
 	}
 	return addEncoding(b, s)
 }
@@ -75,14 +77,17 @@ func TaskItems(t *task.Task, items []task.Item, delimiter string) []query.Item {
 		x := query.Item{ID: it.ID, Row: it.Row, Gold: it.Gold}
 		switch {
 		case t.Output == task.LogLikelihood: // the target stands as it is written, no delimiter
-			x.Choices = []query.Choice{{Context: it.Contexts[0], Continuation: it.Continuations[0], Text: it.Continuations[0]}}
+			x.Choices = []query.Choice{{Context: it.Contexts[0], Continuation: it.Continuations[0],
+				Text: it.Continuations[0]}}
 		case len(it.Contexts) > 1:
 			for k, context := range it.Contexts {
-				x.Choices = append(x.Choices, query.Choice{Context: context, Continuation: delimiter + it.Continuations[0], Text: it.Choices[k]})
+				x.Choices = append(x.Choices, query.Choice{Context: context,
+					Continuation: delimiter + it.Continuations[0], Text: it.Choices[k]})
 			}
 		default:
 			for _, c := range it.Choices {
-				x.Choices = append(x.Choices, query.Choice{Context: it.Contexts[0], Continuation: delimiter + c, Text: c})
+				x.Choices = append(x.Choices, query.Choice{Context: it.Contexts[0], Continuation: delimiter + c,
+					Text: c})
 			}
 		}
 		out[i] = x
@@ -91,7 +96,9 @@ func TaskItems(t *task.Task, items []task.Item, delimiter string) []query.Item {
 }
 
 // choiceTask is output_type multiple_choice.
-func choiceTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item) (*metrics.Summary, []result.Record, error) {
+func choiceTask(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+) (*metrics.Summary, []run.Item, error) {
 	asked := TaskItems(t, items, set.TargetDelimiter)
 	records, err := query.Choose(ctx, s, set, asked, eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolLogLik})
 	if err != nil {
@@ -135,7 +142,7 @@ func choiceTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.
 }
 
 // predBytes is the prediction by log-likelihood per byte of the choice.
-func predBytes(it query.Item, r result.Record) int {
+func predBytes(it query.Item, r run.Item) int {
 	best, pred := math.Inf(-1), 0
 	for k, c := range it.Choices {
 		if v := r.LogProbs[k] / float64(len(c.Text)); v > best {
@@ -148,8 +155,11 @@ func predBytes(it query.Item, r result.Record) int {
 // likelihoodTask is output_type loglikelihood: perplexity is exp of minus the mean
 // log-likelihood of a target (of whole targets, not of tokens), acc the share of targets
 // all of whose tokens were the likeliest.
-func likelihoodTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item) (*metrics.Summary, []result.Record, error) {
-	records, err := query.ScoreItems(ctx, s, set, TaskItems(t, items, ""), eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolLogLik})
+func likelihoodTask(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+) (*metrics.Summary, []run.Item, error) {
+	records, err := query.ScoreItems(ctx, s, set, TaskItems(t, items, ""),
+		eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolLogLik})
 	if err != nil {
 		return nil, nil, err
 	}

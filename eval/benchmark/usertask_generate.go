@@ -9,11 +9,11 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/eval/task"
 	"steer/ggml/lm"
 	"steer/internal/seed"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // taskBatch is the number of prompts of a task that are generated from at once.
@@ -22,7 +22,9 @@ const taskBatch = 16
 // generateTask is output_type generate_until: greedy generation up to the first of the
 // ends or max_gen_toks tokens, the filters, and exact match with one of the targets. A
 // prompt that leaves no room is cut from the left, as the harness does.
-func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item) (*metrics.Summary, []result.Record, error) {
+func generateTask(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+) (*metrics.Summary, []run.Item, error) {
 	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -30,20 +32,21 @@ func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *tas
 		return nil, nil, fmt.Errorf("model %q: generating needs a generator and a tokenizer", s.Name)
 	}
 	if set.MaxLength <= t.Generation.MaxTokens {
-		return nil, nil, fmt.Errorf("generation_kwargs.max_gen_toks %d leaves no room for a prompt in max_length %d: lower it", t.Generation.MaxTokens, set.MaxLength)
+		return nil, nil, fmt.Errorf("generation_kwargs.max_gen_toks %d leaves no room for a prompt in max_length "+
+			"%d: lower it", t.Generation.MaxTokens, set.MaxLength)
 	}
 	enc, err := query.NewEncoder(s.Tokenizer, set.BOS)
 	if err != nil {
 		return nil, nil, err
 	}
-	records, unfinished := make([]result.Record, len(items)), 0
+	records, unfinished := make([]run.Item, len(items)), 0
 	at := eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolGenerate, Model: s.Name, Total: len(items)}
 	for start := 0; start < len(items); start += taskBatch {
 		batch := items[start:min(start+taskBatch, len(items))]
 		reqs := make([]lm.Request, len(batch))
 		for k, it := range batch {
 			r := &records[start+k]
-			*r = result.Record{ID: it.ID, Row: it.Row, Gold: 1}
+			*r = run.Item{ID: it.ID, Row: it.Row, Gold: 1}
 			if reqs[k], r.Cut, err = taskRequest(enc, s.Tokenizer, set, t, it.Contexts[0]); err != nil {
 				return nil, nil, fmt.Errorf("item %q: %w", it.ID, err)
 			}
@@ -53,7 +56,8 @@ func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *tas
 			return nil, nil, fmt.Errorf("model %q: %w", s.Name, err)
 		}
 		if len(answers) != len(reqs) {
-			return nil, nil, fmt.Errorf("model %q: generator gave %d answers to %d prompts", s.Name, len(answers), len(reqs))
+			return nil, nil, fmt.Errorf("model %q: generator gave %d answers to %d prompts",
+				s.Name, len(answers), len(reqs))
 		}
 		for k, a := range answers {
 			if a.Finish == lm.FinishLength {
@@ -68,13 +72,15 @@ func generateTask(ctx context.Context, s eval.Subject, set eval.Settings, t *tas
 	b := metrics.New(t.Name, eval.ProtocolGenerate, s.Name, taskVersion(t), len(records), set)
 	addMatches(b, t, items, records)
 	b.FlagCount("unfinished", unfinished)
-	b.Provenance["max_gen_toks"] = t.Generation.MaxTokens
-	b.Provenance["until"] = t.Generation.Until
+	b.Provenance.Set("max_gen_toks", t.Generation.MaxTokens)
+	b.Provenance.Set("until", t.Generation.Until)
 	return b, records, nil
 }
 
 // taskRequest is the request of one prompt, and how many of its tokens were cut off.
-func taskRequest(enc *query.Encoder, tok lm.Tokenizer, set eval.Settings, t *task.Task, prompt string) (lm.Request, int, error) {
+func taskRequest(
+	enc *query.Encoder, tok lm.Tokenizer, set eval.Settings, t *task.Task, prompt string,
+) (lm.Request, int, error) {
 	ids, err := enc.Text(prompt)
 	if err == nil && len(ids) == 0 {
 		ids, _, err = enc.Pair("", "x") // BOS, or what stands for it
@@ -101,14 +107,14 @@ func untilFirst(answer string, ends []string) string {
 
 // addMatches stores the exact match after every filter; the first one decides the
 // records.
-func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []result.Record) {
+func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []run.Item) {
 	cut := 0
 	for f, filter := range t.Filters {
 		right, each := 0, make([]float64, len(records))
 		for i := range records {
 			answer := filter.Apply(records[i].Answer)
-			matches := slices.ContainsFunc(items[i].Targets, func(target string) bool { return t.Metrics[0].Matches(answer, target) })
-			if matches {
+			matches := func(target string) bool { return t.Metrics[0].Matches(answer, target) }
+			if slices.ContainsFunc(items[i].Targets, matches) {
 				right++
 				each[i] = 1
 			}
@@ -127,7 +133,7 @@ func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []r
 		b.Set(name+"_stderr", stats.MeanOf(each).StdErr)
 	}
 	if len(t.Filters) > 1 {
-		b.Provenance["filter"] = t.Filters[0].Name
+		b.Provenance.Set("filter", t.Filters[0].Name)
 	}
 	b.FlagCount("truncated", cut)
 	empty := 0

@@ -14,37 +14,48 @@ import (
 	"steer/eval/evaltest"
 	"steer/eval/query"
 	"steer/eval/task"
+	"steer/rl/run"
 )
 
 func loadTask(t *testing.T, yaml, data string) *task.Task {
 	t.Helper()
-	tk, err := task.Load(filepath.Join(evaltest.WriteFiles(t, map[string]string{"t.yaml": yaml, "d.jsonl": data}), "t.yaml"), "")
+	tk, err := task.Load(filepath.Join(evaltest.WriteFiles(t, map[string]string{"t.yaml": yaml, "d.jsonl": data}),
+		"t.yaml"), "")
 	require.NoError(t, err)
 	return tk
 }
 
 func TestUserTaskChoices(t *testing.T) {
-	tk := loadTask(t, "task: quiz\ndata: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: \"Q: {{q}}\\nA:\"\ndoc_to_choice: [no, 'yes']\ndoc_to_target: a\ntarget_delimiter: \"-\"\ntag: x\n",
+	tk := loadTask(t, "task: quiz\ndata: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: \"Q: {{q}}\\nA:\"\n"+
+		"doc_to_choice: [no, 'yes']\ndoc_to_target: a\ntarget_delimiter: \"-\"\ntag: x\n",
 		evaltest.Lines(12, func(i int) string { return fmt.Sprintf(`{"q": "question %d", "a": %d}`, i, i%2) }))
-	b, records, err := UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(), tk)
+	b, records, err := UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}),
+		evaltest.Settings(), tk)
 	require.NoError(t, err)
 	require.Len(t, records, 12)
 	require.Equal(t, "quiz", b.Benchmark)
 	require.Equal(t, eval.ProtocolLogLik, b.Protocol)
-	for _, name := range []string{"acc", "acc_norm", "mcc", "balanced_acc", "macro_f1", "majority_acc", "predicted_yes", "auc"} {
+	for _, name := range []string{
+		"acc", "acc_norm", "mcc", "balanced_acc", "macro_f1", "majority_acc", "predicted_yes", "auc",
+	} {
 		require.Contains(t, b.Metrics, name)
 	}
-	for key, want := range map[string]any{"target_delimiter": "-", "bos": false, "max_length": 4000, "ignored_keys": "tag", "first": 0, "num_fewshot": 0, "output_type": "multiple_choice", "task_sha256": tk.SHA256} {
-		require.Equal(t, want, b.Provenance[key], key)
+	for key, want := range map[string]any{
+		"target_delimiter": "-", "bos": false, "max_length": 4000, "ignored_keys": "tag", "first": 0, "num_fewshot": 0,
+		"output_type": "multiple_choice", "task_sha256": tk.SHA256,
+	} {
+		require.Equal(t, run.NewFact(want), b.Provenance.Fact(key), key)
 	}
-	require.Len(t, b.Provenance["data_sha256"], 64)
-	require.Equal(t, "quiz@"+tk.SHA256[:12], b.Provenance["prompt_version"])
+	require.Len(t, b.Provenance.Fact("data_sha256").Value(), 64)
+	require.Equal(t, "quiz@"+tk.SHA256[:12], b.Provenance.PromptVersion)
 	// The same as the same items asked by hand.
 	var want []query.Item
 	for i := range 12 {
-		want = append(want, query.NewItem(fmt.Sprintf("quiz-%d", i), i, fmt.Sprintf("Q: question %d\nA:", i), "-", i%2, "no", "yes"))
+		want = append(want, query.NewItem(fmt.Sprintf("quiz-%d", i), i, fmt.Sprintf("Q: question %d\nA:", i), "-",
+			i%2, "no", "yes"))
 	}
-	byHand, err := query.Choose(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(), want, eval.Progress{})
+	byHand, err := query.Choose(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}),
+		evaltest.Settings(), want, eval.Progress{})
 	require.NoError(t, err)
 	require.Equal(t, byHand, records)
 }
@@ -56,7 +67,9 @@ func TestUserTaskVaryingChoices(t *testing.T) {
 	data := evaltest.Lines(60, func(i int) string {
 		return fmt.Sprintf(`{"q": "q%02d", "c": ["x%02d", "yyy%02d", "é"], "a": %d}`, i, i, i, place(i))
 	})
-	b, records, err := UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(), loadTask(t, yaml+"metric_list: [{metric: acc}, {metric: acc_bytes}, {metric: exact_match}]\n", data))
+	b, records, err := UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}),
+		evaltest.Settings(), loadTask(t, yaml+"metric_list: [{metric: acc}, {metric: acc_bytes}, {metric: "+
+			"exact_match}]\n", data))
 	require.NoError(t, err)
 	require.NotContains(t, b.Metrics, "mcc")
 	require.NotContains(t, b.Metrics, "acc_norm")
@@ -78,10 +91,12 @@ func TestUserTaskVaryingChoices(t *testing.T) {
 	}
 	require.InDelta(t, float64(bytes)/60, b.Metrics["acc_bytes"], 1e-12)
 	require.InDelta(t, float64(greedy)/60, b.Metrics["exact_match"], 1e-12)
-	b, _, err = UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(), loadTask(t, yaml+"metric_list: [{metric: mcc}, {metric: macro_f1}]\n", data))
+	b, _, err = UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(),
+		loadTask(t, yaml+"metric_list: [{metric: mcc}, {metric: macro_f1}]\n", data))
 	require.NoError(t, err)
 	require.Contains(t, b.Metrics, "mcc")
-	_, _, err = UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(), loadTask(t, yaml+"metric_list: [f1]\n", data))
+	_, _, err = UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(),
+		loadTask(t, yaml+"metric_list: [f1]\n", data))
 	require.ErrorContains(t, err, "f1 is defined for two choices, these are 3: want macro_f1")
 }
 
@@ -118,7 +133,8 @@ metric_list: [{metric: exact_match, ignore_case: true}]
 filter_list:
   - {name: strict, filter: [{function: remove_whitespace}]}
   - {name: number, filter: [{function: regex, regex_pattern: '(\d+)'}]}
-`, `{"q": "one", "a": "1"}`+"\n"+`{"q": "two", "a": ["2", "II"]}`+"\n"+`{"q": "three", "a": "3"}`+"\n"+`{"q": "four", "a": "4"}`+"\n")
+`, `{"q": "one", "a": "1"}`+"\n"+`{"q": "two", "a": ["2", "II"]}`+"\n"+
+		`{"q": "three", "a": "3"}`+"\n"+`{"q": "four", "a": "4"}`+"\n")
 	gen := &evaltest.Scripted{Answer: func(prompt string) string {
 		switch {
 		case strings.Contains(prompt, "one"):
@@ -131,7 +147,8 @@ filter_list:
 		return ""
 	}}
 	set := evaltest.Settings()
-	b, records, err := UserTask(context.Background(), eval.Subject{Name: "g", Generator: gen, Tokenizer: evaltest.Tokenizer{}}, set, tk)
+	generating := eval.Subject{Name: "g", Generator: gen, Tokenizer: evaltest.Tokenizer{}}
+	b, records, err := UserTask(context.Background(), generating, set, tk)
 	require.NoError(t, err)
 	require.Equal(t, eval.ProtocolGenerate, b.Protocol)
 	require.Equal(t, " 1", records[0].Answer)
@@ -145,12 +162,12 @@ filter_list:
 	require.Equal(t, []string{"\n"}, gen.Seen[0].StopStrings)
 	// Prompts are cut from the left, and counted.
 	set.MaxLength = 24
-	b, _, err = UserTask(context.Background(), eval.Subject{Name: "g", Generator: gen, Tokenizer: evaltest.Tokenizer{}}, set, tk)
+	b, _, err = UserTask(context.Background(), generating, set, tk)
 	require.NoError(t, err)
 	require.Contains(t, b.Flags, "truncated=4")
 	require.Equal(t, "\nA:", evaltest.Tokenizer{}.Decode(gen.Seen[len(gen.Seen)-1].Prompt, true)[1:])
 	set.MaxLength = 20
-	_, _, err = UserTask(context.Background(), eval.Subject{Name: "g", Generator: gen, Tokenizer: evaltest.Tokenizer{}}, set, tk)
+	_, _, err = UserTask(context.Background(), generating, set, tk)
 	require.ErrorContains(t, err, "leaves no room for a prompt in max_length 20")
 	_, _, err = UserTask(context.Background(), eval.Subject{Name: "g"}, evaltest.Settings(), tk)
 	require.ErrorContains(t, err, "needs a generator")

@@ -8,8 +8,8 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // WinoBias (Zhao et al. 2018, "Gender Bias in Coreference Resolution: Evaluation and
@@ -17,11 +17,11 @@ import (
 // the occupation it means ("pro") and with the other one ("anti"). Type 1 needs
 // knowledge of the world, in type 2 syntax is enough.
 
-// NameWinoBias1, NameWinoBias2 and WinoBiasVersion identify the benchmarks in results.
+// The names and the version of the prompt identify the benchmarks in results.
 const (
-	NameWinoBias1   = "winobias_type1"
-	NameWinoBias2   = "winobias_type2"
-	WinoBiasVersion = "winobias-refers-1"
+	nameWinoBias1   = "winobias_type1"
+	nameWinoBias2   = "winobias_type2"
+	winobiasVersion = "winobias-refers-1"
 )
 
 // WinoBiasConfig names the files of both types.
@@ -39,35 +39,43 @@ type WinoBiasFiles struct {
 
 func winobiasSpecs(set eval.Settings, x *WinoBiasConfig) []Spec {
 	one := func(name, key string, f *WinoBiasFiles) Spec {
-		pro, anti := reader(&f.Pro, data.ReadWinoBias), reader(&f.Anti, data.ReadWinoBias)
+		pro, anti := datasetOf(&f.Pro, data.ReadWinoBias), datasetOf(&f.Anti, data.ReadWinoBias)
 		return Spec{
 			Name: name, Protocol: eval.ProtocolLogLik,
-			Inputs: []Input{{Key: key + ".pro", Prefix: "pro_", File: &f.Pro}, {Key: key + ".anti", Prefix: "anti_", File: &f.Anti}},
-			Load:   loads(pro, anti),
+			Inputs: []Input{
+				{Key: key + ".pro", Prefix: "pro_", File: &f.Pro}, {Key: key + ".anti", Prefix: "anti_", File: &f.Anti},
+			},
+			Load: loadAll(pro.load, anti.load),
 			check: func() error {
-				if (f.Pro.Path == "") != (f.Anti.Path == "") || f.Pro.First != f.Anti.First || f.Pro.Limit != f.Anti.Limit {
-					return fmt.Errorf("eval: %s: want pro.path and anti.path, with the same first and limit: the sentences are compared one by one", key)
+				one := (f.Pro.Path == "") != (f.Anti.Path == "")
+				if one || f.Pro.First != f.Anti.First || f.Pro.Limit != f.Anti.Limit {
+					return fmt.Errorf("eval: %s: want pro.path and anti.path, with the same first and limit: the "+
+						"sentences are compared one by one", key)
 				}
 				return nil
 			},
-			Language: on(pro, func(ctx context.Context, s eval.Subject, rows []data.WinoBias) (*result.Measurement, []result.Record, error) {
-				others, err := anti()
+			Language: on(pro, set, func(
+				ctx context.Context, s eval.Subject, set eval.Settings, rows []data.WinoBias, firstRow int,
+			) (*run.Measurement, []run.Item, error) {
+				others, err := anti.rows()
 				if err != nil {
 					return nil, nil, err
 				}
-				return WinoBias(ctx, s, set, name, rows, others, f.Pro.First)
+				return winobias(ctx, s, set, name, rows, others, firstRow)
 			}),
 		}
 	}
-	return []Spec{one(NameWinoBias1, "winobias.type1", &x.Type1), one(NameWinoBias2, "winobias.type2", &x.Type2)}
+	return []Spec{one(nameWinoBias1, "winobias.type1", &x.Type1), one(nameWinoBias2, "winobias.type2", &x.Type2)}
 }
 
 // winobiasOccupations are the 40 occupations of the data set.
 var winobiasOccupations = []string{
-	"driver", "supervisor", "janitor", "cook", "mover", "laborer", "construction worker", "chief", "developer", "carpenter",
-	"manager", "lawyer", "farmer", "salesperson", "physician", "guard", "analyst", "mechanic", "sheriff", "CEO",
+	"driver", "supervisor", "janitor", "cook", "mover", "laborer", "construction worker", "chief", "developer",
+	"carpenter", "manager", "lawyer", "farmer", "salesperson", "physician", "guard", "analyst", "mechanic", "sheriff",
+	"CEO",
 	"attendant", "cashier", "teacher", "nurse", "assistant", "secretary", "auditor", "cleaner", "receptionist", "clerk",
-	"counselor", "designer", "hairdresser", "writer", "housekeeper", "baker", "accountant", "editor", "librarian", "tailor",
+	"counselor", "designer", "hairdresser", "writer", "housekeeper", "baker", "accountant", "editor", "librarian",
+	"tailor",
 }
 
 // winobiasItem asks whom the first pronoun means, with the words of the harness's task
@@ -75,7 +83,8 @@ var winobiasOccupations = []string{
 func winobiasItem(row int, kind string, w data.WinoBias, delimiter string) (query.Item, error) {
 	referent, _, found := occupationIn(w.Text[w.Referent[0]:w.Referent[1]], "")
 	if !found {
-		return query.Item{}, fmt.Errorf("line %d: the referent %q is none of the 40 occupations", w.Line, w.Text[w.Referent[0]:w.Referent[1]])
+		return query.Item{}, fmt.Errorf("line %d: the referent %q is none of the 40 occupations",
+			w.Line, w.Text[w.Referent[0]:w.Referent[1]])
 	}
 	other, _, found := occupationIn(w.Text[:w.Referent[0]]+" "+w.Text[w.Referent[1]:], referent)
 	if !found {
@@ -125,15 +134,18 @@ func wordIndex(text, word string) int {
 	}
 }
 
-// WinoBias runs one type. Beside the accuracies of both versions it gives their
+// winobias runs one type. Beside the accuracies of both versions it gives their
 // difference, the bias, tested pair by pair: sentences of the same number that mean the
 // same person are one pair (two of the release's 1584 pairs do not).
-func WinoBias(ctx context.Context, s eval.Subject, set eval.Settings, name string, pro, anti []data.WinoBias, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func winobias(
+	ctx context.Context, s eval.Subject, set eval.Settings, name string, pro, anti []data.WinoBias, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: %s: %w", name, err)
 	}
 	if len(pro) != len(anti) {
-		return fail(fmt.Errorf("%d sentences in the pro and %d in the anti file: want the two versions of one file of the release", len(pro), len(anti)))
+		return fail(fmt.Errorf("%d sentences in the pro and %d in the anti file: want the two versions of one "+
+			"file of the release", len(pro), len(anti)))
 	}
 	var items []query.Item
 	for _, version := range []struct {
@@ -148,7 +160,7 @@ func WinoBias(ctx context.Context, s eval.Subject, set eval.Settings, name strin
 			items = append(items, it)
 		}
 	}
-	b, records, err := summarizeChoices(ctx, s, set, items, name, eval.ProtocolLogLik, WinoBiasVersion)
+	b, records, err := summarizeChoices(ctx, s, set, items, name, eval.ProtocolLogLik, winobiasVersion)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,7 +170,8 @@ func WinoBias(ctx context.Context, s eval.Subject, set eval.Settings, name strin
 		p, a := &records[i], &records[len(pro)+i]
 		p.Group, a.Group = "pro", "anti"
 		if pro[i].Number != anti[i].Number {
-			return fail(fmt.Errorf("pro line %d has number %d, anti line %d number %d: want the two versions of one file of the release", pro[i].Line, pro[i].Number, anti[i].Line, anti[i].Number))
+			return fail(fmt.Errorf("pro line %d has number %d, anti line %d number %d: want the two versions of "+
+				"one file of the release", pro[i].Line, pro[i].Number, anti[i].Line, anti[i].Number))
 		}
 		if items[i].Choices[0].Text != items[len(pro)+i].Choices[0].Text {
 			unpaired++

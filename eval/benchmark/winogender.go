@@ -9,14 +9,14 @@ import (
 	"steer/eval"
 	"steer/eval/metrics"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// NameWinogender and WinogenderVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
-	NameWinogender    = "winogender"
-	WinogenderVersion = "winogender-harness-1"
+	nameWinogender    = "winogender"
+	winogenderVersion = "winogender-harness-1"
 )
 
 // WinogenderConfig names the sentences and the occupation statistics of the release.
@@ -26,29 +26,30 @@ type WinogenderConfig struct {
 }
 
 func winogenderSpecs(set eval.Settings, x *WinogenderConfig) []Spec {
-	rows, occupations := reader(&x.File, data.ReadWinogender), reader(&x.Occupations, data.ReadWinogenderOccupations)
+	rows := datasetOf(&x.File, data.ReadWinogender)
+	occupations := datasetOf(&x.Occupations, data.ReadWinogenderOccupations)
 	return []Spec{{
-		Name: NameWinogender, Protocol: eval.ProtocolLogLik,
-		Inputs: []Input{{Key: "winogender", File: &x.File}, {Key: "winogender.occupations", Prefix: "occupations_", whole: true, File: &x.Occupations}},
-		Load: func() error {
-			_, err := rows()
-			if err == nil {
-				_, err = occupations()
-			}
-			return err
+		Name: nameWinogender, Protocol: eval.ProtocolLogLik,
+		Inputs: []Input{
+			{Key: "winogender", File: &x.File},
+			{Key: "winogender.occupations", Prefix: "occupations_", whole: true, File: &x.Occupations},
 		},
+		Load: loadAll(rows.load, occupations.load),
 		check: func() error {
 			if x.Path != "" && x.Occupations.Path == "" {
-				return fmt.Errorf("eval: winogender.occupations.path: want the release's occupations-stats.tsv: it says which sentences go against the statistics")
+				return fmt.Errorf("eval: winogender.occupations.path: want the release's occupations-stats.tsv: " +
+					"it says which sentences go against the statistics")
 			}
 			return nil
 		},
-		Language: on(rows, func(ctx context.Context, s eval.Subject, rows []data.Winogender) (*result.Measurement, []result.Record, error) {
-			share, err := occupations()
+		Language: on(rows, set, func(
+			ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Winogender, firstRow int,
+		) (*run.Measurement, []run.Item, error) {
+			share, err := occupations.rows()
 			if err != nil {
 				return nil, nil, err
 			}
-			return Winogender(ctx, s, set, rows, share, x.First)
+			return winogender(ctx, s, set, rows, share, firstRow)
 		}),
 	}}
 }
@@ -70,7 +71,8 @@ func winogenderItem(row int, w data.Winogender, delimiter string) (query.Item, e
 	if pronoun == "" {
 		return query.Item{}, fmt.Errorf("line %d: no %s pronoun in %q", w.Line, w.Gender, w.Sentence)
 	}
-	return query.NewItem(w.ID, row, refersPrompt(w.Sentence, pronoun), delimiter, w.Answer, w.Occupation, w.Participant), nil
+	return query.NewItem(w.ID, row, refersPrompt(w.Sentence, pronoun), delimiter, w.Answer, w.Occupation,
+		w.Participant), nil
 }
 
 // gotcha says that the statistics of the occupation mislead: for a female pronoun, the
@@ -94,11 +96,14 @@ const (
 	groupNotGotcha = "not_gotcha"
 )
 
-// Winogender runs the benchmark: accuracy by pronoun and by whether the statistics of
+// winogender runs the benchmark: accuracy by pronoun and by whether the statistics of
 // the occupation mislead, and how often the pronoun alone changes whom the model takes
 // it for. Sentences that differ in the pronoun only are compared pair by pair.
-func Winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Winogender, occupations []data.WinogenderOccupation, firstRow int) (*result.Measurement, []result.Record, error) {
-	fail := func(err error) (*result.Measurement, []result.Record, error) {
+func winogender(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Winogender,
+	occupations []data.WinogenderOccupation, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: winogender: %w", err)
 	}
 	women := map[string]float64{}
@@ -108,14 +113,15 @@ func Winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 	items := make([]query.Item, len(rows))
 	for i, w := range rows {
 		if _, known := women[w.Occupation]; !known {
-			return fail(fmt.Errorf("line %d: the statistics lack the occupation %q: name the occupations file of the same release", w.Line, w.Occupation))
+			return fail(fmt.Errorf("line %d: the statistics lack the occupation %q: name the occupations file of "+
+				"the same release", w.Line, w.Occupation))
 		}
 		var err error
 		if items[i], err = winogenderItem(firstRow+i, w, set.TargetDelimiter); err != nil {
 			return fail(err)
 		}
 	}
-	b, records, err := summarizeChoices(ctx, s, set, items, NameWinogender, eval.ProtocolLogLik, WinogenderVersion)
+	b, records, err := summarizeChoices(ctx, s, set, items, nameWinogender, eval.ProtocolLogLik, winogenderVersion)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -131,11 +137,11 @@ func Winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 	}
 	b.FlagConstant(records)
 	for _, gender := range []string{"male", "female", "neutral"} {
-		of := func(r result.Record) bool { return strings.HasSuffix(r.ID, "."+gender+".txt") }
+		of := func(r run.Item) bool { return strings.HasSuffix(r.ID, "."+gender+".txt") }
 		b.AddSubset(gender, records, of)
 		for _, group := range []string{groupGotcha, groupNotGotcha} {
 			if gender != "neutral" {
-				b.AddSubset(group+"_"+gender, records, func(r result.Record) bool { return of(r) && r.Group == group })
+				b.AddSubset(group+"_"+gender, records, func(r run.Item) bool { return of(r) && r.Group == group })
 			}
 		}
 	}
@@ -146,8 +152,8 @@ func Winogender(ctx context.Context, s eval.Subject, set eval.Settings, rows []d
 
 // addWinogenderPairs compares the male with the female version of each sentence; one of
 // the two is a gotcha, the other is not.
-func addWinogenderPairs(b *metrics.Summary, rows []data.Winogender, records []result.Record) error {
-	versions := map[string]*[2]*result.Record{} // male, female
+func addWinogenderPairs(b *metrics.Summary, rows []data.Winogender, records []run.Item) error {
+	versions := map[string]*[2]*run.Item{} // male, female
 	var order []string
 	for i, w := range rows {
 		r := &records[i]
@@ -156,7 +162,7 @@ func addWinogenderPairs(b *metrics.Summary, rows []data.Winogender, records []re
 			continue
 		}
 		if versions[r.Pair] == nil {
-			versions[r.Pair] = &[2]*result.Record{}
+			versions[r.Pair] = &[2]*run.Item{}
 			order = append(order, r.Pair)
 		}
 		versions[r.Pair][side] = r

@@ -6,32 +6,30 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // WinoGrande by partial evaluation, as lm-evaluation-harness's task winogrande does it:
 // each option in place of the blank, and the probability of what follows decides.
 
-// NameWinoGrande and WinoGrandeVersion identify the benchmark in results.
+// The name and the version of the prompt identify the benchmark in results.
 const (
-	NameWinoGrande    = "winogrande"
-	WinoGrandeVersion = "winogrande-harness-1"
+	nameWinoGrande    = "winogrande"
+	winograndeVersion = "winogrande-harness-1"
 	winograndeSize    = 1267 // rows of dev.jsonl
 )
 
 func winograndeSpecs(set eval.Settings, f *File) []Spec {
-	return []Spec{languageSpec(NameWinoGrande, eval.ProtocolLogLik, "winogrande", f, data.ReadWinoGrandeItems,
-		func(ctx context.Context, s eval.Subject, rows []data.Partial) (*result.Measurement, []result.Record, error) {
-			return WinoGrande(ctx, s, set, rows, f.First)
-		})}
+	rows := datasetOf(f, data.ReadWinoGrandeItems)
+	return []Spec{languageSpec(nameWinoGrande, eval.ProtocolLogLik, "winogrande", set, rows, winogrande)}
 }
 
-// WinoGrandeItems makes the items.
-func WinoGrandeItems(rows []data.Partial, firstRow int, delimiter string) []query.Item {
+// winograndeItems makes the items.
+func winograndeItems(rows []data.Partial, firstRow int, delimiter string) []query.Item {
 	items := make([]query.Item, len(rows))
 	for i, r := range rows {
-		it := query.Item{ID: fmt.Sprintf("%s-%d", NameWinoGrande, firstRow+i), Row: firstRow + i, Gold: r.Gold}
+		it := query.Item{ID: fmt.Sprintf("%s-%d", nameWinoGrande, firstRow+i), Row: firstRow + i, Gold: r.Gold}
 		for _, context := range r.Contexts {
 			it.Choices = append(it.Choices, query.Choice{Context: context, Continuation: delimiter + r.Continuation})
 		}
@@ -40,8 +38,11 @@ func WinoGrandeItems(rows []data.Partial, firstRow int, delimiter string) []quer
 	return items
 }
 
-// WinoGrande runs the benchmark. Only accuracy is defined on it; fewer items than the
+// winogrande runs the benchmark. Only accuracy is defined on it; fewer items than the
 // development set holds are flagged as partial.
-func WinoGrande(ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Partial, firstRow int) (*result.Measurement, []result.Record, error) {
-	return partialBenchmark(ctx, s, set, WinoGrandeItems(rows, firstRow, set.TargetDelimiter), NameWinoGrande, WinoGrandeVersion, winograndeSize)
+func winogrande(
+	ctx context.Context, s eval.Subject, set eval.Settings, rows []data.Partial, firstRow int,
+) (*run.Measurement, []run.Item, error) {
+	return partialBenchmark(ctx, s, set, winograndeItems(rows, firstRow, set.TargetDelimiter), nameWinoGrande,
+		winograndeVersion, winograndeSize)
 }

@@ -16,16 +16,18 @@ import (
 
 func TestWinoGrande(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dev.jsonl")
-	require.NoError(t, os.WriteFile(path, []byte(`{"qID": "Q1", "sentence": "Sarah was a better surgeon than Maria so _ always got the easier cases. ", "option1": "Sarah", "option2": "Maria", "answer": "2"}
-`), 0o600))
+	row := `{"qID": "Q1", "sentence": "Sarah was a better surgeon than Maria so _ always got the easier cases. ", ` +
+		`"option1": "Sarah", "option2": "Maria", "answer": "2"}`
+	require.NoError(t, os.WriteFile(path, []byte(row+"\n"), 0o600))
 	rows, err := data.ReadWinoGrandeItems(path)
 	require.NoError(t, err)
-	it := WinoGrandeItems(rows, 7, " ")[0]
+	it := winograndeItems(rows, 7, " ")[0]
 	require.Equal(t, query.Item{ID: "winogrande-7", Row: 7, Gold: 1, Choices: []query.Choice{
 		{Context: "Sarah was a better surgeon than Maria so Sarah", Continuation: " always got the easier cases."},
 		{Context: "Sarah was a better surgeon than Maria so Maria", Continuation: " always got the easier cases."},
 	}}, it)
-	b, _, err := WinoGrande(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 1}), evaltest.Settings(), rows, 0)
+	b, _, err := winogrande(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 1}), evaltest.Settings(),
+		rows, 0)
 	require.NoError(t, err)
 	require.Contains(t, b.Flags, "partial=1")
 	require.EqualValues(t, 1, b.Metrics["majority_acc"])
@@ -51,7 +53,7 @@ func TestWinoGrandeOfLLMFoundry(t *testing.T) {
 	rows, err := data.ReadWinoGrandeItems(testfiles.Data(t, "winograd/llm-foundry/winogrande.jsonl"))
 	require.NoError(t, err)
 	require.Len(t, rows, winograndeSize)
-	it := WinoGrandeItems(rows, 0, " ")[0]
+	it := winograndeItems(rows, 0, " ")[0]
 	require.Equal(t, "Sarah was a much better surgeon than Maria so Sarah", it.Choices[0].Context)
 	require.Equal(t, " always got the easier cases.", it.Choices[0].Continuation)
 	require.Equal(t, 1, it.Gold)

@@ -8,33 +8,33 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// WSC273, and WSC285 with twelve schemas more, are the Winograd Schema Challenge by partial evaluation (Trinh & Le 2018)
-// as lm-evaluation-harness's task wsc273 does it: the pronoun is replaced by each
-// option and the probability of what follows decides.
+// WSC273, and WSC285 with twelve schemas more, are the Winograd Schema Challenge by partial
+// evaluation (Trinh & Le 2018) as lm-evaluation-harness's task wsc273 does it: the pronoun is
+// replaced by each option and the probability of what follows decides.
 
 // The names and versions identify the benchmarks in results.
 const (
-	NameWSC273    = "wsc273"
-	WSC273Version = "wsc273-harness-1"
+	nameWSC273    = "wsc273"
+	wsc273Version = "wsc273-harness-1"
 	wsc273Size    = 273
 
-	NameWSC285    = "wsc285"
-	WSC285Version = "wsc285-harness-1"
+	nameWSC285    = "wsc285"
+	wsc285Version = "wsc285-harness-1"
 	wsc285Size    = 285
 )
 
 // WSC273Items makes the items of the first 273 schemas (all, if there are fewer).
 func WSC273Items(schemas []data.Schema, delimiter string) []query.Item {
-	return wscItems(NameWSC273, schemas[:min(len(schemas), wsc273Size)], delimiter)
+	return wscItems(nameWSC273, schemas[:min(len(schemas), wsc273Size)], delimiter)
 }
 
-// WSC285Items makes the items of all schemas, in the same form.
-func WSC285Items(schemas []data.Schema, delimiter string) []query.Item {
-	return wscItems(NameWSC285, schemas, delimiter)
+// wsc285Items makes the items of all schemas, in the same form.
+func wsc285Items(schemas []data.Schema, delimiter string) []query.Item {
+	return wscItems(nameWSC285, schemas, delimiter)
 }
 
 func wscItems(name string, schemas []data.Schema, delimiter string) []query.Item {
@@ -88,44 +88,46 @@ func wscOption(option, pronoun string, text []rune, loc int) string {
 }
 
 func wscSpecs(set eval.Settings, smaller, larger *File) []Spec {
-	b := languageSpec(NameWSC273, eval.ProtocolLogLik, "wsc273", smaller, data.ReadWSC,
-		func(ctx context.Context, s eval.Subject, schemas []data.Schema) (*result.Measurement, []result.Record, error) {
-			return WSC273(ctx, s, set, schemas)
-		})
-	b.check = func() error {
+	first := languageSpec(nameWSC273, eval.ProtocolLogLik, "wsc273", set, datasetOf(smaller, data.ReadWSC), wsc273)
+	first.check = func() error {
 		if smaller.First != 0 {
 			return fmt.Errorf("eval: wsc273.first: the benchmark is the first 273 schemas, got first %d", smaller.First)
 		}
 		return nil
 	}
-	whole := languageSpec(NameWSC285, eval.ProtocolLogLik, "wsc285", larger, data.ReadWSC,
-		func(ctx context.Context, s eval.Subject, schemas []data.Schema) (*result.Measurement, []result.Record, error) {
-			return WSC285(ctx, s, set, schemas)
-		})
+	whole := languageSpec(nameWSC285, eval.ProtocolLogLik, "wsc285", set, datasetOf(larger, data.ReadWSC), wsc285)
 	whole.check = func() error {
 		if larger.First != 0 {
 			return fmt.Errorf("eval: wsc285.first: the benchmark is all 285 schemas, got first %d", larger.First)
 		}
 		return nil
 	}
-	return []Spec{b, whole}
+	return []Spec{first, whole}
 }
 
-// WSC273 runs the benchmark. Only accuracy is defined on it. Fewer than 273 schemas
+// wsc273 runs the benchmark. Only accuracy is defined on it. Fewer than 273 schemas
 // are measured too and flagged as partial.
-func WSC273(ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema) (*result.Measurement, []result.Record, error) {
-	return partialBenchmark(ctx, s, set, WSC273Items(schemas, set.TargetDelimiter), NameWSC273, WSC273Version, wsc273Size)
+func wsc273(
+	ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema, _ int,
+) (*run.Measurement, []run.Item, error) {
+	return partialBenchmark(ctx, s, set, WSC273Items(schemas, set.TargetDelimiter), nameWSC273, wsc273Version,
+		wsc273Size)
 }
 
-// WSC285 runs the benchmark on the larger collection. A file of 283 schemas, which is
+// wsc285 runs the benchmark on the larger collection. A file of 283 schemas, which is
 // what was published for years, is flagged as partial.
-func WSC285(ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema) (*result.Measurement, []result.Record, error) {
-	return partialBenchmark(ctx, s, set, WSC285Items(schemas, set.TargetDelimiter), NameWSC285, WSC285Version, wsc285Size)
+func wsc285(
+	ctx context.Context, s eval.Subject, set eval.Settings, schemas []data.Schema, _ int,
+) (*run.Measurement, []run.Item, error) {
+	return partialBenchmark(ctx, s, set, wsc285Items(schemas, set.TargetDelimiter), nameWSC285, wsc285Version,
+		wsc285Size)
 }
 
 // partialBenchmark runs a benchmark of partial evaluation: accuracy, beside it that of
 // always taking the place that is right more often.
-func partialBenchmark(ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string, size int) (*result.Measurement, []result.Record, error) {
+func partialBenchmark(
+	ctx context.Context, s eval.Subject, set eval.Settings, items []query.Item, name, version string, size int,
+) (*run.Measurement, []run.Item, error) {
 	b, records, err := summarizeChoices(ctx, s, set, items, name, eval.ProtocolLogLik, version)
 	if err != nil {
 		return nil, nil, err

@@ -13,7 +13,8 @@ import (
 )
 
 func TestWSCPreprocessing(t *testing.T) {
-	schema := data.Schema{Txt1: "Ann visited Bo. Then", Pron: "her", Txt2: "dog barked.", Answers: [2]string{"The girl", "Bo"}, Correct: 1}
+	schema := data.Schema{Txt1: "Ann visited Bo. Then", Pron: "her", Txt2: "dog barked.",
+		Answers: [2]string{"The girl", "Bo"}, Correct: 1}
 	it := wscItem(0, schema, " ")
 	require.Equal(t, "Ann visited Bo. Then the girl's", it.Choices[0].Context)
 	require.Equal(t, "Ann visited Bo. Then Bo's", it.Choices[1].Context)
@@ -29,8 +30,8 @@ func TestWSCPreprocessing(t *testing.T) {
 }
 
 func TestWSCPartialIsFlagged(t *testing.T) {
-	b, records, err := WSC273(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 1}), evaltest.Settings(),
-		[]data.Schema{{Txt1: "a b", Pron: "it", Txt2: "c d.", Answers: [2]string{"x", "y"}}})
+	b, records, err := wsc273(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 1}), evaltest.Settings(),
+		[]data.Schema{{Txt1: "a b", Pron: "it", Txt2: "c d.", Answers: [2]string{"x", "y"}}}, 0)
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	require.Contains(t, b.Flags, "partial=1")
@@ -45,7 +46,7 @@ func TestWSC285(t *testing.T) {
 	require.NoError(t, err)
 	smaller, err := data.ReadWSC(filepath.Join(root, "WSCollection.xml"))
 	require.NoError(t, err)
-	a, b := WSC285Items(larger, " "), WSC273Items(smaller, " ")
+	a, b := wsc285Items(larger, " "), WSC273Items(smaller, " ")
 	require.Len(t, a, wsc285Size)
 	for i := range b {
 		require.Equal(t, b[i].Gold, a[i].Gold, i)

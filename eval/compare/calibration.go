@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // A calibration curve has at most so many bins between 0 and 1, and fewer where they
@@ -17,14 +18,14 @@ const (
 // Calibrate compares the probability that a model gave its choice, among the choices of
 // the item, with how often that choice was right; ece is the expected calibration error.
 // ok is false for records without log-probabilities of choices.
-func Calibrate(items []Item) (bins []stats.Bin, ece float64, ok bool) {
+func Calibrate(items []run.Prediction) (bins []stats.Bin, ece float64, ok bool) {
 	var confidence, right []float64
 	for _, x := range items {
 		if x.Refused || x.Tie || *x.Pred >= len(x.LogProbs) || len(x.LogProbs) < 2 {
 			return nil, 0, false
 		}
 		hit := 0.0
-		if x.right() {
+		if answeredRight(x) {
 			hit = 1
 		}
 		confidence, right = append(confidence, softmax(x.LogProbs, *x.Pred)), append(right, hit)

@@ -10,10 +10,11 @@ import (
 
 	"steer/eval/compare"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
-func item(id string, gold, pred int) compare.Item {
-	return compare.Item{ID: id, Gold: &gold, Pred: &pred, Refused: pred < 0}
+func item(id string, gold, pred int) run.Prediction {
+	return run.Prediction{ID: id, Gold: &gold, Pred: &pred, Refused: pred < 0}
 }
 
 // models makes records of invented classifiers of the given accuracies on n two-class
@@ -366,7 +367,7 @@ func TestItemsArePairedById(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	bad(in, "the records are of different data")
-	in[1].Items = []compare.Item{item("elsewhere", 1, 1)}
+	in[1].Items = []run.Prediction{item("elsewhere", 1, 1)}
 	bad(in, "are these records of one benchmark?")
 	bad(in[:1], "at least two models")
 	opt := options()

@@ -16,4 +16,6 @@
 // Several runs of one experiment with other seeds make one family: its intervals then
 // come from a two-level bootstrap over runs and items, corrected for the small number of
 // runs.
+//
+// It may import records (rl/run) and statistics (internal/stats); app/report uses it.
 package compare

@@ -1,6 +1,9 @@
 package compare
 
-import "steer/internal/stats"
+import (
+	"steer/internal/stats"
+	"steer/rl/run"
+)
 
 // Metric is what is compared.
 type Metric string
@@ -23,7 +26,7 @@ type Benchmark struct {
 // Input is one model with its records.
 type Input struct {
 	Model string
-	Items []Item
+	Items []run.Prediction
 }
 
 // Family is all comparisons of a benchmark: the p-values in it are adjusted for one

@@ -1,38 +1,15 @@
 package compare
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 
-	"github.com/klauspost/compress/zstd"
+	"steer/rl/run"
 )
 
-// Item is what is read of a record: what one model did on one item.
-type Item struct {
-	ID   string `json:"id"`
-	Gold *int   `json:"gold"`
-	// Pred is the predicted class; -1 with Refused or Tie.
-	Pred     *int      `json:"pred"`
-	Refused  bool      `json:"refused"`
-	Tie      bool      `json:"tie"`      // the best choices scored the same
-	LogProbs []float64 `json:"logprobs"` // of each choice, nats
-}
-
-// right tells whether the item was answered rightly.
-func (x Item) right() bool { return !x.Refused && !x.Tie && *x.Pred == *x.Gold }
-
-// Answer is what is read of a record of the cross-reward matrix: one answer of a policy
-// with its raw score under every reward model.
-type Answer struct {
-	ID     string             `json:"id"` // of the prompt
-	Policy string             `json:"policy"`
-	Raw    map[string]float64 `json:"raw"`
-}
+// answeredRight tells whether the item was answered rightly.
+func answeredRight(x run.Prediction) bool { return !x.Refused && !x.Tie && *x.Pred == *x.Gold }
 
 // ErrNotClassified says that records hold no predictions that could be compared.
 var ErrNotClassified = errors.New("records without gold label or prediction")
@@ -40,10 +17,10 @@ var ErrNotClassified = errors.New("records without gold label or prediction")
 // ReadItems reads a file of records. Fields that it does not know are let be, so that
 // records of other benchmarks can be read; a record without gold label or prediction is
 // [ErrNotClassified].
-func ReadItems(path string) ([]Item, error) {
-	items, err := read[Item](path)
+func ReadItems(path string) ([]run.Prediction, error) {
+	items, err := run.ReadParts[run.Prediction](path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("compare: %w", err)
 	}
 	seen := make(map[string]bool, len(items))
 	for i, x := range items {
@@ -65,10 +42,10 @@ func ReadItems(path string) ([]Item, error) {
 }
 
 // ReadAnswers reads the answers of a cross-reward matrix.
-func ReadAnswers(path string) ([]Answer, error) {
-	answers, err := read[Answer](path)
+func ReadAnswers(path string) ([]run.Answer, error) {
+	answers, err := run.ReadParts[run.Answer](path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("compare: %w", err)
 	}
 	for i, a := range answers {
 		if a.ID == "" || a.Policy == "" || len(a.Raw) == 0 {
@@ -83,31 +60,4 @@ func ReadAnswers(path string) ([]Answer, error) {
 		}
 	}
 	return answers, nil
-}
-
-// read reads Zstandard-compressed JSON Lines.
-func read[T any](path string) ([]T, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("compare: %w", err)
-	}
-	defer f.Close()
-	z, err := zstd.NewReader(bufio.NewReader(f), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<28))
-	if err != nil {
-		return nil, fmt.Errorf("compare: %s: %w", path, err)
-	}
-	defer z.Close()
-	dec := json.NewDecoder(z)
-	var out []T
-	for {
-		var r T
-		switch err := dec.Decode(&r); {
-		case errors.Is(err, io.EOF):
-			return out, nil
-		case err != nil:
-			return nil, fmt.Errorf("compare: %s: record %d: %w (want Zstandard-compressed JSON Lines)",
-				path, len(out)+1, err)
-		}
-		out = append(out, r)
-	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval/compare"
-	"steer/eval/result"
+	"steer/rl/run"
 )
 
 func pack(t *testing.T, lines ...string) string {
@@ -32,7 +32,7 @@ func pack(t *testing.T, lines ...string) string {
 
 func TestReadItems(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "items.jsonl.zst")
-	require.NoError(t, result.WriteRecords(path, []result.Record{
+	require.NoError(t, run.WriteRecords(path, []run.Item{
 		{ID: "a", Gold: 1, Pred: 0, LogProbs: []float64{-1, -2}}, {ID: "b", Gold: 0, Pred: -1, Refused: true},
 	}))
 	items, err := compare.ReadItems(path)
@@ -51,7 +51,8 @@ func TestReadItems(t *testing.T) {
 		want  string
 	}{
 		{[]string{`{"id":"a","loss":2.5}`}, `record 1: want fields "gold" and "pred"`},
-		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`}, `record 2: field "id": "a" occurs twice`},
+		{[]string{`{"id":"a","gold":1,"pred":1}`, `{"id":"a","gold":1,"pred":1}`},
+			`record 2: field "id": "a" occurs twice`},
 		{[]string{`{"gold":1,"pred":1}`}, `field "id" is empty`},
 		{[]string{`{"id":"a","gold":1,"pred":-1}`}, `-1 without "refused" or "tie"`},
 		{[]string{`{"id":"a","gold":"x"}`}, "record 1"},
@@ -71,24 +72,26 @@ func TestReadItems(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func answers(n int, seed uint64, gain map[string]float64) []compare.Answer {
+func answers(n int, seed uint64, gain map[string]float64) []run.Answer {
 	r := rand.New(rand.NewPCG(seed, 2))
-	var out []compare.Answer
+	var out []run.Answer
 	for i := range n {
 		level := r.NormFloat64()
 		for _, p := range []string{"sft", "virtue"} {
-			out = append(out, compare.Answer{ID: fmt.Sprint(i), Policy: p, Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
+			out = append(out, run.Answer{ID: fmt.Sprint(i), Policy: p,
+				Raw: map[string]float64{"virtue": 2*(level+gain[p]+.3*r.NormFloat64()) + 1, "deontology": level}})
 		}
 	}
 	return out
 }
 
 func TestScores(t *testing.T) {
-	norm := func(a []compare.Answer) compare.ScoreRun {
+	norm := func(a []run.Answer) compare.ScoreRun {
 		return compare.ScoreRun{Answers: a, Mean: map[string]float64{"virtue": 1}, Std: map[string]float64{"virtue": 2}}
 	}
-	set := compare.ScoreSet{Policies: []string{"sft", "virtue"}, Rewards: []string{"deontology", "virtue"}, Reference: "sft",
-		Runs: []compare.ScoreRun{norm(answers(80, 1, map[string]float64{"virtue": .4}))}}
+	set := compare.ScoreSet{Policies: []string{"sft", "virtue"}, Rewards: []string{"deontology", "virtue"},
+		Reference: "sft",
+		Runs:      []compare.ScoreRun{norm(answers(80, 1, map[string]float64{"virtue": .4}))}}
 	s, err := set.Compare(options())
 	require.NoError(t, err)
 	require.Equal(t, []int{80, 1, 0}, []int{s.Prompts, s.Runs, s.LeftOut})
@@ -99,7 +102,8 @@ func TestScores(t *testing.T) {
 	require.Equal(t, 1.0, *s.Cells[1][0].Holm, "equal scores")
 	require.Equal(t, compare.TestMeans, c.Test)
 
-	set.Runs = append(set.Runs, norm(answers(80, 1, map[string]float64{"virtue": .1})), norm(answers(80, 1, map[string]float64{"virtue": .7})))
+	set.Runs = append(set.Runs, norm(answers(80, 1, map[string]float64{"virtue": .1})),
+		norm(answers(80, 1, map[string]float64{"virtue": .7})))
 	s, err = set.Compare(options())
 	require.NoError(t, err)
 	c = s.Cells[1][1]
@@ -136,13 +140,13 @@ func TestCalibrate(t *testing.T) {
 	x.LogProbs = []float64{math.Log(.2) - 40, math.Log(.8) - 40}
 	y := item("b", 1, 0)
 	y.LogProbs = []float64{-1, -1}
-	bins, ece, ok := compare.Calibrate([]compare.Item{x, y})
+	bins, ece, ok := compare.Calibrate([]run.Prediction{x, y})
 	require.True(t, ok)
 	require.Equal(t, []int{1, 1}, []int{bins[0].N, bins[1].N}, "one half, wrong, and four fifths, right")
 	require.InDelta(t, .5, bins[0].Forecast, 1e-12)
 	require.InDelta(t, .8, bins[1].Forecast, 1e-12)
 	require.InDelta(t, (.5+.2)/2, ece, 1e-12)
-	_, _, ok = compare.Calibrate([]compare.Item{x, item("b", 1, 0)})
+	_, _, ok = compare.Calibrate([]run.Prediction{x, item("b", 1, 0)})
 	require.False(t, ok, "not all items have log-probabilities")
 	_, _, ok = compare.Calibrate(nil)
 	require.False(t, ok)

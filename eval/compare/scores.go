@@ -6,6 +6,7 @@ import (
 
 	"steer/internal/seed"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // nameCrossReward is the name under which the evaluation derived the matrix's resamples.
@@ -13,7 +14,7 @@ const nameCrossReward = "cross_reward"
 
 // ScoreRun is the answers of one run of an experiment.
 type ScoreRun struct {
-	Answers []Answer
+	Answers []run.Answer
 	// Mean and Std of a reward model map its raw scores to (raw - Mean) / Std; a reward
 	// that is not in the map keeps raw scores.
 	Mean, Std map[string]float64
@@ -121,8 +122,8 @@ func (c *Score) against(a, b stats.Bootstrap, columns [][][]float64, i, referenc
 // overRuns are the means over the runs of a policy's score on every prompt.
 func overRuns(columns [][][]float64, policy int) []float64 {
 	out := make([]float64, len(columns[0][policy]))
-	for _, run := range columns {
-		for i, v := range run[policy] {
+	for _, part := range columns {
+		for i, v := range part[policy] {
 			out[i] += v / float64(len(columns))
 		}
 	}
@@ -135,8 +136,8 @@ func meansOf(columns [][][]float64, policy int) []float64 {
 		return nil
 	}
 	out := make([]float64, len(columns))
-	for r, run := range columns {
-		out[r] = stats.MeanOf(run[policy]).Mean
+	for r, part := range columns {
+		out[r] = stats.MeanOf(part[policy]).Mean
 	}
 	return out
 }
@@ -172,11 +173,11 @@ func (s ScoreSet) columns() (columns [][][][]float64, prompts, leftOut int, err 
 		return nil, 0, 0, fmt.Errorf("compare: cross_reward: no run or no reward model")
 	}
 	type key struct{ id, policy string }
-	byKey := make([]map[key]Answer, len(s.Runs))
+	byKey := make([]map[key]run.Answer, len(s.Runs))
 	count, order := map[string]int{}, []string{}
-	for r, run := range s.Runs {
-		byKey[r] = map[key]Answer{}
-		for _, a := range run.Answers {
+	for r, part := range s.Runs {
+		byKey[r] = map[key]run.Answer{}
+		for _, a := range part.Answers {
 			k := key{a.ID, a.Policy}
 			if _, dup := byKey[r][k]; dup {
 				return nil, 0, 0, fmt.Errorf("compare: cross_reward: run %d: policy %q answered prompt %q twice",
@@ -199,9 +200,9 @@ func (s ScoreSet) columns() (columns [][][][]float64, prompts, leftOut int, err 
 	}
 	for _, reward := range s.Rewards {
 		var runs [][][]float64
-		for r, run := range s.Runs {
-			mean, std := run.Mean[reward], 1.0
-			if v, ok := run.Std[reward]; ok {
+		for r, part := range s.Runs {
+			mean, std := part.Mean[reward], 1.0
+			if v, ok := part.Std[reward]; ok {
 				std = v
 			}
 			rows := make([][]float64, len(s.Policies))

@@ -37,9 +37,14 @@ func Lines(n int, line func(i int) string) string {
 	return b.String()
 }
 
-// AnecdoteLine is an anecdote of Scruples as its release has it, with the votes for RIGHT and WRONG.
+// AnecdoteLine is a short anecdote of Scruples with the votes for RIGHT and WRONG.
 func AnecdoteLine(id string, right, wrong int) string {
-	return fmt.Sprintf(`{"id":%q,"title":"AITA %s","text":"story","post_type":"HISTORICAL",`+
+	return Anecdote(id, "AITA "+id, "story", right, wrong)
+}
+
+// Anecdote is a line of the release of Scruples with the votes for RIGHT and WRONG.
+func Anecdote(id, title, text string, right, wrong int) string {
+	return fmt.Sprintf(`{"id":%q,"title":%q,"text":%q,"post_type":"HISTORICAL",`+
 		`"label_scores":{"AUTHOR":%d,"OTHER":%d,"EVERYBODY":0,"NOBODY":0,"INFO":0},"label":"OTHER"}`+"\n",
-		id, id, wrong, right)
+		id, title, text, wrong, right)
 }

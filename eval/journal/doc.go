@@ -5,5 +5,6 @@
 //	j, err := journal.Open(path, fingerprint, note)
 //	asked := j.Subject(model) // answers from the file where it can
 //
-// It may import eval and the contract with the engine (ggml/lm). eval/suite uses it.
+// It may import eval, the contract with the engine (ggml/lm) and what a fingerprint is
+// (rl/run). eval/suite uses it.
 package journal

@@ -12,11 +12,8 @@ import (
 	"path/filepath"
 
 	"steer/internal/atomicfile"
-	"steer/internal/conf"
+	"steer/rl/run"
 )
-
-// journalVersion is the version of the journal's form.
-const journalVersion = 1
 
 // Journal keeps every answer that a measurement gets from a model, one line a batch,
 // written and synced before the next batch is asked. A measurement that is interrupted
@@ -49,8 +46,8 @@ type span struct {
 
 // journalHead is the first line.
 type journalHead struct {
-	Journal     int    `json:"journal"`
-	Fingerprint string `json:"fingerprint"` // YAML
+	Journal     int             `json:"journal"` // run.JournalVersion
+	Fingerprint run.Fingerprint `json:"fingerprint"`
 }
 
 // journalLine is every other line.
@@ -61,7 +58,7 @@ type journalLine struct {
 
 // Open opens the journal of a measurement with this fingerprint, or begins one.
 // What an earlier process left under another fingerprint is discarded, and note told.
-func Open(path, fingerprint string, note func(string)) (j *Journal, err error) {
+func Open(path string, fingerprint run.Fingerprint, note func(string)) (j *Journal, err error) {
 	j = &Journal{path: path, kept: map[call]span{}}
 	if j.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666); err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
@@ -80,7 +77,7 @@ func Open(path, fingerprint string, note func(string)) (j *Journal, err error) {
 		return j, err
 	}
 	if j.size == 0 {
-		if _, err = j.append(journalHead{journalVersion, fingerprint}); err != nil {
+		if _, err = j.append(journalHead{run.JournalVersion, fingerprint}); err != nil {
 			return j, err
 		}
 		err = atomicfile.SyncDir(filepath.Dir(path))
@@ -89,7 +86,7 @@ func Open(path, fingerprint string, note func(string)) (j *Journal, err error) {
 }
 
 // takeUp reads what an earlier process left.
-func (j *Journal) takeUp(fingerprint string, note func(string)) error {
+func (j *Journal) takeUp(fingerprint run.Fingerprint, note func(string)) error {
 	in := bufio.NewReaderSize(j.f, 1<<16)
 	head, err := in.ReadBytes('\n')
 	if errors.Is(err, io.EOF) {
@@ -100,12 +97,12 @@ func (j *Journal) takeUp(fingerprint string, note func(string)) error {
 	}
 	var h journalHead
 	switch {
-	case json.Unmarshal(head, &h) != nil || h.Journal != journalVersion:
+	case json.Unmarshal(head, &h) != nil || h.Journal != run.JournalVersion:
 		note(fmt.Sprintf("%s: of another version, discarded: it is measured from the start", filepath.Base(j.path)))
 		return nil
-	case h.Fingerprint != fingerprint:
+	case !h.Fingerprint.Equal(fingerprint):
 		note(fmt.Sprintf("%s: begun under other terms (%s), discarded: it is measured from the start",
-			filepath.Base(j.path), Difference(h.Fingerprint, fingerprint)))
+			filepath.Base(j.path), h.Fingerprint.Difference(fingerprint)))
 		return nil
 	}
 	j.size = int64(len(head))
@@ -246,17 +243,4 @@ func recall[A any](j *Journal, who, kind string, what any, ask func() (A, error)
 	}
 	j.kept[c] = s
 	return answer, nil
-}
-
-// Difference names the first keys in which two YAML texts differ.
-func Difference(old, now string) string {
-	changes, err := conf.Diff([]byte(old), []byte(now))
-	if err != nil || len(changes) == 0 {
-		return "they cannot be read"
-	}
-	out := changes[0].String()
-	if n := len(changes) - 1; n > 0 {
-		out += fmt.Sprintf(", and %d more", n)
-	}
-	return out
 }

@@ -9,12 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/eval"
+	"steer/rl/run"
 )
 
 // However much a journal holds, of each batch only its place is in memory.
 func TestJournalsKeepAnswersOnDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.part")
-	j, err := Open(path, "a: 1", func(string) {})
+	j, err := Open(path, run.Fingerprint{Program: "1"}, func(string) {})
 	require.NoError(t, err)
 	const batches, numbers = 100, 5000
 	ask := func(i int) []float64 {
@@ -40,7 +41,7 @@ func TestJournalsKeepAnswersOnDisk(t *testing.T) {
 	require.NoError(t, j.Close())
 
 	before = heap()
-	j, err = Open(path, "a: 1", func(string) {})
+	j, err = Open(path, run.Fingerprint{Program: "1"}, func(string) {})
 	require.NoError(t, err)
 	require.Equal(t, batches, j.Found())
 	require.Less(t, heap()-before, j.size/10)
@@ -55,7 +56,7 @@ func TestJournalsKeepAnswersOnDisk(t *testing.T) {
 // A full disk ends the measurement with what was kept before intact.
 func TestJournalThatCannotBeWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.part")
-	j, err := Open(path, "a: 1", func(string) {})
+	j, err := Open(path, run.Fingerprint{Program: "1"}, func(string) {})
 	require.NoError(t, err)
 	one, err := recall(j, "m", "k", 1, func() (int, error) { return 11, nil })
 	require.NoError(t, err)
@@ -63,7 +64,7 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 	require.NoError(t, j.f.Close())
 	_, err = recall(j, "m", "k", 2, func() (int, error) { return 12, nil })
 	require.ErrorContains(t, err, "keeping what was measured")
-	j, err = Open(path, "a: 1", func(string) {})
+	j, err = Open(path, run.Fingerprint{Program: "1"}, func(string) {})
 	require.NoError(t, err)
 	require.Equal(t, 1, j.Found())
 	never := func() (int, error) { return 0, fmt.Errorf("asked again") }

@@ -3,14 +3,14 @@ package metrics
 import (
 	"slices"
 
-	"steer/eval/result"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // AddAccuracy stores acc, its standard error in the harness's form
 // (sample deviation / sqrt(n)), and the flags of truncation, refusals and ties, which
 // both count as wrong.
-func (s *Summary) AddAccuracy(records []result.Record) {
+func (s *Summary) AddAccuracy(records []run.Item) {
 	right := make([]float64, len(records))
 	correct, cut, refused, ties := 0, 0, 0, 0
 	for i, r := range records {
@@ -36,7 +36,7 @@ func (s *Summary) AddAccuracy(records []result.Record) {
 }
 
 // AddAccuracyNorm stores acc_norm: the prediction by likelihood per character.
-func (s *Summary) AddAccuracyNorm(records []result.Record) {
+func (s *Summary) AddAccuracyNorm(records []run.Item) {
 	right := make([]float64, len(records))
 	correct := 0
 	for i, r := range records {
@@ -63,12 +63,12 @@ func (s *Summary) AddAccuracyTies(name string, right, ties, n int) {
 }
 
 // AddGroup stores the accuracy of the records of a group.
-func (s *Summary) AddGroup(group string, records []result.Record) {
-	s.AddSubset(group, records, func(r result.Record) bool { return r.Group == group })
+func (s *Summary) AddGroup(group string, records []run.Item) {
+	s.AddSubset(group, records, func(r run.Item) bool { return r.Group == group })
 }
 
 // AddSubset stores acc_<name> and n_<name> of the records that belong to a subset.
-func (s *Summary) AddSubset(name string, records []result.Record, belongs func(result.Record) bool) {
+func (s *Summary) AddSubset(name string, records []run.Item, belongs func(run.Item) bool) {
 	right, n := 0, 0
 	for _, r := range records {
 		if belongs(r) {
@@ -110,13 +110,14 @@ func (s *Summary) AddGap(name string, first, second []bool) error {
 }
 
 // FlagConstant flags a model that gives the same choice to everything.
-func (s *Summary) FlagConstant(records []result.Record) {
-	if !slices.ContainsFunc(records, func(r result.Record) bool { return r.Pred != records[0].Pred }) {
+func (s *Summary) FlagConstant(records []run.Item) {
+	if !slices.ContainsFunc(records, func(r run.Item) bool { return r.Pred != records[0].Pred }) {
 		s.Flag("degenerate")
 	}
 }
 
-func Ties(records []result.Record) int {
+// Ties is the number of items whose best choices score the same.
+func Ties(records []run.Item) int {
 	ties := 0
 	for _, r := range records {
 		if r.Tie {

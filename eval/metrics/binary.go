@@ -7,8 +7,8 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
-	"steer/eval/result"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // Predictions holds what the two-class measures need, one element an item.
@@ -20,7 +20,7 @@ type Predictions struct {
 // PredictionsOf reads two-class records. A refusal or a tie becomes the wrong class: dropping
 // it would compare models on different items. The score is the raw reward score, or the
 // difference of the two choices' scores or log-probabilities.
-func PredictionsOf(records []result.Record) Predictions {
+func PredictionsOf(records []run.Item) Predictions {
 	var x Predictions
 	for _, r := range records {
 		pred := r.Pred
@@ -92,7 +92,9 @@ func (s *Summary) mccIntervals(table stats.Binary, x Predictions) error {
 	if err != nil {
 		return err
 	}
-	for name, metric := range map[string]stats.BinaryMetric{"mcc": stats.MetricMCC, "balanced_acc": stats.MetricBalancedAccuracy} {
+	for name, metric := range map[string]stats.BinaryMetric{
+		"mcc": stats.MetricMCC, "balanced_acc": stats.MetricBalancedAccuracy,
+	} {
 		boot, err := stats.BootstrapBinary(x.Gold, [][]int{x.Pred}, metric, src, s.Settings.Resamples)
 		if err != nil {
 			return err
@@ -103,7 +105,7 @@ func (s *Summary) mccIntervals(table stats.Binary, x Predictions) error {
 		if !ok {
 			kind = "percentile"
 		}
-		s.Provenance[name+"_interval"] = kind
+		s.Provenance.Set(name+"_interval", kind)
 		if name == "mcc" {
 			s.Set("mcc_degenerate_resamples", float64(boot[0].DegenerateCount()))
 		}

@@ -26,10 +26,10 @@ type Ceiling struct {
 	CrossEntropy float64
 }
 
-// BestCeiling fits a Dirichlet-multinomial to the votes[item][class] by maximum
+// bestCeiling fits a Dirichlet-multinomial to the votes[item][class] by maximum
 // likelihood, draws each item's distribution from its posterior Dirichlet(alpha + votes)
 // samples times, and averages the scores of their majority classes against gold.
-func BestCeiling(votes [][]int, gold []int, samples int, seed uint64) (Ceiling, error) {
+func bestCeiling(votes [][]int, gold []int, samples int, seed uint64) (Ceiling, error) {
 	if len(votes) == 0 || len(votes) != len(gold) {
 		return Ceiling{}, fmt.Errorf("best ceiling: %d vote counts for %d labels", len(votes), len(gold))
 	}

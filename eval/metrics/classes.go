@@ -49,7 +49,7 @@ func (s *Summary) AddClasses(gold, pred []int) error {
 		}
 		v, bca := boot.BCa(s.Settings.Confidence)
 		s.SetInterval(m.name, v.Lo, v.Hi)
-		s.Provenance[m.name+"_interval"] = map[bool]string{true: "bca", false: "percentile"}[bca]
+		s.Provenance.Set(m.name+"_interval", map[bool]string{true: "bca", false: "percentile"}[bca])
 		if m.name == "mcc" {
 			s.Set("mcc_degenerate_resamples", float64(boot.DegenerateCount()))
 		}

@@ -4,6 +4,6 @@
 // prediction, truncated items).
 //
 // A [Summary] is a measurement in the making; its methods add to it. What serves one benchmark
-// alone stands in that benchmark's file. It may import eval, eval/result and internal/stats, where
+// alone stands in that benchmark's file. It may import eval, rl/run and internal/stats, where
 // the statistics are; eval/benchmark uses it.
 package metrics

@@ -5,30 +5,27 @@ import (
 	"math"
 
 	"steer/eval"
-	"steer/eval/result"
 	"steer/internal/seed"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // Summary is a measurement in the making: its methods compute metrics of the items, with
 // their intervals, and raise flags.
 type Summary struct {
-	*result.Measurement
+	*run.Measurement
 	Settings eval.Settings
 }
 
 // New begins the summary of n items. version is that of the prompt.
 func New(benchmark, protocol, model, version string, n int, set eval.Settings) *Summary {
-	return &Summary{Settings: set, Measurement: &result.Measurement{
-		ID: result.ID{Benchmark: benchmark, Protocol: protocol, Model: model}, N: n,
+	return &Summary{Settings: set, Measurement: &run.Measurement{
+		ID: run.ID{Benchmark: benchmark, Protocol: protocol, Model: model}, N: n,
 		Metrics:   map[string]float64{},
 		Intervals: map[string][2]float64{},
-		Provenance: map[string]any{
-			"prompt_version": version,
-			"confidence":     set.Confidence,
-			"resamples":      set.Resamples,
-			"seed":           set.Seed,
-			"margin":         set.Margin,
+		Provenance: run.Provenance{
+			PromptVersion: version, Confidence: &set.Confidence, Resamples: &set.Resamples, Seed: &set.Seed,
+			Margin: &set.Margin,
 		},
 	}}
 }

@@ -8,7 +8,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/evaltest"
-	"steer/eval/result"
+	"steer/rl/run"
 )
 
 func TestOneClassAndDegenerateFlags(t *testing.T) {
@@ -28,7 +28,8 @@ func TestOneClassAndDegenerateFlags(t *testing.T) {
 }
 
 func TestRefusalsCountAsWrong(t *testing.T) {
-	x := PredictionsOf([]result.Record{{Gold: 1, Pred: result.NoPrediction, Refused: true}, {Gold: 0, Pred: result.NoPrediction, Refused: true}, {Gold: 1, Pred: 1}})
+	x := PredictionsOf([]run.Item{{Gold: 1, Pred: run.NoPrediction, Refused: true},
+		{Gold: 0, Pred: run.NoPrediction, Refused: true}, {Gold: 1, Pred: 1}})
 	require.Equal(t, []int{0, 1, 1}, x.Pred)
 }
 

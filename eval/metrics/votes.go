@@ -3,14 +3,14 @@ package metrics
 import (
 	"math"
 
-	"steer/eval/result"
 	"steer/internal/seed"
+	"steer/rl/run"
 )
 
 // AddCrossEntropy stores the cross-entropy of the choices' probabilities, normalised among
 // themselves, to the distribution of votes: nats an item with votes, with a bootstrap
 // interval. xent_prior is that of always predicting the mean distribution of votes.
-func (s *Summary) AddCrossEntropy(records []result.Record, votes [][]int) error {
+func (s *Summary) AddCrossEntropy(records []run.Item, votes [][]int) error {
 	var each []float64
 	var model entropy
 	prior := make([]float64, len(votes[0]))
@@ -102,7 +102,7 @@ const ceilingSamples = 100
 // reach against noisy majority labels. Too few or too uniform votes fit no prior: then the
 // ceiling is not known, which is flagged, and the measurement stands.
 func (s *Summary) AddCeiling(votes [][]int, gold []int) (c Ceiling, known bool) {
-	c, err := BestCeiling(votes, gold, ceilingSamples, seed.Derive(s.Settings.Seed, "eval.best"))
+	c, err := bestCeiling(votes, gold, ceilingSamples, seed.Derive(s.Settings.Seed, "eval.best"))
 	if err != nil {
 		s.Flag("no_ceiling")
 		return c, false

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"steer/eval"
-	"steer/eval/result"
+	"steer/rl/run"
 )
 
 // Choice is one answer to an item. Partial evaluation (Winograd) varies the
@@ -47,12 +47,14 @@ func checkItems(items []Item) error {
 			return fmt.Errorf("item %q (row %d): %d choices, want at least two", it.ID, it.Row, len(it.Choices))
 		}
 		if it.Gold < 0 || it.Gold >= len(it.Choices) {
-			return fmt.Errorf("item %q (row %d): gold %d of %d choices: %w", it.ID, it.Row, it.Gold, len(it.Choices), eval.ErrLabel)
+			return fmt.Errorf("item %q (row %d): gold %d of %d choices: %w",
+				it.ID, it.Row, it.Gold, len(it.Choices), eval.ErrLabel)
 		}
 	}
 	return CheckIDs(ids)
 }
 
+// CheckIDs refuses an empty list and ids that occur twice, as records could not be paired by them.
 func CheckIDs(ids []string) error {
 	if len(ids) == 0 {
 		return eval.ErrNoItems
@@ -73,7 +75,7 @@ func CheckIDs(ids []string) error {
 // that of the highest sum divided by the characters of the choice.
 func Choose(
 	ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress,
-) ([]result.Record, error) {
+) ([]run.Item, error) {
 	if err := checkItems(items); err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func Choose(
 // one.
 func ScoreItems(
 	ctx context.Context, s eval.Subject, set eval.Settings, items []Item, at eval.Progress,
-) ([]result.Record, error) {
+) ([]run.Item, error) {
 	if err := set.Validate(); err != nil {
 		return nil, err
 	}
@@ -107,7 +109,7 @@ func ScoreItems(
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", s.Name, err)
 	}
-	records := make([]result.Record, len(items))
+	records := make([]run.Item, len(items))
 	for i, it := range items {
 		records[i] = Decide(it, liks[:len(it.Choices)])
 		liks = liks[len(it.Choices):]
@@ -132,8 +134,9 @@ func (e *Encoder) requests(items []Item) ([]Request, error) {
 	return slices.Concat(of...), err
 }
 
-func Decide(it Item, liks []Likelihood) result.Record {
-	r := result.Record{ID: it.ID, Row: it.Row, Gold: it.Gold}
+// Decide is the record of an item by the log-likelihoods of its choices, [choice].
+func Decide(it Item, liks []Likelihood) run.Item {
+	r := run.Item{ID: it.ID, Row: it.Row, Gold: it.Gold}
 	best, bestNorm := math.Inf(-1), math.Inf(-1)
 	norm := 0
 	for k, l := range liks {

@@ -54,7 +54,8 @@ func TestChooseRefuses(t *testing.T) {
 	require.ErrorContains(t, err, `item "b" (row 1): gold 2 of 2 choices`)
 	_, err = Choose(ctx, evaltest.Subject(&evaltest.Bigram{Poison: true}), set, items(2), eval.Progress{})
 	require.ErrorIs(t, err, eval.ErrNotFinite)
-	_, err = Choose(ctx, evaltest.Subject(&evaltest.Bigram{FailWith: lm.ErrContextFull}), set, items(2), eval.Progress{})
+	_, err = Choose(ctx, evaltest.Subject(&evaltest.Bigram{FailWith: lm.ErrContextFull}), set, items(2),
+		eval.Progress{})
 	require.ErrorIs(t, err, lm.ErrContextFull)
 	_, err = Choose(ctx, eval.Subject{Name: "m"}, set, items(2), eval.Progress{})
 	require.ErrorContains(t, err, "need an evaluator and a tokenizer")

@@ -10,6 +10,6 @@
 // Input that cannot be measured is an error: no item, duplicate ids, labels outside the set,
 // log-probabilities that are not numbers.
 //
-// It may import eval, eval/result, the contract with the engine (ggml/lm) and the layout of its
+// It may import eval, rl/run, the contract with the engine (ggml/lm) and the layout of its
 // batches (ggml/prefix). What is asked is a benchmark's business: eval/benchmark.
 package query

@@ -11,7 +11,7 @@ import (
 )
 
 func TestRewardsAreFinite(t *testing.T) {
-	r := eval.Reward{Name: "r", Rewarder: evaltest.RewardFunc(func(eval.Exchange) float32 { return float32(1 / zero) })}
+	r := evaltest.Reward("r", func(eval.Exchange) float32 { return float32(1 / zero) })
 	_, err := Rewards(context.Background(), r, []eval.Exchange{{}})
 	require.ErrorIs(t, err, eval.ErrNotFinite)
 }

@@ -12,8 +12,8 @@ import (
 	"steer/eval/benchmark"
 	"steer/eval/journal"
 	"steer/eval/query"
-	"steer/eval/result"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // CrossReward loads the prompts and measures the matrix; nil without a path for them.
@@ -21,7 +21,7 @@ import (
 // are no judges of answers to a prompt, and have no column.
 func (s *Suite) CrossReward(
 	ctx context.Context, policies []eval.Subject, rewards []eval.Reward, tpl *data.Template,
-) (*result.CrossReward, error) {
+) (*run.CrossReward, error) {
 	c := s.cfg.CrossReward
 	rewards = slices.DeleteFunc(slices.Clone(rewards), func(r eval.Reward) bool { return r.Classifier })
 	if c.Prompts.Path == "" || len(rewards) == 0 {
@@ -45,14 +45,14 @@ func (s *Suite) CrossReward(
 	if err != nil {
 		return nil, err
 	}
-	o, err := resume(s, m, func(j *journal.Journal) (*outcome, []result.AnswerRecord, error) {
+	o, err := resume(s, m, func(j *journal.Journal) (*run.Outcome, []run.Answer, error) {
 		asked, judging := j.Models(policies, rewards, s.bytesAtOnce())
 		res, records, err := benchmark.CrossReward(ctx, asked, judging, s.cfg.Settings, opt, prompts)
 		if err != nil {
 			return nil, nil, err
 		}
 		res.Prompts = file
-		return &outcome{CrossReward: res, Samples: res.Samples}, records, nil
+		return &run.Outcome{CrossReward: res, Samples: res.Samples}, records, nil
 	})
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (s *Suite) CrossReward(
 // crossReward is the measurement of the matrix: it depends on all policies and reward models, and
 // on the prompts as they are rendered.
 func (s *Suite) crossReward(
-	file *result.PromptFile, prompts []query.Prompt, policies []eval.Subject, rewards []eval.Reward,
+	file *run.DataFile, prompts []query.Prompt, policies []eval.Subject, rewards []eval.Reward,
 ) (measurement, error) {
 	h := sha256.New()
 	if err := json.NewEncoder(h).Encode(prompts); err != nil {
@@ -73,6 +73,6 @@ func (s *Suite) crossReward(
 	sums := map[string]string{"cross_reward.prompts": file.SHA256, "rendered": hex.EncodeToString(h.Sum(nil))}
 	ids, recognised := participants(policies, rewards)
 	fingerprint, err := s.fingerprint([]string{benchmark.NameCrossReward}, sums, ids...)
-	records := recordFile(benchmark.NameCrossReward, "answers", "all")
-	return measurement{result.ID{Benchmark: benchmark.NameCrossReward}, records, fingerprint, recognised}, err
+	records := run.RecordsFile(benchmark.NameCrossReward, "answers", "all")
+	return measurement{run.ID{Benchmark: benchmark.NameCrossReward}, records, fingerprint, recognised}, err
 }

@@ -6,6 +6,6 @@
 //	s, err := suite.New(cfg, "runs/eval")
 //	measurements, matrix, err := s.Run(ctx, subjects, rewards)
 //
-// It may import every room of the evaluation below it, and the names of files in run folders
-// (internal/run). Above it stand the jobs (internal/jobs).
+// It may import every room of the evaluation below it, and what lies in run folders
+// (rl/run). Above it stand the jobs (app/jobs).
 package suite

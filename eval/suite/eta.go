@@ -6,7 +6,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/benchmark"
-	"steer/eval/result"
+	"steer/rl/run"
 )
 
 // eta tells how fast a suite goes on and when it will be through. A measurement whose
@@ -50,7 +50,7 @@ func (e *eta) schedule(all []benchmark.Work) {
 
 // skip marks what an earlier process had finished: the measurement, or, where id has no
 // model, all of its benchmark.
-func (e *eta) skip(id result.ID) {
+func (e *eta) skip(id run.ID) {
 	for i := range e.work {
 		w := &e.work[i]
 		if w.ID == id || id.Model == "" && w.Benchmark == id.Benchmark {
@@ -77,7 +77,7 @@ func (e *eta) step(r eval.Progress, replayed bool) eval.Progress {
 	if len(e.work) == 0 {
 		return r
 	}
-	id := result.ID{Benchmark: r.Benchmark, Protocol: r.Protocol, Model: r.Model}
+	id := run.ID{Benchmark: r.Benchmark, Protocol: r.Protocol, Model: r.Model}
 	if e.at < 0 || e.work[e.at].ID != id {
 		e.enter(id)
 	}
@@ -105,7 +105,7 @@ func (e *eta) step(r eval.Progress, replayed bool) eval.Progress {
 }
 
 // enter turns to another measurement; one that was not scheduled is not counted.
-func (e *eta) enter(id result.ID) {
+func (e *eta) enter(id run.ID) {
 	e.at = slices.IndexFunc(e.work, func(w scheduled) bool { return w.ID == id })
 	// What a measurement does before its first report belongs to it.
 	e.since, e.sinceDone, e.sinceToken, e.share = e.last, 0, 0, 0

@@ -8,11 +8,11 @@ import (
 
 	"steer/eval"
 	"steer/eval/benchmark"
-	"steer/eval/result"
+	"steer/rl/run"
 )
 
-func id(benchmark, protocol, model string) result.ID {
-	return result.ID{Benchmark: benchmark, Protocol: protocol, Model: model}
+func id(benchmark, protocol, model string) run.ID {
+	return run.ID{Benchmark: benchmark, Protocol: protocol, Model: model}
 }
 
 func TestETA(t *testing.T) {
@@ -25,9 +25,10 @@ func TestETA(t *testing.T) {
 		{ID: id("short", "loglik", "sft"), Cost: 100},
 		{ID: id("long", "loglik", "sft"), Cost: 300},
 	})
-	at := func(u result.ID, done, total int, tokens int64, seconds float64, replayed bool) eval.Progress {
+	at := func(u run.ID, done, total int, tokens int64, seconds float64, replayed bool) eval.Progress {
 		clock = clock.Add(time.Duration(seconds * float64(time.Second)))
-		return e.step(eval.Progress{Benchmark: u.Benchmark, Protocol: u.Protocol, Model: u.Model, Done: done, Total: total, Tokens: tokens}, replayed)
+		return e.step(eval.Progress{Benchmark: u.Benchmark, Protocol: u.Protocol, Model: u.Model, Done: done,
+			Total: total, Tokens: tokens}, replayed)
 	}
 	// Half of the first measurement in 5 s: 5 s to go, and 700 of cost at 10 a second.
 	r := at(id("short", "loglik", "base"), 5, 10, 500, 5, false)

@@ -12,19 +12,19 @@ import (
 	"steer/eval/benchmark"
 	"steer/internal/conf"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
-// fingerprint is everything that moves the numbers of one measurement, as YAML: two that
-// are equal give equal results. keys are those of the configuration that belong to it, data
-// the hashes of its files, ids its models.
-func (s *Suite) fingerprint(keys []string, data map[string]string, ids ...string) (string, error) {
+// fingerprint is everything that moves the numbers of one measurement. keys are those of the
+// configuration that belong to it, data the hashes of its files, ids its models.
+func (s *Suite) fingerprint(keys []string, data map[string]string, ids ...string) (run.Fingerprint, error) {
 	all, err := asMap(s.cfg)
 	if err != nil {
-		return "", err
+		return run.Fingerprint{}, err
 	}
 	settings, err := asMap(s.cfg.Settings)
 	if err != nil {
-		return "", err
+		return run.Fingerprint{}, err
 	}
 	delete(settings, "batch_tokens") // how a batch is composed changes no result
 	options := map[string]any{}
@@ -42,17 +42,7 @@ func (s *Suite) fingerprint(keys []string, data map[string]string, ids ...string
 	for key, sum := range data {
 		hashes[withoutIndex(key)] = sum
 	}
-	out, err := conf.Marshal(struct {
-		Program  string            `yaml:"program"`
-		Models   []string          `yaml:"models"`
-		Data     map[string]string `yaml:"data"`
-		Options  map[string]any    `yaml:"options"`
-		Settings map[string]any    `yaml:"settings"`
-	}{s.Version, ids, hashes, options, settings})
-	if err != nil {
-		return "", fmt.Errorf("eval: %w", err)
-	}
-	return string(out), nil
+	return run.Fingerprint{Program: s.Version, Models: ids, Data: hashes, Options: options, Settings: settings}, nil
 }
 
 // section finds what a key names at the top of a configuration: "toxigen", "tasks[2]".

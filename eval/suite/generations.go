@@ -9,18 +9,20 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/eval/journal"
-	"steer/eval/result"
+	"steer/rl/run"
 )
 
 // Generations lets every policy continue the configured prompts and every judging reward
 // model score the continuations; nil without a path. A result's model is the policy, its
 // protocol the reward model.
-func (s *Suite) Generations(ctx context.Context, policies []eval.Subject, rewards []eval.Reward) ([]*result.Measurement, error) {
+func (s *Suite) Generations(
+	ctx context.Context, policies []eval.Subject, rewards []eval.Reward,
+) ([]*run.Measurement, error) {
 	c := s.cfg.Generations
 	if c.Path == "" {
 		return nil, nil
 	}
-	fail := func(err error) ([]*result.Measurement, error) { return nil, fmt.Errorf("eval: generations: %w", err) }
+	fail := func(err error) ([]*run.Measurement, error) { return nil, fmt.Errorf("eval: generations: %w", err) }
 	judges, err := c.Judges(rewards)
 	if err != nil {
 		return fail(err)
@@ -62,23 +64,26 @@ func (s *Suite) generations(policies []eval.Subject, judges []eval.Reward) (meas
 	ids, recognised := participants(policies, judges)
 	sums := map[string]string{benchmark.NameGenerations: sum, "template": templateSum(s.cfg.Template)}
 	fingerprint, err := s.fingerprint([]string{benchmark.NameGenerations}, sums, ids...)
-	return measurement{result.ID{Benchmark: benchmark.NameGenerations}, recordFile(benchmark.NameGenerations), fingerprint, recognised}, err
+	return measurement{run.ID{Benchmark: benchmark.NameGenerations}, run.RecordsFile(benchmark.NameGenerations),
+		fingerprint, recognised}, err
 }
 
 // of is the part of a measurement of several models that is one policy's under one judge.
 func (m measurement) of(policy eval.Subject, judge eval.Reward) measurement {
 	m.id.Protocol, m.id.Model = judge.Name, policy.Name
-	m.records = recordFile(m.id.Benchmark, judge.Name, policy.Name)
+	m.records = run.RecordsFile(m.id.Benchmark, judge.Name, policy.Name)
 	return m
 }
 
 // finishedGenerations gives the results on disk, nil if one of them is missing or measured
 // under another fingerprint.
-func (s *Suite) finishedGenerations(all measurement, policies []eval.Subject, judges []eval.Reward) ([]*result.Measurement, error) {
+func (s *Suite) finishedGenerations(
+	all measurement, policies []eval.Subject, judges []eval.Reward,
+) ([]*run.Measurement, error) {
 	if !all.resumable {
 		return nil, nil
 	}
-	var out []*result.Measurement
+	var out []*run.Measurement
 	for _, p := range policies {
 		for _, r := range judges {
 			m := all.of(p, r)
@@ -97,8 +102,9 @@ func (s *Suite) finishedGenerations(all measurement, policies []eval.Subject, ju
 
 // continueAll measures, with a journal or without one, and writes every result.
 func (s *Suite) continueAll(
-	ctx context.Context, j *journal.Journal, all measurement, policies []eval.Subject, judges []eval.Reward, rows []benchmark.TextPrompt,
-) ([]*result.Measurement, error) {
+	ctx context.Context, j *journal.Journal, all measurement, policies []eval.Subject, judges []eval.Reward,
+	rows []benchmark.TextPrompt,
+) ([]*run.Measurement, error) {
 	c := s.cfg.Generations
 	asked, judging := j.Models(policies, judges, s.bytesAtOnce())
 	out, records, err := benchmark.Generations(ctx, asked, judging, s.cfg.Settings, c, s.cfg.Template, rows)
@@ -111,10 +117,10 @@ func (s *Suite) continueAll(
 		}
 		m := all.of(policies[i/len(judges)], judges[i%len(judges)])
 		if j == nil {
-			err = storeRecords(s, m.records, &outcome{Benchmark: b}, records[i])
+			err = storeRecords(s, m.records, &run.Outcome{Benchmark: b}, records[i])
 		} else {
-			var o *outcome
-			if o, err = storeOutcome(s, m, &outcome{Benchmark: b}, records[i]); err == nil {
+			var o *run.Outcome
+			if o, err = storeOutcome(s, m, &run.Outcome{Benchmark: b}, records[i]); err == nil {
 				out[i] = o.Benchmark
 			}
 		}

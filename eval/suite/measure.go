@@ -11,17 +11,17 @@ import (
 
 	"steer/eval/benchmark"
 	"steer/eval/journal"
-	"steer/eval/result"
 	"steer/internal/filehash"
+	"steer/rl/run"
 )
 
 // measurement is one that a suite has to make, or to take up where it was left.
 type measurement struct {
-	id result.ID
+	id run.ID
 	// records is the file of its records, relative to the suite's folder.
 	records string
 	// fingerprint is all that moves its numbers.
-	fingerprint string
+	fingerprint run.Fingerprint
 	// resumable: every model that takes part has an ID to be recognised by. Of the others
 	// nothing is taken up.
 	resumable bool
@@ -29,8 +29,8 @@ type measurement struct {
 
 // measure runs one benchmark of one model, or takes it up where it was left.
 func (s *Suite) measure(
-	task *benchmark.Spec, model, modelID string, run func(*journal.Journal) (*result.Measurement, []result.Record, error),
-) (*result.Measurement, error) {
+	task *benchmark.Spec, model, modelID string, measure func(*journal.Journal) (*run.Measurement, []run.Item, error),
+) (*run.Measurement, error) {
 	sums := map[string]string{}
 	for _, f := range task.Inputs {
 		if f.Path == "" {
@@ -49,10 +49,10 @@ func (s *Suite) measure(
 	if err != nil {
 		return nil, err
 	}
-	id := result.ID{Benchmark: task.Name, Protocol: task.Protocol, Model: model}
-	m := measurement{id, recordFile(task.Name, task.Protocol, model), fingerprint, modelID != ""}
-	o, err := resume(s, m, func(j *journal.Journal) (*outcome, []result.Record, error) {
-		b, records, err := run(j)
+	id := run.ID{Benchmark: task.Name, Protocol: task.Protocol, Model: model}
+	m := measurement{id, run.RecordsFile(task.Name, task.Protocol, model), fingerprint, modelID != ""}
+	o, err := resume(s, m, func(j *journal.Journal) (*run.Outcome, []run.Item, error) {
+		b, records, err := measure(j)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -60,7 +60,7 @@ func (s *Suite) measure(
 			return nil, nil, fmt.Errorf("eval: %s %s of %s calls itself %s %s of %s",
 				id.Benchmark, id.Protocol, id.Model, b.Benchmark, b.Protocol, b.Model)
 		}
-		return &outcome{Benchmark: b}, records, s.describe(b, task.Inputs)
+		return &run.Outcome{Benchmark: b}, records, s.describe(b, task.Inputs)
 	})
 	if err != nil {
 		return nil, err
@@ -69,9 +69,9 @@ func (s *Suite) measure(
 }
 
 // describe writes down what was measured on, and flags what a limit has left out.
-func (s *Suite) describe(b *result.Measurement, files []benchmark.Input) error {
+func (s *Suite) describe(b *run.Measurement, files []benchmark.Input) error {
 	for i, f := range files {
-		if f.Path == "" || f.Quiet {
+		if f.Path == "" || f.SelfDescribed {
 			continue
 		}
 		if err := f.Provenance(b, f.Prefix); err != nil {
@@ -88,10 +88,10 @@ func (s *Suite) describe(b *result.Measurement, files []benchmark.Input) error {
 // resume gives the outcome of a measurement: the one that is on disk, if what it depends on
 // has not changed, or that of run, with the answers an interrupted process has left.
 func resume[R any](
-	s *Suite, m measurement, run func(*journal.Journal) (*outcome, []R, error),
-) (_ *outcome, err error) {
+	s *Suite, m measurement, measure func(*journal.Journal) (*run.Outcome, []R, error),
+) (_ *run.Outcome, err error) {
 	if !m.resumable {
-		o, records, err := run(nil)
+		o, records, err := measure(nil)
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +106,7 @@ func resume[R any](
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.end(j, err == nil)) }()
-	o, records, err := run(j)
+	o, records, err := measure(j)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func resume[R any](
 }
 
 // finished gives the outcome of a measurement that is on disk and still holds, or nil.
-func (s *Suite) finished(m measurement) (*outcome, error) {
+func (s *Suite) finished(m measurement) (*run.Outcome, error) {
 	o, err := readOutcome(filepath.Join(s.dir, m.records), m.fingerprint, s.note)
 	if err != nil {
 		return nil, err
@@ -132,22 +132,18 @@ func (s *Suite) finished(m measurement) (*outcome, error) {
 // dropFormer removes, aloud, what a former version left of this very measurement under a name
 // that another one could share: beside the new files it would be taken for a second result.
 func (s *Suite) dropFormer(m measurement) error {
-	former := formerRecordFile(m.id.Benchmark, m.id.Protocol, m.id.Model)
+	former := run.FormerRecordsFile(m.id.Benchmark, m.id.Protocol, m.id.Model)
 	if former == m.records || m.id.Model == "" {
 		return nil
 	}
 	records := filepath.Join(s.dir, former)
-	raw, err := os.ReadFile(outcomeFile(records))
-	if err != nil {
-		return nil // none there
-	}
-	o, err := decodeOutcome(raw)
+	o, err := run.ReadOutcome(records)
 	if err != nil || o.Benchmark == nil || o.Benchmark.ID != m.id {
-		return nil // of another measurement
+		return nil // none there, or of another measurement
 	}
 	s.note(fmt.Sprintf("%s: measured again, since a former version named its files so that another model "+
 		"could share them", m.id))
-	for _, path := range []string{outcomeFile(records), records} {
+	for _, path := range []string{run.OutcomeFile(records), records} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("eval: %w", err)
 		}
@@ -159,7 +155,8 @@ func (s *Suite) dropFormer(m measurement) error {
 // outcome and removing the journal left both.
 func (s *Suite) skip(m measurement) error {
 	s.eta.skip(m.id)
-	if err := os.Remove(journalFile(filepath.Join(s.dir, m.records))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := os.Remove(run.JournalFile(filepath.Join(s.dir, m.records)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("eval: %w", err)
 	}
 	return nil
@@ -167,7 +164,7 @@ func (s *Suite) skip(m measurement) error {
 
 // begin opens the journal of a measurement.
 func (s *Suite) begin(m measurement) (*journal.Journal, error) {
-	j, err := journal.Open(journalFile(filepath.Join(s.dir, m.records)), m.fingerprint, s.note)
+	j, err := journal.Open(run.JournalFile(filepath.Join(s.dir, m.records)), m.fingerprint, s.note)
 	if err != nil {
 		return nil, err
 	}
@@ -189,26 +186,30 @@ func (s *Suite) end(j *journal.Journal, through bool) error {
 
 // storeOutcome writes records and outcome of a measurement, and gives the outcome as a later
 // process will read it.
-func storeOutcome[R any](s *Suite, m measurement, o *outcome, records []R) (*outcome, error) {
+func storeOutcome[R any](s *Suite, m measurement, o *run.Outcome, records []R) (*run.Outcome, error) {
 	if err := storeRecords(s, m.records, o, records); err != nil {
 		return nil, err
 	}
 	o.Fingerprint = m.fingerprint
-	return o.write(filepath.Join(s.dir, m.records))
+	o, err := o.Write(filepath.Join(s.dir, m.records))
+	if err != nil {
+		return nil, fmt.Errorf("eval: %w", err)
+	}
+	return o, nil
 }
 
 // storeRecords writes the records of a measurement, and into its outcome where they are and
 // what they hash to.
-func storeRecords[R any](s *Suite, name string, o *outcome, records []R) (err error) {
+func storeRecords[R any](s *Suite, name string, o *run.Outcome, records []R) (err error) {
 	path := filepath.Join(s.dir, name)
-	if err := result.WriteRecords(path, records); err != nil {
+	if err := run.WriteRecords(path, records); err != nil {
 		return err
 	}
 	if o.Records, err = filehash.Sum(path); err != nil {
 		return err
 	}
 	if b := o.Benchmark; b != nil {
-		b.Provenance["items"], b.Provenance["items_sha256"] = filepath.ToSlash(name), o.Records
+		b.Provenance.Items, b.Provenance.ItemsSHA256 = filepath.ToSlash(name), o.Records
 	}
 	if x := o.CrossReward; x != nil {
 		x.Items, x.ItemsSHA256 = filepath.ToSlash(name), o.Records

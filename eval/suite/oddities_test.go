@@ -18,7 +18,8 @@ import (
 func TestOddConversationsOfAnEvaluationAreSaid(t *testing.T) {
 	tpl, err := data.NewTemplate(data.TemplatePlain, nil)
 	require.NoError(t, err)
-	path := evaltest.WriteFile(t, "c.jsonl", `{"messages":[{"role":"user","Content":"x","content":"a"},{"role":"assistant","content":"b"}]}
+	path := evaltest.WriteFile(t, "c.jsonl", `{"messages":`+
+		`[{"role":"user","Content":"x","content":"a"},{"role":"assistant","content":"b"}]}
 {"messages":[{"role":"system","content":"s"},{"role":"assistant","content":"b"}]}
 `)
 	said := func(prepare func(*benchmark.Config), run func(*Suite) error) []string {
@@ -41,7 +42,8 @@ func TestOddConversationsOfAnEvaluationAreSaid(t *testing.T) {
 		_, _, err := s.Run(context.Background(), []eval.Subject{{Name: "sft"}}, nil)
 		return err
 	})
-	require.Contains(t, strings.Join(notes, "\n"), `kl: `+path+`: 1 times the key "messages[].Content", which is not read`)
+	require.Contains(t, strings.Join(notes, "\n"), `kl: `+path+`: 1 times the key "messages[].Content", which is `+
+		`not read`)
 
 	cfg := benchmark.DefaultConfig()
 	cfg.CrossReward.Prompts.Path = path

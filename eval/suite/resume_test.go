@@ -65,16 +65,19 @@ func TestSuiteTakesBenchmarkAfterBenchmark(t *testing.T) {
 	s := newStudy(t)
 	result, _, err := s.run("whole", 0)
 	require.NoError(t, err)
-	var units, benchmarks []string
+	var measured, benchmarks []string
 	for _, p := range s.seen {
-		if kind := p.Benchmark + " " + p.Protocol; p.Benchmark != benchmark.NameGenerations && p.Benchmark != benchmark.NameCrossReward && !slices.Contains(units, kind+" "+p.Model) {
-			units = append(units, kind+" "+p.Model)
+		if p.Benchmark == benchmark.NameGenerations || p.Benchmark == benchmark.NameCrossReward {
+			continue
+		}
+		if kind := p.Benchmark + " " + p.Protocol; !slices.Contains(measured, kind+" "+p.Model) {
+			measured = append(measured, kind+" "+p.Model)
 			benchmarks = append(benchmarks, kind)
 		}
 	}
 	once := slices.Compact(slices.Clone(benchmarks))
 	slices.Sort(once)
-	require.Len(t, slices.Compact(slices.Clone(once)), len(once), "a benchmark is left and comes again: %v", units)
+	require.Len(t, slices.Compact(slices.Clone(once)), len(once), "a benchmark is left and comes again: %v", measured)
 	require.Less(t, len(once), len(benchmarks))
 
 	var got struct {
@@ -131,7 +134,8 @@ func TestTornJournal(t *testing.T) {
 	}
 
 	// Damage in the middle is another thing: it is said.
-	require.NoError(t, os.Remove(filepath.Join(s.dir, "torn", "items", strings.TrimSuffix(filepath.Base(parts[0]), ".part")+".json")))
+	require.NoError(t, os.Remove(filepath.Join(s.dir, "torn", "items",
+		strings.TrimSuffix(filepath.Base(parts[0]), ".part")+".json")))
 	broken := []byte(string(raw))
 	second := strings.Index(string(raw), "\n") + 5
 	broken[second] = 0
@@ -167,12 +171,14 @@ func TestOtherFingerprintsAreMeasuredAgain(t *testing.T) {
 	calls, notes = again()
 	require.Less(t, calls, total)
 	require.Positive(t, calls)
-	require.Contains(t, notes, "ethics-deontology.loglik.sft: measured again, since models[0]: weights of sft -> weights of sft, trained further")
+	require.Contains(t, notes, "ethics-deontology.loglik.sft: measured again, since models[0]: weights of sft -> "+
+		"weights of sft, trained further")
 	require.NotContains(t, notes, "loglik.base")
 	require.NotContains(t, notes, "scruples.reward")
 	require.Contains(t, notes, "cross_reward.answers.all: measured again")
 	// It is what the others are compared with.
-	require.Contains(t, notes, "kl.text.base: measured again, since models[1]: reference weights of sft -> reference weights of sft, trained further")
+	require.Contains(t, notes, "kl.text.base: measured again, since models[1]: reference weights of sft -> "+
+		"reference weights of sft, trained further")
 	require.Contains(t, notes, "generations.noise.base: measured again")
 
 	// An option of one benchmark.
@@ -220,7 +226,8 @@ func TestJournalOfAnotherFingerprint(t *testing.T) {
 	s.ids["base"] = " of today"
 	got, calls, err := s.run("a", 0)
 	require.NoError(t, err)
-	require.Equal(t, []string{"ethics-deontology.loglik.base.part: begun under other terms (models[0]: weights of base -> weights of base of today), discarded: it is measured from the start"}, s.notes)
+	require.Equal(t, []string{"ethics-deontology.loglik.base.part: begun under other terms (models[0]: weights of " +
+		"base -> weights of base of today), discarded: it is measured from the start"}, s.notes)
 	want, total, err := s.run("b", 0)
 	require.NoError(t, err)
 	require.Equal(t, want, got)

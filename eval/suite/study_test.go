@@ -15,10 +15,10 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/eval/evaltest"
-	"steer/eval/result"
 	"steer/ggml/lm"
 	"steer/internal/conf"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // breaker counts the calls of all models and cancels at one of them, as Ctrl-C in the
@@ -102,14 +102,15 @@ func newStudy(t *testing.T) *study {
 	var dev, other, deontology, chat strings.Builder
 	for i := range 8 {
 		for k, into := range []*strings.Builder{&dev, &other} {
-			fmt.Fprintf(into, `{"id":"%d-%d","title":"AITA %d","text":"story %s","post_type":"HISTORICAL","label_scores":{"AUTHOR":%d,"OTHER":%d,"EVERYBODY":0,"NOBODY":0,"INFO":0},"label":"OTHER"}`+"\n",
-				k, i, i, strings.Repeat("la ", i*7%11), 1+i%2, i%3)
+			into.WriteString(evaltest.Anecdote(fmt.Sprintf("%d-%d", k, i), fmt.Sprintf("AITA %d", i),
+				"story "+strings.Repeat("la ", i*7%11), i%3, 1+i%2))
 		}
 	}
 	deontology.WriteString("label,scenario,excuse\n")
 	for i := range 6 {
 		fmt.Fprintf(&deontology, "%d,Should you %d?,No because %s.\n", i%2, i, strings.Repeat("so ", i*5%7))
-		fmt.Fprintf(&chat, `{"messages":[{"role":"user","content":"q%02d"},{"role":"assistant","content":"a"}]}`+"\n", i)
+		fmt.Fprintf(&chat, `{"messages":[{"role":"user","content":"q%02d"},{"role":"assistant","content":"a"}]}`+"\n",
+			i)
 	}
 	s.cfg = benchmark.DefaultConfig()
 	require.NoError(t, conf.Parse("eval.yaml", []byte(fmt.Sprintf(`
@@ -122,7 +123,8 @@ scruples: {path: %[2]s, protocols: [loglik, reward, thesis], threshold: {path: %
 cross_reward: {prompts: {path: %[4]s}, max_new_tokens: 20, batch: 3, samples: 3}
 kl: {path: %[4]s}
 generations: {path: %[5]s, rewards: [noise], batch: 2}
-`, s.write("d.csv", deontology.String()), s.write("dev.jsonl", dev.String()), s.write("other.jsonl", other.String()), s.write("chat.jsonl", chat.String()), s.write("prompts.txt", "I like\nThey are\nWhen we\n"))), &s.cfg))
+`, s.write("d.csv", deontology.String()), s.write("dev.jsonl", dev.String()), s.write("other.jsonl", other.String()),
+		s.write("chat.jsonl", chat.String()), s.write("prompts.txt", "I like\nThey are\nWhen we\n"))), &s.cfg))
 	tpl, err := data.NewTemplate(data.TemplateGuanaco, nil)
 	require.NoError(t, err)
 	s.cfg.Template = tpl
@@ -152,7 +154,8 @@ func (s *study) run(out string, at int) (text string, calls int, err error) {
 	subject := func(name, word string, scale float64) eval.Subject {
 		p := evaltest.Policy(cmp.Or(s.rename[name], name), word, scale)
 		p.ID = "weights of " + name + s.ids[name]
-		p.Generator = breakingGenerator{&evaltest.Scripted{Answer: func(prompt string) string { return word[len(prompt)%3:] }}, b}
+		answer := func(prompt string) string { return word[len(prompt)%3:] }
+		p.Generator = breakingGenerator{&evaltest.Scripted{Answer: answer}, b}
 		p.Evaluator = breakingEvaluator{p.Evaluator, b}
 		if name != "sft" {
 			p.KL = func(ctx context.Context, batch []lm.Sequence, _ lm.Options) ([][]float32, error) {
@@ -168,12 +171,14 @@ func (s *study) run(out string, at int) (text string, calls int, err error) {
 		return p
 	}
 	reward := func(name string, f evaltest.RewardFunc) eval.Reward {
-		return eval.Reward{Name: name, ID: "head of " + name + s.ids[name], Mean: 1, Std: 2, Rewarder: breakingCutter{breakingRewarder{f, b}}}
+		return eval.Reward{Name: name, ID: "head of " + name + s.ids[name], Mean: 1, Std: 2,
+			Rewarder: breakingCutter{breakingRewarder{f, b}}}
 	}
 	benchmarks, cross, err := suite.Run(ctx,
 		[]eval.Subject{subject("base", "WRONG", 1), subject("sft", "--RIGHT", 2)},
-		[]eval.Reward{reward("counts", evaltest.CountGood), reward("noise", func(x eval.Exchange) float32 { return float32(evaltest.Noise(int32(len(x.ResponseText)), 7)) })})
-	raw, jsonErr := json.MarshalIndent(result.NewEvaluation("eval", nil, benchmarks, cross), "", " ")
+		[]eval.Reward{reward("counts", evaltest.CountGood), reward("noise",
+			func(x eval.Exchange) float32 { return float32(evaltest.Noise(int32(len(x.ResponseText)), 7)) })})
+	raw, jsonErr := json.MarshalIndent(run.NewEvaluation("eval", nil, benchmarks, cross), "", " ")
 	require.NoError(s.t, jsonErr)
 	return string(raw), b.calls, err
 }

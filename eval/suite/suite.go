@@ -11,8 +11,8 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/eval/journal"
-	"steer/eval/result"
 	"steer/internal/atomicfile"
+	"steer/rl/run"
 )
 
 // Suite runs the benchmarks of a configuration, each with every model before the next (what
@@ -23,7 +23,7 @@ import (
 //	items/<benchmark>.<protocol>.<model>.json        its outcome, and what it depends on
 //	items/<benchmark>.<protocol>.<model>.part        while it is not finished: the answers so far
 //
-// Data files are read once, by NewSuite, so that a missing or malformed file shows
+// Data files are read once, by New, so that a missing or malformed file shows
 // before any model is asked. A suite that is begun again in the folder of one that was
 // interrupted takes up what is there.
 type Suite struct {
@@ -52,7 +52,8 @@ func New(cfg benchmark.Config, dir string) (*Suite, error) {
 	if err := cfg.Settings.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, ids: map[string]string{}, tell: cfg.OnProgress, eta: newETA()}
+	s := &Suite{cfg: cfg, dir: dir, sums: map[string]string{}, ids: map[string]string{}, tell: cfg.OnProgress,
+		eta: newETA()}
 	s.cfg.OnProgress = s.progress
 	for _, b := range s.cfg.Specs() {
 		if !b.Wanted() {
@@ -63,7 +64,7 @@ func New(cfg benchmark.Config, dir string) (*Suite, error) {
 		}
 		s.tasks = append(s.tasks, b)
 	}
-	items := filepath.Join(dir, itemsFolder)
+	items := filepath.Join(dir, run.ItemsDir)
 	if err := errors.Join(os.MkdirAll(items, 0o777), atomicfile.RemoveLeftovers(items)); err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
 	}
@@ -76,7 +77,9 @@ func New(cfg benchmark.Config, dir string) (*Suite, error) {
 //
 // After an interruption the same call goes on where the last whole batch was left and
 // ends in the same numbers.
-func (s *Suite) Run(ctx context.Context, subjects []eval.Subject, rewards []eval.Reward) ([]*result.Measurement, *result.CrossReward, error) {
+func (s *Suite) Run(
+	ctx context.Context, subjects []eval.Subject, rewards []eval.Reward,
+) ([]*run.Measurement, *run.CrossReward, error) {
 	for _, b := range s.tasks {
 		if b.Notes != nil {
 			for _, n := range b.Notes() {
@@ -99,28 +102,28 @@ func (s *Suite) Run(ctx context.Context, subjects []eval.Subject, rewards []eval
 }
 
 // Language runs every configured benchmark of a language model.
-func (s *Suite) Language(ctx context.Context, m eval.Subject) ([]*result.Measurement, error) {
+func (s *Suite) Language(ctx context.Context, m eval.Subject) ([]*run.Measurement, error) {
 	return s.each(ctx, []eval.Subject{m}, nil)
 }
 
 // Reward runs every configured benchmark of a reward model.
-func (s *Suite) Reward(ctx context.Context, r eval.Reward) ([]*result.Measurement, error) {
+func (s *Suite) Reward(ctx context.Context, r eval.Reward) ([]*run.Measurement, error) {
 	return s.each(ctx, nil, []eval.Reward{r})
 }
 
 // each runs every benchmark of every model.
-func (s *Suite) each(ctx context.Context, subjects []eval.Subject, rewards []eval.Reward) ([]*result.Measurement, error) {
+func (s *Suite) each(ctx context.Context, subjects []eval.Subject, rewards []eval.Reward) ([]*run.Measurement, error) {
 	for _, m := range subjects {
 		s.ids[m.Name] = m.ID
 	}
-	done := make([][]*result.Measurement, len(subjects)+len(rewards))
+	done := make([][]*run.Measurement, len(subjects)+len(rewards))
 	for i := range s.tasks {
 		task := &s.tasks[i]
 		for k, m := range subjects {
-			if !task.OfLanguage(m.Name) {
+			if !task.MeasuresSubject(m.Name) {
 				continue
 			}
-			b, err := s.measure(task, m.Name, m.ID, func(j *journal.Journal) (*result.Measurement, []result.Record, error) {
+			b, err := s.measure(task, m.Name, m.ID, func(j *journal.Journal) (*run.Measurement, []run.Item, error) {
 				return task.Language(ctx, j.Subject(m))
 			})
 			if err != nil {
@@ -129,10 +132,10 @@ func (s *Suite) each(ctx context.Context, subjects []eval.Subject, rewards []eva
 			done[k] = append(done[k], b)
 		}
 		for k, r := range rewards {
-			if !task.OfReward() {
+			if !task.MeasuresRewards() {
 				continue
 			}
-			b, err := s.measure(task, r.Name, r.ID, func(j *journal.Journal) (*result.Measurement, []result.Record, error) {
+			b, err := s.measure(task, r.Name, r.ID, func(j *journal.Journal) (*run.Measurement, []run.Item, error) {
 				return task.Reward(ctx, j.Reward(r, s.bytesAtOnce()))
 			})
 			if err != nil {
@@ -153,15 +156,16 @@ func (s *Suite) work(subjects []eval.Subject, rewards []eval.Reward) []benchmark
 	for i := range s.tasks {
 		t := &s.tasks[i]
 		add := func(model string) {
-			out = append(out, benchmark.Work{ID: result.ID{Benchmark: t.Name, Protocol: t.Protocol, Model: model}, Cost: t.Cost()})
+			out = append(out, benchmark.Work{ID: run.ID{Benchmark: t.Name, Protocol: t.Protocol, Model: model},
+				Cost: t.Cost()})
 		}
 		for _, m := range subjects {
-			if t.OfLanguage(m.Name) {
+			if t.MeasuresSubject(m.Name) {
 				add(m.Name)
 			}
 		}
 		for _, r := range rewards {
-			if t.OfReward() {
+			if t.MeasuresRewards() {
 				add(r.Name)
 			}
 		}

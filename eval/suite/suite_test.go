@@ -15,10 +15,10 @@ import (
 	"steer/eval"
 	"steer/eval/benchmark"
 	"steer/eval/evaltest"
-	"steer/eval/result"
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
 	"steer/rl/data"
+	"steer/rl/run"
 )
 
 // What a killed process left of a file in items/ goes with the next evaluation, whatever that
@@ -27,8 +27,9 @@ func TestLeftoversInItemsAreRemoved(t *testing.T) {
 	s := newStudy(t)
 	_, err := New(s.cfg, filepath.Join(s.dir, "a"))
 	require.NoError(t, err)
-	items := filepath.Join(s.dir, "a", itemsFolder)
-	require.NoError(t, os.WriteFile(filepath.Join(items, ".gone.loglik.x.jsonl.zst.tmp-0123abcd"), []byte("half"), 0o600))
+	items := filepath.Join(s.dir, "a", run.ItemsDir)
+	require.NoError(t, os.WriteFile(filepath.Join(items, ".gone.loglik.x.jsonl.zst.tmp-0123abcd"), []byte("half"),
+		0o600))
 	living, err := atomicfile.Create(filepath.Join(items, "y.json"))
 	require.NoError(t, err)
 	_, err = New(s.cfg, filepath.Join(s.dir, "a"))
@@ -50,15 +51,16 @@ func TestSuite(t *testing.T) {
 	for i := range 20 {
 		right := i % 3
 		for k, into := range []*strings.Builder{&dev, &train} {
-			fmt.Fprintf(into, `{"id":"%d-%d","title":"AITA %d","text":"story %d","post_type":"HISTORICAL","label_scores":{"AUTHOR":%d,"OTHER":%d,"EVERYBODY":0,"NOBODY":0,"INFO":0},"label":"OTHER"}`+"\n",
-				k, i, i, i, 1+i%2, right)
+			into.WriteString(evaltest.Anecdote(fmt.Sprintf("%d-%d", k, i), fmt.Sprintf("AITA %d", i),
+				fmt.Sprintf("story %d", i), right, 1+i%2))
 		}
 	}
 	var deontology, chat strings.Builder
 	deontology.WriteString("label,scenario,excuse\n")
 	for i := range 12 {
 		fmt.Fprintf(&deontology, "%d,Should you %d?,No because %d.\n", i%2, i, i)
-		fmt.Fprintf(&chat, `{"messages":[{"role":"user","content":"q%02d"},{"role":"assistant","content":"a"}]}`+"\n", i)
+		fmt.Fprintf(&chat, `{"messages":[{"role":"user","content":"q%02d"},{"role":"assistant","content":"a"}]}`+"\n",
+			i)
 	}
 	cfg := benchmark.DefaultConfig()
 	require.NoError(t, conf.Parse("eval.yaml", []byte(fmt.Sprintf(`
@@ -74,7 +76,8 @@ scruples:
 cross_reward:
   prompts: {path: %s}
   max_new_tokens: 20
-`, write("d.csv", deontology.String()), write("dev.jsonl", dev.String()), write("train.jsonl", train.String()), write("chat.jsonl", chat.String()))), &cfg))
+`, write("d.csv", deontology.String()), write("dev.jsonl", dev.String()), write("train.jsonl", train.String()),
+		write("chat.jsonl", chat.String()))), &cfg))
 
 	suite, err := New(cfg, filepath.Join(dir, "eval"))
 	require.NoError(t, err)
@@ -83,9 +86,9 @@ cross_reward:
 	require.NoError(t, err)
 	require.Len(t, benchmarks, 3)
 	require.Equal(t, 8, benchmarks[0].N)
-	reward := eval.Reward{Name: "counts", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
+	reward := evaltest.Reward("counts", func(x eval.Exchange) float32 {
 		return float32(evaltest.Noise(int32(len(x.ResponseText)), int32(x.ResponseText[5])))
-	})}
+	})
 	byReward, err := suite.Reward(context.Background(), reward)
 	require.NoError(t, err)
 	require.Len(t, byReward, 1)
@@ -95,28 +98,32 @@ cross_reward:
 	for _, s := range []*eval.Subject{&sft, &other} {
 		s.Generator = &evaltest.Scripted{Answer: func(p string) string { return s.Name }}
 	}
-	cross, err := suite.CrossReward(context.Background(), []eval.Subject{sft, other}, []eval.Reward{{Name: "counts", Rewarder: evaltest.CountGood}}, tpl)
+	cross, err := suite.CrossReward(context.Background(), []eval.Subject{sft, other},
+		[]eval.Reward{{Name: "counts", Rewarder: evaltest.CountGood}}, tpl)
 	require.NoError(t, err)
 	require.Equal(t, 12, cross.Prompts.Used)
 	require.Equal(t, "### Human: q00### Assistant:", cross.Samples[0].Prompt)
 
 	for _, b := range append(benchmarks, byReward...) {
-		records, err := result.ReadRecords[result.Record](filepath.Join(dir, "eval", b.Provenance["items"].(string)))
+		records, err := run.ReadRecords[run.Item](filepath.Join(dir, "eval", b.Provenance.Items))
 		require.NoError(t, err)
 		require.Len(t, records, b.N)
-		require.Len(t, b.Provenance["data_sha256"], 64)
-		require.Contains(t, b.Provenance, "prompt_version")
+		require.Len(t, b.Provenance.Fact("data_sha256").Value(), 64)
+		require.NotEmpty(t, b.Provenance.PromptVersion)
 	}
-	require.Equal(t, true, benchmarks[0].Provenance["bos"])
-	first, err := result.ReadRecords[result.Record](filepath.Join(dir, "eval", "items", "ethics-deontology.loglik.sft.jsonl.zst"))
+	require.Equal(t, true, benchmarks[0].Provenance.Fact("bos").Value())
+	first, err := run.ReadRecords[run.Item](filepath.Join(dir, "eval", "items",
+		"ethics-deontology.loglik.sft.jsonl.zst"))
 	require.NoError(t, err)
 	require.Equal(t, 2, first[0].Row)
-	answers, err := result.ReadRecords[result.AnswerRecord](filepath.Join(dir, "eval", "items", "cross_reward.answers.all.jsonl.zst"))
+	answers, err := run.ReadRecords[run.Answer](filepath.Join(dir, "eval", "items",
+		"cross_reward.answers.all.jsonl.zst"))
 	require.NoError(t, err)
 	require.Len(t, answers, 24)
 
 	// Everything is JSON: no NaN, no infinity.
-	out, err := json.Marshal(result.NewEvaluation("eval", []result.Model{{Name: "sft", Role: "sft"}}, append(benchmarks, byReward...), cross))
+	out, err := json.Marshal(run.NewEvaluation("eval", []run.Model{{Name: "sft", Role: "sft"}},
+		append(benchmarks, byReward...), cross))
 	require.NoError(t, err)
 	require.Contains(t, string(out), `"diff_sft"`)
 	require.Contains(t, string(out), `"stage":"eval"`)
@@ -141,11 +148,13 @@ func TestKLSkipsTheReference(t *testing.T) {
 	cfg.Perplexity.Path = cfg.KL.Path
 	suite, err = New(cfg, t.TempDir())
 	require.NoError(t, err)
-	got, err = suite.Language(context.Background(), eval.Subject{Name: "sft", Evaluator: &evaltest.Bigram{}, Tokenizer: evaltest.Tokenizer{}})
+	got, err = suite.Language(context.Background(), eval.Subject{Name: "sft", Evaluator: &evaltest.Bigram{},
+		Tokenizer: evaltest.Tokenizer{}})
 	require.NoError(t, err)
 	require.Len(t, got, 1)
 	require.Equal(t, benchmark.NamePerplexity, got[0].Benchmark)
-	_, err = suite.Language(context.Background(), eval.Subject{Name: "p", Evaluator: &evaltest.Bigram{}, Tokenizer: evaltest.Tokenizer{}})
+	_, err = suite.Language(context.Background(), eval.Subject{Name: "p", Evaluator: &evaltest.Bigram{},
+		Tokenizer: evaltest.Tokenizer{}})
 	require.ErrorContains(t, err, "want the divergence")
 }
 
@@ -156,20 +165,24 @@ func TestGenerations(t *testing.T) {
 		"bad":  {"one": " awful", "two": " "},
 	}
 	policy := func(name string) eval.Subject {
-		return eval.Subject{Name: name, Tokenizer: evaltest.Tokenizer{}, Generator: &evaltest.Scripted{Answer: func(p string) string { return answers[name][p] }}}
+		return eval.Subject{Name: name, Tokenizer: evaltest.Tokenizer{},
+			Generator: &evaltest.Scripted{Answer: func(p string) string { return answers[name][p] }}}
 	}
 	score := map[string]float32{"fine": 1, "kind words": 2, "awful": -3, "": -1}
 	var seen []eval.Exchange
-	judge := eval.Reward{Name: "harmlessness", Mean: 1, Std: 2, Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
-		seen = append(seen, x)
-		return score[x.Turns[1].Content]
-	})}
-	classifier := eval.Reward{Name: "toxicity", Classifier: true, Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
-		require.Equal(t, eval.Exchange{ResponseText: x.ResponseText, Turns: []data.Message{
-			{Role: data.RoleUser, Content: "What do you think?"}, {Role: data.RoleAssistant, Content: x.ResponseText},
-		}}, x, "a statement by itself")
-		return score[x.ResponseText]
-	})}
+	judge := eval.Reward{Name: "harmlessness", Mean: 1, Std: 2,
+		Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
+			seen = append(seen, x)
+			return score[x.Turns[1].Content]
+		})}
+	classifier := eval.Reward{Name: "toxicity", Classifier: true,
+		Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 {
+			require.Equal(t, eval.Exchange{ResponseText: x.ResponseText, Turns: []data.Message{
+				{Role: data.RoleUser, Content: "What do you think?"},
+				{Role: data.RoleAssistant, Content: x.ResponseText},
+			}}, x, "a statement by itself")
+			return score[x.ResponseText]
+		})}
 	dir := t.TempDir()
 	cfg := benchmark.DefaultConfig()
 	cfg.Settings = evaltest.Settings()
@@ -186,7 +199,7 @@ func TestGenerations(t *testing.T) {
 	require.Equal(t, eval.Exchange{PromptText: "one ", ResponseText: "fine",
 		Turns: []data.Message{{Role: "user", Content: "one"}, {Role: "assistant", Content: "fine"}}}, seen[0])
 
-	find := func(model, protocol string) *result.Measurement {
+	find := func(model, protocol string) *run.Measurement {
 		for _, b := range got {
 			if b.Model == model && b.Protocol == protocol {
 				return b
@@ -203,8 +216,8 @@ func TestGenerations(t *testing.T) {
 	require.InDelta(t, 0.5, b.Metrics["blank"], 1e-12)
 	require.NotContains(t, b.Metrics, "toxic")
 	require.Contains(t, b.Flags, "dropped=1")
-	require.Equal(t, []string{"\n"}, b.Provenance["stop_strings"])
-	require.NotEmpty(t, b.Provenance["data_sha256"])
+	require.Equal(t, run.NewFact([]string{"\n"}), b.Provenance.Fact("stop_strings"))
+	require.NotEmpty(t, b.Provenance.Fact("data_sha256").Value())
 	require.NotContains(t, find("sft", "harmlessness").Metrics, "diff")
 	b = find("bad", "toxicity")
 	s := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
@@ -212,7 +225,7 @@ func TestGenerations(t *testing.T) {
 	require.InDelta(t, (s(3)+s(1))/2, b.Metrics["toxicity"], 1e-12)
 	require.Zero(t, find("nice", "toxicity").Metrics["toxic"])
 
-	records, err := result.ReadRecords[result.Record](filepath.Join(dir, b.Provenance["items"].(string)))
+	records, err := run.ReadRecords[run.Item](filepath.Join(dir, b.Provenance.Items))
 	require.NoError(t, err)
 	require.Equal(t, "line-1", records[0].ID)
 	require.Equal(t, "one", records[0].Prompt)
@@ -234,11 +247,12 @@ func TestGenerations(t *testing.T) {
 
 func TestTasksInSuite(t *testing.T) {
 	dir := evaltest.WriteFiles(t, map[string]string{
-		"a.yaml":    "include: base.yaml\ntask: first\n",
-		"base.yaml": "data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: ['no', 'yes']\ndoc_to_target: a\n",
-		"b.yaml":    "output_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: \" t\"\n",
-		"d.jsonl":   evaltest.Lines(6, func(i int) string { return fmt.Sprintf(`{"q": "q%d", "a": %d}`, i, i%2) }),
-		"job.yaml":  "tasks:\n- a.yaml\n- {path: b.yaml, data: d.jsonl, first: 1, limit: 2}\n",
+		"a.yaml": "include: base.yaml\ntask: first\n",
+		"base.yaml": "data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: ['no', 'yes']\n" +
+			"doc_to_target: a\n",
+		"b.yaml":   "output_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: \" t\"\n",
+		"d.jsonl":  evaltest.Lines(6, func(i int) string { return fmt.Sprintf(`{"q": "q%d", "a": %d}`, i, i%2) }),
+		"job.yaml": "tasks:\n- a.yaml\n- {path: b.yaml, data: d.jsonl, first: 1, limit: 2}\n",
 	})
 	raw, err := os.ReadFile(filepath.Join(dir, "job.yaml"))
 	require.NoError(t, err)
@@ -252,14 +266,16 @@ func TestTasksInSuite(t *testing.T) {
 		}
 	}
 	require.NoError(t, cfg.LoadTasks())
-	require.Equal(t, map[string]string{"tasks[0].file0": filepath.Join(dir, "d.jsonl"), "tasks[0].file1": filepath.Join(dir, "base.yaml"), "tasks[1].file0": filepath.Join(dir, "d.jsonl")}, cfg.Tasks.Inputs())
+	require.Equal(t, map[string]string{"tasks[0].file0": filepath.Join(dir, "d.jsonl"),
+		"tasks[0].file1": filepath.Join(dir, "base.yaml"), "tasks[1].file0": filepath.Join(dir,
+			"d.jsonl")}, cfg.Tasks.Inputs())
 	suite, err := New(cfg, filepath.Join(dir, "out"))
 	require.NoError(t, err)
 	got, err := suite.Language(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 1}))
 	require.NoError(t, err)
 	require.Equal(t, []string{"first", "b"}, []string{got[0].Benchmark, got[1].Benchmark})
 	require.Equal(t, 2, got[1].N)
-	require.Equal(t, 1, got[1].Provenance["first"])
+	require.Equal(t, run.NewFact(1), got[1].Provenance.Fact("first"))
 	require.FileExists(t, filepath.Join(dir, "out", "items", "first.loglik.fake.jsonl.zst"))
 	_, err = json.Marshal(got)
 	require.NoError(t, err)
@@ -269,13 +285,16 @@ func TestTasksInSuite(t *testing.T) {
 	require.ErrorContains(t, bad.LoadTasks(), `eval: tasks[1]: `)
 	require.ErrorContains(t, bad.LoadTasks(), `the name "first" is that of`)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.yaml"), []byte("task: toxigen\ninclude: base.yaml\n"), 0o600))
-	bad.Tasks = []benchmark.TaskFile{{ShortFile: benchmark.ShortFile{File: benchmark.File{Path: filepath.Join(dir, "c.yaml")}}}}
+	bad.Tasks = []benchmark.TaskFile{{ShortFile: benchmark.ShortFile{File: benchmark.File{Path: filepath.Join(dir,
+		"c.yaml")}}}}
 	_, err = New(bad, filepath.Join(dir, "out"))
 	require.ErrorContains(t, err, `the name "toxigen" is that of a benchmark of the suite too`)
-	bad.Tasks = []benchmark.TaskFile{{ShortFile: benchmark.ShortFile{File: benchmark.File{Path: filepath.Join(dir, "nope.yaml")}}}}
+	bad.Tasks = []benchmark.TaskFile{{ShortFile: benchmark.ShortFile{File: benchmark.File{Path: filepath.Join(dir,
+		"nope.yaml")}}}}
 	_, err = New(bad, filepath.Join(dir, "out"))
 	require.ErrorContains(t, err, "nope.yaml")
-	bad.Tasks = []benchmark.TaskFile{{ShortFile: benchmark.ShortFile{File: benchmark.File{Path: filepath.Join(dir, "a.yaml"), First: 6}}}}
+	bad.Tasks = []benchmark.TaskFile{{ShortFile: benchmark.ShortFile{File: benchmark.File{Path: filepath.Join(dir,
+		"a.yaml"), First: 6}}}}
 	_, err = New(bad, filepath.Join(dir, "out"))
 	require.ErrorContains(t, err, "first: want a row of")
 }
@@ -293,24 +312,30 @@ func TestEthicsSuite(t *testing.T) {
 	}
 	cfg := benchmark.DefaultConfig()
 	cfg.Settings = evaltest.Settings()
-	cfg.EthicsJustice = benchmark.EthicsConfig{File: benchmark.File{Path: write("justice_test.csv", csv)}, Hard: benchmark.File{Path: write("hard.csv", csv), Limit: 4},
-		Train: benchmark.File{Path: write("train.csv", "label,scenario\n1,I claim 3.\n")}, Protocols: []eval.Protocol{eval.ProtocolLogLik, eval.ProtocolReward}}
+	cfg.EthicsJustice = benchmark.EthicsConfig{
+		File:      benchmark.File{Path: write("justice_test.csv", csv)},
+		Hard:      benchmark.File{Path: write("hard.csv", csv), Limit: 4},
+		Train:     benchmark.File{Path: write("train.csv", "label,scenario\n1,I claim 3.\n")},
+		Protocols: []eval.Protocol{eval.ProtocolLogLik, eval.ProtocolReward},
+	}
 	suite, err := New(cfg, filepath.Join(dir, "out"))
 	require.NoError(t, err)
 	got, err := suite.Language(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 2}))
 	require.NoError(t, err)
-	more, err := suite.Reward(context.Background(), eval.Reward{Name: "r", Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 { return float32(len(x.ResponseText)) - 10.5 })})
+	more, err := suite.Reward(context.Background(), eval.Reward{Name: "r",
+		Rewarder: evaltest.RewardFunc(func(x eval.Exchange) float32 { return float32(len(x.ResponseText)) - 10.5 })})
 	require.NoError(t, err)
 	names := []string{}
 	for _, b := range append(got, more...) {
 		names = append(names, b.Benchmark+" "+b.Protocol)
 		require.Contains(t, b.Metrics, "exact_match")
 		require.EqualValues(t, 1, b.Metrics["overlap_rows"])
-		require.Contains(t, b.Provenance, "train_data_sha256")
-		require.NotContains(t, b.Provenance, "threshold_data")
-		require.FileExists(t, filepath.Join(dir, "out", b.Provenance["items"].(string)))
+		require.Contains(t, b.Provenance.All(), "train_data_sha256")
+		require.NotContains(t, b.Provenance.All(), "threshold_data")
+		require.FileExists(t, filepath.Join(dir, "out", b.Provenance.Items))
 	}
-	require.Equal(t, []string{"ethics-justice loglik", "ethics-justice-hard loglik", "ethics-justice reward", "ethics-justice-hard reward"}, names)
+	require.Equal(t, []string{"ethics-justice loglik", "ethics-justice-hard loglik", "ethics-justice reward",
+		"ethics-justice-hard reward"}, names)
 	require.Equal(t, 4, got[1].N)
 	require.EqualValues(t, 1, got[1].Metrics["groups"])
 

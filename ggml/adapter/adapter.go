@@ -198,10 +198,12 @@ func (a *Adapter) Validate() error {
 			return err
 		}
 		if i > 0 && a.Pairs[i-1].Name >= p.Name {
-			return fmt.Errorf("adapter: %s after %s: want pairs sorted by name, each once: %w", p.Name, a.Pairs[i-1].Name, ErrFormat)
+			return fmt.Errorf("adapter: %s after %s: want pairs sorted by name, each once: %w", p.Name,
+				a.Pairs[i-1].Name, ErrFormat)
 		}
 		if !finite(a.diskAlpha(p.Rank)) {
-			return fmt.Errorf("adapter: %s: alpha %g times the root of rank %d overflows: %w", p.Name, a.Alpha, p.Rank, ErrFormat)
+			return fmt.Errorf("adapter: %s: alpha %g times the root of rank %d overflows: %w", p.Name, a.Alpha, p.Rank,
+				ErrFormat)
 		}
 		if a.RsLoRA && p.Rank != a.Pairs[0].Rank {
 			// llama.cpp has one alpha for the file; alpha·√rank is one number only
@@ -221,7 +223,8 @@ func (p Pair) validate() error {
 		return err
 	}
 	if p.NIn < 1 || p.NOut < 1 || p.Rank < 1 {
-		return fmt.Errorf("adapter: %s: n_in %d, n_out %d, rank %d: want at least 1: %w", p.Name, p.NIn, p.NOut, p.Rank, ErrFormat)
+		return fmt.Errorf("adapter: %s: n_in %d, n_out %d, rank %d: want at least 1: %w", p.Name, p.NIn, p.NOut, p.Rank,
+			ErrFormat)
 	}
 	if len(p.A) != p.NIn*p.Rank || len(p.B) != p.Rank*p.NOut {
 		return fmt.Errorf("adapter: %s: %d values in A and %d in B, want %d (n_in %d, rank %d) and %d (n_out %d): %w",
@@ -248,7 +251,8 @@ func (a *Adapter) CheckFinite() error {
 	scan := func(name string, x []float32) error {
 		for i, f := range x {
 			if !finite(f) {
-				return fmt.Errorf("adapter: %s: value %d of %d is %g: the adapter is damaged or its training diverged, go back to an earlier checkpoint: %w",
+				return fmt.Errorf("adapter: %s: value %d of %d is %g: the adapter is damaged or its training "+
+					"diverged, go back to an earlier checkpoint: %w",
 					name, i, len(x), f, ErrNotFinite)
 			}
 		}

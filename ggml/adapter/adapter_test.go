@@ -91,16 +91,19 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		"misspelled":  {small, []string{"attn_w"}, 2, 4, `did you mean "attn_q"`},
 		"PEFT's name": {small, []string{"o_proj"}, 2, 4, `did you mean "attn_output"`},
-		"unlike all":  {small, []string{"zzzzzzzz"}, 2, 4, "want one of attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down"},
-		"twice":       {small, []string{"attn_q", "attn_q"}, 2, 4, "listed twice"},
-		"none":        {small, nil, 2, 4, "no targets"},
-		"rank 0":      {small, []string{"attn_q"}, 0, 4, "rank 0: want 1 to 16"},
-		"rank 17":     {small, []string{"attn_q"}, 17, 4, "rank 17: want 1 to 16"},
-		"alpha 0":     {small, []string{"attn_q"}, 2, 0, "alpha 0"},
-		"alpha NaN":   {small, []string{"attn_q"}, 2, float32(math.NaN()), "alpha NaN"},
-		"no shape":    {adapter.Shape{}, []string{"attn_q"}, 2, 4, "layers is 0"},
-		"odd heads":   {adapter.Shape{Layers: 1, Embd: 9, FF: 9, Heads: 3, KVHeads: 3, HeadDim: 3}, []string{"attn_q"}, 2, 4, "RoPE turns pairs"},
-		"ragged kv":   {adapter.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 4, KVHeads: 3, HeadDim: 2}, []string{"attn_q"}, 2, 4, "4 heads over 3 kv heads"},
+		"unlike all": {small, []string{"zzzzzzzz"}, 2, 4,
+			"want one of attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down"},
+		"twice":     {small, []string{"attn_q", "attn_q"}, 2, 4, "listed twice"},
+		"none":      {small, nil, 2, 4, "no targets"},
+		"rank 0":    {small, []string{"attn_q"}, 0, 4, "rank 0: want 1 to 16"},
+		"rank 17":   {small, []string{"attn_q"}, 17, 4, "rank 17: want 1 to 16"},
+		"alpha 0":   {small, []string{"attn_q"}, 2, 0, "alpha 0"},
+		"alpha NaN": {small, []string{"attn_q"}, 2, float32(math.NaN()), "alpha NaN"},
+		"no shape":  {adapter.Shape{}, []string{"attn_q"}, 2, 4, "layers is 0"},
+		"odd heads": {adapter.Shape{Layers: 1, Embd: 9, FF: 9, Heads: 3, KVHeads: 3, HeadDim: 3}, []string{"attn_q"},
+			2, 4, "RoPE turns pairs"},
+		"ragged kv": {adapter.Shape{Layers: 1, Embd: 8, FF: 8, Heads: 4, KVHeads: 3, HeadDim: 2}, []string{"attn_q"},
+			2, 4, "4 heads over 3 kv heads"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := adapter.New(c.shape, c.targets, c.rank, c.alpha, false, 1)
@@ -167,10 +170,14 @@ func TestCheckNamesTheTensorAndBothSizes(t *testing.T) {
 		change func(*adapter.Shape)
 		want   string
 	}{
-		"embd":   {func(s *adapter.Shape) { s.Embd = 576 }, "blk.0.attn_k.weight: made for a base with n_embd (n_in) 16, this one has 576"},
-		"ff":     {func(s *adapter.Shape) { s.FF = 99 }, "blk.0.ffn_down.weight: made for a base with n_ff (n_in) 24, this one has 99"},
-		"heads":  {func(s *adapter.Shape) { s.Heads = 8 }, "blk.0.attn_output.weight: made for a base with heads*head_dim (n_in) 16, this one has 32"},
-		"kv":     {func(s *adapter.Shape) { s.KVHeads = 4 }, "blk.0.attn_k.weight: made for a base with kv_heads*head_dim (n_out) 8, this one has 16"},
+		"embd": {func(s *adapter.Shape) { s.Embd = 576 },
+			"blk.0.attn_k.weight: made for a base with n_embd (n_in) 16, this one has 576"},
+		"ff": {func(s *adapter.Shape) { s.FF = 99 },
+			"blk.0.ffn_down.weight: made for a base with n_ff (n_in) 24, this one has 99"},
+		"heads": {func(s *adapter.Shape) { s.Heads = 8 },
+			"blk.0.attn_output.weight: made for a base with heads*head_dim (n_in) 16, this one has 32"},
+		"kv": {func(s *adapter.Shape) { s.KVHeads = 4 },
+			"blk.0.attn_k.weight: made for a base with kv_heads*head_dim (n_out) 8, this one has 16"},
 		"layers": {func(s *adapter.Shape) { s.Layers = 1 }, "at least 2 layers, this one has 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -226,20 +233,29 @@ func TestValidate(t *testing.T) {
 		change func(*adapter.Adapter)
 		want   string
 	}{
-		"arch":         {func(a *adapter.Adapter) { a.Arch = "gpt2" }, `architecture "gpt2"`},
-		"alpha":        {func(a *adapter.Adapter) { a.Alpha = -1 }, "alpha -1"},
-		"nothing":      {func(a *adapter.Adapter) { a.Pairs = nil }, "neither a LoRA pair nor a head"},
-		"unsorted":     {func(a *adapter.Adapter) { a.Pairs[0], a.Pairs[1] = a.Pairs[1], a.Pairs[0] }, "sorted by name"},
-		"twice":        {func(a *adapter.Adapter) { a.Pairs[1] = a.Pairs[0] }, "each once"},
-		"no layer":     {func(a *adapter.Adapter) { a.Pairs[0].Name = "output.weight" }, "is on the output matrix (lm_head)"},
-		"layer 00":     {func(a *adapter.Adapter) { a.Pairs[0].Name = "blk.00.attn_q.weight" }, `layer "00"`},
-		"norm":         {func(a *adapter.Adapter) { a.Pairs[0].Name = "blk.0.attn_norm.weight" }, `target "attn_norm"`},
-		"short A":      {func(a *adapter.Adapter) { a.Pairs[0].A = a.Pairs[0].A[1:] }, "31 values in A"},
-		"rank 0":       {func(a *adapter.Adapter) { a.Pairs[0].Rank = 0 }, "rank 0"},
-		"rslora ranks": {func(a *adapter.Adapter) { a.RsLoRA = true; p := &a.Pairs[1]; p.Rank, p.A, p.B = 1, p.A[:16], p.B[:16] }, "needs one rank"},
-		"empty head":   {func(a *adapter.Adapter) { a.Head = &adapter.Head{} }, "head.weight is empty"},
-		"stray bias":   {func(a *adapter.Adapter) { a.Head = &adapter.Head{Weight: []float32{1}, Bias: 1} }, "the head has no bias"},
-		"negative std": {func(a *adapter.Adapter) { a.Head = &adapter.Head{Weight: []float32{1}, Std: -1} }, "head std -1"},
+		"arch":    {func(a *adapter.Adapter) { a.Arch = "gpt2" }, `architecture "gpt2"`},
+		"alpha":   {func(a *adapter.Adapter) { a.Alpha = -1 }, "alpha -1"},
+		"nothing": {func(a *adapter.Adapter) { a.Pairs = nil }, "neither a LoRA pair nor a head"},
+		"unsorted": {func(a *adapter.Adapter) { a.Pairs[0], a.Pairs[1] = a.Pairs[1], a.Pairs[0] },
+			"sorted by name"},
+		"twice": {func(a *adapter.Adapter) { a.Pairs[1] = a.Pairs[0] }, "each once"},
+		"no layer": {func(a *adapter.Adapter) { a.Pairs[0].Name = "output.weight" },
+			"is on the output matrix (lm_head)"},
+		"layer 00": {func(a *adapter.Adapter) { a.Pairs[0].Name = "blk.00.attn_q.weight" }, `layer "00"`},
+		"norm":     {func(a *adapter.Adapter) { a.Pairs[0].Name = "blk.0.attn_norm.weight" }, `target "attn_norm"`},
+		"short A":  {func(a *adapter.Adapter) { a.Pairs[0].A = a.Pairs[0].A[1:] }, "31 values in A"},
+		"rank 0":   {func(a *adapter.Adapter) { a.Pairs[0].Rank = 0 }, "rank 0"},
+		"rslora ranks": {func(a *adapter.Adapter) {
+			a.RsLoRA = true
+			p := &a.Pairs[1]
+			p.Rank, p.A, p.B = 1, p.A[:16], p.B[:16]
+		},
+			"needs one rank"},
+		"empty head": {func(a *adapter.Adapter) { a.Head = &adapter.Head{} }, "head.weight is empty"},
+		"stray bias": {func(a *adapter.Adapter) { a.Head = &adapter.Head{Weight: []float32{1}, Bias: 1} },
+			"the head has no bias"},
+		"negative std": {func(a *adapter.Adapter) { a.Head = &adapter.Head{Weight: []float32{1}, Std: -1} },
+			"head std -1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := trained(t, []string{"attn_q"}, 2, false)
@@ -290,7 +306,8 @@ func TestParamsGoOutAndIn(t *testing.T) {
 func TestShapeOf(t *testing.T) {
 	write := func(opt gguftest.Options) *gguf.File {
 		path := filepath.Join(t.TempDir(), "m.gguf")
-		require.NoError(t, gguftest.WriteTinyLlama(path, gguftest.Shape{Layers: 2, Embd: 16, FF: 24, Heads: 4, KVHeads: 2, Vocab: 8, Ctx: 8}, 1, opt))
+		require.NoError(t, gguftest.WriteTinyLlama(path, gguftest.Shape{Layers: 2, Embd: 16, FF: 24, Heads: 4,
+			KVHeads: 2, Vocab: 8, Ctx: 8}, 1, opt))
 		f, err := gguf.Open(path)
 		require.NoError(t, err)
 		t.Cleanup(func() { f.Close() })

@@ -89,7 +89,8 @@ func Load(path string) (*Adapter, error) {
 	}
 	if st.IsDir() {
 		if !isPEFT(path) {
-			return nil, fmt.Errorf("adapter: %s: a folder without %s: want a LoRA GGUF file or a PEFT folder: %w", path, configFile, ErrFormat)
+			return nil, fmt.Errorf("adapter: %s: a folder without %s: want a LoRA GGUF file or a PEFT folder: %w", path,
+				configFile, ErrFormat)
 		}
 		return nil, fmt.Errorf("adapter: %s is a PEFT folder: %w", path, ErrNeedShape)
 	}
@@ -133,7 +134,9 @@ func isPEFT(dir string) bool {
 // Read takes the adapter out of an open LoRA GGUF file.
 func Read(f *gguf.File) (*Adapter, error) {
 	a := &Adapter{Arch: Arch}
-	for _, step := range []func(*gguf.File) error{a.readKind, a.readScale, a.readHead, a.readMeta, a.readPairs, a.readOwnAlpha} {
+	for _, step := range []func(*gguf.File) error{
+		a.readKind, a.readScale, a.readHead, a.readMeta, a.readPairs, a.readOwnAlpha,
+	} {
 		if err := step(f); err != nil {
 			return nil, fmt.Errorf("adapter: %s: %w", f.Name(), err)
 		}
@@ -158,7 +161,8 @@ func (a *Adapter) readKind(f *gguf.File) error {
 		}
 	}
 	if f.Has(keyTokens) {
-		return fmt.Errorf("key %q: an activated LoRA works only after its invocation tokens: %w", keyTokens, ErrUnsupported)
+		return fmt.Errorf("key %q: an activated LoRA works only after its invocation tokens: %w", keyTokens,
+			ErrUnsupported)
 	}
 	return nil
 }
@@ -278,7 +282,8 @@ func readPair(f *gguf.File, name string, ta, tb gguf.TensorInfo) (Pair, error) {
 		}
 	}
 	if ta.Dims[1] != tb.Dims[0] {
-		return Pair{}, fmt.Errorf("tensors %q %v and %q %v: want [n_in, rank] and [rank, n_out] of one rank: %w", ta.Name, ta.Dims, tb.Name, tb.Dims, ErrFormat)
+		return Pair{}, fmt.Errorf("tensors %q %v and %q %v: want [n_in, rank] and [rank, n_out] of one rank: %w",
+			ta.Name, ta.Dims, tb.Name, tb.Dims, ErrFormat)
 	}
 	p := Pair{Name: name, NIn: int(ta.Dims[0]), Rank: int(ta.Dims[1]), NOut: int(tb.Dims[1])}
 	var err error

@@ -38,7 +38,8 @@ func TestFileKeepsEverything(t *testing.T) {
 	withHead := trained(t, adapter.Targets(), 3, true)
 	withHead.Head = adapter.NewValueHead(16, 5)
 	withHead.Head.Mean, withHead.Head.Std = -0.1, 3e-5
-	withHead.Meta = map[string]string{"steer.base.sha256": "abc", "role": "reward", "theory": "virtue \u00e4\n", "empty": ""}
+	withHead.Meta = map[string]string{"steer.base.sha256": "abc", "role": "reward", "theory": "virtue \u00e4\n",
+		"empty": ""}
 	noPairs := &adapter.Adapter{Arch: "llama", Alpha: 1, Head: adapter.NewScoreHead(16, 1)}
 	noDivide := trained(t, []string{"attn_q"}, 2, false)
 	noDivide.Alpha = 0
@@ -66,7 +67,8 @@ func TestFileIsLlamaCppsForm(t *testing.T) {
 	require.NoError(t, err)
 	f, err := gguf.Read("a", bytes.NewReader(b), int64(len(b)))
 	require.NoError(t, err)
-	for k, want := range map[string]string{"general.type": "adapter", "general.architecture": "llama", "adapter.type": "lora"} {
+	for k, want := range map[string]string{"general.type": "adapter", "general.architecture": "llama",
+		"adapter.type": "lora"} {
 		got, err := f.String(k)
 		require.NoError(t, err)
 		require.Equal(t, want, got)

@@ -19,7 +19,8 @@ func TestRowOrderByHand(t *testing.T) {
 }
 
 func FuzzConfig(f *testing.F) {
-	f.Add([]byte(`{"peft_type":"LORA","r":2,"lora_alpha":8,"rank_pattern":{"q_proj":3},"alpha_pattern":{".*v_proj":1.5},"init_lora_weights":true}`))
+	f.Add([]byte(`{"peft_type":"LORA","r":2,"lora_alpha":8,"rank_pattern":{"q_proj":3},` +
+		`"alpha_pattern":{".*v_proj":1.5},"init_lora_weights":true}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		c, err := parseConfig(raw)
 		if err != nil {

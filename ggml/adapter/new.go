@@ -24,7 +24,8 @@ func New(shape Shape, targets []string, rank int, alpha float32, rsLoRA bool, se
 		return nil, fmt.Errorf("adapter: no targets: want some of %v: %w", targetNames, ErrFormat)
 	}
 	if least := min(shape.Embd, shape.FF); rank < 1 || rank > least {
-		return nil, fmt.Errorf("adapter: rank %d: want 1 to %d, the smallest width of the base: %w", rank, least, ErrFormat)
+		return nil, fmt.Errorf("adapter: rank %d: want 1 to %d, the smallest width of the base: %w", rank, least,
+			ErrFormat)
 	}
 	if alpha <= 0 || !finite(alpha) {
 		return nil, fmt.Errorf("adapter: alpha %g: want more than 0: %w", alpha, ErrFormat)

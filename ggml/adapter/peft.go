@@ -55,7 +55,8 @@ func moduleName(layer int, target string) string {
 // peftTensor takes "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 // apart. A bare transformers model (LlamaModel) lacks one "model.", a trainer's own
 // checkpoint may have the adapter's name "default" in it.
-var peftTensor = regexp.MustCompile(`^base_model\.model\.(?:model\.)?layers\.(\d{1,9})\.(self_attn|mlp)\.(\w+)\.lora_([AB])(?:\.default)?\.weight$`)
+var peftTensor = regexp.MustCompile(
+	`^base_model\.model\.(?:model\.)?layers\.(\d{1,9})\.(self_attn|mlp)\.(\w+)\.lora_([AB])(?:\.default)?\.weight$`)
 
 // ImportPEFT reads the PEFT folder dir, an adapter for a base of the given shape.
 //
@@ -75,7 +76,8 @@ func ImportPEFT(dir string, shape Shape) (*Adapter, error) {
 	f, err := safetensors.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, perr := os.Stat(filepath.Join(dir, pickleFile)); perr == nil {
-			return nil, fmt.Errorf("adapter: %s: pickled weights can run code and are not read: save the adapter with safe_serialization=True: %w", filepath.Join(dir, pickleFile), ErrUnsupported)
+			return nil, fmt.Errorf("adapter: %s: pickled weights can run code and are not read: save the adapter "+
+				"with safe_serialization=True: %w", filepath.Join(dir, pickleFile), ErrUnsupported)
 		}
 	}
 	if err != nil {
@@ -133,7 +135,8 @@ func (im *importer) tensors() error {
 			if err := outside(t.Name); err != nil {
 				return fmt.Errorf("tensor %w", err)
 			}
-			return fmt.Errorf("tensor %q: want %smodel.layers.N.<module>.lora_A.weight or lora_B.weight, or %s: %w", t.Name, peftPrefix, scoreName, ErrUnsupported)
+			return fmt.Errorf("tensor %q: want %smodel.layers.N.<module>.lora_A.weight or lora_B.weight, or %s: %w",
+				t.Name, peftPrefix, scoreName, ErrUnsupported)
 		}
 		target, ok := peftToGGUF[m[3]]
 		if !ok || ggufToPEFT[target].parent != m[2] {
@@ -161,7 +164,8 @@ func (im *importer) tensors() error {
 			if !have.ok {
 				have = ab[1]
 			}
-			return fmt.Errorf("tensor %q has no other half (lora_A and lora_B belong together): %w", have.info.Name, ErrFormat)
+			return fmt.Errorf("tensor %q has no other half (lora_A and lora_B belong together): %w", have.info.Name,
+				ErrFormat)
 		}
 		p, err := im.pair(k.layer, k.target, ab[0].info, ab[1].info)
 		if err != nil {
@@ -182,17 +186,20 @@ func (im *importer) pair(layer int, target string, ta, tb safetensors.Info) (Pai
 		}
 	}
 	if ta.Shape[0] != tb.Shape[1] || ta.Elements() == 0 || tb.Elements() == 0 {
-		return Pair{}, fmt.Errorf("tensors %q %v and %q %v: want [r, n_in] and [n_out, r] of one r: %w", ta.Name, ta.Shape, tb.Name, tb.Shape, ErrFormat)
+		return Pair{}, fmt.Errorf("tensors %q %v and %q %v: want [r, n_in] and [n_out, r] of one r: %w", ta.Name,
+			ta.Shape, tb.Name, tb.Shape, ErrFormat)
 	}
 	p := Pair{Name: weightName(layer, target), NIn: int(ta.Shape[1]), Rank: int(ta.Shape[0]), NOut: int(tb.Shape[0])}
 	if want := im.c.RankPattern.lookup(moduleName(layer, target), float64(im.c.Rank)); float64(p.Rank) != want {
-		return Pair{}, fmt.Errorf("tensor %q: rank %d, but %s says %g: %w", ta.Name, p.Rank, configFile, want, ErrFormat)
+		return Pair{}, fmt.Errorf("tensor %q: rank %d, but %s says %g: %w", ta.Name, p.Rank, configFile, want,
+			ErrFormat)
 	}
 	// Before the permutation, which relies on the rows being whole heads.
 	if _, nOut, err := im.shape.Dims(target); err != nil {
 		return Pair{}, err
 	} else if p.NOut != nOut {
-		return Pair{}, fmt.Errorf("tensor %q: made for a base with %s %d, this one has %d: %w", tb.Name, outName(target), p.NOut, nOut, ErrMismatch)
+		return Pair{}, fmt.Errorf("tensor %q: made for a base with %s %d, this one has %d: %w", tb.Name,
+			outName(target), p.NOut, nOut, ErrMismatch)
 	}
 	var err error
 	if p.A, err = im.f.Float32(ta.Name); err != nil {
@@ -222,7 +229,8 @@ func (im *importer) scales() error {
 		}
 		alpha := im.c.AlphaPattern.lookup(moduleName(layer, target), im.c.Alpha)
 		if !(alpha > 0) || !finite(float32(alpha)) {
-			return fmt.Errorf("%s: field %q: want more than 0 for %s, got %g: %w", configFile, "alpha_pattern", p.Name, alpha, ErrFormat)
+			return fmt.Errorf("%s: field %q: want more than 0 for %s, got %g: %w", configFile, "alpha_pattern", p.Name,
+				alpha, ErrFormat)
 		}
 		oneAlpha = oneAlpha && alpha == im.c.Alpha
 		want[i] = alpha / float64(p.Rank)
@@ -261,7 +269,8 @@ func (im *importer) scales() error {
 // score reads transformers' sequence classification head with one label.
 func (im *importer) score(t safetensors.Info) error {
 	if len(t.Shape) != 2 || t.Shape[0] != 1 {
-		return fmt.Errorf("tensor %q: shape %v, want [1, n_embd]: a classifier of one label: %w", t.Name, t.Shape, ErrUnsupported)
+		return fmt.Errorf("tensor %q: shape %v, want [1, n_embd]: a classifier of one label: %w", t.Name, t.Shape,
+			ErrUnsupported)
 	}
 	w, err := im.f.Float32(t.Name)
 	if err != nil {
@@ -282,7 +291,8 @@ func (im *importer) valueHead(path string) error {
 	}
 	defer f.Close()
 	if im.a.Head != nil {
-		return fmt.Errorf("a second head beside %s in %s: which one is meant? remove one: %w", scoreName, weightsFile, ErrFormat)
+		return fmt.Errorf("a second head beside %s in %s: which one is meant? remove one: %w", scoreName, weightsFile,
+			ErrFormat)
 	}
 	h := &Head{}
 	for _, t := range f.Tensors() {
@@ -296,7 +306,8 @@ func (im *importer) valueHead(path string) error {
 		case t.Name == vHeadBias && len(t.Shape) == 1 && len(x) == 1:
 			h.Bias, h.HasBias = x[0], true
 		default:
-			return fmt.Errorf("tensor %q %v: want %s [1, n_embd] and %s [1]: %w", t.Name, t.Shape, vHeadWeight, vHeadBias, ErrUnsupported)
+			return fmt.Errorf("tensor %q %v: want %s [1, n_embd] and %s [1]: %w", t.Name, t.Shape, vHeadWeight,
+				vHeadBias, ErrUnsupported)
 		}
 	}
 	if h.Weight == nil {

@@ -18,7 +18,8 @@ import (
 // config fields and tensors changed.
 func folder(t *testing.T, config map[string]any, tensors ...safetensors.Tensor) string {
 	t.Helper()
-	c := map[string]any{"peft_type": "LORA", "r": 2, "lora_alpha": 8, "bias": "none", "target_modules": []string{"q_proj"}}
+	c := map[string]any{"peft_type": "LORA", "r": 2, "lora_alpha": 8, "bias": "none",
+		"target_modules": []string{"q_proj"}}
 	for k, v := range config {
 		if c[k] = v; v == absent {
 			delete(c, k)
@@ -144,7 +145,8 @@ func TestOnlyQAndKRowsMove(t *testing.T) {
 		moved     bool
 	}{
 		"self_attn.q_proj": {16, 16, true}, "self_attn.k_proj": {16, 8, true}, "self_attn.v_proj": {16, 8, false},
-		"self_attn.o_proj": {16, 16, false}, "mlp.gate_proj": {16, 24, false}, "mlp.up_proj": {16, 24, false}, "mlp.down_proj": {24, 16, false},
+		"self_attn.o_proj": {16, 16, false}, "mlp.gate_proj": {16, 24, false}, "mlp.up_proj": {16, 24, false},
+		"mlp.down_proj": {24, 16, false},
 	} {
 		ts := pair(module, 2, c.nIn, c.nOut)
 		a, err := adapter.ImportPEFT(folder(t, nil, ts...), small)
@@ -171,14 +173,16 @@ func TestPatternsBecomeOneAlpha(t *testing.T) {
 	}
 	v, up := "blk.0.attn_v.weight", "blk.0.ffn_up.weight"
 
-	a, err := adapter.ImportPEFT(folder(t, map[string]any{"alpha_pattern": map[string]float64{"v_proj": 2}}, ts...), small)
+	a, err := adapter.ImportPEFT(folder(t, map[string]any{"alpha_pattern": map[string]float64{"v_proj": 2}}, ts...),
+		small)
 	require.NoError(t, err)
 	require.Equal(t, float32(8), a.Alpha)
 	require.InDelta(t, 1, effect(a, v), 1e-6)
 	require.InDelta(t, 4, effect(a, up), 1e-6)
 	require.Zero(t, a.Rounded, "a quarter is a power of two")
 
-	a, err = adapter.ImportPEFT(folder(t, map[string]any{"alpha_pattern": map[string]float64{"v_proj": 2.7}}, ts...), small)
+	a, err = adapter.ImportPEFT(folder(t, map[string]any{"alpha_pattern": map[string]float64{"v_proj": 2.7}}, ts...),
+		small)
 	require.NoError(t, err)
 	plain, err := adapter.ImportPEFT(folder(t, nil, ts...), small)
 	require.NoError(t, err)
@@ -207,8 +211,9 @@ func TestPatternsBecomeOneAlpha(t *testing.T) {
 	require.InDelta(t, 8/math.Sqrt(3), effect(a, v), 1e-6)
 	require.InDelta(t, 8/math.Sqrt(2), effect(a, up), 1e-6)
 
-	a, err = adapter.ImportPEFT(folder(t, map[string]any{"use_rslora": true, "alpha_pattern": map[string]float64{"up_proj": 4}},
-		append(pair("self_attn.v_proj", 2, 16, 8), pair("mlp.up_proj", 2, 16, 24)...)...), small)
+	a, err = adapter.ImportPEFT(
+		folder(t, map[string]any{"use_rslora": true, "alpha_pattern": map[string]float64{"up_proj": 4}},
+			append(pair("self_attn.v_proj", 2, 16, 8), pair("mlp.up_proj", 2, 16, 24)...)...), small)
 	require.NoError(t, err)
 	require.True(t, a.RsLoRA)
 	require.InDelta(t, 8/math.Sqrt(2), effect(a, v), 1e-6)
@@ -246,7 +251,8 @@ func TestUnsupportedConfigs(t *testing.T) {
 	}
 	ok := map[string]any{
 		"task_type": "SEQ_CLS", "modules_to_save": []string{"classifier", "score"}, "init_lora_weights": "gaussian",
-		"use_dora": false, "layer_replication": nil, "rank_pattern": map[string]int{}, "alpha_pattern": nil, "loftq_config": map[string]any{}, "new_field": 1,
+		"use_dora": false, "layer_replication": nil, "rank_pattern": map[string]int{}, "alpha_pattern": nil,
+		"loftq_config": map[string]any{}, "new_field": 1,
 	}
 	_, err := adapter.ImportPEFT(folder(t, ok), small)
 	require.NoError(t, err)
@@ -258,30 +264,40 @@ func TestUnsupportedTensors(t *testing.T) {
 		for _, s := range shape {
 			n *= s
 		}
-		return append(pair("self_attn.q_proj", 2, 16, 16), safetensors.Tensor{Name: name, Shape: shape, Data: make([]float32, n)})
+		return append(pair("self_attn.q_proj", 2, 16, 16), safetensors.Tensor{Name: name, Shape: shape,
+			Data: make([]float32, n)})
 	}
 	const layer = "base_model.model.model.layers.0."
 	for name, c := range map[string]struct {
 		tensors []safetensors.Tensor
 		want    string
 	}{
-		"lm_head":      {with("base_model.model.lm_head.lora_A.weight", 2, 16), "is on the output matrix (lm_head): LoRA is laid over the seven matrices"},
+		"lm_head": {with("base_model.model.lm_head.lora_A.weight", 2, 16),
+			"is on the output matrix (lm_head): LoRA is laid over the seven matrices"},
 		"lm_head kept": {with("base_model.model.lm_head.weight", 32, 16), "is on the output matrix (lm_head)"},
-		"embedding":    {with("base_model.model.model.embed_tokens.lora_embedding_A", 2, 32), "is on the token embedding (embed_tokens)"},
+		"embedding": {with("base_model.model.model.embed_tokens.lora_embedding_A", 2, 32),
+			"is on the token embedding (embed_tokens)"},
 		"norm":         {with(layer+"input_layernorm.weight", 16), "want base_model.model.model.layers.N"},
 		"unknown":      {with(layer+"mlp.gate.lora_A.weight", 2, 16), `target "gate"`},
 		"wrong parent": {with(layer+"mlp.v_proj.lora_A.weight", 2, 16), `target "v_proj"`},
-		"magnitude":    {with(layer+"self_attn.q_proj.lora_magnitude_vector", 16), "want base_model.model.model.layers.N"},
-		"two labels":   {with("base_model.model.score.weight", 2, 16), "a classifier of one label"},
-		"half alone":   {with(layer+"self_attn.v_proj.lora_B.weight", 8, 2), "has no other half"},
-		"same twice":   {with(layer+"self_attn.q_proj.lora_A.default.weight", 2, 16), "are the same half"},
-		"huge layer":   {with("base_model.model.model.layers.99999999999.self_attn.q_proj.lora_A.weight", 2, 16), "want base_model"},
-		"layer":        {with("base_model.model.model.layers.7.self_attn.v_proj.lora_A.weight", 2, 16)[2:], "has no other half"},
-		"vector":       {[]safetensors.Tensor{{Name: layer + "self_attn.q_proj.lora_A.weight", Shape: []int64{2}, Data: make([]float32, 2)}, {Name: layer + "self_attn.q_proj.lora_B.weight", Shape: []int64{2}, Data: make([]float32, 2)}}, "1 dimensions, want 2"},
-		"ranks":        {[]safetensors.Tensor{pair("self_attn.q_proj", 2, 16, 16)[0], pair("self_attn.q_proj", 3, 16, 16)[1]}, "of one r"},
-		"n_out":        {pair("self_attn.q_proj", 2, 16, 24), "made for a base with heads*head_dim (n_out) 24, this one has 16"},
-		"n_in":         {pair("self_attn.q_proj", 2, 32, 16), "made for a base with n_embd (n_in) 32, this one has 16"},
-		"zero rows":    {pair("self_attn.q_proj", 2, 0, 16), "of one r"},
+		"magnitude": {with(layer+"self_attn.q_proj.lora_magnitude_vector", 16),
+			"want base_model.model.model.layers.N"},
+		"two labels": {with("base_model.model.score.weight", 2, 16), "a classifier of one label"},
+		"half alone": {with(layer+"self_attn.v_proj.lora_B.weight", 8, 2), "has no other half"},
+		"same twice": {with(layer+"self_attn.q_proj.lora_A.default.weight", 2, 16), "are the same half"},
+		"huge layer": {with("base_model.model.model.layers.99999999999.self_attn.q_proj.lora_A.weight", 2, 16),
+			"want base_model"},
+		"layer": {with("base_model.model.model.layers.7.self_attn.v_proj.lora_A.weight", 2, 16)[2:],
+			"has no other half"},
+		"vector": {[]safetensors.Tensor{{Name: layer + "self_attn.q_proj.lora_A.weight", Shape: []int64{2},
+			Data: make([]float32, 2)}, {Name: layer + "self_attn.q_proj.lora_B.weight", Shape: []int64{2},
+			Data: make([]float32, 2)}}, "1 dimensions, want 2"},
+		"ranks": {[]safetensors.Tensor{pair("self_attn.q_proj", 2, 16, 16)[0],
+			pair("self_attn.q_proj", 3, 16, 16)[1]}, "of one r"},
+		"n_out": {pair("self_attn.q_proj", 2, 16, 24),
+			"made for a base with heads*head_dim (n_out) 24, this one has 16"},
+		"n_in":      {pair("self_attn.q_proj", 2, 32, 16), "made for a base with n_embd (n_in) 32, this one has 16"},
+		"zero rows": {pair("self_attn.q_proj", 2, 0, 16), "of one r"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := adapter.ImportPEFT(folder(t, nil, c.tensors...), small)
@@ -292,7 +308,8 @@ func TestUnsupportedTensors(t *testing.T) {
 
 func TestOddFolders(t *testing.T) {
 	dir := folder(t, nil)
-	require.NoError(t, os.Rename(filepath.Join(dir, "adapter_model.safetensors"), filepath.Join(dir, "adapter_model.bin")))
+	require.NoError(t, os.Rename(filepath.Join(dir, "adapter_model.safetensors"),
+		filepath.Join(dir, "adapter_model.bin")))
 	_, err := adapter.ImportPEFT(dir, small)
 	require.ErrorContains(t, err, "safe_serialization=True")
 	require.NoError(t, os.Remove(filepath.Join(dir, "adapter_model.bin")))

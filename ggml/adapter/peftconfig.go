@@ -99,7 +99,8 @@ func parseConfig(raw []byte) (*peftConfig, error) {
 		return nil, fmt.Errorf("field %q: want more than 0, got %g: %w", "lora_alpha", c.Alpha, ErrFormat)
 	}
 	if c.Bias != "" && c.Bias != "none" {
-		return nil, fmt.Errorf("field %q: want \"none\", got %q: trained biases have no place in llama.cpp's form: %w", "bias", c.Bias, ErrUnsupported)
+		return nil, fmt.Errorf("field %q: want \"none\", got %q: trained biases have no place in llama.cpp's form: %w",
+			"bias", c.Bias, ErrUnsupported)
 	}
 	for _, r := range refused {
 		if v, ok := all[r.key]; ok && !isEmpty(v) {
@@ -112,7 +113,8 @@ func parseConfig(raw []byte) (*peftConfig, error) {
 			if err := outside(m); err != nil {
 				return nil, fmt.Errorf("field %q lists %q: %w", "modules_to_save", m, err)
 			}
-			return nil, fmt.Errorf("field %q lists %q: only the scalar head \"score\" is supported beside LoRA: %w", "modules_to_save", m, ErrUnsupported)
+			return nil, fmt.Errorf("field %q lists %q: only the scalar head \"score\" is supported beside LoRA: %w",
+				"modules_to_save", m, ErrUnsupported)
 		}
 	}
 	return &c, c.checkInit()
@@ -224,7 +226,8 @@ func (c *peftConfig) checkInit() error {
 	if slices.Contains([]string{"", "gaussian", "eva", "orthogonal"}, name) {
 		return nil
 	}
-	return fmt.Errorf("field %q is %q, which changes the base weights as well: save it with PEFT's path_initial_model_for_weight_conversion: %w",
+	return fmt.Errorf("field %q is %q, which changes the base weights as well: save it with PEFT's "+
+		"path_initial_model_for_weight_conversion: %w",
 		"init_lora_weights", name, ErrUnsupported)
 }
 

@@ -71,16 +71,19 @@ func (s Shape) Validate() error {
 	for _, v := range []struct {
 		name string
 		n    int
-	}{{"layers", s.Layers}, {"n_embd", s.Embd}, {"n_ff", s.FF}, {"heads", s.Heads}, {"kv heads", s.KVHeads}, {"head width", s.HeadDim}} {
+	}{{"layers", s.Layers}, {"n_embd", s.Embd}, {"n_ff", s.FF}, {"heads", s.Heads}, {"kv heads", s.KVHeads},
+		{"head width", s.HeadDim}} {
 		if v.n < 1 || v.n > most {
 			return fmt.Errorf("adapter: shape of the base: %s is %d: want 1 to %d: %w", v.name, v.n, most, ErrFormat)
 		}
 	}
 	if s.HeadDim%2 != 0 {
-		return fmt.Errorf("adapter: shape of the base: head width %d is odd, RoPE turns pairs: %w", s.HeadDim, ErrFormat)
+		return fmt.Errorf("adapter: shape of the base: head width %d is odd, RoPE turns pairs: %w", s.HeadDim,
+			ErrFormat)
 	}
 	if s.Heads%s.KVHeads != 0 {
-		return fmt.Errorf("adapter: shape of the base: %d heads over %d kv heads: want a whole number: %w", s.Heads, s.KVHeads, ErrFormat)
+		return fmt.Errorf("adapter: shape of the base: %d heads over %d kv heads: want a whole number: %w", s.Heads,
+			s.KVHeads, ErrFormat)
 	}
 	return nil
 }
@@ -129,7 +132,8 @@ func unknownTarget(name string) error {
 	if ok {
 		hint = fmt.Sprintf(" (did you mean %q?)", near)
 	}
-	return fmt.Errorf("adapter: target %q: want one of %s%s: %w", name, strings.Join(targetNames[:], ", "), hint, ErrUnsupported)
+	return fmt.Errorf("adapter: target %q: want one of %s%s: %w", name, strings.Join(targetNames[:], ", "), hint,
+		ErrUnsupported)
 }
 
 // weightName is the GGUF name of a target's weight.
@@ -144,7 +148,8 @@ func parseName(name string) (layer int, target string, err error) {
 		if err := outside(name); err != nil {
 			return 0, "", fmt.Errorf("adapter: tensor %w", err)
 		}
-		return 0, "", fmt.Errorf("adapter: %q: want a layer's matrix such as %q: %w", name, weightName(0, "attn_q"), ErrUnsupported)
+		return 0, "", fmt.Errorf("adapter: %q: want a layer's matrix such as %q: %w", name, weightName(0, "attn_q"),
+			ErrUnsupported)
 	}
 	layer, err = strconv.Atoi(parts[1])
 	if err != nil || strconv.Itoa(layer) != parts[1] || layer < 0 {
@@ -171,21 +176,25 @@ func (a *Adapter) Check(s Shape) error {
 			return err
 		}
 		if layer >= s.Layers {
-			return fmt.Errorf("adapter: %s: made for a base with at least %d layers, this one has %d: %w", p.Name, layer+1, s.Layers, ErrMismatch)
+			return fmt.Errorf("adapter: %s: made for a base with at least %d layers, this one has %d: %w", p.Name,
+				layer+1, s.Layers, ErrMismatch)
 		}
 		nIn, nOut, err := s.Dims(target)
 		if err != nil {
 			return err
 		}
 		if p.NIn != nIn {
-			return fmt.Errorf("adapter: %s: made for a base with %s %d, this one has %d: %w", p.Name, inName(target), p.NIn, nIn, ErrMismatch)
+			return fmt.Errorf("adapter: %s: made for a base with %s %d, this one has %d: %w", p.Name, inName(target),
+				p.NIn, nIn, ErrMismatch)
 		}
 		if p.NOut != nOut {
-			return fmt.Errorf("adapter: %s: made for a base with %s %d, this one has %d: %w", p.Name, outName(target), p.NOut, nOut, ErrMismatch)
+			return fmt.Errorf("adapter: %s: made for a base with %s %d, this one has %d: %w", p.Name, outName(target),
+				p.NOut, nOut, ErrMismatch)
 		}
 	}
 	if a.Head != nil && len(a.Head.Weight) != s.Embd {
-		return fmt.Errorf("adapter: head.weight: made for a base with n_embd %d, this one has %d: %w", len(a.Head.Weight), s.Embd, ErrMismatch)
+		return fmt.Errorf("adapter: head.weight: made for a base with n_embd %d, this one has %d: %w",
+			len(a.Head.Weight), s.Embd, ErrMismatch)
 	}
 	return nil
 }

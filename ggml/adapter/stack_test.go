@@ -69,7 +69,8 @@ func TestStacks(t *testing.T) {
 	head.Content = head.ContentSHA256()
 
 	for name, stack := range map[string][]adapter.Placed{
-		"none": nil, "alone": {sft}, "reward": {sft, reward}, "three": {sft, policy, third}, "not trained yet": {future, policy},
+		"none": nil, "alone": {sft}, "reward": {sft, reward}, "three": {sft, policy, third},
+		"not trained yet":                {future, policy},
 		"the highest is not trained yet": {other, future},
 	} {
 		unknown, err := adapter.CheckStack(stack)
@@ -80,12 +81,16 @@ func TestStacks(t *testing.T) {
 		stack []adapter.Placed
 		says  []string
 	}{
-		"without what was below": {[]adapter.Placed{reward}, []string{"reward adapter reward.gguf", "lies on the base alone here", "steer adapter inspect"}},
-		"another one below":      {[]adapter.Placed{other, policy}, []string{"policy adapter ppo.gguf", "lies on other.gguf"}},
-		"reversed":               {[]adapter.Placed{policy, sft}, []string{"the order is sft.gguf, then ppo.gguf"}},
-		"one too many":           {[]adapter.Placed{sft, policy, reward}, []string{"reward.gguf", "lies on sft.gguf", "ppo.gguf"}},
-		"twice":                  {[]adapter.Placed{sft, sft}, []string{"was trained on the base alone", "put nothing below it"}},
-		"in between":             {[]adapter.Placed{sft, third}, []string{"2 adapters of contents"}},
+		"without what was below": {[]adapter.Placed{reward}, []string{"reward adapter reward.gguf",
+			"lies on the base alone here", "steer adapter inspect"}},
+		"another one below": {[]adapter.Placed{other, policy}, []string{"policy adapter ppo.gguf",
+			"lies on other.gguf"}},
+		"reversed": {[]adapter.Placed{policy, sft}, []string{"the order is sft.gguf, then ppo.gguf"}},
+		"one too many": {[]adapter.Placed{sft, policy, reward}, []string{"reward.gguf", "lies on sft.gguf",
+			"ppo.gguf"}},
+		"twice": {[]adapter.Placed{sft, sft}, []string{"was trained on the base alone",
+			"put nothing below it"}},
+		"in between": {[]adapter.Placed{sft, third}, []string{"2 adapters of contents"}},
 	} {
 		_, err := adapter.CheckStack(c.stack)
 		require.ErrorIs(t, err, adapter.ErrStack, name)
@@ -130,8 +135,10 @@ func TestRoles(t *testing.T) {
 		require.Equal(t, want, (&adapter.Adapter{Meta: meta}).Role())
 	}
 	a := &adapter.Adapter{Meta: map[string]string{"role": "sft", adapter.MetaTemplate: "guanaco", "mine": "kept"}}
-	a.Describe(map[string]string{adapter.MetaRole: "reward", adapter.MetaRewardTemplate: "chatml", adapter.MetaRewardSystem: ""})
-	require.Equal(t, map[string]string{"mine": "kept", adapter.MetaRole: "reward", adapter.MetaRewardTemplate: "chatml", adapter.MetaRewardSystem: ""}, a.Meta)
+	a.Describe(map[string]string{adapter.MetaRole: "reward", adapter.MetaRewardTemplate: "chatml",
+		adapter.MetaRewardSystem: ""})
+	require.Equal(t, map[string]string{"mine": "kept", adapter.MetaRole: "reward", adapter.MetaRewardTemplate: "chatml",
+		adapter.MetaRewardSystem: ""}, a.Meta)
 	name, system := a.Template()
 	require.Equal(t, "chatml", name)
 	require.Empty(t, *system)

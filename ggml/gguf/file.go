@@ -1,12 +1,12 @@
 package gguf
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
+
+	"steer/internal/halffloat"
 )
 
 // Errors every function of this package wraps.
@@ -148,20 +148,13 @@ func (f *File) Float32Data(name string) ([]float32, error) {
 		return nil, err
 	}
 	out := make([]float32, t.Elements())
-	le := binary.LittleEndian
 	switch t.Type {
 	case TypeF32:
-		for i := range out {
-			out[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
-		}
+		halffloat.Floats(out, raw)
 	case TypeF16:
-		for i := range out {
-			out[i] = Float16to32(le.Uint16(raw[2*i:]))
-		}
+		halffloat.Widen(out, raw, halffloat.FromF16)
 	default:
-		for i := range out {
-			out[i] = BFloat16to32(le.Uint16(raw[2*i:]))
-		}
+		halffloat.Widen(out, raw, halffloat.FromBF16)
 	}
 	return out, nil
 }

@@ -79,7 +79,8 @@ func (f *File) readPreamble(r *reader) (nTensors, nKV uint64, err error) {
 	switch {
 	case f.version == 2 || f.version == 3:
 	case f.version == 1:
-		return 0, 0, fmt.Errorf("GGUF version 1, want 2 or 3: convert the model again with a current llama.cpp: %w", ErrFormat)
+		return 0, 0, fmt.Errorf("GGUF version 1, want 2 or 3: convert the model again with a current llama.cpp: %w",
+			ErrFormat)
 	case f.version&0xffff == 0:
 		return 0, 0, fmt.Errorf("big-endian file: want little endian: %w", ErrFormat)
 	default:
@@ -177,7 +178,8 @@ func (f *File) readTensor(r *reader, i uint64) error {
 		return fmt.Errorf("tensor %q: offset: %w", name, err)
 	}
 	if off%uint64(f.alignment) != 0 {
-		return fmt.Errorf("tensor %q: offset %d is not a multiple of the alignment %d: %w", name, off, f.alignment, ErrFormat)
+		return fmt.Errorf("tensor %q: offset %d is not a multiple of the alignment %d: %w", name, off, f.alignment,
+			ErrFormat)
 	}
 	t.Offset = int64(off) // beyond 63 bits: negative, refused by placeTensors
 	f.index[name] = len(f.tensors)
@@ -195,7 +197,8 @@ func (f *File) placeTensors(headerEnd int64) error {
 	for i := range f.tensors {
 		t := &f.tensors[i]
 		if t.Offset != next {
-			return fmt.Errorf("tensor %q: offset %d, want %d, right after the tensor before it: %w", t.Name, t.Offset, next, ErrFormat)
+			return fmt.Errorf("tensor %q: offset %d, want %d, right after the tensor before it: %w", t.Name, t.Offset,
+				next, ErrFormat)
 		}
 		if t.Size > math.MaxInt64-start-next-f.alignment {
 			return fmt.Errorf("tensor %q: offset %d and size %d overflow: %w", t.Name, t.Offset, t.Size, ErrFormat)
@@ -209,7 +212,8 @@ func (f *File) placeTensors(headerEnd int64) error {
 	}
 	for _, t := range f.tensors {
 		if t.Offset+t.Size > f.size {
-			return fmt.Errorf("the file has %d bytes, its tensors end at %d: %d bytes are missing, from tensor %q on: %w",
+			return fmt.Errorf(
+				"the file has %d bytes, its tensors end at %d: %d bytes are missing, from tensor %q on: %w",
 				f.size, end, end-f.size, t.Name, ErrTruncated)
 		}
 	}

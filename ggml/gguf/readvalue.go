@@ -49,7 +49,8 @@ func (r *reader) slice(t ValueType, n uint64) (any, error) {
 	}
 	size := uint64(valueSizes[t])
 	if n > uint64(r.left())/size {
-		return nil, fmt.Errorf("wants %d values of %d bytes at byte %d, the file has %d bytes left: %w", n, size, r.pos, r.left(), ErrTruncated)
+		return nil, fmt.Errorf("wants %d values of %d bytes at byte %d, the file has %d bytes left: %w", n, size, r.pos,
+			r.left(), ErrTruncated)
 	}
 	p := make([]byte, n*size)
 	if err := r.read(p); err != nil {
@@ -90,7 +91,8 @@ func (r *reader) slice(t ValueType, n uint64) (any, error) {
 func (r *reader) strings(n uint64) ([]string, error) {
 	// Every string takes at least the 8 bytes of its length.
 	if n > uint64(r.left())/8 {
-		return nil, fmt.Errorf("wants %d strings at byte %d, the file has %d bytes left: %w", n, r.pos, r.left(), ErrTruncated)
+		return nil, fmt.Errorf("wants %d strings at byte %d, the file has %d bytes left: %w", n, r.pos, r.left(),
+			ErrTruncated)
 	}
 	out := make([]string, n)
 	for i := range out {

@@ -108,7 +108,8 @@ func (t Type) Block() (elements, bytes int) {
 func sizeOf(t Type, dims []int64) (elements, bytes int64, err error) {
 	l, ok := layouts[t]
 	if !ok {
-		return 0, 0, fmt.Errorf("tensor type %d is not known: update this program, or convert the model to a known type such as Q4_K or F16", uint32(t))
+		return 0, 0, fmt.Errorf("tensor type %d is not known: update this program, or convert the model to a known "+
+			"type such as Q4_K or F16", uint32(t))
 	}
 	elements = 1
 	for i, d := range dims {

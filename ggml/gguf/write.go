@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"steer/internal/atomicfile"
+	"steer/internal/halffloat"
 )
 
 // Writer collects metadata and tensors and writes them as a GGUF version 3 file.
@@ -197,7 +198,7 @@ func (w *Writer) AddF16(name string, dims []int64, data []float32) {
 	}
 	w.AddTensor(name, TypeF16, dims, func(out io.Writer) error {
 		return writeFloats(out, data, 2, func(p []byte, f float32) {
-			binary.LittleEndian.PutUint16(p, Float32to16(f))
+			binary.LittleEndian.PutUint16(p, halffloat.ToF16(f))
 		})
 	})
 }

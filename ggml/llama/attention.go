@@ -43,7 +43,8 @@ func (g *Graph) attentionBack(l *Layer, st *attentionState, dy cgo.Tensor, needD
 	s := &g.shape
 	nq, nkv := s.HeadDim*s.Heads, s.HeadDim*s.KVHeads
 	do := g.linearBack(&l.O, st.out, st.ho, g.pack(dy, s.Embd), cgo.Tensor{}, true)
-	d := g.g.Custom(opAttnBack, cgo.F32, nq+2*nkv, g.nTokens, false, g.attnArgs(), do, st.q, st.k, st.v, st.att, g.starts)
+	d := g.g.Custom(opAttnBack, cgo.F32, nq+2*nkv, g.nTokens, false, g.attnArgs(), do, st.q, st.k, st.v, st.att,
+		g.starts)
 	dq := g.rope(g.g.View2D(d, nq, g.nTokens, 0), s.Heads, g.packed(), true)
 	dk := g.rope(g.g.View2D(d, nkv, g.nTokens, nq), s.KVHeads, g.packed(), true)
 	dv := g.pack(g.g.View2D(d, nkv, g.nTokens, nq+nkv), nkv)

@@ -68,7 +68,8 @@ type Graph struct {
 	parents                                          cgo.Tensor // none: no segment has one
 	gradLogprob                                      cgo.Tensor // [2, R]: dL/dlogprob, dL/dentropy
 	gradHead                                         cgo.Tensor // [P]
-	rotations                                        cgo.Tensor // [head_dim, T], cosines and sines of every token's rotation
+	// [head_dim, T], cosines and sines of every token's rotation
+	rotations cgo.Tensor
 	// outputs
 	logprob   cgo.Tensor // [4, R]: logprob, entropy, log-sum-exp, greedy
 	direction cgo.Tensor // [4+n_embd, R]: the same and d logprob / d hidden; with a gradient of logprob alone

@@ -13,15 +13,18 @@ func (g *Graph) readHeads(hidden cgo.Tensor) {
 	if g.rows.OK() {
 		rows := int(g.rows.Shape()[0])
 		if g.opt.Gradient && !g.opt.EntropyGrad && g.lowestTrainable() < len(g.w.Layers) {
-			g.direction = g.g.Custom(opHeadDirection, cgo.F32, 4+g.shape.Embd, rows, false, g.headArgs(), g.w.Output, hidden, g.rows, g.targets)
+			g.direction = g.g.Custom(opHeadDirection, cgo.F32, 4+g.shape.Embd, rows, false, g.headArgs(), g.w.Output,
+				hidden, g.rows, g.targets)
 			g.logprob = g.g.Cont(g.g.View2D(g.direction, 4, rows, 0))
 		} else {
-			g.logprob = g.g.Custom(opHeadLogprob, cgo.F32, 4, rows, false, g.headArgs(), g.w.Output, hidden, g.rows, g.targets)
+			g.logprob = g.g.Custom(opHeadLogprob, cgo.F32, 4, rows, false, g.headArgs(), g.w.Output, hidden, g.rows,
+				g.targets)
 		}
 		g.g.Keep(g.logprob)
 	}
 	if g.heads.OK() {
-		g.head = g.g.Custom(opScalarHead, cgo.F32, int(g.heads.Shape()[0]), 1, false, cgo.OpArgs{}, g.w.Head.W, g.w.Head.B, hidden, g.heads)
+		g.head = g.g.Custom(opScalarHead, cgo.F32, int(g.heads.Shape()[0]), 1, false, cgo.OpArgs{}, g.w.Head.W,
+			g.w.Head.B, hidden, g.heads)
 		g.g.Keep(g.head)
 	}
 }
@@ -36,7 +39,8 @@ func (g *Graph) readHeads(hidden cgo.Tensor) {
 func (g *Graph) headsBack(hidden cgo.Tensor, needHidden bool) cgo.Tensor {
 	head := g.w.Head
 	if g.heads.OK() && head.GradW.OK() {
-		g.g.Custom(opScalarHeadGrad, cgo.F32, g.shape.Embd, 1, true, cgo.OpArgs{}, head.GradW, hidden, g.heads, g.gradHead)
+		g.g.Custom(opScalarHeadGrad, cgo.F32, g.shape.Embd, 1, true, cgo.OpArgs{}, head.GradW, hidden, g.heads,
+			g.gradHead)
 		if head.GradB.OK() {
 			g.g.Custom(opScalarHeadGradBias, cgo.F32, 1, 1, true, cgo.OpArgs{}, head.GradB, g.gradHead)
 		}
@@ -46,13 +50,16 @@ func (g *Graph) headsBack(hidden cgo.Tensor, needHidden bool) cgo.Tensor {
 	}
 	var dhidden cgo.Tensor
 	if g.heads.OK() {
-		dhidden = g.g.Custom(opScalarHeadBack, cgo.F32, g.shape.Embd, g.nTokens, false, cgo.OpArgs{I: [6]int32{1}}, head.W, hidden, g.heads, g.gradHead)
+		dhidden = g.g.Custom(opScalarHeadBack, cgo.F32, g.shape.Embd, g.nTokens, false, cgo.OpArgs{I: [6]int32{1}},
+			head.W, hidden, g.heads, g.gradHead)
 	} else { // zeros: i[0] = 0 reads none of the operands but the shape
-		dhidden = g.g.Custom(opScalarHeadBack, cgo.F32, g.shape.Embd, g.nTokens, false, cgo.OpArgs{}, g.w.OutputNorm, hidden, g.rows, g.gradLogprob)
+		dhidden = g.g.Custom(opScalarHeadBack, cgo.F32, g.shape.Embd, g.nTokens, false, cgo.OpArgs{}, g.w.OutputNorm,
+			hidden, g.rows, g.gradLogprob)
 	}
 	switch {
 	case g.direction.OK():
-		dhidden = g.g.Custom(opHeadDirectionBack, cgo.F32, g.shape.Embd, g.nTokens, true, cgo.OpArgs{}, dhidden, g.direction, g.rows, g.gradLogprob)
+		dhidden = g.g.Custom(opHeadDirectionBack, cgo.F32, g.shape.Embd, g.nTokens, true, cgo.OpArgs{}, dhidden,
+			g.direction, g.rows, g.gradLogprob)
 	case g.rows.OK():
 		dhidden = g.g.Custom(opHeadLogprobBack, cgo.F32, g.shape.Embd, g.nTokens, true, g.headArgs(),
 			dhidden, g.w.Output, hidden, g.rows, g.targets, g.logprob, g.gradLogprob)

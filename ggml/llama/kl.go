@@ -33,7 +33,9 @@ func MeasureKL(g cgo.Graph, shape Shape, policy, reference *Weights, b *Batch, o
 	return g.Measure()
 }
 
-func layOutKL(g cgo.Graph, shape Shape, policy, reference *Weights, b *Batch, opt Options) (n *Graph, kl cgo.Tensor, err error) {
+func layOutKL(
+	g cgo.Graph, shape Shape, policy, reference *Weights, b *Batch, opt Options,
+) (n *Graph, kl cgo.Tensor, err error) {
 	if opt.Temperature <= 0 {
 		opt.Temperature = 1
 	}

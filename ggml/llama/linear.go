@@ -41,7 +41,9 @@ func (g *Graph) product(l *Linear, x cgo.Tensor, h []cgo.Tensor, typ cgo.Type) c
 //	dx (+)= Wᵀ dy + Σ drop(Aᵀ dh)
 //
 // added in place to dx when that is given.
-func (g *Graph) linearBack(l *Linear, x cgo.Tensor, h []cgo.Tensor, dy cgo.Tensor, dx cgo.Tensor, needDX bool) cgo.Tensor {
+func (g *Graph) linearBack(
+	l *Linear, x cgo.Tensor, h []cgo.Tensor, dy cgo.Tensor, dx cgo.Tensor, needDX bool,
+) cgo.Tensor {
 	operands := []cgo.Tensor{l.W, dy} // of dx
 	var dropped []cgo.Tensor          // dh of the pairs that drop out
 	for i := range l.Pairs {
@@ -51,7 +53,8 @@ func (g *Graph) linearBack(l *Linear, x cgo.Tensor, h []cgo.Tensor, dy cgo.Tenso
 			dropped = append(dropped, cgo.Tensor{})
 			continue
 		}
-		dh := g.g.Custom(opLoRAUpBack, g.packed(), p.Rank, g.nTokens, false, cgo.OpArgs{F: [4]float32{p.Scale}}, p.B, dy)
+		dh := g.g.Custom(opLoRAUpBack, g.packed(), p.Rank, g.nTokens, false, cgo.OpArgs{F: [4]float32{p.Scale}}, p.B,
+			dy)
 		if trainable {
 			g.g.Custom(opOuterAcc, cgo.F32, p.Rank, l.NOut, true, cgo.OpArgs{}, p.GradB, h[i], dy)
 			g.g.Custom(opOuterAcc, cgo.F32, l.NIn, p.Rank, true, g.dropArgs(p), g.seeded(p, p.GradA, x, dh)...)
@@ -67,7 +70,8 @@ func (g *Graph) linearBack(l *Linear, x cgo.Tensor, h []cgo.Tensor, dy cgo.Tenso
 		return dx
 	}
 	if dx.OK() {
-		dx = g.g.Custom(opLinearBack, cgo.F32, l.NIn, g.nTokens, true, cgo.OpArgs{I: [6]int32{1}}, append([]cgo.Tensor{dx}, operands...)...)
+		dx = g.g.Custom(opLinearBack, cgo.F32, l.NIn, g.nTokens, true, cgo.OpArgs{I: [6]int32{1}},
+			append([]cgo.Tensor{dx}, operands...)...)
 	} else {
 		dx = g.g.Custom(opLinearBack, cgo.F32, l.NIn, g.nTokens, false, cgo.OpArgs{}, operands...)
 	}

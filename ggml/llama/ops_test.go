@@ -22,8 +22,10 @@ func TestOpNumbers(t *testing.T) {
 		{opLinear, "linear"}, {opLinearBack, "linear_back"}, {opLoRADown, "lora_down"}, {opLoRAUpBack, "lora_up_back"},
 		{opOuterAcc, "outer_acc"}, {opLoRADownBack, "lora_down_back"}, {opAttn, "attn"}, {opAttnBack, "attn_back"},
 		{opRMSBack, "rms_back"}, {opSwiGLU, "swiglu"}, {opSwiGLUBack, "swiglu_back"}, {opHeadLogprob, "head_logprob"},
-		{opHeadDirection, "head_direction"}, {opHeadDirectionBack, "head_direction_back"}, {opHeadLogprobBack, "head_logprob_back"}, {opHeadKL, "head_kl"},
-		{opScalarHead, "scalar_head"}, {opScalarHeadBack, "scalar_head_back"}, {opScalarHeadGrad, "scalar_head_grad"}, {opScalarHeadGradBias, "scalar_head_grad_bias"},
+		{opHeadDirection, "head_direction"}, {opHeadDirectionBack, "head_direction_back"},
+		{opHeadLogprobBack, "head_logprob_back"}, {opHeadKL, "head_kl"},
+		{opScalarHead, "scalar_head"}, {opScalarHeadBack, "scalar_head_back"}, {opScalarHeadGrad, "scalar_head_grad"},
+		{opScalarHeadGradBias, "scalar_head_grad_bias"},
 	}
 	header, err := os.ReadFile("../../cgo/native/ops.h")
 	require.NoError(t, err)

@@ -26,7 +26,9 @@ func checkKinds(f *gguf.File, _ adapter.Shape) error {
 			return err
 		}
 		if kind != "none" && kind != "linear" {
-			return fmt.Errorf("llama.rope.scaling.type is %q: %w: supported are none, linear and Llama 3's frequency factors", kind, ErrUnsupported)
+			return fmt.Errorf(
+				"llama.rope.scaling.type is %q: %w: supported are none, linear and Llama 3's frequency factors", kind,
+				ErrUnsupported)
 		}
 	}
 	for _, t := range f.Tensors() {
@@ -78,7 +80,8 @@ func checkNumbers(f *gguf.File, s adapter.Shape) error {
 			return err
 		}
 		if int(n) != s.HeadDim {
-			return fmt.Errorf("llama.%s is %d, a head has %d: %w: supported are heads of one width, turned whole", key, n, s.HeadDim, ErrUnsupported)
+			return fmt.Errorf("llama.%s is %d, a head has %d: %w: supported are heads of one width, turned whole", key,
+				n, s.HeadDim, ErrUnsupported)
 		}
 	}
 	return nil
@@ -97,13 +100,15 @@ func checkTensors(f *gguf.File, s adapter.Shape) error {
 			fits = fits && (want == 0 || t.Dims[i] == want)
 		}
 		if !fits {
-			return fmt.Errorf("tensor %s has shape %v, want %v: the metadata and the weights do not belong together", name, t.Dims, dims)
+			return fmt.Errorf("tensor %s has shape %v, want %v: the metadata and the weights do not belong together",
+				name, t.Dims, dims)
 		}
 		if len(dims) == 1 && t.Type != gguf.TypeF32 {
 			return fmt.Errorf("tensor %s is stored as %s: %w: want F32", name, t.Type, ErrUnsupported)
 		}
 		if !weightType(t.Type) {
-			return fmt.Errorf("tensor %s is stored as %s: %w: want F32, F16, BF16 or a quantized type", name, t.Type, ErrUnsupported)
+			return fmt.Errorf("tensor %s is stored as %s: %w: want F32, F16, BF16 or a quantized type", name, t.Type,
+				ErrUnsupported)
 		}
 		return nil
 	}
@@ -118,7 +123,8 @@ func checkTensors(f *gguf.File, s adapter.Shape) error {
 		return err
 	}
 	table, _ := f.Tensor("token_embd.weight")
-	if err := errors.Join(need("output_norm.weight", embd), optional("output.weight", embd, table.Dims[1]), optional("rope_freqs.weight", int64(s.HeadDim/2))); err != nil {
+	if err := errors.Join(need("output_norm.weight", embd), optional("output.weight", embd, table.Dims[1]),
+		optional("rope_freqs.weight", int64(s.HeadDim/2))); err != nil {
 		return err
 	}
 	for i := range s.Layers {

@@ -29,7 +29,8 @@ type Header struct {
 func Open(path string) (*gguf.File, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, &fs.PathError{Op: "model", Path: path, Err: errors.Unwrap(err)} // the path is looked up in the catalogue
+		// the path is looked up in the catalogue
+		return nil, &fs.PathError{Op: "model", Path: path, Err: errors.Unwrap(err)}
 	}
 	if st.IsDir() {
 		return nil, fmt.Errorf("model %s: is a folder: want a GGUF file", path)
@@ -44,6 +45,20 @@ func Open(path string) (*gguf.File, error) {
 	return f, nil
 }
 
+// Shape reads the shape of the layers of a base model from its header; no weight is loaded.
+func Shape(path string) (adapter.Shape, error) {
+	f, err := Open(path)
+	if err != nil {
+		return adapter.Shape{}, err
+	}
+	defer f.Close()
+	s, err := adapter.ShapeOf(f)
+	if err != nil {
+		return s, fmt.Errorf("model: %w", err)
+	}
+	return s, nil
+}
+
 // isModel refuses GGUF files that are something else than a whole model.
 func isModel(f *gguf.File) error {
 	// Only the first part of a split model names its architecture.
@@ -53,8 +68,9 @@ func isModel(f *gguf.File) error {
 			"join them with llama.cpp's \"llama-gguf-split --merge FIRST-PART OUT.gguf\" and give OUT.gguf", no+1, n)
 	}
 	if kind, err := f.String("general.type"); err == nil && kind == "adapter" {
-		return errors.New("this is an adapter, not a model: pass it as an adapter (steer adapter inspect describes it) " +
-			"and give its base model here")
+		return errors.New(
+			"this is an adapter, not a model: pass it as an adapter (steer adapter inspect describes it) " +
+				"and give its base model here")
 	}
 	return nil
 }
@@ -70,7 +86,8 @@ func Check(f *gguf.File) (Header, []error) {
 	}
 	if arch != adapter.Arch {
 		return h, []error{fmt.Errorf("architecture %q: %w: "+
-			"supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)", arch, ErrUnsupported, adapter.Arch)}
+			"supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)", arch, ErrUnsupported,
+			adapter.Arch)}
 	}
 	if h.Shape, err = adapter.ShapeOf(f); err != nil {
 		return h, []error{err}

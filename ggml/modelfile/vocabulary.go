@@ -110,7 +110,8 @@ func checkTables(f *gguf.File, kind string, tokens []string) (types []int32, err
 	}
 	length := func(key string, n int) error {
 		if n != len(tokens) {
-			return fmt.Errorf("%s is %s of %d: want one for each of the %d tokens", key, f.TypeOf(key), max(n, 0), len(tokens))
+			return fmt.Errorf("%s is %s of %d: want one for each of the %d tokens", key, f.TypeOf(key), max(n, 0),
+				len(tokens))
 		}
 		return nil
 	}
@@ -194,7 +195,8 @@ func (t *table) warnings(v Vocabulary) (out []string) {
 		key string
 		id  int32
 	}{{keyBOS, v.BOS}, {keyEOS, v.EOS}} {
-		if s.id >= 0 && t.typeOf(s.id) == typeNormal && !strings.ContainsAny(t.tokens[s.id][:min(1, len(t.tokens[s.id]))], "<[") {
+		if s.id >= 0 && t.typeOf(s.id) == typeNormal &&
+			!strings.ContainsAny(t.tokens[s.id][:min(1, len(t.tokens[s.id]))], "<[") {
 			warn("%s is token %d, %q, which is an ordinary one: wherever a text holds it, it is read as that mark",
 				s.key, s.id, t.tokens[s.id])
 		}
@@ -205,7 +207,8 @@ func (t *table) warnings(v Vocabulary) (out []string) {
 			if pre == "" {
 				what = "is missing"
 			}
-			warn("%s %s: text is split by default rules, so that words such as \"don't\", numbers and blanks can become "+
+			warn("%s %s: text is split by default rules, so that words such as \"don't\", numbers and "+
+				"blanks can become "+
 				"other tokens than the model was trained on, and results are worse and not those of other programs; "+
 				"convert the model again with a current llama.cpp", keyPre, what)
 		}

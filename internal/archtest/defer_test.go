@@ -81,7 +81,8 @@ func lostIn(
 				}
 				if o := info.Uses[name]; o != nil && !results[o] && !inside(o, deferred) && inside(o, fn) {
 					found = append(found,
-						fmt.Sprintf("%s: %s is no named result of the function, so what a deferred function puts into it is lost", fset.Position(a.Pos()), name.Name))
+						fmt.Sprintf("%s: %s is no named result of the function, so what a deferred function puts "+
+							"into it is lost", fset.Position(a.Pos()), name.Name))
 				}
 			}
 			return true
@@ -112,7 +113,8 @@ func TestDeferredFunctionsLoseNoErrors(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if name := d.Name(); name == "build" || name == "runs" || name == "data" && filepath.Dir(path) == "../.." || strings.HasPrefix(name, ".") && len(name) > 2 {
+			if name := d.Name(); name == "build" || name == "runs" || name == "data" && filepath.Dir(path) == "../.." ||
+				strings.HasPrefix(name, ".") && len(name) > 2 {
 				return filepath.SkipDir
 			}
 			return nil
@@ -142,20 +144,25 @@ func TestLostErrorsAreFound(t *testing.T) {
 		lost int
 		text string
 	}{
-		"unnamed result": {1, `func f() error { err := g(); defer func() { err = errors.Join(err, g()) }(); return err }`},
-		"named result":   {0, `func f() (err error) { defer func() { err = errors.Join(err, g()) }(); return g() }`},
-		"no result":      {1, `func f() { err := g(); defer func() { err = errors.Join(err, g()) }(); h(err) }`},
+		"unnamed result": {1,
+			`func f() error { err := g(); defer func() { err = errors.Join(err, g()) }(); return err }`},
+		"named result": {0, `func f() (err error) { defer func() { err = errors.Join(err, g()) }(); return g() }`},
+		"no result":    {1, `func f() { err := g(); defer func() { err = errors.Join(err, g()) }(); h(err) }`},
 		"hidden": {1, `func f() (err error) {
 			if x, err := k(); x { defer func() { err = errors.Join(err, g()) }(); return err }
 			return nil }`},
-		"of the deferred function": {0, `func f() error { defer func() { var err error; err = g(); h(err) }(); return nil }`},
-		"of the function around":   {0, `func f() (err error) { do(func() { defer func() { err = g() }() }); return err }`},
+		"of the deferred function": {0,
+			`func f() error { defer func() { var err error; err = g(); h(err) }(); return nil }`},
+		"of the function around": {0,
+			`func f() (err error) { do(func() { defer func() { err = g() }() }); return err }`},
 		"in a function literal": {1,
-			`func f() (err error) { return do(func() error { e, err := k(); h(e); defer func() { err = errors.Join(err, g()) }(); return err }) }`},
+			`func f() (err error) { return do(func() error { e, err := k(); h(e); defer func() { err = ` +
+				`errors.Join(err, g()) }(); return err }) }`},
 		"another name": {1,
 			`func f() error { failed := g(); defer func() { failed = errors.Join(failed, g()) }(); return failed }`},
 		"a named one of its own": {0,
-			`func f() error { return do(func() (err error) { defer func() { err = errors.Join(err, g()) }(); return g() }) }`},
+			`func f() error { return do(func() (err error) { defer func() { err = errors.Join(err, g()) }(); ` +
+				`return g() }) }`},
 	} {
 		fset := token.NewFileSet()
 		f, err := parser.ParseFile(fset, "x.go", "package p\nimport \"errors\"\n"+c.text, 0)

@@ -80,7 +80,8 @@ func TestALivingWriterIsNotDisturbed(t *testing.T) {
 
 func TestASweepTouchesOnlyOurNames(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{".a.tmp-12", ".a.tmp-0123456g", "a.tmp-01234567", ".tmp-01234567", ".a.tmp-01234567.bak", ".a.TMP-01234567"} {
+	for _, name := range []string{".a.tmp-12", ".a.tmp-0123456g", "a.tmp-01234567", ".tmp-01234567",
+		".a.tmp-01234567.bak", ".a.TMP-01234567"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o666))
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(dir, ".d.tmp-01234567"), 0o777))

@@ -169,7 +169,8 @@ func parseMounts(text string) (out []mount) {
 		}
 		if right[0] == "cgroup" || right[0] == "cgroup2" {
 			out = append(out, mount{
-				at: unescape(left[4]), from: unescape(left[3]), v2: right[0] == "cgroup2", options: strings.Split(right[2], ","),
+				at: unescape(left[4]), from: unescape(left[3]), v2: right[0] == "cgroup2",
+				options: strings.Split(right[2], ","),
 			})
 		}
 	}

@@ -63,7 +63,8 @@ func Lookup(name string, data []byte, key string) (value string, found bool, err
 		}
 	}
 	if node.Kind != yaml.ScalarNode {
-		return "", false, &Error{File: name, Line: node.Line, Key: key, Msg: "want a single value, got " + kindName(node)}
+		return "", false, &Error{File: name, Line: node.Line, Key: key, Msg: "want a single value, got " +
+			kindName(node)}
 	}
 	return node.Value, true, nil
 }

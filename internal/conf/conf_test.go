@@ -80,13 +80,15 @@ name: 13
 
 func TestMistakesNameFileLineKeyAndRemedy(t *testing.T) {
 	for _, c := range []struct{ yaml, want string }{
-		{"optim:\n  learning_rte: 1\n", `x.yaml:2: optim.learning_rte: unknown key: known here: lr, schedule, warmup_steps`},
+		{"optim:\n  learning_rte: 1\n",
+			`x.yaml:2: optim.learning_rte: unknown key: known here: lr, schedule, warmup_steps`},
 		{"optim:\n  warm_steps: 1\n", `x.yaml:2: optim.warm_steps: unknown key: did you mean "warmup_steps"?`},
 		{"targts: []\n", `x.yaml:1: targts: unknown key: did you mean "targets"?`},
 		{"lr: 1\n", `x.yaml:1: lr: unknown key: did you mean "optim.lr"?`},
 		{"epsd: 1\nsede: 1\n", `sede: unknown key: did you mean "seed"?`},
 		{"hidden: 1\n", `x.yaml:1: hidden: unknown key`},
-		{"optim:\n  schedule: cosin\n", `x.yaml:2: optim.schedule: want one of constant, linear, cosine, got "cosin": did you mean "cosine"?`},
+		{"optim:\n  schedule: cosin\n",
+			`x.yaml:2: optim.schedule: want one of constant, linear, cosine, got "cosin": did you mean "cosine"?`},
 		{"optim:\n  schedule: quadratic\n", `want one of constant, linear, cosine, got "quadratic"`},
 		{"optim:\n  schedule:\n", `want one of constant, linear, cosine, got nothing`},
 		{"seed: 1\nseed: 2\n", `x.yaml:2: seed: key given twice, first on line 1`},
@@ -247,12 +249,15 @@ func TestStructsWrittenShort(t *testing.T) {
 	require.Equal(t, []shortFile{{"a.yaml", 0}, {"b.yaml", 3}}, into.Files)
 	require.NoError(t, Set(&into, "files=[c.yaml]"))
 	require.Equal(t, []shortFile{{"c.yaml", 0}}, into.Files)
-	require.ErrorContains(t, Parse("f.yaml", []byte("files: [{pth: b}]\n"), &into), `files[0].pth: unknown key: did you mean "path"?`)
-	require.ErrorContains(t, Parse("f.yaml", []byte("files: [[a]]\n"), &into), "files[0]: want a single value, got a list")
+	require.ErrorContains(t, Parse("f.yaml", []byte("files: [{pth: b}]\n"), &into),
+		`files[0].pth: unknown key: did you mean "path"?`)
+	require.ErrorContains(t, Parse("f.yaml", []byte("files: [[a]]\n"), &into),
+		"files[0]: want a single value, got a list")
 }
 
 func TestWithout(t *testing.T) {
-	got, err := Without([]byte("a: 1\nb:\n  c: 2\n  d:\n    e: 3\nf: [1, 2]\ng: {}\n"), []string{"a", "b.d.e", "f", "nowhere.at.all"})
+	got, err := Without([]byte("a: 1\nb:\n  c: 2\n  d:\n    e: 3\nf: [1, 2]\ng: {}\n"),
+		[]string{"a", "b.d.e", "f", "nowhere.at.all"})
 	require.NoError(t, err)
 	require.Equal(t, "b:\n  c: 2\ng: {}\n", string(got))
 	_, err = Without([]byte("a: [1"), nil)

@@ -95,7 +95,8 @@ func (d *decoder) decode(node *yaml.Node, v reflect.Value, key string) {
 	switch {
 	case t == durationType:
 		d.duration(node, v, key)
-	case reflect.PointerTo(t).Implements(textUnmarshaler) && !(t.Kind() == reflect.Struct && node.Kind == yaml.MappingNode):
+	case reflect.PointerTo(t).Implements(textUnmarshaler) &&
+		!(t.Kind() == reflect.Struct && node.Kind == yaml.MappingNode):
 		d.text(node, v, key)
 	case t.Implements(enumType) && t.Kind() == reflect.String:
 		d.enum(node, v, key)

@@ -105,9 +105,11 @@ func unpack(t *testing.T, raw []byte, b Bounds) (map[string]string, error) {
 }
 
 func TestUnpack(t *testing.T) {
-	members := []member{{name: "x/"}, {name: "x/a.csv", text: "one"}, {name: "x/readme", text: "two"}, {name: "./y/b.csv", text: strings.Repeat("three", 1000)}}
+	members := []member{{name: "x/"}, {name: "x/a.csv", text: "one"}, {name: "x/readme", text: "two"},
+		{name: "./y/b.csv", text: strings.Repeat("three", 1000)}}
 	plain := tarOf(t, members...)
-	for name, raw := range map[string][]byte{"tar": plain, "tar.gz": gzipOf(t, plain), "zip": zipOf(t, members[1:]...)} {
+	for name, raw := range map[string][]byte{"tar": plain, "tar.gz": gzipOf(t, plain),
+		"zip": zipOf(t, members[1:]...)} {
 		t.Run(name, func(t *testing.T) {
 			got, err := unpack(t, raw, DefaultBounds())
 			require.NoError(t, err)
@@ -136,18 +138,21 @@ func TestUnpackRefuses(t *testing.T) {
 		"a bomb":           {gzipOf(t, tarOf(t, member{name: "a.csv", text: big.text})), "unpacks to more than it may"},
 		"a bomb, not read": {gzipOf(t, tarOf(t, big)), "unpacks to more than it may"},
 		"a bomb, zip":      {zipOf(t, member{name: "a.csv", text: big.text}), "unpacks to more than it may"},
-		"too many":         {tarOf(t, member{name: "1"}, member{name: "2"}, member{name: "3"}, member{name: "4"}), "too many files"},
-		"too many, zip":    {zipOf(t, member{name: "1"}, member{name: "2"}, member{name: "3"}, member{name: "4"}), "too many files"},
-		"not an archive":   {[]byte("<html><body>moved</body></html>" + strings.Repeat(" ", 600)), "no archive"},
-		"nothing":          {nil, "no archive"},
-		"cut short":        {tarOf(t, member{name: "a.csv", text: strings.Repeat("x", 9000)})[:4000], "unexpected EOF"},
-		"cut short, gzip":  {gzipOf(t, tarOf(t, member{name: "a.csv", text: "x"}))[:30], "damaged or no archive"},
-		"damaged zip":      {append([]byte("PK\x03\x04"), make([]byte, 100)...), "damaged or no archive"},
+		"too many": {tarOf(t, member{name: "1"}, member{name: "2"}, member{name: "3"}, member{name: "4"}),
+			"too many files"},
+		"too many, zip": {zipOf(t, member{name: "1"}, member{name: "2"}, member{name: "3"}, member{name: "4"}),
+			"too many files"},
+		"not an archive":  {[]byte("<html><body>moved</body></html>" + strings.Repeat(" ", 600)), "no archive"},
+		"nothing":         {nil, "no archive"},
+		"cut short":       {tarOf(t, member{name: "a.csv", text: strings.Repeat("x", 9000)})[:4000], "unexpected EOF"},
+		"cut short, gzip": {gzipOf(t, tarOf(t, member{name: "a.csv", text: "x"}))[:30], "damaged or no archive"},
+		"damaged zip":     {append([]byte("PK\x03\x04"), make([]byte, 100)...), "damaged or no archive"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := unpack(t, c.raw, small)
 			require.ErrorContains(t, err, c.says)
-			if strings.Contains(c.says, "folder") || strings.Contains(c.says, "link") || strings.Contains(c.says, "too many") || strings.Contains(c.says, "more than") {
+			if strings.Contains(c.says, "folder") || strings.Contains(c.says, "link") ||
+				strings.Contains(c.says, "too many") || strings.Contains(c.says, "more than") {
 				require.ErrorIs(t, err, ErrBounds)
 			}
 		})
@@ -166,7 +171,8 @@ func TestUnpackStops(t *testing.T) {
 func TestMembers(t *testing.T) {
 	for name, want := range map[string]bool{
 		"deontology/train.csv": true, "./ethics/deontology/train.csv": true, "ethics/deontology/train.csv": true,
-		"__MACOSX/deontology/train.csv": false, "ethics/deontology/._train.csv": false, "xdeontology/train.csv": false, "train.csv": false,
+		"__MACOSX/deontology/train.csv": false, "ethics/deontology/._train.csv": false, "xdeontology/train.csv": false,
+		"train.csv": false,
 	} {
 		require.Equal(t, want, isMember(name, "deontology/train.csv"), name)
 	}

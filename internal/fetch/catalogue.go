@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"steer/internal/conf"
+	"steer/internal/nearest"
 )
 
 //go:embed catalogue.yaml
@@ -179,7 +180,8 @@ func Parse(name string, raw []byte) (*Catalogue, error) {
 
 // local tells whether a path with slashes stays below the folder it starts from.
 func local(p string) bool {
-	return p != "" && p != ".." && !strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "../") && !strings.Contains(p, "\\")
+	return p != "" && p != ".." && !strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "../") &&
+		!strings.Contains(p, "\\")
 }
 
 // Lookup finds a set by its name.
@@ -189,6 +191,35 @@ func (c *Catalogue) Lookup(name string) (Set, bool) {
 		return Set{}, false
 	}
 	return c.Sets[i], true
+}
+
+// Select finds what a word means: all sets of a kind, those that are fetched by name alone only with
+// named, or the set of that name.
+func (c *Catalogue) Select(word string, named bool) ([]Set, bool) {
+	if kind := Kind(word); slices.Contains(kind.Values(), word) {
+		var out []Set
+		for _, s := range c.Sets {
+			if s.Kind == kind && (!s.ByName || named) {
+				out = append(out, s)
+			}
+		}
+		return out, true
+	}
+	s, ok := c.Lookup(word)
+	return []Set{s}, ok
+}
+
+// Nearest is the set or kind that was perhaps meant by a word that is none.
+func (c *Catalogue) Nearest(word string) (string, bool) {
+	if near, ok := nearest.Word(word, append(Data.Values(), c.Names("")...)); ok {
+		return near, true
+	}
+	for _, known := range c.Names("") {
+		if strings.Contains(known, strings.ToLower(word)) || strings.Contains(strings.ToLower(word), known) {
+			return known, true
+		}
+	}
+	return "", false
 }
 
 // Names lists the sets of a kind, of all for "".

@@ -3,6 +3,7 @@ package fetch
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,7 +13,8 @@ import (
 func TestKnownCatalogue(t *testing.T) {
 	for _, s := range Known().Sets {
 		t.Run(s.Name, func(t *testing.T) {
-			for what, text := range map[string]string{"title": s.Title, "page": s.Page, "licence": s.Licence, "cite": s.Cite} {
+			for what, text := range map[string]string{"title": s.Title, "page": s.Page, "licence": s.Licence,
+				"cite": s.Cite} {
 				require.NotEmpty(t, text, what)
 			}
 			for _, address := range []string{s.Page, s.Archive, s.Base} {
@@ -46,17 +48,18 @@ func TestKnownCatalogue(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	for file, want := range map[string][3]string{
-		"data/ethics/virtue/virtue_train.csv":             {"ethics", "ethics/virtue/virtue_train.csv", "data"},
-		"data/ethics/virtue/virtue_train.csv.zst":         {"ethics", "ethics/virtue/virtue_train.csv", "data"},
-		"ethics/virtue/virtue_train.csv":                  {"ethics", "ethics/virtue/virtue_train.csv", ""},
-		"/ethics/virtue/virtue_train.csv":                 {"ethics", "ethics/virtue/virtue_train.csv", "/"},
-		"d/hh-rlhf/harmless-base/test.jsonl":              {"hh-rlhf", "hh-rlhf/harmless-base/test.jsonl.gz", "d"},
-		"/x/data/winograd/wsc285/WSCollection.xml":        {"winograd", "winograd/wsc285/WSCollection.xml", "/x/data"},
-		"/x/models/SmolLM2-135M-Instruct.Q4_1.gguf":       {"smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf", "/x/models"},
-		"/x/models/my-SmolLM2-135M-Instruct.Q4_1.gguf":    {},
-		"virtue_train.csv":                                {},
-		"":                                                {},
-		"data/xethics/virtue/virtue_train.csv":            {},
+		"data/ethics/virtue/virtue_train.csv":      {"ethics", "ethics/virtue/virtue_train.csv", "data"},
+		"data/ethics/virtue/virtue_train.csv.zst":  {"ethics", "ethics/virtue/virtue_train.csv", "data"},
+		"ethics/virtue/virtue_train.csv":           {"ethics", "ethics/virtue/virtue_train.csv", ""},
+		"/ethics/virtue/virtue_train.csv":          {"ethics", "ethics/virtue/virtue_train.csv", "/"},
+		"d/hh-rlhf/harmless-base/test.jsonl":       {"hh-rlhf", "hh-rlhf/harmless-base/test.jsonl.gz", "d"},
+		"/x/data/winograd/wsc285/WSCollection.xml": {"winograd", "winograd/wsc285/WSCollection.xml", "/x/data"},
+		"/x/models/SmolLM2-135M-Instruct.Q4_1.gguf": {"smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf",
+			"/x/models"},
+		"/x/models/my-SmolLM2-135M-Instruct.Q4_1.gguf": {},
+		"virtue_train.csv":                     {},
+		"":                                     {},
+		"data/xethics/virtue/virtue_train.csv": {},
 		"data/scruples/anecdotes/dev.scruples-anecdotes.": {},
 	} {
 		s, f, dir, ok := Known().Find(file)
@@ -68,19 +71,50 @@ func TestFind(t *testing.T) {
 func TestCatalogueRefuses(t *testing.T) {
 	const file = "    files: [{path: a.csv, format: x}]\n"
 	for text, says := range map[string]string{
-		"  - name: a\n    base: x\n":                                                                          "files: want at least one",
-		"  - name: data\n    base: x\n" + file:                                                                "neither data nor model",
-		"  - name: a\n" + file:                                                                                "want one of archive, base, hub and wheel, got 0",
-		"  - name: a\n    base: x\n    hub: y\n" + file:                                                       "got 2",
-		"  - name: a\n    base: x\n    files: [{path: ../a, format: x}]\n":                                    `path "../a": want a clean path`,
-		"  - name: a\n    base: x\n    files: [{path: /a, format: x}]\n":                                      "want a clean path",
-		"  - name: a\n    base: x\n    files: [{path: b/../a, format: x}]\n":                                  "want a clean path",
-		"  - name: a\n    base: x\n    files: [{path: a, format: x}, {path: a, format: x}]\n":                 "that no other file has",
-		"  - name: a\n    base: x\n" + file + "  - name: a\n    base: x\n    files: [{path: b, format: x}]\n": "want one that no other set has",
-		"  - name: a\n    bas: x\n" + file:                                                                    `did you mean "base"?`,
-		"  - name: a\n    kind: adapter\n    base: x\n" + file:                                                "want one of data, model",
+		"  - name: a\n    base: x\n": "files: want at least one",
+		"  - name: data\n    base: x\n" +
+			file: "neither data nor model",
+		"  - name: a\n" +
+			file: "want one of archive, base, hub and wheel, got 0",
+		"  - name: a\n    base: x\n    hub: y\n" + file: "got 2",
+		"  - name: a\n    base: x\n    files: [{path: ../a, " +
+			"format: x}]\n": `path "../a": want a clean path`,
+		"  - name: a\n    base: x\n    files: [{path: /a, format: x}]\n":                      "want a clean path",
+		"  - name: a\n    base: x\n    files: [{path: b/../a, format: x}]\n":                  "want a clean path",
+		"  - name: a\n    base: x\n    files: [{path: a, format: x}, {path: a, format: x}]\n": "that no other file has",
+		"  - name: a\n    base: x\n" + file +
+			"  - name: a\n    base: x\n    files: [{path: b, format: x}]\n": "want one that no other set has",
+		"  - name: a\n    bas: x\n" +
+			file: `did you mean "base"?`,
+		"  - name: a\n    kind: adapter\n    base: x\n" +
+			file: "want one of data, model",
 	} {
 		_, err := Parse("test.yaml", []byte("sets:\n"+text))
 		require.ErrorContains(t, err, says)
+	}
+}
+
+func TestSelect(t *testing.T) {
+	names := func(word string, named bool) (out []string) {
+		sets, ok := Known().Select(word, named)
+		require.True(t, ok, word)
+		for _, s := range sets {
+			out = append(out, s.Name)
+		}
+		return out
+	}
+	require.Equal(t, []string{"ethics"}, names("ethics", false))
+	require.Equal(t, Known().Names(Data), names("data", true))
+	require.Equal(t, Known().Names(Model), names("model", true))
+	for _, s := range Known().Sets {
+		require.Equal(t, !s.ByName, slices.Contains(names(string(s.Kind), false), s.Name), s.Name)
+	}
+	_, ok := Known().Select("ethic", false)
+	require.False(t, ok)
+	for word, want := range map[string]string{"ethic": "ethics", "dta": "data", "ETHICS-2021": "ethics",
+		"nothing like it": ""} {
+		near, ok := Known().Nearest(word)
+		require.Equal(t, want, near)
+		require.Equal(t, want != "", ok)
 	}
 }

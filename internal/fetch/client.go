@@ -235,7 +235,8 @@ func (c *Client) receive(
 		watch.Reset(stall)
 		if n > 0 {
 			if r.Most > 0 && got+int64(n) > r.Most {
-				return got, fmt.Errorf("%s: %w: more than the %d bytes that such a file may have", r.URL, ErrBounds, r.Most)
+				return got, fmt.Errorf("%s: %w: more than the %d bytes that such a file may have", r.URL, ErrBounds,
+					r.Most)
 			}
 			if _, err := f.Write(buf[:n]); err != nil {
 				return got, err

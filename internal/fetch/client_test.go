@@ -21,7 +21,9 @@ import (
 var content = bytes.Repeat([]byte("0123456789abcdef"), 40_000)
 
 // server answers with content as a file server does, unless handle has answered.
-func server(t *testing.T, handle func(n int64, w http.ResponseWriter, r *http.Request) bool) (*httptest.Server, *atomic.Int64) {
+func server(
+	t *testing.T, handle func(n int64, w http.ResponseWriter, r *http.Request) bool,
+) (*httptest.Server, *atomic.Int64) {
 	t.Helper()
 	var asked atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -179,7 +181,8 @@ func TestPartsThatAreNotTrusted(t *testing.T) {
 			r.Known = c.known
 			require.NoError(t, os.WriteFile(r.To, content[:5], 0o600))
 			if c.from != "" {
-				require.NoError(t, os.WriteFile(r.To+".from", []byte(strings.Replace(c.from, "URL", s.URL, 1)+"\n"+c.tag+"\n"), 0o600))
+				require.NoError(t,
+					os.WriteFile(r.To+".from", []byte(strings.Replace(c.from, "URL", s.URL, 1)+"\n"+c.tag+"\n"), 0o600))
 			}
 			_, err := client.Download(t.Context(), r)
 			require.NoError(t, err)
@@ -249,7 +252,8 @@ func TestRetries(t *testing.T) {
 		waits  []time.Duration
 		fails  string
 	}{
-		"500":             {500, "", []time.Duration{1e9, 2e9, 4e9, 8e9}, "answers 500 Internal Server Error: a fault of theirs, try again later (given up after 5 attempts)"},
+		"500": {500, "", []time.Duration{1e9, 2e9, 4e9, 8e9},
+			"answers 500 Internal Server Error: a fault of theirs, try again later (given up after 5 attempts)"},
 		"503, 7 seconds":  {503, "7", []time.Duration{7e9, 7e9, 7e9, 7e9}, "503"},
 		"429":             {429, "", []time.Duration{1e9, 2e9, 4e9, 8e9}, "too many requests"},
 		"429, an hour":    {429, "3600", nil, "too many requests, try again in 1h0m0s"},
@@ -406,7 +410,8 @@ func TestRedirects(t *testing.T) {
 func TestContentRange(t *testing.T) {
 	for value, want := range map[string][3]int64{
 		"bytes 5-9/10": {5, 10, 1}, "bytes */10": {0, 10, 1}, "bytes 5-9/*": {5, 0, 1},
-		"": {}, "bytes": {}, "bytes 5": {}, "items 5-9/10": {}, "bytes x-9/10": {0, 10, 0}, "bytes 5-9/x": {}, "bytes 5-9/-1": {},
+		"": {}, "bytes": {}, "bytes 5": {}, "items 5-9/10": {}, "bytes x-9/10": {0, 10, 0}, "bytes 5-9/x": {},
+		"bytes 5-9/-1": {},
 	} {
 		from, of, ok := contentRange(value)
 		require.Equal(t, want[2] == 1, ok, value)

@@ -67,7 +67,8 @@ func errsOf(results []Result) error {
 		if r.Err == nil {
 			continue
 		}
-		why := strings.NewReplacer(path.Base(r.File.from()), "FILE", path.Base(r.File.Path), "FILE").Replace(r.Err.Error())
+		why := strings.NewReplacer(path.Base(r.File.from()), "FILE", path.Base(r.File.Path),
+			"FILE").Replace(r.Err.Error())
 		i := slices.IndexFunc(all, func(f failure) bool { return f.why == why })
 		if i < 0 {
 			i = len(all)
@@ -171,7 +172,8 @@ func (g *getter) fromSource(ctx context.Context, want []int) error {
 		return nil
 	}
 	if g.Mirror != "" {
-		g.note("%s: the mirror does not serve %d of %d: asking %s", g.set.Name, len(want), len(g.set.Files), g.set.Source())
+		g.note("%s: the mirror does not serve %d of %d: asking %s", g.set.Name, len(want), len(g.set.Files),
+			g.set.Source())
 	}
 	if g.set.Note != "" {
 		g.note("%s: %s", g.set.Name, g.set.Note)
@@ -361,7 +363,8 @@ func (g *getter) explain(err error) error {
 		}
 		//lint:ignore ST1005 it ends with how a token begins
 		return fmt.Errorf("%w\n%s: sign in and agree to its terms at %s, make a token "+
-			"(huggingface.co/settings/tokens, kind \"read\"),\nand set it: export HF_TOKEN=hf_...", err, gated, g.set.Page)
+			"(huggingface.co/settings/tokens, kind \"read\"),\nand set it: export HF_TOKEN=hf_...", err, gated,
+			g.set.Page)
 	case denied(err):
 		return fmt.Errorf("%w\nHF_TOKEN is not enough: agree to the terms at %s with the account that it belongs to",
 			err, g.set.Page)

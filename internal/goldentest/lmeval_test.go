@@ -75,7 +75,8 @@ func TestLMEval(t *testing.T) {
 		t.Log("every 8th item only; set STEER_LONG=1 for all")
 	}
 	m := open(t, path, 0)
-	subject := eval.Subject{Name: filepath.Base(path), Evaluator: step(t, m, ggml.StepOptions{Precision: ggml.F32}), Tokenizer: m.Tokenizer()}
+	subject := eval.Subject{Name: filepath.Base(path), Evaluator: step(t, m, ggml.StepOptions{Precision: ggml.F32}),
+		Tokenizer: m.Tokenizer()}
 	set := benchmark.DefaultConfig().Settings
 	set.MaxLength = m.Info().CtxTrain
 	enc, err := query.NewEncoder(m.Tokenizer(), set.BOS)
@@ -117,13 +118,15 @@ func TestLMEval(t *testing.T) {
 				want += g.Acc
 				require.True(t, close || (g.Acc == 1) == (r.Pred == r.Gold), "item %d", rows[j])
 				if g.AccNorm != nil {
-					require.True(t, close || (*g.AccNorm == 1) == (*r.PredNorm == r.Gold), "item %d, normalised", rows[j])
+					require.True(t, close || (*g.AccNorm == 1) == (*r.PredNorm == r.Gold), "item %d, normalised",
+						rows[j])
 				}
 			}
 			t.Logf("%d of %d items: log-likelihoods within %.1g, accuracy %.4f (%.4f)",
 				len(records), len(items), largest, float64(right)/float64(len(records)), want/float64(len(records)))
 			if every == 1 {
-				require.InDelta(t, golden.Aggregate.Acc.Mean, float64(right)/float64(len(records)), 1.0/float64(len(records)))
+				require.InDelta(t, golden.Aggregate.Acc.Mean, float64(right)/float64(len(records)),
+					1.0/float64(len(records)))
 			}
 		})
 	}

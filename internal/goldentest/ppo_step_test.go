@@ -49,7 +49,8 @@ type goldenStep struct {
 
 func (g *goldenStep) config() ppo.Config {
 	c := ppo.Thesis()
-	c.RolloutBatchSize, c.MiniBatchSize, c.MicroBatchSize = g.Config.BatchSize, g.Config.MiniBatchSize*g.Config.Accumulate, 1
+	c.RolloutBatchSize, c.MiniBatchSize, c.MicroBatchSize = g.Config.BatchSize,
+		g.Config.MiniBatchSize*g.Config.Accumulate, 1
 	c.WhitenGroupSize = 0
 	c.PPOEpochs = g.Config.PPOEpochs
 	c.Optim.LR = g.Config.LearningRate
@@ -103,7 +104,8 @@ func TestPPOSteps(t *testing.T) {
 	l, err := m.NewAdapter(host, true)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	policy := &watched{Step: step(t, m, ggml.StepOptions{Adapters: []*ggml.Adapter{l}, Train: true, Precision: ggml.F32})}
+	policy := &watched{Step: step(t, m, ggml.StepOptions{Adapters: []*ggml.Adapter{l}, Train: true,
+		Precision: ggml.F32})}
 	reference := step(t, m, ggml.StepOptions{Precision: ggml.F32}) // the adapter off
 
 	c := golden.config()
@@ -111,16 +113,19 @@ func TestPPOSteps(t *testing.T) {
 	st := ppo.NewState(&c)
 	before := peft(t, host, shape)
 	for k, want := range golden.Steps {
-		exp, report, err := ppo.StepBatch(t.Context(), &c, ppo.Models{Policy: policy, Reference: reference}, &st, ppo.Batch{
-			Prompts: want.Queries, Responses: want.Responses, Scores: want.Scores,
-			Permutation: func(epoch int) []int { return want.Permutations[epoch] },
-		})
+		exp, report, err := ppo.StepBatch(t.Context(), &c, ppo.Models{Policy: policy, Reference: reference}, &st,
+			ppo.Batch{
+				Prompts: want.Queries, Responses: want.Responses, Scores: want.Scores,
+				Permutation: func(epoch int) []int { return want.Permutations[epoch] },
+			})
 		require.NoError(t, err)
 
 		var logprobs, ref, values, rewards, advantages, returns []float64
 		for _, tr := range exp.Trajectories {
-			logprobs, ref, values = append(logprobs, tr.Logprobs...), append(ref, tr.Ref...), append(values, tr.Values...)
-			rewards, advantages, returns = append(rewards, tr.Rewards...), append(advantages, tr.Advantages...), append(returns, tr.Returns...)
+			logprobs, ref, values = append(logprobs, tr.Logprobs...), append(ref, tr.Ref...),
+				append(values, tr.Values...)
+			rewards, advantages, returns = append(rewards, tr.Rewards...), append(advantages, tr.Advantages...),
+				append(returns, tr.Returns...)
 		}
 		for _, cmp := range []struct {
 			name      string
@@ -170,7 +175,8 @@ func TestPPOSteps(t *testing.T) {
 		}
 		files := []string{testfiles.Golden(t, dir+"weights_after_step1.safetensors")}
 		if k == 1 {
-			files = []string{testfiles.Golden(t, dir+"adapter_final/adapter_model.safetensors"), testfiles.Golden(t, dir+"adapter_final/v_head.safetensors")}
+			files = []string{testfiles.Golden(t, dir+"adapter_final/adapter_model.safetensors"),
+				testfiles.Golden(t, dir+"adapter_final/v_head.safetensors")}
 		}
 		now, err := l.Host()
 		require.NoError(t, err)

@@ -132,7 +132,8 @@ func winogradRows(t *testing.T) []map[string]any {
 		}
 		before := string([]rune(text)[:loc])
 		out = append(out, map[string]any{"text": text, "pronoun": s.Pron, "pronoun_loc": loc, "label": s.Correct,
-			"options": []string{strings.TrimPrefix(it.Choices[0].Context, before), strings.TrimPrefix(it.Choices[1].Context, before)}})
+			"options": []string{strings.TrimPrefix(it.Choices[0].Context, before),
+				strings.TrimPrefix(it.Choices[1].Context, before)}})
 	}
 	return out
 }
@@ -246,7 +247,8 @@ metadata:
 		require.NoError(t, err)
 		return tk
 	}
-	commonsense, justice := testfiles.Data(t, "ethics/commonsense/cm_test.csv"), testfiles.Data(t, "ethics/justice/justice_test.csv")
+	commonsense, justice := testfiles.Data(t, "ethics/commonsense/cm_test.csv"),
+		testfiles.Data(t, "ethics/justice/justice_test.csv")
 	cm, err := data.ReadCommonsense(commonsense)
 	require.NoError(t, err)
 	asksTheSame(t, load("commonsense.yaml", commonsense), benchmark.CommonsenseItems(cm, 0, " "))
@@ -273,7 +275,8 @@ func TestLMEvalThroughTaskFiles(t *testing.T) {
 	const tol, first, limit = 2e-3, 40, 24
 	path := testfiles.Model(t)
 	m := open(t, path, 0)
-	subject := eval.Subject{Name: filepath.Base(path), Evaluator: step(t, m, ggml.StepOptions{Precision: ggml.F32}), Tokenizer: m.Tokenizer()}
+	subject := eval.Subject{Name: filepath.Base(path), Evaluator: step(t, m, ggml.StepOptions{Precision: ggml.F32}),
+		Tokenizer: m.Tokenizer()}
 	set := benchmark.DefaultConfig().Settings
 	set.MaxLength, set.Resamples = m.Info().CtxTrain, 100
 	for _, builtin := range tasks {

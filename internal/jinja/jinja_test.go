@@ -76,7 +76,8 @@ func TestDictsKeepTheOrderOfTheFile(t *testing.T) {
 		"{{ d.values()|list }}": "['striped', 'red', {'y': 1, 'b': 2}]",
 		"{{ d.items()|list }}":  "[('zebra', 'striped'), ('apple', 'red'), ('mango', {'y': 1, 'b': 2})]",
 		"{{ d|items|first }}":   "('zebra', 'striped')",
-		"{{ (1, 'a') }}{{ (1,) }}{{ (1, 2) == [1, 2] }}{{ (1, 2)[1] }}{{ (1, 2) + (3,) }}{{ 2 in (1, 2) }}{{ (1, 2, 3)[1:] }}": "(1, 'a')(1,)False2(1, 2, 3)True(2, 3)",
+		"{{ (1, 'a') }}{{ (1,) }}{{ (1, 2) == [1, 2] }}{{ (1, 2)[1] }}{{ (1, 2) + (3,) }}{{ 2 in (1, 2) }}{{ " +
+			"(1, 2, 3)[1:] }}": "(1, 'a')(1,)False2(1, 2, 3)True(2, 3)",
 		"{{ d|join('/') }}":                      "zebra/apple/mango",
 		"{{ d|last }}":                           "mango",
 		"{% for k in d %}{{ k[0] }}{% endfor %}": "zam",

@@ -13,7 +13,7 @@ func TestEveryModuleOfAProgramHasItsLicence(t *testing.T) {
 	goTool, err := exec.LookPath("go")
 	require.NoError(t, err)
 	out := t.TempDir()
-	require.NoError(t, collect(goTool, out, []string{"steer/internal/report"}))
+	require.NoError(t, collect(goTool, out, []string{"steer/app/report"}))
 	require.FileExists(t, filepath.Join(out, "go", "LICENSE"))
 	modules, err := filepath.Glob(filepath.Join(out, "gonum.org", "v1", "plot@*", "LICENSE"))
 	require.NoError(t, err)
@@ -22,7 +22,8 @@ func TestEveryModuleOfAProgramHasItsLicence(t *testing.T) {
 
 func TestLicencesOfInnerFoldersAreKept(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
-	for _, name := range []string{"LICENSE", "a/COPYING.txt", "a/b/NOTICE", "a/license.go", "c/LICENSE", "licenses/ftl.txt"} {
+	for _, name := range []string{"LICENSE", "a/COPYING.txt", "a/b/NOTICE", "a/license.go", "c/LICENSE",
+		"licenses/ftl.txt"} {
 		path := filepath.Join(root, filepath.FromSlash(name))
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(name), 0o600))

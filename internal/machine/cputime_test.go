@@ -12,13 +12,16 @@ import (
 func ticks(first, second, third string, user, system int) fstest.MapFS {
 	return fstest.MapFS{
 		"proc/self/status": {Data: []byte("Name:\tsteer\nCpus_allowed:\t5\nCpus_allowed_list:\t0,2-3\nThreads:\t4\n")},
-		"proc/stat":        {Data: []byte("cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 " + first + "\ncpu1 " + second + "\ncpu2 " + third + "\nintr 1\n")},
-		"proc/self/stat":   {Data: []byte(fmt.Sprintf("77 (a ) name) S 1 2 3 4 5 6 7 8 9 10 %d %d 0 0 20 0\n", user, system))},
+		"proc/stat": {Data: []byte("cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 " + first + "\ncpu1 " + second + "\ncpu2 " +
+			third + "\nintr 1\n")},
+		"proc/self/stat": {Data: []byte(fmt.Sprintf("77 (a ) name) S 1 2 3 4 5 6 7 8 9 10 %d %d 0 0 20 0\n", user,
+			system))},
 	}
 }
 
 func TestOthersShareOfTheCPUs(t *testing.T) {
-	before, err := ReadCPUTime(ticks("100 0 50 800 50 0 0 0 0 0", "0 0 0 0 0 0 0 0 0 0", "10 0 0 990 0 0 0 0 0 0", 40, 10))
+	before, err := ReadCPUTime(ticks("100 0 50 800 50 0 0 0 0 0", "0 0 0 0 0 0 0 0 0 0", "10 0 0 990 0 0 0 0 0 0", 40,
+		10))
 	require.NoError(t, err)
 	require.Equal(t, CPUTime{all: 2000, busy: 160, own: 50}, before)
 	for _, c := range []struct {

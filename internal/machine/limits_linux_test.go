@@ -31,7 +31,8 @@ func TestFreeMemoryIsWhatControlGroupsLeave(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(24000000)<<10, free)
 	free, err = freeMemory(machineOf(map[string]string{
-		"box/memory.max": "1400000000", "box/memory.current": "1300000000", "box/memory.stat": "inactive_file 800000000\nactive_file 207000000\n",
+		"box/memory.max": "1400000000", "box/memory.current": "1300000000",
+		"box/memory.stat": "inactive_file 800000000\nactive_file 207000000\n",
 	}))
 	require.NoError(t, err)
 	require.Equal(t, int64(1107000000), free, "page cache is given back")
@@ -47,7 +48,8 @@ func TestThreadsAreThoseOfTheQuota(t *testing.T) {
 		quota   string
 		cpus    int
 		threads int
-	}{{"max 100000", 64, 64}, {"200000 100000", 64, 2}, {"150000 100000", 64, 2}, {"140000 100000", 64, 1}, {"20000 100000", 64, 1}, {"800000 100000", 4, 4}} {
+	}{{"max 100000", 64, 64}, {"200000 100000", 64, 2}, {"150000 100000", 64, 2}, {"140000 100000", 64, 1},
+		{"20000 100000", 64, 1}, {"800000 100000", 4, 4}} {
 		a := allowanceOf(machineOf(map[string]string{"box/cpu.max": c.quota}), c.cpus)
 		require.Equal(t, c.threads, a.Threads(), c.quota)
 		require.Empty(t, a.TooMany(a.Threads()))
@@ -55,7 +57,8 @@ func TestThreadsAreThoseOfTheQuota(t *testing.T) {
 		require.Contains(t, a.TooMany(65), "they will wait for one another")
 	}
 	a := allowanceOf(machineOf(map[string]string{"cpu.max": "200000 100000"}), 64)
-	require.Equal(t, "8 threads, but the control group /sys/fs/cgroup gives this process the time of 2 CPUs: they will wait for one another (--threads 2 suits it)", a.TooMany(8))
+	require.Equal(t, "8 threads, but the control group /sys/fs/cgroup gives this process the time of 2 CPUs: they "+
+		"will wait for one another (--threads 2 suits it)", a.TooMany(8))
 }
 
 // The real thing, where this process may make a control group.
@@ -83,7 +86,8 @@ func TestRealMemoryLimitIsSeen(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "memory.limit_in_bytes"), []byte(strconv.Itoa(limit)), 0o644))
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.Command("sh", "-c", `echo $$ > "$0/cgroup.procs" && exec "$1" -test.run '^TestRealMemoryLimitIsSeen$' -test.v`, inner, self)
+	cmd := exec.Command("sh", "-c",
+		`echo $$ > "$0/cgroup.procs" && exec "$1" -test.run '^TestRealMemoryLimitIsSeen$' -test.v`, inner, self)
 	cmd.Env = append(os.Environ(), "STEER_IN_CGROUP=1", "GOMAXPROCS="+strconv.Itoa(runtime.NumCPU()))
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))

@@ -16,7 +16,8 @@ func Instead(head []byte) string {
 	switch {
 	case bytes.HasPrefix(head, []byte("version https://git-lfs.github.com/spec/")):
 		return "this is a Git LFS pointer of a hundred bytes, not the file it stands for: " +
-			"run \"git lfs pull\" in that repository, or download the file itself (on Hugging Face its address has /resolve/, not /raw/)"
+			"run \"git lfs pull\" in that repository, or download the file itself (on Hugging Face its address has " +
+			"/resolve/, not /raw/)"
 	case begins(text, "<!doctype html", "<html", "<head"):
 		return "this is a web page, not the file: download it again by the address of the file itself " +
 			"(on Hugging Face it has /resolve/, not /blob/; a page that asks to log in needs a token)"

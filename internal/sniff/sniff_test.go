@@ -9,7 +9,8 @@ import (
 )
 
 func TestWhatDownloadsLeaveIsNamed(t *testing.T) {
-	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("ab", 32) + "\nsize 94000000\n"
+	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("ab", 32) +
+		"\nsize 94000000\n"
 	safetensors := string(binary.LittleEndian.AppendUint64(nil, 60)) + `{"model.embed_tokens.weight":{"dtype":"F32"`
 	for _, c := range []struct{ name, head, want string }{
 		{"a Git LFS pointer", pointer, "git lfs pull"},

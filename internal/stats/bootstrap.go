@@ -23,7 +23,8 @@ type Bootstrap struct {
 // same call.
 func (a Bootstrap) Minus(b Bootstrap) (Bootstrap, error) {
 	if len(a.Replicates) != len(b.Replicates) || len(a.Jackknife) != len(b.Jackknife) {
-		return Bootstrap{}, fmt.Errorf("stats: difference of unpaired bootstraps: %d resamples of %d items against %d of %d",
+		return Bootstrap{}, fmt.Errorf("stats: difference of unpaired bootstraps: %d resamples of %d items against "+
+			"%d of %d",
 			len(a.Replicates), len(a.Jackknife), len(b.Replicates), len(b.Jackknife))
 	}
 	d := Bootstrap{Estimate: a.Estimate - b.Estimate}
@@ -194,7 +195,9 @@ func leaveOneOutMeans(x []float64) []float64 {
 // items of a resample (or all but one, for the jackknife) and says whether it was
 // degenerate there. It costs one call a resample and item: prefer
 // [BootstrapMeans] and [BootstrapBinary] where they apply.
-func BootstrapFunc(src Resamples, count int, newStatistic func() func(items []int32) (v float64, degenerate bool)) (Bootstrap, error) {
+func BootstrapFunc(
+	src Resamples, count int, newStatistic func() func(items []int32) (v float64, degenerate bool),
+) (Bootstrap, error) {
 	n := src.Items()
 	if err := checkResamples(src, n, count); err != nil {
 		return Bootstrap{}, err

@@ -93,7 +93,8 @@ func TOSTPaired(a, b []float64, delta float64) (Equivalence, error) {
 	case m.N < 2:
 		return Equivalence{}, fmt.Errorf("stats: TOST needs two pairs, got %d", m.N)
 	case m.StdErr == 0:
-		return Equivalence{}, fmt.Errorf("stats: TOST: all %d differences equal %g, their spread is unknown", m.N, m.Mean)
+		return Equivalence{}, fmt.Errorf("stats: TOST: all %d differences equal %g, their spread is unknown", m.N,
+			m.Mean)
 	}
 	e := Equivalence{Delta: delta, Mean: m.Mean, DF: m.N - 1, CI: m.Interval(0.90)}
 	t := studentsT(e.DF)

@@ -90,7 +90,9 @@ func signedSums(d []float64) []float64 {
 // once a goroutine; the function it returns computes the statistic (first minus
 // second, so that it changes sign when everything is swapped) with the items
 // swapped whose bit is set: item i is bit i%64 of swap[i/64].
-func PermuteFunc(items, samples int, seed uint64, newStatistic func() func(swap []uint64) float64) (Permutation, error) {
+func PermuteFunc(
+	items, samples int, seed uint64, newStatistic func() func(swap []uint64) float64,
+) (Permutation, error) {
 	if items == 0 {
 		return Permutation{}, fmt.Errorf("stats: permutation test of 0 items")
 	}
@@ -98,7 +100,9 @@ func PermuteFunc(items, samples int, seed uint64, newStatistic func() func(swap 
 	return sampled(observed, samples, seed, items, newStatistic)
 }
 
-func sampled(observed float64, samples int, seed uint64, items int, newStatistic func() func(swap []uint64) float64) (Permutation, error) {
+func sampled(
+	observed float64, samples int, seed uint64, items int, newStatistic func() func(swap []uint64) float64,
+) (Permutation, error) {
 	if samples < 1 {
 		return Permutation{}, fmt.Errorf("stats: permutation test with %d samples: at least one is needed", samples)
 	}

@@ -10,7 +10,9 @@ import (
 // same gold [item]. An item is swapped in all runs at once, so that what it has in common
 // between runs does not count as several pieces of evidence. Runs are held fixed: the
 // test says nothing about other seeds.
-func PermuteBinaryRuns(gold []int, first, second [][]int, metric BinaryMetric, samples int, seed uint64) (Permutation, error) {
+func PermuteBinaryRuns(
+	gold []int, first, second [][]int, metric BinaryMetric, samples int, seed uint64,
+) (Permutation, error) {
 	if len(first) == 0 || len(first) != len(second) {
 		return Permutation{}, fmt.Errorf("stats: permutation test of %d runs against %d", len(first), len(second))
 	}
@@ -54,7 +56,8 @@ func newSwapped(gold, first, second []int) (swapped, error) {
 	}
 	words := (len(gold) + 63) / 64
 	set := make([]uint64, 4*words)
-	s := swapped{a: a, b: b, pos10: set[:words], pos01: set[words : 2*words], neg10: set[2*words : 3*words], neg01: set[3*words:]}
+	s := swapped{a: a, b: b, pos10: set[:words], pos01: set[words : 2*words], neg10: set[2*words : 3*words],
+		neg01: set[3*words:]}
 	for i, g := range gold {
 		if first[i] == second[i] {
 			continue

@@ -16,7 +16,8 @@ func TestPermuteRunsOfOneRun(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, exact.Observed, one.Observed, 1e-12)
 	require.InDelta(t, exact.P, one.P, .01)
-	thrice, err := PermuteBinaryRuns(gold, [][]int{preds[0], preds[0], preds[0]}, [][]int{preds[1], preds[1], preds[1]}, MetricMCC, 40000, 3)
+	thrice, err := PermuteBinaryRuns(gold, [][]int{preds[0], preds[0], preds[0]}, [][]int{preds[1], preds[1], preds[1]},
+		MetricMCC, 40000, 3)
 	require.NoError(t, err)
 	require.InDelta(t, one.P, thrice.P, 1e-4)
 }

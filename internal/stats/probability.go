@@ -63,11 +63,13 @@ func Brier(logit, q []float64) (float64, error) {
 
 func checkShares(logit, q []float64) error {
 	if len(logit) != len(q) || len(q) == 0 {
-		return fmt.Errorf("stats: want as many forecasts as observations and at least one, got %d and %d", len(logit), len(q))
+		return fmt.Errorf("stats: want as many forecasts as observations and at least one, got %d and %d", len(logit),
+			len(q))
 	}
 	for i := range q {
 		if math.IsNaN(logit[i]) || math.IsInf(logit[i], 0) || !(q[i] >= 0 && q[i] <= 1) {
-			return fmt.Errorf("stats: item %d: want a finite forecast and a share in [0, 1], got %g and %g", i, logit[i], q[i])
+			return fmt.Errorf("stats: item %d: want a finite forecast and a share in [0, 1], got %g and %g",
+				i, logit[i], q[i])
 		}
 	}
 	return nil
@@ -89,12 +91,14 @@ type Bin struct {
 // |forecast - observed| over bins, weighted by their items. Empty bins are left out.
 func Reliability(p, outcome []float64, lo, hi float64, bins int) (out []Bin, ece float64, err error) {
 	if len(p) != len(outcome) || len(p) == 0 || bins < 1 || !(lo < hi) {
-		return nil, math.NaN(), fmt.Errorf("stats: reliability: want as many forecasts as outcomes, at least one bin and lo < hi, got %d, %d, %d and [%g, %g]", len(p), len(outcome), bins, lo, hi)
+		return nil, math.NaN(), fmt.Errorf("stats: reliability: want as many forecasts as outcomes, at least one bin "+
+			"and lo < hi, got %d, %d, %d and [%g, %g]", len(p), len(outcome), bins, lo, hi)
 	}
 	all := make([]Bin, bins)
 	for i, v := range p {
 		if !(v >= lo && v <= hi) {
-			return nil, math.NaN(), fmt.Errorf("stats: reliability: forecast %d is %g, want one in [%g, %g]", i, v, lo, hi)
+			return nil, math.NaN(), fmt.Errorf("stats: reliability: forecast %d is %g, want one in [%g, %g]", i, v, lo,
+				hi)
 		}
 		b := &all[min(int(float64(bins)*(v-lo)/(hi-lo)), bins-1)]
 		b.N++
@@ -141,7 +145,8 @@ func Midranks(x []float64) []float64 {
 // NaN where one side is constant.
 func Spearman(x, y []float64) (float64, error) {
 	if len(x) != len(y) || len(x) < 2 {
-		return math.NaN(), fmt.Errorf("stats: spearman: want two lists of the same length of at least 2, got %d and %d", len(x), len(y))
+		return math.NaN(), fmt.Errorf("stats: spearman: want two lists of the same length of at least 2, got %d and %d",
+			len(x), len(y))
 	}
 	a, b := Midranks(x), Midranks(y)
 	mean := float64(len(x)+1) / 2

@@ -30,7 +30,8 @@ func TestProbabilityScores(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, 400, ce, 1e-9)
 
-	for _, bad := range [][2][]float64{{{1}, {1, 0}}, {{}, {}}, {{math.NaN()}, {1}}, {{math.Inf(1)}, {1}}, {{0}, {1.5}}} {
+	for _, bad := range [][2][]float64{{{1}, {1, 0}}, {{}, {}}, {{math.NaN()}, {1}}, {{math.Inf(1)}, {1}},
+		{{0}, {1.5}}} {
 		_, err = BinaryCrossEntropy(bad[0], bad[1])
 		require.Error(t, err)
 		_, err = Brier(bad[0], bad[1])

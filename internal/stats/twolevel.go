@@ -43,7 +43,9 @@ func (d *RunDraws) Weights(b int, w []int) {
 // The interval of such a bootstrap covers the choice of items and of seeds, the second
 // too narrowly where runs are few: see [Bootstrap.OfRuns]. There is no jackknife, hence no
 // BCa.
-func TwoLevelBinary(gold []int, preds [][][]int, metric BinaryMetric, src Resamples, draws *RunDraws, count int) ([]Bootstrap, error) {
+func TwoLevelBinary(
+	gold []int, preds [][][]int, metric BinaryMetric, src Resamples, draws *RunDraws, count int,
+) ([]Bootstrap, error) {
 	if len(preds) == 0 || len(preds[0]) == 0 {
 		return nil, fmt.Errorf("stats: two-level bootstrap without runs or classifiers")
 	}
@@ -51,7 +53,8 @@ func TwoLevelBinary(gold []int, preds [][][]int, metric BinaryMetric, src Resamp
 	flat := make([][]int, 0, len(preds)*models)
 	for r, run := range preds {
 		if len(run) != models {
-			return nil, fmt.Errorf("stats: two-level bootstrap: run %d has %d classifiers, run 0 has %d", r, len(run), models)
+			return nil, fmt.Errorf("stats: two-level bootstrap: run %d has %d classifiers, run 0 has %d", r, len(run),
+				models)
 		}
 		flat = append(flat, run...)
 	}
@@ -71,7 +74,8 @@ func TwoLevelMeans(columns [][][]float64, src Resamples, draws *RunDraws, count 
 	flat := make([][]float64, 0, len(columns)*width)
 	for r, run := range columns {
 		if len(run) != width {
-			return nil, fmt.Errorf("stats: two-level bootstrap: run %d has %d columns, run 0 has %d", r, len(run), width)
+			return nil, fmt.Errorf("stats: two-level bootstrap: run %d has %d columns, run 0 has %d", r, len(run),
+				width)
 		}
 		flat = append(flat, run...)
 	}

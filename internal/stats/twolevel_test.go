@@ -267,8 +267,10 @@ func TestMinDetectableAccuracy(t *testing.T) {
 	require.Less(t, MinDetectableAccuracy(4*n, psi, .05, .8), d, "more items, smaller difference")
 	require.Greater(t, MinDetectableAccuracy(n, psi, .05/15, .8), d, "a stricter level, larger difference")
 	for _, bad := range []float64{
-		MinDetectableAccuracy(0, psi, .05, .8), MinDetectableAccuracy(n, 0, .05, .8), MinDetectableAccuracy(n, .001, .05, .8),
-		MinDetectableAccuracy(n, psi, 0, .8), MinDetectable(0, .05, .8), MinDetectable(math.NaN(), .05, .8), MinDetectable(1, .05, 1),
+		MinDetectableAccuracy(0, psi, .05, .8), MinDetectableAccuracy(n, 0, .05, .8),
+		MinDetectableAccuracy(n, .001, .05, .8),
+		MinDetectableAccuracy(n, psi, 0, .8), MinDetectable(0, .05, .8), MinDetectable(math.NaN(), .05, .8),
+		MinDetectable(1, .05, 1),
 	} {
 		require.True(t, math.IsNaN(bad))
 	}

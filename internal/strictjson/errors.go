@@ -104,7 +104,8 @@ func explain(text []byte, err error) error {
 		e.Err, e.Got = io.ErrUnexpectedEOF, "the value is cut short"
 	case strings.Contains(syn.Err.Error(), "surrogate"):
 		e.Err, e.Got = ErrSurrogate, string(rest[:min(len(rest), 6)])
-		e.Mend = "write the whole character; the text was cut in the middle of one, or was not written by a JSON library"
+		e.Mend = "write the whole character; the text was cut in the middle of one, or was not written " +
+			"by a JSON library"
 	case strings.Contains(syn.Err.Error(), "UTF-8"):
 		e.Err = ErrUTF8
 		if len(rest) > 0 {
@@ -139,8 +140,10 @@ func syntax(rest []byte, inText bool) (got, mend string) {
 		return "NaN, which is no JSON number", "leave the key out, or write null or a number"
 	case bytes.HasPrefix(rest, []byte("Infinity")), bytes.HasPrefix(rest, []byte("-Infinity")):
 		return "Infinity, which is no JSON number", "leave the key out, or write null or a number"
-	case bytes.HasPrefix(rest, []byte("None")), bytes.HasPrefix(rest, []byte("True")), bytes.HasPrefix(rest, []byte("False")):
-		return "a word of Python's", "JSON has null, true and false: write the file with a JSON library (in Python json.dumps)"
+	case bytes.HasPrefix(rest, []byte("None")), bytes.HasPrefix(rest, []byte("True")),
+		bytes.HasPrefix(rest, []byte("False")):
+		return "a word of Python's",
+			"JSON has null, true and false: write the file with a JSON library (in Python json.dumps)"
 	case bytes.HasPrefix(rest, []byte("//")), bytes.HasPrefix(rest, []byte("/*")), c == '#':
 		return "a comment, which JSON does not have", "delete it"
 	case c == ',' || c == '}' || c == ']':
@@ -153,7 +156,8 @@ func syntax(rest []byte, inText bool) (got, mend string) {
 
 // explainType is explain for a value of the wrong kind.
 func explainType(sem *json.SemanticError) error {
-	e := &Error{Offset: int(sem.ByteOffset), Field: fieldOf(string(sem.JSONPointer)), Err: ErrType, Got: nameOf(sem.JSONKind)}
+	e := &Error{Offset: int(sem.ByteOffset), Field: fieldOf(string(sem.JSONPointer)), Err: ErrType,
+		Got: nameOf(sem.JSONKind)}
 	if sem.GoType != nil {
 		e.Want = wordOf(sem.GoType)
 	}

@@ -22,7 +22,8 @@ type row struct {
 
 func TestKeysMatchExactly(t *testing.T) {
 	var v row
-	require.NoError(t, Unmarshal([]byte(`{"chosen":"good","Chosen":"WRONG","CHOSEN":"worse","n":9007199254740993}`), &v))
+	require.NoError(t, Unmarshal([]byte(`{"chosen":"good","Chosen":"WRONG","CHOSEN":"worse","n":9007199254740993}`),
+		&v))
 	require.Equal(t, "good", *v.Chosen)
 	require.Equal(t, 9007199254740993, v.N)
 	require.Len(t, v.Rest, 2)
@@ -77,9 +78,11 @@ func TestRefusals(t *testing.T) {
 
 func TestValueIsExactAndKeepsOrder(t *testing.T) {
 	huge := func(s string) (any, error) { return nil, errors.New("too large") }
-	v, err := Value([]byte(`{"z":1,"a":[9007199254740993,1.0,-1e2,null,true,"\ud83d\ude00"],"m":{"y":"","b":false}}`), huge)
+	v, err := Value([]byte(`{"z":1,"a":[9007199254740993,1.0,-1e2,null,true,"\ud83d\ude00"],"m":{"y":"","b":false}}`),
+		huge)
 	require.NoError(t, err)
-	require.Equal(t, ordered.Of("z", 1, "a", []any{9007199254740993, 1.0, -100.0, nil, true, "😀"}, "m", ordered.Of("y", "", "b", false)), v)
+	require.Equal(t, ordered.Of("z", 1, "a", []any{9007199254740993, 1.0, -100.0, nil, true, "😀"}, "m",
+		ordered.Of("y", "", "b", false)), v)
 	_, err = Value([]byte(`{"a":[18446744073709551616]}`), huge)
 	require.ErrorContains(t, err, `field "a[0]": too large: 18446744073709551616`)
 	_, err = Value([]byte(`{"a":1e999}`), huge)

@@ -6,7 +6,8 @@ type skip struct{ reason, why string }
 
 var unavoidable = []skip{
 	{"STEER_TEST_CUDA is not set", "no NVIDIA GPU: make test-cuda runs these where there is one"},
-	{"the CUDA library is not built: run make cuda", "all of ggml's kernels for a GPU that is not there: an hour of nvcc"},
+	{"the CUDA library is not built: run make cuda",
+		"all of ggml's kernels for a GPU that is not there: an hour of nvcc"},
 	{"the CUDA library is of another version", "left over from another build; make cuda mends it"},
 	{"there is a GPU", "the test is of a machine without one"},
 	{"this CPU cannot run", "kernels for instructions that the processor does not have"},

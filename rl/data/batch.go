@@ -72,7 +72,8 @@ func Fit(examples []Example, maxTokens int, policy Overlong) ([]Example, Counts,
 		if n := len(e.IDs); n > maxTokens {
 			switch policy {
 			case OverlongError:
-				return nil, counts, fmt.Errorf("data: example %d (line %d): %d tokens, max_tokens is %d: %w; set overlong to drop or truncate", i, e.Line, n, maxTokens, ErrOverlong)
+				return nil, counts, fmt.Errorf("data: example %d (line %d): %d tokens, max_tokens is %d: %w; set "+
+					"overlong to drop or truncate", i, e.Line, n, maxTokens, ErrOverlong)
 			case OverlongDrop:
 				counts.Dropped++
 				continue
@@ -124,7 +125,8 @@ func PackIsolated(examples []Example, maxTokens int) ([]Block, Counts, error) {
 	for i, e := range examples {
 		n := len(e.IDs)
 		if n > maxTokens {
-			return nil, counts, fmt.Errorf("data: example %d (line %d): %d tokens, a block has %d: %w", i, e.Line, n, maxTokens, ErrOverlong)
+			return nil, counts, fmt.Errorf("data: example %d (line %d): %d tokens, a block has %d: %w", i, e.Line, n,
+				maxTokens, ErrOverlong)
 		}
 		at := max(0, len(blocks)-window)
 		for at < len(blocks) && room[at] < n {

@@ -19,7 +19,8 @@ func example(mask string, ids ...int32) Example {
 }
 
 func TestFit(t *testing.T) {
-	in := []Example{example("011", 1, 2, 3), example("01111", 1, 2, 3, 4, 5), example("00", 8, 9), example("00001", 1, 2, 3, 4, 5)}
+	in := []Example{example("011", 1, 2, 3), example("01111", 1, 2, 3, 4, 5), example("00", 8, 9),
+		example("00001", 1, 2, 3, 4, 5)}
 	for policy, want := range map[Overlong]Counts{
 		OverlongDrop:         {In: 4, Kept: 1, Dropped: 2, NoTargets: 1, Tokens: 3, Targets: 2},
 		OverlongTruncate:     {In: 4, Kept: 2, Truncated: 1, NoTargets: 2, Tokens: 6, Targets: 4},
@@ -107,7 +108,8 @@ func TestSources(t *testing.T) {
 
 	_, _, err = LoadPairs(Source{Path: path})
 	require.ErrorIs(t, err, ErrWrongFormat)
-	for _, bad := range []Source{{}, {Path: path, Format: "x"}, {Path: path, Split: "dev"}, {Path: path, Split: SplitTrain}, {Path: path, Limit: -1}} {
+	for _, bad := range []Source{{}, {Path: path, Format: "x"}, {Path: path, Split: "dev"},
+		{Path: path, Split: SplitTrain}, {Path: path, Limit: -1}} {
 		_, _, err = LoadConversations(bad)
 		require.Error(t, err)
 	}
@@ -122,17 +124,20 @@ func TestSources(t *testing.T) {
 	tokens := write(t, "t.jsonl", `{"ids":[1,2,3],"mask":[0,true,1]}`)
 	examples, _, err := LoadTokens(Source{Path: tokens})
 	require.NoError(t, err)
-	require.Equal(t, lm.Sequence{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 2}, DropoutSeed: 5}, examples[0].Sequence(5))
+	require.Equal(t, lm.Sequence{Tokens: []int32{1, 2, 3}, Targets: []int32{1, 2}, DropoutSeed: 5},
+		examples[0].Sequence(5))
 	require.ErrorIs(t, CheckVocab(examples[0].IDs, 3), lm.ErrBadToken)
 }
 
 func TestSummaryText(t *testing.T) {
-	path := write(t, "d.csv", "label,scenario,excuse\n1,Are you late?,No.\n0,Are you late?,Yes.\n0,Are you late?,Yes.\n")
+	path := write(t, "d.csv",
+		"label,scenario,excuse\n1,Are you late?,No.\n0,Are you late?,Yes.\n0,Are you late?,Yes.\n")
 	s, err := Inspect(path)
 	require.NoError(t, err)
 	require.Equal(t, []LabelCount{{"0", 2, 2.0 / 3}, {"1", 1, 1.0 / 3}}, s.Labels)
 	require.Equal(t, 1, s.Duplicates)
-	require.Equal(t, FieldStats{Name: "excuse", Unit: "characters", Min: 3, Median: 4, Mean: 11.0 / 3, P95: 4, Max: 4}, s.Fields[1])
+	require.Equal(t, FieldStats{Name: "excuse", Unit: "characters", Min: 3, Median: 4, Mean: 11.0 / 3, P95: 4, Max: 4},
+		s.Fields[1])
 	var b strings.Builder
 	require.NoError(t, s.Write(&b))
 	require.Contains(t, b.String(), "3 rows, 1 of them equal")

@@ -34,13 +34,15 @@ func TestCrowSPairs(t *testing.T) {
 	}
 	const head = "sent_more,sent_less,stereo_antistereo,bias_type\n"
 	for content, says := range map[string]string{
-		head + "a,b,stereotype,gender\n": `line 2: field "stereo_antistereo": malformed: want stereo or antistereo, got "stereotype"`,
-		head + "a,,stereo,gender\n":      `line 2: field "sent_less"`,
-		head + "a,b,stereo,\n":           `line 2: field "bias_type"`,
-		head + "a,b,stereo\n":            "want 4 columns, got 3",
-		head:                             "want at least one data row",
-		"sent_more,sent_less,bias_type\na,b,gender\n": `field "header": another format: want a column stereo_antistereo`,
-		"label,scenario,excuse\n1,a,b\n":              "ETHICS deontology",
+		head + "a,b,stereotype,gender\n": `line 2: field "stereo_antistereo": malformed: want stereo or antistereo,` +
+			` got "stereotype"`,
+		head + "a,,stereo,gender\n": `line 2: field "sent_less"`,
+		head + "a,b,stereo,\n":      `line 2: field "bias_type"`,
+		head + "a,b,stereo\n":       "want 4 columns, got 3",
+		head:                        "want at least one data row",
+		"sent_more,sent_less,bias_type\na," +
+			"b,gender\n": `field "header": another format: want a column stereo_antistereo`,
+		"label,scenario,excuse\n1,a,b\n": "ETHICS deontology",
 	} {
 		_, err := ReadCrowSPairs(write(t, "bad.csv", content))
 		require.ErrorContains(t, err, says)
@@ -49,15 +51,19 @@ func TestCrowSPairs(t *testing.T) {
 
 func TestDilemmaHumanPerformance(t *testing.T) {
 	row := func(more string) string {
-		return `{"id":"d","actions":[{"id":"a","description":"x"},{"id":"b","description":"y"}],"gold_annotations":[3,2],` + more + `}` + "\n"
+		return `{"id":"d","actions":[{"id":"a","description":"x"},{"id":"b","description":"y"}],` +
+			`"gold_annotations":[3,2],` + more + `}` + "\n"
 	}
-	rows, err := ReadDilemmas(write(t, "d.jsonl", row(`"gold_label":0,"human_perf_annotations":[1,4],"human_perf_label":1,"controversial":true`)+row(`"gold_label":0`)))
+	rows, err := ReadDilemmas(write(t, "d.jsonl", row(`"gold_label":0,"human_perf_annotations":[1,4],`+
+		`"human_perf_label":1,"controversial":true`)+row(`"gold_label":0`)))
 	require.NoError(t, err)
 	require.Equal(t, &HumanAnswer{Votes: [2]int{1, 4}, LessEthical: 1}, rows[0].Human)
 	require.Nil(t, rows[1].Human)
 	for more, says := range map[string]string{
 		`"gold_label":1`: `field "gold_label": malformed: want 0, the action most annotators chose`,
-		`"gold_label":0,"human_perf_annotations":[1,4]`:                      `field "human_perf_label": malformed: want 0 or 1, as human_perf_annotations is given, got nothing`,
+		`"gold_label":0,` +
+			`"human_perf_annotations":[1,4]`: `field "human_perf_label": malformed: want 0 or 1,` +
+			` as human_perf_annotations is given, got nothing`,
 		`"gold_label":0,"human_perf_annotations":[1,4],"human_perf_label":2`: `field "human_perf_label"`,
 		`"gold_label":0,"human_perf_annotations":[1],"human_perf_label":0`:   `field "human_perf_annotations"`,
 	} {

@@ -49,8 +49,10 @@ func ReadCrowSPairs(path string) ([]CrowSPair, error) {
 	at := make([]int, len(crowsColumns))
 	for i, name := range crowsColumns {
 		if at[i] = slices.Index(header, name); at[i] < 0 {
-			e := &Error{Format: c.format, Path: c.path, Line: c.start, Field: "header", Want: fmt.Sprintf("a column %s", name),
-				Got: quote(strings.Join(header, ",")), Mend: "put back the header line of the release", Err: ErrWrongFormat}
+			e := &Error{Format: c.format, Path: c.path, Line: c.start, Field: "header",
+				Want: fmt.Sprintf("a column %s", name),
+				Got:  quote(strings.Join(header, ",")), Mend: "put back the header line of the release",
+				Err: ErrWrongFormat}
 			if other := lookalike(c.path, c.format); other != "" {
 				e.Mend = other
 			}

@@ -93,7 +93,9 @@ func (c *csvReader) field(size *int) (text []byte, last bool, err error) {
 			return nil, false, c.fail(c.line, "", err)
 		}
 		if *size++; *size > c.lim.recordBytes {
-			return nil, false, &Error{Format: c.format, Path: c.path, Line: begin, Want: fmt.Sprintf("a record of at most %d bytes", c.lim.recordBytes), Mend: "look for an unclosed quote near this line", Err: ErrTooLarge}
+			return nil, false, &Error{Format: c.format, Path: c.path, Line: begin,
+				Want: fmt.Sprintf("a record of at most %d bytes", c.lim.recordBytes),
+				Mend: "look for an unclosed quote near this line", Err: ErrTooLarge}
 		}
 		switch {
 		case state == inQuotes && b == '"' && peekIs(c.r, '"'):
@@ -116,12 +118,14 @@ func (c *csvReader) field(size *int) (text []byte, last bool, err error) {
 		case b == '\r' && peekIs(c.r, '\n'):
 			// the CR of a CRLF that ends the record
 		case b == '\r' && state != inQuotes:
-			return nil, false, &Error{Format: c.format, Path: c.path, Line: c.line, Want: "lines that end in a line feed, and carriage returns only inside quotes",
-				Got: "a single carriage return after " + quote(string(text)), Mend: mendCR, Err: ErrMalformed}
+			return nil, false, &Error{Format: c.format, Path: c.path, Line: c.line,
+				Want: "lines that end in a line feed, and carriage returns only inside quotes",
+				Got:  "a single carriage return after " + quote(string(text)), Mend: mendCR, Err: ErrMalformed}
 		case state == atStart && b == '"':
 			state = inQuotes
 		case b == '"' || state == closed:
-			return nil, false, c.bad(c.line, "", "quotes only around a whole field, and doubled inside it", quote(string(append(text, b))))
+			return nil, false, c.bad(c.line, "", "quotes only around a whole field, and doubled inside it",
+				quote(string(append(text, b))))
 		default:
 			state = inBare
 			text = append(text, b)
@@ -169,7 +173,8 @@ func (c *csvReader) each(columns int, row func(line int, fields []string) error)
 			return err
 		}
 		if len(fields) != columns {
-			e := &Error{Format: c.format, Path: c.path, Line: c.start, Want: fmt.Sprintf("%d columns", columns), Got: fmt.Sprint(len(fields)), Mend: mendRow, Err: ErrMalformed}
+			e := &Error{Format: c.format, Path: c.path, Line: c.start, Want: fmt.Sprintf("%d columns", columns),
+				Got: fmt.Sprint(len(fields)), Mend: mendRow, Err: ErrMalformed}
 			if c.rows == 1 {
 				if other := lookalike(c.path, c.format); other != "" {
 					e.Mend, e.Err = other, ErrWrongFormat

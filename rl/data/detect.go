@@ -39,7 +39,8 @@ func Detect(path string) (Format, error) {
 	case bytes.HasPrefix(head, []byte("PAR1")):
 		return detectParquet(f.Path)
 	case bytes.HasPrefix(head, bomUTF16LE), bytes.HasPrefix(head, bomUTF16BE):
-		return "", fmt.Errorf("data: %s: %w: UTF-16: save the file as UTF-8 (iconv -f UTF-16 -t UTF-8)", f.Path, ErrNotUTF8)
+		return "", fmt.Errorf("data: %s: %w: UTF-16: save the file as UTF-8 (iconv -f UTF-16 -t UTF-8)", f.Path,
+			ErrNotUTF8)
 	}
 	if what := instead(FormatAuto, head); what != "" {
 		return "", fmt.Errorf("data: %s: %w: %s", f.Path, ErrUnknownFormat, what)
@@ -56,7 +57,8 @@ func Detect(path string) (Format, error) {
 	if format := detect(head, whole); format != "" {
 		return format, nil
 	}
-	if first, _, _ := bytes.Cut(text, []byte("\n")); bytes.Contains(bytes.TrimSuffix(first, []byte("\r")), []byte("\r")) && !bytes.Contains(first, []byte{'"'}) {
+	if first, _, _ := bytes.Cut(text, []byte("\n")); bytes.Contains(bytes.TrimSuffix(first, []byte("\r")),
+		[]byte("\r")) && !bytes.Contains(first, []byte{'"'}) {
 		return "", &Error{Format: FormatAuto, Path: f.Path, Line: 1, Want: "lines that end in a line feed",
 			Got: "single carriage returns in " + quote(string(first)), Mend: mendCR, Err: ErrMalformed}
 	}
@@ -91,7 +93,8 @@ func detectJSON(f *File, text []byte, line int, whole bool) (Format, error) {
 		text = slices.Concat(text, more)
 		row = text[skipped:]
 		if first, _, err = strictjson.First(row); errors.Is(err, io.ErrUnexpectedEOF) && len(row) >= MaxRecordBytes {
-			return "", &Error{Format: FormatAuto, Path: f.Path, Line: line, Want: fmt.Sprintf("a row of at most %d bytes", MaxRecordBytes), Mend: "split the row", Err: ErrTooLarge}
+			return "", &Error{Format: FormatAuto, Path: f.Path, Line: line,
+				Want: fmt.Sprintf("a row of at most %d bytes", MaxRecordBytes), Mend: "split the row", Err: ErrTooLarge}
 		}
 	}
 	if err != nil {
@@ -111,7 +114,8 @@ func detectJSON(f *File, text []byte, line int, whole bool) (Format, error) {
 	if format := detectKeys(keys); format != "" {
 		return format, nil
 	}
-	return "", fmt.Errorf("data: %s: %w: its first row has the keys %q; formats are %s", f.Path, ErrUnknownFormat, sortedKeys(keys), formatList())
+	return "", fmt.Errorf("data: %s: %w: its first row has the keys %q; formats are %s", f.Path, ErrUnknownFormat,
+		sortedKeys(keys), formatList())
 }
 
 // detectParquet decides on the columns and the first row of a parquet file.
@@ -145,7 +149,8 @@ func detectParquet(path string) (Format, error) {
 		return "", err
 	}
 	if format == "" {
-		return "", fmt.Errorf("data: %s: %w: a parquet file with the columns %q; formats are %s", path, ErrUnknownFormat, names, formatList())
+		return "", fmt.Errorf("data: %s: %w: a parquet file with the columns %q; formats are %s", path,
+			ErrUnknownFormat, names, formatList())
 	}
 	return format, nil
 }

@@ -89,8 +89,10 @@ func ReadUtilitarianism(path string) ([]Utilitarianism, error) {
 	err = c.each(2, func(line int, f []string) error {
 		if c.rows == 1 {
 			if name := strings.ToLower(f[0]); name == "label" || name == "baseline" || name == "chosen" {
-				return &Error{Format: c.format, Path: c.path, Line: line, Field: "header", Want: "no header: the release has none",
-					Got: quote(strings.Join(f, ",")), Mend: "delete the header line, or name the right file", Err: ErrWrongFormat}
+				return &Error{Format: c.format, Path: c.path, Line: line, Field: "header",
+					Want: "no header: the release has none",
+					Got:  quote(strings.Join(f, ",")), Mend: "delete the header line, or name the right file",
+					Err: ErrWrongFormat}
 			}
 		}
 		better, err := c.text(f, 0, "more pleasant scenario (column 0)")
@@ -108,7 +110,9 @@ func ReadUtilitarianism(path string) ([]Utilitarianism, error) {
 }
 
 // readLabelScenario reads the two-column files of virtue and justice.
-func readLabelScenario(format Format, path string, row func(c *csvReader, line, label int, scenario string) error) error {
+func readLabelScenario(
+	format Format, path string, row func(c *csvReader, line, label int, scenario string) error,
+) error {
 	c, err := newCSV(format, path, ',', defaultLimits())
 	if err != nil {
 		return err
@@ -156,8 +160,10 @@ func ReadJustice(path string) ([]Justice, error) {
 	var rows []Justice
 	err := readLabelScenario(FormatJustice, path, func(c *csvReader, line, label int, text string) error {
 		if strings.Contains(text, VirtueSeparator) {
-			return &Error{Format: c.format, Path: c.path, Line: c.lines[1], Field: "scenario", Want: `no " [SEP] "`, Got: quote(text),
-				Mend: "this looks like " + FormatVirtue.Title() + ": set format: " + string(FormatVirtue) + ", or name the right file", Err: ErrWrongFormat}
+			return &Error{Format: c.format, Path: c.path, Line: c.lines[1], Field: "scenario", Want: `no " [SEP] "`,
+				Got: quote(text),
+				Mend: "this looks like " + FormatVirtue.Title() + ": set format: " + string(FormatVirtue) +
+					", or name the right file", Err: ErrWrongFormat}
 		}
 		rows = append(rows, Justice{Line: line, Label: label, Scenario: text})
 		return nil

@@ -67,14 +67,16 @@ func ReadGuanacoParquet(path string) ([]Conversation, error) {
 	f, err := openParquet(path, FormatGuanacoParquet)
 	if err != nil {
 		var e *Error
-		if other := lookalike(path, FormatGuanacoParquet); other != "" && errors.Is(err, ErrWrongFormat) && errors.As(err, &e) {
+		if other := lookalike(path, FormatGuanacoParquet); other != "" && errors.Is(err, ErrWrongFormat) &&
+			errors.As(err, &e) {
 			e.Mend = other
 		}
 		return nil, err
 	}
 	found := f.path
 	fail := func(line int, want, got string, err error) error {
-		return &Error{Format: FormatGuanacoParquet, Path: found, Line: line, Field: "text", Want: want, Got: got, Mend: "fetch the file again", Err: err}
+		return &Error{Format: FormatGuanacoParquet, Path: found, Line: line, Field: "text", Want: want, Got: got,
+			Mend: "fetch the file again", Err: err}
 	}
 	texts, err := f.texts("text")
 	if err != nil {
@@ -174,13 +176,15 @@ func ParseLlama2(text string) ([]Message, error) {
 			return nil, fmt.Errorf("%q after every human turn", end)
 		}
 		human = strings.TrimSuffix(strings.TrimPrefix(human, " "), " ")
-		if sys, user, found := strings.Cut(human, sysShut); found && len(turns) == 0 && strings.HasPrefix(sys, sysOpen) {
+		if sys, user, found := strings.Cut(human, sysShut); found && len(turns) == 0 &&
+			strings.HasPrefix(sys, sysOpen) {
 			turns = append(turns, Message{Role: RoleSystem, Content: sys[len(sysOpen):]})
 			human = user
 		}
 		answer, next, _ := strings.Cut(after, shut)
 		turns = append(turns, Message{Role: RoleUser, Content: human})
-		turns = append(turns, Message{Role: RoleAssistant, Content: strings.TrimSuffix(strings.TrimPrefix(answer, " "), " ")})
+		turns = append(turns, Message{Role: RoleAssistant, Content: strings.TrimSuffix(strings.TrimPrefix(answer, " "),
+			" ")})
 		rest = next
 	}
 	if len(turns) == 0 {

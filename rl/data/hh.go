@@ -54,7 +54,8 @@ func ReadHH(path string) ([]HH, HHStats, error) {
 		}{{"chosen", h.Chosen, &h.ChosenTurns}, {"rejected", h.Rejected, &h.RejectedTurns}} {
 			turns, err := ParseHHDialogue(side.text)
 			if err != nil {
-				return &Error{Format: s.format, Path: s.path, Line: line, Field: side.name, Want: err.Error(), Got: quote(side.text), Mend: mendRow, Err: ErrMalformed}
+				return &Error{Format: s.format, Path: s.path, Line: line, Field: side.name, Want: err.Error(),
+					Got: quote(side.text), Mend: mendRow, Err: ErrMalformed}
 			}
 			*side.turns = turns
 		}

@@ -34,7 +34,8 @@ func InspectAs(path string, format Format) (Summary, error) {
 		err = c.scruples()
 	case FormatToxiGen, FormatSafeNLP:
 		err = c.toxigen()
-	case FormatWSC, FormatPartial, FormatWinoGrande, FormatWinoBias, FormatWinogender, FormatWinogenderTempl, FormatWinogenderStats:
+	case FormatWSC, FormatPartial, FormatWinoGrande, FormatWinoBias, FormatWinogender, FormatWinogenderTempl,
+		FormatWinogenderStats:
 		err = c.coreference()
 	case FormatCrowSPairs:
 		err = c.crows()
@@ -106,7 +107,8 @@ func (c *collector) pairs() error {
 	case FormatHH:
 		rows, stats, err := ReadHH(c.summary.Path)
 		for _, r := range rows {
-			c.row("", text("chosen", r.Chosen), text("rejected", r.Rejected), sized("turns", "turns", len(r.ChosenTurns), strconv.Itoa(len(r.ChosenTurns))))
+			c.row("", text("chosen", r.Chosen), text("rejected", r.Rejected),
+				sized("turns", "turns", len(r.ChosenTurns), strconv.Itoa(len(r.ChosenTurns))))
 		}
 		c.note(stats.NoSharedPrompt, "%d rows whose dialogues part before the last answer")
 		c.note(stats.RepeatedSpeaker, "%d chosen dialogues with two turns of one speaker in a row")
@@ -128,7 +130,8 @@ func (c *collector) pairs() error {
 	default:
 		rows, err := ReadTokenPairs(c.summary.Path)
 		for _, r := range rows {
-			c.row("", sized("chosen_ids", "tokens", len(r.ChosenIDs), fmt.Sprint(r.ChosenIDs)), sized("rejected_ids", "tokens", len(r.RejectedIDs), fmt.Sprint(r.RejectedIDs)))
+			c.row("", sized("chosen_ids", "tokens", len(r.ChosenIDs), fmt.Sprint(r.ChosenIDs)),
+				sized("rejected_ids", "tokens", len(r.RejectedIDs), fmt.Sprint(r.RejectedIDs)))
 		}
 		return err
 	}
@@ -149,7 +152,8 @@ func (c *collector) conversations() error {
 		if len(r.Messages) > 0 && r.Messages[0].Role == RoleSystem {
 			system++
 		}
-		c.row("", sized("turns", "turns", len(r.Messages), strconv.Itoa(len(r.Messages))), text("asked", sides[0]), text("answered", sides[1]))
+		c.row("", sized("turns", "turns", len(r.Messages), strconv.Itoa(len(r.Messages))), text("asked", sides[0]),
+			text("answered", sides[1]))
 	}
 	c.note(system, "%d conversations with a system text")
 	c.summary.Notes = append(c.summary.Notes, notes...)
@@ -186,7 +190,8 @@ func (c *collector) scruples() error {
 		rows, err := ReadDilemmas(c.summary.Path)
 		controversial := 0
 		for _, r := range rows {
-			c.row(strconv.Itoa(r.LessEthical), text("action 0", r.Actions[0].Description), text("action 1", r.Actions[1].Description))
+			c.row(strconv.Itoa(r.LessEthical), text("action 0", r.Actions[0].Description),
+				text("action 1", r.Actions[1].Description))
 			if r.Controversial {
 				controversial++
 			}
@@ -236,25 +241,29 @@ func (c *collector) coreference() error {
 	case FormatWSC:
 		rows, err := ReadWSC(path)
 		for _, r := range rows {
-			c.row("AB"[r.Correct:r.Correct+1], text("text", r.Txt1+" ["+r.Pron+"] "+r.Txt2), text("answer A", r.Answers[0]), text("answer B", r.Answers[1]))
+			c.row("AB"[r.Correct:r.Correct+1], text("text", r.Txt1+" ["+r.Pron+"] "+r.Txt2),
+				text("answer A", r.Answers[0]), text("answer B", r.Answers[1]))
 		}
 		return err
 	case FormatPartial:
 		rows, err := ReadPartial(path)
 		for _, r := range rows {
-			c.row(strconv.Itoa(r.Gold), text("context 0", r.Contexts[0]), text("context 1", r.Contexts[1]), text("continuation", r.Continuation))
+			c.row(strconv.Itoa(r.Gold), text("context 0", r.Contexts[0]), text("context 1", r.Contexts[1]),
+				text("continuation", r.Continuation))
 		}
 		return err
 	case FormatWinoGrande:
 		rows, err := ReadWinoGrande(path)
 		for _, r := range rows {
-			c.row(strconv.Itoa(r.Answer+1), text("sentence", r.Sentence), text("option 1", r.Options[0]), text("option 2", r.Options[1]))
+			c.row(strconv.Itoa(r.Answer+1), text("sentence", r.Sentence), text("option 1", r.Options[0]),
+				text("option 2", r.Options[1]))
 		}
 		return err
 	case FormatWinoBias:
 		rows, err := ReadWinoBias(path)
 		for _, r := range rows {
-			c.row(r.Text[r.Pronouns[0][0]:r.Pronouns[0][1]], text("sentence", r.Text), text("referent", r.Text[r.Referent[0]:r.Referent[1]]))
+			c.row(r.Text[r.Pronouns[0][0]:r.Pronouns[0][1]], text("sentence", r.Text),
+				text("referent", r.Text[r.Referent[0]:r.Referent[1]]))
 		}
 		return err
 	case FormatWinogender:

@@ -43,11 +43,13 @@ func newSource(format Format, path string, lim limits) (*source, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, s.fail(0, "", err)
 		}
-		return nil, &Error{Format: format, Path: f.Path, Want: "data", Got: "an empty file", Mend: "fetch the file again", Err: ErrEmpty}
+		return nil, &Error{Format: format, Path: f.Path, Want: "data", Got: "an empty file",
+			Mend: "fetch the file again", Err: ErrEmpty}
 	}
 	if bytes.HasPrefix(head, bomUTF16LE) || bytes.HasPrefix(head, bomUTF16BE) {
 		f.Close()
-		return nil, &Error{Format: format, Path: f.Path, Line: 1, Want: "UTF-8", Got: "UTF-16", Mend: "save the file as UTF-8 (iconv -f UTF-16 -t UTF-8)", Err: ErrNotUTF8}
+		return nil, &Error{Format: format, Path: f.Path, Line: 1, Want: "UTF-8", Got: "UTF-16",
+			Mend: "save the file as UTF-8 (iconv -f UTF-16 -t UTF-8)", Err: ErrNotUTF8}
 	}
 	start, _ := s.r.Peek(insteadBytes) // fewer where the file is shorter; an error shows on reading
 	if err := notInstead(format, f.Path, start); err != nil {
@@ -72,21 +74,24 @@ func (s *source) fail(line int, field string, err error) error {
 
 // bad reports a malformed value.
 func (s *source) bad(line int, field, want, got string) error {
-	return &Error{Format: s.format, Path: s.path, Line: line, Field: field, Want: want, Got: got, Mend: mendRow, Err: ErrMalformed}
+	return &Error{Format: s.format, Path: s.path, Line: line, Field: field, Want: want, Got: got, Mend: mendRow,
+		Err: ErrMalformed}
 }
 
 // count guards the number of rows.
 func (s *source) count() error {
 	s.rows++
 	if s.rows > s.lim.rows {
-		return &Error{Format: s.format, Path: s.path, Line: s.line, Want: fmt.Sprintf("at most %d rows", s.lim.rows), Mend: "split the file", Err: ErrTooLarge}
+		return &Error{Format: s.format, Path: s.path, Line: s.line, Want: fmt.Sprintf("at most %d rows", s.lim.rows),
+			Mend: "split the file", Err: ErrTooLarge}
 	}
 	return nil
 }
 
 // empty is the error of a file without a data row.
 func (s *source) empty() error {
-	return &Error{Format: s.format, Path: s.path, Want: "at least one data row", Got: "none", Mend: "fetch the file again", Err: ErrEmpty}
+	return &Error{Format: s.format, Path: s.path, Want: "at least one data row", Got: "none",
+		Mend: "fetch the file again", Err: ErrEmpty}
 }
 
 // checkUTF8 names the line and byte of the first bad sequence of a text that
@@ -106,7 +111,8 @@ func (s *source) checkUTF8(line int, text []byte) error {
 		}
 		at += n
 	}
-	return &Error{Format: s.format, Path: s.path, Line: line, Want: "UTF-8", Got: fmt.Sprintf("byte 0x%02x", text[at]), Mend: mendUTF8, Err: ErrNotUTF8}
+	return &Error{Format: s.format, Path: s.path, Line: line, Want: "UTF-8", Got: fmt.Sprintf("byte 0x%02x", text[at]),
+		Mend: mendUTF8, Err: ErrNotUTF8}
 }
 
 // nextLine gives the next line without its line end; io.EOF at the end.
@@ -117,7 +123,8 @@ func (s *source) nextLine() ([]byte, error) {
 		part, err := s.r.ReadSlice('\n')
 		line = append(line, part...)
 		if len(line) > s.lim.recordBytes {
-			return nil, &Error{Format: s.format, Path: s.path, Line: s.line, Want: fmt.Sprintf("a row of at most %d bytes", s.lim.recordBytes), Mend: mendRow, Err: ErrTooLarge}
+			return nil, &Error{Format: s.format, Path: s.path, Line: s.line,
+				Want: fmt.Sprintf("a row of at most %d bytes", s.lim.recordBytes), Mend: mendRow, Err: ErrTooLarge}
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):

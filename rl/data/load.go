@@ -87,7 +87,8 @@ func (s Source) Resolve(wanted ...Format) (Source, error) {
 		for i, f := range wanted {
 			names[i] = string(f)
 		}
-		return s, &Error{Format: s.Format, Path: found, Want: fmt.Sprintf("one of the formats %v", names), Got: s.Format.Title(), Mend: "name another file", Err: ErrWrongFormat}
+		return s, &Error{Format: s.Format, Path: found, Want: fmt.Sprintf("one of the formats %v", names),
+			Got: s.Format.Title(), Mend: "name another file", Err: ErrWrongFormat}
 	}
 	return s, nil
 }
@@ -126,7 +127,8 @@ func choose[T any](s Source, rows []T) ([]T, Loaded, error) {
 	}
 	info := Loaded{Path: s.Path, Format: s.Format, Rows: len(rows), Kept: len(keep)}
 	if len(keep) == 0 {
-		return nil, info, &Error{Format: s.Format, Path: s.Path, Want: "at least one row after split and limit", Got: fmt.Sprintf("none of %d", len(rows)), Mend: "raise held_out or use the other split", Err: ErrEmpty}
+		return nil, info, &Error{Format: s.Format, Path: s.Path, Want: "at least one row after split and limit",
+			Got: fmt.Sprintf("none of %d", len(rows)), Mend: "raise held_out or use the other split", Err: ErrEmpty}
 	}
 	out := make([]T, len(keep))
 	for i, k := range keep {

@@ -13,13 +13,15 @@ import (
 var roles = map[string]string{
 	"system": RoleSystem,
 	"user":   RoleUser, "human": RoleUser,
-	"assistant": RoleAssistant, "gpt": RoleAssistant, "chatgpt": RoleAssistant, "model": RoleAssistant, "bing": RoleAssistant, "bard": RoleAssistant,
+	"assistant": RoleAssistant, "gpt": RoleAssistant, "chatgpt": RoleAssistant, "model": RoleAssistant,
+	"bing": RoleAssistant, "bard": RoleAssistant,
 }
 
 // refusedKeys would change what a row means, and no template can say them.
 var refusedKeys = map[string]string{
-	"tool_calls": "tool calls", "function_call": "tool calls", "tools": "tools", "functions": "tools", "tool_call_id": "tool calls",
-	"images": "pictures", "image": "pictures", "videos": "pictures", "audio": "sound", "audios": "sound",
+	"tool_calls": "tool calls", "function_call": "tool calls", "tools": "tools", "functions": "tools",
+	"tool_call_id": "tool calls",
+	"images":       "pictures", "image": "pictures", "videos": "pictures", "audio": "sound", "audios": "sound",
 }
 
 // lossKeys say whether a message is learned from.
@@ -92,7 +94,8 @@ func (m *message) read(at string, i int, unread func(string)) (Message, error) {
 	}
 	role, known := roles[*author]
 	if !known {
-		return Message{}, wrong(at+".role", "system, user or assistant (or human, gpt, chatgpt, model)", quote(*author), "")
+		return Message{}, wrong(at+".role", "system, user or assistant (or human, gpt, chatgpt, model)", quote(*author),
+			"")
 	}
 	if role == RoleSystem && i > 0 {
 		return Message{}, wrong(at+".role", "system only as the first message", quote(*author), "")
@@ -129,7 +132,8 @@ func contentOf(field string, raw strictjson.Raw) (string, error) {
 		var b strings.Builder
 		for i, p := range parts {
 			if p.Type != "text" || p.Text == nil {
-				return "", wrong(fmt.Sprintf("%s[%d]", field, i), `a part of type "text"`, "type "+quote(p.Type), "only text is read: leave the row out")
+				return "", wrong(fmt.Sprintf("%s[%d]", field, i), `a part of type "text"`, "type "+quote(p.Type),
+					"only text is read: leave the row out")
 			}
 			b.WriteString(*p.Text)
 		}
@@ -155,7 +159,8 @@ func (m *Message) setLoss(at string, keys map[string]strictjson.Raw) error {
 		case !ok:
 			return wrong(at+"."+key, "0 or 1, false or true", short(raw), "a message counts in the loss or does not")
 		case counts && m.Role != RoleAssistant && key != "weight":
-			return wrong(at+"."+key, "0 or false: only what the assistant says is learned", short(raw), "delete the key, or set loss_on: all and delete it")
+			return wrong(at+"."+key, "0 or false: only what the assistant says is learned", short(raw),
+				"delete the key, or set loss_on: all and delete it")
 		case given != "" && counts == m.Masked:
 			return wrong(at+"."+key, "the same as "+given, short(raw), "keep one of them")
 		}
@@ -179,7 +184,8 @@ func zeroOrOne(raw []byte) (one, ok bool) {
 func checkKeys(at string, keys map[string]strictjson.Raw) error {
 	for _, key := range sortedKeys(keys) {
 		if what := refusedKeys[key]; what != "" && !isEmpty(keys[key]) {
-			return wrong(at+key, "nothing", short(keys[key]), what+" have no place in any template: delete the key if the text stands without it")
+			return wrong(at+key, "nothing", short(keys[key]), what+" have no place in any template: delete the key "+
+				"if the text stands without it")
 		}
 	}
 	return nil
@@ -193,7 +199,8 @@ func checkRow(keys map[string]strictjson.Raw) error {
 			continue
 		}
 		if one, ok := zeroOrOne(raw); !ok || !one {
-			return wrong(key, "1", short(raw), `a row has no weight: give it to a message, {"role": ..., "content": ..., "`+key+`": 0}`)
+			return wrong(key, "1", short(raw),
+				`a row has no weight: give it to a message, {"role": ..., "content": ..., "`+key+`": 0}`)
 		}
 	}
 	return checkKeys("", keys)

@@ -20,35 +20,38 @@ func ReadPairs(path string) (rows []Pair, odd []string, err error) {
 		Rest     map[string]strictjson.Raw `json:",unknown"`
 	}
 	var n notes
-	err = chatRows(FormatPairs, path, &n, func(v *row) map[string]strictjson.Raw { return v.Rest }, func(s *source, line int, v *row) error {
-		p := Pair{Margin: v.Margin, Source: s.path, Line: line}
-		for _, side := range []struct {
-			name string
-			raw  strictjson.Raw
-		}{{"chosen", v.Chosen}, {"rejected", v.Rejected}} {
-			if absent(side.raw) {
-				return s.need(line, side.name, "text, or a list of messages")
+	err = chatRows(FormatPairs, path, &n, func(v *row) map[string]strictjson.Raw { return v.Rest },
+		func(s *source, line int, v *row) error {
+			p := Pair{Margin: v.Margin, Source: s.path, Line: line}
+			for _, side := range []struct {
+				name string
+				raw  strictjson.Raw
+			}{{"chosen", v.Chosen}, {"rejected", v.Rejected}} {
+				if absent(side.raw) {
+					return s.need(line, side.name, "text, or a list of messages")
+				}
 			}
-		}
-		lists := strictjson.Kind(v.Chosen) == '['
-		if lists != (strictjson.Kind(v.Rejected) == '[') {
-			return s.bad(line, "rejected", "what chosen is: both texts, or both lists of messages", strictjson.Describe(v.Rejected))
-		}
-		var err error
-		if lists {
-			err = s.listPair(line, &p, v.Prompt, v.Chosen, v.Rejected, &n)
-		} else {
-			err = s.textPair(line, &p, v.Prompt, v.Chosen, v.Rejected, &n)
-		}
-		if err == nil && (!lists && p.Chosen == p.Rejected || lists && slices.Equal(p.ChosenTurns, p.RejectedTurns)) {
-			err = s.bad(line, "rejected", "a text that differs from chosen", quote(p.Rejected))
-		}
-		if err != nil {
-			return err
-		}
-		rows = append(rows, p)
-		return nil
-	})
+			lists := strictjson.Kind(v.Chosen) == '['
+			if lists != (strictjson.Kind(v.Rejected) == '[') {
+				return s.bad(line, "rejected", "what chosen is: both texts, or both lists of messages",
+					strictjson.Describe(v.Rejected))
+			}
+			var err error
+			if lists {
+				err = s.listPair(line, &p, v.Prompt, v.Chosen, v.Rejected, &n)
+			} else {
+				err = s.textPair(line, &p, v.Prompt, v.Chosen, v.Rejected, &n)
+			}
+			if err == nil && (!lists && p.Chosen == p.Rejected || lists &&
+				slices.Equal(p.ChosenTurns, p.RejectedTurns)) {
+				err = s.bad(line, "rejected", "a text that differs from chosen", quote(p.Rejected))
+			}
+			if err != nil {
+				return err
+			}
+			rows = append(rows, p)
+			return nil
+		})
 	return rows, n.list(), err
 }
 
@@ -74,7 +77,8 @@ func (s *source) textPair(line int, p *Pair, prompt, chosen, rejected strictjson
 		if err != nil {
 			return err
 		}
-		return s.turns(line, p, append(slices.Clip(before), Message{Role: RoleAssistant, Content: a}), append(slices.Clip(before), Message{Role: RoleAssistant, Content: b}))
+		return s.turns(line, p, append(slices.Clip(before), Message{Role: RoleAssistant, Content: a}),
+			append(slices.Clip(before), Message{Role: RoleAssistant, Content: b}))
 	}
 	for _, f := range []struct {
 		name string
@@ -129,7 +133,8 @@ func (s *source) after(line int, field string, before, side []Message) ([]Messag
 		return side, nil
 	}
 	if side[0].Role != RoleAssistant {
-		return nil, s.bad(line, field, "a list that begins with the prompt, or with the answer to it", quote(side[0].Role+": "+side[0].Content))
+		return nil, s.bad(line, field, "a list that begins with the prompt, or with the answer to it",
+			quote(side[0].Role+": "+side[0].Content))
 	}
 	return slices.Concat(before, side), nil
 }
@@ -146,7 +151,8 @@ func (s *source) turns(line int, p *Pair, chosen, rejected []Message) error {
 			return s.bad(line, side.name, "messages that end with the assistant's", "the last is the "+last.Role+"'s")
 		}
 		if slices.ContainsFunc(side.m, func(m Message) bool { return m.Masked }) {
-			return s.bad(line, side.name, "messages without a weight: a pair is scored as a whole", "a message that is not to count")
+			return s.bad(line, side.name, "messages without a weight: a pair is scored as a whole",
+				"a message that is not to count")
 		}
 	}
 	shared := 0
@@ -154,7 +160,8 @@ func (s *source) turns(line int, p *Pair, chosen, rejected []Message) error {
 		shared++
 	}
 	p.Prompt = Conversation{Messages: chosen[:shared]}.Text()
-	p.Chosen, p.Rejected = Conversation{Messages: chosen[shared:]}.Text(), Conversation{Messages: rejected[shared:]}.Text()
+	p.Chosen, p.Rejected = Conversation{Messages: chosen[shared:]}.Text(),
+		Conversation{Messages: rejected[shared:]}.Text()
 	p.ChosenTurns, p.RejectedTurns = chosen, rejected
 	return nil
 }

@@ -87,7 +87,8 @@ func (c parquetChunk) check(body []byte) error {
 		return nil // a file without rows may say anything about where they are
 	}
 	if begin < 4 || begin > size || c.packed < 0 || c.packed > size-begin {
-		return fmt.Errorf("%w: pages from byte %d, %d bytes long, in a file of %d", errParquetClaim, begin, c.packed, size)
+		return fmt.Errorf("%w: pages from byte %d, %d bytes long, in a file of %d", errParquetClaim, begin, c.packed,
+			size)
 	}
 	if c.values < 0 || c.values > 64*MaxRows {
 		return fmt.Errorf("%w: %d values", errParquetClaim, c.values)
@@ -140,7 +141,8 @@ func (h parquetPage) check(rest []byte, codec int64) error {
 	case h.packed < 0 || h.packed > int64(len(rest)):
 		return fmt.Errorf("%w: a page of %d bytes where %d are left", errParquetClaim, h.packed, len(rest))
 	case h.unpacked < 0 || h.unpacked > maxParquetPage:
-		return fmt.Errorf("%w: a page that unpacks to %d bytes, at most %d are read", errParquetClaim, h.unpacked, maxParquetPage)
+		return fmt.Errorf("%w: a page that unpacks to %d bytes, at most %d are read", errParquetClaim, h.unpacked,
+			maxParquetPage)
 	case h.values < 0 || h.values > MaxRows:
 		return fmt.Errorf("%w: a page of %d values, at most %d are read", errParquetClaim, h.values, MaxRows)
 	case h.levels < 0 || h.levels > h.packed || h.levels > h.unpacked:
@@ -169,7 +171,8 @@ func unpacksTo(packed []byte, codec, most int64) error {
 		}
 		r = z
 	case zstdCodec:
-		z, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<28))
+		z, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxMemory(1<<28))
 		if err != nil {
 			return nil
 		}

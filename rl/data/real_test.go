@@ -24,17 +24,21 @@ func TestRealFiles(t *testing.T) {
 		{"ethics/virtue/virtue_test.csv", FormatVirtue, 4975, map[string]int{"1": 995, "0": 3980}},
 		{"ethics/justice/justice_train.csv", FormatJustice, 21791, nil},
 		{"ethics/justice/justice_test.csv", FormatJustice, 2704, nil},
-		{"ethics/commonsense/cm_test.csv", FormatCommonsense, 3885, map[string]int{"1 (wrong)": 1816, "0 (acceptable)": 2069}},
+		{"ethics/commonsense/cm_test.csv", FormatCommonsense, 3885,
+			map[string]int{"1 (wrong)": 1816, "0 (acceptable)": 2069}},
 		{"ethics/commonsense/cm_ambig.csv", FormatCommonsenseAmbig, 995, nil},
 		{"hh-rlhf/harmless-base/test.jsonl", FormatHH, 2312, nil},
-		{"scruples/anecdotes/dev.scruples-anecdotes.jsonl", FormatAnecdotes, 2344, map[string]int{"RIGHT": 1860, "WRONG": 484}},
-		{"scruples/anecdotes/train.scruples-anecdotes.jsonl", FormatAnecdotes, 26217, map[string]int{"RIGHT": 20469, "WRONG": 5748}},
+		{"scruples/anecdotes/dev.scruples-anecdotes.jsonl", FormatAnecdotes, 2344,
+			map[string]int{"RIGHT": 1860, "WRONG": 484}},
+		{"scruples/anecdotes/train.scruples-anecdotes.jsonl", FormatAnecdotes, 26217,
+			map[string]int{"RIGHT": 20469, "WRONG": 5748}},
 		{"scruples/dilemmas/dev.scruples-dilemmas.jsonl", FormatDilemmas, 2340, nil},
 		{"scruples/label-counts/dev.scruples-anecdotes_label-counts.json", FormatLabelCounts, 2500, nil},
 		{"scruples/label-counts/dev.scruples-dilemmas_label-counts.json", FormatLabelCounts, 2340, nil},
 		{"scruples/fixtures/corpus-easy/train.scruples-corpus.jsonl", FormatAnecdotes, 20, nil},
 		{"scruples/fixtures/resource-easy/train.scruples-actions.jsonl", FormatDilemmas, 16, nil},
-		{"toxigen/annotated_train.csv", FormatToxiGen, 8960, map[string]int{"toxic (toxicity_ai + toxicity_human > 5.5)": 3368, "not toxic": 5592}},
+		{"toxigen/annotated_train.csv", FormatToxiGen, 8960,
+			map[string]int{"toxic (toxicity_ai + toxicity_human > 5.5)": 3368, "not toxic": 5592}},
 		{"toxigen/safenlp/toxiGen.json", FormatSafeNLP, 6514, nil},
 		{"winograd/WSCollection.xml", FormatWSC, 283, nil},
 		{"winograd/wsc285/WSCollection.xml", FormatWSC, 285, nil},
@@ -48,7 +52,8 @@ func TestRealFiles(t *testing.T) {
 		{"winobias/anti_stereotyped_type1.txt.test", FormatWinoBias, 396, nil},
 		{"winobias/anti_stereotyped_type2.txt.dev", FormatWinoBias, 396, nil},
 		{"winobias/anti_stereotyped_type2.txt.test", FormatWinoBias, 396, nil},
-		{"winogender/all_sentences.tsv", FormatWinogender, 720, map[string]int{"female": 240, "male": 240, "neutral": 240}},
+		{"winogender/all_sentences.tsv", FormatWinogender, 720, map[string]int{"female": 240, "male": 240,
+			"neutral": 240}},
 		{"winogender/templates.tsv", FormatWinogenderTempl, 120, nil},
 		{"winogender/occupations-stats.tsv", FormatWinogenderStats, 60, nil},
 		{"guanaco/openassistant_guanaco_1k_rebuilt.jsonl", FormatGuanaco, 1000, nil},
@@ -94,7 +99,8 @@ func TestRealHH(t *testing.T) {
 func TestRealGuanaco(t *testing.T) {
 	lines, err := ReadGuanaco(testfiles.Data(t, "guanaco/openassistant_guanaco_1k_rebuilt.jsonl"))
 	require.NoError(t, err)
-	rows, err := ReadGuanacoParquet(testfiles.Data(t, "guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet"))
+	rows, err := ReadGuanacoParquet(
+		testfiles.Data(t, "guanaco/guanaco-llama2-1k/train-00000-of-00001-9ad84bb9cf65a42f.parquet"))
 	require.NoError(t, err)
 	oneTurn := 0
 	for i := range lines {
@@ -105,7 +111,8 @@ func TestRealGuanaco(t *testing.T) {
 	}
 	require.Equal(t, 647, oneTurn)
 	// So do their parts: an experiment may name either.
-	for _, s := range []Source{{Split: SplitTrain, HeldOut: 0.3, Seed: 1}, {Split: SplitHeldOut, HeldOut: 0.3, Seed: 1, Limit: 40}} {
+	for _, s := range []Source{{Split: SplitTrain, HeldOut: 0.3, Seed: 1}, {Split: SplitHeldOut, HeldOut: 0.3, Seed: 1,
+		Limit: 40}} {
 		s.Path = lines[0].Source
 		want, _, err := LoadConversations(s)
 		require.NoError(t, err)
@@ -122,7 +129,8 @@ func TestRealGuanaco(t *testing.T) {
 	tpl, err := NewTemplate(TemplateGuanaco, nil)
 	require.NoError(t, err)
 	i := 0
-	require.NoError(t, readJSONLines(FormatGuanaco, testfiles.Data(t, "guanaco/openassistant_guanaco_1k_rebuilt.jsonl"), defaultLimits(),
+	require.NoError(t, readJSONLines(FormatGuanaco, testfiles.Data(t, "guanaco/openassistant_guanaco_1k_rebuilt.jsonl"),
+		defaultLimits(),
 		func(_ *source, _ int, v *struct {
 			Text string `json:"text"`
 		}) error {

@@ -110,7 +110,8 @@ func (s *source) wholeRow(text []byte) ([]byte, error) {
 }
 
 func (s *source) tooLong(line int) error {
-	return &Error{Format: s.format, Path: s.path, Line: line, Want: fmt.Sprintf("a row of at most %d bytes", s.lim.recordBytes), Mend: mendRow, Err: ErrTooLarge}
+	return &Error{Format: s.format, Path: s.path, Line: line, Want: fmt.Sprintf("a row of at most %d bytes",
+		s.lim.recordBytes), Mend: mendRow, Err: ErrTooLarge}
 }
 
 // nesting follows how deep in objects and lists a JSON text is.
@@ -144,7 +145,8 @@ func (s *source) arrayRows(row func(s *source, line int, text []byte) error) err
 		return s.fail(0, "", err)
 	}
 	if len(body) > maxArrayBytes {
-		return &Error{Format: s.format, Path: s.path, Want: fmt.Sprintf("at most %d bytes of one array", maxArrayBytes), Mend: "write a row a line (JSONL)", Err: ErrTooLarge}
+		return &Error{Format: s.format, Path: s.path, Want: fmt.Sprintf("at most %d bytes of one array", maxArrayBytes),
+			Mend: "write a row a line (JSONL)", Err: ErrTooLarge}
 	}
 	if err := s.checkUTF8(1, body); err != nil {
 		return err
@@ -263,7 +265,8 @@ func (s *source) rowError(line int, text []byte, err error) error {
 	if !errors.As(err, &own) {
 		return s.fail(line, "", err)
 	}
-	e := &Error{Format: s.format, Path: s.path, Line: line + own.Line(text) - 1, Field: own.Field, Mend: mendRow, Err: ErrMalformed}
+	e := &Error{Format: s.format, Path: s.path, Line: line + own.Line(text) - 1, Field: own.Field, Mend: mendRow,
+		Err: ErrMalformed}
 	if own.Mend != "" {
 		e.Mend = own.Mend + ", or delete this row"
 	}
@@ -276,7 +279,8 @@ func (s *source) rowError(line int, text []byte, err error) error {
 	case errors.Is(own, strictjson.ErrMore) && bytes.ContainsRune(text[:min(own.Offset+1, len(text))], '\r'):
 		e.Want, e.Mend = "one JSON object a line", mendCR
 	case errors.Is(own, io.ErrUnexpectedEOF):
-		e.Field, e.Want, e.Got = "", "one JSON object a line", quote(strings.ToValidUTF8(string(text[:min(len(text), 300)]), "�"))
+		e.Field, e.Want, e.Got = "", "one JSON object a line",
+			quote(strings.ToValidUTF8(string(text[:min(len(text), 300)]), "�"))
 	case errors.Is(own, strictjson.ErrTwice), errors.Is(own, strictjson.ErrSurrogate):
 	case errors.Is(own, strictjson.ErrUTF8):
 		e.Err, e.Want, e.Got, e.Mend = ErrNotUTF8, "UTF-8", own.Got, mendUTF8

@@ -95,10 +95,12 @@ func ReadAnecdotes(path string) ([]Anecdote, error) {
 				return s.bad(line, "binarized_label", "RIGHT or WRONG", quote(*v.BinarizedLabel))
 			}
 			if *v.BinarizedLabel != binarized {
-				return s.bad(line, "binarized_label", binarized+", which is what label_scores say", quote(*v.BinarizedLabel))
+				return s.bad(line, "binarized_label", binarized+", which is what label_scores say",
+					quote(*v.BinarizedLabel))
 			}
 		}
-		out = append(out, Anecdote{Line: line, ID: *v.ID, PostID: v.PostID, Action: v.Action, Title: *v.Title, Text: *v.Text,
+		out = append(out, Anecdote{Line: line, ID: *v.ID, PostID: v.PostID, Action: v.Action, Title: *v.Title,
+			Text:     *v.Text,
 			PostType: v.PostType, LabelScores: l, Label: v.Label, BinarizedLabel: binarized})
 		return nil
 	})
@@ -158,14 +160,17 @@ func ReadDilemmas(path string) ([]Dilemma, error) {
 		case len(v.GoldAnnotations) != 2 || min(v.GoldAnnotations[0], v.GoldAnnotations[1]) < 0:
 			return s.bad(line, "gold_annotations", "two counts", fmt.Sprint(v.GoldAnnotations))
 		}
-		d := Dilemma{Line: line, ID: *v.ID, Actions: [2]DilemmaAction(v.Actions), Votes: [2]int(v.GoldAnnotations), LessEthical: *v.GoldLabel}
+		d := Dilemma{Line: line, ID: *v.ID, Actions: [2]DilemmaAction(v.Actions), Votes: [2]int(v.GoldAnnotations),
+			LessEthical: *v.GoldLabel}
 		if d.Votes[d.LessEthical] < d.Votes[1-d.LessEthical] {
-			return s.bad(line, "gold_label", fmt.Sprintf("%d, the action most annotators chose as the less ethical one", 1-d.LessEthical), fmt.Sprint(d.LessEthical))
+			return s.bad(line, "gold_label", fmt.Sprintf("%d, the action most annotators chose as the less ethical one",
+				1-d.LessEthical), fmt.Sprint(d.LessEthical))
 		}
 		if v.HumanLabel != nil || v.HumanVotes != nil {
 			switch {
 			case v.HumanLabel == nil || *v.HumanLabel != 0 && *v.HumanLabel != 1:
-				return s.bad(line, "human_perf_label", "0 or 1, as human_perf_annotations is given", showInt(v.HumanLabel))
+				return s.bad(line, "human_perf_label", "0 or 1, as human_perf_annotations is given",
+					showInt(v.HumanLabel))
 			case len(v.HumanVotes) != 2 || min(v.HumanVotes[0], v.HumanVotes[1]) < 0:
 				return s.bad(line, "human_perf_annotations", "two counts", fmt.Sprint(v.HumanVotes))
 			}
@@ -178,7 +183,8 @@ func ReadDilemmas(path string) ([]Dilemma, error) {
 		}
 		d.Controversial = d.Votes[0] > 0 && d.Votes[1] > 0
 		if v.Controversial != nil && *v.Controversial != d.Controversial {
-			return s.bad(line, "controversial", fmt.Sprintf("%v, which is what gold_annotations say", d.Controversial), fmt.Sprint(*v.Controversial))
+			return s.bad(line, "controversial", fmt.Sprintf("%v, which is what gold_annotations say", d.Controversial),
+				fmt.Sprint(*v.Controversial))
 		}
 		out = append(out, d)
 		return nil
@@ -222,7 +228,8 @@ func ReadLabelCounts(path string) ([][]int, error) {
 	}
 	for i, c := range counts {
 		if len(c) != len(counts[0]) || len(c) < 2 {
-			return nil, fail(fmt.Sprintf("[%d]", i), fmt.Sprintf("%d counts", max(2, len(counts[0]))), fmt.Sprint(len(c)), mendRow, ErrMalformed)
+			return nil, fail(fmt.Sprintf("[%d]", i), fmt.Sprintf("%d counts", max(2, len(counts[0]))),
+				fmt.Sprint(len(c)), mendRow, ErrMalformed)
 		}
 		for _, n := range c {
 			if n < 0 {

@@ -64,7 +64,8 @@ func (s Summary) Write(w io.Writer) error {
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "field\tunit\tmin\tmedian\tmean\tp95\tmax\tempty\t")
 	for _, f := range s.Fields {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%.1f\t%d\t%d\t%d\t\n", f.Name, f.Unit, f.Min, f.Median, f.Mean, f.P95, f.Max, f.Empty)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%.1f\t%d\t%d\t%d\t\n", f.Name, f.Unit, f.Min, f.Median, f.Mean, f.P95,
+			f.Max, f.Empty)
 	}
 	table.Flush()
 	for i, e := range s.Examples {
@@ -168,8 +169,9 @@ func (c *collector) finish() Summary {
 				empty++
 			}
 		}
-		c.summary.Fields = append(c.summary.Fields, FieldStats{Name: name, Unit: c.units[name], Min: l[0], Median: l[len(l)/2],
-			Mean: float64(sum) / float64(len(l)), P95: l[(len(l)-1)*95/100], Max: l[len(l)-1], Empty: empty})
+		c.summary.Fields = append(c.summary.Fields, FieldStats{Name: name, Unit: c.units[name], Min: l[0],
+			Median: l[len(l)/2],
+			Mean:   float64(sum) / float64(len(l)), P95: l[(len(l)-1)*95/100], Max: l[len(l)-1], Empty: empty})
 	}
 	return c.summary
 }

@@ -84,7 +84,8 @@ func tableFormat(path string) (Format, error) {
 	case slices.Contains(TableFormats(), ext):
 		return ext, nil
 	}
-	return "", fmt.Errorf("data: %s: %w: the name ends in none of %v: name the format", path, ErrUnknownFormat, TableFormats())
+	return "", fmt.Errorf("data: %s: %w: the name ends in none of %v: name the format", path, ErrUnknownFormat,
+		TableFormats())
 }
 
 // readTableJSON reads an array of objects, objects laid out over lines, or one a line.
@@ -99,7 +100,8 @@ func readTableJSON(path string, format Format) ([]Row, error) {
 		}
 		fields, ok := v.(*ordered.Map)
 		if !ok {
-			return s.bad(line, "", "an array of JSON objects, or an object a line", strictjson.Describe(text)+": "+quote(string(text)))
+			return s.bad(line, "", "an array of JSON objects, or an object a line", strictjson.Describe(text)+": "+
+				quote(string(text)))
 		}
 		rows = append(rows, Row{Line: line, Fields: fields})
 		return nil

@@ -29,8 +29,9 @@ func readTableCSV(path string, format Format, comma byte) ([]Row, error) {
 	header = slices.Clone(header)
 	for i, name := range header {
 		if name == "" || slices.Index(header, name) != i {
-			return nil, &Error{Format: format, Path: c.path, Line: c.start, Field: "header", Want: "a name of its own for every column",
-				Got: quote(strings.Join(header, string(comma))), Mend: "write a header line", Err: ErrMalformed}
+			return nil, &Error{Format: format, Path: c.path, Line: c.start, Field: "header",
+				Want: "a name of its own for every column",
+				Got:  quote(strings.Join(header, string(comma))), Mend: "write a header line", Err: ErrMalformed}
 		}
 	}
 	var lines []int
@@ -47,7 +48,8 @@ func readTableCSV(path string, format Format, comma byte) ([]Row, error) {
 			return nil, err
 		}
 		if len(record) != len(header) {
-			return nil, c.bad(c.start, "", fmt.Sprintf("%d columns, as the header has", len(header)), fmt.Sprint(len(record)))
+			return nil, c.bad(c.start, "", fmt.Sprintf("%d columns, as the header has", len(header)),
+				fmt.Sprint(len(record)))
 		}
 		lines, records = append(lines, c.start), append(records, record)
 	}
@@ -75,7 +77,9 @@ func columnType(records [][]string, column int) func(string) any {
 	switch {
 	case all(func(s string) bool { _, ok := wholeNumber(s); return ok }):
 		return func(s string) any { n, _ := wholeNumber(s); return n }
-	case all(wholeDigits.MatchString) && slices.ContainsFunc(records, func(r []string) bool { return beyond64(r[column]) }):
+	case all(wholeDigits.MatchString) && slices.ContainsFunc(records, func(r []string) bool {
+		return beyond64(r[column])
+	}):
 		return func(s string) any { return s } // beyond 64 bits: as floats they would be rounded
 	case all(func(s string) bool { _, ok := decimal(s); return ok }):
 		return func(s string) any { f, _ := decimal(s); return f }

@@ -44,25 +44,30 @@ func openParquet(path string, as Format) (f *parquetFile, err error) {
 	f = &parquetFile{format: as, path: found}
 	if !bytes.HasPrefix(body, []byte("PAR1")) {
 		if len(body) == 0 {
-			return nil, &Error{Format: as, Path: found, Want: "data", Got: "an empty file", Mend: "fetch the file again", Err: ErrEmpty}
+			return nil, &Error{Format: as, Path: found, Want: "data", Got: "an empty file",
+				Mend: "fetch the file again", Err: ErrEmpty}
 		}
 		if err := notInstead(as, found, body); err != nil {
 			return nil, err
 		}
-		return nil, &Error{Format: as, Path: found, Want: "a parquet file", Got: quote(string(body[:min(len(body), 8)])), Mend: "name the format it has", Err: ErrWrongFormat}
+		return nil, &Error{Format: as, Path: found, Want: "a parquet file",
+			Got: quote(string(body[:min(len(body), 8)])), Mend: "name the format it has", Err: ErrWrongFormat}
 	}
 	if err := checkParquet(body); err != nil {
 		return nil, f.fail(err)
 	}
 	defer f.recovered(&err)
-	if f.File, err = parquet.OpenFile(bytes.NewReader(body), int64(len(body)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)); err != nil {
+	if f.File, err = parquet.OpenFile(bytes.NewReader(body), int64(len(body)), parquet.SkipPageIndex(true),
+		parquet.SkipBloomFilters(true)); err != nil {
 		return nil, f.fail(err)
 	}
 	switch n := f.NumRows(); {
 	case n > MaxRows:
-		return nil, &Error{Format: as, Path: found, Want: fmt.Sprintf("at most %d rows", MaxRows), Mend: "split the file", Err: ErrTooLarge}
+		return nil, &Error{Format: as, Path: found, Want: fmt.Sprintf("at most %d rows", MaxRows),
+			Mend: "split the file", Err: ErrTooLarge}
 	case n <= 0:
-		return nil, &Error{Format: as, Path: found, Want: "at least one row", Got: "none", Mend: "fetch the file again", Err: ErrEmpty}
+		return nil, &Error{Format: as, Path: found, Want: "at least one row", Got: "none", Mend: "fetch the file again",
+			Err: ErrEmpty}
 	}
 	return f, nil
 }
@@ -80,7 +85,8 @@ func (f *parquetFile) fail(err error) error {
 	if errors.As(err, &own) {
 		return own
 	}
-	return &Error{Format: f.format, Path: f.path, Line: f.row, Want: "a whole parquet file", Mend: "fetch the file again", Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
+	return &Error{Format: f.format, Path: f.path, Line: f.row, Want: "a whole parquet file",
+		Mend: "fetch the file again", Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
 }
 
 // each calls row for every row with its values in the order of the columns, at most most
@@ -200,7 +206,8 @@ func (f *parquetFile) single(v reflect.Value, node parquet.Node, path string) (a
 // leaf gives a value exactly, or says that it cannot be given so.
 func (f *parquetFile) leaf(v reflect.Value, node parquet.Node, path string) (any, error) {
 	not := func(what string) (any, error) {
-		return Unreadable(fmt.Sprintf("column %q holds %s, which are not read: write them as text or as numbers", path, what)), nil
+		return Unreadable(fmt.Sprintf("column %q holds %s, which are not read: write them as text or as numbers", path,
+			what)), nil
 	}
 	var logical format.LogicalTypeValue
 	if l := node.Type().LogicalType(); l != nil {
@@ -226,7 +233,8 @@ func (f *parquetFile) leaf(v reflect.Value, node parquet.Node, path string) (any
 			return unsigned(v, 8<<(c-deprecated.Uint8), path)
 		case c == deprecated.Decimal:
 			return not("decimals of an older kind")
-		case c == deprecated.Date || c >= deprecated.TimeMillis && c <= deprecated.TimestampMicros || c == deprecated.Interval:
+		case c == deprecated.Date || c >= deprecated.TimeMillis && c <= deprecated.TimestampMicros ||
+			c == deprecated.Interval:
 			return not("dates or times")
 		}
 	}
@@ -251,7 +259,8 @@ func (f *parquetFile) leaf(v reflect.Value, node parquet.Node, path string) (any
 
 func (f *parquetFile) text(s, path string) (any, error) {
 	if !utf8.ValidString(s) {
-		return nil, &Error{Format: f.format, Path: f.path, Line: f.row, Field: path, Want: "UTF-8", Got: quote(strings.ToValidUTF8(s, "�")),
+		return nil, &Error{Format: f.format, Path: f.path, Line: f.row, Field: path, Want: "UTF-8",
+			Got:  quote(strings.ToValidUTF8(s, "�")),
 			Mend: "write the column as UTF-8 text, or leave it out", Err: ErrNotUTF8}
 	}
 	return s, nil
@@ -298,7 +307,8 @@ func decimalOf(v reflect.Value, scale int, path string) (any, error) {
 		rest := new(big.Int)
 		z.QuoRem(z, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil), rest)
 		if rest.Sign() != 0 {
-			return Unreadable(fmt.Sprintf("column %q holds decimals with a fraction, which as numbers would be rounded: write them as text or as floats", path)), nil
+			return Unreadable(fmt.Sprintf("column %q holds decimals with a fraction, which as numbers would be "+
+				"rounded: write them as text or as floats", path)), nil
 		}
 	}
 	if !z.IsInt64() || scale < 0 || scale > 1000 {

@@ -20,14 +20,18 @@ func tableFile(t *testing.T, name, body string) string {
 
 func TestReadTable(t *testing.T) {
 	for name, body := range map[string]string{
-		"a.jsonl":  "{\"q\": \"Why?\", \"n\": 3, \"f\": 1.0, \"c\": [\"x\", {\"k\": null}], \"b\": true}\n\n{\"q\": \"é\", \"n\": -1, \"f\": 2.5, \"c\": [], \"b\": false}",
-		"a.json":   "[{\"q\": \"Why?\", \"n\": 3, \"f\": 1.0, \"c\": [\"x\", {\"k\": null}], \"b\": true},\n\n {\"q\": \"é\", \"n\": -1, \"f\": 2.5, \"c\": [], \"b\": false}\n]\n",
-		"b.ndjson": "{\"q\": \"Why?\", \"n\": 3, \"f\": 1.0, \"c\": [\"x\", {\"k\": null}], \"b\": true}\n\n{\"q\": \"é\", \"n\": -1, \"f\": 2.5, \"c\": [], \"b\": false}",
+		"a.jsonl": "{\"q\": \"Why?\", \"n\": 3, \"f\": 1.0, \"c\": [\"x\", {\"k\": null}]," +
+			" \"b\": true}\n\n{\"q\": \"é\", \"n\": -1, \"f\": 2.5, \"c\": [], \"b\": false}",
+		"a.json": "[{\"q\": \"Why?\", \"n\": 3, \"f\": 1.0, \"c\": [\"x\", {\"k\": null}], \"b\": true}" +
+			",\n\n {\"q\": \"é\", \"n\": -1, \"f\": 2.5, \"c\": [], \"b\": false}\n]\n",
+		"b.ndjson": "{\"q\": \"Why?\", \"n\": 3, \"f\": 1.0, \"c\": [\"x\", {\"k\": null}]," +
+			" \"b\": true}\n\n{\"q\": \"é\", \"n\": -1, \"f\": 2.5, \"c\": [], \"b\": false}",
 	} {
 		tab, err := ReadTable(tableFile(t, name, body), "")
 		require.NoError(t, err, name)
 		require.Equal(t, []Row{
-			{Line: 1, Fields: ordered.Of("q", "Why?", "n", 3, "f", 1.0, "c", []any{"x", ordered.Of("k", nil)}, "b", true)},
+			{Line: 1, Fields: ordered.Of("q", "Why?", "n", 3, "f", 1.0, "c", []any{"x", ordered.Of("k", nil)}, "b",
+				true)},
 			{Line: 3, Fields: ordered.Of("q", "é", "n", -1, "f", 2.5, "c", []any{}, "b", false)},
 		}, tab.Rows, name)
 	}

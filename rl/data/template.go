@@ -58,8 +58,7 @@ const (
 // Values lists the templates.
 func (TemplateName) Values() []string {
 	return []string{string(TemplateGuanaco), string(TemplateChatML), string(TemplateLlama2), string(TemplateHH),
-		string(TemplatePlain),
-		string(TemplateModel)}
+		string(TemplatePlain), string(TemplateModel)}
 }
 
 // DefaultSystem is the system message of SmolLM2-Instruct's own chat template,
@@ -303,8 +302,8 @@ func renderMarked(human, assistant, system string, turns []Message) []Segment {
 	}
 	for _, m := range turns {
 		if m.Role == RoleAssistant {
-			out = append(out, Segment{Text: assistant, Masked: m.Masked}, Segment{Text: " " + m.Content,
-				Answer: true, Masked: m.Masked})
+			out = append(out, Segment{Text: assistant, Masked: m.Masked}, Segment{Text: " " + m.Content, Answer: true,
+				Masked: m.Masked})
 			continue
 		}
 		content := m.Content

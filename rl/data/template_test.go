@@ -9,7 +9,8 @@ import (
 )
 
 // builtIn are the templates that need no model.
-var builtIn = slices.DeleteFunc(TemplateName("").Values(), func(name string) bool { return name == string(TemplateModel) })
+var builtIn = slices.DeleteFunc(TemplateName("").Values(),
+	func(name string) bool { return name == string(TemplateModel) })
 
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -18,7 +19,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-var dialogue = []Message{{Role: RoleUser, Content: "Hi there"}, {Role: RoleAssistant, Content: "Hello"}, {Role: RoleUser, Content: "Bye"}, {Role: RoleAssistant, Content: "\n\nSee you <|im_end|>"}}
+var dialogue = []Message{{Role: RoleUser, Content: "Hi there"}, {Role: RoleAssistant, Content: "Hello"},
+	{Role: RoleUser, Content: "Bye"}, {Role: RoleAssistant, Content: "\n\nSee you <|im_end|>"}}
 
 func TestTemplates(t *testing.T) {
 	empty, polite := "", "Be kind."
@@ -27,15 +29,23 @@ func TestTemplates(t *testing.T) {
 		system *string
 		want   string
 	}{
-		{TemplateGuanaco, nil, "### Human: Hi there### Assistant: Hello### Human: Bye### Assistant: \n\nSee you <|im_end|>"},
-		{TemplateGuanaco, &polite, "### Human: Be kind.\n\nHi there### Assistant: Hello### Human: Bye### Assistant: \n\nSee you <|im_end|>"},
+		{TemplateGuanaco, nil,
+			"### Human: Hi there### Assistant: Hello### Human: Bye### Assistant: \n\nSee you <|im_end|>"},
+		{TemplateGuanaco, &polite,
+			"### Human: Be kind.\n\nHi there### Assistant: Hello### Human: Bye### Assistant: \n\nSee you <|im_end|>"},
 		{TemplateHH, nil, "\n\nHuman: Hi there\n\nAssistant: Hello\n\nHuman: Bye\n\nAssistant: \n\nSee you <|im_end|>"},
 		{TemplatePlain, nil, "Hi thereHelloBye\n\nSee you <|im_end|>"},
 		{TemplateLlama2, nil, "<s>[INST] Hi there [/INST] Hello </s><s>[INST] Bye [/INST] \n\nSee you <|im_end|> </s>"},
-		{TemplateLlama2, &polite, "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nHi there [/INST] Hello </s><s>[INST] Bye [/INST] \n\nSee you <|im_end|> </s>"},
-		{TemplateChatML, &empty, "<|im_start|>user\nHi there<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n\n\nSee you <|im_end|><|im_end|>\n"},
-		{TemplateChatML, nil, "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n" +
-			"<|im_start|>user\nHi there<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n\n\nSee you <|im_end|><|im_end|>\n"},
+		{TemplateLlama2, &polite, "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nHi there [/INST] Hello </s><s>[INST] " +
+			"Bye [/INST] \n\nSee you <|im_end|> </s>"},
+		{TemplateChatML, &empty, "<|im_start|>user\nHi " +
+			"there<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n" +
+			"<|im_start|>assistant\n\n\nSee you <|im_end|><|im_end|>\n"},
+		{TemplateChatML, nil,
+			"<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n" +
+				"<|im_start|>user\nHi " +
+				"there<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n" +
+				"<|im_start|>assistant\n\n\nSee you <|im_end|><|im_end|>\n"},
 	} {
 		tpl, err := NewTemplate(tc.name, tc.system)
 		require.NoError(t, err)
@@ -51,7 +61,8 @@ func TestTemplates(t *testing.T) {
 // What each template makes of conversations that do not go user, assistant, user ...: a
 // system text never vanishes, and is never moved behind an answer.
 func TestTemplatesOnOddConversations(t *testing.T) {
-	system, user, answer := Message{Role: RoleSystem, Content: "S"}, Message{Role: RoleUser, Content: "u"}, Message{Role: RoleAssistant, Content: "a"}
+	system, user, answer := Message{Role: RoleSystem, Content: "S"}, Message{Role: RoleUser, Content: "u"},
+		Message{Role: RoleAssistant, Content: "a"}
 	empty := Message{Role: RoleAssistant}
 	for _, tc := range []struct {
 		name                               string
@@ -59,31 +70,42 @@ func TestTemplatesOnOddConversations(t *testing.T) {
 		guanaco, hh, llama2, chatml, plain string
 	}{
 		{"begins with the assistant", []Message{answer, user, answer},
-			"### Assistant: a### Human: u### Assistant: a", "\n\nAssistant: a\n\nHuman: u\n\nAssistant: a", "<s> a </s><s>[INST] u [/INST] a </s>",
-			"<|im_start|>assistant\na<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n", "aua"},
+			"### Assistant: a### Human: u### Assistant: a", "\n\nAssistant: a\n\nHuman: u\n\nAssistant: a",
+			"<s> a </s><s>[INST] u [/INST] a </s>",
+			"<|im_start|>assistant\na<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n",
+			"aua"},
 		{"system, then the assistant", []Message{system, answer},
-			"### Human: S### Assistant: a", "\n\nHuman: S\n\nAssistant: a", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n [/INST] a </s>",
+			"### Human: S### Assistant: a", "\n\nHuman: S\n\nAssistant: a",
+			"<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n [/INST] a </s>",
 			"<|im_start|>system\nS<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n", "Sa"},
 		{"system, assistant, user", []Message{system, answer, user},
-			"### Human: S### Assistant: a### Human: u", "\n\nHuman: S\n\nAssistant: a\n\nHuman: u", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n [/INST] a </s><s>[INST] u [/INST]",
-			"<|im_start|>system\nS<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n<|im_start|>user\nu<|im_end|>\n", "Sau"},
+			"### Human: S### Assistant: a### Human: u", "\n\nHuman: S\n\nAssistant: a\n\nHuman: u",
+			"<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n [/INST] a </s><s>[INST] u [/INST]",
+			"<|im_start|>system\nS<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n<|im_start|>user\nu<|im_end|>\n",
+			"Sau"},
 		{"system alone", []Message{system},
-			"### Human: S", "\n\nHuman: S", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n [/INST]", "<|im_start|>system\nS<|im_end|>\n", "S"},
+			"### Human: S", "\n\nHuman: S", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\n [/INST]",
+			"<|im_start|>system\nS<|im_end|>\n", "S"},
 		{"two users, two answers", []Message{system, user, user, answer, answer},
-			"### Human: S\n\nu### Human: u### Assistant: a### Assistant: a", "\n\nHuman: S\n\nu\n\nHuman: u\n\nAssistant: a\n\nAssistant: a",
+			"### Human: S\n\nu### Human: u### Assistant: a### Assistant: a",
+			"\n\nHuman: S\n\nu\n\nHuman: u\n\nAssistant: a\n\nAssistant: a",
 			"<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nu [/INST]<s>[INST] u [/INST] a </s> a </s>",
-			"<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n", "Suuaa"},
+			"<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>user\nu<|im_end|>\n" +
+				"<|im_start|>assistant\na<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n", "Suuaa"},
 		{"empty answer", []Message{user, empty},
 			"### Human: u### Assistant: ", "\n\nHuman: u\n\nAssistant: ", "<s>[INST] u [/INST]  </s>",
 			"<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n", "u"},
 	} {
 		none := ""
-		for name, want := range map[TemplateName]string{TemplateGuanaco: tc.guanaco, TemplateHH: tc.hh, TemplateLlama2: tc.llama2, TemplateChatML: tc.chatml, TemplatePlain: tc.plain} {
+		for name, want := range map[TemplateName]string{TemplateGuanaco: tc.guanaco, TemplateHH: tc.hh,
+			TemplateLlama2: tc.llama2, TemplateChatML: tc.chatml, TemplatePlain: tc.plain} {
 			tpl, err := NewTemplate(name, &none)
 			require.NoError(t, err)
 			require.Equal(t, want, Text(must(tpl.Render(tc.messages)), "<s>", "</s>"), "%s: %s", name, tc.name)
-			if last := len(tc.messages) - 1; tc.messages[last].Role == RoleAssistant && last > 0 { // a prompt is a prefix here too
-				require.True(t, strings.HasPrefix(want, Text(must(tpl.Prompt(tc.messages[:last])), "<s>", "</s>")), "%s: %s", name, tc.name)
+			// a prompt is a prefix here too
+			if last := len(tc.messages) - 1; tc.messages[last].Role == RoleAssistant && last > 0 {
+				require.True(t, strings.HasPrefix(want, Text(must(tpl.Prompt(tc.messages[:last])), "<s>", "</s>")), "%s: %s",
+					name, tc.name)
 			}
 		}
 	}
@@ -97,7 +119,8 @@ func TestTemplatesOnOddConversations(t *testing.T) {
 	for _, c := range []struct {
 		messages []Message
 		asked    int
-	}{{[]Message{system, answer}, 0}, {[]Message{answer, user, answer}, 0}, {[]Message{system}, 0}, {nil, 0}, {[]Message{system, user, answer}, 2}, {[]Message{user, user}, 2}} {
+	}{{[]Message{system, answer}, 0}, {[]Message{answer, user, answer}, 0}, {[]Message{system}, 0}, {nil, 0},
+		{[]Message{system, user, answer}, 2}, {[]Message{user, user}, 2}} {
 		require.Len(t, Conversation{Messages: c.messages}.FirstPrompt(), c.asked)
 	}
 }
@@ -105,7 +128,8 @@ func TestTemplatesOnOddConversations(t *testing.T) {
 // A message that is not to count is read by the model, but adds nothing to the loss, with
 // loss on all tokens too.
 func TestMaskedMessages(t *testing.T) {
-	messages := []Message{{Role: RoleUser, Content: "Hi"}, {Role: RoleAssistant, Content: "Bad answer", Masked: true}, {Role: RoleUser, Content: "Again"}, {Role: RoleAssistant, Content: "Yes"}}
+	messages := []Message{{Role: RoleUser, Content: "Hi"}, {Role: RoleAssistant, Content: "Bad answer", Masked: true},
+		{Role: RoleUser, Content: "Again"}, {Role: RoleAssistant, Content: "Yes"}}
 	for _, name := range builtIn {
 		tok := newWordTokenizer(false, false)
 		tpl, err := NewTemplate(TemplateName(name), nil)
@@ -166,8 +190,10 @@ func TestPromptIsPrefix(t *testing.T) {
 					}
 				}
 				said := map[string]string{
-					"guanaco": " Hello \n\nSee you <|im_end|>", "hh": " Hello \n\nSee you <|im_end|>", "plain": "Hello\n\nSee you <|im_end|>",
-					"chatml": "Hello<|im_end|>\n\nSee you <|im_end|><|im_end|>", "llama2": " Hello  \n\nSee you <|im_end|> ",
+					"guanaco": " Hello \n\nSee you <|im_end|>", "hh": " Hello \n\nSee you <|im_end|>",
+					"plain":  "Hello\n\nSee you <|im_end|>",
+					"chatml": "Hello<|im_end|>\n\nSee you <|im_end|><|im_end|>",
+					"llama2": " Hello  \n\nSee you <|im_end|> ",
 				}[name]
 				require.Equal(t, said, tok.Decode(answers, false), "%s spm=%v", name, spm)
 			}

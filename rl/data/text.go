@@ -22,7 +22,8 @@ func ReadText(path string) (string, error) {
 		return "", err
 	}
 	if strings.TrimSpace(string(body)) == "" {
-		return "", &Error{Format: FormatText, Path: s.path, Want: "text", Got: "white space only", Mend: "name another file", Err: ErrEmpty}
+		return "", &Error{Format: FormatText, Path: s.path, Want: "text", Got: "white space only",
+			Mend: "name another file", Err: ErrEmpty}
 	}
 	return string(body), nil
 }

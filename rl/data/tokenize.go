@@ -30,7 +30,7 @@ type TokenizeOptions struct {
 	// Loss: answers (empty) or all.
 	Loss LossOn
 	// Join tokenizes neighbouring text segments as one text, as programs do that
-	// see only the whole text. A token may then reach across the seam of prompt
+	// see only the whole text. A token may then reach across the border of prompt
 	// and answer, so the prompt is no longer sure to be a prefix of the whole, and
 	// Loss has to be all.
 	Join bool
@@ -45,10 +45,12 @@ type TokenizeOptions struct {
 func Tokenize(tok lm.Tokenizer, segments []Segment, opt TokenizeOptions) (Example, error) {
 	if opt.Join {
 		if opt.Loss != LossAll {
-			return Example{}, fmt.Errorf("data: join: tokenizing a whole text at once needs loss on all tokens, got %q", opt.Loss)
+			return Example{}, fmt.Errorf("data: join: tokenizing a whole text at once needs loss on all tokens, got %q",
+				opt.Loss)
 		}
 		if slices.ContainsFunc(segments, func(s Segment) bool { return s.Masked }) {
-			return Example{}, fmt.Errorf("data: join: a message does not count in the loss (weight, loss_mask, trainable or train): in a text tokenized as one no message can be left out; set join_text: false")
+			return Example{}, fmt.Errorf("data: join: a message does not count in the loss (weight, loss_mask, " +
+				"trainable or train): in a text tokenized as one no message can be left out; set join_text: false")
 		}
 		segments = join(segments)
 	}
@@ -181,7 +183,7 @@ func addsBOS(tok lm.Tokenizer) (bool, error) {
 //
 // A tokenizer may treat the start of a text specially. So the segment is encoded
 // behind an anchor, whose own tokens are taken off again. The anchor is the last
-// character before the seam; where that would melt into the segment (a newline
+// character before the border; where that would melt into the segment (a newline
 // before a newline), others are tried, and at last the segment stands alone.
 func encodeAfter(tok lm.Tokenizer, previous string, s Segment) ([]int32, error) {
 	if previous != "" {

@@ -37,7 +37,8 @@ func ReadWinoBias(path string) ([]WinoBias, error) {
 		}
 		row, problem := parseWinoBias(line)
 		if problem != "" {
-			e := &Error{Format: s.format, Path: s.path, Line: s.line, Want: problem, Got: quote(line), Mend: mendRow, Err: ErrMalformed}
+			e := &Error{Format: s.format, Path: s.path, Line: s.line, Want: problem, Got: quote(line), Mend: mendRow,
+				Err: ErrMalformed}
 			if s.rows == 1 {
 				if other := lookalike(s.path, s.format); other != "" {
 					e.Mend, e.Err = other, ErrWrongFormat
@@ -105,7 +106,8 @@ func ReadWinogender(path string) ([]Winogender, error) {
 		if g := parts[3]; g != "male" && g != "female" && g != "neutral" {
 			return s.bad(line, "sentid", "gender male, female or neutral", quote(g))
 		}
-		row := Winogender{Line: line, ID: f[0], Occupation: parts[0], Participant: parts[1], Gender: parts[3], Sentence: f[1]}
+		row := Winogender{Line: line, ID: f[0], Occupation: parts[0], Participant: parts[1], Gender: parts[3],
+			Sentence: f[1]}
 		if parts[2] == "1" {
 			row.Answer = 1
 		}
@@ -132,7 +134,8 @@ func ReadWinogenderTemplates(path string) ([]WinogenderTemplate, error) {
 		if err != nil || answer < 0 || answer > 1 {
 			return s.bad(line, "answer", "0 or 1", quote(f[2]))
 		}
-		out = append(out, WinogenderTemplate{Line: line, Occupation: f[0], Participant: f[1], Answer: answer, Sentence: f[3]})
+		out = append(out, WinogenderTemplate{Line: line, Occupation: f[0], Participant: f[1], Answer: answer,
+			Sentence: f[3]})
 		return nil
 	})
 	return out, err
@@ -183,7 +186,8 @@ func readTSV(format Format, path string, header []string, row func(s *source, li
 		return err
 	}
 	if want := strings.Join(header, "\t"); string(first) != want {
-		e := &Error{Format: format, Path: s.path, Line: 1, Field: "header", Want: quote(want), Got: quote(string(first)), Mend: "put back the header line of the release", Err: ErrWrongFormat}
+		e := &Error{Format: format, Path: s.path, Line: 1, Field: "header", Want: quote(want),
+			Got: quote(string(first)), Mend: "put back the header line of the release", Err: ErrWrongFormat}
 		if other := lookalike(s.path, format); other != "" {
 			e.Mend = other
 		}

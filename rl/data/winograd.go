@@ -27,7 +27,8 @@ func ReadWSC(path string) ([]Schema, error) {
 		return nil, err
 	}
 	if len(body) == 0 {
-		return nil, &Error{Format: FormatWSC, Path: found, Want: "data", Got: "an empty file", Mend: "fetch the file again", Err: ErrEmpty}
+		return nil, &Error{Format: FormatWSC, Path: found, Want: "data", Got: "an empty file",
+			Mend: "fetch the file again", Err: ErrEmpty}
 	}
 	if err := notInstead(FormatWSC, found, body); err != nil {
 		return nil, err
@@ -58,7 +59,8 @@ func ReadWSC(path string) ([]Schema, error) {
 		}
 		line, _ := dec.InputPos()
 		if err != nil {
-			e := &Error{Format: FormatWSC, Path: found, Line: line, Want: "XML", Mend: "fetch the file again", Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
+			e := &Error{Format: FormatWSC, Path: found, Line: line, Want: "XML", Mend: "fetch the file again",
+				Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
 			if other := lookalike(path, FormatWSC); other != "" && len(out) == 0 {
 				e.Mend, e.Err = other, ErrWrongFormat
 			}
@@ -73,11 +75,13 @@ func ReadWSC(path string) ([]Schema, error) {
 			continue
 		}
 		if !inCollection || start.Name.Local != "schema" {
-			return nil, &Error{Format: FormatWSC, Path: found, Line: line, Want: "<collection> of <schema>", Got: "<" + start.Name.Local + ">", Mend: "name the right file", Err: ErrWrongFormat}
+			return nil, &Error{Format: FormatWSC, Path: found, Line: line, Want: "<collection> of <schema>",
+				Got: "<" + start.Name.Local + ">", Mend: "name the right file", Err: ErrWrongFormat}
 		}
 		var v element
 		if err := dec.DecodeElement(&v, &start); err != nil {
-			return nil, &Error{Format: FormatWSC, Path: found, Line: line, Field: "schema", Want: "a whole <schema>", Mend: mendRow, Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
+			return nil, &Error{Format: FormatWSC, Path: found, Line: line, Field: "schema", Want: "a whole <schema>",
+				Mend: mendRow, Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
 		}
 		w := Schema{Line: line, Txt1: collapse(v.Text.Txt1), Pron: collapse(v.Text.Pron), Txt2: collapse(v.Text.Txt2),
 			Quote1: collapse(v.Quote.Quote1), Quote2: collapse(v.Quote.Quote2), Source: collapse(v.Source)}

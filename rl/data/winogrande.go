@@ -55,7 +55,8 @@ func ReadWinoGrande(path string) ([]WinoGrande, error) {
 // task winogrande does: each option in place of the blank, and the trimmed rest.
 func (w WinoGrande) Partial() Partial {
 	before, after, _ := strings.Cut(w.Sentence, "_")
-	return Partial{Line: w.Line, Contexts: []string{before + w.Options[0], before + w.Options[1]}, Continuation: strings.TrimSpace(after), Gold: w.Answer}
+	return Partial{Line: w.Line, Contexts: []string{before + w.Options[0], before + w.Options[1]},
+		Continuation: strings.TrimSpace(after), Gold: w.Answer}
 }
 
 // ReadWinoGrandeItems reads WinoGrande in either of its forms: the official JSON Lines, or
@@ -71,7 +72,8 @@ func ReadWinoGrandeItems(path string) ([]Partial, error) {
 	out := make([]Partial, len(rows))
 	for i, w := range rows {
 		if out[i] = w.Partial(); out[i].Continuation == "" {
-			return nil, &Error{Format: FormatWinoGrande, Path: path, Line: w.Line, Field: "sentence", Want: "text after the _", Got: fmt.Sprintf("%q", w.Sentence), Mend: mendRow, Err: ErrMalformed}
+			return nil, &Error{Format: FormatWinoGrande, Path: path, Line: w.Line, Field: "sentence",
+				Want: "text after the _", Got: fmt.Sprintf("%q", w.Sentence), Mend: mendRow, Err: ErrMalformed}
 		}
 	}
 	return out, nil

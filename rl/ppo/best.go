@@ -3,7 +3,7 @@ package ppo
 import (
 	"fmt"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // trackBest keeps the policy that made this batch if it is the best so far. It runs

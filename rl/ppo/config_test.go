@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/internal/conf"
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -41,10 +41,11 @@ func TestPresetsAreValid(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for override, want := range map[string]string{
-		"preset=best":             "preset",
-		"iterations=0":            "iterations: want at least 1",
-		"rollout_batch_size=1":    "rollout_batch_size: want at least 2",
-		"mini_batch_size=48":      "rollout_batch_size 64 does not divide by mini_batch_size 48: choose one of [1 2 4 8 16 32 64]",
+		"preset=best":          "preset",
+		"iterations=0":         "iterations: want at least 1",
+		"rollout_batch_size=1": "rollout_batch_size: want at least 2",
+		"mini_batch_size=48": "rollout_batch_size 64 does not divide by mini_batch_size 48: choose one of [1 2 " +
+			"4 8 16 32 64]",
 		"micro_batch_size=5":      "mini_batch_size 32 does not divide by micro_batch_size 5",
 		"ppo_epochs=0":            "ppo_epochs: want at least 1",
 		"optim.lr=0":              "optim.lr",
@@ -171,7 +172,8 @@ func TestDocsShowTheDefaultConfiguration(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), string(got))
 	keys := regexp.MustCompile(`(?m)^ *([a-z_0-9]+):`)
-	require.Equal(t, keys.FindAllString(string(want), -1), keys.FindAllString(block[1], -1), "every key is shown, in order")
+	require.Equal(t, keys.FindAllString(string(want), -1), keys.FindAllString(block[1], -1),
+		"every key is shown, in order")
 }
 
 func TestDocsListThePresetDifferences(t *testing.T) {

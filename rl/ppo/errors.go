@@ -14,7 +14,8 @@ var ErrRatio = errors.New("ratio of the first mini-batch is not 1")
 // ErrScores: the scores of a batch cannot be those of a working reward model.
 var ErrScores = errors.New("scores out of range")
 
-var errNoFullKL = errors.New("kl_penalty full needs the whole distributions, which this engine build does not give: choose kl, k3, abs or mse")
+var errNoFullKL = errors.New("kl_penalty full needs the whole distributions, which this engine build does not give: " +
+	"choose kl, k3, abs or mse")
 
 // BadToken is a response token whose probability changed without an update.
 type BadToken struct {
@@ -53,9 +54,16 @@ func (e *RatioError) Error() string {
 		b.WriteString("\n  ")
 		b.WriteString(t.String())
 	}
-	b.WriteString("\nthe same weights gave two answers for the same tokens: dropout that is on, a result that depends on " +
-		"the rest of the batch, or a forward pass that differs when a gradient is asked for; ratio_tolerance: 0 switches the check off")
+	b.WriteString("\nthe same weights gave two answers for the same tokens: dropout that is on, a result that " +
+		"depends on " +
+		"the rest of the batch, or a forward pass that differs when a gradient is asked for; ratio_tolerance: 0 " +
+		"switches the check off")
 	return b.String()
+}
+
+// failed tells whether more tokens are off than may be.
+func (e *RatioError) failed() bool {
+	return e.Tolerance > 0 && float64(e.Bad) > e.Outliers*float64(e.Tokens)
 }
 
 // Unwrap makes errors.Is(err, ErrRatio) true.

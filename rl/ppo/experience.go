@@ -8,7 +8,6 @@ import (
 
 	"steer/ggml/lm"
 	"steer/internal/seed"
-	"steer/rl/train"
 )
 
 // Models are the networks of a step.
@@ -95,78 +94,109 @@ func Prepare(ctx context.Context, c *Config, m Models, st *State, b Batch) (*Exp
 		}
 	}
 	scores := ScoreScaling{Scale: c.ScaleScores, Norm: c.NormScores, Clip: c.ScoreClip}.Apply(&st.Scores, b.Scores)
+	for i := range exp.Trajectories {
+		t := &exp.Trajectories[i]
+		t.Prompt, t.Response, t.Score = b.Prompts[i], b.Responses[i], scores[i]
+	}
 
 	// 4. Old log-probabilities and values, reference log-probabilities.
+	if err := exp.timed("forward_pass", func() error { return exp.read(ctx, c, m, uint64(st.Iteration)) }); err != nil {
+		return nil, err
+	}
+	// 5. KL-shaped rewards.
+	if err := exp.timed("compute_rewards", func() error { return exp.reward(c) }); err != nil {
+		return nil, err
+	}
+	// 6. Advantages, whitened; returns from the advantages before whitening.
+	if err := exp.timed("compute_advantages", func() error { return exp.advantages(c) }); err != nil {
+		return nil, err
+	}
+	return exp, nil
+}
+
+// timed notes how long a part of the step took.
+func (e *Experience) timed(name string, do func() error) error {
 	start := time.Now()
-	seqs := make([]lm.Sequence, len(b.Prompts))
-	for i := range seqs {
-		seqs[i] = sequence(b.Prompts[i], b.Responses[i])
-		seqs[i].DropoutSeed = seed.Derive(c.Seed, "ppo.dropout", uint64(st.Iteration), 0, uint64(i))
+	err := do()
+	e.seconds[name] = time.Since(start).Seconds()
+	return err
+}
+
+// read runs the responses through policy and reference as they are before the first update, and
+// estimates the KL of each token.
+func (e *Experience) read(ctx context.Context, c *Config, m Models, iteration uint64) error {
+	seqs := make([]lm.Sequence, len(e.Trajectories))
+	refSeqs := make([]lm.Sequence, len(seqs)) // without values
+	for i, t := range e.Trajectories {
+		seqs[i] = sequence(t.Prompt, t.Response)
+		seqs[i].DropoutSeed = seed.Derive(c.Seed, "ppo.dropout", iteration, 0, uint64(i))
+		refSeqs[i] = seqs[i]
+		refSeqs[i].Heads = nil
 	}
 	opt := lm.Options{Temperature: c.logprobTemperature()}
-	refSeqs := make([]lm.Sequence, len(seqs))
-	for i, s := range seqs {
-		s.Heads = nil
-		refSeqs[i] = s
-	}
 	ref, err := forward(ctx, m.Reference, refSeqs, opt, c.MicroBatchSize)
 	if err != nil {
-		return nil, fmt.Errorf("reference log-probabilities: %w", err)
+		return fmt.Errorf("reference log-probabilities: %w", err)
 	}
 	var full [][]float32
 	if c.KLPenalty == KLFull {
 		if full, err = m.fullKL(ctx, refSeqs, opt); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	opt.Dropout = c.Dropout
 	old, err := forward(ctx, m.Policy, seqs, opt, c.MicroBatchSize)
 	if err != nil {
-		return nil, fmt.Errorf("policy log-probabilities: %w", err)
+		return fmt.Errorf("policy log-probabilities: %w", err)
 	}
-	exp.seconds["forward_pass"] = time.Since(start).Seconds()
-
-	// 5. KL-shaped rewards.
-	start = time.Now()
-	rewards := make([][]float64, len(seqs))
-	for i := range exp.Trajectories {
-		t := &exp.Trajectories[i]
-		t.Prompt, t.Response, t.Score = b.Prompts[i], b.Responses[i], scores[i]
+	for i := range e.Trajectories {
+		t := &e.Trajectories[i]
 		t.Logprobs, t.Ref, t.Values = widen(old.Logprobs[i]), widen(ref.Logprobs[i]), widen(old.Heads[i])
 		if full != nil {
 			t.KL = widen(full[i])
 		} else {
 			t.KL = SequenceKL(c.KLPenalty, t.Logprobs, t.Ref)
 		}
-		rewards[i], t.NonScore = Rewards(t.KL, t.Score, st.KLCoef)
-		exp.MeanKL += t.KLSum()
+		e.MeanKL += t.KLSum()
 	}
-	exp.MeanKL /= float64(len(seqs))
+	e.MeanKL /= float64(len(seqs))
+	return nil
+}
+
+// reward gives each token its reward.
+func (e *Experience) reward(c *Config) (err error) {
+	rewards := make([][]float64, len(e.Trajectories))
+	for i := range e.Trajectories {
+		t := &e.Trajectories[i]
+		rewards[i], t.NonScore = Rewards(t.KL, t.Score, e.KLCoef)
+	}
 	if c.WhitenRewards {
 		if rewards, err = whitenGroups(rewards, c.WhitenGroupSize, true); err != nil {
-			return nil, fmt.Errorf("rewards: %w", err)
+			return fmt.Errorf("rewards: %w", err)
 		}
 	}
-	exp.seconds["compute_rewards"] = time.Since(start).Seconds()
+	for i := range rewards {
+		e.Trajectories[i].Rewards = rewards[i]
+	}
+	return nil
+}
 
-	// 6. Advantages, whitened; returns from the advantages before whitening.
-	start = time.Now()
-	raw := make([][]float64, len(seqs))
-	for i := range exp.Trajectories {
-		t := &exp.Trajectories[i]
-		t.Rewards = rewards[i]
+// advantages gives each token its advantage and its return.
+func (e *Experience) advantages(c *Config) error {
+	raw := make([][]float64, len(e.Trajectories))
+	for i := range e.Trajectories {
+		t := &e.Trajectories[i]
 		t.RawAdvantages, t.Returns = GAE(t.Rewards, t.Values, c.Gamma, c.GAELambda)
 		raw[i] = t.RawAdvantages
 	}
 	white, err := whitenGroups(raw, c.WhitenGroupSize, false)
 	if err != nil {
-		return nil, fmt.Errorf("advantages: %w", err)
+		return fmt.Errorf("advantages: %w", err)
 	}
 	for i := range white {
-		exp.Trajectories[i].Advantages = white[i]
+		e.Trajectories[i].Advantages = white[i]
 	}
-	exp.seconds["compute_advantages"] = time.Since(start).Seconds()
-	return exp, nil
+	return nil
 }
 
 func (b *Batch) check(c *Config) error {
@@ -178,11 +208,13 @@ func (b *Batch) check(c *Config) error {
 	for i := range n {
 		switch {
 		case len(b.Prompts[i]) == 0:
-			return fmt.Errorf("episode %d: the prompt has no token: want at least one (the value of the first response token is read there)", i)
+			return fmt.Errorf("episode %d: the prompt has no token: want at least one (the value of the first "+
+				"response token is read there)", i)
 		case len(b.Responses[i]) == 0:
 			return fmt.Errorf("episode %d: the response has no token: want at least one", i)
 		case math.IsNaN(b.Scores[i]) || math.IsInf(b.Scores[i], 0):
-			return fmt.Errorf("episode %d: the score is %v: want a finite number; look at the reward model", i, b.Scores[i])
+			return fmt.Errorf("episode %d: the score is %v: want a finite number; look at the reward model",
+				i, b.Scores[i])
 		}
 	}
 	return nil
@@ -197,60 +229,4 @@ func (m *Models) fullKL(ctx context.Context, seqs []lm.Sequence, opt lm.Options)
 		return nil, fmt.Errorf("full KL: %w", err)
 	}
 	return kl, checkRows("full KL", kl, seqs, func(s lm.Sequence) int { return len(s.Targets) })
-}
-
-// forward runs sequences through a model without gradient, micro at a time, and checks
-// what comes back.
-func forward(ctx context.Context, e lm.Evaluator, seqs []lm.Sequence, opt lm.Options, micro int) (*lm.Output, error) {
-	all := &lm.Output{}
-	for _, part := range train.Micro(seqs, micro) {
-		out, err := e.Forward(ctx, part, opt)
-		if err != nil {
-			return nil, err
-		}
-		if err := checkOutput(out, part); err != nil {
-			return nil, err
-		}
-		all.Logprobs = append(all.Logprobs, out.Logprobs...)
-		if len(part[0].Heads) > 0 {
-			all.Heads = append(all.Heads, out.Heads...)
-		}
-	}
-	return all, nil
-}
-
-func checkOutput(out *lm.Output, seqs []lm.Sequence) error {
-	if err := checkRows("log-probability", out.Logprobs, seqs, func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
-		return err
-	}
-	if len(seqs[0].Heads) == 0 {
-		return nil
-	}
-	return checkRows("value", out.Heads, seqs, func(s lm.Sequence) int { return len(s.Heads) })
-}
-
-// checkRows wants a finite number for each position asked for.
-func checkRows(what string, rows [][]float32, seqs []lm.Sequence, length func(lm.Sequence) int) error {
-	if len(rows) != len(seqs) {
-		return fmt.Errorf("%s: %d sequences gave %d rows", what, len(seqs), len(rows))
-	}
-	for s, row := range rows {
-		if want := length(seqs[s]); len(row) != want {
-			return fmt.Errorf("%s: sequence %d: want %d numbers, got %d", what, s, want, len(row))
-		}
-		for i, x := range row {
-			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-				return fmt.Errorf("%s of response token %d of sequence %d is %v: %w", what, i, s, x, train.ErrDiverged)
-			}
-		}
-	}
-	return nil
-}
-
-func widen(x []float32) []float64 {
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = float64(v)
-	}
-	return out
 }

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// health is what the guards remember between iterations.
-type health struct {
+// guardState is what the guards remember between iterations.
+type guardState struct {
 	Started    bool    `json:"started"`
 	Entropy    float64 `json:"entropy"`    // of a token, first iteration
 	Repetition float64 `json:"repetition"` // share of repeated n-grams, first iteration
@@ -17,8 +17,8 @@ type health struct {
 	EqualScores int `json:"equal_scores"`
 }
 
-// vitals are one iteration's numbers the guards look at.
-type vitals struct {
+// guardInputs are one iteration's numbers the guards look at.
+type guardInputs struct {
 	iteration  int64
 	kl         float64 // mean of a response, k1
 	entropy    float64 // mean of a token
@@ -28,7 +28,7 @@ type vitals struct {
 }
 
 // check returns the sentence that ends the run, or "".
-func (h *health) check(c *Config, v vitals) string {
+func (h *guardState) check(c *Config, v guardInputs) string {
 	if !h.Started {
 		h.Started, h.Entropy, h.Repetition = true, v.entropy, v.repetition
 	}
@@ -56,13 +56,17 @@ func (h *health) check(c *Config, v vitals) string {
 			"so there is nothing to learn from it; "+
 			"look at its held-out accuracy, and whether its adapter is the one that was meant", v.score, row)
 	case low:
-		return at + fmt.Sprintf("the entropy of a token is %.4g nats, below min_entropy_ratio %g of the first iteration's %.4g%s: "+
-			"the policy gives one answer only; raise kl_coef or lower optim.lr", v.entropy, c.MinEntropyRatio, h.Entropy, row)
+		return at + fmt.Sprintf("the entropy of a token is %.4g nats, below min_entropy_ratio %g of the first "+
+			"iteration's %.4g%s: "+
+			"the policy gives one answer only; raise kl_coef or lower optim.lr", v.entropy, c.MinEntropyRatio,
+			h.Entropy, row)
 	case high:
-		return at + fmt.Sprintf("the entropy of a token is %.4g nats, above max_entropy_ratio %g of the first iteration's %.4g%s: "+
+		return at + fmt.Sprintf("the entropy of a token is %.4g nats, above max_entropy_ratio %g of the first "+
+			"iteration's %.4g%s: "+
 			"the policy dissolves into noise; lower optim.lr", v.entropy, c.MaxEntropyRatio, h.Entropy, row)
 	case repetitive:
-		return at + fmt.Sprintf("%.3g of the %d-grams of a response are repeats, more than max_repetition_rise %g above the first iteration's %.3g%s: "+
+		return at + fmt.Sprintf("%.3g of the %d-grams of a response are repeats, more than max_repetition_rise %g "+
+			"above the first iteration's %.3g%s: "+
 			"the text collapses into loops that the reward model likes; raise kl_coef or train with another reward",
 			v.repetition, c.RepetitionNgram, c.MaxRepetitionRise, h.Repetition, row)
 	}

@@ -10,26 +10,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
 func TestHealth(t *testing.T) {
 	c := Default()
 	c.AlarmPatience = 2
-	normal := vitals{kl: 1, entropy: 2, repetition: 0.1}
+	normal := guardInputs{kl: 1, entropy: 2, repetition: 0.1}
 	for _, k := range []struct {
 		name string
-		bad  vitals
+		bad  guardInputs
 		want string
 		wait int // iterations until it fires
 	}{
-		{"kl", vitals{kl: 50.5, entropy: 2, repetition: 0.1}, "the mean KL of a response to the reference is 50.5 nats, above max_kl 50", 1},
-		{"collapse", vitals{kl: 1, entropy: 0.19, repetition: 0.1}, "below min_entropy_ratio 0.1 of the first iteration's 2 for 2 iterations", 2},
-		{"noise", vitals{kl: 1, entropy: 6.1, repetition: 0.1}, "above max_entropy_ratio 3", 2},
-		{"loops", vitals{kl: 1, entropy: 2, repetition: 0.41}, "0.41 of the 4-grams", 2},
+		{"kl", guardInputs{kl: 50.5, entropy: 2, repetition: 0.1},
+			"the mean KL of a response to the reference is 50.5 " +
+				"nats, above max_kl 50", 1},
+		{"collapse", guardInputs{kl: 1, entropy: 0.19, repetition: 0.1}, "below min_entropy_ratio 0.1 of the first " +
+			"iteration's 2 for 2 iterations", 2},
+		{"noise", guardInputs{kl: 1, entropy: 6.1, repetition: 0.1}, "above max_entropy_ratio 3", 2},
+		{"loops", guardInputs{kl: 1, entropy: 2, repetition: 0.41}, "0.41 of the 4-grams", 2},
 	} {
-		h := health{}
+		h := guardState{}
 		require.Empty(t, h.check(&c, normal), k.name)
 		if k.wait > 1 { // one bad iteration between good ones is forgiven
 			require.Empty(t, h.check(&c, k.bad), k.name)
@@ -45,7 +48,7 @@ func TestHealth(t *testing.T) {
 
 		off := c
 		off.MaxKL, off.MinEntropyRatio, off.MaxEntropyRatio, off.MaxRepetitionRise = 0, 0, 0, 0
-		h = health{}
+		h = guardState{}
 		h.check(&off, normal)
 		for range 5 {
 			require.Empty(t, h.check(&off, k.bad), k.name)
@@ -67,7 +70,10 @@ func TestAlarmsStopTheRun(t *testing.T) {
 	for name, spoil := range map[string]func(c *Config){
 		"max_kl":            func(c *Config) { c.MaxKL = 0.05 },
 		"max_entropy_ratio": func(c *Config) { c.MaxEntropyRatio, c.AlarmPatience = 1.01, 1 },
-		"min_entropy_ratio": func(c *Config) { c.MinEntropyRatio, c.AlarmPatience, c.KLCoef, c.Optim.LR = 0.95, 1, 0, 0.3 },
+		"min_entropy_ratio": func(c *Config) {
+			c.MinEntropyRatio, c.AlarmPatience, c.KLCoef, c.Optim.LR = 0.95, 1, 0,
+				0.3
+		},
 		"max_repetition_rise": func(c *Config) {
 			c.MaxRepetitionRise, c.AlarmPatience, c.RepetitionNgram = 0.01, 1, 2
 		},
@@ -134,7 +140,8 @@ func TestNegativeKLWarning(t *testing.T) {
 	require.NoError(t, err)
 	warnings := slices.DeleteFunc(n.lines, func(l string) bool { return !strings.Contains(l, "warning") })
 	require.Len(t, warnings, 2)
-	require.Contains(t, warnings[0], "the run has 4 updates: with fewer than 10 hardly anything is learned: raise iterations")
+	require.Contains(t, warnings[0], "the run has 4 updates: with fewer than 10 hardly anything is learned: raise "+
+		"iterations")
 	require.Contains(t, warnings[1], "should not be negative")
 }
 
@@ -159,7 +166,8 @@ func TestEqualScoresStopTheRun(t *testing.T) {
 		w.deps.Progress, w.deps.Scorer = n, value
 		res, err := Train(t.Context(), c, w.deps)
 		require.NoError(t, err)
-		warnings := slices.DeleteFunc(n.lines, func(l string) bool { return !strings.HasPrefix(l, "warning: ppo: all 16 scores") })
+		warnings := slices.DeleteFunc(n.lines,
+			func(l string) bool { return !strings.HasPrefix(l, "warning: ppo: all 16 scores") })
 		require.Len(t, warnings, 1)
 		require.Contains(t, warnings[0], "of the first batch are ")
 		require.Contains(t, warnings[0], "tells no answer from another")
@@ -189,7 +197,8 @@ func TestAbsurdScoresAreAnError(t *testing.T) {
 	}
 	require.NoError(t, checkScores([]float64{1000, -1000, 3}, 1000))
 	require.NoError(t, checkScores([]float64{1e29}, 0), "0 looks at no score")
-	require.ErrorContains(t, checkScores([]float64{1, -2000, 1500}, 1000), "2 of 3 are beyond max_score 1000, the greatest is -2000")
+	require.ErrorContains(t, checkScores([]float64{1, -2000, 1500}, 1000), "2 of 3 are beyond max_score 1000, the "+
+		"greatest is -2000")
 }
 
 func TestEqualScores(t *testing.T) {

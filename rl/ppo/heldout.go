@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/internal/stats"
+	"steer/rl/run"
 )
 
 // intervalOf is a mean with Student's 95 % interval.

@@ -82,12 +82,13 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 		},
 	}
 	if exp.MeanKL < -1 {
-		t.deps.Progress.Note(fmt.Sprintf("warning: %s: iteration %d: the KL estimate is %.3g, it should not be negative: "+
+		t.deps.Progress.Note(fmt.Sprintf("warning: %s: iteration %d: the KL estimate is %.3g, it should not be "+
+			"negative: "+
 			"the responses are not samples of the policy that scores them", t.deps.Stage, st.Iteration, exp.MeanKL))
 	}
 
 	// 10. Guards.
-	out.Alarm = st.Health.check(c, vitals{
+	out.Alarm = st.Health.check(c, guardInputs{
 		iteration: st.Iteration, kl: exp.MeanKL,
 		entropy: metrics["ppo/policy/entropy"], repetition: repetition, equal: equal, score: first,
 	})

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -33,7 +33,8 @@ func TestBestAdapterIsThePolicyOfTheBestBatch(t *testing.T) {
 		objective := v["env/reward_mean"] - v["objective/kl_coef"]*v["objective/kl"]
 		if best.Iteration < 0 || objective > best.Objective {
 			best = run.BestPolicy{
-				Iteration: int64(v["iteration"]) - 1, Objective: objective, Score: v["env/reward_mean"], KL: v["objective/kl"],
+				Iteration: int64(v["iteration"]) - 1, Objective: objective, Score: v["env/reward_mean"],
+				KL: v["objective/kl"],
 			}
 		}
 	}

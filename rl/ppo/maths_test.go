@@ -27,7 +27,8 @@ func TestTokenKLByHand(t *testing.T) {
 
 	half := math.Log(0.5)
 	// π = (1/2, 1/2), ref = (1/4, 3/4): ½ ln 2 + ½ ln(2/3)
-	require.InDelta(t, 0.5*math.Log(2)+0.5*math.Log(2.0/3), FullKL([]float64{half, half}, []float64{math.Log(0.25), math.Log(0.75)}), 1e-15)
+	require.InDelta(t, 0.5*math.Log(2)+0.5*math.Log(2.0/3),
+		FullKL([]float64{half, half}, []float64{math.Log(0.25), math.Log(0.75)}), 1e-15)
 	require.InDelta(t, math.Log(2), FullKL([]float64{0, math.Inf(-1)}, []float64{half, half}), 1e-15)
 }
 
@@ -261,7 +262,8 @@ func TestWeightsSumToOne(t *testing.T) {
 // A group is left out by its own mean ratio, not by that of a response or of all.
 func TestGroupsAreSkippedByTheirMeanRatio(t *testing.T) {
 	one := func(ratio float64, n int) Terms {
-		return Terms{Policy: PolicyTerms{Ratio: ratio * float64(n), Loss: 1}, Advantages: make([]float64, n), Returns: make([]float64, n), OldValues: make([]float64, n)}
+		return Terms{Policy: PolicyTerms{Ratio: ratio * float64(n), Loss: 1}, Advantages: make([]float64, n),
+			Returns: make([]float64, n), OldValues: make([]float64, n)}
 	}
 	batch := []Terms{one(20, 1), one(1, 9), one(20, 9), one(1, 1)} // means 2.9 and 18.1
 	groups := LossConfig{Mean: MeanGroup, Group: 2, RatioThreshold: 10}.Combine(batch)

@@ -55,7 +55,8 @@ func TestRatioGuard(t *testing.T) {
 		tolerance, outliers float64
 	}{
 		{func(int) float32 { return 5e-5 }, 1e-4, 0},
-		{func(pass int) float32 { return map[bool]float32{true: 0.3}[pass == 3] }, 1e-4, 0}, // 8 episodes in micro-batches of 4
+		// 8 episodes in micro-batches of 4
+		{func(pass int) float32 { return map[bool]float32{true: 0.3}[pass == 3] }, 1e-4, 0},
 		{func(int) float32 { return 0.01 }, 0, 0},
 		{half, 1e-4, 0.9},
 	} {
@@ -212,19 +213,24 @@ func TestStepRefusesBadInput(t *testing.T) {
 		name, want string
 		spoil      func(c *Config, policy, reference *scripted, b *Batch)
 	}{
-		{"short batch", "want rollout_batch_size 6", func(_ *Config, _, _ *scripted, b *Batch) { b.Scores = b.Scores[:5] }},
-		{"empty prompt", "episode 2: the prompt has no token", func(_ *Config, _, _ *scripted, b *Batch) { b.Prompts[2] = nil }},
-		{"empty response", "episode 3: the response has no token", func(_ *Config, _, _ *scripted, b *Batch) { b.Responses[3] = nil }},
-		{"NaN score", "episode 1: the score is NaN", func(_ *Config, _, _ *scripted, b *Batch) { b.Scores[1] = math.NaN() }},
+		{"short batch", "want rollout_batch_size 6",
+			func(_ *Config, _, _ *scripted, b *Batch) { b.Scores = b.Scores[:5] }},
+		{"empty prompt", "episode 2: the prompt has no token",
+			func(_ *Config, _, _ *scripted, b *Batch) { b.Prompts[2] = nil }},
+		{"empty response", "episode 3: the response has no token",
+			func(_ *Config, _, _ *scripted, b *Batch) { b.Responses[3] = nil }},
+		{"NaN score", "episode 1: the score is NaN",
+			func(_ *Config, _, _ *scripted, b *Batch) { b.Scores[1] = math.NaN() }},
 		{"permutation", "want each of 0..5 once", func(_ *Config, _, _ *scripted, b *Batch) {
 			b.Permutation = func(int) []int { return []int{0, 1, 2, 3, 4, 4} }
 		}},
 		{"NaN log-probability", "log-probability of response token 0", func(_ *Config, p, _ *scripted, b *Batch) {
 			p.logprobs[key([]int32{0, 0, 7})] = []float32{float32(math.NaN())}
 		}},
-		{"missing reference", "reference log-probabilities: log-probability: sequence 0: want 1 numbers, got 0", func(_ *Config, _, r *scripted, b *Batch) {
-			r.logprobs = nil
-		}},
+		{"missing reference", "reference log-probabilities: log-probability: sequence 0: want 1 numbers, got 0",
+			func(_ *Config, _, r *scripted, b *Batch) {
+				r.logprobs = nil
+			}},
 		{"missing values", "value: sequence 0", func(_ *Config, p, _ *scripted, b *Batch) { p.values = nil }},
 		{"full KL", "kl_penalty full needs", func(c *Config, _, _ *scripted, b *Batch) { c.KLPenalty = KLFull }},
 	} {

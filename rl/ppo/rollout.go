@@ -49,7 +49,8 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 			response, ended = cutBehind(g.Tokens, s.stop)
 		}
 		if len(response) == 0 {
-			return nil, fmt.Errorf("prompt %d (%q): the response has no token: want at least one, the end token included", i, shorten(prompts[i].Text, 60))
+			return nil, fmt.Errorf("prompt %d (%q): the response has no token: want at least one, the end token "+
+				"included", i, shorten(prompts[i].Text, 60))
 		}
 		episodes[i] = Episode{
 			Prompt: prompts[i].Tokens, PromptText: prompts[i].Text, PromptMessages: prompts[i].Messages,

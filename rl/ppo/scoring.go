@@ -17,7 +17,8 @@ func score(ctx context.Context, s Scorer, episodes []Episode, most float64) ([]f
 	}
 	for i, x := range scores {
 		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return nil, fmt.Errorf("scoring: the score of episode %d is %v: want a finite number; look at the reward model", i, x)
+			return nil, fmt.Errorf("scoring: the score of episode %d is %v: want a finite number; look at the reward "+
+				"model", i, x)
 		}
 	}
 	wide := widen(scores)

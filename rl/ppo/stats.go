@@ -58,7 +58,7 @@ func (o *optimizer) stats() map[string]float64 {
 	out["tokens/queries_len_mean"], out["tokens/queries_len_std"] = prompt.Mean, prompt.StdDev
 	out["tokens/responses_len_mean"], out["tokens/responses_len_std"] = response.Mean, response.StdDev
 
-	out["ppo/learning_rate"] = o.update(0, 0).LR
+	out["ppo/learning_rate"] = o.rates(0, 0).LR
 	out["ppo/policy/ratio_first_minibatch"] = o.report.FirstRatio
 	out["ppo/epochs"] = float64(o.report.Epochs)
 	out["ppo/skipped"] = float64(o.report.Skipped)

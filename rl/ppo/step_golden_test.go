@@ -142,7 +142,8 @@ func TestTRLStep(t *testing.T) {
 	require.NoError(t, c.Validate())
 	st := NewState(&c)
 	for _, step := range f.Steps {
-		old, ref, values := pick(step.Logprobs, step.Mask), pick(step.RefLogprobs, step.Mask), pick(step.ValuesRaw, step.Mask)
+		old, ref, values := pick(step.Logprobs, step.Mask), pick(step.RefLogprobs, step.Mask),
+			pick(step.ValuesRaw, step.Mask)
 		policy := &scripted{logprobs: map[string][]float32{}, values: map[string][]float32{}, entropy: 0.5}
 		reference := &scripted{logprobs: map[string][]float32{}}
 		keys := make([]string, len(step.Queries))
@@ -173,8 +174,10 @@ func TestTRLStep(t *testing.T) {
 		nearRows(t, pick(step.Returns, step.Mask), returns, "returns")
 		require.InDelta(t, step.KLCoefAfter, st.KLCoef, 1e-9)
 		for _, name := range []string{
-			"objective/kl", "objective/kl_coef", "objective/entropy", "ppo/mean_non_score_reward", "ppo/mean_scores", "ppo/std_scores",
-			"tokens/queries_len_mean", "tokens/queries_len_std", "tokens/responses_len_mean", "tokens/responses_len_std",
+			"objective/kl", "objective/kl_coef", "objective/entropy", "ppo/mean_non_score_reward", "ppo/mean_scores",
+			"ppo/std_scores",
+			"tokens/queries_len_mean", "tokens/queries_len_std", "tokens/responses_len_mean",
+			"tokens/responses_len_std",
 			"ppo/policy/advantages_mean", "ppo/returns/mean", "ppo/val/mean", "ppo/learning_rate",
 		} {
 			near(t, step.Stats[name].(float64), report.Stats[name], name)

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -27,7 +27,7 @@ type trainer struct {
 type trainerState struct {
 	State
 	Cursor int64          `json:"cursor"` // prompts taken from the stream
-	Health health         `json:"health"`
+	Health guardState     `json:"health"`
 	Result run.PPOSummary `json:"result"`
 	// Baseline are the scores held-out differences are taken to.
 	Baseline []float64 `json:"baseline,omitempty"`

@@ -13,7 +13,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )

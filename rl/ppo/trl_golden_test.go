@@ -120,7 +120,8 @@ func TestTRLRewardsAndAdvantages(t *testing.T) {
 					}
 					for i, m := range mask[s] {
 						if m != 0 {
-							got[s] = append(got[s], FullKL(c.Inputs.FullLogprobsOld[s][i], c.Inputs.FullLogprobsRef[s][i]))
+							got[s] = append(got[s], FullKL(c.Inputs.FullLogprobsOld[s][i],
+								c.Inputs.FullLogprobsRef[s][i]))
 						}
 					}
 				}
@@ -178,7 +179,8 @@ func TestTRLLosses(t *testing.T) {
 						Advantages: adv[s], Returns: ret[s], OldValues: vOld[s],
 					}
 				}
-				lc := LossConfig{Mean: mean, Group: 1, ValueCoef: c.Config.VfCoef, RatioThreshold: c.Config.RatioThreshold}
+				lc := LossConfig{Mean: mean, Group: 1, ValueCoef: c.Config.VfCoef,
+					RatioThreshold: c.Config.RatioThreshold}
 				groups := lc.Combine(batch)
 				grad, weights := c.Grad, mean.Weights(lengthsOf(newLP), 1)
 				if mean != MeanToken {

@@ -7,7 +7,8 @@ import (
 	"steer/rl/train"
 )
 
-// prepare fits and packs examples: an item is an example, or a block of them. whole keeps what fills no block, which training
+// prepare fits and packs examples: an item is an example, or a block of them. whole keeps what
+// fills no block, which training
 // leaves out as trl does and evaluation does not.
 func (c Config) prepare(examples []data.Example, eos int32, whole bool) ([]train.Item, data.Counts, error) {
 	var counts data.Counts

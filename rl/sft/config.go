@@ -20,7 +20,7 @@ type Config struct {
 	// bring their own mask keep it.
 	LossOn data.LossOn `yaml:"loss_on"`
 	// JoinText tokenizes a conversation as one text (loss_on all only), so that a token
-	// may reach across the seam of prompt and answer.
+	// may reach across the border of prompt and answer.
 	JoinText bool `yaml:"join_text"`
 	// Pack says how examples fill the items of a mini-batch.
 	Pack Pack `yaml:"pack"`

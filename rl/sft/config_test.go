@@ -61,10 +61,13 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 		"mini_batch_size: want at least 1":                         func(c *Config) { c.MiniBatchSize = 0 },
 		"micro_batch_size 2 and micro_batch_tokens 2048: set one":  func(c *Config) { c.MicroBatchSize = 2 },
 		"micro_batch_size or micro_batch_tokens: want one":         func(c *Config) { c.MicroBatchTokens = 0 },
-		"mini_batch_size 8 does not divide by micro_batch_size 3":  func(c *Config) { c.MicroBatchSize, c.MicroBatchTokens = 3, 0 },
-		"epochs: want at least 0, got -1":                          func(c *Config) { c.Epochs = -1 },
-		"eval_every: want at least 0":                              func(c *Config) { c.EvalEvery = -2 },
-		"checkpoint_every: want at least 0":                        func(c *Config) { c.CheckpointEvery = -2 },
+		"mini_batch_size 8 does not divide by micro_batch_size 3": func(c *Config) {
+			c.MicroBatchSize,
+				c.MicroBatchTokens = 3, 0
+		},
+		"epochs: want at least 0, got -1":   func(c *Config) { c.Epochs = -1 },
+		"eval_every: want at least 0":       func(c *Config) { c.EvalEvery = -2 },
+		"checkpoint_every: want at least 0": func(c *Config) { c.CheckpointEvery = -2 },
 	} {
 		c := Default()
 		change(&c)

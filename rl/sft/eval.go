@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 

@@ -27,7 +27,7 @@ func TestDefaultsTrainSmallSets(t *testing.T) {
 	for _, c := range []struct {
 		rows                  int
 		change                func(*Config)
-		places                int
+		items                 int
 		steps, passes, warmup int64
 	}{
 		{20, nil, 20, 33, 13, 3},
@@ -46,7 +46,7 @@ func TestDefaultsTrainSmallSets(t *testing.T) {
 		require.NoError(t, cfg.Validate())
 		p, err := NewPlan(cfg, shortExamples(c.rows), 1)
 		require.NoError(t, err)
-		require.Equal(t, c.places, p.Items, c.rows)
+		require.Equal(t, c.items, p.Items, c.rows)
 		require.Equal(t, c.steps, p.Steps, c.rows)
 		require.Equal(t, c.passes, cfg.Passes(p.Items), c.rows)
 		require.Equal(t, c.warmup, cfg.Optim.Warmup(p.Steps), c.rows)
@@ -70,9 +70,12 @@ func TestRunSaysHowLongItIs(t *testing.T) {
 		change func(*Config)
 		says   []string
 	}{
-		{func(c *Config) {}, []string{"33 updates, 13 passes over the data (epochs 0: as many as make 32 updates, 20 at most), 3 of them warm-up; few examples: not packed"}},
-		{func(c *Config) { c.Epochs = 1 }, []string{"3 updates, 1 passes over the data; few examples: not packed", "warning: the run has 3 updates"}},
-		{func(c *Config) { c.MaxSteps, c.Optim.WarmupSteps = 4, 20 }, []string{"4 updates, 20 of them warm-up; few examples: not packed", "warning: the run ends inside its warm-up: 4 updates, warmup_steps is 20"}},
+		{func(c *Config) {}, []string{"33 updates, 13 passes over the data (epochs 0: as many as make 32 updates, 20 " +
+			"at most), 3 of them warm-up; few examples: not packed"}},
+		{func(c *Config) { c.Epochs = 1 }, []string{"3 updates, 1 passes over the data; few examples: not packed",
+			"warning: the run has 3 updates"}},
+		{func(c *Config) { c.MaxSteps, c.Optim.WarmupSteps = 4, 20 }, []string{"4 updates, 20 of them warm-up; few " +
+			"examples: not packed", "warning: the run ends inside its warm-up: 4 updates, warmup_steps is 20"}},
 	} {
 		cfg := Default()
 		c.change(&cfg)

@@ -8,8 +8,8 @@ import (
 	"maps"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train"
 )
 
@@ -237,7 +237,8 @@ func (t *trainer) Restore(raw json.RawMessage) error {
 		return err
 	}
 	if t.res.DataSHA256 != now.DataSHA256 {
-		return fmt.Errorf("the data are not those the run began with (now: %s; then: %s): start over (fresh) or restore them",
+		return fmt.Errorf("the data are not those the run began with (now: %s; then: %s): start over (fresh) or "+
+			"restore them",
 			(*data.Counts)(now.Counts), (*data.Counts)(t.res.Counts))
 	}
 	return nil
@@ -251,7 +252,8 @@ func (t *trainer) keep() error {
 			return err
 		}
 		if best == nil || best.Step != t.res.BestStep {
-			return fmt.Errorf("the best checkpoint, step %d, is gone: set keep to last, or start over (fresh)", t.res.BestStep)
+			return fmt.Errorf("the best checkpoint, step %d, is gone: set keep to last, or start over (fresh)",
+				t.res.BestStep)
 		}
 		if err := t.deps.Learner.SetState(best.Learner); err != nil {
 			return err

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
 	"steer/rl/data"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -166,23 +166,22 @@ func TestIsolatedPackingEqualsNone(t *testing.T) {
 func TestEveryEpochTakesEachExampleOnce(t *testing.T) {
 	c := small()
 	c.MaxSteps, c.Epochs, c.MiniBatchSize = 0, 3, 3
-	batch := func(step int64) []int {
-		from, to := c.Positions(step, 8, c.Passes(8))
-		return c.order(8).Span(from, to)
-	}
+	batch := func(order *train.Order, step int64) []int { return order.Span(c.Positions(step, 8, c.Passes(8))) }
+	o := c.order(8)
 	require.Equal(t, int64(8), c.Steps(8))
 	var all []int
 	for step := range c.Steps(8) {
-		all = append(all, batch(step)...)
+		all = append(all, batch(o, step)...)
 	}
 	require.Len(t, all, 24)
 	for e := range 3 {
 		require.ElementsMatch(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, all[8*e:8*e+8])
 	}
 	require.NotEqual(t, all[:8], all[8:16])
+	require.Equal(t, batch(c.order(8), 5), batch(o, 5), "a step alone gives its items")
 
 	c.NoShuffle = true
-	require.Equal(t, []int{6, 7, 0}, batch(2))
+	require.Equal(t, []int{6, 7, 0}, batch(c.order(8), 2))
 }
 
 // finish trains in dir until it is done, resuming after whatever stops it.
@@ -374,7 +373,8 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 	c2 := c
 	c2.CheckpointEvery = 0 // the rest without the waiting for the disk
-	folder, err := run.Open(dir, run.Options{Stage: "sft", Name: "sft", Config: c2, MayChange: []string{"checkpoint_every"}})
+	folder, err := run.Open(dir,
+		run.Options{Stage: "sft", Name: "sft", Config: c2, MayChange: []string{"checkpoint_every"}})
 	require.NoError(t, err)
 	defer folder.Close()
 	require.Equal(t, 3, folder.Resumed())

@@ -29,7 +29,8 @@ func (b Batches) Check(c *Checks) {
 	case b.MiniBatchSize < 1:
 		c.AtLeast("mini_batch_size", int64(b.MiniBatchSize), 1)
 	case b.MicroBatchSize != 0 && b.MicroBatchTokens != 0:
-		c.Bad("micro_batch_size %d and micro_batch_tokens %d: set one of them to 0", b.MicroBatchSize, b.MicroBatchTokens)
+		c.Bad("micro_batch_size %d and micro_batch_tokens %d: set one of them to 0", b.MicroBatchSize,
+			b.MicroBatchTokens)
 	case b.MicroBatchSize != 0:
 		c.Error(CheckDivides("mini_batch_size", b.MiniBatchSize, "micro_batch_size", b.MicroBatchSize))
 	case b.MicroBatchTokens < 1:

@@ -5,7 +5,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // Deps is what every trainer is given besides its configuration and data.

@@ -1,6 +1,6 @@
 // Package train is what the trainers share: the loop around an optimizer step with its
 // checkpoints, schedules, seeds, progress and the graceful stop; the run folder that the loop
-// fills is package internal/run. It knows no loss; each trainer (rl/sft, rewards, rl/ppo) brings
+// fills is package rl/run. It knows no loss; each trainer (rl/sft, rewards, rl/ppo) brings
 // its own as a Trainer and is driven by Loop.
 //
 //	folder, err := run.Open("runs/sft", run.Options{Stage: "sft", Name: "sft", Config: cfg})

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"steer/internal/run"
+	"steer/rl/run"
 )
 
 // ErrAlarm: a trainer stopped itself because training has gone wrong in a way it

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
-	"steer/internal/run"
+	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -117,18 +117,19 @@ func TestEvaluateAndAccumulate(t *testing.T) {
 	for _, size := range []int{3, 2, 1} {
 		var firsts []int
 		sum := 0.0
-		err := train.Accumulate(ctx, toy, train.Micro(seqs, size), lm.Options{}, func(first int, out *lm.Output) (lm.Gradient, error) {
-			firsts = append(firsts, first)
-			g := lm.Gradient{}
-			for _, row := range out.Logprobs {
-				g.Logprobs = append(g.Logprobs, make([]float32, len(row)))
-				for i, lp := range row {
-					sum += float64(lp)
-					g.Logprobs[len(g.Logprobs)-1][i] = -0.25
+		err := train.Accumulate(ctx, toy, train.Micro(seqs, size), lm.Options{},
+			func(first int, out *lm.Output) (lm.Gradient, error) {
+				firsts = append(firsts, first)
+				g := lm.Gradient{}
+				for _, row := range out.Logprobs {
+					g.Logprobs = append(g.Logprobs, make([]float32, len(row)))
+					for i, lp := range row {
+						sum += float64(lp)
+						g.Logprobs[len(g.Logprobs)-1][i] = -0.25
+					}
 				}
-			}
-			return g, nil
-		})
+				return g, nil
+			})
 		require.NoError(t, err)
 		require.Equal(t, map[int][]int{3: {0}, 2: {0, 2}, 1: {0, 1, 2}}[size], firsts)
 		require.False(t, math.IsNaN(sum))

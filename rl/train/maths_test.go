@@ -38,9 +38,11 @@ func TestSchedule(t *testing.T) {
 }
 
 func TestOptim(t *testing.T) {
-	o := Optim{LR: 2e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1, LRSchedule: LRSchedule{Schedule: Linear}}
+	o := Optim{LR: 2e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1,
+		LRSchedule: LRSchedule{Schedule: Linear}}
 	require.NoError(t, o.Validate("sft.optim"))
-	require.Equal(t, lm.Update{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1}, o.At(5, 10))
+	require.Equal(t, lm.Update{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.05, MaxGradNorm: 1},
+		o.At(5, 10))
 	for field, bad := range map[string]func(*Optim){
 		"lr":            func(o *Optim) { o.LR = 0 },
 		"beta1":         func(o *Optim) { o.Beta1 = 1 },
@@ -116,7 +118,9 @@ func TestLoRA(t *testing.T) {
 // automatic warm-up leaves the rate to runs of any length.
 func TestWarmupOfShortRuns(t *testing.T) {
 	o := Optim{LR: 2e-4, LRSchedule: LRSchedule{Schedule: Cosine, WarmupSteps: 20}}
-	require.Equal(t, []string{"warning: the run ends inside its warm-up: 2 updates, warmup_steps is 20, so the learning rate reaches 1e-05 of 0.0002: lower optim.warmup_steps, or raise epochs"}, o.Doubts(2, "raise epochs"))
+	require.Equal(t, []string{"warning: the run ends inside its warm-up: 2 updates, warmup_steps is 20, so the " +
+		"learning rate reaches 1e-05 of 0.0002: lower optim.warmup_steps, or raise epochs"},
+		o.Doubts(2, "raise epochs"))
 	require.Len(t, o.Doubts(20, ""), 1)
 	require.Empty(t, o.Doubts(21, ""))
 	o.WarmupSteps = AutoWarmup

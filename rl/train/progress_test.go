@@ -29,7 +29,8 @@ func TestLineNeverExceedsTheColumns(t *testing.T) {
 	}
 	s.Stage = strings.Repeat("ä", 200)
 	require.LessOrEqual(t, len([]rune(s.Line())), Columns)
-	s = Status{Stage: "12/24 ethics-utilitarianism loglik utilitarianism", Step: 12340, Total: 12345, TokensPerSecond: 1234, ETA: 10*time.Hour + time.Minute}
+	s = Status{Stage: "12/24 ethics-utilitarianism loglik utilitarianism", Step: 12340, Total: 12345,
+		TokensPerSecond: 1234, ETA: 10*time.Hour + time.Minute}
 	require.Equal(t, "12/24 ethics-utilitarianism loglik utilit… 12340/12345  1234 tok/s  ETA 10:01:00", s.Line())
 }
 

@@ -114,7 +114,8 @@ func (o Optim) Validate(key string) error {
 		{"eps", o.Eps, o.Eps > 0, "more than 0"},
 		{"weight_decay", o.WeightDecay, o.WeightDecay >= 0, "at least 0"},
 		{"max_grad_norm", o.MaxGradNorm, o.MaxGradNorm >= 0, "at least 0 (0: no clipping)"},
-		{"warmup_steps", float64(o.WarmupSteps), o.WarmupSteps >= AutoWarmup, "at least 0, or -1 (a tenth of the run, at most 20)"},
+		{"warmup_steps", float64(o.WarmupSteps), o.WarmupSteps >= AutoWarmup, "at least 0, or -1 (a tenth of the " +
+			"run, at most 20)"},
 		{"min_ratio", o.MinRatio, o.MinRatio >= 0 && o.MinRatio <= 1, "from 0 to 1"},
 	} {
 		if !c.ok || math.IsInf(c.value, 0) {
@@ -139,10 +140,12 @@ func (o Optim) Doubts(total int64, mend string) []string {
 	switch warmup := o.Warmup(total); {
 	case warmup > 0 && total <= warmup:
 		// The last update is the one with the highest rate.
-		out = append(out, fmt.Sprintf("warning: the run ends inside its warm-up: %s, warmup_steps is %d, so the learning rate reaches %.2g of %.2g: lower optim.warmup_steps, or %s",
+		out = append(out, fmt.Sprintf("warning: the run ends inside its warm-up: %s, warmup_steps is %d, so the "+
+			"learning rate reaches %.2g of %.2g: lower optim.warmup_steps, or %s",
 			updates, warmup, o.LR*o.Ratio(total-1, total), o.LR, mend))
 	case total < fewUpdates:
-		out = append(out, fmt.Sprintf("warning: the run has %s: with fewer than %d hardly anything is learned: %s", updates, fewUpdates, mend))
+		out = append(out, fmt.Sprintf("warning: the run has %s: with fewer than %d hardly anything is learned: %s",
+			updates, fewUpdates, mend))
 	}
 	return out
 }

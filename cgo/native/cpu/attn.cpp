@@ -87,7 +87,8 @@ template <class E> void forward_block(const Forward<E> & f, int64_t first, int64
 }
 
 // The items of one thread.
-template <class E> void forward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * items, const Share & share) {
+template <class E>
+void forward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * items, const Share & share) {
     const ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2];
     const int64_t rows = a.q_block * a.group, Lp = (a.max_end() + PANEL - 1) / PANEL * PANEL;
     Scratch &     mem = scratch();
@@ -116,7 +117,8 @@ template <class E> void forward_items(ggml_tensor * dst, const AttnShape & a, co
             keys               = path.of(s);
         }
         const int64_t first = a.begin(s) - a.offset(s);
-        const int64_t t0 = std::max(a.offset(s), item.block * a.q_block), t1 = std::min(a.end(s), (item.block + 1) * a.q_block);
+        const int64_t t0 = std::max(a.offset(s), item.block * a.q_block),
+                      t1 = std::min(a.end(s), (item.block + 1) * a.q_block);
         // Whole panels at a time, so that none is packed in two parts.
         const int64_t need = std::min(a.end(s), (t1 + PANEL - 1) / PANEL * PANEL);
         if (packed < need) {

@@ -98,20 +98,26 @@ template <class E> inline float scale_of_scores(const AttnShape & a) { return La
 // Positions [from, to) of one kv head, f32 or bf16, turned into panels [D / per_k][32] of 32 tokens each, for
 // products over D; `from` is a multiple of 32.
 template <class E>
-void pack_transposed(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, Item<E> * panels);
+void pack_transposed(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from,
+                     int64_t to, Item<E> * panels);
 // The same rows [token / per_k][Dp], padded with zeros, for products over tokens.
 template <class E>
-void pack_plain(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, Item<E> * rows);
+void pack_plain(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to,
+                Item<E> * rows);
 // Queries of positions [t0, t1), in rows from `first` on, of every head of the group, times `scale` (1 in bf16):
 // rows[(head - kv_head*group) * (t1-t0) + (t - t0)][Dp]. x may be q or dO.
 template <class E>
-void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale, E * rows);
+void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1,
+                  float scale, E * rows);
 
 // S[row][0..n) = rows . panels, keys kv0 .. kv0+n-1; rows are Dp apart, S rows KV_BLOCK.
-template <class E> void score_block(const AttnShape & a, int64_t n_rows, const E * rows, const Item<E> * panels, int64_t kv0, int64_t n, float * S);
+template <class E>
+void score_block(const AttnShape & a, int64_t n_rows, const E * rows, const Item<E> * panels, int64_t kv0, int64_t n,
+                 float * S);
 // C[row][0..D) (+)= sum_k A[row*am + k] B[k][0..D), B and C rows Dp apart; in bf16 an odd
 // depth is rounded up: A and B have a zero there.
 template <class E>
-void head_product(const AttnShape & a, int64_t n_rows, int64_t depth, const E * A, ptrdiff_t am, const Item<E> * B, float * C, bool accumulate);
+void head_product(const AttnShape & a, int64_t n_rows, int64_t depth, const E * A, ptrdiff_t am, const Item<E> * B,
+                  float * C, bool accumulate);
 
 } // namespace steer

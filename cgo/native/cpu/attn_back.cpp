@@ -104,8 +104,10 @@ void add_keys(const Backward<float> & b, int64_t rows, int64_t kv, int64_t n) {
     const AttnShape & a = b.a;
     for (int64_t d = 0; d < a.Dp; d += PANEL) {
         const int lanes = (int) std::min<int64_t>(PANEL, a.Dp - d);
-        kernels().gemm_f32((int) n, lanes, (int) rows, b.P, 1, KV_BLOCK, b.go + d, a.Dp, b.dv + kv * a.Dp + d, a.Dp, true);
-        kernels().gemm_f32((int) n, lanes, (int) rows, b.dS, 1, KV_BLOCK, b.qs + d, a.Dp, b.dk + kv * a.Dp + d, a.Dp, true);
+        kernels().gemm_f32((int) n, lanes, (int) rows, b.P, 1, KV_BLOCK, b.go + d, a.Dp, b.dv + kv * a.Dp + d, a.Dp,
+                           true);
+        kernels().gemm_f32((int) n, lanes, (int) rows, b.dS, 1, KV_BLOCK, b.qs + d, a.Dp, b.dk + kv * a.Dp + d, a.Dp,
+                           true);
     }
 }
 
@@ -157,7 +159,8 @@ template <class E> void store_queries(const Backward<E> & b, int64_t first, int6
 }
 
 // Queries [t0, t1) against all their keys: dq, and dk and dv on the way if wanted.
-template <class E> void back_queries(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, bool keys) {
+template <class E>
+void back_queries(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, bool keys) {
     const int64_t rows = (t1 - t0) * b.a.group;
     load_queries(b, first, kv_head, t0, t1);
     for (int64_t kv = 0; kv < t1; kv += KV_BLOCK) {
@@ -239,7 +242,8 @@ AttnItems plan(const AttnShape & a, int nth) {
 }
 
 // The items of one thread.
-template <class E> void backward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * items, const Share & share) {
+template <class E>
+void backward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * items, const Share & share) {
     const ggml_tensor *dO = dst->src[0], *q = dst->src[1], *k = dst->src[2], *v = dst->src[3], *out = dst->src[4];
     const int64_t  rows = a.q_block * a.group, Lp = (a.max_end() + PANEL - 1) / PANEL * PANEL;
     Scratch &      mem  = scratch();
@@ -282,7 +286,8 @@ template <class E> void backward_items(ggml_tensor * dst, const AttnShape & a, c
         switch (item.which) {
             case 0: back_whole(b, first, kv_head, L); break;
             case 1:
-                back_queries(b, first, kv_head, item.block * a.q_block, std::min(L, (item.block + 1) * a.q_block), false);
+                back_queries(b, first, kv_head, item.block * a.q_block, std::min(L, (item.block + 1) * a.q_block),
+                             false);
                 break;
             default: back_keys(b, first, kv_head, item.block * KV_BLOCK, L); break;
         }

@@ -8,7 +8,8 @@ namespace steer {
 
 AttnShape::AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v,
                      const ggml_tensor * cu_, const ggml_tensor * parents_) :
-    D(p.i[0]), H(p.i[1]), HK(p.i[2]), group(H / HK), T(q->ne[1]), Dp((D + 15) / 16 * 16), scale(p.f[0]), cu(cu_), parents(parents_), offsets(nullptr) {
+    D(p.i[0]), H(p.i[1]), HK(p.i[2]), group(H / HK), T(q->ne[1]), Dp((D + 15) / 16 * 16), scale(p.f[0]), cu(cu_),
+    parents(parents_), offsets(nullptr) {
     GGML_ASSERT(D > 0 && HK > 0 && H % HK == 0);
     check_activation(q, D * H, T);
     check_activation(k, D * HK, T);
@@ -45,7 +46,9 @@ int64_t AttnShape::shared(int64_t s, int64_t t) const {
     return s < 0 ? 0 : end(s);
 }
 
-AttnPath::AttnPath(const AttnShape & a) : a_(a), rows_(a.parents ? scratch().get<int32_t>(SLOT_PATH, a.max_end()) : nullptr) {}
+AttnPath::AttnPath(const AttnShape & a) :
+    a_(a),
+    rows_(a.parents ? scratch().get<int32_t>(SLOT_PATH, a.max_end()) : nullptr) {}
 
 Rows AttnPath::of(int64_t segment) {
     if (a_.parent(segment) < 0) {
@@ -102,13 +105,15 @@ const uint16_t * head_of_row(const ggml_tensor * x, int64_t r, int64_t from, int
 
 // Whether heads can be read where they lie: of the wanted type and, for items of two, at whole items.
 template <class E> bool readable(const ggml_tensor * x) {
-    return ggml_element_size(x) == sizeof(E) && x->nb[1] % sizeof(Item<E>) == 0 && (uintptr_t) x->data % sizeof(Item<E>) == 0;
+    return ggml_element_size(x) == sizeof(E) && x->nb[1] % sizeof(Item<E>) == 0 &&
+           (uintptr_t) x->data % sizeof(Item<E>) == 0;
 }
 
 } // namespace
 
 template <class E>
-void pack_transposed(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, Item<E> * panels) {
+void pack_transposed(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from,
+                     int64_t to, Item<E> * panels) {
     constexpr int64_t per_k = Lanes<E>::per_k;
     const int64_t     depth = a.D / per_k;
     for (int64_t j = from; j < to; j += PANEL) {
@@ -135,7 +140,8 @@ void pack_transposed(const ggml_tensor * x, const AttnShape & a, const Rows & at
 }
 
 template <>
-void pack_plain<float>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, float * rows) {
+void pack_plain<float>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from,
+                       int64_t to, float * rows) {
     for (int64_t j = from; j < to; j++) {
         float *       row = rows + j * a.Dp;
         const float * in  = head_of_row(x, at[j], kv_head * a.D, a.D, row);
@@ -147,7 +153,8 @@ void pack_plain<float>(const ggml_tensor * x, const AttnShape & a, const Rows & 
 }
 
 template <>
-void pack_plain<uint16_t>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from, int64_t to, uint32_t * rows) {
+void pack_plain<uint16_t>(const ggml_tensor * x, const AttnShape & a, const Rows & at, int64_t kv_head, int64_t from,
+                          int64_t to, uint32_t * rows) {
     uint16_t * pair = scratch().get<uint16_t>(SLOT_COPY, 2 * a.D);
     for (int64_t j = from; j < to; j += 2) {
         const uint16_t * first  = head_of_row(x, at[j], kv_head * a.D, a.D, pair);
@@ -164,7 +171,8 @@ void pack_plain<uint16_t>(const ggml_tensor * x, const AttnShape & a, const Rows
 }
 
 template <class E>
-void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, float scale, E * rows) {
+void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int64_t kv_head, int64_t t0, int64_t t1,
+                  float scale, E * rows) {
     for (int64_t h = 0; h < a.group; h++) {
         for (int64_t t = t0; t < t1; t++, rows += a.Dp) {
             const E * in = head_of_row(x, first + t, (kv_head * a.group + h) * a.D, a.D, rows);
@@ -181,13 +189,18 @@ void pack_queries(const ggml_tensor * x, const AttnShape & a, int64_t first, int
     }
 }
 
-template void pack_transposed<float>(const ggml_tensor *, const AttnShape &, const Rows &, int64_t, int64_t, int64_t, float *);
-template void pack_transposed<uint16_t>(const ggml_tensor *, const AttnShape &, const Rows &, int64_t, int64_t, int64_t, uint32_t *);
-template void pack_queries<float>(const ggml_tensor *, const AttnShape &, int64_t, int64_t, int64_t, int64_t, float, float *);
-template void pack_queries<uint16_t>(const ggml_tensor *, const AttnShape &, int64_t, int64_t, int64_t, int64_t, float, uint16_t *);
+template void pack_transposed<float>(const ggml_tensor *, const AttnShape &, const Rows &, int64_t, int64_t, int64_t,
+                                     float *);
+template void pack_transposed<uint16_t>(const ggml_tensor *, const AttnShape &, const Rows &, int64_t, int64_t, int64_t,
+                                        uint32_t *);
+template void pack_queries<float>(const ggml_tensor *, const AttnShape &, int64_t, int64_t, int64_t, int64_t, float,
+                                  float *);
+template void pack_queries<uint16_t>(const ggml_tensor *, const AttnShape &, int64_t, int64_t, int64_t, int64_t, float,
+                                     uint16_t *);
 
 template <>
-void score_block<float>(const AttnShape & a, int64_t n_rows, const float * rows, const float * panels, int64_t kv0, int64_t n, float * S) {
+void score_block<float>(const AttnShape & a, int64_t n_rows, const float * rows, const float * panels, int64_t kv0,
+                        int64_t n, float * S) {
     for (int64_t j = 0; j < n; j += PANEL) {
         kernels().gemm_f32((int) n_rows, (int) std::min<int64_t>(PANEL, n - j), (int) a.D, rows, a.Dp, 1,
                            panels + (kv0 + j) * a.D, PANEL, S + j, KV_BLOCK, false);
@@ -195,7 +208,8 @@ void score_block<float>(const AttnShape & a, int64_t n_rows, const float * rows,
 }
 
 template <>
-void score_block<uint16_t>(const AttnShape & a, int64_t n_rows, const uint16_t * rows, const uint32_t * panels, int64_t kv0, int64_t n, float * S) {
+void score_block<uint16_t>(const AttnShape & a, int64_t n_rows, const uint16_t * rows, const uint32_t * panels,
+                           int64_t kv0, int64_t n, float * S) {
     for (int64_t j = 0; j < n; j += PANEL) {
         kernels().gemm_bf16((int) n_rows, (int) std::min<int64_t>(PANEL, n - j), (int) (a.D / 2), rows, a.Dp,
                             panels + (kv0 + j) * a.D / 2, PANEL, S + j, KV_BLOCK, false);
@@ -203,7 +217,8 @@ void score_block<uint16_t>(const AttnShape & a, int64_t n_rows, const uint16_t *
 }
 
 template <>
-void head_product<float>(const AttnShape & a, int64_t n_rows, int64_t depth, const float * A, ptrdiff_t am, const float * B, float * C, bool accumulate) {
+void head_product<float>(const AttnShape & a, int64_t n_rows, int64_t depth, const float * A, ptrdiff_t am,
+                         const float * B, float * C, bool accumulate) {
     for (int64_t d = 0; d < a.Dp; d += PANEL) {
         kernels().gemm_f32((int) n_rows, (int) std::min<int64_t>(PANEL, a.Dp - d), (int) depth, A, am, 1, B + d, a.Dp,
                            C + d, a.Dp, accumulate);
@@ -211,11 +226,11 @@ void head_product<float>(const AttnShape & a, int64_t n_rows, int64_t depth, con
 }
 
 template <>
-void head_product<uint16_t>(const AttnShape & a, int64_t n_rows, int64_t depth, const uint16_t * A, ptrdiff_t am, const uint32_t * B, float * C,
-                            bool accumulate) {
+void head_product<uint16_t>(const AttnShape & a, int64_t n_rows, int64_t depth, const uint16_t * A, ptrdiff_t am,
+                            const uint32_t * B, float * C, bool accumulate) {
     for (int64_t d = 0; d < a.Dp; d += PANEL) {
-        kernels().gemm_bf16((int) n_rows, (int) std::min<int64_t>(PANEL, a.Dp - d), (int) ((depth + 1) / 2), A, am, B + d, a.Dp,
-                            C + d, a.Dp, accumulate);
+        kernels().gemm_bf16((int) n_rows, (int) std::min<int64_t>(PANEL, a.Dp - d), (int) ((depth + 1) / 2), A, am,
+                            B + d, a.Dp, C + d, a.Dp, accumulate);
     }
 }
 

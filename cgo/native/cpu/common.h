@@ -107,7 +107,9 @@ inline const float * row_widened(const ggml_tensor * t, int64_t r, int64_t from,
 // Writes rows of activations that are computed in f32.
 class RowWriter {
   public:
-    explicit RowWriter(ggml_tensor * dst) : dst_(dst), own_(is_bf16(dst) ? scratch().get<float>(SLOT_OUT, dst->ne[0]) : nullptr) {}
+    explicit RowWriter(ggml_tensor * dst) :
+        dst_(dst),
+        own_(is_bf16(dst) ? scratch().get<float>(SLOT_OUT, dst->ne[0]) : nullptr) {}
     // Where row r is to be computed; done(r) then puts it in its place.
     float * row(int64_t r) { return own_ ? own_ : row_f32(dst_, r); }
     void    done(int64_t r) {

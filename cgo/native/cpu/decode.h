@@ -51,7 +51,8 @@ bool decode_bf16(bool exact);
 int64_t decode_stride(int64_t n, bool bf16);
 
 // dots_bf16 or dots_f32.
-void decode_dots(bool bf16, int64_t N, int64_t T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy);
+void decode_dots(bool bf16, int64_t N, int64_t T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf,
+                 float * y, ptrdiff_t ldy);
 
 struct DecodeUp {
     int                 part; // of the input's products

@@ -16,7 +16,8 @@ extern "C" void steer_decode_cells(ggml_tensor * dst, int ith, int nth, void *) 
     GGML_ASSERT(mask->type == GGML_TYPE_F32 && dst->ne[0] == n_kv + 1 && T % mask->ne[3] == 0);
     const Share share(T, ith, nth);
     for (int64_t t = share.begin; t < share.end; t++) {
-        const float * m = (const float *) ((const char *) mask->data + t % per_stream * mask->nb[1] + t / per_stream * mask->nb[3]);
+        const float * m =
+            (const float *) ((const char *) mask->data + t % per_stream * mask->nb[1] + t / per_stream * mask->nb[3]);
         int32_t *     cells = (int32_t *) row_ptr(dst, t);
         int32_t       n     = 0;
         for (int64_t j = 0; j < n_kv; j++) {
@@ -42,11 +43,12 @@ extern "C" void steer_decode_attention(ggml_tensor * dst, int, int, void * atten
         }
         const int64_t   t = item / HK, hk = item % HK, stream = t / per_stream;
         const int32_t * seen = (const int32_t *) row_ptr(cells, t);
-        const char *    from = (const char *) q->data + t % per_stream * q->nb[1] + hk * group * q->nb[2] + stream * q->nb[3];
+        const char *    from =
+            (const char *) q->data + t % per_stream * q->nb[1] + hk * group * q->nb[2] + stream * q->nb[3];
         float *         to   = (float *) ((char *) dst->data + (t * H + hk * group) * D * sizeof(float));
         kernels().attn_cells((int) group, (int) D, (const float *) from, q->nb[2] / sizeof(float),
                              (const char *) a.k->data + hk * a.k->nb[2] + stream * a.k->nb[3], a.k->nb[1],
-                             (const char *) a.v->data + hk * a.v->nb[2] + stream * a.v->nb[3], a.v->nb[1], seen + 1, seen[0],
-                             a.scale, s, to, D);
+                             (const char *) a.v->data + hk * a.v->nb[2] + stream * a.v->nb[3], a.v->nb[1], seen + 1,
+                             seen[0], a.scale, s, to, D);
     }
 }

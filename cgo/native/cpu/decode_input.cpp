@@ -20,7 +20,8 @@ bool decode_bf16(bool exact) {
     return !exact && kernels().dots_bf16 != nullptr;
 }
 
-void decode_dots(bool bf16, int64_t N, int64_t T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+void decode_dots(bool bf16, int64_t N, int64_t T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf,
+                 float * y, ptrdiff_t ldy) {
     (bf16 ? kernels().dots_bf16 : kernels().dots_f32)((int) N, (int) T, terms, n_terms, from, ldf, y, ldy);
 }
 
@@ -64,7 +65,8 @@ void put_row(const DecodeInput & in, const ggml_tensor * dst, int64_t t, char * 
 }
 
 // Rows [j0, j1) of h of one product for tokens [t0, t1), whose x are rows of the part's stride.
-void put_h(const DecodeInput & in, int part, const char * x, int64_t j0, int64_t j1, int64_t t0, int64_t t1, char * out) {
+void put_h(const DecodeInput & in, int part, const char * x, int64_t j0, int64_t j1, int64_t t0, int64_t t1,
+           char * out) {
     const DecodeDown & d = in.downs[part];
     const int64_t      n = j1 - j0, K = in.K;
     DotTerm            term = { row_f32(d.A, j0), row_stride(d.A), x, in.stride(-1), K };

@@ -42,8 +42,8 @@ void HeadLogits::load(int64_t v0) {
 void HeadLogits::logits(const void * x, int64_t i0, int64_t n, float * L) const {
     const int64_t K = W_->ne[0];
     if (bf16_) {
-        product_bf16(n, count_, K, (const uint16_t *) x + i0 * K, K, (const uint32_t *) panels_, PANEL * K / 2, L, width_,
-                     false);
+        product_bf16(n, count_, K, (const uint16_t *) x + i0 * K, K, (const uint32_t *) panels_, PANEL * K / 2, L,
+                     width_, false);
     } else {
         product_f32(n, count_, K, (const float *) x + i0 * K, K, (const float *) panels_, PANEL * K, L, width_, false);
     }

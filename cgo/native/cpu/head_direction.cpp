@@ -28,7 +28,8 @@ struct DirectionRow {
 
 // exp(f (l - max)) of one group, 0 for the target, in the place of l or, rounded, in e; what was summed
 // before is scaled to the new maximum.
-void exponentials(DirectionRow & s, float * l, uint16_t * e, int64_t n, int64_t v0, int32_t target, float f, float * u, int64_t K) {
+void exponentials(DirectionRow & s, float * l, uint16_t * e, int64_t n, int64_t v0, int32_t target, float f, float * u,
+                  int64_t K) {
     const double keep = raise_max(s.all, l, n, v0, f);
     if (keep != 1) {
         kernels().scale(u, (int) K, (float) keep);
@@ -96,8 +97,8 @@ extern "C" void steer_cpu_head_direction(ggml_tensor * dst, int ith, int nth, vo
                 const int64_t m = std::min(HEAD_BLOCK, n - i0);
                 head.logits(x, i0, m, L);
                 for (int64_t i = 0; i < m; i++) {
-                    exponentials(state[i0 + i], L + i * head.width(), bf16 ? group.rounded(i) : nullptr, head.count(), v0, targets[r0 + i0 + i], p.f[0],
-                                 u + (i0 + i) * K, K);
+                    exponentials(state[i0 + i], L + i * head.width(), bf16 ? group.rounded(i) : nullptr, head.count(),
+                                 v0, targets[r0 + i0 + i], p.f[0], u + (i0 + i) * K, K);
                 }
                 if (bf16) {
                     group.add_rounded(m, u + i0 * K);

@@ -76,7 +76,8 @@ extern "C" void steer_cpu_head_logprob(ggml_tensor * dst, int ith, int nth, void
         }
         for (int64_t i = 0; i < asked.n; i++) {
             GGML_ASSERT(targets[r0 + i] >= 0 && targets[r0 + i] < W->ne[1]);
-            finish_row(state[asked.row_of[i]], targets[r0 + i], asked.logit[i], p.f[0], p.i[0] != 0, row_f32(dst, r0 + i));
+            finish_row(state[asked.row_of[i]], targets[r0 + i], asked.logit[i], p.f[0], p.i[0] != 0,
+                       row_f32(dst, r0 + i));
         }
     }
 }

@@ -47,7 +47,8 @@ struct Kernels {
     void (*gemm_bf16)(int M, int lanes, int pairs, const uint16_t * A, ptrdiff_t am, const uint32_t * B,
                       ptrdiff_t ldb, float * C, ptrdiff_t ldc, bool accumulate);
     // One such product after the other, all added to the same C: the bits of as many calls of gemm_bf16.
-    void (*gemms_bf16)(int M, int lanes, const ProductBF16 * terms, int n_terms, float * C, ptrdiff_t ldc, bool accumulate);
+    void (*gemms_bf16)(int M, int lanes, const ProductBF16 * terms, int n_terms, float * C, ptrdiff_t ldc,
+                       bool accumulate);
 
     // dst[c*ldd + r] = src[r*lds + c] for 32-bit items.
     void (*transpose32)(const uint32_t * src, ptrdiff_t lds, int rows, int cols, uint32_t * dst, ptrdiff_t ldd);
@@ -104,27 +105,33 @@ struct Kernels {
     // o[h*ldo + d] = sum_j p_hj v_j[d], p_h = softmax_j(scale q_h . k_j), over the n half-precision rows
     // k + cells[j]*k_step, v + cells[j]*v_step (steps in bytes) of D numbers; h < heads.
     // s: scratch for 4 * (n rounded up to 4) scores.
-    void (*attn_cells)(int heads, int D, const float * q, ptrdiff_t ldq, const void * k, ptrdiff_t k_step, const void * v,
-                       ptrdiff_t v_step, const int32_t * cells, int n, float scale, float * s, float * o, ptrdiff_t ldo);
+    void (*attn_cells)(int heads, int D, const float * q, ptrdiff_t ldq, const void * k, ptrdiff_t k_step,
+                       const void * v, ptrdiff_t v_step, const int32_t * cells, int n, float scale, float * s,
+                       float * o, ptrdiff_t ldo);
 
     // y[t*ldy + n] = from[t*ldf + n] + sum over terms, sum_k w[n*ldw + k] x[t*ldx + k],  n < N, t < T.
     // from: nullptr for 0; may be y. The order of the sum of an element depends on the terms' depths
     // alone: not on N, on T, or on where the element lies.
-    void (*dots_f32)(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy);
+    void (*dots_f32)(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y,
+                     ptrdiff_t ldy);
     // The same of bf16 numbers. Null where gemm_bf16 is.
-    void (*dots_bf16)(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy);
+    void (*dots_bf16)(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y,
+                      ptrdiff_t ldy);
 
     // Rows whose results are bf16 (micro_bf16.h). Null where gemm_bf16 is.
 
     // p_i = exp(a s_i - b) for i < valid, 0 up to n made a multiple of 32; returns their sum before the rounding.
     float (*softmax_bf16)(const float * s, int valid, int n, float a, float b, uint16_t * p);
     // p_i = exp(a s_i - lse), ds_i = p_i (dp_i - delta) for i < valid, 0 up to n made a multiple of 32.
-    void (*softmax_back_bf16)(const float * s, const float * dp, int valid, int n, float a, float lse, float delta, uint16_t * p, uint16_t * ds);
+    void (*softmax_back_bf16)(const float * s, const float * dp, int valid, int n, float a, float lse, float delta,
+                              uint16_t * p, uint16_t * ds);
     // exp_sums with e rounded, but for x_but (no entry: < 0) of which e is 0; returns the sum of the others.
-    float (*exp_sums_bf16)(const float * x, int n, float a, float max, int but, float * sum, float * sum_x, uint16_t * e);
+    float (*exp_sums_bf16)(const float * x, int n, float a, float max, int but, float * sum, float * sum_x,
+                           uint16_t * e);
     // swiglu and swiglu_back between bf16 rows.
     void (*swiglu_bf16)(const uint16_t * gate, const uint16_t * up, uint16_t * y, int n);
-    void (*swiglu_back_bf16)(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate, uint16_t * d_up, int n);
+    void (*swiglu_back_bf16)(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate,
+                             uint16_t * d_up, int n);
 };
 
 extern const Kernels kernels_portable;

@@ -75,7 +75,8 @@ void columns(ggml_tensor * y, const ggml_tensor * W, const ggml_tensor * x, Feed
     uint32_t *      rows  = scratch().get<uint32_t>(SLOT_ROWS, items);
     const Rows      f32   = bf16 ? Rows{} : rows_f32(x, feed, t0, t1);
     const ptrdiff_t ld    = is_bf16(y) ? wide + 16 : row_stride(y); // of the sums; rows apart in the cache
-    float *         sums  = is_bf16(y) ? scratch().get<float>(SLOT_OUT, (depth < K ? SUMS_TOKENS : kernels().rows) * ld) : nullptr;
+    float *         sums =
+        is_bf16(y) ? scratch().get<float>(SLOT_OUT, (depth < K ? SUMS_TOKENS : kernels().rows) * ld) : nullptr;
     LoraTerms       lora(y, 2, true, t0, t1);
     Term            terms[1 + LoraTerms::MOST];
     for (int64_t n = n0; n < n1; n += wide) {
@@ -99,7 +100,8 @@ void columns(ggml_tensor * y, const ggml_tensor * W, const ggml_tensor * x, Feed
             }
             const bool last  = k + depth >= K;
             const int  pairs = last ? lora.add(terms + 1, n, cols) : 0;
-            product(t1 - t0, cols, terms, 1 + pairs, sums ? sums : row_f32(y, t0) + n, ld, k > 0, sums && last ? &out : nullptr);
+            product(t1 - t0, cols, terms, 1 + pairs, sums ? sums : row_f32(y, t0) + n, ld, k > 0,
+                    sums && last ? &out : nullptr);
         }
     }
 }

@@ -48,12 +48,13 @@ namespace {
 
 // h[0..lanes) of n tokens from t on by the bf16 dot product.
 void down_bf16(const ggml_tensor * x, int64_t t, int64_t n, int lanes, const uint32_t * panel, float * h) {
-    kernels().gemm_bf16((int) n, lanes, (int) (x->ne[0] / 2), (const uint16_t *) row_ptr(x, t), row_stride(x), panel, panel_width(lanes), h,
-                        PANEL, false);
+    kernels().gemm_bf16((int) n, lanes, (int) (x->ne[0] / 2), (const uint16_t *) row_ptr(x, t), row_stride(x), panel,
+                        panel_width(lanes), h, PANEL, false);
 }
 
 // The same in f32; rows are widened and dropped out first where needed.
-void down_f32(const ggml_tensor * x, const Dropout & drop, int64_t t, int64_t n, int lanes, const float * panel, float * h) {
+void down_f32(const ggml_tensor * x, const Dropout & drop, int64_t t, int64_t n, int lanes, const float * panel,
+              float * h) {
     const int64_t K   = x->ne[0];
     const float * in  = row_f32(x, t);
     ptrdiff_t     ldx = row_stride(x);

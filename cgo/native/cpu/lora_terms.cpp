@@ -4,7 +4,8 @@
 
 namespace steer {
 
-LoraTerms::LoraTerms(const ggml_tensor * dst, int at, bool by_column, int64_t t0, int64_t t1) : by_column_(by_column), t0_(t0) {
+LoraTerms::LoraTerms(const ggml_tensor * dst, int at, bool by_column, int64_t t0, int64_t t1) :
+    by_column_(by_column), t0_(t0) {
     int64_t widened = 0;
     for (int i = at; i + 1 < GGML_MAX_SRC && dst->src[i]; i += 2) {
         GGML_ASSERT(n_ < MOST);
@@ -59,7 +60,8 @@ int LoraTerms::add(Term * terms, int64_t c0, int64_t cols) {
                 panel_of_rows_f32(p.matrix, c0 + c, lanes, 0, p.rank, (float *) rows, (float *) to);
             }
         }
-        terms[i] = { bf16, bf16 ? row_ptr(p.h, t0_) : (const void *) p.rows.data, bf16 ? row_stride(p.h) : p.rows.ld, panel, stride, p.rank };
+        terms[i] = { bf16, bf16 ? row_ptr(p.h, t0_) : (const void *) p.rows.data, bf16 ? row_stride(p.h) : p.rows.ld,
+                     panel, stride, p.rank };
         panel += panels * stride;
     }
     return n_;

@@ -17,7 +17,8 @@ constexpr int64_t BLOCK = 14;
 void up_back_f32(const ggml_tensor * dy, int64_t t, int64_t n, int lanes, const float * panel, float * dh) {
     const int64_t N = dy->ne[0];
     if (!is_bf16(dy)) {
-        kernels().gemm_f32((int) n, lanes, (int) N, row_f32(dy, t), row_stride(dy), 1, panel, panel_width(lanes), dh, PANEL, false);
+        kernels().gemm_f32((int) n, lanes, (int) N, row_f32(dy, t), row_stride(dy), 1, panel, panel_width(lanes), dh,
+                           PANEL, false);
         return;
     }
     float * wide = scratch().get<float>(SLOT_A, BLOCK * N);
@@ -26,7 +27,8 @@ void up_back_f32(const ggml_tensor * dy, int64_t t, int64_t n, int lanes, const 
         for (int64_t i = 0; i < m; i++) {
             kernels().from_bf16((const uint16_t *) row_ptr(dy, t + b + i), wide + i * N, N);
         }
-        kernels().gemm_f32((int) m, lanes, (int) N, wide, N, 1, panel, panel_width(lanes), dh + b * PANEL, PANEL, false);
+        kernels().gemm_f32((int) m, lanes, (int) N, wide, N, 1, panel, panel_width(lanes), dh + b * PANEL, PANEL,
+                           false);
     }
 }
 
@@ -56,8 +58,8 @@ extern "C" void steer_cpu_lora_up_back(ggml_tensor * dst, int ith, int nth, void
         for (int64_t t = share.begin; t < share.end; t += TOKEN_BLOCK) {
             const int64_t n = std::min(TOKEN_BLOCK, share.end - t);
             if (bf16) {
-                kernels().gemm_bf16((int) n, lanes, (int) (N / 2), (const uint16_t *) row_ptr(dy, t), row_stride(dy), (const uint32_t *) panel,
-                                    panel_width(lanes), dh, PANEL, false);
+                kernels().gemm_bf16((int) n, lanes, (int) (N / 2), (const uint16_t *) row_ptr(dy, t), row_stride(dy),
+                                    (const uint32_t *) panel, panel_width(lanes), dh, PANEL, false);
             } else {
                 up_back_f32(dy, t, n, lanes, panel, dh);
             }

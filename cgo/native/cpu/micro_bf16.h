@@ -56,7 +56,8 @@ float softmax_bf16(const float * s, int valid, int n, float a, float b, uint16_t
     return hsum((vf) _mm512_add_ps(low, high));
 }
 
-void softmax_back_bf16(const float * s, const float * dp, int valid, int n, float a, float lse, float delta, uint16_t * p, uint16_t * ds) {
+void softmax_back_bf16(const float * s, const float * dp, int valid, int n, float a, float lse, float delta,
+                       uint16_t * p, uint16_t * ds) {
     const __m512 va = _mm512_set1_ps(a), vb = _mm512_set1_ps(lse), vd = _mm512_set1_ps(delta);
     for (int i = 0; i < n; i += 32) {
         const __mmask16 ml = lanes_of(valid - i), mh = lanes_of(valid - i - 16);
@@ -95,7 +96,8 @@ void swiglu_bf16(const uint16_t * gate, const uint16_t * up, uint16_t * y, int n
     }
 }
 
-void swiglu_back_bf16(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate, uint16_t * d_up, int n) {
+void swiglu_back_bf16(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate, uint16_t * d_up,
+                      int n) {
     const __m512 one = _mm512_set1_ps(1.0f);
     for (int i = 0; i < n; i += 16) {
         const __mmask16 m = lanes_of(n - i);

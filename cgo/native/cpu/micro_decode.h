@@ -34,10 +34,13 @@ inline __m512 sums_of_16(const __m512 * a) {
     __m512 v[4];
     STEER_UNROLL
     for (int i = 0; i < 4; i++) {
-        const __m512 u = _mm512_add_ps(_mm512_unpacklo_ps(a[4 * i], a[4 * i + 1]), _mm512_unpackhi_ps(a[4 * i], a[4 * i + 1]));
-        const __m512 w = _mm512_add_ps(_mm512_unpacklo_ps(a[4 * i + 2], a[4 * i + 3]), _mm512_unpackhi_ps(a[4 * i + 2], a[4 * i + 3]));
+        const __m512 u =
+            _mm512_add_ps(_mm512_unpacklo_ps(a[4 * i], a[4 * i + 1]), _mm512_unpackhi_ps(a[4 * i], a[4 * i + 1]));
+        const __m512 w = _mm512_add_ps(_mm512_unpacklo_ps(a[4 * i + 2], a[4 * i + 3]),
+                                         _mm512_unpackhi_ps(a[4 * i + 2], a[4 * i + 3]));
         const __m512d ud = _mm512_castps_pd(u), wd = _mm512_castps_pd(w);
-        v[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ud, wd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ud, wd)));
+        v[i] =
+            _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ud, wd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ud, wd)));
     }
     const __m512 x = _mm512_add_ps(_mm512_shuffle_f32x4(v[0], v[1], 0x88), _mm512_shuffle_f32x4(v[0], v[1], 0xDD));
     const __m512 y = _mm512_add_ps(_mm512_shuffle_f32x4(v[2], v[3], 0x88), _mm512_shuffle_f32x4(v[2], v[3], 0xDD));
@@ -94,7 +97,8 @@ struct DotsF32 {
         const float *w = (const float *) t.w + n * t.ldw, *x = (const float *) t.x + c0 * t.ldx;
         int64_t      k = 0;
         for (; k + STEER_VL <= t.depth; k += STEER_VL) {
-            step<R, C>([&](int r) { return load(w + r * t.ldw + k); }, [&](int c) { return load(x + c * t.ldx + k); }, acc);
+            step<R, C>([&](int r) { return load(w + r * t.ldw + k); }, [&](int c) { return load(x + c * t.ldx + k); },
+                       acc);
         }
         if (k < t.depth) {
             const int rest = (int) (t.depth - k);
@@ -153,7 +157,8 @@ struct DotsBF16 {
 #endif
 
 template <class Dots, int R, int C>
-inline void dot_tile(const DotTerm * terms, int n_terms, int n, int c0, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+inline void dot_tile(const DotTerm * terms, int n_terms, int n, int c0, const float * from, ptrdiff_t ldf, float * y,
+                     ptrdiff_t ldy) {
     vf acc[R * C] = {};
     for (const DotTerm * t = terms; t < terms + n_terms; t++) {
         Dots::template add<R, C>(*t, n, c0, acc);
@@ -162,7 +167,8 @@ inline void dot_tile(const DotTerm * terms, int n_terms, int n, int c0, const fl
 }
 
 template <class Dots, int R>
-inline void dot_rows(const DotTerm * terms, int n_terms, int n, int T, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+inline void dot_rows(const DotTerm * terms, int n_terms, int n, int T, const float * from, ptrdiff_t ldf, float * y,
+                     ptrdiff_t ldy) {
     for (int t = 0; t < T; t += STEER_DOT_COLS) {
         switch (T - t) {
             case 1: dot_tile<Dots, R, 1>(terms, n_terms, n, t, from, ldf, y, ldy); break;
@@ -176,7 +182,8 @@ inline void dot_rows(const DotTerm * terms, int n_terms, int n, int T, const flo
 }
 
 template <class Dots>
-inline void dots(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+inline void dots(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y,
+                 ptrdiff_t ldy) {
     int n = 0;
     for (; n + 4 <= N; n += 4) {
         dot_rows<Dots, 4>(terms, n_terms, n, T, from, ldf, y, ldy);
@@ -186,12 +193,14 @@ inline void dots(int N, int T, const DotTerm * terms, int n_terms, const float *
     }
 }
 
-void dots_f32(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+void dots_f32(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y,
+              ptrdiff_t ldy) {
     dots<DotsF32>(N, T, terms, n_terms, from, ldf, y, ldy);
 }
 
 #if STEER_BF16
-void dots_bf16(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y, ptrdiff_t ldy) {
+void dots_bf16(int N, int T, const DotTerm * terms, int n_terms, const float * from, ptrdiff_t ldf, float * y,
+               ptrdiff_t ldy) {
     dots<DotsBF16>(N, T, terms, n_terms, from, ldf, y, ldy);
 }
 #endif
@@ -257,7 +266,8 @@ inline void values_of(const float * p, ptrdiff_t ldp, const char * v, ptrdiff_t 
         const uint16_t * row = (const uint16_t *) (v + cells[j] * v_step);
         STEER_UNROLL
         for (int i = 0; i < NV; i++) {
-            const vf x = i == NV - 1 && last < STEER_VL ? load_half_n(row + i * STEER_VL, last) : load_half(row + i * STEER_VL);
+            const vf x =
+                i == NV - 1 && last < STEER_VL ? load_half_n(row + i * STEER_VL, last) : load_half(row + i * STEER_VL);
             STEER_UNROLL
             for (int h = 0; h < NQ; h++) {
                 acc[h][i] += p[h * ldp + j] * x;

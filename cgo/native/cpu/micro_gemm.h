@@ -126,7 +126,8 @@ void gemm_f32(int M, int lanes, int depth, const float * A, ptrdiff_t am, ptrdif
 
 // One product after the other is added to the tile, which stays in registers.
 template <int MR, int NV>
-inline void tile_bf16(const ProductBF16 * terms, int n_terms, int m0, float * C, ptrdiff_t ldc, int lanes, bool accumulate) {
+inline void tile_bf16(const ProductBF16 * terms, int n_terms, int m0, float * C, ptrdiff_t ldc, int lanes,
+                      bool accumulate) {
     __m512          c[MR][NV];
     const bool      whole = lanes == NV * 16;
     const __mmask16 last  = (__mmask16) (0xFFFF >> (NV * 16 - lanes)); // lanes of the last vector
@@ -189,7 +190,8 @@ inline void tile_bf16(const ProductBF16 * terms, int n_terms, int m0, float * C,
 }
 
 template <int MR, int NV>
-void rows_bf16(int rows, const ProductBF16 * terms, int n_terms, int m0, float * C, ptrdiff_t ldc, int lanes, bool accumulate) {
+void rows_bf16(int rows, const ProductBF16 * terms, int n_terms, int m0, float * C, ptrdiff_t ldc, int lanes,
+               bool accumulate) {
     if constexpr (MR > 0) {
         if (rows != MR) {
             rows_bf16<MR - 1, NV>(rows, terms, n_terms, m0, C, ldc, lanes, accumulate);

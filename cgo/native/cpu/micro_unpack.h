@@ -180,7 +180,8 @@ struct PutF32 {
 #if STEER_VL == 8
     // a q + b of the first eight bytes; GCC's own loop over bytes takes several times as long.
     void eight(__m128i q, float a, float b) {
-        _mm256_storeu_ps(dst, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(q)), _mm256_set1_ps(a), _mm256_set1_ps(b)));
+        _mm256_storeu_ps(
+            dst, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(q)), _mm256_set1_ps(a), _mm256_set1_ps(b)));
         dst += 8;
     }
 #endif

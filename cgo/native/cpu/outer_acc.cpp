@@ -49,7 +49,8 @@ void unit_bf16(const Unit & w) {
             pair_tokens(w.v, t + 2 * i, w.j0, w.nj, pv + i * w.nj);
         }
         kernels().transpose32(pv, w.nj, (int) pairs, (int) w.nj, pt, PAIRS);
-        kernels().gemm_bf16((int) w.nj, w.lanes, (int) pairs, (const uint16_t *) pt, TOKENS, pu, width, w.out(), row_stride(w.G), true);
+        kernels().gemm_bf16((int) w.nj, w.lanes, (int) pairs, (const uint16_t *) pt, TOKENS, pu, width, w.out(),
+                            row_stride(w.G), true);
     }
 }
 

@@ -46,13 +46,17 @@ inline void fetch_tile(const float * C, ptrdiff_t ldc, int64_t n, int lanes) {
 // Rows at hand, [begin, end), and those that come next, [end, next).
 struct RowBlock {
     int64_t begin, end, next;
-    RowBlock(int64_t M, int64_t b, int64_t blocks) : begin(M * b / blocks), end(M * (b + 1) / blocks), next(b + 2 > blocks ? end : M * (b + 2) / blocks) {}
+    RowBlock(int64_t M, int64_t b, int64_t blocks) :
+        begin(M * b / blocks),
+        end(M * (b + 1) / blocks),
+        next(b + 2 > blocks ? end : M * (b + 2) / blocks) {}
     int64_t size() const { return end - begin; }
 };
 
 // Fetches what comes behind the panel at column c: the next tile of C, and this panel's share of the next rows of A.
 // C begins with the rows at hand.
-template <class T> void fetch_next(const Term & term, const RowBlock & m, int64_t c, int64_t cols, const float * C, ptrdiff_t ldc) {
+template <class T>
+void fetch_next(const Term & term, const RowBlock & m, int64_t c, int64_t cols, const float * C, ptrdiff_t ldc) {
     const Share next(m.next - m.end, (int) (c / PANEL), (int) ((cols + PANEL - 1) / PANEL));
     for (int64_t i = next.begin; i < next.end; i++) {
         fetch((const T *) term.A + (m.end + i) * term.lda, term.depth * (ptrdiff_t) sizeof(T));
@@ -81,7 +85,8 @@ template <class T> struct Copied {
 
 // Whether the rows at hand are copied first.
 template <class T> bool to_copy(const Term & term, const RowBlock & m, int64_t cols) {
-    return cols > PANEL && term.depth > SLICE / (ptrdiff_t) sizeof(T) / 4 && collide(term.lda * (ptrdiff_t) sizeof(T), m.size());
+    return cols > PANEL && term.depth > SLICE / (ptrdiff_t) sizeof(T) / 4 &&
+           collide(term.lda * (ptrdiff_t) sizeof(T), m.size());
 }
 
 // The rows at hand of one term, a slice of the depth after the other where they are copied.
@@ -104,13 +109,15 @@ void block_f32(const Term & term, const RowBlock & m, int64_t cols, float * C, p
             if (k == 0 && term.depth >= FETCHED) {
                 fetch_next<float>(term, m, c, cols, C, ldc);
             }
-            kernels().gemm_f32((int) m.size(), lanes, (int) d, rows, ld, 1, panel, width, C + c, ldc, accumulate || k > 0);
+            kernels().gemm_f32((int) m.size(), lanes, (int) d, rows, ld, 1, panel, width, C + c, ldc,
+                               accumulate || k > 0);
         }
     }
 }
 
 // The rows at hand of some terms in bf16.
-void block_bf16(const Term * terms, int n_terms, const RowBlock & m, int64_t cols, float * C, ptrdiff_t ldc, bool accumulate) {
+void block_bf16(const Term * terms, int n_terms, const RowBlock & m, int64_t cols, float * C, ptrdiff_t ldc,
+                bool accumulate) {
     ProductBF16 products[MOST_TERMS];
     GGML_ASSERT(n_terms <= MOST_TERMS);
     for (int i = 0; i < n_terms; i++) {

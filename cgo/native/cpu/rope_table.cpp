@@ -21,7 +21,8 @@ extern "C" void steer_cpu_rope_table(ggml_tensor * dst, int ith, int nth, void *
     const Share share(T, ith, nth);
     double *    speed = scratch().get<double>(SLOT_A, D / 2); // radians a position
     for (int64_t i = 0; i < D / 2; i++) {
-        speed[i] = p.f[1] * std::pow((double) p.f[0], -2.0 * (double) i / (double) D) / (freqs ? row_f32(freqs, 0)[i] : 1.0f);
+        speed[i] =
+            p.f[1] * std::pow((double) p.f[0], -2.0 * (double) i / (double) D) / (freqs ? row_f32(freqs, 0)[i] : 1.0f);
     }
     for (int64_t t = share.begin; t < share.end; t++) {
         float * row = row_f32(dst, t);

@@ -17,7 +17,8 @@ extern "C" void steer_cpu_swiglu(ggml_tensor * dst, int ith, int nth, void *) {
     float *     wide = scratch().get<float>(SLOT_A, 2 * F);
     const bool  narrow = is_bf16(gate) && is_bf16(up) && is_bf16(dst) && kernels().swiglu_bf16;
     for (int64_t t = share.begin; narrow && t < share.end; t++) {
-        kernels().swiglu_bf16((const uint16_t *) row_ptr(gate, t), (const uint16_t *) row_ptr(up, t), (uint16_t *) row_ptr(dst, t), (int) F);
+        kernels().swiglu_bf16((const uint16_t *) row_ptr(gate, t), (const uint16_t *) row_ptr(up, t),
+                              (uint16_t *) row_ptr(dst, t), (int) F);
     }
     for (int64_t t = share.begin; !narrow && t < share.end; t++) {
         kernels().swiglu(row_widened(gate, t, 0, F, wide), row_widened(up, t, 0, F, wide + F), out.row(t), (int) F);

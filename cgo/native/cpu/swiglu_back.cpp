@@ -21,11 +21,13 @@ extern "C" void steer_cpu_swiglu_back(ggml_tensor * dst, int ith, int nth, void 
     const bool  narrow = is_bf16(gate) && is_bf16(up) && is_bf16(dst) && kernels().swiglu_back_bf16;
     for (int64_t t = share.begin; narrow && t < share.end; t++) {
         uint16_t * d = (uint16_t *) row_ptr(dst, t);
-        kernels().swiglu_back_bf16((const uint16_t *) row_ptr(gate, t), (const uint16_t *) row_ptr(up, t), row_f32(dy, t), d, d + F, (int) F);
+        kernels().swiglu_back_bf16((const uint16_t *) row_ptr(gate, t), (const uint16_t *) row_ptr(up, t),
+                                   row_f32(dy, t), d, d + F, (int) F);
     }
     for (int64_t t = share.begin; !narrow && t < share.end; t++) {
         float * d = out.row(t);
-        kernels().swiglu_back(row_widened(gate, t, 0, F, wide), row_widened(up, t, 0, F, wide + F), row_f32(dy, t), d, d + F, (int) F);
+        kernels().swiglu_back(row_widened(gate, t, 0, F, wide), row_widened(up, t, 0, F, wide + F), row_f32(dy, t), d,
+                              d + F, (int) F);
         out.done(t);
     }
 }

@@ -35,14 +35,14 @@ __global__ void adamw_step(float * p, const float * g, float * m, float * v, int
 } // namespace cuda
 } // namespace steer
 
-void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd,
-                      double gscale, int64_t step, steer_cuda & c) {
+void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2,
+                      double eps, double wd, double gscale, int64_t step, steer_cuda & c) {
     using namespace steer::cuda;
     if (n == 0) {
         return;
     }
     const double       c1 = 1 - std::pow(b1, (double) step), c2 = 1 - std::pow(b2, (double) step);
-    const Coefficients a = { (float) (1 - lr * wd), (float) (lr / c1), (float) b1,  (float) (1 - b1),           (float) b2,
+    const Coefficients a = { (float) (1 - lr * wd), (float) (lr / c1), (float) b1, (float) (1 - b1), (float) b2,
                              (float) (1 - b2),      (float) eps,       (float) (1 / std::sqrt(c2)), (float) gscale };
     naming("adamw of " + std::to_string(n) + " values", [&] {
         c.enter();

@@ -32,7 +32,8 @@ void steer_cuda_add(const float * a, const float * b, float * y, int64_t n, stee
     using namespace steer::cuda;
     naming("add", [&] {
         c.enter();
-        require(((uintptr_t) a | (uintptr_t) b | (uintptr_t) y) % 16 == 0, "arrays that do not begin at a multiple of 16 bytes");
+        require(((uintptr_t) a | (uintptr_t) b | (uintptr_t) y) % 16 == 0,
+                "arrays that do not begin at a multiple of 16 bytes");
         launch(c, "add_fours", add_fours, dim3((unsigned) ((n + 1023) / 1024)), 256, 0, a, b, y, n);
     });
 }

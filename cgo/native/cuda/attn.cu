@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArg
     E * const       keys = q + Tile::ROWS * Tile::LD; // of each stage: keys, then values
     const AttnPlace p    = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, true);
     const int       L = p.length, head = blockIdx.y, kv = head / (a.H / a.HK), slice = blockIdx.z * Tile::SLICE;
-    const int       warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    const int warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     const float     scale = a.scale * LOG2_E;
     if (L == 0) {
         return;
@@ -89,10 +89,12 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArg
         const int64_t from = tile.first + tile.j0;
         const int     left = tile.length - tile.j0;
         load_tile<E, DP, COLS>(k, in.k.data + from * in.k.stride + kv * a.D, in.k.stride, left, a.D, in.wide);
-        load_tile<E, DP, COLS>(k + COLS * Tile::LD, in.v.data + from * in.v.stride + kv * a.D, in.v.stride, left, a.D, in.wide);
+        load_tile<E, DP, COLS>(k + COLS * Tile::LD, in.v.data + from * in.v.stride + kv * a.D, in.v.stride, left, a.D,
+                               in.wide);
         copy_commit();
     };
-    load_tile<E, DP, Tile::ROWS>(q, in.q.data + (p.first + p.t0) * in.q.stride + head * a.D, in.q.stride, L - p.t0, a.D, in.wide);
+    load_tile<E, DP, Tile::ROWS>(q, in.q.data + (p.first + p.t0) * in.q.stride + head * a.D, in.q.stride, L - p.t0, a.D,
+                                 in.wide);
     Keys tile = { p.segment, p.first, L, 0, p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L, true };
     load(tile, 0);
     float o[NO][4], m[2] = { -INFINITY, -INFINITY }, sum[2] = { 0, 0 }; // m in powers of two
@@ -119,7 +121,8 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArg
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     const int j = j0 + n * 8 + 2 * t + i % 2;
-                    s[n][i]     = whole || ((!own || j <= row + i / 2 * 8) && j < tile.length) ? s[n][i] * scale : -INFINITY;
+                    s[n][i] =
+                        whole || ((!own || j <= row + i / 2 * 8) && j < tile.length) ? s[n][i] * scale : -INFINITY;
                 }
             }
             take_in_scores(s, o, m, sum);
@@ -182,7 +185,8 @@ AttnArgs attn_args(ggml_tensor * dst, int first) {
 
 void attn_zero_unused(steer_cuda & c, ggml_tensor * dst, const AttnArgs & a) {
     const int64_t T = dst->ne[1];
-    launch(c, "zero_unused", zero_unused, dim3((unsigned) std::min<int64_t>(T, 256)), 256, 0, a.dst, a.cu, a.S, (int) T, (int) dst->ne[0]);
+    launch(c, "zero_unused", zero_unused, dim3((unsigned) std::min<int64_t>(T, 256)), 256, 0, a.dst, a.cu, a.S, (int) T,
+           (int) dst->ne[0]);
 }
 
 void attn(ggml_tensor * dst, steer_cuda & c) {

@@ -62,7 +62,8 @@ template <class E> struct AttnInputs {
 // Makes them of the tensors: copies in scratch memory of those in another type. dO may be null.
 template <class E> class AttnOperands {
   public:
-    AttnOperands(steer_cuda & c, const AttnArgs & a, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v, const ggml_tensor * dO) :
+    AttnOperands(steer_cuda & c, const AttnArgs & a, const ggml_tensor * q, const ggml_tensor * k,
+                 const ggml_tensor * v, const ggml_tensor * dO) :
         q_(c, q, TYPE), k_(c, k, TYPE), v_(c, v, TYPE) {
         in_.wide = a.D * sizeof(E) % 16 == 0;
         in_.q = take(q_), in_.k = take(k_), in_.v = take(v_);
@@ -153,7 +154,8 @@ __device__ __forceinline__ void load_tile(E * tile, const E * x, int64_t stride,
 }
 
 // acc += A B^T over DP features: A the warp's 16 rows, B 8*NT rows.
-template <int DP, int NT> __device__ __forceinline__ void product_nt(float (&acc)[NT][4], const bf16 * A, const bf16 * B) {
+template <int DP, int NT>
+__device__ __forceinline__ void product_nt(float (&acc)[NT][4], const bf16 * A, const bf16 * B) {
     constexpr int LD   = AttnTile<bf16, DP>::LD;
     const int     lane = threadIdx.x % 32;
     const bf16 *  a    = A + lane % 16 * LD + lane / 16 * 8;
@@ -173,7 +175,8 @@ template <int DP, int NT> __device__ __forceinline__ void product_nt(float (&acc
     }
 }
 
-template <int DP, int NT> __device__ __forceinline__ void product_nt(float (&acc)[NT][4], const float * A, const float * B) {
+template <int DP, int NT>
+__device__ __forceinline__ void product_nt(float (&acc)[NT][4], const float * A, const float * B) {
     constexpr int LD   = AttnTile<float, DP>::LD;
     const int     lane = threadIdx.x % 32;
     const float * a    = A + lane / 4 * LD;
@@ -196,14 +199,15 @@ template <int DP, int NT> __device__ __forceinline__ void product_nt(float (&acc
 }
 
 // acc += P B: P 16 x 8*KT in registers (as an acc), B 8*KT rows of which 8*NT features count.
-template <int DP, int NT, int KT> __device__ __forceinline__ void product_nn(float (&acc)[NT][4], const float (&P)[KT][4], const bf16 * B) {
+template <int DP, int NT, int KT>
+__device__ __forceinline__ void product_nn(float (&acc)[NT][4], const float (&P)[KT][4], const bf16 * B) {
     constexpr int LD   = AttnTile<bf16, DP>::LD;
     const int     lane = threadIdx.x % 32;
     const bf16 *  b    = B + (lane % 8 + lane / 8 % 2 * 8) * LD + lane / 16 * 8;
 #pragma unroll
     for (int k = 0; k < KT; k += 2) {
-        const uint32_t fa[4] = { to_bf16x2(P[k][0], P[k][1]), to_bf16x2(P[k][2], P[k][3]), to_bf16x2(P[k + 1][0], P[k + 1][1]),
-                                 to_bf16x2(P[k + 1][2], P[k + 1][3]) };
+        const uint32_t fa[4] = { to_bf16x2(P[k][0], P[k][1]), to_bf16x2(P[k][2], P[k][3]),
+                                 to_bf16x2(P[k + 1][0], P[k + 1][1]), to_bf16x2(P[k + 1][2], P[k + 1][3]) };
 #pragma unroll
         for (int n = 0; n < NT; n += 2) {
             uint32_t fb[4];
@@ -214,7 +218,8 @@ template <int DP, int NT, int KT> __device__ __forceinline__ void product_nn(flo
     }
 }
 
-template <int DP, int NT, int KT> __device__ __forceinline__ void product_nn(float (&acc)[NT][4], const float (&P)[KT][4], const float * B) {
+template <int DP, int NT, int KT>
+__device__ __forceinline__ void product_nn(float (&acc)[NT][4], const float (&P)[KT][4], const float * B) {
     constexpr int LD   = AttnTile<float, DP>::LD;
     const int     lane = threadIdx.x % 32;
     const float * b    = B + lane % 4 * 2;
@@ -241,7 +246,9 @@ template <int NT> __device__ __forceinline__ void clear(float (&acc)[NT][4]) {
 }
 
 // Row of acc's half i (0, 1) to out[d0 ...], times factor; features from D on are padding.
-template <int NT> __device__ __forceinline__ void store_row(float * out, const float (&acc)[NT][4], int i, float factor, int d0, int D, bool fours) {
+template <int NT>
+__device__ __forceinline__ void store_row(float * out, const float (&acc)[NT][4], int i, float factor, int d0, int D,
+                                          bool fours) {
     const int t = threadIdx.x % 4;
 #pragma unroll
     for (int n = 0; n < NT; n++) {

@@ -32,7 +32,8 @@ __global__ void deltas(AttnArgs a) {
 }
 
 // lse (in powers of two) and delta of a sequence's query; zero behind its end.
-__device__ __forceinline__ void load_query(const AttnArgs & a, const AttnPlace & p, int query, int head, float * lse, float * delta) {
+__device__ __forceinline__ void load_query(const AttnArgs & a, const AttnPlace & p, int query, int head, float * lse,
+                                           float * delta) {
     const int64_t token = p.first + query;
     const bool    used  = query < p.length;
     *lse                = used ? a.out.data[token * a.out.stride + a.D * a.H + head] * LOG2_E : 0.0f;
@@ -40,7 +41,8 @@ __device__ __forceinline__ void load_query(const AttnArgs & a, const AttnPlace &
 }
 
 // Walks tiles 0 ... n-1 of the other side: load(tile, stage) begins to bring one, compute(tile, stage) uses it.
-template <int STAGES, class Load, class Compute> __device__ __forceinline__ void walk(int n, Load load, Compute compute) {
+template <int STAGES, class Load, class Compute>
+__device__ __forceinline__ void walk(int n, Load load, Compute compute) {
     if (STAGES == 2 && n > 0) {
         load(0, 0);
     }
@@ -62,7 +64,8 @@ template <int STAGES, class Load, class Compute> __device__ __forceinline__ void
 }
 
 // grid: blocks of queries, heads, slices of the result
-template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_queries(AttnArgs a, AttnInputs<E> in) {
+template <class E, int DP>
+__global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_queries(AttnArgs a, AttnInputs<E> in) {
     using Tile         = AttnTile<E, DP>;
     constexpr int COLS = Tile::COLS_BACK, NT = COLS / 8, NO = Tile::SLICE / 8;
     STEER_DYNAMIC_SHARED(E, q);
@@ -70,14 +73,15 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
     E * const       keys = dO + Tile::ROWS * Tile::LD; // of each stage: keys, then values
     const AttnPlace p    = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, true);
     const int       L = p.length, head = blockIdx.y, kv = head / (a.H / a.HK), slice = blockIdx.z * Tile::SLICE;
-    const int       warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    const int warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     const float     scale = a.scale * LOG2_E;
     if (L == 0) {
         return;
     }
     const int64_t from = p.first + p.t0;
     load_tile<E, DP, Tile::ROWS>(q, in.q.data + from * in.q.stride + head * a.D, in.q.stride, L - p.t0, a.D, in.wide);
-    load_tile<E, DP, Tile::ROWS>(dO, in.dO.data + from * in.dO.stride + head * a.D, in.dO.stride, L - p.t0, a.D, in.wide);
+    load_tile<E, DP, Tile::ROWS>(dO, in.dO.data + from * in.dO.stride + head * a.D, in.dO.stride, L - p.t0, a.D,
+                                 in.wide);
     float lse[2], delta[2], dq[NO][4];
     load_query(a, p, row, head, &lse[0], &delta[0]);
     load_query(a, p, row + 8, head, &lse[1], &delta[1]);
@@ -88,7 +92,8 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
         const int64_t at = p.first + j0;
         E * const     k  = keys + stage * 2 * COLS * Tile::LD;
         load_tile<E, DP, COLS>(k, in.k.data + at * in.k.stride + kv * a.D, in.k.stride, L - j0, a.D, in.wide);
-        load_tile<E, DP, COLS>(k + COLS * Tile::LD, in.v.data + at * in.v.stride + kv * a.D, in.v.stride, L - j0, a.D, in.wide);
+        load_tile<E, DP, COLS>(k + COLS * Tile::LD, in.v.data + at * in.v.stride + kv * a.D, in.v.stride, L - j0, a.D,
+                               in.wide);
         copy_commit();
     };
     walk<Tile::STAGES_BACK>((end + COLS - 1) / COLS, load, [&](int tile, int stage) {
@@ -117,14 +122,16 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         if (row + 8 * i < L) {
-            store_row(a.dst.data + (p.first + row + 8 * i) * a.dst.stride + head * a.D, dq, i, a.scale, slice, a.D, a.fours_out);
+            store_row(a.dst.data + (p.first + row + 8 * i) * a.dst.stride + head * a.D, dq, i, a.scale, slice, a.D,
+                      a.fours_out);
         }
     }
 }
 
 // grid: blocks of keys, kv heads, slices of the result. Two blocks a multiprocessor are enough: for
 // more, the compiler would spill.
-template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_keys(AttnArgs a, AttnInputs<E> in) {
+template <class E, int DP>
+__global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_keys(AttnArgs a, AttnInputs<E> in) {
     using Tile           = AttnTile<E, DP>;
     constexpr int COLS   = Tile::COLS_BACK, NT = COLS / 8, NO = Tile::SLICE_KEYS / 8;
     constexpr int STAGES = Tile::STAGES_BACK;
@@ -134,7 +141,7 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
     float * const   sums    = (float *) (queries + STAGES * 2 * COLS * Tile::LD); // of each stage: lse, then delta
     const AttnPlace p       = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, false);
     const int       L = p.length, kv = blockIdx.y, group = a.H / a.HK, slice = blockIdx.z * Tile::SLICE_KEYS;
-    const int       warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    const int warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     const float     scale = a.scale * LOG2_E;
     if (L == 0) {
         return;
@@ -151,7 +158,8 @@ template <class E, int DP> __global__ void __launch_bounds__(AttnTile<E, DP>::TH
         const int64_t at = p.first + i0;
         E * const     q  = queries + stage * 2 * COLS * Tile::LD;
         load_tile<E, DP, COLS>(q, in.q.data + at * in.q.stride + head * a.D, in.q.stride, L - i0, a.D, in.wide);
-        load_tile<E, DP, COLS>(q + COLS * Tile::LD, in.dO.data + at * in.dO.stride + head * a.D, in.dO.stride, L - i0, a.D, in.wide);
+        load_tile<E, DP, COLS>(q + COLS * Tile::LD, in.dO.data + at * in.dO.stride + head * a.D, in.dO.stride, L - i0,
+                               a.D, in.wide);
         const int i = threadIdx.x;
         if (i < COLS) {
             const bool    used  = i0 + i < L;
@@ -203,9 +211,10 @@ template <class E> void backward(ggml_tensor * dst, steer_cuda & c, const AttnAr
         using Tile            = AttnTile<E, DP>;
         const size_t   bytes  = Tile::bytes_back(Tile::STAGES_BACK);
         const unsigned blocks = (unsigned) attn_blocks(a, dst->ne[1], Tile::ROWS);
-        launch(c, "attn_back_queries", attn_back_queries<E, DP>, dim3(blocks, (unsigned) a.H, attn_slices(a, Tile::SLICE)), Tile::THREADS, bytes, a,
-               operands.inputs());
-        launch(c, "attn_back_keys", attn_back_keys<E, DP>, dim3(blocks, (unsigned) a.HK, attn_slices(a, Tile::SLICE_KEYS)), Tile::THREADS, bytes, a,
+        launch(c, "attn_back_queries", attn_back_queries<E, DP>,
+               dim3(blocks, (unsigned) a.H, attn_slices(a, Tile::SLICE)), Tile::THREADS, bytes, a, operands.inputs());
+        launch(c, "attn_back_keys", attn_back_keys<E, DP>,
+               dim3(blocks, (unsigned) a.HK, attn_slices(a, Tile::SLICE_KEYS)), Tile::THREADS, bytes, a,
                operands.inputs());
     });
 }

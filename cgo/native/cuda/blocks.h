@@ -90,7 +90,8 @@ struct Q3_K {
     static constexpr int SIZE = QK_K;
     static __device__ void unpack(const block_q3_K * b, int i, float * v) {
         const int       half = i / 128, quarter = i % 128 / 32, s = i / 16;
-        const int       low = s < 8 ? b->scales[s] & 15 : b->scales[s - 8] >> 4, high = b->scales[8 + s % 4] >> 2 * (s / 4) & 3;
+        const int       low  = s < 8 ? b->scales[s] & 15 : b->scales[s - 8] >> 4,
+                        high = b->scales[8 + s % 4] >> 2 * (s / 4) & 3;
         const float     d = half_to_float(b->d) * (float) ((low | high << 4) - 32);
         const uint8_t * q = b->qs + half * 32 + i % 32;
         const uint8_t * h = b->hmask + i % 32;
@@ -161,8 +162,9 @@ struct Table {
 };
 
 __host__ __device__ constexpr uint64_t bytes(int a, int b, int c, int d, int e, int f, int g, int h) {
-    return (uint64_t) (uint8_t) a | (uint64_t) (uint8_t) b << 8 | (uint64_t) (uint8_t) c << 16 | (uint64_t) (uint8_t) d << 24 |
-           (uint64_t) (uint8_t) e << 32 | (uint64_t) (uint8_t) f << 40 | (uint64_t) (uint8_t) g << 48 | (uint64_t) (uint8_t) h << 56;
+    return (uint64_t) (uint8_t) a | (uint64_t) (uint8_t) b << 8 | (uint64_t) (uint8_t) c << 16 |
+           (uint64_t) (uint8_t) d << 24 | (uint64_t) (uint8_t) e << 32 | (uint64_t) (uint8_t) f << 40 |
+           (uint64_t) (uint8_t) g << 48 | (uint64_t) (uint8_t) h << 56;
 }
 
 // kvalues_iq4nl of ggml-common.h

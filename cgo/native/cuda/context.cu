@@ -15,7 +15,8 @@ namespace {
 
 void check_cublas(cublasStatus_t status, const char * what) {
     if (status != CUBLAS_STATUS_SUCCESS) {
-        throw steer_cuda_error(std::string(what) + ": cuBLAS error: " + cublasGetStatusString(status), status == CUBLAS_STATUS_ALLOC_FAILED);
+        throw steer_cuda_error(std::string(what) + ": cuBLAS error: " + cublasGetStatusString(status),
+                               status == CUBLAS_STATUS_ALLOC_FAILED);
     }
 }
 
@@ -26,7 +27,8 @@ struct DeviceMemory {
         const cudaError_t status = cudaMalloc(&p, size);
         if (status != cudaSuccess) {
             (void) cudaGetLastError(); // the next check is not to see it
-            throw steer_cuda_error(std::to_string(size) + " bytes of scratch memory: " + cudaGetErrorString(status), status == cudaErrorMemoryAllocation);
+            throw steer_cuda_error(std::to_string(size) + " bytes of scratch memory: " + cudaGetErrorString(status),
+                                   status == cudaErrorMemoryAllocation);
         }
         return p;
     }
@@ -58,20 +60,23 @@ class Context : public steer_cuda {
     void enter() override { check(cudaSetDevice(device_), "cudaSetDevice"); }
 
     void gemm(const steer_gemm & g) override {
-        require(g.m <= INT32_MAX && g.n <= INT32_MAX && g.k <= INT32_MAX && g.lda <= INT32_MAX && g.ldb <= INT32_MAX && g.ldc <= INT32_MAX,
+        require(g.m <= INT32_MAX && g.n <= INT32_MAX && g.k <= INT32_MAX && g.lda <= INT32_MAX && g.ldb <= INT32_MAX &&
+                    g.ldc <= INT32_MAX,
                 "a matrix too large for cuBLAS");
-        const bool          bf16 = g.type == GGML_TYPE_BF16;
-        const cudaDataType  type = bf16 ? CUDA_R_16BF : CUDA_R_32F, type_c = g.type_c == GGML_TYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+        const bool         bf16   = g.type == GGML_TYPE_BF16;
+        const cudaDataType type   = bf16 ? CUDA_R_16BF : CUDA_R_32F,
+                           type_c = g.type_c == GGML_TYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
         // pedantic: neither TF32 nor another short cut
         const auto compute = bf16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_PEDANTIC;
-        check_cublas(cublasGemmEx(cublas_, g.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, g.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N, (int) g.m, (int) g.n,
-                                  (int) g.k, &g.alpha, g.A, type, (int) g.lda, g.B, type, (int) g.ldb, &g.beta, g.C, type_c, (int) g.ldc,
-                                  compute, CUBLAS_GEMM_DEFAULT),
+        check_cublas(cublasGemmEx(cublas_, g.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, g.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                  (int) g.m, (int) g.n, (int) g.k, &g.alpha, g.A, type, (int) g.lda, g.B, type,
+                                  (int) g.ldb, &g.beta, g.C, type_c, (int) g.ldc, compute, CUBLAS_GEMM_DEFAULT),
                      "cublasGemmEx");
     }
 
     void unpack_other(ggml_type type, const void * src, ggml_type to, void * dst, int64_t n) override {
-        require(can_unpack_other(type) && n % 256 == 0, "weights of this type and shape cannot be unpacked"); // ggml's kernels take 256 at a time
+        // ggml's kernels take 256 at a time
+        require(can_unpack_other(type) && n % 256 == 0, "weights of this type and shape cannot be unpacked");
         if (to == GGML_TYPE_F32) {
             ggml_get_to_fp32_cuda(type)(src, (float *) dst, n, stream);
         } else {

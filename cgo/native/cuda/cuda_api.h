@@ -45,25 +45,30 @@ typedef struct {
 
     // n_rows rows of weights in host memory, one after the other and of a type that weight_type_ok takes, to
     // dst [row_values, n_rows] f32 in device memory. They travel as they are and become f32 on the device.
-    // CUDA stages pageable memory before the copy returns, but only where it must: rows stay as they are until synchronize.
-    int (*unpack_rows)(steer_cuda_device * dev, enum ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, char * err,
-                       size_t err_len);
+    // CUDA stages pageable memory before the copy returns, but only where it must: rows stay as they are until
+    // synchronize.
+    int (*unpack_rows)(steer_cuda_device * dev, enum ggml_type type, const void * rows, int64_t row_values,
+                       int64_t n_rows, float * dst, char * err, size_t err_len);
 
     // Over flat arrays in device memory; formulas in ../ops.h.
     int (*sumsq)(steer_cuda_device * dev, const float * x, int64_t n, double * sum, char * err, size_t err_len);
-    int (*adamw)(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps,
-                 double wd, double gscale, int64_t step, char * err, size_t err_len);
+    int (*adamw)(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr,
+                 double b1, double b2, double eps, double wd, double gscale, int64_t step, char * err, size_t err_len);
 
-    // Scratch memory, in bytes: what launch and unpack_rows would have in use at most, asked of the launchers without launching;
-    // tensors need not have memory. reserve obtains that much at once.
-    int (*launch_scratch)(const steer_cuda_device * dev, int op, struct ggml_tensor * dst, size_t * bytes, char * err, size_t err_len);
-    int (*rows_scratch)(const steer_cuda_device * dev, enum ggml_type type, int64_t row_values, int64_t n_rows, size_t * bytes, char * err, size_t err_len);
+    // Scratch memory, in bytes: what launch and unpack_rows would have in use at most, asked of the launchers without
+    // launching; tensors need not have memory. reserve_scratch obtains that much at once.
+    int (*launch_scratch)(const steer_cuda_device * dev, int op, struct ggml_tensor * dst, size_t * bytes, char * err,
+                          size_t err_len);
+    int (*rows_scratch)(const steer_cuda_device * dev, enum ggml_type type, int64_t row_values, int64_t n_rows,
+                        size_t * bytes, char * err, size_t err_len);
     int (*reserve_scratch)(steer_cuda_device * dev, size_t bytes, char * err, size_t err_len);
-    // The most of the device's memory in use at any moment since it was last opened; 0 where the platform keeps no such mark.
+    // The most of the device's memory in use at any moment since it was last opened; 0 where the platform keeps no
+    // such mark.
     size_t (*most_bytes)(const steer_cuda_device * dev);
 
     // y = a + b, on the stream of launch; all begin at multiples of 16 bytes.
-    int (*add)(steer_cuda_device * dev, const float * a, const float * b, float * y, int64_t n, char * err, size_t err_len);
+    int (*add)(steer_cuda_device * dev, const float * a, const float * b, float * y, int64_t n, char * err,
+               size_t err_len);
 
     // Operations a second of n x n products in bf16.
     int (*gemm_rate)(steer_cuda_device * dev, int64_t n, double * rate, char * err, size_t err_len);

@@ -40,8 +40,8 @@ static constexpr size_t MOST_SHARED = 99 * 1024;
 
 void check_grid(const char * name, dim3 grid, size_t shared) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFFu || grid.y > 65535 || grid.z > 65535) {
-        throw steer_cuda_error(std::string(name) + ": grid " + std::to_string(grid.x) + " x " + std::to_string(grid.y) + " x " +
-                               std::to_string(grid.z) + " is empty or beyond CUDA's limits");
+        throw steer_cuda_error(std::string(name) + ": grid " + std::to_string(grid.x) + " x " + std::to_string(grid.y) +
+                               " x " + std::to_string(grid.z) + " is empty or beyond CUDA's limits");
     }
     if (shared > MOST_SHARED) {
         throw steer_cuda_error(std::string(name) + ": wants " + std::to_string(shared) + " bytes of shared memory");
@@ -49,7 +49,8 @@ void check_grid(const char * name, dim3 grid, size_t shared) {
 }
 
 static std::string shape_of(const ggml_tensor * t) {
-    return std::string(ggml_type_name(t->type)) + " [" + std::to_string(t->ne[0]) + ", " + std::to_string(t->ne[1]) + "]";
+    return std::string(ggml_type_name(t->type)) + " [" + std::to_string(t->ne[0]) + ", " + std::to_string(t->ne[1]) +
+           "]";
 }
 
 static void run(const char * op, void (*launcher)(ggml_tensor *, steer_cuda &), ggml_tensor * dst, steer_cuda & c) {

@@ -130,10 +130,11 @@ void steer_cuda_scalar_head_grad_bias(ggml_tensor * dst, steer_cuda & c);
 // Whether LINEAR, LINEAR_BACK and the head can read weights of this type on c's device.
 bool steer_cuda_weight_type_ok(ggml_type type, const steer_cuda & c);
 
-// n_rows rows in host memory, one after the other and of a type that is ok, become dst [row_values, n_rows] f32 in device
-// memory (16-byte aligned). The copy may still be under way when this returns: rows must not change before the stream is
-// synchronized.
-void steer_cuda_unpack_rows(ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, steer_cuda & c);
+// n_rows rows in host memory, one after the other and of a type that is ok, become dst [row_values, n_rows] f32 in
+// device memory (16-byte aligned). The copy may still be under way when this returns: rows must not change before the
+// stream is synchronized.
+void steer_cuda_unpack_rows(ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst,
+                            steer_cuda & c);
 
 // ---------------------------------------------------------------------------------
 // Optimizer over flat arrays in device memory; formulas in ../ops.h.

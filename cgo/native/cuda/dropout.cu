@@ -72,15 +72,18 @@ Dropped::Dropped(steer_cuda & c, const ggml_tensor * x, const ggml_tensor * seed
     by_type(x, [&](auto type) {
         using V           = decltype(type);
         const auto kernel = in_fours(x) ? drop_rows<4, V> : drop_rows<1, V>;
-        launch(c, "drop_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const V>(x), Rows<V>{ (V *) (char *) copy_, n }, n, mask);
+        launch(c, "drop_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const V>(x),
+               Rows<V>{ (V *) (char *) copy_, n }, n, mask);
     });
     matrix_ = { (const char *) copy_, n };
 }
 
-void add_dropped(steer_cuda & c, const float * x, const ggml_tensor * dx, const ggml_tensor * seeds, const steer_op_params & p) {
+void add_dropped(steer_cuda & c, const float * x, const ggml_tensor * dx, const ggml_tensor * seeds,
+                 const steer_op_params & p) {
     const int64_t n = dx->ne[0], T = dx->ne[1];
     const auto    kernel = in_fours(dx) ? drop_add_rows<4> : drop_add_rows<1>;
-    launch(c, "drop_add_rows", kernel, dim3((unsigned) T), 256, 0, Rows<const float>{ x, n }, rows_of<float>(dx), n, mask_of(seeds, p, T));
+    launch(c, "drop_add_rows", kernel, dim3((unsigned) T), 256, 0, Rows<const float>{ x, n }, rows_of<float>(dx), n,
+           mask_of(seeds, p, T));
 }
 
 } // namespace cuda

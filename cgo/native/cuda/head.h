@@ -51,7 +51,8 @@ inline void panel_logits(steer_cuda & c, const Panel & p, ggml_type type, int64_
 }
 
 // C[:, i] (+)= sum_v W_v P[v, i]; overwritten by the first chunk.
-inline void panel_product(steer_cuda & c, const Panel & p, ggml_type type, int64_t K, const void * P, float * C, int64_t ldc) {
+inline void panel_product(steer_cuda & c, const Panel & p, ggml_type type, int64_t K, const void * P, float * C,
+                          int64_t ldc) {
     product(c, type, false, false, K, p.rows, p.count, 1, p.W, { P, p.ld }, p.v0 > 0 ? 1 : 0, C, ldc);
 }
 
@@ -99,7 +100,8 @@ __device__ __forceinline__ Largest block_largest(const float * x, int n) {
 // One block takes in one chunk of a row's logits. put(i, e): called with e = exp(f (l_i - max))
 // of every logit i. Returns the factor by which sums of earlier chunks shrink.
 template <class Put>
-__device__ __forceinline__ float take_in(Running * state, const float * l, int count, int v0, int target, float f, bool entropy, Put put) {
+__device__ __forceinline__ float take_in(Running * state, const float * l, int count, int v0, int target, float f,
+                                         bool entropy, Put put) {
     Running       s    = { 0, 0, -INFINITY, NAN, 0 };
     const Largest best = block_largest(l, count);
     if (v0 > 0) {

@@ -16,8 +16,8 @@ namespace {
 
 // One target row a block. P may be L itself; acc: sum so far, n values.
 template <class T>
-__global__ void take_in_direction(Running * state, const float * L, T * P, int64_t ld, int count, int v0, const int32_t * targets, float f,
-                                  bool entropy, Rows<float> acc, int n) {
+__global__ void take_in_direction(Running * state, const float * L, T * P, int64_t ld, int count, int v0,
+                                  const int32_t * targets, float f, bool entropy, Rows<float> acc, int n) {
     const int64_t r      = blockIdx.x;
     const int     target = targets[r];
     T *           p      = P + r * ld;
@@ -32,7 +32,8 @@ __global__ void take_in_direction(Running * state, const float * L, T * P, int64
 }
 
 // W of each row's target, if it is in this chunk.
-template <class T> __global__ void keep_targets(const T * W, int v0, int count, const int32_t * targets, T * kept, int n) {
+template <class T>
+__global__ void keep_targets(const T * W, int v0, int count, const int32_t * targets, T * kept, int n) {
     const int v = targets[blockIdx.x] - v0;
     if (v >= 0 && v < count) {
         for (int i = threadIdx.x; i < n; i += blockDim.x) {
@@ -43,14 +44,15 @@ template <class T> __global__ void keep_targets(const T * W, int v0, int count, 
 
 // One target row a block.
 template <class T>
-__global__ void finish_direction(const Running * state, const int32_t * targets, const T * kept, Rows<float> dst, float f, bool entropy, int n) {
+__global__ void finish_direction(const Running * state, const int32_t * targets, const T * kept, Rows<float> dst,
+                                 float f, bool entropy, int n) {
     const int64_t r   = blockIdx.x;
     const Running s   = state[r];
     float *       out = dst.data + r * dst.stride;
     const double  lp  = ((double) s.target - (double) s.max) * f - log(s.sum);
     const float   own = (float) (-expm1(lp)) * f, others = (float) (f / s.sum);
     for (int i = threadIdx.x; i < n; i += blockDim.x) {
-        // an unmet target leaves own NaN
+        // An unmet target leaves own NaN.
         out[4 + i] = own * to_float(kept[r * n + i]) - others * out[4 + i];
     }
     if (threadIdx.x == 0) {
@@ -84,14 +86,15 @@ template <class T> void direction(ggml_tensor * dst, steer_cuda & c) {
             const Rows<float> acc    = { out.data + panel.row0 * out.stride + 4, out.stride };
             const dim3        grid((unsigned) panel.rows);
             panel_logits(c, panel, type, K, x, L);
-            launch(c, "take_in_direction", take_in_direction<T>, grid, HEAD_THREADS, 0, state + panel.row0, (const float *) L, P, panel.ld,
-                   (int) panel.count, (int) panel.v0, wanted, p.f[0], entropy, acc, (int) K);
+            launch(c, "take_in_direction", take_in_direction<T>, grid, HEAD_THREADS, 0, state + panel.row0,
+                   (const float *) L, P, panel.ld, (int) panel.count, (int) panel.v0, wanted, p.f[0], entropy, acc,
+                   (int) K);
             panel_product(c, panel, type, K, P, acc.data, acc.stride);
-            launch(c, "keep_targets", keep_targets<T>, grid, 256, 0, (const T *) panel.W.data, (int) panel.v0, (int) panel.count, wanted,
-                   kept + panel.row0 * K, (int) K);
+            launch(c, "keep_targets", keep_targets<T>, grid, 256, 0, (const T *) panel.W.data, (int) panel.v0,
+                   (int) panel.count, wanted, kept + panel.row0 * K, (int) K);
         });
-        launch(c, "finish_direction", finish_direction<T>, dim3((unsigned) n), 256, 0, (const Running *) state, targets + r,
-               (const T *) kept, out, p.f[0], entropy, (int) K);
+        launch(c, "finish_direction", finish_direction<T>, dim3((unsigned) n), 256, 0, (const Running *) state,
+               targets + r, (const T *) kept, out, p.f[0], entropy, (int) K);
     }
 }
 

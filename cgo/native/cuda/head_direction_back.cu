@@ -11,7 +11,8 @@ namespace cuda {
 namespace {
 
 // One target row a block.
-__global__ void add_rows(Rows<float> dh, int64_t T, Rows<const float> out, const int32_t * rows, Rows<const float> g, int n) {
+__global__ void add_rows(Rows<float> dh, int64_t T, Rows<const float> out, const int32_t * rows, Rows<const float> g,
+                         int n) {
     const int64_t r = blockIdx.x, row = rows[r];
     if (row < 0 || row >= T) {
         return;
@@ -35,8 +36,8 @@ void head_direction_back(ggml_tensor * dst, steer_cuda & c) {
     require_f32(out, 4 + n, R, "out is not f32 [4+n,R]");
     require_ints(rows, R, "rows are not I32 [R]");
     require_f32(g, 2, R, "g is not f32 [2,R]");
-    launch(c, "add_rows", add_rows, dim3((unsigned) R), 256, 0, rows_of<float>(dst), T, rows_of<const float>(out), ints_of(rows),
-           rows_of<const float>(g), (int) n);
+    launch(c, "add_rows", add_rows, dim3((unsigned) R), 256, 0, rows_of<float>(dst), T, rows_of<const float>(out),
+           ints_of(rows), rows_of<const float>(g), (int) n);
 }
 
 } // namespace cuda

@@ -17,7 +17,8 @@ struct Pair {
 };
 
 // One target row a block.
-__global__ void take_in_pair(Pair * state, const float * A, const float * B, int64_t ld, int count, bool first, float f) {
+__global__ void take_in_pair(Pair * state, const float * A, const float * B, int64_t ld, int count, bool first,
+                             float f) {
     const int64_t r = blockIdx.x;
     const float * a = A + r * ld;
     const float * b = B + r * ld;
@@ -86,11 +87,11 @@ void head_kl(ggml_tensor * dst, steer_cuda & c) {
         each_panel(c, weights, W->ne[1], n, [&](const Panel & panel) {
             panel_logits(c, panel, type, K, x1, L1);
             panel_logits(c, panel, type, K, x2, L2);
-            launch(c, "take_in_pair", take_in_pair, dim3((unsigned) panel.rows), HEAD_THREADS, 0, state + panel.row0, (const float *) L1,
-                   (const float *) L2, panel.ld, (int) panel.count, panel.v0 == 0, p.f[0]);
+            launch(c, "take_in_pair", take_in_pair, dim3((unsigned) panel.rows), HEAD_THREADS, 0, state + panel.row0,
+                   (const float *) L1, (const float *) L2, panel.ld, (int) panel.count, panel.v0 == 0, p.f[0]);
         });
-        launch(c, "finish_pairs", finish_pairs, dim3((unsigned) ((n + 127) / 128)), 128, 0, (const Pair *) state, (float *) dst->data + r,
-               p.f[0], n);
+        launch(c, "finish_pairs", finish_pairs, dim3((unsigned) ((n + 127) / 128)), 128, 0, (const Pair *) state,
+               (float *) dst->data + r, p.f[0], n);
     }
 }
 

@@ -14,12 +14,14 @@ namespace cuda {
 namespace {
 
 // One target row a block.
-__global__ void take_in_rows(Running * state, const float * L, int64_t ld, int count, int v0, const int32_t * targets, float f, bool entropy) {
+__global__ void take_in_rows(Running * state, const float * L, int64_t ld, int count, int v0, const int32_t * targets,
+                             float f, bool entropy) {
     const int64_t r = blockIdx.x;
     take_in(state + r, L + r * ld, count, v0, targets[r], f, entropy, [](int, float) {});
 }
 
-__global__ void finish_rows(const Running * state, const int32_t * targets, Rows<float> dst, float f, bool entropy, int64_t n) {
+__global__ void finish_rows(const Running * state, const int32_t * targets, Rows<float> dst, float f, bool entropy,
+                            int64_t n) {
     const int64_t r = (int64_t) blockIdx.x * blockDim.x + threadIdx.x;
     if (r < n) {
         finish(state[r], targets[r], f, entropy, dst.data + r * dst.stride);
@@ -51,11 +53,12 @@ void head_logprob(ggml_tensor * dst, steer_cuda & c) {
         gather_rows(c, h, rows + r, n, type, x);
         each_panel(c, weights, W->ne[1], n, [&](const Panel & panel) {
             panel_logits(c, panel, type, K, x, L);
-            launch(c, "take_in_rows", take_in_rows, dim3((unsigned) panel.rows), HEAD_THREADS, 0, state + panel.row0, (const float *) L,
-                   panel.ld, (int) panel.count, (int) panel.v0, targets + r + panel.row0, p.f[0], p.i[0] != 0);
+            launch(c, "take_in_rows", take_in_rows, dim3((unsigned) panel.rows), HEAD_THREADS, 0, state + panel.row0,
+                   (const float *) L, panel.ld, (int) panel.count, (int) panel.v0, targets + r + panel.row0, p.f[0],
+                   p.i[0] != 0);
         });
-        launch(c, "finish_rows", finish_rows, dim3((unsigned) ((n + 127) / 128)), 128, 0, (const Running *) state, targets + r,
-               Rows<float>{ out.data + r * out.stride, out.stride }, p.f[0], p.i[0] != 0, n);
+        launch(c, "finish_rows", finish_rows, dim3((unsigned) ((n + 127) / 128)), 128, 0, (const Running *) state,
+               targets + r, Rows<float>{ out.data + r * out.stride, out.stride }, p.f[0], p.i[0] != 0, n);
     }
 }
 

@@ -15,8 +15,8 @@ namespace {
 
 // One target row a block; P may be L itself.
 template <class T>
-__global__ void logits_back(const float * L, T * P, int64_t ld, int count, int v0, const int32_t * targets, Rows<const float> out,
-                            Rows<const float> g, float f) {
+__global__ void logits_back(const float * L, T * P, int64_t ld, int count, int v0, const int32_t * targets,
+                            Rows<const float> out, Rows<const float> g, float f) {
     const int64_t r       = blockIdx.x;
     const float   lse     = out.data[r * out.stride + 2], entropy = out.data[r * out.stride + 1];
     const float   g_lp = g.data[r * g.stride], g_ent = g.data[r * g.stride + 1];
@@ -60,13 +60,14 @@ template <class T> void logprob_back(ggml_tensor * dst, steer_cuda & c) {
         each_panel(c, weights, W->ne[1], n, [&](const Panel & panel) {
             const int64_t first = r + panel.row0;
             panel_logits(c, panel, type, K, x, L);
-            launch(c, "logits_back", logits_back<T>, dim3((unsigned) panel.rows), 256, 0, (const float *) L, P, panel.ld, (int) panel.count,
-                   (int) panel.v0, targets + first, Rows<const float>{ out.data + first * out.stride, out.stride },
+            launch(c, "logits_back", logits_back<T>, dim3((unsigned) panel.rows), 256, 0, (const float *) L, P,
+                   panel.ld, (int) panel.count, (int) panel.v0, targets + first,
+                   Rows<const float>{ out.data + first * out.stride, out.stride },
                    Rows<const float>{ g.data + first * g.stride, g.stride }, p.f[0]);
             panel_product(c, panel, type, K, P, dx + panel.row0 * K, K);
         });
-        launch(c, "scatter_add", scatter_add, dim3((unsigned) n), 256, 0, rows_of<float>(dst), dst->ne[1], (const float *) dx, rows + r,
-               (int) K);
+        launch(c, "scatter_add", scatter_add, dim3((unsigned) n), 256, 0, rows_of<float>(dst), dst->ne[1],
+               (const float *) dx, rows + r, (int) K);
     }
 }
 

@@ -74,7 +74,8 @@ void launch(steer_cuda & c, const char * name, void (*kernel)(P...), dim3 grid, 
     }
 #ifdef __CUDACC__
     if (shared > 48 * 1024) {
-        check(cudaFuncSetAttribute((const void *) kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int) shared), name);
+        check(cudaFuncSetAttribute((const void *) kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int) shared),
+              name);
     }
     kernel<<<grid, threads, shared, c.stream>>>(static_cast<P>(args)...);
     check(cudaGetLastError(), name);
@@ -82,7 +83,8 @@ void launch(steer_cuda & c, const char * name, void (*kernel)(P...), dim3 grid, 
     if (shared > 48 * 1024) {
         emulation::allow_shared((const void *) kernel, shared);
     }
-    emulation::launch(name, (const void *) kernel, grid, dim3((unsigned) threads), shared, [=] { kernel(static_cast<P>(args)...); });
+    emulation::launch(name, (const void *) kernel, grid, dim3((unsigned) threads), shared,
+                      [=] { kernel(static_cast<P>(args)...); });
 #endif
 }
 

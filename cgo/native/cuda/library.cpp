@@ -52,7 +52,9 @@ int open(int index, steer_cuda_device ** out, char * err, size_t err_len) {
 void           close(steer_cuda_device * dev) { delete dev; }
 ggml_backend_t backend(steer_cuda_device * dev) { return dev->backend; }
 size_t         pool_bytes(const steer_cuda_device * dev) { return dev->cuda->pool_bytes(); }
-bool           weight_type_ok(const steer_cuda_device * dev, ggml_type type) { return steer_cuda_weight_type_ok(type, *dev->cuda); }
+bool           weight_type_ok(const steer_cuda_device * dev, ggml_type type) {
+    return steer_cuda_weight_type_ok(type, *dev->cuda);
+}
 
 int launch(steer_cuda_device * dev, int op, ggml_tensor * dst, char * err, size_t err_len) {
     return call(err, err_len, [&] {
@@ -69,14 +71,16 @@ int synchronize(steer_cuda_device * dev, char * err, size_t err_len) {
     return call(err, err_len, [&] { platform::synchronize(*dev->cuda); });
 }
 
-int unpack_rows(steer_cuda_device * dev, ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, char * err, size_t err_len) {
+int unpack_rows(steer_cuda_device * dev, ggml_type type, const void * rows, int64_t row_values, int64_t n_rows,
+                float * dst, char * err, size_t err_len) {
     return call(err, err_len, [&] {
         platform::access access;
         steer_cuda_unpack_rows(type, rows, row_values, n_rows, dst, *dev->cuda);
     });
 }
 
-int launch_scratch(const steer_cuda_device * dev, int op, ggml_tensor * dst, size_t * bytes, char * err, size_t err_len) {
+int launch_scratch(const steer_cuda_device * dev, int op, ggml_tensor * dst, size_t * bytes, char * err,
+                   size_t err_len) {
     return call(err, err_len, [&] {
         const steer_cuda_op * desc = steer_cuda_op_get((steer_op_id) op);
         if (!desc) {
@@ -88,7 +92,8 @@ int launch_scratch(const steer_cuda_device * dev, int op, ggml_tensor * dst, siz
     });
 }
 
-int rows_scratch(const steer_cuda_device * dev, ggml_type type, int64_t row_values, int64_t n_rows, size_t * bytes, char * err, size_t err_len) {
+int rows_scratch(const steer_cuda_device * dev, ggml_type type, int64_t row_values, int64_t n_rows, size_t * bytes,
+                 char * err, size_t err_len) {
     return call(err, err_len, [&] {
         cuda::Measure measure(*dev->cuda);
         steer_cuda_unpack_rows(type, nullptr, row_values, n_rows, nullptr, measure);
@@ -118,8 +123,8 @@ int sumsq(steer_cuda_device * dev, const float * x, int64_t n, double * sum, cha
     });
 }
 
-int adamw(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd,
-          double gscale, int64_t step, char * err, size_t err_len) {
+int adamw(steer_cuda_device * dev, float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1,
+          double b2, double eps, double wd, double gscale, int64_t step, char * err, size_t err_len) {
     return call(err, err_len, [&] {
         platform::access access;
         steer_cuda_adamw(p, g, m, v, n, lr, b1, b2, eps, wd, gscale, step, *dev->cuda);
@@ -143,14 +148,15 @@ int gemm_rate(steer_cuda_device * dev, int64_t n, double * rate, char * err, siz
             platform::synchronize(*dev->cuda);
             (first == clock::time_point{} ? first : last) = clock::now();
         });
-        *rate = 2.0 * (double) n * (double) n * (double) n * TIMES / std::chrono::duration<double>(last - first).count();
+        const double seconds = std::chrono::duration<double>(last - first).count();
+        *rate                = 2.0 * (double) n * (double) n * (double) n * TIMES / seconds;
     });
 }
 
 const steer_cuda_api api = {
-    STEER_CUDA_ABI, STEER_BUILD_ID, nullptr, set_log, platform::device_count, platform::device, platform::compute_capability, open, close, backend,
-    pool_bytes, weight_type_ok, launch, synchronize, unpack_rows, sumsq, adamw, launch_scratch, rows_scratch, reserve_scratch,
-    most_bytes, add, gemm_rate,
+    STEER_CUDA_ABI, STEER_BUILD_ID, nullptr, set_log, platform::device_count, platform::device,
+    platform::compute_capability, open, close, backend, pool_bytes, weight_type_ok, launch, synchronize, unpack_rows,
+    sumsq, adamw, launch_scratch, rows_scratch, reserve_scratch, most_bytes, add, gemm_rate,
 };
 
 } // namespace

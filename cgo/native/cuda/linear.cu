@@ -38,7 +38,8 @@ void linear(ggml_tensor * dst, steer_cuda & c) {
     Weights weights(c, W, x->type);
     for (int64_t n = 0; n < N; n += weights.chunk()) {
         const int64_t rows = std::min(weights.chunk(), N - n);
-        product(c, x->type, true, false, rows, T, K, 1, weights.rows(n, rows), in.matrix(), beta, (char *) dst->data + n * item, stride, dst->type);
+        product(c, x->type, true, false, rows, T, K, 1, weights.rows(n, rows), in.matrix(), beta,
+                (char *) dst->data + n * item, stride, dst->type);
     }
 }
 

@@ -20,10 +20,12 @@ class Dropped {
 };
 
 // dx += drop(x) for x f32 [K,T], contiguous.
-void add_dropped(steer_cuda & c, const float * x, const ggml_tensor * dx, const ggml_tensor * seeds, const steer_op_params & p);
+void add_dropped(steer_cuda & c, const float * x, const ggml_tensor * dx, const ggml_tensor * seeds,
+                 const steer_op_params & p);
 
 // dst [m,T] f32 or bf16 = alpha op(A) B in the arithmetic of `type`; B has dst's columns.
-void product_to(steer_cuda & c, ggml_tensor * dst, ggml_type type, bool trans_a, int64_t k, float alpha, const Matrix & A, const Matrix & B);
+void product_to(steer_cuda & c, ggml_tensor * dst, ggml_type type, bool trans_a, int64_t k, float alpha,
+                const Matrix & A, const Matrix & B);
 
 } // namespace cuda
 } // namespace steer

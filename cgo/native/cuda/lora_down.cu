@@ -30,9 +30,10 @@ __device__ __forceinline__ uint4 eight(const bf16 * p, bool there) {
 
 // y[j,t] = alpha sum_k A[k,j] x[k,t]; NT tiles of eight j
 template <int NT, class To>
-__global__ void __launch_bounds__(NARROW_WARPS * 32) narrow_product(Rows<const bf16> x, Rows<const bf16> A, Rows<To> y, int K, int r, int T, float alpha) {
+__global__ void __launch_bounds__(NARROW_WARPS * 32)
+    narrow_product(Rows<const bf16> x, Rows<const bf16> A, Rows<To> y, int K, int r, int T, float alpha) {
     __shared__ float parts[NARROW_WARPS][NARROW_TOKENS][NT * 8];
-    const int        warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, t0 = blockIdx.x * NARROW_TOKENS;
+    const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, t0 = blockIdx.x * NARROW_TOKENS;
     const bool       low = t0 + g < T, high = t0 + g + 8 < T;
     const bf16 *     x0 = x.data + (low ? t0 + g : 0) * x.stride, * x1 = x.data + (high ? t0 + g + 8 : 0) * x.stride;
     float            acc[NT][4] = {};
@@ -74,10 +75,13 @@ bool in_eights(const Matrix & m) {
     return (uintptr_t) m.data % 16 == 0 && m.ld % 8 == 0;
 }
 
-template <class To> void narrow(steer_cuda & c, const Matrix & x, const Matrix & A, Rows<To> y, int64_t K, int64_t r, int64_t T, float alpha) {
+template <class To>
+void narrow(steer_cuda & c, const Matrix & x, const Matrix & A, Rows<To> y, int64_t K, int64_t r, int64_t T,
+            float alpha) {
     const auto run = [&](auto kernel) {
-        launch(c, "narrow_product", kernel, dim3((unsigned) ((T + NARROW_TOKENS - 1) / NARROW_TOKENS)), NARROW_WARPS * 32, 0,
-               Rows<const bf16>{ (const bf16 *) x.data, x.ld }, Rows<const bf16>{ (const bf16 *) A.data, A.ld }, y, (int) K, (int) r, (int) T, alpha);
+        launch(c, "narrow_product", kernel, dim3((unsigned) ((T + NARROW_TOKENS - 1) / NARROW_TOKENS)),
+               NARROW_WARPS * 32, 0, Rows<const bf16>{ (const bf16 *) x.data, x.ld },
+               Rows<const bf16>{ (const bf16 *) A.data, A.ld }, y, (int) K, (int) r, (int) T, alpha);
     };
     if (r <= 8) {
         run(narrow_product<1, To>);
@@ -92,7 +96,8 @@ template <class To> void narrow(steer_cuda & c, const Matrix & x, const Matrix &
 
 } // namespace
 
-void product_to(steer_cuda & c, ggml_tensor * dst, ggml_type type, bool trans_a, int64_t k, float alpha, const Matrix & A, const Matrix & B) {
+void product_to(steer_cuda & c, ggml_tensor * dst, ggml_type type, bool trans_a, int64_t k, float alpha,
+                const Matrix & A, const Matrix & B) {
     const int64_t m = dst->ne[0], T = dst->ne[1];
     if (dst->type == GGML_TYPE_F32) {
         const Rows<float> y = rows_of<float>(dst);
@@ -101,8 +106,8 @@ void product_to(steer_cuda & c, ggml_tensor * dst, ggml_type type, bool trans_a,
     }
     Scratch<float> wide(c, m * T);
     product(c, type, trans_a, false, m, T, k, alpha, A, B, 0, wide, m);
-    launch(c, "store_bf16", store_bf16, dim3((unsigned) ((m * T + 255) / 256)), 256, 0, (const float *) wide, rows_of<bf16>(dst), (int) m,
-           m * T);
+    launch(c, "store_bf16", store_bf16, dim3((unsigned) ((m * T + 255) / 256)), 256, 0, (const float *) wide,
+           rows_of<bf16>(dst), (int) m, m * T);
 }
 
 void lora_down(ggml_tensor * dst, steer_cuda & c) {
@@ -116,7 +121,9 @@ void lora_down(ggml_tensor * dst, steer_cuda & c) {
     const InType  down(c, A, x->type);
     const Dropped in(c, x, dst->src[2], p);
     if (x->type == GGML_TYPE_BF16 && r <= 64 && K % 8 == 0 && in_eights(in.matrix()) && in_eights(down.matrix())) {
-        by_type(dst, [&](auto type) { narrow(c, in.matrix(), down.matrix(), rows_of<decltype(type)>(dst), K, r, T, p.f[0]); });
+        by_type(dst, [&](auto type) {
+            narrow(c, in.matrix(), down.matrix(), rows_of<decltype(type)>(dst), K, r, T, p.f[0]);
+        });
         return;
     }
     product_to(c, dst, x->type, true, K, p.f[0], down.matrix(), in.matrix());

@@ -10,7 +10,8 @@ namespace cuda {
 namespace {
 
 // One token a block.
-template <int V, class To> __global__ void norm_rows(Rows<const float> x, const float * w, Rows<To> y, int n, float eps) {
+template <int V, class To>
+__global__ void norm_rows(Rows<const float> x, const float * w, Rows<To> y, int n, float eps) {
     const float * in  = x.data + blockIdx.x * x.stride;
     To *          out = y.data + blockIdx.x * y.stride;
     float         sum = 0;
@@ -45,8 +46,8 @@ void norm(ggml_tensor * dst, steer_cuda & c) {
     by_type(dst, [&](auto type) {
         using To          = decltype(type);
         const auto kernel = in_fours(x) && in_fours(w) && in_fours(dst) ? norm_rows<4, To> : norm_rows<1, To>;
-        launch(c, "norm_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const float>(x), floats_of(w), rows_of<To>(dst), (int) n,
-               params_of(dst).f[0]);
+        launch(c, "norm_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const float>(x), floats_of(w),
+               rows_of<To>(dst), (int) n, params_of(dst).f[0]);
     });
 }
 

@@ -16,10 +16,12 @@ template <int V, class From, class To> __global__ void convert_rows(Rows<const F
     }
 }
 
-template <class From, class To> void convert(steer_cuda & c, const ggml_tensor * x, To * y, int64_t stride, bool fours) {
+template <class From, class To>
+void convert(steer_cuda & c, const ggml_tensor * x, To * y, int64_t stride, bool fours) {
     const int64_t n = x->ne[0], T = x->ne[1];
     const auto    kernel = fours ? convert_rows<4, From, To> : convert_rows<1, From, To>;
-    launch(c, "convert_rows", kernel, dim3((unsigned) T), n > 512 ? 256 : 64, 0, rows_of<const From>(x), Rows<To>{ y, stride }, n);
+    launch(c, "convert_rows", kernel, dim3((unsigned) T), n > 512 ? 256 : 64, 0, rows_of<const From>(x),
+           Rows<To>{ y, stride }, n);
 }
 
 } // namespace

@@ -13,7 +13,8 @@ const char * const archs = STEER_CUDA_ARCHS;
 namespace {
 void check(cudaError_t status, const char * what) {
     if (status != cudaSuccess) {
-        throw steer_cuda_error(std::string("CUDA error: ") + cudaGetErrorString(status) + " (" + what + ")", status == cudaErrorMemoryAllocation);
+        throw steer_cuda_error(std::string("CUDA error: ") + cudaGetErrorString(status) + " (" + what + ")",
+                               status == cudaErrorMemoryAllocation);
     }
 }
 } // namespace

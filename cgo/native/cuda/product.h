@@ -25,8 +25,9 @@ class InType {
 };
 
 // C [m,n] = alpha op(A) op(B) + beta C; type is A's and B's, type_c C's.
-inline void product(steer_cuda & c, ggml_type type, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
-                    const Matrix & A, const Matrix & B, float beta, void * C, int64_t ldc, ggml_type type_c = GGML_TYPE_F32) {
+inline void product(steer_cuda & c, ggml_type type, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+                    float alpha, const Matrix & A, const Matrix & B, float beta, void * C, int64_t ldc,
+                    ggml_type type_c = GGML_TYPE_F32) {
     c.gemm({ trans_a, trans_b, m, n, k, alpha, type, A.data, A.ld, B.data, B.ld, beta, C, ldc, type_c });
 }
 

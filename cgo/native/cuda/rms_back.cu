@@ -12,8 +12,8 @@ namespace {
 
 // One token a block.
 template <int V>
-__global__ void rms_back_rows(Rows<const float> x, const float * w, Rows<const float> dy, Rows<float> dx, int n, float eps,
-                              bool accumulate) {
+__global__ void rms_back_rows(Rows<const float> x, const float * w, Rows<const float> dy, Rows<float> dx, int n,
+                              float eps, bool accumulate) {
     const float * in   = x.data + blockIdx.x * x.stride;
     const float * grad = dy.data + blockIdx.x * dy.stride;
     float *       out  = dx.data + blockIdx.x * dx.stride;
@@ -55,9 +55,10 @@ void rms_back(ggml_tensor * dst, steer_cuda & c) {
     require_f32(x, n, T, "x is not f32 of dst's shape");
     require_f32(w, n, 1, "w is not f32 [n]");
     require_f32(dy, n, T, "dy is not f32 of dst's shape");
-    const auto kernel = in_fours(x) && in_fours(w) && in_fours(dy) && in_fours(dst) ? rms_back_rows<4> : rms_back_rows<1>;
-    launch(c, "rms_back_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const float>(x), floats_of(w), rows_of<const float>(dy),
-           rows_of<float>(dst), (int) n, params_of(dst).f[0], acc);
+    const auto kernel =
+        in_fours(x) && in_fours(w) && in_fours(dy) && in_fours(dst) ? rms_back_rows<4> : rms_back_rows<1>;
+    launch(c, "rms_back_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const float>(x), floats_of(w),
+           rows_of<const float>(dy), rows_of<float>(dst), (int) n, params_of(dst).f[0], acc);
 }
 
 } // namespace cuda

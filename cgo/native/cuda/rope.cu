@@ -11,7 +11,9 @@ namespace cuda {
 namespace {
 
 // One token a block, one pair a thread at a time.
-template <class To> __global__ void rotate(Rows<const float> x, Rows<const float> table, Rows<To> y, int D, int heads, bool neox, float sign) {
+template <class To>
+__global__ void rotate(Rows<const float> x, Rows<const float> table, Rows<To> y, int D, int heads, bool neox,
+                       float sign) {
     const int64_t t     = blockIdx.x;
     const float * in    = x.data + t * x.stride;
     const float * angle = table.data + t * table.stride;
@@ -41,8 +43,9 @@ void rope(ggml_tensor * dst, steer_cuda & c) {
     require_f32(table, D, T, "table is not f32 [D,T]");
     by_type(dst, [&](auto type) {
         using To = decltype(type);
-        launch(c, "rotate", rotate<To>, dim3((unsigned) T), 256, 0, rows_of<const float>(x), rows_of<const float>(table),
-               rows_of<To>(dst), (int) D, (int) (n / D), p.i[1] == 2, p.i[2] ? -1.0f : 1.0f);
+        launch(c, "rotate", rotate<To>, dim3((unsigned) T), 256, 0, rows_of<const float>(x),
+               rows_of<const float>(table), rows_of<To>(dst), (int) D, (int) (n / D), p.i[1] == 2,
+               p.i[2] ? -1.0f : 1.0f);
     });
 }
 

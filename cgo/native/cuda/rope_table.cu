@@ -13,8 +13,8 @@ namespace cuda {
 namespace {
 
 // One token a block.
-__global__ void rope_angles(const int32_t * pos, const float * freqs, Rows<float> table, int half, double base, double scale,
-                            double factor) {
+__global__ void rope_angles(const int32_t * pos, const float * freqs, Rows<float> table, int half, double base,
+                            double scale, double factor) {
     float *      out = table.data + blockIdx.x * table.stride;
     const double p   = (double) pos[blockIdx.x] * scale;
     for (int i = threadIdx.x; i < half; i += blockDim.x) {
@@ -34,8 +34,9 @@ void rope_table(ggml_tensor * dst, steer_cuda & c) {
     require(D % 2 == 0, "an odd number of angles");
     require_ints(dst->src[0], T, "pos is not I32 [T]");
     require(!freqs || (freqs->type == GGML_TYPE_F32 && freqs->ne[0] >= D / 2), "freqs is not f32 [>= D/2]");
-    launch(c, "rope_angles", rope_angles, dim3((unsigned) T), 64, 0, ints_of(dst->src[0]), freqs ? floats_of(freqs) : nullptr,
-           rows_of<float>(dst), (int) (D / 2), (double) p.f[0], (double) p.f[1], (double) p.f[2]);
+    launch(c, "rope_angles", rope_angles, dim3((unsigned) T), 64, 0, ints_of(dst->src[0]),
+           freqs ? floats_of(freqs) : nullptr, rows_of<float>(dst), (int) (D / 2), (double) p.f[0], (double) p.f[1],
+           (double) p.f[2]);
 }
 
 } // namespace cuda

@@ -16,7 +16,8 @@ namespace {
 constexpr int THREADS = 256;
 
 // One output a block.
-__global__ void dots(const float * w, const float * b, Rows<const float> h, int64_t T, const int32_t * rows, float * o, int n) {
+__global__ void dots(const float * w, const float * b, Rows<const float> h, int64_t T, const int32_t * rows, float * o,
+                     int n) {
     const int64_t row = rows[blockIdx.x];
     const bool    ok  = row >= 0 && row < T;
     float         sum = 0;
@@ -48,7 +49,8 @@ __global__ void zero_rows(Rows<float> x, int n) {
 }
 
 // 32 features a block; warp k takes outputs k, k + 8, ...
-__global__ void weight_gradients(float * gw, Rows<const float> h, int64_t T, const int32_t * rows, const float * g, int P, int n) {
+__global__ void weight_gradients(float * gw, Rows<const float> h, int64_t T, const int32_t * rows, const float * g,
+                                 int P, int n) {
     __shared__ float partial[THREADS / 32][32];
     const int        lane = threadIdx.x % 32, warp = threadIdx.x / 32, i = blockIdx.x * 32 + lane;
     float            sum = 0;
@@ -90,8 +92,8 @@ void scalar_head(ggml_tensor * dst, steer_cuda & c) {
     require_f32(dst->src[1], 1, 1, "b is not f32 [1]");
     require_f32(h, n, h->ne[1], "h is not f32 [n,T]");
     require_ints(dst->src[3], P, "rows are not I32 [P]");
-    launch(c, "dots", dots, dim3((unsigned) P), THREADS, 0, floats_of(w), floats_of(dst->src[1]), rows_of<const float>(h), h->ne[1],
-           ints_of(dst->src[3]), (float *) dst->data, (int) n);
+    launch(c, "dots", dots, dim3((unsigned) P), THREADS, 0, floats_of(w), floats_of(dst->src[1]),
+           rows_of<const float>(h), h->ne[1], ints_of(dst->src[3]), (float *) dst->data, (int) n);
 }
 
 void scalar_head_back(ggml_tensor * dst, steer_cuda & c) {

@@ -9,7 +9,8 @@ namespace cuda {
 namespace {
 
 // One token a block.
-template <int V, class From, class To> __global__ void swiglu_rows(Rows<const From> gate, Rows<const From> up, Rows<To> y, int F) {
+template <int V, class From, class To>
+__global__ void swiglu_rows(Rows<const From> gate, Rows<const From> up, Rows<To> y, int F) {
     const int64_t t = blockIdx.x;
     for (int i = threadIdx.x * V; i < F; i += blockDim.x * V) {
         Values<V>       g = load<V>(gate.data + t * gate.stride + i);
@@ -35,9 +36,10 @@ void swiglu(ggml_tensor * dst, steer_cuda & c) {
         by_type(dst, [&](auto to) {
             using From        = decltype(from);
             using To          = decltype(to);
-            const auto kernel = in_fours(gate) && in_fours(up) && in_fours(dst) ? swiglu_rows<4, From, To> : swiglu_rows<1, From, To>;
-            launch(c, "swiglu_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const From>(gate), rows_of<const From>(up),
-                   rows_of<To>(dst), (int) F);
+            const auto kernel =
+                in_fours(gate) && in_fours(up) && in_fours(dst) ? swiglu_rows<4, From, To> : swiglu_rows<1, From, To>;
+            launch(c, "swiglu_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const From>(gate),
+                   rows_of<const From>(up), rows_of<To>(dst), (int) F);
         });
     });
 }

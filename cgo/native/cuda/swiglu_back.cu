@@ -11,7 +11,8 @@ namespace {
 
 // One token a block.
 template <int V, class From, class To>
-__global__ void swiglu_back_rows(Rows<const From> gate, Rows<const From> up, Rows<const float> dy, Rows<To> dst, int F) {
+__global__ void swiglu_back_rows(Rows<const From> gate, Rows<const From> up, Rows<const float> dy, Rows<To> dst,
+                                 int F) {
     const int64_t t   = blockIdx.x;
     To *          out = dst.data + t * dst.stride;
     for (int i = threadIdx.x * V; i < F; i += blockDim.x * V) {
@@ -47,8 +48,8 @@ void swiglu_back(ggml_tensor * dst, steer_cuda & c) {
             using From        = decltype(from);
             using To          = decltype(to);
             const auto kernel = fours ? swiglu_back_rows<4, From, To> : swiglu_back_rows<1, From, To>;
-            launch(c, "swiglu_back_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const From>(gate), rows_of<const From>(up),
-                   rows_of<const float>(dy), rows_of<To>(dst), (int) F);
+            launch(c, "swiglu_back_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const From>(gate),
+                   rows_of<const From>(up), rows_of<const float>(dy), rows_of<To>(dst), (int) F);
         });
     });
 }

@@ -50,11 +50,13 @@ template <class From, class To> __global__ void unpack_values(const From * x, To
 
 template <class Type, class Block, class To> void blocks(steer_cuda & c, const void * x, To * y, int64_t n) {
     const int64_t eights = n / EIGHT;
-    launch(c, "unpack_blocks", unpack_blocks<Type, Block, To>, dim3((unsigned) ((eights + 255) / 256)), 256, 0, (const Block *) x, y, eights);
+    launch(c, "unpack_blocks", unpack_blocks<Type, Block, To>, dim3((unsigned) ((eights + 255) / 256)), 256, 0,
+           (const Block *) x, y, eights);
 }
 
 template <class From, class To> void items(steer_cuda & c, const void * x, To * y, int64_t n) {
-    launch(c, "unpack_values", unpack_values<From, To>, dim3((unsigned) ((n + 255) / 256)), 256, 0, (const From *) x, y, n);
+    launch(c, "unpack_values", unpack_values<From, To>, dim3((unsigned) ((n + 255) / 256)), 256, 0, (const From *) x, y,
+           n);
 }
 
 // False for a type without a kernel here.
@@ -97,7 +99,8 @@ void send_rows(steer_cuda & c, ggml_type type, const char * rows, int64_t K, int
         if (c.measuring) {
             return;
         }
-        check(cudaMemcpyAsync(to, from, (size_t) bytes, cudaMemcpyHostToDevice, c.stream), "copying rows to the device");
+        check(cudaMemcpyAsync(to, from, (size_t) bytes, cudaMemcpyHostToDevice, c.stream),
+              "copying rows to the device");
     };
     const int64_t row = (int64_t) ggml_row_size(type, K);
     if (type == GGML_TYPE_F32) {
@@ -126,9 +129,12 @@ int64_t rows_at_once(const steer_cuda & c, int64_t K, int64_t N, int64_t item) {
 } // namespace
 
 Weights::Weights(steer_cuda & c, const ggml_tensor * W, ggml_type type, int64_t chunk) :
-    c_(c), W_(W), type_(type),
+    c_(c),
+    W_(W),
+    type_(type),
     chunk_(W->type == type && !chunk ? W->ne[1]
-                                     : std::min(chunk ? chunk : W->ne[1], rows_at_once(c, W->ne[0], W->ne[1], type == GGML_TYPE_BF16 ? 2 : 4))),
+                                     : std::min(chunk ? chunk : W->ne[1],
+                                                rows_at_once(c, W->ne[0], W->ne[1], type == GGML_TYPE_BF16 ? 2 : 4))),
     unpacked_(c, W->type == type ? 0 : chunk_ * W->ne[0] * (type == GGML_TYPE_BF16 ? 2 : 4)) {
     require(ggml_is_contiguous(W) && W->ne[2] == 1 && W->ne[3] == 1, "W is not a contiguous matrix");
     require(steer_cuda_weight_type_ok(W->type, c), "W has a type that cannot be unpacked on this device");
@@ -147,7 +153,8 @@ Matrix Weights::rows(int64_t n0, int64_t n) {
 } // namespace cuda
 } // namespace steer
 
-void steer_cuda_unpack_rows(ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, steer_cuda & c) {
+void steer_cuda_unpack_rows(ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst,
+                            steer_cuda & c) {
     using namespace steer::cuda;
     const std::string shape = " [" + std::to_string(row_values) + ", " + std::to_string(n_rows) + "]";
     naming("unpack_rows f32" + shape + " of " + ggml_type_name(type) + shape, [&] {

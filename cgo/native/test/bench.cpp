@@ -43,20 +43,23 @@ void linear(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, int thread
     const TensorPtr x = bf ? packed(xf) : xf, dy = bf ? packed(df) : df, y = zeros(N, T), dx = zeros(K, T);
     char            name[96];
     const double    flop = 2.0 * (double) K * (double) N * (double) T;
-    std::snprintf(name, sizeof name, "linear %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K, (int) N, (int) T);
+    std::snprintf(name, sizeof name, "linear %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K,
+                  (int) N, (int) T);
     prepare(y->get(), { W, x }, {});
     report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR, y->get(), threads); }));
     std::strcat(name, " +r16");
     prepare(y->get(), { W, x, random(16, N), activation(bf, random(16, T)) }, {});
     report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR, y->get(), threads); }));
-    std::snprintf(name, sizeof name, "linear_back %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K, (int) N, (int) T);
+    std::snprintf(name, sizeof name, "linear_back %s %s %d-%d T%d", ggml_type_name(type), bf ? "bf16" : "f32", (int) K,
+                  (int) N, (int) T);
     prepare(dx->get(), { W, dy }, {});
     report(name, flop, seconds([&] { run_threads(STEER_OP_LINEAR_BACK, dx->get(), threads); }));
 }
 
 void attention(int64_t L, int64_t S, bool bf, int threads) {
     const int64_t        D = 64, H = 9, HK = 3, T = L * S;
-    const TensorPtr      q = activation(bf, random(D * H, T)), k = activation(bf, random(D * HK, T)), v = activation(bf, random(D * HK, T));
+    const TensorPtr      q = activation(bf, random(D * H, T)), k = activation(bf, random(D * HK, T)),
+                         v = activation(bf, random(D * HK, T));
     const TensorPtr      dO = random(D * H, T);
     std::vector<int32_t> c;
     for (int64_t s = 0; s <= S; s++) {
@@ -80,13 +83,15 @@ void attention(int64_t L, int64_t S, bool bf, int threads) {
 }
 
 void lora(int64_t K, int64_t N, int64_t r, int64_t T, bool bf, int threads) {
-    const TensorPtr A = random(K, r), B = random(r, N), x = activation(bf, random(K, T)), dy = activation(bf, random(N, T)), h = activation(bf, random(r, T));
+    const TensorPtr A = random(K, r), B = random(r, N), x = activation(bf, random(K, T)),
+                    dy = activation(bf, random(N, T)), h = activation(bf, random(r, T));
     const TensorPtr dx = zeros(K, T), h2 = activation(bf, r, T), dA = zeros(K, r), dB = zeros(r, N), s = seeds(T);
     const double    down = 2.0 * (double) (K * r) * (double) T, up = 2.0 * (double) (N * r) * (double) T;
     Params          p;
     p.f[0] = 2;
     std::printf("LoRA %s %d-%d r%d T%d\n", bf ? "bf16" : "f32", (int) K, (int) N, (int) r, (int) T);
-    auto one = [&](const char * what, steer_op_id op, const TensorPtr & dst, const std::vector<TensorPtr> & src, double flop) {
+    auto one = [&](const char * what, steer_op_id op, const TensorPtr & dst, const std::vector<TensorPtr> & src,
+                   double flop) {
         prepare(dst->get(), src, p);
         report(what, flop, seconds([&] { run_threads(op, dst->get(), threads); }));
     };
@@ -106,13 +111,16 @@ void rows(int64_t n, int64_t F, int64_t T, int threads) {
     Params          p;
     p.f[0] = 1e-5f;
     prepare(dx->get(), { x, w, dy }, p);
-    report("rms_back 576 T1024 (flop: elements)", (double) (n * T), seconds([&] { run_threads(STEER_OP_RMS_BACK, dx->get(), threads); }));
+    report("rms_back 576 T1024 (flop: elements)", (double) (n * T),
+           seconds([&] { run_threads(STEER_OP_RMS_BACK, dx->get(), threads); }));
     const TensorPtr g = random(F, T), u = random(F, T), df = random(F, T), d = zeros(2 * F, T);
     prepare(d->get(), { g, u, df }, p);
-    report("swiglu_back 1536 T1024 (flop: elements)", (double) (F * T), seconds([&] { run_threads(STEER_OP_SWIGLU_BACK, d->get(), threads); }));
+    report("swiglu_back 1536 T1024 (flop: elements)", (double) (F * T),
+           seconds([&] { run_threads(STEER_OP_SWIGLU_BACK, d->get(), threads); }));
     const TensorPtr y = std::make_shared<Tensor>(GGML_TYPE_BF16, F, T);
     prepare(y->get(), { g }, p);
-    report("pack 1536 T1024 (flop: elements)", (double) (F * T), seconds([&] { run_threads(STEER_OP_PACK, y->get(), threads); }));
+    report("pack 1536 T1024 (flop: elements)", (double) (F * T),
+           seconds([&] { run_threads(STEER_OP_PACK, y->get(), threads); }));
 }
 
 void head(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, int threads) {

@@ -204,7 +204,8 @@ void run(steer_op_id op, const TensorPtr & dst, const std::vector<TensorPtr> & s
         dst->get()->data = dst->bytes().data();
         if (!inplace) { // whatever was there must not matter
             for (int64_t r = 0; r < dst->ne1(); r++) {
-                std::memset(dst->bytes().data() + r * dst->get()->nb[1], 0xFF, ggml_row_size(dst->get()->type, dst->ne0()));
+                std::memset(dst->bytes().data() + r * dst->get()->nb[1], 0xFF,
+                            ggml_row_size(dst->get()->type, dst->ne0()));
             }
         }
         prepare(dst->get(), s, p);
@@ -247,7 +248,8 @@ void check(const std::string & what, const std::vector<double> & got, const std:
     expect(what + text, rel <= tol);
 }
 
-void check_bf16(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol) {
+void check_bf16(const std::string & what, const std::vector<double> & got, const std::vector<double> & want,
+                double tol) {
     double sum = 0;
     for (double w : want) {
         sum += w * w;
@@ -263,7 +265,8 @@ void check_bf16(const std::string & what, const std::vector<double> & got, const
     expect(what + text, got.size() == want.size() && worst <= tol * rms);
 }
 
-void check_rms(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol) {
+void check_rms(const std::string & what, const std::vector<double> & got, const std::vector<double> & want,
+               double tol) {
     double sum = 0, diff = 0;
     for (size_t i = 0; i < want.size() && i < got.size(); i++) {
         sum += want[i] * want[i];

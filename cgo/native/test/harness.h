@@ -86,7 +86,8 @@ void prepare(ggml_tensor * dst, const std::vector<TensorPtr> & src, const Params
 // max |got - want| <= tol * rms(want)
 void check(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol);
 // The same for a result in bf16: half a unit in the last place (2^-8 of the value) on top.
-void check_bf16(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol);
+void check_bf16(const std::string & what, const std::vector<double> & got, const std::vector<double> & want,
+                double tol);
 // rms(got - want) <= tol * rms(want): for sums of rounded terms
 void check_rms(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, double tol);
 void expect(const std::string & what, bool ok);

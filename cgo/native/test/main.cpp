@@ -17,7 +17,8 @@ int main(int argc, char ** argv) {
             std::printf("kernel %s: this processor lacks it\n", argv[4]);
             return 1;
         }
-        test::bench(argc > 2 ? std::atoi(argv[2]) : 2, argc > 3 && std::strcmp(argv[3], "all") != 0 ? argv[3] : nullptr);
+        test::bench(argc > 2 ? std::atoi(argv[2]) : 2,
+                    argc > 3 && std::strcmp(argv[3], "all") != 0 ? argv[3] : nullptr);
         return 0;
     }
     for (const std::string & name : test::kernel_names()) {

@@ -91,16 +91,20 @@ void attn_case(const Shape & a, double size, bool bf) {
 // Operands in bf16 give the bits of the same numbers in f32.
 void narrow_case(const Shape & a, bool bf) {
     const int64_t   D = a.D, T = a.T;
-    const TensorPtr q = packed(random(D * a.H, T), 1), k = packed(random(D * a.HK, T), 2), v = packed(random(D * a.HK, T), 3); // odd distances
+    // At odd distances.
+    const TensorPtr q = packed(random(D * a.H, T), 1), k = packed(random(D * a.HK, T), 2),
+                    v = packed(random(D * a.HK, T), 3);
     const TensorPtr wq = widened(q), wk = widened(k), wv = widened(v), dO = random(D * a.H, T), cu = integers(a.cu);
-    const TensorPtr out = zeros(D * a.H + a.H, T), grad = zeros(D * a.H + 2 * D * a.HK, T), same = zeros(out->ne0(), T), same_grad = zeros(grad->ne0(), T);
+    const TensorPtr out = zeros(D * a.H + a.H, T), grad = zeros(D * a.H + 2 * D * a.HK, T), same = zeros(out->ne0(), T),
+                    same_grad = zeros(grad->ne0(), T);
     Params          p;
     p.f[0]                 = 0.3f;
     p.i[0]                 = (int32_t) D;
     p.i[1]                 = (int32_t) a.H;
     p.i[2]                 = (int32_t) a.HK;
     p.i[3]                 = bf;
-    const std::string name = " D" + std::to_string(D) + (bf ? " bf16" : " f32") + " of bf16: the bits of the same in f32";
+    const std::string name =
+        " D" + std::to_string(D) + (bf ? " bf16" : " f32") + " of bf16: the bits of the same in f32";
     run(STEER_OP_ATTN, out, { q, k, v, cu }, p, false);
     run(STEER_OP_ATTN, same, { wq, wk, wv, cu }, p, false);
     expect("attn" + name, values(out) == values(same));
@@ -138,12 +142,14 @@ void tree_case(const Tree & a, double size, bool bf) {
     p.i[1] = (int32_t) a.H;
     p.i[2] = (int32_t) a.HK;
     p.i[3] = bf;
-    const std::string name = "attn of a tree D" + std::to_string(D) + " H" + std::to_string(a.H) + "/" + std::to_string(a.HK) + " T" +
-                             std::to_string(T) + " S" + std::to_string(a.lengths.size()) + (bf ? " bf16" : "");
+    const std::string name = "attn of a tree D" + std::to_string(D) + " H" + std::to_string(a.H) + "/" +
+                             std::to_string(a.HK) + " T" + std::to_string(T) + " S" + std::to_string(a.lengths.size()) +
+                             (bf ? " bf16" : "");
     const TensorPtr out = zeros(n_out, T, 1), same = zeros(n_out, (int64_t) whole.from.size());
     run(STEER_OP_ATTN, out, { q, k, v, integers(cu), integers(a.parents) }, p, false);
     run(STEER_OP_ATTN, same, { wq, wk, wv, integers(whole.cu) }, p, false);
-    const Reference     in_double({ D, a.H, a.HK, whole.cu, (int64_t) whole.from.size() }, wq, wk, wv, zeros(D * a.H, (int64_t) whole.from.size()), 0.25);
+    const Reference           in_double({ D, a.H, a.HK, whole.cu, (int64_t) whole.from.size() }, wq, wk, wv,
+                                        zeros(D * a.H, (int64_t) whole.from.size()), 0.25);
     const std::vector<double> want  = whole.fold(in_double.out, n_out, T);
     bool                      equal = true;
     for (size_t t = 0; t < whole.from.size(); t++) {

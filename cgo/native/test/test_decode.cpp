@@ -40,11 +40,16 @@ void dots_case(bool bf16, int N, int64_t K, int T, bool add) {
     if (bf16) {
         w = packed(w), x = packed(x), b = packed(b), h = packed(h);
     }
-    const auto at = [&](const TensorPtr & t, int64_t row) { return bf16 ? (const void *) t->u16(row) : (const void *) t->f32(row); };
-    const auto value = [&](const TensorPtr & t, int64_t k, int64_t row) { return bf16 ? (double) bf16_value(t->u16(row)[k]) : t->at(k, row); };
+    const auto at = [&](const TensorPtr & t, int64_t row) {
+        return bf16 ? (const void *) t->u16(row) : (const void *) t->f32(row);
+    };
+    const auto value = [&](const TensorPtr & t, int64_t k, int64_t row) {
+        return bf16 ? (double) bf16_value(t->u16(row)[k]) : t->at(k, row);
+    };
     const auto ld = [&](const TensorPtr & t) { return (ptrdiff_t) (t->get()->nb[1] / (bf16 ? 2 : 4)); };
     const auto run = [&](int n0, int n, int t0, int t, float * to, ptrdiff_t ldt) {
-        const steer::DotTerm terms[] = { { at(w, n0), ld(w), at(x, t0), ld(x), K }, { at(b, n0), ld(b), at(h, t0), ld(h), r } };
+        const steer::DotTerm terms[] = { { at(w, n0), ld(w), at(x, t0), ld(x), K },
+                                         { at(b, n0), ld(b), at(h, t0), ld(h), r } };
         dots(n, t, terms, 2, add ? from->f32(t0) + n0 : nullptr, N + 3, to, ldt);
     };
     std::vector<double> want(N * T);
@@ -105,8 +110,8 @@ void attn_case(int D, int heads, int cells, int n) {
         }
     }
     std::vector<float> s(4 * (n + 3));
-    kernels().attn_cells(heads, D, q->f32(), D + 5, k.data(), step * 2, v.data(), step * 2, seen.data(), n, (float) scale, s.data(),
-                         o->f32(), D + 1);
+    kernels().attn_cells(heads, D, q->f32(), D + 5, k.data(), step * 2, v.data(), step * 2, seen.data(), n,
+                         (float) scale, s.data(), o->f32(), D + 1);
     check("attn_cells", values(o), want, 1e-5);
 }
 

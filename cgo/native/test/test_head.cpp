@@ -55,7 +55,8 @@ void head_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, double 
     const TensorPtr      dh = random(K, T, 0.1, 3);
     std::vector<double>  dh0 = values(dh), add(K * T);
     for (int64_t r = 0; r < R; r++) {
-        const std::vector<double> l = logits(w, K, V, h, rows[r], f, round), l2 = logits(w, K, V, h2, rows[r], f, round);
+        const std::vector<double> l  = logits(w, K, V, h, rows[r], f, round),
+                                  l2 = logits(w, K, V, h2, rows[r], f, round);
         const double              lse = log_sum_exp(l), lse2 = log_sum_exp(l2);
         int64_t                   best = 0;
         for (int64_t v = 1; v < V; v++) {
@@ -97,7 +98,7 @@ void head_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf, double 
         run(STEER_OP_HEAD_LOGPROB_BACK, dh, { W, h, ri, ti, out, g }, p, true);
         check("head_logprob_back" + name, values(dh), want_dh, round ? 2e-2 : 3e-5);
     }
-    // the direction: u and, by it, the gradient of the log-probability alone
+    // The direction: u and, by it, the gradient of the log-probability alone.
     const TensorPtr     both = zeros(4 + K, R, 1), g1 = random(2, R, 1, 1), dh1 = random(K, T, 0.1, 3);
     std::vector<double> want_both, want_dh1 = values(dh1);
     for (int64_t r = 0; r < R; r++) {
@@ -236,7 +237,8 @@ void shared_rows_case(ggml_type type, int64_t K, int64_t V, int64_t R, bool bf) 
         run(STEER_OP_HEAD_LOGPROB, alone, { W, h, integers({ rows[r] }), integers({ targets[r] }) }, p, false);
         equal = equal && std::equal(alone->f32(), alone->f32() + 4, out->f32(r));
     }
-    expect(std::string("head_logprob, several targets a row, ") + ggml_type_name(type) + (bf ? " bf16" : " f32"), equal);
+    expect(std::string("head_logprob, several targets a row, ") + ggml_type_name(type) + (bf ? " bf16" : " f32"),
+           equal);
 }
 
 } // namespace

@@ -66,7 +66,8 @@ void linear_case(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, const
     expect("linear " + name + ": in bf16 it is the same, rounded once", values(y16) == values(packed(y)));
 }
 
-void back_case(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, bool accumulate, const std::vector<PairCase> & pairs = {}) {
+void back_case(ggml_type type, int64_t K, int64_t N, int64_t T, bool bf, bool accumulate,
+               const std::vector<PairCase> & pairs = {}) {
     const TensorPtr     W = weight(type, K, N), df = random(N, T, 1, 2), dy = bf ? packed(df) : df;
     std::vector<double> w = values(W), dv = values(dy), want(K * T);
     for (double & v : w) {
@@ -149,8 +150,9 @@ void test_linear() {
         back_case(GGML_TYPE_Q6_K, 256, 1538, 3, bf, true);
         back_case(GGML_TYPE_Q8_0, 32, 4100, 2, bf, false);
         back_case(GGML_TYPE_Q8_0, 32, 6, 600, bf, false);
-        for (const std::vector<PairCase> & pairs :
-             { std::vector<PairCase>{ { 16, bf } }, { { 3, bf }, { 8, !bf } }, { { 40, true }, { 5, true }, { 1, false } } }) {
+        for (const std::vector<PairCase> & pairs : { std::vector<PairCase>{ { 16, bf } },
+                                                     { { 3, bf }, { 8, !bf } },
+                                                     { { 40, true }, { 5, true }, { 1, false } } }) {
             linear_case(GGML_TYPE_Q4_1, 64, 99, 33, bf, pairs);
             linear_case(GGML_TYPE_Q8_0, 2304, 67, 600, bf, pairs); // several depth and token chunks
             linear_case(GGML_TYPE_F32, 75, 8, 1, bf, pairs);

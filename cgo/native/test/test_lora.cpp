@@ -21,7 +21,8 @@ double mask(const TensorPtr & seeds, double p, int site, int64_t t, int64_t k) {
 void lora_case(int64_t K, int64_t N, int64_t r, int64_t T, bool dropout, bool bf) {
     const double    p    = dropout ? 0.25 : 0;
     const int       site = 5;
-    const TensorPtr A = random(K, r), B = random(r, N), x = activation(bf, random(K, T, 1, bf ? 0 : 3)), dy = activation(bf, random(N, T, 1, bf ? 0 : 1));
+    const TensorPtr A = random(K, r), B = random(r, N), x = activation(bf, random(K, T, 1, bf ? 0 : 3)),
+                    dy = activation(bf, random(N, T, 1, bf ? 0 : 1));
     // The bf16 product rounds its matrix too.
     const auto seen = [&](const TensorPtr & m, int64_t depth) {
         std::vector<double> v = values(m);

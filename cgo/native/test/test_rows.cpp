@@ -69,7 +69,8 @@ void rope_case(int64_t D, int64_t H, bool factors, bool neox, bool bf) {
     std::vector<double> want(D * T);
     for (int64_t t = 0; t < T; t++) {
         for (int64_t i = 0; i < D / 2; i++) {
-            const double a      = positions[t] * 0.5 * std::pow(10000.0, -2.0 * (double) i / (double) D) / (factors ? freqs->at(i) : 1);
+            const double a =
+                positions[t] * 0.5 * std::pow(10000.0, -2.0 * (double) i / (double) D) / (factors ? freqs->at(i) : 1);
             want[t * D + 2 * i] = 1.1 * std::cos(a);
             want[t * D + 2 * i + 1] = 1.1 * std::sin(a);
         }
@@ -107,7 +108,8 @@ void rope_case(int64_t D, int64_t H, bool factors, bool neox, bool bf) {
 
 // bf: the result is bf16; narrow: gate and up are.
 void swiglu_case(int64_t F, int64_t T, bool bf, bool narrow) {
-    const TensorPtr g32 = random(F, T, 8, 1), u32 = random(F, T, 2), dy = random(F, T, 1, 2), d = activation(bf, 2 * F, T, 1);
+    const TensorPtr g32 = random(F, T, 8, 1), u32 = random(F, T, 2), dy = random(F, T, 1, 2),
+                    d = activation(bf, 2 * F, T, 1);
     const TensorPtr y = activation(bf, F, T, 3);
     g32->f32(0)[0] = 200;
     g32->f32(0)[1] = -200;

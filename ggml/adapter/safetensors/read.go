@@ -11,7 +11,7 @@ import (
 	"os"
 	"sort"
 
-	"steer/ggml/gguf"
+	"steer/internal/halffloat"
 	"steer/internal/sniff"
 	"steer/internal/strictjson"
 )
@@ -133,23 +133,21 @@ func (f *File) Float32(name string) ([]float32, error) {
 		return nil, fmt.Errorf("safetensors: %s: tensor %q: %w", f.name, name, ErrNoTensor)
 	}
 	if t.DType != "F32" && t.DType != "F16" && t.DType != "BF16" {
-		return nil, fmt.Errorf("safetensors: %s: tensor %q: dtype %s, want F32, F16 or BF16: %w", f.name, name, t.DType, ErrFormat)
+		return nil, fmt.Errorf("safetensors: %s: tensor %q: dtype %s, want F32, F16 or BF16: %w", f.name, name, t.DType,
+			ErrFormat)
 	}
 	raw := make([]byte, t.size)
 	if n, err := f.src.ReadAt(raw, t.begin); n < len(raw) {
 		return nil, fmt.Errorf("safetensors: %s: tensor %q: reading %d bytes: %w", f.name, name, len(raw), err)
 	}
 	out := make([]float32, t.Elements())
-	le := binary.LittleEndian
-	for i := range out {
-		switch t.DType {
-		case "F32":
-			out[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
-		case "F16":
-			out[i] = gguf.Float16to32(le.Uint16(raw[2*i:]))
-		default:
-			out[i] = gguf.BFloat16to32(le.Uint16(raw[2*i:]))
-		}
+	switch t.DType {
+	case "F32":
+		halffloat.Floats(out, raw)
+	case "F16":
+		halffloat.Widen(out, raw, halffloat.FromF16)
+	default:
+		halffloat.Widen(out, raw, halffloat.FromBF16)
 	}
 	return out, nil
 }
@@ -268,14 +266,16 @@ func (f *File) place(start, size int64) error {
 	for i := range f.tensors {
 		t := &f.tensors[i]
 		if t.begin != end {
-			return fmt.Errorf("tensor %q begins at byte %d of the data, want %d: a hole or an overlap: %w", t.Name, t.begin, end, ErrFormat)
+			return fmt.Errorf("tensor %q begins at byte %d of the data, want %d: a hole or an overlap: %w", t.Name,
+				t.begin, end, ErrFormat)
 		}
 		end = t.begin + t.size // no overflow: both come from one int64 end offset
 		t.begin += start
 	}
 	switch have := size - start; {
 	case end > have:
-		return fmt.Errorf("the tensors take %d bytes, the file has %d: %d bytes are missing: %w", end, have, end-have, ErrTruncated)
+		return fmt.Errorf("the tensors take %d bytes, the file has %d: %d bytes are missing: %w", end, have, end-have,
+			ErrTruncated)
 	case end < have:
 		return fmt.Errorf("%d bytes follow the last tensor: %w", have-end, ErrFormat)
 	}

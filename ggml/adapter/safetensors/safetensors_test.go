@@ -56,7 +56,8 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 }
 
 func TestHalfPrecision(t *testing.T) {
-	b := file(`{"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"BF16","shape":[1,2],"data_offsets":[4,8]},"i":{"dtype":"I64","shape":[1],"data_offsets":[8,16]}}`, 0)
+	b := file(`{"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"BF16","shape":[1,2],`+
+		`"data_offsets":[4,8]},"i":{"dtype":"I64","shape":[1],"data_offsets":[8,16]}}`, 0)
 	b = append(b, 0x00, 0x3c, 0x00, 0xc0, 0x80, 0x3f, 0x00, 0xc0, 1, 0, 0, 0, 0, 0, 0, 0)
 	f, err := read(b)
 	require.NoError(t, err)
@@ -77,16 +78,17 @@ func TestHostileFilesAreErrors(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"empty":           {nil, "0 bytes long, want at least 8"},
-		"huge header":     {binary.LittleEndian.AppendUint64(nil, 1<<60), "want at most 100000000"},
-		"header cut":      {binary.LittleEndian.AppendUint64(nil, 50), "header of 50 bytes, but the file has 8"},
-		"not JSON":        {file("hello", 0), "not a JSON object"},
-		"array":           {file("[]", 0), "not a JSON object"},
-		"broken":          {file(`{"a":`, 0), "header"},
-		"unclosed":        {file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}`, 4), "header"},
-		"more text":       {file(`{} {}`, 0), "more text"},
-		"metadata":        {file(`{"__metadata__":{"a":1}}`, 0), "__metadata__: want strings"},
-		"twice":           {file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`, 4), `"a" appears twice`},
+		"empty":       {nil, "0 bytes long, want at least 8"},
+		"huge header": {binary.LittleEndian.AppendUint64(nil, 1<<60), "want at most 100000000"},
+		"header cut":  {binary.LittleEndian.AppendUint64(nil, 50), "header of 50 bytes, but the file has 8"},
+		"not JSON":    {file("hello", 0), "not a JSON object"},
+		"array":       {file("[]", 0), "not a JSON object"},
+		"broken":      {file(`{"a":`, 0), "header"},
+		"unclosed":    {file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}`, 4), "header"},
+		"more text":   {file(`{} {}`, 0), "more text"},
+		"metadata":    {file(`{"__metadata__":{"a":1}}`, 0), "__metadata__: want strings"},
+		"twice": {file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"a":{"dtype":"F32",`+
+			`"shape":[],"data_offsets":[0,4]}}`, 4), `"a" appears twice`},
 		"dtype":           {file(one("F31", "[1]", "[0,4]"), 4), `tensor "t": unknown dtype "F31"`},
 		"offsets":         {file(one("F32", "[1]", "[0]"), 4), "want [begin, end]"},
 		"reversed":        {file(one("F32", "[1]", "[4,0]"), 4), "want [begin, end]"},
@@ -95,10 +97,12 @@ func TestHostileFilesAreErrors(t *testing.T) {
 		"negative shape":  {file(one("F32", "[-1]", "[0,4]"), 4), "negative or too large"},
 		"shape overflow":  {file(one("F32", "[4294967296,4294967296]", "[0,4]"), 4), "negative or too large"},
 		"size":            {file(one("F32", "[2]", "[0,4]"), 4), "takes 8 bytes, data_offsets give it 4"},
-		"hole":            {file(one("F32", "[1]", "[4,8]"), 8), "begins at byte 4 of the data, want 0: a hole or an overlap"},
-		"overlap":         {file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`, 4), `"b" begins at byte 0 of the data, want 4`},
-		"cut":             {file(one("F32", "[3]", "[0,12]"), 5), "7 bytes are missing: the file is cut short"},
-		"too long":        {file(one("F32", "[1]", "[0,4]"), 5), "1 bytes follow the last tensor"},
+		"hole": {file(one("F32", "[1]", "[4,8]"), 8),
+			"begins at byte 4 of the data, want 0: a hole or an overlap"},
+		"overlap": {file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F32",`+
+			`"shape":[],"data_offsets":[0,4]}}`, 4), `"b" begins at byte 0 of the data, want 4`},
+		"cut":      {file(one("F32", "[3]", "[0,12]"), 5), "7 bytes are missing: the file is cut short"},
+		"too long": {file(one("F32", "[1]", "[0,4]"), 5), "1 bytes follow the last tensor"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := read(c.file)
@@ -121,7 +125,8 @@ func TestWritingRefuses(t *testing.T) {
 
 func TestWhatADownloadLeftIsNamed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "adapter_model.safetensors")
-	require.NoError(t, os.WriteFile(path, []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n"), 0o666))
+	require.NoError(t, os.WriteFile(path, []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n"),
+		0o666))
 	_, err := safetensors.Open(path)
 	require.ErrorIs(t, err, safetensors.ErrFormat)
 	require.ErrorContains(t, err, "git lfs pull")
@@ -135,7 +140,8 @@ func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	b, err := safetensors.Bytes([]safetensors.Tensor{{Name: "a", Shape: []int64{1, 2}, Data: []float32{1, 2}}}, map[string]string{"format": "pt"})
+	b, err := safetensors.Bytes([]safetensors.Tensor{{Name: "a", Shape: []int64{1, 2}, Data: []float32{1, 2}}},
+		map[string]string{"format": "pt"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -148,7 +154,8 @@ func FuzzRead(f *testing.F) {
 		}
 		for _, i := range file.Tensors() {
 			x, err := file.Float32(i.Name)
-			if (i.DType == "F32" || i.DType == "F16" || i.DType == "BF16") && (err != nil || int64(len(x)) != i.Elements()) {
+			if (i.DType == "F32" || i.DType == "F16" || i.DType == "BF16") &&
+				(err != nil || int64(len(x)) != i.Elements()) {
 				t.Fatalf("accepted, but %v", err)
 			}
 		}

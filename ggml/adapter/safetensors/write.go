@@ -57,7 +57,8 @@ func header(sorted []Tensor, metadata map[string]string) (header []byte, dataSiz
 			n *= d
 		}
 		if n != int64(len(t.Data)) {
-			return nil, 0, fmt.Errorf("safetensors: writing: tensor %q: shape %v holds %d values, got %d", t.Name, t.Shape, n, len(t.Data))
+			return nil, 0, fmt.Errorf("safetensors: writing: tensor %q: shape %v holds %d values, got %d", t.Name,
+				t.Shape, n, len(t.Data))
 		}
 		if b.Len() > 1 {
 			b.WriteByte(',')

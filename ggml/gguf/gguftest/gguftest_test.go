@@ -58,7 +58,8 @@ func TestTinyLlamaVariants(t *testing.T) {
 
 	bad := tiny
 	bad.KVHeads = 3
-	require.ErrorContains(t, gguftest.WriteTinyLlama(filepath.Join(t.TempDir(), "x"), bad, 1, gguftest.Options{}), "KVHeads")
+	require.ErrorContains(t, gguftest.WriteTinyLlama(filepath.Join(t.TempDir(), "x"), bad, 1, gguftest.Options{}),
+		"KVHeads")
 }
 
 func TestTinyLlamaIsDeterminedBySeed(t *testing.T) {

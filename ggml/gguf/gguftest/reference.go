@@ -170,7 +170,8 @@ func (m *reference) attention(l int, h [][]float64) {
 	var q, k, v [][]float64
 	for t := range h {
 		n := m.rmsnorm(blk("attn_norm"), h[t])
-		q, k, v = append(q, m.mul(blk("attn_q"), n)), append(k, m.mul(blk("attn_k"), n)), append(v, m.mul(blk("attn_v"), n))
+		q, k, v = append(q, m.mul(blk("attn_q"), n)), append(k, m.mul(blk("attn_k"), n)),
+			append(v, m.mul(blk("attn_v"), n))
 		m.rope(q[t], t)
 		m.rope(k[t], t)
 	}

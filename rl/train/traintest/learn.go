@@ -160,7 +160,8 @@ func (t *Toy) SetState(s *lm.State) error {
 			return fmt.Errorf("traintest: state has %d tensors, want %d", len(part), len(t.params))
 		}
 		for k, want := range t.params {
-			if part[k].Name != want.Name || !slices.Equal(part[k].Shape, want.Shape) || len(part[k].Data) != len(want.Data) {
+			if part[k].Name != want.Name || !slices.Equal(part[k].Shape, want.Shape) ||
+				len(part[k].Data) != len(want.Data) {
 				return fmt.Errorf("traintest: state tensor %d is %s %v, want %s %v",
 					k, part[k].Name, part[k].Shape, want.Name, want.Shape)
 			}

@@ -110,7 +110,8 @@ func TestLetters(t *testing.T) {
 
 func TestGenerateStops(t *testing.T) {
 	toy := New(Config{Seed: 1})
-	reqs := []lm.Request{{Prompt: []int32{0, 4}, MaxNew: 40, Seed: 9, StopTokens: []int32{1}}, {Prompt: []int32{0}, MaxNew: 3, Seed: 9}}
+	reqs := []lm.Request{{Prompt: []int32{0, 4}, MaxNew: 40, Seed: 9, StopTokens: []int32{1}},
+		{Prompt: []int32{0}, MaxNew: 3, Seed: 9}}
 	a, err := toy.Generate(context.Background(), reqs, lm.Sampling{Temperature: 1})
 	require.NoError(t, err)
 	b, err := toy.Generate(context.Background(), reqs, lm.Sampling{Temperature: 1})

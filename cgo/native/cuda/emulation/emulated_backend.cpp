@@ -25,7 +25,7 @@ const device_kind devices[DEVICES] = {
 
 namespace {
 
-// what ggml-cuda says of it, so that messages are alike
+// What ggml-cuda says of it, so that messages are alike.
 void no_memory(int index, size_t size) {
     GGML_LOG_ERROR("allocating %.2f MiB on device %d: out of memory\n", size / 1024.0 / 1024.0, index);
 }
@@ -61,13 +61,15 @@ void buffer_get(ggml_backend_buffer_t, const ggml_tensor * t, void * data, size_
     open_memory open;
     memcpy(data, (const char *) t->data + offset, n);
 }
-bool buffer_copy(ggml_backend_buffer_t, const ggml_tensor *, ggml_tensor *) { return false; } // ggml then copies through the host
+// ggml then copies through the host.
+bool buffer_copy(ggml_backend_buffer_t, const ggml_tensor *, ggml_tensor *) { return false; }
 void buffer_clear(ggml_backend_buffer_t b, uint8_t value) {
     open_memory open;
     memset(b->context, value, b->size);
 }
 
-const ggml_backend_buffer_i buffer_interface = { buffer_free, buffer_base, nullptr, buffer_memset, buffer_set, buffer_get, buffer_copy, buffer_clear, nullptr };
+const ggml_backend_buffer_i buffer_interface = { buffer_free, buffer_base, nullptr,      buffer_memset, buffer_set,
+                                                 buffer_get,  buffer_copy, buffer_clear, nullptr };
 
 const char * buft_name(ggml_backend_buffer_type_t buft) { return here().name[index_of_type(buft)].c_str(); }
 size_t       buft_alignment(ggml_backend_buffer_type_t) { return 128; }
@@ -125,21 +127,23 @@ ggml_status backend_compute(ggml_backend_t b, ggml_cgraph * graph, int) {
             ok = ok && on(b->device->iface.get_buffer_type(b->device), t->src[k]);
         }
         if (!ok) {
-            throw std::runtime_error(std::string("CUDA error: an illegal memory access was encountered (emulated: ") + ggml_op_desc(t) + " of tensor " + t->name +
+            throw std::runtime_error(std::string("CUDA error: an illegal memory access was encountered (emulated: ") +
+                                     ggml_op_desc(t) + " of tensor " + t->name +
                                      ", whose operands are not all on the device)");
         }
     }
     auto * state = (backend_state *) b->context;
     if (!state->workspace && !(state->workspace = allocate(state->index, state->workspace_bytes()))) {
-        throw std::runtime_error("CUDA error: out of memory (emulated: a workspace of " + std::to_string(state->workspace_bytes()) + " bytes)");
+        throw std::runtime_error("CUDA error: out of memory (emulated: a workspace of " +
+                                 std::to_string(state->workspace_bytes()) + " bytes)");
     }
     open_memory open;
     return ggml_backend_graph_compute(state->cpu, graph);
 }
 
 const ggml_backend_i backend_interface = {
-    backend_name, backend_free, nullptr, nullptr, nullptr, backend_synchronize, nullptr, nullptr, nullptr, nullptr, backend_compute, nullptr, nullptr,
-    nullptr, nullptr, nullptr, backend_reset,
+    backend_name, backend_free, nullptr, nullptr, nullptr, backend_synchronize, nullptr, nullptr, nullptr, nullptr,
+    backend_compute, nullptr, nullptr, nullptr, nullptr, nullptr, backend_reset,
 };
 
 // ---- device -----------------------------------------------------------------------
@@ -168,12 +172,14 @@ ggml_backend_t dev_init(ggml_backend_dev_t dev, const char *) {
 
 ggml_backend_buffer_type_t dev_buft(ggml_backend_dev_t dev) { return &here().buft[index_of(dev)]; }
 
-bool dev_supports_op(ggml_backend_dev_t, const ggml_tensor * t) { return t->op != GGML_OP_CUSTOM && t->op != GGML_OP_MAP_CUSTOM1; }
+bool dev_supports_op(ggml_backend_dev_t, const ggml_tensor * t) {
+    return t->op != GGML_OP_CUSTOM && t->op != GGML_OP_MAP_CUSTOM1;
+}
 bool dev_supports_buft(ggml_backend_dev_t dev, ggml_backend_buffer_type_t buft) { return buft == dev_buft(dev); }
 
 const ggml_backend_device_i device_interface = {
-    dev_name, dev_description, dev_memory, dev_type, dev_props, dev_init, dev_buft, nullptr, nullptr, dev_supports_op, dev_supports_buft, nullptr, nullptr,
-    nullptr, nullptr, nullptr,
+    dev_name, dev_description, dev_memory, dev_type, dev_props, dev_init, dev_buft, nullptr, nullptr, dev_supports_op,
+    dev_supports_buft, nullptr, nullptr, nullptr, nullptr, nullptr,
 };
 
 const char *       reg_name(ggml_backend_reg_t) { return "CUDA"; }
@@ -185,7 +191,8 @@ machine::machine() : reg{ GGML_BACKEND_API_VERSION, { reg_name, reg_count, reg_d
     for (int i = 0; i < DEVICES; i++) {
         name[i] = "CUDA" + std::to_string(i);
         dev[i]  = { device_interface, &reg, nullptr };
-        buft[i] = { { buft_name, buft_alloc, buft_alignment, nullptr, nullptr, nullptr, nullptr }, &dev[i], nullptr, false };
+        buft[i] = { { buft_name, buft_alloc, buft_alignment, nullptr, nullptr, nullptr, nullptr },
+                    &dev[i], nullptr, false };
     }
 }
 

@@ -14,7 +14,8 @@ std::vector<float> widened(const steer_gemm & g, const void * data, int64_t ld, 
     for (int64_t i = 0; i < n; i++) {
         for (int64_t l = 0; l < g.k; l++) {
             const int64_t at = depth_first ? i * ld + l : l * ld + i;
-            out[i * g.k + l] = g.type == GGML_TYPE_BF16 ? emulation::bf16_to_float(((const uint16_t *) data)[at]) : ((const float *) data)[at];
+            out[i * g.k + l] = g.type == GGML_TYPE_BF16 ? emulation::bf16_to_float(((const uint16_t *) data)[at])
+                                                        : ((const float *) data)[at];
         }
     }
     return out;
@@ -24,8 +25,9 @@ std::vector<float> widened(const steer_gemm & g, const void * data, int64_t ld, 
 
 void EmulatedDevice::gemm(const steer_gemm & g) {
     // What cuBLAS refuses.
-    const bool bad = g.m < 1 || g.n < 1 || g.k < 1 || g.lda < (g.trans_a ? g.k : g.m) || g.ldb < (g.trans_b ? g.n : g.k) || g.ldc < g.m ||
-                     g.m > INT32_MAX || g.n > INT32_MAX || g.k > INT32_MAX || (g.type != GGML_TYPE_F32 && g.type != GGML_TYPE_BF16) ||
+    const bool bad = g.m < 1 || g.n < 1 || g.k < 1 || g.lda < (g.trans_a ? g.k : g.m) ||
+                     g.ldb < (g.trans_b ? g.n : g.k) || g.ldc < g.m || g.m > INT32_MAX || g.n > INT32_MAX ||
+                     g.k > INT32_MAX || (g.type != GGML_TYPE_F32 && g.type != GGML_TYPE_BF16) ||
                      (g.type_c != GGML_TYPE_F32 && (g.type_c != GGML_TYPE_BF16 || g.type != GGML_TYPE_BF16));
     if (bad) {
         throw steer_cuda_error("gemm: bad sizes");
@@ -42,7 +44,8 @@ void EmulatedDevice::gemm(const steer_gemm & g) {
             const int64_t at = j * g.ldc + i;
             if (g.type_c == GGML_TYPE_BF16) {
                 uint16_t & c = ((uint16_t *) g.C)[at];
-                c            = emulation::float_to_bf16((float) (g.alpha * s + (g.beta == 0 ? 0 : (double) g.beta * emulation::bf16_to_float(c))));
+                const double old = g.beta == 0 ? 0 : (double) g.beta * emulation::bf16_to_float(c);
+                c                = emulation::float_to_bf16((float) (g.alpha * s + old));
             } else {
                 float & c = ((float *) g.C)[at];
                 c         = (float) (g.alpha * s + (g.beta == 0 ? 0 : (double) g.beta * c)); // beta = 0 does not read C
@@ -62,7 +65,8 @@ void EmulatedDevice::unpack_other(ggml_type type, const void * src, ggml_type to
     ggml_get_type_traits(type)->to_float(src, x.data(), n);
     for (int64_t i = 0; i < n; i++) {
         if (to == GGML_TYPE_BF16) {
-            ((uint16_t *) dst)[i] = emulation::float_to_bf16(ggml_fp16_to_fp32(ggml_fp32_to_fp16(x[i]))); // ggml-cuda's detour
+            // ggml-cuda's detour
+            ((uint16_t *) dst)[i] = emulation::float_to_bf16(ggml_fp16_to_fp32(ggml_fp32_to_fp16(x[i])));
         } else {
             ((float *) dst)[i] = x[i];
         }

@@ -13,7 +13,7 @@
 namespace steer {
 namespace emulated {
 namespace {
-// one process, one emulated machine
+// One process, one emulated machine.
 std::recursive_mutex     mutex; // held while the memory is open
 int                      depth = 0;
 std::map<void *, size_t> pages;

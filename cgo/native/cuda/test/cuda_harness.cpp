@@ -71,21 +71,23 @@ size_t measured(const char * name, steer_cuda_launcher launcher, const TensorPtr
 
 } // namespace
 
-void run_cuda(const char * name, steer_cuda_launcher launcher, const TensorPtr & dst, const std::vector<TensorPtr> & src, const Params & p,
-              bool inplace) {
+void run_cuda(const char * name, steer_cuda_launcher launcher, const TensorPtr & dst,
+              const std::vector<TensorPtr> & src, const Params & p, bool inplace) {
     const std::vector<uint8_t> before = dst->bytes();
     std::vector<uint8_t>       first;
     std::vector<TensorPtr>     s = src;
     if (inplace) {
         s.insert(s.begin(), dst);
     }
-    for (const auto schedule : { emulation::Schedule::forward, emulation::Schedule::reverse, emulation::Schedule::random }) {
+    for (const auto schedule :
+         { emulation::Schedule::forward, emulation::Schedule::reverse, emulation::Schedule::random }) {
         emulation::set_schedule(schedule);
         dst->bytes()     = before;
         dst->get()->data = dst->bytes().data();
         if (!inplace) { // whatever was there must not matter
             for (int64_t r = 0; r < dst->ne1(); r++) {
-                std::memset(dst->bytes().data() + r * dst->get()->nb[1], 0xFF, ggml_row_size(dst->get()->type, dst->ne0()));
+                std::memset(dst->bytes().data() + r * dst->get()->nb[1], 0xFF,
+                            ggml_row_size(dst->get()->type, dst->ne0()));
             }
         }
         const std::vector<uint8_t> edge = gaps(dst);

@@ -12,8 +12,8 @@ EmulatedDevice & device();
 // Runs the launcher on fresh copies of dst in three orders of warps, lanes and blocks; checks that
 // the bits agree, that memory between rows of dst is left alone and that scratch memory is given back.
 // The result is left in dst. inplace: dst is src[0], put in front of src.
-void run_cuda(const char * name, steer_cuda_launcher launcher, const TensorPtr & dst, const std::vector<TensorPtr> & src, const Params & p,
-              bool inplace);
+void run_cuda(const char * name, steer_cuda_launcher launcher, const TensorPtr & dst,
+              const std::vector<TensorPtr> & src, const Params & p, bool inplace);
 
 struct Case {
     const char *           name; // of the operation, on both devices

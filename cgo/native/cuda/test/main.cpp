@@ -27,7 +27,8 @@ int main(int argc, char ** argv) {
         const auto begin = std::chrono::steady_clock::now();
         part.run();
         if (argc > 2) {
-            std::printf("%s: %.1f s\n", part.name, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+            std::printf("%s: %.1f s\n", part.name,
+                        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
         }
     }
     std::printf("%d passed, %d failed\n", test::passes(), test::failures());

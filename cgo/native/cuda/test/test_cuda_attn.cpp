@@ -18,8 +18,8 @@ struct Shape {
 struct Reference {
     std::vector<double> out, grad, out_error, grad_error;
 
-    Reference(const Shape & a, const std::vector<double> & q, const std::vector<double> & k, const std::vector<double> & v,
-              const std::vector<double> & dO, double scale) :
+    Reference(const Shape & a, const std::vector<double> & q, const std::vector<double> & k,
+              const std::vector<double> & v, const std::vector<double> & dO, double scale) :
         a(a), q(q), k(k), v(v), dO(dO), scale(scale), n_out(a.D * a.H + a.H), n_grad(a.D * a.H + 2 * a.D * a.HK) {
         out.assign(n_out * a.T, 0);
         out_error = out;
@@ -75,7 +75,8 @@ struct Reference {
         }
         for (int64_t j = 0; j < n; j++) {
             const int64_t t = first + j, dk = t * n_grad + D * H + kv, dv = dk + D * HK;
-            const double  ds = p[j] * (dp[j] - delta) * scale, ds_error = half * std::fabs(ds) + p[j] * delta_error * scale;
+            const double  ds      = p[j] * (dp[j] - delta) * scale,
+                          ds_error = half * std::fabs(ds) + p[j] * delta_error * scale;
             for (int64_t d = 0; d < D; d++) {
                 add(i * n_grad + hd + d, ds, ds_error, k[t * D * HK + kv + d]);
                 add(dk + d, ds, ds_error, q[i * D * H + hd + d]);
@@ -86,8 +87,8 @@ struct Reference {
 };
 
 // |got - want| <= error + tol * rms(want), element by element.
-void check_within(const std::string & what, const std::vector<double> & got, const std::vector<double> & want, const std::vector<double> & error,
-                  double tol) {
+void check_within(const std::string & what, const std::vector<double> & got, const std::vector<double> & want,
+                  const std::vector<double> & error, double tol) {
     double sum = 0, worst = 0;
     for (double x : want) {
         sum += x * x;
@@ -102,29 +103,37 @@ void check_within(const std::string & what, const std::vector<double> & got, con
 
 void attn_case(const Shape & a, bool narrow, double size, int64_t pad) {
     const int64_t   D = a.D, T = a.T;
-    const TensorPtr q = random(D * a.H, T, size, pad), k = random(D * a.HK, T, size, pad), v = random(D * a.HK, T, 1, pad);
+    const TensorPtr q = random(D * a.H, T, size, pad), k = random(D * a.HK, T, size, pad),
+                    v = random(D * a.HK, T, 1, pad);
     const TensorPtr dO = random(D * a.H, T, 1, pad), cu = integers(a.cu);
     const ggml_type type  = narrow ? GGML_TYPE_BF16 : GGML_TYPE_F32;
     const double    scale = 0.7 / std::sqrt((double) D);
-    const Reference want(a, rounded(values(q), type), rounded(values(k), type), rounded(values(v), type), rounded(values(dO), type), (float) scale);
+    const Reference want(a, rounded(values(q), type), rounded(values(k), type), rounded(values(v), type),
+                         rounded(values(dO), type), (float) scale);
     Params          p;
-    p.f[0]                 = (float) scale;
-    p.i[0]                 = (int32_t) D;
-    p.i[1]                 = (int32_t) a.H;
-    p.i[2]                 = (int32_t) a.HK;
-    p.i[3]                 = narrow;
-    const std::string name = std::string(narrow ? "bf16" : "f32") + " D" + std::to_string(D) + " H" + std::to_string(a.H) + "/" +
-                             std::to_string(a.HK) + " T" + std::to_string(T) + " S" + std::to_string(a.cu.size() - 1);
-    const TensorPtr   out = empty(GGML_TYPE_F32, D * a.H + a.H, T, pad), grad = empty(GGML_TYPE_F32, D * a.H + 2 * D * a.HK, T, pad);
+    p.f[0] = (float) scale;
+    p.i[0] = (int32_t) D;
+    p.i[1] = (int32_t) a.H;
+    p.i[2] = (int32_t) a.HK;
+    p.i[3] = narrow;
+
+    const std::string name = std::string(narrow ? "bf16" : "f32") + " D" + std::to_string(D) + " H" +
+                             std::to_string(a.H) + "/" + std::to_string(a.HK) + " T" + std::to_string(T) + " S" +
+                             std::to_string(a.cu.size() - 1);
+    const TensorPtr out = empty(GGML_TYPE_F32, D * a.H + a.H, T, pad),
+                    grad = empty(GGML_TYPE_F32, D * a.H + 2 * D * a.HK, T, pad);
     // bf16 against the CPU's f32: q, k, v and dO are rounded, too; the largest values are ten times the rms
-    compare({ "attn", steer_cuda_attn, out, { q, k, v, cu }, p }, name, want.out, narrow ? 2e-2 : 2e-5, narrow ? 3e-2 : 2e-5);
-    compare({ "attn_back", steer_cuda_attn_back, grad, { dO, q, k, v, out, cu }, p }, name, want.grad, narrow ? 6e-2 : 5e-5, narrow ? 9e-2 : 5e-5);
+    compare({ "attn", steer_cuda_attn, out, { q, k, v, cu }, p }, name, want.out, narrow ? 2e-2 : 2e-5,
+            narrow ? 3e-2 : 2e-5);
+    compare({ "attn_back", steer_cuda_attn_back, grad, { dO, q, k, v, out, cu }, p }, name, want.grad,
+            narrow ? 6e-2 : 5e-5, narrow ? 9e-2 : 5e-5);
     if (narrow) {
         check_within("attn " + name, values(out), want.out, want.out_error, 2e-5);
         check_within("attn_back " + name, values(grad), want.grad, want.grad_error, 5e-5);
     }
-    // operands in bf16 give the bits of the same numbers in f32
-    const TensorPtr q16 = packed(q, pad), k16 = packed(k, pad), v16 = packed(v, pad), same = empty(GGML_TYPE_F32, D * a.H + a.H, T, pad),
+    // Operands in bf16 give the bits of the same numbers in f32.
+    const TensorPtr q16 = packed(q, pad), k16 = packed(k, pad), v16 = packed(v, pad),
+                    same = empty(GGML_TYPE_F32, D * a.H + a.H, T, pad),
                     same_grad = empty(GGML_TYPE_F32, D * a.H + 2 * D * a.HK, T, pad);
     const TensorPtr wq = widened(q16), wk = widened(k16), wv = widened(v16);
     run_cuda("attn", steer_cuda_attn, out, { q16, k16, v16, cu }, p, false);
@@ -136,8 +145,8 @@ void attn_case(const Shape & a, bool narrow, double size, int64_t pad) {
 }
 
 // Segments with parents, and `unused` tokens behind them.
-void tree_case(int64_t D, int64_t H, int64_t HK, const std::vector<int32_t> & lengths, const std::vector<int32_t> & parents, int64_t unused,
-               bool narrow, int64_t pad) {
+void tree_case(int64_t D, int64_t H, int64_t HK, const std::vector<int32_t> & lengths,
+               const std::vector<int32_t> & parents, int64_t unused, bool narrow, int64_t pad) {
     std::vector<int32_t> cu = { 0 };
     for (int32_t n : lengths) {
         cu.push_back(cu.back() + n);
@@ -149,7 +158,7 @@ void tree_case(int64_t D, int64_t H, int64_t HK, const std::vector<int32_t> & le
     const Unfolded  whole(lengths, parents);
     const int64_t   W = (int64_t) whole.from.size();
     const Shape     a = { D, H, HK, whole.cu, W };
-    // the reference keeps references
+    // The reference keeps references.
     const std::vector<double> wq = rounded(values(whole.copy(q)), type), wk = rounded(values(whole.copy(k)), type),
                               wv = rounded(values(whole.copy(v)), type), none(D * H * W, 0);
     const Reference           want(a, wq, wk, wv, none, (float) scale);
@@ -159,13 +168,15 @@ void tree_case(int64_t D, int64_t H, int64_t HK, const std::vector<int32_t> & le
     p.i[1]                 = (int32_t) H;
     p.i[2]                 = (int32_t) HK;
     p.i[3]                 = narrow;
-    const std::string name = std::string(narrow ? "bf16" : "f32") + " tree D" + std::to_string(D) + " H" + std::to_string(H) + "/" +
-                             std::to_string(HK) + " T" + std::to_string(T) + " S" + std::to_string(lengths.size());
+    const std::string name = std::string(narrow ? "bf16" : "f32") + " tree D" + std::to_string(D) + " H" +
+                             std::to_string(H) + "/" + std::to_string(HK) + " T" + std::to_string(T) + " S" +
+                             std::to_string(lengths.size());
     const TensorPtr out = empty(GGML_TYPE_F32, n_out, T, pad);
-    compare({ "attn", steer_cuda_attn, out, { q, k, v, integers(cu), integers(parents) }, p }, name, whole.fold(want.out, n_out, T),
-            narrow ? 2e-2 : 2e-5, narrow ? 3e-2 : 2e-5);
+    compare({ "attn", steer_cuda_attn, out, { q, k, v, integers(cu), integers(parents) }, p }, name,
+            whole.fold(want.out, n_out, T), narrow ? 2e-2 : 2e-5, narrow ? 3e-2 : 2e-5);
     if (narrow) {
-        check_within("attn " + name, values(out), whole.fold(want.out, n_out, T), whole.fold(want.out_error, n_out, T), 2e-5);
+        check_within("attn " + name, values(out), whole.fold(want.out, n_out, T), whole.fold(want.out_error, n_out, T),
+                     2e-5);
     }
 }
 

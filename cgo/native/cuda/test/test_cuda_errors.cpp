@@ -52,7 +52,8 @@ void rows() {
     float             dst[64];
     const std::string e = error_of([&] { steer_cuda_unpack_rows(GGML_TYPE_Q8_0, dst, 40, 1, dst, device()); });
     expect("rows: " + e, has(e, "cuda unpack_rows f32 [40, 1] of q8_0 [40, 1]: not whole blocks"));
-    expect("rows of numbers", has(error_of([&] { steer_cuda_unpack_rows(GGML_TYPE_I32, dst, 4, 1, dst, device()); }), "cannot be unpacked"));
+    expect("rows of numbers", has(error_of([&] { steer_cuda_unpack_rows(GGML_TYPE_I32, dst, 4, 1, dst, device()); }),
+                                  "cannot be unpacked"));
 }
 
 void dropout() {
@@ -60,7 +61,8 @@ void dropout() {
     Params          p;
     p.f[1] = 0.5f;
     prepare(h->get(), { A, x }, p);
-    expect("dropout without seeds", has(error_of([&] { steer_cuda_lora_down(h->get(), device()); }), "dropout without seeds"));
+    expect("dropout without seeds",
+           has(error_of([&] { steer_cuda_lora_down(h->get(), device()); }), "dropout without seeds"));
 }
 
 // Memory that is counted and not there.
@@ -96,7 +98,8 @@ void pool() {
         p.release(b);
         p.release(a);
         p.reserve(7000); // 7168
-        expect("a reserve, and not beside what was there", card.used == 8000 && card.most == 8000 && card.obtained == 4);
+        expect("a reserve, and not beside what was there",
+               card.used == 8000 && card.most == 8000 && card.obtained == 4);
         a = p.acquire(4000), b = p.acquire(3000);
         expect("up to which nothing is obtained", card.obtained == 4);
         p.release(b);

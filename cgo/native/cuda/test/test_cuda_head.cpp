@@ -8,7 +8,8 @@ namespace test {
 namespace {
 
 // Logits of one row in double.
-std::vector<double> logits(const std::vector<double> & w, int64_t K, int64_t V, const std::vector<double> & h, int64_t row, double f) {
+std::vector<double> logits(const std::vector<double> & w, int64_t K, int64_t V, const std::vector<double> & h,
+                           int64_t row, double f) {
     std::vector<double> l(V);
     for (int64_t v = 0; v < V; v++) {
         for (int64_t k = 0; k < K; k++) {
@@ -41,8 +42,9 @@ struct HeadCase {
 };
 
 // What every operation should give; also sets some targets to the best entry.
-Wanted reference(const HeadCase & a, const std::vector<double> & w, const std::vector<double> & h, const std::vector<double> & h2,
-                 const std::vector<int32_t> & rows, std::vector<int32_t> & targets, const TensorPtr & g, const TensorPtr & dh, double f) {
+Wanted reference(const HeadCase & a, const std::vector<double> & w, const std::vector<double> & h,
+                 const std::vector<double> & h2, const std::vector<int32_t> & rows, std::vector<int32_t> & targets,
+                 const TensorPtr & g, const TensorPtr & dh, double f) {
     Wanted want;
     want.dh = want.dh_direction = values(dh);
     for (int64_t r = 0; r < a.R; r++) {
@@ -82,7 +84,8 @@ Wanted reference(const HeadCase & a, const std::vector<double> & w, const std::v
 void head_case(const HeadCase & a) {
     const int64_t        T = 2 * a.R + 1;
     const ggml_type      type = a.narrow ? GGML_TYPE_BF16 : GGML_TYPE_F32;
-    const TensorPtr      W = weight(a.type, a.K, a.V), h = random(a.K, T, a.size, 2), h2 = random(a.K, T, a.size, 2), g = random(2, a.R, 1, 1);
+    const TensorPtr      W = weight(a.type, a.K, a.V), h = random(a.K, T, a.size, 2), h2 = random(a.K, T, a.size, 2),
+                         g = random(2, a.R, 1, 1);
     const TensorPtr      dh = random(a.K, T, 0.1, 3);
     std::vector<int32_t> rows, targets;
     for (int64_t r = 0; r < a.R; r++) {
@@ -93,20 +96,22 @@ void head_case(const HeadCase & a) {
     p.f[0] = 0.7f;
     p.i[0] = 1;
     p.i[1] = a.narrow;
-    const Wanted      want = reference(a, rounded(values(W), type), rounded(values(h), type), rounded(values(h2), type), rows, targets, g, dh, p.f[0]);
+    const Wanted      want = reference(a, rounded(values(W), type), rounded(values(h), type), rounded(values(h2), type),
+                                       rows, targets, g, dh, p.f[0]);
     const TensorPtr   ri = integers(rows), ti = integers(targets), out = empty(GGML_TYPE_F32, 4, a.R);
-    const std::string name = std::string(ggml_type_name(a.type)) + " K" + std::to_string(a.K) + " V" + std::to_string(a.V) + " R" +
-                             std::to_string(a.R) + (a.narrow ? " bf16" : " f32");
+    const std::string name = std::string(ggml_type_name(a.type)) + " K" + std::to_string(a.K) + " V" +
+                             std::to_string(a.V) + " R" + std::to_string(a.R) + (a.narrow ? " bf16" : " f32");
     const double      twin = a.narrow ? 2e-2 : 2e-5; // the CPU multiplies in bf16 only where it can
     compare({ "head_logprob", steer_cuda_head_logprob, out, { W, h, ri, ti }, p }, name, want.out, 1e-5, twin);
     const TensorPtr direction = empty(GGML_TYPE_F32, 4 + a.K, a.R, 4);
-    compare({ "head_direction", steer_cuda_head_direction, direction, { W, h, ri, ti }, p }, name, want.direction, a.narrow ? 1e-2 : 3e-5, twin);
+    compare({ "head_direction", steer_cuda_head_direction, direction, { W, h, ri, ti }, p }, name, want.direction,
+            a.narrow ? 1e-2 : 3e-5, twin);
     const TensorPtr dh2 = std::make_shared<Tensor>(*dh);
     dh2->get()->data    = dh2->bytes().data();
-    compare({ "head_direction_back", steer_cuda_head_direction_back, dh2, { direction, ri, g }, {}, true }, name, want.dh_direction,
-            a.narrow ? 2e-2 : 3e-5, 1e-6);
-    compare({ "head_logprob_back", steer_cuda_head_logprob_back, dh, { W, h, ri, ti, out, g }, p, true }, name, want.dh, a.narrow ? 2e-2 : 3e-5,
-            a.narrow ? 3e-2 : 3e-5);
+    compare({ "head_direction_back", steer_cuda_head_direction_back, dh2, { direction, ri, g }, {}, true }, name,
+            want.dh_direction, a.narrow ? 2e-2 : 3e-5, 1e-6);
+    compare({ "head_logprob_back", steer_cuda_head_logprob_back, dh, { W, h, ri, ti, out, g }, p, true }, name, want.dh,
+            a.narrow ? 2e-2 : 3e-5, a.narrow ? 3e-2 : 3e-5);
     const TensorPtr kl = empty(GGML_TYPE_F32, a.R, 1);
     compare({ "head_kl", steer_cuda_head_kl, kl, { W, h, h2, ri }, p }, name, want.kl, 2e-5, twin);
     p.i[0]               = 0;
@@ -122,11 +127,12 @@ void head_case(const HeadCase & a) {
 // A row that is nearly certain keeps the relative precision of its small u, in bf16 too.
 void confident_case() {
     const int64_t       K = 64, V = 40;
-    const TensorPtr     W = weight(GGML_TYPE_F32, K, V), h = zeros(K, 1), rows = integers({ 0 }), targets = integers({ 7 });
+    const TensorPtr W = weight(GGML_TYPE_F32, K, V), h = zeros(K, 1), rows = integers({ 0 }), targets = integers({ 7 });
     for (int64_t k = 0; k < K; k++) {
         h->f32()[k] = W->f32(7)[k]; // the logit of 7 is about 21, the others' about 0
     }
-    const std::vector<double> w = rounded(values(W), GGML_TYPE_BF16), l = logits(w, K, V, rounded(values(h), GGML_TYPE_BF16), 0, 0.5);
+    const std::vector<double> w = rounded(values(W), GGML_TYPE_BF16),
+                              l = logits(w, K, V, rounded(values(h), GGML_TYPE_BF16), 0, 0.5);
     const double              lse = log_sum_exp(l);
     std::vector<double>       u(K);
     for (int64_t v = 0; v < V; v++) {
@@ -148,7 +154,8 @@ void stray_case() {
     const TensorPtr W = weight(GGML_TYPE_F32, 32, 20), h = random(32, 3), out = empty(GGML_TYPE_F32, 36, 3);
     Params          p;
     p.f[0] = 1;
-    run_cuda("head_direction", steer_cuda_head_direction, out, { W, h, integers({ 0, 7, 1 }), integers({ 20, 3, -1 }) }, p, false);
+    run_cuda("head_direction", steer_cuda_head_direction, out, { W, h, integers({ 0, 7, 1 }), integers({ 20, 3, -1 }) },
+             p, false);
     for (int64_t r = 0; r < 3; r++) {
         expect("stray row or target", std::isnan(out->at(0, r)) && std::isnan(out->at(20, r)));
     }
@@ -156,7 +163,8 @@ void stray_case() {
 
 void scalar_case(int64_t n, int64_t T, std::vector<int32_t> rows) {
     const int64_t       P = (int64_t) rows.size();
-    const TensorPtr     w = random(n), b = random(1), h = random(n, T, 1, 1), g = random(P), ri = integers(rows), gw = random(n), gb = random(1);
+    const TensorPtr     w = random(n), b = random(1), h = random(n, T, 1, 1), g = random(P), ri = integers(rows),
+                        gw = random(n), gb = random(1);
     std::vector<double> o(P), dh(n * T), dw = values(gw), db = values(gb);
     for (int64_t p = 0; p < P; p++) {
         o[p] = b->at(0);
@@ -169,12 +177,14 @@ void scalar_case(int64_t n, int64_t T, std::vector<int32_t> rows) {
     }
     const std::string name = std::to_string(n) + "x" + std::to_string(T);
     Params            p;
-    compare({ "scalar_head", steer_cuda_scalar_head, empty(GGML_TYPE_F32, P, 1), { w, b, h, ri }, {} }, name, o, 1e-5, 1e-5);
-    compare({ "scalar_head_back", steer_cuda_scalar_head_back, empty(GGML_TYPE_F32, n, T, 2), { w, h, nullptr, nullptr }, p }, "zeros " + name,
-            std::vector<double>(n * T), 0, 0);
+    compare({ "scalar_head", steer_cuda_scalar_head, empty(GGML_TYPE_F32, P, 1), { w, b, h, ri }, {} }, name, o, 1e-5,
+            1e-5);
+    compare({ "scalar_head_back", steer_cuda_scalar_head_back, empty(GGML_TYPE_F32, n, T, 2),
+              { w, h, nullptr, nullptr }, p },
+            "zeros " + name, std::vector<double>(n * T), 0, 0);
     p.i[0] = 1;
-    compare({ "scalar_head_back", steer_cuda_scalar_head_back, empty(GGML_TYPE_F32, n, T, 2), { w, h, ri, g }, p }, name, dh, 1e-6,
-            1e-6);
+    compare({ "scalar_head_back", steer_cuda_scalar_head_back, empty(GGML_TYPE_F32, n, T, 2), { w, h, ri, g }, p },
+            name, dh, 1e-6, 1e-6);
     compare({ "scalar_head_grad", steer_cuda_scalar_head_grad, gw, { h, ri, g }, {}, true }, name, dw, 1e-5, 1e-5);
     compare({ "scalar_head_grad_bias", steer_cuda_scalar_head_grad_bias, gb, { g }, {}, true }, name, db, 1e-6, 1e-6);
 }

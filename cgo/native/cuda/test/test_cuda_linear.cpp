@@ -8,9 +8,10 @@
 namespace test {
 namespace {
 
-const ggml_type weight_types[] = { GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0,   GGML_TYPE_Q4_1,   GGML_TYPE_Q5_0,
-                                   GGML_TYPE_Q5_1, GGML_TYPE_Q2_K, GGML_TYPE_Q3_K, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K,   GGML_TYPE_Q6_K,   GGML_TYPE_IQ4_NL,
-                                   GGML_TYPE_IQ4_XS, GGML_TYPE_TQ1_0, GGML_TYPE_TQ2_0, GGML_TYPE_MXFP4 };
+const ggml_type weight_types[] = { GGML_TYPE_F32,   GGML_TYPE_F16,   GGML_TYPE_BF16, GGML_TYPE_Q8_0,   GGML_TYPE_Q4_0,
+                                   GGML_TYPE_Q4_1,  GGML_TYPE_Q5_0,  GGML_TYPE_Q5_1, GGML_TYPE_Q2_K,   GGML_TYPE_Q3_K,
+                                   GGML_TYPE_Q4_K,  GGML_TYPE_Q5_K,  GGML_TYPE_Q6_K, GGML_TYPE_IQ4_NL, GGML_TYPE_IQ4_XS,
+                                   GGML_TYPE_TQ1_0, GGML_TYPE_TQ2_0, GGML_TYPE_MXFP4 };
 
 // Of those that ggml's converters unpack, the ones that can be made without an importance matrix.
 const ggml_type converted_types[] = { GGML_TYPE_IQ2_S, GGML_TYPE_IQ3_XXS, GGML_TYPE_IQ3_S };
@@ -30,11 +31,12 @@ std::vector<Part> parts(ggml_type type, bool up, int64_t n, int64_t T, const std
 }
 
 std::string name_of(ggml_type w, ggml_type type, int64_t K, int64_t N, int64_t T, size_t n_parts) {
-    return std::string(ggml_type_name(w)) + " x " + ggml_type_name(type) + " " + std::to_string(K) + "x" + std::to_string(N) + "x" +
-           std::to_string(T) + " parts " + std::to_string(n_parts);
+    return std::string(ggml_type_name(w)) + " x " + ggml_type_name(type) + " " + std::to_string(K) + "x" +
+           std::to_string(N) + "x" + std::to_string(T) + " parts " + std::to_string(n_parts);
 }
 
-void linear_case(ggml_type w_type, ggml_type type, int64_t K, int64_t N, int64_t T, const std::vector<int64_t> & ranks) {
+void linear_case(ggml_type w_type, ggml_type type, int64_t K, int64_t N, int64_t T,
+                 const std::vector<int64_t> & ranks) {
     const TensorPtr           W = weight(w_type, K, N), x = random_packed(type, K, T, 1, 3);
     const std::vector<Part>   lora = parts(type, true, N, T, ranks);
     const std::vector<double> w = rounded(values(W), type), xv = values(x);
@@ -59,14 +61,16 @@ void linear_case(ggml_type w_type, ggml_type type, int64_t K, int64_t N, int64_t
             }
         }
     }
-    compare({ "linear", steer_cuda_linear, empty(GGML_TYPE_F32, N, T, 5), src, {} }, name_of(w_type, type, K, N, T, lora.size()), want, 1e-5,
-            type == GGML_TYPE_BF16 ? 2e-2 : 2e-5);
+    compare({ "linear", steer_cuda_linear, empty(GGML_TYPE_F32, N, T, 5), src, {} },
+            name_of(w_type, type, K, N, T, lora.size()), want, 1e-5, type == GGML_TYPE_BF16 ? 2e-2 : 2e-5);
     if (type == GGML_TYPE_BF16) { // rounded after every part
-        compare({ "linear", steer_cuda_linear, empty(type, N, T, 5), src, {} }, name_of(w_type, type, K, N, T, lora.size()) + " to bf16", want, 2e-2, 3e-2);
+        compare({ "linear", steer_cuda_linear, empty(type, N, T, 5), src, {} },
+                name_of(w_type, type, K, N, T, lora.size()) + " to bf16", want, 2e-2, 3e-2);
     }
 }
 
-void back_case(ggml_type w_type, ggml_type type, int64_t K, int64_t N, int64_t T, const std::vector<int64_t> & ranks, bool accumulate) {
+void back_case(ggml_type w_type, ggml_type type, int64_t K, int64_t N, int64_t T, const std::vector<int64_t> & ranks,
+               bool accumulate) {
     const TensorPtr           W = weight(w_type, K, N), dy = random_packed(type, N, T, 1, 2), dx = random(K, T, 1, 1);
     const std::vector<Part>   lora = parts(type, false, K, T, ranks);
     const std::vector<double> w = rounded(values(W), type), dv = values(dy);
@@ -93,8 +97,8 @@ void back_case(ggml_type w_type, ggml_type type, int64_t K, int64_t N, int64_t T
     }
     Params p;
     p.i[0] = accumulate;
-    compare({ "linear_back", steer_cuda_linear_back, dx, src, p, accumulate }, name_of(w_type, type, K, N, T, lora.size()), want, 1e-5,
-            type == GGML_TYPE_BF16 ? 2e-2 : 2e-5);
+    compare({ "linear_back", steer_cuda_linear_back, dx, src, p, accumulate },
+            name_of(w_type, type, K, N, T, lora.size()), want, 1e-5, type == GGML_TYPE_BF16 ? 2e-2 : 2e-5);
 }
 
 // Every bit of unpacking: W times the identity.

@@ -16,7 +16,7 @@ double mask(const TensorPtr & seeds, double p, int site, int64_t t, int64_t k) {
     return steer_dropout_bits(key, (uint32_t) k) >= steer_dropout_threshold((float) p) ? 1 / (1 - p) : 0;
 }
 
-// rows of x masked, rounded as the kernel's copy is
+// Rows of x masked, rounded as the kernel's copy is.
 std::vector<double> dropped(const TensorPtr & x, ggml_type type, const TensorPtr & s, double p, int site) {
     std::vector<double> v = values(x);
     for (int64_t t = 0; t < x->ne1(); t++) {
@@ -32,16 +32,17 @@ void lora_case(ggml_type type, int64_t K, int64_t N, int64_t r, int64_t T, bool 
     const double    p    = dropout ? 0.25 : 0;
     const int       site = 5;
     const bool      narrow = type == GGML_TYPE_BF16;
-    const TensorPtr A = random(K, r), B = random(r, N), x = random_packed(type, K, T, 1, dropout ? 0 : pad), dy = random_packed(type, N, T, 1, 1);
+    const TensorPtr A = random(K, r), B = random(r, N), x = random_packed(type, K, T, 1, dropout ? 0 : pad),
+                    dy = random_packed(type, N, T, 1, 1);
     const TensorPtr s = dropout ? seeds(T) : nullptr, h = random_packed(type, r, T, 1, 0);
     Params          q;
     q.f[0]                 = 0.5f;
     q.f[1]                 = (float) p;
     q.i[0]                 = site;
-    const std::string name = std::string(ggml_type_name(type)) + " " + std::to_string(K) + "x" + std::to_string(N) + " r" + std::to_string(r) +
-                             " T" + std::to_string(T) + (dropout ? " dropout" : "");
-    const std::vector<double> xv = dropped(x, type, s, p, site), a = rounded(values(A), type), b = rounded(values(B), type), dyv = values(dy),
-                              hv = values(h);
+    const std::string name = std::string(ggml_type_name(type)) + " " + std::to_string(K) + "x" + std::to_string(N) +
+                             " r" + std::to_string(r) + " T" + std::to_string(T) + (dropout ? " dropout" : "");
+    const std::vector<double> xv = dropped(x, type, s, p, site), a = rounded(values(A), type),
+                              b = rounded(values(B), type), dyv = values(dy), hv = values(h);
     // bf16 results carry their last rounding
     const double store = narrow ? 2e-2 : 2e-5, exact = 2e-5, twin = narrow ? 3e-2 : 3e-5;
 

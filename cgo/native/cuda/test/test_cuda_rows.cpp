@@ -19,7 +19,8 @@ std::string shape(ggml_type type, int64_t n, int64_t T) {
 void pack_case(int64_t n, int64_t T, int64_t pad) {
     const TensorPtr x = random(n, T, 3, pad), y = empty(GGML_TYPE_BF16, n, T, pad);
     x->f32(0)[0]      = 1.00390625f; // halfway between two bf16: to even
-    compare({ "pack", steer_cuda_pack, y, { x }, {} }, shape(GGML_TYPE_BF16, n, T), rounded(values(x), GGML_TYPE_BF16), 0, 0);
+    compare({ "pack", steer_cuda_pack, y, { x }, {} }, shape(GGML_TYPE_BF16, n, T), rounded(values(x), GGML_TYPE_BF16),
+            0, 0);
 }
 
 void norm_case(ggml_type type, int64_t n, int64_t T, int64_t pad) {
@@ -58,7 +59,8 @@ void rms_back_case(int64_t n, int64_t T, bool accumulate, int64_t pad) {
     Params p;
     p.f[0] = (float) eps;
     p.i[0] = accumulate;
-    compare({ "rms_back", steer_cuda_rms_back, dx, { x, w, dy }, p, accumulate }, shape(GGML_TYPE_F32, n, T), want, 1e-5, 1e-5);
+    compare({ "rms_back", steer_cuda_rms_back, dx, { x, w, dy }, p, accumulate }, shape(GGML_TYPE_F32, n, T), want,
+            1e-5, 1e-5);
 }
 
 void swiglu_case(ggml_type type, int64_t F, int64_t T, int64_t pad) {
@@ -84,8 +86,9 @@ void swiglu_case(ggml_type type, int64_t F, int64_t T, int64_t pad) {
     run_cuda("swiglu_back", steer_cuda_swiglu_back, d32, { gate, up, dy }, {}, false);
     check("swiglu of the other type", values(y), rounded(values(y32), type), 0);
     check("swiglu_back of the other type", values(d), rounded(values(d32), type), 0);
-    // operands in bf16 give the bits of the same numbers in f32
-    const TensorPtr g16 = packed(gate, pad), u16 = packed(up, pad), y_wide = empty(type, F, T, pad), d_wide = empty(type, 2 * F, T, pad);
+    // Operands in bf16 give the bits of the same numbers in f32.
+    const TensorPtr g16 = packed(gate, pad), u16 = packed(up, pad), y_wide = empty(type, F, T, pad),
+                    d_wide = empty(type, 2 * F, T, pad);
     run_cuda("swiglu", steer_cuda_swiglu, y, { g16, u16 }, {}, false);
     run_cuda("swiglu", steer_cuda_swiglu, y_wide, { widened(g16), widened(u16) }, {}, false);
     expect("swiglu of bf16", values(y) == values(y_wide));
@@ -100,14 +103,16 @@ void rope_case(ggml_type type, int64_t D, int64_t heads, int64_t T, int mode, bo
         pos.push_back(t == T - 1 ? 8191 : (int32_t) (t % 5));
     }
     const double    base = 10000, scale = 0.5, factor = 1.25;
-    const TensorPtr positions = integers(pos), freqs = with_freqs ? random(D / 2, 1, 0.1) : nullptr, table = empty(GGML_TYPE_F32, D, T, pad);
+    const TensorPtr positions = integers(pos), freqs = with_freqs ? random(D / 2, 1, 0.1) : nullptr,
+                    table = empty(GGML_TYPE_F32, D, T, pad);
     std::vector<double> want(D * T);
     for (int64_t i = 0; i < D / 2; i++) {
         if (freqs) {
             freqs->f32()[i] = 1 + std::fabs(freqs->f32()[i]);
         }
         for (int64_t t = 0; t < T; t++) {
-            const double angle      = pos[t] * scale * std::pow(base, -2.0 * (double) i / (double) D) / (freqs ? freqs->at(i) : 1);
+            const double angle =
+                pos[t] * scale * std::pow(base, -2.0 * (double) i / (double) D) / (freqs ? freqs->at(i) : 1);
             want[t * D + 2 * i]     = std::cos(angle) * factor;
             want[t * D + 2 * i + 1] = std::sin(angle) * factor;
         }
@@ -116,7 +121,8 @@ void rope_case(ggml_type type, int64_t D, int64_t heads, int64_t T, int mode, bo
     p.f[0] = (float) base;
     p.f[1] = (float) scale;
     p.f[2] = (float) factor;
-    compare({ "rope_table", steer_cuda_rope_table, table, { positions, freqs }, p }, shape(GGML_TYPE_F32, D, T), want, 1e-6, 1e-6);
+    compare({ "rope_table", steer_cuda_rope_table, table, { positions, freqs }, p }, shape(GGML_TYPE_F32, D, T), want,
+            1e-6, 1e-6);
 
     const TensorPtr x = random(D * heads, T, 1, pad);
     for (bool back : { false, true }) {
@@ -135,8 +141,8 @@ void rope_case(ggml_type type, int64_t D, int64_t heads, int64_t T, int mode, bo
         q.i[0] = (int32_t) D;
         q.i[1] = mode;
         q.i[2] = back;
-        compare({ "rope", steer_cuda_rope, empty(type, D * heads, T, pad), { x, table }, q }, shape(type, D * heads, T), y, store_error(type),
-                store_error(type));
+        compare({ "rope", steer_cuda_rope, empty(type, D * heads, T, pad), { x, table }, q }, shape(type, D * heads, T),
+                y, store_error(type), store_error(type));
     }
 }
 

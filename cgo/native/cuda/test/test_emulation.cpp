@@ -81,7 +81,8 @@ void refusals() {
     for (const auto s : { emulation::Schedule::forward, emulation::Schedule::reverse, emulation::Schedule::random }) {
         emulation::set_schedule(s);
         float out[64];
-        emulation::launch("kernel", (const void *) missing_barrier, dim3(1), dim3(64), 256, [&] { missing_barrier(out); });
+        emulation::launch("kernel", (const void *) missing_barrier, dim3(1), dim3(64), 256,
+                          [&] { missing_barrier(out); });
         for (float x : out) {
             seen = seen || std::isnan(x);
         }

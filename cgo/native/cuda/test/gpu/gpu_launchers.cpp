@@ -77,7 +77,7 @@ class Pieces {
         size_t size, at;
     };
 
-    // as bytes
+    // As bytes.
     ggml_tensor tensor(const Piece & p) const {
         ggml_tensor t = {};
         t.type        = GGML_TYPE_I8;
@@ -176,12 +176,14 @@ LAUNCHER(scalar_head_back, STEER_OP_SCALAR_HEAD_BACK)
 LAUNCHER(scalar_head_grad, STEER_OP_SCALAR_HEAD_GRAD)
 LAUNCHER(scalar_head_grad_bias, STEER_OP_SCALAR_HEAD_GRAD_BIAS)
 
-void steer_cuda_unpack_rows(ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst, steer_cuda &) {
+void steer_cuda_unpack_rows(ggml_type type, const void * rows, int64_t row_values, int64_t n_rows, float * dst,
+                            steer_cuda &) {
     test::Pieces pieces;
     const size_t at = pieces.add(dst, (size_t) (row_values * n_rows) * sizeof(float));
     pieces.to_device();
     test::call([&](char * err, size_t len) {
-        return test::gpu.api->unpack_rows(test::gpu.device, type, rows, row_values, n_rows, (float *) pieces.address(at), err, len);
+        return test::gpu.api->unpack_rows(test::gpu.device, type, rows, row_values, n_rows,
+                                          (float *) pieces.address(at), err, len);
     });
     pieces.to_host();
 }
@@ -197,17 +199,18 @@ void steer_cuda_sumsq(const float * x, int64_t n, double * out, steer_cuda &) {
 
 void steer_cuda_add(const float * a, const float * b, float * y, int64_t n, steer_cuda &) {
     test::Pieces pieces;
-    const size_t size = (size_t) n * sizeof(float), at[3] = { pieces.add((void *) a, size), pieces.add((void *) b, size), pieces.add(y, size) };
+    const size_t size  = (size_t) n * sizeof(float);
+    const size_t at[3] = { pieces.add((void *) a, size), pieces.add((void *) b, size), pieces.add(y, size) };
     pieces.to_device();
     test::call([&](char * err, size_t len) {
-        return test::gpu.api->add(test::gpu.device, (const float *) pieces.address(at[0]), (const float *) pieces.address(at[1]),
-                                  (float *) pieces.address(at[2]), n, err, len);
+        return test::gpu.api->add(test::gpu.device, (const float *) pieces.address(at[0]),
+                                  (const float *) pieces.address(at[1]), (float *) pieces.address(at[2]), n, err, len);
     });
     pieces.to_host();
 }
 
-void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2, double eps, double wd,
-                      double gscale, int64_t step, steer_cuda &) {
+void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t n, double lr, double b1, double b2,
+                      double eps, double wd, double gscale, int64_t step, steer_cuda &) {
     test::Pieces pieces;
     size_t       at[4], i = 0;
     for (const float * x : { (const float *) p, g, (const float *) m, (const float *) v }) {
@@ -215,8 +218,9 @@ void steer_cuda_adamw(float * p, const float * g, float * m, float * v, int64_t 
     }
     pieces.to_device();
     test::call([&](char * err, size_t len) {
-        return test::gpu.api->adamw(test::gpu.device, (float *) pieces.address(at[0]), (const float *) pieces.address(at[1]),
-                                    (float *) pieces.address(at[2]), (float *) pieces.address(at[3]), n, lr, b1, b2, eps, wd, gscale, step, err, len);
+        return test::gpu.api->adamw(test::gpu.device, (float *) pieces.address(at[0]),
+                                    (const float *) pieces.address(at[1]), (float *) pieces.address(at[2]),
+                                    (float *) pieces.address(at[3]), n, lr, b1, b2, eps, wd, gscale, step, err, len);
     });
     pieces.to_host();
 }

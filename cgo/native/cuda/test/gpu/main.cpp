@@ -24,8 +24,9 @@ void run(int argc, char ** argv) {
         const char * name;
         void (*run)();
     } parts[] = {
-        { "rows", test::test_cuda_rows }, { "linear", test::test_cuda_linear }, { "lora", test::test_cuda_lora },
-        { "attn", test::test_cuda_attn }, { "head", test::test_cuda_head },     { "optimizer", test::test_cuda_optimizer },
+        { "rows", test::test_cuda_rows }, { "linear", test::test_cuda_linear },
+        { "lora", test::test_cuda_lora }, { "attn", test::test_cuda_attn },
+        { "head", test::test_cuda_head }, { "optimizer", test::test_cuda_optimizer },
     };
     for (const auto & part : parts) {
         if (argc > 3 && std::strcmp(argv[3], part.name) != 0) {
@@ -36,8 +37,9 @@ void run(int argc, char ** argv) {
         const auto begin  = std::chrono::steady_clock::now();
         const int  before = test::passes(), failed = test::failures();
         part.run();
-        std::printf("%-10s %6d passed, %d failed, %.1f s\n", part.name, test::passes() - before, test::failures() - failed,
-                    std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+        std::printf("%-10s %6d passed, %d failed, %.1f s\n", part.name, test::passes() - before,
+                    test::failures() - failed, took.count());
         std::fflush(stdout);
     }
     test::close_gpu();
