@@ -16,8 +16,8 @@ DEBS       := g++ cmake ninja-build patch
 TESTFLAGS  ?=
 PYTHON     ?= python3
 CUDA_ARCH  ?= 80;86;89;90;120
-# The engine's tests that run on a GPU, too: those of what is computed, not of the CPU's own properties. Decoding there is
-# ggml's: it multiplies f32 in TF32, and what a sequence gets depends on the batch in its last bits.
+# Those tests of ggml that run on a GPU, too: of what is computed, not of the CPU's own properties. Decoding
+# there is ggml's: it multiplies f32 in TF32, and what a sequence gets depends on the batch in its last bits.
 CUDA_TESTS := TestCUDA$$|TestGPUPlan|TestGolden|TestFiniteDifferences$$|TestWeightTypes|TestFullKL|TestCheckpointing|TestGradientChanges|TestMicroBatches|TestBackwardIsLinear|TestDropout|TestGreedyDecoding|TestGenerate(Follows|Stops|Nothing|Fills|Cancelled)|TestSampling
 
 export CGO_ENABLED = 1
@@ -95,12 +95,12 @@ test: build model arch test-native test-cuda-emulation cuda-emulation ## every t
 test-fast: build arch ## the tests that need no model, no data and no built program; offline after make build
 	@$(GO_TEST) -short -timeout 10m $(TESTFLAGS) ./...
 
-# The packages whose tests run without the engine.
+# The packages whose tests run without native code.
 PURE = { $(GO) list ./...; $(GO) list -test -f '{{$$p := .ImportPath}}{{range .Deps}}{{if eq . "steer/cgo"}}{{$$p}}{{"\n"}}{{end}}{{end}}' ./... | \
   sed 's/ .*//; s/_test$$//; s/\.test$$//'; echo steer/cgo; } | sort | awk '{ n[$$0]++ } END { for (p in n) if (n[p] == 1) print p }' | sort
 
 .PHONY: test-race
-test-race: ## the race detector on the packages that run without the engine
+test-race: ## the race detector on the packages that run without native code
 	@packages=$$($(PURE)) && $(GO) test -race -short -timeout 30m $(TESTFLAGS) $$packages
 
 .PHONY: test-native
@@ -258,8 +258,8 @@ golden-peers: $(PEERS)/golden-installed $(PEERS)/smollm2/done ## recompute testd
 golden: ## regenerate the golden files of tests (inspect the diff)
 	@$(GO) test ./app/report -short -update
 
-# The archive of a release: the same bytes from the same commit, compiler and Go. Its engine is compiled for
-# every x86-64 (steer's own kernels choose by CPU), libstdc++ and libgcc are linked in.
+# The archive of a release: the same bytes from the same commit, compiler and Go. Its native code is for every
+# x86-64 (steer's own kernels choose by CPU); libstdc++ and libgcc are linked in.
 .PHONY: dist
 dist: deps ## a reproducible archive of program, documents and licences in dist/
 	@GO="$(GO)" RELEASE="$(RELEASE)" VERSION="$(VERSION)" cmake/dist.sh

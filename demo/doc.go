@@ -8,4 +8,6 @@
 //
 //	paths, err := demo.Extract("runs/demo/input")
 //	// paths.Model, paths.Guanaco.Train, paths.Deontology.Test, ...
+//
+// It may import internal alone. `steer demo` unpacks it and runs experiments/demo.yaml on it.
 package demo

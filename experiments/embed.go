@@ -1,5 +1,3 @@
-// Package experiments holds the experiment files that come with steer, and the suites of
-// benchmarks.
 package experiments
 
 import "embed"

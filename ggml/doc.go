@@ -18,4 +18,7 @@
 // Errors: native failures come back as Go errors; lm.ErrContextFull,
 // lm.ErrBadToken, lm.ErrNoGradient, lm.ErrOutOfMemory can be told apart with
 // errors.Is. Closing a parent before its children is an error that names them.
+//
+// It may import the packages below ggml, package cgo and those of internal. Trainers and benchmarks know it as
+// lm.Learner, lm.Evaluator and lm.Generator; the packages of app open devices and models.
 package ggml

@@ -6,10 +6,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 go=${1:-go}
 
-# Both end with 1 when they have found something: what matters is what they print.
-found=$("$go" tool -modfile=tools/go.mod staticcheck ./... 2>&1 || true)
-found+=$'\n'$("$go" tool -modfile=tools/go.mod deadcode -test ./... 2>&1 || true)
-status=0 exempt=()
+found=
+# check TOOL ARGUMENTS: adds what it prints to found. 1 says that it has found something; more, that
+# it did not come to an end.
+check() {
+  local out rc=0
+  out=$("$go" tool -modfile=tools/go.mod "$@" ./... 2>&1) || rc=$?
+  [ $rc -le 1 ] || { echo "$out"; echo "$1 did not come to its end: exit status $rc" >&2; exit 1; }
+  found+=$out$'\n'
+}
+check staticcheck
+check deadcode -test
+
+exempt=()
 while IFS='#' read -r name reason; do
   name=${name%"${name##*[![:space:]]}"}
   if [ -n "$name" ]; then
@@ -18,7 +27,4 @@ while IFS='#' read -r name reason; do
   fi
 done <tools/lint_exempt.txt
 [ ${#exempt[@]} = 0 ] || found=$(grep -vF "${exempt[@]}" <<<"$found" || true)
-if grep . <<<"$found"; then
-  status=1
-fi
-exit $status
+! grep . <<<"$found"

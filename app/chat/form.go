@@ -20,7 +20,8 @@ type Choice struct {
 }
 
 // ChooseForm chooses the form in which a stack is asked, lowest adapter first: what is given comes first,
-// then what the adapters were trained with, then what otherwise gives, which is asked only then. tok knows the model's own template.
+// then what the adapters were trained with, then what otherwise gives, which is asked only then. tok
+// knows the model's own template.
 func ChooseForm(
 	tok lm.Tokenizer, given workspace.Form, stack []adapter.Placed, otherwise Guess,
 ) (c Choice, err error) {

@@ -206,7 +206,8 @@ func roleOf(f benchmark.DataFile) string {
 }
 
 // Run measures. An interrupted evaluation goes on at the batch it was in.
-func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool) (err error) {
+func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string,
+	fresh bool) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
 	if err := j.fillForm(); err != nil {
 		return err
@@ -230,7 +231,8 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		case <-ctx.Done():
 		}
 	}()
-	if cfg.Template, _, err = w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date}); err != nil {
+	if cfg.Template, _, err = w.Template(workspace.Form{Template: j.Template, System: j.System,
+		Date: j.Date}); err != nil {
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)

@@ -203,7 +203,8 @@ func allowRounding(g *ppo.Guards, gpu bool, p ggml.Precision) bool {
 		return false
 	}
 	before := *g
-	g.RatioTolerance, g.RatioOutliers = max(g.RatioTolerance, gpuRatioTolerance), max(g.RatioOutliers, gpuRatioOutliers)
+	g.RatioTolerance, g.RatioOutliers = max(g.RatioTolerance, gpuRatioTolerance), max(g.RatioOutliers,
+		gpuRatioOutliers)
 	return *g != before
 }
 
@@ -430,7 +431,8 @@ func readPrompts(
 			fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))
 	}
 	info := run.DataFile{
-		Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out), Dropped: &dropped, NoQuestion: noQuestion,
+		Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out), Dropped: &dropped,
+		NoQuestion: noQuestion, Refused: left,
 	}
 	if noQuestion > 0 {
 		w.Warn(fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and "+

@@ -212,6 +212,7 @@ func (j *SFT) Examples(w *workspace.Workspace, src data.Source, role string) ([]
 	}
 	var out []data.Example
 	var loaded data.Loaded
+	refused := 0
 	if src.Format == data.FormatTokens {
 		if out, loaded, err = data.LoadTokens(src); err != nil {
 			return nil, run.DataFile{}, err
@@ -231,12 +232,12 @@ func (j *SFT) Examples(w *workspace.Workspace, src data.Source, role string) ([]
 		if rows, loaded, err = data.LoadConversations(src); err != nil {
 			return nil, run.DataFile{}, err
 		}
-		if out, err = j.render(w, tpl, rows, loaded.Path); err != nil {
+		if out, refused, err = j.render(w, tpl, rows, loaded.Path); err != nil {
 			return nil, run.DataFile{}, err
 		}
 	}
 	w.NoteData(loaded)
-	return out, run.DataFile{Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out)}, nil
+	return out, run.DataFile{Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out), Refused: refused}, nil
 }
 
 // render puts conversations in the template. Those that a model's own template refuses are left out,
@@ -244,9 +245,9 @@ func (j *SFT) Examples(w *workspace.Workspace, src data.Source, role string) ([]
 // each answer; both aloud.
 func (j *SFT) render(
 	w *workspace.Workspace, tpl *data.Template, rows []data.Conversation, path string,
-) (out []data.Example, err error) {
+) (out []data.Example, left int, err error) {
 	var refused *data.Refusal
-	left, apart := 0, 0
+	apart := 0
 	for _, c := range rows {
 		turns, err := tpl.Turns(c.Messages)
 		if errors.As(err, &refused) && refused.Raised {
@@ -259,7 +260,7 @@ func (j *SFT) render(
 			turns = [][]data.Segment{whole}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", path, c.Line, err)
+			return nil, left, fmt.Errorf("%s: line %d: %w", path, c.Line, err)
 		}
 		if len(turns) > 1 {
 			apart++
@@ -267,14 +268,14 @@ func (j *SFT) render(
 		for _, segments := range turns {
 			e, err := data.Tokenize(w.Tok, segments, j.Tokenize(tpl))
 			if err != nil {
-				return nil, fmt.Errorf("%s: line %d: %w", path, c.Line, err)
+				return nil, left, fmt.Errorf("%s: line %d: %w", path, c.Line, err)
 			}
 			e.Line = c.Line
 			out = append(out, e)
 		}
 	}
 	if left == len(rows) && left > 0 {
-		return nil, fmt.Errorf("%s: all of %d conversations: %w", path, left, refused)
+		return nil, left, fmt.Errorf("%s: all of %d conversations: %w", path, left, refused)
 	}
 	if left > 0 {
 		w.Warn(fmt.Sprintf("%s: %d of %d conversations are left out: %v", path, left, len(rows), refused))
@@ -284,5 +285,5 @@ func (j *SFT) render(
 			"%d of %d conversations are learned from one answer at a time, each as it stood when it was given",
 			path, apart, len(rows)))
 	}
-	return out, nil
+	return out, left, nil
 }

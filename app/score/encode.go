@@ -156,7 +156,8 @@ func (e *encoder) row(row Row) (data.Example, error) {
 		return data.Example{}, ErrNoTemplate
 	case e.template == nil:
 		return e.segments([]data.Segment{
-			{Text: *row.Prompt, Special: e.opt.Special}, {Text: *row.Response, Special: e.opt.Special, Answer: true}})
+			{Text: *row.Prompt, Special: e.opt.Special}, {Text: *row.Response, Special: e.opt.Special,
+				Answer: true}}, nil)
 	default:
 		return e.segments(e.template.Render(row.conversation()))
 	}
@@ -232,7 +233,8 @@ func (e *encoder) fit(x data.Example, limit int) (fitted data.Example, keep bool
 	case data.OverlongTruncateLeft:
 		x.IDs, x.Mask = x.IDs[n-limit:], x.Mask[n-limit:]
 	default:
-		return x, false, fmt.Errorf("%d tokens, the model's context is %d: %w: shorten it", n, limit, lm.ErrContextFull)
+		return x, false, fmt.Errorf("%d tokens, the model's context is %d: %w: shorten it", n, limit,
+			lm.ErrContextFull)
 	}
 	e.changes.Truncated++
 	return x, true, nil

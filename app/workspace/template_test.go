@@ -6,9 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/workspace"
+	"steer/app/workspace/workspacetest"
 	"steer/internal/testfiles"
-	"steer/internal/workspace"
-	"steer/internal/workspace/workspacetest"
 	"steer/rl/data"
 )
 

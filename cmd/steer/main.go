@@ -1,4 +1,3 @@
-// Command steer steers language models by ethics, and measures honestly whether it worked.
 package main
 
 import (

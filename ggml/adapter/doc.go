@@ -22,4 +22,7 @@
 // Matrices are in ggml order, contiguous dimension first: A is [n_in, rank], B is
 // [rank, n_out]. In memory that is the same as PyTorch's row-major [rank, n_in] and
 // [n_out, rank]. Nothing here touches native memory; the engine copies in and out.
+//
+// It may import ggml/gguf and ggml/adapter/safetensors, the two containers, ggml/lm for the names of tensors, and
+// internal. Package ggml lays an Adapter on a device; trainers save it.
 package adapter

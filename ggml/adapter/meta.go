@@ -45,7 +45,8 @@ const (
 
 // ownMeta are the keys above: those that a new training replaces as a whole.
 var ownMeta = []string{
-	MetaRole, MetaBase, MetaTrainedOn, MetaTemplate, MetaSystem, MetaTemplateText, MetaDate, MetaTheory, MetaForm, MetaRewardTemplate,
+	MetaRole, MetaBase, MetaTrainedOn, MetaTemplate, MetaSystem, MetaTemplateText, MetaDate,
+	MetaTheory, MetaForm, MetaRewardTemplate,
 	MetaRewardSystem, MetaEOS, MetaMaxLength, MetaPairs, metaRoleBefore,
 }
 

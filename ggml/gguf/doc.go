@@ -21,4 +21,7 @@
 // read as float32.
 //
 // A File may be used by several goroutines at once; a Writer may not.
+//
+// It may import internal alone: half floats, atomic files, what a file is that is no GGUF. ggml/modelfile judges
+// models and ggml/adapter reads adapters through it; ggml/gguf/gguftest writes models for tests.
 package gguf

@@ -18,4 +18,7 @@
 // Nodes run in the order in which they are built. That order is relied upon:
 // gradients are accumulated in place, and a tensor that is overwritten in place is
 // never read by a later line.
+//
+// It imports package cgo alone. Package ggml decides what is asked of a step and owns the memory; the kernels of the
+// ops are in cgo/native.
 package llama

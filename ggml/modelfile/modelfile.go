@@ -1,6 +1,3 @@
-// Package modelfile reads the header of a model's GGUF file and judges, before any weight is
-// loaded, whether the engine can train on it. Loading a model and describing one ask the same
-// function, so that both say the same.
 package modelfile
 
 import (

@@ -6,4 +6,7 @@
 // tokens that the same sequences pass through, which goes on where its parent ends.
 //
 // It is pure Go: the engine computes on a Tree, and those who fill batches count with a Counter.
+//
+// It imports ggml/lm alone. Package ggml lays out batches that are only read with it; eval/query fills batches
+// by its count.
 package prefix

@@ -1,4 +1,3 @@
-// Package archtest holds the arrows between packages (ARCHITECTURE.md): who may import whom.
 package archtest
 
 import (

@@ -11,4 +11,6 @@
 //	defer f.Abort() // does nothing after Commit
 //	... write to f ...
 //	return f.Commit()
+//
+// It imports nothing of this module. Everything that writes a file a user keeps writes it with this package.
 package atomicfile

@@ -1,5 +1,3 @@
-// Package cgroup reads what the control groups of this process (Linux: containers, systemd,
-// Slurm) leave it of memory and CPUs, in both versions, through every group up to the root.
 package cgroup
 
 import (

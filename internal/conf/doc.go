@@ -17,4 +17,6 @@
 // UnmarshalText; a struct with it may be written short, as one value, or as its keys. A
 // string type with a method Values() []string is an enum. A yaml.Node takes a value of
 // any kind, for the caller to read.
+//
+// It may import internal/nearest. The configurations themselves are structs of the trainers, of rewards, eval and app.
 package conf

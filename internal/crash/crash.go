@@ -1,5 +1,3 @@
-// Package crash carries a panic from the goroutine where it happened to the one that waits for it,
-// so that the program's promise about panics holds wherever they happen.
 package crash
 
 import (

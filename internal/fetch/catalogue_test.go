@@ -75,7 +75,8 @@ func TestCatalogueRefuses(t *testing.T) {
 		"  - name: data\n    base: x\n" +
 			file: "neither data nor model",
 		"  - name: a\n" +
-			file: "want one of archive, base, hub and wheel, got 0",
+			file: "want one of archive, base, hub " +
+			"and wheel, got 0",
 		"  - name: a\n    base: x\n    hub: y\n" + file: "got 2",
 		"  - name: a\n    base: x\n    files: [{path: ../a, " +
 			"format: x}]\n": `path "../a": want a clean path`,

@@ -5,4 +5,7 @@
 // addresses, each checked against the release's hash before it appears under its name. [Client]
 // is the part that knows HTTP: it resumes, retries and explains. Everything else in the program
 // gets paths.
+//
+// It may import packages of internal, and only cmd/steer and app import it. What the files hold is rl/data's,
+// ggml/gguf's and ggml/adapter's.
 package fetch

@@ -188,10 +188,13 @@ func TestChatTemplateErrors(t *testing.T) {
 		"{{ (1 }}":               "template line 1, column 7: unexpected \"}\", want \")\"",
 		"{% endfor %}":           "column 4: the tag {% endfor %} is not known",
 		"{% if x %}{% endfor %}": "{% endfor %} is not known (expected here: {% elif %} or {% else %} or {% endif %})",
-		"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}":                                              "macros call each other more than",
-		"{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}":                 "more than 5000000 steps",
-		"{% set n = namespace(x='ab') %}{% for a in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}": "longer than",
-		"{% for a in range(9999) %}{{ 'x' * 9999 }}{% endfor %}":                                       "longer than",
+
+		"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}": "macros call each other more than",
+
+		"{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}": "more than 5000000 steps",
+
+		"{% set n = namespace(x='ab') %}{% for a in range(99) %}{% set n.x = n.x~n.x %}{% endfor %}": "longer than",
+		"{% for a in range(9999) %}{{ 'x' * 9999 }}{% endfor %}":                                     "longer than",
 		"{{ x.append(1) }}":   "an undefined value",
 		"{{ [1].append(1) }}": "may not change",
 		"{{ " + strings.Repeat("(", 9999) + strings.Repeat(")", 9999) + " }}": "nested in each other",

@@ -1,5 +1,3 @@
-// Package ordered holds a map that keeps its order: what a JSON or YAML object is to
-// Python, whose dicts iterate in the order of the file.
 package ordered
 
 import (

@@ -1,5 +1,3 @@
-// Package sniff recognises files that are not what their name says: what a download left
-// instead of a model or of data.
 package sniff
 
 import (

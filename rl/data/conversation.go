@@ -50,7 +50,10 @@ func (c Conversation) FirstPrompt() []Message {
 		end = len(c.Messages)
 	}
 	prompt := c.Messages[:end]
-	if !slices.ContainsFunc(prompt, func(m Message) bool { return m.Role == RoleUser && strings.TrimSpace(m.Content) != "" }) {
+	if !slices.ContainsFunc(prompt, func(m Message) bool {
+		return m.Role == RoleUser &&
+			strings.TrimSpace(m.Content) != ""
+	}) {
 		return nil
 	}
 	return prompt

@@ -19,5 +19,6 @@ func (d Date) Time() (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("date: want a day such as 2026-01-31, or a time such as 2026-01-31T09:26:53, got %q", string(d))
+	return time.Time{}, fmt.Errorf("date: want a day such as 2026-01-31, or a time such as "+
+		"2026-01-31T09:26:53, got %q", string(d))
 }

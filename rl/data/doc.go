@@ -27,4 +27,7 @@
 //	tpl, err := data.NewTemplate(data.TemplateChatML, nil)
 //	segments := tpl.Render(conversation.Messages)
 //	example, err := data.Tokenize(tok, segments, data.TokenizeOptions{})
+//
+// It may import ggml/lm, for sequences and tokenizers, and internal. Above it stand the trainers, rewards and
+// eval; where files come from is internal/fetch's.
 package data

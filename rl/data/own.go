@@ -391,8 +391,9 @@ func (t *Template) Oddities() []string {
 	for same < min(len(asked.text), len(whole.text)) && asked.text[same] == whole.text[same] {
 		same++
 	}
-	return []string{fmt.Sprintf("the model's chat template opens an answer with %.60q, which the answers of a conversation do "+
-		"not begin with: what is learned from conversations does not continue what the model is asked with",
+	return []string{fmt.Sprintf("the model's chat template opens an answer with %.60q, which the answers of a "+
+		"conversation do not begin with: what is learned from conversations does not continue what the "+
+		"model is asked with",
 		strings.ToValidUTF8(asked.text[same:], ""))}
 }
 

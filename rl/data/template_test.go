@@ -104,7 +104,8 @@ func TestTemplatesOnOddConversations(t *testing.T) {
 			require.Equal(t, want, Text(must(tpl.Render(tc.messages)), "<s>", "</s>"), "%s: %s", name, tc.name)
 			// a prompt is a prefix here too
 			if last := len(tc.messages) - 1; tc.messages[last].Role == RoleAssistant && last > 0 {
-				require.True(t, strings.HasPrefix(want, Text(must(tpl.Prompt(tc.messages[:last])), "<s>", "</s>")), "%s: %s",
+				require.True(t, strings.HasPrefix(want, Text(must(tpl.Prompt(tc.messages[:last])), "<s>", "</s>")),
+					"%s: %s",
 					name, tc.name)
 			}
 		}

@@ -1,5 +1,3 @@
-// Package workspacetest is for tests of what stands on a workspace: models and adapters to open,
-// and what is said meanwhile.
 package workspacetest
 
 import (

@@ -9,4 +9,7 @@
 // and no overlaps between tensors, every byte used) before it allocates anything the
 // file's size does not justify. Shapes are in PyTorch order: the last dimension is
 // contiguous. Write makes the bytes the reference implementation makes.
+//
+// It may import internal alone: strict JSON, half floats, atomic files, what a file is that is none of its own.
+// Only ggml/adapter imports it.
 package safetensors

@@ -1,0 +1,7 @@
+// Package modelfile reads the header of a model's GGUF file and judges, before any weight is
+// loaded, whether the engine can train on it. Loading a model and describing one ask the same
+// function, so that both say the same.
+//
+// It may import ggml/gguf, which reads the file, and ggml/adapter, whose Shape says what adapters fit.
+// Package ggml asks it before it loads a model; app/inspect prints what it found.
+package modelfile
