@@ -45,8 +45,8 @@ and printed exactly, with a line end after each row (--json: without). Its speci
 tokens and other variables are those of --model, and of --set.`,
 		Example: `  steer data render chats.jsonl -m base.gguf --limit 3
   steer data render chats.jsonl -m base.gguf -a runs/sft/adapter.gguf --ids
-  steer data render chats.jsonl --template-file qwen3.jinja --set enable_thinking=false \
-    --add-generation-prompt --json`,
+  steer data render chats.jsonl --template-file qwen3.jinja --json \
+    --set enable_thinking=false --add-generation-prompt`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			if cmd.Flags().Changed("system") {
