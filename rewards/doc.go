@@ -15,4 +15,8 @@
 // The score of a text is read at its last token. The loss is blind to a constant
 // added to all scores, so a score alone has no sign: 0 is the mean of the reference
 // answers and nothing else.
+//
+// The loop, the order of pairs and the settings of batches are package rl/train's, readers and
+// templates rl/data's, results rl/run's. It imports these, ggml/lm, ggml/adapter and internal; no
+// other trainer. app/jobs makes jobs of it, and of its Scorer what PPO and evaluations ask.
 package rewards

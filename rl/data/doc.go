@@ -10,8 +10,9 @@
 //   - Templates: a Conversation is rendered into Segments, which know whether
 //     they belong to an answer, and Tokenize turns segments into ids and a loss
 //     mask (true = counts).
-//   - Token batches: Fit applies the length limit, Pack builds blocks, Shuffle
-//     and Split are deterministic functions of a seed.
+//   - Token batches: Fit applies the length limit, PackIsolated and PackRunOn build blocks,
+//     Permutation, Split and Sample are deterministic functions of a seed. A Fingerprint
+//     tells changed data.
 //
 // Every path may name a plain, gzip or Zstandard file, and "x.csv" finds
 // "x.csv.gz" or "x.csv.zst" where only that exists.

@@ -5,9 +5,11 @@
 // It has two halves. The maths is pure functions over ragged float64 slices, the
 // outer index a sequence, the inner one a response token: KL estimators (kl.go),
 // rewards per token (rewards.go), generalized advantage estimation (gae.go),
-// whitening (whiten.go), the clipped losses with their gradients (loss.go), the KL
+// whitening (whiten.go), the clipped losses with their gradients (loss.go, combine.go), the KL
 // controllers (controller.go), score scaling (scores.go). The loop ([Train]) orders
-// them in numbered steps over package lm and knows nothing of the engine.
+// them in numbered steps over package lm and knows nothing of the engine: an iteration is
+// iterate.go, its rollout rollout.go and scoring.go, its preparation experience.go and forward.go,
+// its updates optimize.go and minibatch.go.
 //
 // What is computed is what trl 0.7.1's PPOTrainer computes, checked against numbers
 // made by it; where the default preset departs from it, docs/ppo.md says so and why.
@@ -22,4 +24,8 @@
 // Life span: [Deps] are borrowed; Train closes nothing. A Train call may be
 // interrupted and repeated on the same run folder: it goes on from the last
 // checkpoint and computes the same bits as one that was never interrupted.
+//
+// Checkpoints, schedules and what else trainers share are package rl/train's, conversations
+// rl/data's, results rl/run's. It imports these, ggml/lm, ggml/adapter and internal; no other
+// trainer: a reward model is a [Scorer] to it. app/jobs makes a job of it.
 package ppo

@@ -13,4 +13,8 @@
 //
 // The preset "thesis" follows trl 0.7.1's SFTTrainer with ConstantLengthDataset as the
 // published runs used it; docs/sft.md lists each difference from "default".
+//
+// The loop, the order of examples and the settings of batches are package rl/train's, examples and
+// their packing rl/data's, results rl/run's. It imports these, ggml/lm and internal; no other
+// trainer. app/jobs makes a job of it.
 package sft

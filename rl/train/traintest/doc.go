@@ -15,4 +15,6 @@
 //
 // A, B (one LoRA pair, named as a real one), w and b are trained; W is the identity
 // until Freeze folds a trained pair into it.
+//
+// Only tests import it. It may import rl/train, ggml/lm, ggml/adapter and internal.
 package traintest
