@@ -16,7 +16,13 @@ var ErrNoTokenizer = errors.New("the model has no tokenizer")
 // Tokenizer is the model's own tokenizer.
 type Tokenizer struct{ m *Model }
 
-var _ lm.Tokenizer = (*Tokenizer)(nil)
+var (
+	_ lm.Tokenizer = (*Tokenizer)(nil)
+	_ lm.Chatter   = (*Tokenizer)(nil)
+)
+
+// Chat is what the model's file says of conversations.
+func (t *Tokenizer) Chat() lm.Chat { return t.m.vocab.Chat }
 
 // Tokenizer returns the model's tokenizer. It lives as long as the model.
 func (m *Model) Tokenizer() *Tokenizer { return &Tokenizer{m} }

@@ -36,6 +36,10 @@ type Config struct {
 	// Template and System are the chat form's; they have to be the policy's.
 	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
+	// Date is what a model's own template shows as today.
+	Date data.Date `yaml:"date,omitempty"`
+	// Own is what the adapter's metadata keep of a model's own template.
+	Own map[string]string `yaml:"-"`
 	// EOS ends a text of the chat form whose template has no end token of its own, and
 	// any text of the plain form, with the vocabulary's EOS; the score is read there.
 	EOS bool `yaml:"eos"`
@@ -102,7 +106,9 @@ func (c Config) Validate() error {
 	check.Error(c.LoRA.Validate("lora"))
 	check.Error(c.Optim.Validate("optim"))
 	check.Enum("form", c.Form)
-	check.Enum("template", c.Template)
+	if c.Template != "" { // else chatml
+		check.Enum("template", c.Template)
+	}
 	check.Enum("head_init", c.HeadInit)
 	check.OneOf("overlong", string(c.Overlong),
 		[]string{string(data.OverlongDrop), string(data.OverlongTruncateLeft), string(data.OverlongError)})

@@ -1,10 +1,12 @@
 package rewards
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 
+	"steer/ggml/adapter"
 	"steer/ggml/lm"
 	"steer/rl/data"
 	"steer/rl/run"
@@ -26,12 +28,29 @@ func NewEncoder(cfg Config, tok lm.Tokenizer) (*Encoder, error) {
 	if tok == nil {
 		return nil, fmt.Errorf("rewards: no tokenizer")
 	}
-	tpl, err := data.NewTemplate(cfg.Template, cfg.System)
+	tpl, err := openTemplate(cfg, tok)
 	if err != nil {
 		return nil, fmt.Errorf("rewards: %w", err)
 	}
 	return &Encoder{tok: tok, form: cfg.Form, template: tpl, eos: cfg.EOS, maxLength: cfg.MaxLength,
 		overlong: cfg.Overlong}, nil
+}
+
+// openTemplate gives the template of a configuration; where Own has the text of a model's template, that
+// is rendered.
+func openTemplate(cfg Config, tok lm.Tokenizer) (*data.Template, error) {
+	text := cfg.Own[adapter.MetaTemplateText]
+	knows, ok := tok.(lm.Chatter)
+	if cfg.Template != data.TemplateModel || text == "" || !ok {
+		return data.OpenTemplate(tok, cmp.Or(cfg.Template, data.TemplateChatML), cfg.System, cfg.Date)
+	}
+	today, err := cfg.Date.Time()
+	if err != nil {
+		return nil, err
+	}
+	chat := knows.Chat()
+	chat.Template = text
+	return data.NewOwnTemplate(chat, cfg.System, today)
 }
 
 // EncoderOf gives the encoder that the metadata of a reward adapter ask for, so that
@@ -42,7 +61,7 @@ func EncoderOf(meta map[string]string, tok lm.Tokenizer) (*Encoder, error) {
 			"form of its texts is not known", MetaRole, meta[MetaRole])
 	}
 	cfg := Config{Form: Form(meta[MetaForm]), Template: data.TemplateName(meta[MetaTemplate]),
-		Overlong: data.OverlongTruncateLeft}
+		Overlong: data.OverlongTruncateLeft, Date: data.Date(meta[adapter.MetaDate]), Own: meta}
 	if !slices.Contains(cfg.Form.Values(), string(cfg.Form)) {
 		return nil, fmt.Errorf("rewards: %s: want one of %v, got %q", MetaForm, cfg.Form.Values(), cfg.Form)
 	}
@@ -86,6 +105,10 @@ func (e *Encoder) Pairs(pairs []data.Pair) ([]EncodedPair, run.PairCounts, error
 	out := make([]EncodedPair, 0, len(pairs))
 	for i, p := range pairs {
 		chosen, rejected, err := e.sides(p)
+		if data.Refused(err) && (i < len(pairs)-1 || counts.Refused < i) { // not all of them
+			counts.Refused++
+			continue
+		}
 		if err != nil {
 			return nil, counts, fmt.Errorf("rewards: %s: line %d: %w", p.Source, p.Line, err)
 		}
@@ -174,7 +197,11 @@ func (e *Encoder) Text(text string) ([]int32, error) {
 // where the response of a policy that stopped by itself ends too.
 func (e *Encoder) Conversation(messages []data.Message) ([]int32, error) {
 	opt := data.TokenizeOptions{EOS: e.eos && e.template.StopToken() == ""}
-	x, err := data.Tokenize(e.tok, e.template.Render(messages), opt)
+	segments, err := e.template.Render(messages)
+	if err != nil {
+		return nil, err
+	}
+	x, err := data.Tokenize(e.tok, segments, opt)
 	if err != nil {
 		return nil, err
 	}

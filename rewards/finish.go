@@ -1,6 +1,7 @@
 package rewards
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,10 +143,14 @@ func (c Config) Meta() map[string]string {
 		MetaEOS: strconv.FormatBool(c.EOS), MetaMaxLength: strconv.Itoa(c.MaxLength),
 	}
 	if c.Form == FormChat {
-		m[MetaTemplate] = string(c.Template)
-		if t, err := data.NewTemplate(c.Template, c.System); err == nil { // the configuration was checked
+		name := cmp.Or(c.Template, data.TemplateChatML)
+		m[MetaTemplate], m[MetaSystem] = string(name), ""
+		if t, err := data.NewTemplate(name, c.System); err == nil { // the configuration was checked
 			m[MetaSystem] = t.System()
+		} else if c.System != nil {
+			m[MetaSystem] = *c.System
 		}
+		maps.Copy(m, c.Own)
 	}
 	return m
 }

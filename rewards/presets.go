@@ -18,7 +18,7 @@ func Default() Config {
 	return Config{
 		Preset:       train.PresetDefault,
 		HeldOutShare: 0.1,
-		Form:         FormChat, Template: data.TemplateChatML, EOS: true,
+		Form:         FormChat, EOS: true,
 		MaxLength: 1024, Overlong: data.OverlongTruncateLeft,
 		LoRA: train.LoRA{
 			Rank: 16, Alpha: 32,

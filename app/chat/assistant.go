@@ -20,7 +20,7 @@ type Model struct {
 	Tokenizer lm.Tokenizer
 	Generator lm.Generator
 	// Template opens a template and gives the token ids that end its answers.
-	Template func(name data.TemplateName, system *string) (*data.Template, []int32, error)
+	Template func(workspace.Form) (*data.Template, []int32, error)
 	Context  int              // tokens that it holds, prompt and answer
 	Stack    []adapter.Placed // on it, lowest first
 	AtOnce   int              // answers that it makes at the same time
@@ -62,7 +62,7 @@ func New(m Model, form workspace.Form, opt Options) (*Assistant, error) {
 
 // SetForm has the assistant asked in another form from now on; after an error it is as it was.
 func (a *Assistant) SetForm(form workspace.Form) error {
-	template, stop, err := a.model.Template(form.Template, form.System)
+	template, stop, err := a.model.Template(form)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,10 @@ func (e *TooLongError) Unwrap() error { return lm.ErrContextFull }
 // Prompt gives the tokens of a conversation up to where the answer begins. One that leaves no room for
 // an answer is a *[TooLongError].
 func (a *Assistant) Prompt(messages []data.Message) ([]int32, error) {
-	segments := a.template.Prompt(messages)
+	segments, err := a.template.Prompt(messages)
+	if err != nil {
+		return nil, err
+	}
 	if a.template.Name() == data.TemplatePlain {
 		for i := range segments {
 			segments[i].Special = true // what is typed as a raw prompt may spell special tokens

@@ -2,7 +2,7 @@
 // adapters were trained with, ends answers where the template does, hands text on as far as it is
 // certain while an answer is made, and keeps a conversation within the model's context.
 //
-//	choice, err := chat.ChooseForm(given, placed, otherwise)
+//	choice, err := chat.ChooseForm(w.Tok, given, placed, otherwise)
 //	a, err := chat.New(chat.ModelOf(w, stack, placed), choice.Form, options)
 //	talk := chat.NewConversation(a, seed)
 //	turn, err := talk.Ask("Is it right to lie?")

@@ -3,6 +3,7 @@ package chat
 import (
 	"steer/app/workspace"
 	"steer/ggml/adapter"
+	"steer/ggml/lm"
 	"steer/rl/data"
 )
 
@@ -19,10 +20,13 @@ type Choice struct {
 }
 
 // ChooseForm chooses the form in which a stack is asked, lowest adapter first: what is given comes first,
-// then what the adapters were trained with, then what otherwise gives, which is asked only then.
-func ChooseForm(given workspace.Form, stack []adapter.Placed, otherwise Guess) (c Choice, err error) {
+// then what the adapters were trained with, then what otherwise gives, which is asked only then. tok
+// knows the model's own template.
+func ChooseForm(
+	tok lm.Tokenizer, given workspace.Form, stack []adapter.Placed, otherwise Guess,
+) (c Choice, err error) {
 	named := given.Template != ""
-	if c.Form, c.Warnings, err = workspace.ChooseForm(given, stack, ""); err != nil {
+	if c.Form, c.Warnings, err = workspace.ChooseForm(tok, given, stack, ""); err != nil {
 		return c, err
 	}
 	c.Why = "that of the adapter"
@@ -30,7 +34,7 @@ func ChooseForm(given workspace.Form, stack []adapter.Placed, otherwise Guess) (
 		if given.Template, c.Why, err = otherwise(); err != nil {
 			return c, err
 		}
-		if c.Form, c.Warnings, err = workspace.ChooseForm(given, stack, ""); err != nil {
+		if c.Form, c.Warnings, err = workspace.ChooseForm(tok, given, stack, ""); err != nil {
 			return c, err
 		}
 	}

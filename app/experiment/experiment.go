@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,11 +30,12 @@ type Experiment struct {
 	Name    string `yaml:"name"`
 	// Out is the folder of all stages, relative to the file's folder.
 	Out string `yaml:"out"`
-	// Model, Engine, Template, System and Seed hold for every stage that does not say otherwise.
+	// Model, Engine, Template, System, Date and Seed hold for every stage that does not say otherwise.
 	Model    string                 `yaml:"model"`
 	Engine   workspace.EngineConfig `yaml:"engine"`
-	Template data.TemplateName      `yaml:"template"`
+	Template data.TemplateName      `yaml:"template,omitempty"`
 	System   *string                `yaml:"system,omitempty"`
+	Date     data.Date              `yaml:"date,omitempty"`
 	Seed     uint64                 `yaml:"seed"`
 	// Seeds makes it a [Study]: everything once for each, below Out in a folder of its own.
 	Seeds []uint64 `yaml:"seeds,omitempty"`
@@ -74,6 +76,7 @@ func (e *Experiment) toSections() {
 	e.PPO.Model, e.PPO.Engine, e.PPO.Template, e.PPO.System, e.PPO.Seed = e.Model, e.Engine, e.Template, e.System,
 		e.Seed
 	e.Eval.Model, e.Eval.Engine, e.Eval.Template, e.Eval.System = e.Model, e.Engine, e.Template, e.System
+	e.SFT.Date, e.Reward.Date, e.PPO.Date, e.Eval.Date = e.Date, e.Date, e.Date, e.Date
 }
 
 // toTheories hands the sections of reward and ppo down to each theory.
@@ -433,6 +436,6 @@ func (e *Experiment) summary() run.Experiment {
 	}
 	return run.Experiment{
 		Name: e.Name, Theories: names(e.Theories), Judges: names(e.Judges), Model: e.Model,
-		Template: string(e.Template), Seed: e.Seed, Preset: e.Preset,
+		Template: string(cmp.Or(e.Template, workspace.OwnOr(e.Model))), Seed: e.Seed, Preset: e.Preset,
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"steer/app/jobs"
 	"steer/app/workspace"
 	"steer/internal/conf"
-	"steer/rl/data"
 	"steer/rl/train"
 )
 
@@ -158,8 +157,7 @@ func newExperiment(files []layer, overrides []string) (*Experiment, error) {
 			return nil, err
 		}
 	}
-	e := &Experiment{Engine: workspace.DefaultEngine(), Template: data.TemplateChatML, Preset: preset, Out: "runs",
-		Each: map[string]*Theory{}}
+	e := &Experiment{Engine: workspace.DefaultEngine(), Preset: preset, Out: "runs", Each: map[string]*Theory{}}
 	var errs [4]error
 	e.SFT, errs[0] = jobs.NewSFT(train.Preset(of["sft"]))
 	e.Reward, errs[1] = jobs.NewReward(train.Preset(of["reward"]))

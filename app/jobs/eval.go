@@ -31,6 +31,8 @@ type Eval struct {
 	// of the first subject that says its own where none is given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
+	// Date is what a model's own template shows as today.
+	Date data.Date `yaml:"date,omitempty"`
 	// Subjects are the models under test, besides the base; the order is that of every table.
 	Subjects []Subject `yaml:"subjects"`
 	// Rewards are the reward models of the matrix.
@@ -204,7 +206,8 @@ func roleOf(f benchmark.DataFile) string {
 }
 
 // Run measures. An interrupted evaluation goes on at the batch it was in.
-func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool) (err error) {
+func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, name, dir string,
+	fresh bool) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
 	if err := j.fillForm(); err != nil {
 		return err
@@ -228,7 +231,8 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		case <-ctx.Done():
 		}
 	}()
-	if cfg.Template, _, err = w.Template(j.Template, j.System); err != nil {
+	if cfg.Template, _, err = w.Template(workspace.Form{Template: j.Template, System: j.System,
+		Date: j.Date}); err != nil {
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
@@ -355,7 +359,7 @@ func (j *Eval) fillForm() error {
 	for _, s := range slices.Backward(j.Subjects) {
 		paths = append(paths, s.Adapters...)
 	}
-	return workspace.FillForm(&j.Template, &j.System, paths, data.TemplateChatML)
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, paths)
 }
 
 // asksInTemplate tells whether anything is measured that is put in the template.
@@ -406,7 +410,7 @@ func (j *Eval) divergences(w *workspace.Workspace, subjects []eval.Subject) {
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
 func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, error) {
-	tpl, stop, err := w.Template(j.Template, j.System)
+	tpl, stop, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date})
 	if err != nil {
 		return nil, err
 	}

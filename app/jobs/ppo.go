@@ -41,6 +41,8 @@ type PPO struct {
 	// given, or chatml.
 	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
+	// Date is what a model's own template shows as today.
+	Date data.Date `yaml:"date,omitempty"`
 	// SFT lists the adapters of the reference policy; the trained one lies on top.
 	SFT []string `yaml:"sft"`
 	// Reward is the reward model's adapter, on the base and RewardBelow.
@@ -68,6 +70,8 @@ type PPO struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+
+	opened *data.Template // when the job runs
 }
 
 // RewardText names what the reward model is given of an episode.
@@ -167,7 +171,7 @@ func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 		errs = append(errs, errors.New("ppo: max_prompt_tokens and score_batch_tokens: want at least 1"))
 	}
 	errs = append(errs, j.Engine.Validate(), j.LoRA.Validate("lora"), j.Config.Validate(),
-		workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML))
+		j.fillForm())
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -199,7 +203,8 @@ func allowRounding(g *ppo.Guards, gpu bool, p ggml.Precision) bool {
 		return false
 	}
 	before := *g
-	g.RatioTolerance, g.RatioOutliers = max(g.RatioTolerance, gpuRatioTolerance), max(g.RatioOutliers, gpuRatioOutliers)
+	g.RatioTolerance, g.RatioOutliers = max(g.RatioTolerance, gpuRatioTolerance), max(g.RatioOutliers,
+		gpuRatioOutliers)
 	return *g != before
 }
 
@@ -209,13 +214,14 @@ func (j *PPO) Run(
 ) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
 	// 1. The form in which prompts are put, and how long they may be.
-	if err := workspace.FillForm(&j.Template, &j.System, j.SFT, data.TemplateChatML); err != nil {
+	if err := j.fillForm(); err != nil {
 		return err
 	}
-	tpl, stop, err := w.Template(j.Template, j.System)
+	tpl, stop, err := w.Template(j.form())
 	if err != nil {
 		return err
 	}
+	j.opened = tpl
 	room := w.Model.Info().CtxTrain - j.MaxNewTokens
 	if room < 1 {
 		return fmt.Errorf("ppo: max_new_tokens %d leaves no room for a prompt in the model's context of %d tokens: "+
@@ -336,10 +342,17 @@ func (j *PPO) Meta(trainedOn string) map[string]string {
 		adapter.MetaRole: string(adapter.RolePolicy), adapter.MetaBase: j.Inputs["model"],
 		adapter.MetaTrainedOn: trainedOn,
 	}
-	if t, err := data.NewTemplate(j.Template, j.System); err == nil {
-		maps.Copy(m, workspace.FormMeta(t))
-	}
+	maps.Copy(m, j.form().Meta(j.opened))
 	return m
+}
+
+func (j *PPO) form() workspace.Form {
+	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date}
+}
+
+// fillForm takes the template of the adapters below, or the model's own.
+func (j *PPO) fillForm() error {
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, j.SFT)
 }
 
 // derive notes what runs otherwise than it is configured.
@@ -379,14 +392,22 @@ func readPrompts(
 	}
 	w.NoteData(loaded)
 	var out []ppo.Prompt
-	dropped, noQuestion, shortest := 0, 0, 0
+	dropped, noQuestion, shortest, left := 0, 0, 0, 0
+	var refused *data.Refusal
 	for _, c := range rows {
 		question := c.FirstPrompt()
 		if question == nil {
 			noQuestion++
 			continue
 		}
-		segments := tpl.Prompt(question)
+		segments, err := tpl.Prompt(question)
+		if errors.As(err, &refused) && refused.Raised {
+			left++
+			continue
+		}
+		if err != nil {
+			return nil, run.DataFile{}, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
+		}
 		e, err := data.Tokenize(w.Tok, segments, data.TokenizeOptions{})
 		if err != nil {
 			return nil, run.DataFile{}, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
@@ -399,12 +420,19 @@ func readPrompts(
 		}
 		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question})
 	}
+	if left > 0 && left+noQuestion == len(rows) {
+		return nil, run.DataFile{}, fmt.Errorf("%s: all of %d prompts: %w", loaded.Path, left, refused)
+	}
+	if left > 0 {
+		w.Warn(fmt.Sprintf("%s: %d of %d prompts are left out: %v", loaded.Path, left, len(rows), refused))
+	}
 	if len(out) == 0 {
 		return nil, run.DataFile{},
 			fmt.Errorf("%s: %s", loaded.Path, noPrompt(len(rows), noQuestion, shortest, max, room))
 	}
 	info := run.DataFile{
-		Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out), Dropped: &dropped, NoQuestion: noQuestion,
+		Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out), Dropped: &dropped,
+		NoQuestion: noQuestion, Refused: left,
 	}
 	if noQuestion > 0 {
 		w.Warn(fmt.Sprintf("%s: %d of %d conversations ask nothing (no user message before the first answer) and "+

@@ -84,17 +84,27 @@ func openScorer(
 func (s *scorer) compareForms(path string) {
 	own := s.encoder.Template()
 	if s.template == nil || s.trained != rewards.FormChat ||
-		own.Name() == s.template.Name() && own.System() == s.template.System() {
+		sameForm(own, s.template) {
 		return
 	}
 	s.reencode = true
 	differ := fmt.Sprintf("template %s, answers are asked for with %s", own.Name(), s.template.Name())
-	if own.Name() == s.template.Name() {
+	switch {
+	case own.SHA256() != s.template.SHA256() && own.Name() == s.template.Name():
+		differ = "another model's chat template"
+	case !own.Date().Equal(s.template.Date()):
+		differ = "another date"
+	case own.Name() == s.template.Name():
 		differ = fmt.Sprintf("system message %.60q, answers are asked for with %.60q", own.System(),
 			s.template.System())
 	}
 	s.w.Remark(fmt.Sprintf("reward model %s was trained with %s: prompts and answers are put before it in its own "+
 		"form", path, differ))
+}
+
+// sameForm tells whether two templates write the same of every conversation.
+func sameForm(a, b *data.Template) bool {
+	return a.Name() == b.Name() && a.System() == b.System() && a.SHA256() == b.SHA256() && a.Date().Equal(b.Date())
 }
 
 // Score implements ppo.Scorer.

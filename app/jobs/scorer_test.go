@@ -134,7 +134,9 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	hh, err := data.NewTemplate(data.TemplateHH, nil)
 	require.NoError(t, err)
 	prompt := []data.Message{{Role: data.RoleUser, Content: "Hi"}}
-	x, err := data.Tokenize(w.Tok, hh.Prompt(prompt), data.TokenizeOptions{})
+	segments, err := hh.Prompt(prompt)
+	require.NoError(t, err)
+	x, err := data.Tokenize(w.Tok, segments, data.TokenizeOptions{})
 	require.NoError(t, err)
 	answer, err := w.Tok.Encode(" Yes.\n\nHuman:", false, false)
 	require.NoError(t, err)

@@ -23,9 +23,11 @@ type SFT struct {
 	Model  string                 `yaml:"model"`
 	Engine workspace.EngineConfig `yaml:"engine"`
 	// Template and System are the form in which conversations are put before the model:
-	// that of InitAdapter where none is given, or chatml.
+	// that of InitAdapter where none is given, or the model's own, or chatml where it has none.
 	Template data.TemplateName `yaml:"template,omitempty"`
 	System   *string           `yaml:"system,omitempty"`
+	// Date is what a model's own template shows as today.
+	Date data.Date `yaml:"date,omitempty"`
 	// Train is learned from; Eval is measured on. Without an Eval path nothing is.
 	Train data.Source `yaml:"train"`
 	Eval  data.Source `yaml:"eval"`
@@ -41,6 +43,8 @@ type SFT struct {
 
 	// Inputs is filled in: SHA-256 of every file that goes in.
 	Inputs Inputs `yaml:"inputs,omitempty"`
+
+	opened *data.Template // when the job runs
 }
 
 // NewSFT is the job of a preset.
@@ -153,13 +157,17 @@ func (j *SFT) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 	return s.finish(w, j.Inputs, &run.SFT{Record: run.Record{Data: infos, Seed: &j.Seed}, SFTSummary: res})
 }
 
+func (j *SFT) form() workspace.Form {
+	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date}
+}
+
 // fillForm takes the template of the adapter that is continued, where none is given.
 func (j *SFT) fillForm() error {
 	var stack []string
 	if j.InitAdapter != "" {
 		stack = []string{j.InitAdapter}
 	}
-	return workspace.FillForm(&j.Template, &j.System, stack, data.TemplateChatML)
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, stack)
 }
 
 // Meta implements Maker: what the adapter says of itself.
@@ -169,8 +177,8 @@ func (j *SFT) Meta(trainedOn string) map[string]string {
 		adapter.MetaTrainedOn: trainedOn,
 	}
 	src, err := j.Train.Resolve(sftFormats...)
-	if t, terr := data.NewTemplate(j.Template, j.System); err == nil && terr == nil && src.Format != data.FormatTokens {
-		maps.Copy(m, workspace.FormMeta(t)) // rows of ids do not tell theirs
+	if err == nil && src.Format != data.FormatTokens {
+		maps.Copy(m, j.form().Meta(j.opened)) // rows of ids do not tell theirs
 	}
 	return m
 }
@@ -183,7 +191,7 @@ func (j *SFT) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 			return nil, err
 		}
 		p := w.Placed(j.InitAdapter, a)
-		if t, err := data.NewTemplate(j.Template, j.System); err == nil {
+		if t, _, err := w.Template(j.form()); err == nil {
 			w.NoteForm(t, p)
 		}
 		err = workspace.CheckRole(j.InitAdapter, a, workspace.UseSFT)
@@ -204,6 +212,7 @@ func (j *SFT) Examples(w *workspace.Workspace, src data.Source, role string) ([]
 	}
 	var out []data.Example
 	var loaded data.Loaded
+	refused := 0
 	if src.Format == data.FormatTokens {
 		if out, loaded, err = data.LoadTokens(src); err != nil {
 			return nil, run.DataFile{}, err
@@ -214,23 +223,67 @@ func (j *SFT) Examples(w *workspace.Workspace, src data.Source, role string) ([]
 			}
 		}
 	} else {
-		tpl, _, err := w.Template(j.Template, j.System)
+		tpl, _, err := w.Template(j.form())
 		if err != nil {
 			return nil, run.DataFile{}, err
 		}
+		j.opened = tpl
 		var rows []data.Conversation
 		if rows, loaded, err = data.LoadConversations(src); err != nil {
 			return nil, run.DataFile{}, err
 		}
-		for _, c := range rows {
-			e, err := data.Tokenize(w.Tok, tpl.Render(c.Messages), j.Tokenize(tpl))
+		if out, refused, err = j.render(w, tpl, rows, loaded.Path); err != nil {
+			return nil, run.DataFile{}, err
+		}
+	}
+	w.NoteData(loaded)
+	return out, run.DataFile{Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out), Refused: refused}, nil
+}
+
+// render puts conversations in the template. Those that a model's own template refuses are left out,
+// and those whose earlier turns it renders differently once more turns follow become an example for
+// each answer; both aloud.
+func (j *SFT) render(
+	w *workspace.Workspace, tpl *data.Template, rows []data.Conversation, path string,
+) (out []data.Example, left int, err error) {
+	var refused *data.Refusal
+	apart := 0
+	for _, c := range rows {
+		turns, err := tpl.Turns(c.Messages)
+		if errors.As(err, &refused) && refused.Raised {
+			left++
+			continue
+		}
+		if len(turns) > 1 && j.LossOn == data.LossAll { // what comes before an answer would count again and again
+			var whole []data.Segment
+			whole, err = tpl.Render(c.Messages)
+			turns = [][]data.Segment{whole}
+		}
+		if err != nil {
+			return nil, left, fmt.Errorf("%s: line %d: %w", path, c.Line, err)
+		}
+		if len(turns) > 1 {
+			apart++
+		}
+		for _, segments := range turns {
+			e, err := data.Tokenize(w.Tok, segments, j.Tokenize(tpl))
 			if err != nil {
-				return nil, run.DataFile{}, fmt.Errorf("%s: line %d: %w", loaded.Path, c.Line, err)
+				return nil, left, fmt.Errorf("%s: line %d: %w", path, c.Line, err)
 			}
 			e.Line = c.Line
 			out = append(out, e)
 		}
 	}
-	w.NoteData(loaded)
-	return out, run.DataFile{Path: loaded.Path, Role: role, Rows: loaded.Rows, Used: len(out)}, nil
+	if left == len(rows) && left > 0 {
+		return nil, left, fmt.Errorf("%s: all of %d conversations: %w", path, left, refused)
+	}
+	if left > 0 {
+		w.Warn(fmt.Sprintf("%s: %d of %d conversations are left out: %v", path, left, len(rows), refused))
+	}
+	if apart > 0 {
+		w.Warn(fmt.Sprintf("%s: the model's chat template renders earlier turns differently once more turns follow: "+
+			"%d of %d conversations are learned from one answer at a time, each as it stood when it was given",
+			path, apart, len(rows)))
+	}
+	return out, left, nil
 }

@@ -182,7 +182,7 @@ func (p *Proposal) Measure() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	tpl, _, err := w.Template(p.Template, nil)
+	tpl, _, err := w.Template(workspace.Form{Template: p.Template})
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,14 @@ func (p *Proposal) Measure() (err error) {
 	}
 	var whole, prompts []int
 	for _, c := range rows {
-		x, err := data.Tokenize(w.Tok, tpl.Render(c.Messages), data.TokenizeOptions{Loss: data.LossAnswers})
+		segments, err := tpl.Render(c.Messages)
+		if data.Refused(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: line %d: %w", p.Chat.Path, c.Line, err)
+		}
+		x, err := data.Tokenize(w.Tok, segments, data.TokenizeOptions{Loss: data.LossAnswers})
 		if err != nil {
 			return fmt.Errorf("%s: line %d: %w", p.Chat.Path, c.Line, err)
 		}

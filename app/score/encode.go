@@ -75,11 +75,11 @@ func newEncoder(opt Options, tok lm.Tokenizer, head *adapter.Adapter, stack []ad
 	}
 	if opt.Template != "" {
 		given := workspace.Form{Template: opt.Template, System: opt.System}
-		form, warnings, err := workspace.ChooseForm(given, stack, "")
+		form, warnings, err := workspace.ChooseForm(tok, given, stack, "")
 		if err != nil {
 			return nil, nil, err
 		}
-		e.template, err = data.NewTemplate(form.Template, form.System)
+		e.template, err = data.OpenTemplate(tok, form.Template, form.System, form.Date)
 		return e, warnings, err
 	}
 	if opt.Head && !opt.Logprobs && !opt.Entropy && opt.BOS == "" && head.Meta[rewards.MetaRole] == "reward" {
@@ -89,9 +89,9 @@ func newEncoder(opt Options, tok lm.Tokenizer, head *adapter.Adapter, stack []ad
 	if opt.BOS != "" { // asks for texts as they are
 		return e, nil, nil
 	}
-	form, _, err := workspace.ChooseForm(workspace.Form{}, stack, "")
+	form, _, err := workspace.ChooseForm(tok, workspace.Form{}, stack, "")
 	if err == nil && form.Template != "" {
-		e.stored, err = data.NewTemplate(form.Template, form.System)
+		e.stored, err = data.OpenTemplate(tok, form.Template, form.System, form.Date)
 	}
 	return e, nil, err
 }
@@ -156,7 +156,8 @@ func (e *encoder) row(row Row) (data.Example, error) {
 		return data.Example{}, ErrNoTemplate
 	case e.template == nil:
 		return e.segments([]data.Segment{
-			{Text: *row.Prompt, Special: e.opt.Special}, {Text: *row.Response, Special: e.opt.Special, Answer: true}})
+			{Text: *row.Prompt, Special: e.opt.Special}, {Text: *row.Response, Special: e.opt.Special,
+				Answer: true}}, nil)
 	default:
 		return e.segments(e.template.Render(row.conversation()))
 	}
@@ -194,8 +195,11 @@ func (e *encoder) rewardRow(row Row) (ids []int32, err error) {
 }
 
 // segments tokenizes a rendered conversation.
-func (e *encoder) segments(s []data.Segment) (data.Example, error) {
-	if e.opt.BOS == BOSOn && s[0].Kind != data.SegmentBOS {
+func (e *encoder) segments(s []data.Segment, err error) (data.Example, error) {
+	if err != nil {
+		return data.Example{}, err
+	}
+	if e.opt.BOS == BOSOn && !data.WritesBOS(e.tok, s) {
 		s = slices.Insert(s, 0, data.Segment{Kind: data.SegmentBOS})
 	}
 	return data.Tokenize(e.tok, s, data.TokenizeOptions{NoBOS: e.opt.BOS == BOSOff})
@@ -229,7 +233,8 @@ func (e *encoder) fit(x data.Example, limit int) (fitted data.Example, keep bool
 	case data.OverlongTruncateLeft:
 		x.IDs, x.Mask = x.IDs[n-limit:], x.Mask[n-limit:]
 	default:
-		return x, false, fmt.Errorf("%d tokens, the model's context is %d: %w: shorten it", n, limit, lm.ErrContextFull)
+		return x, false, fmt.Errorf("%d tokens, the model's context is %d: %w: shorten it", n, limit,
+			lm.ErrContextFull)
 	}
 	e.changes.Truncated++
 	return x, true, nil

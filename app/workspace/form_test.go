@@ -46,7 +46,7 @@ func TestForms(t *testing.T) {
 			notes: []string{`o was trained with system message "Be odd.", used with ""`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, notes, err := workspace.ChooseForm(c.given, c.stack, data.TemplatePlain)
+			got, notes, err := workspace.ChooseForm(nil, c.given, c.stack, data.TemplatePlain)
 			require.NoError(t, err)
 			require.Equal(t, c.want, got)
 			require.Len(t, notes, len(c.notes), "%v", notes)
@@ -55,15 +55,16 @@ func TestForms(t *testing.T) {
 			}
 		})
 	}
-	_, _, err := workspace.ChooseForm(workspace.Form{}, []adapter.Placed{place("x", "jinja", nil)}, "")
+	_, _, err := workspace.ChooseForm(nil, workspace.Form{}, []adapter.Placed{place("x", "jinja", nil)}, "")
 	require.ErrorContains(t, err, `got "jinja"`)
 }
 
 func TestTemplatesAreGuessed(t *testing.T) {
 	for chat, want := range map[string]data.TemplateName{
-		"":                                     data.TemplateGuanaco,
-		"{{'<|im_start|>' + message['role']}}": data.TemplateChatML,
-		"{{bos}}[INST] {{message}} [/INST]":    data.TemplateLlama2,
+		"":                                         data.TemplateGuanaco,
+		"{{'<|im_start|>' + message['role']}}":     data.TemplateModel,
+		"{{'<|im_start|>' + message['role'}}":      data.TemplateChatML,
+		"{{bos}}[INST] {{message [/INST]":          data.TemplateLlama2,
 		"{{'<|start_header_id|>' + m.role + ...}}": data.TemplateGuanaco,
 	} {
 		w := gguf.NewWriter()

@@ -277,15 +277,12 @@ func (w *Workspace) Generator(adapters ...*ggml.Adapter) lm.Generator {
 }
 
 // Template opens a template and the token ids that end its answers.
-func (w *Workspace) Template(name data.TemplateName, system *string) (*data.Template, []int32, error) {
-	t, err := data.NewTemplate(name, system)
+func (w *Workspace) Template(f Form) (*data.Template, []int32, error) {
+	t, err := data.OpenTemplate(w.Tok, f.Template, f.System, f.Date)
 	if err != nil {
 		return nil, nil, err
 	}
 	var stop []int32
-	if eos := w.Tok.EOS(); eos >= 0 {
-		stop = append(stop, eos)
-	}
 	for _, mark := range t.Marks() {
 		ids, err := w.Tok.Encode(mark, false, true)
 		if err != nil {
@@ -293,11 +290,14 @@ func (w *Workspace) Template(name data.TemplateName, system *string) (*data.Temp
 		}
 		if len(ids) != 1 {
 			return nil, nil, fmt.Errorf("template %s divides turns by %s, which this model's vocabulary spells in %d "+
-				"tokens: choose the template the model was trained with", name, mark, len(ids))
+				"tokens: choose the template the model was trained with", t.Name(), mark, len(ids))
 		}
-		if mark == t.StopToken() && (len(stop) == 0 || stop[0] != ids[0]) {
-			stop = append(stop, ids[0])
-		}
+	}
+	for _, odd := range t.Oddities() {
+		w.warnOnce(odd)
+	}
+	if stop, err = t.StopIDs(w.Tok); err != nil {
+		return nil, nil, err
 	}
 	w.stops = stop
 	return t, stop, nil

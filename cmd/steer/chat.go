@@ -31,8 +31,8 @@ in a row leaves, as do Ctrl-D and /exit. Commands, in a pipe too:
 ` + indent(commandHelp(), "  ") + `
 
 The template is the one that the adapters were trained with. For a bare base,
-and for adapters that do not say, it is the one that the model's own chat
-template resembles. --template names another.`,
+and for adapters that do not say, it is the model's own chat template, where its
+file holds one. --template names another.`,
 		Example: `  steer chat -m base.gguf -a runs/sft/adapter.gguf
   echo "Is it right to break a promise?" | steer chat -m base.gguf`,
 		Args: args(cobra.NoArgs),

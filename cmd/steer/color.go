@@ -43,6 +43,11 @@ const (
 	red    = "\x1b[1;31m"
 	yellow = "\x1b[33m"
 	plain  = "\x1b[0m"
+
+	// Of steer data render: what is learned from, a special token, and both.
+	learned     = "\x1b[32m"
+	mark        = "\x1b[2;36m"
+	learnedMark = "\x1b[1;32;4m"
 )
 
 func (p palette) paint(code, text string) string {

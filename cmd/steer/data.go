@@ -13,7 +13,7 @@ import (
 )
 
 func newDataCommand(a *app) *cobra.Command {
-	return newFamily("data", "Look at data files", newDataInspectCommand(a))
+	return newFamily("data", "Look at data files", newDataInspectCommand(a), newDataRenderCommand(a))
 }
 
 func newDataInspectCommand(a *app) *cobra.Command {

@@ -27,6 +27,8 @@ func (f *generationFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	enumVar(flags, &f.form.Template, "template", "form in which the model is asked (default: that of the adapters)")
 	flags.StringVar(&f.system, "system", "", "system message, in place of the one trained with")
+	flags.StringVar((*string)(&f.form.Date), "date", "",
+		"what the model's own template shows as today, such as 2026-01-31")
 	flags.StringArrayVar(&f.options.Stop, "stop", nil, "end an answer at this `TEXT`; may be repeated")
 	flags.IntVar(&f.options.MaxNew, "max-new", 128, "most tokens of an answer")
 	flags.Float32Var(&f.options.Sampling.Temperature, "temperature", 0.7,
@@ -73,7 +75,7 @@ func (f *generationFlags) open(con jobs.Console, otherwise chat.Guess) (*workspa
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := chat.ChooseForm(f.form, placed, otherwise)
+	c, err := chat.ChooseForm(w.Tok, f.form, placed, otherwise)
 	if err != nil {
 		return nil, nil, errors.Join(err, w.Close())
 	}

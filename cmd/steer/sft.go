@@ -28,7 +28,7 @@ Alpaca, prompt/completion) or on rows of token ids. Presets: default, thesis (se
 		{flag: "train", key: "train.path", help: "training data `FILE`", isPath: true},
 		{flag: "eval", key: "eval.path", help: "held-out data `FILE`", isPath: true},
 		{flag: "template", key: "template",
-			help: "chatml (default), guanaco, llama2, hh or plain; kept in the adapter"},
+			help: "model (its own, the default), chatml, guanaco, llama2, hh or plain; kept in the adapter"},
 		{flag: "init-adapter", key: "init_adapter", help: "continue this adapter (GGUF or PEFT folder)", isPath: true},
 		anyStackFlag,
 		{flag: "no-shuffle", key: "no_shuffle", help: "take the rows in the order given", isBool: true},

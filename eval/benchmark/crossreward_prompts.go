@@ -22,6 +22,10 @@ func oddities(key string, loaded data.Loaded) []string {
 // PromptWarnings are what should be said aloud of the file.
 func PromptWarnings(f *run.DataFile) []string {
 	out := oddities("cross_reward.prompts", data.Loaded{Path: f.Path, Notes: f.Notes})
+	if f.Refused > 0 {
+		out = append(out, fmt.Sprintf("warning: cross_reward.prompts: %s: %d of %d conversations are refused by the "+
+			"model's chat template and were left out", f.Path, f.Refused, f.Rows))
+	}
 	if f.NoQuestion > 0 {
 		out = append(out, fmt.Sprintf("warning: cross_reward.prompts: %s: %d of %d conversations ask nothing "+
 			"(no user message before the first answer) and were left out", f.Path, f.NoQuestion, f.Rows))
@@ -55,7 +59,15 @@ func LoadPrompts(
 			file.NoQuestion++
 			continue
 		}
-		segments := tpl.Prompt(question)
+		segments, err := tpl.Prompt(question)
+		if data.Refused(err) {
+			file.Refused++
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w", file.Path, conversation.Line,
+				err)
+		}
 		example, err := data.Tokenize(tok, segments, data.TokenizeOptions{NoBOS: bos == eval.BOSOff})
 		if err != nil {
 			return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: line %d: %w",
@@ -75,6 +87,10 @@ func LoadPrompts(
 	if file.NoQuestion == len(conversations) {
 		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d conversations asks anything (want "+
 			"a user message before the first answer): %w", file.Path, len(conversations), eval.ErrNoItems)
+	}
+	if file.NoQuestion+file.Refused == len(conversations) {
+		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: the model's chat template refuses all %d "+
+			"conversations that ask something: %w", file.Path, file.Refused, eval.ErrNoItems)
 	}
 	if len(prompts) == 0 {
 		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %s: none of %d prompts has from 1 to %d tokens: %w",
@@ -96,19 +112,9 @@ func (c CrossRewardConfig) Options(tok lm.Tokenizer, tpl *data.Template) (CrossR
 		},
 		Reference: c.Reference, Samples: c.Samples, Bins: c.Bins,
 	}
-	if eos := tok.EOS(); eos >= 0 {
-		o.Generate.StopTokens = append(o.Generate.StopTokens, eos)
-	}
-	if spelled := tpl.StopToken(); spelled != "" {
-		ids, err := tok.Encode(spelled, false, true)
-		if err != nil {
-			return o, fmt.Errorf("eval: cross_reward: stop token %q: %w", spelled, err)
-		}
-		// A vocabulary without this token spells it in pieces; the stop string
-		// remains.
-		if len(ids) == 1 && ids[0] != tok.EOS() {
-			o.Generate.StopTokens = append(o.Generate.StopTokens, ids[0])
-		}
+	var err error
+	if o.Generate.StopTokens, err = tpl.StopIDs(tok); err != nil {
+		return o, fmt.Errorf("eval: cross_reward: %w", err)
 	}
 	return o, nil
 }

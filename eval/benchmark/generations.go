@@ -127,7 +127,10 @@ func (c GenerationsConfig) prompts(
 	for i, r := range rows {
 		p := query.Prompt{ID: fmt.Sprintf("line-%d", r.line), Text: r.text}
 		if c.Chat {
-			segments := tpl.Prompt([]data.Message{{Role: data.RoleUser, Content: r.text}})
+			segments, err := tpl.Prompt([]data.Message{{Role: data.RoleUser, Content: r.text}})
+			if err != nil {
+				return nil, nil, fmt.Errorf("line %d: %w", r.line, err)
+			}
 			x, err := data.Tokenize(tok, segments, data.TokenizeOptions{NoBOS: bos == eval.BOSOff})
 			if err != nil {
 				return nil, nil, fmt.Errorf("line %d: %w", r.line, err)

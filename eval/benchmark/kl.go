@@ -76,8 +76,15 @@ func textKL(
 	var records []run.Item
 	dropped, longest := 0, min(opt.MaxTokens, set.MaxLength+1)
 	for i, c := range rows {
-		x, err := data.Tokenize(s.Tokenizer, tpl.Render(c.Messages),
-			data.TokenizeOptions{NoBOS: set.BOS == eval.BOSOff})
+		segments, err := tpl.Render(c.Messages)
+		if data.Refused(err) {
+			dropped++
+			continue
+		}
+		if err != nil {
+			return fail(fmt.Errorf("line %d: %w", c.Line, err))
+		}
+		x, err := data.Tokenize(s.Tokenizer, segments, data.TokenizeOptions{NoBOS: set.BOS == eval.BOSOff})
 		if err != nil {
 			return fail(fmt.Errorf("line %d: %w", c.Line, err))
 		}
@@ -101,6 +108,9 @@ func textKL(
 	b.Provenance.Set("reference", opt.Reference)
 	b.Provenance.Set("max_tokens", opt.MaxTokens)
 	b.Provenance.Set("template", string(tpl.Name()))
+	if sum := tpl.SHA256(); sum != "" {
+		b.Provenance.Set("template_sha256", sum)
+	}
 	b.Provenance.Set("bos", set.BOS)
 	b.FlagCount("dropped", dropped)
 	if err := addKL(b, records); err != nil {

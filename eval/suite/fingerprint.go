@@ -104,10 +104,16 @@ func templateSum(tpl *data.Template) string {
 	if tpl == nil {
 		return ""
 	}
-	segments := tpl.Render([]data.Message{
+	segments, err := tpl.Render([]data.Message{
 		{Role: data.RoleUser, Content: "u"}, {Role: data.RoleAssistant, Content: "a"},
 	})
-	sum := sha256.Sum256([]byte(data.Text(segments, "<s>", "</s>")))
+	text := data.Text(segments, "<s>", "</s>")
+	if own := tpl.SHA256(); own != "" { // what it writes depends on the conversation
+		text += own + tpl.System() + tpl.Date().String()
+	} else if err != nil {
+		text = err.Error()
+	}
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -72,7 +72,8 @@ func TestPlainForms(t *testing.T) {
 		for i, gold := range []int{1, 0, 1} {
 			require.Equal(t, gold, items[i].Gold, fields)
 			require.Equal(t, []string{"no", "yes"}, items[i].Choices, fields)
-			require.Equal(t, []string{"Is water wet?", "Is it's fire cold? ", "Is ice cold?"}[i], items[i].Contexts[0])
+			require.Equal(t, []string{"Is water wet?", "Is it's fire cold? ", "Is ice cold?"}[i],
+				items[i].Contexts[0])
 			require.Equal(t, "quiz-"+string(rune('0'+i)), items[i].ID)
 		}
 	}
@@ -253,8 +254,8 @@ func TestBadTasks(t *testing.T) {
 		{without("doc_to_text") + "doc_to_text: question\n", `quiz.yaml:5: doc_to_text: on quiz.jsonl line 1: ` +
 			`"question" is no field of the data and no template; the fields are a, name, opts, q`},
 		{without("doc_to_text") + "doc_to_text: \"{{question}}\"\n",
-			`quiz.yaml:5: doc_to_text: on quiz.jsonl line 1: template line 1: "question" is not defined; the ` +
-				`fields are a, name, opts, q`},
+			`quiz.yaml:5: doc_to_text: on quiz.jsonl line 1: template line 1, column 3: "question" is not ` +
+				`defined; the fields are a, name, opts, q`},
 		{without("doc_to_text") + "doc_to_text: \"{{q\"\n", `quiz.yaml:5: doc_to_text: template line 1`},
 		{without("doc_to_text") + "doc_to_text: \"{{q|shuffle}}\"\n", `filter shuffle: not known`},
 		{without("doc_to_text") + "doc_to_text: !function utils.f\n",
@@ -324,7 +325,8 @@ func TestBadData(t *testing.T) {
 		{"{\"q\": null, \"opts\": [\"a\", \"b\"], \"a\": 0}\n", `want text, got <nil>`},
 		{"{\"q\": \"x\", \"opts\": [\"a\", 2], \"a\": 0}\n", `want a list of texts, element 1 is 2`},
 		{"{\"q\": \"x\", \"opts\": [\"a\", \"b\"], \"a\": -1}\n", `label -1 is outside the set`},
-		{"{\"q\": \"x\", \"opts\": [\"a\", \"b\"], \"a\": 0.5}\n", `want an index, a text or a list of texts, got 0.5`},
+		{"{\"q\": \"x\", \"opts\": [\"a\", \"b\"], \"a\": 0.5}\n",
+			`want an index, a text or a list of texts, got 0.5`},
 	} {
 		_, _, err := load(t, base, map[string]string{"quiz.jsonl": c.body})
 		require.ErrorContains(t, err, c.want, c.body)
@@ -363,7 +365,8 @@ func TestExampleOfTheDocs(t *testing.T) {
 		tk, err = Load(filepath.Join(dir, "quiz.yaml"), "")
 		require.NoError(t, err)
 		_, err = tk.Items(" ")
-		require.ErrorContains(t, err, `quiz.yaml:4: doc_to_text: on quiz.jsonl line 1: template line 1: "qestion" `+
+		require.ErrorContains(t, err, `quiz.yaml:4: doc_to_text: on quiz.jsonl line 1: template line 1, `+
+			`column 21: "qestion" `+
 			`is not defined; the fields are options, question, right`)
 	}
 }

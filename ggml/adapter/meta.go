@@ -25,6 +25,10 @@ const (
 	// a policy was trained on, and the system message of those that bring none.
 	MetaTemplate = "steer.template"
 	MetaSystem   = "steer.system"
+	// MetaTemplateText and MetaDate are the text of a model's own chat template, where the template
+	// is that, and the date that it was rendered with, if it shows one. Of all roles.
+	MetaTemplateText = "steer.template_text"
+	MetaDate         = "steer.date"
 
 	// Those of a reward model say how a text is encoded for it.
 	MetaTheory         = "steer.reward.theory"     // deontology, ...
@@ -41,7 +45,8 @@ const (
 
 // ownMeta are the keys above: those that a new training replaces as a whole.
 var ownMeta = []string{
-	MetaRole, MetaBase, MetaTrainedOn, MetaTemplate, MetaSystem, MetaTheory, MetaForm, MetaRewardTemplate,
+	MetaRole, MetaBase, MetaTrainedOn, MetaTemplate, MetaSystem, MetaTemplateText, MetaDate,
+	MetaTheory, MetaForm, MetaRewardTemplate,
 	MetaRewardSystem, MetaEOS, MetaMaxLength, MetaPairs, metaRoleBefore,
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"steer/ggml/gguf"
+	"steer/ggml/lm"
 )
 
 // Vocabulary is what the header says of the tokenizer.
@@ -16,6 +17,8 @@ type Vocabulary struct {
 	BOS, EOS int32
 	// AddsEOS: an EOS belongs behind every text.
 	AddsEOS bool
+	// Chat is what the file says of conversations.
+	Chat lm.Chat
 }
 
 // Keys of the tokenizer's metadata.
@@ -88,6 +91,7 @@ func vocabulary(f *gguf.File) (v Vocabulary, warnings []string, err error) {
 		return v, nil, err
 	}
 	v.AddsEOS, _ = f.Bool(keyAddEOS)
+	v.Chat = t.chat(v)
 	return v, t.warnings(v), nil
 }
 

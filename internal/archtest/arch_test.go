@@ -46,7 +46,7 @@ var allowed = []struct {
 		"steer/app/jsonlines", "steer/app/workspace", "steer/rl/data",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/chat/chattest", []string{ // tests only
-		"steer/app/chat", "steer/rl/data", "steer/ggml/adapter", "steer/ggml/lm"}},
+		"steer/app/chat", "steer/app/workspace", "steer/rl/data", "steer/ggml/adapter", "steer/ggml/lm"}},
 	{"steer/app/workspace", []string{
 		"steer/rl/data", "steer/rl/train",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile", "steer/internal/..."}},
@@ -93,7 +93,7 @@ var allowed = []struct {
 		"steer/ggml/adapter", "steer/ggml/llama", "steer/ggml/lm", "steer/ggml/modelfile", "steer/ggml/prefix",
 		"steer/cgo", "steer/internal/..."}},
 	{"steer/ggml/llama", []string{"steer/cgo"}},
-	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/gguf"}},
+	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/lm"}},
 	{"steer/ggml/adapter", []string{
 		"steer/ggml/adapter/safetensors", "steer/ggml/gguf", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/ggml/adapter/safetensors", []string{"steer/internal/..."}},

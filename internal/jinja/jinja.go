@@ -1,164 +1,160 @@
 package jinja
 
 import (
-	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/nikolalohinski/gonja/v2/config"
-	"github.com/nikolalohinski/gonja/v2/nodes"
-	"github.com/nikolalohinski/gonja/v2/parser"
-	"github.com/nikolalohinski/gonja/v2/tokens"
+	"time"
 
 	"steer/internal/ordered"
-	"steer/internal/pystr"
 )
 
 // Error is a mistake in a template, or of a template on a document.
 type Error struct {
-	Line int // 1-based line of the template; 0 where it is not known
-	Msg  string
+	Line, Col int // of the template, from 1; 0 where they are not known
+	Msg       string
+	// Raised: the template itself refused, by raise_exception(Msg).
+	Raised bool
 }
 
-// Error renders "template line N: message".
+// Error renders "template line N, column M: message".
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return "template: " + e.Msg
 	}
-	return fmt.Sprintf("template line %d: %s", e.Line, e.Msg)
+	return fmt.Sprintf("template line %d, column %d: %s", e.Line, e.Col, e.Msg)
 }
 
-func fail(at nodes.Node, format string, args ...any) error {
-	return &Error{Line: lineOf(at), Msg: fmt.Sprintf(format, args...)}
-}
-
-// lineOf survives nodes without a position.
-func lineOf(at nodes.Node) (line int) {
-	defer func() { _ = recover() }()
-	if at == nil {
-		return 0
-	}
-	if t := at.Position(); t != nil {
-		return t.Line
-	}
-	return 0
+func fail(at pos, format string, args ...any) error {
+	return &Error{Line: at.line, Col: at.col, Msg: fmt.Sprintf(format, args...)}
 }
 
 // Template is a compiled template; it may be used by several goroutines.
-type Template struct{ body []nodes.Node }
+type Template struct {
+	body    []statement
+	chat    bool
+	answers bool
+}
 
-// Compile parses a template. A trailing newline is kept, as lm-evaluation-harness keeps
-// it.
-func Compile(source string) (t *Template, err error) {
-	defer func() { // the parser is a library over text of the user
-		if p := recover(); p != nil {
-			t, err = nil, &Error{Msg: fmt.Sprintf("not understood: %v", p)}
+// Compile parses the template of a benchmark task, strictly: an undefined name is an error as soon
+// as it is used. A trailing newline is kept, as lm-evaluation-harness keeps it.
+func Compile(source string) (*Template, error) { return compile(source, false) }
+
+// CompileChat parses a chat template, set up as transformers sets Jinja up: trim_blocks and
+// lstrip_blocks, the last line end left out, undefined names that print as nothing, loop controls,
+// {% generation %}, raise_exception, strftime_now, and a tojson without HTML escapes.
+func CompileChat(source string) (*Template, error) { return compile(source, true) }
+
+func compile(source string, chat bool) (t *Template, err error) {
+	tokens, err := lex(source, chat, !chat)
+	if err != nil {
+		return nil, err
+	}
+	p := &parser{tokens: tokens, chat: chat}
+	defer func() {
+		switch bad := recover().(type) {
+		case nil:
+		case *Error:
+			t, err = nil, bad
+		default: // the parser meets text of the user
+			t, err = nil, &Error{Msg: fmt.Sprintf("not understood: %v", bad)}
 		}
 	}()
-	cfg := config.New()
-	cfg.KeepTrailingNewline = true
-	cfg.StrictUndefined = true
-	root, err := parser.NewParser("template", tokens.LexAll(source, cfg), cfg, nil, statements{}).Parse()
-	if err != nil {
-		var at *parser.SyntaxError
-		if errors.As(err, &at) {
-			return nil, &Error{Line: at.Line, Msg: fmt.Sprintf("%s near %q", strings.TrimSuffix(at.Message, "."),
-				at.Raw)}
-		}
-		return nil, &Error{Msg: err.Error()}
-	}
-	return &Template{body: root.Nodes}, nil
+	body := p.statements(token{})
+	return &Template{body: body, chat: chat, answers: p.answer}, nil
 }
 
 // Render gives the text of the template on variables.
 func (t *Template) Render(vars map[string]any) (string, error) {
-	m, err := t.run(vars, false)
+	m, err := t.run(vars, time.Time{}, false)
 	if err != nil {
 		return "", err
 	}
-	return m.out.String(), nil
+	return m.out.text().s, nil
 }
+
+// Text is a text with where it is from: a number of the caller's, above 0, that it finds again in
+// the pieces of a rendering.
+type Text struct {
+	S      string
+	Source int
+}
+
+// Data is a value all of whose texts, keys of dicts among them, are from one source.
+type Data struct {
+	Value  any
+	Source int
+}
+
+// Piece is a part of a rendering that is from one source; 0 is the template. Answer says that it was
+// written inside {% generation %}.
+type Piece struct {
+	Text   string
+	Source int
+	Answer bool
+}
+
+// Pieces renders the template and tells what in it is from where: a text keeps its source through
+// filters, methods and operators. now is what strftime_now formats; templates
+// do not have it at the zero time, and some then write a date of their own. The pieces end to end are what
+// Render gives.
+func (t *Template) Pieces(vars map[string]any, now time.Time) ([]Piece, error) {
+	m, err := t.run(vars, now, false)
+	if err != nil {
+		return nil, err
+	}
+	var out []Piece
+	m.out.text().each(func(part string, k mark) { out = append(out, Piece{part, k.source, k.answer}) })
+	return out, nil
+}
+
+// MarksAnswers says that the template has {% generation %} blocks.
+func (t *Template) MarksAnswers() bool { return t.answers }
 
 // Value gives the value of the one {{ expression }} that the template writes on these
 // variables, where Python would read the text back by ast.literal_eval: the list of
 // "{{ [a, b] }}", or of plain "['x', 'y']". Other text than white space is an error.
 func (t *Template) Value(vars map[string]any) (any, error) {
-	m, err := t.run(vars, true)
+	m, err := t.run(vars, time.Time{}, true)
 	if err != nil {
 		return nil, err
 	}
-	switch text := strings.TrimSpace(m.out.String()); {
+	switch text := strings.TrimSpace(m.out.text().s); {
 	case len(m.values) == 0 && text != "":
+		var v any
 		plain, err := Compile("{{" + text + "}}")
+		if err == nil {
+			v, err = plain.Value(nil)
+		}
 		if err != nil {
 			return nil, &Error{Msg: fmt.Sprintf("want {{ an expression }} or a list, got the text %q", text)}
 		}
-		return plain.Value(nil)
+		return v, nil
 	case len(m.values) != 1 || text != "":
 		return nil, &Error{Msg: fmt.Sprintf("want one {{ expression }} and nothing beside it, got %d and the text %q",
 			len(m.values), text)}
 	}
-	return lists(m.values[0]), nil
-}
-
-// lists makes tuples lists, for callers to whom they are the same.
-func lists(v any) any {
-	switch x := v.(type) {
-	case tuple:
-		return lists([]any(x))
-	case []any:
-		out := make([]any, len(x))
-		for i := range x {
-			out[i] = lists(x[i])
-		}
-		return out
-	case *ordered.Map:
-		out := ordered.New(x.Len())
-		for k, e := range x.All() {
-			out.Set(k, lists(e))
-		}
-		return out
-	}
-	return v
+	return outside(m.values[0]), nil
 }
 
 // IsPlain says that the template has no expression and no statement.
 func (t *Template) IsPlain() bool {
-	for _, n := range t.body {
-		switch n.(type) {
-		case nil, *nodes.Data, *nodes.Comment:
-		default:
+	for _, st := range t.body {
+		if _, ok := st.(*dataStatement); !ok {
 			return false
 		}
 	}
 	return true
 }
 
-func (t *Template) run(vars map[string]any, keep bool) (m *machine, err error) {
-	m = &machine{keep: keep}
-	defer func() {
-		if p := recover(); p != nil {
-			m, err = nil, &Error{Msg: fmt.Sprintf("not understood: %v", p)}
-		}
-	}()
-	top := &scope{vars: make(map[string]any, len(vars))}
-	for k, v := range vars {
-		if top.vars[k], err = Normalize(v); err != nil {
-			return nil, &Error{Msg: fmt.Sprintf("variable %q: %v", k, err)}
-		}
-	}
-	return m, m.write(t.body, top)
-}
-
 // Unusable is a value that a template may hold, but not use: using it is an error that
 // says why.
-func Unusable(why string) any { return undefined(why) }
+func Unusable(why string) any { return unusable(why) }
 
 // Normalize brings a value into the forms that templates know; integers become int. Go's
 // maps are refused: they have no order, and templates see a dict's.
 func Normalize(v any) (any, error) {
 	switch x := v.(type) {
-	case nil, bool, int, float64, string, undefined:
+	case nil, bool, int, float64, string, unusable:
 		return v, nil
 	case int64:
 		return int(x), nil
@@ -195,18 +191,52 @@ func Normalize(v any) (any, error) {
 	return nil, fmt.Errorf("a template cannot hold a %T", v)
 }
 
+// run renders; keep keeps the values of {{ }} instead of writing them.
+func (t *Template) run(vars map[string]any, now time.Time, keep bool) (m *machine, err error) {
+	m = &machine{keep: keep, strict: !t.chat, now: now, out: &builder{}}
+	defer func() {
+		if p := recover(); p != nil {
+			m, err = nil, &Error{Msg: fmt.Sprintf("not understood: %v", p)}
+		}
+	}()
+	top := &scope{vars: make(map[string]any, len(vars)), parent: &scope{vars: globals(t.chat, !now.IsZero())}}
+	for k, v := range vars {
+		if top.vars[k], err = inside(v, 0); err != nil {
+			return nil, &Error{Msg: fmt.Sprintf("variable %q: %v", k, err)}
+		}
+	}
+	return m, m.write(t.body, top)
+}
+
+// maxSteps bounds the expressions and statements of a rendering: what takes more does not end.
+const maxSteps = 5_000_000
+
 // machine is one rendering.
 type machine struct {
-	out    strings.Builder
+	strict bool
+	now    time.Time
+	out    *builder
+	steps  int
+	depth  int   // macros that call each other
 	keep   bool  // keep values instead of writing them
 	values []any // of the {{ }} met
 }
 
-// scope holds the variables of a template or of one round of a loop.
+// spend counts work.
+func (m *machine) spend(at pos, n int) error {
+	if m.steps += n; m.steps > maxSteps {
+		return fail(at, "more than %d steps: the template does not seem to end", maxSteps)
+	}
+	return nil
+}
+
+// scope holds the variables of a template, a block or one round of a loop.
 type scope struct {
 	vars   map[string]any
 	parent *scope
 }
+
+func (s *scope) inner() *scope { return &scope{vars: map[string]any{}, parent: s} }
 
 func (s *scope) get(name string) (any, bool) {
 	for ; s != nil; s = s.parent {
@@ -217,99 +247,30 @@ func (s *scope) get(name string) (any, bool) {
 	return nil, false
 }
 
-// statement is a {% %} block.
-type statement interface {
-	run(*machine, *scope) error
-}
-
-// write renders nodes in order.
-func (m *machine) write(body []nodes.Node, s *scope) error {
-	for _, n := range body {
-		switch n := n.(type) {
-		case nil, *nodes.Comment:
-		case *nodes.Data:
-			m.out.WriteString(dataText(n))
-		case *nodes.Output:
-			v, err := conditional(n, n.Expression, n.Condition, n.Alternative, s)
-			if err != nil {
-				return err
-			}
-			if m.keep {
-				m.values = append(m.values, v)
-				continue
-			}
-			m.out.WriteString(str(v))
-		case *nodes.ControlStructureBlock:
-			st, ok := n.ControlStructure.(statement)
-			if !ok {
-				return fail(n, "{%% %s %%} is not supported", n.Name)
-			}
-			if err := st.run(m, s); err != nil {
-				return err
-			}
-		default:
-			return fail(n, "%T is not supported", n)
+// write renders statements in order.
+func (m *machine) write(body []statement, s *scope) error {
+	for _, st := range body {
+		if err := st.run(m, s); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// dataText applies white space control to the text between tags.
-func dataText(n *nodes.Data) string {
-	text := n.Data.Val
-	if n.Trim.Left {
-		text = strings.TrimLeftFunc(text, pystr.IsSpace)
+// put appends a text to the rendering.
+func (m *machine) put(at pos, t text) error {
+	if m.out.len()+len(t.s) > maxText {
+		return fail(at, "the rendering is longer than %d bytes", maxText)
 	}
-	if n.Trim.Right {
-		text = strings.TrimRightFunc(text, pystr.IsSpace)
-	}
-	return text
-}
-
-// conditional evaluates "value if condition else alternative" and insists on a value.
-func conditional(at nodes.Node, value, condition, alternative nodes.Expression, s *scope) (any, error) {
-	if condition != nil {
-		c, err := eval(condition, s)
-		if err != nil {
-			return nil, err
-		}
-		yes, err := truth(condition, c)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case !yes && alternative == nil:
-			return nil, fail(at, "the condition does not hold and there is no else: Jinja leaves that undefined")
-		case !yes:
-			value = alternative
-		}
-	}
-	v, err := eval(value, s)
-	if err != nil {
-		return nil, err
-	}
-	return v, defined(at, v)
-}
-
-// defined refuses undefined values, also inside lists and dicts.
-func defined(at nodes.Node, v any) error {
-	switch x := v.(type) {
-	case undefined:
-		return fail(at, "%s", string(x))
-	case []any:
-		for _, e := range x {
-			if err := defined(at, e); err != nil {
-				return err
-			}
-		}
-	case tuple:
-		return defined(at, []any(x))
-	case *ordered.Map:
-		for _, e := range x.All() {
-			if err := defined(at, e); err != nil {
-				return err
-			}
-		}
-	}
+	m.out.write(t)
 	return nil
+}
+
+// capture gives what statements write.
+func (m *machine) capture(body []statement, s *scope) (text, error) {
+	before, kept := m.out, m.keep
+	m.out, m.keep = &builder{}, false
+	defer func() { m.out, m.keep = before, kept }()
+	err := m.write(body, s)
+	return m.out.text(), err
 }

@@ -2,6 +2,7 @@ package jinja
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -10,16 +11,16 @@ import (
 
 func TestErrorsNameTheLine(t *testing.T) {
 	for _, c := range []struct{ source, want string }{
-		{"a\nb {{ nope }}", `template line 2: "nope" is not defined`},
-		{"a\n{{ doc.nope }}", `template line 2: a dict has no element "nope"`},
+		{"a\nb {{ nope }}", `template line 2, column 6: "nope" is not defined`},
+		{"a\n{{ doc.nope }}", `template line 2, column 7: a dict has no element "nope"`},
 		{"{{ list[7] }}", `a list of length 2 has no element 7`},
-		{"\n\n{{ x|nofilter }}", `template line 3: filter nofilter: not known; there are abs capitalize`},
+		{"\n\n{{ x|nofilter }}", `template line 3, column 6: filter nofilter: not known; there are abs attr batch`},
 		{"{{ x.frobnicate() }}", `text has no method frobnicate() here; known are capitalize`},
 		{"{{ x is shiny }}", `test shiny: not known`},
 		{"{{ x + 1 }}", `"+" between text 'it' and a whole number 1 is not defined`},
-		{"a\n{{ x", `template line 2: '}}' expected here`},
-		{"{% if x %}a", `Unexpected EOF`},
-		{"{% include 'f' %}", `'include' not found`},
+		{"a\n{{ x", `template line 2, column 1: "{{" has no end, "}}"`},
+		{"{% if x %}a", `template line 1, column 4: {% if %} has no {% elif %} or {% else %} or {% endif %}`},
+		{"{% include 'f' %}", `template line 1, column 4: {% include %} is not supported`},
 		{"{{ open('f') }}", `the function open() is not known`},
 		{"{{ 'a' * 99999999999 }}", `is too long`},
 		{"{{ range(9999999)|list }}", `more than 1048576 numbers`},
@@ -114,7 +115,8 @@ func TestWholeNumbersAreExact(t *testing.T) {
 // A value that cannot be given exactly may be there, but not be used.
 func TestUnusable(t *testing.T) {
 	when := Unusable("column when is a time")
-	vars := map[string]any{"when": when, "q": "x", "doc": ordered.Of("q", "x", "when", when), "list": []any{"a", when}}
+	vars := map[string]any{"when": when, "q": "x", "doc": ordered.Of("q", "x", "when", when), "list": []any{"a",
+		when}}
 	text, err := render("{{ q }}{{ doc.q }}{{ doc.get('q') }}{{ list[0] }}", vars)
 	require.NoError(t, err)
 	require.Equal(t, "xxxa", text)
@@ -146,8 +148,12 @@ func FuzzCompileAndRender(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, source string) {
+		vars := map[string]any{"a": Text{"x", 1}, "b": []any{1, "y"}}
 		if tpl, err := Compile(source); err == nil {
-			_, _ = tpl.Render(map[string]any{"a": "x", "b": []any{1, "y"}})
+			_, _ = tpl.Render(vars)
+		}
+		if tpl, err := CompileChat(source); err == nil {
+			_, _ = tpl.Pieces(vars, time.Unix(0, 0))
 		}
 	})
 }

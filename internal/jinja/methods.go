@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -11,14 +12,23 @@ import (
 	"golang.org/x/text/cases"
 	"golang.org/x/text/language"
 
-	"steer/internal/ordered"
 	"steer/internal/pystr"
 )
 
 // call holds the arguments of a method, filter or test.
 type call struct {
 	args  []any
-	named map[string]any
+	names []string
+	named []any
+}
+
+// name adds an argument by name.
+func (c *call) name(name string, v any) error {
+	if slices.Contains(c.names, name) {
+		return fmt.Errorf("argument %q is given twice", name)
+	}
+	c.names, c.named = append(c.names, name), append(c.named, v)
+	return nil
 }
 
 // take reads at most len(names) arguments by place or name into a list; what is not
@@ -29,16 +39,19 @@ func (c call) take(names []string, defaults ...any) ([]any, error) {
 	}
 	out := slices.Clone(defaults)
 	copy(out, c.args)
-	for k, v := range c.named {
-		i := slices.Index(names, k)
+	for k, name := range c.names {
+		i := slices.Index(names, name)
 		if i < 0 || i < len(c.args) {
-			return nil, fmt.Errorf("argument %q is not understood", k)
+			return nil, fmt.Errorf("argument %q is not understood", name)
 		}
-		out[i] = v
+		out[i] = c.named[k]
 	}
 	for i, v := range out {
 		if v == required {
 			return nil, fmt.Errorf("argument %q is missing", names[i])
+		}
+		if s, ok := v.(string); ok { // a default
+			out[i] = text{s: s}
 		}
 	}
 	return out, nil
@@ -47,25 +60,25 @@ func (c call) take(names []string, defaults ...any) ([]any, error) {
 // required is the default of an argument that has to be given.
 var required any = &struct{ string }{"required"}
 
-// texts are arguments that have to be text.
-func (c call) texts(names ...string) ([]string, error) {
-	defaults := make([]any, len(names))
-	for i := range defaults {
-		defaults[i] = required
+// textOf insists on text.
+func textOf(name string, v any) (text, error) {
+	t, ok := v.(text)
+	if !ok {
+		return text{}, fmt.Errorf("argument %q: want text, got %s", name, describe(v))
 	}
-	v, err := c.take(names, defaults...)
-	if err != nil {
-		return nil, err
+	return t, nil
+}
+
+// wholeOf insists on a whole number.
+func wholeOf(name string, v any) (int, error) {
+	if b, ok := v.(bool); ok {
+		v = intOf(b)
 	}
-	out := make([]string, len(v))
-	for i, x := range v {
-		s, ok := x.(string)
-		if !ok {
-			return nil, fmt.Errorf("argument %q: want text, got %s", names[i], describe(x))
-		}
-		out[i] = s
+	n, ok := v.(int)
+	if !ok {
+		return 0, fmt.Errorf("argument %q: want a whole number, got %s", name, describe(v))
 	}
-	return out, nil
+	return n, nil
 }
 
 func (c call) none() error {
@@ -73,142 +86,181 @@ func (c call) none() error {
 	return err
 }
 
-// errNoMethod is told apart to list what there is.
-var errNoMethod = errors.New("no such method")
+// The methods there are. Methods that change a list or dict are refused, as Python's sandbox
+// refuses them.
+var (
+	textMethods = []string{"capitalize", "center", "count", "endswith", "find", "format", "index", "isalnum",
+		"isalpha", "isascii",
+		"isdecimal", "isdigit", "islower", "isnumeric", "isspace", "isupper", "join", "ljust", "lower", "lstrip",
+		"partition",
+		"removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip",
+		"split", "splitlines",
+		"startswith", "strip", "swapcase", "title", "upper", "zfill"}
+	listMethods     = []string{"count", "index"}
+	dictMethods     = []string{"get", "items", "keys", "values"}
+	changingMethods = []string{"append", "clear", "extend", "insert", "pop", "popitem", "remove", "reverse",
+		"setdefault", "sort", "update"}
+)
+
+var knownMethods = strings.Join(textMethods, " ") +
+	" of text, count and index of lists, get, items, keys and values of dicts"
+
+// methodsOf lists the methods of a value.
+func methodsOf(v any) []string {
+	switch v.(type) {
+	case text:
+		return textMethods
+	case []any:
+		return slices.Concat(listMethods, changingMethods)
+	case tuple:
+		return listMethods
+	case *dict:
+		return dictMethods
+	}
+	return nil
+}
 
 // method calls v.name(...).
 func method(v any, name string, c call) (any, error) {
-	var out any
-	err := errNoMethod
 	switch x := v.(type) {
-	case string:
-		out, err = textMethod(x, name, c)
+	case text:
+		return textMethod(x, name, c)
 	case []any:
-		out, err = listMethod(x, name, c)
+		return listMethod(x, name, c)
 	case tuple:
-		out, err = listMethod(x, name, c)
-	case *ordered.Map:
-		out, err = dictMethod(x, name, c)
+		return listMethod(x, name, c)
+	case *dict:
+		return dictMethod(x, name, c)
 	}
-	if errors.Is(err, errNoMethod) {
-		return nil, fmt.Errorf("%s has no method %s() here; known are capitalize count endswith find index isdigit "+
-			"join lower lstrip removeprefix removesuffix replace rfind rstrip split splitlines startswith strip "+
-			"title upper of text, count and index of lists, get, items, keys and values of dicts", kindOf(v), name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s(): %w", name, err)
-	}
-	return out, nil
+	return nil, errors.New("no such method")
 }
 
-func textMethod(s, name string, c call) (any, error) {
-	switch name {
-	case "upper", "lower", "capitalize", "title", "isdigit", "splitlines":
-		if err := c.none(); err != nil {
-			return nil, err
-		}
+func textMethod(t text, name string, c call) (any, error) {
+	if f, ok := caseMethods[name]; ok {
+		return t.mapped(f), c.none()
+	}
+	if is, ok := characterTests[name]; ok {
+		return t.s != "" && !strings.ContainsFunc(t.s, func(r rune) bool { return !is(r) }), c.none()
 	}
 	switch name {
-	case "upper":
-		return upper(s), nil
-	case "lower":
-		return lower(s), nil
-	case "capitalize":
-		return capitalize(s), nil
-	case "title":
-		return title(s), nil
-	case "isdigit":
-		return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsDigit(r) }), nil
+	case "isascii":
+		return !strings.ContainsFunc(t.s, func(r rune) bool { return r > unicode.MaxASCII }), c.none()
+	case "islower", "isupper":
+		f := map[string]func(string) string{"islower": lower, "isupper": upper}[name]
+		return f(t.s) == t.s && upper(t.s) != lower(t.s), c.none()
 	case "splitlines":
-		out := []any{}
-		for line := range strings.Lines(strings.ReplaceAll(s, "\r\n", "\n")) {
-			out = append(out, strings.TrimSuffix(line, "\n"))
-		}
-		return out, nil
+		return splitLines(t, c)
 	case "strip", "lstrip", "rstrip":
-		return strip(s, name, c)
-	case "split":
-		return split(s, c)
+		return strip(t, name, c)
+	case "split", "rsplit":
+		return split(t, name == "rsplit", c)
+	case "partition", "rpartition":
+		return partition(t, name == "rpartition", c)
 	case "replace":
 		v, err := c.take([]string{"old", "new", "count"}, required, required, -1)
 		if err != nil {
 			return nil, err
 		}
-		return replace(s, v[0], v[1], v[2])
+		return replace(t, v[0], v[1], v[2])
 	case "join":
 		v, err := c.take([]string{"items"}, required)
 		if err != nil {
 			return nil, err
 		}
-		return joinItems(v[0], s, true)
+		return joinItems(v[0], t, true)
+	case "format":
+		return format(t, c)
+	case "center", "ljust", "rjust", "zfill":
+		return pad(t, name, c)
 	}
-	return searchMethod(s, name, c)
+	return searchMethod(t, name, c)
 }
 
-// searchMethod are the methods that take one text.
-func searchMethod(s, name string, c call) (any, error) {
-	known := []string{"startswith", "endswith", "find", "rfind", "index", "count", "removeprefix", "removesuffix"}
-	if !slices.Contains(known, name) {
-		return nil, errNoMethod
+// characterTests are the methods that ask whether all characters are of a class.
+var characterTests = map[string]func(rune) bool{
+	"isalnum": func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) },
+	"isalpha": unicode.IsLetter, "isdecimal": unicode.IsDigit, "isdigit": unicode.IsDigit,
+	"isnumeric": unicode.IsNumber, "isspace": pystr.IsSpace,
+}
+
+// searchMethod are the methods that look for a text.
+func searchMethod(t text, name string, c call) (any, error) {
+	if name == "startswith" || name == "endswith" {
+		v, err := c.take([]string{"text"}, required)
+		if err != nil {
+			return nil, err
+		}
+		has := map[string]func(string, string) bool{"startswith": strings.HasPrefix,
+			"endswith": strings.HasSuffix}[name]
+		any, isTuple := v[0].(tuple)
+		if !isTuple {
+			any = tuple{v[0]}
+		}
+		for _, e := range any {
+			end, err := textOf("text", e)
+			if err != nil {
+				return nil, err
+			}
+			if has(t.s, end.s) {
+				return true, nil
+			}
+		}
+		return false, nil
 	}
-	v, err := c.texts("text")
+	v, err := c.take([]string{"text"}, required)
 	if err != nil {
 		return nil, err
 	}
-	sub := v[0]
+	sub, err := textOf("text", v[0])
+	if err != nil {
+		return nil, err
+	}
 	runesBefore := func(at int) int {
 		if at < 0 {
 			return -1
 		}
-		return len([]rune(s[:at]))
+		return utf8.RuneCountInString(t.s[:at])
 	}
 	switch name {
-	case "startswith":
-		return strings.HasPrefix(s, sub), nil
-	case "endswith":
-		return strings.HasSuffix(s, sub), nil
 	case "find":
-		return runesBefore(strings.Index(s, sub)), nil
+		return runesBefore(strings.Index(t.s, sub.s)), nil
 	case "rfind":
-		return runesBefore(strings.LastIndex(s, sub)), nil
+		return runesBefore(strings.LastIndex(t.s, sub.s)), nil
 	case "count":
-		return strings.Count(s, sub), nil
+		return strings.Count(t.s, sub.s), nil
 	case "removeprefix":
-		return strings.TrimPrefix(s, sub), nil
+		return t.cut(len(t.s)-len(strings.TrimPrefix(t.s, sub.s)), len(t.s)), nil
 	case "removesuffix":
-		return strings.TrimSuffix(s, sub), nil
+		return t.cut(0, len(strings.TrimSuffix(t.s, sub.s))), nil
 	}
-	at := strings.Index(s, sub)
+	at := strings.Index(t.s, sub.s)
+	if name == "rindex" {
+		at = strings.LastIndex(t.s, sub.s)
+	}
 	if at < 0 {
-		return nil, fmt.Errorf("%q is not in %s", sub, describe(s))
+		return nil, fmt.Errorf("%q is not in %s", sub.s, describe(t))
 	}
 	return runesBefore(at), nil
 }
 
-func strip(s, side string, c call) (any, error) {
+func strip(t text, side string, c call) (any, error) {
 	v, err := c.take([]string{"chars"}, nil)
 	if err != nil {
 		return nil, err
 	}
 	cut := pystr.IsSpace
 	if v[0] != nil {
-		chars, ok := v[0].(string)
+		chars, ok := v[0].(text)
 		if !ok {
 			return nil, fmt.Errorf("want text, got %s", describe(v[0]))
 		}
-		cut = func(r rune) bool { return strings.ContainsRune(chars, r) }
+		cut = func(r rune) bool { return strings.ContainsRune(chars.s, r) }
 	}
-	if side != "rstrip" {
-		s = strings.TrimLeftFunc(s, cut)
-	}
-	if side != "lstrip" {
-		s = strings.TrimRightFunc(s, cut)
-	}
-	return s, nil
+	return t.trimmed(cut, side != "rstrip", side != "lstrip"), nil
 }
 
-// split is str.split: at white space without a separator.
-func split(s string, c call) (any, error) {
+// split is str.split and, from the right, str.rsplit: at white space without a separator.
+func split(t text, right bool, c call) (any, error) {
 	v, err := c.take([]string{"sep", "maxsplit"}, nil, -1)
 	if err != nil {
 		return nil, err
@@ -217,51 +269,218 @@ func split(s string, c call) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("maxsplit: want a whole number, got %s", describe(v[1]))
 	}
-	out := []any{}
+	if most < 0 {
+		most = len(t.s) + 1
+	}
+	var parts []text
 	if v[0] == nil {
-		rest := strings.TrimLeftFunc(s, pystr.IsSpace)
-		for rest != "" {
-			end := strings.IndexFunc(rest, pystr.IsSpace)
-			if end < 0 || most >= 0 && len(out) == most {
-				end = len(rest)
-				if most >= 0 && len(out) == most {
-					rest = strings.TrimRightFunc(rest, pystr.IsSpace)
-					end = len(rest)
-				}
-			}
-			out = append(out, rest[:end])
-			rest = strings.TrimLeftFunc(rest[end:], pystr.IsSpace)
+		parts = words(t, right, most)
+	} else {
+		sep, ok := v[0].(text)
+		if !ok || sep.s == "" {
+			return nil, fmt.Errorf("sep: want text, got %s", describe(v[0]))
 		}
-		return out, nil
+		parts = t.divided(sep.s, -1)
+		if n := len(parts) - 1 - most; n > 0 && right {
+			begin := 0
+			for _, p := range parts[:n] {
+				begin += len(p.s) + len(sep.s)
+			}
+			parts = append([]text{t.cut(0, begin+len(parts[n].s))}, parts[n+1:]...)
+		} else if n > 0 {
+			parts = t.divided(sep.s, most+1)
+		}
 	}
-	sep, ok := v[0].(string)
-	if !ok || sep == "" {
-		return nil, fmt.Errorf("sep: want text, got %s", describe(v[0]))
-	}
-	n := -1
-	if most >= 0 {
-		n = most + 1
-	}
-	for _, part := range strings.SplitN(s, sep, n) {
-		out = append(out, part)
+	out := make([]any, len(parts))
+	for i, p := range parts {
+		out[i] = p
 	}
 	return out, nil
 }
 
-func replace(s string, from, to, count any) (any, error) {
-	a, okA := from.(string)
-	b, okB := to.(string)
+// words divides a text at white pystr.IsSpace, at most so many times.
+func words(t text, right bool, most int) []text {
+	var out []text
+	rest := t.trimmed(pystr.IsSpace, !right, right)
+	for rest.s != "" {
+		if len(out) == most {
+			out = append(out, rest.trimmed(pystr.IsSpace, right, !right))
+			break
+		}
+		i, j := 0, strings.IndexFunc(rest.s, pystr.IsSpace)
+		if j < 0 {
+			j = len(rest.s)
+		}
+		if right {
+			i, j = 0, len(rest.s)
+			if at := strings.LastIndexFunc(rest.s, pystr.IsSpace); at >= 0 {
+				_, n := utf8.DecodeRuneInString(rest.s[at:])
+				i = at + n
+			}
+		}
+		out = append(out, rest.cut(i, j))
+		if right {
+			rest = rest.cut(0, i).trimmed(pystr.IsSpace, false, true)
+		} else {
+			rest = rest.cut(j, len(rest.s)).trimmed(pystr.IsSpace, true, false)
+		}
+	}
+	if right {
+		slices.Reverse(out)
+	}
+	return out
+}
+
+// partition is str.partition and str.rpartition.
+func partition(t text, right bool, c call) (any, error) {
+	v, err := c.take([]string{"sep"}, required)
+	if err != nil {
+		return nil, err
+	}
+	sep, err := textOf("sep", v[0])
+	if err != nil || sep.s == "" {
+		return nil, errors.Join(err, errors.New("sep: want text"))
+	}
+	at := strings.Index(t.s, sep.s)
+	if right {
+		at = strings.LastIndex(t.s, sep.s)
+	}
+	switch {
+	case at < 0 && right:
+		return tuple{text{}, text{}, t}, nil
+	case at < 0:
+		return tuple{t, text{}, text{}}, nil
+	}
+	end := at + len(sep.s)
+	return tuple{t.cut(0, at), t.cut(at, end), t.cut(end, len(t.s))}, nil
+}
+
+// lineEnd are the characters that str.splitlines divides at.
+func lineEnd(r rune) bool {
+	return r >= '\n' && r <= '\r' || r >= 0x1c && r <= 0x1e || r == 0x85 || r == 0x2028 || r == 0x2029
+}
+
+func splitLines(t text, c call) (any, error) {
+	v, err := c.take([]string{"keepends"}, false)
+	if err != nil {
+		return nil, err
+	}
+	out := []any{}
+	for at := 0; at < len(t.s); {
+		i := strings.IndexFunc(t.s[at:], lineEnd)
+		if i < 0 {
+			out = append(out, t.cut(at, len(t.s)))
+			break
+		}
+		end := at + i
+		_, n := utf8.DecodeRuneInString(t.s[end:])
+		if strings.HasPrefix(t.s[end:], "\r\n") {
+			n = 2
+		}
+		if truthOf(v[0]) {
+			out = append(out, t.cut(at, end+n))
+		} else {
+			out = append(out, t.cut(at, end))
+		}
+		at = end + n
+	}
+	return out, nil
+}
+
+func replace(t text, old, with, count any) (any, error) {
+	a, okA := old.(text)
+	b, okB := with.(text)
 	n, okN := count.(int)
 	if !okA || !okB || !okN {
-		return nil, fmt.Errorf("want two texts and a count, got %s, %s, %s", describe(from), describe(to),
+		return nil, fmt.Errorf("want two texts and a count, got %s, %s, %s", describe(old), describe(with),
 			describe(count))
 	}
-	return strings.Replace(s, a, b, n), nil
+	if times := strings.Count(t.s, a.s); len(t.s)+times*len(b.s) > maxText {
+		return nil, errors.New("the result is too long")
+	}
+	return t.replaced(a.s, b, n), nil
+}
+
+// format is str.format with {}, {0} and {name}.
+func format(t text, c call) (any, error) {
+	var b builder
+	next := 0
+	for at := 0; at < len(t.s); {
+		i := strings.IndexAny(t.s[at:], "{}")
+		if i < 0 {
+			b.write(t.cut(at, len(t.s)))
+			break
+		}
+		b.write(t.cut(at, at+i))
+		at += i
+		if strings.HasPrefix(t.s[at:], "{{") || strings.HasPrefix(t.s[at:], "}}") {
+			b.write(t.cut(at, at+1))
+			at += 2
+			continue
+		}
+		end := strings.IndexByte(t.s[at:], '}')
+		if t.s[at] == '}' || end < 0 {
+			return nil, errors.New("a single { or }")
+		}
+		field := t.s[at+1 : at+end]
+		at += end + 1
+		if strings.ContainsAny(field, ":!.[") {
+			return nil, fmt.Errorf("{%s} is not supported: there are {}, {0} and {name}", field)
+		}
+		index, err := strconv.Atoi(field)
+		switch k := slices.Index(c.names, field); {
+		case field == "":
+			index, next = next, next+1
+		case err != nil && k >= 0:
+			b.write(str(c.named[k]))
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("argument %q is missing", field)
+		}
+		if index < 0 || index >= len(c.args) {
+			return nil, fmt.Errorf("argument %d is missing", index)
+		}
+		b.write(str(c.args[index]))
+	}
+	return b.text(), nil
+}
+
+// pad makes a text as wide as asked.
+func pad(t text, name string, c call) (any, error) {
+	v, err := c.take([]string{"width", "fillchar"}, required, " ")
+	if err != nil {
+		return nil, err
+	}
+	width, err := wholeOf("width", v[0])
+	if err != nil {
+		return nil, err
+	}
+	fill, err := textOf("fillchar", v[1])
+	if err != nil || utf8.RuneCountInString(fill.s) != 1 || width > maxText {
+		return nil, errors.Join(err, errors.New("want one character and a width"))
+	}
+	missing := max(0, width-utf8.RuneCountInString(t.s))
+	left, right := 0, missing
+	switch name {
+	case "rjust":
+		left, right = missing, 0
+	case "center":
+		left = missing/2 + missing&width&1
+		right = missing - left
+	case "zfill":
+		sign := text{}
+		if strings.HasPrefix(t.s, "-") || strings.HasPrefix(t.s, "+") {
+			sign, t = t.cut(0, 1), t.cut(1, len(t.s))
+		}
+		return joined(sign, text{s: strings.Repeat("0", missing)}, t), nil
+	}
+	times := func(n int) text { return joined(slices.Repeat([]text{fill}, n)...) }
+	return joined(times(left), t, times(right)), nil
 }
 
 func listMethod(x []any, name string, c call) (any, error) {
-	if name != "index" && name != "count" {
-		return nil, errNoMethod
+	if slices.Contains(changingMethods, name) {
+		return nil, errors.New("a template may not change a list or dict")
 	}
 	v, err := c.take([]string{"element"}, required)
 	if err != nil {
@@ -282,76 +501,66 @@ func listMethod(x []any, name string, c call) (any, error) {
 	return n, nil
 }
 
-func dictMethod(x *ordered.Map, name string, c call) (any, error) {
+func dictMethod(x *dict, name string, c call) (any, error) {
 	if name == "get" {
 		v, err := c.take([]string{"key", "default"}, required, nil)
 		if err != nil {
 			return nil, err
 		}
-		if k, ok := v[0].(string); ok {
-			if e, ok := x.Get(k); ok {
+		if k, ok := v[0].(text); ok {
+			if e, ok := x.Get(k.s); ok {
 				return e, nil
 			}
 		}
 		return v[1], nil
 	}
-	if name != "keys" && name != "values" && name != "items" {
-		return nil, errNoMethod
-	}
 	out := []any{}
 	for k, e := range x.All() {
 		switch name {
 		case "keys":
-			out = append(out, k)
+			out = append(out, x.key(k))
 		case "values":
 			out = append(out, e)
 		case "items":
-			out = append(out, tuple{k, e})
+			out = append(out, tuple{x.key(k), e})
 		}
 	}
 	return out, c.none()
 }
 
-// pyRange is range(), bounded.
-func pyRange(c call) (any, error) {
-	v, err := c.take([]string{"start", "stop", "step"}, required, nil, 1)
-	if err != nil {
-		return nil, err
-	}
-	if v[1] == nil {
-		v[0], v[1] = 0, v[0]
-	}
-	var n [3]int
-	for i := range n {
-		x, ok := v[i].(int)
-		if !ok {
-			return nil, fmt.Errorf("range(): want whole numbers, got %s", describe(v[i]))
-		}
-		n[i] = x
-	}
-	if n[2] == 0 {
-		return nil, fmt.Errorf("range(): the step is 0")
-	}
-	out := []any{}
-	for i := n[0]; n[2] > 0 && i < n[1] || n[2] < 0 && i > n[1]; i += n[2] {
-		if len(out) == 1<<20 {
-			return nil, fmt.Errorf("range(): more than %d numbers", 1<<20)
-		}
-		out = append(out, i)
-	}
-	return out, nil
+// caseMethods change single characters.
+var caseMethods = map[string]func(string) string{
+	"upper": upper, "lower": lower, "capitalize": capitalize, "title": title, "swapcase": swapCase,
 }
 
 func upper(s string) string { return cases.Upper(language.Und).String(s) }
 func lower(s string) string { return cases.Lower(language.Und).String(s) }
+
+func swapCase(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case unicode.IsUpper(r):
+			b.WriteString(lower(string(r)))
+		case unicode.IsLower(r):
+			b.WriteString(upper(string(r)))
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
 
 func capitalize(s string) string {
 	first, n := utf8.DecodeRuneInString(s)
 	if n == 0 {
 		return ""
 	}
-	return string(unicode.ToTitle(first)) + lower(s[n:])
+	return titled(first) + lower(s[n:])
 }
+
+// titled is a character as a word begins with it: "ﬁ" is "Fi".
+func titled(r rune) string { return cases.Title(language.Und, cases.NoLower).String(string(r)) }
 
 // title is str.title: a letter after something that is no letter is a capital.
 func title(s string) string {
@@ -359,9 +568,9 @@ func title(s string) string {
 	in := false
 	for _, r := range s {
 		if in {
-			b.WriteRune(unicode.ToLower(r))
+			b.WriteString(lower(string(r)))
 		} else {
-			b.WriteRune(unicode.ToTitle(r))
+			b.WriteString(titled(r))
 		}
 		in = unicode.IsLetter(r)
 	}

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nikolalohinski/gonja/v2/tokens"
-
 	"steer/internal/ordered"
 )
 
@@ -47,18 +45,27 @@ func equal(a, b any) bool {
 	switch a := a.(type) {
 	case nil:
 		return b == nil
-	case string:
-		t, ok := b.(string)
-		return ok && a == t
+	case undefined:
+		_, ok := b.(undefined)
+		return ok
+	case text:
+		t, ok := b.(text)
+		return ok && a.s == t.s
 	case []any:
 		t, ok := b.([]any)
 		return ok && slices.EqualFunc(a, t, equal)
 	case tuple:
 		t, ok := b.(tuple)
 		return ok && slices.EqualFunc(a, t, equal)
-	case *ordered.Map:
-		t, ok := b.(*ordered.Map)
-		return ok && ordered.Equal(a, t, equal)
+	case *dict:
+		t, ok := b.(*dict)
+		return ok && ordered.Equal(a.Map, t.Map, equal)
+	case *namespace:
+		t, ok := b.(*namespace)
+		return ok && a == t
+	case *function:
+		t, ok := b.(*function)
+		return ok && a == t
 	}
 	return false
 }
@@ -70,9 +77,9 @@ func less(a, b any) (bool, error) {
 	if okX && okY {
 		return compareNumbers(x, i, wholeX, y, j, wholeY) == -1, nil
 	}
-	if s, ok := a.(string); ok {
-		if t, ok := b.(string); ok {
-			return slices.Compare([]rune(s), []rune(t)) < 0, nil
+	if s, ok := a.(text); ok {
+		if t, ok := b.(text); ok {
+			return slices.Compare([]rune(s.s), []rune(t.s)) < 0, nil
 		}
 	}
 	_, tupleA := a.(tuple)
@@ -90,67 +97,68 @@ func less(a, b any) (bool, error) {
 	return false, fmt.Errorf("%s and %s cannot be compared", describe(a), describe(b))
 }
 
-// list gives the elements of a list or tuple.
-func list(v any) ([]any, bool) {
-	if t, ok := v.(tuple); ok {
-		return t, true
-	}
-	l, ok := v.([]any)
-	return l, ok
-}
-
 // contains is Python's "a in b".
 func contains(a, b any) (bool, error) {
 	switch x := b.(type) {
-	case string:
-		s, ok := a.(string)
+	case text:
+		s, ok := a.(text)
 		if !ok {
 			return false, fmt.Errorf("only text can be in text, got %s", describe(a))
 		}
-		return strings.Contains(x, s), nil
+		return strings.Contains(x.s, s.s), nil
 	case []any:
 		return slices.ContainsFunc(x, func(e any) bool { return equal(e, a) }), nil
 	case tuple:
 		return contains(a, []any(x))
-	case *ordered.Map:
-		s, ok := a.(string)
+	case *dict:
+		s, ok := a.(text)
 		if !ok {
 			return false, nil
 		}
-		_, found := x.Get(s)
+		_, found := x.Get(s.s)
 		return found, nil
+	case undefined:
+		return false, nil
 	}
 	return false, fmt.Errorf("nothing can be in %s", describe(b))
 }
 
-// operate is a binary operator but "and" and "or".
-func operate(op *tokens.Token, a, b any) (any, error) {
-	switch op.Type {
-	case tokens.Equals:
+// compare is an operator of comparison, "in" or "not in".
+func compare(op kind, a, b any) (bool, error) {
+	switch op {
+	case "==":
 		return equal(a, b), nil
-	case tokens.Ne:
+	case "!=":
 		return !equal(a, b), nil
-	case tokens.LowerThan:
-		return less(a, b)
-	case tokens.GreaterThan:
-		return less(b, a)
-	case tokens.LowerThanOrEqual, tokens.GreaterThanOrEqual:
-		if op.Type == tokens.GreaterThanOrEqual {
-			a, b = b, a
+	case "in", "not in":
+		yes, err := contains(a, b)
+		return yes == (op == "in"), err
+	case ">", ">=":
+		a, b = b, a
+	}
+	for _, v := range []any{a, b} {
+		if u, ok := v.(undefined); ok {
+			return false, errors.New(string(u))
 		}
-		yes, err := less(a, b)
-		return yes || equal(a, b), err
-	case tokens.In:
-		return contains(a, b)
-	case tokens.Tilde:
-		return str(a) + str(b), nil
-	case tokens.Addition:
+	}
+	yes, err := less(a, b)
+	return yes || (op == "<=" || op == ">=") && err == nil && equal(a, b), err
+}
+
+// operate is an operator of arithmetic.
+func operate(op kind, a, b any) (any, error) {
+	switch op {
+	case "+":
 		if v, ok := join(a, b); ok {
 			return v, nil
 		}
-	case tokens.Multiply:
+	case "*":
 		if v, ok, err := repeat(a, b); ok || err != nil {
 			return v, err
+		}
+	case "%":
+		if s, ok := a.(text); ok {
+			return percent(s, b)
 		}
 	}
 	return arithmetic(op, a, b)
@@ -158,9 +166,11 @@ func operate(op *tokens.Token, a, b any) (any, error) {
 
 // join is + on text and lists.
 func join(a, b any) (any, bool) {
-	if s, ok := a.(string); ok {
-		t, ok := b.(string)
-		return s + t, ok
+	if s, ok := a.(text); ok {
+		if t, ok := b.(text); ok {
+			return joined(s, t), true
+		}
+		return nil, false
 	}
 	if s, ok := a.([]any); ok {
 		t, ok := b.([]any)
@@ -183,71 +193,122 @@ func repeat(a, b any) (any, bool, error) {
 		}
 	}
 	n = max(n, 0)
+	size := 0
 	switch x := a.(type) {
-	case string:
-		if n > 0 && len(x) > maxText/n {
-			return nil, false, fmt.Errorf("%d times %s is too long", n, describe(a))
-		}
-		return strings.Repeat(x, n), true, nil
+	case text:
+		size = len(x.s)
 	case []any:
-		if n > 0 && len(x) > maxText/n {
-			return nil, false, fmt.Errorf("%d times %s is too long", n, describe(a))
-		}
-		return slices.Repeat(x, n), true, nil
+		size = len(x)
 	case tuple:
-		v, ok, err := repeat([]any(x), n)
-		if err != nil {
-			return nil, ok, err
-		}
-		return tuple(v.([]any)), ok, nil
+		size = len(x)
+	default:
+		return nil, false, nil
 	}
-	return nil, false, nil
+	if n > 0 && size > maxText/n {
+		return nil, false, fmt.Errorf("%d times %s is too long", n, describe(a))
+	}
+	switch x := a.(type) {
+	case text:
+		if x.marks == nil {
+			return text{s: strings.Repeat(x.s, n)}, true, nil
+		}
+		return joined(slices.Repeat([]text{x}, n)...), true, nil
+	case tuple:
+		return slices.Repeat(x, n), true, nil
+	}
+	return slices.Repeat(a.([]any), n), true, nil
+}
+
+// percent is Python's "..." % values for %s, %r, %d and %%.
+func percent(format text, v any) (any, error) {
+	values, isTuple := v.(tuple)
+	if !isTuple {
+		values = tuple{v}
+	}
+	var b builder
+	rest, used := format, 0
+	for {
+		i := strings.IndexByte(rest.s, '%')
+		if i < 0 || i+1 >= len(rest.s) {
+			break
+		}
+		b.write(rest.cut(0, i))
+		verb := rest.s[i+1]
+		rest = rest.cut(i+2, len(rest.s))
+		if verb == '%' {
+			b.say("%")
+			continue
+		}
+		if used >= len(values) {
+			return nil, errors.New("there are not enough values for the text before %")
+		}
+		x := values[used]
+		used++
+		switch f, n, whole, ok := number(x); {
+		case verb == 's':
+			b.write(str(x))
+		case verb == 'r':
+			b.write(repr(x))
+		case verb == 'd' && ok && whole:
+			b.say(fmt.Sprint(n))
+		case verb == 'd' && ok:
+			b.say(fmt.Sprintf("%.0f", math.Trunc(f)))
+		default:
+			return nil, fmt.Errorf("%%%c with %s is not supported: there are %%s, %%r, %%d and %%%%", verb,
+				describe(x))
+		}
+	}
+	if _, isDict := v.(*dict); used < len(values) && (isTuple || !isDict) {
+		return nil, errors.New("there are more values than places in the text before %")
+	}
+	b.write(rest)
+	return b.text(), nil
 }
 
 // arithmetic is an operator on two numbers.
-func arithmetic(op *tokens.Token, a, b any) (any, error) {
+func arithmetic(op kind, a, b any) (any, error) {
 	x, i, wholeX, okX := number(a)
 	y, j, wholeY, okY := number(b)
 	if !okX || !okY {
-		return nil, fmt.Errorf("%q between %s and %s is not defined (in Python neither)", op.Val, describe(a),
+		return nil, fmt.Errorf("%q between %s and %s is not defined (in Python neither)", op, describe(a),
 			describe(b))
 	}
 	whole := wholeX && wholeY
-	switch op.Type {
-	case tokens.Division, tokens.FloorDivision, tokens.Modulo:
+	switch op {
+	case "/", "//", "%":
 		if y == 0 {
 			return nil, fmt.Errorf("division by zero")
 		}
 	}
-	switch op.Type {
-	case tokens.Addition:
+	switch op {
+	case "+":
 		if whole {
 			return exact(i, j, (*big.Int).Add)
 		}
 		return x + y, nil
-	case tokens.Subtraction:
+	case "-":
 		if whole {
 			return exact(i, j, (*big.Int).Sub)
 		}
 		return x - y, nil
-	case tokens.Multiply:
+	case "*":
 		if whole {
 			return exact(i, j, (*big.Int).Mul)
 		}
 		return x * y, nil
-	case tokens.Division:
+	case "/":
 		return x / y, nil
-	case tokens.FloorDivision:
+	case "//":
 		if whole {
 			return floorDiv(i, j), nil
 		}
 		return math.Floor(x / y), nil
-	case tokens.Modulo:
+	case "%":
 		if whole {
 			return i - floorDiv(i, j)*j, nil
 		}
 		return x - math.Floor(x/y)*y, nil
-	case tokens.Power:
+	case "**":
 		v := math.Pow(x, y)
 		if whole && j >= 0 {
 			if math.Abs(v) > 1<<63 {
@@ -257,7 +318,7 @@ func arithmetic(op *tokens.Token, a, b any) (any, error) {
 		}
 		return v, nil
 	}
-	return nil, fmt.Errorf("the operator %q is not supported", op.Val)
+	return nil, fmt.Errorf("the operator %q is not supported", op)
 }
 
 // errBeyond: Python's whole numbers have no bound, ours have 64 bits.

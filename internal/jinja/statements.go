@@ -1,95 +1,44 @@
 package jinja
 
 import (
+	"errors"
 	"fmt"
-
-	"github.com/nikolalohinski/gonja/v2/nodes"
-	"github.com/nikolalohinski/gonja/v2/parser"
-	"github.com/nikolalohinski/gonja/v2/tokens"
 
 	"steer/internal/ordered"
 )
 
-// statements gives the parser our {% %} blocks.
-type statements struct{}
+// errBreak and errContinue leave a round of a loop.
+var (
+	errBreak    = errors.New("{% break %} outside of a loop")
+	errContinue = errors.New("{% continue %} outside of a loop")
+)
 
-// Get implements parser.ControlStructureGetter.
-func (statements) Get(name string) (parser.ControlStructureParser, bool) {
-	switch name {
-	case "if":
-		return parseIf, true
-	case "for":
-		return parseFor, true
-	case "set":
-		return parseSet, true
+func (st *dataStatement) run(m *machine, _ *scope) error { return m.put(pos{}, st.text) }
+
+func (st *outputStatement) run(m *machine, s *scope) error {
+	v, err := m.whole(st.value, s)
+	if err != nil {
+		return err
 	}
-	return nil, false
-}
-
-// place is the position of a statement.
-type place struct {
-	at   *tokens.Token
-	name string
-}
-
-// Position implements nodes.Node.
-func (p place) Position() *tokens.Token { return p.at }
-
-// String implements nodes.Node.
-func (p place) String() string { return "{% " + p.name + " %}" }
-
-// done insists that a tag has no more arguments.
-func done(args *parser.Parser, tag string) error {
-	if !args.End() {
-		return args.Error(fmt.Sprintf("{%% %s %%} has something that is not understood", tag), args.Current())
+	switch v.(type) {
+	case *function, *loop, *namespace:
+		return fail(st.value.at(), "%s cannot be written", kindOf(v))
 	}
-	return nil
-}
-
-// ifStatement is {% if %}; branch i runs under condition i, one more branch is else.
-type ifStatement struct {
-	place
-	conditions []nodes.Expression
-	branches   []*nodes.Wrapper
-}
-
-func parseIf(p, args *parser.Parser) (nodes.ControlStructure, error) {
-	st := &ifStatement{place: place{args.Current(), "if"}}
-	tag := "if"
-	for {
-		if tag != "else" {
-			c, err := args.ParseExpression()
-			if err != nil {
-				return nil, err
-			}
-			st.conditions = append(st.conditions, c)
-		}
-		if err := done(args, tag); err != nil {
-			return nil, err
-		}
-		until := []string{"elif", "else", "endif"}
-		if tag == "else" {
-			until = until[2:]
-		}
-		body, next, err := p.WrapUntil(until...)
-		if err != nil {
-			return nil, err
-		}
-		st.branches = append(st.branches, body)
-		if args, tag = next, body.EndTag; tag == "endif" {
-			return st, done(args, tag)
-		}
+	if m.keep {
+		m.values = append(m.values, v)
+		return nil
 	}
+	return m.put(st.value.at(), str(v))
 }
 
 func (st *ifStatement) run(m *machine, s *scope) error {
 	for i, branch := range st.branches {
 		if i < len(st.conditions) {
-			c, err := eval(st.conditions[i], s)
+			c, err := m.eval(st.conditions[i], s)
 			if err != nil {
 				return err
 			}
-			yes, err := truth(st.conditions[i], c)
+			yes, err := m.truth(st.conditions[i].at(), c)
 			if err != nil {
 				return err
 			}
@@ -97,147 +46,312 @@ func (st *ifStatement) run(m *machine, s *scope) error {
 				continue
 			}
 		}
-		return m.write(branch.Nodes, s)
+		return m.write(branch, s)
 	}
 	return nil
 }
 
-// setStatement is {% set name = value %}.
-type setStatement struct {
-	place
-	target                        string
-	value, condition, alternative nodes.Expression
-}
-
-func parseSet(_, args *parser.Parser) (nodes.ControlStructure, error) {
-	st := &setStatement{place: place{args.Current(), "set"}}
-	name := args.Match(tokens.Name)
-	if name == nil || args.Match(tokens.Assign) == nil {
-		return nil, args.Error("want {% set name = value %}", args.Current())
-	}
-	st.target = name.Val
-	var err error
-	if st.value, err = args.ParseExpression(); err != nil {
-		return nil, err
-	}
-	if st.condition, st.alternative, err = args.ParseCondition(); err != nil {
-		return nil, err
-	}
-	return st, done(args, "set")
-}
-
-func (st *setStatement) run(_ *machine, s *scope) error {
-	v, err := conditional(st, st.value, st.condition, st.alternative, s)
+func (st *setStatement) run(m *machine, s *scope) error {
+	v, err := m.whole(st.value, s)
 	if err != nil {
 		return err
 	}
-	s.vars[st.target] = v
+	return m.assign(st.target, v, s)
+}
+
+func (st *setBlock) run(m *machine, s *scope) error {
+	body, err := m.capture(st.body, s.inner())
+	if err != nil {
+		return err
+	}
+	var v any = body
+	if st.filter != nil {
+		if v, err = m.evalFilter(st.filter, &body, s); err != nil {
+			return err
+		}
+	}
+	return m.assign(st.target, v, s)
+}
+
+// assign gives a value to a name, several names, or an attribute of a namespace.
+func (m *machine) assign(target expr, v any, s *scope) error {
+	switch t := target.(type) {
+	case *nameExpr:
+		s.vars[t.name] = v
+	case *attributeOf:
+		on, _ := s.get(t.name)
+		ns, ok := on.(*namespace)
+		if !ok {
+			return fail(t.pos, "only a namespace() has attributes that can be set, %q is none", t.name)
+		}
+		ns.Set(t.attribute, v)
+	case *tupleExpr:
+		parts, err := iterate(v)
+		if err != nil {
+			return fail(t.pos, "%v", err)
+		}
+		if len(parts) != len(t.elements) {
+			return fail(t.pos, "there are %d names for %d parts: %s", len(t.elements), len(parts), describe(v))
+		}
+		for i, e := range t.elements {
+			if err := m.assign(e, parts[i], s); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
-// forStatement is {% for a in list if condition %} or {% for a, b in pairs %}.
-type forStatement struct {
-	place
-	names       []string
-	over, where nodes.Expression
-	body, empty *nodes.Wrapper
+// loop is the variable loop of a round.
+type loop struct {
+	rounds []any
+	at     int
+	depth  int
+	last   *[]any // what loop.changed was last called with
 }
 
-func parseFor(p, args *parser.Parser) (nodes.ControlStructure, error) {
-	st := &forStatement{place: place{args.Current(), "for"}}
-	for {
-		name := args.Match(tokens.Name)
-		if name == nil {
-			return nil, args.Error("want a name after {% for", args.Current())
+// attribute is loop.name.
+func (l *loop) attribute(name string) (any, bool) {
+	n := len(l.rounds)
+	switch name {
+	case "index":
+		return l.at + 1, true
+	case "index0":
+		return l.at, true
+	case "first":
+		return l.at == 0, true
+	case "last":
+		return l.at == n-1, true
+	case "length":
+		return n, true
+	case "revindex":
+		return n - l.at, true
+	case "revindex0":
+		return n - l.at - 1, true
+	case "depth":
+		return l.depth, true
+	case "depth0":
+		return l.depth - 1, true
+	case "previtem":
+		if l.at == 0 {
+			return undefined("there is no previous item"), true
 		}
-		st.names = append(st.names, name.Val)
-		if args.Match(tokens.Comma) == nil {
-			break
+		return l.rounds[l.at-1], true
+	case "nextitem":
+		if l.at == n-1 {
+			return undefined("there is no next item"), true
 		}
+		return l.rounds[l.at+1], true
+	case "cycle":
+		return &function{name: "cycle", call: func(_ *machine, _ pos, c call) (any, error) {
+			if len(c.args) == 0 || len(c.names) > 0 {
+				return nil, errors.New("want values to choose from in turn")
+			}
+			return c.args[l.at%len(c.args)], nil
+		}}, true
+	case "changed":
+		return &function{name: "changed", call: func(_ *machine, _ pos, c call) (any, error) {
+			changed := *l.last == nil || !equal(*l.last, c.args)
+			*l.last = append([]any{}, c.args...)
+			return changed, nil
+		}}, true
 	}
-	if args.Match(tokens.In) == nil {
-		return nil, args.Error("want {% for name in list %}", args.Current())
-	}
-	var err error
-	if st.over, err = args.ParseExpression(); err != nil {
-		return nil, err
-	}
-	if args.MatchName("if") != nil {
-		if st.where, err = args.ParseExpression(); err != nil {
-			return nil, err
-		}
-	}
-	if err := done(args, "for"); err != nil {
-		return nil, err
-	}
-	body, rest, err := p.WrapUntil("else", "endfor")
-	if err != nil {
-		return nil, err
-	}
-	st.body = body
-	if body.EndTag == "else" {
-		if st.empty, rest, err = p.WrapUntil("endfor"); err != nil {
-			return nil, err
-		}
-	}
-	return st, done(rest, "endfor")
-}
-
-// bind names the parts of an item.
-func (st *forStatement) bind(item any, s *scope) (*scope, error) {
-	in := &scope{vars: map[string]any{}, parent: s}
-	if len(st.names) == 1 {
-		in.vars[st.names[0]] = item
-		return in, nil
-	}
-	parts, ok := list(item)
-	if !ok || len(parts) != len(st.names) {
-		return nil, fail(st, "{%% for %%} names %d parts, an item is %s", len(st.names), describe(item))
-	}
-	for i, name := range st.names {
-		in.vars[name] = parts[i]
-	}
-	return in, nil
+	return nil, false
 }
 
 func (st *forStatement) run(m *machine, s *scope) error {
-	over, err := eval(st.over, s)
+	over, err := m.value(st.over, s)
 	if err != nil {
 		return err
 	}
-	items, err := iterate(st.over, over)
+	items, err := iterate(over)
 	if err != nil {
-		return err
+		return fail(st.over.at(), "%v", err)
+	}
+	depth := 1
+	if outer, ok := s.get("loop"); ok {
+		if l, ok := outer.(*loop); ok {
+			depth = l.depth + 1
+		}
 	}
 	var rounds []*scope
+	around := &loop{depth: depth, last: new([]any)}
 	for _, item := range items {
-		in, err := st.bind(item, s)
-		if err != nil {
+		if err := m.spend(st.pos, 1); err != nil {
+			return err
+		}
+		in := s.inner()
+		if err := m.assign(st.target, item, in); err != nil {
 			return err
 		}
 		if st.where != nil {
-			c, err := eval(st.where, in)
+			c, err := m.eval(st.where, in)
 			if err != nil {
 				return err
 			}
-			if yes, err := truth(st.where, c); err != nil {
+			if yes, err := m.truth(st.where.at(), c); err != nil {
 				return err
 			} else if !yes {
 				continue
 			}
 		}
-		rounds = append(rounds, in)
+		rounds, around.rounds = append(rounds, in), append(around.rounds, item)
 	}
 	if len(rounds) == 0 && st.empty != nil {
-		return m.write(st.empty.Nodes, &scope{vars: map[string]any{}, parent: s})
+		return m.write(st.empty, s.inner())
 	}
 	for i, in := range rounds {
-		n := len(rounds)
-		in.vars["loop"] = ordered.Of("index", i+1, "index0", i, "first", i == 0, "last", i == n-1,
-			"length", n, "revindex", n-i, "revindex0", n-i-1)
-		if err := m.write(st.body.Nodes, in); err != nil {
+		now := *around
+		now.at = i
+		in.vars["loop"] = &now
+		err := m.write(st.body, in)
+		if errors.Is(err, errBreak) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, errContinue) {
 			return err
 		}
 	}
 	return nil
+}
+
+func (st *leaveStatement) run(*machine, *scope) error {
+	if st.again {
+		return errContinue
+	}
+	return errBreak
+}
+
+func (st *generationStatement) run(m *machine, s *scope) error {
+	body, err := m.capture(st.body, s.inner())
+	if err != nil {
+		return err
+	}
+	return m.put(pos{}, body.answered())
+}
+
+func (st *filterBlock) run(m *machine, s *scope) error {
+	body, err := m.capture(st.body, s.inner())
+	if err != nil {
+		return err
+	}
+	v, err := m.evalFilter(st.filter, &body, s)
+	if err != nil {
+		return err
+	}
+	return m.put(st.pos, str(v))
+}
+
+func (st *withStatement) run(m *machine, s *scope) error {
+	in := s.inner()
+	for i, e := range st.values {
+		v, err := m.whole(e, s)
+		if err != nil {
+			return err
+		}
+		if err := m.assign(st.targets[i], v, in); err != nil {
+			return err
+		}
+	}
+	return m.write(st.body, in)
+}
+
+func (st *macroStatement) run(_ *machine, s *scope) error {
+	s.vars[st.name] = newMacro(st.name, st.signature, st.body, s)
+	return nil
+}
+
+// newMacro makes a macro that can be called.
+func newMacro(name string, sig *signature, body []statement, s *scope) *function {
+	return &function{name: name, attributes: ordered.Of("name", text{s: name}), call: func(m *machine, at pos,
+		c call) (any, error) {
+		if m.depth++; m.depth > maxDepth {
+			return nil, fail(at, "macros call each other more than %d deep", maxDepth)
+		}
+		defer func() { m.depth-- }()
+		in := s.inner()
+		if err := sig.bind(m, c, in); err != nil {
+			return nil, err
+		}
+		return m.capture(body, in)
+	}}
+}
+
+// bind gives the parameters of a macro their values.
+func (sig *signature) bind(m *machine, c call, in *scope) error {
+	if len(c.args) > len(sig.names) && !sig.varargs {
+		return fmt.Errorf("takes at most %d arguments, got %d", len(sig.names), len(c.args))
+	}
+	more := newDict(0)
+	for i, name := range c.names {
+		known := false
+		for k, p := range sig.names {
+			if known = p == name; known {
+				if k < len(c.args) {
+					return fmt.Errorf("argument %q is given twice", name)
+				}
+				break
+			}
+		}
+		switch {
+		case known || name == "caller":
+			in.vars[name] = c.named[i]
+		case sig.kwargs:
+			more.Set(name, c.named[i])
+		default:
+			return fmt.Errorf("argument %q is not understood", name)
+		}
+	}
+	for i, name := range sig.names {
+		if i < len(c.args) {
+			in.vars[name] = c.args[i]
+			continue
+		}
+		if _, given := in.vars[name]; given {
+			continue
+		}
+		if k := i - (len(sig.names) - len(sig.defaults)); k >= 0 {
+			v, err := m.whole(sig.defaults[k], in)
+			if err != nil {
+				return err
+			}
+			in.vars[name] = v
+			continue
+		}
+		in.vars[name] = undefined(fmt.Sprintf("the parameter %q was not given", name))
+	}
+	if sig.varargs {
+		in.vars["varargs"] = tuple(c.args[min(len(c.args), len(sig.names)):])
+	}
+	if sig.kwargs {
+		in.vars["kwargs"] = more
+	}
+	return nil
+}
+
+func (st *callBlock) run(m *machine, s *scope) error {
+	c, err := m.arguments(st.call.args, s)
+	if err != nil {
+		return err
+	}
+	f, err := m.operand(st.call.f, s)
+	if err != nil {
+		return err
+	}
+	fn, ok := f.(*function)
+	if !ok {
+		return fail(st.pos, "%s cannot be called", describe(f))
+	}
+	if err := c.name("caller", newMacro("caller", st.signature, st.body, s)); err != nil {
+		return fail(st.pos, "%v", err)
+	}
+	v, err := fn.call(m, st.pos, c)
+	if err != nil {
+		var placed *Error
+		if !errors.As(err, &placed) {
+			err = fail(st.pos, "%s(): %v", fn.name, err)
+		}
+		return err
+	}
+	return m.put(st.pos, str(v))
 }

@@ -4,24 +4,35 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"steer/internal/ordered"
 )
 
 // testNames are the tests there are.
-var testNames = []string{"defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge", "gt", "in",
-	"integer",
-	"iterable", "le", "lt", "mapping", "ne", "none", "number", "odd", "sequence", "string", "true", "undefined"}
+var testNames = []string{"boolean", "callable", "defined", "divisibleby", "eq", "equalto", "even", "false",
+	"filter", "float", "ge",
+	"greaterthan", "gt", "in", "integer", "iterable", "le", "lessthan", "lower", "lt", "mapping", "ne", "none",
+	"number", "odd", "sameas",
+	"sequence", "string", "test", "true", "undefined", "upper"}
+
+// signs are the tests that select and reject also know by a sign.
+var signs = map[string]string{"==": "eq", "!=": "ne", ">": "gt", ">=": "ge", "<": "lt", "<=": "le",
+	"greaterthan": "gt", "lessthan": "lt",
+	"equalto": "eq"}
 
 // test answers "v is name(...)".
 func test(name string, v any, c call) (bool, error) {
+	if sign, ok := signs[name]; ok {
+		name = sign
+	}
 	_, no := v.(undefined)
+	if _, is := v.(unusable); is {
+		no = true
+	}
 	switch name {
 	case "defined":
 		return !no, c.none()
 	case "undefined":
 		return no, c.none()
-	case "eq", "equalto", "ne", "lt", "le", "gt", "ge", "in", "divisibleby":
+	case "eq", "ne", "lt", "le", "gt", "ge", "in", "divisibleby", "sameas":
 		a, err := c.take([]string{"other"}, required)
 		if err != nil {
 			return false, err
@@ -34,15 +45,24 @@ func test(name string, v any, c call) (bool, error) {
 	if err := c.none(); err != nil {
 		return false, err
 	}
+	return testKind(name, v)
+}
+
+func testKind(name string, v any) (bool, error) {
 	_, isBool := v.(bool)
 	i, isInt := v.(int)
 	_, isFloat := v.(float64)
-	_, isText := v.(string)
+	t, isText := v.(text)
 	_, isList := list(v)
-	_, isDict := v.(*ordered.Map)
+	_, isDict := v.(*dict)
+	_, isLoop := v.(*loop)
+	_, isFunction := v.(*function)
+	_, no := v.(undefined)
 	switch name {
 	case "none":
 		return v == nil, nil
+	case "boolean":
+		return isBool, nil
 	case "true":
 		return v == true, nil
 	case "false":
@@ -57,8 +77,21 @@ func test(name string, v any, c call) (bool, error) {
 		return isText, nil
 	case "mapping":
 		return isDict, nil
+	case "callable":
+		return isFunction, nil
 	case "iterable", "sequence":
-		return isText || isList || isDict, nil
+		return isText || isList || isDict || no || isLoop && name == "iterable", nil
+	case "lower":
+		return textMethodIs(str(v), "islower"), nil
+	case "upper":
+		return textMethodIs(str(v), "isupper"), nil
+	case "filter":
+		return isText && slices.Contains(filterNames, t.s), nil
+	case "test":
+		return isText && slices.Contains(testNames, t.s), nil
+	}
+	if isBool {
+		i, isInt = intOf(v == true), true
 	}
 	if !isInt {
 		return false, fmt.Errorf("want a whole number, got %s", describe(v))
@@ -66,14 +99,21 @@ func test(name string, v any, c call) (bool, error) {
 	return (i%2 == 0) == (name == "even"), nil
 }
 
+func textMethodIs(t text, name string) bool {
+	yes, err := textMethod(t, name, call{})
+	return err == nil && yes == true
+}
+
 func testAgainst(name string, a, b any) (bool, error) {
 	switch name {
-	case "eq", "equalto":
+	case "eq":
 		return equal(a, b), nil
 	case "ne":
 		return !equal(a, b), nil
 	case "in":
 		return contains(a, b)
+	case "sameas":
+		return kindOf(a) == kindOf(b) && equal(a, b), nil
 	case "divisibleby":
 		i, okI := a.(int)
 		j, okJ := b.(int)
@@ -82,9 +122,5 @@ func testAgainst(name string, a, b any) (bool, error) {
 		}
 		return i%j == 0, nil
 	}
-	if name == "gt" || name == "ge" {
-		a, b = b, a
-	}
-	yes, err := less(a, b)
-	return yes || strings.HasSuffix(name, "e") && equal(a, b), err
+	return compare(map[string]kind{"lt": "<", "le": "<=", "gt": ">", "ge": ">="}[name], a, b)
 }

@@ -42,15 +42,18 @@ func (c Conversation) Prompt() (prompt []Message, answer Message, found bool) {
 }
 
 // FirstPrompt gives the messages up to and without the first assistant message:
-// what the thesis asked its policies. It is nil where no user message is among them: then
-// nothing is asked.
+// what the thesis asked its policies. It is nil where no user message with more than blanks is
+// among them: then nothing is asked, and a template would write bare headers.
 func (c Conversation) FirstPrompt() []Message {
 	end := slices.IndexFunc(c.Messages, func(m Message) bool { return m.Role == RoleAssistant })
 	if end < 0 {
 		end = len(c.Messages)
 	}
 	prompt := c.Messages[:end]
-	if !slices.ContainsFunc(prompt, func(m Message) bool { return m.Role == RoleUser }) {
+	if !slices.ContainsFunc(prompt, func(m Message) bool {
+		return m.Role == RoleUser &&
+			strings.TrimSpace(m.Content) != ""
+	}) {
 		return nil
 	}
 	return prompt

@@ -48,7 +48,7 @@ func (n *notes) list() []string {
 	return out
 }
 
-// oddConversations counts what templates have to treat in a way of their own (docs/data.md
+// oddConversations counts what templates have to treat in a way of their own (docs/templates.md
 // says in which) and what is not learned from.
 func oddConversations(rows []Conversation) []string {
 	var n notes

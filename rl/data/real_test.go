@@ -86,7 +86,7 @@ func TestRealHH(t *testing.T) {
 	for _, r := range rows {
 		require.Equal(t, r.Chosen, r.Prompt+r.ChosenAnswer)
 		require.Equal(t, r.Rejected, r.Prompt+r.RejectedAnswer)
-		if Text(tpl.Render(r.ChosenTurns), "", "") == r.Chosen {
+		if Text(must(tpl.Render(r.ChosenTurns)), "", "") == r.Chosen {
 			exact++
 		}
 	}
@@ -134,7 +134,7 @@ func TestRealGuanaco(t *testing.T) {
 		func(_ *source, _ int, v *struct {
 			Text string `json:"text"`
 		}) error {
-			require.Equal(t, v.Text, Text(tpl.Render(lines[i].Messages), "", ""))
+			require.Equal(t, v.Text, Text(must(tpl.Render(lines[i].Messages)), "", ""))
 			i++
 			return nil
 		}))

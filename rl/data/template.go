@@ -2,7 +2,11 @@ package data
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
+
+	"steer/ggml/lm"
 )
 
 // SegmentKind tells text from the tokens that have no fixed spelling.
@@ -26,6 +30,8 @@ type Segment struct {
 	// Special: Text spells special tokens ("<|im_start|>") that are to be read as
 	// such. Never set on text that came from a data file.
 	Special bool
+	// Alone: the text stands behind a special token, and is tokenized as one by itself.
+	Alone bool
 }
 
 // TemplateName names a prompt template.
@@ -45,34 +51,41 @@ const (
 	TemplateHH TemplateName = "hh"
 	// TemplatePlain: the contents end to end, nothing added.
 	TemplatePlain TemplateName = "plain"
+	// TemplateModel: the chat template that the model's file brings, see [NewOwnTemplate].
+	TemplateModel TemplateName = "model"
 )
 
 // Values lists the templates.
 func (TemplateName) Values() []string {
 	return []string{string(TemplateGuanaco), string(TemplateChatML), string(TemplateLlama2), string(TemplateHH),
-		string(TemplatePlain)}
+		string(TemplatePlain), string(TemplateModel)}
 }
 
 // DefaultSystem is the system message of SmolLM2-Instruct's own chat template,
 // used by chatml when a conversation brings none.
 const DefaultSystem = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
-// Template renders conversations. The rendering of a prompt is always a prefix
-// of the rendering of the same prompt with its answer, segment by segment.
+// Template renders conversations. The rendering of a prompt is a prefix of the rendering of the same
+// prompt with its answer, segment by segment: always with the templates of this package, and with a
+// model's own where that is so ([Template.Oddities] tells).
 type Template struct {
 	name   TemplateName
 	system string
+	own    *own // of TemplateModel
 }
 
 // NewTemplate gives a template. system replaces the system message used when a
 // conversation has none: nil means the template's default (DefaultSystem for
-// chatml, none for the others), "" none at all.
+// chatml, none for the others), "" none at all. A model's own template needs the model, see
+// [OpenTemplate].
 func NewTemplate(name TemplateName, system *string) (*Template, error) {
 	t := &Template{name: name}
 	switch name {
 	case TemplateChatML:
 		t.system = DefaultSystem
 	case TemplateGuanaco, TemplateLlama2, TemplateHH, TemplatePlain:
+	case TemplateModel:
+		return nil, fmt.Errorf("data: template %s: it is the model's, and no model is at hand", name)
 	default:
 		return nil, fmt.Errorf("data: template: want one of %s, got %q", strings.Join(name.Values(), ", "), name)
 	}
@@ -80,6 +93,23 @@ func NewTemplate(name TemplateName, system *string) (*Template, error) {
 		t.system = *system
 	}
 	return t, nil
+}
+
+// OpenTemplate gives a template by its name; that of the model is the one that tok knows. date is
+// what the model's template shows as today, see [NewOwnTemplate].
+func OpenTemplate(tok lm.Tokenizer, name TemplateName, system *string, date Date) (*Template, error) {
+	today, err := date.Time()
+	if err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	if name != TemplateModel {
+		return NewTemplate(name, system)
+	}
+	var chat lm.Chat
+	if c, ok := tok.(lm.Chatter); ok {
+		chat = c.Chat()
+	}
+	return NewOwnTemplate(chat, system, today)
 }
 
 // Name gives the template's name.
@@ -97,6 +127,10 @@ func (t *Template) StopStrings() []string {
 		return []string{hhHuman}
 	case TemplateChatML:
 		return []string{"<|im_end|>"}
+	case TemplateModel:
+		if t.own.end != "" {
+			return []string{t.own.end}
+		}
 	}
 	return nil
 }
@@ -119,10 +153,74 @@ func (t *Template) Answer(text string) string {
 // StopToken is the special token that ends an answer, to be encoded with special
 // tokens parsed; "" where the template leaves that to EOS.
 func (t *Template) StopToken() string {
-	if t.name == TemplateChatML {
+	switch t.name {
+	case TemplateChatML:
 		return "<|im_end|>"
+	case TemplateModel:
+		return t.own.end
 	}
 	return ""
+}
+
+// StopTokens are the special tokens that end an answer: StopToken, and those that a model's file
+// names (eot, eom, eos) where the template is the model's own; StopToken is the last.
+func (t *Template) StopTokens() []string {
+	var out []string
+	end := t.StopToken()
+	if t.own != nil {
+		out = slices.DeleteFunc(slices.Clone(t.own.chat.Ends), func(s string) bool { return s == end })
+	}
+	if end != "" {
+		out = append(out, end)
+	}
+	return out
+}
+
+// StopIDs are the ids that end an answer: EOS and those of StopTokens, the template's own last. A
+// vocabulary that has no such token spells it in pieces; there the stop string remains.
+func (t *Template) StopIDs(tok lm.Tokenizer) ([]int32, error) {
+	var stop []int32
+	if eos := tok.EOS(); eos >= 0 {
+		stop = append(stop, eos)
+	}
+	for _, mark := range t.StopTokens() {
+		ids, err := tok.Encode(mark, false, true)
+		if err != nil {
+			return nil, fmt.Errorf("data: stop token %q: %w", mark, err)
+		}
+		if len(ids) != 1 {
+			continue
+		}
+		if i := slices.Index(stop, ids[0]); i >= 0 {
+			stop = slices.Delete(stop, i, i+1)
+		}
+		stop = append(stop, ids[0])
+	}
+	return stop, nil
+}
+
+// SHA256 identifies a model's own template by its text, in hexadecimal; "" for the others.
+func (t *Template) SHA256() string {
+	if t.own == nil {
+		return ""
+	}
+	return t.own.sum
+}
+
+// Date is what a model's own template shows as today; zero if it is not told or does not ask.
+func (t *Template) Date() time.Time {
+	if t.own == nil || !t.own.clock {
+		return time.Time{}
+	}
+	return t.own.date
+}
+
+// Source is the text of a model's own template, "" for the others.
+func (t *Template) Source() string {
+	if t.own == nil {
+		return ""
+	}
+	return t.own.chat.Template
 }
 
 // Marks are the special tokens that the template writes. In a vocabulary that spells one in
@@ -134,8 +232,16 @@ func (t *Template) Marks() []string {
 	return nil
 }
 
-// Prompt renders messages and whatever opens the assistant's answer.
-func (t *Template) Prompt(messages []Message) []Segment {
+// Prompt renders messages and whatever opens the assistant's answer. An error is a [*Refusal] of a
+// model's own template; the others take every conversation.
+func (t *Template) Prompt(messages []Message) ([]Segment, error) {
+	if t.own != nil {
+		r, err := t.own.render(t.with(messages), true)
+		if err != nil {
+			return nil, err
+		}
+		return t.own.segments(r, nil, nil), nil
+	}
 	segments := t.render(messages)
 	switch t.name {
 	case TemplateGuanaco:
@@ -145,11 +251,17 @@ func (t *Template) Prompt(messages []Message) []Segment {
 	case TemplateChatML:
 		segments = append(segments, Segment{Text: "<|im_start|>assistant\n", Special: true})
 	}
-	return segments
+	return segments, nil
 }
 
-// Render renders a whole conversation.
-func (t *Template) Render(messages []Message) []Segment { return t.render(messages) }
+// Render renders a whole conversation, see Prompt for the error and [Template.Turns] for learning.
+func (t *Template) Render(messages []Message) ([]Segment, error) {
+	if t.own != nil {
+		segments, _, err := t.renderOwn(t.with(messages), -1)
+		return segments, err
+	}
+	return t.render(messages), nil
+}
 
 func (t *Template) render(messages []Message) []Segment {
 	system, turns := t.system, messages
@@ -246,7 +358,8 @@ func renderLlama2(system string, turns []Message) []Segment {
 		if system != "" {
 			content, system = "<<SYS>>\n"+system+"\n<</SYS>>\n\n"+content, ""
 		}
-		out = append(out, Segment{Kind: SegmentBOS}, Segment{Text: "[INST] " + content + " [/INST]", Masked: m.Masked})
+		out = append(out, Segment{Kind: SegmentBOS}, Segment{Text: "[INST] " + content + " [/INST]",
+			Masked: m.Masked})
 	}
 	return out
 }

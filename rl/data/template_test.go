@@ -8,6 +8,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// builtIn are the templates that need no model.
+var builtIn = slices.DeleteFunc(TemplateName("").Values(),
+	func(name string) bool { return name == string(TemplateModel) })
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
 var dialogue = []Message{{Role: RoleUser, Content: "Hi there"}, {Role: RoleAssistant, Content: "Hello"},
 	{Role: RoleUser, Content: "Bye"}, {Role: RoleAssistant, Content: "\n\nSee you <|im_end|>"}}
 
@@ -38,11 +49,11 @@ func TestTemplates(t *testing.T) {
 	} {
 		tpl, err := NewTemplate(tc.name, tc.system)
 		require.NoError(t, err)
-		require.Equal(t, tc.want, Text(tpl.Render(dialogue), "<s>", "</s>"), tc.name)
+		require.Equal(t, tc.want, Text(must(tpl.Render(dialogue)), "<s>", "</s>"), tc.name)
 	}
 	tpl, err := NewTemplate(TemplateGuanaco, nil)
 	require.NoError(t, err)
-	require.Equal(t, "### Human: Hi there### Assistant:", Text(tpl.Prompt(dialogue[:1]), "", ""))
+	require.Equal(t, "### Human: Hi there### Assistant:", Text(must(tpl.Prompt(dialogue[:1])), "", ""))
 	_, err = NewTemplate("alpaca", nil)
 	require.ErrorContains(t, err, "guanaco")
 }
@@ -90,20 +101,21 @@ func TestTemplatesOnOddConversations(t *testing.T) {
 			TemplateLlama2: tc.llama2, TemplateChatML: tc.chatml, TemplatePlain: tc.plain} {
 			tpl, err := NewTemplate(name, &none)
 			require.NoError(t, err)
-			require.Equal(t, want, Text(tpl.Render(tc.messages), "<s>", "</s>"), "%s: %s", name, tc.name)
+			require.Equal(t, want, Text(must(tpl.Render(tc.messages)), "<s>", "</s>"), "%s: %s", name, tc.name)
 			// a prompt is a prefix here too
 			if last := len(tc.messages) - 1; tc.messages[last].Role == RoleAssistant && last > 0 {
-				require.True(t, strings.HasPrefix(want, Text(tpl.Prompt(tc.messages[:last]), "<s>", "</s>")), "%s: %s",
+				require.True(t, strings.HasPrefix(want, Text(must(tpl.Prompt(tc.messages[:last])), "<s>", "</s>")),
+					"%s: %s",
 					name, tc.name)
 			}
 		}
 	}
 	// A system text of the configuration does not vanish either.
 	polite := "Be kind."
-	for _, name := range TemplateName("").Values() {
+	for _, name := range builtIn {
 		tpl, err := NewTemplate(TemplateName(name), &polite)
 		require.NoError(t, err)
-		require.Contains(t, Text(tpl.Render([]Message{answer}), "", ""), polite, name)
+		require.Contains(t, Text(must(tpl.Render([]Message{answer})), "", ""), polite, name)
 	}
 	for _, c := range []struct {
 		messages []Message
@@ -119,16 +131,16 @@ func TestTemplatesOnOddConversations(t *testing.T) {
 func TestMaskedMessages(t *testing.T) {
 	messages := []Message{{Role: RoleUser, Content: "Hi"}, {Role: RoleAssistant, Content: "Bad answer", Masked: true},
 		{Role: RoleUser, Content: "Again"}, {Role: RoleAssistant, Content: "Yes"}}
-	for _, name := range TemplateName("").Values() {
+	for _, name := range builtIn {
 		tok := newWordTokenizer(false, false)
 		tpl, err := NewTemplate(TemplateName(name), nil)
 		require.NoError(t, err)
 		plain := slices.Clone(messages)
 		plain[1].Masked = false
 		for _, loss := range []LossOn{LossAnswers, LossAll} {
-			e, err := Tokenize(tok, tpl.Render(messages), TokenizeOptions{Loss: loss})
+			e, err := Tokenize(tok, must(tpl.Render(messages)), TokenizeOptions{Loss: loss})
 			require.NoError(t, err)
-			same, err := Tokenize(tok, tpl.Render(plain), TokenizeOptions{Loss: loss})
+			same, err := Tokenize(tok, must(tpl.Render(plain)), TokenizeOptions{Loss: loss})
 			require.NoError(t, err)
 			require.Equal(t, same.IDs, e.IDs)
 			var counted, before []int32
@@ -144,7 +156,7 @@ func TestMaskedMessages(t *testing.T) {
 			require.Contains(t, tok.Decode(before, false), "Bad", "%s %s", name, loss)
 			require.Contains(t, tok.Decode(counted, false), "Yes", "%s %s", name, loss)
 		}
-		_, err = Tokenize(tok, tpl.Render(messages), TokenizeOptions{Loss: LossAll, Join: true})
+		_, err = Tokenize(tok, must(tpl.Render(messages)), TokenizeOptions{Loss: LossAll, Join: true})
 		require.ErrorContains(t, err, "set join_text: false")
 	}
 }
@@ -152,20 +164,20 @@ func TestMaskedMessages(t *testing.T) {
 // The tokens of a prompt are the beginning of the tokens of prompt and answer,
 // and decoding gives the rendered text back.
 func TestPromptIsPrefix(t *testing.T) {
-	for _, name := range TemplateName("").Values() {
+	for _, name := range builtIn {
 		for _, spm := range []bool{false, true} {
 			for _, bos := range []bool{false, true} {
 				tok := newWordTokenizer(spm, bos)
 				tpl, err := NewTemplate(TemplateName(name), nil)
 				require.NoError(t, err)
-				whole, err := Tokenize(tok, tpl.Render(dialogue), TokenizeOptions{})
+				whole, err := Tokenize(tok, must(tpl.Render(dialogue)), TokenizeOptions{})
 				require.NoError(t, err)
 				for _, turns := range []int{1, 3} {
-					prompt, err := Tokenize(tok, tpl.Prompt(dialogue[:turns]), TokenizeOptions{})
+					prompt, err := Tokenize(tok, must(tpl.Prompt(dialogue[:turns])), TokenizeOptions{})
 					require.NoError(t, err)
 					require.Equal(t, prompt.IDs, whole.IDs[:len(prompt.IDs)], "%s spm=%v", name, spm)
 				}
-				rendered := Text(tpl.Render(dialogue), "", "")
+				rendered := Text(must(tpl.Render(dialogue)), "", "")
 				if spm && name != "llama2" {
 					rendered = " " + rendered
 				}
@@ -195,7 +207,7 @@ func TestNoSpecialTokensFromText(t *testing.T) {
 	tok := newWordTokenizer(false, false)
 	tpl, err := NewTemplate(TemplateChatML, nil)
 	require.NoError(t, err)
-	e, err := Tokenize(tok, tpl.Render([]Message{{Role: RoleUser, Content: "x<|im_end|>y"}}), TokenizeOptions{})
+	e, err := Tokenize(tok, must(tpl.Render([]Message{{Role: RoleUser, Content: "x<|im_end|>y"}})), TokenizeOptions{})
 	require.NoError(t, err)
 	special := 0
 	for _, id := range e.IDs {
@@ -210,7 +222,7 @@ func TestTokenizeOptions(t *testing.T) {
 	tok := newWordTokenizer(true, true)
 	tpl, err := NewTemplate(TemplateGuanaco, nil)
 	require.NoError(t, err)
-	segments := tpl.Render(dialogue[:2])
+	segments := must(tpl.Render(dialogue[:2]))
 
 	e, err := Tokenize(tok, segments, TokenizeOptions{EOS: true})
 	require.NoError(t, err)

@@ -65,11 +65,11 @@ func Tokenize(tok lm.Tokenizer, segments []Segment, opt TokenizeOptions) (Exampl
 	if err != nil {
 		return Example{}, err
 	}
-	if bos && !opt.NoBOS && (len(segments) == 0 || segments[0].Kind != SegmentBOS) {
+	if bos && !opt.NoBOS && !WritesBOS(tok, segments) {
 		add([]int32{tok.BOS()}, false, false)
 	}
 	previous := ""
-	for _, s := range segments {
+	for i, s := range segments {
 		switch {
 		case s.Kind == SegmentBOS || s.Kind == SegmentEOS:
 			id := tok.BOS()
@@ -81,6 +81,17 @@ func Tokenize(tok lm.Tokenizer, segments []Segment, opt TokenizeOptions) (Exampl
 			}
 			previous = ""
 		case s.Text == "":
+		case s.Alone:
+			text, err := stripped(tok, segments, i)
+			if err != nil {
+				return Example{}, fmt.Errorf("data: tokenizing %s: %w", quote(s.Text), err)
+			}
+			ids, err := tok.Encode(text, false, s.Special)
+			if err != nil {
+				return Example{}, fmt.Errorf("data: tokenizing %s: %w", quote(s.Text), err)
+			}
+			add(ids, s.Answer, s.Masked)
+			previous = s.Text
 		default:
 			ids, err := encodeAfter(tok, previous, s)
 			if err != nil {
@@ -98,6 +109,62 @@ func Tokenize(tok lm.Tokenizer, segments []Segment, opt TokenizeOptions) (Exampl
 		add([]int32{tok.EOS()}, last.Answer, last.Masked)
 	}
 	return e, CheckVocab(e.IDs, tok.VocabSize())
+}
+
+// stripped is the text of a segment without the blanks that special tokens beside it take away, as
+// some vocabularies have it (those of Phi-3).
+func stripped(tok lm.Tokenizer, segments []Segment, i int) (string, error) {
+	const blanks = " \t\n\r\v\f"
+	text := segments[i].Text
+	if segments[i].Special {
+		return text, nil
+	}
+	takes := func(mark, before, after string) (bool, error) {
+		with, err := tok.Encode(before+mark+after, false, true)
+		if err != nil {
+			return false, err
+		}
+		var without []int32
+		for _, part := range []string{strings.TrimRight(before, blanks), mark, strings.TrimLeft(after, blanks)} {
+			if part == "" {
+				continue
+			}
+			ids, err := tok.Encode(part, false, part == mark)
+			if err != nil {
+				return false, err
+			}
+			without = append(without, ids...)
+		}
+		return slices.Equal(with, without), nil
+	}
+	if i > 0 && segments[i-1].Special && strings.TrimLeft(text, blanks) != text {
+		yes, err := takes(segments[i-1].Text, "", "\n x")
+		if err != nil {
+			return "", err
+		}
+		if yes {
+			text = strings.TrimLeft(text, blanks)
+		}
+	}
+	if i+1 < len(segments) && segments[i+1].Special && strings.TrimRight(text, blanks) != text {
+		yes, err := takes(segments[i+1].Text, "x \n", "")
+		if err != nil {
+			return "", err
+		}
+		if yes {
+			text = strings.TrimRight(text, blanks)
+		}
+	}
+	return text, nil
+}
+
+// WritesBOS tells whether a rendering begins with the BOS token.
+func WritesBOS(tok lm.Tokenizer, segments []Segment) bool {
+	if len(segments) == 0 || segments[0].Kind == SegmentBOS || !segments[0].Alone || !segments[0].Special {
+		return len(segments) > 0 && segments[0].Kind == SegmentBOS
+	}
+	ids, err := tok.Encode(segments[0].Text, false, true)
+	return err == nil && len(ids) > 0 && ids[0] == tok.BOS()
 }
 
 // addsBOS asks the tokenizer whether it puts a BOS before a text.
@@ -154,10 +221,10 @@ func hasPrefix(ids, prefix []int32) bool {
 func join(segments []Segment) []Segment {
 	var out []Segment
 	var run strings.Builder
-	special := false
+	special, alone := false, false
 	flush := func() {
 		if run.Len() > 0 {
-			out = append(out, Segment{Text: run.String(), Special: special, Answer: true})
+			out = append(out, Segment{Text: run.String(), Special: special, Answer: true, Alone: alone})
 			run.Reset()
 		}
 	}
@@ -170,6 +237,9 @@ func join(segments []Segment) []Segment {
 		if s.Special != special {
 			flush()
 			special = s.Special
+		}
+		if run.Len() == 0 {
+			alone = s.Alone
 		}
 		run.WriteString(s.Text)
 	}

@@ -93,7 +93,9 @@ type DataFile struct {
 	Dropped *int `json:"dropped,omitempty"`
 	// NoQuestion conversations have no user message before the first answer and were left out.
 	NoQuestion int `json:"no_question,omitempty"`
-	Truncated  int `json:"truncated,omitempty"`
+	// Refused conversations are those that the model's own chat template does not take.
+	Refused   int `json:"refused,omitempty"`
+	Truncated int `json:"truncated,omitempty"`
 	// Notes say what was odd about the file: keys that are not read, and the like.
 	Notes []string `json:"notes,omitempty"`
 }

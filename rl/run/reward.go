@@ -118,9 +118,11 @@ type PairCounts struct {
 	Truncated int `json:"truncated"` // kept, a side cut from the left
 	Identical int `json:"identical"` // dropped: both sides have the same tokens
 	// CutEqual pairs were dropped because their sides are equal once they are cut.
-	CutEqual int   `json:"cut_equal,omitempty"`
-	Tokens   int64 `json:"tokens"`  // of both sides of what was kept
-	Longest  int   `json:"longest"` // side, before cutting
+	CutEqual int `json:"cut_equal,omitempty"`
+	// Refused pairs were dropped because a model's own chat template does not take them.
+	Refused int   `json:"refused,omitempty"`
+	Tokens  int64 `json:"tokens"`  // of both sides of what was kept
+	Longest int   `json:"longest"` // side, before cutting
 }
 
 // String says it in a line.
@@ -128,6 +130,9 @@ func (c PairCounts) String() string {
 	s := fmt.Sprintf("%d of %d pairs kept (%d tokens, longest side %d)", c.Kept, c.In, c.Tokens, c.Longest)
 	if c.Dropped > 0 {
 		s += fmt.Sprintf(", %d too long and dropped", c.Dropped)
+	}
+	if c.Refused > 0 {
+		s += fmt.Sprintf(", %d refused by the model's chat template and dropped", c.Refused)
 	}
 	if c.Truncated > 0 {
 		s += fmt.Sprintf(", %d too long and cut from the left", c.Truncated)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"steer/app/chat"
+	"steer/app/workspace"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
 	"steer/rl/data"
@@ -75,8 +76,8 @@ func (s *Scripted) Generate(ctx context.Context, reqs []lm.Request, _ lm.Samplin
 func Model(g lm.Generator, context int, stack ...adapter.Placed) chat.Model {
 	return chat.Model{
 		Tokenizer: Bytes{}, Generator: g, Context: context, Stack: stack, AtOnce: 1,
-		Template: func(name data.TemplateName, system *string) (*data.Template, []int32, error) {
-			t, err := data.NewTemplate(name, system)
+		Template: func(f workspace.Form) (*data.Template, []int32, error) {
+			t, err := data.NewTemplate(f.Template, f.System)
 			return t, nil, err
 		},
 	}
