@@ -3,15 +3,15 @@ package ggml
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
 
 	"steer/cgo"
 	"steer/ggml/adapter"
-	"steer/ggml/llama"
+	"steer/ggml/family"
 	"steer/ggml/modelfile"
+	"steer/ggml/transformer"
 )
 
 // ErrUnsupportedModel is wrapped when a model is valid but not one this engine trains.
@@ -47,7 +47,7 @@ type ModelInfo struct {
 	// Warnings are what was noticed in the file's header and a user has to know, a sentence each.
 	Warnings []string
 
-	hparams cgo.HParams
+	network *family.Network
 }
 
 // ModelOptions configures LoadModel.
@@ -57,7 +57,7 @@ type ModelOptions struct {
 	SkipCheck bool
 }
 
-// LoadModel maps a GGUF file of the `llama` architecture in the quantization it came in.
+// LoadModel maps a GGUF file of one of the families of package family in the quantization it came in.
 //
 // The file is checked in Go before libllama sees it, so that a damaged or foreign
 // file is an error that says what is wrong.
@@ -67,6 +67,7 @@ func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{dev: d, path: path, vocab: header.Vocab}
+	m.info.Shape, m.info.network = header.Shape, header.Network
 	err = d.do(func() error {
 		var err error
 		if m.native, err = cgo.LoadModel(d.native, path, !opt.SkipCheck); err != nil {
@@ -115,20 +116,56 @@ func loadError(err error) error {
 
 func (m *Model) describe() error {
 	h := m.native.HParams()
-	if !h.Plain {
-		return fmt.Errorf("%w: it has biases, experts or a layout that differs between layers", ErrUnsupportedModel)
+	n := m.info.network
+	if err := agree(n, h); err != nil {
+		return err
 	}
 	m.info = ModelInfo{
 		Path:        m.path,
 		Description: m.native.Desc(),
-		Shape:       adapter.Shape{Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim},
+		Shape:       m.info.Shape,
 		Vocab:       h.Vocab,
-		CtxTrain:    h.CtxTrain,
+		CtxTrain:    n.Context,
 		Tied:        h.Tied,
 		Params:      h.Params,
 		Bytes:       h.Bytes,
 		AddsBOS:     m.vocab.BOS >= 0 && m.native.AddsBOS(),
-		hparams:     h,
+		network:     n,
+	}
+	return nil
+}
+
+// agree makes sure that libllama, which decodes, has read the same constants out of the file as
+// package family, by which the training graph is laid out.
+func agree(n *family.Network, h cgo.HParams) error {
+	attnScale := n.AttnScale
+	if h.AttnScale == 0 {
+		attnScale = 0 // libllama leaves the usual one to the graph
+	}
+	mode := 0
+	if n.Rope.Halves {
+		mode = 2
+	}
+	for _, c := range []struct {
+		what         string
+		ours, theirs float32
+	}{
+		{"layers", float32(n.Layers), float32(h.Layers)},
+		{"embedding width", float32(n.Embd), float32(h.Embd)},
+		{"feed-forward width", float32(n.FF), float32(h.FF)},
+		{"heads", float32(n.Heads), float32(h.Heads)},
+		{"kv heads", float32(n.KVHeads), float32(h.KVHeads)},
+		{"width of a head", float32(n.HeadDim), float32(h.HeadDim)},
+		{"RMS epsilon", n.RMSEps, h.RMSEps},
+		{"RoPE base", n.Rope.Base, h.RopeFreqBase},
+		{"RoPE mode", float32(mode), float32(h.RopeType)},
+		{"scale of attention", attnScale, h.AttnScale},
+		{"cap of logits", n.LogitCap, h.LogitCap},
+		{"cap of attention scores", n.AttnCap, h.AttnCap},
+	} {
+		if c.ours != c.theirs {
+			return fmt.Errorf("%w: libllama reads its %s as %g, the training graph as %g", ErrUnsupportedModel, c.what, c.theirs, c.ours)
+		}
 	}
 	return nil
 }
@@ -205,41 +242,37 @@ func (m *Model) checkStack(stack []*Adapter) error {
 	return nil
 }
 
-// graphShape is the shape as the training graph takes it.
-func (m *Model) graphShape() llama.Shape {
-	h := m.info.hparams
-	scale := h.AttnScale
-	if scale == 0 {
-		scale = float32(1 / math.Sqrt(float64(h.HeadDim)))
-	}
-	freqScale := h.RopeFreqScale
-	if h.RopeScaling == 0 {
-		freqScale = 1 // a factor without a kind of scaling is not used
-	}
-	return llama.Shape{
-		Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim, Vocab: h.Vocab,
-		RMSEps: h.RMSEps, AttnScale: scale,
-		Rope: llama.Rope{Mode: h.RopeType, FreqBase: h.RopeFreqBase, FreqScale: freqScale, Magnitude: 1},
-	}
-}
-
 // weights looks up the model's tensors, without adapters.
-func (m *Model) weights() *llama.Weights {
-	w := &llama.Weights{
+func (m *Model) weights() *transformer.Weights {
+	n := m.info.network
+	w := &transformer.Weights{
 		Embd:       m.native.Tensor("token_embd.weight"),
 		OutputNorm: m.native.Tensor("output_norm.weight"),
 		Output:     m.native.Tensor("output.weight"),
-		RopeFreqs:  m.native.Tensor("rope_freqs.weight"),
-		Layers:     make([]llama.Layer, m.info.Shape.Layers),
+		Layers:     make([]transformer.Layer, n.Layers),
+	}
+	if n.Rope.Factors != "" {
+		w.Factors = m.native.Tensor(n.Rope.Factors)
 	}
 	for i := range w.Layers {
 		l := &w.Layers[i]
-		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }
-		l.AttnNorm = m.native.Tensor(name("attn_norm"))
-		l.FFNNorm = m.native.Tensor(name("ffn_norm"))
-		for target, lin := range l.Linears() {
-			nIn, nOut, _ := m.info.Shape.Dims(target) // targets of Linears are valid
-			*lin = llama.Linear{W: m.native.Tensor(name(target)), NIn: nIn, NOut: nOut}
+		l.Layer = n.Layer[i]
+		get := func(name string) cgo.Tensor { return m.native.Tensor(fmt.Sprintf("blk.%d.%s", i, name)) }
+		for name, into := range map[string]*cgo.Tensor{
+			"attn_norm": &l.AttnNorm, "ffn_norm": &l.FFNNorm, "post_attention_norm": &l.AttnPostNorm, "post_ffw_norm": &l.FFNPostNorm,
+			"attn_q_norm": &l.QNorm, "attn_k_norm": &l.KNorm,
+		} {
+			*into = get(name + ".weight") // those that the family has: modelfile has refused others
+		}
+		for target, lin := range map[string]*transformer.Linear{
+			"attn_q": &l.Q, "attn_k": &l.K, "attn_v": &l.V, "attn_qkv": &l.QKV, "attn_output": &l.O,
+			"ffn_gate": &l.Gate, "ffn_up": &l.Up, "ffn_down": &l.Down,
+		} {
+			nIn, nOut, err := m.info.Shape.Dims(target)
+			if err != nil {
+				continue // not one of this family's
+			}
+			*lin = transformer.Linear{W: get(target + ".weight"), Bias: get(target + ".bias"), NIn: nIn, NOut: nOut}
 		}
 	}
 	return w

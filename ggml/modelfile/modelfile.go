@@ -10,16 +10,19 @@ import (
 	"os"
 
 	"steer/ggml/adapter"
+	"steer/ggml/family"
 	"steer/ggml/gguf"
 )
 
 // ErrUnsupported is wrapped when a model is valid but not one this engine trains.
-var ErrUnsupported = errors.New("this model is not supported")
+var ErrUnsupported = family.ErrUnsupported
 
 // Header is what the header of a model's file says, as far as it was checked.
 type Header struct {
 	Shape adapter.Shape
-	Vocab Vocabulary
+	// Network is what the training graph computes.
+	Network *family.Network
+	Vocab   Vocabulary
 	// Warnings are what a user of the model has to know, a sentence each.
 	Warnings []string
 }
@@ -68,18 +71,26 @@ func Check(f *gguf.File) (Header, []error) {
 	if err != nil {
 		return h, []error{err}
 	}
-	if arch != adapter.Arch {
-		return h, []error{fmt.Errorf("architecture %q: %w: "+
-			"supported is %q (Llama 1 to 3, Mistral, SmolLM and other models stored as such)", arch, ErrUnsupported, adapter.Arch)}
+	fam, ok := family.Of(arch)
+	if !ok {
+		return h, []error{fmt.Errorf("architecture %q: %w: supported are %s", arch, ErrUnsupported, family.Known())}
 	}
 	if h.Shape, err = adapter.ShapeOf(f); err != nil {
 		return h, []error{err}
 	}
 	var problems []error
-	for _, check := range []func(*gguf.File, adapter.Shape) error{checkKinds, checkNumbers, checkTensors} {
-		if err := check(f, h.Shape); err != nil {
+	keep := func(err error) {
+		if err != nil {
 			problems = append(problems, err)
 		}
+	}
+	keep(checkKinds(f, fam))
+	h.Network, err = family.Read(f)
+	keep(err)
+	keep(checkNumbers(f, arch))
+	keep(checkTensors(f, h.Shape, h.Network))
+	if h.Network != nil {
+		h.Warnings = h.Network.Warnings
 	}
 	var said []string
 	if h.Vocab, said, err = vocabulary(f); err != nil {

@@ -27,13 +27,14 @@ var allowed = []struct {
 	{"steer/rl/train", []string{"steer/ggml/lm", "steer/ggml/adapter", "steer/internal/run", "steer/internal/..."}},
 	{"steer/rl/train/...", []string{"steer/rl/train", "steer/ggml/lm", "steer/ggml/adapter", "steer/internal/..."}},
 	{"steer/rl/data", []string{"steer/ggml/lm", "steer/internal/..."}},
-	{"steer/ggml", []string{"steer/ggml/llama", "steer/ggml/prefix", "steer/ggml/adapter", "steer/ggml/modelfile", "steer/ggml/lm", "steer/cgo", "steer/internal/..."}},
-	{"steer/ggml/llama", []string{"steer/cgo"}},
-	{"steer/ggml/adapter", []string{"steer/ggml/gguf", "steer/ggml/lm", "steer/ggml/adapter/safetensors", "steer/internal/..."}},
+	{"steer/ggml", []string{"steer/ggml/transformer", "steer/ggml/family", "steer/ggml/prefix", "steer/ggml/adapter", "steer/ggml/modelfile", "steer/ggml/lm", "steer/cgo", "steer/internal/..."}},
+	{"steer/ggml/transformer", []string{"steer/ggml/family", "steer/cgo"}},
+	{"steer/ggml/family", []string{"steer/ggml/gguf"}},
+	{"steer/ggml/adapter", []string{"steer/ggml/family", "steer/ggml/gguf", "steer/ggml/lm", "steer/ggml/adapter/safetensors", "steer/internal/..."}},
 	{"steer/ggml/adapter/safetensors", []string{"steer/ggml/gguf", "steer/internal/..."}}, // half floats
 	{"steer/ggml/gguf", []string{"steer/internal/..."}},
 	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf", "steer/internal/testfiles"}}, // tests only
-	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/gguf"}},
+	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/family", "steer/ggml/gguf"}},
 	{"steer/ggml/prefix", []string{"steer/ggml/lm"}},
 	{"steer/ggml/lm", nil},
 	{"steer/cgo", nil},

@@ -91,6 +91,12 @@ struct Kernels {
     void (*rms_back)(const float * x, const float * w, const float * dy, float * dx, int n, float eps,
                      bool accumulate);
     void (*swiglu_back)(const float * gate, const float * up, const float * dy, float * d_gate, float * d_up, int n);
+    void (*geglu)(const float * gate, const float * up, float * y, int n);
+    void (*geglu_back)(const float * gate, const float * up, const float * dy, float * d_gate, float * d_up, int n);
+    void (*add)(const float * a, const float * b, float * y, int n);
+    // x = cap tanh(a x / cap), and the slope 1 - tanh^2 of it unless null
+    void (*cap)(float * x, float * slope, int n, float a, float cap);
+    void (*multiply)(float * x, const float * by, int n); // x *= by
 
     // y = keep(k0+i) ? x * scale : 0, or y += the same
     void (*dropout)(const float * x, float * y, int n, uint32_t k0, uint32_t key_a, uint32_t key_b,
@@ -125,6 +131,9 @@ struct Kernels {
     // swiglu and swiglu_back between bf16 rows.
     void (*swiglu_bf16)(const uint16_t * gate, const uint16_t * up, uint16_t * y, int n);
     void (*swiglu_back_bf16)(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate, uint16_t * d_up, int n);
+    // geglu and geglu_back between bf16 rows.
+    void (*geglu_bf16)(const uint16_t * gate, const uint16_t * up, uint16_t * y, int n);
+    void (*geglu_back_bf16)(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate, uint16_t * d_up, int n);
 };
 
 extern const Kernels kernels_portable;

@@ -1,0 +1,95 @@
+package ggml
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"steer/ggml/adapter"
+	"steer/ggml/lm"
+	"steer/internal/testfiles"
+)
+
+// archs are the models of golden/arch: one of every family, and of what families have more than one of.
+var archs = []string{
+	"qwen2", "qwen2_tied", "qwen2_k", "qwen3", "qwen3_k", "llama3rope", "mistral", "gemma", "gemma2", "gemma3", "gemma3_lin",
+	"gemma3_k", "phi3", "phi3_partial", "phi3_longrope", "granite", "olmo2", "olmo3", "smollm3",
+}
+
+// archFile is the quantized file of a model of golden/arch.
+func archFile(t testing.TB, name string) string {
+	t.Helper()
+	dir := testfiles.Golden(t, "arch/"+name)
+	for _, file := range []string{"q8_0.gguf", "q4_k_m.gguf"} {
+		if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+			return filepath.Join(dir, file)
+		}
+	}
+	require.FailNow(t, "no quantized file in "+dir)
+	return ""
+}
+
+type goldenArch struct {
+	IDs     [][]int32
+	Results map[string][]struct {
+		Logprobs, Entropy []float32
+	}
+}
+
+// Log-probabilities and entropies of every family against transformers in f32 on the same
+// dequantized weights (golden/arch): at most 1e-3 a token, 1e-4 on average.
+func TestGoldenArchForward(t *testing.T) {
+	for _, name := range archs {
+		t.Run(name, func(t *testing.T) { archForward(t, name, archFile(t, name)) })
+	}
+	t.Run("mistral with a window", func(t *testing.T) {
+		archForward(t, "mistral", testfiles.Golden(t, "arch/mistral/f32_swa.gguf"))
+	})
+}
+
+func archForward(t *testing.T, name, path string) {
+	var golden goldenArch
+	testfiles.ReadGolden(t, "arch/"+name+"/forward.json.gz", &golden)
+	results := golden.Results[strings.TrimSuffix(filepath.Base(path), ".gguf")]
+	require.NotEmpty(t, results)
+	m := openTiny(t, path)
+	s := step(t, m, StepOptions{Precision: F32})
+	var batch []lm.Sequence
+	var wantLP, wantEN []float32
+	for i, ids := range golden.IDs {
+		if len(ids) > 1 {
+			batch = append(batch, all(ids))
+			wantLP = append(wantLP, results[i].Logprobs...)
+			wantEN = append(wantEN, results[i].Entropy[:len(ids)-1]...)
+		}
+	}
+	out := forward(t, s, batch, lm.Options{Entropy: true})
+	for _, cmp := range []struct {
+		what      string
+		got, want []float32
+	}{{"logprob", flat(out.Logprobs), wantLP}, {"entropy", flat(out.Entropy), wantEN}} {
+		require.Len(t, cmp.got, len(cmp.want))
+		largest, mean := maxMean(cmp.got, cmp.want)
+		t.Logf("%s: %d values, max %.2g, mean %.2g", cmp.what, len(cmp.got), largest, mean)
+		require.LessOrEqual(t, largest, 1e-3, cmp.what)
+		require.LessOrEqual(t, mean, 1e-4, cmp.what)
+	}
+}
+
+// LoRA gradients on the family's own linears, and ten AdamW steps, against PEFT in f32 (golden/arch).
+func TestGoldenArchLoRA(t *testing.T) {
+	for _, name := range archs {
+		t.Run(name, func(t *testing.T) {
+			m := openTiny(t, archFile(t, name))
+			dir := testfiles.Golden(t, "arch/"+name+"/lora")
+			init, err := adapter.ImportPEFT(dir+"/adapter_init", m.Shape())
+			require.NoError(t, err)
+			require.Empty(t, init.Notices)
+			require.Equal(t, m.Shape().Targets(), init.Targets())
+			goldenTraining(t, m, dir, init)
+		})
+	}
+}
