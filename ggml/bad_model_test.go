@@ -150,7 +150,7 @@ func TestBadModels(t *testing.T) {
 		{"cut in the header", file("header.gguf", raw[:len(raw)/20]), []string{"header.gguf"}, gguf.ErrTruncated},
 		{"cut in the weights", file("cut.gguf", raw[:len(raw)-100]), []string{"cut.gguf"}, gguf.ErrTruncated},
 		{"an adapter", lora, []string{"this is an adapter, not a model"}, nil},
-		{"another architecture", tiny(t, tinyShape, gguftest.Options{Arch: "qwen2"}), []string{`"qwen2"`, "supported is", `"llama"`}, ErrUnsupportedModel},
+		{"another architecture", tiny(t, tinyShape, gguftest.Options{Arch: "bert"}), []string{`"bert"`, "supported are", "llama", "gemma3"}, ErrUnsupportedModel},
 		{"a NaN", tiny(t, tinyShape, gguftest.Options{NaN: true}), []string{"tensor blk.0.ffn_up.weight holds NaN"}, nil},
 		{"an infinity in a norm", edited(t, good, tensor("blk.1.ffn_norm.weight", &tensorEdit{gguf.TypeF32, []int64{embd}, append(ones(35), float32(math.Inf(1)))})), []string{"tensor blk.1.ffn_norm.weight holds NaN, an infinity"}, nil},
 		{"no output norm", edited(t, good, tensor("output_norm.weight", nil)), []string{"output_norm.weight is missing"}, nil},
@@ -160,9 +160,10 @@ func TestBadModels(t *testing.T) {
 		{"frequency factors of another length", edited(t, good, tensor("rope_freqs.weight", &tensorEdit{gguf.TypeF32, []int64{2}, ones(2)})), []string{"rope_freqs.weight"}, nil},
 		{"a norm in half precision", edited(t, good, tensor("blk.0.attn_norm.weight", &tensorEdit{gguf.TypeF16, []int64{embd}, ones(int(embd))})), []string{"blk.0.attn_norm.weight", "F16", "want F32"}, ErrUnsupportedModel},
 		{"a matrix of integers", edited(t, good, tensor("blk.0.attn_q.weight", &tensorEdit{gguf.TypeI32, []int64{embd, embd}, nil})), []string{"blk.0.attn_q.weight", "I32"}, ErrUnsupportedModel},
-		{"a bias", edited(t, good, tensor("blk.0.attn_q.bias", &tensorEdit{gguf.TypeF32, []int64{embd}, ones(int(embd))})), []string{"biases"}, ErrUnsupportedModel},
+		{"a bias", edited(t, good, tensor("blk.0.ffn_down.bias", &tensorEdit{gguf.TypeF32, []int64{embd}, ones(int(embd))})), []string{"biases"}, ErrUnsupportedModel},
 		{"a mixture of experts", edited(t, good, tensor("blk.0.ffn_gate_inp.weight", &tensorEdit{gguf.TypeF32, []int64{embd, 4}, ones(int(embd) * 4)})), []string{"mixture of experts"}, ErrUnsupportedModel},
-		{"yarn", edited(t, good, edit{keys: map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": float32(4)}}), []string{`"yarn"`}, ErrUnsupportedModel},
+		{"longrope without factors", edited(t, good, one("llama.rope.scaling.type", "longrope")), []string{`"longrope"`, "rope_factors_short.weight"}, ErrUnsupportedModel},
+		{"a norm behind the block", edited(t, good, tensor("blk.0.post_attention_norm.weight", &tensorEdit{gguf.TypeF32, []int64{embd}, ones(int(embd))})), []string{"post_attention_norm", "no such norm"}, ErrUnsupportedModel},
 		{"part of a head turned", edited(t, good, one("llama.rope.dimension_count", uint32(4))), []string{"llama.rope.dimension_count is 4, a head has 6"}, ErrUnsupportedModel},
 		{"no layer count", edited(t, good, one("llama.block_count", nil)), []string{"llama.block_count"}, gguf.ErrNoKey},
 		{"a layer count that is a word", edited(t, good, one("llama.block_count", "two")), []string{"llama.block_count", "string"}, nil},
@@ -184,7 +185,7 @@ func TestBadModels(t *testing.T) {
 		{"experts in the metadata", edited(t, good, one("llama.expert_count", uint32(8))), []string{"llama.expert_count is 8", "mixture of experts"}, ErrUnsupportedModel},
 		{"a classifier", edited(t, good, one("llama.classifier.output_labels", []uint32{1, 2})), []string{"classifier"}, ErrUnsupportedModel},
 		{"an unknown RoPE scaling", edited(t, good, one("llama.rope.scaling.type", "spiral")), []string{`"spiral"`, "supported are none, linear"}, ErrUnsupportedModel},
-		{"scaled attention", edited(t, good, one("llama.rope.scaling.attn_factor", float32(1.2))), []string{"attn_factor is 1.2"}, ErrUnsupportedModel},
+		{"a negative magnitude", edited(t, good, one("llama.rope.scaling.attn_factor", float32(-1.2))), []string{"attn_factor is -1.2", "positive"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := mustRefuse(t, c.path)

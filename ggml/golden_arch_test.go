@@ -93,3 +93,60 @@ func TestGoldenArchLoRA(t *testing.T) {
 		})
 	}
 }
+
+// A real model, Gemma 3 270M in Q4_K_M, against transformers in f32: 11 texts, one of them longer than
+// the window, and the gradients of LoRA on q and v.
+func TestGoldenGemma(t *testing.T) {
+	m := open(t, testfiles.Gemma(t))
+	t.Run("forward", func(t *testing.T) {
+		var golden goldenForward
+		testfiles.ReadGolden(t, "arch/gemma3-270m/forward.json.gz", &golden)
+		s := step(t, m, StepOptions{Precision: F32})
+		var batch []lm.Sequence
+		var wantLP, wantEN []float32
+		for _, it := range golden.Items {
+			batch = append(batch, all(it.IDs))
+			wantLP = append(wantLP, it.Logprobs...)
+			wantEN = append(wantEN, it.Entropy[:len(it.IDs)-1]...)
+			if it.Text != "" {
+				got, err := m.Tokenizer().Encode(it.Text, true, true)
+				require.NoError(t, err)
+				require.Equal(t, it.IDs, got)
+			}
+		}
+		out := forward(t, s, batch, lm.Options{Entropy: true})
+		for _, cmp := range []struct {
+			what      string
+			got, want []float32
+		}{{"logprob", flat(out.Logprobs), wantLP}, {"entropy", flat(out.Entropy), wantEN}} {
+			require.Len(t, cmp.got, len(cmp.want))
+			largest, mean := maxMean(cmp.got, cmp.want)
+			t.Logf("%s: %d values, max %.2g, mean %.2g", cmp.what, len(cmp.got), largest, mean)
+			require.LessOrEqual(t, largest, 1e-3, cmp.what)
+			require.LessOrEqual(t, mean, 1e-4, cmp.what)
+		}
+	})
+	t.Run("lora", func(t *testing.T) {
+		dir := testfiles.Golden(t, "arch/gemma3-270m/lora")
+		var c struct {
+			Loss     float64
+			GradNorm float64 `json:"total_grad_norm"`
+		}
+		testfiles.ReadJSON(t, dir+"/case.json", &c)
+		var golden struct {
+			Batch    goldenBatch
+			GradNorm map[string]float64 `json:"grad_norm"`
+		}
+		testfiles.ReadJSON(t, dir+"/batches.json.gz", &golden)
+		init, err := adapter.ImportPEFT(dir+"/adapter_init", m.Shape())
+		require.NoError(t, err)
+		s := step(t, m, StepOptions{Adapters: []*Adapter{live(t, m, init, true)}, Train: true, Precision: F32})
+		batch, n := golden.Batch.sequences()
+		require.InDelta(t, c.Loss, meanNLL(t, s, batch, n, lm.Options{}, true), 1e-4)
+		grads := peftGradients(t, s, m.Shape())
+		compareGradients(t, grads, goldenGradients(t, dir, "grads.safetensors", m.Shape()), 1e-3)
+		for name, w := range golden.GradNorm {
+			require.InEpsilon(t, w, norm(grads[name]), 1e-3, name)
+		}
+	})
+}

@@ -109,9 +109,10 @@ struct Kernels {
 
     // o[h*ldo + d] = sum_j p_hj v_j[d], p_h = softmax_j(scale q_h . k_j), over the n half-precision rows
     // k + cells[j]*k_step, v + cells[j]*v_step (steps in bytes) of D numbers; h < heads.
-    // s: scratch for 4 * (n rounded up to 4) scores.
+    // Scores become cap tanh(score / cap) if cap > 0. s: scratch for 4 * (n rounded up to 4) scores.
     void (*attn_cells)(int heads, int D, const float * q, ptrdiff_t ldq, const void * k, ptrdiff_t k_step, const void * v,
-                       ptrdiff_t v_step, const int32_t * cells, int n, float scale, float * s, float * o, ptrdiff_t ldo);
+                       ptrdiff_t v_step, const int32_t * cells, int n, float scale, float cap, float * s, float * o,
+                       ptrdiff_t ldo);
 
     // y[t*ldy + n] = from[t*ldf + n] + sum over terms, sum_k w[n*ldw + k] x[t*ldx + k],  n < N, t < T.
     // from: nullptr for 0; may be y. The order of the sum of an element depends on the terms' depths
