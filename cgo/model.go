@@ -17,6 +17,7 @@ type HParams struct {
 	AttnScale                                                  float32 // 0: 1/sqrt(HeadDim)
 	AttnCap, LogitCap                                          float32 // 0: not capped
 	Tied                                                       bool
+	Decodes                                                    bool // continues texts, and what is decoded can be taken back
 	Bytes, Params                                              int64
 }
 
@@ -45,7 +46,7 @@ func (m Model) HParams() HParams {
 		HeadDim: int(h.head_dim), Vocab: int(h.n_vocab), CtxTrain: int(h.n_ctx_train),
 		RMSEps: float32(h.rms_eps), RopeFreqBase: float32(h.rope_freq_base),
 		RopeType: int(h.rope_type), AttnScale: float32(h.attn_scale), AttnCap: float32(h.attn_cap), LogitCap: float32(h.logit_cap),
-		Tied: bool(h.tied), Bytes: int64(h.n_bytes), Params: int64(h.n_params),
+		Tied: bool(h.tied), Decodes: bool(h.decodes), Bytes: int64(h.n_bytes), Params: int64(h.n_params),
 	}
 }
 

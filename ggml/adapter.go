@@ -34,6 +34,9 @@ func (m *Model) PlanAdapter(a *adapter.Adapter, trainable bool) (*Adapter, error
 }
 
 func (m *Model) newAdapter(a *adapter.Adapter, trainable, planned bool) (*Adapter, error) {
+	if err := m.refuseUntrainable(); err != nil {
+		return nil, fmt.Errorf("adapter: %w", err)
+	}
 	if err := a.Check(m.info.Shape); err != nil {
 		return nil, err
 	}

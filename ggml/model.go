@@ -28,6 +28,8 @@ type Model struct {
 	owner   *Step     // the Step whose forward pass is in scratch
 	open    children
 	closed  bool
+	// untrainable is why only sessions can run the model; nil if all can.
+	untrainable error
 	// vocabulary is held for reading by those who read it, and for writing by Close.
 	vocabulary sync.RWMutex
 	spellings  spellings
@@ -55,6 +57,10 @@ type ModelOptions struct {
 	// SkipCheck leaves out the scan of every weight for NaN, infinities and
 	// impossible quantization blocks.
 	SkipCheck bool
+	// Decode loads a model that the training graph cannot compute as well (a mixture of experts, an
+	// architecture that package family does not list): sessions run it by libllama alone, and
+	// Untrainable says what stands in the way of the rest.
+	Decode bool
 }
 
 // LoadModel maps a GGUF file of one of the families of package family in the quantization it came in.
@@ -62,11 +68,11 @@ type ModelOptions struct {
 // The file is checked in Go before libllama sees it, so that a damaged or foreign
 // file is an error that says what is wrong.
 func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
-	header, err := precheck(path)
+	header, path, untrainable, err := precheck(path, opt.Decode)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{dev: d, path: path, vocab: header.Vocab}
+	m := &Model{dev: d, path: path, vocab: header.Vocab, untrainable: untrainable}
 	m.info.Shape, m.info.network = header.Shape, header.Network
 	err = d.do(func() error {
 		var err error
@@ -90,18 +96,34 @@ func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
 	return m, nil
 }
 
-// precheck reads the file's header, which says whether the engine can compute with the model.
-func precheck(path string) (modelfile.Header, error) {
+// precheck reads the file's header, which says whether the engine can compute with the model, and of a
+// split one the first part's path.
+func precheck(path string, decode bool) (h modelfile.Header, first string, untrainable, err error) {
 	f, err := modelfile.Open(path)
 	if err != nil {
-		return modelfile.Header{}, err
+		return h, "", nil, err
 	}
 	defer f.Close()
 	h, problems := modelfile.Check(f)
-	if len(problems) > 0 {
-		return h, fmt.Errorf("model %s: %w", path, problems[0])
+	switch {
+	case len(problems) == 0:
+	case decode && modelfile.Decodable(problems):
+		untrainable = problems[0]
+	default:
+		err = fmt.Errorf("model %s: %w", path, problems[0])
 	}
-	return h, nil
+	return h, f.Name(), untrainable, err
+}
+
+// Untrainable says why the model can only be decoded; nil for one that can be trained and scored.
+func (m *Model) Untrainable() error { return m.untrainable }
+
+// refuseUntrainable is the error of whatever needs the training graph.
+func (m *Model) refuseUntrainable() error {
+	if m.untrainable == nil {
+		return nil
+	}
+	return fmt.Errorf("model %s can be decoded, not trained or scored: %w", m.path, m.untrainable)
 }
 
 // loadError puts libllama's finding about damaged weights, which it spreads over a
@@ -117,15 +139,24 @@ func loadError(err error) error {
 func (m *Model) describe() error {
 	h := m.native.HParams()
 	n := m.info.network
-	if err := agree(n, h); err != nil {
-		return err
+	shape, context := m.info.Shape, h.CtxTrain
+	if m.untrainable != nil {
+		if !h.Decodes {
+			return fmt.Errorf("%w: it does not continue texts, or keeps a state that cannot be taken back", ErrUnsupportedModel)
+		}
+		shape = adapter.Shape{Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim}
+	} else {
+		if err := agree(n, h); err != nil {
+			return err
+		}
+		context = n.Context
 	}
 	m.info = ModelInfo{
 		Path:        m.path,
 		Description: m.native.Desc(),
-		Shape:       m.info.Shape,
+		Shape:       shape,
 		Vocab:       h.Vocab,
-		CtxTrain:    n.Context,
+		CtxTrain:    context,
 		Tied:        h.Tied,
 		Params:      h.Params,
 		Bytes:       h.Bytes,

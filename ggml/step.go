@@ -68,6 +68,9 @@ func (m *Model) NewStep(opt StepOptions) (*Step, error) {
 	if !(opt.Dropout >= 0 && opt.Dropout < 1) {
 		return nil, fmt.Errorf("step: dropout %g: want 0 or more and less than 1", opt.Dropout)
 	}
+	if err := m.refuseUntrainable(); err != nil {
+		return nil, fmt.Errorf("step: %w", err)
+	}
 	opt.Adapters = slices.Clone(opt.Adapters)
 	s := &Step{m: m, opt: opt}
 	err := m.do(func() error {

@@ -129,6 +129,8 @@ void steer_model_hparams(const steer_model * m, steer_hparams * out) {
         out->logit_cap  = mm.arch == LLM_ARCH_GEMMA2 || mm.arch == LLM_ARCH_GEMMA3 ? hp.f_final_logit_softcapping : 0;
         // on a GPU the output matrix of a tied model is a second tensor of the embedding's name
         out->tied       = mm.output == mm.tok_embd || (mm.output && strcmp(mm.output->name, "token_embd.weight") == 0);
+        out->decodes    = hp.causal_attn && llama_model_has_decoder(&mm) && !llama_model_has_encoder(&mm) && !llama_model_is_recurrent(&mm) &&
+                       !llama_model_is_hybrid(&mm);
         out->n_bytes    = (int64_t) llama_model_size(&mm);
         out->n_params   = (int64_t) llama_model_n_params(&mm);
     });

@@ -77,6 +77,7 @@ typedef struct {
     float   attn_scale;    // 0 = 1/sqrt(head_dim)
     float   attn_cap, logit_cap; // of attention scores and logits; 0 = not capped
     bool    tied;          // output matrix is the token embedding
+    bool    decodes;       // continues texts, by attention alone: a sequence's last tokens can be taken back
     int64_t n_bytes;       // of all weights
     int64_t n_params;
 } steer_hparams;

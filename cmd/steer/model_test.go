@@ -77,7 +77,8 @@ func TestModelInspectJSON(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, b.Close()) }()
 	info := b.Model.Info()
-	require.Equal(t, adapter.Shape(*d.Shape), info.Shape)
+	s := info.Shape
+	require.Equal(t, shapeDescription{s.Layers, s.Embd, s.FF, s.Heads, s.KVHeads, s.HeadDim}, *d.Shape)
 	require.True(t, d.Trainable)
 	require.Equal(t, info.Tied, d.Tied)
 	require.Equal(t, int64(info.Vocab), d.Vocab)
@@ -189,7 +190,7 @@ func TestWhatIsNoWholeModelIsNamed(t *testing.T) {
 	later := without(t, rewrite(t, tiny, map[string]any{"split.count": uint16(3), "split.no": uint16(1)}, nil, nil), "general.architecture")
 	for _, c := range []struct{ path, says string }{
 		{pointer, "git lfs pull"}, {page, "this is a web page"},
-		{part, "part 1 of a model that is split into 3 files"}, {later, "part 2 of a model that is split into 3 files"}, {part, "llama-gguf-split --merge"},
+		{part, "part 1 of a model that is split into 3 files"}, {later, "part 2 of a model that is split into 3 files"}, {part, `its name must end in "-00001-of-00003.gguf"`},
 	} {
 		for _, args := range [][]string{
 			{"model", "inspect", c.path}, {"generate", "-m", c.path, "-p", "x"}, {"score", "-m", c.path, "--text", "x"},
