@@ -3,12 +3,14 @@ package ggml
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/adapter"
+	"steer/ggml/gguf/gguftest"
 	"steer/ggml/lm"
 )
 
@@ -186,4 +188,57 @@ func TestArchGenerates(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, got, 2)
 	})
+}
+
+// RoPE's scalings, which no golden has: libllama's decode and our forward compute the same ones.
+func TestRopeDecodesAsItTrains(t *testing.T) {
+	yarn := func(arch string, more map[string]any) map[string]any {
+		keys := map[string]any{
+			arch + ".rope.scaling.type": "yarn", arch + ".rope.scaling.factor": float32(4),
+			arch + ".rope.scaling.original_context_length": uint32(24),
+		}
+		maps.Copy(keys, more)
+		return keys
+	}
+	for _, c := range []struct {
+		name, arch string
+		keys       map[string]any
+	}{
+		{"yarn", "llama", yarn("llama", nil)},
+		{"yarn with a magnitude", "llama", yarn("llama", map[string]any{"llama.rope.scaling.attn_factor": float32(1.2)})},
+		{"a magnitude alone", "llama", map[string]any{"llama.rope.scaling.attn_factor": float32(1.3)}},
+		{"mistral3", "mistral3", nil},
+		{"mistral3, yarn, growing queries", "mistral3", yarn("mistral3", map[string]any{
+			"mistral3.attention.temperature_scale": float32(0.3), "mistral3.rope.scaling.yarn_beta_fast": float32(16),
+			"mistral3.rope.scaling.yarn_log_multiplier": float32(0.7),
+		})},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := edited(t, tiny(t, tinyShape, gguftest.Options{Arch: c.arch}), edit{keys: c.keys})
+			m := openTiny(t, path)
+			stack := []*Adapter{live(t, m, randomAdapter(t, m, adapter.Targets(), 3, false), false)}
+			tokens := raggedBatch(3, tinyShape.Vocab, false, 90)[0].Tokens
+			want := forward(t, step(t, m, StepOptions{Adapters: stack, Precision: F32}), []lm.Sequence{all(tokens)}, lm.Options{})
+			got := decodeLogprobs(t, session(t, m, SessionOptions{Sequences: 1, Context: 96, Adapters: stack}), tokens)
+			largest, mean := maxMean(got, want.Logprobs[0])
+			t.Logf("%d log-probabilities: max %.1g, mean %.1g", len(got), largest, mean)
+			require.LessOrEqual(t, largest, decodeTol)
+		})
+	}
+}
+
+// Whole steps of every family on the emulated GPU against the CPU.
+func TestArchOnTheEmulatedGPU(t *testing.T) {
+	gpu := emulatedGPU(t)
+	for _, name := range []string{"qwen2", "qwen3", "gemma2", "gemma3", "phi3_partial", "granite", "olmo3", "smollm3"} {
+		t.Run(name, func(t *testing.T) {
+			c := cudaCase{name: name, path: archFile(t, name)}
+			cpuModel := openOn(t, DeviceOptions{Name: CPU, Threads: 1}, c.path)
+			c.vocab = cpuModel.info.Vocab
+			want := c.learner(t, cpuModel, F32)
+			m := openOn(t, gpu, c.path)
+			t.Run("f32", func(t *testing.T) { compareSteps(t, c, want, c.learner(t, m, F32), 2e-5) })
+			t.Run("f32, shared beginnings", func(t *testing.T) { compareShared(t, c, want, c.learner(t, m, F32), 2e-5) })
+		})
+	}
 }
