@@ -6,15 +6,15 @@ import (
 	"math"
 	"slices"
 
-	"steer/ggml/llama"
 	"steer/ggml/lm"
 	"steer/ggml/prefix"
+	"steer/ggml/transformer"
 	"steer/internal/seed"
 )
 
 // layout is a batch as the graph takes it.
 type layout struct {
-	llama.Batch
+	transformer.Batch
 	// answers is, of each target of each sequence in turn, its place among Rows and
 	// Targets; nil: they stand in that order.
 	answers []int32
@@ -94,7 +94,7 @@ func (s *Step) checkBatch(batch []lm.Sequence, opt lm.Options) error {
 
 // endToEnd lays sequences one behind the other.
 func endToEnd(batch []lm.Sequence, opt lm.Options) *layout {
-	b := &layout{Batch: llama.Batch{Starts: []int32{0}}}
+	b := &layout{Batch: transformer.Batch{Starts: []int32{0}}}
 	for _, q := range batch {
 		start := int32(len(b.Tokens))
 		for j := range q.Tokens {
@@ -127,7 +127,7 @@ func asTree(batch []lm.Sequence) *layout {
 		read[i] = prefix.Read(q)
 	}
 	tree := prefix.New(read)
-	b := &layout{Batch: llama.Batch{Tokens: tree.Tokens, Pos: tree.Pos, Starts: tree.Starts}}
+	b := &layout{Batch: transformer.Batch{Tokens: tree.Tokens, Pos: tree.Pos, Starts: tree.Starts}}
 	if tree.Shared() {
 		b.Parents = tree.Parents
 	}

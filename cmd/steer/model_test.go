@@ -15,7 +15,6 @@ import (
 	"steer/app/inspect"
 	"steer/app/workspace"
 	"steer/ggml"
-	"steer/ggml/adapter"
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/lm"
@@ -83,7 +82,9 @@ func TestModelInspectJSON(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, w.Close()) }()
 	info := w.Model.Info()
-	require.Equal(t, adapter.Shape(*d.Shape), info.Shape)
+	s := info.Shape
+	require.Equal(t, inspect.Shape{Layers: s.Layers, Embd: s.Embd, FF: s.FF, Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim},
+		*d.Shape)
 	require.True(t, d.Trainable)
 	require.Equal(t, info.Tied, d.Tied)
 	require.Equal(t, int64(info.Vocab), d.Vocab)
@@ -220,7 +221,7 @@ func TestWhatIsNoWholeModelIsNamed(t *testing.T) {
 	for _, c := range []struct{ path, says string }{
 		{pointer, "git lfs pull"}, {page, "this is a web page"},
 		{part, "part 1 of a model that is split into 3 files"}, {later, "part 2 of a model that is split into 3 files"},
-		{part, "llama-gguf-split --merge"},
+		{part, `its name must end in "-00001-of-00003.gguf"`},
 	} {
 		for _, args := range [][]string{
 			{"model", "inspect", c.path}, {"generate", "-m", c.path, "-p", "x"}, {"score", "-m", c.path, "--text", "x"},
