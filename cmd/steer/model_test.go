@@ -83,7 +83,8 @@ func TestModelInspectJSON(t *testing.T) {
 	defer func() { require.NoError(t, w.Close()) }()
 	info := w.Model.Info()
 	s := info.Shape
-	require.Equal(t, inspect.Shape{Layers: s.Layers, Embd: s.Embd, FF: s.FF, Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim},
+	require.Equal(t, inspect.Shape{Layers: s.Layers, Embd: s.Embd, FF: s.FF, Heads: s.Heads, KVHeads: s.KVHeads,
+		HeadDim: s.HeadDim},
 		*d.Shape)
 	require.True(t, d.Trainable)
 	require.Equal(t, info.Tied, d.Tied)
