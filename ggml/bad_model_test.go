@@ -2,9 +2,11 @@ package ggml
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,7 +74,8 @@ func edited(t testing.TB, from string, e edit) string {
 		require.NoError(t, err)
 		w.AddF32(info.Name, info.Dims, data)
 	}
-	for name, x := range e.tensors {
+	for _, name := range slices.Sorted(maps.Keys(e.tensors)) {
+		x := e.tensors[name]
 		if _, had := f.Tensor(name); !had {
 			add(name, x)
 		}
