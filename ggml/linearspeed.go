@@ -33,6 +33,9 @@ func (m *Model) LinearSpeeds(rows int, p Precision) ([]LinearSpeed, error) {
 	if rows < 1 {
 		return nil, fmt.Errorf("linear speeds: rows: want at least 1, got %d", rows)
 	}
+	if err := m.refuseUntrainable(); err != nil {
+		return nil, fmt.Errorf("linear speeds: %w", err)
+	}
 	var out []LinearSpeed
 	err := m.do(func() error {
 		m.owner = nil // the scratch graph is taken over

@@ -13,6 +13,7 @@ import (
 	"steer/ggml/gguf"
 	"steer/ggml/gguf/gguftest"
 	"steer/ggml/lm"
+	"steer/ggml/modelfile"
 )
 
 // split writes a model as n parts, as llama-gguf-split does, and returns their paths.
@@ -57,6 +58,15 @@ func TestSplitModels(t *testing.T) {
 		require.Equal(t, want, forward(t, step(t, m, StepOptions{Precision: F32}), batch, lm.Options{}))
 	}
 
+	sum := func(path string) (string, error) { return filepath.Base(path), nil }
+	hash, err := modelfile.SHA256(parts[0], sum)
+	require.NoError(t, err)
+	for _, p := range parts[1:] {
+		same, err := modelfile.SHA256(p, sum)
+		require.NoError(t, err)
+		require.Equal(t, hash, same)
+	}
+
 	require.NoError(t, os.Rename(parts[2], parts[2]+".away"))
 	require.ErrorContains(t, mustRefuse(t, parts[0]), "tiny-00003-of-00003.gguf: part 3 of 3 is missing")
 	require.NoError(t, os.Rename(parts[1], parts[2]))
@@ -68,41 +78,39 @@ func TestSplitModels(t *testing.T) {
 	require.ErrorContains(t, mustRefuse(t, elsewhere), `its name must end in "-00001-of-00003.gguf"`)
 }
 
-// mixture is a tiny mixture of experts.
-func mixture(t testing.TB) string {
-	t.Helper()
-	embd, ff, experts := int64(tinyShape.Embd), int64(tinyShape.FF), int64(4)
-	e := edit{
-		keys:    map[string]any{"llama.expert_count": uint32(experts), "llama.expert_used_count": uint32(2)},
-		tensors: map[string]*tensorEdit{},
-	}
-	rng := random(5)
-	add := func(name string, dims ...int64) {
-		n := int64(1)
-		for _, d := range dims {
-			n *= d
+// What libllama's decoding answers is what the training graph does.
+func TestDecoderEqualsStep(t *testing.T) {
+	eachArch(t, func(t *testing.T, path string) {
+		m := openTiny(t, path)
+		batch := raggedBatch(3, m.info.Vocab, false, 40, 7)
+		for _, opt := range []lm.Options{{Entropy: true, Greedy: true}, {Temperature: 0.7, Entropy: true}} {
+			want := forward(t, step(t, m, StepOptions{Precision: F32}), batch, opt)
+			got, err := m.NewDecoder().Forward(context.Background(), batch, opt)
+			require.NoError(t, err)
+			require.Equal(t, want.Greedy, got.Greedy)
+			for i := range batch {
+				largest, _ := maxMean(got.Logprobs[i], want.Logprobs[i])
+				require.LessOrEqual(t, largest, 5*decodeTol)
+				largest, _ = maxMean(got.Entropy[i], want.Entropy[i])
+				require.LessOrEqual(t, largest, 5*decodeTol)
+			}
 		}
-		x := make([]float32, n)
-		for i := range x {
-			x[i] = float32(0.2 * rng.NormFloat64())
-		}
-		e.tensors[name] = &tensorEdit{gguf.TypeF32, dims, x}
-	}
-	for l := range tinyShape.Layers {
-		for _, name := range []string{"ffn_gate", "ffn_up", "ffn_down"} {
-			e.tensors[layerName(l, name)] = nil
-		}
-		add(layerName(l, "ffn_gate_inp"), embd, experts)
-		add(layerName(l, "ffn_gate_exps"), embd, ff, experts)
-		add(layerName(l, "ffn_up_exps"), embd, ff, experts)
-		add(layerName(l, "ffn_down_exps"), ff, embd, experts)
-	}
-	return edited(t, tiny(t, tinyShape, gguftest.Options{}), e)
+	})
+	// longer than one native call
+	long := tinyShape
+	long.Ctx = 1200
+	m := openTiny(t, tiny(t, long, gguftest.Options{}))
+	batch := raggedBatch(3, long.Vocab, false, 1100)
+	want := forward(t, step(t, m, StepOptions{Precision: F32}), batch, lm.Options{})
+	got, err := m.NewDecoder().Forward(context.Background(), batch, lm.Options{})
+	require.NoError(t, err)
+	largest, _ := maxMean(got.Logprobs[0], want.Logprobs[0])
+	require.LessOrEqual(t, largest, 5*decodeTol)
 }
 
 // What cannot be trained can be decoded where that is asked for; training it is refused with the reason.
 func TestModelsThatAreOnlyDecoded(t *testing.T) {
-	path := mixture(t)
+	path := tiny(t, tinyShape, gguftest.Options{Experts: 4})
 	require.ErrorIs(t, mustRefuse(t, path), ErrUnsupportedModel)
 
 	dev, err := OpenDevice(DeviceOptions{Threads: 1})
@@ -127,6 +135,17 @@ func TestModelsThatAreOnlyDecoded(t *testing.T) {
 	alone, err := s.Generate(context.Background(), reqs[1:], lm.Sampling{})
 	require.NoError(t, err)
 	require.Equal(t, together[1].Tokens, alone[0].Tokens)
+
+	// what answers cost is what libllama's logits say
+	batch := raggedBatch(3, tinyShape.Vocab, false, 20, 5)
+	opt := lm.Options{Entropy: true, Greedy: true, Temperature: 0.8}
+	out, err := m.NewDecoder().Forward(context.Background(), batch, opt)
+	require.NoError(t, err)
+	again, err := m.NewDecoder().Forward(context.Background(), batch[1:], opt)
+	require.NoError(t, err)
+	require.Equal(t, out.Logprobs[1:], again.Logprobs)
+	_, err = m.NewDecoder().Forward(context.Background(), batch, lm.Options{Gradient: true})
+	require.ErrorIs(t, err, ErrUnsupportedModel)
 
 	// one that can be trained is loaded as ever
 	m2, err := LoadModel(dev, tiny(t, tinyShape, gguftest.Options{}), ModelOptions{Decode: true})

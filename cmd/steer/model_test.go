@@ -60,7 +60,7 @@ func TestModelInspectForPeople(t *testing.T) {
 		"2,048 tokens",
 		"base 10000, scaling linear by 4, frequency factors (Llama 3)", "F32        22 tensors",
 		"gpt2, pre-tokenizer smollm, adds no BOS",
-		`256 <|endoftext|>, 258 </s>\x1b`, "chat template  yes\n", "trainable      yes\n"} {
+		`256 <|endoftext|>, 258 </s>\x1b`, "chat template  yes\n", "trainable      yes, with steer's own kernels\n"} {
 		require.Contains(t, out, want)
 	}
 	require.NotContains(t, out, "blk.0")
@@ -119,7 +119,7 @@ func TestModelInspectAgreesWithTheEngine(t *testing.T) {
 			"llama.rope.scaling.factor": float32(2)}, nil, nil), ""},
 		{"another architecture", tiny(gguftest.Options{Arch: "falcon"}), `architecture "falcon"`},
 		{"yarn", rewrite(t, base, map[string]any{"llama.rope.scaling.type": "yarn",
-			"llama.rope.scaling.factor": float32(2)}, nil, nil), `llama.rope.scaling.type is "yarn"`},
+			"llama.rope.scaling.factor": float32(2)}, nil, nil), ""},
 		{"half a head turned", rewrite(t, base, map[string]any{"llama.rope.dimension_count": uint32(8)}, nil, nil),
 			"llama.rope.dimension_count is 8, a head has 16"},
 		{"experts", rewrite(t, base, map[string]any{"llama.expert_count": uint32(2),
@@ -128,9 +128,9 @@ func TestModelInspectAgreesWithTheEngine(t *testing.T) {
 		{`tokenizer.ggml.model is ""`, rewrite(t, base, map[string]any{"tokenizer.ggml.model": ""}, nil, nil),
 			`tokenizer.ggml.model is ""`},
 		{"biases", rewrite(t, base, nil, nil, func(w *gguf.Writer) {
-			w.AddF32("blk.0.attn_q.bias", []int64{64},
+			w.AddF32("blk.0.ffn_down.bias", []int64{64},
 				make([]float32, 64))
-		}), `biases ("blk.0.attn_q.bias")`},
+		}), `biases ("blk.0.ffn_down.bias")`},
 		{"heads missing", rewrite(t, base, map[string]any{"llama.attention.head_count": uint32(0)}, nil, nil), "heads"},
 		{"no context length", without(t, base, "llama.context_length"), "llama.context_length"},
 		{"a context of -1", key(base, "llama.context_length", uint32(math.MaxUint32)),

@@ -7,7 +7,7 @@ import (
 )
 
 // ErrUnsupported is wrapped when a model is valid but not one that can be trained here.
-var ErrUnsupported = errors.New("this model is not supported")
+var ErrUnsupported = errors.New("steer does not train it")
 
 // Norms says where the RMS norms of a block's two halves stand.
 type Norms int

@@ -119,6 +119,31 @@ func Check(f *gguf.File) (Header, []error) {
 	return h, problems
 }
 
+// Trainable is the error of a model that the training graph cannot compute, by its header. What else is
+// wrong with the file is found, and said, when it is loaded.
+func Trainable(path string) error {
+	f, err := Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	_, problems := Check(f)
+	if len(problems) == 0 || !Decodable(problems) {
+		return nil
+	}
+	list := ""
+	if arch, _ := f.String("general.architecture"); isFamily(arch) { // else the problem lists them
+		list = "; supported are dense models of " + family.Known()
+	}
+	return fmt.Errorf("model %s: %w%s. steer generate, chat, score, eval and bench can use it",
+		path, problems[0], list)
+}
+
+func isFamily(arch string) bool {
+	_, ok := family.Of(arch)
+	return ok
+}
+
 // Decodable tells whether a model with these problems can still be decoded by libllama: all of them are
 // of the training graph, which lacks something that the model has, and none is a damage.
 func Decodable(problems []error) bool {
