@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 //	  blobs/HASH           a file's content; HASH is the SHA-256 of a large file, Git's SHA-1 of another
 //	  refs/REVISION        the commit that a branch or tag was when it was last fetched
 //	  snapshots/COMMIT/FILE -> ../../blobs/HASH
+//	  .steer/COMMIT.json   what all the repository holds, which no other tool notes
 //	.locks/models--ORG--NAME/HASH.lock
 //
 // Where links cannot be made, the file itself stands in snapshots.
@@ -34,7 +36,9 @@ type Snapshot struct {
 	Dir string
 	// Files are those that are there, in order.
 	Files []File
-	// Licence as the model's card names it, "" if it is not known.
+	// All is what the hub said of the repository, nil if another tool fetched it.
+	All *Repository
+	// Licence as the repository's card names it, "" if it is not known.
 	Licence string
 }
 
@@ -101,7 +105,9 @@ func (c Cache) Find(r Ref) (s *Snapshot, ok bool, err error) {
 		return nil, false, fmt.Errorf("cache of the hub: %w", err)
 	}
 	slices.SortFunc(s.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	if raw, err := os.ReadFile(filepath.Join(s.Dir, Card)); err == nil {
+	if s.All = c.listed(s.Ref); s.All != nil {
+		s.Licence = s.All.Licence
+	} else if raw, err := os.ReadFile(filepath.Join(s.Dir, Card)); err == nil {
 		s.Licence = licenceOf(raw)
 	}
 	return s, len(s.Files) > 0, nil
@@ -141,6 +147,38 @@ func (c Cache) remember(r Ref, commit string) error {
 		return err
 	}
 	return atomicfile.WriteFile(path, []byte(commit), 0o666)
+}
+
+// listing is where it is noted what a commit holds.
+func (c Cache) listing(r Ref, commit string) string {
+	return filepath.Join(c.repository(r), ".steer", commit+".json")
+}
+
+// list notes what a commit holds: without it a name could not be understood offline as it is online.
+func (c Cache) list(repo *Repository) error {
+	raw, err := json.Marshal(repo)
+	if err != nil {
+		return err
+	}
+	path := c.listing(repo.Ref, repo.Commit)
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(path, raw, 0o666)
+}
+
+// listed reads it; a damaged note is none. r is at a commit.
+func (c Cache) listed(r Ref) *Repository {
+	raw, err := os.ReadFile(c.listing(r, r.Revision))
+	var repo Repository
+	if err != nil || json.Unmarshal(raw, &repo) != nil || repo.Commit != r.Revision {
+		return nil
+	}
+	if slices.ContainsFunc(repo.Files, func(f File) bool { return !local(f.Path) }) {
+		return nil
+	}
+	repo.Ref = r
+	return &repo
 }
 
 // place makes a file of a commit out of content that is there: a link where links can be made.

@@ -94,7 +94,7 @@ func (c *Client) Get(ctx context.Context, repo *Repository, files []File) (paths
 	for _, f := range files {
 		paths = append(paths, c.Cache.file(repo.Ref, repo.Commit, f.Path))
 	}
-	return paths, c.Cache.remember(repo.Ref, repo.Commit)
+	return paths, errors.Join(c.Cache.list(repo), c.Cache.remember(repo.Ref, repo.Commit))
 }
 
 // room is an error if the files do not fit on the disk.

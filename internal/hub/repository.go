@@ -37,24 +37,24 @@ func (h Hash) SHA256() string {
 
 // File is a file of a repository.
 type File struct {
-	Path string
+	Path string `json:"path"`
 	// Bytes is its size, -1 if the hub does not say.
-	Bytes int64
+	Bytes int64 `json:"bytes"`
 	// Hash of its content, "" if the hub does not say.
-	Hash Hash
+	Hash Hash `json:"hash,omitempty"`
 }
 
 // Repository is what a hub says of a repository at a revision.
 type Repository struct {
 	// Ref at the revision that was asked for.
-	Ref Ref
+	Ref Ref `json:"-"`
 	// Commit that this is now.
-	Commit string
-	Files  []File
+	Commit string `json:"commit"`
+	Files  []File `json:"files"`
 	// Licence as its card names it, "" if it names none.
-	Licence string
+	Licence string `json:"licence,omitempty"`
 	// Gated: its owners ask for an agreement.
-	Gated bool
+	Gated bool `json:"gated,omitempty"`
 }
 
 // Page is where people read of a repository.
