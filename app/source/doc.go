@@ -2,8 +2,8 @@
 // (hf:ORG/NAME@REVISION:FILE) becomes the files of a repository that are meant by it.
 //
 // [Choose] knows which files of a repository are a model, a checkpoint to convert, an adapter or data.
-// A [Finder] looks in the cache first, and fetches what is not there, aloud. [Source] is what is noted
-// of a name with a run, so that the same name means the same file when the run goes on.
+// A [Finder] looks in the cache first, and fetches what is not there, aloud. What a name was found to be
+// is a [run.Source], which is noted with a run.
 //
-// It may import packages of internal. What is in the files is for others.
+// It may import rl/run and packages of internal. What is in the files is for others.
 package source

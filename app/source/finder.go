@@ -9,18 +9,8 @@ import (
 	"steer/internal/bytesize"
 	"steer/internal/fetch"
 	"steer/internal/hub"
+	"steer/rl/run"
 )
-
-// Source is which file a name of the hub was, as it is noted with a run.
-type Source struct {
-	// Name as it was written.
-	Name string `yaml:"name" json:"name"`
-	// Commit of the repository, and the path in it: of a file, or of a folder ("" for all of it).
-	Commit string `yaml:"commit" json:"commit"`
-	File   string `yaml:"file,omitempty" json:"file,omitempty"`
-	// Licence as the repository's card names it.
-	Licence string `yaml:"licence,omitempty" json:"licence,omitempty"`
-}
 
 // Finder turns names into paths.
 type Finder struct {
@@ -36,17 +26,17 @@ type Finder struct {
 type key struct {
 	kind   Kind
 	name   string
-	pinned Source
+	pinned run.Source
 }
 
 type found struct {
 	path   string
-	source *Source
+	source *run.Source
 }
 
 // Find gives the path that a name means. For a path it is the path itself, and source is nil. What a
 // run was pinned to, if it names the same, decides which commit and file it is; nil: nothing is.
-func (f *Finder) Find(ctx context.Context, kind Kind, name string, pinned *Source) (path string, s *Source, err error) {
+func (f *Finder) Find(ctx context.Context, kind Kind, name string, pinned *run.Source) (path string, s *run.Source, err error) {
 	if !hub.IsName(name) {
 		return name, nil, nil
 	}
@@ -69,7 +59,7 @@ func (f *Finder) Find(ctx context.Context, kind Kind, name string, pinned *Sourc
 	if err != nil {
 		return "", nil, err
 	}
-	x := found{p.path(f.Hub.Cache), &Source{Name: name, Commit: p.repo.Commit, File: p.choice.Main(),
+	x := found{p.path(f.Hub.Cache), &run.Source{Name: name, Commit: p.repo.Commit, File: p.choice.Main(),
 		Licence: p.repo.Licence}}
 	if f.found == nil {
 		f.found = map[key]found{}

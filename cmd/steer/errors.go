@@ -9,6 +9,7 @@ import (
 
 	"steer/app/experiment"
 	"steer/internal/conf"
+	"steer/internal/hub"
 	"steer/rl/train"
 )
 
@@ -52,6 +53,7 @@ func (a *app) exit(err error) (code int) {
 	interrupted := a.interruptd
 	a.mu.Unlock()
 	var usage usageError
+	var name *hub.NameError
 	switch {
 	case errors.Is(err, train.ErrInterrupted):
 		a.say(err.Error())
@@ -59,7 +61,7 @@ func (a *app) exit(err error) (code int) {
 	case interrupted && errors.Is(err, context.Canceled):
 		a.say("interrupted")
 		return train.ExitInterrupted
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"),
+	case errors.As(err, &usage), errors.As(err, &name), strings.HasPrefix(err.Error(), "unknown command"),
 		strings.HasPrefix(err.Error(), "unknown flag"):
 		a.say(err.Error())
 		return exitUsage

@@ -38,35 +38,43 @@ var (
 	revisionPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/+-]*$`)
 )
 
-// Parse reads a name.
+// NameError: a text begins as a name of the hub does and is none.
+type NameError struct{ Name, Want string }
+
+// Error implements error.
+func (e *NameError) Error() string { return fmt.Sprintf("%q: %s", e.Name, e.Want) }
+
+// Parse reads a name. What is none is a [*NameError].
 func Parse(name string) (r Ref, err error) {
+	wrong := func(format string, args ...any) (Ref, error) {
+		return Ref{}, &NameError{name, fmt.Sprintf(format, args...)}
+	}
 	rest, ok := strings.CutPrefix(name, Prefix)
 	if !ok {
-		return r, fmt.Errorf("%q: want %s", name, shape)
+		return wrong("want %s", shape)
 	}
 	rest = strings.TrimPrefix(rest, "//") // as fsspec writes it
 	repo, file, named := strings.Cut(rest, ":")
 	r.File = file
 	if r.ID, r.Revision, ok = strings.Cut(repo, "@"); ok && !validRevision(r.Revision) {
-		return r, fmt.Errorf("%q: revision %q: want the name of a branch or tag, or a commit", name, r.Revision)
+		return wrong("revision %q: want the name of a branch or tag, or a commit", r.Revision)
 	}
 	for _, kind := range []string{"datasets/", "models/", "spaces/"} {
 		if id, ok := strings.CutPrefix(r.ID, kind); ok {
 			r.ID, r.Dataset = id, kind == "datasets/"
 			if kind == "spaces/" {
-				return r, fmt.Errorf("%q: a space is a program: neither a model nor a data set is in it", name)
+				return wrong("a space is a program: neither a model nor a data set is in it")
 			}
 		}
 	}
 	switch parts := strings.Split(r.ID, "/"); {
 	case len(parts) > 2 && idPattern.MatchString(strings.Join(parts[:2], "/")):
-		suggestion := r
-		suggestion.ID, suggestion.File = strings.Join(parts[:2], "/"), strings.Join(parts[2:], "/")
-		return r, fmt.Errorf("%q: a file stands behind a colon: did you mean %s?", name, suggestion)
+		r.ID, r.File = strings.Join(parts[:2], "/"), strings.Join(parts[2:], "/")
+		return wrong("a file stands behind a colon: did you mean %s?", r)
 	case !idPattern.MatchString(r.ID) || strings.Contains(r.ID, "--") || strings.Contains(r.ID, ".."):
-		return r, fmt.Errorf("%q: want %s", name, shape)
+		return wrong("want %s", shape)
 	case named && !local(r.File):
-		return r, fmt.Errorf("%q: file %q: want a path inside the repository", name, r.File)
+		return wrong("file %q: want a path inside the repository", r.File)
 	}
 	return r, nil
 }
@@ -86,7 +94,10 @@ func local(p string) bool {
 func FromURL(address, endpoint string) (r Ref, ok bool) {
 	u, err := url.Parse(address)
 	hub, errHub := url.Parse(endpoint)
-	if errors.Join(err, errHub) != nil || u.Host == "" || u.Host != hub.Host && u.Host != "huggingface.co" && u.Host != "hf.co" {
+	if errors.Join(err, errHub) != nil || u.Host == "" {
+		return r, false
+	}
+	if u.Host != hub.Host && u.Host != "huggingface.co" && u.Host != "hf.co" {
 		return r, false
 	}
 	parts := strings.Split(strings.Trim(u.Path, "/"), "/")
