@@ -53,9 +53,8 @@ func (f *Finder) Find(ctx context.Context, kind Kind, name string, pinned *run.S
 	}
 	if k.pinned.Commit != "" {
 		r = r.At(k.pinned.Commit).With(k.pinned.File)
-		f.note("%s: commit %.7s, as when the run began", name, k.pinned.Commit)
 	}
-	p, err := f.place(ctx, kind, r)
+	p, err := f.place(ctx, kind, r, name)
 	if err != nil {
 		return "", nil, err
 	}
@@ -85,14 +84,21 @@ func (p place) path(c hub.Cache) string {
 	return filepath.Join(c.Folder(p.repo.Ref, p.repo.Commit), filepath.FromSlash(p.choice.Main()))
 }
 
-// place finds what is meant in the cache, or fetches it.
-func (f *Finder) place(ctx context.Context, kind Kind, r hub.Ref) (place, error) {
+// place finds what is meant in the cache, or fetches it; name is what was written for it.
+func (f *Finder) place(ctx context.Context, kind Kind, r hub.Ref, name string) (place, error) {
 	s, ok, err := f.Hub.Cache.Find(r)
 	if err != nil {
 		return place{}, err
 	}
 	if ok {
 		p, there, err := f.cached(kind, r, s)
+		if there {
+			began := ""
+			if r.String() != name {
+				began = ", as when the run began"
+			}
+			f.note("%s: %s of commit %.7s%s, in the cache", name, what(p.choice), p.repo.Commit, began)
+		}
 		if there || err != nil {
 			return p, err
 		}
@@ -145,7 +151,6 @@ func (f *Finder) cached(kind Kind, r hub.Ref, s *hub.Snapshot) (p place, there b
 	if missing, _ := (&hub.Client{Cache: f.Hub.Cache}).Missing(repo, choice.Files); len(missing) > 0 {
 		return p, false, nil
 	}
-	f.note("%s is %s of commit %.7s, in the cache", r.Of(), what(choice), repo.Commit)
 	return place{repo, choice}, true, nil
 }
 

@@ -99,6 +99,9 @@ func (c *Client) Repository(ctx context.Context, r Ref) (*Repository, error) {
 	address := fmt.Sprintf("%s/api/%s/%s/revision/%s?blobs=true", c.endpoint(), kind, r.ID, url.PathEscape(r.revision()))
 	raw, err := c.http().Read(ctx, address, c.Token, mostAnswer)
 	if err != nil {
+		if errors.Is(err, fetch.ErrUnreachable) {
+			return nil, fmt.Errorf("%s: %w (HF_ENDPOINT names another hub)", r.Of(), err)
+		}
 		return nil, c.explain(r.Of(), err)
 	}
 	var a answer
