@@ -98,12 +98,12 @@ func (f *fetchFlags) run(cmd *cobra.Command, a *app, names []string) error {
 
 // sets fetches, lists or checks sets of the catalogue.
 func (f *fetchFlags) sets(ctx context.Context, cmd *cobra.Command, a *app, names []string) error {
-	if f.offline && f.mirror == "" && !f.list && !f.verify {
-		return usagef("--offline: there is no mirror to ask: name one with --mirror or STEER_MIRROR")
-	}
 	wanted, err := f.wanted(cmd, names)
 	if err != nil {
 		return err
+	}
+	if f.offline && f.mirror == "" && !f.list && !f.verify && len(wanted) > 0 {
+		return usagef("--offline: there is no mirror to ask: name one with --mirror or STEER_MIRROR")
 	}
 	if !f.list && !f.verify {
 		if err := fetch.CheckMirror(f.mirror); err != nil {
