@@ -105,7 +105,8 @@ func keep(sources *Sources, key string, s run.Source) {
 func lies(path string, s run.Source) bool {
 	r, ok := hub.Origin(filepath.ToSlash(path))
 	name, err := hub.Parse(s.Name)
-	return ok && err == nil && r.ID == name.ID && r.Dataset == name.Dataset && r.Revision == s.Commit && r.File == s.File
+	return ok && err == nil && r.ID == name.ID && r.Dataset == name.Dataset && r.Revision == s.Commit &&
+		r.File == s.File
 }
 
 // written leaves out of a comparison what a run writes into its configuration to be read, not compared.
@@ -155,7 +156,8 @@ func (j *PPO) From() *Sources { return &j.Sources }
 func (j *Eval) Names() []Name {
 	names := []Name{nameAt("model", source.Model, &j.Model)}
 	for i := range j.Subjects {
-		names = append(names, namesAt(fmt.Sprintf("subjects[%d].adapters", i), source.Adapter, j.Subjects[i].Adapters)...)
+		names = append(names, namesAt(fmt.Sprintf("subjects[%d].adapters", i), source.Adapter,
+			j.Subjects[i].Adapters)...)
 	}
 	for i := range j.Rewards {
 		key := fmt.Sprintf("rewards[%d].", i)
@@ -169,7 +171,8 @@ func (j *Eval) Names() []Name {
 		names = append(names, nameAt(fmt.Sprintf("tasks[%d].data.path", i), source.Data, &j.Tasks[i].Data.Path))
 	}
 	for task, file := range j.TaskData {
-		names = append(names, Name{"task_data." + task, source.Data, file, func(path string) { j.TaskData[task] = path }})
+		names = append(names, Name{"task_data." + task, source.Data, file,
+			func(path string) { j.TaskData[task] = path }})
 	}
 	return names
 }

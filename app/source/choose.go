@@ -219,7 +219,8 @@ func hasWord(p, word string) bool {
 }
 
 // quantPattern finds the word for a quantization in a name.
-var quantPattern = regexp.MustCompile(`(?i)(?:^|[-._/])((?:UD-)?(?:I?Q[1-8]|TQ[12]|MXFP4|BF16|FP?16|FP?32)(?:_\w+)?)(?:[-./]|$)`)
+var quantPattern = regexp.MustCompile(
+	`(?i)(?:^|[-._/])((?:UD-)?(?:I?Q[1-8]|TQ[12]|MXFP4|BF16|FP?16|FP?32)(?:_\w+)?)(?:[-./]|$)`)
 
 // short is the shortest word that means a group and no other.
 func (x *chooser) short(g group, what func(string) bool) string {
@@ -323,8 +324,8 @@ func (x *chooser) contents() string {
 }
 
 // wayToSafetensors is what helps where weights are pickled.
-const wayToSafetensors = "steer does not read them. The same model in safetensors: look for another repository of it, " +
-	"or for a branch that the hub's converter made (https://huggingface.co/spaces/safetensors/convert), or write one " +
+const wayToSafetensors = "steer does not read them. The same model in safetensors: look for another repository of " +
+	"it, or for a branch that the hub's converter made (https://huggingface.co/spaces/safetensors/convert), or write one " +
 	"where you trust the file, with transformers: " +
 	"AutoModelForCausalLM.from_pretrained(NAME).save_pretrained(FOLDER, safe_serialization=True)"
 
@@ -413,8 +414,8 @@ func (x *chooser) adapter() (Choice, error) {
 	for _, name := range []string{"adapter_config.json", "adapter_model.safetensors"} {
 		f, ok := x.exactly(path.Join(dir, name))
 		if !ok && slices.ContainsFunc(x.files, func(f hub.File) bool { return pickled(f.Path) }) {
-			return c, x.fail("it has no %s but pickled weights, which can run programs when they are read. Write it anew "+
-				"where you trust the file, with peft: save_pretrained(FOLDER, safe_serialization=True)",
+			return c, x.fail("it has no %s but pickled weights, which can run programs when they are read. Write it "+
+				"anew where you trust the file, with peft: save_pretrained(FOLDER, safe_serialization=True)",
 				path.Join(dir, name))
 		}
 		if !ok {
@@ -462,8 +463,8 @@ func (x *chooser) noData() *ChoiceError {
 		other.Dataset = true
 		return x.fail("this is a model's repository, and holds no data. A data set is named so: %s", other)
 	}
-	return x.fail("it holds no parquet, JSON, CSV or TSV file. The hub makes parquet files of many data sets: try %s. %s",
-		x.ref.Of().At("refs/convert/parquet"), x.contents())
+	return x.fail("it holds no parquet, JSON, CSV or TSV file. The hub makes parquet files of many data sets: try "+
+		"%s. %s", x.ref.Of().At("refs/convert/parquet"), x.contents())
 }
 
 // any finds whatever the repository holds: a model before a checkpoint.
@@ -486,8 +487,8 @@ func (x *chooser) any() (Choice, error) {
 	if _, ok := x.exactly("model.safetensors.index.json"); ok || slices.ContainsFunc(x.files, func(f hub.File) bool {
 		return f.Path == "model.safetensors"
 	}) {
-		c.Also = cmp.Or(c.Also, fmt.Sprintf("It holds a checkpoint in safetensors, too: steer model convert %s fetches that",
-			x.ref.Of()))
+		c.Also = cmp.Or(c.Also, fmt.Sprintf("It holds a checkpoint in safetensors, too: steer model convert %s "+
+			"fetches that", x.ref.Of()))
 	}
 	return c, err
 }

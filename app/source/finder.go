@@ -36,7 +36,9 @@ type found struct {
 
 // Find gives the path that a name means. For a path it is the path itself, and source is nil. What a
 // run was pinned to, if it names the same, decides which commit and file it is; nil: nothing is.
-func (f *Finder) Find(ctx context.Context, kind Kind, name string, pinned *run.Source) (path string, s *run.Source, err error) {
+func (f *Finder) Find(
+	ctx context.Context, kind Kind, name string, pinned *run.Source,
+) (path string, s *run.Source, err error) {
 	if !hub.IsName(name) {
 		return name, nil, nil
 	}

@@ -138,19 +138,24 @@ func TestBadNamesOfTheHub(t *testing.T) {
 		{u, []string{"fetch", "hf:tiny/one@"}, exitUsage, []string{"want the name of a branch or tag, or a commit"}},
 		{u, []string{"fetch", "hf:tiny/none"}, exitFailure, []string{"there is no such repository"}},
 		{u, []string{"fetch", "hf:tiny/one@v2"}, exitFailure, []string{"hf:tiny/one@v2: there is no such revision"}},
-		{u, []string{"fetch", "hf:tiny/one:other.gguf"}, exitFailure, []string{"is called so: there are\n  hf:tiny/one:tiny.gguf"}},
+		{u, []string{"fetch", "hf:tiny/one:other.gguf"}, exitFailure,
+			[]string{"is called so: there are\n  hf:tiny/one:tiny.gguf"}},
 		{u, []string{"fetch", "hf:tiny/pickle"}, exitFailure, []string{"no model but pickled weights", "safetensors"}},
 		{u, sft("hf:tiny/pickle"), exitFailure, []string{"no model but pickled weights"}},
 		{u, sft("hf:tiny/safe"), exitFailure, []string{"steer model convert hf:tiny/safe"}},
-		{u, []string{"fetch", "hf:datasets/tiny/chat"}, exitFailure, []string{"2 files of data", "hf:datasets/tiny/chat:test.jsonl"}},
-		{u, []string{"fetch", "hf:tiny/safe"}, exitFailure, []string{"hf:tiny/safe:config.json: is gated", "export HF_TOKEN=hf_..."}},
+		{u, []string{"fetch", "hf:datasets/tiny/chat"}, exitFailure, []string{"2 files of data",
+			"hf:datasets/tiny/chat:test.jsonl"}},
+		{u, []string{"fetch", "hf:tiny/safe"}, exitFailure, []string{"hf:tiny/safe:config.json: is gated",
+			"export HF_TOKEN=hf_..."}},
 		{gated, []string{"fetch", "hf:tiny/safe"}, exitFailure, []string{"has not been let in", "HF_TOKEN"}},
-		{u.with("HF_TOKEN=bad"), []string{"fetch", "hf:tiny/one"}, exitFailure, []string{"the token is refused", "HF_TOKEN"}},
+		{u.with("HF_TOKEN=bad"), []string{"fetch", "hf:tiny/one"}, exitFailure, []string{"the token is refused",
+			"HF_TOKEN"}},
 		{u.with("HF_HUB_OFFLINE=1"), sft("hf:tiny/one"), exitFailure, []string{"since HF_HUB_OFFLINE is set",
 			"steer fetch hf:tiny/one"}},
 		{u, append(sft("hf:tiny/one"), "--offline"), exitFailure, []string{"since --offline is given"}},
 		{u, append(sft("hf:tiny/one"), "--dry-run"), exitFailure, []string{"since --dry-run fetches nothing"}},
-		{u, []string{"model", "inspect", "hf:tiny/many"}, exitFailure, []string{"FILE: hf:tiny/many: it holds 2 models"}},
+		{u, []string{"model", "inspect", "hf:tiny/many"}, exitFailure,
+			[]string{"FILE: hf:tiny/many: it holds 2 models"}},
 		{u, []string{"fetch", "https://127.0.0.1:1/x#sha=1"}, exitUsage, []string{"want sha256= and 64 digits"}},
 	} {
 		code, _, said := c.u.steer(c.args...)
@@ -185,13 +190,15 @@ func TestJobsOnNamesOfTheHub(t *testing.T) {
 		return result.Sources
 	}
 	want := map[string]map[string]string{
-		"model":      {"name": "hf:tiny/one", "commit": u.server.Commit("tiny/one"), "file": "tiny.gguf", "licence": "mit"},
+		"model": {"name": "hf:tiny/one", "commit": u.server.Commit("tiny/one"), "file": "tiny.gguf",
+			"licence": "mit"},
 		"train.path": {"name": "hf:datasets/tiny/chat:train", "commit": first, "file": "data/train.jsonl"},
 	}
 	require.Equal(t, want, sources())
 
 	// The branch moves, and is fetched: the run goes on with what it began with.
-	u.server.Publish(t, "datasets/tiny/chat", "main", fstest.MapFS{"data/train.jsonl": {Data: get(t, assets.Guanaco.Test)}})
+	u.server.Publish(t, "datasets/tiny/chat", "main",
+		fstest.MapFS{"data/train.jsonl": {Data: get(t, assets.Guanaco.Test)}})
 	u.must("fetch", "hf:datasets/tiny/chat:train")
 	require.NoError(t, os.Remove(filepath.Join(u.dir, "run/result.json")))
 	_, said = u.must(job("--max-steps", "1")...)

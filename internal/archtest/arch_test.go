@@ -33,7 +33,8 @@ var allowed = []struct {
 		"steer/app/jobs", "steer/app/workspace", "steer/rl/run", "steer/rl/train",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/jobs", []string{
-		"steer/app/source", "steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite", "steer/rewards",
+		"steer/app/source", "steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite",
+		"steer/rewards",
 		"steer/rl/...",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/experiments", "steer/internal/..."}},
 	{"steer/app/speed", []string{ // steer bench

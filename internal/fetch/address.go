@@ -93,8 +93,8 @@ func (f *Fetcher) lookAt(s Set, a Address) (Status, error) {
 	case st.State == Changed:
 		err = fmt.Errorf("%w: %s: %s (--force fetches it again)", ErrChecksum, st.Path, st.Note)
 	case st.State == Unknown, from != a.URL && st.State == Recorded:
-		err = fmt.Errorf("%s is there already, and did not come from %s: name another folder, or replace it with --force",
-			st.Path, a.URL)
+		err = fmt.Errorf("%s is there already, and did not come from %s: name another folder, or replace it "+
+			"with --force", st.Path, a.URL)
 	}
 	return st, err
 }

@@ -219,8 +219,9 @@ func TestDownloadsGoOn(t *testing.T) {
 	}{
 		"broken off": {hubtest.Fault{Path: "model.gguf", Break: true, After: 200_000, Times: 1}, []string{"",
 			"bytes=200000-"}, []time.Duration{time.Second}},
-		"broken off three times": {hubtest.Fault{Path: "model.gguf", Break: true, After: 100_000, Times: 3}, []string{"",
-			"bytes=100000-", "bytes=200000-", "bytes=300000-"}, []time.Duration{time.Second, time.Second, time.Second}},
+		"broken off three times": {hubtest.Fault{Path: "model.gguf", Break: true, After: 100_000, Times: 3},
+			[]string{"", "bytes=100000-", "bytes=200000-", "bytes=300000-"},
+			[]time.Duration{time.Second, time.Second, time.Second}},
 		"too many requests": {hubtest.Fault{Path: "sub/model.gguf", Status: 429, Header: map[string]string{
 			"Retry-After": "7"}, Times: 2}, []string{""}, []time.Duration{7 * time.Second, 7 * time.Second}},
 		"too many, of the description": {hubtest.Fault{Path: "revision/main", Status: 429, Header: map[string]string{
@@ -322,8 +323,9 @@ func TestRefusals(t *testing.T) {
 			"repository", "A data set of that name would be hf:datasets/org/other;", "a private one needs a token"}},
 		"no repository, with a token": {"hf:datasets/org/other", "", "t", "", "", ErrNoRepository, []string{
 			"A model of that name would be hf:org/other;", "URL/datasets/org/other"}},
-		"private":     {"hf:org/name", "", "", "", "t", ErrNoRepository, nil},
-		"no revision": {"hf:org/name@v9", "", "", "", "", ErrNoRevision, []string{"hf:org/name@v9: there is no such revision"}},
+		"private": {"hf:org/name", "", "", "", "t", ErrNoRepository, nil},
+		"no revision": {"hf:org/name@v9", "", "", "", "", ErrNoRevision,
+			[]string{"hf:org/name@v9: there is no such revision"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSetup(t)
@@ -475,10 +477,10 @@ func TestLicences(t *testing.T) {
 
 // A description that would lead out of the cache is refused.
 func TestHostileDescriptions(t *testing.T) {
+	commit := `{"sha":"` + strings.Repeat("a", 40) + `",`
 	for _, text := range []string{
-		`{"sha":"../../x","siblings":[]}`, `{"sha":"` + strings.Repeat("a", 40) + `","siblings":[{"rfilename":"../x"}]}`,
-		`{"sha":"` + strings.Repeat("a", 40) + `","siblings":[{"rfilename":"/x"}]}`, `{"sha":"` + strings.Repeat("a", 40) +
-			`","disabled":true}`,
+		`{"sha":"../../x","siblings":[]}`, commit + `"siblings":[{"rfilename":"../x"}]}`,
+		commit + `"siblings":[{"rfilename":"/x"}]}`, commit + `"disabled":true}`,
 	} {
 		_, err := answerOf(t, text)
 		require.Error(t, err, text)

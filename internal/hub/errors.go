@@ -54,8 +54,8 @@ type OfflineError struct {
 
 // Error implements error.
 func (e *OfflineError) Error() string {
-	return fmt.Sprintf("%s is not in the cache, and the hub is not asked, since %s: fetch it where there is a network: "+
-		"steer fetch %s", e.Ref, e.Since, e.Ref)
+	return fmt.Sprintf("%s is not in the cache, and the hub is not asked, since %s: fetch it where there is a "+
+		"network: steer fetch %s", e.Ref, e.Since, e.Ref)
 }
 
 // explain says of an answer what it means for who asked.

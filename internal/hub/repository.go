@@ -96,7 +96,8 @@ func (c *Client) Repository(ctx context.Context, r Ref) (*Repository, error) {
 	if r.Dataset {
 		kind = "datasets"
 	}
-	address := fmt.Sprintf("%s/api/%s/%s/revision/%s?blobs=true", c.endpoint(), kind, r.ID, url.PathEscape(r.revision()))
+	address := fmt.Sprintf("%s/api/%s/%s/revision/%s?blobs=true", c.endpoint(), kind, r.ID,
+		url.PathEscape(r.revision()))
 	raw, err := c.http().Read(ctx, address, c.Token, mostAnswer)
 	if err != nil {
 		if errors.Is(err, fetch.ErrUnreachable) {
@@ -106,8 +107,8 @@ func (c *Client) Repository(ctx context.Context, r Ref) (*Repository, error) {
 	}
 	var a answer
 	if err := json.Unmarshal(raw, &a); err != nil {
-		return nil, fmt.Errorf("%s: want a description of a repository in JSON: %w: is HF_ENDPOINT the address of a hub?",
-			address, err)
+		return nil, fmt.Errorf("%s: want a description of a repository in JSON: %w: is HF_ENDPOINT the address of a "+
+			"hub?", address, err)
 	}
 	return a.repository(address, r.Of())
 }
@@ -123,8 +124,8 @@ func (a *answer) repository(address string, r Ref) (*Repository, error) {
 	out.Gated = len(a.Gated) > 0 && !bytes.Equal(a.Gated, []byte("false")) && !bytes.Equal(a.Gated, []byte("null"))
 	for i, s := range a.Siblings {
 		if !local(s.Name) {
-			return nil, fmt.Errorf("%s: field \"siblings[%d].rfilename\": %q: want a path inside the repository", address, i,
-				s.Name)
+			return nil, fmt.Errorf("%s: field \"siblings[%d].rfilename\": %q: want a path inside the repository",
+				address, i, s.Name)
 		}
 		f := File{Path: s.Name, Bytes: -1, Hash: Hash(s.Blob)}
 		if s.Size != nil {

@@ -197,7 +197,8 @@ func (s *Server) note(r *http.Request, cdn bool) (fault Fault, ok bool) {
 	for _, f := range s.faults {
 		// A large file passes by both hosts: what is about its bytes happens at the one that has them.
 		bytes := f.Break || f.Corrupt || f.NoRange || f.Each > 0
-		if !strings.HasSuffix(r.URL.Path, f.Path) || f.Times > 0 && f.happened >= f.Times || bytes && !s.serves(r, cdn) {
+		spent := f.Times > 0 && f.happened >= f.Times
+		if !strings.HasSuffix(r.URL.Path, f.Path) || spent || bytes && !s.serves(r, cdn) {
 			continue
 		}
 		f.happened++
@@ -293,8 +294,8 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, name string, co
 		refuse(w, http.StatusUnauthorized, "GatedRepo", "Access to model "+repo.id+" is restricted. You must have "+
 			"access to it and be authenticated to access it. Please log in.")
 	case content && repo.gate != "" && token != repo.gate:
-		refuse(w, http.StatusForbidden, "GatedRepo", "Access to model "+repo.id+" is restricted and you are not in the "+
-			"authorized list.")
+		refuse(w, http.StatusForbidden, "GatedRepo", "Access to model "+repo.id+" is restricted and you are not in "+
+			"the authorized list.")
 	default:
 		return repo, true
 	}

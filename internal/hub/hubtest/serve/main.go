@@ -26,10 +26,11 @@ func main() {
 func serve() error {
 	addr := flag.String("addr", "127.0.0.1:0", "`ADDRESS` to listen at")
 	var gates []string
-	flag.Func("gate", "`ORG/NAME=TOKEN`: only this token opens the repository; may be repeated", func(text string) error {
-		gates = append(gates, text)
-		return nil
-	})
+	flag.Func("gate", "`ORG/NAME=TOKEN`: only this token opens the repository; may be repeated",
+		func(text string) error {
+			gates = append(gates, text)
+			return nil
+		})
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: serve [--addr ADDRESS] [--gate ORG/NAME=TOKEN] FOLDER")
 		flag.PrintDefaults()
