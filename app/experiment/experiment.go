@@ -17,6 +17,7 @@ import (
 	"steer/app/workspace"
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
+	"steer/internal/hub"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/run"
@@ -311,6 +312,9 @@ func (e *Experiment) inputs() []input {
 func (e *Experiment) checkInputs() error {
 	var errs []error
 	for _, f := range e.inputs() {
+		if hub.IsName(f.path) { // what it is [Study.Locate] finds
+			continue
+		}
 		_, err := os.Stat(f.path)
 		if err != nil && f.key != "model" {
 			_, err = data.Resolve(f.path)

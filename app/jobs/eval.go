@@ -61,6 +61,8 @@ type Eval struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+	// Sources is filled in: what came from a hub.
+	Sources Sources `yaml:"sources,omitempty"`
 }
 
 // Subject is a model under test: the base with a stack of adapters.

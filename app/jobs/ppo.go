@@ -71,6 +71,8 @@ type PPO struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+	// Sources is filled in: what came from a hub.
+	Sources Sources `yaml:"sources,omitempty"`
 
 	opened *data.Template // when the job runs
 }

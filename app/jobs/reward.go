@@ -34,6 +34,8 @@ type Reward struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+	// Sources is filled in: what came from a hub.
+	Sources Sources `yaml:"sources,omitempty"`
 }
 
 // NewReward is the job of a preset.

@@ -44,6 +44,8 @@ type SFT struct {
 
 	// Inputs is filled in: SHA-256 of every file that goes in.
 	Inputs Inputs `yaml:"inputs,omitempty"`
+	// Sources is filled in: what came from a hub.
+	Sources Sources `yaml:"sources,omitempty"`
 
 	opened *data.Template // when the job runs
 }

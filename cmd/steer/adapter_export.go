@@ -18,8 +18,8 @@ the score layer of LlamaForSequenceClassification, a value head TRL's v_head.`,
 		Example: `  steer adapter export runs/sft/adapter.gguf --model base.gguf -o sft-peft \
       --base-name meta-llama/Llama-2-13b-hf`,
 		Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, path []string) error {
-			shape, err := f.check()
+		RunE: func(cmd *cobra.Command, path []string) error {
+			shape, err := f.check(cmd.Context(), a)
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/source"
 	"steer/rl/data"
 )
 
@@ -29,9 +30,12 @@ Formats:
 		Example: `  steer data inspect ethics/deontology/deontology_train.csv
   steer data inspect train.jsonl.gz --format hh-rlhf --json`,
 		Args: args(cobra.MinimumNArgs(1)),
-		RunE: func(_ *cobra.Command, paths []string) error {
+		RunE: func(cmd *cobra.Command, paths []string) error {
 			var errs []error
 			for i, path := range paths {
+				if err := a.locate(cmd.Context(), source.Data, "PATH", &path); err != nil {
+					return err
+				}
 				s, err := data.InspectAs(path, format)
 				if err == nil {
 					err = printSummary(a.out, s, asJSON, i > 0)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/app/chat"
+	"steer/app/source"
 	"steer/app/workspace"
 	"steer/ggml/lm"
 	"steer/ggml/modelfile"
@@ -52,7 +54,10 @@ tokens and other variables are those of --model, and of --set.`,
 			if cmd.Flags().Changed("system") {
 				f.form.System = &f.system
 			}
-			if err := f.check(); err != nil {
+			if err := f.check(cmd.Context(), a); err != nil {
+				return err
+			}
+			if err := a.locate(cmd.Context(), source.Data, "FILE", &paths[0]); err != nil {
 				return err
 			}
 			if f.file != "" {
@@ -81,7 +86,7 @@ tokens and other variables are those of --model, and of --set.`,
 	return cmd
 }
 
-func (f *renderFlags) check() error {
+func (f *renderFlags) check(ctx context.Context, a *app) error {
 	switch {
 	case f.limit < 0:
 		return usagef("--limit: want 0 (all) or more, got %d", f.limit)
@@ -98,7 +103,7 @@ func (f *renderFlags) check() error {
 	if f.file != "" && f.model == "" {
 		return nil
 	}
-	return f.modelFlags.check()
+	return f.modelFlags.check(ctx, a)
 }
 
 // renderedText is a row by a template file, as JSON.
@@ -109,7 +114,7 @@ type renderedText struct {
 }
 
 func (a *app) renderFile(f *renderFlags, path string) error {
-	source, err := os.ReadFile(f.file)
+	text, err := os.ReadFile(f.file)
 	if err != nil {
 		return err
 	}
@@ -138,7 +143,7 @@ func (a *app) renderFile(f *renderFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	template, err := data.NewFileTemplate(string(source), chat, vars, date)
+	template, err := data.NewFileTemplate(string(text), chat, vars, date)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.file, err)
 	}

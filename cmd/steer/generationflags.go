@@ -42,7 +42,7 @@ func (f *generationFlags) bind(cmd *cobra.Command) {
 }
 
 // check refuses what can be refused before anything is loaded.
-func (f *generationFlags) check(cmd *cobra.Command) error {
+func (f *generationFlags) check(cmd *cobra.Command, a *app) error {
 	if cmd.Flags().Changed("system") {
 		f.form.System = &f.system
 	}
@@ -64,7 +64,7 @@ func (f *generationFlags) check(cmd *cobra.Command) error {
 	case slices.Contains(f.options.Stop, ""):
 		return usagef("--stop: want a text, got an empty one")
 	}
-	return f.modelFlags.check()
+	return f.modelFlags.check(cmd.Context(), a)
 }
 
 // open loads the model and its adapters, and chooses the template: the one given, else that of the

@@ -12,6 +12,7 @@ import (
 
 	"steer/app/workspace"
 	"steer/internal/conf"
+	"steer/internal/hub"
 )
 
 // keyFlag is a flag that stands for a configuration key.
@@ -112,6 +113,9 @@ func absAll(paths []string) []string {
 	out := make([]string, len(paths))
 	for i, p := range paths {
 		out[i] = p
+		if hub.IsName(p) {
+			continue
+		}
 		if a, err := filepath.Abs(p); err == nil && p != "" {
 			out[i] = a
 		}

@@ -27,15 +27,15 @@ var allowed = []struct {
 		"steer/app/experiment", "steer/app/jobs", "steer/app/plan", "steer/app/workspace",
 		"steer/rewards", "steer/rl/data", "steer/ggml", "steer/ggml/...", "steer/internal/..."}},
 	{"steer/app/experiment", []string{
-		"steer/app/jobs", "steer/app/plan", "steer/app/workspace",
+		"steer/app/jobs", "steer/app/plan", "steer/app/source", "steer/app/workspace",
 		"steer/rewards", "steer/rl/...", "steer/ggml/gguf", "steer/internal/..."}},
 	{"steer/app/plan", []string{
 		"steer/app/jobs", "steer/app/workspace", "steer/rl/run", "steer/rl/train",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/jobs", []string{
-		"steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite", "steer/rewards",
-		"steer/rl/...", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile",
-		"steer/experiments", "steer/internal/..."}},
+		"steer/app/source", "steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite",
+		"steer/rewards", "steer/rl/...", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/ggml/modelfile", "steer/experiments", "steer/internal/..."}},
 	{"steer/app/speed", []string{ // steer bench
 		"steer/app/workspace", "steer/rl/ppo", "steer/rl/train",
 		"steer/ggml", "steer/ggml/...", "steer/cgo", "steer/internal/..."}},
@@ -56,6 +56,7 @@ var allowed = []struct {
 	{"steer/app/inspect", []string{
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/modelfile", "steer/internal/..."}},
 	{"steer/app/jsonlines", []string{"steer/rl/data", "steer/internal/..."}},
+	{"steer/app/source", []string{"steer/rl/run", "steer/internal/..."}},
 
 	// Evaluation.
 	{"steer/eval/suite", []string{
