@@ -19,9 +19,9 @@ import (
 // renderFlags are those of steer data render.
 type renderFlags struct {
 	modelFlags
+	sourceFlags
 	form        workspace.Form
 	system      string
-	format      data.Format
 	limit       int
 	ids, asJSON bool
 	file        string   // of a template
@@ -32,7 +32,7 @@ type renderFlags struct {
 }
 
 func newDataRenderCommand(a *app) *cobra.Command {
-	f := renderFlags{format: data.FormatAuto, loss: data.LossAnswers}
+	f := renderFlags{loss: data.LossAnswers}
 	cmd := &cobra.Command{
 		Use: "render FILE", Short: "Show rows as the model reads them, and what it learns from",
 		Long: `Puts the conversations of a file in the template that training would use and
@@ -67,7 +67,7 @@ tokens and other variables are those of --model, and of --set.`,
 		"form of the conversations (default: that of the adapters, or the model's own)")
 	flags.StringVar(&f.system, "system", "", "system message of conversations that bring none")
 	flags.StringVar((*string)(&f.form.Date), "date", "", "what a chat template shows as today, such as 2026-01-31")
-	flags.Var(enumFlag[data.Format]{&f.format}, "format", "format of the file")
+	f.sourceFlags.bind(cmd, "format of the file")
 	flags.IntVar(&f.limit, "limit", 10, "show the first `N` rows (0: all)")
 	flags.BoolVar(&f.ids, "ids", false, "print the ids, those learned from in brackets")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON lines")
@@ -142,7 +142,11 @@ func (a *app) renderFile(f *renderFlags, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.file, err)
 	}
-	rows, err := data.LoadRaw(data.Source{Path: path, Format: f.format, Limit: f.limit})
+	src, err := f.source(path)
+	if err != nil {
+		return err
+	}
+	rows, err := data.LoadRaw(src, f.limit)
 	if err != nil {
 		return err
 	}
@@ -230,7 +234,15 @@ func (a *app) renderRows(f *renderFlags, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	rows, loaded, err := data.LoadConversations(data.Source{Path: path, Format: f.format}) // a limit would draw rows
+	src, err := f.source(path)
+	if err != nil {
+		return err
+	}
+	load := data.LoadConversations
+	if f.addPrompt {
+		load = data.LoadPrompts
+	}
+	rows, loaded, err := load(src) // a limit would draw rows
 	if err != nil {
 		return err
 	}
