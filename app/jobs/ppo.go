@@ -386,7 +386,7 @@ func (j *PPO) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 func readPrompts(
 	w *workspace.Workspace, src data.Source, role string, tpl *data.Template, max, room int,
 ) ([]ppo.Prompt, run.DataFile, error) {
-	rows, loaded, err := data.LoadConversations(src)
+	rows, loaded, err := data.LoadPrompts(src)
 	if err != nil {
 		return nil, run.DataFile{}, err
 	}

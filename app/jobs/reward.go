@@ -208,5 +208,5 @@ func (j *Reward) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 func (j *Reward) head(w *workspace.Workspace) *adapter.Head {
 	// The pairwise loss gives a bias no gradient; a classifier needs its intercept.
 	return &adapter.Head{Weight: j.HeadInit.Weights(w.Model.Shape().Embd, j.Seed),
-		HasBias: j.Theory == rewards.Toxicity}
+		HasBias: j.Classifies()}
 }

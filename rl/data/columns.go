@@ -112,3 +112,14 @@ func (c Columns) missing(have []string) (name string, found bool) {
 	}
 	return "", false
 }
+
+// notThere is the error of a column that is mapped and that a file with the columns have lacks.
+func (c Columns) notThere(format Format, path string, line int, name string, have []string) error {
+	mend := "write its name as the file has it"
+	if near, ok := nearest.Word(c[name], have); ok {
+		mend = fmt.Sprintf("did you mean %q?", near)
+	}
+	return &Error{Format: format, Path: path, Line: line, Field: c[name],
+		Want: fmt.Sprintf("a column of this name, as columns.%s says", name),
+		Got:  fmt.Sprintf("the columns %q", have), Mend: mend, Err: ErrMalformed}
+}

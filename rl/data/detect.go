@@ -88,6 +88,8 @@ func detectFile(path string, columns Columns) (detection, error) {
 	}
 	if d, names := detectCSV(f.Path, head, whole, columns); d.readings != nil {
 		return d, nil
+	} else if name, missing := columns.missing(names); missing {
+		return detection{}, columns.notThere(FormatAuto, f.Path, 1, name, names)
 	} else if columns != nil {
 		return fail(ErrUnknownFormat, "as CSV its columns are %q; columns maps steer's names to these; %s", names,
 			needsList())
@@ -175,9 +177,7 @@ func detectJSON(f *File, text []byte, line int, whole bool, columns Columns) (de
 func detectRow(path, what string, fields map[string]strictjson.Raw, columns Columns) (detection, error) {
 	names := sortedKeys(fields)
 	if name, missing := columns.missing(names); missing {
-		return detection{}, &Error{Format: FormatAuto, Path: path, Line: 1, Field: columns[name],
-			Want: fmt.Sprintf("a column of this name, which columns.%s says", name),
-			Got:  fmt.Sprintf("the columns %q", names), Mend: "write its name as the file has it", Err: ErrMalformed}
+		return detection{}, columns.notThere(FormatAuto, path, 1, name, names)
 	}
 	d := detection{path: path, keys: columns.rename(fields)}
 	d.readings = detectKeys(d.keys)

@@ -164,9 +164,7 @@ func (r *record) columnsAre(have []string) error {
 	if !missing {
 		return nil
 	}
-	return &Error{Format: r.format, Path: r.path, Line: r.row, Field: r.opts.columns[name],
-		Want: fmt.Sprintf("a column of this name, which columns.%s says", name),
-		Got:  fmt.Sprintf("the columns %q", have), Mend: "write its name as the file has it", Err: ErrMalformed}
+	return r.opts.columns.notThere(r.format, r.path, r.row, name, have)
 }
 
 // check refuses, drops and counts the keys that are not text.

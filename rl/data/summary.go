@@ -85,6 +85,9 @@ func (s Summary) Write(w io.Writer) error {
 		fmt.Fprintf(&b, "  label %s: %d (%.1f %%)\n", l.Label, l.Count, 100*l.Share)
 	}
 	for _, n := range s.Notes {
+		if len(s.Unread) > 0 && strings.Contains(n, unreadNote) {
+			continue // said above
+		}
 		fmt.Fprintf(&b, "  note: %s\n", n)
 	}
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
