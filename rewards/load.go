@@ -3,6 +3,7 @@ package rewards
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"steer/internal/seed"
 	"steer/rl/data"
@@ -121,8 +122,12 @@ func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, erro
 	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, seed.Derive(src.Seed, "reward.limit")))
 	part.seal()
 	if len(part.Pairs) == 0 {
-		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s", src.Path, data.ErrEmpty, info.Rows,
-			recipe)
+		why := ""
+		if len(info.Notes) > 0 {
+			why = ": " + strings.Join(info.Notes, "; ")
+		}
+		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s%s", src.Path, data.ErrEmpty, info.Rows,
+			recipe, why)
 	}
 	return part, nil
 }

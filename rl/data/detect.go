@@ -274,11 +274,7 @@ func detectKeys(keys rowKeys) []Format {
 // detectCSV knows CSV and TSV files by the names of their columns and their first record; names are those
 // of the columns.
 func detectCSV(path string, head []byte, whole bool, columns Columns) (d detection, names []string) {
-	comma := byte(',')
-	if sniffContainer(path, head) == TableTSV {
-		comma = '\t'
-	}
-	records := csvHead(head, comma, 2, whole)
+	records := csvHead(head, commaOf(path, head), 2, whole)
 	if len(records) < 2 || len(records[0]) != len(records[1]) {
 		if len(records) > 0 {
 			names = records[0]

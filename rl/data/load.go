@@ -120,7 +120,8 @@ func insteadOf(format Format, wanted []Format) string {
 		return "name another file, or, to learn every answer whatever its label is, set format: completion"
 	case learns && format == FormatPairs:
 		return "name another file, or, to learn the better answers, set format: completion and " +
-			"columns: {completion: chosen}"
+			"columns: {completion: chosen} (where these hold whole conversations: format: chat and " +
+			"columns: {messages: chosen})"
 	case learns && format == FormatPrompts:
 		return "name another file: this one has no answers to learn"
 	}

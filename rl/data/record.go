@@ -96,12 +96,12 @@ func eachRecord(src Source, row func(r *record) error) ([]string, error) {
 
 // each reads rows from JSON, parquet, CSV or TSV.
 func (o *rowOptions) each(src Source, row func(r *record) error) error {
-	kind, err := containerOf(src.Path)
+	kind, comma, err := containerOf(src.Path)
 	if err != nil {
 		return err
 	}
 	if kind == TableCSV || kind == TableTSV {
-		return o.eachCSV(src, row)
+		return o.eachCSV(src, comma, row)
 	}
 	return eachJSON(src.Format, src.Path, defaultLimits(), func(s *source, line int, text []byte) error {
 		fields := map[string]strictjson.Raw{}
@@ -119,19 +119,20 @@ func (o *rowOptions) each(src Source, row func(r *record) error) error {
 	})
 }
 
-// containerOf tells in what way a file holds rows: TableJSONL stands for all JSON.
-func containerOf(path string) (Format, error) {
+// containerOf tells in what way a file holds rows (TableJSONL stands for all JSON), and what divides columns
+// of text.
+func containerOf(path string) (kind Format, comma byte, err error) {
 	f, err := Open(path)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer f.Close()
 	head := make([]byte, 1<<12)
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return "", fmt.Errorf("data: %s: %w", f.Path, err)
+		return "", 0, fmt.Errorf("data: %s: %w", f.Path, err)
 	}
-	return sniffContainer(f.Path, head[:n]), nil
+	return sniffContainer(f.Path, head[:n]), commaOf(f.Path, head[:n]), nil
 }
 
 // sniffContainer decides on the beginning of a file, and, where that is neither JSON nor parquet, on its
@@ -156,6 +157,19 @@ func sniffContainer(path string, head []byte) Format {
 		return TableTSV
 	}
 	return TableCSV
+}
+
+// commaOf is what divides the columns of a file that is CSV or TSV by its beginning: a tab, or what stands in
+// its first line, a comma or, where there is none, a semicolon, as spreadsheets write it in many languages.
+func commaOf(path string, head []byte) byte {
+	first, _, _ := bytes.Cut(bytes.TrimPrefix(head, bomUTF8), []byte("\n"))
+	switch {
+	case sniffContainer(path, head) == TableTSV:
+		return '\t'
+	case bytes.ContainsRune(first, ';') && !bytes.ContainsAny(first, ",\t"):
+		return ';'
+	}
+	return ','
 }
 
 // columnsAre checks that the columns which are mapped are there.

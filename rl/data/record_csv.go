@@ -15,8 +15,8 @@ import (
 
 // eachCSV reads the rows of a CSV or TSV file with a header line. An empty field is a column that says
 // nothing; lists are written as JSON.
-func (o *rowOptions) eachCSV(src Source, row func(r *record) error) error {
-	c, header, err := openRows(src)
+func (o *rowOptions) eachCSV(src Source, comma byte, row func(r *record) error) error {
+	c, header, err := openRows(src, comma)
 	if err != nil {
 		return err
 	}
@@ -60,15 +60,7 @@ func (o *rowOptions) eachCSV(src Source, row func(r *record) error) error {
 
 // openRows opens a CSV or TSV file and reads its header. A first column without a name is an index, as
 // pandas writes it.
-func openRows(src Source) (*csvReader, []string, error) {
-	kind, err := containerOf(src.Path)
-	if err != nil {
-		return nil, nil, err
-	}
-	comma := byte(',')
-	if kind == TableTSV {
-		comma = '\t'
-	}
+func openRows(src Source, comma byte) (*csvReader, []string, error) {
 	c, err := newCSV(src.Format, src.Path, comma, defaultLimits())
 	if err != nil {
 		return nil, nil, err
