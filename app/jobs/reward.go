@@ -88,7 +88,7 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("reward: train.path: want the path of the training data")
 	}
-	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, j.SFT); err != nil {
+	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, j.SFT); err != nil {
 		return err
 	}
 	if err := errors.Join(j.Engine.Validate(), j.Config.Validate()); err != nil {
@@ -107,7 +107,7 @@ func (j *Reward) Run(
 	ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool,
 ) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
-	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, j.SFT); err != nil {
+	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, j.SFT); err != nil {
 		return err
 	}
 	set, err := rewards.Load(j.Config)
@@ -122,7 +122,7 @@ func (j *Reward) Run(
 		return err
 	}
 	if j.Form == rewards.FormChat {
-		t, _, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date})
+		t, _, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars})
 		if err != nil {
 			return err
 		}

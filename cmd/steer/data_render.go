@@ -25,7 +25,7 @@ type renderFlags struct {
 	limit       int
 	ids, asJSON bool
 	file        string   // of a template
-	set         []string // its variables
+	set         []string // variables of a template
 	addPrompt   bool
 	continued   bool
 	loss        data.LossOn
@@ -45,6 +45,7 @@ and printed exactly, with a line end after each row (--json: without). Its speci
 tokens and other variables are those of --model, and of --set.`,
 		Example: `  steer data render chats.jsonl -m base.gguf --limit 3
   steer data render chats.jsonl -m base.gguf -a runs/sft/adapter.gguf --ids
+  steer data render chats.jsonl -m qwen3.gguf --set enable_thinking=false
   steer data render chats.jsonl --template-file qwen3.jinja --json \
     --set enable_thinking=false --add-generation-prompt`,
 		Args: args(cobra.ExactArgs(1)),
@@ -74,7 +75,7 @@ tokens and other variables are those of --model, and of --set.`,
 	flags.Var(enumFlag[data.LossOn]{&f.loss}, "loss-on", "what is learned from: answers or all")
 	flags.StringVar(&f.file, "template-file", "", "render by this chat template, a Jinja `FILE`")
 	flags.StringArrayVar(&f.set, "set", nil,
-		"variable of the template file, `NAME=VALUE` (JSON, or text); may be repeated")
+		"variable of the chat template, `NAME=VALUE` (JSON, or text); may be repeated")
 	flags.BoolVar(&f.addPrompt, "add-generation-prompt", false, "end with what opens an answer of the assistant")
 	flags.BoolVar(&f.continued, "continue-final-message", false,
 		"end where the text of the last message ends (template file)")
@@ -85,15 +86,23 @@ func (f *renderFlags) check() error {
 	switch {
 	case f.limit < 0:
 		return usagef("--limit: want 0 (all) or more, got %d", f.limit)
-	case f.file == "" && (len(f.set) > 0 || f.continued):
-		return usagef("--set and --continue-final-message belong to --template-file")
-	case f.file != "" && (f.ids || f.form != workspace.Form{Date: f.form.Date}):
+	case f.file == "" && f.continued:
+		return usagef("--continue-final-message belongs to --template-file")
+	case f.file != "" && (f.ids || f.form.Template != "" || f.form.System != nil):
 		return usagef("--template-file renders text: --ids, --template and --system do not go with it")
 	case f.addPrompt && f.continued:
 		return usagef("--add-generation-prompt and --continue-final-message: want one of them")
 	}
 	if _, err := f.form.Date.Time(); err != nil {
 		return usagef("--%v", err)
+	}
+	for _, s := range f.set {
+		if f.form.Vars == nil {
+			f.form.Vars = data.TemplateVars{}
+		}
+		if err := f.form.Vars.ParseVar(s); err != nil {
+			return usagef("--set: %v", err)
+		}
 	}
 	if f.file != "" && f.model == "" {
 		return nil
@@ -119,20 +128,9 @@ func (a *app) renderFile(f *renderFlags, path string) error {
 			return err
 		}
 	}
-	vars := map[string]any{}
-	for _, s := range f.set {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok || name == "" {
-			return usagef("--set: want NAME=VALUE, got %q", s)
-		}
-		vars[name] = value
-		var v any
-		if json.Unmarshal([]byte(value), &v) == nil {
-			switch v.(type) {
-			case nil, bool, float64, string:
-				vars[name] = v
-			}
-		}
+	vars, err := f.form.Vars.Values()
+	if err != nil {
+		return usagef("--set: %v", err)
 	}
 	date, err := f.form.Date.Time()
 	if err != nil {
