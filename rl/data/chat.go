@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+
 	"steer/internal/strictjson"
 )
 
@@ -37,7 +39,12 @@ func (r *record) messages(field string) ([]Message, error) {
 
 // messageList reads messages that stand in a field, or in a part of it.
 func (r *record) messageList(field string, raw strictjson.Raw) ([]Message, error) {
-	if strictjson.Kind(raw) == '{' {
+	if list, ok, err := r.rowsOf(field, raw); ok || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		raw = list
+	} else if strictjson.Kind(raw) == '{' {
 		raw = slices.Concat(strictjson.Raw("["), raw, strictjson.Raw("]"))
 	}
 	p := messageParser{columns: r.opts.columns, drop: r.opts.drop, unread: r.unreadKey}
@@ -49,6 +56,38 @@ func (r *record) messageList(field string, raw strictjson.Raw) ([]Message, error
 		return nil, r.wrong(err)
 	}
 	return m, nil
+}
+
+// rowsOf turns a struct of lists, {"from": [...], "value": [...]}, as datasets stores a list of structs, into the
+// list of structs; ok is false for anything else.
+func (r *record) rowsOf(field string, raw strictjson.Raw) (list strictjson.Raw, ok bool, err error) {
+	var columns map[string]strictjson.Raw
+	if strictjson.Kind(raw) != '{' || strictjson.Unmarshal(raw, &columns) != nil {
+		return nil, false, nil
+	}
+	names := sortedKeys(columns)
+	rows := []map[string]strictjson.Raw{}
+	for i, name := range names {
+		var values []strictjson.Raw
+		if strictjson.Kind(columns[name]) != '[' || strictjson.Unmarshal(columns[name], &values) != nil {
+			return nil, false, nil
+		}
+		if i > 0 && len(values) != len(rows) {
+			return nil, false, r.bad(field+"."+name, fmt.Sprintf("%d values, as %s has", len(rows), names[0]),
+				fmt.Sprint(len(values)))
+		}
+		for k, v := range values {
+			if i == 0 {
+				rows = append(rows, map[string]strictjson.Raw{})
+			}
+			rows[k][name] = v
+		}
+	}
+	if len(rows) == 0 {
+		return nil, false, nil
+	}
+	list, err = json.Marshal(rows, json.Deterministic(true))
+	return list, true, err
 }
 
 // withSystem puts the text of the column system before messages that bring none.

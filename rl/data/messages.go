@@ -28,7 +28,8 @@ var refusedKeys = map[string]string{
 	"tool_call_id": "tool calls",
 	"images":       "pictures", "image": "pictures", "videos": "pictures", "video": "pictures",
 	"audio": "sound", "audios": "sound",
-	"reasoning_content": "thoughts beside the answer", "train_detail": "parts of a message",
+	"reasoning_content": "thoughts beside the answer", "thinking": "thoughts beside the answer",
+	"train_detail": "weights of parts of a message",
 }
 
 // refusedError marks the error of a key that drop_unsupported would drop.
