@@ -37,7 +37,9 @@ type Experiment struct {
 	Template data.TemplateName      `yaml:"template,omitempty"`
 	System   *string                `yaml:"system,omitempty"`
 	Date     data.Date              `yaml:"date,omitempty"`
-	Seed     uint64                 `yaml:"seed"`
+	// TemplateVars likewise.
+	TemplateVars data.TemplateVars `yaml:"template_vars,omitempty"`
+	Seed         uint64            `yaml:"seed"`
 	// Seeds makes it a [Study]: everything once for each, below Out in a folder of its own.
 	Seeds []uint64 `yaml:"seeds,omitempty"`
 	// Preset (default or thesis) is what sft, reward and ppo start from, unless one names its own.
@@ -78,6 +80,8 @@ func (e *Experiment) toSections() {
 		e.Seed
 	e.Eval.Model, e.Eval.Engine, e.Eval.Template, e.Eval.System = e.Model, e.Engine, e.Template, e.System
 	e.SFT.Date, e.Reward.Date, e.PPO.Date, e.Eval.Date = e.Date, e.Date, e.Date, e.Date
+	v := e.TemplateVars
+	e.SFT.TemplateVars, e.Reward.TemplateVars, e.PPO.TemplateVars, e.Eval.TemplateVars = v, v, v, v
 }
 
 // toTheories hands the sections of reward and ppo down to each theory.

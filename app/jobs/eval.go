@@ -33,6 +33,8 @@ type Eval struct {
 	System   *string           `yaml:"system,omitempty"`
 	// Date is what a model's own template shows as today.
 	Date data.Date `yaml:"date,omitempty"`
+	// TemplateVars are variables of a model's own template, such as enable_thinking.
+	TemplateVars data.TemplateVars `yaml:"template_vars,omitempty"`
 	// Subjects are the models under test, besides the base; the order is that of every table.
 	Subjects []Subject `yaml:"subjects"`
 	// Rewards are the reward models of the matrix.
@@ -234,7 +236,7 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		}
 	}()
 	if cfg.Template, _, err = w.Template(workspace.Form{Template: j.Template, System: j.System,
-		Date: j.Date}); err != nil {
+		Date: j.Date, Vars: j.TemplateVars}); err != nil {
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
@@ -361,7 +363,7 @@ func (j *Eval) fillForm() error {
 	for _, s := range slices.Backward(j.Subjects) {
 		paths = append(paths, s.Adapters...)
 	}
-	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, paths)
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, paths)
 }
 
 // asksInTemplate tells whether anything is measured that is put in the template.
@@ -412,7 +414,7 @@ func (j *Eval) divergences(w *workspace.Workspace, subjects []eval.Subject) {
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
 func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, error) {
-	tpl, stop, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date})
+	tpl, stop, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars})
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func (p *Proposal) Add(path string) error {
 	if err != nil {
 		return err
 	}
-	s, err := data.InspectAs(path, format)
+	s, err := data.InspectSource(data.Source{Path: path, Format: format})
 	if err != nil {
 		return err
 	}

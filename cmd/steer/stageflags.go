@@ -39,7 +39,7 @@ func (f *stageFlags) bind(cmd *cobra.Command, m jobs.Method, keys []keyFlag) {
 		switch {
 		case k.isBool:
 			flags.BoolVar(&k.on, k.flag, false, k.help)
-		case k.list:
+		case k.list, k.isMap:
 			flags.StringArrayVar(&k.items, k.flag, nil, k.help)
 		default:
 			flags.StringVarP(&k.text, k.flag, k.short, "", k.help)
