@@ -127,6 +127,9 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	for i := range j.Tasks {
 		j.Tasks[i].Path = workspace.Abs(dir, j.Tasks[i].Path)
 	}
+	if err := j.Tasks.Expand(); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(j.TaskData)) {
 		if err := j.Tasks.SetData(name, workspace.Abs(dir, j.TaskData[name])); err != nil {
 			return err

@@ -61,6 +61,9 @@ func addTask(b *metrics.Summary, t *task.Task, s eval.Subject) error {
 	} {
 		b.Provenance.Set(k, v)
 	}
+	if t.Alias != "" {
+		b.Provenance.Set("task_alias", t.Alias)
+	}
 	if len(t.Ignored) > 0 {
 		b.Provenance.Set("ignored_keys", strings.Join(t.Ignored, " "))
 	}

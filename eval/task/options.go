@@ -35,6 +35,20 @@ func (t *Task) Wants(metric string) bool {
 	return slices.ContainsFunc(t.Metrics, func(m Metric) bool { return m.Name == metric })
 }
 
+// MetricName is the name in results of a metric behind a filter, as groups name it; false without
+// that filter.
+func (t *Task) MetricName(metric, filter string) (name string, found bool) {
+	for i, f := range t.Filters {
+		if f.Name == filter {
+			if i > 0 {
+				metric += "_" + filter
+			}
+			return metric, true
+		}
+	}
+	return "", false
+}
+
 // others are metrics of the harness that are not computed here.
 var others = []string{"acc_mutual_info", "bleu", "brier_score", "bypass", "chrf", "f1", "likelihood", "perplexity",
 	"rouge1", "rouge2", "rougeL", "ter", "word_perplexity", "byte_perplexity", "bits_per_byte"}
