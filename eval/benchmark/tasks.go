@@ -318,7 +318,7 @@ func (x Tasks) specs(set eval.Settings, taken []string) []Spec {
 		b.Load = func() error {
 			t, err := x.load(i, taken)
 			if err == nil {
-				_, err = t.Items(set.TargetDelimiter)
+				_, err = t.Items(task.Asking{Delimiter: set.TargetDelimiter})
 			}
 			return err
 		}

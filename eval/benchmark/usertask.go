@@ -26,7 +26,7 @@ func UserTask(
 		return nil, nil, fmt.Errorf("eval: task %s: %w", t.Name, err)
 	}
 	set.TargetDelimiter = t.Delimiter(set.TargetDelimiter)
-	items, err := t.Items(set.TargetDelimiter)
+	items, err := t.Items(task.Asking{Delimiter: set.TargetDelimiter})
 	if err != nil {
 		return fail(err)
 	}

@@ -141,8 +141,13 @@ func (t *Task) Place(files Files) error {
 		return s.fail("num_fewshot", f.NumFewshot.Line, "the examples come from split %q, for which data names no file",
 			from)
 	}
-	if t.shots == t.Data {
+	switch {
+	case t.shots != t.Data:
+	case t.ownExcluded():
 		t.Notes = append(t.Notes, "few-shot examples are rows of the measured file; a row is never its own example")
+	default:
+		t.Notes = append(t.Notes, "few-shot examples are rows of the measured file, and a row may be its own example, "+
+			"as in lm-evaluation-harness: name a fewshot_split, or test_split as that")
 	}
 	return nil
 }

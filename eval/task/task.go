@@ -49,13 +49,16 @@ type Task struct {
 	splits           splits         // data files that the task names
 	shots            string         // data file of the few-shot examples
 	samples          []*ordered.Map // few-shot examples written into the task
-	shotsDelimiter   string
+	indices          []int          // rows that examples are drawn from, nil: all
+	sampler          string
+	fewshotDelimiter string
+	shotsDelimiter   string  // behind an example
+	shotsTarget      *string // between an example and its answer; nil: the task's delimiter
+	form                     // of the measured rows
+	shown            form    // of the few-shot examples
 	description      field
-	text             field
-	choice           field
-	target           field
 	id               field
-	hasChoice, hasID bool
+	hasID            bool
 }
 
 // Generation bounds what is generated.
@@ -146,8 +149,7 @@ func (s *source) task(name string) (*Task, error) {
 	}
 	sum := sha256.Sum256(s.hash)
 	t := &Task{Name: name, Path: s.path, SHA256: hex.EncodeToString(sum[:]), Output: f.OutputType,
-		First: f.First, Limit: f.Limit, TargetDelimiter: f.TargetDelimiter,
-		shotsDelimiter: f.FewshotDelimiter, source: s}
+		First: f.First, Limit: f.Limit, TargetDelimiter: f.TargetDelimiter, source: s}
 	for _, f := range s.files {
 		if f != s.path && !slices.Contains(t.included, f) {
 			t.included = append(t.included, f)
@@ -207,7 +209,6 @@ func (t *Task) refuse(s *source, f *file) error {
 		{"process_results", "name metrics in metric_list", &f.ProcessResults},
 		{"custom_dataset", "write the rows into a file and name it under data", &f.CustomDataset},
 		{"use_prompt", "write the prompt into doc_to_text", &f.UsePrompt},
-		{"gen_prefix", "put its text at the end of doc_to_text", &f.GenPrefix},
 		{"doc_to_image", "only text is measured", &f.DocToImage},
 		{"doc_to_audio", "only text is measured", &f.DocToAudio},
 	} {
