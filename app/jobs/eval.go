@@ -367,7 +367,8 @@ func (j *Eval) fillForm() error {
 
 // asksInTemplate tells whether anything is measured that is put in the template.
 func (j *Eval) asksInTemplate() bool {
-	return j.CrossReward.Prompts.Path != "" || j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
+	return len(j.Tasks) > 0 && j.ApplyChatTemplate || j.CrossReward.Prompts.Path != "" ||
+		j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
 }
 
 // subjects opens the base and every subject.

@@ -10,6 +10,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/task"
+	"steer/rl/data"
 	"steer/rl/run"
 )
 
@@ -280,7 +281,7 @@ func (x Tasks) Notes() []string {
 // that cannot be loaded have none.
 func (x Tasks) Inputs() map[string]string {
 	out := map[string]string{}
-	for _, b := range x.specs(eval.Settings{}, nil) {
+	for _, b := range x.specs(eval.Settings{}, TaskPrompts{}, nil, nil) {
 		for _, f := range b.Inputs {
 			if f.derived {
 				out[f.Key] = f.Path
@@ -292,12 +293,13 @@ func (x Tasks) Inputs() map[string]string {
 
 // specs describe the tasks. One that cannot be loaded goes by the name of its file, until
 // load says why.
-func (x Tasks) specs(set eval.Settings, taken []string) []Spec {
+func (x Tasks) specs(set eval.Settings, how TaskPrompts, tpl *data.Template, taken []string) []Spec {
 	var out []Spec
 	for i := range x {
 		f, key := &x[i], fmt.Sprintf("tasks[%d]", i)
 		b := Spec{
 			Name: strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path)), Protocol: eval.ProtocolLogLik,
+			Rendered: how.ApplyChatTemplate, options: taskPromptKeys,
 			Inputs: []Input{{Key: key, File: &f.File, SelfDescribed: true},
 				{Key: key + ".data", File: &f.Data.File, whole: true, SelfDescribed: true},
 				{Key: key + ".fewshot", File: &f.Fewshot.File, whole: true, SelfDescribed: true}},
@@ -318,7 +320,7 @@ func (x Tasks) specs(set eval.Settings, taken []string) []Spec {
 		b.Load = func() error {
 			t, err := x.load(i, taken)
 			if err == nil {
-				_, err = t.Items(task.Asking{Delimiter: set.TargetDelimiter})
+				_, err = t.Items(how.asking(set))
 			}
 			return err
 		}
@@ -327,7 +329,7 @@ func (x Tasks) specs(set eval.Settings, taken []string) []Spec {
 			if err != nil {
 				return nil, nil, fmt.Errorf("eval: %w", err)
 			}
-			return UserTask(ctx, s, set, t)
+			return UserTask(ctx, s, set, t, how, tpl)
 		}
 		out = append(out, b)
 	}

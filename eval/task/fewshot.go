@@ -41,8 +41,8 @@ func (t *Task) readFewshot(s *source, f *file) error {
 	}
 	if t.samples != nil && given(&f.FewshotSplit) {
 		t.samples = nil
-		t.Notes = append(t.Notes, fmt.Sprintf("few-shot examples come from split %s; fewshot_config.samples is not used",
-			f.FewshotSplit.Value))
+		t.Notes = append(t.Notes, fmt.Sprintf("few-shot examples come from split %s; fewshot_config.samples "+
+			"is not used", f.FewshotSplit.Value))
 	}
 	if t.indices != nil {
 		t.Notes = append(t.Notes, "few-shot examples are drawn from the rows of fewshot_config.fewshot_indices; "+

@@ -70,7 +70,7 @@ func (t *Task) readFields(s *source, f *file) (err error) {
 		into     *field
 		required bool
 	}{
-		{"doc_to_text", &f.Text, &t.text, true},
+		{"doc_to_text", &f.Text, &t.text, t.Output != Rolling},
 		{"doc_to_target", &f.Target, &t.target, true},
 		{"doc_to_choice", &f.Choice, &t.choice, t.Output == MultipleChoice},
 		{"description", &f.Description, &t.description, false},

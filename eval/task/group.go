@@ -313,8 +313,8 @@ func (r *groups) named(g *Group, n *yaml.Node, name string, over []override) ([]
 		tasks = []string{name}
 	}
 	if len(tasks) == 0 {
-		return nil, &conf.Error{File: g.Path, Line: n.Line, Key: "task", Msg: fmt.Sprintf("no task, tag or group below "+
-			"%s is called %q", r.index.root, name)}
+		return nil, &conf.Error{File: g.Path, Line: n.Line, Key: "task",
+			Msg: fmt.Sprintf("no task, tag or group below %s is called %q", r.index.root, name)}
 	}
 	var out []Member
 	for _, name := range tasks {

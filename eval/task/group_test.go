@@ -73,8 +73,8 @@ func TestGroups(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "All of it", g.Alias)
 	require.Equal(t, []string{"metadata"}, g.Ignored)
-	require.Equal(t, []Aggregate{{Metric: "acc", BySize: true}, {Metric: "acc_norm", Filters: []string{"none", "other"}}},
-		g.Aggregates)
+	require.Equal(t, []Aggregate{{Metric: "acc", BySize: true},
+		{Metric: "acc_norm", Filters: []string{"none", "other"}}}, g.Aggregates)
 	var names, groups []string
 	shots := map[string]int{}
 	for _, k := range g.Tasks() {

@@ -196,6 +196,9 @@ func (t *Task) item(i int, r *row, before []message, a Asking) (Item, error) {
 		}
 		it.ID = fmt.Sprint(v)
 	}
+	if t.Output == Rolling {
+		return it, t.whole(&it, r)
+	}
 	text, err := t.textOf(&t.form, r)
 	if err != nil {
 		return it, err
@@ -224,6 +227,20 @@ func (t *Task) item(i int, r *row, before []message, a Asking) (Item, error) {
 	asked := question{text: fmt.Sprint(text), prefix: prefix}.asked(t.Delimiter(a.Delimiter), "")
 	it.context(append(slices.Clone(before), asked...), a)
 	return it, t.answer(&it, r, target)
+}
+
+// whole is a row whose target is scored as a text of its own.
+func (t *Task) whole(it *Item, r *row) error {
+	target, err := t.target.on(r)
+	if err != nil {
+		return err
+	}
+	text, ok := target.(string)
+	if !ok {
+		return r.fail(&t.target, "want text, got %v", target)
+	}
+	it.Contexts, it.Targets, it.Continuations = []string{""}, []string{text}, []string{text}
+	return nil
 }
 
 // context adds a context: as running text, and as a conversation where that is asked for.

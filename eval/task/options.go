@@ -23,11 +23,13 @@ type Metric struct {
 var known = map[Output][]string{
 	MultipleChoice: {"acc", "acc_norm", "acc_bytes", "exact_match", "mcc", "f1", "macro_f1", "balanced_acc", "kappa"},
 	LogLikelihood:  {"perplexity", "acc"},
+	Rolling:        {"word_perplexity", "byte_perplexity", "bits_per_byte"},
 	GenerateUntil:  {"exact_match"},
 }
 
 var byDefault = map[Output][]string{
-	MultipleChoice: {"acc", "acc_norm"}, LogLikelihood: {"perplexity", "acc"}, GenerateUntil: {"exact_match"},
+	MultipleChoice: {"acc", "acc_norm"}, LogLikelihood: {"perplexity", "acc"},
+	Rolling: {"word_perplexity", "byte_perplexity", "bits_per_byte"}, GenerateUntil: {"exact_match"},
 }
 
 // Wants says that metric_list names a metric.

@@ -18,9 +18,10 @@ type Output string
 
 // The outputs, by their names in lm-evaluation-harness.
 const (
-	MultipleChoice Output = "multiple_choice" // which choice is the likeliest
-	LogLikelihood  Output = "loglikelihood"   // how likely is the target
-	GenerateUntil  Output = "generate_until"  // does greedy generation give the target
+	MultipleChoice Output = "multiple_choice"       // which choice is the likeliest
+	LogLikelihood  Output = "loglikelihood"         // how likely is the target
+	GenerateUntil  Output = "generate_until"        // does greedy generation give the target
+	Rolling        Output = "loglikelihood_rolling" // how likely is a whole text
 )
 
 // Task is a task as its file describes it.
@@ -119,7 +120,7 @@ type file struct {
 
 // Values lists the outputs, for configuration checks.
 func (Output) Values() []string {
-	return []string{string(MultipleChoice), string(LogLikelihood), string(GenerateUntil)}
+	return []string{string(MultipleChoice), string(LogLikelihood), string(Rolling), string(GenerateUntil)}
 }
 
 // Load reads a task file. dataFile, if given, takes the place of the data file that it
@@ -167,6 +168,9 @@ func (s *source) task(name string) (*Task, error) {
 		}
 	}
 	t.ignore(f)
+	if t.Output == Rolling {
+		t.rolls(f)
+	}
 	return t, nil
 }
 
@@ -225,6 +229,23 @@ func (t *Task) refuse(s *source, f *file) error {
 		return s.fail("task", 0, "want a name without slashes and line ends, got %q", t.Name)
 	}
 	return nil
+}
+
+// rolls leaves out what a text that is scored as a whole has no place for.
+func (t *Task) rolls(f *file) {
+	for _, k := range []struct {
+		key string
+		n   *yaml.Node
+	}{
+		{"description", &f.Description}, {"num_fewshot", &f.NumFewshot}, {"fewshot_config", &f.FewshotConfig},
+		{"fewshot_split", &f.FewshotSplit}, {"gen_prefix", &f.GenPrefix}, {"doc_to_text", &f.Text},
+		{"doc_to_choice", &f.Choice},
+	} {
+		if given(k.n) && k.n.Value != "0" {
+			t.Ignored = append(t.Ignored, k.key)
+		}
+	}
+	t.NumFewshot = 0
 }
 
 // ignore lists the keys that change nothing here.
