@@ -131,6 +131,9 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	for i := range j.Tasks {
 		j.Tasks[i].Path = workspace.Abs(dir, j.Tasks[i].Path)
 	}
+	if err := j.Tasks.Expand(); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(j.TaskData)) {
 		if err := j.Tasks.SetData(name, workspace.Abs(dir, j.TaskData[name])); err != nil {
 			return err
@@ -368,7 +371,8 @@ func (j *Eval) fillForm() error {
 
 // asksInTemplate tells whether anything is measured that is put in the template.
 func (j *Eval) asksInTemplate() bool {
-	return j.CrossReward.Prompts.Path != "" || j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
+	return len(j.Tasks) > 0 && j.ApplyChatTemplate || j.CrossReward.Prompts.Path != "" ||
+		j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
 }
 
 // subjects opens the base and every subject.
