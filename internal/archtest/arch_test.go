@@ -55,6 +55,8 @@ var allowed = []struct {
 		"steer/eval/compare", "steer/rl/run", "steer/internal/..."}},
 	{"steer/app/inspect", []string{
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/modelfile", "steer/internal/..."}},
+	{"steer/app/export", []string{
+		"steer/app/workspace", "steer/rl/data", "steer/ggml", "steer/ggml/...", "steer/cgo", "steer/internal/..."}},
 	{"steer/app/jsonlines", []string{"steer/rl/data", "steer/internal/..."}},
 
 	// Evaluation.
