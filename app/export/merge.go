@@ -35,8 +35,10 @@ func (s Stack) Merge(ctx context.Context, out string, t merge.Type) (*MergeResul
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range r.Fallback {
-		notes = append(notes, fmt.Sprintf("%s, since its rows are no whole blocks of %s", f, t))
+	notes = append(notes, fallbackNotes(r, t)...)
+	if name, _ := top(placed).Template(); name != "" {
+		notes = append(notes, fmt.Sprintf("the adapters were trained with template %s, which a merged model does not "+
+			"remember: name it with --template", name))
 	}
 	return &MergeResult{Report: r, Adapters: len(placed), Notes: notes}, nil
 }
@@ -67,3 +69,6 @@ func (s Stack) mergeOne(ctx context.Context, a *adapter.Adapter, out string, t m
 	}
 	return r, nil
 }
+
+// top is the adapter above all others.
+func top(placed []adapter.Placed) adapter.Placed { return placed[len(placed)-1] }
