@@ -20,6 +20,8 @@ type Stack struct {
 	// Any allows a stack in which an adapter lies on others than it was trained on.
 	Any    bool
 	Hashes *filehash.Cache
+	// alone: the one adapter is converted by itself, whatever it lies on.
+	alone bool
 }
 
 // Load reads the adapters of a stack and checks that they belong together. notes are sentences that
@@ -58,6 +60,9 @@ func (s Stack) Load() (placed []adapter.Placed, notes []string, err error) {
 func (s Stack) check(placed []adapter.Placed) (notes []string, err error) {
 	unknown, err := adapter.CheckStack(placed)
 	switch {
+	case err != nil && s.alone:
+		notes = append(notes, fmt.Sprintf("%s was trained on other adapters (%s): it means something on these alone; "+
+			"name them before it to have all joined into one", placed[0].Path, placed[0].Meta[adapter.MetaTrainedOn]))
 	case err != nil && s.Any:
 		notes = append(notes, err.Error()+" (allowed by --any-stack)")
 	case err != nil:

@@ -66,7 +66,7 @@ func (s Stack) Ollama(ctx context.Context, dir string, opt OllamaOptions) (*Olla
 	for _, p := range placed {
 		if p.Role() == adapter.RoleReward {
 			return nil, fmt.Errorf("%s is a reward model: it scores texts, Ollama only generates them; "+
-				"for llama.cpp there is \"steer adapter export --format gguf\"", p.Path)
+				"for llama.cpp there is \"steer adapter export --format rank\"", p.Path)
 		}
 	}
 	r := &OllamaResult{Notes: notes}

@@ -3,6 +3,7 @@ package merge
 import (
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -29,14 +30,16 @@ type Report struct {
 }
 
 // Model lays out the merge of an open model with an adapter, which has to fit it. The tensors are read
-// and computed as the writer writes; f has to stay open until then. meta is added to the metadata.
-func Model(f *gguf.File, a *adapter.Adapter, t Type, meta map[string]string) (*gguf.Writer, *Report, error) {
+// and computed as the writer writes; f has to stay open until then. meta is added to the metadata, keys
+// in without are left out of those of f.
+func Model(f *gguf.File, a *adapter.Adapter, t Type, meta map[string]string, without ...string) (
+	*gguf.Writer, *Report, error) {
 	if err := t.Check(); err != nil {
 		return nil, nil, err
 	}
 	w := gguf.NewWriter()
-	copyMeta(w, f, t)
-	for _, k := range slices.Sorted(keys(meta)) {
+	copyMeta(w, f, t, without)
+	for _, k := range slices.Sorted(maps.Keys(meta)) {
 		w.SetString(k, meta[k])
 	}
 	var r Report
@@ -65,23 +68,14 @@ func Model(f *gguf.File, a *adapter.Adapter, t Type, meta map[string]string) (*g
 	return w, &r, w.Err()
 }
 
-func keys(m map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
 // copyMeta copies the metadata but for what is no longer so: the file's type, and that it is split.
-func copyMeta(w *gguf.Writer, f *gguf.File, t Type) {
+func copyMeta(w *gguf.Writer, f *gguf.File, t Type, without []string) {
 	_, file, given := t.lookup()
 	for _, k := range f.Keys() {
 		switch {
 		case k == "general.alignment" || strings.HasPrefix(k, "split."):
 		case given && (k == keyFileType || k == keyVersion):
+		case slices.Contains(without, k) || strings.HasPrefix(k, "steer.merged."):
 		default:
 			w.SetValue(k, f.Value(k))
 		}
