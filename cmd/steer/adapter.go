@@ -11,8 +11,9 @@ import (
 )
 
 func newAdapterCommand(a *app) *cobra.Command {
-	return newFamily("adapter", "Look at adapters, convert them from and to PEFT",
-		newAdapterInspectCommand(a), newAdapterImportCommand(a), newAdapterExportCommand(a))
+	return newFamily("adapter", "Look at adapters, join them, convert them from and to PEFT",
+		newAdapterInspectCommand(a), newAdapterCombineCommand(a), newAdapterImportCommand(a),
+		newAdapterExportCommand(a))
 }
 
 func newAdapterInspectCommand(a *app) *cobra.Command {

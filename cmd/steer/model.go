@@ -8,7 +8,8 @@ import (
 )
 
 func newModelCommand(a *app) *cobra.Command {
-	return newFamily("model", "Look at models", newModelInspectCommand(a))
+	return newFamily("model", "Look at models, merge adapters into them",
+		newModelInspectCommand(a), newModelMergeCommand(a))
 }
 
 func newModelInspectCommand(a *app) *cobra.Command {

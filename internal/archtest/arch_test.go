@@ -19,7 +19,7 @@ var allowed = []struct {
 	// themselves of the lower ones: adapters and devices, the kinds of data and theories, the progress.
 	{"steer/cmd/steer", []string{
 		"steer/app/...", "steer/rewards", "steer/rl/data", "steer/rl/run", "steer/rl/sft", "steer/rl/train",
-		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile",
+		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/merge", "steer/ggml/modelfile",
 		"steer/demo", "steer/experiments", "steer/internal/..."}},
 
 	// The program: what commands, and whatever else is a face of it, do.
@@ -55,6 +55,8 @@ var allowed = []struct {
 		"steer/eval/compare", "steer/rl/run", "steer/internal/..."}},
 	{"steer/app/inspect", []string{
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/modelfile", "steer/internal/..."}},
+	{"steer/app/export", []string{
+		"steer/app/workspace", "steer/rl/data", "steer/ggml", "steer/ggml/...", "steer/internal/..."}},
 	{"steer/app/jsonlines", []string{"steer/rl/data", "steer/internal/..."}},
 	{"steer/app/source", []string{"steer/rl/run", "steer/internal/..."}},
 
@@ -97,6 +99,8 @@ var allowed = []struct {
 	{"steer/ggml/family", []string{"steer/ggml/gguf"}},
 	{"steer/ggml/modelfile", []string{
 		"steer/ggml/adapter", "steer/ggml/family", "steer/ggml/gguf", "steer/ggml/lm"}},
+	{"steer/ggml/merge", []string{
+		"steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/modelfile", "steer/cgo", "steer/internal/..."}},
 	{"steer/ggml/adapter", []string{
 		"steer/ggml/adapter/safetensors", "steer/ggml/family", "steer/ggml/gguf", "steer/ggml/lm",
 		"steer/internal/..."}},
