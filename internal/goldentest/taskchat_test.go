@@ -16,7 +16,7 @@ import (
 func TestChatPromptsAreTheSpelledTokens(t *testing.T) {
 	m := open(t, testfiles.Model(t), 0)
 	tok := m.Tokenizer()
-	tpl, err := data.OpenTemplate(tok, data.TemplateModel, nil, "")
+	tpl, err := data.OpenTemplate(tok, data.TemplateModel, nil, "", nil)
 	require.NoError(t, err)
 	enc, err := query.NewEncoder(tok, eval.BOSAuto)
 	require.NoError(t, err)
