@@ -91,7 +91,8 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, j.SFT); err != nil {
 		return err
 	}
-	if err := errors.Join(j.Engine.Validate(), j.Config.Validate()); err != nil {
+	if err := errors.Join(j.Engine.Validate(), j.Config.Validate(), checkSource("train", j.Train),
+		checkSource("held_out", j.HeldOut)); err != nil {
 		return err
 	}
 	files := map[string]string{"model": j.Model, "init_adapter": j.InitAdapter}
