@@ -123,7 +123,8 @@ func (j *Reward) Run(
 		return err
 	}
 	if j.Form == rewards.FormChat {
-		t, _, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars})
+		t, _, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date,
+			Vars: j.TemplateVars})
 		if err != nil {
 			return err
 		}

@@ -42,7 +42,8 @@ func TestStagesTakeDataOfAnyShape(t *testing.T) {
 
 	var ranked, kto strings.Builder
 	for i := range 12 {
-		fmt.Fprintf(&ranked, `{"prompt": "Q %d", "responses": ["Yes, %d.", "No.", "So."], "scores": [2, 1, 1]}`+"\n", i, i)
+		fmt.Fprintf(&ranked, `{"prompt": "Q %d", "responses": ["Yes, %d.", "No.", "So."], "scores": [2, 1, 1]}`+"\n",
+			i, i)
 		fmt.Fprintf(&kto, `{"prompt": "Q %d", "completion": "Yes, %d.", "label": %t}`+"\n", i, i, i%2 == 0)
 	}
 	result := func() (r run.Reward) {
