@@ -238,8 +238,7 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		case <-ctx.Done():
 		}
 	}()
-	if cfg.Template, _, err = w.Template(workspace.Form{Template: j.Template, System: j.System,
-		Date: j.Date, Vars: j.TemplateVars}); err != nil {
+	if cfg.Template, _, err = w.Template(j.form()); err != nil {
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
@@ -356,6 +355,10 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 	}
 }
 
+func (j *Eval) form() workspace.Form {
+	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars}
+}
+
 // fillForm takes the template of the first subject that says its own, or of the first
 // reward model, where none is given.
 func (j *Eval) fillForm() error {
@@ -418,7 +421,7 @@ func (j *Eval) divergences(w *workspace.Workspace, subjects []eval.Subject) {
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
 func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, error) {
-	tpl, stop, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars})
+	tpl, stop, err := w.Template(j.form())
 	if err != nil {
 		return nil, err
 	}

@@ -84,6 +84,9 @@ func shapeColumns(format Format) []string {
 	return out
 }
 
+// ColumnNames are the columns that the formats of conversations and preferences have.
+func ColumnNames() []string { return shapeColumns(FormatAuto) }
+
 // isRanked holds where the answers are a list.
 func isRanked(keys rowKeys) bool {
 	return strictjson.Kind(keys["responses"]) == '[' || strictjson.Kind(keys["answers"]) == '['
