@@ -7,6 +7,6 @@
 //
 // The libraries it links are built by CMake into build/native (see the Makefile).
 //
-// It imports nothing of this module, and only package ggml, with ggml/llama, imports it (app/speed, too,
+// It imports nothing of this module, and only package ggml, with ggml/transformer, imports it (app/speed, too,
 // for ops and kernels by name).
 package cgo

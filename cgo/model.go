@@ -12,12 +12,14 @@ type Model struct{ p *C.steer_model }
 // HParams are the hyper-parameters of a model.
 type HParams struct {
 	Layers, Embd, FF, Heads, KVHeads, HeadDim, Vocab, CtxTrain int
-	RMSEps, RopeFreqBase, RopeFreqScale                        float32
-	RopeScaling                                                int // 0 none, 1 linear, 2 yarn, 3 longrope
+	RMSEps, RopeFreqBase                                       float32
 	RopeType                                                   int
 	AttnScale                                                  float32 // 0: 1/sqrt(HeadDim)
-	Tied, Plain                                                bool
-	Bytes, Params                                              int64
+	AttnCap, LogitCap                                          float32 // 0: not capped
+	Tied                                                       bool
+	// continues texts, and what is decoded can be taken back
+	Decodes       bool
+	Bytes, Params int64
 }
 
 // LoadModel maps the GGUF file at path.
@@ -43,9 +45,10 @@ func (m Model) HParams() HParams {
 	return HParams{
 		Layers: int(h.n_layer), Embd: int(h.n_embd), FF: int(h.n_ff), Heads: int(h.n_head), KVHeads: int(h.n_head_kv),
 		HeadDim: int(h.head_dim), Vocab: int(h.n_vocab), CtxTrain: int(h.n_ctx_train),
-		RMSEps: float32(h.rms_eps), RopeFreqBase: float32(h.rope_freq_base), RopeFreqScale: float32(h.rope_freq_scale),
-		RopeScaling: int(h.rope_scaling), RopeType: int(h.rope_type), AttnScale: float32(h.attn_scale),
-		Tied: bool(h.tied), Plain: bool(h.plain), Bytes: int64(h.n_bytes), Params: int64(h.n_params),
+		RMSEps: float32(h.rms_eps), RopeFreqBase: float32(h.rope_freq_base),
+		RopeType: int(h.rope_type), AttnScale: float32(h.attn_scale), AttnCap: float32(h.attn_cap),
+		LogitCap: float32(h.logit_cap),
+		Tied:     bool(h.tied), Decodes: bool(h.decodes), Bytes: int64(h.n_bytes), Params: int64(h.n_params),
 	}
 }
 

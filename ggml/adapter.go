@@ -5,7 +5,7 @@ import (
 
 	"steer/cgo"
 	"steer/ggml/adapter"
-	"steer/ggml/llama"
+	"steer/ggml/transformer"
 )
 
 // Adapter is a live adapter on a model: its LoRA pairs and scalar head as tensors
@@ -34,6 +34,9 @@ func (m *Model) PlanAdapter(a *adapter.Adapter, trainable bool) (*Adapter, error
 }
 
 func (m *Model) newAdapter(a *adapter.Adapter, trainable, planned bool) (*Adapter, error) {
+	if err := m.refuseUntrainable(); err != nil {
+		return nil, fmt.Errorf("adapter: %w", err)
+	}
 	if err := a.Check(m.info.Shape); err != nil {
 		return nil, err
 	}
@@ -143,23 +146,26 @@ func (l *Adapter) HasHead() bool { return l.host.Head != nil }
 func (l *Adapter) Describe() *adapter.Adapter { return l.host }
 
 // pairsInto puts the adapter's live pairs on the linears they belong to.
-func (l *Adapter) pairsInto(w *llama.Weights, dropout float32, trainable bool) error {
+func (l *Adapter) pairsInto(w *transformer.Weights, dropout float32, trainable bool) error {
 	for i, p := range l.host.Pairs {
 		layer, target, ok := splitName(p.Name)
 		if !ok || layer >= len(w.Layers) {
 			return fmt.Errorf("adapter: %s is not a weight of a layer", p.Name)
 		}
-		lin := w.Layers[layer].Linears()[target]
-		pair := llama.Pair{
+		lin, ok := w.Layers[layer].Linears()[target]
+		if !ok {
+			return fmt.Errorf("adapter: %s is not a matrix of this model", p.Name)
+		}
+		pair := transformer.Pair{
 			A: l.native.Param(2 * i), B: l.native.Param(2*i + 1),
 			Rank: p.Rank, Scale: l.host.Scale(p), Dropout: dropout, Site: i,
 		}
 		if trainable {
 			pair.GradA, pair.GradB = l.native.Grad(2*i), l.native.Grad(2*i+1)
 		}
-		if len(lin.Pairs) == llama.MaxPairs {
+		if len(lin.Pairs) == transformer.MaxPairs {
 			return fmt.Errorf("%s: more than %d adapters of the stack change it: merge some of them", p.Name,
-				llama.MaxPairs)
+				transformer.MaxPairs)
 		}
 		lin.Pairs = append(lin.Pairs, pair)
 	}
@@ -167,9 +173,9 @@ func (l *Adapter) pairsInto(w *llama.Weights, dropout float32, trainable bool) e
 }
 
 // head returns the live scalar head.
-func (l *Adapter) head(trainable bool) *llama.ScalarHead {
+func (l *Adapter) head(trainable bool) *transformer.ScalarHead {
 	i := 2 * len(l.host.Pairs)
-	h := &llama.ScalarHead{W: l.native.Param(i), B: l.native.Param(i + 1)}
+	h := &transformer.ScalarHead{W: l.native.Param(i), B: l.native.Param(i + 1)}
 	if trainable {
 		h.GradW = l.native.Grad(i)
 		if l.host.Head.HasBias {

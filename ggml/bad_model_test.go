@@ -2,9 +2,11 @@ package ggml
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,7 +74,8 @@ func edited(t testing.TB, from string, e edit) string {
 		require.NoError(t, err)
 		w.AddF32(info.Name, info.Dims, data)
 	}
-	for name, x := range e.tensors {
+	for _, name := range slices.Sorted(maps.Keys(e.tensors)) {
+		x := e.tensors[name]
 		if _, had := f.Tensor(name); !had {
 			add(name, x)
 		}
@@ -150,44 +153,36 @@ func TestBadModels(t *testing.T) {
 		{"cut in the header", file("header.gguf", raw[:len(raw)/20]), []string{"header.gguf"}, gguf.ErrTruncated},
 		{"cut in the weights", file("cut.gguf", raw[:len(raw)-100]), []string{"cut.gguf"}, gguf.ErrTruncated},
 		{"an adapter", lora, []string{"this is an adapter, not a model"}, nil},
-		{"another architecture", tiny(t, tinyShape, gguftest.Options{Arch: "qwen2"}),
-			[]string{`"qwen2"`, "supported is", `"llama"`}, ErrUnsupportedModel},
+		{"another architecture", tiny(t, tinyShape, gguftest.Options{Arch: "bert"}),
+			[]string{`"bert"`, "supported are", "llama", "gemma3"}, ErrUnsupportedModel},
 		{"a NaN", tiny(t, tinyShape, gguftest.Options{NaN: true}), []string{"tensor blk.0.ffn_up.weight holds NaN"},
 			nil},
 		{"an infinity in a norm",
-			edited(t, good, tensor("blk.1.ffn_norm.weight", &tensorEdit{gguf.TypeF32, []int64{embd},
-				append(ones(35), float32(math.Inf(1)))})),
-			[]string{"tensor blk.1.ffn_norm.weight holds NaN, an infinity"},
-			nil},
+			edited(t, good, tensor("blk.1.ffn_norm.weight", &tensorEdit{gguf.TypeF32, []int64{embd}, append(ones(35),
+				float32(math.Inf(1)))})), []string{"tensor blk.1.ffn_norm.weight holds NaN, an infinity"}, nil},
 		{"no output norm", edited(t, good, tensor("output_norm.weight", nil)),
 			[]string{"output_norm.weight is missing"}, nil},
 		{"a missing layer weight", edited(t, good, tensor("blk.1.ffn_down.weight", nil)),
 			[]string{"blk.1.ffn_down.weight is missing"}, nil},
-		{"another shape",
-			edited(t, good, tensor("blk.1.ffn_down.weight", &tensorEdit{gguf.TypeF32, []int64{embd, ff},
-				ones(int(embd * ff))})), []string{"blk.1.ffn_down.weight", "[36 53]", "[53 36]"}, nil},
-		{"an output matrix of another width",
-			edited(t, good, tensor("output.weight", &tensorEdit{gguf.TypeF32, []int64{embd + 2, 71},
-				ones(int(embd+2) * 71)})), []string{"output.weight"}, nil},
-		{"frequency factors of another length",
-			edited(t, good, tensor("rope_freqs.weight", &tensorEdit{gguf.TypeF32, []int64{2}, ones(2)})),
-			[]string{"rope_freqs.weight"}, nil},
+		{"another shape", edited(t, good, tensor("blk.1.ffn_down.weight", &tensorEdit{gguf.TypeF32, []int64{embd, ff},
+			ones(int(embd * ff))})), []string{"blk.1.ffn_down.weight", "[36 53]", "[53 36]"}, nil},
+		{"an output matrix of another width", edited(t, good, tensor("output.weight",
+			&tensorEdit{gguf.TypeF32, []int64{embd + 2, 71}, ones(int(embd+2) * 71)})), []string{"output.weight"}, nil},
+		{"frequency factors of another length", edited(t, good, tensor("rope_freqs.weight",
+			&tensorEdit{gguf.TypeF32, []int64{2}, ones(2)})), []string{"rope_freqs.weight"}, nil},
 		{"a norm in half precision",
 			edited(t, good, tensor("blk.0.attn_norm.weight", &tensorEdit{gguf.TypeF16, []int64{embd},
 				ones(int(embd))})), []string{"blk.0.attn_norm.weight", "F16", "want F32"}, ErrUnsupportedModel},
-		{"a matrix of integers",
-			edited(t, good, tensor("blk.0.attn_q.weight", &tensorEdit{gguf.TypeI32, []int64{embd, embd}, nil})),
-			[]string{"blk.0.attn_q.weight", "I32"}, ErrUnsupportedModel},
-		{"a bias",
-			edited(t, good, tensor("blk.0.attn_q.bias", &tensorEdit{gguf.TypeF32, []int64{embd}, ones(int(embd))})),
-			[]string{"biases"}, ErrUnsupportedModel},
-		{"a mixture of experts",
-			edited(t, good, tensor("blk.0.ffn_gate_inp.weight", &tensorEdit{gguf.TypeF32, []int64{embd, 4},
-				ones(int(embd) * 4)})), []string{"mixture of experts"}, ErrUnsupportedModel},
-		{"yarn",
-			edited(t, good,
-				edit{keys: map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": float32(4)}}),
-			[]string{`"yarn"`}, ErrUnsupportedModel},
+		{"a matrix of integers", edited(t, good, tensor("blk.0.attn_q.weight", &tensorEdit{gguf.TypeI32,
+			[]int64{embd, embd}, nil})), []string{"blk.0.attn_q.weight", "I32"}, ErrUnsupportedModel},
+		{"a bias", edited(t, good, tensor("blk.0.ffn_down.bias",
+			&tensorEdit{gguf.TypeF32, []int64{embd}, ones(int(embd))})), []string{"biases"}, ErrUnsupportedModel},
+		{"a mixture of experts", edited(t, good, tensor("blk.0.ffn_gate_inp.weight", &tensorEdit{gguf.TypeF32,
+			[]int64{embd, 4}, ones(int(embd) * 4)})), []string{"mixture of experts"}, ErrUnsupportedModel},
+		{"longrope without factors", edited(t, good, one("llama.rope.scaling.type", "longrope")),
+			[]string{`"longrope"`, "rope_factors_short.weight"}, ErrUnsupportedModel},
+		{"a norm behind the block", edited(t, good, tensor("blk.0.post_attention_norm.weight", &tensorEdit{gguf.TypeF32,
+			[]int64{embd}, ones(int(embd))})), []string{"post_attention_norm", "no such norm"}, ErrUnsupportedModel},
 		{"part of a head turned", edited(t, good, one("llama.rope.dimension_count", uint32(4))),
 			[]string{"llama.rope.dimension_count is 4, a head has 6"}, ErrUnsupportedModel},
 		{"no layer count", edited(t, good, one("llama.block_count", nil)), []string{"llama.block_count"},
@@ -228,8 +223,8 @@ func TestBadModels(t *testing.T) {
 			ErrUnsupportedModel},
 		{"an unknown RoPE scaling", edited(t, good, one("llama.rope.scaling.type", "spiral")),
 			[]string{`"spiral"`, "supported are none, linear"}, ErrUnsupportedModel},
-		{"scaled attention", edited(t, good, one("llama.rope.scaling.attn_factor", float32(1.2))),
-			[]string{"attn_factor is 1.2"}, ErrUnsupportedModel},
+		{"a negative magnitude", edited(t, good, one("llama.rope.scaling.attn_factor", float32(-1.2))),
+			[]string{"attn_factor is -1.2", "positive"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := mustRefuse(t, c.path)

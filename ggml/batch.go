@@ -6,15 +6,15 @@ import (
 	"math"
 	"slices"
 
-	"steer/ggml/llama"
 	"steer/ggml/lm"
 	"steer/ggml/prefix"
+	"steer/ggml/transformer"
 	"steer/internal/seed"
 )
 
 // layout is a batch as the graph takes it.
 type layout struct {
-	llama.Batch
+	transformer.Batch
 	// answers is, of each target of each sequence in turn, its place among Rows and
 	// Targets; nil: they stand in that order.
 	answers []int32
@@ -23,7 +23,7 @@ type layout struct {
 // flatten checks a batch and lays it out. Where nothing is differentiated or dropped out,
 // sequences that begin alike share the beginning, and what no answer depends on is left out.
 func (s *Step) flatten(batch []lm.Sequence, opt lm.Options) (*layout, error) {
-	if err := s.checkBatch(batch, opt); err != nil {
+	if err := checkBatch(s.m, s.weights.Head != nil, batch, opt); err != nil {
 		return nil, err
 	}
 	if shares(opt) {
@@ -53,7 +53,8 @@ func LaidOut(batch []lm.Sequence, opt lm.Options) int {
 // by itself, and dropout makes like beginnings differ.
 func shares(opt lm.Options) bool { return !opt.Gradient && !opt.Dropout }
 
-func (s *Step) checkBatch(batch []lm.Sequence, opt lm.Options) error {
+// checkBatch refuses what a model cannot be asked; hasHead: a scalar head can be read.
+func checkBatch(m *Model, hasHead bool, batch []lm.Sequence, opt lm.Options) error {
 	if t := float64(opt.Temperature); !(t >= 0) || math.IsInf(t, 0) {
 		return fmt.Errorf("temperature %g: want a positive number, or 0 for 1", t)
 	}
@@ -65,17 +66,17 @@ func (s *Step) checkBatch(batch []lm.Sequence, opt lm.Options) error {
 		if len(q.Tokens) == 0 {
 			return fmt.Errorf("sequence %d of the batch is empty", i)
 		}
-		if len(q.Tokens) > s.m.info.CtxTrain {
+		if len(q.Tokens) > m.info.CtxTrain {
 			return fmt.Errorf("sequence %d has %d tokens, the model's context is %d: %w", i, len(q.Tokens),
-				s.m.info.CtxTrain, lm.ErrContextFull)
+				m.info.CtxTrain, lm.ErrContextFull)
 		}
-		if len(q.Heads) > 0 && s.weights.Head == nil {
+		if len(q.Heads) > 0 && !hasHead {
 			return fmt.Errorf("sequence %d asks for the scalar head, but no adapter of the stack has one", i)
 		}
 		for j, id := range q.Tokens {
-			if id < 0 || int(id) >= s.m.info.Vocab {
+			if id < 0 || int(id) >= m.info.Vocab {
 				return fmt.Errorf("sequence %d, position %d: token id %d, the vocabulary has %d: %w", i, j, id,
-					s.m.info.Vocab, lm.ErrBadToken)
+					m.info.Vocab, lm.ErrBadToken)
 			}
 		}
 		if err := ascending(q.Targets, 1, len(q.Tokens)); err != nil {
@@ -94,7 +95,7 @@ func (s *Step) checkBatch(batch []lm.Sequence, opt lm.Options) error {
 
 // endToEnd lays sequences one behind the other.
 func endToEnd(batch []lm.Sequence, opt lm.Options) *layout {
-	b := &layout{Batch: llama.Batch{Starts: []int32{0}}}
+	b := &layout{Batch: transformer.Batch{Starts: []int32{0}}}
 	for _, q := range batch {
 		start := int32(len(b.Tokens))
 		for j := range q.Tokens {
@@ -127,7 +128,7 @@ func asTree(batch []lm.Sequence) *layout {
 		read[i] = prefix.Read(q)
 	}
 	tree := prefix.New(read)
-	b := &layout{Batch: llama.Batch{Tokens: tree.Tokens, Pos: tree.Pos, Starts: tree.Starts}}
+	b := &layout{Batch: transformer.Batch{Tokens: tree.Tokens, Pos: tree.Pos, Starts: tree.Starts}}
 	if tree.Shared() {
 		b.Parents = tree.Parents
 	}

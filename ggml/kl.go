@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"steer/ggml/llama"
 	"steer/ggml/lm"
+	"steer/ggml/transformer"
 )
 
 // FullKL returns KL(s || reference) summed over the vocabulary at each target of each
@@ -31,8 +31,8 @@ func (s *Step) FullKL(ctx context.Context, reference *Step, batch []lm.Sequence,
 			return errPlanned
 		}
 		s.m.owner, s.grad = nil, false
-		all, err = llama.KL(s.m.scratch, s.shape, s.weights, reference.weights, &flat.Batch,
-			llama.Options{BF16: s.opt.Precision == BF16, Temperature: opt.Temperature})
+		all, err = transformer.KL(s.m.scratch, s.m.info.network, s.weights, reference.weights, &flat.Batch,
+			transformer.Options{BF16: s.opt.Precision == BF16, Temperature: opt.Temperature})
 		return err
 	})
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/gguf/gguftest"
-	"steer/ggml/llama"
 	"steer/ggml/lm"
+	"steer/ggml/transformer"
 )
 
 // stackOf is one of everything, none of it closed by itself.
@@ -155,10 +155,10 @@ func TestForeignAdapters(t *testing.T) {
 		require.ErrorContains(t, err, c.want, c.name)
 	}
 	stack := []*Adapter{onA}
-	for range llama.MaxPairs {
+	for range transformer.MaxPairs {
 		stack = append(stack, live(t, a, host, false))
 	}
-	require.NoError(t, step(t, a, StepOptions{Adapters: stack[:llama.MaxPairs]}).Close())
+	require.NoError(t, step(t, a, StepOptions{Adapters: stack[:transformer.MaxPairs]}).Close())
 	_, err := a.NewStep(StepOptions{Adapters: stack})
 	require.ErrorContains(t, err, "more than 3 adapters of the stack change it")
 	_, err = a.NewStep(StepOptions{Head: onB})

@@ -6,7 +6,7 @@ import (
 
 	"steer/cgo"
 	"steer/ggml/adapter"
-	"steer/ggml/llama"
+	"steer/ggml/transformer"
 )
 
 // LinearSpeed is how fast the frozen matrices of one shape and type are multiplied.
@@ -33,6 +33,9 @@ func (m *Model) LinearSpeeds(rows int, p Precision) ([]LinearSpeed, error) {
 	if rows < 1 {
 		return nil, fmt.Errorf("linear speeds: rows: want at least 1, got %d", rows)
 	}
+	if err := m.refuseUntrainable(); err != nil {
+		return nil, fmt.Errorf("linear speeds: %w", err)
+	}
 	var out []LinearSpeed
 	err := m.do(func() error {
 		m.owner = nil // the scratch graph is taken over
@@ -58,12 +61,15 @@ type linearGroup struct {
 	bytes   int64
 }
 
-func linearGroups(w *llama.Weights) []*linearGroup {
+func linearGroups(w *transformer.Weights) []*linearGroup {
 	var groups []*linearGroup
 	for i := range w.Layers {
 		linears := w.Layers[i].Linears()
-		for _, target := range adapter.Targets() {
-			lin := linears[target]
+		for _, target := range adapter.AllTargets() {
+			lin, ok := linears[target]
+			if !ok {
+				continue
+			}
 			g := findGroup(&groups, lin)
 			if n := len(g.speed.Targets); n == 0 || g.speed.Targets[n-1] != target {
 				g.addTarget(target)
@@ -77,7 +83,7 @@ func linearGroups(w *llama.Weights) []*linearGroup {
 	return groups
 }
 
-func findGroup(groups *[]*linearGroup, lin *llama.Linear) *linearGroup {
+func findGroup(groups *[]*linearGroup, lin *transformer.Linear) *linearGroup {
 	typ := lin.W.Type()
 	for _, g := range *groups {
 		if g.speed.Type == typ && g.speed.NIn == lin.NIn && g.speed.NOut == lin.NOut {
@@ -101,7 +107,7 @@ func (g *linearGroup) addTarget(target string) {
 func (m *Model) linearSpeed(g *linearGroup, rows int, bf16 bool) (LinearSpeed, error) {
 	s := g.speed
 	s.Rows = rows
-	b, err := llama.NewLinearBench(m.scratch, g.weights, s.NIn, s.NOut, rows, bf16)
+	b, err := transformer.NewLinearBench(m.scratch, g.weights, s.NIn, s.NOut, rows, bf16)
 	if err != nil {
 		return s, err
 	}

@@ -3,15 +3,15 @@ package ggml
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
 
 	"steer/cgo"
 	"steer/ggml/adapter"
-	"steer/ggml/llama"
+	"steer/ggml/family"
 	"steer/ggml/modelfile"
+	"steer/ggml/transformer"
 )
 
 // ErrUnsupportedModel is wrapped when a model is valid but not one this engine trains.
@@ -28,6 +28,8 @@ type Model struct {
 	owner   *Step     // the Step whose forward pass is in scratch
 	open    children
 	closed  bool
+	// untrainable is why only sessions can run the model; nil if all can.
+	untrainable error
 	// vocabulary is held for reading by those who read it, and for writing by Close.
 	vocabulary sync.RWMutex
 	spellings  spellings
@@ -47,7 +49,7 @@ type ModelInfo struct {
 	// Warnings are what was noticed in the file's header and a user has to know, a sentence each.
 	Warnings []string
 
-	hparams cgo.HParams
+	network *family.Network
 }
 
 // ModelOptions configures LoadModel.
@@ -55,18 +57,23 @@ type ModelOptions struct {
 	// SkipCheck leaves out the scan of every weight for NaN, infinities and
 	// impossible quantization blocks.
 	SkipCheck bool
+	// Decode loads a model that the training graph cannot compute as well (a mixture of experts, an
+	// architecture that package family does not list): sessions run it by libllama alone, and
+	// Untrainable says what stands in the way of the rest.
+	Decode bool
 }
 
-// LoadModel maps a GGUF file of the `llama` architecture in the quantization it came in.
+// LoadModel maps a GGUF file of one of the families of package family in the quantization it came in.
 //
 // The file is checked in Go before libllama sees it, so that a damaged or foreign
 // file is an error that says what is wrong.
 func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
-	header, err := precheck(path)
+	header, path, untrainable, err := precheck(path, opt.Decode)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{dev: d, path: path, vocab: header.Vocab}
+	m := &Model{dev: d, path: path, vocab: header.Vocab, untrainable: untrainable}
+	m.info.Shape, m.info.network = header.Shape, header.Network
 	err = d.do(func() error {
 		var err error
 		if m.native, err = cgo.LoadModel(d.native, path, !opt.SkipCheck); err != nil {
@@ -89,18 +96,34 @@ func LoadModel(d *Device, path string, opt ModelOptions) (*Model, error) {
 	return m, nil
 }
 
-// precheck reads the file's header, which says whether the engine can compute with the model.
-func precheck(path string) (modelfile.Header, error) {
+// precheck reads the file's header, which says whether the engine can compute with the model, and of a
+// split one the first part's path.
+func precheck(path string, decode bool) (h modelfile.Header, first string, untrainable, err error) {
 	f, err := modelfile.Open(path)
 	if err != nil {
-		return modelfile.Header{}, err
+		return h, "", nil, err
 	}
 	defer f.Close()
 	h, problems := modelfile.Check(f)
-	if len(problems) > 0 {
-		return h, fmt.Errorf("model %s: %w", path, problems[0])
+	switch {
+	case len(problems) == 0:
+	case decode && modelfile.Decodable(problems):
+		untrainable = problems[0]
+	default:
+		err = fmt.Errorf("model %s: %w", path, problems[0])
 	}
-	return h, nil
+	return h, f.Name(), untrainable, err
+}
+
+// Untrainable says why the model can only be decoded; nil for one that can be trained and scored.
+func (m *Model) Untrainable() error { return m.untrainable }
+
+// refuseUntrainable is the error of whatever needs the training graph.
+func (m *Model) refuseUntrainable() error {
+	if m.untrainable == nil {
+		return nil
+	}
+	return fmt.Errorf("model %s can be decoded, not trained or scored: %w", m.path, m.untrainable)
 }
 
 // loadError puts libllama's finding about damaged weights, which it spreads over a
@@ -116,21 +139,68 @@ func loadError(err error) error {
 
 func (m *Model) describe() error {
 	h := m.native.HParams()
-	if !h.Plain {
-		return fmt.Errorf("%w: it has biases, experts or a layout that differs between layers", ErrUnsupportedModel)
+	n := m.info.network
+	shape, context := m.info.Shape, h.CtxTrain
+	if m.untrainable != nil {
+		if !h.Decodes {
+			return fmt.Errorf("%w: it does not continue texts, or keeps a state that cannot be taken back",
+				ErrUnsupportedModel)
+		}
+		shape = adapter.Shape{Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads,
+			HeadDim: h.HeadDim}
+	} else {
+		if err := agree(n, h); err != nil {
+			return err
+		}
+		context = n.Context
 	}
 	m.info = ModelInfo{
 		Path:        m.path,
 		Description: m.native.Desc(),
-		Shape: adapter.Shape{Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads,
-			HeadDim: h.HeadDim},
-		Vocab:    h.Vocab,
-		CtxTrain: h.CtxTrain,
-		Tied:     h.Tied,
-		Params:   h.Params,
-		Bytes:    h.Bytes,
-		AddsBOS:  m.vocab.BOS >= 0 && m.native.AddsBOS(),
-		hparams:  h,
+		Shape:       shape,
+		Vocab:       h.Vocab,
+		CtxTrain:    context,
+		Tied:        h.Tied,
+		Params:      h.Params,
+		Bytes:       h.Bytes,
+		AddsBOS:     m.vocab.BOS >= 0 && m.native.AddsBOS(),
+		network:     n,
+	}
+	return nil
+}
+
+// agree makes sure that libllama, which decodes, has read the same constants out of the file as
+// package family, by which the training graph is laid out.
+func agree(n *family.Network, h cgo.HParams) error {
+	attnScale := n.AttnScale
+	if h.AttnScale == 0 {
+		attnScale = 0 // libllama leaves the usual one to the graph
+	}
+	mode := 0
+	if n.Rope.Halves {
+		mode = 2
+	}
+	for _, c := range []struct {
+		what         string
+		ours, theirs float32
+	}{
+		{"layers", float32(n.Layers), float32(h.Layers)},
+		{"embedding width", float32(n.Embd), float32(h.Embd)},
+		{"feed-forward width", float32(n.FF), float32(h.FF)},
+		{"heads", float32(n.Heads), float32(h.Heads)},
+		{"kv heads", float32(n.KVHeads), float32(h.KVHeads)},
+		{"width of a head", float32(n.HeadDim), float32(h.HeadDim)},
+		{"RMS epsilon", n.RMSEps, h.RMSEps},
+		{"RoPE base", n.Rope.Base, h.RopeFreqBase},
+		{"RoPE mode", float32(mode), float32(h.RopeType)},
+		{"scale of attention", attnScale, h.AttnScale},
+		{"cap of logits", n.LogitCap, h.LogitCap},
+		{"cap of attention scores", n.AttnCap, h.AttnCap},
+	} {
+		if c.ours != c.theirs {
+			return fmt.Errorf("%w: libllama reads its %s as %g, the training graph as %g", ErrUnsupportedModel, c.what,
+				c.theirs, c.ours)
+		}
 	}
 	return nil
 }
@@ -208,42 +278,38 @@ func (m *Model) checkStack(stack []*Adapter) error {
 	return nil
 }
 
-// graphShape is the shape as the training graph takes it.
-func (m *Model) graphShape() llama.Shape {
-	h := m.info.hparams
-	scale := h.AttnScale
-	if scale == 0 {
-		scale = float32(1 / math.Sqrt(float64(h.HeadDim)))
-	}
-	freqScale := h.RopeFreqScale
-	if h.RopeScaling == 0 {
-		freqScale = 1 // a factor without a kind of scaling is not used
-	}
-	return llama.Shape{
-		Layers: h.Layers, Embd: h.Embd, FF: h.FF, Heads: h.Heads, KVHeads: h.KVHeads, HeadDim: h.HeadDim,
-		Vocab:  h.Vocab,
-		RMSEps: h.RMSEps, AttnScale: scale,
-		Rope: llama.Rope{Mode: h.RopeType, FreqBase: h.RopeFreqBase, FreqScale: freqScale, Magnitude: 1},
-	}
-}
-
 // weights looks up the model's tensors, without adapters.
-func (m *Model) weights() *llama.Weights {
-	w := &llama.Weights{
+func (m *Model) weights() *transformer.Weights {
+	n := m.info.network
+	w := &transformer.Weights{
 		Embd:       m.native.Tensor("token_embd.weight"),
 		OutputNorm: m.native.Tensor("output_norm.weight"),
 		Output:     m.native.Tensor("output.weight"),
-		RopeFreqs:  m.native.Tensor("rope_freqs.weight"),
-		Layers:     make([]llama.Layer, m.info.Shape.Layers),
+		Layers:     make([]transformer.Layer, n.Layers),
+	}
+	if n.Rope.Factors != "" {
+		w.Factors = m.native.Tensor(n.Rope.Factors)
 	}
 	for i := range w.Layers {
 		l := &w.Layers[i]
-		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }
-		l.AttnNorm = m.native.Tensor(name("attn_norm"))
-		l.FFNNorm = m.native.Tensor(name("ffn_norm"))
-		for target, lin := range l.Linears() {
-			nIn, nOut, _ := m.info.Shape.Dims(target) // targets of Linears are valid
-			*lin = llama.Linear{W: m.native.Tensor(name(target)), NIn: nIn, NOut: nOut}
+		l.Layer = n.Layer[i]
+		get := func(name string) cgo.Tensor { return m.native.Tensor(fmt.Sprintf("blk.%d.%s", i, name)) }
+		for name, into := range map[string]*cgo.Tensor{
+			"attn_norm": &l.AttnNorm, "ffn_norm": &l.FFNNorm, "post_attention_norm": &l.AttnPostNorm,
+			"post_ffw_norm": &l.FFNPostNorm,
+			"attn_q_norm":   &l.QNorm, "attn_k_norm": &l.KNorm,
+		} {
+			*into = get(name + ".weight") // those that the family has: modelfile has refused others
+		}
+		for target, lin := range map[string]*transformer.Linear{
+			"attn_q": &l.Q, "attn_k": &l.K, "attn_v": &l.V, "attn_qkv": &l.QKV, "attn_output": &l.O,
+			"ffn_gate": &l.Gate, "ffn_up": &l.Up, "ffn_down": &l.Down,
+		} {
+			nIn, nOut, err := m.info.Shape.Dims(target)
+			if err != nil {
+				continue // not one of this family's
+			}
+			*lin = transformer.Linear{W: get(target + ".weight"), Bias: get(target + ".bias"), NIn: nIn, NOut: nOut}
 		}
 	}
 	return w

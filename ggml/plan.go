@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"steer/cgo"
-	"steer/ggml/llama"
 	"steer/ggml/lm"
+	"steer/ggml/transformer"
 )
 
 // errPlanned: what has no memory cannot be computed with.
@@ -71,10 +71,11 @@ func (m *Model) Plan(p Pass) (PassUse, error) {
 		}
 		defer g.Free()
 		if p.Reference != nil {
-			use, err = llama.MeasureKL(g, p.Step.shape, p.Step.weights, p.Reference.weights, &flat.Batch,
+			use, err = transformer.MeasureKL(g, p.Step.m.info.network, p.Step.weights, p.Reference.weights, &flat.Batch,
 				p.Step.graphOptions(p.Options))
 		} else {
-			use, err = llama.Measure(g, p.Step.shape, p.Step.weights, &flat.Batch, p.Step.graphOptions(p.Options))
+			use, err = transformer.Measure(g, p.Step.m.info.network, p.Step.weights, &flat.Batch,
+				p.Step.graphOptions(p.Options))
 		}
 		return err
 	})
@@ -286,12 +287,12 @@ func (p Pass) onOneLayer(layer int) error {
 		s.m.owner = nil
 		opt := s.graphOptions(p.Options)
 		if p.Reference != nil {
-			_, err := llama.KL(s.m.scratch, s.shape, onlyLayer(s.weights, layer), onlyLayer(p.Reference.weights, layer),
-				&flat.Batch, opt)
+			_, err := transformer.KL(s.m.scratch, s.m.info.network, onlyLayer(s.weights, layer),
+				onlyLayer(p.Reference.weights, layer), &flat.Batch, opt)
 			return err
 		}
 		opt.Gradient = opt.Gradient && s.trained != nil
-		g, err := llama.Build(s.m.scratch, s.shape, onlyLayer(s.weights, layer), &flat.Batch, opt)
+		g, err := transformer.Build(s.m.scratch, s.m.info.network, onlyLayer(s.weights, layer), &flat.Batch, opt)
 		if err != nil {
 			return err
 		}
@@ -310,7 +311,7 @@ func (p Pass) onOneLayer(layer int) error {
 	})
 }
 
-func onlyLayer(w *llama.Weights, i int) *llama.Weights {
+func onlyLayer(w *transformer.Weights, i int) *transformer.Weights {
 	one := *w
 	one.Layers = w.Layers[i : i+1]
 	return &one
@@ -352,7 +353,7 @@ func (p Pass) reserve() error {
 	}
 	return p.Step.do(func() error {
 		p.Step.m.owner = nil
-		if _, err := llama.Build(p.Step.m.scratch, p.Step.shape, p.Step.weights, &flat.Batch,
+		if _, err := transformer.Build(p.Step.m.scratch, p.Step.m.info.network, p.Step.weights, &flat.Batch,
 			p.Step.graphOptions(p.Options)); err != nil {
 			return err
 		}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"steer/ggml/llama"
 	"steer/ggml/lm"
+	"steer/ggml/transformer"
 )
 
 // Precision selects the arithmetic of the frozen matrices.
@@ -45,11 +45,10 @@ type StepOptions struct {
 type Step struct {
 	m       *Model
 	opt     StepOptions
-	weights *llama.Weights
-	shape   llama.Shape
+	weights *transformer.Weights
 	trained *Adapter   // nil: evaluation only
 	uses    []*Adapter // the stack, and the one whose head is read
-	graph   *llama.Graph
+	graph   *transformer.Graph
 	batch   []lm.Sequence // of graph
 	grad    bool          // graph has a backward pass that has not run
 	entropy bool          // graph's backward pass takes a gradient of entropies
@@ -69,6 +68,9 @@ func (m *Model) NewStep(opt StepOptions) (*Step, error) {
 	if !(opt.Dropout >= 0 && opt.Dropout < 1) {
 		return nil, fmt.Errorf("step: dropout %g: want 0 or more and less than 1", opt.Dropout)
 	}
+	if err := m.refuseUntrainable(); err != nil {
+		return nil, fmt.Errorf("step: %w", err)
+	}
 	opt.Adapters = slices.Clone(opt.Adapters)
 	s := &Step{m: m, opt: opt}
 	err := m.do(func() error {
@@ -81,7 +83,6 @@ func (m *Model) NewStep(opt StepOptions) (*Step, error) {
 			}
 			s.trained = opt.Adapters[len(opt.Adapters)-1]
 		}
-		s.shape = m.graphShape()
 		s.weights = m.weights()
 		for _, a := range opt.Adapters {
 			var dropout float32
@@ -159,7 +160,7 @@ func (s *Step) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options)
 			return errPlanned
 		}
 		s.m.owner, s.grad = s, false
-		s.graph, err = llama.Build(s.m.scratch, s.shape, s.weights, &flat.Batch, s.graphOptions(opt))
+		s.graph, err = transformer.Build(s.m.scratch, s.m.info.network, s.weights, &flat.Batch, s.graphOptions(opt))
 		if err != nil {
 			return err
 		}
@@ -178,8 +179,8 @@ func (s *Step) Forward(ctx context.Context, batch []lm.Sequence, opt lm.Options)
 }
 
 // graphOptions is how the training graph computes a batch under opt.
-func (s *Step) graphOptions(opt lm.Options) llama.Options {
-	return llama.Options{
+func (s *Step) graphOptions(opt lm.Options) transformer.Options {
+	return transformer.Options{
 		BF16: s.opt.Precision == BF16, Gradient: opt.Gradient, Checkpoint: !s.opt.KeepActivations,
 		Dropout: opt.Dropout && s.trained != nil && s.opt.Dropout > 0, Entropy: opt.Entropy,
 		EntropyGrad: opt.EntropyGradient, Temperature: opt.Temperature,

@@ -87,6 +87,10 @@ func TestWeightTypes(t *testing.T) {
 		{"Q2_K", only(gguf.TypeQ2K)}, {"Q3_K", only(gguf.TypeQ3K)}, {"Q4_K", only(gguf.TypeQ4K)},
 		{"Q5_K", only(gguf.TypeQ5K)},
 		{"Q6_K", only(gguf.TypeQ6K)}, {"Q4_K_M", q4KM},
+		// without a kernel of ours, read by ggml's to_float
+		{"IQ4_NL", only(gguf.TypeIQ4NL)}, {"IQ4_XS", only(gguf.TypeIQ4XS)}, {"IQ3_S", only(gguf.TypeIQ3S)},
+		{"IQ2_S", only(gguf.TypeIQ2S)},
+		{"TQ1_0", only(gguf.TypeTQ1_0)}, {"TQ2_0", only(gguf.TypeTQ2_0)}, {"MXFP4", only(gguf.TypeMXFP4)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			quantized, rounded := requantize(t, from, c.typeOf)

@@ -97,7 +97,7 @@ func DescribeAdapter(path, model string, hashes *filehash.Cache) (*Adapter, erro
 	if model != "" {
 		d.Base = &Base{Path: model}
 		if want := a.Meta[adapter.MetaBase]; want != "" {
-			have, err := hashes.Sum(model)
+			have, err := modelfile.SHA256(model, hashes.Sum)
 			if err != nil {
 				return nil, err
 			}

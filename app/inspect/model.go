@@ -33,6 +33,7 @@ type Model struct {
 	ChatTemplate bool      `json:"chat_template"`
 	Trainable    bool      `json:"trainable"`
 	Reasons      []string  `json:"reasons,omitempty"`  // why it is not
+	Usable       bool      `json:"usable"`             // generate, chat, score, eval and bench can run it
 	Warnings     []string  `json:"warnings,omitempty"` // what every use of the model says
 	Tensors      []Tensor  `json:"tensors,omitempty"`
 }
@@ -57,7 +58,10 @@ type Rope struct {
 
 // TypeUse counts the tensors of one type.
 type TypeUse struct {
-	Type       string `json:"type"`
+	Type string `json:"type"`
+	// Kernel is what training reads the type with: a kernel of this program, or ggml's unpacking, which
+	// is slower.
+	Kernel     string `json:"kernel"`
 	Tensors    int    `json:"tensors"`
 	Parameters int64  `json:"parameters"`
 	Bytes      int64  `json:"bytes"`
@@ -103,7 +107,7 @@ func DescribeModel(path string, hashes *filehash.Cache) (*Model, error) {
 	m.describeTokenizer(f)
 	m.describeRope(f)
 	m.judge(f)
-	m.SHA256, err = hashes.Sum(path)
+	m.SHA256, err = modelfile.SHA256(path, hashes.Sum)
 	return m, err
 }
 
@@ -124,7 +128,7 @@ func (m *Model) describeTensors(f *gguf.File) {
 	for _, t := range f.Tensors() {
 		name := t.Type.String()
 		if use[name] == nil {
-			use[name] = &TypeUse{Type: name}
+			use[name] = &TypeUse{Type: name, Kernel: string(modelfile.KernelOf(t.Type))}
 		}
 		u := use[name]
 		u.Tensors++
@@ -191,8 +195,10 @@ func (m *Model) judge(f *gguf.File) {
 	}
 	m.Tokenizer.BOS, m.Tokenizer.EOS = specialOf(f, h.Vocab.BOS), specialOf(f, h.Vocab.EOS)
 	m.Warnings = h.Warnings
-	if len(problems) == 0 {
-		problems = append(problems, loads(m.Path))
+	if m.Usable = modelfile.Decodable(problems); m.Usable {
+		err := loads(m.Path)
+		m.Usable = err == nil
+		problems = append(problems, err)
 	}
 	for _, err := range problems {
 		if err != nil {
@@ -209,7 +215,7 @@ func loads(path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, dev.Close()) }()
-	model, err := ggml.LoadModel(dev, path, ggml.ModelOptions{})
+	model, err := ggml.LoadModel(dev, path, ggml.ModelOptions{Decode: true})
 	if err != nil {
 		return err
 	}

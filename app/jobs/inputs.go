@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"steer/ggml/modelfile"
 	"steer/internal/filehash"
 	"steer/rl/data"
 )
@@ -22,8 +23,11 @@ func (in Inputs) add(hashes *filehash.Cache, role, path string) error {
 		return fmt.Errorf("%s: %w", role, err)
 	}
 	sum := hashes.Sum
-	if st.IsDir() {
+	switch {
+	case st.IsDir():
 		sum = filehash.Folder
+	case role == "model":
+		sum = func(path string) (string, error) { return modelfile.SHA256(path, hashes.Sum) }
 	}
 	if in[role], err = sum(path); err != nil {
 		delete(in, role)

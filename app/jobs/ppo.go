@@ -11,6 +11,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/ggml/modelfile"
 	"steer/internal/filehash"
 	"steer/internal/seed"
 	"steer/rl/data"
@@ -159,6 +160,9 @@ func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 		if value == "" {
 			errs = append(errs, fmt.Errorf("ppo: %s: want a path", key))
 		}
+	}
+	if err := modelfile.Trainable(j.Model); err != nil {
+		return err
 	}
 	need("model", j.Model)
 	need("reward", j.Reward)

@@ -8,6 +8,7 @@ import (
 	"steer/app/workspace"
 	"steer/ggml"
 	"steer/ggml/adapter"
+	"steer/ggml/modelfile"
 	"steer/internal/filehash"
 	"steer/internal/seed"
 	"steer/rewards"
@@ -84,6 +85,9 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	}
 	if j.Model == "" {
 		return errors.New("reward: model: want the path of a GGUF file")
+	}
+	if err := modelfile.Trainable(j.Model); err != nil {
+		return err
 	}
 	if j.Train.Path == "" {
 		return errors.New("reward: train.path: want the path of the training data")

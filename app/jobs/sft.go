@@ -9,6 +9,7 @@ import (
 	"steer/app/workspace"
 	"steer/ggml"
 	"steer/ggml/adapter"
+	"steer/ggml/modelfile"
 	"steer/internal/filehash"
 	"steer/internal/seed"
 	"steer/rl/data"
@@ -91,6 +92,9 @@ func (j *SFT) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	}
 	if j.Model == "" {
 		return errors.New("sft: model: want the path of a GGUF file")
+	}
+	if err := modelfile.Trainable(j.Model); err != nil {
+		return err
 	}
 	if j.Train.Path == "" {
 		return errors.New("sft: train.path: want the path of the training data")

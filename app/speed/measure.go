@@ -28,7 +28,7 @@ func Measure(ctx context.Context, s Spec) (r *Result, err error) {
 		engine.Device = s.Device
 	}
 	engine.KeepActivations = s.Job == JobTrainKeep
-	w, err := workspace.Open(s.Model, engine)
+	w, err := workspace.OpenToUse(s.Model, engine)
 	if err != nil {
 		return nil, err
 	}

@@ -27,12 +27,12 @@ func (m *measurement) requests(n, max int) []lm.Request {
 // step generates twice: one token of each response, which is the time of reading the
 // prompts, then all of them; the difference is the time of decoding New-1 tokens.
 func (m *measurement) rollout(ctx context.Context) (err error) {
-	live, err := m.lora(false, nil)
+	stack, err := m.sampled()
 	if err != nil {
 		return err
 	}
 	session, err := m.w.Model.NewSession(ggml.SessionOptions{
-		Adapters: []*ggml.Adapter{live}, Sequences: m.Sequences, Context: m.Prompt + m.New,
+		Adapters: stack, Sequences: m.Sequences, Context: m.Prompt + m.New,
 	})
 	if err != nil {
 		return err
@@ -72,6 +72,15 @@ func (m *measurement) rollout(ctx context.Context) (err error) {
 	p := rates(float64(m.Sequences*m.Prompt), prefill)
 	r.PrefillPerSecond = &p
 	return nil
+}
+
+// sampled is the stack that rollouts sample from: one adapter, or none over a model that takes none.
+func (m *measurement) sampled() ([]*ggml.Adapter, error) {
+	if m.w.Model.Untrainable() != nil {
+		return nil, nil
+	}
+	live, err := m.lora(false, nil)
+	return []*ggml.Adapter{live}, err
 }
 
 // limited is a copy of requests with another number of new tokens.

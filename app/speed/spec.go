@@ -135,8 +135,8 @@ func (s *Spec) Validate() error {
 		errs = append(errs, errors.New("targets: want at least one"))
 	}
 	for i, t := range s.Targets {
-		if !slices.Contains(adapter.Targets(), t) {
-			errs = append(errs, fmt.Errorf("targets: %q: want some of %s", t, strings.Join(adapter.Targets(), ", ")))
+		if !slices.Contains(adapter.AllTargets(), t) {
+			errs = append(errs, fmt.Errorf("targets: %q: want some of %s", t, strings.Join(adapter.AllTargets(), ", ")))
 		}
 		if slices.Contains(s.Targets[:i], t) {
 			errs = append(errs, fmt.Errorf("targets: %q is given twice", t))

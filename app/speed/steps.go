@@ -89,6 +89,9 @@ func meanGradient(batch []lm.Sequence) lm.Gradient {
 
 // score measures the log-probabilities of Batch x Tokens given tokens, LoRA on.
 func (m *measurement) score(ctx context.Context) error {
+	if m.w.Model.Untrainable() != nil {
+		return m.scoreByDecoding(ctx)
+	}
 	live, err := m.lora(false, nil)
 	if err != nil {
 		return err
@@ -106,6 +109,22 @@ func (m *measurement) score(ctx context.Context) error {
 		_, err := step.Forward(ctx, batch, lm.Options{})
 		return err
 	})
+}
+
+// scoreByDecoding is score of a model that libllama computes, without LoRA.
+func (m *measurement) scoreByDecoding(ctx context.Context) (err error) {
+	model, err := m.w.Step(nil, false, 0)
+	if err != nil {
+		return err
+	}
+	batch := m.batch()
+	m.loaded()
+	m.result.Tokens = m.Batch * m.Tokens
+	m.result.Seconds, err = timed(m.Warmup, m.Steps, func() error {
+		_, err := model.Forward(ctx, batch, lm.Options{})
+		return err
+	})
+	return err
 }
 
 // timedSteps measures the steps of a training graph. With Profile, one more step follows

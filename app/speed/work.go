@@ -20,12 +20,15 @@ type weights struct {
 
 // countWeights counts the weights of a model.
 func countWeights(m *ggml.Model) (weights, error) {
+	if m.Untrainable() != nil { // its matrices are not known
+		return weights{}, nil
+	}
 	return weightsOf(m.Shape(), m.Info().Vocab)
 }
 
 func weightsOf(s adapter.Shape, vocab int) (weights, error) {
 	var w weights
-	for _, target := range adapter.Targets() {
+	for _, target := range s.Targets() {
 		nIn, nOut, err := s.Dims(target)
 		if err != nil {
 			return w, err

@@ -44,6 +44,9 @@ func (e deviceEngine) Adapter(host *adapter.Adapter, trainable bool) (*ggml.Adap
 
 // Step implements Engine.
 func (e deviceEngine) Step(opt ggml.StepOptions) (lm.Learner, func() error, error) {
+	if e.model.Untrainable() != nil && !opt.Train && len(opt.Adapters) == 0 {
+		return decoder{e.model.NewDecoder()}, func() error { return nil }, nil
+	}
 	s, err := e.model.NewStep(opt)
 	if err != nil {
 		return nil, nil, err

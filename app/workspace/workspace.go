@@ -9,6 +9,7 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/ggml/modelfile"
 	"steer/internal/filehash"
 	"steer/internal/machine"
 	"steer/rl/data"
@@ -47,9 +48,15 @@ type Workspace struct {
 	onStep func(lm.Learner) error
 }
 
-// Open loads a model.
+// Open loads a model to train.
 func Open(path string, e EngineConfig) (*Workspace, error) {
 	return OpenWith(path, e, ggml.ModelOptions{})
+}
+
+// OpenToUse loads a model to generate and score with. It may be one that cannot be trained, which is
+// said aloud.
+func OpenToUse(path string, e EngineConfig) (*Workspace, error) {
+	return OpenWith(path, e, ggml.ModelOptions{Decode: true})
 }
 
 // OpenWith is Open with options of the loading.
@@ -68,6 +75,10 @@ func OpenWith(path string, e EngineConfig, opt ggml.ModelOptions) (*Workspace, e
 	w := &Workspace{dev: dev, Model: m, Tok: m.Tokenizer(), Engine: e, engine: openEngine(m),
 		warnings: slices.Clone(m.Info().Warnings)}
 	w.closes = []func() error{dev.Close, m.Close}
+	if why := m.Untrainable(); why != nil {
+		w.Warn(fmt.Sprintf("this model can be used, not trained: %v. libllama computes it, one sequence after the "+
+			"other where answers are scored, which is slower, and no adapter can be laid over it", why))
+	}
 	return w, nil
 }
 
@@ -191,7 +202,7 @@ func (w *Workspace) ReadAdapter(path string) (*adapter.Adapter, error) {
 	}
 	trained := a.Meta[adapter.MetaBase]
 	if trained != "" && w.SHA256 == "" {
-		if w.SHA256, err = w.Hashes.Sum(w.Model.Info().Path); err != nil {
+		if w.SHA256, err = modelfile.SHA256(w.Model.Info().Path, w.Hashes.Sum); err != nil {
 			return nil, fmt.Errorf("model: %w", err)
 		}
 	}

@@ -224,8 +224,8 @@ ggml_tensor * DecodeGraph::emit_input(const LinearMatch & l, DecodeInput ** inpu
         in.w    = l.x->src[1];
         in.eps  = ggml_get_op_params_f32(l.x->src[0], 0);
         a       = l.x->src[0]->src[0];
-    } else if (DecodeMatch::swiglu(l.x)) {
-        in.kind = DecodeInput::SWIGLU;
+    } else if (DecodeMatch::gated(l.x)) {
+        in.kind = ggml_get_glu_op(l.x) == GGML_GLU_OP_GEGLU ? DecodeInput::GEGLU : DecodeInput::SWIGLU;
         a       = l.x->src[0];
         b       = l.x->src[1];
     }
@@ -304,6 +304,7 @@ ggml_tensor * DecodeGraph::emit_attention(ggml_tensor * t) {
     a.k     = t->src[1];
     a.v     = t->src[2];
     a.scale = ggml_get_op_params_f32(t, 0);
+    a.cap   = ggml_get_op_params_f32(t, 2);
     return custom(steer_decode_attention, &a, t, { now(t->src[0]), cells });
 }
 

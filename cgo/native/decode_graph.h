@@ -1,8 +1,8 @@
 // decode_graph.h: libllama's decoding graph with our kernels in it.
 //
 // The CPU backend of a session's context calls DecodeGraph::compute instead of its own
-// function. It rewrites the graph: every frozen linear layer with its LoRA chain, RMS norm,
-// SwiGLU and residual around it becomes one or two custom nodes, RoPE and attention over
+// function. It rewrites the graph: every frozen linear layer with its LoRA chain, bias, RMS norm,
+// SwiGLU or GeGLU and residual around it becomes one or two custom nodes, RoPE and attention over
 // the half-precision cache one each; what is not recognized is copied and runs as before.
 // The rewritten graph has memory of its own; weights, cache, inputs and the logits stay
 // where libllama has them. It is kept as long as libllama reuses its graph.
@@ -24,7 +24,7 @@ struct LoraMatch {
     float              scale;
 };
 
-// y = W^T x + sum scale_l B_l^T A_l^T x (+ residual)
+// y = W^T x + sum scale_l B_l^T A_l^T x (+ residual, or bias)
 struct LinearMatch {
     ggml_tensor *          W        = nullptr;
     ggml_tensor *          x        = nullptr;
@@ -40,9 +40,10 @@ class DecodeMatch {
     const LinearMatch * linear(const ggml_tensor * t) const;
     bool                rope(const ggml_tensor * t) const;
     bool                attention(const ggml_tensor * t) const;
-    // The input of a linear layer is RMS norm times weight, or SwiGLU.
+    // The input of a linear layer is RMS norm times weight, or a gate times another input. ggml's own CPU
+    // kernel of GeGLU reads a table of half floats; ours, as the training graph, computes it.
     static bool norm(const ggml_tensor * x);
-    static bool swiglu(const ggml_tensor * x);
+    static bool gated(const ggml_tensor * x);
     // Not computed in this graph: a leaf, or a view of one.
     bool external(const ggml_tensor * t) const;
     // Nobody in the graph reads it.

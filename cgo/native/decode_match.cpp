@@ -121,6 +121,8 @@ void DecodeMatch::match_add(ggml_tensor * t) {
             l.loras.push_back(lora);
             linears_.erase(other->src[0]); // its own products are no layers
             linears_.erase(other->src[0]->src[1]);
+        } else if (leaf_f32(other) && other->ne[0] == t->ne[0] && ggml_nelements(other) == t->ne[0]) {
+            l.residual = other; // a bias: the same arithmetic for one token as for many
         } else if (f32_rows(other) && ggml_are_same_shape(other, t)) {
             l.residual = other;
         } else {
@@ -137,9 +139,11 @@ bool DecodeMatch::norm(const ggml_tensor * x) {
            x->src[1]->ne[0] == x->ne[0] && ggml_nelements(x->src[1]) == x->ne[0] && f32_rows(x->src[0]->src[0]);
 }
 
-bool DecodeMatch::swiglu(const ggml_tensor * x) {
-    return x->op == GGML_OP_GLU && ggml_get_glu_op(x) == GGML_GLU_OP_SWIGLU && x->src[1] && f32_rows(x->src[0]) &&
-           f32_rows(x->src[1]) && x->src[0]->ne[0] == x->ne[0];
+bool DecodeMatch::gated(const ggml_tensor * x) {
+    if (x->op != GGML_OP_GLU || (ggml_get_glu_op(x) != GGML_GLU_OP_SWIGLU && ggml_get_glu_op(x) != GGML_GLU_OP_GEGLU)) {
+        return false;
+    }
+    return x->src[1] && f32_rows(x->src[0]) && f32_rows(x->src[1]) && x->src[0]->ne[0] == x->ne[0];
 }
 
 bool DecodeMatch::rope(const ggml_tensor * t) const {
@@ -153,8 +157,7 @@ bool DecodeMatch::rope(const ggml_tensor * t) const {
 }
 
 bool DecodeMatch::attention(const ggml_tensor * t) const {
-    if (exact_ || t->op != GGML_OP_FLASH_ATTN_EXT || !t->src[3] || t->src[4] || f32_param(t, 1) != 0.0f ||
-        f32_param(t, 2) != 0.0f) {
+    if (exact_ || t->op != GGML_OP_FLASH_ATTN_EXT || !t->src[3] || t->src[4] || f32_param(t, 1) != 0.0f) {
         return false;
     }
     const ggml_tensor *q = t->src[0], *k = t->src[1], *v = t->src[2], *mask = t->src[3];
@@ -170,7 +173,7 @@ std::vector<ggml_tensor *> DecodeMatch::needs(ggml_tensor * t) const {
     if (const LinearMatch * l = linear(t)) {
         if (norm(l->x)) {
             n = { l->x->src[0]->src[0] };
-        } else if (swiglu(l->x)) {
+        } else if (gated(l->x)) {
             n = { l->x->src[0], l->x->src[1] };
         } else {
             n = { l->x };

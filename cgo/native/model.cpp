@@ -127,29 +127,16 @@ void steer_model_hparams(const steer_model * m, steer_hparams * out) {
         out->n_ctx_train     = hp.n_ctx_train;
         out->rms_eps         = hp.f_norm_rms_eps;
         out->rope_freq_base  = hp.rope_freq_base_train;
-        out->rope_freq_scale = hp.rope_freq_scale_train;
-        switch (hp.rope_scaling_type_train) {
-            case LLAMA_ROPE_SCALING_TYPE_LINEAR:   out->rope_scaling = 1; break;
-            case LLAMA_ROPE_SCALING_TYPE_YARN:     out->rope_scaling = 2; break;
-            case LLAMA_ROPE_SCALING_TYPE_LONGROPE: out->rope_scaling = 3; break;
-            default:                               out->rope_scaling = 0; break;
-        }
         out->rope_type  = (int32_t) hp.rope_type;
         out->attn_scale = hp.f_attention_scale;
-        // On a GPU the output matrix of a tied model is a second tensor of the embedding's name.
+        out->attn_cap   = hp.attn_soft_cap ? hp.f_attn_logit_softcapping : 0;
+        out->logit_cap  = mm.arch == LLM_ARCH_GEMMA2 || mm.arch == LLM_ARCH_GEMMA3 ? hp.f_final_logit_softcapping : 0;
+        // on a GPU the output matrix of a tied model is a second tensor of the embedding's name
         out->tied       = mm.output == mm.tok_embd || (mm.output && strcmp(mm.output->name, "token_embd.weight") == 0);
+        out->decodes    = hp.causal_attn && llama_model_has_decoder(&mm) && !llama_model_has_encoder(&mm) &&
+                       !llama_model_is_recurrent(&mm) && !llama_model_is_hybrid(&mm);
         out->n_bytes    = (int64_t) llama_model_size(&mm);
         out->n_params   = (int64_t) llama_model_n_params(&mm);
-
-        bool plain = mm.arch == LLM_ARCH_LLAMA && mm.output_b == nullptr && !hp.use_kq_norm &&
-                     hp.n_embd_head_k == hp.n_embd_head_v && hp.n_rot == hp.n_embd_head_k && hp.n_expert == 0;
-        for (uint32_t il = 0; il < hp.n_layer && plain; il++) {
-            const auto & l = mm.layers[il];
-            plain = plain && !l.bq && !l.bk && !l.bv && !l.bo && !l.ffn_gate_b && !l.ffn_up_b && !l.ffn_down_b &&
-                    !l.ffn_gate_inp && hp.n_head(il) == hp.n_head(0) && hp.n_head_kv(il) == hp.n_head_kv(0) &&
-                    hp.n_ff(il) == hp.n_ff(0);
-        }
-        out->plain = plain;
     });
 }
 

@@ -30,7 +30,12 @@ bool seeds(const operands & s, int at, int64_t n_tokens, float p) {
     return s.n == at + 1 && s[at]->type == GGML_TYPE_I32 && s[at]->ne[0] == 2 && s[at]->ne[1] == n_tokens;
 }
 
-// Whether the sources from `at` on are at most `most` pairs of an f32 matrix and what fits it.
+// whether w is the weight of a norm over rows of n features, or over each `group` of them
+bool norm_weight(const ggml_tensor * w, int64_t n, int32_t group) {
+    return f32(w) && group >= 0 && (group ? n % group == 0 && w->ne[0] == group : w->ne[0] == n);
+}
+
+// whether the sources from `at` on are at most `most` pairs of an f32 matrix and what fits it
 template <class F> bool pairs(const operands & s, int at, int most, F fit) {
     if ((s.n - at) % 2 != 0 || (s.n - at) / 2 > most) {
         return false;
@@ -49,13 +54,14 @@ bool fits(int op, const operands & s, int64_t ne0, int64_t ne1, bool inplace, co
         case STEER_OP_PACK:
             return n == 1 && !inplace && f32(s[0], ne0, ne1);
         case STEER_OP_NORM: // x [n,T], w [n]
-            return n == 2 && !inplace && f32(s[0], ne0, ne1) && f32(s[1]) && s[1]->ne[0] == ne0;
-        case STEER_OP_ROPE_TABLE: // pos [T], (freqs [D/2]) -> [D,T]
+            return n == 2 && !inplace && f32(s[0], ne0, ne1) && norm_weight(s[1], ne0, a.i[1]);
+        case STEER_OP_ROPE_TABLE: // pos [T], (freqs [R/2]) -> [R,T]
             return (n == 1 || (n == 2 && f32(s[1]) && s[1]->ne[0] >= ne0 / 2)) && !inplace && ne0 % 2 == 0 &&
-                   i32(s[0]) && s[0]->ne[0] == ne1 && a.f[0] > 0;
-        case STEER_OP_ROPE: // x [D*H,T], table [D,T]
-            return n == 2 && !inplace && f32(s[0], ne0, ne1) && a.i[0] > 0 && a.i[0] % 2 == 0 && ne0 % a.i[0] == 0 &&
-                   f32(s[1], a.i[0], ne1) && (a.i[1] == 0 || a.i[1] == 2);
+                   i32(s[0]) && s[0]->ne[0] == ne1 && a.f[0] > 0 && (a.f[3] == 0 || a.i[3] > 0);
+        case STEER_OP_ROPE: // x [D*H,T], table [R,T]
+            return n == 2 && f32(s[0], ne0, ne1) && a.i[0] > 0 && a.i[0] % 2 == 0 && ne0 % a.i[0] == 0 &&
+                   f32(s[1], s[1]->ne[0], ne1) && s[1]->ne[0] % 2 == 0 && s[1]->ne[0] <= a.i[0] &&
+                   (a.i[1] == 0 || a.i[1] == 2);
         case STEER_OP_LINEAR: // W [K,N], x [K,T], pairs (B [r,N], h [r,T]) -> [N,T]
             return n >= 2 && !inplace && weight(s[0]) && activation(s[1], s[0]->ne[0]) && ne0 == s[0]->ne[1] &&
                    ne1 == s[1]->ne[1] && pairs(s, 2, 4, [&](const ggml_tensor * B, const ggml_tensor * h) {
@@ -89,7 +95,8 @@ bool fits(int op, const operands & s, int64_t ne0, int64_t ne1, bool inplace, co
             const int b = op == STEER_OP_ATTN_BACK ? 1 : 0; // dO comes first
             const int64_t d = a.i[0], h = a.i[1], hk = a.i[2];
             const bool parents = n == 5 && !b && i32(s[3]) && i32(s[4]) && s[4]->ne[0] == s[3]->ne[0] - 1;
-            if ((n != 4 + 2 * b && !parents) || inplace || d < 1 || hk < 1 || h < 1 || h % hk != 0) {
+            if ((n != 4 + 2 * b && !parents) || inplace || d < 1 || hk < 1 || h < 1 || h % hk != 0 || !(a.f[1] >= 0) ||
+                a.i[4] < 0) {
                 return false;
             }
             bool ok = activation(s[b], d * h, ne1) && activation(s[b + 1], d * hk, ne1) &&
@@ -101,19 +108,21 @@ bool fits(int op, const operands & s, int64_t ne0, int64_t ne1, bool inplace, co
         }
         case STEER_OP_RMS_BACK: { // (dx,) x, w, dy
             const int b = a.i[0] ? 1 : 0;
-            return n == 3 + b && inplace == (b == 1) && f32(s[b], ne0, ne1) && f32(s[b + 1]) &&
-                   s[b + 1]->ne[0] == ne0 && f32(s[b + 2], ne0, ne1);
+            return n == 3 + b && inplace == (b == 1) && f32(s[b], ne0, ne1) && norm_weight(s[b + 1], ne0, a.i[1]) &&
+                   f32(s[b + 2], ne0, ne1);
         }
         case STEER_OP_SWIGLU:
+        case STEER_OP_GEGLU:
             return n == 2 && !inplace && activation(s[0], ne0, ne1) && activation(s[1], ne0, ne1);
         case STEER_OP_SWIGLU_BACK:
+        case STEER_OP_GEGLU_BACK:
             return n == 3 && !inplace && ne0 % 2 == 0 && activation(s[0], ne0 / 2, ne1) &&
                    activation(s[1], ne0 / 2, ne1) && f32(s[2], ne0 / 2, ne1);
         case STEER_OP_HEAD_LOGPROB: // W [n,V], h [n,T], rows, targets -> [4,R], [4+n,R]
         case STEER_OP_HEAD_DIRECTION:
             return n == 4 && !inplace && weight(s[0]) && f32(s[1]) && s[1]->ne[0] == s[0]->ne[0] && i32(s[2]) &&
                    i32(s[3]) && ne0 == (op == STEER_OP_HEAD_DIRECTION ? 4 + s[0]->ne[0] : 4) && ne1 == s[2]->ne[0] &&
-                   ne1 == s[3]->ne[0] && a.f[0] > 0;
+                   ne1 == s[3]->ne[0] && a.f[0] > 0 && a.f[1] >= 0;
         case STEER_OP_HEAD_DIRECTION_BACK: // dh [n,T], out [4+n,R], rows, g [2,R]
             return n == 4 && inplace && f32(s[0]) && f32(s[1], 4 + s[0]->ne[0], s[2]->ne[0]) && i32(s[2]) &&
                    f32(s[3], 2, s[2]->ne[0]);
@@ -138,6 +147,10 @@ bool fits(int op, const operands & s, int64_t ne0, int64_t ne1, bool inplace, co
                    f32(s[3]) && s[3]->ne[0] == s[2]->ne[0];
         case STEER_OP_SCALAR_HEAD_GRAD_BIAS: // gb, g
             return n == 2 && inplace && f32(s[0]) && s[0]->ne[0] == 1 && f32(s[1]);
+        case STEER_OP_BIAS: // x [N,T], b [N]
+            return n == 2 && !inplace && f32(s[0], ne0, ne1) && f32(s[1]) && s[1]->ne[0] == ne0;
+        case STEER_OP_SCALE:
+            return n == 1 && !inplace && f32(s[0], ne0, ne1);
         default:
             return false;
     }

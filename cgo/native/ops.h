@@ -47,9 +47,12 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 //
 //  op                     dst                  sources                          parameters
 //  PACK                   bf16 [K,T]           x f32 [K,T]                      -
-//  NORM                   y P [n,T]            x [n,T], w [n]                   f0=eps
-//  ROPE_TABLE             [D,T]                pos I32 [T], (freqs [>= D/2])    f0=base f1=freq_scale f2=attn_factor
-//  ROPE                   y P [D*H,T]          x [D*H,T], table [D,T]           i0=D i1=mode i2=back
+//  NORM                   y P [n,T]            x [n,T], w [n] or [g]            f0=eps i1=g: of each g, 0: of n
+//  ROPE_TABLE             [R,T]                pos I32 [T], (freqs [>= R/2])    f0=base f1=freq_scale f2=attn_factor
+//                                                                               i0=YaRN i1=low i2=high f3=growth
+//                                                                               i3=floor
+//  ROPE                   y P [D*H,T]          x [D*H,T], table [R,T], R <= D   i0=D i1=mode i2=back
+//    in place             x                    x, table                         as ROPE
 //  LINEAR                 y P [N,T]            W [K,N] any type, x P [K,T],     -
 //                                              up to 4 pairs (B [r,N], h P [r,T])
 //  LINEAR_BACK            dx [K,T]             W, dy P [N,T],                   i0=0
@@ -60,14 +63,14 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 //  OUTER_ACC              in place G [M,J]     G, u P [M,T], v P [J,T], (seeds) f1=p i0=site
 //  LORA_DOWN_BACK         in place dx [K,T]    dx, A [K,r], dh P [r,T], (seeds) f1=p i0=site
 //  ATTN                   [D*H + H, T]         q P [D*H,T], k P [D*HK,T], v P,  f0=scale i0=D i1=H i2=HK i3=bf16
-//                                              cu, (parents)
+//                                              cu, (parents)                    f1=cap i4=window, 0: none
 //  ATTN_BACK              [D*H + 2*D*HK, T]    dO [D*H,T], q, k, v, out, cu     as ATTN
-//  RMS_BACK               dx [n,T]             x, w [n], dy                     f0=eps i0=0
-//    accumulating         in place dx          dx, x, w, dy                     f0=eps i0=1
+//  RMS_BACK               dx [n,T]             x, w [n] or [g], dy              f0=eps i0=0 i1=g as NORM
+//    accumulating         in place dx          dx, x, w, dy                     f0=eps i0=1 i1=g
 //  SWIGLU                 y P [F,T]            gate P [F,T], up P [F,T]         -
 //  SWIGLU_BACK            P [2F,T]             gate P [F,T], up P, dy [F,T]     -
 //  HEAD_LOGPROB           [4,R]                W [n,V], h [n,T], rows, targets  f0=1/temperature
-//                                                                               i0=entropy i1=bf16
+//                                                                               f1=cap, 0: none i0=entropy i1=bf16
 //  HEAD_DIRECTION         [4+n, R]             as HEAD_LOGPROB                  as HEAD_LOGPROB
 //  HEAD_DIRECTION_BACK    in place dh [n,T]    dh, out [4+n,R], rows, g [2,R]   -
 //  HEAD_LOGPROB_BACK      in place dh [n,T]    dh, W, h, rows, targets, out, g [2,R]  as HEAD_LOGPROB
@@ -76,6 +79,10 @@ static inline struct steer_op_params * steer_op_params_of(struct ggml_tensor * t
 //  SCALAR_HEAD_BACK       dh [n,T]             w, h, rows, g [P]                i0=0: zeros only
 //  SCALAR_HEAD_GRAD       in place gw [n]      gw, h, rows, g                   -
 //  SCALAR_HEAD_GRAD_BIAS  in place gb [1]      gb, g                            -
+//  BIAS                   y P [N,T]            x [N,T], b [N]                   -
+//  SCALE                  y P [n,T]            x [n,T]                          f0=factor
+//  GEGLU                  y P [F,T]            gate P [F,T], up P [F,T]         -
+//  GEGLU_BACK             P [2F,T]             gate P [F,T], up P, dy [F,T]     -
 //
 // seeds: I32 [2,T], the low and high half of each token's dropout seed; may be absent
 // when p is 0. cu: I32 [S+1], first token of each sequence and the count of used
@@ -109,6 +116,10 @@ enum steer_op_id {
     STEER_OP_SCALAR_HEAD_BACK,
     STEER_OP_SCALAR_HEAD_GRAD,
     STEER_OP_SCALAR_HEAD_GRAD_BIAS,
+    STEER_OP_BIAS,
+    STEER_OP_SCALE,
+    STEER_OP_GEGLU,
+    STEER_OP_GEGLU_BACK,
     STEER_OP_COUNT
 };
 
@@ -145,6 +156,10 @@ void steer_cpu_scalar_head(struct ggml_tensor * dst, int ith, int nth, void * us
 void steer_cpu_scalar_head_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_scalar_head_grad(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 void steer_cpu_scalar_head_grad_bias(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_bias(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_scale(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_geglu(struct ggml_tensor * dst, int ith, int nth, void * userdata);
+void steer_cpu_geglu_back(struct ggml_tensor * dst, int ith, int nth, void * userdata);
 
 // Whether LINEAR, LINEAR_BACK and the head can read weights of this type.
 bool steer_weight_type_ok(enum ggml_type type);

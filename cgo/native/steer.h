@@ -76,12 +76,12 @@ double steer_peak_f32(int64_t n);
 
 typedef struct {
     int32_t n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_vocab, n_ctx_train;
-    float   rms_eps, rope_freq_base, rope_freq_scale;
-    int32_t rope_scaling;  // 0 none, 1 linear, 2 yarn, 3 longrope
+    float   rms_eps, rope_freq_base;
     int32_t rope_type;     // ggml rope mode
     float   attn_scale;    // 0 = 1/sqrt(head_dim)
+    float   attn_cap, logit_cap; // of attention scores and logits; 0 = not capped
     bool    tied;          // output matrix is the token embedding
-    bool    plain;         // nothing that the training graph lacks (biases, experts, ...)
+    bool    decodes;       // continues texts, by attention alone: a sequence's last tokens can be taken back
     int64_t n_bytes;       // of all weights
     int64_t n_params;
 } steer_hparams;

@@ -21,6 +21,7 @@ type benchFlags struct {
 	sequences []int
 	shape     string
 	typ       string
+	family    string
 	cache     string
 	format    string
 	asJSON    bool
@@ -74,6 +75,8 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.shape, "shape", "",
 		"or on random weights in the shape of `NAME`: "+strings.Join(speed.ShapeNames(), ", "))
 	flags.StringVar(&f.typ, "type", "q8_0", "quantization of --shape, `NAME`: "+strings.Join(speed.TypeNames(), ", "))
+	flags.StringVar(&f.family, "family", "llama", "architecture of --shape, `NAME`: "+
+		strings.Join(speed.Families(), ", "))
 	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
 	flags.StringSliceVar(&f.jobs, "jobs", speed.Job("").Values(), "what to measure, `LIST`")
 	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
@@ -116,7 +119,7 @@ func (f *benchFlags) specs() ([]speed.Spec, error) {
 	case (f.spec.Model == "") == (f.shape == ""):
 		bad("want --model or --shape, and one of them only")
 	case f.shape != "":
-		errs = append(errs, speed.CheckSynthetic(f.shape, f.typ))
+		errs = append(errs, speed.CheckSynthetic(f.shape, f.typ, f.family))
 	default:
 		errs = append(errs, exists("model", f.spec.Model))
 	}
@@ -152,7 +155,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []speed.Spec) (err
 			}
 			defer func() { err = errors.Join(err, remove()) }()
 		}
-		model, err := speed.Synthetic(dir, f.shape, f.typ)
+		model, err := speed.Synthetic(dir, f.shape, f.typ, f.family)
 		if err != nil {
 			return err
 		}

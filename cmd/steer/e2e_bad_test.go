@@ -160,8 +160,8 @@ func TestBadModelsAndAdapters(t *testing.T) {
 	put(t, dir, "nan-adapter.gguf",
 		string(trained[:len(trained)-8])+"\x00\x00\xc0\x7f"+string(trained[len(trained)-4:]))
 	small := gguftest.Shape{Layers: 1, Embd: 16, FF: 32, Heads: 2, KVHeads: 1, Vocab: 300, Ctx: 64}
-	require.NoError(t,
-		gguftest.WriteTinyLlama(filepath.Join(dir, "qwen.gguf"), small, 1, gguftest.Options{Arch: "qwen2"}))
+	require.NoError(t, gguftest.WriteTinyLlama(filepath.Join(dir, "qwen.gguf"), small, 1,
+		gguftest.Options{Arch: "bert"}))
 	require.NoError(t, gguftest.WriteTinyLlama(filepath.Join(dir, "small.gguf"), small, 1, gguftest.Options{}))
 	put(t, dir, "rows.jsonl", `{"ids": [1, 5, 9, 4]}`+"\n")
 	patched(t, dir, "nan-norm.gguf", func(f *gguf.File, raw []byte) { // F32
@@ -186,7 +186,7 @@ func TestBadModelsAndAdapters(t *testing.T) {
 		{"something else", on("sft", "noise.gguf"), exitFailure, []string{"noise.gguf", `want "GGUF"`}},
 		{"a folder", on("sft", "."), exitFailure, []string{"is a folder: want a GGUF file"}},
 		{"an adapter", on("sft", "sft-adapter.gguf"), exitFailure, []string{"this is an adapter, not a model"}},
-		{"another architecture", on("sft", "qwen.gguf"), exitFailure, []string{`qwen.gguf`, `"qwen2"`, "llama"}},
+		{"another architecture", on("sft", "qwen.gguf"), exitFailure, []string{`qwen.gguf`, `"bert"`, "llama"}},
 		{"NaN in a norm", on("sft", "nan-norm.gguf"), exitFailure,
 			[]string{"nan-norm.gguf", "blk.1.attn_norm.weight", "holds NaN"}},
 		{"NaN in a quantized matrix", on("sft", "nan-quantized.gguf"), exitFailure,

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"steer/app/experiment"
+	"steer/ggml/modelfile"
 	"steer/internal/conf"
 	"steer/rl/train"
 )
@@ -33,10 +34,12 @@ func usage(err error) error {
 
 func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, args...)) }
 
-// configError marks mistakes in a configuration as wrong usage. A missing file is a failure.
+// configError marks mistakes in a configuration as wrong usage. A missing file is a failure, and so is a
+// model that is not one to train.
 func configError(err error) error {
 	var c *conf.Error
-	if err == nil || errors.Is(err, fs.ErrNotExist) && !errors.As(err, &c) {
+	missing := errors.Is(err, fs.ErrNotExist) && !errors.As(err, &c)
+	if err == nil || missing || errors.Is(err, modelfile.ErrUnsupported) {
 		return err
 	}
 	return usage(err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"steer/app/inspect"
+	"steer/ggml/modelfile"
 	"steer/internal/bytesize"
 	"steer/internal/printable"
 )
@@ -29,17 +30,22 @@ func printModel(w io.Writer, m *inspect.Model) error {
 		choose(m.Tied, "tied to the embeddings", "of its own"))
 	t.add("context", "%s tokens", grouped(m.Context))
 	t.add("rope", "%s", ropeText(m.Rope))
+	generic := false
 	for i, u := range m.Types {
-		t.add(choose(i == 0, "weights", ""), "%-8s %4d tensors  %15s parameters  %s", u.Type, u.Tensors,
-			grouped(u.Parameters), bytesize.Precise(u.Bytes))
+		t.add(choose(i == 0, "weights", ""), "%-8s %4d tensors  %15s parameters  %s%s", u.Type, u.Tensors,
+			grouped(u.Parameters), bytesize.Precise(u.Bytes), choose(u.Kernel == string(modelfile.Generic), " *", ""))
+		generic = generic || u.Kernel == string(modelfile.Generic)
 	}
 	t.add("tokenizer", "%s", tokenizerText(m.Tokenizer))
 	t.add("BOS, EOS", "%s, %s", tokenText(m.Tokenizer.BOS), tokenText(m.Tokenizer.EOS))
 	t.add("chat template", "%s", choose(m.ChatTemplate, "yes", "no"))
 	if m.Trainable {
-		t.add("trainable", "yes")
+		t.add("trainable", "yes, with steer's own kernels%s", choose(generic,
+			"; weights marked * are unpacked by ggml before, which is slower", ""))
 	} else {
 		t.add("trainable", "no: %s", strings.Join(m.Reasons, "; "))
+		t.add("usable", "%s", choose(m.Usable, "yes: generate, chat, score, eval and bench run it by libllama, slower",
+			"no"))
 	}
 	for _, text := range m.Warnings {
 		t.add("warning", "%s", printable.Text(text, 600))

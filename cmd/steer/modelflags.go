@@ -69,7 +69,7 @@ func exists(what, path string) error {
 // the adapters' files say. The caller closes the workspace.
 func (f *modelFlags) open(con jobs.Console, use workspace.Use) (
 	w *workspace.Workspace, stack []*ggml.Adapter, placed []adapter.Placed, err error) {
-	if w, err = workspace.Open(f.model, f.engine); err != nil {
+	if w, err = workspace.OpenToUse(f.model, f.engine); err != nil {
 		return nil, nil, nil, err
 	}
 	w.Hashes = con.Hashes

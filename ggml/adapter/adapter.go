@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"sort"
+
+	"steer/ggml/family"
 )
 
 // Errors every function of this package wraps.
@@ -22,12 +24,12 @@ var (
 	ErrNeedShape = errors.New("the base model's shape is needed")
 )
 
-// Arch is the only architecture adapters are made for.
+// Arch is the architecture of most bases, and of a Shape that names none.
 const Arch = "llama"
 
 // Adapter is a LoRA adapter with an optional scalar head.
 type Adapter struct {
-	// Arch is the base's general.architecture, "llama".
+	// Arch is the base's general.architecture: "llama", or another of package family.
 	Arch string
 	// Alpha is LoRA's alpha; see Scale. 0 means "do not divide" (scale 1), as
 	// llama.cpp reads it.
@@ -138,7 +140,7 @@ func (a *Adapter) Targets() []string {
 		}
 	}
 	var out []string
-	for _, t := range targetNames {
+	for _, t := range (Shape{Arch: a.Arch}).Targets() {
 		if has[t] {
 			out = append(out, t)
 		}
@@ -184,8 +186,8 @@ func (a *Adapter) Clone() *Adapter {
 // lengths as the sizes say, a scale that can be stored. It does not look at the
 // values; see CheckFinite.
 func (a *Adapter) Validate() error {
-	if a.Arch != Arch {
-		return fmt.Errorf("adapter: architecture %q, want %q: %w", a.Arch, Arch, ErrUnsupported)
+	if _, ok := family.Of(a.Arch); !ok {
+		return fmt.Errorf("adapter: architecture %q: want one of %s: %w", a.Arch, family.Known(), ErrUnsupported)
 	}
 	if a.Alpha < 0 || !finite(a.Alpha) {
 		return fmt.Errorf("adapter: alpha %g: want 0 or more: %w", a.Alpha, ErrFormat)

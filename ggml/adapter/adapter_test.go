@@ -13,7 +13,7 @@ import (
 	"steer/ggml/lm"
 )
 
-var small = adapter.Shape{Layers: 2, Embd: 16, FF: 24, Heads: 4, KVHeads: 2, HeadDim: 4}
+var small = adapter.Shape{Arch: "llama", Layers: 2, Embd: 16, FF: 24, Heads: 4, KVHeads: 2, HeadDim: 4}
 
 // trained is an adapter whose every value is its own, so that a misplaced one shows.
 func trained(t *testing.T, targets []string, rank int, rsLoRA bool) *adapter.Adapter {

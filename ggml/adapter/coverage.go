@@ -9,7 +9,7 @@ import (
 // coverage says where a PEFT folder has no weights for what its configuration names, or
 // weights for what it does not name, with counts. PEFT itself warns at most: matrices without
 // weights stay as the base has them, weights beside the configuration are left out.
-func coverage(a *Adapter, c *peftConfig, layers int) (notices []string) {
+func coverage(a *Adapter, c *peftConfig, shape Shape) (notices []string) {
 	has := map[string][]int{}
 	for _, p := range a.Pairs {
 		if layer, target, err := parseName(p.Name); err == nil {
@@ -19,14 +19,14 @@ func coverage(a *Adapter, c *peftConfig, layers int) (notices []string) {
 	named, whose := c.Layers, "layers_to_transform names"
 	if named == nil {
 		whose = "the base has"
-		for i := range layers {
+		for i := range shape.Layers {
 			named = append(named, i)
 		}
 	}
 	// Targets that are adapted in the same layers share a sentence.
 	groups := map[string][]string{}
 	var order []string
-	for _, t := range targetNames {
+	for _, t := range shape.Targets() {
 		if len(has[t]) == 0 {
 			continue
 		}
@@ -35,7 +35,7 @@ func coverage(a *Adapter, c *peftConfig, layers int) (notices []string) {
 		if groups[key] == nil {
 			order = append(order, t)
 		}
-		groups[key] = append(groups[key], ggufToPEFT[t].proj)
+		groups[key] = append(groups[key], shape.module(t).proj)
 	}
 	for _, t := range order {
 		of := strings.Join(groups[fmt.Sprint(has[t])], ", ")

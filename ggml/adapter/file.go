@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 
+	"steer/ggml/family"
 	"steer/ggml/gguf"
 	"steer/internal/atomicfile"
 )
@@ -133,10 +134,9 @@ func isPEFT(dir string) bool {
 
 // Read takes the adapter out of an open LoRA GGUF file.
 func Read(f *gguf.File) (*Adapter, error) {
-	a := &Adapter{Arch: Arch}
-	for _, step := range []func(*gguf.File) error{
-		a.readKind, a.readScale, a.readHead, a.readMeta, a.readPairs, a.readOwnAlpha,
-	} {
+	a := &Adapter{}
+	for _, step := range []func(*gguf.File) error{a.readKind, a.readScale, a.readHead, a.readMeta, a.readPairs,
+		a.readOwnAlpha} {
 		if err := step(f); err != nil {
 			return nil, fmt.Errorf("adapter: %s: %w", f.Name(), err)
 		}
@@ -148,13 +148,20 @@ func Read(f *gguf.File) (*Adapter, error) {
 }
 
 func (a *Adapter) readKind(f *gguf.File) error {
-	for _, want := range [][2]string{{keyType, "adapter"}, {keyArch, Arch}, {keyKind, "lora"}} {
+	for _, want := range [][2]string{{keyType, "adapter"}, {keyArch, ""}, {keyKind, "lora"}} {
 		got, err := f.String(want[0])
 		if errors.Is(err, gguf.ErrNoKey) && want[0] == keyType {
 			return fmt.Errorf("key %q is missing: this is a model, not an adapter: %w", keyType, ErrFormat)
 		}
 		if err != nil {
 			return err
+		}
+		if want[0] == keyArch {
+			if _, ok := family.Of(got); !ok {
+				return fmt.Errorf("key %q: want one of %s, got %q: %w", keyArch, family.Known(), got, ErrFormat)
+			}
+			a.Arch = got
+			continue
 		}
 		if got != want[1] {
 			return fmt.Errorf("key %q: want %q, got %q: %w", want[0], want[1], got, ErrFormat)

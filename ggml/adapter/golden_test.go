@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	shapeM = adapter.Shape{Layers: 30, Embd: 576, FF: 1536, Heads: 9, KVHeads: 3, HeadDim: 64}
-	shapeS = adapter.Shape{Layers: 5, Embd: 64, FF: 172, Heads: 8, KVHeads: 4, HeadDim: 8}
+	shapeM = adapter.Shape{Arch: "llama", Layers: 30, Embd: 576, FF: 1536, Heads: 9, KVHeads: 3, HeadDim: 64}
+	shapeS = adapter.Shape{Arch: "llama", Layers: 5, Embd: 64, FF: 172, Heads: 8, KVHeads: 4, HeadDim: 8}
 )
 
 // Adapters saved by PEFT 0.21.2 and 0.5.0 (with TRL's value head).

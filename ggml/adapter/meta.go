@@ -127,7 +127,7 @@ func ReadMeta(path string) (map[string]string, error) {
 		return nil, fmt.Errorf("adapter: %w", err)
 	}
 	defer f.Close()
-	a := &Adapter{Arch: Arch}
+	a := &Adapter{}
 	for _, step := range []func(*gguf.File) error{a.readKind, a.readMeta} {
 		if err := step(f); err != nil {
 			return nil, fmt.Errorf("adapter: %s: %w", f.Name(), err)

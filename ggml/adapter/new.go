@@ -10,7 +10,7 @@ import (
 )
 
 // New makes an untrained adapter for a base of the given shape: a pair for each
-// target ("attn_q", ...; see Targets) in each layer, A uniform in
+// target ("attn_q", ...; see Shape.Targets and Resolve) in each layer, A uniform in
 // ±1/√n_in and B zero, so that it changes nothing until trained.
 //
 // The distribution of A is PEFT's reset_lora_parameters, kaiming_uniform_(a=√5):
@@ -30,7 +30,11 @@ func New(shape Shape, targets []string, rank int, alpha float32, rsLoRA bool, se
 	if alpha <= 0 || !finite(alpha) {
 		return nil, fmt.Errorf("adapter: alpha %g: want more than 0: %w", alpha, ErrFormat)
 	}
-	a := &Adapter{Arch: Arch, Alpha: alpha, RsLoRA: rsLoRA}
+	targets, err := shape.Resolve(targets)
+	if err != nil {
+		return nil, err
+	}
+	a := &Adapter{Arch: shape.arch(), Alpha: alpha, RsLoRA: rsLoRA}
 	seen := map[string]bool{}
 	for _, t := range targets {
 		if seen[t] {

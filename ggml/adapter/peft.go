@@ -8,32 +8,58 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"steer/ggml/adapter/safetensors"
 )
 
-// peftModule is where transformers' Llama keeps a target.
+// peftModule is where transformers keeps a target.
 type peftModule struct{ parent, proj string }
 
-var ggufToPEFT = map[string]peftModule{
-	"attn_q":      {"self_attn", "q_proj"},
-	"attn_k":      {"self_attn", "k_proj"},
-	"attn_v":      {"self_attn", "v_proj"},
-	"attn_output": {"self_attn", "o_proj"},
-	"ffn_gate":    {"mlp", "gate_proj"},
-	"ffn_up":      {"mlp", "up_proj"},
-	"ffn_down":    {"mlp", "down_proj"},
-}
+// ggufToPEFT names every target of every family; fusedUp is ffn_up where the gate is in it.
+var (
+	ggufToPEFT = map[string]peftModule{
+		"attn_q":      {"self_attn", "q_proj"},
+		"attn_k":      {"self_attn", "k_proj"},
+		"attn_v":      {"self_attn", "v_proj"},
+		"attn_qkv":    {"self_attn", "qkv_proj"},
+		"attn_output": {"self_attn", "o_proj"},
+		"ffn_gate":    {"mlp", "gate_proj"},
+		"ffn_up":      {"mlp", "up_proj"},
+		"ffn_down":    {"mlp", "down_proj"},
+	}
+	fusedUp = peftModule{"mlp", "gate_up_proj"}
+)
 
 var peftToGGUF = map[string]string{
-	"q_proj":    "attn_q",
-	"k_proj":    "attn_k",
-	"v_proj":    "attn_v",
-	"o_proj":    "attn_output",
-	"gate_proj": "ffn_gate",
-	"up_proj":   "ffn_up",
-	"down_proj": "ffn_down",
+	"q_proj":       "attn_q",
+	"k_proj":       "attn_k",
+	"v_proj":       "attn_v",
+	"qkv_proj":     "attn_qkv",
+	"o_proj":       "attn_output",
+	"gate_proj":    "ffn_gate",
+	"up_proj":      "ffn_up",
+	"gate_up_proj": "ffn_up",
+	"down_proj":    "ffn_down",
+}
+
+// module is transformers' place of a target in a base of this shape.
+func (s Shape) module(target string) peftModule {
+	if f := s.family(); target == "ffn_up" && f.Fused {
+		return fusedUp
+	}
+	return ggufToPEFT[target]
+}
+
+// target is the linear of the base that a module is, by both of its names.
+func (s Shape) target(parent, proj string) (target string, ok bool) {
+	for _, t := range s.Targets() {
+		if s.module(t) == (peftModule{parent, proj}) {
+			return t, true
+		}
+	}
+	return "", false
 }
 
 const (
@@ -47,16 +73,19 @@ const (
 )
 
 // moduleName is PEFT's name of a target, without the prefix of its wrappers.
-func moduleName(layer int, target string) string {
-	m := ggufToPEFT[target]
+func (s Shape) moduleName(layer int, target string) string {
+	m := s.module(target)
 	return fmt.Sprintf("model.layers.%d.%s.%s", layer, m.parent, m.proj)
 }
 
 // peftTensor takes "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 // apart. A bare transformers model (LlamaModel) lacks one "model.", a trainer's own
-// checkpoint may have the adapter's name "default" in it.
+// checkpoint may have the adapter's name "default" in it, a model of text and images
+// "language_model".
 var peftTensor = regexp.MustCompile(
-	`^base_model\.model\.(?:model\.)?layers\.(\d{1,9})\.(self_attn|mlp)\.(\w+)\.lora_([AB])(?:\.default)?\.weight$`)
+	`^base_model\.model\.(?:model\.)?(?:language_model\.)?(?:model\.)?` +
+		`layers\.(\d{1,9})\.(self_attn|mlp)\.(\w+)\.lora_([AB])(?:\.default)?\.weight$`,
+)
 
 // ImportPEFT reads the PEFT folder dir, an adapter for a base of the given shape.
 //
@@ -84,7 +113,7 @@ func ImportPEFT(dir string, shape Shape) (*Adapter, error) {
 		return nil, fmt.Errorf("adapter: %w", err)
 	}
 	defer f.Close()
-	a := &Adapter{Arch: Arch, Alpha: float32(c.Alpha), RsLoRA: c.RsLoRA, Notices: c.notices}
+	a := &Adapter{Arch: shape.arch(), Alpha: float32(c.Alpha), RsLoRA: c.RsLoRA, Notices: c.notices}
 	im := &importer{a: a, c: c, f: f, shape: shape}
 	if err := im.tensors(); err != nil {
 		return nil, fmt.Errorf("adapter: %s: %w", path, err)
@@ -98,8 +127,16 @@ func ImportPEFT(dir string, shape Shape) (*Adapter, error) {
 	if err := a.Check(shape); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	a.Notices = append(a.Notices, coverage(a, c, shape.Layers)...)
+	a.Notices = append(a.Notices, coverage(a, c, shape)...)
 	return a, nil
+}
+
+// unknownModule is the error of a module that the base's layers do not have.
+func (s Shape) unknownModule(proj string) error {
+	if t, ok := peftToGGUF[proj]; ok && !slices.Contains(s.Targets(), t) {
+		return s.unknown(t)
+	}
+	return unknownTarget(proj)
 }
 
 type importer struct {
@@ -138,9 +175,9 @@ func (im *importer) tensors() error {
 			return fmt.Errorf("tensor %q: want %smodel.layers.N.<module>.lora_A.weight or lora_B.weight, or %s: %w",
 				t.Name, peftPrefix, scoreName, ErrUnsupported)
 		}
-		target, ok := peftToGGUF[m[3]]
-		if !ok || ggufToPEFT[target].parent != m[2] {
-			return fmt.Errorf("tensor %q: %w", t.Name, unknownTarget(m[3]))
+		target, ok := im.shape.target(m[2], m[3])
+		if !ok {
+			return fmt.Errorf("tensor %q: %w", t.Name, im.shape.unknownModule(m[3]))
 		}
 		layer, err := strconv.Atoi(m[1])
 		if err != nil {
@@ -190,7 +227,8 @@ func (im *importer) pair(layer int, target string, ta, tb safetensors.Info) (Pai
 			ta.Shape, tb.Name, tb.Shape, ErrFormat)
 	}
 	p := Pair{Name: weightName(layer, target), NIn: int(ta.Shape[1]), Rank: int(ta.Shape[0]), NOut: int(tb.Shape[0])}
-	if want := im.c.RankPattern.lookup(moduleName(layer, target), float64(im.c.Rank)); float64(p.Rank) != want {
+	if want := im.c.RankPattern.lookup(im.shape.moduleName(layer, target),
+		float64(im.c.Rank)); float64(p.Rank) != want {
 		return Pair{}, fmt.Errorf("tensor %q: rank %d, but %s says %g: %w", ta.Name, p.Rank, configFile, want,
 			ErrFormat)
 	}
@@ -227,7 +265,7 @@ func (im *importer) scales() error {
 		if err != nil {
 			return err
 		}
-		alpha := im.c.AlphaPattern.lookup(moduleName(layer, target), im.c.Alpha)
+		alpha := im.c.AlphaPattern.lookup(im.shape.moduleName(layer, target), im.c.Alpha)
 		if !(alpha > 0) || !finite(float32(alpha)) {
 			return fmt.Errorf("%s: field %q: want more than 0 for %s, got %g: %w", configFile, "alpha_pattern", p.Name,
 				alpha, ErrFormat)

@@ -328,6 +328,7 @@ type writtenConfig struct {
 // peftConfigOf describes a in PEFT's terms. Ranks (and, where Alpha is 0, alphas)
 // that differ from the first pair's go into the patterns.
 func peftConfigOf(a *Adapter, baseName string) writtenConfig {
+	base := Shape{Arch: a.Arch}
 	c := writtenConfig{
 		Bias: "none", InferenceMode: true, InitWeights: true, PEFTType: "LORA",
 		TaskType: "CAUSAL_LM", UseRsLoRA: a.RsLoRA, Alpha: float64(a.Alpha), Rank: 1,
@@ -347,14 +348,14 @@ func peftConfigOf(a *Adapter, baseName string) writtenConfig {
 			continue
 		}
 		layer, target, _ := parseName(p.Name) // a is valid
-		key := moduleName(layer, target)
+		key := base.moduleName(layer, target)
 		c.RankPattern.add(key, float64(p.Rank))
 		if a.Alpha == 0 {
 			c.AlphaPattern.add(key, float64(p.Rank))
 		}
 	}
 	for _, t := range a.Targets() {
-		c.TargetModules = append(c.TargetModules, ggufToPEFT[t].proj)
+		c.TargetModules = append(c.TargetModules, base.module(t).proj)
 	}
 	sort.Strings(c.TargetModules)
 	if a.Head != nil && !a.Head.HasBias {

@@ -71,7 +71,7 @@ func peftTensors(a *Adapter, shape Shape) []safetensors.Tensor {
 		if heads := permutedHeads(target, shape); heads > 0 {
 			b = toHFRows(b, heads, shape.HeadDim, p.Rank)
 		}
-		name := peftPrefix + moduleName(layer, target)
+		name := peftPrefix + shape.moduleName(layer, target)
 		out = append(out,
 			safetensors.Tensor{Name: name + ".lora_A.weight", Shape: []int64{int64(p.Rank), int64(p.NIn)}, Data: p.A},
 			safetensors.Tensor{Name: name + ".lora_B.weight", Shape: []int64{int64(p.NOut), int64(p.Rank)}, Data: b})

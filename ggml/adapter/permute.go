@@ -1,8 +1,9 @@
 package adapter
 
 // PEFT stores the rows of q and k as transformers does: within a head of width d,
-// RoPE pairs row i with row i+d/2 (rotate half). GGUF's llama architecture pairs
-// neighbours, 2i with 2i+1. For each head
+// RoPE pairs row i with row i+d/2 (rotate half). Some of GGUF's architectures (llama,
+// granite, smollm3, mistral3) pair neighbours, 2i with 2i+1, and their converters permute
+// the rows; the others keep transformers' order. For each head
 //
 //	gguf[2·i+j] = hf[j·d/2+i],  i < d/2, j in {0, 1}
 //
@@ -42,6 +43,9 @@ func eachRow(heads, headDim int, f func(gguf, hf int)) {
 // permutedHeads returns the number of heads whose rows a target permutes; 0 for a
 // target that is the same in both orders.
 func permutedHeads(target string, s Shape) int {
+	if s.family().Halves {
+		return 0
+	}
 	switch target {
 	case "attn_q":
 		return s.Heads

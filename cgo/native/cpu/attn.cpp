@@ -1,5 +1,6 @@
 // attn: causal attention over sequences laid end to end, grouped-query.
 //   s_ij = scale q_i.k_j,  j <= i of the same sequence;  lse_i = log sum_j exp(s_ij)
+//   with a cap, f1 > 0: s_ij = cap tanh(scale q_i.k_j / cap);  with a window, i4 > 0: i - i4 < j <= i
 //   o_i = sum_j exp(s_ij - lse_i) v_j;  head h reads kv head h / (H/HK)
 //   dst [D*H + H, T]: o (D*H values), then lse of each head
 //   f0 = scale, i0 = D, i1 = H, i2 = HK, i3 = products in bf16 where the machine can
@@ -46,7 +47,13 @@ float weigh(const Forward<float> & f, int64_t r, int valid, int64_t n, float m) 
 }
 
 float weigh(const Forward<uint16_t> & f, int64_t r, int valid, int64_t n, float m) {
-    return kernels().softmax_bf16(f.S + r * KV_BLOCK, valid, (int) n, f.a.scale, m, f.P + r * KV_BLOCK);
+    return kernels().softmax_bf16(f.S + r * KV_BLOCK, valid, (int) n, scale_in_softmax<uint16_t>(f.a), m,
+                                  f.P + r * KV_BLOCK);
+}
+
+// A row that sees none of n keys.
+template <class E> void no_weights(const Forward<E> & f, int64_t r, int64_t n) {
+    std::memset(f.P + r * KV_BLOCK, 0, std::min(KV_BLOCK, (n + PANEL - 1) / PANEL * PANEL) * sizeof(E));
 }
 
 // Queries of positions [t0, t1); position p lies in row first + p.
@@ -54,25 +61,35 @@ template <class E> void forward_block(const Forward<E> & f, int64_t first, int64
     const AttnShape & a  = f.a;
     const int64_t     nt = t1 - t0, rows = nt * a.group;
     const Kernels &   kern  = kernels();
-    const float       scale = scale_of_scores<E>(a);
+    const float       scale = scale_in_softmax<E>(a);
+    const int64_t     begin = a.first_keys(t0);
     for (int64_t r = 0; r < rows; r++) {
         f.m[r]   = -INFINITY;
         f.sum[r] = 0;
     }
-    for (int64_t kv = 0; kv < t1; kv += KV_BLOCK) {
+    for (int64_t kv = begin; kv < t1; kv += KV_BLOCK) {
         const int64_t n = std::min(KV_BLOCK, t1 - kv);
         score_block<E>(a, rows, f.q, f.kt, kv, n, f.S);
         for (int64_t r = 0; r < rows; r++) {
-            const int   valid = (int) std::min(n, t0 + r % nt + 1 - kv);
+            const int   valid  = (int) std::min(n, t0 + r % nt + 1 - kv);
+            const int   hidden = (int) a.hidden(t0 + r % nt, kv, n);
+            if (hidden >= valid) {
+                no_weights(f, r, n);
+                continue;
+            }
+            if (a.cap > 0) {
+                kern.cap(f.S + r * KV_BLOCK, nullptr, valid, scale_of_scores<E>(a), a.cap);
+            }
+            std::fill_n(f.S + r * KV_BLOCK, hidden, HIDDEN);
             const float m     = std::max(f.m[r], kern.row_max(f.S + r * KV_BLOCK, valid) * scale);
             const float keep  = std::exp(f.m[r] - m); // exp(-inf) = 0 at the first block
             f.sum[r]          = f.sum[r] * keep + weigh(f, r, valid, n, m);
-            if (kv > 0 && keep != 1) {
+            if (kv > begin && keep != 1) {
                 kern.scale(f.o + r * a.Dp, (int) a.Dp, keep);
             }
             f.m[r] = m;
         }
-        head_product<E>(a, rows, n, f.P, KV_BLOCK, f.v + kv / Lanes<E>::per_k * a.Dp, f.o, kv > 0);
+        head_product<E>(a, rows, n, f.P, KV_BLOCK, f.v + kv / Lanes<E>::per_k * a.Dp, f.o, kv > begin);
     }
     for (int64_t h = 0; h < a.group; h++) {
         const int64_t head = kv_head * a.group + h;
@@ -144,7 +161,7 @@ AttnItems forward_plan(const AttnShape & a) {
                 const int64_t end = a.end(s);
                 for (int64_t t0 = a.offset(s), t1; t0 < end; t0 = t1) {
                     t1 = std::min(end, (t0 / a.q_block + 1) * a.q_block);
-                    items.add(s, hk, t0 / a.q_block, 0, (double) (t1 - t0) * (double) t1);
+                    items.add(s, hk, t0 / a.q_block, 0, (double) (t1 - t0) * (double) (t1 - a.first_keys(t0)));
                 }
             }
         }

@@ -3,6 +3,8 @@
 
 #include "common.h"
 
+#include <algorithm>
+
 namespace steer {
 
 // Keys are walked in blocks of KV_BLOCK; a block of queries never straddles one.
@@ -13,7 +15,9 @@ struct AttnShape {
     int64_t             Dp;                 // D padded to whole panels' widths
     int64_t             q_block;            // query tokens at a time; all heads of the group go together
     float               scale;
-    bool                bf16; // products in bf16 with f32 sums; softmax and sums are f32
+    float               cap;    // of scores; 0: none
+    int64_t             window; // tokens that a query sees, itself included
+    bool                bf16;   // products in bf16 with f32 sums; softmax and sums are f32
     const ggml_tensor * cu;
     const ggml_tensor * parents; // of the segments; null: each is a sequence of its own
     const int64_t *     offsets; // position of each segment's first token; null: 0
@@ -29,6 +33,15 @@ struct AttnShape {
     int64_t offset(int64_t s) const { return offsets ? offsets[s] : 0; }
     int64_t end(int64_t s) const { return offset(s) + length(s); }
     int64_t max_end() const;
+    // The first block of keys that a query at this position sees, or one of its block of queries: the same
+    // wherever a segment cuts that block, so that every sum begins alike.
+    int64_t first_keys(int64_t position) const {
+        return std::max<int64_t>(0, position / q_block * q_block + 1 - window) / KV_BLOCK * KV_BLOCK;
+    }
+    // Of n keys from kv on: those before the window of a query at this position.
+    int64_t hidden(int64_t position, int64_t kv, int64_t n) const {
+        return std::min(n, std::max<int64_t>(0, position + 1 - window - kv));
+    }
     // Positions that the paths of two segments (or none, -1) share from the root on.
     int64_t shared(int64_t s, int64_t t) const;
 };
@@ -94,6 +107,11 @@ template <class E> using Item = typename Lanes<E>::Item;
 // bf16 already is not rounded again.
 template <class E> inline float scale_of_queries(const AttnShape & a) { return Lanes<E>::per_k == 1 ? a.scale : 1; }
 template <class E> inline float scale_of_scores(const AttnShape & a) { return Lanes<E>::per_k == 1 ? 1 : a.scale; }
+// What softmax multiplies scores with: capping has scaled them already.
+template <class E> inline float scale_in_softmax(const AttnShape & a) { return a.cap > 0 ? 1 : scale_of_scores<E>(a); }
+
+static constexpr float HIDDEN = -1e30f; // score of a key before the window: its weight is 0
+static constexpr int64_t NO_WINDOW = INT64_MAX / 4;
 
 // Positions [from, to) of one kv head, f32 or bf16, turned into panels [D / per_k][32] of 32 tokens each, for
 // products over D; `from` is a multiple of 32.

@@ -1,6 +1,6 @@
 // attn_back: gradient of attn with respect to q, k, v.
 //   p_ij = exp(s_ij - lse_i);  dp_ij = dO_i.v_j;  delta_i = dO_i.o_i
-//   ds_ij = p_ij (dp_ij - delta_i)
+//   ds_ij = p_ij (dp_ij - delta_i), times 1 - (s_ij/cap)^2 with a cap
 //   dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i;  dv_j = sum_i p_ij dO_i
 //   dst [D*H + 2*D*HK, T] = dq | dk | dv
 //   src0 dO [D*H,T], src1 q, src2 k, src3 v, f32 or bf16, src4 out (dst of attn), src5 cu I32 [S+1]
@@ -38,6 +38,7 @@ template <class E> struct Backward {
     E *                 dS;    // the same; f32: dp
     Item<E> *           St;    // bf16: turned, [KV_BLOCK][rows / 2], behind it the same before turning
     float *             delta; // [rows], then lse [rows]
+    float *             slope; // [KV_BLOCK], of capped scores
     float *             dk;    // [length][Dp]
     float *             dv;    // [length][Dp]
 };
@@ -73,6 +74,25 @@ template <class E> void load_queries(const Backward<E> & b, int64_t first, int64
     }
 }
 
+// Capped scores: P and dS in the place of scores and dp, 0 from `valid` up to n made a multiple of 32.
+template <class E>
+void probability_capped(const Backward<E> & b, int64_t r, int valid, int64_t n, int hidden, float lse, float delta) {
+    float *       s      = b.S + r * KV_BLOCK;
+    float *       dp     = b.dp + r * KV_BLOCK;
+    const int64_t padded = std::min(KV_BLOCK, (n + PANEL - 1) / PANEL * PANEL);
+    kernels().cap(s, b.slope, valid, scale_of_scores<E>(b.a), b.a.cap);
+    std::fill_n(s, hidden, HIDDEN);
+    kernels().exp_sum(s, valid, 1, lse);
+    kernels().softmax_back(s, dp, valid, delta);
+    kernels().multiply(dp, b.slope, valid);
+    std::memset(s + valid, 0, (padded - valid) * sizeof(float));
+    std::memset(dp + valid, 0, (padded - valid) * sizeof(float));
+    if constexpr (Lanes<E>::per_k == 2) {
+        kernels().to_bf16(s, b.P + r * KV_BLOCK, padded);
+        kernels().to_bf16(dp, b.dS + r * KV_BLOCK, padded);
+    }
+}
+
 // P and dS of row r, which sees `valid` of n keys, from its scores.
 void probability(const Backward<float> & b, int64_t r, int valid, int64_t n, float lse, float delta) {
     float * p  = b.P + r * KV_BLOCK;
@@ -94,7 +114,13 @@ template <class E> void probabilities(const Backward<E> & b, int64_t t0, int64_t
     score_block<E>(b.a, rows, b.qs, b.kt, kv, n, b.S);
     score_block<E>(b.a, rows, b.go, b.vt, kv, n, b.dp);
     for (int64_t r = 0; r < rows; r++) {
-        const int valid = (int) std::min(n, t0 + r % nt + 1 - kv);
+        const int valid  = (int) std::min(n, t0 + r % nt + 1 - kv);
+        const int hidden = std::min(valid, (int) b.a.hidden(t0 + r % nt, kv, n));
+        if (b.a.cap > 0) {
+            probability_capped(b, r, valid, n, hidden, b.delta[rows + r], b.delta[r]);
+            continue;
+        }
+        std::fill_n(b.S + r * KV_BLOCK, hidden, HIDDEN);
         probability(b, r, valid, n, b.delta[rows + r], b.delta[r]);
     }
 }
@@ -163,10 +189,11 @@ template <class E>
 void back_queries(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t t0, int64_t t1, bool keys) {
     const int64_t rows = (t1 - t0) * b.a.group;
     load_queries(b, first, kv_head, t0, t1);
-    for (int64_t kv = 0; kv < t1; kv += KV_BLOCK) {
+    const int64_t begin = b.a.first_keys(t0);
+    for (int64_t kv = begin; kv < t1; kv += KV_BLOCK) {
         const int64_t n = std::min(KV_BLOCK, t1 - kv);
         probabilities(b, t0, t1, kv, n);
-        head_product<E>(b.a, rows, n, b.dS, KV_BLOCK, b.k + kv / Lanes<E>::per_k * b.a.Dp, b.dq, kv > 0);
+        head_product<E>(b.a, rows, n, b.dS, KV_BLOCK, b.k + kv / Lanes<E>::per_k * b.a.Dp, b.dq, kv > begin);
         if (keys) {
             add_keys(b, rows, kv, n);
         }
@@ -186,7 +213,7 @@ template <class E> void back_whole(const Backward<E> & b, int64_t first, int64_t
 template <class E> void back_keys(const Backward<E> & b, int64_t first, int64_t kv_head, int64_t kv, int64_t L) {
     const int64_t kv_end = std::min(L, kv + KV_BLOCK);
     clear_keys(b, kv, kv_end);
-    for (int64_t t = kv; t < L; t += b.a.q_block) { // KV_BLOCK is a multiple of q_block
+    for (int64_t t = kv; t < L && b.a.first_keys(t) <= kv; t += b.a.q_block) { // KV_BLOCK is a multiple of q_block
         const int64_t t1 = std::min(L, t + b.a.q_block), n = std::min(KV_BLOCK, t1 - kv);
         load_queries(b, first, kv_head, t, t1);
         probabilities(b, t, t1, kv, n);
@@ -218,7 +245,9 @@ AttnItems plan(const AttnShape & a, int nth) {
     for (int64_t s = 0; s < a.segments(); s++) {
         const double L = (double) a.length(s);
         for (int64_t hk = 0; hk < a.HK && L > 0; hk++) {
-            items.add(s, hk, 0, 0, L * (L + (double) a.q_block));
+            const double W =
+                std::min(L, (double) std::min(a.window, a.length(s)) + (double) KV_BLOCK); // keys of a query, at most
+            items.add(s, hk, 0, 0, W * (2 * L - W + (double) a.q_block));
         }
     }
     if (items.size() == 0 || imbalance(items.begin(), items.size(), nth) < 1.4) {
@@ -230,11 +259,12 @@ AttnItems plan(const AttnShape & a, int nth) {
         for (int64_t hk = 0; hk < a.HK; hk++) {
             for (int64_t t = 0; t < L; t += a.q_block) {
                 const int64_t t1 = std::min(L, t + a.q_block);
-                blocks.add(s, hk, t / a.q_block, 1, 3.0 * (double) (t1 - t) * (double) t1);
+                blocks.add(s, hk, t / a.q_block, 1, 3.0 * (double) (t1 - t) * (double) (t1 - a.first_keys(t)));
             }
             for (int64_t kv = 0; kv < L; kv += KV_BLOCK) {
                 const double n = (double) std::min(KV_BLOCK, L - kv);
-                blocks.add(s, hk, kv / KV_BLOCK, 2, 4.0 * n * ((double) (L - kv) - n / 2));
+                const double q = (double) std::min(L - kv, std::min(a.window, L) + KV_BLOCK); // queries that see it
+                blocks.add(s, hk, kv / KV_BLOCK, 2, 4.0 * n * (q - n / 2));
             }
         }
     }
@@ -251,7 +281,7 @@ void backward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * ite
     E *            qs = mem.get<E>(SLOT_B, rows * a.Dp), *go = mem.get<E>(SLOT_C, rows * a.Dp);
     float *        S = mem.get<float>(SLOT_E, rows * KV_BLOCK), *dp = mem.get<float>(SLOT_F, rows * KV_BLOCK);
     E *            narrow = bf16 ? mem.get<E>(SLOT_OUT, 2 * (rows + 1) * KV_BLOCK) : nullptr;
-    const Backward<E> b{ a,
+    Backward<E> b{ a,
                       dst,
                       dO,
                       q,
@@ -269,10 +299,12 @@ void backward_items(ggml_tensor * dst, const AttnShape & a, const AttnItem * ite
                       bf16 ? narrow : (E *) S,
                       bf16 ? narrow + (rows + 1) * KV_BLOCK : (E *) dp,
                       bf16 ? mem.get<Item<E>>(SLOT_LORA_ROWS, (rows + 1) * KV_BLOCK) : nullptr,
-                      mem.get<float>(SLOT_G, rows * 2),
+                      mem.get<float>(SLOT_G, rows * 2 + KV_BLOCK),
+                      nullptr,
                       mem.get<float>(SLOT_H, Lp * a.Dp),
                       mem.get<float>(SLOT_I, Lp * a.Dp) };
-    int64_t        s = -1, kv_head = -1;
+    b.slope = b.delta + rows * 2;
+    int64_t s = -1, kv_head = -1;
     for (int64_t i = share.begin; i < share.end; i++) {
         const AttnItem & item  = items[i];
         const int64_t    first = a.begin(item.s), L = a.length(item.s);

@@ -8,8 +8,18 @@ namespace steer {
 
 AttnShape::AttnShape(const steer_op_params & p, const ggml_tensor * q, const ggml_tensor * k, const ggml_tensor * v,
                      const ggml_tensor * cu_, const ggml_tensor * parents_) :
-    D(p.i[0]), H(p.i[1]), HK(p.i[2]), group(H / HK), T(q->ne[1]), Dp((D + 15) / 16 * 16), scale(p.f[0]), cu(cu_),
-    parents(parents_), offsets(nullptr) {
+    D(p.i[0]),
+    H(p.i[1]),
+    HK(p.i[2]),
+    group(H / HK),
+    T(q->ne[1]),
+    Dp((D + 15) / 16 * 16),
+    scale(p.f[0]),
+    cap(p.f[1]),
+    window(p.i[4] > 0 ? p.i[4] : NO_WINDOW),
+    cu(cu_),
+    parents(parents_),
+    offsets(nullptr) {
     GGML_ASSERT(D > 0 && HK > 0 && H % HK == 0);
     check_activation(q, D * H, T);
     check_activation(k, D * HK, T);

@@ -26,7 +26,7 @@ struct DecodeDown {
 // What a token gets does not depend on how many lie beside it: that holds for all of decoding,
 // by the same arithmetic in the same order for one token as for five hundred.
 struct DecodeInput {
-    enum Kind { PLAIN, NORM, SWIGLU };
+    enum Kind { PLAIN, NORM, SWIGLU, GEGLU };
     Kind    kind = PLAIN;
     bool    bf16 = false;
     float   eps  = 0;             // NORM
@@ -63,7 +63,7 @@ struct DecodeLinear {
     const DecodeInput * input = nullptr;
     const ggml_tensor * W     = nullptr; // [K, N]
     std::vector<DecodeUp> ups;
-    bool                residual = false; // dst->src[1] is added
+    bool                residual = false; // dst->src[1] is added: rows for all tokens, or one for every token (a bias)
     std::atomic<int>    next{ 0 };        // piece of work to be taken next; 0 before each run
 };
 
@@ -78,7 +78,7 @@ struct DecodeRope {
 struct DecodeAttention {
     const ggml_tensor * k = nullptr; // F16 [D, n_kv, HK, streams]
     const ggml_tensor * v = nullptr;
-    float               scale = 1;
+    float               scale = 1, cap = 0;
     std::atomic<int>    next{ 0 };
 };
 
@@ -88,7 +88,7 @@ struct DecodeAttention {
 extern "C" {
 // dst: bytes of the input; src0 x, or gate with src1 up
 void steer_decode_input(ggml_tensor * dst, int ith, int nth, void * input);
-// dst y [N,T]; src0 the prepared input, (src1 residual [N,T])
+// dst y [N,T]; src0 the prepared input, (src1 residual [N,T] or bias [N])
 void steer_decode_linear(ggml_tensor * dst, int ith, int nth, void * linear);
 // dst F32 [2 D, T]: of each element of a head the cosine, then the signed sine; src0 pos I32 [T]
 void steer_decode_rope_table(ggml_tensor * dst, int ith, int nth, void * rope);

@@ -1,5 +1,5 @@
 // decode_attention: o_h = sum_j softmax_j(scale q_h . k_j) v_j over the cells j of the cache
-// that a token sees; head h reads kv head h / (H/HK).
+// that a token sees; head h reads kv head h / (H/HK). With a cap a score s becomes cap tanh(s / cap).
 //
 // Which cells those are is the same in all layers: they are listed once from libllama's mask.
 // An item of work is a token and a kv head, so that a key is widened once for all its queries.
@@ -49,6 +49,6 @@ extern "C" void steer_decode_attention(ggml_tensor * dst, int, int, void * atten
         kernels().attn_cells((int) group, (int) D, (const float *) from, q->nb[2] / sizeof(float),
                              (const char *) a.k->data + hk * a.k->nb[2] + stream * a.k->nb[3], a.k->nb[1],
                              (const char *) a.v->data + hk * a.v->nb[2] + stream * a.v->nb[3], a.v->nb[1], seen + 1,
-                             seen[0], a.scale, s, to, D);
+                             seen[0], a.scale, a.cap, s, to, D);
     }
 }

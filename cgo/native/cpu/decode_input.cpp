@@ -1,5 +1,5 @@
 // decode_input: what some linear layers read, prepared once.
-//   x = src0, or w ∘ src0 / sqrt(mean(src0²) + eps), or silu(src0) ∘ src1
+//   x = src0, or w ∘ src0 / sqrt(mean(src0²) + eps), or silu(src0) ∘ src1, or gelu(src0) ∘ src1
 //   h_l[j,t] = scale_l sum_k A_l[k,j] x[k,t]
 //
 // Threads own tokens. When there are few of them, every thread prepares all of x for itself and
@@ -54,6 +54,7 @@ void put_row(const DecodeInput & in, const ggml_tensor * dst, int64_t t, char * 
     switch (in.kind) {
         case DecodeInput::NORM: kernels().rms_norm(x, (const float *) in.w->data, own, (int) in.K, in.eps); break;
         case DecodeInput::SWIGLU: kernels().swiglu(x, row_f32(dst->src[1], t), own, (int) in.K); break;
+        case DecodeInput::GEGLU: kernels().geglu(x, row_f32(dst->src[1], t), own, (int) in.K); break;
         default:
             if (!in.bf16) {
                 std::memcpy(to, x, in.K * sizeof(float));

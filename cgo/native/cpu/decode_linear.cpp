@@ -81,9 +81,10 @@ void rows_of_y(const DecodeLinear & l, ggml_tensor * dst, int64_t n, int64_t row
                 terms[i].ldx   = in.stride(part);
             }
             const ggml_tensor * from = k > 0 ? dst : l.residual ? dst->src[1] : nullptr;
+            const bool every = from && from->ne[1] == 1; // one row, a bias, for every token
             decode_dots(in.bf16, rows, std::min(TOKENS, in.T - t0), terms, n_terms,
-                        from ? row_f32(from, t0) + n : nullptr, from ? row_stride(from) : 0, row_f32(dst, t0) + n,
-                        row_stride(dst));
+                        from ? row_f32(from, every ? 0 : t0) + n : nullptr, from && !every ? row_stride(from) : 0,
+                        row_f32(dst, t0) + n, row_stride(dst));
         }
     }
 }

@@ -39,13 +39,16 @@ void HeadLogits::load(int64_t v0) {
     }
 }
 
-void HeadLogits::logits(const void * x, int64_t i0, int64_t n, float * L) const {
+void HeadLogits::logits(const void * x, int64_t i0, int64_t n, float * L, float cap, float * slopes) const {
     const int64_t K = W_->ne[0];
     if (bf16_) {
         product_bf16(n, count_, K, (const uint16_t *) x + i0 * K, K, (const uint32_t *) panels_, PANEL * K / 2, L,
                      width_, false);
     } else {
         product_f32(n, count_, K, (const float *) x + i0 * K, K, (const float *) panels_, PANEL * K, L, width_, false);
+    }
+    for (int64_t i = 0; cap > 0 && i < n; i++) {
+        kernels().cap(L + i * width_, slopes ? slopes + i * width_ : nullptr, (int) count_, 1, cap);
     }
 }
 

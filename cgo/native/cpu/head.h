@@ -23,8 +23,9 @@ class HeadLogits {
     void gather(const ggml_tensor * h, const int32_t * rows, int64_t n, void * x) const;
     // Unpacks the group that begins at v0.
     void load(int64_t v0);
-    // L[i][0..count()) of inputs x[i0 .. i0+n); rows of L are width() apart.
-    void logits(const void * x, int64_t i0, int64_t n, float * L) const;
+    // L[i][0..count()) of inputs x[i0 .. i0+n); rows of L are width() apart. Capped, if cap > 0; the slopes
+    // of the capping then go to `slopes`, unless null, rows as L's.
+    void logits(const void * x, int64_t i0, int64_t n, float * L, float cap, float * slopes = nullptr) const;
     int64_t count() const { return count_; }
     int64_t first() const { return v0_; }
     // Unpacked rows of the group, [count()][n_embd], f32 or bf16.

@@ -1,5 +1,6 @@
 // head_kl: the whole-vocabulary KL divergence of two hidden states' distributions.
 //   a_v = f0 W_v . h1[:, rows_r],  b_v = f0 W_v . h2[:, rows_r]
+//   with a cap f1 > 0: W_v . h becomes f1 tanh(W_v . h / f1)
 //   KL = sum_v p1_v (log p1_v - log p2_v) = sum_v p1_v (a_v - b_v) - lse(a) + lse(b)
 //   dst [R]; src0 W [n,V], src1 h1 [n,T], src2 h2 [n,T], src3 rows I32 [R]
 //   f0 = 1/temperature, i1 = bf16 arithmetic
@@ -72,8 +73,8 @@ extern "C" void steer_cpu_head_kl(ggml_tensor * dst, int ith, int nth, void *) {
             head.load(v0);
             for (int64_t i0 = 0; i0 < n; i0 += HEAD_BLOCK) {
                 const int64_t m = std::min(HEAD_BLOCK, n - i0);
-                head.logits(x1, i0, m, L1);
-                head.logits(x2, i0, m, L2);
+                head.logits(x1, i0, m, L1, p.f[1]);
+                head.logits(x2, i0, m, L2, p.f[1]);
                 for (int64_t i = 0; i < m; i++) {
                     update(state[i0 + i], L1 + i * head.width(), L2 + i * head.width(), head.count(), p.f[0]);
                 }

@@ -1,5 +1,6 @@
 // head_logprob: what a target row's distribution says, without ever holding all logits.
-//   l_v = f0 * W_v . h[:, rows_r];  lse = log sum_v exp(l_v);  p_v = exp(l_v - lse)
+//   l_v = f0 * W_v . h[:, rows_r], or f0 * f1 tanh(W_v . h[:, rows_r] / f1) with a cap f1 > 0;
+//   lse = log sum_v exp(l_v);  p_v = exp(l_v - lse)
 //   dst [4,R] = logp = l_target - lse | entropy = lse - sum_v p_v l_v (0 unless i0) | lse
 //             | 1 if no logit is above the target's and none of a smaller id equals it
 //   src0 W [n,V], src1 h [n,T], src2 rows I32 [R], src3 targets I32 [R]
@@ -61,7 +62,7 @@ extern "C" void steer_cpu_head_logprob(ggml_tensor * dst, int ith, int nth, void
             head.load(v0);
             for (int64_t i0 = 0, next = 0; i0 < asked.n_rows; i0 += HEAD_BLOCK) {
                 const int64_t m = std::min(HEAD_BLOCK, asked.n_rows - i0);
-                head.logits(x, i0, m, L);
+                head.logits(x, i0, m, L, p.f[1]);
                 for (int64_t i = 0; i < m; i++) {
                     raise_max(state[i0 + i], L + i * head.width(), head.count(), v0, p.f[0]);
                     add_logits(state[i0 + i], L + i * head.width(), head.count(), p.f[0]);

@@ -1,6 +1,6 @@
 // head_logprob_back: gradient of head_logprob with respect to h.
 //   dl_v = g_lp (1[v = target] - p_v) - g_ent p_v (log p_v + entropy)
-//   dh[:, rows_r] += f0 sum_v dl_v W_v
+//   dh[:, rows_r] += f0 sum_v dl_v W_v, with a cap f1 > 0 f0 sum_v dl_v (1 - (l_v / (f0 f1))^2) W_v
 //   dst = src0 dh [n,T] in place; src1 W [n,V], src2 h [n,T], src3 rows I32 [R],
 //   src4 targets I32 [R], src5 out [4,R] (dst of head_logprob), src6 g [2,R] = g_lp | g_ent
 //   parameters as head_logprob; rows are distinct
@@ -35,6 +35,7 @@ extern "C" void steer_cpu_head_logprob_back(ggml_tensor * dst, int ith, int nth,
     HeadGroup  back(head, K);
     float *    dx = scratch().get<float>(SLOT_A, HEAD_ROWS * K);
     float *    L  = scratch().get<float>(SLOT_B, HEAD_BLOCK * head.width());
+    float *    slopes = p.f[1] > 0 ? scratch().get<float>(SLOT_E, HEAD_BLOCK * head.width()) : nullptr;
     char *     x  = scratch().get<char>(SLOT_C, head.size_of_input(HEAD_ROWS));
     for (int64_t r0 = share.begin; r0 < share.end; r0 += HEAD_ROWS) {
         const int64_t n = std::min(HEAD_ROWS, share.end - r0);
@@ -45,7 +46,7 @@ extern "C" void steer_cpu_head_logprob_back(ggml_tensor * dst, int ith, int nth,
             back.load();
             for (int64_t i0 = 0; i0 < n; i0 += HEAD_BLOCK) {
                 const int64_t m = std::min(HEAD_BLOCK, n - i0);
-                head.logits(x, i0, m, L);
+                head.logits(x, i0, m, L, p.f[1], slopes);
                 for (int64_t i = 0; i < m; i++) {
                     const int64_t r  = r0 + i0 + i;
                     const float * o  = row_f32(out, r);
@@ -54,6 +55,9 @@ extern "C" void steer_cpu_head_logprob_back(ggml_tensor * dst, int ith, int nth,
                     kernels().logprob_back(l, (int) head.count(), p.f[0], o[2], gr[0], gr[1], o[1]);
                     if (targets[r] >= v0 && targets[r] < v0 + head.count()) {
                         l[targets[r] - v0] += p.f[0] * gr[0];
+                    }
+                    if (slopes) {
+                        kernels().multiply(l, slopes + i * head.width(), (int) head.count());
                     }
                 }
                 back.add(L, m, dx + i0 * K);

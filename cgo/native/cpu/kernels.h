@@ -92,6 +92,12 @@ struct Kernels {
     void (*rms_back)(const float * x, const float * w, const float * dy, float * dx, int n, float eps,
                      bool accumulate);
     void (*swiglu_back)(const float * gate, const float * up, const float * dy, float * d_gate, float * d_up, int n);
+    void (*geglu)(const float * gate, const float * up, float * y, int n);
+    void (*geglu_back)(const float * gate, const float * up, const float * dy, float * d_gate, float * d_up, int n);
+    void (*add)(const float * a, const float * b, float * y, int n);
+    // x = cap tanh(a x / cap), and the slope 1 - tanh^2 of it unless null
+    void (*cap)(float * x, float * slope, int n, float a, float cap);
+    void (*multiply)(float * x, const float * by, int n); // x *= by
 
     // y = keep(k0+i) ? x * scale : 0, or y += the same
     void (*dropout)(const float * x, float * y, int n, uint32_t k0, uint32_t key_a, uint32_t key_b,
@@ -104,10 +110,10 @@ struct Kernels {
 
     // o[h*ldo + d] = sum_j p_hj v_j[d], p_h = softmax_j(scale q_h . k_j), over the n half-precision rows
     // k + cells[j]*k_step, v + cells[j]*v_step (steps in bytes) of D numbers; h < heads.
-    // s: scratch for 4 * (n rounded up to 4) scores.
+    // Scores become cap tanh(score / cap) if cap > 0. s: scratch for 4 * (n rounded up to 4) scores.
     void (*attn_cells)(int heads, int D, const float * q, ptrdiff_t ldq, const void * k, ptrdiff_t k_step,
-                       const void * v, ptrdiff_t v_step, const int32_t * cells, int n, float scale, float * s,
-                       float * o, ptrdiff_t ldo);
+                       const void * v, ptrdiff_t v_step, const int32_t * cells, int n, float scale, float cap,
+                       float * s, float * o, ptrdiff_t ldo);
 
     // y[t*ldy + n] = from[t*ldf + n] + sum over terms, sum_k w[n*ldw + k] x[t*ldx + k],  n < N, t < T.
     // from: nullptr for 0; may be y. The order of the sum of an element depends on the terms' depths
@@ -132,6 +138,10 @@ struct Kernels {
     void (*swiglu_bf16)(const uint16_t * gate, const uint16_t * up, uint16_t * y, int n);
     void (*swiglu_back_bf16)(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate,
                              uint16_t * d_up, int n);
+    // geglu and geglu_back between bf16 rows.
+    void (*geglu_bf16)(const uint16_t * gate, const uint16_t * up, uint16_t * y, int n);
+    void (*geglu_back_bf16)(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate,
+                            uint16_t * d_up, int n);
 };
 
 extern const Kernels kernels_portable;

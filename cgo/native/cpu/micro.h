@@ -37,12 +37,15 @@ const Kernels STEER_TABLE = {
     transpose32,      copy_padded, to_bf16,     from_bf16,     interleave,  unpack_f32,   unpack_bf16, row_max,
     dot,              scale,       axpy,          exp_sum,     exp_below,    exp_sums,     exp_sums_diff,
     softmax_back,     logprob_back, rms_norm,     rotate_pairs, swiglu,
-    rms_back,     swiglu_back, dropout,      adamw,
+    rms_back,     swiglu_back, geglu,        geglu_back,   add,          cap,          multiply,
+    dropout,      adamw,
     attn_cells,       dots_f32,
 #if STEER_BF16
     dots_bf16,        softmax_bf16, softmax_back_bf16, exp_sums_bf16, swiglu_bf16, swiglu_back_bf16,
+    geglu_bf16,       geglu_back_bf16,
 #else
     nullptr,          nullptr,      nullptr,           nullptr,       nullptr,     nullptr,
+    nullptr,          nullptr,
 #endif
 };
 

@@ -109,4 +109,31 @@ void swiglu_back_bf16(const uint16_t * gate, const uint16_t * up, const float * 
     }
 }
 
+inline __m512 gelu_argument_near(__m512 g) {
+    return (__m512) gelu_argument((vf) g);
+}
+
+void geglu_bf16(const uint16_t * gate, const uint16_t * up, uint16_t * y, int n) {
+    for (int i = 0; i < n; i += 16) {
+        const __mmask16 m = lanes_of(n - i);
+        const __m512    g = load_bf16(gate + i, m);
+        store_bf16(y + i, m,
+                   _mm512_mul_ps(_mm512_mul_ps(g, logistic_near(gelu_argument_near(g))), load_bf16(up + i, m)));
+    }
+}
+
+void geglu_back_bf16(const uint16_t * gate, const uint16_t * up, const float * dy, uint16_t * d_gate, uint16_t * d_up,
+                     int n) {
+    const __m512 one = _mm512_set1_ps(1.0f);
+    for (int i = 0; i < n; i += 16) {
+        const __mmask16 m = lanes_of(n - i);
+        const __m512    g = load_bf16(gate + i, m), u = load_bf16(up + i, m), d = _mm512_maskz_loadu_ps(m, dy + i);
+        const __m512    s    = logistic_near(gelu_argument_near(g));
+        const __m512    gain = _mm512_mul_ps(g, (__m512) gelu_argument_slope((vf) g));
+        const __m512    slope = _mm512_mul_ps(s, _mm512_fmadd_ps(gain, _mm512_sub_ps(one, s), one)); // of gelu
+        store_bf16(d_gate + i, m, _mm512_mul_ps(_mm512_mul_ps(d, u), slope));
+        store_bf16(d_up + i, m, _mm512_mul_ps(d, _mm512_mul_ps(g, s)));
+    }
+}
+
 #endif

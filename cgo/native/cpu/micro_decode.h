@@ -283,7 +283,7 @@ inline void values_of(const float * p, ptrdiff_t ldp, const char * v, ptrdiff_t 
 
 template <int NQ>
 inline void attn_heads(int D, const float * q, ptrdiff_t ldq, const char * k, ptrdiff_t k_step, const char * v,
-                       ptrdiff_t v_step, const int32_t * cells, int n, float scale, float * s, float * o,
+                       ptrdiff_t v_step, const int32_t * cells, int n, float scale, float most, float * s, float * o,
                        ptrdiff_t ldo) {
     const ptrdiff_t lds = (n + 3) / 4 * 4;
     for (int j = 0; j < n; j += 4) {
@@ -299,6 +299,9 @@ inline void attn_heads(int D, const float * q, ptrdiff_t ldq, const char * k, pt
         scores_of_4<NQ>(D, q, ldq, row, scale, s + j, lds);
     }
     for (int h = 0; h < NQ; h++) {
+        if (most > 0) {
+            cap(s + h * lds, nullptr, n, 1.0f, most);
+        }
         const float sum = exp_sum(s + h * lds, n, 1.0f, row_max(s + h * lds, n));
         multiply(s + h * lds, n, 1.0f / sum);
     }
@@ -316,14 +319,15 @@ inline void attn_heads(int D, const float * q, ptrdiff_t ldq, const char * k, pt
 }
 
 void attn_cells(int heads, int D, const float * q, ptrdiff_t ldq, const void * k, ptrdiff_t k_step, const void * v,
-                ptrdiff_t v_step, const int32_t * cells, int n, float scale, float * s, float * o, ptrdiff_t ldo) {
+                ptrdiff_t v_step, const int32_t * cells, int n, float scale, float most, float * s, float * o,
+                ptrdiff_t ldo) {
     const char *kc = (const char *) k, *vc = (const char *) v;
     for (int h = 0; h < heads; h += 4, q += 4 * ldq, o += 4 * ldo) {
         switch (heads - h) {
-            case 1: attn_heads<1>(D, q, ldq, kc, k_step, vc, v_step, cells, n, scale, s, o, ldo); break;
-            case 2: attn_heads<2>(D, q, ldq, kc, k_step, vc, v_step, cells, n, scale, s, o, ldo); break;
-            case 3: attn_heads<3>(D, q, ldq, kc, k_step, vc, v_step, cells, n, scale, s, o, ldo); break;
-            default: attn_heads<4>(D, q, ldq, kc, k_step, vc, v_step, cells, n, scale, s, o, ldo); break;
+            case 1: attn_heads<1>(D, q, ldq, kc, k_step, vc, v_step, cells, n, scale, most, s, o, ldo); break;
+            case 2: attn_heads<2>(D, q, ldq, kc, k_step, vc, v_step, cells, n, scale, most, s, o, ldo); break;
+            case 3: attn_heads<3>(D, q, ldq, kc, k_step, vc, v_step, cells, n, scale, most, s, o, ldo); break;
+            default: attn_heads<4>(D, q, ldq, kc, k_step, vc, v_step, cells, n, scale, most, s, o, ldo); break;
         }
     }
 }

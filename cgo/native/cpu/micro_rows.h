@@ -143,6 +143,50 @@ void swiglu_back(const float * gate, const float * up, const float * dy, float *
     });
 }
 
+// 2z of gelu(g) = g s(2z), s the logistic function, and its slope.
+inline vf gelu_argument(vf g) {
+    return g * (1.5957691216057308f + 0.07135481282553506f * (g * g));
+}
+
+inline vf gelu_argument_slope(vf g) {
+    return 1.5957691216057308f + 0.2140644384766052f * (g * g);
+}
+
+void geglu(const float * gate, const float * up, float * y, int n) {
+    each_vector(n, [&](int64_t i, int c) {
+        const vf g = load_n(gate + i, c);
+        store_n(y + i, g / (1.0f + vexp(-gelu_argument(g))) * load_n(up + i, c), c);
+    });
+}
+
+void geglu_back(const float * gate, const float * up, const float * dy, float * d_gate, float * d_up, int n) {
+    each_vector(n, [&](int64_t i, int c) {
+        const vf g = load_n(gate + i, c), u = load_n(up + i, c), d = load_n(dy + i, c);
+        const vf e = vexp(-gelu_argument(g)), sig = 1.0f / (1.0f + e);
+        store_n(d_gate + i, d * u * (sig * (1.0f + g * gelu_argument_slope(g) * (e * sig))), c); // 1 - s = e s
+        store_n(d_up + i, d * (g * sig), c);
+    });
+}
+
+void add(const float * a, const float * b, float * y, int n) {
+    each_vector(n, [&](int64_t i, int c) { store_n(y + i, load_n(a + i, c) + load_n(b + i, c), c); });
+}
+
+void multiply(float * x, const float * by, int n) {
+    each_vector(n, [&](int64_t i, int c) { store_n(x + i, load_n(x + i, c) * load_n(by + i, c), c); });
+}
+
+void cap(float * x, float * slope, int n, float a, float most) {
+    const float twice = 2 * a / most;
+    each_vector(n, [&](int64_t i, int c) {
+        const vf s = 1.0f / (1.0f + vexp(load_n(x + i, c) * twice)); // tanh(y) = 1 - 2 s, 1 - tanh^2 = 4 s (1 - s)
+        store_n(x + i, most - (2 * most) * s, c);
+        if (slope) {
+            store_n(slope + i, 4.0f * s * (1.0f - s), c);
+        }
+    });
+}
+
 void dropout(const float * x, float * y, int n, uint32_t k0, uint32_t key_a, uint32_t key_b, uint32_t threshold,
              float scale, bool accumulate) {
     vu lane;

@@ -32,6 +32,10 @@ static const steer_op table[STEER_OP_COUNT] = {
     { "scalar_head_back", steer_cpu_scalar_head_back },
     { "scalar_head_grad", steer_cpu_scalar_head_grad },
     { "scalar_head_grad_bias", steer_cpu_scalar_head_grad_bias },
+    { "bias", steer_cpu_bias },
+    { "scale", steer_cpu_scale },
+    { "geglu", steer_cpu_geglu },
+    { "geglu_back", steer_cpu_geglu_back },
 };
 
 extern "C" const steer_op * steer_op_get(steer_op_id id) {

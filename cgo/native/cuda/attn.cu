@@ -1,5 +1,6 @@
 // attn: causal attention over sequences laid end to end, grouped-query.
 //   s_ij = scale q_i.k_j,  j <= i of the same sequence;  lse_i = log sum_j exp(s_ij)
+//   with a cap, f1 > 0: s_ij = cap tanh(scale q_i.k_j / cap);  with a window, i4 > 0: i - i4 < j <= i
 //   o_i = sum_j exp(s_ij - lse_i) v_j;  head h reads kv head h / (H/HK)
 //   dst [D*H + H, T]: o (D*H values), then lse of each head; zero from token cu[S] on
 //   src0 q [D*H,T], src1 k [D*HK,T], src2 v [D*HK,T], f32 or bf16, src3 cu I32 [S+1], (src4 parents I32 [S])
@@ -20,7 +21,7 @@ namespace cuda {
 namespace {
 
 // Scores (in powers of two) of a tile of keys become exp(s - m); m, sum and o, relative to the
-// largest score so far, follow. The first tile has a key for every query: m is finite.
+// largest score so far, follow. m begins finite: a window may leave a query no key in the first tile.
 template <int NT, int NO>
 __device__ __forceinline__ void take_in_scores(float (&s)[NT][4], float (&o)[NO][4], float (&m)[2], float (&sum)[2]) {
 #pragma unroll
@@ -48,22 +49,29 @@ __device__ __forceinline__ void take_in_scores(float (&s)[NT][4], float (&o)[NO]
     }
 }
 
+constexpr float LOWEST = -1e30f; // of scores
+
 // A tile of keys j0 ... of a segment; of the queries' own one it is read up to `end`.
 struct Keys {
     int  segment, first, length, j0, end;
+    int  behind; // tokens of the segments between these keys and the queries' own, theirs included
     bool own;
 };
 
-// The tile behind: of the same segment, then of its parent; segment is -1 behind the last.
-template <bool TREE> __device__ __forceinline__ Keys next_keys(Keys k, const AttnArgs & a, int cols) {
+// The tile behind: of the same segment, then of its parent; segment is -1 behind the last. t0: of the queries.
+template <bool TREE> __device__ __forceinline__ Keys next_keys(Keys k, const AttnArgs & a, int t0, int cols) {
     k.j0 += cols;
     if (k.j0 >= k.end) {
         k.segment = TREE ? a.parents[k.segment] : -1;
         if (TREE && k.segment >= 0) {
             k.first  = a.cu[k.segment];
             k.length = k.end = a.cu[k.segment + 1] - k.first;
-            k.j0             = 0;
-            k.own            = false;
+            k.behind += k.length;
+            k.j0  = first_key(a, t0, k.behind, cols);
+            k.own = false;
+            if (k.j0 >= k.length) {
+                k.segment = -1; // all that is left lies before the window
+            }
         }
     }
     return k;
@@ -80,7 +88,6 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArg
     const AttnPlace p    = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, true);
     const int       L = p.length, head = blockIdx.y, kv = head / (a.H / a.HK), slice = blockIdx.z * Tile::SLICE;
     const int warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    const float     scale = a.scale * LOG2_E;
     if (L == 0) {
         return;
     }
@@ -95,12 +102,13 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArg
     };
     load_tile<E, DP, Tile::ROWS>(q, in.q.data + (p.first + p.t0) * in.q.stride + head * a.D, in.q.stride, L - p.t0, a.D,
                                  in.wide);
-    Keys tile = { p.segment, p.first, L, 0, p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L, true };
+    Keys tile = { p.segment, p.first, L, first_key(a, p.t0, 0, COLS), p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L,
+                  0,         true };
     load(tile, 0);
-    float o[NO][4], m[2] = { -INFINITY, -INFINITY }, sum[2] = { 0, 0 }; // m in powers of two
+    float o[NO][4], m[2] = { LOWEST, LOWEST }, sum[2] = { 0, 0 }; // m in powers of two
     clear(o);
     for (int stage = 0; tile.segment >= 0; stage ^= 1) {
-        const Keys next = next_keys<TREE>(tile, a, COLS);
+        const Keys next = next_keys<TREE>(tile, a, p.t0, COLS);
         if (next.segment >= 0) {
             load(next, stage ^ 1);
             copy_wait<1>();
@@ -110,19 +118,24 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArg
         __syncthreads();
         const int  j0  = tile.j0;
         const bool own = !TREE || tile.own;
-        if (!own || j0 <= row0 + 15) { // else the warp's queries come before these keys
+        // How far the warp's first query lies behind these keys' first one.
+        const int  ahead = row0 + tile.behind - j0;
+        if ((!own || j0 <= row0 + 15) &&
+            ahead - (COLS - 1) < a.window) { // else its queries come before these keys, or far behind
             const E * k = keys + stage * 2 * COLS * Tile::LD;
             float     s[NT][4];
             clear(s);
             product_nt<DP>(s, q + warp * 16 * Tile::LD, k);
-            const bool whole = own ? j0 + COLS - 1 <= row0 : j0 + COLS <= tile.length;
+            const bool whole = (own ? j0 + COLS - 1 <= row0 : j0 + COLS <= tile.length) && ahead + 15 < a.window;
 #pragma unroll
             for (int n = 0; n < NT; n++) {
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     const int j = j0 + n * 8 + 2 * t + i % 2;
-                    s[n][i] =
-                        whole || ((!own || j <= row + i / 2 * 8) && j < tile.length) ? s[n][i] * scale : -INFINITY;
+                    const int query = row + i / 2 * 8;
+                    s[n][i] = whole || ((!own || j <= query) && j < tile.length && query + tile.behind - j < a.window)
+                                  ? score(a, s[n][i])
+                                  : -INFINITY;
                 }
             }
             take_in_scores(s, o, m, sum);
@@ -179,6 +192,8 @@ AttnArgs attn_args(ggml_tensor * dst, int first) {
     a.dst = rows_of<float>(dst);
     a.D = (int) D, a.H = (int) H, a.HK = (int) HK;
     a.scale     = p.f[0];
+    a.cap       = p.f[1];
+    a.window    = p.i[4] > 0 ? p.i[4] : NO_WINDOW;
     a.fours_out = D % 4 == 0 && (uintptr_t) dst->data % 16 == 0 && dst->nb[1] % 16 == 0;
     return a;
 }

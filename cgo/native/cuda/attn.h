@@ -50,6 +50,8 @@ struct AttnArgs {
     const int32_t *   parents; // [S]; null: each segment is a sequence of its own
     int               S, D, H, HK;
     float             scale;
+    float             cap;    // of scores; 0: none
+    int               window; // tokens that a query sees, itself included
     bool              fours_out; // dst can be accessed four values at a time
 };
 
@@ -89,6 +91,27 @@ template <class E> class AttnOperands {
 };
 
 constexpr float LOG2_E = 1.44269504088896340736f, LN_2 = 0.69314718055994530942f;
+
+constexpr int NO_WINDOW = 0x7FFFFFFF;
+
+// A score in powers of two, of a product q.k; and the slope of its capping.
+__device__ __forceinline__ float score(const AttnArgs & a, float product) {
+    return a.cap > 0 ? a.cap * LOG2_E * tanhf(product * (a.scale / a.cap)) : product * (a.scale * LOG2_E);
+}
+__device__ __forceinline__ float slope_of(const AttnArgs & a, float score) {
+    if (a.cap > 0) {
+        const float t = score / (a.cap * LOG2_E);
+        return 1 - t * t;
+    }
+    return 1;
+}
+
+// The first tile of `cols` keys that some query from t0 on sees; behind: tokens between the segment of the
+// keys and that of the queries, its own included.
+__device__ __forceinline__ int first_key(const AttnArgs & a, int t0, int behind, int cols) {
+    const int j = a.window == NO_WINDOW ? 0 : t0 + behind + 1 - a.window;
+    return j > 0 ? j / cols * cols : 0;
+}
 
 // Reads and checks what both operations share; first: index of q.
 AttnArgs attn_args(ggml_tensor * dst, int first);

@@ -1,6 +1,6 @@
 // attn_back: gradient of attn with respect to q, k, v.
 //   p_ij = exp(s_ij - lse_i);  dp_ij = dO_i.v_j;  delta_i = dO_i.o_i
-//   ds_ij = p_ij (dp_ij - delta_i)
+//   ds_ij = p_ij (dp_ij - delta_i), times 1 - (s_ij/cap)^2 with a cap
 //   dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i;  dv_j = sum_i p_ij dO_i
 //   dst [D*H + 2*D*HK, T] = dq | dk | dv; zero from token cu[S] on
 //   src0 dO [D*H,T], src1 q, src2 k, src3 v, f32 or bf16, src4 out (dst of attn), src5 cu I32 [S+1]
@@ -74,7 +74,6 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_queries
     const AttnPlace p    = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, true);
     const int       L = p.length, head = blockIdx.y, kv = head / (a.H / a.HK), slice = blockIdx.z * Tile::SLICE;
     const int warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    const float     scale = a.scale * LOG2_E;
     if (L == 0) {
         return;
     }
@@ -87,8 +86,9 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_queries
     load_query(a, p, row + 8, head, &lse[1], &delta[1]);
     clear(dq);
     const int  end  = p.t0 + Tile::ROWS < L ? p.t0 + Tile::ROWS : L;
-    const auto load = [&](int tile, int stage) {
-        const int     j0 = tile * COLS;
+    const int  begin = first_key(a, p.t0, 0, COLS);
+    const auto load  = [&](int tile, int stage) {
+        const int     j0 = begin + tile * COLS;
         const int64_t at = p.first + j0;
         E * const     k  = keys + stage * 2 * COLS * Tile::LD;
         load_tile<E, DP, COLS>(k, in.k.data + at * in.k.stride + kv * a.D, in.k.stride, L - j0, a.D, in.wide);
@@ -96,9 +96,9 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_queries
                                in.wide);
         copy_commit();
     };
-    walk<Tile::STAGES_BACK>((end + COLS - 1) / COLS, load, [&](int tile, int stage) {
-        const int j0 = tile * COLS;
-        if (j0 > row0 + 15) {
+    walk<Tile::STAGES_BACK>((end - begin + COLS - 1) / COLS, load, [&](int tile, int stage) {
+        const int j0 = begin + tile * COLS;
+        if (j0 > row0 + 15 || row0 - j0 - (COLS - 1) >= a.window) {
             return;
         }
         const E * k = keys + stage * 2 * COLS * Tile::LD;
@@ -112,9 +112,11 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_queries
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const int   j    = j0 + n * 8 + 2 * t + i % 2;
-                const bool  seen = j <= row + i / 2 * 8 && j < L;
-                const float prob = seen ? exp2f(s[n][i] * scale - lse[i / 2]) : 0.0f;
-                ds[n][i]         = prob * (ds[n][i] - delta[i / 2]);
+                const int   query = row + i / 2 * 8;
+                const bool  seen  = j <= query && j < L && query - j < a.window;
+                const float sc    = score(a, s[n][i]);
+                const float prob  = seen ? exp2f(sc - lse[i / 2]) : 0.0f;
+                ds[n][i]          = prob * (ds[n][i] - delta[i / 2]) * slope_of(a, sc);
             }
         }
         product_nn<DP>(dq, ds, k + slice);
@@ -142,7 +144,6 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_keys(At
     const AttnPlace p       = attn_place(a.cu, a.S, blockIdx.x, Tile::ROWS, false);
     const int       L = p.length, kv = blockIdx.y, group = a.H / a.HK, slice = blockIdx.z * Tile::SLICE_KEYS;
     const int warp = threadIdx.x / 32, row0 = p.t0 + warp * 16, row = row0 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    const float     scale = a.scale * LOG2_E;
     if (L == 0) {
         return;
     }
@@ -152,7 +153,9 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_keys(At
     float dk[NO][4], dv[NO][4];
     clear(dk);
     clear(dv);
-    const int  tiles = (L - p.t0 + COLS - 1) / COLS; // of each head
+    // The last query that sees one of these keys, and tiles of each head up to there.
+    const int  reach = a.window > L - p.t0 - Tile::ROWS + 1 ? L : p.t0 + Tile::ROWS - 1 + a.window;
+    const int  tiles = (reach - p.t0 + COLS - 1) / COLS;
     const auto load  = [&](int tile, int stage) {
         const int     head = kv * group + tile / tiles, i0 = p.t0 + tile % tiles * COLS;
         const int64_t at = p.first + i0;
@@ -171,8 +174,8 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_keys(At
     };
     walk<STAGES>(group * tiles, load, [&](int tile, int stage) {
         const int i0 = p.t0 + tile % tiles * COLS;
-        if (i0 + COLS - 1 < row0) {
-            return; // these queries come before the warp's keys
+        if (i0 + COLS - 1 < row0 || i0 - (row0 + 15) >= a.window) {
+            return; // these queries come before the warp's keys, or far behind
         }
         const E *     q   = queries + stage * 2 * COLS * Tile::LD;
         const float * lse = sums + stage * 2 * COLS, * delta = lse + COLS;
@@ -186,9 +189,11 @@ __global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, 2) attn_back_keys(At
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const int  at = n * 8 + 2 * t + i % 2, query = i0 + at;
-                const bool seen = query >= row + i / 2 * 8 && query < L;
-                s[n][i]         = seen ? exp2f(s[n][i] * scale - lse[at] * LOG2_E) : 0.0f;
-                ds[n][i]        = s[n][i] * (ds[n][i] - delta[at]);
+                const int   key  = row + i / 2 * 8;
+                const bool  seen = query >= key && query < L && query - key < a.window;
+                const float sc   = score(a, s[n][i]);
+                s[n][i]          = seen ? exp2f(sc - lse[at] * LOG2_E) : 0.0f;
+                ds[n][i]         = s[n][i] * (ds[n][i] - delta[at]) * slope_of(a, sc);
             }
         }
         product_nn<DP>(dv, s, q + COLS * Tile::LD + slice);

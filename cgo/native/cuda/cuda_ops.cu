@@ -73,7 +73,7 @@ static void run(const char * op, void (*launcher)(ggml_tensor *, steer_cuda &), 
     OP(pack) OP(norm) OP(rope_table) OP(rope) OP(linear) OP(linear_back) OP(lora_down) OP(lora_up_back) OP(outer_acc)  \
     OP(lora_down_back) OP(attn) OP(attn_back) OP(rms_back) OP(swiglu) OP(swiglu_back) OP(head_logprob)                 \
     OP(head_direction) OP(head_direction_back) OP(head_logprob_back) OP(head_kl) OP(scalar_head) OP(scalar_head_back)  \
-    OP(scalar_head_grad) OP(scalar_head_grad_bias)
+    OP(scalar_head_grad) OP(scalar_head_grad_bias) OP(bias) OP(scale) OP(geglu) OP(geglu_back)
 
 #define LAUNCHER(name) \
     void steer_cuda_##name(ggml_tensor * dst, steer_cuda & c) { steer::cuda::run(#name, steer::cuda::name, dst, c); }

@@ -126,6 +126,10 @@ void steer_cuda_scalar_head(ggml_tensor * dst, steer_cuda & c);
 void steer_cuda_scalar_head_back(ggml_tensor * dst, steer_cuda & c);
 void steer_cuda_scalar_head_grad(ggml_tensor * dst, steer_cuda & c);
 void steer_cuda_scalar_head_grad_bias(ggml_tensor * dst, steer_cuda & c);
+void steer_cuda_bias(ggml_tensor * dst, steer_cuda & c);
+void steer_cuda_scale(ggml_tensor * dst, steer_cuda & c);
+void steer_cuda_geglu(ggml_tensor * dst, steer_cuda & c);
+void steer_cuda_geglu_back(ggml_tensor * dst, steer_cuda & c);
 
 // Whether LINEAR, LINEAR_BACK and the head can read weights of this type on c's device.
 bool steer_cuda_weight_type_ok(ggml_type type, const steer_cuda & c);

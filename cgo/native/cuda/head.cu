@@ -13,7 +13,19 @@ template <class To> __global__ void gather(Rows<const float> h, int64_t T, const
     }
 }
 
+// One target row a block.
+__global__ void cap_rows(float * L, int64_t ld, int count, float cap) {
+    float * l = L + blockIdx.x * ld;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        l[i] = cap * tanhf(l[i] / cap);
+    }
+}
+
 } // namespace
+
+void cap_logits(steer_cuda & c, const Panel & p, float * L, float cap) {
+    launch(c, "cap_rows", cap_rows, dim3((unsigned) p.rows), 256, 0, L, p.ld, (int) p.count, cap);
+}
 
 void require_head(const ggml_tensor * W, const ggml_tensor * h, const ggml_tensor * rows, const steer_op_params & p) {
     require(rows && rows->type == GGML_TYPE_I32, "rows are not I32");

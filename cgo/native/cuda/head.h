@@ -45,9 +45,25 @@ inline int64_t panel_items(const steer_cuda & c, const Weights & weights, int64_
     return std::min(c.limits.panel_rows, rows) * ((weights.chunk() + 7) / 8 * 8);
 }
 
-// L[v, i] = W_v . x[:, row0 + i]
-inline void panel_logits(steer_cuda & c, const Panel & p, ggml_type type, int64_t K, const char * x, float * L) {
+// Capped logits in the place of logits: L = cap tanh(L / cap).
+void cap_logits(steer_cuda & c, const Panel & p, float * L, float cap);
+
+// L[v, i] = W_v . x[:, row0 + i], capped if cap > 0
+inline void panel_logits(steer_cuda & c, const Panel & p, ggml_type type, int64_t K, const char * x, float * L,
+                         float cap) {
     product(c, type, true, false, p.count, p.rows, K, 1, p.W, { x + p.row0 * K * size_of(type), K }, 0, L, p.ld);
+    if (cap > 0) {
+        cap_logits(c, p, L, cap);
+    }
+}
+
+// The slope of capping at a capped logit.
+__device__ __forceinline__ float cap_slope(float logit, float cap) {
+    if (cap > 0) {
+        const float t = logit / cap;
+        return 1 - t * t;
+    }
+    return 1;
 }
 
 // C[:, i] (+)= sum_v W_v P[v, i]; overwritten by the first chunk.

@@ -1,6 +1,7 @@
 // head_direction: head_logprob and, in the same walk, the direction in which h raises it.
 //   dst [4+n, R] = the four values of head_logprob | u_r
 //   u_r = d logp_r / d h_r = f0 (W_target - sum_v p_v W_v)
+//   with a cap f1 > 0: l_v = f0 f1 tanh(W_v h_r / f1), and every W_v in u_r times 1 - (l_v / (f0 f1))^2
 //   sources and parameters as head_logprob
 //
 // A chunk's p, relative to the running maximum, goes into a panel, a second GEMM adds
@@ -17,12 +18,13 @@ namespace {
 // One target row a block. P may be L itself; acc: sum so far, n values.
 template <class T>
 __global__ void take_in_direction(Running * state, const float * L, T * P, int64_t ld, int count, int v0,
-                                  const int32_t * targets, float f, bool entropy, Rows<float> acc, int n) {
+                                  const int32_t * targets, float f, float cap, bool entropy, Rows<float> acc, int n) {
     const int64_t r      = blockIdx.x;
     const int     target = targets[r];
     T *           p      = P + r * ld;
-    const float   keep   = take_in(state + r, L + r * ld, count, v0, target, f, entropy, [&](int i, float e) {
-        put(p + i, i == target - v0 ? 0.0f : e);
+    const float * l      = L + r * ld;
+    const float   keep   = take_in(state + r, l, count, v0, target, f, entropy, [&](int i, float e) {
+        put(p + i, i == target - v0 ? 0.0f : e * cap_slope(l[i], cap));
     });
     if (v0 > 0 && keep != 1) {
         for (int i = threadIdx.x; i < n; i += blockDim.x) {
@@ -45,12 +47,12 @@ __global__ void keep_targets(const T * W, int v0, int count, const int32_t * tar
 // One target row a block.
 template <class T>
 __global__ void finish_direction(const Running * state, const int32_t * targets, const T * kept, Rows<float> dst,
-                                 float f, bool entropy, int n) {
+                                 float f, float cap, bool entropy, int n) {
     const int64_t r   = blockIdx.x;
     const Running s   = state[r];
     float *       out = dst.data + r * dst.stride;
     const double  lp  = ((double) s.target - (double) s.max) * f - log(s.sum);
-    const float   own = (float) (-expm1(lp)) * f, others = (float) (f / s.sum);
+    const float   own = (float) (-expm1(lp)) * f * cap_slope(s.target, cap), others = (float) (f / s.sum);
     for (int i = threadIdx.x; i < n; i += blockDim.x) {
         // An unmet target leaves own NaN.
         out[4 + i] = own * to_float(kept[r * n + i]) - others * out[4 + i];
@@ -85,16 +87,16 @@ template <class T> void direction(ggml_tensor * dst, steer_cuda & c) {
             const int32_t *   wanted = targets + r + panel.row0;
             const Rows<float> acc    = { out.data + panel.row0 * out.stride + 4, out.stride };
             const dim3        grid((unsigned) panel.rows);
-            panel_logits(c, panel, type, K, x, L);
+            panel_logits(c, panel, type, K, x, L, p.f[1]);
             launch(c, "take_in_direction", take_in_direction<T>, grid, HEAD_THREADS, 0, state + panel.row0,
-                   (const float *) L, P, panel.ld, (int) panel.count, (int) panel.v0, wanted, p.f[0], entropy, acc,
-                   (int) K);
+                   (const float *) L, P, panel.ld, (int) panel.count, (int) panel.v0, wanted, p.f[0], p.f[1], entropy,
+                   acc, (int) K);
             panel_product(c, panel, type, K, P, acc.data, acc.stride);
             launch(c, "keep_targets", keep_targets<T>, grid, 256, 0, (const T *) panel.W.data, (int) panel.v0,
                    (int) panel.count, wanted, kept + panel.row0 * K, (int) K);
         });
         launch(c, "finish_direction", finish_direction<T>, dim3((unsigned) n), 256, 0, (const Running *) state,
-               targets + r, (const T *) kept, out, p.f[0], entropy, (int) K);
+               targets + r, (const T *) kept, out, p.f[0], p.f[1], entropy, (int) K);
     }
 }
 

@@ -1,5 +1,6 @@
 // head_kl: the whole-vocabulary KL divergence of two hidden states' distributions.
 //   a_v = f0 W_v . h1[:, rows_r],  b_v = f0 W_v . h2[:, rows_r]
+//   with a cap f1 > 0: W_v . h becomes f1 tanh(W_v . h / f1)
 //   KL = sum_v p1_v (log p1_v - log p2_v) = sum_v p1_v (a_v - b_v) - lse(a) + lse(b)
 //   dst [R]; src0 W [n,V], src1 h1 [n,T], src2 h2 [n,T], src3 rows I32 [R]
 //   f0 = 1/temperature, i1 = bf16 arithmetic
@@ -85,8 +86,8 @@ void head_kl(ggml_tensor * dst, steer_cuda & c) {
         gather_rows(c, h1, rows + r, n, type, x1);
         gather_rows(c, h2, rows + r, n, type, x2);
         each_panel(c, weights, W->ne[1], n, [&](const Panel & panel) {
-            panel_logits(c, panel, type, K, x1, L1);
-            panel_logits(c, panel, type, K, x2, L2);
+            panel_logits(c, panel, type, K, x1, L1, p.f[1]);
+            panel_logits(c, panel, type, K, x2, L2, p.f[1]);
             launch(c, "take_in_pair", take_in_pair, dim3((unsigned) panel.rows), HEAD_THREADS, 0, state + panel.row0,
                    (const float *) L1, (const float *) L2, panel.ld, (int) panel.count, panel.v0 == 0, p.f[0]);
         });

@@ -1,5 +1,6 @@
 // head_logprob: what a target row's distribution says, without ever holding all logits.
-//   l_v = f0 * W_v . h[:, rows_r];  lse = log sum_v exp(l_v);  p_v = exp(l_v - lse)
+//   l_v = f0 * W_v . h[:, rows_r], or f0 * f1 tanh(W_v . h[:, rows_r] / f1) with a cap f1 > 0;
+//   lse = log sum_v exp(l_v);  p_v = exp(l_v - lse)
 //   dst [4,R] = logp = l_target - lse | entropy = lse - sum_v p_v l_v (0 unless i0) | lse
 //             | 1 if no logit is above the target's and none of a smaller id equals it
 //   src0 W [n,V], src1 h [n,T], src2 rows I32 [R], src3 targets I32 [R]
@@ -52,7 +53,7 @@ void head_logprob(ggml_tensor * dst, steer_cuda & c) {
         const int64_t n = std::min(most, R - r);
         gather_rows(c, h, rows + r, n, type, x);
         each_panel(c, weights, W->ne[1], n, [&](const Panel & panel) {
-            panel_logits(c, panel, type, K, x, L);
+            panel_logits(c, panel, type, K, x, L, p.f[1]);
             launch(c, "take_in_rows", take_in_rows, dim3((unsigned) panel.rows), HEAD_THREADS, 0, state + panel.row0,
                    (const float *) L, panel.ld, (int) panel.count, (int) panel.v0, targets + r + panel.row0, p.f[0],
                    p.i[0] != 0);

@@ -1,6 +1,6 @@
 // head_logprob_back: gradient of head_logprob with respect to h.
 //   dl_v = g_lp (1[v = target] - p_v) - g_ent p_v (log p_v + entropy)
-//   dh[:, rows_r] += f0 sum_v dl_v W_v
+//   dh[:, rows_r] += f0 sum_v dl_v W_v, with a cap f1 > 0 f0 sum_v dl_v (1 - (l_v / (f0 f1))^2) W_v
 //   dst = src0 dh [n,T] in place; src1 W [n,V], src2 h [n,T], src3 rows I32 [R],
 //   src4 targets I32 [R], src5 out [4,R] (dst of head_logprob), src6 g [2,R] = g_lp | g_ent
 //   parameters as head_logprob; rows are distinct
@@ -16,7 +16,7 @@ namespace {
 // One target row a block; P may be L itself.
 template <class T>
 __global__ void logits_back(const float * L, T * P, int64_t ld, int count, int v0, const int32_t * targets,
-                            Rows<const float> out, Rows<const float> g, float f) {
+                            Rows<const float> out, Rows<const float> g, float f, float cap) {
     const int64_t r       = blockIdx.x;
     const float   lse     = out.data[r * out.stride + 2], entropy = out.data[r * out.stride + 1];
     const float   g_lp = g.data[r * g.stride], g_ent = g.data[r * g.stride + 1];
@@ -24,7 +24,7 @@ __global__ void logits_back(const float * L, T * P, int64_t ld, int count, int v
     for (int i = threadIdx.x; i < count; i += blockDim.x) {
         const float lp = L[r * ld + i] * f - lse, p = expf(lp);
         const float d  = g_lp * (i == target ? -expm1f(lp) : -p) - g_ent * p * (lp + entropy);
-        put(P + r * ld + i, f * d);
+        put(P + r * ld + i, f * d * cap_slope(L[r * ld + i], cap));
     }
 }
 
@@ -59,11 +59,11 @@ template <class T> void logprob_back(ggml_tensor * dst, steer_cuda & c) {
         gather_rows(c, h, rows + r, n, type, x);
         each_panel(c, weights, W->ne[1], n, [&](const Panel & panel) {
             const int64_t first = r + panel.row0;
-            panel_logits(c, panel, type, K, x, L);
+            panel_logits(c, panel, type, K, x, L, p.f[1]);
             launch(c, "logits_back", logits_back<T>, dim3((unsigned) panel.rows), 256, 0, (const float *) L, P,
                    panel.ld, (int) panel.count, (int) panel.v0, targets + first,
                    Rows<const float>{ out.data + first * out.stride, out.stride },
-                   Rows<const float>{ g.data + first * g.stride, g.stride }, p.f[0]);
+                   Rows<const float>{ g.data + first * g.stride, g.stride }, p.f[0], p.f[1]);
             panel_product(c, panel, type, K, P, dx + panel.row0 * K, K);
         });
         launch(c, "scatter_add", scatter_add, dim3((unsigned) n), 256, 0, rows_of<float>(dst), dst->ne[1],

@@ -131,6 +131,10 @@ void scalar_head(ggml_tensor * dst, steer_cuda & c);
 void scalar_head_back(ggml_tensor * dst, steer_cuda & c);
 void scalar_head_grad(ggml_tensor * dst, steer_cuda & c);
 void scalar_head_grad_bias(ggml_tensor * dst, steer_cuda & c);
+void bias(ggml_tensor * dst, steer_cuda & c);
+void scale(ggml_tensor * dst, steer_cuda & c);
+void geglu(ggml_tensor * dst, steer_cuda & c);
+void geglu_back(ggml_tensor * dst, steer_cuda & c);
 
 } // namespace cuda
 } // namespace steer

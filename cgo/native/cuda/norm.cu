@@ -1,6 +1,7 @@
 // norm: RMS norm with its weight.
 //   y_i = w_i x_i r,  r = 1/sqrt(mean(x^2) + eps)
 //   dst y [n,T] f32 or bf16; src0 x [n,T], src1 w [n]; f0 = eps
+//   i1 = g > 0: the same for every g features by themselves, w is [g]
 
 #include "device.h"
 #include "launch.h"
@@ -9,11 +10,11 @@ namespace steer {
 namespace cuda {
 namespace {
 
-// One token a block.
+// One token, or one of its groups of n features, a block.
 template <int V, class To>
 __global__ void norm_rows(Rows<const float> x, const float * w, Rows<To> y, int n, float eps) {
-    const float * in  = x.data + blockIdx.x * x.stride;
-    To *          out = y.data + blockIdx.x * y.stride;
+    const float * in  = x.data + blockIdx.x * x.stride + (int64_t) blockIdx.y * n;
+    To *          out = y.data + blockIdx.x * y.stride + (int64_t) blockIdx.y * n;
     float         sum = 0;
 #pragma unroll 4
     for (int i = threadIdx.x * V; i < n; i += blockDim.x * V) {
@@ -39,15 +40,16 @@ __global__ void norm_rows(Rows<const float> x, const float * w, Rows<To> y, int 
 void norm(ggml_tensor * dst, steer_cuda & c) {
     const ggml_tensor * x = dst->src[0];
     const ggml_tensor * w = dst->src[1];
-    const int64_t       n = dst->ne[0], T = dst->ne[1];
+    const int64_t       n = dst->ne[0], T = dst->ne[1], g = params_of(dst).i[1] ? params_of(dst).i[1] : n;
     require_packed(dst, n, T, "dst");
     require_f32(x, n, T, "x is not f32 of dst's shape");
-    require_f32(w, n, 1, "w is not f32 [n]");
+    require(g > 0 && n % g == 0, "rows are not whole groups");
+    require_f32(w, g, 1, "w is not f32 [n] or [g]");
     by_type(dst, [&](auto type) {
         using To          = decltype(type);
         const auto kernel = in_fours(x) && in_fours(w) && in_fours(dst) ? norm_rows<4, To> : norm_rows<1, To>;
-        launch(c, "norm_rows", kernel, dim3((unsigned) T), 256, 0, rows_of<const float>(x), floats_of(w),
-               rows_of<To>(dst), (int) n, params_of(dst).f[0]);
+        launch(c, "norm_rows", kernel, dim3((unsigned) T, (unsigned) (n / g)), g < n ? 64 : 256, 0,
+               rows_of<const float>(x), floats_of(w), rows_of<To>(dst), (int) g, params_of(dst).f[0]);
     });
 }
 

@@ -12,6 +12,8 @@ struct Shape {
     int64_t              D, H, HK;
     std::vector<int32_t> cu;
     int64_t              T;
+    int64_t              window = 0; // 0: none
+    double               cap    = 0; // 0: none
 };
 
 // Forward and gradient in double, one query at a time.
@@ -25,16 +27,22 @@ struct Reference {
         for (size_t s = 0; s + 1 < a.cu.size(); s++) {
             for (int64_t i = a.cu[s]; i < a.cu[s + 1]; i++) {
                 for (int64_t h = 0; h < H; h++) {
-                    const int64_t       kv = h / g * D, hd = h * D, n = i - a.cu[s] + 1;
-                    std::vector<double> p(n), dp(n);
+                    const int64_t kv = h / g * D, hd = h * D, n = i - a.cu[s] + 1,
+                                  lo = a.window ? std::max<int64_t>(0, n - a.window) : 0;
+                    std::vector<double> p(n), dp(n), slope(n, 1);
                     double              sum = 0, delta = 0;
-                    for (int64_t j = 0; j < n; j++) {
+                    for (int64_t j = lo; j < n; j++) {
                         double x = 0;
                         for (int64_t d = 0; d < D; d++) {
                             x += q->at(hd + d, i) * k->at(kv + d, a.cu[s] + j);
                             dp[j] += dO->at(hd + d, i) * v->at(kv + d, a.cu[s] + j);
                         }
-                        p[j] = std::exp(scale * x);
+                        x *= scale;
+                        if (a.cap > 0) {
+                            slope[j] = 1 - std::pow(std::tanh(x / a.cap), 2);
+                            x        = a.cap * std::tanh(x / a.cap);
+                        }
+                        p[j] = std::exp(x);
                         sum += p[j];
                     }
                     for (int64_t j = 0; j < n; j++) {
@@ -44,7 +52,7 @@ struct Reference {
                     out[i * n_out + D * H + h] = std::log(sum);
                     for (int64_t j = 0; j < n; j++) {
                         const int64_t t  = a.cu[s] + j;
-                        const double  ds = p[j] * (dp[j] - delta) * scale;
+                        const double  ds = p[j] * (dp[j] - delta) * slope[j] * scale;
                         for (int64_t d = 0; d < D; d++) {
                             out[i * n_out + hd + d] += p[j] * v->at(kv + d, t);
                             grad[i * n_grad + hd + d] += ds * k->at(kv + d, t);
@@ -69,9 +77,12 @@ void attn_case(const Shape & a, double size, bool bf) {
     p.i[1]                 = (int32_t) a.H;
     p.i[2]                 = (int32_t) a.HK;
     p.i[3]                 = bf;
+    p.i[4]                 = (int32_t) a.window;
+    p.f[1]                 = (float) a.cap;
     const bool        round = bf && has_bf16(); // scores, probabilities and operands rounded to 8 bits
     const std::string name = " D" + std::to_string(D) + " H" + std::to_string(a.H) + "/" + std::to_string(a.HK) + " T" +
-                             std::to_string(T) + " S" + std::to_string(a.cu.size() - 1) + (bf ? " bf16" : "");
+                             std::to_string(T) + " S" + std::to_string(a.cu.size() - 1) + (bf ? " bf16" : "") +
+                             " window " + std::to_string(a.window) + " cap " + std::to_string(a.cap);
     const TensorPtr out = zeros(D * a.H + a.H, T, 1);
     run(STEER_OP_ATTN, out, { q, k, v, cu }, p, false);
     if (round) {
@@ -123,6 +134,7 @@ struct Tree {
     int64_t              D, H, HK;
     std::vector<int32_t> lengths, parents;
     int64_t              unused; // tokens behind the last segment
+    int64_t              window = 0;
 };
 
 // Against double precision, and to the bit against the sequences laid out whole.
@@ -142,13 +154,14 @@ void tree_case(const Tree & a, double size, bool bf) {
     p.i[1] = (int32_t) a.H;
     p.i[2] = (int32_t) a.HK;
     p.i[3] = bf;
+    p.i[4] = (int32_t) a.window;
     const std::string name = "attn of a tree D" + std::to_string(D) + " H" + std::to_string(a.H) + "/" +
                              std::to_string(a.HK) + " T" + std::to_string(T) + " S" + std::to_string(a.lengths.size()) +
                              (bf ? " bf16" : "");
     const TensorPtr out = zeros(n_out, T, 1), same = zeros(n_out, (int64_t) whole.from.size());
     run(STEER_OP_ATTN, out, { q, k, v, integers(cu), integers(a.parents) }, p, false);
     run(STEER_OP_ATTN, same, { wq, wk, wv, integers(whole.cu) }, p, false);
-    const Reference           in_double({ D, a.H, a.HK, whole.cu, (int64_t) whole.from.size() }, wq, wk, wv,
+    const Reference           in_double({ D, a.H, a.HK, whole.cu, (int64_t) whole.from.size(), a.window }, wq, wk, wv,
                                         zeros(D * a.H, (int64_t) whole.from.size()), 0.25);
     const std::vector<double> want  = whole.fold(in_double.out, n_out, T);
     bool                      equal = true;
@@ -178,6 +191,8 @@ void trees(bool bf) {
             a.lengths.push_back(below(3) ? 1 + below(70) : 1 + below(3));
         }
         tree_case(a, 2, bf);
+        a.window = 1 + below(90);
+        tree_case(a, 2, bf);
     }
 }
 
@@ -193,6 +208,11 @@ void test_attn() {
         attn_case({ 32, 3, 1, { 0, 300 }, 301 }, 3, bf); // several key blocks, fewer heads than threads
         attn_case({ 8, 2, 1, { 0, 129, 257, 260 }, 260 }, 3, bf);
         attn_case({ 64, 3, 3, { 0 }, 4 }, 1, bf); // nothing used
+        attn_case({ 32, 3, 1, { 0, 300 }, 301, 100 }, 3, bf); // windows, shorter than a block of keys and longer
+        attn_case({ 16, 2, 2, { 0, 290, 300 }, 300, 7, 1.5 }, 3, bf);
+        attn_case({ 16, 4, 2, { 0, 290, 430 }, 430, 150 }, 2, bf);
+        attn_case({ 40, 2, 1, { 0, 5, 140 }, 140, 1 }, 2, bf);
+        attn_case({ 64, 4, 2, { 0, 33, 170 }, 172, 0, 2.5 }, 2, bf); // capped scores
         trees(bf);
         const OwnDraws draws;
         narrow_case({ 64, 9, 3, { 0, 33, 97 }, 98 }, bf);

@@ -111,7 +111,7 @@ void attn_case(int D, int heads, int cells, int n) {
     }
     std::vector<float> s(4 * (n + 3));
     kernels().attn_cells(heads, D, q->f32(), D + 5, k.data(), step * 2, v.data(), step * 2, seen.data(), n,
-                         (float) scale, s.data(), o->f32(), D + 1);
+                         (float) scale, 0.0f, s.data(), o->f32(), D + 1);
     check("attn_cells", values(o), want, 1e-5);
 }
 

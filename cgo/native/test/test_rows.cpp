@@ -107,9 +107,9 @@ void rope_case(int64_t D, int64_t H, bool factors, bool neox, bool bf) {
 }
 
 // bf: the result is bf16; narrow: gate and up are.
-void swiglu_case(int64_t F, int64_t T, bool bf, bool narrow) {
+void gated_case(bool gelu, int64_t F, int64_t T, bool bf, bool narrow) {
     const TensorPtr g32 = random(F, T, 8, 1), u32 = random(F, T, 2), dy = random(F, T, 1, 2),
-                    d = activation(bf, 2 * F, T, 1);
+                    d              = activation(bf, 2 * F, T, 1);
     const TensorPtr y = activation(bf, F, T, 3);
     g32->f32(0)[0] = 200;
     g32->f32(0)[1] = -200;
@@ -118,16 +118,53 @@ void swiglu_case(int64_t F, int64_t T, bool bf, bool narrow) {
     std::vector<double>       want(2 * F * T), value(F * T);
     for (int64_t t = 0; t < T; t++) {
         for (int64_t i = 0; i < F; i++) {
-            const double g = gates[t * F + i], u = ups[t * F + i], s = 1 / (1 + std::exp(-g));
+            const double g = gates[t * F + i], u = ups[t * F + i], c = std::sqrt(8 / M_PI); // gelu(g) = g s(2z)
+            const double z = gelu ? c * (g + 0.044715 * g * g * g) : g, dz = gelu ? c * (1 + 0.134145 * g * g) : 1,
+                         s          = 1 / (1 + std::exp(-z));
             value[t * F + i]        = g * s * u;
-            want[t * 2 * F + i]     = dy->at(i, t) * u * s * (1 + g * (1 - s));
+            want[t * 2 * F + i]     = dy->at(i, t) * u * s * (1 + g * dz / (1 + std::exp(z)));
             want[t * 2 * F + F + i] = dy->at(i, t) * g * s;
         }
     }
-    run(STEER_OP_SWIGLU, y, { gate, up }, {}, false);
-    check_in(bf, "swiglu", y, value);
-    run(STEER_OP_SWIGLU_BACK, d, { gate, up, dy }, {}, false);
-    check_in(bf, "swiglu_back", d, want);
+    run(gelu ? STEER_OP_GEGLU : STEER_OP_SWIGLU, y, { gate, up }, {}, false);
+    check_in(bf, gelu ? "geglu" : "swiglu", y, value);
+    run(gelu ? STEER_OP_GEGLU_BACK : STEER_OP_SWIGLU_BACK, d, { gate, up, dy }, {}, false);
+    check_in(bf, gelu ? "geglu_back" : "swiglu_back", d, want);
+}
+
+// bias, scale, and a norm of heads: the bits of its heads by themselves.
+void plain_case(int64_t n, int64_t heads, int64_t T, bool bf) {
+    const int64_t             N = n * heads;
+    const TensorPtr           x = random(N, T, 2, 1), b = random(N), w = random(n), dy = random(N, T, 1, 2);
+    const TensorPtr           y = activation(bf, N, T, 1), s = activation(bf, N, T, 1);
+    std::vector<double>       sum(N * T), scaled(N * T);
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t i = 0; i < N; i++) {
+            sum[t * N + i]    = x->at(i, t) + b->at(i);
+            scaled[t * N + i] = 1.5 * x->at(i, t);
+        }
+    }
+    run(STEER_OP_BIAS, y, { x, b }, {}, false);
+    check_in(bf, "bias", y, sum);
+    Params p;
+    p.f[0] = 1.5f;
+    run(STEER_OP_SCALE, s, { x }, p, false);
+    check_in(bf, "scale", s, scaled);
+    const TensorPtr whole = zeros(N, T), back = zeros(N, T), one = zeros(n, T * heads), one_back = zeros(n, T * heads);
+    const TensorPtr xs = zeros(n, T * heads), dys = zeros(n, T * heads);
+    for (int64_t t = 0; t < T; t++) {
+        std::memcpy(xs->f32(t * heads), x->f32(t), N * sizeof(float));
+        std::memcpy(dys->f32(t * heads), dy->f32(t), N * sizeof(float));
+    }
+    Params q;
+    q.f[0] = 1e-5f;
+    run(STEER_OP_NORM, one, { xs, w }, q, false);
+    run(STEER_OP_RMS_BACK, one_back, { xs, w, dys }, q, false);
+    q.i[1] = (int32_t) n;
+    run(STEER_OP_NORM, whole, { x, w }, q, false);
+    run(STEER_OP_RMS_BACK, back, { x, w, dy }, q, false);
+    expect("norm of heads", values(whole) == values(one));
+    expect("rms_back of heads", values(back) == values(one_back));
 }
 
 // torch.optim.AdamW by its formula, in double, three steps.
@@ -168,9 +205,13 @@ void test_rows() {
     rms_case(75, 33, true);
     for (bool bf : { false, true }) {
         for (bool narrow : { false, true }) {
-            swiglu_case(75, 5, bf, narrow);
-            swiglu_case(96, 1, bf, narrow);
+            for (bool gelu : { false, true }) {
+                gated_case(gelu, 75, 5, bf, narrow);
+                gated_case(gelu, 96, 1, bf, narrow);
+            }
         }
+        plain_case(16, 5, 3, bf);
+        plain_case(10, 3, 2, bf);
         norm_case(64, 5, bf);
         norm_case(75, 33, bf);
         rope_case(64, 3, false, false, bf);

@@ -27,6 +27,8 @@ type Options struct {
 	NaN       bool // one NaN, in blk.0.ffn_up.weight
 	F16       bool // matrices in F16 instead of F32
 	BPE       bool // a byte-level BPE vocabulary instead of none
+	// Experts makes the model a mixture of so many experts, two of which a token goes through.
+	Experts int
 	// Arch overrides general.architecture and the prefix of its keys ("llama").
 	Arch string
 	// Scale multiplies the standard deviation of every matrix (1/sqrt(n_in)); 0 means 1.
@@ -47,6 +49,10 @@ func WriteTinyLlama(path string, s Shape, seed uint64, opt Options) error {
 		arch = "llama"
 	}
 	setModel(w, arch, "tiny-random-"+arch, s, 1e-5)
+	if opt.Experts > 0 {
+		w.SetUint32(arch+".expert_count", uint32(opt.Experts))
+		w.SetUint32(arch+".expert_used_count", 2)
+	}
 	if opt.BPE {
 		if err := setBPE(w, s.Vocab); err != nil {
 			return err
@@ -103,6 +109,13 @@ func (g *generator) model(s Shape) {
 		g.matrix(blk("attn_v"), s.Embd, kv)
 		g.matrix(blk("attn_output"), s.Embd, s.Embd)
 		g.norm(blk("ffn_norm"), s.Embd)
+		if n := g.opt.Experts; n > 0 {
+			g.matrix(blk("ffn_gate_inp"), s.Embd, n)
+			g.matrices(blk("ffn_gate_exps"), s.Embd, s.FF, n)
+			g.matrices(blk("ffn_up_exps"), s.Embd, s.FF, n)
+			g.matrices(blk("ffn_down_exps"), s.FF, s.Embd, n)
+			continue
+		}
 		g.matrix(blk("ffn_gate"), s.Embd, s.FF)
 		g.matrix(blk("ffn_up"), s.Embd, s.FF)
 		g.matrix(blk("ffn_down"), s.FF, s.Embd)
@@ -122,19 +135,29 @@ func (g *generator) model(s Shape) {
 	}
 }
 
-func (g *generator) matrix(name string, nIn, nOut int) {
+func (g *generator) matrix(name string, nIn, nOut int) { g.random(name, nIn, int64(nIn), int64(nOut)) }
+
+// matrices are those of n experts, one behind the other.
+func (g *generator) matrices(name string, nIn, nOut, n int) {
+	g.random(name, nIn, int64(nIn), int64(nOut), int64(n))
+}
+
+func (g *generator) random(name string, nIn int, dims ...int64) {
 	std := 1 / math.Sqrt(float64(nIn))
 	if g.opt.Scale != 0 {
 		std *= g.opt.Scale
 	}
-	x := make([]float32, nIn*nOut)
+	n := 1
+	for _, d := range dims {
+		n *= int(d)
+	}
+	x := make([]float32, n)
 	for i := range x {
 		x[i] = float32(g.rng.NormFloat64() * std)
 	}
 	if g.opt.NaN && name == "blk.0.ffn_up.weight" {
 		x[len(x)/2] = float32(math.NaN())
 	}
-	dims := []int64{int64(nIn), int64(nOut)}
 	if g.opt.F16 {
 		g.w.AddF16(name, dims, x)
 		return

@@ -11,6 +11,8 @@ struct Shape {
     int64_t              D, H, HK;
     std::vector<int32_t> cu;
     int64_t              T;
+    int64_t              window = 0; // 0: none
+    double               cap    = 0; // 0: none
 };
 
 // Forward and gradient in double, one query at a time, and how far the rounding of p and ds to bf16
@@ -47,17 +49,23 @@ struct Reference {
 
     void query(int64_t first, int64_t i, int64_t h) {
         const int64_t       D = a.D, H = a.H, HK = a.HK, kv = h / (H / HK) * D, hd = h * D, n = i - first + 1;
+        const int64_t       lo   = a.window && n > a.window ? n - a.window : 0;
         const double        half = std::ldexp(1, -8);
-        std::vector<double> p(n), dp(n);
+        std::vector<double> p(n), dp(n), slope(n, 1);
         double              sum = 0, delta = 0, delta_error = 0;
-        for (int64_t j = 0; j < n; j++) {
+        for (int64_t j = lo; j < n; j++) {
             const int64_t t = first + j;
             double        x = 0;
             for (int64_t d = 0; d < D; d++) {
                 x += q[i * D * H + hd + d] * k[t * D * HK + kv + d];
                 dp[j] += dO[i * D * H + hd + d] * v[t * D * HK + kv + d];
             }
-            p[j] = std::exp(scale * x);
+            x *= scale;
+            if (a.cap > 0) {
+                slope[j] = 1 - std::pow(std::tanh(x / a.cap), 2);
+                x        = a.cap * std::tanh(x / a.cap);
+            }
+            p[j] = std::exp(x);
             sum += p[j];
         }
         out[i * n_out + D * H + h] = std::log(sum);
@@ -75,8 +83,8 @@ struct Reference {
         }
         for (int64_t j = 0; j < n; j++) {
             const int64_t t = first + j, dk = t * n_grad + D * H + kv, dv = dk + D * HK;
-            const double  ds      = p[j] * (dp[j] - delta) * scale,
-                          ds_error = half * std::fabs(ds) + p[j] * delta_error * scale;
+            const double  to_s = slope[j] * scale, ds = p[j] * (dp[j] - delta) * to_s;
+            const double  ds_error = half * std::fabs(ds) + p[j] * delta_error * to_s;
             for (int64_t d = 0; d < D; d++) {
                 add(i * n_grad + hd + d, ds, ds_error, k[t * D * HK + kv + d]);
                 add(dk + d, ds, ds_error, q[i * D * H + hd + d]);
@@ -111,16 +119,17 @@ void attn_case(const Shape & a, bool narrow, double size, int64_t pad) {
     const Reference want(a, rounded(values(q), type), rounded(values(k), type), rounded(values(v), type),
                          rounded(values(dO), type), (float) scale);
     Params          p;
-    p.f[0] = (float) scale;
-    p.i[0] = (int32_t) D;
-    p.i[1] = (int32_t) a.H;
-    p.i[2] = (int32_t) a.HK;
-    p.i[3] = narrow;
-
-    const std::string name = std::string(narrow ? "bf16" : "f32") + " D" + std::to_string(D) + " H" +
-                             std::to_string(a.H) + "/" + std::to_string(a.HK) + " T" + std::to_string(T) + " S" +
-                             std::to_string(a.cu.size() - 1);
-    const TensorPtr out = empty(GGML_TYPE_F32, D * a.H + a.H, T, pad),
+    p.f[0]                 = (float) scale;
+    p.i[0]                 = (int32_t) D;
+    p.i[1]                 = (int32_t) a.H;
+    p.i[2]                 = (int32_t) a.HK;
+    p.i[3]                 = narrow;
+    p.i[4]                 = (int32_t) a.window;
+    p.f[1]                 = (float) a.cap;
+    const std::string name = std::string(narrow ? "bf16" : "f32") + " window " + std::to_string(a.window) + " cap " +
+                             std::to_string(a.cap) + " D" + std::to_string(D) + " H" + std::to_string(a.H) + "/" +
+                             std::to_string(a.HK) + " T" + std::to_string(T) + " S" + std::to_string(a.cu.size() - 1);
+    const TensorPtr out  = empty(GGML_TYPE_F32, D * a.H + a.H, T, pad),
                     grad = empty(GGML_TYPE_F32, D * a.H + 2 * D * a.HK, T, pad);
     // bf16 against the CPU's f32: q, k, v and dO are rounded, too; the largest values are ten times the rms
     compare({ "attn", steer_cuda_attn, out, { q, k, v, cu }, p }, name, want.out, narrow ? 2e-2 : 2e-5,
@@ -146,7 +155,7 @@ void attn_case(const Shape & a, bool narrow, double size, int64_t pad) {
 
 // Segments with parents, and `unused` tokens behind them.
 void tree_case(int64_t D, int64_t H, int64_t HK, const std::vector<int32_t> & lengths,
-               const std::vector<int32_t> & parents, int64_t unused, bool narrow, int64_t pad) {
+               const std::vector<int32_t> & parents, int64_t unused, bool narrow, int64_t pad, int64_t window = 0) {
     std::vector<int32_t> cu = { 0 };
     for (int32_t n : lengths) {
         cu.push_back(cu.back() + n);
@@ -157,8 +166,8 @@ void tree_case(int64_t D, int64_t H, int64_t HK, const std::vector<int32_t> & le
     const double    scale = 0.7 / std::sqrt((double) D);
     const Unfolded  whole(lengths, parents);
     const int64_t   W = (int64_t) whole.from.size();
-    const Shape     a = { D, H, HK, whole.cu, W };
-    // The reference keeps references.
+    const Shape     a = { D, H, HK, whole.cu, W, window };
+    // the reference keeps references
     const std::vector<double> wq = rounded(values(whole.copy(q)), type), wk = rounded(values(whole.copy(k)), type),
                               wv = rounded(values(whole.copy(v)), type), none(D * H * W, 0);
     const Reference           want(a, wq, wk, wv, none, (float) scale);
@@ -168,9 +177,10 @@ void tree_case(int64_t D, int64_t H, int64_t HK, const std::vector<int32_t> & le
     p.i[1]                 = (int32_t) H;
     p.i[2]                 = (int32_t) HK;
     p.i[3]                 = narrow;
-    const std::string name = std::string(narrow ? "bf16" : "f32") + " tree D" + std::to_string(D) + " H" +
-                             std::to_string(H) + "/" + std::to_string(HK) + " T" + std::to_string(T) + " S" +
-                             std::to_string(lengths.size());
+    p.i[4]                 = (int32_t) window;
+    const std::string name = std::string(narrow ? "bf16" : "f32") + " tree window " + std::to_string(window) + " D" +
+                             std::to_string(D) + " H" + std::to_string(H) + "/" + std::to_string(HK) + " T" +
+                             std::to_string(T) + " S" + std::to_string(lengths.size());
     const TensorPtr out = empty(GGML_TYPE_F32, n_out, T, pad);
     compare({ "attn", steer_cuda_attn, out, { q, k, v, integers(cu), integers(parents) }, p }, name,
             whole.fold(want.out, n_out, T), narrow ? 2e-2 : 2e-5, narrow ? 3e-2 : 2e-5);
@@ -193,6 +203,13 @@ void test_cuda_attn() {
         attn_case({ 160, 1, 1, { 0, 35 }, 36 }, narrow, 1, 0); // two slices
         attn_case({ 64, 1, 1, { 0, 1 }, 1 }, narrow, 1, 0);
         attn_case({ 64, 3, 3, { 0 }, 4 }, narrow, 1, 1); // nothing used
+        attn_case({ 16, 4, 2, { 0, 1, 140 }, 141, 20 }, narrow, 2, 0); // windows, shorter than a tile and longer
+        attn_case({ 64, 2, 1, { 0, 200 }, 200, 100 }, narrow, 1, 0);
+        attn_case({ 40, 2, 2, { 0, 5, 71 }, 71, 1 }, narrow, 2, 0);
+        attn_case({ 64, 4, 2, { 0, 90 }, 91, 0, 1.5 }, narrow, 2, 1); // capped scores
+        attn_case({ 16, 2, 1, { 0, 130 }, 130, 33, 2.5 }, narrow, 2, 0);
+        tree_case(16, 4, 2, { 100, 70, 33, 64, 5 }, { -1, 0, 1, -1, 3 }, 2, narrow, 0, 40);
+        tree_case(64, 2, 1, { 150, 3, 66 }, { -1, 0, 1 }, 0, narrow, 0, 7);
         tree_case(64, 3, 1, { 97, 1, 2 }, { -1, 0, 0 }, 0, narrow, 1);               // two answers to one question
         tree_case(16, 4, 2, { 1, 70, 33, 64, 5 }, { -1, 0, 1, -1, 3 }, 2, narrow, 0); // several tiles and levels
         tree_case(10, 2, 1, { 64, 3, 66 }, { -1, 0, 1 }, 0, narrow, 3);

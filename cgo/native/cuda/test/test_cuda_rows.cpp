@@ -63,7 +63,7 @@ void rms_back_case(int64_t n, int64_t T, bool accumulate, int64_t pad) {
             1e-5, 1e-5);
 }
 
-void swiglu_case(ggml_type type, int64_t F, int64_t T, int64_t pad) {
+void gated_case(bool gelu, ggml_type type, int64_t F, int64_t T, int64_t pad) {
     const TensorPtr gate = random(F, T, 8, pad), up = random(F, T, 2, pad), dy = random(F, T, 1, pad);
     const TensorPtr y = empty(type, F, T, pad), d = empty(type, 2 * F, T, pad);
     gate->f32(0)[0] = 200;
@@ -71,33 +71,73 @@ void swiglu_case(ggml_type type, int64_t F, int64_t T, int64_t pad) {
     std::vector<double> want(F * T), back(2 * F * T);
     for (int64_t t = 0; t < T; t++) {
         for (int64_t i = 0; i < F; i++) {
-            const double g = gate->at(i, t), s = 1 / (1 + std::exp(-g));
+            const double g = gate->at(i, t), c = std::sqrt(8 / M_PI); // gelu(g) = g s(2z)
+            const double z = gelu ? c * (g + 0.044715 * g * g * g) : g, dz = gelu ? c * (1 + 0.134145 * g * g) : 1,
+                         s          = 1 / (1 + std::exp(-z));
             want[t * F + i]         = g * s * up->at(i, t);
-            back[t * 2 * F + i]     = dy->at(i, t) * up->at(i, t) * s * (1 + g * (1 - s));
+            back[t * 2 * F + i]     = dy->at(i, t) * up->at(i, t) * s * (1 + g * dz / (1 + std::exp(z)));
             back[t * 2 * F + F + i] = dy->at(i, t) * g * s;
         }
     }
+    const std::string name        = gelu ? "geglu" : "swiglu", name_back = name + "_back";
+    const auto        launch      = gelu ? steer_cuda_geglu : steer_cuda_swiglu;
+    const auto        launch_back = gelu ? steer_cuda_geglu_back : steer_cuda_swiglu_back;
     const double tol = type == GGML_TYPE_BF16 ? 0.5 : 1e-4; // the value at gate = 200 is 50 times the rms
-    compare({ "swiglu", steer_cuda_swiglu, y, { gate, up }, {} }, shape(type, F, T), want, tol, tol);
-    compare({ "swiglu_back", steer_cuda_swiglu_back, d, { gate, up, dy }, {} }, shape(type, F, T), back, tol, tol);
+    compare({ name.c_str(), launch, y, { gate, up }, {} }, shape(type, F, T), want, tol, tol);
+    compare({ name_back.c_str(), launch_back, d, { gate, up, dy }, {} }, shape(type, F, T), back, tol, tol);
     // bf16 is exactly the rounded f32 result
     const TensorPtr y32 = empty(GGML_TYPE_F32, F, T, pad), d32 = empty(GGML_TYPE_F32, 2 * F, T, pad);
-    run_cuda("swiglu", steer_cuda_swiglu, y32, { gate, up }, {}, false);
-    run_cuda("swiglu_back", steer_cuda_swiglu_back, d32, { gate, up, dy }, {}, false);
-    check("swiglu of the other type", values(y), rounded(values(y32), type), 0);
-    check("swiglu_back of the other type", values(d), rounded(values(d32), type), 0);
-    // Operands in bf16 give the bits of the same numbers in f32.
+    run_cuda(name.c_str(), launch, y32, { gate, up }, {}, false);
+    run_cuda(name_back.c_str(), launch_back, d32, { gate, up, dy }, {}, false);
+    check(name + " of the other type", values(y), rounded(values(y32), type), 0);
+    check(name + "_back of the other type", values(d), rounded(values(d32), type), 0);
+    // operands in bf16 give the bits of the same numbers in f32
     const TensorPtr g16 = packed(gate, pad), u16 = packed(up, pad), y_wide = empty(type, F, T, pad),
                     d_wide = empty(type, 2 * F, T, pad);
-    run_cuda("swiglu", steer_cuda_swiglu, y, { g16, u16 }, {}, false);
-    run_cuda("swiglu", steer_cuda_swiglu, y_wide, { widened(g16), widened(u16) }, {}, false);
-    expect("swiglu of bf16", values(y) == values(y_wide));
-    run_cuda("swiglu_back", steer_cuda_swiglu_back, d, { g16, u16, dy }, {}, false);
-    run_cuda("swiglu_back", steer_cuda_swiglu_back, d_wide, { widened(g16), widened(u16), dy }, {}, false);
-    expect("swiglu_back of bf16", values(d) == values(d_wide));
+    run_cuda(name.c_str(), launch, y, { g16, u16 }, {}, false);
+    run_cuda(name.c_str(), launch, y_wide, { widened(g16), widened(u16) }, {}, false);
+    expect(name + " of bf16", values(y) == values(y_wide));
+    run_cuda(name_back.c_str(), launch_back, d, { g16, u16, dy }, {}, false);
+    run_cuda(name_back.c_str(), launch_back, d_wide, { widened(g16), widened(u16), dy }, {}, false);
+    expect(name + "_back of bf16", values(d) == values(d_wide));
 }
 
-void rope_case(ggml_type type, int64_t D, int64_t heads, int64_t T, int mode, bool with_freqs, int64_t pad) {
+// bias, scale, and norms of heads by themselves.
+void plain_case(ggml_type type, int64_t n, int64_t heads, int64_t T, int64_t pad) {
+    const int64_t       N = n * heads;
+    const TensorPtr     x = random(N, T, 2, pad), b = random(N), w = random(n), dy = random(N, T, 1, pad);
+    std::vector<double> sum(N * T), scaled(N * T), normed(N * T), back(N * T);
+    const double        eps = 1e-5;
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t h = 0; h < heads; h++) {
+            double ss = 0, sd = 0;
+            for (int64_t i = h * n; i < h * n + n; i++) {
+                sum[t * N + i]    = x->at(i, t) + b->at(i);
+                scaled[t * N + i] = 1.5 * x->at(i, t);
+                ss += x->at(i, t) * x->at(i, t);
+                sd += w->at(i - h * n) * dy->at(i, t) * x->at(i, t);
+            }
+            const double r = 1 / std::sqrt(ss / (double) n + eps);
+            for (int64_t i = h * n; i < h * n + n; i++) {
+                normed[t * N + i] = w->at(i - h * n) * x->at(i, t) * r;
+                back[t * N + i]   = r * w->at(i - h * n) * dy->at(i, t) - x->at(i, t) * r * r * r / (double) n * sd;
+            }
+        }
+    }
+    const double tol = store_error(type);
+    Params       factor, norm;
+    factor.f[0] = 1.5f;
+    norm.f[0]   = (float) eps;
+    norm.i[1]   = (int32_t) n;
+    compare({ "bias", steer_cuda_bias, empty(type, N, T, pad), { x, b }, {} }, shape(type, N, T), sum, tol, tol);
+    compare({ "scale", steer_cuda_scale, empty(type, N, T, pad), { x }, factor }, shape(type, N, T), scaled, tol, tol);
+    compare({ "norm", steer_cuda_norm, empty(type, N, T, pad), { x, w }, norm }, shape(type, N, T), normed, tol, tol);
+    compare({ "rms_back", steer_cuda_rms_back, empty(GGML_TYPE_F32, N, T, pad), { x, w, dy }, norm },
+            shape(GGML_TYPE_F32, N, T), back, 1e-5, 1e-5);
+}
+
+void rope_case(ggml_type type, int64_t D, int64_t heads, int64_t T, int mode, bool with_freqs, int64_t pad,
+               int64_t whole = 0) {
     std::vector<int32_t> pos;
     for (int64_t t = 0; t < T; t++) {
         pos.push_back(t == T - 1 ? 8191 : (int32_t) (t % 5));
@@ -124,24 +164,26 @@ void rope_case(ggml_type type, int64_t D, int64_t heads, int64_t T, int mode, bo
     compare({ "rope_table", steer_cuda_rope_table, table, { positions, freqs }, p }, shape(GGML_TYPE_F32, D, T), want,
             1e-6, 1e-6);
 
-    const TensorPtr x = random(D * heads, T, 1, pad);
+    // D features of each head turn, of W
+    const int64_t   W = whole ? whole : D;
+    const TensorPtr x = random(W * heads, T, 1, pad);
     for (bool back : { false, true }) {
-        std::vector<double> y(D * heads * T);
+        std::vector<double> y = values(x);
         for (int64_t t = 0; t < T; t++) {
             for (int64_t h = 0; h < heads; h++) {
                 for (int64_t i = 0; i < D / 2; i++) {
-                    const int64_t a = h * D + (mode ? i : 2 * i), b = h * D + (mode ? i + D / 2 : 2 * i + 1);
+                    const int64_t a = h * W + (mode ? i : 2 * i), b = h * W + (mode ? i + D / 2 : 2 * i + 1);
                     const double  cosine = table->at(2 * i, t), sine = table->at(2 * i + 1, t) * (back ? -1 : 1);
-                    y[t * D * heads + a] = x->at(a, t) * cosine - x->at(b, t) * sine;
-                    y[t * D * heads + b] = x->at(a, t) * sine + x->at(b, t) * cosine;
+                    y[t * W * heads + a] = x->at(a, t) * cosine - x->at(b, t) * sine;
+                    y[t * W * heads + b] = x->at(a, t) * sine + x->at(b, t) * cosine;
                 }
             }
         }
         Params q;
-        q.i[0] = (int32_t) D;
+        q.i[0] = (int32_t) W;
         q.i[1] = mode;
         q.i[2] = back;
-        compare({ "rope", steer_cuda_rope, empty(type, D * heads, T, pad), { x, table }, q }, shape(type, D * heads, T),
+        compare({ "rope", steer_cuda_rope, empty(type, W * heads, T, pad), { x, table }, q }, shape(type, W * heads, T),
                 y, store_error(type), store_error(type));
     }
 }
@@ -175,11 +217,16 @@ void test_cuda_rows() {
         norm_case(type, 75, 3, 1);
         norm_case(type, 1100, 2, 4);
         norm_case(type, 64, 1, 0);
-        swiglu_case(type, 75, 3, 1);
-        swiglu_case(type, 1028, 2, 0);
+        for (bool gelu : { false, true }) {
+            gated_case(gelu, type, 75, 3, 1);
+            gated_case(gelu, type, 1028, 2, 0);
+        }
+        plain_case(type, 16, 4, 3, 0);
+        plain_case(type, 7, 3, 2, 1);
         rope_case(type, 64, 3, 4, 0, false, 0);
         rope_case(type, 10, 5, 3, 2, true, 3);
         rope_case(type, 128, 4, 1, 2, true, 0);
+        rope_case(type, 24, 3, 4, 2, false, 0, 32);
     }
 }
 
