@@ -7,7 +7,8 @@ import (
 )
 
 func newModelCommand(a *app) *cobra.Command {
-	return newFamily("model", "Look at models", newModelInspectCommand(a))
+	return newFamily("model", "Look at models, convert and quantize them", newModelInspectCommand(a),
+		newModelConvertCommand(a), newModelQuantizeCommand(a))
 }
 
 func newModelInspectCommand(a *app) *cobra.Command {

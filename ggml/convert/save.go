@@ -16,8 +16,8 @@ import (
 type Options struct {
 	Type gguf.Type // of matrices: F32, F16 or BF16; norms and biases are F32
 	Name string    // general.name; "": the repository's own, or its folder's
-	// Progress is told how far the file is; nil: nobody is.
-	Progress func(tensor string, done, total int64)
+	// Progress is told how many bytes of the tensors are written; nil: nobody is.
+	Progress func(done, total int64)
 }
 
 // Numbers of general.file_type.
@@ -40,8 +40,32 @@ func width(typ gguf.Type) int64 {
 	return 2
 }
 
+// Type is the type that the repository stores the embedding in, and with it, as a rule, all matrices.
+func (c *Model) Type() gguf.Type {
+	switch c.m.tensors[0].from.DType {
+	case "F32":
+		return gguf.TypeF32
+	case "F16":
+		return gguf.TypeF16
+	}
+	return gguf.TypeBF16
+}
+
 // Save writes the GGUF file, whole or not at all. It stops soon after ctx ends.
 func (c *Model) Save(ctx context.Context, path string, opt Options) error {
+	f, err := atomicfile.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	if err := c.Write(ctx, f, opt); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return f.Commit()
+}
+
+// Write writes the GGUF file to out. It stops soon after ctx ends.
+func (c *Model) Write(ctx context.Context, out io.Writer, opt Options) error {
 	m := c.m
 	if _, ok := fileTypes[opt.Type]; !ok {
 		return fmt.Errorf("convert: type %s: want F32, F16 or BF16", opt.Type)
@@ -61,40 +85,27 @@ func (c *Model) Save(ctx context.Context, path string, opt Options) error {
 	for i := range m.tensors {
 		t := &m.tensors[i]
 		w.AddTensor(t.name, t.typ(opt.Type), t.dims(), func(out io.Writer) error {
-			if err := t.write(p.writer(t.name, out), t.typ(opt.Type)); err != nil {
+			if err := t.write(counted{p, out}, t.typ(opt.Type)); err != nil {
 				return fmt.Errorf("%s: tensor %q: %w", m.where(t.from.Name), t.from.Name, err)
 			}
 			return nil
 		})
 	}
-	if err := w.Err(); err != nil {
-		return err
-	}
-	f, err := atomicfile.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Abort()
-	if _, err := w.WriteTo(f); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return f.Commit()
+	_, err := w.WriteTo(out)
+	return err
 }
 
 // progress counts what has been written and ends when its context does.
 type progress struct {
 	ctx         context.Context
 	done, total int64
-	tell        func(string, int64, int64)
+	tell        func(done, total int64)
 }
 
 type counted struct {
-	p    *progress
-	name string
-	out  io.Writer
+	p   *progress
+	out io.Writer
 }
-
-func (p *progress) writer(name string, out io.Writer) io.Writer { return counted{p, name, out} }
 
 func (c counted) Write(b []byte) (int, error) {
 	if err := c.p.ctx.Err(); err != nil {
@@ -103,7 +114,7 @@ func (c counted) Write(b []byte) (int, error) {
 	n, err := c.out.Write(b)
 	c.p.done += int64(n)
 	if c.p.tell != nil {
-		c.p.tell(c.name, c.p.done, c.p.total)
+		c.p.tell(c.p.done, c.p.total)
 	}
 	return n, err
 }
