@@ -32,7 +32,7 @@ output, which is removed afterwards.`,
 		RunE: func(cmd *cobra.Command, folder []string) error {
 			ctx, cancel := a.cancellable(cmd.Context())
 			defer cancel()
-			if err := f.output(&req.Out); err != nil {
+			if err := f.check(&req.Out); err != nil {
 				return err
 			}
 			if f.typ != "" {
@@ -92,7 +92,7 @@ q2_k_s, iq2_* and iq1_* need an importance matrix (--imatrix).`,
 		RunE: func(cmd *cobra.Command, in []string) error {
 			ctx, cancel := a.cancellable(cmd.Context())
 			defer cancel()
-			if err := f.output(&out); err != nil {
+			if err := f.check(&out); err != nil {
 				return err
 			}
 			opt, err := f.options()

@@ -79,7 +79,7 @@ func File(ctx context.Context, in, out string, opt Options) (Result, error) {
 	if err := errors.Join(opt.Check(), sameFile(in, out)); err != nil {
 		return Result{}, err
 	}
-	if err := refuseQuantized(f, opt); err != nil {
+	if err := errors.Join(refuseQuantized(f, opt), refuseRows(f, opt)); err != nil {
 		return Result{}, err
 	}
 	res := Result{Notices: notices(f, opt)}
@@ -92,7 +92,7 @@ func File(ctx context.Context, in, out string, opt Options) (Result, error) {
 	}
 	defer aside.Abort()
 	if err := run(ctx, f.Name(), aside.Aside(), opt); err != nil {
-		return Result{}, fmt.Errorf("quantize %s: %w", in, err)
+		return Result{}, err
 	}
 	if err := res.describe(aside.Aside()); err != nil {
 		return Result{}, err
@@ -125,12 +125,34 @@ func refuseQuantized(f *gguf.File, opt Options) error {
 	return nil
 }
 
+// refuseRows refuses rows that are not whole blocks. For types with blocks of 256 libllama finds another type; for
+// those with blocks of 32 it does not.
+func refuseRows(f *gguf.File, opt Options) error {
+	elements, _ := opt.Type.Matrices.Block()
+	if elements == 1 || elements == 256 {
+		return nil
+	}
+	for _, t := range f.Tensors() {
+		if isMatrix(t) && t.Dims[0]%int64(elements) != 0 {
+			return fmt.Errorf("tensor %s has rows of %d numbers, no multiple of %d, as type %s needs them: take f16, bf16, or "+
+				"a type with _k_ in its name, where libllama finds another type for such rows", t.Name, t.Dims[0], elements,
+				opt.Type.Name)
+		}
+	}
+	return nil
+}
+
+// isMatrix tells the tensors that are quantized.
+func isMatrix(t gguf.TensorInfo) bool {
+	return len(t.Dims) > 1 && strings.HasSuffix(t.Name, "weight") && !strings.HasSuffix(t.Name, "_norm.weight")
+}
+
 // notices say what a user of the result has to know.
 func notices(f *gguf.File, opt Options) []string {
 	elements, _ := opt.Type.Matrices.Block()
 	odd := 0
 	for _, t := range f.Tensors() {
-		if len(t.Dims) > 1 && strings.HasSuffix(t.Name, ".weight") && t.Dims[0]%int64(elements) != 0 {
+		if isMatrix(t) && t.Dims[0]%int64(elements) != 0 {
 			odd++
 		}
 	}
@@ -163,7 +185,7 @@ func run(ctx context.Context, in, out string, opt Options) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return err
+			return said(err)
 		case <-end:
 			q.Stop()
 			end = nil
@@ -173,6 +195,16 @@ func run(ctx context.Context, in, out string, opt Options) error {
 			}
 		}
 	}
+}
+
+// said makes a sentence of what libllama logged.
+func said(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	text = strings.TrimPrefix(text, "llama_model_quantize: failed to quantize: ")
+	return fmt.Errorf("libllama's quantizer: %s", strings.ReplaceAll(text, "llama_model_quantize: failed to quantize:", ":"))
 }
 
 func newQuantizer(opt Options) (cgo.Quantizer, error) {
