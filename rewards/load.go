@@ -115,7 +115,7 @@ func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, erro
 	info.Built = len(pairs)
 	part := Part{Pairs: pairs, Info: info}
 	part.keep(func(p data.Pair) bool {
-		return p.ChosenIDs != nil || p.Missing != data.SideNone || p.Chosen != p.Rejected || p.ChosenTurns != nil &&
+		return p.ChosenIDs != nil || p.Missing != data.SideNone && p.Prompt != "" || p.Chosen != p.Rejected || p.ChosenTurns != nil &&
 			!slices.Equal(p.ChosenTurns, p.RejectedTurns)
 	})
 	part.Info.Identical = info.Built - len(part.Pairs)

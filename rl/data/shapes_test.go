@@ -331,8 +331,8 @@ func TestRankedAndLabelled(t *testing.T) {
 	for _, label := range []string{"true", "1"} {
 		rows, err := labelled(`{"instruction":"a","input":"b","output":"c","label":` + label + `}`)
 		require.NoError(t, err)
-		require.Equal(t, []Labelled{{Prompt: turns("user", "a\n\nb"), Answer: turns("assistant", "c"), Plain: true,
-			Good: true, Source: rows[0].Source, Line: 1}}, rows)
+		require.Equal(t, []Labelled{{Prompt: turns("user", "a\n\nb"), Answer: turns("assistant", "c"), Good: true,
+			Source: rows[0].Source, Line: 1}}, rows)
 	}
 	for content, says := range map[string]string{
 		`{"prompt":"a","completi` +
