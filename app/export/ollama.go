@@ -236,9 +236,7 @@ func (s Stack) weights(ctx context.Context, dir string, placed []adapter.Placed,
 	m.adapter, r.Files = "./"+adapterName, append(r.Files, adapterName)
 	m.comments = append(m.comments, fmt.Sprintf("%s is %s as one: of several ADAPTER lines Ollama keeps the last alone.",
 		adapterName, strings.Join(s.Paths, ", ")))
-	if one.Rounded > 0 {
-		r.Notes = append(r.Notes, combineNotes(one, placed)...)
-	}
+	r.Notes = append(r.Notes, roundedNotes(one)...)
 	return s.base(dir, opt, m, r)
 }
 
