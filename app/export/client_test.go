@@ -156,7 +156,8 @@ func TestClientLlamaCpp(t *testing.T) {
 			requireSame(t, want.logprobs, got, tolerance, "merged")
 
 			rank := filepath.Join(t.TempDir(), "rank.gguf")
-			_, err = export.Stack{Model: k.model, Paths: []string{k.sft, k.reward}}.Rank(context.Background(), rank, "f32")
+			scorer := export.Stack{Model: k.model, Paths: []string{k.sft, k.reward}}
+			_, err = scorer.Rank(context.Background(), rank, "f32")
 			require.NoError(t, err)
 			_, vectors := run(rank, true)
 			scores := make([]float32, len(vectors))

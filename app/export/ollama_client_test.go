@@ -31,7 +31,8 @@ func startOllama(t testing.TB) *ollama {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	o := &ollama{program: filepath.Join(clientFolder(t), "bin/ollama"), address: free.Addr().String(), home: t.TempDir()}
+	o := &ollama{program: filepath.Join(clientFolder(t), "bin/ollama"), address: free.Addr().String(),
+		home: t.TempDir()}
 	require.NoError(t, free.Close())
 	server := o.command("serve")
 	var log bytes.Buffer
@@ -53,7 +54,8 @@ func startOllama(t testing.TB) *ollama {
 
 func (o *ollama) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(o.program, args...)
-	cmd.Env = append(os.Environ(), "HOME="+o.home, "OLLAMA_HOST="+o.address, "OLLAMA_MODELS="+filepath.Join(o.home, "models"),
+	cmd.Env = append(os.Environ(), "HOME="+o.home, "OLLAMA_HOST="+o.address,
+		"OLLAMA_MODELS="+filepath.Join(o.home, "models"),
 		"OLLAMA_NUM_PARALLEL=1", "OLLAMA_KV_CACHE_TYPE=f32", "OLLAMA_NO_CLOUD=1")
 	return cmd
 }
@@ -165,6 +167,35 @@ func TestClientOllama(t *testing.T) {
 	require.NoError(t, err)
 	o.create(t, "last", last)
 	require.Equal(t, o.chat(t, "last", talk), lost)
+}
+
+// Architectures that Ollama computes on an engine of its own: it takes no adapter there, which is why the
+// export merges, and computes the merged model.
+func TestClientOllamaEngine(t *testing.T) {
+	o := startOllama(t)
+	talk := []data.Message{{Role: "user", Content: "What did the dog do?"}}
+	for _, name := range []string{"qwen3", "gemma3"} {
+		k := familyKit(t, name)
+		folder := filepath.Join(t.TempDir(), name)
+		stack := export.Stack{Model: k.model, Paths: []string{k.sft, k.policy}}
+		r, err := stack.Ollama(context.Background(), folder, export.OllamaOptions{Parameters: export.Parameters{TopP: 1}})
+		require.NoError(t, err)
+		require.Equal(t, []string{"model.gguf", "Modelfile"}, r.Files)
+		o.create(t, name, folder)
+		require.Equal(t, greedy(t, filepath.Join(folder, "model.gguf"), nil, talk), o.chat(t, name, talk), name)
+
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "Modelfile"), []byte("FROM "+k.model+"\nADAPTER "+k.sft+"\n"),
+			0o600))
+		o.create(t, "adapted", folder)
+		r2, err := http.Post("http://"+o.address+"/api/generate", "application/json",
+			strings.NewReader(`{"model":"adapted","prompt":"a","stream":false}`))
+		require.NoError(t, err)
+		text, err := io.ReadAll(r2.Body)
+		require.NoError(t, err)
+		require.NoError(t, r2.Body.Close())
+		require.NotEqual(t, http.StatusOK, r2.StatusCode)
+		require.Contains(t, string(text), "lora")
+	}
 }
 
 func copyFile(t testing.TB, from, to string) {

@@ -55,7 +55,8 @@ func TestAdapterCombineCommand(t *testing.T) {
 	require.Equal(t, ask(sft, policy), ask(out))
 	require.NotEqual(t, ask(sft), ask(out))
 
-	_, _, errs = command(t, "", "adapter", "combine", sft, policy, "--scale", "1,0.3", "--drop-head", "-o", out, "--force")
+	_, _, errs = command(t, "", "adapter", "combine", sft, policy, "--scale", "1,0.3", "--drop-head", "-o", out,
+		"--force")
 	require.Contains(t, errs, "rounded")
 	one, err = adapter.Load(out)
 	require.NoError(t, err)
@@ -95,7 +96,8 @@ func TestModelMergeCommand(t *testing.T) {
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, "lost much of what the adapters do")
 	for _, f := range []failure{
-		{name: "no adapter", args: []string{"model", "merge", m.Model, "-o", "x"}, code: 2, says: []string{"--adapter"}},
+		{name: "no adapter", args: []string{"model", "merge", m.Model, "-o", "x"}, code: 2,
+			says: []string{"--adapter"}},
 		{name: "over the base", args: []string{"model", "merge", m.Model, "-a", sft, "-o", m.Model, "--force"}, code: 2,
 			says: []string{"another file than the base"}},
 		{name: "a type", args: []string{"model", "merge", m.Model, "-a", sft, "-o", "x", "--type", "q9"}, code: 2,
@@ -157,7 +159,8 @@ func TestExportOllamaCommand(t *testing.T) {
 		{name: "nothing to merge", args: []string{"export", "ollama", "-m", m.Model, "-o", "x", "--merge", "same"},
 			code: 2, says: []string{"--adapter"}},
 		{name: "merged onto a name", args: []string{"export", "ollama", "-m", m.Model, "-a", sft, "-o",
-			filepath.Join(t.TempDir(), "x"), "--merge", "same", "--from", "a:b"}, code: 1, says: []string{"--from a:b"}},
+			filepath.Join(t.TempDir(), "x"), "--merge", "same", "--from", "a:b"}, code: 1,
+			says: []string{"--from a:b"}},
 		{name: "a broken template", args: []string{"export", "ollama", "-m", m.Model, "-o",
 			filepath.Join(t.TempDir(), "x"), "--template-file", bad}, code: 1, says: []string{"template"}},
 		{name: "signs that are not printed", args: []string{"export", "ollama", "-m", m.Model, "-o",
@@ -177,7 +180,8 @@ func TestAdapterExportFormats(t *testing.T) {
 		a.Head.Mean, a.Head.Std = 0.5, 2
 	})
 	dir := t.TempDir()
-	code, _, errs := command(t, "", "adapter", "export", reward, "-m", m.Model, "--format", "rank", "-o", dir+"/rank.gguf")
+	code, _, errs := command(t, "", "adapter", "export", reward, "-m", m.Model, "--format", "rank", "-o",
+		dir+"/rank.gguf")
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, "(raw - 0.5) / 2")
 	require.Contains(t, errs, "reads no classification head")
