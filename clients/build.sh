@@ -6,7 +6,8 @@
 set -euo pipefail
 folder=$1 python=$2
 version=0.3.36 # of llama-cpp-python; its llama.cpp is in the source archive
-ollama=$(go list -m -f '{{.Version}}' github.com/ollama/ollama)
+go=${GO:-go}
+ollama=$("$go" list -m -f '{{.Version}}' github.com/ollama/ollama)
 mkdir -p "$folder/src" "$folder/bin"
 source="$folder/src/llama_cpp_python-$version"
 
@@ -23,7 +24,7 @@ if [ "$(cat "$folder/bin/ollama.version" 2>/dev/null)" != "$ollama" ]; then
   echo "building Ollama $ollama (some minutes)"
   headers="-O2 -I$source/vendor/llama.cpp/vendor"
   GOBIN="$folder/bin" CGO_ENABLED=1 CGO_CFLAGS="$headers" CGO_CXXFLAGS="$headers" CGO_LDFLAGS= GOFLAGS= \
-    go install -p 2 "github.com/ollama/ollama@$ollama" 2>"$folder/ollama.log" || { tail -20 "$folder/ollama.log"; exit 1; }
+    "$go" install -p 2 "github.com/ollama/ollama@$ollama" 2>"$folder/ollama.log" || { tail -20 "$folder/ollama.log"; exit 1; }
   echo "$ollama" >"$folder/bin/ollama.version"
 fi
 

@@ -1,6 +1,6 @@
-"""llama.cpp on what steer exports: one job on standard input, the answer on standard output.
+"""llama.cpp on what steer exports: a job a line on standard input, an answer a line on standard output.
 
-The job is JSON: "gguf", "adapters" (LoRA GGUF files), "ids" (lists of token ids), "pooled" (true: what
+A job is JSON: "gguf", "adapters" (LoRA GGUF files), "ids" (lists of token ids), "pooled" (true: what
 pooling gives). The answer has "logprobs" or "pooled". The bindings are those of llama-cpp-python
 (LLAMA_BINDINGS, its source folder), the library is in LLAMA_CPP_LIB_PATH.
 """
@@ -66,11 +66,7 @@ def run(job, ctx, model, ids):
     return [float(rows[i, ids[i + 1]]) for i in range(n - 1)]
 
 
-def main():
-    job = json.load(sys.stdin)
-    callback = ll.llama_log_callback(quiet)
-    ll.llama_log_set(callback, None)
-    ll.llama_backend_init()
+def answer(job):
     params = ll.llama_model_default_params()
     params.n_gpu_layers = 0
     model = ll.llama_model_load_from_file(job["gguf"].encode(), params)
@@ -78,7 +74,17 @@ def main():
         raise SystemExit("llama.cpp does not load this model")
     ctx = context(job, model)
     rows = [run(job, ctx, model, ids) for ids in job["ids"]]
-    json.dump({"pooled" if job["pooled"] else "logprobs": rows}, sys.stdout)
+    ll.llama_free(ctx)
+    ll.llama_model_free(model)
+    return {"pooled" if job["pooled"] else "logprobs": rows}
+
+
+def main():
+    callback = ll.llama_log_callback(quiet)
+    ll.llama_log_set(callback, None)
+    ll.llama_backend_init()
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

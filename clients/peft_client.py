@@ -1,6 +1,6 @@
-"""transformers and PEFT on what steer exports: one job on standard input, the answer on standard output.
+"""transformers and PEFT on what steer exports: a job a line on standard input, an answer a line on standard output.
 
-The job is JSON: "gguf" (the base, float32), "class" and "config" of transformers, "adapter" (a PEFT
+A job is JSON: "gguf" (the base, float32), "class" and "config" of transformers, "adapter" (a PEFT
 folder, or null), "ids" (lists of token ids), "score" (true: a sequence classifier). The answer has
 "logprobs" or "scores", and the versions.
 """
@@ -74,13 +74,11 @@ def base(job):
     return model.float()
 
 
-def main():
-    job = json.load(sys.stdin)
+def answer(job):
     model = base(job)
     if job["adapter"]:
         model = PeftModel.from_pretrained(model, job["adapter"])
     model.eval()
-    answer = {"versions": {n: importlib.metadata.version(n) for n in ("torch", "transformers", "peft")}}
     rows = []
     with torch.no_grad():
         for ids in job["ids"]:
@@ -91,8 +89,14 @@ def main():
                 continue
             p = torch.log_softmax(logits[:-1].float(), -1)
             rows.append(p.gather(1, x[0, 1:, None])[:, 0].tolist())
-    answer["scores" if job["score"] else "logprobs"] = rows
-    json.dump(answer, sys.stdout)
+    versions = {n: importlib.metadata.version(n) for n in ("torch", "transformers", "peft")}
+    return {"scores" if job["score"] else "logprobs": rows, "versions": versions}
+
+
+def main():
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 package export_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -28,31 +30,59 @@ func clientFolder(t testing.TB) string {
 	return folder
 }
 
-// python runs one of the scripts of clients/ on a job.
-func python(t testing.TB, script string, job any, env ...string) (answer struct {
+// client is a script of clients/ at work: a job a line, an answer a line.
+type client struct {
+	in   io.WriteCloser
+	out  *bufio.Reader
+	errs *bytes.Buffer
+}
+
+// startClient runs a script until the test ends.
+func startClient(t testing.TB, script string, env ...string) *client {
+	t.Helper()
+	cmd := exec.Command(os.Getenv("STEER_CLIENTS_PYTHON"), filepath.Join(testfiles.Root(t), "clients", script))
+	cmd.Env = append(append(os.Environ(), "OMP_NUM_THREADS=1"), env...)
+	c := &client{errs: &bytes.Buffer{}}
+	cmd.Stderr = c.errs
+	var err error
+	c.in, err = cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	c.out = bufio.NewReader(out)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		require.NoError(t, c.in.Close())
+		require.NoError(t, cmd.Wait(), c.errs.String())
+	})
+	return c
+}
+
+// answer is what a client says of a job.
+type answer struct {
 	Logprobs [][]float32
 	Scores   []float32
 	Pooled   [][]float32
 	Versions map[string]string
-}) {
+}
+
+func (c *client) do(t testing.TB, job map[string]any) (a answer) {
 	t.Helper()
-	in, err := json.Marshal(job)
+	text, err := json.Marshal(job)
 	require.NoError(t, err)
-	cmd := exec.Command(os.Getenv("STEER_CLIENTS_PYTHON"), filepath.Join(testfiles.Root(t), "clients", script))
-	cmd.Stdin = bytes.NewReader(in)
-	cmd.Env = append(append(os.Environ(), "OMP_NUM_THREADS=1"), env...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	require.NoError(t, err, errs.String())
-	require.NoError(t, json.Unmarshal(out, &answer))
-	return answer
+	_, err = c.in.Write(append(text, '\n'))
+	require.NoError(t, err, c.errs.String())
+	line, err := c.out.ReadBytes('\n')
+	require.NoError(t, err, c.errs.String())
+	require.NoError(t, json.Unmarshal(line, &a))
+	return a
 }
 
 // transformers with PEFT gives the engine's numbers: an SFT adapter, a policy that is two in one, and a
 // reward model as a sequence classifier, in every family.
 func TestClientPEFT(t *testing.T) {
 	clientFolder(t)
+	peft := startClient(t, "peft_client.py")
 	for _, name := range append([]string{"stories260K"}, families...) {
 		t.Run(name, func(t *testing.T) {
 			k := kitOf(t, name)
@@ -71,7 +101,7 @@ func TestClientPEFT(t *testing.T) {
 					folder = dir
 				}
 				want := k.ask(t, k.model, c.paths...)
-				got := python(t, "peft_client.py", map[string]any{"gguf": k.model, "class": k.class, "config": k.config,
+				got := peft.do(t, map[string]any{"gguf": k.model, "class": k.class, "config": k.config,
 					"adapter": folder, "ids": k.ids, "score": c.score})
 				if c.score {
 					require.InDeltaSlice(t, want.heads, got.Scores, 1e-3)
@@ -95,14 +125,14 @@ func kitOf(t testing.TB, name string) *kit {
 // llama.cpp gives the engine's numbers: adapters on each other, adapters as one, merged, and a reward model.
 func TestClientLlamaCpp(t *testing.T) {
 	folder := clientFolder(t)
-	env := []string{"LLAMA_CPP_LIB_PATH=" + filepath.Join(folder, "llama/bin"),
-		"LLAMA_BINDINGS=" + newest(t, filepath.Join(folder, "src/llama_cpp_python-*/"))}
+	llama := startClient(t, "llama_client.py", "LLAMA_CPP_LIB_PATH="+filepath.Join(folder, "llama/bin"),
+		"LLAMA_BINDINGS="+newest(t, filepath.Join(folder, "src/llama_cpp_python-*/")))
 	for _, name := range append([]string{"stories260K"}, families...) {
 		t.Run(name, func(t *testing.T) {
 			k := kitOf(t, name)
 			run := func(model string, pooled bool, adapters ...string) (logprobs, vectors [][]float32) {
-				got := python(t, "llama_client.py", map[string]any{"gguf": model, "ids": k.ids, "pooled": pooled,
-					"adapters": append([]string{}, adapters...)}, env...)
+				got := llama.do(t, map[string]any{"gguf": model, "ids": k.ids, "pooled": pooled,
+					"adapters": append([]string{}, adapters...)})
 				return got.Logprobs, got.Pooled
 			}
 			tolerance := 1e-3
@@ -126,7 +156,8 @@ func TestClientLlamaCpp(t *testing.T) {
 			requireSame(t, want.logprobs, got, tolerance, "merged")
 
 			rank := filepath.Join(t.TempDir(), "rank.gguf")
-			_, err = export.Stack{Model: k.model, Paths: []string{k.sft, k.reward}}.Rank(context.Background(), rank, "f32")
+			scorer := export.Stack{Model: k.model, Paths: []string{k.sft, k.reward}}
+			_, err = scorer.Rank(context.Background(), rank, "f32")
 			require.NoError(t, err)
 			_, vectors := run(rank, true)
 			scores := make([]float32, len(vectors))
