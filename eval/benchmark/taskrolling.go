@@ -120,7 +120,8 @@ func addRolling(b *metrics.Summary, t *task.Task, items []task.Item, records []r
 		if err != nil {
 			return err
 		}
-		boot, err := stats.BootstrapFunc(src, b.Settings.Resamples, func() func([]int32) (float64, bool) { return value })
+		boot, err := stats.BootstrapFunc(src, b.Settings.Resamples,
+			func() func([]int32) (float64, bool) { return value })
 		if err != nil {
 			return err
 		}

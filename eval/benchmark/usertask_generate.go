@@ -3,7 +3,6 @@ package benchmark
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"steer/eval"
@@ -70,7 +69,9 @@ func generateTask(
 		set.Report(at)
 	}
 	b := metrics.New(t.Name, eval.ProtocolGenerate, s.Name, taskVersion(t), len(records), set)
-	addMatches(b, t, items, records)
+	if err := addMatches(b, t, items, records); err != nil {
+		return nil, nil, err
+	}
 	b.FlagCount("unfinished", unfinished)
 	b.Provenance.Set("max_gen_toks", t.Generation.MaxTokens)
 	b.Provenance.Set("until", t.Generation.Until)
@@ -119,14 +120,16 @@ func untilFirst(answer string, ends []string) string {
 
 // addMatches stores the exact match after every filter; the first one decides the
 // records.
-func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []run.Item) {
+func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []run.Item) error {
 	cut := 0
 	for f, filter := range t.Filters {
 		right, each := 0, make([]float64, len(records))
 		for i := range records {
-			answer := filter.Apply(records[i].Answer)
-			matches := func(target string) bool { return t.Metrics[0].Matches(answer, target) }
-			if slices.ContainsFunc(items[i].Targets, matches) {
+			matches, err := matchesAny(t.Metrics[0], filter, records[i].Answer, items[i].Targets)
+			if err != nil {
+				return fmt.Errorf("item %q: %w", records[i].ID, err)
+			}
+			if matches {
 				right++
 				each[i] = 1
 			}
@@ -155,4 +158,20 @@ func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []r
 		}
 	}
 	b.FlagCount("empty_answers", empty)
+	return nil
+}
+
+// matchesAny tells whether an answer, filtered, is one of the right ones.
+func matchesAny(m task.Metric, filter task.Filter, answer string, targets []string) (bool, error) {
+	answer, err := filter.Apply(answer)
+	for _, target := range targets {
+		if err != nil {
+			break
+		}
+		var same bool
+		if same, err = m.Matches(answer, target); same {
+			return true, err
+		}
+	}
+	return false, err
 }
