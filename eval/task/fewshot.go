@@ -103,19 +103,6 @@ func (t *Task) fewshotKey(s *source, f *file, name string, v *yaml.Node) (err er
 	return err
 }
 
-// readProcessDocs reads the function that all rows of a file go through first.
-func (t *Task) readProcessDocs(s *source, f *file) (err error) {
-	if !given(&f.ProcessDocs) {
-		return nil
-	}
-	if f.ProcessDocs.Tag != functionTag {
-		return s.fail("process_docs", f.ProcessDocs.Line, "want !function FILE.NAME, got %q", f.ProcessDocs.Value)
-	}
-	t.process, err = s.function("process_docs", &f.ProcessDocs)
-	t.processShots = t.process
-	return err
-}
-
 // ownExcluded: a row is kept from its own examples where the split of these is named, and is
 // the test split, or where neither is named. That is the harness's rule.
 func (t *Task) ownExcluded() bool {

@@ -25,6 +25,8 @@ type Item struct {
 	Gold                    int // index into Choices
 	// Targets are the right answers of generate_until, the one text of loglikelihood.
 	Targets []string
+	// Document is the row, for functions.
+	Document *ordered.Map
 	// Delimiter stands before a continuation.
 	Delimiter string
 	// Chats are the contexts as conversations, where they are asked for as such; one that ends
@@ -247,6 +249,9 @@ func (t *Task) Items(a Asking) ([]Item, error) {
 // item renders one row; before is what stands in front of its own text.
 func (t *Task) item(i int, r *row, before []message, a Asking) (Item, error) {
 	it := Item{ID: fmt.Sprintf("%s-%d", t.Name, i), Row: i, Line: r.Line, Delimiter: t.answerDelimiter(a)}
+	if t.Results != nil {
+		it.Document = r.document()
+	}
 	if t.hasID {
 		v, err := t.id.on(r)
 		if err != nil {
@@ -262,7 +267,7 @@ func (t *Task) item(i int, r *row, before []message, a Asking) (Item, error) {
 		return it, err
 	}
 	target, err := t.targetOf(&t.form, r)
-	if err != nil {
+	if err != nil && t.Results == nil {
 		return it, err
 	}
 	if t.hasChoice {
@@ -280,6 +285,9 @@ func (t *Task) item(i int, r *row, before []message, a Asking) (Item, error) {
 		}
 		it.Continuations = []string{fmt.Sprint(target)}
 		it.Gold = index
+		if t.Results != nil {
+			return it, nil
+		}
 		return it, t.checkGold(r, &t.text, it)
 	}
 	asked := question{text: fmt.Sprint(text), prefix: prefix}.asked(t.Delimiter(a.Delimiter), "")
@@ -314,6 +322,9 @@ func (t *Task) answer(it *Item, r *row, target any) (err error) {
 	switch t.Output {
 	case MultipleChoice:
 		it.Continuations = it.Choices
+		if t.Results != nil {
+			return nil // which is right is its business
+		}
 		if it.Gold, err = t.gold(r, target, it.Choices); err != nil {
 			return err
 		}
@@ -325,7 +336,9 @@ func (t *Task) answer(it *Item, r *row, target any) (err error) {
 			return r.fail(&t.target, "want one text that is not empty, got %v", list)
 		}
 	default:
-		it.Targets, err = t.answers(r, target, it.Choices)
+		if t.Results == nil {
+			it.Targets, err = t.answers(r, target, it.Choices)
+		}
 	}
 	return err
 }

@@ -16,7 +16,9 @@ import (
 type Metric struct {
 	Name                                        string
 	IgnoreCase, IgnorePunctuation, IgnoreDigits bool
-	ignore                                      []*pyre.Pattern
+	// Aggregate makes one number of the values of all items, where process_results gives them.
+	Aggregate Aggregation
+	ignore    []*pyre.Pattern
 }
 
 // known lists the metrics of an output; the first ones are taken without a metric_list.
@@ -56,7 +58,7 @@ var others = []string{"acc_mutual_info", "bleu", "brier_score", "bypass", "chrf"
 	"rouge1", "rouge2", "rougeL", "ter", "word_perplexity", "byte_perplexity", "bits_per_byte"}
 
 func (t *Task) readMetrics(s *source, f *file) error {
-	if !given(&f.MetricList) {
+	if !given(&f.MetricList) && t.Results == nil {
 		for _, name := range byDefault[t.Output] {
 			t.Metrics = append(t.Metrics, Metric{Name: name})
 		}
@@ -64,6 +66,9 @@ func (t *Task) readMetrics(s *source, f *file) error {
 	}
 	if f.MetricList.Kind != yaml.SequenceNode {
 		return s.fail("metric_list", f.MetricList.Line, `want a list of "- metric: NAME"`)
+	}
+	if t.Results != nil {
+		return t.readResultMetrics(s, f)
 	}
 	for i, n := range f.MetricList.Content {
 		key := fmt.Sprintf("metric_list[%d]", i)
@@ -175,6 +180,8 @@ func (m Metric) Matches(answer, target string) (bool, error) {
 type Filter struct {
 	Name  string
 	steps []step
+	// first: one of several answers is taken, or there is no list of them.
+	first bool
 }
 
 // step is one function of a filter.
@@ -196,7 +203,7 @@ func (f Filter) Apply(answer string) (string, error) {
 
 func (t *Task) readFilters(s *source, f *file) error {
 	if !given(&f.FilterList) {
-		t.Filters = []Filter{{Name: "none"}}
+		t.Filters = []Filter{{Name: "none", first: true}}
 		return nil
 	}
 	if t.Output != GenerateUntil {
@@ -216,6 +223,11 @@ func (t *Task) readFilters(s *source, f *file) error {
 				return err
 			}
 			filter.steps = append(filter.steps, apply)
+			filter.first = filter.first || mappingValue(step, "function").Value == "take_first"
+		}
+		if t.Results != nil && !filter.first {
+			return s.fail(key, n.Line, "process_results would be given a list of answers: want take_first among the "+
+				"functions of filter %s", filter.Name)
 		}
 		t.Filters = append(t.Filters, filter)
 	}

@@ -42,11 +42,14 @@ type Task struct {
 	Generation      Generation
 	Metrics         []Metric
 	Filters         []Filter
+	// Results computes the metrics of an item instead; nil: they are those of MetricList.
+	Results *pyfunc.Function
 	// Ignored are the keys of the file that change nothing here, Notes what a reader of
 	// the result should know besides.
 	Ignored, Notes []string
 
 	source           *source
+	left             []string         // metrics of process_results that are not computed
 	process          *pyfunc.Function // of all rows of a file, nil without
 	processShots     *pyfunc.Function // of those of the few-shot examples
 	included         []string
@@ -158,7 +161,7 @@ func (s *source) task(name string) (*Task, error) {
 		t.Name = *f.Task
 	}
 	for _, step := range []func(*source, *file) error{
-		t.refuse, t.readProcessDocs, t.readFields, t.readFewshot, t.readGeneration, t.readMetrics, t.readFilters,
+		t.refuse, t.readFunctions, t.readFields, t.readFewshot, t.readGeneration, t.readMetrics, t.readFilters,
 		t.readSplits,
 	} {
 		if err := step(s, f); err != nil {
@@ -214,7 +217,6 @@ func (t *Task) refuse(s *source, f *file) error {
 		key, mend string
 		n         *yaml.Node
 	}{
-		{"process_results", "name metrics in metric_list", &f.ProcessResults},
 		{"custom_dataset", "write the rows into a file and name it under data", &f.CustomDataset},
 		{"use_prompt", "write the prompt into doc_to_text", &f.UsePrompt},
 		{"doc_to_image", "only text is measured", &f.DocToImage},

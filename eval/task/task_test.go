@@ -271,7 +271,7 @@ func TestBadTasks(t *testing.T) {
 			`quiz.yaml:5: doc_to_text: !function utils.f: only plain Python is run (docs/tasks.md): open `},
 		{base + "process_docs: !function utils.p\n", `process_docs: !function utils.p: only plain Python is run`},
 		{base + "process_docs: p\n", `process_docs: want !function FILE.NAME, got "p"`},
-		{base + "process_results: !function utils.p\n", `process_results: !function utils.p is Python`},
+		{base + "process_results: !function utils.p\n", `process_results: !function utils.p: only plain Python`},
 		{base + "doc_to_txt: q\n", `quiz.yaml:6: doc_to_txt: unknown key: did you mean "doc_to_text"?`},
 		{base + "task: a/b\n", `task: want a name without slashes`},
 		{base + "metric_list: [{metric: bleu}]\n",
