@@ -74,6 +74,8 @@ func pyLen(_ *machine, c arguments) (any, error) {
 	switch x := a[0].(type) {
 	case string:
 		return utf8.RuneCountInString(x), nil
+	case bytes:
+		return len(x), nil
 	case *dict:
 		return x.len(), nil
 	case *set:

@@ -1,7 +1,7 @@
 package pyfunc
 
 import (
-	"bytes"
+	gobytes "bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -248,7 +248,7 @@ func fromDict(_ *machine, c arguments) (any, error) {
 
 // fromJSON reads a JSON text, its objects in their order.
 func fromJSON(s string) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader([]byte(s)))
+	dec := json.NewDecoder(gobytes.NewReader([]byte(s)))
 	dec.UseNumber()
 	v, err := jsonValue(dec)
 	if err != nil {

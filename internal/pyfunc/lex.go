@@ -135,7 +135,8 @@ func (l *lexer) next() error {
 	case c >= '0' && c <= '9' || c == '.' && len(rest) > 1 && rest[1] >= '0' && rest[1] <= '9':
 		n := 1
 		for n < len(rest) && (isWord(rest[n]) || rest[n] == '.' ||
-			(rest[n] == '+' || rest[n] == '-') && (rest[n-1] == 'e' || rest[n-1] == 'E') && !strings.HasPrefix(rest, "0x")) {
+			(rest[n] == '+' || rest[n] == '-') && (rest[n-1] == 'e' || rest[n-1] == 'E') &&
+				!strings.HasPrefix(rest, "0x")) {
 			n++
 		}
 		l.add(tokNumber, strings.ReplaceAll(rest[:n], "_", ""))

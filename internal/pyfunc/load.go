@@ -155,12 +155,19 @@ func (f *Module) Function(name string) (*Function, error) {
 }
 
 // Value calls the function on one row and gives what it gives, as values of rows.
-func (f *Function) Value(row *ordered.Map) (any, error) {
-	d, err := inside(row)
-	if err != nil {
-		return nil, f.fail(err)
+func (f *Function) Value(row *ordered.Map) (any, error) { return f.Call(row) }
+
+// Call calls the function on values of rows, and gives one.
+func (f *Function) Call(args ...any) (any, error) {
+	var c arguments
+	for _, a := range args {
+		v, err := inside(a)
+		if err != nil {
+			return nil, f.fail(err)
+		}
+		c.args = append(c.args, v)
 	}
-	v, err := (&machine{}).call(f.value, arguments{args: []any{d}})
+	v, err := (&machine{}).call(f.value, c)
 	if err != nil {
 		return nil, f.fail(err)
 	}

@@ -28,7 +28,7 @@ func init() {
 
 // isMethod tells whether any value has a method of this name.
 func isMethod(name string) bool {
-	if jinja.IsStringMethod(name) || name == "encode" {
+	if jinja.IsStringMethod(name) || name == "encode" || name == "decode" {
 		return true
 	}
 	for _, of := range methods {
@@ -55,6 +55,13 @@ func getAttribute(v any, id string) (any, error) {
 		if jinja.IsStringMethod(id) {
 			return &builtin{id, func(_ *machine, c arguments) (any, error) { return textMethod(x, id, c) }}, nil
 		}
+		if id == "encode" {
+			return &builtin{id, func(_ *machine, c arguments) (any, error) { return bytes(x), utf8Only(c) }}, nil
+		}
+	case bytes:
+		if id == "decode" {
+			return &builtin{id, func(_ *machine, c arguments) (any, error) { return string(x), utf8Only(c) }}, nil
+		}
 	case *builtin: // str.lower, as map wants it
 		if x.name == "str" && jinja.IsStringMethod(id) {
 			return &builtin{id, func(_ *machine, c arguments) (any, error) {
@@ -76,6 +83,18 @@ func getAttribute(v any, id string) (any, error) {
 		return nil, raise("AttributeError", "%s object has no attribute %q", kindOf(v), id)
 	}
 	return nil, fmt.Errorf(".%s of a %s is not supported", id, kindOf(v))
+}
+
+// utf8Only refuses other encodings.
+func utf8Only(c arguments) error {
+	a, err := c.take("encode", 0, "encoding")
+	if err != nil {
+		return err
+	}
+	if s, ok := a[0].(string); given(a[0]) && (!ok || !slices.Contains([]string{"utf-8", "utf8", "UTF-8"}, s)) {
+		return fmt.Errorf("the encoding %s is not supported", repr(a[0]))
+	}
+	return nil
 }
 
 // textMethod calls a method of text.

@@ -3,6 +3,7 @@ package pyfunc
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"steer/internal/pyre"
@@ -67,7 +68,8 @@ func partial(_ *machine, c arguments) (any, error) {
 	}
 	f := c.args[0]
 	return &builtin{"partial", func(m *machine, more arguments) (any, error) {
-		all := arguments{args: append(append([]any{}, c.args[1:]...), more.args...), names: more.names, named: more.named}
+		all := arguments{args: append(slices.Clone(c.args[1:]), more.args...), names: slices.Clone(more.names),
+			named: slices.Clone(more.named)}
 		for k, id := range c.names {
 			taken := false
 			for _, later := range more.names {
@@ -407,8 +409,8 @@ func (f *Module) importInto(x *imported, s *scope) error {
 	if len(x.from) == 0 {
 		id := x.as
 		if id == "" {
-			id, _, _ = strings.Cut(x.module, ".")
-			if known, top := modules[id]; top == false && err == nil && known == nil && strings.Contains(x.module, ".") {
+			if id = x.module; strings.Contains(id, ".") {
+				id, _, _ = strings.Cut(id, ".")
 				err = fmt.Errorf("import %s: name what is used of it (from ... import)", x.module)
 			}
 		}

@@ -125,7 +125,8 @@ func TestImports(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "a/b"), 0o755))
 	for name, body := range map[string]string{
-		"a/utils.py":   "from lm_eval.tasks.a.b.words import WORD\nfrom .more import join\ndef f(d):\n  return join(WORD, d['q'])\n",
+		"a/utils.py": "from lm_eval.tasks.a.b.words import WORD\nfrom .more import join\n" +
+			"def f(d):\n  return join(WORD, d['q'])\n",
 		"a/more.py":    "def join(a, b):\n  return a + b\n",
 		"a/b/words.py": "WORD = 'w'\n",
 	} {

@@ -36,6 +36,9 @@ type builtin struct {
 	call func(m *machine, c arguments) (any, error)
 }
 
+// bytes are a text as UTF-8: they can be counted and made text again.
+type bytes string
+
 type pattern struct{ *pyre.Pattern }
 
 type match struct{ *pyre.Match }
@@ -418,9 +421,18 @@ func repr(v any) string {
 // Unusable is a value that a row holds, but that cannot be given exactly: using it is an error.
 type Unusable string
 
+// Tuple is a tuple among the arguments of [Function.Call].
+type Tuple []any
+
 // inside makes a value of a row one of the machine.
 func inside(v any) (any, error) {
 	switch x := v.(type) {
+	case Tuple:
+		l, err := inside([]any(x))
+		if err != nil {
+			return nil, err
+		}
+		return &tuple{l.(*list).items}, nil
 	case nil, bool, int, float64, string:
 		return v, nil
 	case int64:

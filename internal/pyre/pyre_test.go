@@ -8,7 +8,7 @@ import (
 	"steer/internal/testfiles"
 )
 
-// What Python's re gives: testdata/re.py.
+// What Python's re gives: testdata/patterns.py.
 func TestPython(t *testing.T) {
 	var golden struct {
 		Cases []struct {

@@ -96,7 +96,8 @@ def strings(doc):
             "%s is %d%%" % (q, 3), "  x ".strip(), "xxay".lstrip("x"), q.find("zz"), q.count("t"), len(q), q.isdigit(), "12".isdigit(),
             string.ascii_uppercase[2], "é".upper(), "A" + "B" "C", """three
 lines""", r"\d", "tab\tend\u00e9\x41", "{a}-{b}".format(a=1, b="z"), "{0}{1}{0}".format("x", "y"), q[2:4], "abc"[-1], "x" in "xyz",
-            "a\nb".splitlines(), "k=v".partition("="), q.rsplit(" ", 1), "7".zfill(3), "ab".center(6, "*"), ascii_letters()]
+            "a\nb".splitlines(), "k=v".partition("="), q.rsplit(" ", 1), "7".zfill(3), "ab".center(6, "*"), ascii_letters(),
+            len(q.encode("utf-8")), q.encode().decode("utf-8")]
 
 
 def ascii_letters():
