@@ -32,7 +32,7 @@ output, which is removed afterwards.`,
 		RunE: func(cmd *cobra.Command, folder []string) error {
 			ctx, cancel := a.cancellable(cmd.Context())
 			defer cancel()
-			if err := f.output(&req.Out); err != nil {
+			if err := f.check(&req.Out); err != nil {
 				return err
 			}
 			if f.typ != "" {
@@ -60,7 +60,8 @@ output, which is removed afterwards.`,
 			return nil
 		},
 	}
-	f.bind(cmd, "type of the matrices: f32, f16, bf16, q8_0, q4_k_m ... (see steer model quantize); without it that of "+
+	f.bind(cmd, "type of the matrices: f32, f16, bf16, q8_0, q4_k_m ... (see steer model quantize); without it that "+
+		"of "+
 		"the repository")
 	cmd.Flags().StringVar(&req.Name, "name", "", "the model's name in the file, instead of the repository's")
 	cmd.Flags().StringVar(&req.Pre, "pre", "", "libllama's `NAME` of the pre-tokenizer, where it is not recognised")
@@ -92,7 +93,7 @@ q2_k_s, iq2_* and iq1_* need an importance matrix (--imatrix).`,
 		RunE: func(cmd *cobra.Command, in []string) error {
 			ctx, cancel := a.cancellable(cmd.Context())
 			defer cancel()
-			if err := f.output(&out); err != nil {
+			if err := f.check(&out); err != nil {
 				return err
 			}
 			opt, err := f.options()

@@ -36,8 +36,8 @@ func (f *quantizeFlags) bind(cmd *cobra.Command, typ string) {
 	flags.IntVar(&f.threads, "threads", 0, "threads that quantize (default: one for each CPU)")
 }
 
-// output checks where to write to.
-func (f *quantizeFlags) output(out *string) error {
+// check looks at where to write to.
+func (f *quantizeFlags) check(out *string) error {
 	if f.out == "" {
 		return usagef("%w", errNoOutput)
 	}

@@ -54,8 +54,10 @@ type Count struct {
 // Check is the error of what Options ask for that cannot be done, whatever the file is.
 func (o Options) Check() error {
 	if o.Type.needsImportance && o.Importance == nil {
-		return fmt.Errorf("type %s has so few bits that it needs to know which columns matter, and libllama refuses it "+
-			"otherwise: give an importance matrix (--imatrix FILE, made by llama.cpp's llama-imatrix), or take %s", o.Type.Name,
+		return fmt.Errorf("type %s has so few bits that it needs to know which columns matter, and libllama refuses "+
+			"it "+
+			"otherwise: give an importance matrix (--imatrix FILE, made by llama.cpp's llama-imatrix), or take "+
+			"%s", o.Type.Name,
 			smallestPlain)
 	}
 	for _, t := range o.Tensors {
@@ -79,7 +81,7 @@ func File(ctx context.Context, in, out string, opt Options) (Result, error) {
 	if err := errors.Join(opt.Check(), sameFile(in, out)); err != nil {
 		return Result{}, err
 	}
-	if err := refuseQuantized(f, opt); err != nil {
+	if err := errors.Join(refuseQuantized(f, opt), refuseRows(f, opt)); err != nil {
 		return Result{}, err
 	}
 	res := Result{Notices: notices(f, opt)}
@@ -92,7 +94,7 @@ func File(ctx context.Context, in, out string, opt Options) (Result, error) {
 	}
 	defer aside.Abort()
 	if err := run(ctx, f.Name(), aside.Aside(), opt); err != nil {
-		return Result{}, fmt.Errorf("quantize %s: %w", in, err)
+		return Result{}, err
 	}
 	if err := res.describe(aside.Aside()); err != nil {
 		return Result{}, err
@@ -118,11 +120,36 @@ func refuseQuantized(f *gguf.File, opt Options) error {
 	}
 	for _, t := range f.Tensors() {
 		if elements, _ := t.Type.Block(); elements > 1 && t.Type != opt.Type.Matrices {
-			return fmt.Errorf("model %s: tensor %s is quantized already (%s), and would lose a second time: take the model as "+
+			return fmt.Errorf("model %s: tensor %s is quantized already (%s), and would lose a second time: take the "+
+				"model as "+
 				"f32, f16 or bf16, or say --requantize", f.Name(), t.Name, t.Type)
 		}
 	}
 	return nil
+}
+
+// refuseRows refuses rows that are not whole blocks. For types with blocks of 256 libllama finds another type; for
+// those with blocks of 32 it does not.
+func refuseRows(f *gguf.File, opt Options) error {
+	elements, _ := opt.Type.Matrices.Block()
+	if elements == 1 || elements == 256 {
+		return nil
+	}
+	for _, t := range f.Tensors() {
+		if isMatrix(t) && t.Dims[0]%int64(elements) != 0 {
+			return fmt.Errorf("tensor %s has rows of %d numbers, no multiple of %d, as type %s needs them: take f16, "+
+				"bf16, or "+
+				"a type with _k_ in its name, where libllama finds another type for such "+
+				"rows", t.Name, t.Dims[0], elements,
+				opt.Type.Name)
+		}
+	}
+	return nil
+}
+
+// isMatrix tells the tensors that are quantized.
+func isMatrix(t gguf.TensorInfo) bool {
+	return len(t.Dims) > 1 && strings.HasSuffix(t.Name, "weight") && !strings.HasSuffix(t.Name, "_norm.weight")
 }
 
 // notices say what a user of the result has to know.
@@ -130,13 +157,14 @@ func notices(f *gguf.File, opt Options) []string {
 	elements, _ := opt.Type.Matrices.Block()
 	odd := 0
 	for _, t := range f.Tensors() {
-		if len(t.Dims) > 1 && strings.HasSuffix(t.Name, ".weight") && t.Dims[0]%int64(elements) != 0 {
+		if isMatrix(t) && t.Dims[0]%int64(elements) != 0 {
 			odd++
 		}
 	}
 	var out []string
 	if odd > 0 {
-		out = append(out, fmt.Sprintf("%d matrices have rows that are no multiple of %d, which %s needs: libllama takes a "+
+		out = append(out, fmt.Sprintf("%d matrices have rows that are no multiple of %d, which %s needs: libllama "+
+			"takes a "+
 			"larger type for them", odd, elements, opt.Type.Name))
 	}
 	if strings.HasPrefix(opt.Type.Name, "tq") {
@@ -163,7 +191,7 @@ func run(ctx context.Context, in, out string, opt Options) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return err
+			return said(err)
 		case <-end:
 			q.Stop()
 			end = nil
@@ -175,9 +203,20 @@ func run(ctx context.Context, in, out string, opt Options) error {
 	}
 }
 
+// said makes a sentence of what libllama logged.
+func said(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	text = strings.TrimPrefix(text, "llama_model_quantize: failed to quantize: ")
+	return fmt.Errorf("libllama's quantizer: %s", strings.ReplaceAll(text, "llama_model_quantize: failed to "+
+		"quantize:", ":"))
+}
+
 func newQuantizer(opt Options) (cgo.Quantizer, error) {
-	p := cgo.QuantizerParams{FileType: opt.Type.fileType, Threads: opt.Threads, Output: -1, Embedding: -1, Pure: opt.Pure,
-		Requantize: opt.Requantize}
+	p := cgo.QuantizerParams{FileType: opt.Type.fileType, Threads: opt.Threads, Output: -1, Embedding: -1,
+		Pure: opt.Pure, Requantize: opt.Requantize}
 	if p.Threads == 0 {
 		p.Threads = runtime.GOMAXPROCS(0)
 	}
