@@ -55,7 +55,8 @@ func Convert(ctx context.Context, req Request, con Console) (Result, error) {
 	if req.Type != nil && req.Type.Plain() {
 		plain = req.Type.Matrices
 	}
-	res := Result{Architecture: m.Architecture(), Parameters: m.Parameters(), Type: plain.String(), Bytes: m.Bytes(plain)}
+	res := Result{Architecture: m.Architecture(), Parameters: m.Parameters(), Bytes: m.Bytes(plain),
+		Type: plain.String()}
 	opt := convert.Options{Type: plain, Name: req.Name, Progress: func(done, total int64) {
 		con.Progress("converting", done, total)
 	}}
@@ -82,7 +83,8 @@ func convertQuantized(ctx context.Context, m *convert.Model, req Request, opt co
 	if err := room(req.Out, between+estimate(m.Parameters(), quant.Type)); err != nil {
 		return quantize.Result{}, err
 	}
-	con.Note(fmt.Sprintf("the model is written as %s beside %s first, %s that are removed afterwards", opt.Type, req.Out,
+	con.Note(fmt.Sprintf("the model is written as %s beside %s first, %s that are removed " +
+		"afterwards", opt.Type, req.Out,
 		bytesize.Text(between)))
 	f, err := atomicfile.Create(req.Out + "." + opt.Type.String())
 	if err != nil {
@@ -125,7 +127,8 @@ func parametersOf(path string) (int64, error) {
 		return 0, err
 	}
 	if st.IsDir() {
-		return 0, fmt.Errorf("%s is a folder: want a GGUF file; steer model convert takes the folder of a model repository",
+		return 0, fmt.Errorf("%s is a folder: want a GGUF file; steer model convert takes the folder of a model " +
+			"repository",
 			path)
 	}
 	f, err := gguf.Open(path)

@@ -71,8 +71,8 @@ int steer_quantizer_set_type(steer_quantizer * q, const char * pattern, int type
     return steer::guard(err, err_len, [&] { q->types.push_back({ pattern, type_or_default(type) }); });
 }
 
-int steer_quantizer_set_importance(steer_quantizer * q, const char * tensor, const float * values, int64_t n, char * err,
-                                   size_t err_len) {
+int steer_quantizer_set_importance(steer_quantizer * q, const char * tensor, const float * values, int64_t n,
+                                   char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] { q->importance[tensor].assign(values, values + n); });
 }
 

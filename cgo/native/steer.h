@@ -145,8 +145,8 @@ int  steer_quantizer_new(const steer_quantizer_params * params, steer_quantizer 
 // Matrices whose name the regular expression matches are stored as this type; of several, the last holds.
 int  steer_quantizer_set_type(steer_quantizer * q, const char * pattern, int type, char * err, size_t err_len);
 // How much each column of a matrix matters: n is its number of columns, times that of its experts.
-int  steer_quantizer_set_importance(steer_quantizer * q, const char * tensor, const float * values, int64_t n, char * err,
-                                    size_t err_len);
+int  steer_quantizer_set_importance(steer_quantizer * q, const char * tensor, const float * values, int64_t n,
+                                    char * err, size_t err_len);
 int  steer_quantizer_run(steer_quantizer * q, const char * in, const char * out, char * err, size_t err_len);
 void steer_quantizer_progress(const steer_quantizer * q, int32_t * done, int32_t * total);
 void steer_quantizer_stop(steer_quantizer * q);

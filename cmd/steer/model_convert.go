@@ -60,7 +60,8 @@ output, which is removed afterwards.`,
 			return nil
 		},
 	}
-	f.bind(cmd, "type of the matrices: f32, f16, bf16, q8_0, q4_k_m ... (see steer model quantize); without it that of "+
+	f.bind(cmd, "type of the matrices: f32, f16, bf16, q8_0, q4_k_m ... (see steer model quantize); without it that "+
+		"of "+
 		"the repository")
 	cmd.Flags().StringVar(&req.Name, "name", "", "the model's name in the file, instead of the repository's")
 	cmd.Flags().StringVar(&req.Pre, "pre", "", "libllama's `NAME` of the pre-tokenizer, where it is not recognised")

@@ -121,8 +121,9 @@ var families = map[string]*family{
 	"Gemma3ForConditionalGeneration": &gemma3,
 	"Phi3ForCausalLM": {
 		arch: "phi3", fused: true, ropeDims: true, activation: silu, further: furtherPhi3,
-		layer: with(llamaLayer, map[string]string{"self_attn.q_proj": "", "self_attn.k_proj": "", "self_attn.v_proj": "",
-			"self_attn.qkv_proj": "attn_qkv", "mlp.gate_proj": "", "mlp.up_proj": "", "mlp.gate_up_proj": "ffn_up"}),
+		layer: with(llamaLayer, map[string]string{
+			"self_attn.q_proj": "", "self_attn.k_proj": "", "self_attn.v_proj": "", "self_attn.qkv_proj": "attn_qkv",
+			"mlp.gate_proj": "", "mlp.up_proj": "", "mlp.gate_up_proj": "ffn_up"}),
 		defaults: map[string]any{"rms_norm_eps": 1e-5, "max_position_embeddings": 4096, "vocab_size": 32064,
 			"original_max_position_embeddings": 4096},
 	},

@@ -14,7 +14,8 @@ func furtherLlama(*model, *gguf.Writer) {}
 
 func furtherMistral(m *model, _ *gguf.Writer) {
 	if m.s.has("sliding_window") {
-		m.notice("config.json: sliding_window is %d: libllama lets every token of this architecture see all before it, so "+
+		m.notice("config.json: sliding_window is %d: libllama lets every token of this architecture see all before "+
+			"it, so "+
 			"texts longer than that come out otherwise", m.s.count("sliding_window"))
 	}
 }
@@ -50,7 +51,8 @@ func furtherSmolLM3(m *model, _ *gguf.Writer) {
 			has = turned[i] != 0
 		}
 		if has != ((i+1)%4 != 0) {
-			m.s.fail("no_rope_layers, no_rope_layer_interval: layer %d: libllama takes for granted that every fourth layer "+
+			m.s.fail("no_rope_layers, no_rope_layer_interval: layer %d: libllama takes for granted that every fourth "+
+				"layer "+
 				"has no RoPE, and no other", i)
 		}
 	}
@@ -109,7 +111,8 @@ func furtherGemma3(m *model, w *gguf.Writer) {
 		m.s.fail("use_bidirectional_attention: a model for embeddings: want one that generates")
 	}
 	if base := m.rope.swaBase; base != 10000 {
-		m.s.fail("rope_local_base_freq (rope_parameters.sliding_attention.rope_theta) is %g: libllama takes 10000", base)
+		m.s.fail("rope_local_base_freq (rope_parameters.sliding_attention.rope_theta) is %g: libllama takes "+
+			"10000", base)
 	}
 	w.SetUint32("gemma3.attention.sliding_window", uint32(m.s.count("sliding_window")))
 }
@@ -156,7 +159,8 @@ func (m *model) checkWindows(every int) {
 	}
 	for i, kind := range types {
 		if full := (i+1)%every == 0; (kind == "full_attention") != full {
-			m.s.fail("layer_types[%d] is %q: libllama takes for granted that every %dth layer sees everything, and the others "+
+			m.s.fail("layer_types[%d] is %q: libllama takes for granted that every %dth layer sees everything, and "+
+				"the others "+
 				"a window", i, kind, every)
 			return
 		}
@@ -188,7 +192,8 @@ func furtherPhi3(m *model, w *gguf.Writer) {
 	if m.s.has("sliding_window") {
 		window = m.s.count("sliding_window")
 		if window < m.sh.context {
-			m.notice("config.json: sliding_window is %d: libllama lets every token of this architecture see all before it, so "+
+			m.notice("config.json: sliding_window is %d: libllama lets every token of this architecture see all "+
+				"before it, so "+
 				"texts longer than that come out otherwise", window)
 		}
 	}

@@ -73,7 +73,8 @@ var differences = map[string]map[string]string{
 	"gemma": {"tokenizer.ggml.eot_token_id": "llama.cpp writes 107 for every Gemma 1, whatever token that is"},
 	"phi3":  {"tokenizer.ggml.eom_token_id": "a second token that ends answers, from generation_config.json"},
 	"llama_json": {
-		"tokenizer.ggml.scores":           "llama.cpp gives all tokens -1000; ours follow the merges, so that text is split as before",
+		"tokenizer.ggml.scores": "llama.cpp gives all tokens -1000; ours follow the merges, so that text " +
+			"is split as before",
 		"tokenizer.ggml.token_type":       "llama.cpp takes <unk> for a control token",
 		"tokenizer.ggml.add_space_prefix": "llama.cpp leaves it to the default",
 	},
@@ -88,7 +89,8 @@ func TestEqualsLlamaCpp(t *testing.T) {
 			c, err := convert.Open(unpack(t, name), convert.OpenOptions{})
 			require.NoError(t, err)
 			defer c.Close()
-			for kind, typ := range map[string]gguf.Type{"f32": gguf.TypeF32, "f16": gguf.TypeF16, "bf16": gguf.TypeBF16} {
+			kinds := map[string]gguf.Type{"f32": gguf.TypeF32, "f16": gguf.TypeF16, "bf16": gguf.TypeBF16}
+			for kind, typ := range kinds {
 				path := filepath.Join(t.TempDir(), kind+".gguf")
 				require.NoError(t, c.Save(t.Context(), path, convert.Options{Type: typ}))
 				f, err := gguf.Open(path)

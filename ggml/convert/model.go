@@ -97,7 +97,8 @@ func (m *model) open(opt OpenOptions) (err error) {
 	if err := m.plan(); err != nil {
 		return err
 	}
-	m.tok, err = tokenizer.Read(m.dir, tokenizer.Options{Rows: m.sh.vocab, Ids: m.s.ids(), Pre: opt.Pre, Digits: m.f.digits})
+	m.tok, err = tokenizer.Read(m.dir, tokenizer.Options{Rows: m.sh.vocab, Ids: m.s.ids(), Pre: opt.Pre,
+		Digits: m.f.digits})
 	if err != nil {
 		return err
 	}
@@ -116,14 +117,16 @@ func (m *model) readConfig() (*settings, error) {
 		return nil, err
 	}
 	if !st.IsDir() {
-		return nil, fmt.Errorf("%s is a file: want the folder of a model repository, with config.json, *.safetensors and "+
+		return nil, fmt.Errorf("%s is a file: want the folder of a model repository, with config.json, *.safetensors "+
+			"and "+
 			"a tokenizer", m.dir)
 	}
 	path := filepath.Join(m.dir, "config.json")
 	s, err := readSettings(path)
 	if errors.Is(err, os.ErrNotExist) {
 		if _, adapter := os.Stat(filepath.Join(m.dir, "adapter_config.json")); adapter == nil {
-			return nil, fmt.Errorf("%s: this is an adapter, not a model: steer adapter import turns it into a GGUF file", m.dir)
+			return nil, fmt.Errorf("%s: this is an adapter, not a model: steer adapter import turns it into a GGUF "+
+				"file", m.dir)
 		}
 		if gg, _ := filepath.Glob(filepath.Join(m.dir, "*.gguf")); len(gg) > 0 {
 			return nil, fmt.Errorf("%s: no config.json, but %s, which needs no conversion", m.dir, filepath.Base(gg[0]))

@@ -61,7 +61,8 @@ func (m *model) writeRope(w *gguf.Writer) {
 	if m.f.ropeDims {
 		w.SetUint32(key+"dimension_count", uint32(m.ropeDims))
 	} else if m.ropeDims != m.sh.headDim {
-		r.fail("partial_rotary_factor is %v: libllama turns whole heads of this architecture", r.values["partial_rotary_factor"])
+		r.fail("partial_rotary_factor is %v: libllama turns whole heads of this "+
+			"architecture", r.values["partial_rotary_factor"])
 	}
 	switch kind := r.text("rope_type"); {
 	case kind == "default", m.f.arch == "phi3": // see furtherPhi3

@@ -13,8 +13,8 @@ type shape struct {
 func shapeOf(s *settings) shape {
 	sh := shape{
 		layers: s.count("num_hidden_layers"), embd: s.count("hidden_size"), ff: s.count("intermediate_size"),
-		heads: s.count("num_attention_heads"), vocab: s.count("vocab_size"), context: s.count("max_position_embeddings"),
-		tied: s.flag(tiedKey),
+		heads: s.count("num_attention_heads"), vocab: s.count("vocab_size"),
+		context: s.count("max_position_embeddings"), tied: s.flag(tiedKey),
 	}
 	sh.kvHeads = sh.heads
 	if s.has("num_key_value_heads") {
@@ -29,7 +29,8 @@ func shapeOf(s *settings) shape {
 	if s.has("head_dim") {
 		sh.headDim = s.count("head_dim")
 	} else if sh.headDim = sh.embd / sh.heads; sh.headDim*sh.heads != sh.embd {
-		s.fail("hidden_size is %d, num_attention_heads %d: want a multiple where there is no head_dim", sh.embd, sh.heads)
+		s.fail("hidden_size is %d, num_attention_heads %d: want a multiple where there is no "+
+			"head_dim", sh.embd, sh.heads)
 	}
 	if sh.headDim%2 != 0 {
 		s.fail("a head is %d wide: want an even number", sh.headDim)

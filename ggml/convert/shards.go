@@ -41,7 +41,8 @@ func openShards(dir string) (*shards, error) {
 	}
 	for tensor, name := range index {
 		if s.of[tensor] == nil || s.path[tensor] != name {
-			return nil, errors.Join(fmt.Errorf("%s: weight_map: tensor %q is not in %s: download that file again, or the "+
+			return nil, errors.Join(fmt.Errorf("%s: weight_map: tensor %q is not in %s: download that file again, or "+
+				"the "+
 				"index does not belong to it", filepath.Join(dir, indexName), tensor, name), s.close())
 		}
 	}
@@ -60,7 +61,8 @@ func (s *shards) open(name string, index map[string]string) error {
 	s.files = append(s.files, f)
 	for _, t := range f.Tensors() {
 		if at, twice := s.path[t.Name]; twice {
-			return fmt.Errorf("%s: tensor %q is in %s too: which one is meant cannot be told", filepath.Join(s.dir, name),
+			return fmt.Errorf("%s: tensor %q is in %s too: which one is meant cannot be "+
+				"told", filepath.Join(s.dir, name),
 				t.Name, at)
 		}
 		s.of[t.Name], s.path[t.Name] = f, name
@@ -109,7 +111,8 @@ func readIndex(path string) (map[string]string, error) {
 	}
 	for tensor, name := range index.WeightMap {
 		if name != filepath.Base(name) || !strings.HasSuffix(name, ".safetensors") {
-			return nil, fmt.Errorf("%s: weight_map: tensor %q: %q is no file name ending in .safetensors", path, tensor, name)
+			return nil, fmt.Errorf("%s: weight_map: tensor %q: %q is no file name ending in "+
+				".safetensors", path, tensor, name)
 		}
 	}
 	return index.WeightMap, nil
@@ -172,7 +175,8 @@ func noWeights(dir string) error {
 	for _, e := range entries {
 		switch filepath.Ext(e.Name()) {
 		case ".h5", ".msgpack", ".onnx":
-			return fmt.Errorf("%s: no .safetensors files, but %s: want the weights as PyTorch has them, as safetensors", dir,
+			return fmt.Errorf("%s: no .safetensors files, but %s: want the weights as PyTorch has them, as "+
+				"safetensors", dir,
 				e.Name())
 		}
 	}

@@ -99,7 +99,8 @@ func (m *model) rename(info safetensors.Info) (name, part string, err error) {
 		ErrUnsupported, m.f.arch)
 	if kind != "weight" && kind != "bias" {
 		if isQuantized(kind, info.DType) {
-			return "", "", fmt.Errorf("%s: tensor %q (%s) belongs to weights that are quantized: %w: take the repository of "+
+			return "", "", fmt.Errorf("%s: tensor %q (%s) belongs to weights that are quantized: %w: take the "+
+				"repository of "+
 				"the model before that (f32, f16 or bf16)", m.where(info.Name), info.Name, info.DType, ErrUnsupported)
 		}
 		return "", "", unknown
@@ -126,7 +127,8 @@ func (m *model) rename(info safetensors.Info) (name, part string, err error) {
 		return "", "", unknown
 	}
 	if layer < 0 || layer >= m.sh.layers {
-		return "", "", fmt.Errorf("%s: tensor %q: layer %d, but num_hidden_layers is %d", m.where(info.Name), info.Name, layer,
+		return "", "", fmt.Errorf("%s: tensor %q: layer %d, but num_hidden_layers is "+
+			"%d", m.where(info.Name), info.Name, layer,
 			m.sh.layers)
 	}
 	return fmt.Sprintf("blk.%d.%s.%s", layer, part, kind), part, nil
@@ -139,9 +141,9 @@ func cutLast(s string) (before, after string) {
 
 // isQuantized tells the tensors that come with quantized weights.
 func isQuantized(kind, dtype string) bool {
-	return strings.HasPrefix(kind, "qweight") || strings.HasPrefix(kind, "qzeros") || strings.HasPrefix(kind, "weight_") ||
-		slices.Contains([]string{"scales", "g_idx", "absmax", "quant_map", "nested_absmax", "SCB", "input_scale",
-			"weight_format", "quant_state"}, kind) || strings.Contains(kind, "bitsandbytes") ||
+	return strings.HasPrefix(kind, "qweight") || strings.HasPrefix(kind, "qzeros") ||
+		strings.HasPrefix(kind, "weight_") || slices.Contains([]string{"scales", "g_idx", "absmax", "quant_map", "nested_absmax", "SCB", "input_scale",
+		"weight_format", "quant_state"}, kind) || strings.Contains(kind, "bitsandbytes") ||
 		dtype == "U8" || dtype == "I8"
 }
 
@@ -200,7 +202,8 @@ func (m *model) order(found map[string]tensor) error {
 	for _, name := range names {
 		t, ok := found[name]
 		if !ok {
-			return fmt.Errorf("%s: the tensor for %s (%s) is missing: a file was not downloaded, or config.json belongs to "+
+			return fmt.Errorf("%s: the tensor for %s (%s) is missing: a file was not downloaded, or config.json "+
+				"belongs to "+
 				"another model", m.dir, name, m.hubName(name))
 		}
 		m.tensors = append(m.tensors, t)

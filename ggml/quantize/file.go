@@ -54,8 +54,10 @@ type Count struct {
 // Check is the error of what Options ask for that cannot be done, whatever the file is.
 func (o Options) Check() error {
 	if o.Type.needsImportance && o.Importance == nil {
-		return fmt.Errorf("type %s has so few bits that it needs to know which columns matter, and libllama refuses it "+
-			"otherwise: give an importance matrix (--imatrix FILE, made by llama.cpp's llama-imatrix), or take %s", o.Type.Name,
+		return fmt.Errorf("type %s has so few bits that it needs to know which columns matter, and libllama refuses "+
+			"it "+
+			"otherwise: give an importance matrix (--imatrix FILE, made by llama.cpp's llama-imatrix), or take "+
+			"%s", o.Type.Name,
 			smallestPlain)
 	}
 	for _, t := range o.Tensors {
@@ -118,7 +120,8 @@ func refuseQuantized(f *gguf.File, opt Options) error {
 	}
 	for _, t := range f.Tensors() {
 		if elements, _ := t.Type.Block(); elements > 1 && t.Type != opt.Type.Matrices {
-			return fmt.Errorf("model %s: tensor %s is quantized already (%s), and would lose a second time: take the model as "+
+			return fmt.Errorf("model %s: tensor %s is quantized already (%s), and would lose a second time: take the "+
+				"model as "+
 				"f32, f16 or bf16, or say --requantize", f.Name(), t.Name, t.Type)
 		}
 	}
@@ -134,8 +137,10 @@ func refuseRows(f *gguf.File, opt Options) error {
 	}
 	for _, t := range f.Tensors() {
 		if isMatrix(t) && t.Dims[0]%int64(elements) != 0 {
-			return fmt.Errorf("tensor %s has rows of %d numbers, no multiple of %d, as type %s needs them: take f16, bf16, or "+
-				"a type with _k_ in its name, where libllama finds another type for such rows", t.Name, t.Dims[0], elements,
+			return fmt.Errorf("tensor %s has rows of %d numbers, no multiple of %d, as type %s needs them: take f16, "+
+				"bf16, or "+
+				"a type with _k_ in its name, where libllama finds another type for such "+
+				"rows", t.Name, t.Dims[0], elements,
 				opt.Type.Name)
 		}
 	}
@@ -158,7 +163,8 @@ func notices(f *gguf.File, opt Options) []string {
 	}
 	var out []string
 	if odd > 0 {
-		out = append(out, fmt.Sprintf("%d matrices have rows that are no multiple of %d, which %s needs: libllama takes a "+
+		out = append(out, fmt.Sprintf("%d matrices have rows that are no multiple of %d, which %s needs: libllama "+
+			"takes a "+
 			"larger type for them", odd, elements, opt.Type.Name))
 	}
 	if strings.HasPrefix(opt.Type.Name, "tq") {
@@ -204,12 +210,13 @@ func said(err error) error {
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	text = strings.TrimPrefix(text, "llama_model_quantize: failed to quantize: ")
-	return fmt.Errorf("libllama's quantizer: %s", strings.ReplaceAll(text, "llama_model_quantize: failed to quantize:", ":"))
+	return fmt.Errorf("libllama's quantizer: %s", strings.ReplaceAll(text, "llama_model_quantize: failed to "+
+		"quantize:", ":"))
 }
 
 func newQuantizer(opt Options) (cgo.Quantizer, error) {
-	p := cgo.QuantizerParams{FileType: opt.Type.fileType, Threads: opt.Threads, Output: -1, Embedding: -1, Pure: opt.Pure,
-		Requantize: opt.Requantize}
+	p := cgo.QuantizerParams{FileType: opt.Type.fileType, Threads: opt.Threads, Output: -1, Embedding: -1,
+		Pure: opt.Pure, Requantize: opt.Requantize}
 	if p.Threads == 0 {
 		p.Threads = runtime.GOMAXPROCS(0)
 	}

@@ -62,7 +62,8 @@ func readImportanceGGUF(path string) (Importance, error) {
 			return nil, err
 		}
 		if len(counts) == 0 || len(sums)%len(counts) != 0 {
-			return nil, fmt.Errorf("%s: tensor %s: %d sums, %d counts: want a multiple", path, t.Name, len(sums), len(counts))
+			return nil, fmt.Errorf("%s: tensor %s: %d sums, %d counts: want a "+
+				"multiple", path, t.Name, len(sums), len(counts))
 		}
 		columns := len(sums) / len(counts)
 		for i := range sums {

@@ -52,7 +52,8 @@ func (t *Tokenizer) fill(path string, vocab map[string]int, rows int) error {
 	highest := -1
 	for token, id := range vocab {
 		if id < 0 || id > 1<<24 {
-			return fmt.Errorf("%s: model.vocab: token %.40q has id %d: want 0 or more, below %d", path, token, id, 1<<24)
+			return fmt.Errorf("%s: model.vocab: token %.40q has id %d: want 0 or more, below "+
+				"%d", path, token, id, 1<<24)
 		}
 		highest = max(highest, id)
 	}
@@ -119,7 +120,8 @@ func blanks(token string) string { return strings.ReplaceAll(token, "▁", " ") 
 func (j *tokenizerJSON) checkNormalizer() error {
 	for _, s := range j.Normalizer.steps() {
 		if s.Type != "NFC" {
-			return fmt.Errorf("%s: normalizer %q of a byte-level BPE: %w: none and NFC are", j.path, s.Type, ErrUnsupported)
+			return fmt.Errorf("%s: normalizer %q of a byte-level BPE: %w: none and NFC "+
+				"are", j.path, s.Type, ErrUnsupported)
 		}
 	}
 	return nil

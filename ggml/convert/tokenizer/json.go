@@ -132,7 +132,8 @@ func (j *tokenizerJSON) merges() ([][2]string, error) {
 	}
 	var lines []string
 	if err := json.Unmarshal(j.Model.Merges, &lines); err != nil {
-		return nil, fmt.Errorf("%s: model.merges: want pairs of tokens, as lists of two or with a blank between", j.path)
+		return nil, fmt.Errorf("%s: model.merges: want pairs of tokens, as lists of two or with a blank "+
+			"between", j.path)
 	}
 	if len(lines) == 0 {
 		return nil, j.noMerges()

@@ -59,7 +59,8 @@ func (t *Tokenizer) readSpecial(f *files, opt Options) error {
 			continue
 		}
 		if id < 0 || id >= len(t.Tokens) {
-			t.notice("%s token: id %d lies beyond the %d rows of the embedding: it is left out", name.hub, id, len(t.Tokens))
+			t.notice("%s token: id %d lies beyond the %d rows of the embedding: it is left "+
+				"out", name.hub, id, len(t.Tokens))
 			continue
 		}
 		t.Special[name.gguf] = uint32(id)
@@ -72,7 +73,8 @@ func (t *Tokenizer) readSpecial(f *files, opt Options) error {
 			if have, set := t.Add[kind]; !set {
 				t.Add[kind] = add
 			} else if have != add {
-				t.notice("tokenizer_config.json: add_%s_token is %t, but the post_processor of tokenizer.json says %t: "+
+				t.notice("tokenizer_config.json: add_%s_token is %t, but the post_processor of tokenizer.json says "+
+					"%t: "+
 					"the latter is taken", kind, add, have)
 			}
 		}
@@ -169,7 +171,8 @@ func (t *Tokenizer) readEnds(f *files, opt Options) error {
 	free := []string{"eom", "eot"}
 	for _, id := range ids {
 		if id < 0 || id >= len(t.Tokens) {
-			t.notice("generation_config.json: eos_token_id: id %d lies beyond the %d rows of the embedding: it is left out",
+			t.notice("generation_config.json: eos_token_id: id %d lies beyond the %d rows of the embedding: it is "+
+				"left out",
 				id, len(t.Tokens))
 			continue
 		}
