@@ -26,6 +26,7 @@ type Console interface {
 type Request struct {
 	Folder   string // of a model repository
 	Name     string // general.name; "": the repository's own
+	Called   string // what the folder is called, where it lies in a cache; "": as its path says
 	Pre      string // name of the pre-tokenizer; "": found
 	Out      string
 	Type     *quantize.Type   // nil: the repository's own
@@ -57,7 +58,7 @@ func Convert(ctx context.Context, req Request, con Console) (Result, error) {
 	}
 	res := Result{Architecture: m.Architecture(), Parameters: m.Parameters(), Bytes: m.Bytes(plain),
 		Type: plain.String()}
-	opt := convert.Options{Type: plain, Name: req.Name, Progress: func(done, total int64) {
+	opt := convert.Options{Type: plain, Name: req.Name, Folder: req.Called, Progress: func(done, total int64) {
 		con.Progress("converting", done, total)
 	}}
 	if req.Type == nil || req.Type.Plain() {
@@ -83,7 +84,7 @@ func convertQuantized(ctx context.Context, m *convert.Model, req Request, opt co
 	if err := room(req.Out, between+estimate(m.Parameters(), quant.Type)); err != nil {
 		return quantize.Result{}, err
 	}
-	con.Note(fmt.Sprintf("the model is written as %s beside %s first, %s that are removed " +
+	con.Note(fmt.Sprintf("the model is written as %s beside %s first, %s that are removed "+
 		"afterwards", opt.Type, req.Out,
 		bytesize.Text(between)))
 	f, err := atomicfile.Create(req.Out + "." + opt.Type.String())
@@ -127,7 +128,7 @@ func parametersOf(path string) (int64, error) {
 		return 0, err
 	}
 	if st.IsDir() {
-		return 0, fmt.Errorf("%s is a folder: want a GGUF file; steer model convert takes the folder of a model " +
+		return 0, fmt.Errorf("%s is a folder: want a GGUF file; steer model convert takes the folder of a model "+
 			"repository",
 			path)
 	}

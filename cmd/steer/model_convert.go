@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,15 +8,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/app/conversion"
+	"steer/app/source"
 	"steer/ggml/quantize"
 	"steer/internal/bytesize"
+	"steer/internal/hub"
 )
 
 func newModelConvertCommand(a *app) *cobra.Command {
 	var req conversion.Request
 	var f quantizeFlags
 	cmd := &cobra.Command{
-		Use: "convert FOLDER -o FILE", Short: "Turn a model repository into a GGUF file",
+		Use: "convert FOLDER|hf:ORG/NAME -o FILE", Short: "Turn a model repository into a GGUF file",
 		Long: `Reads the folder of a model repository, as the hub has them (config.json,
 .safetensors files, tokenizer.json or tokenizer.model, the chat template), and
 writes a GGUF file. No Python is needed. Names, numbers and metadata are those of
@@ -27,7 +28,7 @@ differences.
 A type such as q4_k_m goes through a file of the repository's own type beside the
 output, which is removed afterwards.`,
 		Example: `  steer model convert SmolLM2-135M-Instruct -o base.gguf
-  steer model convert Qwen2.5-0.5B-Instruct -o base.gguf --type q4_k_m`,
+  steer model convert hf:Qwen/Qwen2.5-0.5B-Instruct -o base.gguf --type q4_k_m`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, folder []string) error {
 			ctx, cancel := a.cancellable(cmd.Context())
@@ -46,7 +47,11 @@ output, which is removed afterwards.`,
 			if req.Quantize, err = f.options(); err != nil {
 				return err
 			}
-			if req.Folder, err = repository(ctx, folder[0]); err != nil {
+			req.Folder = folder[0]
+			if ref, err := hub.Parse(folder[0]); err == nil {
+				req.Called = ref.ID
+			}
+			if err := a.locate(ctx, source.Checkpoint, "FOLDER", &req.Folder); err != nil {
 				return err
 			}
 			con := newConversionConsole(a)
@@ -66,14 +71,6 @@ output, which is removed afterwards.`,
 	cmd.Flags().StringVar(&req.Name, "name", "", "the model's name in the file, instead of the repository's")
 	cmd.Flags().StringVar(&req.Pre, "pre", "", "libllama's `NAME` of the pre-tokenizer, where it is not recognised")
 	return cmd
-}
-
-// repository finds the folder of a model repository by what the user calls it.
-func repository(_ context.Context, name string) (folder string, err error) {
-	if strings.HasPrefix(name, "hf:") {
-		return "", fmt.Errorf("%s: repositories of the hub are not fetched by this command: want a folder", name)
-	}
-	return name, nil
 }
 
 func newModelQuantizeCommand(a *app) *cobra.Command {
@@ -101,6 +98,9 @@ q2_k_s, iq2_* and iq1_* need an importance matrix (--imatrix).`,
 				return err
 			}
 			if opt.Type, err = f.fileType(); err != nil {
+				return err
+			}
+			if err := a.locate(ctx, source.Model, "FILE", &in[0]); err != nil {
 				return err
 			}
 			con := newConversionConsole(a)

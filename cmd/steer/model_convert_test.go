@@ -82,7 +82,7 @@ func TestModelConvertRefuses(t *testing.T) {
 		{1, "no config.json", []string{"convert", dir, "-o", out}},
 		{1, "is a file: want the folder", []string{"convert", there, "-o", out}},
 		{1, "is a folder: want a GGUF file", []string{"quantize", repo, "-o", out, "--type", "q8_0"}},
-		{1, "hf:a/b", []string{"convert", "hf:a/b", "-o", out}},
+		{1, "hf:a/b", []string{"convert", "hf:a/b", "-o", out, "--offline"}},
 	} {
 		code, _, errs := command(t, "", append([]string{"model"}, c.args...)...)
 		require.Equal(t, c.code, code, c.args)

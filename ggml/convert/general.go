@@ -25,7 +25,7 @@ func (m *model) writeGeneral(w *gguf.Writer, opt Options, parameters int64) erro
 	}
 	w.SetString("general.architecture", m.f.arch)
 	w.SetString("general.type", "model")
-	w.SetString("general.name", m.name(opt.Name, card))
+	w.SetString("general.name", m.name(opt, card))
 	w.SetString("general.size_label", sizeLabel(parameters))
 	for _, k := range []struct{ card, gguf string }{
 		{"license", "license"}, {"license_name", "license.name"}, {"license_link", "license.link"},
@@ -111,18 +111,21 @@ func list(v any) []string {
 var versionName = regexp.MustCompile(`^(v\d+(?:\.\d+)*|\d.*)$`)
 
 // name is what was asked for, or what the card says, or the folder's name with its words in capitals.
-func (m *model) name(asked string, card map[string]any) string {
-	if asked != "" {
-		return asked
+func (m *model) name(opt Options, card map[string]any) string {
+	if opt.Name != "" {
+		return opt.Name
 	}
 	for _, key := range []string{"name", "model_name"} {
 		if s, ok := card[key].(string); ok && s != "" {
 			return s
 		}
 	}
-	dir, err := filepath.Abs(m.dir)
-	if err != nil {
-		dir = m.dir
+	dir := opt.Folder
+	if dir == "" {
+		var err error
+		if dir, err = filepath.Abs(m.dir); err != nil {
+			dir = m.dir
+		}
 	}
 	words := strings.Fields(strings.ReplaceAll(filepath.Base(dir), "-", " "))
 	for i, word := range words {

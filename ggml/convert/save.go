@@ -15,7 +15,9 @@ import (
 // Options say what is written.
 type Options struct {
 	Type gguf.Type // of matrices: F32, F16 or BF16; norms and biases are F32
-	Name string    // general.name; "": the repository's own, or its folder's
+	Name string    // general.name; "": the repository's own, or made of its folder's
+	// Folder is what the folder is called where its path does not say so, as in a cache; "": it does.
+	Folder string
 	// Progress is told how many bytes of the tensors are written; nil: nobody is.
 	Progress func(done, total int64)
 }
