@@ -5,12 +5,12 @@
 #
 #   clients/pipeline.sh STEER REPOSITORY CLIENTS PYTHON
 #
-# REPOSITORY is a folder of safetensors with a tokenizer; CLIENTS is what clients/build.sh built.
+# WORK=FOLDER keeps what is made. REPOSITORY is a folder of safetensors with a tokenizer; CLIENTS is what clients/build.sh built.
 set -euo pipefail
 steer=$1 repository=$2 clients=$3 python=$4 root=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
+work=${WORK:-$(mktemp -d)}
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "${pids[@]}" 2>/dev/null || true; [ -n "${WORK:-}" ] || rm -rf "$work"' EXIT
 say() { printf '\n== %s\n' "$*"; }
 
 say "a hub with one repository, and ShareGPT data"
@@ -18,6 +18,15 @@ mkdir -p "$work/hub/people"
 cp -rL "$repository" "$work/hub/people/SmolLM2-135M-Instruct"
 cp "$root/testdata/golden/chat/templates/smollm2-135m-instruct.jinja" \
   "$work/hub/people/SmolLM2-135M-Instruct/chat_template.jinja"
+# The tokenizer of bench/peers/convert.py names one special token; SmolLM2 has its first 17.
+"$python" - "$work/hub/people/SmolLM2-135M-Instruct/tokenizer.json" <<'EOF'
+import json, sys
+t = json.load(open(sys.argv[1]))
+words = sorted(t["model"]["vocab"], key=t["model"]["vocab"].get)[:17]
+t["added_tokens"] = [{"id": i, "content": w, "single_word": False, "lstrip": False, "rstrip": False,
+                      "normalized": False, "special": True} for i, w in enumerate(words)]
+json.dump(t, open(sys.argv[1], "w"))
+EOF
 (cd "$root" && "${GO:-go}" build -o "$work/serve" ./internal/hub/hubtest/serve)
 "$work/serve" "$work/hub" >"$work/address" &
 pids+=($!)
@@ -46,7 +55,7 @@ say "steer data render: what is trained on"
 "$steer" data render sharegpt.json --model base.gguf --limit 1
 
 say "steer sft, reward, ppo"
-"$steer" sft -m base.gguf --train sharegpt.json --eval "" --max-steps 12 --set max_tokens=128 \
+"$steer" sft -m base.gguf --train sharegpt.json --eval "" --max-steps 24 --lr 1e-3 --set max_tokens=128 \
   --set mini_batch_size=8 --set pack=none -o sft
 "$steer" reward -m base.gguf --sft sft/adapter.gguf --theory harmlessness \
   --train "$root/demo/assets/data/hh-rlhf/harmless-base/train.jsonl.gz" \
@@ -71,4 +80,9 @@ for _ in $(seq 100); do "$clients/bin/ollama" list >/dev/null 2>&1 && break; sle
 (cd steered && "$clients/bin/ollama" create steered)
 "$clients/bin/ollama" run steered "You met a new child at the station. What do you do?" | tee ollama.txt
 [ -n "$(tr -d '[:space:]' <ollama.txt)" ] || { echo "Ollama answered nothing"; tail -20 "$work/ollama.log"; exit 1; }
+if cmp -s <(tr -d '[:space:]' <steer.txt) <(tr -d '[:space:]' <ollama.txt); then
+  echo "steer generate and Ollama say the same"
+else
+  echo "steer generate and Ollama say different things: near ties fall otherwise where activations are quantized"
+fi
 say "done: fetched, converted, quantized, trained, steered, exported, answered by Ollama"
