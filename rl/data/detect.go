@@ -274,22 +274,24 @@ func detectKeys(keys rowKeys) []Format {
 // detectCSV knows CSV and TSV files by the names of their columns and their first record; names are those
 // of the columns.
 func detectCSV(path string, head []byte, whole bool, columns Columns) (d detection, names []string) {
-	records := csvHead(head, commaOf(path, head), 2, whole)
-	if len(records) < 2 || len(records[0]) != len(records[1]) {
-		if len(records) > 0 {
-			names = records[0]
-		}
-		return d, names
+	header := csvHead(head, commaOf(path, head), 1, whole)
+	if len(header) == 0 {
+		return d, nil
 	}
-	fields, err := columns.cells(records[0], records[1])
-	if err != nil { // the reader says what is wrong with the cell: here its column counts
-		fields = columns.rename(map[string]strictjson.Raw{})
-		for _, name := range records[0] {
-			fields[name] = strictjson.Raw(`"?"`)
-		}
-		fields = columns.rename(fields)
+	names = header[0]
+	var fields rowKeys
+	err := ErrMalformed
+	if rows := csvHead(head, commaOf(path, head), 2, whole); len(rows) == 2 && len(rows[1]) == len(names) {
+		fields, err = columns.cells(names, rows[1])
 	}
-	return detection{path: path, keys: fields, readings: readings(fields)}, records[0]
+	if err != nil { // the reader says what is wrong with the row: here the names of its columns count
+		unread := map[string]strictjson.Raw{}
+		for _, name := range names {
+			unread[name] = strictjson.Raw(`"?"`)
+		}
+		fields = columns.rename(unread)
+	}
+	return detection{path: path, keys: fields, readings: readings(fields)}, names
 }
 
 // detectTable knows the CSV and TSV files of releases by their header.
