@@ -79,27 +79,36 @@ func detectFile(path string, columns Columns) (detection, error) {
 			return d, err
 		}
 	}
+	return detectText(f.Path, head, whole, columns)
+}
+
+// detectText recognises a file that is no JSON of objects: a release's, or CSV.
+func detectText(path string, head []byte, whole bool, columns Columns) (detection, error) {
+	fail := func(err error, format string, args ...any) (detection, error) {
+		return detection{}, fmt.Errorf("data: %s: %w: %s", path, err, fmt.Sprintf(format, args...))
+	}
+	text := bytes.TrimLeft(head, " \t\r\n")
 	if format := detect(head); format != "" {
-		return only(f.Path, format), nil
+		return only(path, format), nil
 	}
 	if len(text) > 0 && (text[0] == '{' || text[0] == '[') {
 		return fail(ErrUnknownFormat, "it starts with %s; formats are %s", quote(string(text[:min(len(text), 60)])),
 			formatList())
 	}
-	if d, names := detectCSV(f.Path, head, whole, columns); d.readings != nil {
+	if d, names := detectCSV(path, head, whole, columns); d.readings != nil {
 		return d, nil
 	} else if name, missing := columns.missing(names); missing {
-		return detection{}, columns.notThere(FormatAuto, f.Path, 1, name, names)
+		return detection{}, columns.notThere(FormatAuto, path, 1, name, names)
 	} else if columns != nil {
 		return fail(ErrUnknownFormat, "as CSV its columns are %q; columns maps steer's names to these; %s", names,
 			needsList())
 	}
 	if format := detectHeaderless(head, whole); format != "" {
-		return only(f.Path, format), nil
+		return only(path, format), nil
 	}
 	if first, _, _ := bytes.Cut(text, []byte("\n")); bytes.Contains(bytes.TrimSuffix(first, []byte("\r")),
 		[]byte("\r")) && !bytes.Contains(first, []byte{'"'}) {
-		return detection{}, &Error{Format: FormatAuto, Path: f.Path, Line: 1, Want: "lines that end in a line feed",
+		return detection{}, &Error{Format: FormatAuto, Path: path, Line: 1, Want: "lines that end in a line feed",
 			Got: "single carriage returns in " + quote(string(first)), Mend: mendCR, Err: ErrMalformed}
 	}
 	if names := headerNames(head, whole); names != nil {
