@@ -226,6 +226,9 @@ func suggestColumns(names []string) string {
 				parts = append(parts, k+": "+found[k])
 			}
 		}
+		if len(parts) == 0 {
+			return ""
+		}
 		return "if that is what they mean, write columns: {" + strings.Join(parts, ", ") + "}"
 	}
 	switch {

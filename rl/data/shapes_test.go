@@ -188,6 +188,9 @@ func TestMixedShapes(t *testing.T) {
 			`field "messages"`, "this row looks like Alpaca", "rows of one format"},
 		`{"prompt":"a","completion":"b"}` + "\n" + `{"prompt":"a","chosen":"b","rejected":"c"}`: {"line 2",
 			`field "completion"`, "looks like preference pairs"},
+		"prompt,completion\na\rb,c\n":     {"line 2", "single carriage return"},
+		"prompt,completion\n\"a,b\n":      {"line 2", "want a closing quote"},
+		"prompt,completion\n":             {"no rows"},
 		"prompt,completion\na,b\n\"c\"\n": {"line 3", "2 columns, as the header has"},
 		"messages\n\"[{'role': 'user', 'content': 'a'}]\"\n": {
 			"line 2", `field "messages"`, "single quotes", "json.dumps",
