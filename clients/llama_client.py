@@ -37,7 +37,7 @@ def context(job, model):
     if not ctx or not all(loras):
         raise SystemExit("llama.cpp does not load this")
     if loras:
-        pointers = (ctypes.c_void_p * len(loras))(*loras)
+        pointers = (ll.llama_adapter_lora_p_ctypes * len(loras))(*[ctypes.cast(x, ll.llama_adapter_lora_p_ctypes) for x in loras])
         scales = (ctypes.c_float * len(loras))(*[1.0] * len(loras))
         if ll.llama_set_adapters_lora(ctx, pointers, len(loras), scales):
             raise SystemExit("llama.cpp does not take the adapters")

@@ -56,13 +56,14 @@ def base(job):
     arch = reader.fields["general.architecture"].contents()
     name = job["class"]
     if job["score"]:
-        name = name.replace("ForCausalLM", "ForSequenceClassification")
+        name = name.replace("ForCausalLM", "TextForSequenceClassification")  # Gemma 3 has one for images, too
         if not hasattr(transformers, name):
-            name = name.replace("ForSequence", "TextForSequence")
+            name = name.replace("TextForSequence", "ForSequence")
     cls = getattr(transformers, name)
     config = cls.config_class(**job["config"])
     if job["score"]:
         config.num_labels = 1
+        config.pad_token_id = None  # no padding here; a token of that id would be taken for it
     config._attn_implementation = "eager"
     model = cls(config)
     loaded = weights(reader, model, arch, config)

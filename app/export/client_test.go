@@ -126,7 +126,7 @@ func kitOf(t testing.TB, name string) *kit {
 func TestClientLlamaCpp(t *testing.T) {
 	folder := clientFolder(t)
 	llama := startClient(t, "llama_client.py", "LLAMA_CPP_LIB_PATH="+filepath.Join(folder, "llama/bin"),
-		"LLAMA_BINDINGS="+newest(t, filepath.Join(folder, "src/llama_cpp_python-*/")))
+		"LLAMA_BINDINGS="+filepath.Dir(newest(t, filepath.Join(folder, "src/llama_cpp_python-*/llama_cpp"))))
 	for _, name := range append([]string{"stories260K"}, families...) {
 		t.Run(name, func(t *testing.T) {
 			k := kitOf(t, name)
@@ -203,7 +203,7 @@ func TestClientLlamaCppCommand(t *testing.T) {
 	k := storiesKit(t)
 	say := func(args ...string) string {
 		cmd := exec.Command(filepath.Join(folder, "llama/bin/llama-completion"), append([]string{"-m", k.model, "-p",
-			"Once upon a time", "-n", "24", "--temp", "0", "-t", "1", "-no-cnv", "--no-warmup", "-c", "128",
+			"Once upon a time", "-n", "10", "--temp", "0", "-t", "1", "-no-cnv", "--no-warmup", "-c", "128",
 			"-ctk", "f32", "-ctv", "f32", "-fa", "off", "--no-display-prompt"}, args...)...)
 		out, err := cmd.Output()
 		require.NoError(t, err)

@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"context"
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
@@ -39,7 +40,7 @@ func familyKit(t testing.TB, name string) *kit {
 	golden := testfiles.Golden(t, "arch/"+name)
 	var g struct {
 		IDs    [][]int32
-		Config any
+		Config json.RawMessage
 		Class  string `json:"hf_class"`
 	}
 	testfiles.ReadJSON(t, filepath.Join(golden, "forward.json.gz"), &g)
