@@ -58,6 +58,8 @@ type Eval struct {
 	// TaskData names the data files of tasks by the names of the tasks; Resolve puts them where
 	// Tasks have theirs.
 	TaskData map[string]string `yaml:"task_data,omitempty"`
+	// FindDataset, if set, gives Resolve the files of data sets that tasks name and nobody gave.
+	FindDataset benchmark.Finder `yaml:"-"`
 
 	// Derived is filled in: what ran otherwise than it is configured.
 	Derived Derived `yaml:"derived,omitempty"`
@@ -140,6 +142,11 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 		}
 	}
 	j.TaskData = nil
+	if j.FindDataset != nil {
+		if err := j.Tasks.Find(j.FindDataset); err != nil {
+			return err
+		}
+	}
 	files := map[string]*string{"model": &j.Model}
 	sources := map[string]*string{}
 	for _, f := range j.DataFiles() {

@@ -196,15 +196,17 @@ def whole(doc, results):
     return {"word_perplexity": (ll, len(doc["q"].split())), "bits_per_byte": (ll, 2)}
 `
 	load := func(yaml string) *task.Task {
-		dir := evaltest.WriteFiles(t, map[string]string{"u.py": python, "t.yaml": yaml, "d.jsonl": `{"q": "ab", "a": "B", ` +
-			`"keep": true}` + "\n" + `{"q": "x", "a": "y", "keep": false}` + "\n" + `{"q": "cd e", "a": "z", "keep": true}` +
-			"\n"})
+		dir := evaltest.WriteFiles(t, map[string]string{"u.py": python, "t.yaml": yaml,
+			"d.jsonl": `{"q": "ab", "a": "B", "keep": true}` + "\n" +
+				`{"q": "x", "a": "y", "keep": false}` + "\n" + `{"q": "cd e", "a": "z", "keep": true}` +
+				"\n"})
 		tk, err := task.Load(filepath.Join(dir, "t.yaml"), "")
 		require.NoError(t, err)
 		return tk
 	}
 	m := &evaltest.Bigram{Scale: 3}
-	tk := load("data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [b, c]\ndoc_to_target: 7\n" +
+	tk := load("data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [b, c]\n" +
+		"doc_to_target: 7\n" +
 		"process_docs: !function u.halves\nprocess_results: !function u.choose\nmetric_list:\n" +
 		"  - {metric: first, aggregation: mean}\n  - {metric: gap, aggregation: !function u.spread}\n" +
 		"  - {metric: left, aggregation: median}\n")
@@ -231,21 +233,23 @@ def whole(doc, results):
 	gen := &evaltest.Scripted{Answer: func(prompt string) string { return prompt[len(prompt)-1:] + "!" }}
 	b, _, err = UserTask(context.Background(), eval.Subject{Name: "g", Generator: gen, Tokenizer: evaltest.Tokenizer{}},
 		evaltest.Settings(), load("data: d.jsonl\noutput_type: generate_until\ndoc_to_text: \"{{q}}{{a}}\"\n"+
-			"doc_to_target: a\nprocess_results: !function u.answer\nmetric_list: [{metric: hit}]\n"), TaskPrompts{}, nil)
+			"doc_to_target: a\nprocess_results: !function u.answer\nmetric_list: [{metric: hit}]\n"+
+			""), TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.InDelta(t, 1, b.Metrics["hit"], 1e-12)
 	require.Equal(t, eval.ProtocolGenerate, b.Protocol)
 	b, records, err = UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(),
-		load("data: d.jsonl\noutput_type: loglikelihood_rolling\ndoc_to_target: q\nprocess_results: !function u.whole\n"+
-			"metric_list:\n  - {metric: word_perplexity, aggregation: weighted_perplexity}\n"+
+		load("data: d.jsonl\noutput_type: loglikelihood_rolling\ndoc_to_target: q\n"+
+			"process_results: !function u.whole\nmetric_list:\n"+
+			"  - {metric: word_perplexity, aggregation: weighted_perplexity}\n"+
 			"  - {metric: bits_per_byte, aggregation: bits_per_byte}\n"), TaskPrompts{}, nil)
 	require.NoError(t, err)
 	sum := records[0].LogProbs[0] + records[1].LogProbs[0] + records[2].LogProbs[0]
 	require.InDelta(t, -sum/4, math.Log(b.Metrics["word_perplexity"]), 1e-9)
 	require.InDelta(t, -sum/6/math.Ln2, b.Metrics["bits_per_byte"], 1e-9)
 	_, _, err = UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(),
-		load("data: d.jsonl\noutput_type: loglikelihood_rolling\ndoc_to_target: q\nprocess_results: !function u.answer\n"+
-			"metric_list: [{metric: hit}]\n"), TaskPrompts{}, nil)
+		load("data: d.jsonl\noutput_type: loglikelihood_rolling\ndoc_to_target: q\n"+
+			"process_results: !function u.answer\nmetric_list: [{metric: hit}]\n"), TaskPrompts{}, nil)
 	require.ErrorContains(t, err, `item "t-0": `)
 	require.ErrorContains(t, err, "TypeError: expected string, got float")
 }

@@ -32,9 +32,11 @@ var aggregations = map[string]struct {
 }
 
 // ownAggregation is how the harness aggregates a metric where nothing is said.
-var ownAggregation = map[string]string{"word_perplexity": "weighted_perplexity", "byte_perplexity": "weighted_perplexity",
-	"bits_per_byte": "bits_per_byte", "perplexity": "perplexity", "f1": "f1", "mcc": "matthews_corrcoef", "bleu": "bleu",
-	"chrf": "chrf", "ter": "ter", "brier_score": "brier_score", "likelihood": "likelihood"}
+var ownAggregation = map[string]string{
+	"word_perplexity": "weighted_perplexity", "byte_perplexity": "weighted_perplexity",
+	"bits_per_byte": "bits_per_byte", "perplexity": "perplexity", "f1": "f1", "mcc": "matthews_corrcoef",
+	"bleu": "bleu", "chrf": "chrf", "ter": "ter", "brier_score": "brier_score", "likelihood": "likelihood",
+}
 
 // IsMean tells whether the number is the mean of one number an item.
 func (a Aggregation) IsMean() bool { return a.function == nil && (a.Name == "mean" || a.Name == "") }

@@ -125,7 +125,8 @@ func (s *source) python() error {
 const functionTag = "!function"
 
 // withFunctions are the keys that may name a function of Python.
-var withFunctions = []string{"doc_to_text", "doc_to_choice", "doc_to_target", "process_docs", "process_results", "gen_prefix",
+var withFunctions = []string{"doc_to_text", "doc_to_choice", "doc_to_target", "process_docs", "process_results",
+	"gen_prefix",
 	"fewshot_config.doc_to_text", "fewshot_config.doc_to_choice", "fewshot_config.doc_to_target",
 	"fewshot_config.process_docs", "fewshot_config.samples"}
 

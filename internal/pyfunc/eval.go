@@ -122,35 +122,9 @@ func (m *machine) eval(n node, s *scope) (any, error) {
 		return m.comprehension(x, s)
 	case *unary:
 		return m.unary(x, s)
-	case *binary:
-		a, err := m.eval(x.a, s)
-		if err != nil {
-			return nil, err
-		}
-		b, err := m.eval(x.b, s)
-		if err != nil {
-			return nil, err
-		}
-		v, err := operate(x.op, a, b)
-		return v, at(x.line, err)
-	case *logical:
-		a, err := m.eval(x.a, s)
-		if err != nil || truth(a) == (x.op == "or") {
-			return a, err
-		}
-		return m.eval(x.b, s)
 	case *comparison:
 		v, err := m.compare(x, s)
 		return v, at(x.line, err)
-	case *conditional:
-		c, err := m.eval(x.cond, s)
-		if err != nil {
-			return nil, err
-		}
-		if truth(c) {
-			return m.eval(x.yes, s)
-		}
-		return m.eval(x.no, s)
 	case *definition:
 		return m.define(x, s)
 	case *call:
@@ -170,6 +144,39 @@ func (m *machine) eval(n node, s *scope) (any, error) {
 		v, err := m.eval(x.value, s)
 		s.assign(x.id, v)
 		return v, err
+	}
+	return m.choose(n, s)
+}
+
+// choose evaluates what is made of other expressions, or of one of them.
+func (m *machine) choose(n node, s *scope) (any, error) {
+	switch x := n.(type) {
+	case *binary:
+		a, err := m.eval(x.a, s)
+		if err != nil {
+			return nil, err
+		}
+		b, err := m.eval(x.b, s)
+		if err != nil {
+			return nil, err
+		}
+		v, err := operate(x.op, a, b)
+		return v, at(x.line, err)
+	case *logical:
+		a, err := m.eval(x.a, s)
+		if err != nil || truth(a) == (x.op == "or") {
+			return a, err
+		}
+		return m.eval(x.b, s)
+	case *conditional:
+		c, err := m.eval(x.cond, s)
+		if err != nil {
+			return nil, err
+		}
+		if truth(c) {
+			return m.eval(x.yes, s)
+		}
+		return m.eval(x.no, s)
 	}
 	return nil, fmt.Errorf("%T is not understood here", n)
 }
@@ -536,6 +543,11 @@ func element(v, i any) (any, error) {
 	if !ok {
 		return nil, raise("TypeError", "%s indices must be integers, not %s", kindOf(v), kindOf(i))
 	}
+	return elementAt(v, n)
+}
+
+// elementAt is v[n] of what is counted.
+func elementAt(v any, n int) (any, error) {
 	switch x := v.(type) {
 	case string:
 		if n < 0 {

@@ -159,6 +159,11 @@ func (l *lexer) next() error {
 		l.at += n
 		return nil
 	}
+	return l.operator(rest)
+}
+
+// operator reads one that is not a word.
+func (l *lexer) operator(rest string) error {
 	for _, op := range operators {
 		if strings.HasPrefix(rest, op) {
 			switch op {

@@ -97,6 +97,32 @@ func utf8Only(c arguments) error {
 	return nil
 }
 
+// plainFor makes an argument of a method of text one that it takes: several texts are a list.
+func plainFor(id string, v any) (any, error) {
+	switch x := v.(type) {
+	case *list, *tuple, *set, *dict:
+		items, err := iterate(x)
+		if err != nil {
+			return nil, err
+		}
+		if id == "format" {
+			return str(v), nil
+		}
+		if _, isTuple := x.(*tuple); !isTuple && id != "join" {
+			return nil, raise("TypeError", "%s() of a %s", id, kindOf(v))
+		}
+		for _, e := range items {
+			if _, ok := e.(string); !ok {
+				return nil, raise("TypeError", "sequence item: expected str instance, %s found", kindOf(e))
+			}
+		}
+		return items, nil
+	case *poison:
+		return nil, x.err
+	}
+	return v, nil
+}
+
 // textMethod calls a method of text.
 func textMethod(s, id string, c arguments) (any, error) {
 	if id == "startswith" || id == "endswith" {
@@ -110,40 +136,16 @@ func textMethod(s, id string, c arguments) (any, error) {
 			return false, nil
 		}
 	}
-	plain := func(v any) (any, error) {
-		switch x := v.(type) {
-		case *list, *tuple, *set, *dict:
-			items, err := iterate(x)
-			if err != nil {
-				return nil, err
-			}
-			if id == "format" {
-				return str(v), nil
-			}
-			if _, isTuple := x.(*tuple); !isTuple && id != "join" {
-				return nil, raise("TypeError", "%s() of a %s", id, kindOf(v))
-			}
-			for _, e := range items {
-				if _, ok := e.(string); !ok {
-					return nil, raise("TypeError", "sequence item: expected str instance, %s found", kindOf(e))
-				}
-			}
-			return items, nil
-		case *poison:
-			return nil, x.err
-		}
-		return v, nil
-	}
 	var args, named []any
 	for _, v := range c.args {
-		x, err := plain(v)
+		x, err := plainFor(id, v)
 		if err != nil {
 			return nil, err
 		}
 		args = append(args, x)
 	}
 	for _, v := range c.named {
-		x, err := plain(v)
+		x, err := plainFor(id, v)
 		if err != nil {
 			return nil, err
 		}

@@ -72,20 +72,29 @@ func (m *machine) exec(n node, s *scope) (string, error) {
 			return wentOn, nil
 		}
 		return x.word, nil
+	case *attempt:
+		return m.attempt(x, s)
+	case *unreadable:
+		return "", x.err
+	}
+	return wentOn, m.rare(n, s)
+}
+
+// rare runs the statements that change nothing but names, or fail.
+func (m *machine) rare(n node, s *scope) error {
+	switch x := n.(type) {
 	case *imported:
-		return wentOn, at(x.line, s.file.importInto(x, s))
+		return at(x.line, s.file.importInto(x, s))
 	case *raised:
-		return wentOn, at(x.line, m.raised(x, s))
+		return at(x.line, m.raised(x, s))
 	case *asserted:
 		v, err := m.eval(x.cond, s)
 		if err == nil && !truth(v) {
 			err = raise("AssertionError", "an assertion does not hold")
 		}
-		return wentOn, at(x.line, err)
-	case *attempt:
-		return m.attempt(x, s)
+		return at(x.line, err)
 	case *deletion:
-		return wentOn, at(x.line, m.delete(x, s))
+		return at(x.line, m.delete(x, s))
 	case *declared:
 		if s.global == nil {
 			s.global = map[string]bool{}
@@ -93,10 +102,8 @@ func (m *machine) exec(n node, s *scope) (string, error) {
 		for _, id := range x.ids {
 			s.global[id] = true
 		}
-	case *unreadable:
-		return "", x.err
 	}
-	return wentOn, nil
+	return nil
 }
 
 func (m *machine) give(s *scope, v any, err error) (string, error) {

@@ -351,28 +351,8 @@ func (p *parser) assignment() (node, error) {
 func (p *parser) importStatement() (node, error) {
 	t := p.next()
 	m := &imported{line: t.line}
-	dotted := func() (string, error) {
-		var out string
-		for p.is(".") || p.is("...") {
-			out += p.next().text
-		}
-		if out != "" && p.is("import") {
-			return out, nil
-		}
-		for {
-			id, err := p.word()
-			if err != nil {
-				return "", err
-			}
-			out += id
-			if !p.take(".") {
-				return out, nil
-			}
-			out += "."
-		}
-	}
 	var err error
-	if m.module, err = dotted(); err != nil {
+	if m.module, err = p.dotted(); err != nil {
 		return nil, err
 	}
 	if t.text == "import" {
@@ -411,4 +391,26 @@ func (p *parser) importStatement() (node, error) {
 		err = p.want(")")
 	}
 	return m, err
+}
+
+// dotted reads the name of a module, dots before it counted.
+func (p *parser) dotted() (string, error) {
+	var out string
+	for p.is(".") || p.is("...") {
+		out += p.next().text
+	}
+	if out != "" && p.is("import") {
+		return out, nil
+	}
+	for {
+		id, err := p.word()
+		if err != nil {
+			return "", err
+		}
+		out += id
+		if !p.take(".") {
+			return out, nil
+		}
+		out += "."
+	}
 }
