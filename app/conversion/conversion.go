@@ -83,7 +83,7 @@ func convertQuantized(ctx context.Context, m *convert.Model, req Request, opt co
 	if err := room(req.Out, between+estimate(m.Parameters(), quant.Type)); err != nil {
 		return quantize.Result{}, err
 	}
-	con.Note(fmt.Sprintf("the model is written as %s beside %s first, %s that are removed " +
+	con.Note(fmt.Sprintf("the model is written as %s beside %s first, %s that are removed "+
 		"afterwards", opt.Type, req.Out,
 		bytesize.Text(between)))
 	f, err := atomicfile.Create(req.Out + "." + opt.Type.String())
@@ -127,7 +127,7 @@ func parametersOf(path string) (int64, error) {
 		return 0, err
 	}
 	if st.IsDir() {
-		return 0, fmt.Errorf("%s is a folder: want a GGUF file; steer model convert takes the folder of a model " +
+		return 0, fmt.Errorf("%s is a folder: want a GGUF file; steer model convert takes the folder of a model "+
 			"repository",
 			path)
 	}
