@@ -30,6 +30,13 @@ ggml_type type_or_default(int type) {
     return (ggml_type) type;
 }
 
+// What libllama says last is why it failed; before that it tells of every matrix that got another type.
+std::string reason(const std::string & log) {
+    static const std::string says = "failed to quantize: ";
+    const size_t             at   = log.rfind(says);
+    return at == std::string::npos ? "it says no reason" : log.substr(at + says.size());
+}
+
 } // namespace
 
 struct steer_quantizer {
@@ -88,8 +95,7 @@ int steer_quantizer_run(steer_quantizer * q, const char * in, const char * out, 
             failed = llama_model_quantize(in, out, &q->params);
         }
         if (failed) {
-            const std::string why = steer::take_log();
-            throw std::runtime_error(why.empty() ? "libllama's quantizer failed" : why);
+            throw std::runtime_error(reason(steer::take_log()));
         }
         q->done = q->total.load();
     });

@@ -65,10 +65,10 @@ output, which is removed afterwards.`,
 			return nil
 		},
 	}
-	f.bind(cmd, "type of the matrices: f32, f16, bf16, q8_0, q4_k_m ... (see steer model quantize); without it that "+
+	f.bind(cmd, "`TYPE` of the matrices: f32, f16, bf16, q8_0, q4_k_m ... (see steer model quantize); without it that "+
 		"of "+
 		"the repository")
-	cmd.Flags().StringVar(&req.Name, "name", "", "the model's name in the file, instead of the repository's")
+	cmd.Flags().StringVar(&req.Name, "name", "", "the model's `NAME` in the file, instead of the repository's")
 	cmd.Flags().StringVar(&req.Pre, "pre", "", "libllama's `NAME` of the pre-tokenizer, where it is not recognised")
 	return cmd
 }
@@ -114,7 +114,7 @@ q2_k_s, iq2_* and iq1_* need an importance matrix (--imatrix).`,
 			return nil
 		},
 	}
-	f.bind(cmd, "type of the file, as listed above")
+	f.bind(cmd, "`TYPE` of the file, as listed above")
 	cmd.Flags().BoolVar(&f.requantize, "requantize", false, "quantize matrices that are quantized already")
 	return cmd
 }
@@ -133,15 +133,20 @@ func typesText(counts []quantize.Count) string {
 }
 
 // conversionConsole shows how a conversion goes on.
-type conversionConsole struct{ *downloads }
+type conversionConsole struct {
+	*downloads
+	quiet bool
+}
 
 func newConversionConsole(a *app) conversionConsole {
-	return conversionConsole{newDownloads(a.err, isTerminal(a.err))}
+	return conversionConsole{newDownloads(a.err, isTerminal(a.err)), a.global.quiet}
 }
 
 // Progress implements conversion.Console.
 func (c conversionConsole) Progress(what string, done, total int64) {
-	c.progress(what, done, total)
+	if !c.quiet {
+		c.progress(what, done, total)
+	}
 }
 
 // Note implements conversion.Console.

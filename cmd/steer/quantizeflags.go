@@ -33,7 +33,7 @@ func (f *quantizeFlags) bind(cmd *cobra.Command, typ string) {
 	flags.StringVar(&f.embedding, "embedding-type", "", "`TYPE` of token_embd.weight")
 	flags.BoolVar(&f.pure, "pure", false, "all matrices in the type's own, no mix")
 	flags.StringVar(&f.imatrix, "imatrix", "", "importance matrix, a `FILE` of llama.cpp's llama-imatrix")
-	flags.IntVar(&f.threads, "threads", 0, "threads that quantize (default: one for each CPU)")
+	flags.IntVar(&f.threads, "threads", 0, "`N` threads quantize (default: one for each CPU)")
 }
 
 // check looks at where to write to.

@@ -141,10 +141,14 @@ func cutLast(s string) (before, after string) {
 
 // isQuantized tells the tensors that come with quantized weights.
 func isQuantized(kind, dtype string) bool {
-	return strings.HasPrefix(kind, "qweight") || strings.HasPrefix(kind, "qzeros") ||
-		strings.HasPrefix(kind, "weight_") || slices.Contains([]string{"scales", "g_idx", "absmax", "quant_map", "nested_absmax", "SCB", "input_scale",
-		"weight_format", "quant_state"}, kind) || strings.Contains(kind, "bitsandbytes") ||
-		dtype == "U8" || dtype == "I8"
+	for _, prefix := range []string{"qweight", "qzeros", "weight_"} {
+		if strings.HasPrefix(kind, prefix) {
+			return true
+		}
+	}
+	return dtype == "U8" || dtype == "I8" || strings.Contains(kind, "bitsandbytes") ||
+		slices.Contains([]string{"scales", "g_idx", "absmax", "quant_map", "nested_absmax", "SCB", "input_scale",
+			"quant_state"}, kind)
 }
 
 func (m *model) where(tensor string) string { return m.dir + ": " + m.shards.path[tensor] }

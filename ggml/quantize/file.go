@@ -209,9 +209,10 @@ func said(err error) error {
 		return nil
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	text = strings.TrimPrefix(text, "llama_model_quantize: failed to quantize: ")
-	return fmt.Errorf("libllama's quantizer: %s", strings.ReplaceAll(text, "llama_model_quantize: failed to "+
-		"quantize:", ":"))
+	if strings.Contains(text, "iostream error") { // all that C++ tells
+		text = "writing failed: is the disk full?"
+	}
+	return fmt.Errorf("libllama's quantizer: %s", text)
 }
 
 func newQuantizer(opt Options) (cgo.Quantizer, error) {

@@ -173,7 +173,11 @@ func TestImportance(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, quantize.Importance{"output.weight": {1, 2, 3, 4, 1, 1, 1, 1}}, newer)
 
-	for _, name := range []string{"iq1_m", "iq2_xs", "q2_k_s", "q4_k_m"} {
+	names := []string{"q2_k_s", "q4_k_m"}
+	if !testing.Short() {
+		names = append(names, "iq1_m", "iq2_xs") // seconds each
+	}
+	for _, name := range names {
 		out := filepath.Join(t.TempDir(), name+".gguf")
 		res, err := quantize.File(t.Context(), in, out, quantize.Options{Type: parse(t, name), Importance: old})
 		require.NoError(t, err, name)

@@ -19,6 +19,8 @@ TEXT = ["The ship lay at anchor, and the men who had been ashore came back one b
         "It's 12 o'clock: we'll have 3456 apples, won't we? (Perhaps not.)", "Größe, façade, наука и жизнь, 東京の空",
         "def f(x):\n    return x * 2  # twice\n", "to be or not to be, that is the question", "  spaces   and\ttabs \n\n"] * 4
 
+MORE = ["I'LL say 1234567, you're right.", "Ünïcödé ± 3/4 😀 naïve\n\n\n  end", "a  b   c\t\td", "can't WON'T they've"]
+
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}"
@@ -66,7 +68,8 @@ def spm(dir, n=330, specials=("<s>", "</s>"), pad=False, extra=(), controls=(), 
     text = dir / "text"; text.write_text("\n".join(TEXT))
     a = dict(unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
     if gemma: a = dict(pad_id=0, eos_id=1, bos_id=2, unk_id=3, pad_piece="<pad>", eos_piece="<eos>", bos_piece="<bos>")
-    sentencepiece.SentencePieceTrainer.train(input=str(text), model_prefix=str(dir / "tokenizer"), vocab_size=n, model_type="bpe",
+    os.chdir(dir)  # the model holds the paths it is given
+    sentencepiece.SentencePieceTrainer.train(input="text", model_prefix="tokenizer", vocab_size=n, model_type="bpe",
         byte_fallback=True, character_coverage=0.99, normalization_rule_name="identity", remove_extra_whitespaces=False, split_digits=True,
         add_dummy_prefix=not gemma, user_defined_symbols=list(extra), control_symbols=list(controls), hard_vocab_limit=False, minloglevel=2, num_threads=1, **a)
     text.unlink(); (dir / "tokenizer.vocab").unlink()
@@ -348,8 +351,15 @@ def main():
             ids = torch.randint(0, min(300, text.vocab_size), (1, n), generator=g)
             with torch.no_grad(): lp = torch.log_softmax(m(input_ids=ids).logits[0].float(), -1)
             seqs.append(dict(ids=ids[0].tolist(), logprobs=[float(f"{lp[t, ids[0, t + 1]]:.8g}") for t in range(n - 1)]))
+        # Ids of texts by the checkpoint's own tokenizer, with nothing put around them.
+        fast = Tokenizer.from_file(str(d / "tokenizer.json"))
+        encode = lambda x: fast.encode(x, add_special_tokens=False).ids
+        if (d / "tokenizer.model").exists():
+            sp = sentencepiece.SentencePieceProcessor(); sp.Load(str(d / "tokenizer.model"))
+            encode = sp.EncodeAsIds
+        texts = [dict(text=x, ids=encode(x)) for x in TEXT[:6] + MORE]
         with open(OUT / f"{name}.json.gz", "wb") as f, gzip.GzipFile(fileobj=f, mode="wb", mtime=0) as z:
-            z.write(json.dumps(dict(versions=dict(transformers=transformers.__version__, torch=torch.__version__), metadata=meta, tensors=kinds, sequences=seqs), ensure_ascii=False).encode())
+            z.write(json.dumps(dict(versions=dict(transformers=transformers.__version__, torch=torch.__version__), metadata=meta, tensors=kinds, sequences=seqs, texts=texts), ensure_ascii=False).encode())
         pack(d, OUT / f"{name}.tar.gz")
         print(name, len(tensors), (OUT / f"{name}.tar.gz").stat().st_size, flush=True)
 
