@@ -144,6 +144,7 @@ func TestNothingIsFetchedWhereThatIsSaid(t *testing.T) {
 	s := newSetup(t)
 	s.finder.NoFetch = "a plan fetches nothing"
 	_, _, err := s.finder.Find(t.Context(), Model, "hf:o/two:Q4_0", nil)
-	require.ErrorContains(t, err, "since a plan fetches nothing: fetch it where there is a network: steer fetch hf:o/two:Q4_0")
+	require.ErrorContains(t, err, "since a plan fetches nothing: fetch it where there is a network: steer fetch "+
+		"hf:o/two:Q4_0")
 	require.Empty(t, s.Asked())
 }
