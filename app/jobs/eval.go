@@ -33,6 +33,8 @@ type Eval struct {
 	System   *string           `yaml:"system,omitempty"`
 	// Date is what a model's own template shows as today.
 	Date data.Date `yaml:"date,omitempty"`
+	// TemplateVars are variables of a model's own template, such as enable_thinking.
+	TemplateVars data.TemplateVars `yaml:"template_vars,omitempty"`
 	// Subjects are the models under test, besides the base; the order is that of every table.
 	Subjects []Subject `yaml:"subjects"`
 	// Rewards are the reward models of the matrix.
@@ -56,11 +58,15 @@ type Eval struct {
 	// TaskData names the data files of tasks by the names of the tasks; Resolve puts them where
 	// Tasks have theirs.
 	TaskData map[string]string `yaml:"task_data,omitempty"`
+	// FindDataset, if set, gives Resolve the files of data sets that tasks name and nobody gave.
+	FindDataset benchmark.Finder `yaml:"-"`
 
 	// Derived is filled in: what ran otherwise than it is configured.
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+	// Sources is filled in: what came from a hub.
+	Sources Sources `yaml:"sources,omitempty"`
 }
 
 // Subject is a model under test: the base with a stack of adapters.
@@ -127,12 +133,20 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	for i := range j.Tasks {
 		j.Tasks[i].Path = workspace.Abs(dir, j.Tasks[i].Path)
 	}
+	if err := j.Tasks.Expand(); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(j.TaskData)) {
 		if err := j.Tasks.SetData(name, workspace.Abs(dir, j.TaskData[name])); err != nil {
 			return err
 		}
 	}
 	j.TaskData = nil
+	if j.FindDataset != nil {
+		if err := j.Tasks.Find(j.FindDataset); err != nil {
+			return err
+		}
+	}
 	files := map[string]*string{"model": &j.Model}
 	sources := map[string]*string{}
 	for _, f := range j.DataFiles() {
@@ -231,8 +245,7 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		case <-ctx.Done():
 		}
 	}()
-	if cfg.Template, _, err = w.Template(workspace.Form{Template: j.Template, System: j.System,
-		Date: j.Date}); err != nil {
+	if cfg.Template, _, err = w.Template(j.form()); err != nil {
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
@@ -349,6 +362,10 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 	}
 }
 
+func (j *Eval) form() workspace.Form {
+	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars}
+}
+
 // fillForm takes the template of the first subject that says its own, or of the first
 // reward model, where none is given.
 func (j *Eval) fillForm() error {
@@ -359,12 +376,13 @@ func (j *Eval) fillForm() error {
 	for _, s := range slices.Backward(j.Subjects) {
 		paths = append(paths, s.Adapters...)
 	}
-	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, paths)
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, paths)
 }
 
 // asksInTemplate tells whether anything is measured that is put in the template.
 func (j *Eval) asksInTemplate() bool {
-	return j.CrossReward.Prompts.Path != "" || j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
+	return len(j.Tasks) > 0 && j.ApplyChatTemplate || j.CrossReward.Prompts.Path != "" ||
+		j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
 }
 
 // subjects opens the base and every subject.
@@ -410,7 +428,7 @@ func (j *Eval) divergences(w *workspace.Workspace, subjects []eval.Subject) {
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
 func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, error) {
-	tpl, stop, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date})
+	tpl, stop, err := w.Template(j.form())
 	if err != nil {
 		return nil, err
 	}

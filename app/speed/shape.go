@@ -1,17 +1,20 @@
 package speed
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"steer/ggml/adapter"
+	"steer/ggml/family"
 	"steer/ggml/gguf"
 )
 
-// Shape is the size of a Llama.
+// Shape is the size of a model.
 type Shape struct {
 	Name    string
+	Arch    string // its family, see package family; "": llama
 	Layers  int
 	Embd    int
 	FF      int
@@ -49,9 +52,14 @@ func ShapeOf(name string) (Shape, error) {
 	return shapes[i], nil
 }
 
+// Families lists the architectures that a shape can have.
+func Families() []string { return family.Archs() }
+
+func (s Shape) arch() string { return cmp.Or(s.Arch, adapter.Arch) }
+
 // adapter is what LoRA adapters have to know of the shape.
 func (s Shape) adapter() adapter.Shape {
-	return adapter.Shape{Layers: s.Layers, Embd: s.Embd, FF: s.FF, Heads: s.Heads, KVHeads: s.KVHeads,
+	return adapter.Shape{Arch: s.arch(), Layers: s.Layers, Embd: s.Embd, FF: s.FF, Heads: s.Heads, KVHeads: s.KVHeads,
 		HeadDim: s.Embd / s.Heads}
 }
 

@@ -10,33 +10,44 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"steer/cgo"
 	"steer/ggml/adapter"
+	"steer/ggml/family"
 	"steer/ggml/gguf"
+	"steer/ggml/modelfile"
 )
 
 // synthVersion is in the names of cached files: to be raised when their content changes.
-const synthVersion = 1
+const synthVersion = 3
 
-// CheckSynthetic says whether there is such a shape and quantization.
-func CheckSynthetic(shape, typ string) error {
+// CheckSynthetic says whether there is such a shape, quantization and family.
+func CheckSynthetic(shape, typ, arch string) error {
 	_, err := ShapeOf(shape)
 	_, err2 := basicType(typ)
+	if _, ok := family.Of(arch); !ok {
+		err2 = errors.Join(err2, fmt.Errorf("family %q: want one of %s", arch, strings.Join(family.Archs(), ", ")))
+	}
 	return errors.Join(err, err2)
 }
 
-// Synthetic returns a GGUF file with random weights of a known shape and quantization in
+// Synthetic returns a GGUF file with random weights of a known shape, quantization and family in
 // dir, which is written unless it is there. It has no vocabulary: tokens are numbers.
-func Synthetic(dir, shape, typ string) (path string, err error) {
+func Synthetic(dir, shape, typ, arch string) (path string, err error) {
+	if err := CheckSynthetic(shape, typ, arch); err != nil {
+		return "", err
+	}
 	s, err := ShapeOf(shape)
 	if err != nil {
 		return "", err
 	}
-	if _, err := basicType(typ); err != nil {
-		return "", err
+	name := shape
+	if s.Arch = arch; arch != adapter.Arch {
+		name += "-as-" + arch
 	}
-	path = filepath.Join(dir, fmt.Sprintf("random-%s-%s-v%d.gguf", shape, typ, synthVersion))
+	path = filepath.Join(dir, fmt.Sprintf("random-%s-%s-v%d.gguf", name, typ, synthVersion))
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return path, err // written whole or not at all
 	}
@@ -55,14 +66,20 @@ func synthesize(s Shape, typ string) (*gguf.Writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	fam, _ := family.Of(s.arch())
 	w := gguf.NewWriter()
-	w.SetString("general.architecture", "llama")
+	w.SetString("general.architecture", s.arch())
 	w.SetString("general.name", "random weights in the shape of "+s.Name)
 	for _, key := range s.sizes() {
-		w.SetUint32("llama."+key.name, uint32(key.value))
+		w.SetUint32(s.arch()+"."+key.name, uint32(key.value))
 	}
-	w.SetFloat32("llama.attention.layer_norm_rms_epsilon", 1e-5)
-	w.SetFloat32("llama.rope.freq_base", 10000)
+	w.SetFloat32(s.arch()+".attention.layer_norm_rms_epsilon", 1e-5)
+	w.SetFloat32(s.arch()+".rope.freq_base", 10000)
+	if s.arch() == "granite" { // libllama demands them
+		for _, scale := range []string{"logit_scale", "residual_scale", "embedding_scale", "attention.scale"} {
+			w.SetFloat32("granite."+scale, 0.5)
+		}
+	}
 	w.SetString("tokenizer.ggml.model", "no_vocab")
 	g := &weightGenerator{w: w, rng: rand.New(rand.NewPCG(1, 2)), rows: map[rowKind][][]byte{}}
 	matrix := func(name, target string, layer, nIn, nOut int) {
@@ -70,18 +87,24 @@ func synthesize(s Shape, typ string) (*gguf.Writer, error) {
 	}
 	matrix("token_embd.weight", "token_embd", 0, s.Embd, s.Vocab)
 	for layer := range s.Layers {
-		g.norm(fmt.Sprintf("blk.%d.attn_norm.weight", layer), s.Embd)
-		g.norm(fmt.Sprintf("blk.%d.ffn_norm.weight", layer), s.Embd)
-		for _, target := range adapter.Targets() {
+		for _, n := range modelfile.Norms(fam, s.adapter()) {
+			if n.Width > 0 {
+				g.norm(fmt.Sprintf("blk.%d.%s.weight", layer, n.Name), int(n.Width))
+			}
+		}
+		for _, target := range s.adapter().Targets() {
 			nIn, nOut, err := s.adapter().Dims(target)
 			if err != nil {
 				return nil, err
 			}
 			matrix(fmt.Sprintf("blk.%d.%s.weight", layer, target), target, layer, nIn, nOut)
+			if s.arch() == "qwen2" && slices.Contains(fam.Biases, target) {
+				g.norm(fmt.Sprintf("blk.%d.%s.bias", layer, target), nOut)
+			}
 		}
 	}
 	g.norm("output_norm.weight", s.Embd)
-	if !s.Tied {
+	if !s.Tied || s.arch() == "olmo2" { // which libllama never takes tied
 		matrix("output.weight", "output", 0, s.Embd, s.Vocab)
 	}
 	return w, errors.Join(g.err, w.Err())

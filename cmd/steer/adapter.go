@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/app/inspect"
+	"steer/app/source"
 	"steer/ggml/adapter"
 )
 
@@ -25,7 +26,11 @@ checks that the adapter fits that base; a PEFT folder can only be read with it.`
 		Example: `  steer adapter inspect runs/sft/adapter.gguf
   steer adapter inspect peft-folder --model base.gguf --json`,
 		Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, path []string) error {
+		RunE: func(cmd *cobra.Command, path []string) error {
+			if err := errors.Join(a.locate(cmd.Context(), source.Adapter, "PATH", &path[0]),
+				a.locate(cmd.Context(), source.Model, "--model", &model)); err != nil {
+				return err
+			}
 			d, err := inspect.DescribeAdapter(path[0], model, a.hashes)
 			if err != nil {
 				return needModel(err)

@@ -55,7 +55,7 @@ func (a *app) exportAdapter(ctx context.Context, paths []string, f *exportFlags)
 	if err != nil {
 		return err
 	}
-	if _, err := f.check(); err != nil {
+	if _, err := f.check(ctx, a); err != nil {
 		return err
 	}
 	stack := export.Stack{Model: f.model, Paths: paths, Scales: scales, Any: f.anyStack, Hashes: a.hashes}

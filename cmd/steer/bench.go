@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/source"
 	"steer/app/speed"
 	"steer/ggml"
 	"steer/internal/atomicfile"
@@ -21,6 +22,7 @@ type benchFlags struct {
 	sequences []int
 	shape     string
 	typ       string
+	family    string
 	cache     string
 	format    string
 	asJSON    bool
@@ -57,6 +59,9 @@ products of large matrices reach. Memory on a GPU includes the driver's own.`,
 			if f.child {
 				return a.benchChild(ctx)
 			}
+			if err := a.locate(cmd.Context(), source.Model, "--model", &f.spec.Model); err != nil {
+				return err
+			}
 			specs, err := f.specs()
 			if err != nil {
 				return usage(err)
@@ -74,6 +79,8 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.shape, "shape", "",
 		"or on random weights in the shape of `NAME`: "+strings.Join(speed.ShapeNames(), ", "))
 	flags.StringVar(&f.typ, "type", "q8_0", "quantization of --shape, `NAME`: "+strings.Join(speed.TypeNames(), ", "))
+	flags.StringVar(&f.family, "family", "llama", "architecture of --shape, `NAME`: "+
+		strings.Join(speed.Families(), ", "))
 	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
 	flags.StringSliceVar(&f.jobs, "jobs", speed.Job("").Values(), "what to measure, `LIST`")
 	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
@@ -116,7 +123,7 @@ func (f *benchFlags) specs() ([]speed.Spec, error) {
 	case (f.spec.Model == "") == (f.shape == ""):
 		bad("want --model or --shape, and one of them only")
 	case f.shape != "":
-		errs = append(errs, speed.CheckSynthetic(f.shape, f.typ))
+		errs = append(errs, speed.CheckSynthetic(f.shape, f.typ, f.family))
 	default:
 		errs = append(errs, exists("model", f.spec.Model))
 	}
@@ -152,7 +159,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, specs []speed.Spec) (err
 			}
 			defer func() { err = errors.Join(err, remove()) }()
 		}
-		model, err := speed.Synthetic(dir, f.shape, f.typ)
+		model, err := speed.Synthetic(dir, f.shape, f.typ, f.family)
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func TestUserTaskChoices(t *testing.T) {
 		"doc_to_choice: [no, 'yes']\ndoc_to_target: a\ntarget_delimiter: \"-\"\ntag: x\n",
 		evaltest.Lines(12, func(i int) string { return fmt.Sprintf(`{"q": "question %d", "a": %d}`, i, i%2) }))
 	b, records, err := UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}),
-		evaltest.Settings(), tk)
+		evaltest.Settings(), tk, TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.Len(t, records, 12)
 	require.Equal(t, "quiz", b.Benchmark)
@@ -69,7 +69,7 @@ func TestUserTaskVaryingChoices(t *testing.T) {
 	})
 	b, records, err := UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}),
 		evaltest.Settings(), loadTask(t, yaml+"metric_list: [{metric: acc}, {metric: acc_bytes}, {metric: "+
-			"exact_match}]\n", data))
+			"exact_match}]\n", data), TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.NotContains(t, b.Metrics, "mcc")
 	require.NotContains(t, b.Metrics, "acc_norm")
@@ -92,11 +92,11 @@ func TestUserTaskVaryingChoices(t *testing.T) {
 	require.InDelta(t, float64(bytes)/60, b.Metrics["acc_bytes"], 1e-12)
 	require.InDelta(t, float64(greedy)/60, b.Metrics["exact_match"], 1e-12)
 	b, _, err = UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(),
-		loadTask(t, yaml+"metric_list: [{metric: mcc}, {metric: macro_f1}]\n", data))
+		loadTask(t, yaml+"metric_list: [{metric: mcc}, {metric: macro_f1}]\n", data), TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.Contains(t, b.Metrics, "mcc")
 	_, _, err = UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(),
-		loadTask(t, yaml+"metric_list: [f1]\n", data))
+		loadTask(t, yaml+"metric_list: [f1]\n", data), TaskPrompts{}, nil)
 	require.ErrorContains(t, err, "f1 is defined for two choices, these are 3: want macro_f1")
 }
 
@@ -104,7 +104,7 @@ func TestUserTaskLikelihood(t *testing.T) {
 	tk := loadTask(t, "data: d.jsonl\noutput_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: a\n",
 		`{"q": "ab", "a": "cd"}`+"\n"+`{"q": "x", "a": " y"}`+"\n")
 	m := &evaltest.Bigram{Scale: 3}
-	b, records, err := UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(), tk)
+	b, records, err := UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(), tk, TaskPrompts{}, nil)
 	require.NoError(t, err)
 	sum := 0.0
 	for i, s := range []string{"abcd", "x y"} {
@@ -148,7 +148,7 @@ filter_list:
 	}}
 	set := evaltest.Settings()
 	generating := eval.Subject{Name: "g", Generator: gen, Tokenizer: evaltest.Tokenizer{}}
-	b, records, err := UserTask(context.Background(), generating, set, tk)
+	b, records, err := UserTask(context.Background(), generating, set, tk, TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, eval.ProtocolGenerate, b.Protocol)
 	require.Equal(t, " 1", records[0].Answer)
@@ -162,13 +162,94 @@ filter_list:
 	require.Equal(t, []string{"\n"}, gen.Seen[0].StopStrings)
 	// Prompts are cut from the left, and counted.
 	set.MaxLength = 24
-	b, _, err = UserTask(context.Background(), generating, set, tk)
+	b, _, err = UserTask(context.Background(), generating, set, tk, TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.Contains(t, b.Flags, "truncated=4")
 	require.Equal(t, "\nA:", evaltest.Tokenizer{}.Decode(gen.Seen[len(gen.Seen)-1].Prompt, true)[1:])
 	set.MaxLength = 20
-	_, _, err = UserTask(context.Background(), generating, set, tk)
+	_, _, err = UserTask(context.Background(), generating, set, tk, TaskPrompts{}, nil)
 	require.ErrorContains(t, err, "leaves no room for a prompt in max_length 20")
-	_, _, err = UserTask(context.Background(), eval.Subject{Name: "g"}, evaltest.Settings(), tk)
+	_, _, err = UserTask(context.Background(), eval.Subject{Name: "g"}, evaltest.Settings(), tk, TaskPrompts{}, nil)
 	require.ErrorContains(t, err, "needs a generator")
+}
+
+// process_results makes the metrics of every item; metric_list says how they become one.
+func TestUserTaskResults(t *testing.T) {
+	python := `
+import re
+
+def halves(dataset):
+    return dataset.filter(lambda x: x["keep"]).map(lambda x: {"q": x["q"].upper()})
+
+def choose(doc, results):
+    lls, greedy = zip(*results)
+    return {"first": 1.0 if lls[0] > lls[1] else 0.0, "gap": abs(lls[0] - lls[1]), "left": 1}
+
+def spread(items):
+    return max(items) - min(items)
+
+def answer(doc, results):
+    return {"hit": re.sub(r"\W", "", results[0]) == doc["a"]}
+
+def whole(doc, results):
+    (ll,) = results
+    return {"word_perplexity": (ll, len(doc["q"].split())), "bits_per_byte": (ll, 2)}
+`
+	load := func(yaml string) *task.Task {
+		dir := evaltest.WriteFiles(t, map[string]string{"u.py": python, "t.yaml": yaml,
+			"d.jsonl": `{"q": "ab", "a": "B", "keep": true}` + "\n" +
+				`{"q": "x", "a": "y", "keep": false}` + "\n" + `{"q": "cd e", "a": "z", "keep": true}` +
+				"\n"})
+		tk, err := task.Load(filepath.Join(dir, "t.yaml"), "")
+		require.NoError(t, err)
+		return tk
+	}
+	m := &evaltest.Bigram{Scale: 3}
+	tk := load("data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [b, c]\n" +
+		"doc_to_target: 7\n" +
+		"process_docs: !function u.halves\nprocess_results: !function u.choose\nmetric_list:\n" +
+		"  - {metric: first, aggregation: mean}\n  - {metric: gap, aggregation: !function u.spread}\n" +
+		"  - {metric: left, aggregation: median}\n")
+	require.Equal(t, []string{"metric left is not computed (aggregation: median)"}, tk.Notes)
+	b, records, err := UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(), tk, TaskPrompts{}, nil)
+	require.NoError(t, err)
+	require.Len(t, records, 2)
+	var gaps []float64
+	first := 0.0
+	for i, last := range []byte{'B', 'E'} {
+		p, _ := m.Logprob(int32(last), ' ', 1)
+		x, _ := m.Logprob(' ', 'b', 1)
+		y, _ := m.Logprob(' ', 'c', 1)
+		require.InDelta(t, p+x, records[i].LogProbs[0], 1e-5)
+		gaps = append(gaps, math.Abs(x-y))
+		if x > y {
+			first++
+		}
+	}
+	require.InDelta(t, first/2, b.Metrics["first"], 1e-12)
+	require.InDelta(t, gaps[0]-gaps[1], b.Metrics["gap"], 1e-5)
+	require.NotContains(t, b.Metrics, "left")
+	require.NotContains(t, b.Metrics, "acc")
+	gen := &evaltest.Scripted{Answer: func(prompt string) string { return prompt[len(prompt)-1:] + "!" }}
+	b, _, err = UserTask(context.Background(), eval.Subject{Name: "g", Generator: gen, Tokenizer: evaltest.Tokenizer{}},
+		evaltest.Settings(), load("data: d.jsonl\noutput_type: generate_until\ndoc_to_text: \"{{q}}{{a}}\"\n"+
+			"doc_to_target: a\nprocess_results: !function u.answer\nmetric_list: [{metric: hit}]\n"+
+			""), TaskPrompts{}, nil)
+	require.NoError(t, err)
+	require.InDelta(t, 1, b.Metrics["hit"], 1e-12)
+	require.Equal(t, eval.ProtocolGenerate, b.Protocol)
+	b, records, err = UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(),
+		load("data: d.jsonl\noutput_type: loglikelihood_rolling\ndoc_to_target: q\n"+
+			"process_results: !function u.whole\nmetric_list:\n"+
+			"  - {metric: word_perplexity, aggregation: weighted_perplexity}\n"+
+			"  - {metric: bits_per_byte, aggregation: bits_per_byte}\n"), TaskPrompts{}, nil)
+	require.NoError(t, err)
+	sum := records[0].LogProbs[0] + records[1].LogProbs[0] + records[2].LogProbs[0]
+	require.InDelta(t, -sum/4, math.Log(b.Metrics["word_perplexity"]), 1e-9)
+	require.InDelta(t, -sum/6/math.Ln2, b.Metrics["bits_per_byte"], 1e-9)
+	_, _, err = UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(),
+		load("data: d.jsonl\noutput_type: loglikelihood_rolling\ndoc_to_target: q\n"+
+			"process_results: !function u.answer\nmetric_list: [{metric: hit}]\n"), TaskPrompts{}, nil)
+	require.ErrorContains(t, err, `item "t-0": `)
+	require.ErrorContains(t, err, "TypeError: expected string, got float")
 }

@@ -34,7 +34,7 @@ func load(t *testing.T, yaml string, more map[string]string) (*Task, []Item, err
 	if err != nil {
 		return nil, nil, err
 	}
-	items, err := tk.Items(" ")
+	items, err := tk.Items(Asking{Delimiter: " "})
 	return tk, items, err
 }
 
@@ -54,7 +54,8 @@ id: name
 	require.Equal(t, []Metric{{Name: "acc"}, {Name: "acc_norm"}}, tk.Metrics)
 	require.Len(t, items, 3)
 	require.Equal(t, Item{ID: "f", Row: 1, Line: 2, Contexts: []string{"Question: Is it's fire cold?\nAnswer:"},
-		Continuations: []string{"no", "yes"}, Choices: []string{"no", "yes"}, Gold: 0}, items[1])
+		Continuations: []string{"no", "yes"}, Choices: []string{"no", "yes"}, Gold: 0, Delimiter: " "},
+		items[1])
 }
 
 // The forms in which target and choices may be written; all mean the same.
@@ -136,8 +137,7 @@ fewshot_delimiter: " | "
 target_delimiter: "-"
 `, map[string]string{"train.csv": "q,a\nx,0\ny,1\nz,0\n"})
 	require.NoError(t, err)
-	require.Equal(t, "x:-no | y:-yes | Is water wet?:", items[0].Contexts[0])
-	require.Contains(t, tk.Notes[0], "at random")
+	require.Equal(t, "y:-yes | x:-no | Is water wet?:", items[0].Contexts[0])
 	require.Len(t, tk.Files(), 2)
 	// Written into the task.
 	tk, items, err = load(t, strings.Replace(yaml, "sampler: first_n",
@@ -165,17 +165,26 @@ metric_list:
   - {metric: exact_match, ignore_case: true, ignore_punctuation: true, ignore_numbers: true,
      regexes_to_ignore: ['\$'], aggregation: mean, higher_is_better: true}
 filter_list:
-  - {name: strict, filter: [{function: regex, regex_pattern: 'is (\w+)', group_select: -1}, {function: take_first}]}
+  - {name: strict, filter: [{function: regex, regex_pattern: '(?<=is )(\w+)', group_select: -1}, {function: take_first}]}
   - {name: loose, filter: [{function: remove_whitespace}, {function: lowercase}]}
+  - {name: mapped, filter: [{function: map, mapping_dict: {'yes': 1, 'no': 0}, default_value: 0}]}
 `, nil)
 	require.NoError(t, err)
 	require.Equal(t, Generation{Until: []string{"\n", "."}, MaxTokens: 7}, tk.Generation)
 	require.Equal(t, []string{"no", "yes"}, items[0].Targets)
-	require.True(t, tk.Metrics[0].Matches("Y$es,12!", "yes"))
-	require.False(t, tk.Metrics[0].Matches("yes no", "yes"))
-	require.Equal(t, "b", tk.Filters[0].Apply("is a, is b"))
-	require.Equal(t, "[invalid]", tk.Filters[0].Apply("nothing"))
-	require.Equal(t, "a b", tk.Filters[1].Apply(" A b\n"))
+	for answer, want := range map[string]bool{"Y$es,12!": true, "yes no": false} {
+		same, err := tk.Metrics[0].Matches(answer, "yes")
+		require.NoError(t, err)
+		require.Equal(t, want, same)
+	}
+	for _, c := range []struct {
+		filter       int
+		answer, want string
+	}{{0, "is a, is b", "b"}, {0, "nothing", "[invalid]"}, {1, " A b\n", "a b"}, {2, "yes", "1"}, {2, "?", "0"}} {
+		got, err := tk.Filters[c.filter].Apply(c.answer)
+		require.NoError(t, err)
+		require.Equal(t, c.want, got)
+	}
 
 	tk, items, err = load(t, "output_type: loglikelihood\ndata: quiz.jsonl\n"+
 		"doc_to_text: \"{{q.split(' ')[:-1]|join(' ')}}\"\ndoc_to_target: \"{{' '+q.split(' ')[-1]}}\"\n", nil)
@@ -208,7 +217,7 @@ func TestHarnessFilesLoadAsTheyAre(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "ethics_justice", tk.Name)
 	require.Equal(t, []string{"tag", "dataset_name", "metadata"}, tk.Ignored)
-	items, err := tk.Items(" ")
+	items, err := tk.Items(Asking{Delimiter: " "})
 	require.NoError(t, err)
 	require.Equal(t, "Question: Would most people believe this reasonable or unreasonable to say? \"I said, "+
 		"no.\"\nAnswer:", items[0].Contexts[0])
@@ -259,8 +268,10 @@ func TestBadTasks(t *testing.T) {
 		{without("doc_to_text") + "doc_to_text: \"{{q\"\n", `quiz.yaml:5: doc_to_text: template line 1`},
 		{without("doc_to_text") + "doc_to_text: \"{{q|shuffle}}\"\n", `filter shuffle: not known`},
 		{without("doc_to_text") + "doc_to_text: !function utils.f\n",
-			`quiz.yaml:5: doc_to_text: !function utils.f is Python, which is not run`},
-		{base + "process_docs: !function utils.p\n", `process_docs: !function utils.p is Python`},
+			`quiz.yaml:5: doc_to_text: !function utils.f: only plain Python is run (docs/tasks.md): open `},
+		{base + "process_docs: !function utils.p\n", `process_docs: !function utils.p: only plain Python is run`},
+		{base + "process_docs: p\n", `process_docs: want !function FILE.NAME, got "p"`},
+		{base + "process_results: !function utils.p\n", `process_results: !function utils.p: only plain Python`},
 		{base + "doc_to_txt: q\n", `quiz.yaml:6: doc_to_txt: unknown key: did you mean "doc_to_text"?`},
 		{base + "task: a/b\n", `task: want a name without slashes`},
 		{base + "metric_list: [{metric: bleu}]\n",
@@ -273,7 +284,11 @@ func TestBadTasks(t *testing.T) {
 				`balanced_acc, kappa for output_type multiple_choice, got "blue"`},
 		{base + "metric_list: [{metric: acc, sauce: 1}]\n", `metric_list[0].sauce: unknown`},
 		{base + "filter_list: [{name: x, filter: []}]\n", `filters belong to output_type generate_until`},
-		{base + "gen_prefix: x\n", `gen_prefix: not supported: put its text at the end of doc_to_text`},
+		{base + "gen_prefix: \"{{x}}\"\n", `gen_prefix: on quiz.jsonl line 1: template line 1, column 3: "x" is not`},
+		{base + "num_fewshot: 1\nfewshot_config: {sampler: balanced}\n", `want default or first_n, got "balanced"`},
+		{base + "num_fewshot: 1\nfewshot_config: {fewshot_indices: [7]}\n", `want rows from 0 to 2, got 7`},
+		{base + "num_fewshot: 1\nfewshot_config: {fewshot_indices: x}\n", `want a list of row numbers`},
+		{base + "num_fewshot: 1\nfewshot_config: {rows: x}\n", `fewshot_config.rows: not supported`},
 		{base + "repeats: 3\n", `repeats: want 1, got 3`},
 		{base + "format: xml\n", `format: want one of [json jsonl csv tsv parquet], got "xml"`},
 		{base + "first: 7\n", `first: want a row of`},
@@ -290,8 +305,8 @@ func TestBadTasks(t *testing.T) {
 		{without("doc_to_choice") + "doc_to_choice: [one]\n", `doc_to_choice: want at least two choices, got 1`},
 		{without("doc_to_choice") + "doc_to_choice: q\n", `want a list of texts, got Is water wet?`},
 		{without("doc_to_choice") + "doc_to_choice: \"{{ [q, ''] }}\"\n", `choice 1 is empty`},
-		{without("output_type") + "output_type: loglikelihood_rolling\n",
-			`output_type: want one of multiple_choice, loglikelihood, generate_until`},
+		{without("output_type") + "output_type: perplexity\n",
+			`output_type: want one of multiple_choice, loglikelihood, loglikelihood_rolling, generate_until`},
 		{without("data") + "data: nope.jsonl\n", `nope.jsonl`},
 		{"- a\n", `want the keys of a task`},
 		{"a: [", `not YAML`},
@@ -309,7 +324,9 @@ func TestBadTasks(t *testing.T) {
 		{gen + "generation_kwargs: {beams: 3}\n", `generation_kwargs.beams`},
 		{gen + "filter_list: [{name: x, filter: [{function: python}]}]\n",
 			`filter_list[0].filter[0].function: want take_first`},
-		{gen + "filter_list: [{name: x, filter: [{function: regex, regex_pattern: '(?=x)'}]}]\n", `RE2`},
+		{gen + "filter_list: [{name: x, filter: [{function: regex, regex_pattern: '(x'}]}]\n", `regular expression`},
+		{gen + "filter_list: [{name: x, filter: [{function: take_first_k, k: 3}]}]\n", `filter[0].k: want 1`},
+		{gen + "filter_list: [{name: x, filter: [{function: map}]}]\n", `mapping_dict: want a mapping`},
 	} {
 		_, _, err := load(t, c.yaml, nil)
 		require.ErrorContains(t, err, c.want, c.yaml)
@@ -353,7 +370,7 @@ func TestExampleOfTheDocs(t *testing.T) {
 	dir := folder(t, map[string]string{"quiz.yaml": block("quiz.yaml"), "quiz.jsonl": block("quiz.jsonl")})
 	tk, err := Load(filepath.Join(dir, "quiz.yaml"), "")
 	require.NoError(t, err)
-	items, err := tk.Items(" ")
+	items, err := tk.Items(Asking{Delimiter: " "})
 	require.NoError(t, err)
 	require.Len(t, items, 2)
 	require.Equal(t, "Question: Which of the two is a virtue?\nAnswer:", items[0].Contexts[0])
@@ -364,7 +381,7 @@ func TestExampleOfTheDocs(t *testing.T) {
 			[]byte(strings.Replace(block("quiz.yaml"), old, now, 1)), 0o600))
 		tk, err = Load(filepath.Join(dir, "quiz.yaml"), "")
 		require.NoError(t, err)
-		_, err = tk.Items(" ")
+		_, err = tk.Items(Asking{Delimiter: " "})
 		require.ErrorContains(t, err, `quiz.yaml:4: doc_to_text: on quiz.jsonl line 1: template line 1, `+
 			`column 21: "qestion" `+
 			`is not defined; the fields are options, question, right`)

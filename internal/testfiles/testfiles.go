@@ -92,7 +92,7 @@ func Gemma(t testing.TB) string {
 		t.Skip("short: the second real model is not run")
 	}
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("the second real model is not here: no file %s beside the first; docs/models.md says where it is from",
+		t.Skipf("the second real model is not here (make model fetches it): no file %s beside the first",
 			filepath.Base(path))
 	}
 	return path
