@@ -62,12 +62,19 @@ func (s Stack) PEFT(dir, baseName string) (a *adapter.Adapter, notes []string, e
 		if h.Std != 0 {
 			notes = append(notes, "scores there are "+rawText(h))
 		}
+		if slices.Contains(unclassified, a.Arch) {
+			notes = append(notes, fmt.Sprintf("transformers has no sequence classifier for architecture %s (5.23): its "+
+				"base model's last hidden state times base_model.model.score.weight is the score", a.Arch))
+		}
 	}
 	if h := a.Head; h != nil && h.HasBias {
 		notes = append(notes, "the value head is in v_head.safetensors, as TRL has it: PEFT itself does not read it")
 	}
 	return a, notes, nil
 }
+
+// unclassified are the architectures that transformers has no ...ForSequenceClassification of.
+var unclassified = []string{"granite"}
 
 // rawText says how a raw score becomes that of steer.
 func rawText(h *adapter.Head) string {
