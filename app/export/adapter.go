@@ -63,8 +63,8 @@ func (s Stack) PEFT(dir, baseName string) (a *adapter.Adapter, notes []string, e
 			notes = append(notes, "scores there are "+rawText(h))
 		}
 		if slices.Contains(unclassified, a.Arch) {
-			notes = append(notes, fmt.Sprintf("transformers has no sequence classifier for architecture %s (5.23): its "+
-				"base model's last hidden state times base_model.model.score.weight is the score", a.Arch))
+			notes = append(notes, fmt.Sprintf("transformers has no sequence classifier for architecture %s (5.23): "+
+				"its base model's last hidden state times base_model.model.score.weight is the score", a.Arch))
 		}
 	}
 	if h := a.Head; h != nil && h.HasBias {

@@ -37,7 +37,8 @@ func TestInit(t *testing.T) {
 				"eval.limit=4", "eval.cross_reward.max_new_tokens=4", "eval.resamples=50"}},
 		"alpaca": {[]string{put(t, t.TempDir(), "alpaca.jsonl",
 			strings.Repeat(`{"instruction": "Say hello.", "output": "Hello."}`+"\n", 40))},
-			[]string{"# 40 rows: Alpaca (instruction, input, output)", "epochs: 0 # as many as make 32 updates", "warmup_steps: -1"}, nil},
+			[]string{"# 40 rows: Alpaca (instruction, input, output)", "epochs: 0 # as many as make 32 updates",
+				"warmup_steps: -1"}, nil},
 		"pairs of one's own": {[]string{pairs, assets.Guanaco.Train},
 			[]string{"theories: [custom]", "# 40 rows: preference pairs (prompt, chosen, rejected)"}, nil},
 	} {
