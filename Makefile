@@ -245,6 +245,10 @@ bench-eval: build $(MODEL) $(PEERS)/eval-installed $(PEERS)/smollm2/done ## stee
 bench-scaling: build $(MODEL) ## speed and memory against context, batch, rank, threads, model size, into BENCHMARKS.md (15 minutes; ARGS=--quick)
 	@python3 bench/scaling.py --steer bin/steer --gguf $(MODEL) --cache $(CACHE)/bench --into BENCHMARKS.md $(ARGS)
 
+.PHONY: bench-families
+bench-families: build ## a training step of each family against its twin of the llama family, into BENCHMARKS.md (10 minutes)
+	@python3 bench/families.py --steer bin/steer --cache $(CACHE)/bench --into BENCHMARKS.md $(ARGS)
+
 # The goldens' peers, pinned as in the files named here. trl is there three times: the release of each
 # golden file. trl 0.7.1 needs an old torch, and with it Python 3.11 at most.
 GOLDEN_PEERS := testdata/golden/peers
