@@ -96,10 +96,11 @@ test: build model arch test-native test-cuda-emulation cuda-emulation ## every t
 # The programs that exports are made for. The first time they are built: a long while.
 CLIENTS := $(CACHE)/clients
 .PHONY: test-clients
-test-clients: build $(PEERS)/installed ## exports loaded by PEFT, llama.cpp and Ollama (docs/clients.md); builds these first
+test-clients: build $(PEERS)/installed $(PEERS)/smollm2/done ## exports loaded by PEFT, llama.cpp and Ollama (docs/clients.md); builds these first
 	@GO="$(GO)" clients/build.sh "$(CLIENTS)" "$(PEERS)/bin/python"
 	@STEER_CLIENTS="$(CLIENTS)" STEER_CLIENTS_PYTHON="$(PEERS)/bin/python" $(WITH_NATIVE) \
 	  $(GO) test -count=1 -v -timeout 60m ./app/export -run 'TestClient'
+	@GO="$(GO)" clients/pipeline.sh "$(CURDIR)/bin/steer" "$(PEERS)/smollm2/bf16" "$(CLIENTS)" "$(PEERS)/bin/python"
 
 .PHONY: test-fast
 test-fast: build arch ## the tests that need no model, no data and no built program; offline after make build

@@ -16,7 +16,7 @@ import (
 
 // Console is where a conversion shows itself.
 type Console interface {
-	// Progress is told how far something is, in bytes or in parts.
+	// Progress is told how far something is, in bytes.
 	Progress(what string, done, total int64)
 	// Note says a sentence.
 	Note(text string)
@@ -114,7 +114,11 @@ func Quantize(ctx context.Context, in, out string, opt quantize.Options, con Con
 }
 
 func quantized(ctx context.Context, in, out string, opt quantize.Options, con Console) (quantize.Result, error) {
-	opt.Progress = func(done, total int) { con.Progress("quantizing, tensors", int64(done), int64(total)) }
+	size := int64(0)
+	if st, err := os.Stat(in); err == nil { // else quantize.File says why
+		size = st.Size()
+	}
+	opt.Progress = func(done, total int) { con.Progress("quantizing", size*int64(done)/int64(total), size) }
 	res, err := quantize.File(ctx, in, out, opt)
 	for _, n := range res.Notices {
 		con.Note("notice: " + n)

@@ -208,9 +208,10 @@ func TestClientLlamaCppCommand(t *testing.T) {
 	say := func(args ...string) string {
 		// The program's last lines are now and then lost when it ends: what is whole ends in two newlines.
 		for range 20 {
-			cmd := exec.Command(filepath.Join(folder, "llama/bin/llama-completion"), append([]string{"-m", k.model,
-				"-p", "Once upon a time", "-n", "10", "--temp", "0", "-t", "1", "-no-cnv", "--no-warmup", "-c", "128",
-				"-ctk", "f32", "-ctv", "f32", "-fa", "off", "--no-display-prompt", "--ignore-eos"}, args...)...)
+			cmd := exec.Command(filepath.Join(folder, "llama/bin/llama-completion"),
+				append([]string{"-m", k.model, "-p",
+					"Once upon a time", "-n", "10", "--temp", "0", "-t", "1", "-no-cnv", "--no-warmup", "-c", "128",
+					"-ctk", "f32", "-ctv", "f32", "-fa", "off", "--no-display-prompt", "--ignore-eos"}, args...)...)
 			out, err := cmd.Output()
 			require.NoError(t, err)
 			if text, whole := strings.CutSuffix(string(out), "\n\n"); whole {
