@@ -171,9 +171,9 @@ func rankNotes(a *adapter.Adapter) []string {
 		return []string{"llama.cpp takes a softmax of this architecture's outputs: the first of the two that it gives " +
 			"is σ(raw), and raw = log(p / (1 - p))", scores}
 	}
-	return []string{fmt.Sprintf("llama.cpp reads no classification head of architecture %s (it does of %s): the file "+
-		"gives the hidden state of the last token (llama-embedding --pooling last --embd-normalize -1), and its "+
-		"product with steer.head.weight is the score", a.Arch, strings.Join(ranked, ", ")), scores}
+	return []string{fmt.Sprintf("llama.cpp reads no classification head of architecture %s (it does of %s): the "+
+		"file gives the hidden state of the last token (llama-embedding --pooling last --embd-normalize -1), and "+
+		"its product with steer.head.weight is the score", a.Arch, strings.Join(ranked, ", ")), scores}
 }
 
 // fits checks that an adapter is one for an open model.
