@@ -168,8 +168,8 @@ func rankNotes(a *adapter.Adapter) []string {
 		scores = "that score is " + rawText(a.Head)
 	}
 	if slices.Contains(ranked, a.Arch) {
-		return []string{"llama.cpp takes a softmax of this architecture's outputs: the first of the two that it gives " +
-			"is σ(raw), and raw = log(p / (1 - p))", scores}
+		return []string{"llama.cpp takes a softmax of this architecture's outputs: the first of the two that it " +
+			"gives is σ(raw), and raw = log(p / (1 - p))", scores}
 	}
 	return []string{fmt.Sprintf("llama.cpp reads no classification head of architecture %s (it does of %s): the "+
 		"file gives the hidden state of the last token (llama-embedding --pooling last --embd-normalize -1), and "+
