@@ -88,7 +88,7 @@ func (s *stage) finish(w *workspace.Workspace, inputs Inputs, result run.Result)
 	}
 	info := w.Model.Info()
 	r.Base = &run.Base{
-		Path: info.Path, SHA256: inputs["model"], Name: info.Description, Architecture: adapter.Arch,
+		Path: info.Path, SHA256: inputs["model"], Name: info.Description, Architecture: info.Shape.Arch,
 		Parameters: info.Params,
 	}
 	r.Device, r.Precision, r.Kernel = w.Device(), string(w.Engine.Precision), w.Kernel()
