@@ -36,7 +36,7 @@ what it is made of.`,
 			if err != nil {
 				return err
 			}
-			if err := f.refuse(); err != nil {
+			if err := f.refuse(paths...); err != nil {
 				return err
 			}
 			stack := export.Stack{Model: f.model, Paths: paths, Scales: by, Any: anyStack, Hashes: a.hashes}

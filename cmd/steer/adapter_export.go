@@ -57,6 +57,9 @@ func (a *app) exportAdapter(ctx context.Context, paths []string, f *exportFlags)
 	if _, err := f.check(ctx, a); err != nil {
 		return err
 	}
+	if err := f.refuse(paths...); err != nil {
+		return err
+	}
 	stack := export.Stack{Model: f.model, Paths: paths, Scales: scales, Any: f.anyStack, Hashes: a.hashes}
 	var host *adapter.Adapter
 	var notes []string

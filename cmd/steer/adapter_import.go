@@ -36,7 +36,7 @@ otherwise, B is multiplied by the difference; how many values that rounds is sai
 			if err != nil {
 				return err
 			}
-			if err := f.refuse(); err != nil {
+			if err := f.refuse(dir[0]); err != nil {
 				return err
 			}
 			if err := host.Save(f.out); err != nil {

@@ -35,7 +35,7 @@ func (f *convertFlags) check(ctx context.Context, a *app) (adapter.Shape, error)
 	if f.out == "" {
 		return adapter.Shape{}, usagef("--out: want a path to write to")
 	}
-	if err := f.refuse(); err != nil {
+	if err := f.refuse(f.model); err != nil {
 		return adapter.Shape{}, err
 	}
 	if err := a.locate(ctx, source.Model, "--model", &f.model); err != nil {
@@ -44,8 +44,14 @@ func (f *convertFlags) check(ctx context.Context, a *app) (adapter.Shape, error)
 	return modelfile.Shape(f.model)
 }
 
-// refuse is an error when the output exists and --force was not given.
-func (f *convertFlags) refuse() error {
+// refuse is an error when the output exists and --force was not given, or when it is one of the files
+// that are read, whatever was given: it would be lost.
+func (f *convertFlags) refuse(inputs ...string) error {
+	for _, in := range inputs {
+		if same, err := sameFile(in, f.out); err == nil && same {
+			return usagef("--out %s: want another file than those that are read", f.out)
+		}
+	}
 	st, err := os.Stat(f.out)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || f.force:

@@ -72,13 +72,10 @@ func (a *app) mergeModel(ctx context.Context, f *mergeFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := f.refuse(); err != nil {
+	if err := f.refuse(append([]string{f.model}, f.adapters...)...); err != nil {
 		return err
 	}
 	stack := export.Stack{Model: f.model, Paths: f.adapters, Scales: scales, Any: f.anyStack, Hashes: a.hashes}
-	if same, err := sameFile(f.model, f.out); err != nil || same {
-		return usagef("--out: want another file than the base")
-	}
 	ctx, cancel := a.cancellable(ctx)
 	defer cancel()
 	r, err := stack.Merge(ctx, f.out, f.kind)

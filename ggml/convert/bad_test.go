@@ -167,6 +167,10 @@ func TestBadRepositories(t *testing.T) {
 			write("model.safetensors.index.json", `{"weight_map": {"model.norm.weight": "again.safetensors",
 				"model.embed_tokens.weight": "model-00001-of-00002.safetensors"}}`)(t, dir)
 		}, []string{"is in again.safetensors too"}},
+		{"an id of two added tokens", "llama3", addedToken(`{"id": 300, "content": "<other>"}`),
+			[]string{"tokenizer.json", "id 300 is given to", "<other>"}},
+		{"an added token of two ids", "llama3", addedToken(`{"id": 290, "content": "<|eot_id|>"}`),
+			[]string{"tokenizer.json", `"<|eot_id|>" is given the ids 290 and 303`}},
 		{"a missing tensor", "qwen3",
 			header(weights, rename("model.norm.weight", "model.layers.0.rotary_emb.inv_freq")),
 			[]string{"output_norm.weight (model.norm.weight) is missing"}},
@@ -283,6 +287,16 @@ func TestTooLargeForF16(t *testing.T) {
 	require.NoError(t, m.Save(t.Context(), filepath.Join(t.TempDir(), "o.gguf"), convert.Options{Type: gguf.TypeBF16}))
 }
 
+// addedToken puts a token before the others of tokenizer.json.
+func addedToken(token string) func(*testing.T, string) {
+	return func(t *testing.T, dir string) {
+		raw, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
+		require.NoError(t, err)
+		write("tokenizer.json", strings.Replace(string(raw), `"added_tokens": [`, `"added_tokens": [`+token+",", 1))(t,
+			dir)
+	}
+}
+
 // What is left out or comes out otherwise is said.
 func TestNotices(t *testing.T) {
 	for _, c := range []struct {
@@ -294,13 +308,7 @@ func TestNotices(t *testing.T) {
 		{"a window", "mistral", config(rope{"sliding_window": 100}), "sliding_window is 100"},
 		{"two templates", "qwen3", write("chat_template.jinja", "other"), "another chat template than " +
 			"chat_template.jinja"},
-		{"tokens without a row", "smollm", func(t *testing.T, dir string) {
-			raw, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
-			require.NoError(t, err)
-			text := strings.Replace(string(raw), `"added_tokens": [`,
-				`"added_tokens": [{"id": 303, "content": "<far>"},`, 1)
-			write("tokenizer.json", text)(t, dir)
-		}, `the added token "<far>" (id 303) has no row among the 303`},
+		{"tokens without a row", "smollm", addedToken(`{"id": 303, "content": "<far>"}`), `the added token "<far>" (id 303) has no row among the 303`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := unpack(t, c.of)

@@ -189,9 +189,9 @@ func (r *reader) sizes() {
 		return
 	}
 	n.HeadDim = r.size("attention.key_length", n.Embd/n.Heads)
-	if v := r.size("attention.value_length", n.HeadDim); v != n.HeadDim {
-		r.fail("attention.value_length", "is %d, a head has %d: %w: supported are heads of one width", v, n.HeadDim,
-			ErrUnsupported)
+	if v := r.size("attention.value_length", n.HeadDim); v != n.HeadDim { // libllama aborts on it
+		r.fail("attention.value_length", "is %d, a head has %d: want that: heads of this architecture have one width",
+			v, n.HeadDim)
 	}
 	n.RMSEps = r.float("attention.layer_norm_rms_epsilon", 0)
 	if !(n.RMSEps > 0) {
@@ -260,9 +260,9 @@ func (r *reader) rope() {
 	p := Rope{Dims: n.HeadDim, Halves: fam.Halves, Base: r.float("rope.freq_base", 10000), Scale: 1}
 	if d := r.size("rope.dimension_count", n.HeadDim); d != n.HeadDim {
 		switch {
-		case !fam.Partial:
-			r.fail("rope.dimension_count", "is %d, a head has %d: %w: supported are heads of one width, turned whole",
-				d, n.HeadDim, ErrUnsupported)
+		case !fam.Partial: // libllama aborts on it, so that the model cannot be used either
+			r.fail("rope.dimension_count", "is %d, a head has %d: want that: heads of this architecture turn whole",
+				d, n.HeadDim)
 		case d < 2 || d%2 != 0 || d > n.HeadDim:
 			r.fail("rope.dimension_count", "is %d, a head has %d: want an even number up to that", d, n.HeadDim)
 		}

@@ -88,7 +88,7 @@ func Check(f *gguf.File) (Header, []error) {
 		if h.Vocab, h.Warnings, err = vocabulary(f); err != nil {
 			problems = append(problems, err)
 		}
-		return h, problems
+		return h, append(problems, aborts(f, arch)...)
 	}
 	if h.Shape, err = adapter.ShapeOf(f); err != nil {
 		return h, []error{err}
@@ -116,7 +116,7 @@ func Check(f *gguf.File) (Header, []error) {
 		problems = append(problems, err)
 	}
 	h.Warnings = append(h.Warnings, said...)
-	return h, problems
+	return h, append(problems, aborts(f, arch)...)
 }
 
 // Trainable is the error of a model that the training graph cannot compute, by its header. What else is

@@ -243,6 +243,9 @@ func (c *Client) receive(
 		n, err := body.Read(buf)
 		watch.Reset(stall)
 		if n > 0 {
+			if r.Bytes > 0 && got+int64(n) > r.Bytes { // a body without a length could go on for ever
+				return got, fmt.Errorf("%s: %w: more than the %d bytes that the release has", r.URL, ErrSize, r.Bytes)
+			}
 			if r.Most > 0 && got+int64(n) > r.Most {
 				return got, fmt.Errorf("%s: %w: more than the %d bytes that such a file may have", r.URL, ErrBounds,
 					r.Most)

@@ -344,6 +344,25 @@ func TestSizes(t *testing.T) {
 	require.LessOrEqual(t, sizeOf(r.To), r.Most)
 }
 
+// A body without a length may be longer than the file: what is too much never reaches the disk.
+func TestEndlessBody(t *testing.T) {
+	s, _ := server(t, func(_ int64, w http.ResponseWriter, _ *http.Request) bool {
+		for range 100 { // were it not ended, this would come whole
+			if _, err := w.Write(content); err != nil {
+				break
+			}
+			w.(http.Flusher).Flush()
+		}
+		return true
+	})
+	c, _, _ := impatient()
+	r := request(t, s.URL)
+	r.Bytes, r.Most = 1000, 0
+	_, err := c.Download(t.Context(), r)
+	require.ErrorIs(t, err, ErrSize)
+	require.LessOrEqual(t, sizeOf(r.To), r.Bytes)
+}
+
 // A server from which nothing comes any more is asked again.
 func TestStalledServer(t *testing.T) {
 	s, _ := server(t, func(n int64, w http.ResponseWriter, r *http.Request) bool {

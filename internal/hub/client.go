@@ -168,7 +168,8 @@ func (c *Client) download(ctx context.Context, repo *Repository, f File, blob st
 		_, err := os.Stat(part)
 		begun := err == nil
 		r := fetch.Request{
-			URL: c.address(repo, f.Path), Token: c.Token, To: part, Bytes: f.Bytes, ByContent: true,
+			URL: c.address(repo, f.Path), Token: c.Token, To: part, Bytes: f.Bytes, Most: max(f.Bytes, 1),
+			ByContent: true,
 			Progress: func(done, total int64) {
 				if c.Progress != nil {
 					c.Progress(filepath.Base(f.Path), done, total)

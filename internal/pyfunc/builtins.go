@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"steer/internal/jinja"
@@ -217,19 +219,43 @@ func pyInt(_ *machine, c arguments) (any, error) {
 	case int:
 		return x, nil
 	case float64:
-		if math.IsNaN(x) || math.Abs(x) >= 1<<63 {
-			return nil, raise("ValueError", "cannot convert %v to an integer", x)
-		}
-		return int(x), nil
+		return wholeOf(x)
 	case string:
-		text := strings.ReplaceAll(strings.TrimSpace(x), "_", "")
-		i, err := strconv.Atoi(strings.TrimPrefix(text, "+"))
-		if err != nil {
-			return nil, raise("ValueError", "invalid literal for int() with base 10: %s", repr(x))
-		}
-		return i, nil
+		return wholeIn(x)
 	}
 	return nil, raise("TypeError", "int() argument must be a string or a number, not %s", kindOf(a[0]))
+}
+
+// errWhole is no exception: Python has these numbers, so what a file does without them is not what it does.
+var errWhole = errors.New("int(): a whole number beyond 64 bits, which is not supported")
+
+func wholeOf(x float64) (any, error) {
+	switch {
+	case math.IsNaN(x):
+		return nil, raise("ValueError", "cannot convert float NaN to integer")
+	case math.IsInf(x, 0):
+		return nil, raise("OverflowError", "cannot convert float infinity to integer")
+	case math.Abs(x) >= 1<<63:
+		return nil, errWhole
+	}
+	return int(x), nil
+}
+
+var wholePattern = regexp.MustCompile(`^[+-]?[0-9]+(_[0-9]+)*$`)
+
+func wholeIn(text string) (any, error) {
+	t := strings.TrimSpace(text)
+	if !wholePattern.MatchString(t) {
+		if strings.ContainsFunc(t, func(r rune) bool { return r > '9' && unicode.IsDigit(r) }) {
+			return nil, fmt.Errorf("int(): digits beyond 0 to 9 are not supported: %s", repr(text))
+		}
+		return nil, raise("ValueError", "invalid literal for int() with base 10: %s", repr(text))
+	}
+	i, err := strconv.Atoi(strings.ReplaceAll(t, "_", ""))
+	if err != nil {
+		return nil, errWhole
+	}
+	return i, nil
 }
 
 func pyFloat(_ *machine, c arguments) (any, error) {
@@ -488,7 +514,7 @@ func (m *machine) extreme(c arguments, title string, sign int) (any, error) {
 	return items[best], nil
 }
 
-func pySum(_ *machine, c arguments) (any, error) {
+func pySum(m *machine, c arguments) (any, error) {
 	a, err := c.take("sum", 1, "iterable", "start")
 	if err != nil {
 		return nil, err
@@ -502,7 +528,8 @@ func pySum(_ *machine, c arguments) (any, error) {
 		total = a[1]
 	}
 	for _, v := range items {
-		if total, err = operate("+", total, v); err != nil {
+		total, err = operate("+", total, v)
+		if err := m.made(total, err); err != nil {
 			return nil, err
 		}
 	}
@@ -633,14 +660,18 @@ func pyRound(_ *machine, c arguments) (any, error) {
 		return nil, err
 	}
 	digits, has := a[1].(int)
+	if digits < 0 {
+		return nil, errors.New("round() to tens and hundreds is not supported")
+	}
 	switch x := a[0].(type) {
 	case int:
 		return x, nil
 	case float64:
 		if !has {
-			return int(math.RoundToEven(x)), nil
+			return wholeOf(math.RoundToEven(x))
 		}
-		return strconv.ParseFloat(strconv.FormatFloat(x, 'f', max(0, digits), 64), 64)
+		const most = 1100 // digits behind the point that a float64 can have, and more
+		return strconv.ParseFloat(strconv.FormatFloat(x, 'f', min(digits, most), 64), 64)
 	}
 	return nil, raise("TypeError", "%s cannot be rounded", kindOf(a[0]))
 }

@@ -21,6 +21,8 @@ const (
 	maxSteps = 20_000_000
 	maxDepth = 200
 	maxText  = 64 << 20
+	// textPerStep is how many bytes of a text count as one step.
+	textPerStep = 64
 )
 
 // scope holds the names of a function or comprehension that runs.
@@ -68,11 +70,26 @@ type function struct {
 	around   *scope
 }
 
-func (m *machine) step() error {
-	if m.steps++; m.steps > maxSteps {
+func (m *machine) step() error { return m.spend(1) }
+
+// spend counts steps: one for each element that comes to be, too, or a list that is added to itself
+// would fill the memory in a few dozen statements.
+func (m *machine) spend(n int) error {
+	if m.steps += n; m.steps > maxSteps {
 		return fmt.Errorf("more than %d steps: an endless loop?", maxSteps)
 	}
 	return nil
+}
+
+// made counts a value that an operator or a built-in function gave.
+func (m *machine) made(v any, err error) error {
+	if err != nil {
+		return err
+	}
+	if s, ok := v.(string); ok {
+		return m.spend(len(s) / textPerStep)
+	}
+	return m.spend(len(members(v)))
 }
 
 // located adds the line to an error that has none yet.
@@ -107,6 +124,9 @@ func (m *machine) eval(n node, s *scope) (any, error) {
 	case *display:
 		items, err := m.items(x.items, s)
 		if err != nil {
+			return nil, err
+		}
+		if err := m.spend(len(items)); err != nil {
 			return nil, err
 		}
 		switch x.kind {
@@ -161,7 +181,7 @@ func (m *machine) choose(n node, s *scope) (any, error) {
 			return nil, err
 		}
 		v, err := operate(x.op, a, b)
-		return v, at(x.line, err)
+		return v, at(x.line, m.made(v, err))
 	case *logical:
 		a, err := m.eval(x.a, s)
 		if err != nil || truth(a) == (x.op == "or") {
@@ -831,7 +851,8 @@ func (m *machine) callNode(x *call, s *scope) (any, error) {
 func (m *machine) call(fn any, c arguments) (any, error) {
 	switch f := fn.(type) {
 	case *builtin:
-		return f.call(m, c)
+		v, err := f.call(m, c)
+		return v, m.made(v, err)
 	case *function:
 		return m.run(f, c)
 	}

@@ -65,11 +65,22 @@ func (f *Module) execute(n node) {
 	if x, ok := n.(*expression); ok && f.updatesGlobals(x) {
 		return
 	}
-	if _, err := (&machine{}).exec(n, f.top); err != nil {
+	if err := f.exec(n); err != nil {
 		for _, id := range bound(n) {
 			f.top.vars[id] = &poison{fmt.Errorf("%s: %w", filepath.Base(f.path), err)}
 		}
 	}
+}
+
+func (f *Module) exec(n node) (err error) {
+	defer within(&err)
+	_, err = (&machine{}).exec(n, f.top)
+	return err
+}
+
+func (f *Module) eval(n node) (v any, err error) {
+	defer within(&err)
+	return (&machine{}).eval(n, f.top)
 }
 
 // updatesGlobals runs globals().update(...), by which some files define functions in a loop.
@@ -89,7 +100,7 @@ func (f *Module) updatesGlobals(x *expression) bool {
 	if id, ok := g.fn.(*name); !ok || id.id != "globals" {
 		return false
 	}
-	v, err := (&machine{}).eval(c.args[0], f.top)
+	v, err := f.eval(c.args[0])
 	if d, ok := v.(*dict); ok && err == nil {
 		for _, e := range d.all() {
 			f.top.vars[str(e.key)] = e.value
@@ -158,7 +169,8 @@ func (f *Module) Function(name string) (*Function, error) {
 func (f *Function) Value(row *ordered.Map) (any, error) { return f.Call(row) }
 
 // Call calls the function on values of rows, and gives one.
-func (f *Function) Call(args ...any) (any, error) {
+func (f *Function) Call(args ...any) (result any, err error) {
+	defer f.within(&err)
 	var c arguments
 	for _, a := range args {
 		v, err := inside(a)
@@ -177,6 +189,13 @@ func (f *Function) Call(args ...any) (any, error) {
 	return v, nil
 }
 
+// within is as the function of its name, and says which function was called.
+func (f *Function) within(err *error) {
+	if r := recover(); r != nil {
+		*err = f.fail(ended(r))
+	}
+}
+
 func (f *Function) fail(err error) error { return fmt.Errorf("%s: %s: %w", f.path, f.name, err) }
 
 // Row is a row of a table, with the line that it is from.
@@ -186,7 +205,8 @@ type Row struct {
 }
 
 // Rows calls the function on a whole table, as process_docs is called.
-func (f *Function) Rows(rows []Row) ([]Row, error) {
+func (f *Function) Rows(rows []Row) (result []Row, err error) {
+	defer f.within(&err)
 	in := &dataset{}
 	for _, r := range rows {
 		d, err := inside(r.Fields)
@@ -210,7 +230,7 @@ func (f *Function) Rows(rows []Row) ([]Row, error) {
 	if !ok {
 		return nil, f.fail(fmt.Errorf("gives a %s: want the rows", kindOf(v)))
 	}
-	result := make([]Row, len(out.rows))
+	result = make([]Row, len(out.rows))
 	for i, r := range out.rows {
 		fields, err := outside(r)
 		if err != nil {
@@ -222,7 +242,8 @@ func (f *Function) Rows(rows []Row) ([]Row, error) {
 }
 
 // Samples calls a function without arguments that gives rows, as fewshot_config.samples may be.
-func (f *Function) Samples() ([]*ordered.Map, error) {
+func (f *Function) Samples() (samples []*ordered.Map, err error) {
+	defer f.within(&err)
 	v, err := (&machine{}).call(f.value, arguments{})
 	if err != nil {
 		return nil, f.fail(err)

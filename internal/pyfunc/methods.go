@@ -180,8 +180,11 @@ func listAppend(_ *machine, self any, c arguments) (any, error) {
 	return nil, err
 }
 
-func listExtend(_ *machine, self any, c arguments) (any, error) {
+func listExtend(m *machine, self any, c arguments) (any, error) {
 	items, err := itemsOf(c, "extend")
+	if err := m.spend(len(items)); err != nil {
+		return nil, err
+	}
 	l := self.(*list)
 	l.items = append(l.items, items...)
 	return nil, err

@@ -125,11 +125,14 @@ func (m *machine) augment(x *augmented, s *scope) error {
 		if err != nil {
 			return err
 		}
+		if err := m.spend(len(more)); err != nil {
+			return err
+		}
 		l.items = append(l.items, more...)
 		return nil
 	}
 	v, err := operate(x.op, a, b)
-	if err != nil {
+	if err := m.made(v, err); err != nil {
 		return err
 	}
 	return m.bind(x.target, v, s)
@@ -177,7 +180,8 @@ func (m *machine) while(x *while, s *scope) (string, error) {
 
 // exceptions are those that can be raised and caught by name.
 var exceptions = []string{"AssertionError", "AttributeError", "Exception", "IndexError", "KeyError", "LookupError",
-	"NameError", "NotImplementedError", "RecursionError", "RuntimeError", "SyntaxError", "TypeError", "ValueError",
+	"NameError", "NotImplementedError", "OverflowError", "RecursionError", "RuntimeError", "SyntaxError", "TypeError",
+	"ValueError",
 	"ZeroDivisionError"}
 
 func (m *machine) raised(x *raised, s *scope) error {

@@ -74,6 +74,11 @@ func newDict() *dict { return &dict{index: map[string]int{}} }
 
 // hash is a text that equal keys share.
 func hash(v any) (string, error) {
+	fits(v)
+	return hashOf(v)
+}
+
+func hashOf(v any) (string, error) {
 	switch x := v.(type) {
 	case nil:
 		return "n", nil
@@ -94,7 +99,7 @@ func hash(v any) (string, error) {
 	case *tuple:
 		var b strings.Builder
 		for _, e := range x.items {
-			h, err := hash(e)
+			h, err := hashOf(e)
 			if err != nil {
 				return "", err
 			}
@@ -244,15 +249,20 @@ func truth(v any) bool {
 
 // equal is Python's ==.
 func equal(a, b any) bool {
+	fits(a)
+	return same(a, b)
+}
+
+func same(a, b any) bool {
 	if order, ok := jinja.CompareNumbers(a, b); ok {
 		return order == 0
 	}
-	same := func(x, y []any) bool {
+	all := func(x, y []any) bool {
 		if len(x) != len(y) {
 			return false
 		}
 		for i := range x {
-			if !equal(x[i], y[i]) {
+			if !same(x[i], y[i]) {
 				return false
 			}
 		}
@@ -261,16 +271,16 @@ func equal(a, b any) bool {
 	switch x := a.(type) {
 	case *list:
 		y, ok := b.(*list)
-		return ok && same(x.items, y.items)
+		return ok && all(x.items, y.items)
 	case *tuple:
 		y, ok := b.(*tuple)
-		return ok && same(x.items, y.items)
+		return ok && all(x.items, y.items)
 	case *set:
 		y, ok := b.(*set)
 		return ok && x.sameKeys(y.dict, func(any, any) bool { return true })
 	case *dict:
 		y, ok := b.(*dict)
-		return ok && x.sameKeys(y, equal)
+		return ok && x.sameKeys(y, same)
 	}
 	return a == b
 }
@@ -350,10 +360,15 @@ func iterate(v any) ([]any, error) {
 
 // copied is a deep copy.
 func copied(v any) any {
+	fits(v)
+	return copyOf(v)
+}
+
+func copyOf(v any) any {
 	each := func(items []any) []any {
 		out := make([]any, len(items))
 		for i := range items {
-			out[i] = copied(items[i])
+			out[i] = copyOf(items[i])
 		}
 		return out
 	}
@@ -365,7 +380,7 @@ func copied(v any) any {
 	case *dict:
 		out := newDict()
 		for _, e := range x.all() {
-			if err := out.set(e.key, copied(e.value)); err != nil {
+			if err := out.set(e.key, copyOf(e.value)); err != nil {
 				panic(err)
 			}
 		}
@@ -386,10 +401,15 @@ func str(v any) string {
 
 // repr is Python's repr().
 func repr(v any) string {
+	fits(v)
+	return reprOf(v)
+}
+
+func reprOf(v any) string {
 	all := func(open string, items []any, end string) string {
 		parts := make([]string, len(items))
 		for i := range items {
-			parts[i] = repr(items[i])
+			parts[i] = reprOf(items[i])
 		}
 		return open + strings.Join(parts, ", ") + end
 	}
@@ -411,7 +431,7 @@ func repr(v any) string {
 	case *dict:
 		parts := []string{}
 		for _, e := range x.all() {
-			parts = append(parts, repr(e.key)+": "+repr(e.value))
+			parts = append(parts, reprOf(e.key)+": "+reprOf(e.value))
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	}
@@ -469,11 +489,16 @@ func inside(v any) (any, error) {
 // outside makes a value of the machine one of a row: lists and tuples are []any, dicts with keys of
 // text *ordered.Map.
 func outside(v any) (any, error) {
+	fits(v)
+	return outsideOf(v)
+}
+
+func outsideOf(v any) (any, error) {
 	each := func(items []any) (any, error) {
 		out := make([]any, len(items))
 		for i := range items {
 			var err error
-			if out[i], err = outside(items[i]); err != nil {
+			if out[i], err = outsideOf(items[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -495,7 +520,7 @@ func outside(v any) (any, error) {
 			if !ok {
 				return nil, fmt.Errorf("a dict with the key %s: want text as keys of a row", repr(e.key))
 			}
-			value, err := outside(e.value)
+			value, err := outsideOf(e.value)
 			if err != nil {
 				return nil, err
 			}

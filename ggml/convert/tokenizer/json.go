@@ -109,6 +109,25 @@ func (m *bpeModel) isByteLevel(j *tokenizerJSON) bool {
 
 func (m *bpeModel) isSentencePiece() bool { return m.Type == "BPE" && m.ByteFallback }
 
+// checkAdded refuses an id or a text that is given to two added tokens: one of them would be lost.
+func (j *tokenizerJSON) checkAdded() error {
+	if j == nil {
+		return nil
+	}
+	texts, ids := map[int]string{}, map[string]int{}
+	for i, a := range j.AddedTokens {
+		if text, there := texts[a.ID]; there && text != a.Content {
+			return fmt.Errorf("%s: added_tokens[%d]: id %d is given to %.40q and to %.40q", j.path, i, a.ID, text,
+				a.Content)
+		}
+		if id, there := ids[a.Content]; there && id != a.ID {
+			return fmt.Errorf("%s: added_tokens[%d]: %.40q is given the ids %d and %d", j.path, i, a.Content, id, a.ID)
+		}
+		texts[a.ID], ids[a.Content] = a.Content, a.ID
+	}
+	return nil
+}
+
 // vocab is the vocabulary by token.
 func (j *tokenizerJSON) vocab() (map[string]int, error) {
 	var v map[string]int

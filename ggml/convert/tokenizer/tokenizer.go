@@ -60,7 +60,8 @@ func Read(dir string, opt Options) (*Tokenizer, error) {
 		return nil, err
 	}
 	t := &Tokenizer{Special: map[string]uint32{}, Add: map[string]bool{}, Named: map[string]string{}}
-	switch {
+	switch err = f.json.checkAdded(); {
+	case err != nil:
 	case f.json != nil && f.json.Model.isByteLevel(f.json):
 		err = t.readBPE(f, opt)
 	case f.has("tokenizer.model"):
