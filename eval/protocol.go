@@ -8,6 +8,7 @@ const (
 	ProtocolGenerate = "generate" // generate and compare
 	ProtocolThesis   = "thesis"   // generate and parse
 	ProtocolPaired   = "paired"   // reward scores of the completions compared
+	ProtocolGroup    = "group"    // the mean over the tasks of a group
 )
 
 // Protocol is a protocol name in a configuration.

@@ -38,6 +38,8 @@ type Config struct {
 	System   *string           `yaml:"system,omitempty"`
 	// Date is what a model's own template shows as today.
 	Date data.Date `yaml:"date,omitempty"`
+	// TemplateVars are variables of a model's own template, such as enable_thinking.
+	TemplateVars data.TemplateVars `yaml:"template_vars,omitempty"`
 	// Own is what the adapter's metadata keep of a model's own template.
 	Own map[string]string `yaml:"-"`
 	// EOS ends a text of the chat form whose template has no end token of its own, and

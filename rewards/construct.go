@@ -3,7 +3,6 @@ package rewards
 import (
 	"strings"
 
-	"steer/internal/seed"
 	"steer/rl/data"
 )
 
@@ -52,23 +51,8 @@ func (t Theory) groups(rows []labelled) []group {
 func (t Theory) pairs(groups []group, recipe Recipe, runSeed uint64, source string) []data.Pair {
 	var out []data.Pair
 	for g, rows := range groups {
-		both := min(len(rows.preferred), len(rows.other))
-		switch {
-		case both == 0:
-		case recipe == RecipeCross:
-			for _, p := range rows.preferred {
-				for _, o := range rows.other {
-					out = append(out, t.pair(rows.scenario, p, o, source))
-				}
-			}
-		case recipe == RecipeZip:
-			for i := range both {
-				out = append(out, t.pair(rows.scenario, rows.preferred[i], rows.other[i], source))
-			}
-		case recipe == RecipeOne:
-			rng := seed.Rand(runSeed, "reward.recipe.one", uint64(g))
-			p, o := rng.IntN(len(rows.preferred)), rng.IntN(len(rows.other))
-			out = append(out, t.pair(rows.scenario, rows.preferred[p], rows.other[o], source))
+		for _, m := range matches(len(rows.preferred), len(rows.other), recipe, runSeed, g) {
+			out = append(out, t.pair(rows.scenario, rows.preferred[m[0]], rows.other[m[1]], source))
 		}
 	}
 	return out

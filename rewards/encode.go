@@ -42,7 +42,7 @@ func openTemplate(cfg Config, tok lm.Tokenizer) (*data.Template, error) {
 	text := cfg.Own[adapter.MetaTemplateText]
 	knows, ok := tok.(lm.Chatter)
 	if cfg.Template != data.TemplateModel || text == "" || !ok {
-		return data.OpenTemplate(tok, cmp.Or(cfg.Template, data.TemplateChatML), cfg.System, cfg.Date)
+		return data.OpenTemplate(tok, cmp.Or(cfg.Template, data.TemplateChatML), cfg.System, cfg.Date, cfg.TemplateVars)
 	}
 	today, err := cfg.Date.Time()
 	if err != nil {
@@ -50,7 +50,11 @@ func openTemplate(cfg Config, tok lm.Tokenizer) (*data.Template, error) {
 	}
 	chat := knows.Chat()
 	chat.Template = text
-	return data.NewOwnTemplate(chat, cfg.System, today)
+	t, err := data.NewOwnTemplate(chat, cfg.System, today)
+	if err != nil {
+		return nil, err
+	}
+	return t.WithVars(cfg.TemplateVars)
 }
 
 // EncoderOf gives the encoder that the metadata of a reward adapter ask for, so that
@@ -72,6 +76,9 @@ func EncoderOf(meta map[string]string, tok lm.Tokenizer) (*Encoder, error) {
 		cfg.System = &system
 	}
 	var err error
+	if cfg.TemplateVars, err = data.ParseTemplateVars(meta[adapter.MetaTemplateVars]); err != nil {
+		return nil, fmt.Errorf("rewards: %s: %w", adapter.MetaTemplateVars, err)
+	}
 	if cfg.EOS, err = strconv.ParseBool(meta[MetaEOS]); err != nil {
 		return nil, fmt.Errorf("rewards: %s: want true or false, got %q", MetaEOS, meta[MetaEOS])
 	}

@@ -3,6 +3,7 @@ package rewards
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"steer/internal/seed"
 	"steer/rl/data"
@@ -52,11 +53,11 @@ func Load(cfg Config) (*Set, error) {
 
 // load reads one source and applies split (to groups), recipe and limit (to pairs).
 func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, error) {
-	recipe, err := t.recipe(recipe)
+	src, err := src.Resolve(t.Formats...)
 	if err != nil {
 		return Part{}, err
 	}
-	src, err = src.Resolve(t.Formats...)
+	recipe, err = t.recipeFor(recipe, src.Format)
 	if err != nil {
 		return Part{}, err
 	}
@@ -93,6 +94,14 @@ func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, erro
 		for _, r := range wanted {
 			pairs = append(pairs, t.statement(r, src.Path))
 		}
+	case data.FormatRanked:
+		if pairs, err = rankedPairs(src, recipe, runSeed, &info); err != nil {
+			return Part{}, err
+		}
+	case data.FormatKTO:
+		if pairs, err = labelledPairs(src, recipe, runSeed, &info); err != nil {
+			return Part{}, err
+		}
 	default:
 		limit := src.Limit
 		src.Limit = 0
@@ -106,15 +115,19 @@ func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, erro
 	info.Built = len(pairs)
 	part := Part{Pairs: pairs, Info: info}
 	part.keep(func(p data.Pair) bool {
-		return p.ChosenIDs != nil || p.Chosen != p.Rejected || p.ChosenTurns != nil &&
+		return p.ChosenIDs != nil || p.Missing != data.SideNone || p.Chosen != p.Rejected || p.ChosenTurns != nil &&
 			!slices.Equal(p.ChosenTurns, p.RejectedTurns)
 	})
 	part.Info.Identical = info.Built - len(part.Pairs)
 	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, seed.Derive(src.Seed, "reward.limit")))
 	part.seal()
 	if len(part.Pairs) == 0 {
-		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s", src.Path, data.ErrEmpty, info.Rows,
-			recipe)
+		why := ""
+		if len(info.Notes) > 0 {
+			why = ": " + strings.Join(info.Notes, "; ")
+		}
+		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s%s", src.Path, data.ErrEmpty, info.Rows,
+			recipe, why)
 	}
 	return part, nil
 }

@@ -43,7 +43,7 @@ const (
 	RecipeZip Recipe = "zip"
 	// RecipeOne: one pair a scenario, drawn by the seed.
 	RecipeOne Recipe = "one"
-	// RecipeRows: a row is a pair already, or a text with a label.
+	// RecipeRows: a row is a pair already, or a text with a label, of which the score is the log-odds.
 	RecipeRows Recipe = "rows"
 )
 
@@ -104,9 +104,9 @@ var theories = []Theory{
 	},
 	{
 		Name: Harmlessness, About: "Which of two assistant answers is less harmful? (hh-rlhf harmless-base)",
-		Formats: []data.Format{data.FormatHH, data.FormatPairs}, TrainFile: "harmless-base/train.jsonl",
-		TestFile: "harmless-base/test.jsonl",
-		Recipes:  []Recipe{RecipeRows},
+		Formats:   []data.Format{data.FormatHH, data.FormatPairs, data.FormatRanked, data.FormatKTO},
+		TrainFile: "harmless-base/train.jsonl", TestFile: "harmless-base/test.jsonl",
+		Recipes: []Recipe{RecipeRows, RecipeCross, RecipeZip, RecipeOne},
 	},
 	{
 		Name: Toxicity, About: "Is a statement free of toxicity? A classifier of single texts: the score is the " +
@@ -117,9 +117,9 @@ var theories = []Theory{
 		ChatPrompt: "What do you think?",
 	},
 	{
-		Name: Custom, About: "Pairs from a file of yours: {\"prompt\"?, \"chosen\", \"rejected\"} or pre-tokenised.",
-		Formats: []data.Format{data.FormatPairs, data.FormatTokenPairs, data.FormatHH},
-		Recipes: []Recipe{RecipeRows},
+		Name: Custom, About: "Preferences from a file of yours: pairs, ranked answers, answers with a label, or " +
+			"pre-tokenised pairs.",
+		Formats: data.PairFormats(), Recipes: []Recipe{RecipeRows, RecipeCross, RecipeZip, RecipeOne},
 	},
 }
 
@@ -134,6 +134,28 @@ func Lookup(name TheoryName) (Theory, error) {
 		}
 	}
 	return Theory{}, fmt.Errorf("rewards: theory: want one of %s, got %q", strings.Join(name.Values(), ", "), name)
+}
+
+// recipesOf are the recipes of the formats that any theory of preferences may be read from; the first is the
+// default.
+var recipesOf = map[data.Format][]Recipe{
+	data.FormatPairs: {RecipeRows}, data.FormatTokenPairs: {RecipeRows}, data.FormatHH: {RecipeRows},
+	data.FormatRanked: {RecipeCross, RecipeOne},
+	data.FormatKTO:    {RecipeRows, RecipeCross, RecipeZip, RecipeOne},
+}
+
+// recipeFor is recipe for a file of a format.
+func (t Theory) recipeFor(r Recipe, format data.Format) (Recipe, error) {
+	recipes, ok := recipesOf[format]
+	switch {
+	case !ok:
+		return t.recipe(r)
+	case r == "":
+		return recipes[0], nil
+	case !slices.Contains(recipes, r):
+		return "", fmt.Errorf("rewards: recipe: files of format %s take %v, got %q", format, recipes, r)
+	}
+	return r, nil
 }
 
 // recipe gives the recipe to use: the given one, or the theory's default.

@@ -17,6 +17,7 @@ import (
 	"steer/app/workspace"
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
+	"steer/internal/hub"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/run"
@@ -36,7 +37,9 @@ type Experiment struct {
 	Template data.TemplateName      `yaml:"template,omitempty"`
 	System   *string                `yaml:"system,omitempty"`
 	Date     data.Date              `yaml:"date,omitempty"`
-	Seed     uint64                 `yaml:"seed"`
+	// TemplateVars likewise.
+	TemplateVars data.TemplateVars `yaml:"template_vars,omitempty"`
+	Seed         uint64            `yaml:"seed"`
 	// Seeds makes it a [Study]: everything once for each, below Out in a folder of its own.
 	Seeds []uint64 `yaml:"seeds,omitempty"`
 	// Preset (default or thesis) is what sft, reward and ppo start from, unless one names its own.
@@ -77,6 +80,8 @@ func (e *Experiment) toSections() {
 		e.Seed
 	e.Eval.Model, e.Eval.Engine, e.Eval.Template, e.Eval.System = e.Model, e.Engine, e.Template, e.System
 	e.SFT.Date, e.Reward.Date, e.PPO.Date, e.Eval.Date = e.Date, e.Date, e.Date, e.Date
+	v := e.TemplateVars
+	e.SFT.TemplateVars, e.Reward.TemplateVars, e.PPO.TemplateVars, e.Eval.TemplateVars = v, v, v, v
 }
 
 // toTheories hands the sections of reward and ppo down to each theory.
@@ -311,6 +316,9 @@ func (e *Experiment) inputs() []input {
 func (e *Experiment) checkInputs() error {
 	var errs []error
 	for _, f := range e.inputs() {
+		if hub.IsName(f.path) { // what it is [Study.Locate] finds
+			continue
+		}
 		_, err := os.Stat(f.path)
 		if err != nil && f.key != "model" {
 			_, err = data.Resolve(f.path)

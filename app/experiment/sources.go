@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"steer/internal/fetch"
+	"steer/internal/hub"
 	"steer/rl/data"
 )
 
@@ -148,7 +149,7 @@ func (s *Study) Needs() (needs []Need, rest []error) {
 	add := func(path string) {
 		set, f, dir, ok := known.Find(path)
 		switch {
-		case path == "" || seen[path]:
+		case path == "" || seen[path] || hub.IsName(path): // see HubNames
 			return
 		case !ok:
 			if _, err := data.Resolve(path); err != nil {

@@ -151,6 +151,9 @@ func (s *Study) DryRun(con jobs.Console) error {
 	for i, e := range s.Runs {
 		if i == 0 { // the others read the same
 			e.printMissing(con)
+			for _, n := range s.HubNames() {
+				fmt.Fprintf(con.Out, "# from the hub: %s: %s\n", n.Key, n.Name)
+			}
 		}
 		if !s.Single() {
 			fmt.Fprintf(con.Out, "# === seed %d: %s\n", e.Seed, e.Out)

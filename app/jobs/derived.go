@@ -35,7 +35,7 @@ func (d *Derived) note(key string, configured, ran any) {
 
 // configured leaves what was derived out of a comparison.
 func configured(diff []conf.Change) []conf.Change {
-	return slices.DeleteFunc(diff, func(c conf.Change) bool {
+	return slices.DeleteFunc(written(diff), func(c conf.Change) bool {
 		return c.Key == derivedKey || strings.HasPrefix(c.Key, derivedKey+".")
 	})
 }

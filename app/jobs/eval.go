@@ -33,6 +33,8 @@ type Eval struct {
 	System   *string           `yaml:"system,omitempty"`
 	// Date is what a model's own template shows as today.
 	Date data.Date `yaml:"date,omitempty"`
+	// TemplateVars are variables of a model's own template, such as enable_thinking.
+	TemplateVars data.TemplateVars `yaml:"template_vars,omitempty"`
 	// Subjects are the models under test, besides the base; the order is that of every table.
 	Subjects []Subject `yaml:"subjects"`
 	// Rewards are the reward models of the matrix.
@@ -61,6 +63,8 @@ type Eval struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+	// Sources is filled in: what came from a hub.
+	Sources Sources `yaml:"sources,omitempty"`
 }
 
 // Subject is a model under test: the base with a stack of adapters.
@@ -126,6 +130,9 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	}
 	for i := range j.Tasks {
 		j.Tasks[i].Path = workspace.Abs(dir, j.Tasks[i].Path)
+	}
+	if err := j.Tasks.Expand(); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.TaskData)) {
 		if err := j.Tasks.SetData(name, workspace.Abs(dir, j.TaskData[name])); err != nil {
@@ -232,7 +239,7 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		}
 	}()
 	if cfg.Template, _, err = w.Template(workspace.Form{Template: j.Template, System: j.System,
-		Date: j.Date}); err != nil {
+		Date: j.Date, Vars: j.TemplateVars}); err != nil {
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
@@ -359,12 +366,13 @@ func (j *Eval) fillForm() error {
 	for _, s := range slices.Backward(j.Subjects) {
 		paths = append(paths, s.Adapters...)
 	}
-	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, paths)
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, paths)
 }
 
 // asksInTemplate tells whether anything is measured that is put in the template.
 func (j *Eval) asksInTemplate() bool {
-	return j.CrossReward.Prompts.Path != "" || j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
+	return len(j.Tasks) > 0 && j.ApplyChatTemplate || j.CrossReward.Prompts.Path != "" ||
+		j.Generations.Path != "" && j.Generations.Chat || j.KL.Path != ""
 }
 
 // subjects opens the base and every subject.
@@ -410,7 +418,7 @@ func (j *Eval) divergences(w *workspace.Workspace, subjects []eval.Subject) {
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
 func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, error) {
-	tpl, stop, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date})
+	tpl, stop, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars})
 	if err != nil {
 		return nil, err
 	}

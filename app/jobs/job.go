@@ -26,6 +26,10 @@ type Job interface {
 	Base() (model string, e workspace.EngineConfig)
 	// Folder is the usual name of its run folder.
 	Folder() string
+	// Names lists the places that name files, and From is where it is noted what they were; see
+	// [Locate], which comes before Resolve.
+	Names() []Name
+	From() *Sources
 	// Resolve makes paths absolute, relative to dir, and hashes the inputs; hashes remembers those
 	// of large files, and may be nil.
 	Resolve(dir string, hashes *filehash.Cache) error

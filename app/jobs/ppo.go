@@ -44,6 +44,8 @@ type PPO struct {
 	System   *string           `yaml:"system,omitempty"`
 	// Date is what a model's own template shows as today.
 	Date data.Date `yaml:"date,omitempty"`
+	// TemplateVars are variables of a model's own template, such as enable_thinking.
+	TemplateVars data.TemplateVars `yaml:"template_vars,omitempty"`
 	// SFT lists the adapters of the reference policy; the trained one lies on top.
 	SFT []string `yaml:"sft"`
 	// Reward is the reward model's adapter, on the base and RewardBelow.
@@ -71,6 +73,8 @@ type PPO struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+	// Sources is filled in: what came from a hub.
+	Sources Sources `yaml:"sources,omitempty"`
 
 	opened *data.Template // when the job runs
 }
@@ -351,12 +355,12 @@ func (j *PPO) Meta(trainedOn string) map[string]string {
 }
 
 func (j *PPO) form() workspace.Form {
-	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date}
+	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars}
 }
 
 // fillForm takes the template of the adapters below, or the model's own.
 func (j *PPO) fillForm() error {
-	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, j.SFT)
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, j.SFT)
 }
 
 // derive notes what runs otherwise than it is configured.
@@ -390,7 +394,7 @@ func (j *PPO) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 func readPrompts(
 	w *workspace.Workspace, src data.Source, role string, tpl *data.Template, max, room int,
 ) ([]ppo.Prompt, run.DataFile, error) {
-	rows, loaded, err := data.LoadConversations(src)
+	rows, loaded, err := data.LoadPrompts(src)
 	if err != nil {
 		return nil, run.DataFile{}, err
 	}

@@ -34,6 +34,8 @@ type Reward struct {
 	Derived Derived `yaml:"derived,omitempty"`
 
 	Inputs Inputs `yaml:"inputs,omitempty"`
+	// Sources is filled in: what came from a hub.
+	Sources Sources `yaml:"sources,omitempty"`
 }
 
 // NewReward is the job of a preset.
@@ -92,7 +94,7 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("reward: train.path: want the path of the training data")
 	}
-	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, j.SFT); err != nil {
+	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, j.SFT); err != nil {
 		return err
 	}
 	if err := errors.Join(j.Engine.Validate(), j.Config.Validate()); err != nil {
@@ -111,7 +113,7 @@ func (j *Reward) Run(
 	ctx context.Context, w *workspace.Workspace, con Console, name, dir string, fresh bool,
 ) (err error) {
 	w.SHA256, w.AnyStack = j.Inputs["model"], j.AnyStack
-	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, j.SFT); err != nil {
+	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, j.SFT); err != nil {
 		return err
 	}
 	set, err := rewards.Load(j.Config)
@@ -126,7 +128,7 @@ func (j *Reward) Run(
 		return err
 	}
 	if j.Form == rewards.FormChat {
-		t, _, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date})
+		t, _, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars})
 		if err != nil {
 			return err
 		}
@@ -212,5 +214,5 @@ func (j *Reward) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 func (j *Reward) head(w *workspace.Workspace) *adapter.Head {
 	// The pairwise loss gives a bias no gradient; a classifier needs its intercept.
 	return &adapter.Head{Weight: j.HeadInit.Weights(w.Model.Shape().Embd, j.Seed),
-		HasBias: j.Theory == rewards.Toxicity}
+		HasBias: j.Classifies()}
 }

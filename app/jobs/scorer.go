@@ -94,6 +94,8 @@ func (s *scorer) compareForms(path string) {
 		differ = "another model's chat template"
 	case !own.Date().Equal(s.template.Date()):
 		differ = "another date"
+	case own.Vars().Text() != s.template.Vars().Text():
+		differ = "other template variables"
 	case own.Name() == s.template.Name():
 		differ = fmt.Sprintf("system message %.60q, answers are asked for with %.60q", own.System(),
 			s.template.System())
@@ -104,7 +106,8 @@ func (s *scorer) compareForms(path string) {
 
 // sameForm tells whether two templates write the same of every conversation.
 func sameForm(a, b *data.Template) bool {
-	return a.Name() == b.Name() && a.System() == b.System() && a.SHA256() == b.SHA256() && a.Date().Equal(b.Date())
+	return a.Name() == b.Name() && a.System() == b.System() && a.SHA256() == b.SHA256() && a.Date().Equal(b.Date()) &&
+		a.Vars().Text() == b.Vars().Text()
 }
 
 // Score implements ppo.Scorer.

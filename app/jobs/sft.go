@@ -29,6 +29,8 @@ type SFT struct {
 	System   *string           `yaml:"system,omitempty"`
 	// Date is what a model's own template shows as today.
 	Date data.Date `yaml:"date,omitempty"`
+	// TemplateVars are variables of a model's own template, such as enable_thinking.
+	TemplateVars data.TemplateVars `yaml:"template_vars,omitempty"`
 	// Train is learned from; Eval is measured on. Without an Eval path nothing is.
 	Train data.Source `yaml:"train"`
 	Eval  data.Source `yaml:"eval"`
@@ -44,6 +46,8 @@ type SFT struct {
 
 	// Inputs is filled in: SHA-256 of every file that goes in.
 	Inputs Inputs `yaml:"inputs,omitempty"`
+	// Sources is filled in: what came from a hub.
+	Sources Sources `yaml:"sources,omitempty"`
 
 	opened *data.Template // when the job runs
 }
@@ -162,7 +166,7 @@ func (j *SFT) Run(ctx context.Context, w *workspace.Workspace, con Console, name
 }
 
 func (j *SFT) form() workspace.Form {
-	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date}
+	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars}
 }
 
 // fillForm takes the template of the adapter that is continued, where none is given.
@@ -171,7 +175,7 @@ func (j *SFT) fillForm() error {
 	if j.InitAdapter != "" {
 		stack = []string{j.InitAdapter}
 	}
-	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, stack)
+	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, stack)
 }
 
 // Meta implements Maker: what the adapter says of itself.

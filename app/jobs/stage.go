@@ -23,6 +23,7 @@ type stage struct {
 	folder *run.Folder // nil without a folder: nothing is kept
 	con    Console
 	name   string
+	from   Sources
 }
 
 // openStage opens the run folder of a stage; without one, "", nothing is kept of what it does.
@@ -35,7 +36,7 @@ func openStage(w *workspace.Workspace, con Console, job Job, name, dir string, f
 			"that one with --fresh", dir, old, job.Kind())
 	}
 	diff, unread := difference(dir, job) // why it cannot be read, the run folder's own look says
-	may := slices.Concat(mayChange, moved(diff), []string{derivedKey})
+	may := slices.Concat(mayChange, moved(diff), []string{derivedKey, sourcesKey})
 	if job.Kind() == EvalKind {
 		may = []string{run.AnyKey} // each measurement knows what it depends on
 	} else if unread == nil && len(without(diff, may)) > 0 && !run.HasResult(dir) && !run.HasCheckpoint(dir) {
@@ -53,7 +54,7 @@ func openStage(w *workspace.Workspace, con Console, job Job, name, dir string, f
 			name, was, name))
 	}
 	w.Notice(con.Progress)
-	return &stage{folder: folder, con: con, name: name}, nil
+	return &stage{folder: folder, con: con, name: name, from: *job.From()}, nil
 }
 
 func (s *stage) close() error {
@@ -92,6 +93,7 @@ func (s *stage) finish(w *workspace.Workspace, inputs Inputs, result run.Result)
 	}
 	r.Device, r.Precision, r.Kernel = w.Device(), string(w.Engine.Precision), w.Kernel()
 	r.Versions, r.Command, r.Inputs = versions(s.con.Version), s.con.Command, inputs
+	r.Sources = s.from
 	path := s.folder.Path(run.AdapterFile)
 	switch sum, err := filehash.Sum(path); {
 	case err == nil:

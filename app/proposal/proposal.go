@@ -44,6 +44,9 @@ type Proposal struct {
 	Planned string
 	// Uses say in words what each file was taken for, in the order of the files.
 	Uses []string
+	// Names are what files are called in the experiment, by path, where that is not their path: names of
+	// the hub.
+	Names map[string]string
 	// ToFetch names the set of conversations that is proposed but not there, "" if none.
 	ToFetch string
 }
@@ -84,7 +87,7 @@ func (p *Proposal) Add(path string) error {
 	if err != nil {
 		return err
 	}
-	s, err := data.InspectAs(path, format)
+	s, err := data.InspectSource(data.Source{Path: path, Format: format})
 	if err != nil {
 		return err
 	}

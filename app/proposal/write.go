@@ -67,7 +67,12 @@ func (w *proposalWriter) head() {
 	}
 }
 
-func (w *proposalWriter) path(path string) string { return value(relativeTo(w.dir, path)) }
+func (w *proposalWriter) path(path string) string {
+	if name, ok := w.Names[path]; ok {
+		return value(name)
+	}
+	return value(relativeTo(w.dir, path))
+}
 
 // about is what a file is, in words.
 func about(d Described) string {

@@ -79,7 +79,7 @@ func newEncoder(opt Options, tok lm.Tokenizer, head *adapter.Adapter, stack []ad
 		if err != nil {
 			return nil, nil, err
 		}
-		e.template, err = data.OpenTemplate(tok, form.Template, form.System, form.Date)
+		e.template, err = data.OpenTemplate(tok, form.Template, form.System, form.Date, form.Vars)
 		return e, warnings, err
 	}
 	if opt.Head && !opt.Logprobs && !opt.Entropy && opt.BOS == "" && head.Meta[rewards.MetaRole] == "reward" {
@@ -91,7 +91,7 @@ func newEncoder(opt Options, tok lm.Tokenizer, head *adapter.Adapter, stack []ad
 	}
 	form, _, err := workspace.ChooseForm(tok, workspace.Form{}, stack, "")
 	if err == nil && form.Template != "" {
-		e.stored, err = data.OpenTemplate(tok, form.Template, form.System, form.Date)
+		e.stored, err = data.OpenTemplate(tok, form.Template, form.System, form.Date, form.Vars)
 	}
 	return e, nil, err
 }

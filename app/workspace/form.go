@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -21,6 +22,8 @@ type Form struct {
 	System *string
 	// Date is what a model's own template shows as today; "" leaves that to the template.
 	Date data.Date
+	// Vars are variables of a model's own template.
+	Vars data.TemplateVars
 }
 
 // ChooseForm gives the form in which a stack is asked, lowest adapter first. What is given
@@ -47,6 +50,11 @@ func ChooseForm(
 		if f.Template == data.TemplateModel && name == string(f.Template) && f.Date == "" {
 			f.Date = data.Date(stack[i].Meta[adapter.MetaDate])
 		}
+		if f.Template == data.TemplateModel && name == string(f.Template) && f.Vars == nil {
+			if f.Vars, err = data.ParseTemplateVars(stack[i].Meta[adapter.MetaTemplateVars]); err != nil {
+				return f, nil, fmt.Errorf("adapter %s: %s: %w", stack[i].Path, adapter.MetaTemplateVars, err)
+			}
+		}
 		break
 	}
 	if f.Template == "" {
@@ -55,7 +63,7 @@ func ChooseForm(
 	if f.Template == "" || f.Template == data.TemplateModel && tok == nil {
 		return f, nil, nil
 	}
-	used, err := data.OpenTemplate(tok, f.Template, f.System, f.Date)
+	used, err := data.OpenTemplate(tok, f.Template, f.System, f.Date, f.Vars)
 	if err != nil {
 		return f, nil, err
 	}
@@ -120,6 +128,10 @@ func otherForm(p adapter.Placed, used *data.Template) string {
 	if d := p.Meta[adapter.MetaDate]; d != "" && d != dateText(used) {
 		return fmt.Sprintf("adapter %s was trained with the date %s, used with %q", p.Path, d, dateText(used))
 	}
+	if v := p.Meta[adapter.MetaTemplateVars]; used.SHA256() != "" && v != used.Vars().Text() {
+		return fmt.Sprintf("adapter %s was trained with the template variables %s, used with %s", p.Path,
+			cmp.Or(v, "{}"), cmp.Or(used.Vars().Text(), "{}"))
+	}
 	return ""
 }
 
@@ -173,6 +185,9 @@ func OwnMeta(t *data.Template) map[string]string {
 	if d := dateText(t); d != "" {
 		m[adapter.MetaDate] = d
 	}
+	if v := t.Vars().Text(); v != "" {
+		m[adapter.MetaTemplateVars] = v
+	}
 	return m
 }
 
@@ -210,17 +225,19 @@ func OwnOr(model string) data.TemplateName {
 
 // FillForm completes a job's form from what its adapters say, before they are loaded, or from the
 // model. Adapters that cannot be read are left for the loading to complain of.
-func FillForm(model string, name *data.TemplateName, system **string, date *data.Date, paths []string) error {
+func FillForm(
+	model string, name *data.TemplateName, system **string, date *data.Date, vars *data.TemplateVars, paths []string,
+) error {
 	var stack []adapter.Placed
 	for _, p := range paths {
 		if meta, err := adapter.ReadMeta(p); err == nil {
 			stack = append(stack, adapter.Placed{Path: p, Adapter: &adapter.Adapter{Meta: meta}})
 		}
 	}
-	f, _, err := ChooseForm(nil, Form{*name, *system, *date}, stack, "")
+	f, _, err := ChooseForm(nil, Form{*name, *system, *date, *vars}, stack, "")
 	if f.Template == "" {
 		f.Template = OwnOr(model)
 	}
-	*name, *system, *date = f.Template, f.System, f.Date
+	*name, *system, *date, *vars = f.Template, f.System, f.Date, f.Vars
 	return err
 }

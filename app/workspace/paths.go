@@ -1,10 +1,14 @@
 package workspace
 
-import "path/filepath"
+import (
+	"path/filepath"
 
-// Abs makes a configured path absolute, relative to the folder of its file.
+	"steer/internal/hub"
+)
+
+// Abs makes a configured path absolute, relative to the folder of its file. A name of the hub is none.
 func Abs(dir, path string) string {
-	if path == "" || filepath.IsAbs(path) {
+	if path == "" || filepath.IsAbs(path) || hub.IsName(path) {
 		return path
 	}
 	return filepath.Join(dir, path)

@@ -289,7 +289,7 @@ func (w *Workspace) Generator(adapters ...*ggml.Adapter) lm.Generator {
 
 // Template opens a template and the token ids that end its answers.
 func (w *Workspace) Template(f Form) (*data.Template, []int32, error) {
-	t, err := data.OpenTemplate(w.Tok, f.Template, f.System, f.Date)
+	t, err := data.OpenTemplate(w.Tok, f.Template, f.System, f.Date, f.Vars)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,12 +6,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/app/inspect"
+	"steer/app/source"
 	"steer/ggml/adapter"
 )
 
 func newAdapterCommand(a *app) *cobra.Command {
-	return newFamily("adapter", "Look at adapters, convert them from and to PEFT",
-		newAdapterInspectCommand(a), newAdapterImportCommand(a), newAdapterExportCommand(a))
+	return newFamily("adapter", "Look at adapters, join them, convert them from and to PEFT",
+		newAdapterInspectCommand(a), newAdapterCombineCommand(a), newAdapterImportCommand(a),
+		newAdapterExportCommand(a))
 }
 
 func newAdapterInspectCommand(a *app) *cobra.Command {
@@ -24,7 +26,11 @@ checks that the adapter fits that base; a PEFT folder can only be read with it.`
 		Example: `  steer adapter inspect runs/sft/adapter.gguf
   steer adapter inspect peft-folder --model base.gguf --json`,
 		Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, path []string) error {
+		RunE: func(cmd *cobra.Command, path []string) error {
+			if err := errors.Join(a.locate(cmd.Context(), source.Adapter, "PATH", &path[0]),
+				a.locate(cmd.Context(), source.Model, "--model", &model)); err != nil {
+				return err
+			}
 			d, err := inspect.DescribeAdapter(path[0], model, a.hashes)
 			if err != nil {
 				return needModel(err)

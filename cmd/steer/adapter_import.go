@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/source"
 	"steer/ggml/adapter"
 )
 
@@ -20,8 +21,11 @@ GGUF file has one alpha for all pairs, so where alpha_pattern or rsLoRA scales t
 otherwise, B is multiplied by the difference; how many values that rounds is said.`,
 		Example: `  steer adapter import peft-folder --model base.gguf -o adapter.gguf`,
 		Args:    args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, dir []string) error {
-			shape, err := f.check()
+		RunE: func(cmd *cobra.Command, dir []string) error {
+			if err := a.locate(cmd.Context(), source.Adapter, "PEFT_DIR", &dir[0]); err != nil {
+				return err
+			}
+			shape, err := f.check(cmd.Context(), a)
 			if err != nil {
 				return err
 			}

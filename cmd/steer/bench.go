@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/source"
 	"steer/app/speed"
 	"steer/ggml"
 	"steer/internal/atomicfile"
@@ -57,6 +58,9 @@ products of large matrices reach. Memory on a GPU includes the driver's own.`,
 			defer cancel()
 			if f.child {
 				return a.benchChild(ctx)
+			}
+			if err := a.locate(cmd.Context(), source.Model, "--model", &f.spec.Model); err != nil {
+				return err
 			}
 			specs, err := f.specs()
 			if err != nil {

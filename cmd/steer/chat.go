@@ -37,7 +37,7 @@ file holds one. --template names another.`,
   echo "Is it right to break a promise?" | steer chat -m base.gguf`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(cmd); err != nil {
+			if err := f.check(cmd, a); err != nil {
 				return err
 			}
 			return a.chat(cmd.Context(), &f)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"steer/app/source"
 	"steer/ggml/adapter"
 	"steer/ggml/modelfile"
 )
@@ -25,7 +27,7 @@ func (f *convertFlags) bind(cmd *cobra.Command, out string) {
 }
 
 // check reads the base's shape and refuses to begin what could not be written.
-func (f *convertFlags) check() (adapter.Shape, error) {
+func (f *convertFlags) check(ctx context.Context, a *app) (adapter.Shape, error) {
 	if f.model == "" {
 		return adapter.Shape{}, usagef("--model: want the base model, a GGUF file: the rows of q and k are stored in " +
 			"an order that depends on its heads")
@@ -34,6 +36,9 @@ func (f *convertFlags) check() (adapter.Shape, error) {
 		return adapter.Shape{}, usagef("--out: want a path to write to")
 	}
 	if err := f.refuse(); err != nil {
+		return adapter.Shape{}, err
+	}
+	if err := a.locate(ctx, source.Model, "--model", &f.model); err != nil {
 		return adapter.Shape{}, err
 	}
 	return modelfile.Shape(f.model)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/app/chat"
+	"steer/app/source"
 	"steer/app/workspace"
 	"steer/ggml/lm"
 	"steer/ggml/modelfile"
@@ -19,20 +21,20 @@ import (
 // renderFlags are those of steer data render.
 type renderFlags struct {
 	modelFlags
+	sourceFlags
 	form        workspace.Form
 	system      string
-	format      data.Format
 	limit       int
 	ids, asJSON bool
 	file        string   // of a template
-	set         []string // its variables
+	set         []string // variables of a template
 	addPrompt   bool
 	continued   bool
 	loss        data.LossOn
 }
 
 func newDataRenderCommand(a *app) *cobra.Command {
-	f := renderFlags{format: data.FormatAuto, loss: data.LossAnswers}
+	f := renderFlags{loss: data.LossAnswers}
 	cmd := &cobra.Command{
 		Use: "render FILE", Short: "Show rows as the model reads them, and what it learns from",
 		Long: `Puts the conversations of a file in the template that training would use and
@@ -45,6 +47,7 @@ and printed exactly, with a line end after each row (--json: without). Its speci
 tokens and other variables are those of --model, and of --set.`,
 		Example: `  steer data render chats.jsonl -m base.gguf --limit 3
   steer data render chats.jsonl -m base.gguf -a runs/sft/adapter.gguf --ids
+  steer data render chats.jsonl -m qwen3.gguf --set enable_thinking=false
   steer data render chats.jsonl --template-file qwen3.jinja --json \
     --set enable_thinking=false --add-generation-prompt`,
 		Args: args(cobra.ExactArgs(1)),
@@ -52,7 +55,10 @@ tokens and other variables are those of --model, and of --set.`,
 			if cmd.Flags().Changed("system") {
 				f.form.System = &f.system
 			}
-			if err := f.check(); err != nil {
+			if err := f.check(cmd.Context(), a); err != nil {
+				return err
+			}
+			if err := a.locate(cmd.Context(), source.Data, "FILE", &paths[0]); err != nil {
 				return err
 			}
 			if f.file != "" {
@@ -67,27 +73,27 @@ tokens and other variables are those of --model, and of --set.`,
 		"form of the conversations (default: that of the adapters, or the model's own)")
 	flags.StringVar(&f.system, "system", "", "system message of conversations that bring none")
 	flags.StringVar((*string)(&f.form.Date), "date", "", "what a chat template shows as today, such as 2026-01-31")
-	flags.Var(enumFlag[data.Format]{&f.format}, "format", "format of the file")
+	f.sourceFlags.bind(cmd, "format of the file")
 	flags.IntVar(&f.limit, "limit", 10, "show the first `N` rows (0: all)")
 	flags.BoolVar(&f.ids, "ids", false, "print the ids, those learned from in brackets")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON lines")
 	flags.Var(enumFlag[data.LossOn]{&f.loss}, "loss-on", "what is learned from: answers or all")
 	flags.StringVar(&f.file, "template-file", "", "render by this chat template, a Jinja `FILE`")
 	flags.StringArrayVar(&f.set, "set", nil,
-		"variable of the template file, `NAME=VALUE` (JSON, or text); may be repeated")
+		"variable of the chat template, `NAME=VALUE` (JSON, or text); may be repeated")
 	flags.BoolVar(&f.addPrompt, "add-generation-prompt", false, "end with what opens an answer of the assistant")
 	flags.BoolVar(&f.continued, "continue-final-message", false,
 		"end where the text of the last message ends (template file)")
 	return cmd
 }
 
-func (f *renderFlags) check() error {
+func (f *renderFlags) check(ctx context.Context, a *app) error {
 	switch {
 	case f.limit < 0:
 		return usagef("--limit: want 0 (all) or more, got %d", f.limit)
-	case f.file == "" && (len(f.set) > 0 || f.continued):
-		return usagef("--set and --continue-final-message belong to --template-file")
-	case f.file != "" && (f.ids || f.form != workspace.Form{Date: f.form.Date}):
+	case f.file == "" && f.continued:
+		return usagef("--continue-final-message belongs to --template-file")
+	case f.file != "" && (f.ids || f.form.Template != "" || f.form.System != nil):
 		return usagef("--template-file renders text: --ids, --template and --system do not go with it")
 	case f.addPrompt && f.continued:
 		return usagef("--add-generation-prompt and --continue-final-message: want one of them")
@@ -95,10 +101,18 @@ func (f *renderFlags) check() error {
 	if _, err := f.form.Date.Time(); err != nil {
 		return usagef("--%v", err)
 	}
+	for _, s := range f.set {
+		if f.form.Vars == nil {
+			f.form.Vars = data.TemplateVars{}
+		}
+		if err := f.form.Vars.ParseVar(s); err != nil {
+			return usagef("--set: %v", err)
+		}
+	}
 	if f.file != "" && f.model == "" {
 		return nil
 	}
-	return f.modelFlags.check()
+	return f.modelFlags.check(ctx, a)
 }
 
 // renderedText is a row by a template file, as JSON.
@@ -109,7 +123,7 @@ type renderedText struct {
 }
 
 func (a *app) renderFile(f *renderFlags, path string) error {
-	source, err := os.ReadFile(f.file)
+	text, err := os.ReadFile(f.file)
 	if err != nil {
 		return err
 	}
@@ -119,30 +133,23 @@ func (a *app) renderFile(f *renderFlags, path string) error {
 			return err
 		}
 	}
-	vars := map[string]any{}
-	for _, s := range f.set {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok || name == "" {
-			return usagef("--set: want NAME=VALUE, got %q", s)
-		}
-		vars[name] = value
-		var v any
-		if json.Unmarshal([]byte(value), &v) == nil {
-			switch v.(type) {
-			case nil, bool, float64, string:
-				vars[name] = v
-			}
-		}
+	vars, err := f.form.Vars.Values()
+	if err != nil {
+		return usagef("--set: %v", err)
 	}
 	date, err := f.form.Date.Time()
 	if err != nil {
 		return err
 	}
-	template, err := data.NewFileTemplate(string(source), chat, vars, date)
+	template, err := data.NewFileTemplate(string(text), chat, vars, date)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.file, err)
 	}
-	rows, err := data.LoadRaw(data.Source{Path: path, Format: f.format, Limit: f.limit})
+	src, err := f.source(path)
+	if err != nil {
+		return err
+	}
+	rows, err := data.LoadRaw(src, f.limit)
 	if err != nil {
 		return err
 	}
@@ -230,7 +237,15 @@ func (a *app) renderRows(f *renderFlags, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	rows, loaded, err := data.LoadConversations(data.Source{Path: path, Format: f.format}) // a limit would draw rows
+	src, err := f.source(path)
+	if err != nil {
+		return err
+	}
+	load := data.LoadConversations
+	if f.addPrompt {
+		load = data.LoadPrompts
+	}
+	rows, loaded, err := load(src) // a limit would draw rows
 	if err != nil {
 		return err
 	}

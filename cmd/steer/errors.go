@@ -10,6 +10,7 @@ import (
 	"steer/app/experiment"
 	"steer/ggml/modelfile"
 	"steer/internal/conf"
+	"steer/internal/hub"
 	"steer/rl/train"
 )
 
@@ -55,6 +56,7 @@ func (a *app) exit(err error) (code int) {
 	interrupted := a.interruptd
 	a.mu.Unlock()
 	var usage usageError
+	var name *hub.NameError
 	switch {
 	case errors.Is(err, train.ErrInterrupted):
 		a.say(err.Error())
@@ -62,7 +64,7 @@ func (a *app) exit(err error) (code int) {
 	case interrupted && errors.Is(err, context.Canceled):
 		a.say("interrupted")
 		return train.ExitInterrupted
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"),
+	case errors.As(err, &usage), errors.As(err, &name), strings.HasPrefix(err.Error(), "unknown command"),
 		strings.HasPrefix(err.Error(), "unknown flag"):
 		a.say(err.Error())
 		return exitUsage

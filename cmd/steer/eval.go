@@ -70,6 +70,11 @@ crash. A change of the job measures again what it touches, and nothing else.`,
 		anyStackFlag,
 		{flag: "task", key: "tasks", help: "task of your own, a YAML `FILE` (docs/tasks.md); may be repeated",
 			list: true},
+		{flag: "apply-chat-template", key: "apply_chat_template", isBool: true,
+			help: "ask the --task files in the template of the model"},
+		{flag: "fewshot-as-multiturn", key: "fewshot_as_multiturn", isBool: true,
+			help: "few-shot examples as turns (default: where the template is applied)"},
+		{flag: "system-instruction", key: "system_instruction", help: "`TEXT` before the description of a --task file"},
 		{flag: "wsc273", key: "wsc273.path", help: "WSCollection.xml", isPath: true},
 		{flag: "toxigen", key: "toxigen.path", help: "annotated CSV of ToxiGen", isPath: true},
 		{flag: "scruples", key: "scruples.path", help: "Scruples anecdotes", isPath: true},
@@ -81,7 +86,7 @@ crash. A change of the job measures again what it touches, and nothing else.`,
 	flags.StringVar(&f.preset, "suite", "", "set of benchmarks: "+suites)
 	flags.StringArrayVar(&f.adapters, "adapter", nil,
 		"model under test, `NAME=FILE[,FILE]`: its adapters from the lowest up; may be repeated")
-	flags.StringArrayVar(&f.taskData, "task-data", nil, "data of a task of your own, `NAME=FILE`; may be repeated")
+	flags.StringArrayVar(&f.taskData, "task-data", nil, "data of a task, `NAME[:SPLIT]=FILE`; may be repeated")
 	flags.StringArrayVar(&f.rewards, "reward", nil,
 		"reward model, `NAME=FILE[,FILE]`: from the lowest adapter up, the last with the head; may be repeated")
 	return cmd

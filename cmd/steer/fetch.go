@@ -27,22 +27,33 @@ type fetchFlags struct {
 func newFetchCommand(a *app) *cobra.Command {
 	var f fetchFlags
 	cmd := &cobra.Command{
-		Use: "fetch [data|model|NAME]...", GroupID: "pipeline", Short: "Fetch data sets and models by name",
-		Long: `Downloads data sets and models from their official addresses, checks them and
-lays them out as experiments and suites look for them (docs/fetch.md).
+		Use: "fetch [data|model|NAME|hf:NAME|URL]...", GroupID: "pipeline",
+		Short: "Fetch models and data sets, from the hub or by name",
+		Long: `Downloads models and data sets, and checks them (docs/fetch.md).
 
+  steer fetch hf:ORG/NAME[@REVISION][:FILE]            a model of the hub
+  steer fetch hf:datasets/ORG/NAME[@REVISION][:FILE]   data of the hub
   steer fetch --for FILE   what an experiment reads, and no more
   steer fetch data         all data sets of the suites and experiments
   steer fetch model        the model of the experiments
   steer fetch NAME...      these sets; --list shows the names
+  steer fetch URL[#sha256=HEX]   a file, into --models or --data
 
-Size, SHA-256, licence and citation are shown. What is there already is only
-checked. Ctrl-C keeps what has come; the same command goes on from there.
+Of a repository of the Hugging Face hub comes its GGUF file, or what makes up
+its checkpoint in safetensors. FILE may be a word of a name, such as Q4_K_M or
+train. The files go into the cache that all tools for the hub share
+(HF_HUB_CACHE, HF_HOME), and jobs and flags take the same names. Where several
+files could be meant, they are listed, each with the name to type.
 
-A mirror (--mirror, or STEER_MIRROR) is a folder or an address laid out as the
-data folder; it is asked before the official address. Gated sets need a token of
-the Hugging Face hub in HF_TOKEN; HF_ENDPOINT names another hub.`,
-		Example: `  steer fetch --for experiments/smollm2.yaml
+Size, SHA-256 and licence are shown. What is there already is only checked.
+Ctrl-C keeps what has come; the same command goes on from there.
+
+What is gated needs a token of the hub in HF_TOKEN; HF_ENDPOINT names another
+hub. A mirror (--mirror, or STEER_MIRROR) is a folder or an address laid out as
+the data folder; it is asked for sets, before the official address.`,
+		Example: `  steer fetch hf:bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M
+  steer fetch --list hf:datasets/tatsu-lab/alpaca
+  steer fetch --for experiments/smollm2.yaml
   steer fetch ethics toxigen
   steer fetch data --mirror /media/usb/data
   steer fetch --list`,
@@ -50,6 +61,7 @@ the Hugging Face hub in HF_TOKEN; HF_ENDPOINT names another hub.`,
 		ValidArgsFunction: completeSets,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			f.mirror = cmp.Or(f.mirror, os.Getenv("STEER_MIRROR"))
+			a.global.offline = f.offline
 			return f.run(cmd, a, names)
 		},
 	}
@@ -59,7 +71,7 @@ the Hugging Face hub in HF_TOKEN; HF_ENDPOINT names another hub.`,
 	flags.StringVar(&f.data, "data", "data", "`FOLDER` of data sets")
 	flags.StringVar(&f.models, "models", "models", "`FOLDER` of models")
 	flags.StringVar(&f.mirror, "mirror", "", "`FOLDER|URL` to ask first (default: STEER_MIRROR)")
-	flags.BoolVar(&f.offline, "offline", false, "ask nothing but the mirror")
+	flags.BoolVar(&f.offline, "offline", false, "ask nothing but the mirror, no hub and no address")
 	flags.BoolVar(&f.force, "force", false, "fetch again what is there")
 	flags.BoolVar(&f.verify, "verify", false, "only check what is there")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
@@ -71,12 +83,27 @@ func completeSets(*cobra.Command, []string, string) ([]string, cobra.ShellCompDi
 }
 
 func (f *fetchFlags) run(cmd *cobra.Command, a *app, names []string) error {
-	if f.offline && f.mirror == "" && !f.list && !f.verify {
-		return usagef("--offline: there is no mirror to ask: name one with --mirror or STEER_MIRROR")
+	outside, names, err := f.outside(names)
+	if err != nil {
+		return err
 	}
+	ctx, cancel := a.cancellable(cmd.Context())
+	defer cancel()
+	failed := f.doOutside(ctx, a, outside)
+	if len(outside) > 0 && len(names) == 0 && len(f.needed) == 0 || ctx.Err() != nil {
+		return failed
+	}
+	return errors.Join(failed, f.sets(ctx, cmd, a, names))
+}
+
+// sets fetches, lists or checks sets of the catalogue.
+func (f *fetchFlags) sets(ctx context.Context, cmd *cobra.Command, a *app, names []string) error {
 	wanted, err := f.wanted(cmd, names)
 	if err != nil {
 		return err
+	}
+	if f.offline && f.mirror == "" && !f.list && !f.verify && len(wanted) > 0 {
+		return usagef("--offline: there is no mirror to ask: name one with --mirror or STEER_MIRROR")
 	}
 	if !f.list && !f.verify {
 		if err := fetch.CheckMirror(f.mirror); err != nil {
@@ -89,8 +116,6 @@ func (f *fetchFlags) run(cmd *cobra.Command, a *app, names []string) error {
 	case f.verify:
 		return f.verifySets(a.out, wanted)
 	}
-	ctx, cancel := a.cancellable(cmd.Context())
-	defer cancel()
 	p := newDownloads(a.err, isTerminal(a.err))
 	var failed []error
 	var got []setReport

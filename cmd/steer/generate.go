@@ -54,7 +54,7 @@ With --json: a line for each answer with "prompt", "text", "tokens" and "finish"
 			case f.n < 1 || f.n > 10000:
 				return usagef("--n: want 1 to 10000, got %d", f.n)
 			}
-			if err := f.check(cmd); err != nil {
+			if err := f.check(cmd, a); err != nil {
 				return err
 			}
 			prompts, err := a.readPrompts(&f)

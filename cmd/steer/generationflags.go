@@ -11,6 +11,7 @@ import (
 	"steer/app/jobs"
 	"steer/app/workspace"
 	"steer/ggml/lm"
+	"steer/rl/data"
 )
 
 // generationFlags are the flags of the commands that generate text.
@@ -18,6 +19,7 @@ type generationFlags struct {
 	modelFlags
 	form    workspace.Form
 	system  string
+	vars    []string
 	options chat.Options
 	seed    uint64
 }
@@ -29,6 +31,8 @@ func (f *generationFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.system, "system", "", "system message, in place of the one trained with")
 	flags.StringVar((*string)(&f.form.Date), "date", "",
 		"what the model's own template shows as today, such as 2026-01-31")
+	flags.StringArrayVar(&f.vars, "template-var", nil,
+		"variable of the model's own template, `NAME=VALUE`; may be repeated")
 	flags.StringArrayVar(&f.options.Stop, "stop", nil, "end an answer at this `TEXT`; may be repeated")
 	flags.IntVar(&f.options.MaxNew, "max-new", 128, "most tokens of an answer")
 	flags.Float32Var(&f.options.Sampling.Temperature, "temperature", 0.7,
@@ -42,9 +46,17 @@ func (f *generationFlags) bind(cmd *cobra.Command) {
 }
 
 // check refuses what can be refused before anything is loaded.
-func (f *generationFlags) check(cmd *cobra.Command) error {
+func (f *generationFlags) check(cmd *cobra.Command, a *app) error {
 	if cmd.Flags().Changed("system") {
 		f.form.System = &f.system
+	}
+	for _, v := range f.vars {
+		if f.form.Vars == nil {
+			f.form.Vars = data.TemplateVars{}
+		}
+		if err := f.form.Vars.ParseVar(v); err != nil {
+			return usagef("--template-var: %v", err)
+		}
 	}
 	s := f.options.Sampling
 	switch {
@@ -64,7 +76,7 @@ func (f *generationFlags) check(cmd *cobra.Command) error {
 	case slices.Contains(f.options.Stop, ""):
 		return usagef("--stop: want a text, got an empty one")
 	}
-	return f.modelFlags.check()
+	return f.modelFlags.check(cmd.Context(), a)
 }
 
 // open loads the model and its adapters, and chooses the template: the one given, else that of the

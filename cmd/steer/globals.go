@@ -11,6 +11,7 @@ import (
 // globalFlags are the flags that every command knows.
 type globalFlags struct {
 	quiet, verbose bool
+	offline        bool
 	logFile        string
 	color          colorMode
 }
@@ -20,6 +21,7 @@ func (f *globalFlags) bind(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show results, warnings and errors only")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show every step as a line that stays, and details")
+	flags.BoolVar(&f.offline, "offline", false, "ask no hub: names (hf:...) mean what is in the cache")
 	flags.StringVar(&f.logFile, "log-file", "",
 		"append progress and notices to `FILE` as well, as plain lines with their time")
 	enumVar(flags, &f.color, "color", "colour in what a terminal is shown")

@@ -12,7 +12,9 @@ import (
 
 	"steer/app/plan"
 	"steer/app/proposal"
+	"steer/app/source"
 	"steer/internal/atomicfile"
+	"steer/internal/hub"
 )
 
 // initFlags are the flags of "steer init".
@@ -70,6 +72,10 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	names, err := f.locate(ctx, a, &model)
+	if err != nil {
+		return err
+	}
 	p, err := proposal.New(model, f.data, f.name, dir)
 	if err != nil {
 		return err
@@ -96,6 +102,7 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 		}
 		progress.Note("planned: " + p.Planned)
 	}
+	p.Names = names
 	if err := atomicfile.WriteFile(f.out, []byte(p.Write(dir, filepath.Base(f.out))), 0o666); err != nil {
 		return err
 	}
@@ -106,6 +113,35 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 	}
 	fmt.Fprintf(a.out, "Wrote %s. Look at it, then:\n  steer run %s\n", f.out, f.out)
 	return nil
+}
+
+// locate puts paths in place of the names of the hub, and gives those names by path, at their commits.
+func (f *initFlags) locate(ctx context.Context, a *app, model *string) (names map[string]string, err error) {
+	names = map[string]string{}
+	finder := a.finder("")
+	find := func(kind source.Kind, flag string, at *string) error {
+		path, s, err := finder.Find(ctx, kind, *at, nil)
+		if err != nil {
+			return fmt.Errorf("--%s: %w", flag, err)
+		}
+		if s != nil {
+			r, err := hub.Parse(s.Name)
+			if err != nil {
+				return err
+			}
+			*at, names[path] = path, r.At(s.Commit).With(s.File).String()
+		}
+		return nil
+	}
+	if err := find(source.Model, "model", model); err != nil {
+		return nil, err
+	}
+	for i := range f.data {
+		if err := find(source.Data, "data", &f.data[i]); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }
 
 // base is the model: the one that is named, or the only one in models.

@@ -21,14 +21,14 @@ func TestMixtureOfExpertsIsUsedNotTrained(t *testing.T) {
 	require.True(t, d.Usable)
 	require.Contains(t, succeed(t, "", "model", "inspect", model), "usable         yes: generate, chat, score, eval")
 
-	code, out, errs := command(t, "", "generate", "-m", model, "-p", "hello", "--max-new", "4")
+	code, _, errs := command(t, "", "generate", "-m", model, "-p", "hello", "--max-new", "4")
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, said)
-	code, out, errs = command(t, "", "score", "-m", model, "--text", "hello there")
+	code, out, errs := command(t, "", "score", "-m", model, "--text", "hello there")
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, said)
 	require.Contains(t, out, `"logprobs":[-`)
-	code, out, errs = command(t, "hello\n", "chat", "-m", model, "--template", "chatml", "--max-new", "4")
+	code, _, errs = command(t, "hello\n", "chat", "-m", model, "--template", "chatml", "--max-new", "4")
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, said)
 

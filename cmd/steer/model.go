@@ -4,10 +4,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/app/inspect"
+	"steer/app/source"
 )
 
 func newModelCommand(a *app) *cobra.Command {
-	return newFamily("model", "Look at models", newModelInspectCommand(a))
+	return newFamily("model", "Look at models, merge adapters into them",
+		newModelInspectCommand(a), newModelMergeCommand(a))
 }
 
 func newModelInspectCommand(a *app) *cobra.Command {
@@ -21,7 +23,10 @@ uses the model says.`,
 		Example: `  steer model inspect llama-2-13b.Q4_K_M.gguf
   steer model inspect base.gguf --json | jq .trainable`,
 		Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, file []string) error {
+		RunE: func(cmd *cobra.Command, file []string) error {
+			if err := a.locate(cmd.Context(), source.Model, "FILE", &file[0]); err != nil {
+				return err
+			}
 			m, err := inspect.DescribeModel(file[0], a.hashes)
 			if err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/app/jobs"
+	"steer/app/source"
 	"steer/app/workspace"
 	"steer/ggml"
 	"steer/ggml/adapter"
@@ -39,7 +41,7 @@ func (f *modelFlags) bind(cmd *cobra.Command) {
 }
 
 // check refuses what can be refused before anything is loaded.
-func (f *modelFlags) check() error {
+func (f *modelFlags) check(ctx context.Context, a *app) error {
 	if f.model == "" {
 		return usagef("--model: want the path of the base model, a GGUF file")
 	}
@@ -50,6 +52,14 @@ func (f *modelFlags) check() error {
 		return usagef("--threads: want 0 (one for each CPU) to 512, got %d", f.engine.Threads)
 	}
 	// Before anybody types a text for them.
+	if err := a.locate(ctx, source.Model, "--model", &f.model); err != nil {
+		return err
+	}
+	for i := range f.adapters {
+		if err := a.locate(ctx, source.Adapter, "--adapter", &f.adapters[i]); err != nil {
+			return err
+		}
+	}
 	err := exists("model", f.model)
 	for _, path := range f.adapters {
 		err = errors.Join(err, exists("adapter", path))

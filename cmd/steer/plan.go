@@ -77,7 +77,7 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 	opt.Progress = func(stage string) { progress.Note("planning " + stage) }
 	ctx, cancel := a.cancellable(cmd.Context())
 	defer cancel()
-	forecast, err := o.forecast(ctx, cmd, file, opt)
+	forecast, err := o.forecast(ctx, a, cmd, file, opt)
 	if err != nil {
 		return err
 	}
@@ -98,9 +98,12 @@ func (o *planOptions) run(cmd *cobra.Command, a *app, file []string) error {
 	return errors.Join(errs...)
 }
 
+// noPlanFetch is why a plan fetches nothing: it may be of what does not fit.
+const noPlanFetch = "a plan fetches nothing"
+
 // forecast plans what the file holds.
 func (o *planOptions) forecast(
-	ctx context.Context, cmd *cobra.Command, file []string, opt plan.ForecastOptions,
+	ctx context.Context, a *app, cmd *cobra.Command, file []string, opt plan.ForecastOptions,
 ) (*plan.Forecast, error) {
 	if o.job == "" {
 		e, err := experiment.LoadStudy(file[0], o.set)
@@ -111,6 +114,9 @@ func (o *planOptions) forecast(
 		if err := e.Validate(); err != nil {
 			return nil, usage(err)
 		}
+		if err := a.locateStudy(ctx, e, false, noPlanFetch); err != nil {
+			return nil, err
+		}
 		return e.Forecast(ctx, opt)
 	}
 	m, ok := jobs.Lookup(jobs.Kind(o.job))
@@ -120,6 +126,9 @@ func (o *planOptions) forecast(
 	f := stageFlags{set: o.set}
 	job, dir, err := f.fill(cmd, file, m)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.locateJob(ctx, job, "", false, noPlanFetch); err != nil {
 		return nil, err
 	}
 	if err := job.Resolve(dir, o.hashes); err != nil {

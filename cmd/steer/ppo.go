@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"steer/app/jobs"
@@ -27,13 +29,14 @@ Presets: default, thesis (see docs/ppo.md).`,
 			return a.runStage(cmd.Context(), &f, job, base)
 		},
 	}
-	f.bind(cmd, jobs.PPOMethod(), []keyFlag{
+	f.bind(cmd, jobs.PPOMethod(), slices.Concat([]keyFlag{
 		{flag: "sft", key: "sft", help: "adapter of the reference policy, `FILE`", list: true},
 		{flag: "reward", key: "reward", help: "reward adapter, `FILE`", isPath: true},
 		{flag: "reward-below", key: "reward_below", help: "adapter below the reward adapter, `FILE`; may be repeated",
 			list: true},
-		{flag: "prompts", key: "prompts.path", help: "conversations whose prompts are answered, `FILE`", isPath: true},
-		{flag: "held-out", key: "held_out.path", help: "held-out conversations, `FILE`", isPath: true},
+		{flag: "prompts", key: "prompts.path", help: "prompts, or data of any shape that has some, `FILE`", isPath: true},
+		{flag: "held-out", key: "held_out.path", help: "held-out prompts, `FILE`", isPath: true},
+	}, sourceKeys("the prompts", "prompts", "held_out"), []keyFlag{
 		{flag: "template", key: "template", help: "form of the prompts (default: that of the SFT adapter)"},
 		anyStackFlag,
 		{flag: "iterations", key: "iterations", help: "`N` rollout batches"},
@@ -42,6 +45,6 @@ Presets: default, thesis (see docs/ppo.md).`,
 		{flag: "rank", key: "lora.rank", help: "LoRA rank `R`; lora.alpha stays as it is"},
 		{flag: "batch", key: "rollout_batch_size", help: "`N` episodes of a rollout batch; mini_batch_size divides it"},
 		{flag: "seed", key: "seed", help: "seed of everything random, `N`"},
-	})
+	}))
 	return cmd
 }

@@ -104,7 +104,7 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 			return folders
 		}
 	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "system",
-		"text", "prompt", "stop":
+		"text", "prompt", "stop", "system-instruction":
 		return names()
 	}
 	if f.Value.Type() != "string" && f.Value.Type() != "stringArray" && f.Value.Type() != "stringSlice" &&

@@ -54,7 +54,7 @@ Start with:
 	root.AddCommand(
 		newRunCommand(a), newPlanCommand(a), newDemoCommand(a), newReportCommand(a),
 		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newEvalCommand(a),
-		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a),
+		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a), newExportCommand(a),
 		newBenchCommand(a), newVersionCommand(a),
 		newFetchCommand(a), newInitCommand(a),
 		newModelCommand(a), newAdapterCommand(a), newDataCommand(a),

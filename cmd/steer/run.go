@@ -43,6 +43,9 @@ folders seed-1, seed-2, ... below its own; the report is that of all of them.`,
 			if dry {
 				return s.DryRun(con)
 			}
+			if err := a.locateStudy(cmd.Context(), s, fresh, ""); err != nil {
+				return err
+			}
 			lock, err := s.Lock()
 			if err != nil {
 				return err

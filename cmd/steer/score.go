@@ -65,7 +65,7 @@ say it; a "text" stays as it is.`,
 			if cmd.Flags().Changed("bos") {
 				f.options.BOS = f.bos
 			}
-			if err := f.check(file); err != nil {
+			if err := f.check(cmd.Context(), a, file); err != nil {
 				return err
 			}
 			rows, err := a.scoreRows(&f, file)
@@ -95,7 +95,7 @@ say it; a "text" stays as it is.`,
 }
 
 // check refuses what can be refused before anything is read.
-func (f *scoreFlags) check(file []string) error {
+func (f *scoreFlags) check(ctx context.Context, a *app, file []string) error {
 	switch {
 	case f.options.BatchTokens < 1:
 		return usagef("--batch-tokens: want at least 1, got %d", f.options.BatchTokens)
@@ -106,7 +106,7 @@ func (f *scoreFlags) check(file []string) error {
 	case f.options.System != nil && f.options.Template == "":
 		return usagef("--system needs --template: without one nothing says where it belongs")
 	}
-	return f.modelFlags.check()
+	return f.modelFlags.check(ctx, a)
 }
 
 // scoreRows reads the input.

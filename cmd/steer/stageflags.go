@@ -39,7 +39,7 @@ func (f *stageFlags) bind(cmd *cobra.Command, m jobs.Method, keys []keyFlag) {
 		switch {
 		case k.isBool:
 			flags.BoolVar(&k.on, k.flag, false, k.help)
-		case k.list:
+		case k.list, k.isMap:
 			flags.StringArrayVar(&k.items, k.flag, nil, k.help)
 		default:
 			flags.StringVarP(&k.text, k.flag, k.short, "", k.help)
@@ -113,6 +113,17 @@ func (f *stageFlags) fill(cmd *cobra.Command, file []string, m jobs.Method) (job
 
 // runStage resolves and runs a job in its folder.
 func (a *app) runStage(ctx context.Context, f *stageFlags, job jobs.Job, base string) error {
+	out := f.out
+	if out == "" {
+		out = filepath.Join("runs", job.Folder())
+	}
+	noFetch := ""
+	if f.dry {
+		noFetch = "--dry-run fetches nothing"
+	}
+	if err := a.locateJob(ctx, job, out, f.fresh, noFetch); err != nil {
+		return err
+	}
 	if err := job.Resolve(base, a.hashes); err != nil {
 		return configError(experiment.WithSources(err))
 	}
@@ -123,10 +134,6 @@ func (a *app) runStage(ctx context.Context, f *stageFlags, job jobs.Job, base st
 		}
 		_, err = a.out.Write(raw)
 		return err
-	}
-	out := f.out
-	if out == "" {
-		out = filepath.Join("runs", job.Folder())
 	}
 	done, err := jobs.Finished(out, job)
 	if errors.Is(err, run.ErrVersion) && !f.fresh {

@@ -25,6 +25,8 @@ type Config struct {
 
 	// Tasks are tasks of the user's own: paths of their files (docs/tasks.md).
 	Tasks Tasks `yaml:"tasks,omitempty"`
+	// TaskPrompts says how they are asked.
+	TaskPrompts `yaml:",inline"`
 
 	Dilemmas    File              `yaml:"dilemmas"`
 	HHRLHF      File              `yaml:"hh_rlhf"`
@@ -91,7 +93,7 @@ func (c *Config) builtin() []Spec {
 // Specs lists everything that the configuration can measure of one model at a time.
 // They refer to the configuration, which has to stay where it is.
 func (c *Config) Specs() []Spec {
-	return append(c.builtin(), c.Tasks.specs(c.Settings, c.builtinNames())...)
+	return append(c.builtin(), c.Tasks.specs(c.Settings, c.TaskPrompts, c.Template, c.builtinNames())...)
 }
 
 // builtinNames are the names that a task of the user's own cannot have.
@@ -118,6 +120,9 @@ func (c Config) Validate() error {
 		}
 	}
 	if err := c.Generations.check(); err != nil {
+		return err
+	}
+	if err := c.TaskPrompts.check(); err != nil {
 		return err
 	}
 	return c.CrossReward.check()

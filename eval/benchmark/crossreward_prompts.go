@@ -43,7 +43,7 @@ func PromptWarnings(f *run.DataFile) []string {
 func LoadPrompts(
 	c CrossRewardConfig, tok lm.Tokenizer, tpl *data.Template, bos eval.BOSMode,
 ) ([]query.Prompt, *run.DataFile, error) {
-	conversations, loaded, err := data.LoadConversations(c.Prompts)
+	conversations, loaded, err := data.LoadPrompts(c.Prompts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("eval: cross_reward.prompts: %w", err)
 	}

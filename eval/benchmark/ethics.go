@@ -8,6 +8,7 @@ import (
 
 	"steer/eval"
 	"steer/eval/query"
+	"steer/internal/pyrandom"
 	"steer/internal/pystr"
 	"steer/rl/data"
 	"steer/rl/run"
@@ -245,7 +246,7 @@ func UtilitarianismItems(rows []data.Utilitarianism, firstRow int, delimiter str
 	items := make([]query.Item, len(rows))
 	for i, r := range rows {
 		order := []int{0, 1}
-		shuffle(newPythonRandom(r.Better), order)
+		pyrandom.Shuffle(pyrandom.FromText(r.Better), order)
 		scenarios := [2]string{r.Better, r.Worse}
 		prompt := "Scenario 1: " + scenarios[order[0]] + "\nScenario 2: " + scenarios[order[1]] +
 			"\nQuestion: Is Scenario 1 preferable?\nAnswer:"

@@ -24,6 +24,10 @@ const (
 // KLConfig configures the divergence from the reference on given conversations.
 type KLConfig struct {
 	File `yaml:",inline"`
+	// Format, Columns and DropUnsupported say how the file is read, see [data.Source].
+	Format          data.Format  `yaml:"format,omitempty"`
+	Columns         data.Columns `yaml:"columns,omitempty"`
+	DropUnsupported bool         `yaml:"drop_unsupported,omitempty"`
 	// Reference is the model that the others are compared with.
 	Reference string `yaml:"reference"`
 	// MaxTokens: longer conversations are left out, and counted.
@@ -33,7 +37,8 @@ type KLConfig struct {
 func klSpecs(set eval.Settings, tpl *data.Template, x *KLConfig) []Spec {
 	var notes []string
 	rows := datasetOf(&x.File, func(path string) ([]data.Conversation, error) {
-		rows, loaded, err := data.LoadConversations(data.Source{Path: path})
+		rows, loaded, err := data.LoadConversations(data.Source{Path: path, Format: x.Format, Columns: x.Columns,
+			DropUnsupported: x.DropUnsupported})
 		notes = oddities("kl", loaded)
 		return rows, err
 	})

@@ -19,6 +19,8 @@ type Spec struct {
 	Inputs []Input
 	// Rendered: what models read is rendered with the configuration's Template.
 	Rendered bool
+	// options are keys of the configuration that belong to it besides those of its inputs.
+	options []string
 	// skips tells, if set, whether there is nothing to measure of a model: it is what
 	// the others are compared with.
 	skips func(model string) bool
@@ -79,7 +81,7 @@ func (b *Spec) Sections() []string {
 		section, _, _ := strings.Cut(f.Key, ".")
 		out = append(out, section)
 	}
-	return out
+	return append(out, b.options...)
 }
 
 // Work is a measurement with what it is expected to cost, in units of no meaning of their

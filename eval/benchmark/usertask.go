@@ -13,6 +13,7 @@ import (
 	"steer/eval/query"
 	"steer/eval/task"
 	"steer/internal/stats"
+	"steer/rl/data"
 	"steer/rl/run"
 )
 
@@ -20,13 +21,18 @@ import (
 // lm-evaluation-harness measures the same file: output_type multiple_choice and
 // loglikelihood by log-likelihood, generate_until by greedy generation.
 func UserTask(
-	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task,
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, how TaskPrompts, tpl *data.Template,
 ) (*run.Measurement, []run.Item, error) {
 	fail := func(err error) (*run.Measurement, []run.Item, error) {
 		return nil, nil, fmt.Errorf("eval: task %s: %w", t.Name, err)
 	}
 	set.TargetDelimiter = t.Delimiter(set.TargetDelimiter)
-	items, err := t.Items(set.TargetDelimiter)
+	items, err := t.Items(how.asking(set))
+	if err != nil {
+		return fail(err)
+	}
+	set.TargetDelimiter = items[0].Delimiter
+	prompts, err := how.render(t, tpl, items)
 	if err != nil {
 		return fail(err)
 	}
@@ -34,14 +40,19 @@ func UserTask(
 	var records []run.Item
 	switch t.Output {
 	case task.GenerateUntil:
-		b, records, err = generateTask(ctx, s, set, t, items)
+		b, records, err = generateTask(ctx, s, set, t, items, prompts)
 	case task.LogLikelihood:
-		b, records, err = likelihoodTask(ctx, s, set, t, items)
+		b, records, err = likelihoodTask(ctx, s, set, t, items, prompts)
+	case task.Rolling:
+		b, records, err = rollingTask(ctx, s, set, t, items)
 	default:
-		b, records, err = choiceTask(ctx, s, set, t, items)
+		b, records, err = choiceTask(ctx, s, set, t, items, prompts)
 	}
 	if err != nil {
 		return fail(err)
+	}
+	if t.Output != task.Rolling {
+		how.describe(b, prompts)
 	}
 	return b.Measurement, records, addTask(b, t, s)
 }
@@ -61,6 +72,9 @@ func addTask(b *metrics.Summary, t *task.Task, s eval.Subject) error {
 	} {
 		b.Provenance.Set(k, v)
 	}
+	if t.Alias != "" {
+		b.Provenance.Set("task_alias", t.Alias)
+	}
 	if len(t.Ignored) > 0 {
 		b.Provenance.Set("ignored_keys", strings.Join(t.Ignored, " "))
 	}
@@ -70,24 +84,29 @@ func addTask(b *metrics.Summary, t *task.Task, s eval.Subject) error {
 	return addEncoding(b, s)
 }
 
-// TaskItems makes the items of a task that is scored by log-likelihood.
-func TaskItems(t *task.Task, items []task.Item, delimiter string) []query.Item {
+// TaskItems makes the items of a task that is scored by log-likelihood. prompts are its rendered
+// conversations, nil without.
+func TaskItems(t *task.Task, items []task.Item, prompts *taskChats) []query.Item {
 	out := make([]query.Item, len(items))
 	for i, it := range items {
 		x := query.Item{ID: it.ID, Row: it.Row, Gold: it.Gold}
+		add := func(context int, continuation, text string) {
+			c := query.Choice{Context: it.Contexts[context], Continuation: continuation, Text: text}
+			if prompts != nil {
+				c.Chat = prompts.of[i][context]
+			}
+			x.Choices = append(x.Choices, c)
+		}
 		switch {
 		case t.Output == task.LogLikelihood: // the target stands as it is written, no delimiter
-			x.Choices = []query.Choice{{Context: it.Contexts[0], Continuation: it.Continuations[0],
-				Text: it.Continuations[0]}}
+			add(0, it.Continuations[0], it.Continuations[0])
 		case len(it.Contexts) > 1:
-			for k, context := range it.Contexts {
-				x.Choices = append(x.Choices, query.Choice{Context: context,
-					Continuation: delimiter + it.Continuations[0], Text: it.Choices[k]})
+			for k := range it.Contexts {
+				add(k, it.Delimiter+it.Continuations[0], it.Choices[k])
 			}
 		default:
 			for _, c := range it.Choices {
-				x.Choices = append(x.Choices, query.Choice{Context: it.Contexts[0], Continuation: delimiter + c,
-					Text: c})
+				add(0, it.Delimiter+c, c)
 			}
 		}
 		out[i] = x
@@ -97,9 +116,9 @@ func TaskItems(t *task.Task, items []task.Item, delimiter string) []query.Item {
 
 // choiceTask is output_type multiple_choice.
 func choiceTask(
-	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item, prompts *taskChats,
 ) (*metrics.Summary, []run.Item, error) {
-	asked := TaskItems(t, items, set.TargetDelimiter)
+	asked := TaskItems(t, items, prompts)
 	records, err := query.Choose(ctx, s, set, asked, eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolLogLik})
 	if err != nil {
 		return nil, nil, err
@@ -156,9 +175,9 @@ func predBytes(it query.Item, r run.Item) int {
 // log-likelihood of a target (of whole targets, not of tokens), acc the share of targets
 // all of whose tokens were the likeliest.
 func likelihoodTask(
-	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item, prompts *taskChats,
 ) (*metrics.Summary, []run.Item, error) {
-	records, err := query.ScoreItems(ctx, s, set, TaskItems(t, items, ""),
+	records, err := query.ScoreItems(ctx, s, set, TaskItems(t, items, prompts),
 		eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolLogLik})
 	if err != nil {
 		return nil, nil, err

@@ -23,7 +23,7 @@ const taskBatch = 16
 // ends or max_gen_toks tokens, the filters, and exact match with one of the targets. A
 // prompt that leaves no room is cut from the left, as the harness does.
 func generateTask(
-	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item, prompts *taskChats,
 ) (*metrics.Summary, []run.Item, error) {
 	if err := set.Validate(); err != nil {
 		return nil, nil, err
@@ -47,7 +47,7 @@ func generateTask(
 		for k, it := range batch {
 			r := &records[start+k]
 			*r = run.Item{ID: it.ID, Row: it.Row, Gold: 1}
-			if reqs[k], r.Cut, err = taskRequest(enc, s.Tokenizer, set, t, it.Contexts[0]); err != nil {
+			if reqs[k], r.Cut, err = taskRequest(enc, s.Tokenizer, set, t, it, prompts.at(start+k)); err != nil {
 				return nil, nil, fmt.Errorf("item %q: %w", it.ID, err)
 			}
 		}
@@ -77,11 +77,18 @@ func generateTask(
 	return b, records, nil
 }
 
-// taskRequest is the request of one prompt, and how many of its tokens were cut off.
+// taskRequest is the request of one prompt, and how many of its tokens were cut off. prompt is the
+// rendered conversation, nil where the prompt is running text.
 func taskRequest(
-	enc *query.Encoder, tok lm.Tokenizer, set eval.Settings, t *task.Task, prompt string,
+	enc *query.Encoder, tok lm.Tokenizer, set eval.Settings, t *task.Task, it task.Item, prompt *taskChat,
 ) (lm.Request, int, error) {
-	ids, err := enc.Text(prompt)
+	var ids []int32
+	var err error
+	if prompt != nil {
+		ids, err = enc.Prompt(prompt.segments)
+	} else {
+		ids, err = enc.Text(it.Contexts[0])
+	}
 	if err == nil && len(ids) == 0 {
 		ids, _, err = enc.Pair("", "x") // BOS, or what stands for it
 	}
@@ -93,6 +100,11 @@ func taskRequest(
 		Seed: seed.Derive(set.Seed, "eval.task")} // greedy: never drawn from
 	if eos := tok.EOS(); eos >= 0 {
 		r.StopTokens = []int32{eos}
+	}
+	if prompt != nil {
+		if r.StopTokens, err = prompt.template.StopIDs(tok); err != nil {
+			return lm.Request{}, 0, err
+		}
 	}
 	return r, cut, nil
 }

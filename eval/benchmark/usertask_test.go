@@ -30,7 +30,7 @@ func TestUserTaskChoices(t *testing.T) {
 		"doc_to_choice: [no, 'yes']\ndoc_to_target: a\ntarget_delimiter: \"-\"\ntag: x\n",
 		evaltest.Lines(12, func(i int) string { return fmt.Sprintf(`{"q": "question %d", "a": %d}`, i, i%2) }))
 	b, records, err := UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}),
-		evaltest.Settings(), tk)
+		evaltest.Settings(), tk, TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.Len(t, records, 12)
 	require.Equal(t, "quiz", b.Benchmark)
@@ -69,7 +69,7 @@ func TestUserTaskVaryingChoices(t *testing.T) {
 	})
 	b, records, err := UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}),
 		evaltest.Settings(), loadTask(t, yaml+"metric_list: [{metric: acc}, {metric: acc_bytes}, {metric: "+
-			"exact_match}]\n", data))
+			"exact_match}]\n", data), TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.NotContains(t, b.Metrics, "mcc")
 	require.NotContains(t, b.Metrics, "acc_norm")
@@ -92,11 +92,11 @@ func TestUserTaskVaryingChoices(t *testing.T) {
 	require.InDelta(t, float64(bytes)/60, b.Metrics["acc_bytes"], 1e-12)
 	require.InDelta(t, float64(greedy)/60, b.Metrics["exact_match"], 1e-12)
 	b, _, err = UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(),
-		loadTask(t, yaml+"metric_list: [{metric: mcc}, {metric: macro_f1}]\n", data))
+		loadTask(t, yaml+"metric_list: [{metric: mcc}, {metric: macro_f1}]\n", data), TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.Contains(t, b.Metrics, "mcc")
 	_, _, err = UserTask(context.Background(), evaltest.Subject(&evaltest.Bigram{Scale: 3}), evaltest.Settings(),
-		loadTask(t, yaml+"metric_list: [f1]\n", data))
+		loadTask(t, yaml+"metric_list: [f1]\n", data), TaskPrompts{}, nil)
 	require.ErrorContains(t, err, "f1 is defined for two choices, these are 3: want macro_f1")
 }
 
@@ -104,7 +104,7 @@ func TestUserTaskLikelihood(t *testing.T) {
 	tk := loadTask(t, "data: d.jsonl\noutput_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: a\n",
 		`{"q": "ab", "a": "cd"}`+"\n"+`{"q": "x", "a": " y"}`+"\n")
 	m := &evaltest.Bigram{Scale: 3}
-	b, records, err := UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(), tk)
+	b, records, err := UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(), tk, TaskPrompts{}, nil)
 	require.NoError(t, err)
 	sum := 0.0
 	for i, s := range []string{"abcd", "x y"} {
@@ -148,7 +148,7 @@ filter_list:
 	}}
 	set := evaltest.Settings()
 	generating := eval.Subject{Name: "g", Generator: gen, Tokenizer: evaltest.Tokenizer{}}
-	b, records, err := UserTask(context.Background(), generating, set, tk)
+	b, records, err := UserTask(context.Background(), generating, set, tk, TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, eval.ProtocolGenerate, b.Protocol)
 	require.Equal(t, " 1", records[0].Answer)
@@ -162,13 +162,13 @@ filter_list:
 	require.Equal(t, []string{"\n"}, gen.Seen[0].StopStrings)
 	// Prompts are cut from the left, and counted.
 	set.MaxLength = 24
-	b, _, err = UserTask(context.Background(), generating, set, tk)
+	b, _, err = UserTask(context.Background(), generating, set, tk, TaskPrompts{}, nil)
 	require.NoError(t, err)
 	require.Contains(t, b.Flags, "truncated=4")
 	require.Equal(t, "\nA:", evaltest.Tokenizer{}.Decode(gen.Seen[len(gen.Seen)-1].Prompt, true)[1:])
 	set.MaxLength = 20
-	_, _, err = UserTask(context.Background(), generating, set, tk)
+	_, _, err = UserTask(context.Background(), generating, set, tk, TaskPrompts{}, nil)
 	require.ErrorContains(t, err, "leaves no room for a prompt in max_length 20")
-	_, _, err = UserTask(context.Background(), eval.Subject{Name: "g"}, evaltest.Settings(), tk)
+	_, _, err = UserTask(context.Background(), eval.Subject{Name: "g"}, evaltest.Settings(), tk, TaskPrompts{}, nil)
 	require.ErrorContains(t, err, "needs a generator")
 }

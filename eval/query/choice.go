@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"steer/eval"
+	"steer/rl/data"
 	"steer/rl/run"
 )
 
@@ -19,6 +20,8 @@ type Choice struct {
 	// Text is the choice without delimiter; its length in characters is what
 	// acc_norm divides by.
 	Text string
+	// Chat is a rendered conversation in the place of Context.
+	Chat []data.Segment
 }
 
 // Item is one question of a multiple-choice task.
@@ -123,7 +126,11 @@ func (e *Encoder) requests(items []Item) ([]Request, error) {
 	err := inParallel(len(items), func(i int) error {
 		it := items[i]
 		for _, c := range it.Choices {
-			context, continuation, err := e.Pair(c.Context, c.Continuation)
+			pair := func() ([]int32, []int32, error) { return e.Pair(c.Context, c.Continuation) }
+			if c.Chat != nil {
+				pair = func() ([]int32, []int32, error) { return e.PromptPair(c.Chat, c.Continuation) }
+			}
+			context, continuation, err := pair()
 			if err != nil {
 				return fmt.Errorf("item %q (row %d): %w", it.ID, it.Row, err)
 			}

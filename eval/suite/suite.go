@@ -144,6 +144,9 @@ func (s *Suite) each(ctx context.Context, subjects []eval.Subject, rewards []eva
 			done[len(subjects)+k] = append(done[len(subjects)+k], b)
 		}
 	}
+	for k := range subjects {
+		done[k] = append(done[k], s.cfg.Tasks.Aggregate(s.cfg.Settings, done[k])...)
+	}
 	return slices.Concat(done...), nil
 }
 

@@ -22,6 +22,7 @@ type field struct {
 	template *jinja.Template // of text
 	number   *int
 	list     []string
+	literal  bool // one word that is no field is text all the same
 }
 
 // readField reads what stands at a key.
@@ -69,10 +70,11 @@ func (t *Task) readFields(s *source, f *file) (err error) {
 		into     *field
 		required bool
 	}{
-		{"doc_to_text", &f.Text, &t.text, true},
+		{"doc_to_text", &f.Text, &t.text, t.Output != Rolling},
 		{"doc_to_target", &f.Target, &t.target, true},
 		{"doc_to_choice", &f.Choice, &t.choice, t.Output == MultipleChoice},
 		{"description", &f.Description, &t.description, false},
+		{"gen_prefix", &f.GenPrefix, &t.prefix, false},
 		{"id", &f.ID, &t.id, false},
 	} {
 		there := k.n.Kind != 0 && k.n.Tag != "!!null"
@@ -84,6 +86,7 @@ func (t *Task) readFields(s *source, f *file) (err error) {
 			if *k.into, err = s.readField(k.key, k.n); err != nil {
 				return err
 			}
+			k.into.literal = k.key == "description" || k.key == "gen_prefix"
 		}
 	}
 	if t.hasChoice && t.choice.number != nil {
@@ -123,7 +126,7 @@ func (f *field) on(r *row) (any, error) {
 			return nil, r.fail(f, "%s", err)
 		}
 		return jinja.Normalize(v)
-	case f.template.IsPlain() && identifier.MatchString(f.text):
+	case !f.literal && f.template.IsPlain() && identifier.MatchString(f.text):
 		return nil, r.fail(f, "%q is no field of the data and no template; the fields are %s", f.text, r.names())
 	}
 	text, err := f.template.Render(r.vars())
@@ -194,32 +197,32 @@ func (t *Task) indexOr(v any) any {
 	return v
 }
 
-// textValue is doc_to_text on a row: text, or the index of the right one of several
+// textOf is doc_to_text on a row: text, or the index of the right one of several
 // contexts.
-func (t *Task) textValue(r *row) (any, error) {
-	v, err := t.text.on(r)
+func (t *Task) textOf(f *form, r *row) (any, error) {
+	v, err := f.text.on(r)
 	if err != nil {
 		return nil, err
 	}
-	if !r.known[t.text.text] {
+	if !r.known[f.text.text] {
 		v = t.indexOr(v)
 	}
 	switch v.(type) {
 	case string, int:
 		return v, nil
 	}
-	return nil, r.fail(&t.text, "want text, got %v", v)
+	return nil, r.fail(&f.text, "want text, got %v", v)
 }
 
-// targetValue is doc_to_target on a row: an index, a text or a list of texts.
-func (t *Task) targetValue(r *row) (any, error) {
-	v, err := t.target.on(r)
+// targetOf is doc_to_target on a row: an index, a text or a list of texts.
+func (t *Task) targetOf(f *form, r *row) (any, error) {
+	v, err := f.target.on(r)
 	if err != nil {
 		return nil, err
 	}
-	if t.target.template != nil && !r.known[t.target.text] {
+	if f.target.template != nil && !r.known[f.target.text] {
 		if s := v.(string); len(s) >= 2 && s[0] == '[' && s[len(s)-1] == ']' {
-			if list, err := t.target.template.Value(r.vars()); err == nil {
+			if list, err := f.target.template.Value(r.vars()); err == nil {
 				v = list
 			}
 		}
@@ -227,7 +230,7 @@ func (t *Task) targetValue(r *row) (any, error) {
 	}
 	switch x := v.(type) {
 	case bool:
-		if t.hasChoice {
+		if f.hasChoice {
 			return map[bool]int{true: 1}[x], nil
 		}
 	case string, int:
@@ -241,5 +244,5 @@ func (t *Task) targetValue(r *row) (any, error) {
 			return x, nil
 		}
 	}
-	return nil, r.fail(&t.target, "want an index, a text or a list of texts, got %v", v)
+	return nil, r.fail(&f.target, "want an index, a text or a list of texts, got %v", v)
 }

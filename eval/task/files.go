@@ -42,8 +42,8 @@ func orAll(split string) string {
 	return "split " + split
 }
 
-// readData finds the data file of the measured rows, and that of the few-shot examples.
-func (t *Task) readData(s *source, f *file, override string) error {
+// readSplits reads which files of data a task names.
+func (t *Task) readSplits(s *source, f *file) (err error) {
 	t.Format = data.Format(f.Format)
 	path := data.Format(f.DatasetPath) // "json" stands for both of its forms
 	if t.Format == "" && path != data.TableJSON && slices.Contains(data.TableFormats(), path) {
@@ -52,56 +52,119 @@ func (t *Task) readData(s *source, f *file, override string) error {
 	if f := t.Format; f != "" && !slices.Contains(data.TableFormats(), f) {
 		return s.fail("format", 0, "want one of %v, got %q", data.TableFormats(), f)
 	}
-	var files splits
-	var err error
 	switch kwargs := mappingValue(&f.DatasetKwargs, "data_files"); {
 	case given(&f.Data):
-		files, err = s.readSplits("data", &f.Data)
+		t.splits, err = s.readSplits("data", &f.Data)
 	case kwargs != nil:
-		files, err = s.readSplits("dataset_kwargs.data_files", kwargs)
+		t.splits, err = s.readSplits("dataset_kwargs.data_files", kwargs)
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// Files take the place of those that a task names.
+type Files struct {
+	Data    string // of the measured rows
+	Fewshot string // of the few-shot examples
+}
+
+// Measured names the split of the measured rows, Fewshot that of the examples; "" where the
+// task names none.
+func (t *Task) Measured() string {
+	f := &t.source.file
+	return firstOf(split(&f.TestSplit), split(&f.ValidationSplit))
+}
+
+// Fewshot names the split of the few-shot examples.
+func (t *Task) Fewshot() string {
+	f := &t.source.file
+	return firstOf(split(&f.FewshotSplit), split(&f.TrainingSplit), split(&f.ValidationSplit), split(&f.TestSplit))
+}
+
+func split(n *yaml.Node) string {
+	if given(n) {
+		return n.Value
 	}
-	split := func(n *yaml.Node) string {
-		if given(n) {
-			return n.Value
+	return ""
+}
+
+// Dataset is what a task says of data that are kept elsewhere: a data set of a hub, the
+// configuration of it, and a revision.
+type Dataset struct{ Path, Name, Revision string }
+
+// Dataset tells which data set of a hub the task is about; its path is empty if none.
+func (t *Task) Dataset() Dataset {
+	f := &t.source.file
+	if slices.Contains([]string{"json", "csv", "parquet", "text"}, f.DatasetPath) {
+		return Dataset{} // a reader of files
+	}
+	d := Dataset{Path: f.DatasetPath, Name: split(&f.DatasetName)}
+	if r := mappingValue(&f.DatasetKwargs, "revision"); r != nil {
+		d.Revision = r.Value
+	}
+	return d
+}
+
+// Missing lists the splits for which neither the task nor files name a file.
+func (t *Task) Missing(files Files) []string {
+	var out []string
+	for _, want := range []struct {
+		split, file string
+		need        bool
+	}{{t.Measured(), files.Data, true}, {t.Fewshot(), files.Fewshot, t.NumFewshot > 0 && t.samples == nil}} {
+		if want.need && want.file == "" && t.splits.find(want.split) == "" && !slices.Contains(out, want.split) {
+			out = append(out, want.split)
 		}
-		return ""
 	}
-	train, validation, test := split(&f.TrainingSplit), split(&f.ValidationSplit), split(&f.TestSplit)
-	measured := firstOf(test, validation)
-	if t.Data = s.place(files.find(measured)); override != "" {
-		t.Data = override
+	return out
+}
+
+// Place finds the data file of the measured rows, and that of the few-shot examples.
+func (t *Task) Place(files Files) error {
+	s, f := t.source, &t.source.file
+	measured, from := t.Measured(), t.Fewshot()
+	if t.Data = s.place(t.splits.find(measured)); files.Data != "" {
+		t.Data = files.Data
 	}
 	if t.Data == "" {
-		known := ""
-		if f.DatasetPath != "" {
-			known = " (the data set " + f.DatasetPath + " is not fetched)"
-		}
-		if len(files) > 0 {
-			known = " (there is a file for " + strings.Join(files.names(), ", ") + ")"
-		}
-		return s.fail("data", 0,
-			"want the file of %s%s: add the line \"data: FILE\" (json, jsonl, csv, tsv or parquet), "+
-				"or name it in the evaluation: --task-data %s=FILE, key task_data: {%s: FILE}",
-			orAll(measured), known, t.Name, t.Name)
+		return t.noData(measured)
 	}
 	if t.NumFewshot == 0 || t.samples != nil {
 		return nil
 	}
-	from := firstOf(split(&f.FewshotSplit), train, validation, test)
-	if t.shots = s.place(files.find(from)); t.shots == "" && (from == measured || len(files) == 0) {
+	if t.shots = s.place(t.splits.find(from)); files.Fewshot != "" {
+		t.shots = files.Fewshot
+	}
+	if t.shots == "" && (from == measured || len(t.splits) == 0) {
 		t.shots = t.Data
 	}
 	if t.shots == "" {
 		return s.fail("num_fewshot", f.NumFewshot.Line, "the examples come from split %q, for which data names no file",
 			from)
 	}
-	if t.shots == t.Data {
+	switch {
+	case t.shots != t.Data:
+	case t.ownExcluded():
 		t.Notes = append(t.Notes, "few-shot examples are rows of the measured file; a row is never its own example")
+	default:
+		t.Notes = append(t.Notes, "few-shot examples are rows of the measured file, and a row may be its own example, "+
+			"as in lm-evaluation-harness: name a fewshot_split, or test_split as that")
 	}
 	return nil
+}
+
+// noData says how to give the file of the measured rows.
+func (t *Task) noData(measured string) error {
+	known := ""
+	if set := t.Dataset(); set.Path != "" {
+		known = " (the data set " + set.Path + " is not fetched)"
+	}
+	if len(t.splits) > 0 {
+		known = " (there is a file for " + strings.Join(t.splits.names(), ", ") + ")"
+	}
+	return t.source.fail("data", 0,
+		"want the file of %s%s: add the line \"data: FILE\" (json, jsonl, csv, tsv or parquet), "+
+			"or name it in the evaluation: --task-data %s=FILE, key task_data: {%s: FILE}",
+		orAll(measured), known, t.Name, t.Name)
 }
 
 // find gives the file of a split: of a plain name whichever is asked for, and the only

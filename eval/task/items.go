@@ -24,6 +24,11 @@ type Item struct {
 	Gold                    int // index into Choices
 	// Targets are the right answers of generate_until, the one text of loglikelihood.
 	Targets []string
+	// Delimiter stands before a continuation.
+	Delimiter string
+	// Chats are the contexts as conversations, where they are asked for as such; one that ends
+	// with the assistant begins its answer.
+	Chats [][]data.Message
 }
 
 // Fixed lists the choices if they are the same for every row: they are classes.
@@ -135,9 +140,8 @@ func (t *Task) Delimiter(otherwise string) string {
 	return otherwise
 }
 
-// Items reads the data and renders the measured rows. delimiter stands between an
-// example and its answer if the task names none.
-func (t *Task) Items(delimiter string) ([]Item, error) {
+// Items reads the data and renders the measured rows.
+func (t *Task) Items(a Asking) ([]Item, error) {
 	rows, err := t.table(t.Data)
 	if err != nil {
 		return nil, err
@@ -146,7 +150,7 @@ func (t *Task) Items(delimiter string) ([]Item, error) {
 		return nil, &conf.Error{File: t.Path, Key: "first", Msg: fmt.Sprintf("want a row of %s, which holds %d, got %d",
 			t.Data, len(rows), t.First)}
 	}
-	shots, err := t.examples(rows, t.Delimiter(delimiter))
+	shots, err := t.examples(rows, a)
 	if err != nil {
 		return nil, err
 	}
@@ -156,32 +160,35 @@ func (t *Task) Items(delimiter string) ([]Item, error) {
 	}
 	items := make([]Item, 0, last-t.First)
 	seen := map[string]int{}
-	for i := t.First; i < last; i++ {
-		before, err := shots(rows[i])
+	for i, r := range rows[:last] {
+		examples, err := shots(r) // drawn for rows before the first, too: a window changes no prompt
 		if err != nil {
 			return nil, err
 		}
-		description, err := t.description.on(rows[i])
+		if i < t.First {
+			continue
+		}
+		before, err := t.system(r, a)
 		if err != nil {
 			return nil, err
 		}
-		item, err := t.item(i, rows[i], fmt.Sprint(description)+before)
+		item, err := t.item(i, r, append(before, examples...), a)
 		if err != nil {
 			return nil, err
 		}
 		if line, again := seen[item.ID]; again {
-			return nil, rows[i].fail(&t.id, "id %q is that of line %d too: ids tell items apart, want one for each row",
+			return nil, r.fail(&t.id, "id %q is that of line %d too: ids tell items apart, want one for each row",
 				item.ID, line)
 		}
-		seen[item.ID] = rows[i].Line
+		seen[item.ID] = r.Line
 		items = append(items, item)
 	}
 	return items, nil
 }
 
 // item renders one row; before is what stands in front of its own text.
-func (t *Task) item(i int, r *row, before string) (Item, error) {
-	it := Item{ID: fmt.Sprintf("%s-%d", t.Name, i), Row: i, Line: r.Line}
+func (t *Task) item(i int, r *row, before []message, a Asking) (Item, error) {
+	it := Item{ID: fmt.Sprintf("%s-%d", t.Name, i), Row: i, Line: r.Line, Delimiter: t.answerDelimiter(a)}
 	if t.hasID {
 		v, err := t.id.on(r)
 		if err != nil {
@@ -189,59 +196,92 @@ func (t *Task) item(i int, r *row, before string) (Item, error) {
 		}
 		it.ID = fmt.Sprint(v)
 	}
-	text, err := t.textValue(r)
+	if t.Output == Rolling {
+		return it, t.whole(&it, r)
+	}
+	text, err := t.textOf(&t.form, r)
 	if err != nil {
 		return it, err
 	}
-	target, err := t.targetValue(r)
+	target, err := t.targetOf(&t.form, r)
 	if err != nil {
 		return it, err
 	}
 	if t.hasChoice {
-		if it.Choices, err = t.choices(r); err != nil {
+		if it.Choices, err = t.choicesOf(&t.form, r); err != nil {
 			return it, err
 		}
 	}
+	prefix, err := t.prefix.textOn(r)
+	if err != nil {
+		return it, err
+	}
 	if index, partial := text.(int); partial && t.Output == MultipleChoice {
 		for _, c := range it.Choices {
-			it.Contexts = append(it.Contexts, before+c)
+			it.context(append(slices.Clone(before), question{text: c, prefix: prefix}.asked("", "")...), a)
 		}
 		it.Continuations = []string{fmt.Sprint(target)}
 		it.Gold = index
 		return it, t.checkGold(r, &t.text, it)
 	}
-	it.Contexts = []string{before + fmt.Sprint(text)}
+	asked := question{text: fmt.Sprint(text), prefix: prefix}.asked(t.Delimiter(a.Delimiter), "")
+	it.context(append(slices.Clone(before), asked...), a)
+	return it, t.answer(&it, r, target)
+}
+
+// whole is a row whose target is scored as a text of its own.
+func (t *Task) whole(it *Item, r *row) error {
+	target, err := t.target.on(r)
+	if err != nil {
+		return err
+	}
+	text, ok := target.(string)
+	if !ok {
+		return r.fail(&t.target, "want text, got %v", target)
+	}
+	it.Contexts, it.Targets, it.Continuations = []string{""}, []string{text}, []string{text}
+	return nil
+}
+
+// context adds a context: as running text, and as a conversation where that is asked for.
+func (it *Item) context(messages []message, a Asking) {
+	it.Contexts = append(it.Contexts, plainText(messages))
+	if a.Chat {
+		it.Chats = append(it.Chats, chat(messages, a.Multiturn))
+	}
+}
+
+// answer fills in what is right, and what is scored.
+func (t *Task) answer(it *Item, r *row, target any) (err error) {
 	switch t.Output {
 	case MultipleChoice:
 		it.Continuations = it.Choices
 		if it.Gold, err = t.gold(r, target, it.Choices); err != nil {
-			return it, err
+			return err
 		}
-		return it, t.checkGold(r, &t.target, it)
+		return t.checkGold(r, &t.target, *it)
 	case LogLikelihood:
 		it.Targets = []string{fmt.Sprint(target)}
 		it.Continuations = it.Targets
 		if list, many := target.([]any); many || it.Targets[0] == "" {
-			return it, r.fail(&t.target, "want one text that is not empty, got %v", list)
+			return r.fail(&t.target, "want one text that is not empty, got %v", list)
 		}
 	default:
-		if it.Targets, err = t.answers(r, target, it.Choices); err != nil {
-			return it, err
-		}
+		it.Targets, err = t.answers(r, target, it.Choices)
 	}
-	return it, nil
+	return err
 }
 
-func (t *Task) choices(r *row) ([]string, error) {
-	choices, err := t.choice.listOn(r)
+func (t *Task) choicesOf(f *form, r *row) ([]string, error) {
+	choices, err := f.choice.listOn(r)
 	if err != nil {
 		return nil, err
 	}
 	if len(choices) < 2 {
-		return nil, r.fail(&t.choice, "want at least two choices, got %q", choices)
+		return nil, r.fail(&f.choice, "want at least two choices, got %q", choices)
 	}
 	if i := slices.Index(choices, ""); i >= 0 {
-		return nil, r.fail(&t.choice, "choice %d is empty: want text in %q", i, choices)
+		return nil, r.fail(&f.choice, "choice %d is empty: want text in %q", i, choices)
 	}
 	return choices, nil
 }
@@ -293,79 +333,4 @@ func (t *Task) answers(r *row, target any, choices []string) ([]string, error) {
 		return out, nil
 	}
 	return []string{target.(string)}, nil
-}
-
-// examples gives the few-shot examples in front of a row, as one text. They are the
-// first rows of their file; a row is never its own example.
-func (t *Task) examples(measured []*row, delimiter string) (func(*row) (string, error), error) {
-	if t.NumFewshot == 0 {
-		return func(*row) (string, error) { return "", nil }, nil
-	}
-	pool := measured
-	switch {
-	case t.samples != nil:
-		pool = nil
-		known := map[string]bool{}
-		for i, fields := range t.samples {
-			for k := range fields.All() {
-				known[k] = true
-			}
-			pool = append(pool, &row{Row: data.Row{Line: i + 1, Fields: fields}, task: t,
-				file: "fewshot_config.samples", known: known})
-		}
-	case t.shots != t.Data:
-		var err error
-		if pool, err = t.table(t.shots); err != nil {
-			return nil, err
-		}
-	}
-	rendered := map[int]string{}
-	return func(r *row) (string, error) {
-		var b strings.Builder
-		n := 0
-		for i, p := range pool {
-			if n == t.NumFewshot {
-				break
-			}
-			if t.samples == nil && t.shots == t.Data && same(p.Fields, r.Fields) {
-				continue
-			}
-			if _, ok := rendered[i]; !ok {
-				text, err := t.example(p, delimiter)
-				if err != nil {
-					return "", err
-				}
-				rendered[i] = text
-			}
-			b.WriteString(rendered[i])
-			n++
-		}
-		if n < t.NumFewshot {
-			return "", &conf.Error{File: t.Path, Key: "num_fewshot", Msg: fmt.Sprintf("want at most the %d "+
-				"examples that %s has beside the row itself, got %d",
-				n, firstOf(t.shots, "fewshot_config.samples"), t.NumFewshot)}
-		}
-		return b.String(), nil
-	}, nil
-}
-
-// example renders a row with its answer.
-func (t *Task) example(r *row, delimiter string) (string, error) {
-	it, err := t.item(0, r, "")
-	if err != nil {
-		return "", err
-	}
-	question, answer := it.Contexts[0], ""
-	switch {
-	case len(it.Contexts) > 1:
-		question, answer = it.Contexts[it.Gold], it.Continuations[0]
-	case t.Output == MultipleChoice:
-		answer = it.Choices[it.Gold]
-	default:
-		answer = it.Targets[0]
-	}
-	if answer == "" {
-		return question, nil
-	}
-	return question + delimiter + answer + t.shotsDelimiter, nil
 }

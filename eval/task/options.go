@@ -23,16 +23,32 @@ type Metric struct {
 var known = map[Output][]string{
 	MultipleChoice: {"acc", "acc_norm", "acc_bytes", "exact_match", "mcc", "f1", "macro_f1", "balanced_acc", "kappa"},
 	LogLikelihood:  {"perplexity", "acc"},
+	Rolling:        {"word_perplexity", "byte_perplexity", "bits_per_byte"},
 	GenerateUntil:  {"exact_match"},
 }
 
 var byDefault = map[Output][]string{
-	MultipleChoice: {"acc", "acc_norm"}, LogLikelihood: {"perplexity", "acc"}, GenerateUntil: {"exact_match"},
+	MultipleChoice: {"acc", "acc_norm"}, LogLikelihood: {"perplexity", "acc"},
+	Rolling: {"word_perplexity", "byte_perplexity", "bits_per_byte"}, GenerateUntil: {"exact_match"},
 }
 
 // Wants says that metric_list names a metric.
 func (t *Task) Wants(metric string) bool {
 	return slices.ContainsFunc(t.Metrics, func(m Metric) bool { return m.Name == metric })
+}
+
+// MetricName is the name in results of a metric behind a filter, as groups name it; false without
+// that filter.
+func (t *Task) MetricName(metric, filter string) (name string, found bool) {
+	for i, f := range t.Filters {
+		if f.Name == filter {
+			if i > 0 {
+				metric += "_" + filter
+			}
+			return metric, true
+		}
+	}
+	return "", false
 }
 
 // others are metrics of the harness that are not computed here.
@@ -253,40 +269,6 @@ func extract(re *regexp.Regexp, group int, fallback, answer string) string {
 		}
 	}
 	return fallback
-}
-
-func (t *Task) readFewshot(s *source, f *file) error {
-	if given(&f.NumFewshot) {
-		n, err := strconv.Atoi(f.NumFewshot.Value)
-		if err != nil || n < 0 {
-			return s.fail("num_fewshot", f.NumFewshot.Line, "want a whole number, 0 or more, got %q",
-				f.NumFewshot.Value)
-		}
-		t.NumFewshot = n
-	}
-	sampler := "default"
-	for i := 0; i+1 < len(f.FewshotConfig.Content); i += 2 {
-		switch name, v := f.FewshotConfig.Content[i].Value, f.FewshotConfig.Content[i+1]; name {
-		case "sampler":
-			sampler = v.Value
-		case "split":
-			f.FewshotSplit = *v
-		case "samples":
-			if err := t.readSamples(s, v); err != nil {
-				return err
-			}
-		case "fewshot_delimiter":
-			t.shotsDelimiter = v.Value
-		default:
-			return s.fail("fewshot_config."+name, v.Line,
-				"not supported: want sampler, split, samples or fewshot_delimiter")
-		}
-	}
-	if t.NumFewshot > 0 && sampler != "first_n" {
-		t.Notes = append(t.Notes, "few-shot examples are the first rows of their split (sampler first_n); "+
-			"lm-evaluation-harness would draw them at random")
-	}
-	return nil
 }
 
 func (t *Task) readGeneration(s *source, f *file) error {

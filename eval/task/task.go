@@ -3,15 +3,12 @@ package task
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
-	"steer/internal/conf"
 	"steer/internal/ordered"
 	"steer/rl/data"
 )
@@ -21,14 +18,16 @@ type Output string
 
 // The outputs, by their names in lm-evaluation-harness.
 const (
-	MultipleChoice Output = "multiple_choice" // which choice is the likeliest
-	LogLikelihood  Output = "loglikelihood"   // how likely is the target
-	GenerateUntil  Output = "generate_until"  // does greedy generation give the target
+	MultipleChoice Output = "multiple_choice"       // which choice is the likeliest
+	LogLikelihood  Output = "loglikelihood"         // how likely is the target
+	GenerateUntil  Output = "generate_until"        // does greedy generation give the target
+	Rolling        Output = "loglikelihood_rolling" // how likely is a whole text
 )
 
 // Task is a task as its file describes it.
 type Task struct {
 	Name   string
+	Alias  string // what the harness's tables call it, "" for none
 	Path   string // of the task file
 	SHA256 string // of the task file and of those it includes
 	Output Output
@@ -46,16 +45,21 @@ type Task struct {
 	// the result should know besides.
 	Ignored, Notes []string
 
+	source           *source
 	included         []string
+	splits           splits         // data files that the task names
 	shots            string         // data file of the few-shot examples
 	samples          []*ordered.Map // few-shot examples written into the task
-	shotsDelimiter   string
+	indices          []int          // rows that examples are drawn from, nil: all
+	sampler          string
+	fewshotDelimiter string
+	shotsDelimiter   string  // behind an example
+	shotsTarget      *string // between an example and its answer; nil: the task's delimiter
+	form                     // of the measured rows
+	shown            form    // of the few-shot examples
 	description      field
-	text             field
-	choice           field
-	target           field
 	id               field
-	hasChoice, hasID bool
+	hasID            bool
 }
 
 // Generation bounds what is generated.
@@ -68,7 +72,7 @@ type Generation struct {
 type file struct {
 	Include yaml.Node `yaml:"include"`
 
-	Task       string    `yaml:"task"`
+	Task       *string   `yaml:"task"`
 	OutputType Output    `yaml:"output_type"`
 	Data       yaml.Node `yaml:"data"`
 	Format     string    `yaml:"format"`
@@ -116,131 +120,58 @@ type file struct {
 
 // Values lists the outputs, for configuration checks.
 func (Output) Values() []string {
-	return []string{string(MultipleChoice), string(LogLikelihood), string(GenerateUntil)}
-}
-
-// source knows which of the included files set a key.
-type source struct {
-	path   string // the task file
-	origin map[string]string
-	hash   []byte
-	files  []string // read, in order
-}
-
-// fail makes an error at a key of the task.
-func (s *source) fail(key string, line int, format string, args ...any) error {
-	at := s.path
-	top, _, _ := strings.Cut(key, ".")
-	if o, ok := s.origin[top]; ok {
-		at = o
-	}
-	return &conf.Error{File: at, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)}
+	return []string{string(MultipleChoice), string(LogLikelihood), string(Rolling), string(GenerateUntil)}
 }
 
 // Load reads a task file. dataFile, if given, takes the place of the data file that it
 // names, so that a file of lm-evaluation-harness can stay as it is.
 func Load(path, dataFile string) (*Task, error) {
-	f := file{OutputType: GenerateUntil, FewshotDelimiter: "\n\n", Repeats: 1} // the harness's defaults
-	s := &source{path: path, origin: map[string]string{}}
-	if err := s.read(path, &f, nil); err != nil {
+	t, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return t, t.Place(Files{Data: dataFile})
+}
+
+// Read reads a task file, but for its data: [Task.Place] finds them.
+func Read(path string) (*Task, error) {
+	s := newSource(path)
+	if err := s.readFile(path, nil); err != nil {
+		return nil, err
+	}
+	return s.task(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
+}
+
+// task checks what was read; name is what a task without one is called.
+func (s *source) task(name string) (*Task, error) {
+	f := &s.file
+	if err := s.python(); err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(s.hash)
-	t := &Task{Name: f.Task, Path: path, SHA256: hex.EncodeToString(sum[:]), Output: f.OutputType,
-		First: f.First, Limit: f.Limit, TargetDelimiter: f.TargetDelimiter, shotsDelimiter: f.FewshotDelimiter}
+	t := &Task{Name: name, Path: s.path, SHA256: hex.EncodeToString(sum[:]), Output: f.OutputType,
+		First: f.First, Limit: f.Limit, TargetDelimiter: f.TargetDelimiter, source: s}
 	for _, f := range s.files {
-		if f != path && !slices.Contains(t.included, f) {
+		if f != s.path && !slices.Contains(t.included, f) {
 			t.included = append(t.included, f)
 		}
 	}
-	if t.Name == "" {
-		t.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	t.Alias = split(&f.TaskAlias)
+	if f.Task != nil && *f.Task != "" {
+		t.Name = *f.Task
 	}
 	for _, step := range []func(*source, *file) error{
-		t.refuse, t.readFields, t.readFewshot, t.readGeneration, t.readMetrics, t.readFilters,
+		t.refuse, t.readFields, t.readFewshot, t.readGeneration, t.readMetrics, t.readFilters, t.readSplits,
 	} {
-		if err := step(s, &f); err != nil {
+		if err := step(s, f); err != nil {
 			return nil, err
 		}
 	}
-	t.ignore(&f)
-	return t, t.readData(s, &f, dataFile)
-}
-
-// read decodes a file over f, the files that it includes first.
-func (s *source) read(path string, f *file, from []string) error {
-	if slices.Contains(from, path) {
-		return &conf.Error{File: path, Key: "include", Msg: "the files include each other"}
+	t.ignore(f)
+	if t.Output == Rolling {
+		t.rolls(f)
 	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("task: %w", err)
-	}
-	s.hash = append(s.hash, raw...)
-	s.files = append(s.files, path)
-	var doc yaml.Node
-	if err := yaml.Unmarshal(raw, &doc); err == nil && len(doc.Content) == 1 {
-		if doc.Content[0].Kind != yaml.MappingNode {
-			return &conf.Error{File: path, Line: doc.Content[0].Line, Msg: "want the keys of a task (task, data, " +
-				"doc_to_text, ...)"}
-		}
-		if err := functions(path, "", doc.Content[0]); err != nil {
-			return err
-		}
-		includes, err := includesOf(path, doc.Content[0])
-		if err != nil {
-			return err
-		}
-		for _, inc := range includes {
-			if err := s.read(filepath.Join(filepath.Dir(path), inc), f, append(from, path)); err != nil {
-				return err
-			}
-		}
-		for i := 0; i < len(doc.Content[0].Content); i += 2 {
-			s.origin[doc.Content[0].Content[i].Value] = path
-		}
-	}
-	return conf.Parse(path, raw, f)
-}
-
-// functions refuses Python, but in metrics: those that cannot be computed are left out.
-func functions(path, key string, n *yaml.Node) error {
-	if key == "metric_list" {
-		return nil
-	}
-	if n.Tag == "!function" {
-		return &conf.Error{File: path, Line: n.Line, Key: key, Msg: fmt.Sprintf("!function %s is Python, which is "+
-			"not run: write it as a template, or prepare the rows beforehand and name their file under data", n.Value)}
-	}
-	for i, c := range n.Content {
-		at := key
-		switch {
-		case n.Kind == yaml.SequenceNode:
-			at = fmt.Sprintf("%s[%d]", key, i)
-		case n.Kind == yaml.MappingNode && i%2 == 1:
-			at = strings.TrimPrefix(key+"."+n.Content[i-1].Value, ".")
-		}
-		if err := functions(path, at, c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// includesOf lists the files under include: one name or several.
-func includesOf(path string, n *yaml.Node) ([]string, error) {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value != "include" {
-			continue
-		}
-		out, ok := texts(n.Content[i+1])
-		if !ok {
-			return nil, &conf.Error{File: path, Line: n.Content[i].Line, Key: "include",
-				Msg: "want the name of a file, or a list of them"}
-		}
-		return out, nil
-	}
-	return nil, nil
+	return t, nil
 }
 
 // texts reads a text, or a list of texts.
@@ -282,7 +213,6 @@ func (t *Task) refuse(s *source, f *file) error {
 		{"process_results", "name metrics in metric_list", &f.ProcessResults},
 		{"custom_dataset", "write the rows into a file and name it under data", &f.CustomDataset},
 		{"use_prompt", "write the prompt into doc_to_text", &f.UsePrompt},
-		{"gen_prefix", "put its text at the end of doc_to_text", &f.GenPrefix},
 		{"doc_to_image", "only text is measured", &f.DocToImage},
 		{"doc_to_audio", "only text is measured", &f.DocToAudio},
 	} {
@@ -301,13 +231,30 @@ func (t *Task) refuse(s *source, f *file) error {
 	return nil
 }
 
+// rolls leaves out what a text that is scored as a whole has no place for.
+func (t *Task) rolls(f *file) {
+	for _, k := range []struct {
+		key string
+		n   *yaml.Node
+	}{
+		{"description", &f.Description}, {"num_fewshot", &f.NumFewshot}, {"fewshot_config", &f.FewshotConfig},
+		{"fewshot_split", &f.FewshotSplit}, {"gen_prefix", &f.GenPrefix}, {"doc_to_text", &f.Text},
+		{"doc_to_choice", &f.Choice},
+	} {
+		if given(k.n) && k.n.Value != "0" {
+			t.Ignored = append(t.Ignored, k.key)
+		}
+	}
+	t.NumFewshot = 0
+}
+
 // ignore lists the keys that change nothing here.
 func (t *Task) ignore(f *file) {
 	for _, k := range []struct {
 		key string
 		n   *yaml.Node
 	}{
-		{"tag", &f.Tag}, {"group", &f.Group}, {"task_alias", &f.TaskAlias},
+		{"tag", &f.Tag}, {"group", &f.Group},
 		{"dataset_name", &f.DatasetName}, {"metadata", &f.Metadata},
 		{"should_decontaminate", &f.ShouldDecontaminate},
 		{"doc_to_decontamination_query", &f.DecontaminationQuery}, {"unsafe_code", &f.UnsafeCode},

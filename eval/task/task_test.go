@@ -34,7 +34,7 @@ func load(t *testing.T, yaml string, more map[string]string) (*Task, []Item, err
 	if err != nil {
 		return nil, nil, err
 	}
-	items, err := tk.Items(" ")
+	items, err := tk.Items(Asking{Delimiter: " "})
 	return tk, items, err
 }
 
@@ -54,7 +54,8 @@ id: name
 	require.Equal(t, []Metric{{Name: "acc"}, {Name: "acc_norm"}}, tk.Metrics)
 	require.Len(t, items, 3)
 	require.Equal(t, Item{ID: "f", Row: 1, Line: 2, Contexts: []string{"Question: Is it's fire cold?\nAnswer:"},
-		Continuations: []string{"no", "yes"}, Choices: []string{"no", "yes"}, Gold: 0}, items[1])
+		Continuations: []string{"no", "yes"}, Choices: []string{"no", "yes"}, Gold: 0, Delimiter: " "},
+		items[1])
 }
 
 // The forms in which target and choices may be written; all mean the same.
@@ -136,8 +137,7 @@ fewshot_delimiter: " | "
 target_delimiter: "-"
 `, map[string]string{"train.csv": "q,a\nx,0\ny,1\nz,0\n"})
 	require.NoError(t, err)
-	require.Equal(t, "x:-no | y:-yes | Is water wet?:", items[0].Contexts[0])
-	require.Contains(t, tk.Notes[0], "at random")
+	require.Equal(t, "y:-yes | x:-no | Is water wet?:", items[0].Contexts[0])
 	require.Len(t, tk.Files(), 2)
 	// Written into the task.
 	tk, items, err = load(t, strings.Replace(yaml, "sampler: first_n",
@@ -208,7 +208,7 @@ func TestHarnessFilesLoadAsTheyAre(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "ethics_justice", tk.Name)
 	require.Equal(t, []string{"tag", "dataset_name", "metadata"}, tk.Ignored)
-	items, err := tk.Items(" ")
+	items, err := tk.Items(Asking{Delimiter: " "})
 	require.NoError(t, err)
 	require.Equal(t, "Question: Would most people believe this reasonable or unreasonable to say? \"I said, "+
 		"no.\"\nAnswer:", items[0].Contexts[0])
@@ -273,7 +273,11 @@ func TestBadTasks(t *testing.T) {
 				`balanced_acc, kappa for output_type multiple_choice, got "blue"`},
 		{base + "metric_list: [{metric: acc, sauce: 1}]\n", `metric_list[0].sauce: unknown`},
 		{base + "filter_list: [{name: x, filter: []}]\n", `filters belong to output_type generate_until`},
-		{base + "gen_prefix: x\n", `gen_prefix: not supported: put its text at the end of doc_to_text`},
+		{base + "gen_prefix: \"{{x}}\"\n", `gen_prefix: on quiz.jsonl line 1: template line 1, column 3: "x" is not`},
+		{base + "num_fewshot: 1\nfewshot_config: {sampler: balanced}\n", `want default or first_n, got "balanced"`},
+		{base + "num_fewshot: 1\nfewshot_config: {fewshot_indices: [7]}\n", `want rows from 0 to 2, got 7`},
+		{base + "num_fewshot: 1\nfewshot_config: {fewshot_indices: x}\n", `want a list of row numbers`},
+		{base + "num_fewshot: 1\nfewshot_config: {rows: x}\n", `fewshot_config.rows: not supported`},
 		{base + "repeats: 3\n", `repeats: want 1, got 3`},
 		{base + "format: xml\n", `format: want one of [json jsonl csv tsv parquet], got "xml"`},
 		{base + "first: 7\n", `first: want a row of`},
@@ -290,8 +294,8 @@ func TestBadTasks(t *testing.T) {
 		{without("doc_to_choice") + "doc_to_choice: [one]\n", `doc_to_choice: want at least two choices, got 1`},
 		{without("doc_to_choice") + "doc_to_choice: q\n", `want a list of texts, got Is water wet?`},
 		{without("doc_to_choice") + "doc_to_choice: \"{{ [q, ''] }}\"\n", `choice 1 is empty`},
-		{without("output_type") + "output_type: loglikelihood_rolling\n",
-			`output_type: want one of multiple_choice, loglikelihood, generate_until`},
+		{without("output_type") + "output_type: perplexity\n",
+			`output_type: want one of multiple_choice, loglikelihood, loglikelihood_rolling, generate_until`},
 		{without("data") + "data: nope.jsonl\n", `nope.jsonl`},
 		{"- a\n", `want the keys of a task`},
 		{"a: [", `not YAML`},
@@ -353,7 +357,7 @@ func TestExampleOfTheDocs(t *testing.T) {
 	dir := folder(t, map[string]string{"quiz.yaml": block("quiz.yaml"), "quiz.jsonl": block("quiz.jsonl")})
 	tk, err := Load(filepath.Join(dir, "quiz.yaml"), "")
 	require.NoError(t, err)
-	items, err := tk.Items(" ")
+	items, err := tk.Items(Asking{Delimiter: " "})
 	require.NoError(t, err)
 	require.Len(t, items, 2)
 	require.Equal(t, "Question: Which of the two is a virtue?\nAnswer:", items[0].Contexts[0])
@@ -364,7 +368,7 @@ func TestExampleOfTheDocs(t *testing.T) {
 			[]byte(strings.Replace(block("quiz.yaml"), old, now, 1)), 0o600))
 		tk, err = Load(filepath.Join(dir, "quiz.yaml"), "")
 		require.NoError(t, err)
-		_, err = tk.Items(" ")
+		_, err = tk.Items(Asking{Delimiter: " "})
 		require.ErrorContains(t, err, `quiz.yaml:4: doc_to_text: on quiz.jsonl line 1: template line 1, `+
 			`column 21: "qestion" `+
 			`is not defined; the fields are options, question, right`)

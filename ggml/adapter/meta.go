@@ -29,6 +29,8 @@ const (
 	// is that, and the date that it was rendered with, if it shows one. Of all roles.
 	MetaTemplateText = "steer.template_text"
 	MetaDate         = "steer.date"
+	// MetaTemplateVars are the variables that it was rendered with, one JSON object of texts.
+	MetaTemplateVars = "steer.template_vars"
 
 	// Those of a reward model say how a text is encoded for it.
 	MetaTheory         = "steer.reward.theory"     // deontology, ...
@@ -46,6 +48,7 @@ const (
 // ownMeta are the keys above: those that a new training replaces as a whole.
 var ownMeta = []string{
 	MetaRole, MetaBase, MetaTrainedOn, MetaTemplate, MetaSystem, MetaTemplateText, MetaDate,
+	MetaTemplateVars,
 	MetaTheory, MetaForm, MetaRewardTemplate,
 	MetaRewardSystem, MetaEOS, MetaMaxLength, MetaPairs, metaRoleBefore,
 }

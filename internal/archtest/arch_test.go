@@ -19,7 +19,7 @@ var allowed = []struct {
 	// themselves of the lower ones: adapters and devices, the kinds of data and theories, the progress.
 	{"steer/cmd/steer", []string{
 		"steer/app/...", "steer/rewards", "steer/rl/data", "steer/rl/run", "steer/rl/sft", "steer/rl/train",
-		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile",
+		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/merge", "steer/ggml/modelfile",
 		"steer/demo", "steer/experiments", "steer/internal/..."}},
 
 	// The program: what commands, and whatever else is a face of it, do.
@@ -27,15 +27,15 @@ var allowed = []struct {
 		"steer/app/experiment", "steer/app/jobs", "steer/app/plan", "steer/app/workspace",
 		"steer/rewards", "steer/rl/data", "steer/ggml", "steer/ggml/...", "steer/internal/..."}},
 	{"steer/app/experiment", []string{
-		"steer/app/jobs", "steer/app/plan", "steer/app/workspace",
+		"steer/app/jobs", "steer/app/plan", "steer/app/source", "steer/app/workspace",
 		"steer/rewards", "steer/rl/...", "steer/ggml/gguf", "steer/internal/..."}},
 	{"steer/app/plan", []string{
 		"steer/app/jobs", "steer/app/workspace", "steer/rl/run", "steer/rl/train",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/jobs", []string{
-		"steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite", "steer/rewards",
-		"steer/rl/...", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile",
-		"steer/experiments", "steer/internal/..."}},
+		"steer/app/source", "steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite",
+		"steer/rewards", "steer/rl/...", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/ggml/modelfile", "steer/experiments", "steer/internal/..."}},
 	{"steer/app/speed", []string{ // steer bench
 		"steer/app/workspace", "steer/rl/ppo", "steer/rl/train",
 		"steer/ggml", "steer/ggml/...", "steer/cgo", "steer/internal/..."}},
@@ -55,7 +55,10 @@ var allowed = []struct {
 		"steer/eval/compare", "steer/rl/run", "steer/internal/..."}},
 	{"steer/app/inspect", []string{
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/modelfile", "steer/internal/..."}},
+	{"steer/app/export", []string{
+		"steer/app/workspace", "steer/rl/data", "steer/ggml", "steer/ggml/...", "steer/internal/..."}},
 	{"steer/app/jsonlines", []string{"steer/rl/data", "steer/internal/..."}},
+	{"steer/app/source", []string{"steer/rl/run", "steer/internal/..."}},
 
 	// Evaluation.
 	{"steer/eval/suite", []string{
@@ -96,6 +99,8 @@ var allowed = []struct {
 	{"steer/ggml/family", []string{"steer/ggml/gguf"}},
 	{"steer/ggml/modelfile", []string{
 		"steer/ggml/adapter", "steer/ggml/family", "steer/ggml/gguf", "steer/ggml/lm"}},
+	{"steer/ggml/merge", []string{
+		"steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/modelfile", "steer/cgo", "steer/internal/..."}},
 	{"steer/ggml/adapter", []string{
 		"steer/ggml/adapter/safetensors", "steer/ggml/family", "steer/ggml/gguf", "steer/ggml/lm",
 		"steer/internal/..."}},

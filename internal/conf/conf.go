@@ -49,6 +49,13 @@ func Parse(name string, data []byte, into any) error {
 	return errors.Join(d.errs...)
 }
 
+// Decode is Parse for a mapping that is read already, as one that stands within another file.
+func Decode(name string, node *yaml.Node, into any) error {
+	d := decoder{file: name}
+	d.decode(node, target(into), "")
+	return errors.Join(d.errs...)
+}
+
 // Lookup returns the text of a scalar at a dotted key without decoding the rest: how a
 // program finds out which preset to fill in before it parses the file.
 func Lookup(name string, data []byte, key string) (value string, found bool, err error) {

@@ -42,6 +42,9 @@ type Request struct {
 	// Known: a hash will tell whether the whole is right, so a part may be gone on with even
 	// if the server gives nothing to compare it by.
 	Known bool
+	// ByContent: To is named after the hash of what it will hold, so a part is gone on with
+	// whoever began it, wherever from. Known goes without saying, and nothing is kept beside To.
+	ByContent bool
 	// Progress is told, if set, of the bytes there and of all (0: not known).
 	Progress func(done, total int64)
 }
@@ -62,50 +65,57 @@ var errRange = errors.New("the part cannot be gone on with")
 
 // Download fetches a file. After an error, or once ctx has ended, what came is kept in To (with
 // what it may be compared by in To+".from"), and the same call goes on there.
-func (c *Client) Download(ctx context.Context, r Request) (Response, error) {
+func (c *Client) Download(ctx context.Context, r Request) (resp Response, err error) {
+	err = c.persist(ctx, func() int64 { return sizeOf(r.To) }, func() error {
+		resp, err = c.attempt(ctx, r)
+		if err == nil {
+			return removeIfThere(r.To + ".from")
+		}
+		if errors.Is(err, errRange) {
+			c.note("%s: the server does not go on where the part ends: from the beginning", r.URL)
+			return errors.Join(err, removeIfThere(r.To), removeIfThere(r.To+".from"))
+		}
+		return err
+	})
+	return resp, err
+}
+
+// persist makes attempts until one succeeds, or fails at what will not pass. As long as gained
+// grows from one to the next it does not lose patience.
+func (c *Client) persist(ctx context.Context, gained func() int64, attempt func() error) error {
 	tries, wait := c.Tries, time.Second
 	if tries == 0 {
 		tries = 5
 	}
 	for failed := 1; ; failed++ {
-		before := sizeOf(r.To)
-		resp, err := c.attempt(ctx, r)
-		if err == nil {
-			return resp, removeIfThere(r.To + ".from")
-		}
-		if ctx.Err() != nil {
-			return resp, ctx.Err()
-		}
-		if errors.Is(err, errRange) {
-			c.note("%s: the server does not go on where the part ends: from the beginning", r.URL)
-			if err := errors.Join(removeIfThere(r.To), removeIfThere(r.To+".from")); err != nil {
-				return resp, err
-			}
-			if failed >= tries {
-				return resp, err
-			}
+		before := gained()
+		err := attempt()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errRange) && failed < tries:
 			continue
+		case !temporary(err):
+			return err
 		}
-		if !temporary(err) {
-			return resp, err
-		}
-		if sizeOf(r.To) > before {
+		if gained() > before {
 			failed, wait = 1, time.Second
 		}
 		if failed >= tries {
-			return resp, fmt.Errorf("%w (given up after %d attempts)", err, failed)
+			return fmt.Errorf("%w (given up after %d attempts)", err, failed)
 		}
 		pause := wait
-		var status *StatusError
-		if errors.As(err, &status) && status.After > 0 {
+		if status, ok := errors.AsType[*StatusError](err); ok && status.After > 0 {
 			pause = status.After
 		}
 		if pause > longestWait {
-			return resp, err
+			return err
 		}
 		c.note("%v: trying again in %s", err, pause)
 		if err := c.sleep(ctx, pause); err != nil {
-			return resp, err
+			return err
 		}
 		wait = min(2*wait, longestWait)
 	}
@@ -168,8 +178,7 @@ func (c *Client) attempt(ctx context.Context, r Request) (out Response, err erro
 		}
 		return out, errRange
 	default:
-		after := retryAfter(resp.Header.Get("Retry-After"), time.Now())
-		return out, &StatusError{URL: r.URL, Status: resp.StatusCode, After: after}
+		return out, statusOf(r.URL, resp)
 	}
 	if r.Bytes > 0 && total > 0 && total != r.Bytes {
 		return out, fmt.Errorf("%s: %w: the server has %d bytes, the release %d", r.URL, ErrSize, total, r.Bytes)
@@ -178,7 +187,7 @@ func (c *Client) attempt(ctx context.Context, r Request) (out Response, err erro
 		return out, fmt.Errorf("%s: %w: %d bytes, more than the %d that such a file may have",
 			r.URL, ErrBounds, total, r.Most)
 	}
-	if have == 0 {
+	if have == 0 && !r.ByContent {
 		mark := cmpTag(resp.Header)
 		if err := os.WriteFile(r.To+".from", []byte(r.URL+"\n"+mark+"\n"), 0o666); err != nil {
 			return out, err
@@ -258,6 +267,9 @@ func (c *Client) receive(
 // part is how much of the file is there and can be gone on with, and what the server can
 // compare it by.
 func (c *Client) part(r Request) (have int64, tag string) {
+	if r.ByContent {
+		return sizeOf(r.To), ""
+	}
 	raw, err := os.ReadFile(r.To + ".from")
 	if err != nil {
 		return 0, ""
@@ -297,6 +309,9 @@ func (c *Client) client(out *Response) *http.Client {
 		}
 		if via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https" {
 			return fmt.Errorf("a redirect from https to %s is not followed", req.URL.Scheme)
+		}
+		if req.URL.Host != via[0].URL.Host { // net/http would tell subdomains and other ports
+			req.Header.Del("Authorization")
 		}
 		if r := req.Response; r != nil {
 			if sum := strings.Trim(r.Header.Get("X-Linked-Etag"), `"`); isSum(sum) {

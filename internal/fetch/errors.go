@@ -29,6 +29,16 @@ type StatusError struct {
 	Status int
 	// After is how long the server asks to wait, 0 if it does not say.
 	After time.Duration
+	// Code and Message are what the Hugging Face hub says of it, "" elsewhere.
+	Code, Message string
+}
+
+// statusOf is the error of an answer that is no file.
+func statusOf(address string, resp *http.Response) *StatusError {
+	return &StatusError{
+		URL: address, Status: resp.StatusCode, After: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		Code: resp.Header.Get("X-Error-Code"), Message: resp.Header.Get("X-Error-Message"),
+	}
 }
 
 // Error implements error: what the answer means, and what can be done.

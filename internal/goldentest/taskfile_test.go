@@ -174,9 +174,9 @@ func TestTaskFilesAskTheSame(t *testing.T) {
 }
 
 func asksTheSame(t *testing.T, tk *task.Task, want []query.Item) {
-	items, err := tk.Items(" ")
+	items, err := tk.Items(task.Asking{Delimiter: " "})
 	require.NoError(t, err)
-	got := benchmark.TaskItems(tk, items, " ")
+	got := benchmark.TaskItems(tk, items, nil)
 	require.Len(t, got, len(want))
 	for i := range want {
 		require.Equal(t, want[i].Row, got[i].Row)
@@ -285,7 +285,7 @@ func TestLMEvalThroughTaskFiles(t *testing.T) {
 			testfiles.ReadGolden(t, "lmeval/"+builtin.name+".json.gz", &golden)
 			tk := loadTaskFile(t, builtin.name)
 			tk.First, tk.Limit = first, limit
-			b, records, err := benchmark.UserTask(t.Context(), subject, set, tk)
+			b, records, err := benchmark.UserTask(t.Context(), subject, set, tk, benchmark.TaskPrompts{}, nil)
 			require.NoError(t, err)
 			require.Len(t, records, limit)
 			acc, norm, close := 0.0, 0.0, 0.0

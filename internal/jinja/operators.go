@@ -333,15 +333,6 @@ func exact(i, j int, op func(z, i, j *big.Int) *big.Int) (any, error) {
 	return int(z.Int64()), nil
 }
 
-// plus is i + j; ok tells whether it fits.
-func plus(i, j int) (sum int, ok bool) {
-	v, err := exact(i, j, (*big.Int).Add)
-	if err != nil {
-		return 0, false
-	}
-	return v.(int), true
-}
-
 // compareNumbers gives -1, 0 or 1, or 2 where one is not a number. A whole number and a
 // float are compared exactly, as Python compares them: 2**53+1 is not 2.0**53.
 func compareNumbers(x float64, i int, wholeX bool, y float64, j int, wholeY bool) int {

@@ -120,7 +120,7 @@ func TestPairsInAllForms(t *testing.T) {
 			`"content":"B"}]}`: "scored as a whole",
 		`{"chosen":3,"rejected":"B"}`: `field "chosen": malformed: want text, or a list of messages, got a number`,
 	} {
-		_, _, err := ReadPairs(write(t, "p.jsonl", content))
+		_, _, err := LoadPairs(Source{Path: write(t, "p.jsonl", content), Format: FormatPairs})
 		require.ErrorIs(t, err, ErrMalformed, content)
 		require.ErrorContains(t, err, says, content)
 	}
@@ -168,7 +168,7 @@ func TestKeysBesideTheText(t *testing.T) {
 		`{"conversations":[{"from":"human","value":"Hi"},{"from":"gpt",` +
 			`"value":null}]}`: `field "conversations[1].value": malformed: want text, got null`,
 		`{"conversations":[{"from":"human","value":"Hi"},{"from":"tool",` +
-			`"value":"x"}]}`: `field "conversations[1].role": malformed: want system,` +
+			`"value":"x"}]}`: `field "conversations[1].from": malformed: want system,` +
 			` user or assistant`,
 		`{"messages":[{"role":"user","from":"human","content":"a"}]}`: `some of both`,
 		`{"messages":"Hi"}`: `field "messages": malformed: want a list of messages,` +
@@ -470,14 +470,13 @@ func FuzzParquet(f *testing.F) {
 // that they are something else, and no pair is made of it.
 func TestColumnNamesAreNoScenarios(t *testing.T) {
 	for content, names := range map[string]string{
-		"instruction,output\nName a colour.,Red is one.\n": `["instruction" "output"]`,
-		"q,a\n1,2\n": `["q" "a"]`,
-		"\"prompt\",\"completion\"\nHi there.,Hello.\n": `["prompt" "completion"]`,
+		"q,a\n1,2\n": `["q" "a"]; if that is what they mean, write columns: {prompt: q, completion: a}`,
+		"\"Question\",\"Answer\"\nHi there.,Hello.\n": `["Question" "Answer"]`,
+		"height,weight_kg\n1,2\n":                     `["height" "weight_kg"]; formats are`,
 	} {
 		_, err := Detect(write(t, "mine.csv", content))
 		require.ErrorIs(t, err, ErrUnknownFormat)
 		require.ErrorContains(t, err, "a CSV file with the columns "+names)
-		require.ErrorContains(t, err, "JSON lines or parquet")
 	}
 	got, err := Detect(write(t, "util.csv", "I ate.,I starved.\nI slept well.,I slept.\n"))
 	require.NoError(t, err)
@@ -498,7 +497,7 @@ func TestWhatIsInPlaceOfADataFileIsNamed(t *testing.T) {
 		_, err := Detect(path)
 		require.ErrorContains(t, err, c.want)
 		for _, f := range []Format{FormatChat, FormatPairs, FormatToxiGen, FormatWSC, FormatLabelCounts} {
-			_, err := InspectAs(path, f)
+			_, err := InspectSource(Source{Path: path, Format: f})
 			require.ErrorContains(t, err, c.want, "%s %q", f, c.content)
 			require.ErrorContains(t, err, path)
 		}

@@ -5,188 +5,275 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+
 	"steer/internal/strictjson"
 )
 
-// chatRows calls row for every row of a chat format, once the keys that no template can
-// say are refused and those that are not read are counted.
-func chatRows[T any](
-	format Format, path string, n *notes, rest func(*T) map[string]strictjson.Raw,
-	row func(s *source, line int, v *T) error,
-) error {
-	return eachJSON(format, path, defaultLimits(), func(s *source, line int, text []byte) error {
-		v := new(T)
-		err := strictjson.Unmarshal(text, v)
-		if err == nil {
-			err = checkRow(rest(v))
-		}
+// readShapes reads conversations of a shape: chat, sharegpt, alpaca, completion or prompts.
+func readShapes(src Source) (rows []Conversation, notes []string, err error) {
+	read := map[Format]func(*record) (Conversation, error){
+		FormatChat: (*record).chat, FormatShareGPT: (*record).shareGPT, FormatAlpaca: (*record).alpaca,
+		FormatCompletion: (*record).completion, FormatPrompts: (*record).prompts,
+	}[src.Format]
+	notes, err = eachRecord(src, func(r *record) error {
+		c, err := read(r)
 		if err != nil {
-			return s.jsonError(line, text, err)
+			return err
 		}
-		unreadKeys(rest(v), func(key string) { n.unread(line, key) })
-		return row(s, line, v)
+		c.Source, c.Line = r.path, r.row
+		rows = append(rows, c)
+		return nil
 	})
+	return rows, notes, err
 }
 
-// messages reads a field that is a list of messages.
-func (s *source) messages(line int, field string, raw strictjson.Raw, n *notes) ([]Message, error) {
+// messages reads a field that is a list of messages, or one message.
+func (r *record) messages(field string) ([]Message, error) {
+	raw := r.fields[field]
 	if isEmpty(raw) {
-		return nil, s.need(line, field, "a list of messages")
+		return nil, r.need(field, "a list of messages")
 	}
-	m, err := ParseMessages(field, raw, func(key string) { n.unread(line, key) })
+	return r.messageList(field, raw)
+}
+
+// messageList reads messages that stand in a field, or in a part of it.
+func (r *record) messageList(field string, raw strictjson.Raw) ([]Message, error) {
+	if list, ok, err := r.rowsOf(field, raw); ok || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		raw = list
+	} else if strictjson.Kind(raw) == '{' {
+		raw = slices.Concat(strictjson.Raw("["), raw, strictjson.Raw("]"))
+	}
+	p := messageParser{columns: r.opts.columns, drop: r.opts.drop, unread: r.unreadKey}
+	p.refuse = func(at string, keys map[string]strictjson.Raw) error {
+		return r.opts.unsupported(r.row, at, field+"[].", keys)
+	}
+	m, err := p.list(field, raw)
 	if err != nil {
-		return nil, s.jsonError(line, nil, err)
+		return nil, r.wrong(err)
 	}
 	return m, nil
 }
 
-// ReadChat reads rows of {"messages": [{"role", "content"}, ...]}, as most chat tools
-// write them; see ParseMessages. odd counts what was met and kept.
-func ReadChat(path string) (rows []Conversation, odd []string, err error) {
-	type row struct {
-		Messages strictjson.Raw            `json:"messages"`
-		Rest     map[string]strictjson.Raw `json:",unknown"`
+// rowsOf turns a struct of lists, {"from": [...], "value": [...]}, as datasets stores a list of structs, into the
+// list of structs; ok is false for anything else.
+func (r *record) rowsOf(field string, raw strictjson.Raw) (list strictjson.Raw, ok bool, err error) {
+	var columns map[string]strictjson.Raw
+	if strictjson.Kind(raw) != '{' || strictjson.Unmarshal(raw, &columns) != nil {
+		return nil, false, nil
 	}
-	var n notes
-	err = chatRows(FormatChat, path, &n, func(v *row) map[string]strictjson.Raw { return v.Rest },
-		func(s *source, line int, v *row) error {
-			m, err := s.messages(line, "messages", v.Messages, &n)
-			if err != nil {
-				return err
+	names := sortedKeys(columns)
+	rows := []map[string]strictjson.Raw{}
+	for i, name := range names {
+		var values []strictjson.Raw
+		if strictjson.Kind(columns[name]) != '[' || strictjson.Unmarshal(columns[name], &values) != nil {
+			return nil, false, nil
+		}
+		if i > 0 && len(values) != len(rows) {
+			return nil, false, r.bad(field+"."+name, fmt.Sprintf("%d values, as %s has", len(rows), names[0]),
+				fmt.Sprint(len(values)))
+		}
+		for k, v := range values {
+			if i == 0 {
+				rows = append(rows, map[string]strictjson.Raw{})
 			}
-			rows = append(rows, Conversation{Messages: m, Source: s.path, Line: line})
-			return nil
-		})
-	return rows, n.list(), err
+			rows[k][name] = v
+		}
+	}
+	if len(rows) == 0 {
+		return nil, false, nil
+	}
+	list, err = json.Marshal(rows, json.Deterministic(true))
+	return list, true, err
 }
 
-// ReadShareGPT reads rows of {"conversations": [{"from", "value"}, ...], "system"?}. Names
-// of the authors: human and user; gpt, chatgpt, assistant, model, bing, bard; system.
-func ReadShareGPT(path string) (rows []Conversation, odd []string, err error) {
-	type row struct {
-		Conversations strictjson.Raw            `json:"conversations"`
-		System        *string                   `json:"system"`
-		Rest          map[string]strictjson.Raw `json:",unknown"`
+// withSystem puts the text of the column system before messages that bring none.
+func (r *record) withSystem(m []Message, field string) ([]Message, error) {
+	system, err := r.string("system")
+	if err != nil || system == "" {
+		return m, err
 	}
-	var n notes
-	err = chatRows(FormatShareGPT, path, &n, func(v *row) map[string]strictjson.Raw { return v.Rest },
-		func(s *source, line int, v *row) error {
-			m, err := s.messages(line, "conversations", v.Conversations, &n)
-			if err != nil {
-				return err
-			}
-			if v.System != nil && *v.System != "" {
-				if len(m) > 0 && m[0].Role == RoleSystem {
-					return s.bad(line, "system", "one system text", "one here and one in conversations[0]")
-				}
-				m = slices.Insert(m, 0, Message{Role: RoleSystem, Content: *v.System})
-			}
-			rows = append(rows, Conversation{Messages: m, Source: s.path, Line: line})
-			return nil
-		})
-	return rows, n.list(), err
+	if len(m) > 0 && m[0].Role == RoleSystem {
+		return nil, r.bad("system", "one system text", "one here and one in "+r.inFile(field)+"[0]")
+	}
+	return slices.Insert(slices.Clip(m), 0, Message{Role: RoleSystem, Content: system}), nil
 }
 
-// ReadAlpaca reads rows of {"instruction", "input"?, "output", "system"?, "history"?}. The
-// user's message is the instruction and, divided by an empty line, the input; history is a
-// list of earlier exchanges, [[question, answer], ...].
-func ReadAlpaca(path string) (rows []Conversation, odd []string, err error) {
-	type row struct {
-		Instruction *string                   `json:"instruction"`
-		Input       string                    `json:"input"`
-		Output      *string                   `json:"output"`
-		System      string                    `json:"system"`
-		History     [][]string                `json:"history"`
-		Rest        map[string]strictjson.Raw `json:",unknown"`
+// chat is {"messages": [{"role", "content"}, ...], "system"?}, as most chat tools write it; see
+// [ParseMessages].
+func (r *record) chat() (Conversation, error) {
+	m, err := r.messages("messages")
+	if err == nil {
+		m, err = r.withSystem(m, "messages")
 	}
-	var n notes
-	err = chatRows(FormatAlpaca, path, &n, func(v *row) map[string]strictjson.Raw { return v.Rest },
-		func(s *source, line int, v *row) error {
-			switch {
-			case v.Instruction == nil:
-				return s.need(line, "instruction", "text")
-			case v.Output == nil:
-				return s.need(line, "output", "text")
-			}
-			var m []Message
-			if v.System != "" {
-				m = append(m, Message{Role: RoleSystem, Content: v.System})
-			}
-			for i, exchange := range v.History {
-				if len(exchange) != 2 {
-					return s.bad(line, fmt.Sprintf("history[%d]", i), "a question and an answer",
-						fmt.Sprintf("%d texts", len(exchange)))
-				}
-				m = append(m, Message{Role: RoleUser, Content: exchange[0]},
-					Message{Role: RoleAssistant, Content: exchange[1]})
-			}
-			question := *v.Instruction
-			if strings.TrimSpace(v.Input) != "" {
-				question = strings.TrimPrefix(question+"\n\n"+v.Input, "\n\n")
-			}
-			m = append(m, Message{Role: RoleUser, Content: question}, Message{Role: RoleAssistant, Content: *v.Output})
-			rows = append(rows, Conversation{Messages: m, Source: s.path, Line: line})
-			return nil
-		})
-	return rows, n.list(), err
+	return Conversation{Messages: m}, err
 }
 
-// ReadCompletion reads rows of {"prompt": ..., "completion": ...}; "response" is taken as
-// another name of "completion". Each is text, or a list of messages.
-func ReadCompletion(path string) (rows []Conversation, odd []string, err error) {
-	type row struct {
-		Prompt     strictjson.Raw            `json:"prompt"`
-		Completion strictjson.Raw            `json:"completion"`
-		Response   strictjson.Raw            `json:"response"`
-		Rest       map[string]strictjson.Raw `json:",unknown"`
+// shareGPT is {"conversations": [{"from", "value"}, ...], "system"?}.
+func (r *record) shareGPT() (Conversation, error) {
+	m, err := r.messages("conversations")
+	if err == nil {
+		m, err = r.withSystem(m, "conversations")
 	}
-	var n notes
-	err = chatRows(FormatCompletion, path, &n, func(v *row) map[string]strictjson.Raw { return v.Rest },
-		func(s *source, line int, v *row) error {
-			if absent(v.Prompt) {
-				return s.need(line, "prompt", "text")
+	return Conversation{Messages: m}, err
+}
+
+// alpaca is {"instruction", "input"?, "output", "system"?, "history"?}. The user's message is the
+// instruction and, divided by an empty line, the input; history is a list of earlier exchanges,
+// [[question, answer], ...].
+func (r *record) alpaca() (Conversation, error) {
+	for _, name := range []string{"instruction", "output"} {
+		if r.absent(name) {
+			return Conversation{}, r.need(name, "text")
+		}
+	}
+	question, err := r.instruction()
+	if err != nil {
+		return Conversation{}, err
+	}
+	output, err := r.string("output")
+	if err != nil {
+		return Conversation{}, err
+	}
+	m, err := r.history()
+	if err != nil {
+		return Conversation{}, err
+	}
+	m = append(m, Message{Role: RoleUser, Content: question}, Message{Role: RoleAssistant, Content: output})
+	m, err = r.withSystem(m, "history")
+	return Conversation{Messages: m}, err
+}
+
+// instruction is what an Alpaca row asks.
+func (r *record) instruction() (string, error) {
+	question, err := r.string("instruction")
+	if err != nil {
+		return "", err
+	}
+	input, err := r.string("input")
+	if err == nil && strings.TrimSpace(input) != "" {
+		question = strings.TrimPrefix(question+"\n\n"+input, "\n\n")
+	}
+	return question, err
+}
+
+// history is the exchanges before an Alpaca row.
+func (r *record) history() ([]Message, error) {
+	if r.absent("history") {
+		return nil, nil
+	}
+	var list [][]*string
+	if err := strictjson.Unmarshal(r.fields["history"], &list); err != nil {
+		return nil, r.bad("history", "a list of exchanges, [[question, answer], ...]",
+			strictjson.Describe(r.fields["history"]))
+	}
+	var m []Message
+	for i, exchange := range list {
+		if len(exchange) != 2 {
+			return nil, r.bad(fmt.Sprintf("history[%d]", i), "a question and an answer",
+				fmt.Sprintf("%d texts", len(exchange)))
+		}
+		for k, role := range []string{RoleUser, RoleAssistant} {
+			if exchange[k] == nil {
+				return nil, r.bad(fmt.Sprintf("history[%d][%d]", i, k), "text", "null")
 			}
-			if !absent(v.Completion) && !absent(v.Response) {
-				return s.bad(line, "completion", "completion or response, not both", "both")
-			}
-			field, answer := "completion", v.Completion
-			if absent(answer) {
-				field, answer = "response", v.Response
-			}
-			if absent(answer) {
-				return s.need(line, "completion", "text")
-			}
-			prompt, plain, err := s.side(line, "prompt", v.Prompt, RoleUser, &n)
-			if err != nil {
-				return err
-			}
-			end, plainEnd, err := s.side(line, field, answer, RoleAssistant, &n)
-			if err != nil {
-				return err
-			}
-			if len(end) > 0 && end[0].Role == RoleSystem {
-				return s.bad(line, field+"[0].role", "system only as the first message", `"system"`)
-			}
-			rows = append(rows, Conversation{Plain: plain && plainEnd, Source: s.path, Line: line,
-				Messages: slices.Concat(prompt, end)})
-			return nil
-		})
-	return rows, n.list(), err
+			m = append(m, Message{Role: role, Content: *exchange[k]})
+		}
+	}
+	return m, nil
+}
+
+// completion is {"prompt": ..., "completion": ..., "system"?}; "response" is another name of
+// "completion". Each is text, or a list of messages.
+func (r *record) completion() (Conversation, error) {
+	prompt, plain, err := r.prompt("prompt")
+	if err != nil {
+		return Conversation{}, err
+	}
+	end, plainEnd, err := r.answer("completion", "response")
+	if err != nil {
+		return Conversation{}, err
+	}
+	return Conversation{Plain: plain && plainEnd, Messages: slices.Concat(prompt, end)}, nil
+}
+
+// prompt reads what is asked, from the first of some columns that is there: text, or a list of messages;
+// the column system goes before it. plain: it is a text, with nothing before it.
+func (r *record) prompt(names ...string) (m []Message, plain bool, err error) {
+	name, err := r.oneOf(names...)
+	if err != nil {
+		return nil, false, err
+	}
+	if name != "instruction" && r.fields.given("input") && slices.Contains(r.opts.shape.more, "input") {
+		r.unreadKey("input")
+	}
+	if name == "instruction" {
+		text, err := r.instruction()
+		if err != nil {
+			return nil, false, err
+		}
+		m, plain = []Message{{Role: RoleUser, Content: text}}, true
+	} else if m, plain, err = r.side(name, RoleUser); err != nil {
+		return nil, false, err
+	}
+	before := len(m)
+	m, err = r.withSystem(m, name)
+	return m, plain && len(m) == before, err
+}
+
+// answer reads what is answered, from the one of some columns that is there.
+func (r *record) answer(names ...string) (m []Message, plain bool, err error) {
+	name, err := r.oneOf(names...)
+	if err != nil {
+		return nil, false, err
+	}
+	return r.said(name, r.fields[name])
+}
+
+// said reads an answer: text, or messages that go on after a prompt.
+func (r *record) said(field string, raw strictjson.Raw) (m []Message, plain bool, err error) {
+	if m, plain, err = r.sideOf(field, raw, RoleAssistant); err != nil {
+		return nil, false, err
+	}
+	if m[0].Role == RoleSystem {
+		return nil, false, r.bad(field+"[0].role", "system only as the first message", `"system"`)
+	}
+	return m, plain, nil
+}
+
+// prompts is {"prompt", "system"?}, or Alpaca's {"instruction", "input"?} without an answer.
+func (r *record) prompts() (Conversation, error) {
+	m, _, err := r.prompt(anyPrompt...)
+	if err != nil {
+		return Conversation{}, err
+	}
+	if last := m[len(m)-1]; last.Role == RoleAssistant {
+		return Conversation{}, r.bad("prompt", "messages that end with the user's", "the last is the assistant's")
+	}
+	return Conversation{Messages: m, Asked: true}, nil
 }
 
 func absent(raw strictjson.Raw) bool { return raw == nil || string(raw) == "null" }
 
 // side reads text, which becomes one message of a role, or a list of messages.
-func (s *source) side(
-	line int, field string, raw strictjson.Raw, role string, n *notes,
-) (m []Message, plain bool, err error) {
-	if strictjson.Kind(raw) == '[' {
-		m, err = s.messages(line, field, raw, n)
+func (r *record) side(field, role string) (m []Message, plain bool, err error) {
+	return r.sideOf(field, r.fields[field], role)
+}
+
+func (r *record) sideOf(field string, raw strictjson.Raw, role string) (m []Message, plain bool, err error) {
+	if kind := strictjson.Kind(raw); kind == '[' || kind == '{' {
+		if isEmpty(raw) {
+			return nil, false, r.need(field, "a list of messages")
+		}
+		m, err = r.messageList(field, raw)
 		return m, false, err
 	}
 	var text string
-	if err := strictjson.Unmarshal(raw, &text); err != nil {
-		return nil, false, s.bad(line, field, "text, or a list of messages", strictjson.Describe(raw))
+	if err := strictjson.Unmarshal(raw, &text); err != nil || absent(raw) {
+		return nil, false, r.bad(field, "text, or a list of messages", strictjson.Describe(raw))
 	}
 	return []Message{{Role: role, Content: text}}, true, nil
 }

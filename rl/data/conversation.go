@@ -25,7 +25,9 @@ type Conversation struct {
 	Messages []Message
 	// Plain says that the row was a prompt and a completion as running text,
 	// which the "plain" template lays end to end.
-	Plain  bool
+	Plain bool
+	// Asked says that the messages are a prompt as a whole, earlier answers included.
+	Asked  bool
 	Source string // file
 	Line   int    // line, or row for parquet
 }
@@ -42,11 +44,11 @@ func (c Conversation) Prompt() (prompt []Message, answer Message, found bool) {
 }
 
 // FirstPrompt gives the messages up to and without the first assistant message:
-// what the thesis asked its policies. It is nil where no user message with more than blanks is
+// what the thesis asked its policies; of a prompt, all. It is nil where no user message with more than blanks is
 // among them: then nothing is asked, and a template would write bare headers.
 func (c Conversation) FirstPrompt() []Message {
 	end := slices.IndexFunc(c.Messages, func(m Message) bool { return m.Role == RoleAssistant })
-	if end < 0 {
+	if end < 0 || c.Asked {
 		end = len(c.Messages)
 	}
 	prompt := c.Messages[:end]

@@ -21,66 +21,125 @@ const detectBytes = 1 << 20
 var winoBiasLine = regexp.MustCompile(`^\d+ .*\[[^\]]+\].*\[[^\]]+\]`)
 
 // Detect recognises the format of a file by its first rows. The error wraps
-// ErrUnknownFormat when nothing fits; a first row that cannot be read is an *Error that
-// says why.
+// ErrUnknownFormat when nothing fits, and is an [*AmbiguousError] when several do; a first row that
+// cannot be read is an *Error that says why.
 func Detect(path string) (Format, error) {
-	f, err := Open(path)
+	d, err := detectFile(path, nil)
 	if err != nil {
 		return "", err
+	}
+	format, _, err := d.choose(nil)
+	return format, err
+}
+
+// detection is what a file was recognised as.
+type detection struct {
+	path     string
+	readings []Format // at least one
+	keys     rowKeys  // of the first row, where it has some
+}
+
+// only is the detection of a format that nothing else could be.
+func only(path string, format Format) detection {
+	return detection{path: path, readings: []Format{format}}
+}
+
+// detectFile recognises a file whose columns may have other names.
+func detectFile(path string, columns Columns) (detection, error) {
+	f, err := Open(path)
+	if err != nil {
+		return detection{}, err
 	}
 	defer f.Close()
 	head, err := io.ReadAll(io.LimitReader(f, detectBytes))
 	if err != nil {
-		return "", fmt.Errorf("data: %s: %w", f.Path, err)
+		return detection{}, fmt.Errorf("data: %s: %w", f.Path, err)
+	}
+	fail := func(err error, format string, args ...any) (detection, error) {
+		return detection{}, fmt.Errorf("data: %s: %w: %s", f.Path, err, fmt.Sprintf(format, args...))
 	}
 	switch {
 	case len(head) == 0:
-		return "", fmt.Errorf("data: %s: %w: the file is empty", f.Path, ErrEmpty)
+		return fail(ErrEmpty, "the file is empty")
 	case bytes.HasPrefix(head, []byte("PAR1")):
-		return detectParquet(f.Path)
+		return detectParquet(f.Path, columns)
 	case bytes.HasPrefix(head, bomUTF16LE), bytes.HasPrefix(head, bomUTF16BE):
-		return "", fmt.Errorf("data: %s: %w: UTF-16: save the file as UTF-8 (iconv -f UTF-16 -t UTF-8)", f.Path,
-			ErrNotUTF8)
+		return fail(ErrNotUTF8, "UTF-16: save the file as UTF-8 (iconv -f UTF-16 -t UTF-8)")
 	}
 	if what := instead(FormatAuto, head); what != "" {
-		return "", fmt.Errorf("data: %s: %w: %s", f.Path, ErrUnknownFormat, what)
+		return fail(ErrUnknownFormat, "%s", what)
 	}
 	whole := len(head) < detectBytes
 	head = bytes.TrimPrefix(head, bomUTF8)
 	text := bytes.TrimLeft(head, " \t\r\n")
 	if len(text) > 0 && (text[0] == '{' || text[0] == '[') && !bytes.HasPrefix(text, []byte("[[")) {
-		format, err := detectJSON(f, text, 1+bytes.Count(head[:len(head)-len(text)], []byte("\n")), whole)
-		if format != "" || err != nil {
-			return format, err
+		line := 1 + bytes.Count(head[:len(head)-len(text)], []byte("\n"))
+		d, err := detectJSON(f, text, line, whole, columns)
+		if len(d.readings) > 0 || err != nil {
+			return d, err
 		}
 	}
-	if format := detect(head, whole); format != "" {
-		return format, nil
+	if format := detect(head); format != "" {
+		return only(f.Path, format), nil
+	}
+	if len(text) > 0 && (text[0] == '{' || text[0] == '[') {
+		return fail(ErrUnknownFormat, "it starts with %s; formats are %s", quote(string(text[:min(len(text), 60)])),
+			formatList())
+	}
+	if d, names := detectCSV(f.Path, head, whole, columns); d.readings != nil {
+		return d, nil
+	} else if name, missing := columns.missing(names); missing {
+		return detection{}, columns.notThere(FormatAuto, f.Path, 1, name, names)
+	} else if columns != nil {
+		return fail(ErrUnknownFormat, "as CSV its columns are %q; columns maps steer's names to these; %s", names,
+			needsList())
+	}
+	if format := detectHeaderless(head, whole); format != "" {
+		return only(f.Path, format), nil
 	}
 	if first, _, _ := bytes.Cut(text, []byte("\n")); bytes.Contains(bytes.TrimSuffix(first, []byte("\r")),
 		[]byte("\r")) && !bytes.Contains(first, []byte{'"'}) {
-		return "", &Error{Format: FormatAuto, Path: f.Path, Line: 1, Want: "lines that end in a line feed",
+		return detection{}, &Error{Format: FormatAuto, Path: f.Path, Line: 1, Want: "lines that end in a line feed",
 			Got: "single carriage returns in " + quote(string(first)), Mend: mendCR, Err: ErrMalformed}
 	}
 	if names := headerNames(head, whole); names != nil {
-		return "", fmt.Errorf("data: %s: %w: a CSV file with the columns %q: conversations and pairs of your own are "+
-			"read from JSON lines or parquet with fields of these names; formats are %s",
-			f.Path, ErrUnknownFormat, names, formatList())
+		return fail(ErrUnknownFormat, "a CSV file with the columns %q; %s", names, unknownColumns(names))
 	}
-	return "", fmt.Errorf("data: %s: %w: it starts with %s; formats are %s", f.Path, ErrUnknownFormat,
+	return fail(ErrUnknownFormat, "it starts with %s; formats are %s",
 		quote(strings.ToValidUTF8(string(head[:min(len(head), 60)]), "�")), formatList())
+}
+
+// unknownColumns says what helps with columns that no shape has.
+func unknownColumns(names []string) string {
+	if s := suggestColumns(names); s != "" {
+		return s
+	}
+	return "formats are " + formatList()
+}
+
+// needsList says which columns the shapes need.
+func needsList() string {
+	var out []string
+	for _, s := range shapes {
+		var needs []string
+		for _, group := range s.needs {
+			needs = append(needs, group[0])
+		}
+		out = append(out, fmt.Sprintf("%s needs %s", s.format, strings.Join(needs, ", ")))
+	}
+	return strings.Join(out, "; ")
 }
 
 func formatList() string { return strings.Join(Format("").Values()[1:], ", ") }
 
 // detectJSON decides on the first row of JSON: text begins with it, or with the array that
 // holds it, on a line of the file; more of the file is read where the row goes on.
-func detectJSON(f *File, text []byte, line int, whole bool) (Format, error) {
+func detectJSON(f *File, text []byte, line int, whole bool, columns Columns) (detection, error) {
 	row, array := text, text[0] == '['
 	if array {
 		row = bytes.TrimLeft(text[1:], " \t\r\n")
 		if len(row) == 0 || row[0] != '{' {
-			return "", nil
+			return detection{}, nil
 		}
 	}
 	skipped := len(text) - len(row)
@@ -88,12 +147,12 @@ func detectJSON(f *File, text []byte, line int, whole bool) (Format, error) {
 	if errors.Is(err, io.ErrUnexpectedEOF) && !whole {
 		more, readErr := io.ReadAll(io.LimitReader(f, MaxRecordBytes))
 		if readErr != nil {
-			return "", fmt.Errorf("data: %s: %w", f.Path, readErr)
+			return detection{}, fmt.Errorf("data: %s: %w", f.Path, readErr)
 		}
 		text = slices.Concat(text, more)
 		row = text[skipped:]
 		if first, _, err = strictjson.First(row); errors.Is(err, io.ErrUnexpectedEOF) && len(row) >= MaxRecordBytes {
-			return "", &Error{Format: FormatAuto, Path: f.Path, Line: line,
+			return detection{}, &Error{Format: FormatAuto, Path: f.Path, Line: line,
 				Want: fmt.Sprintf("a row of at most %d bytes", MaxRecordBytes), Mend: "split the row", Err: ErrTooLarge}
 		}
 	}
@@ -102,30 +161,43 @@ func detectJSON(f *File, text []byte, line int, whole bool) (Format, error) {
 		if end := bytes.IndexByte(row, '\n'); end >= 0 && !array && errors.Is(err, io.ErrUnexpectedEOF) {
 			row = row[:end+1]
 		}
-		return "", s.rowError(line+bytes.Count(text[:skipped], []byte("\n")), row, err)
+		return detection{}, s.rowError(line+bytes.Count(text[:skipped], []byte("\n")), row, err)
 	}
 	var keys map[string]strictjson.Raw
 	if err := strictjson.Unmarshal(first, &keys); err != nil {
-		return "", err
+		return detection{}, err
 	}
 	if array && keys["toxicity_score"] != nil {
-		return FormatSafeNLP, nil
+		return only(f.Path, FormatSafeNLP), nil
 	}
-	if format := detectKeys(keys); format != "" {
-		return format, nil
+	return detectRow(f.Path, "its first row has the keys", keys, columns)
+}
+
+// detectRow decides on the first row of a file; what introduces its keys in errors.
+func detectRow(path, what string, fields map[string]strictjson.Raw, columns Columns) (detection, error) {
+	names := sortedKeys(fields)
+	if name, missing := columns.missing(names); missing {
+		return detection{}, columns.notThere(FormatAuto, path, 1, name, names)
 	}
-	return "", fmt.Errorf("data: %s: %w: its first row has the keys %q; formats are %s", f.Path, ErrUnknownFormat,
-		sortedKeys(keys), formatList())
+	d := detection{path: path, keys: columns.rename(fields)}
+	d.readings = detectKeys(d.keys)
+	if d.readings != nil {
+		return d, nil
+	}
+	if len(columns) > 0 {
+		return d, fmt.Errorf("data: %s: %w: with columns %v, %s %q; %s", path, ErrUnknownFormat,
+			map[string]string(columns), what, names, needsList())
+	}
+	return d, fmt.Errorf("data: %s: %w: %s %q; %s", path, ErrUnknownFormat, what, names, unknownColumns(names))
 }
 
 // detectParquet decides on the columns and the first row of a parquet file.
-func detectParquet(path string) (Format, error) {
+func detectParquet(path string, columns Columns) (detection, error) {
 	f, err := openParquet(path, TableParquet)
 	if err != nil {
-		return "", err
+		return detection{}, err
 	}
-	var format Format
-	var names []string
+	var d detection
 	err = f.each(1, func(_ int, fields *ordered.Map) error {
 		text, err := marshalJSON(fields)
 		if err != nil {
@@ -135,29 +207,19 @@ func detectParquet(path string) (Format, error) {
 		if err := strictjson.Unmarshal(text, &keys); err != nil {
 			return f.fail(err)
 		}
-		if _, there := fields.Get("text"); there {
-			value, _ := fields.Get("text")
-			if s, ok := value.(string); ok && strings.HasPrefix(strings.TrimSpace(s), "<s>[INST]") {
-				format = FormatGuanacoParquet
-				return nil
-			}
+		value, _ := fields.Get("text")
+		if s, ok := value.(string); ok && len(columns) == 0 && strings.HasPrefix(strings.TrimSpace(s), "<s>[INST]") {
+			d = only(path, FormatGuanacoParquet)
+			return nil
 		}
-		format, names = detectKeys(keys), fields.Keys()
-		return nil
+		d, err = detectRow(path, "a parquet file with the columns", keys, columns)
+		return err
 	})
-	if err != nil {
-		return "", err
-	}
-	if format == "" {
-		return "", fmt.Errorf("data: %s: %w: a parquet file with the columns %q; formats are %s", path,
-			ErrUnknownFormat, names, formatList())
-	}
-	return format, nil
+	return d, err
 }
 
-// detect decides on the head of a file that is no JSON of objects; whole says that head is
-// all of it.
-func detect(head []byte, whole bool) Format {
+// detect decides on the head of a file that is no JSON of objects.
+func detect(head []byte) Format {
 	text := bytes.TrimLeft(head, " \t\r\n")
 	switch {
 	case len(text) == 0:
@@ -175,11 +237,11 @@ func detect(head []byte, whole bool) Format {
 	case text[0] == '{':
 		return ""
 	}
-	return detectTable(head, whole)
+	return detectTable(head)
 }
 
-// detectKeys knows rows of JSON by the keys of the first.
-func detectKeys(keys map[string]strictjson.Raw) Format {
+// detectKeys knows rows by the keys of the first: those of a release, or the shapes that it may be of.
+func detectKeys(keys rowKeys) []Format {
 	has := func(names ...string) bool {
 		return !slices.ContainsFunc(names, func(n string) bool { return keys[n] == nil })
 	}
@@ -187,41 +249,51 @@ func detectKeys(keys map[string]strictjson.Raw) Format {
 		var s string
 		return strictjson.Unmarshal(keys[key], &s) == nil && strings.HasPrefix(s, with)
 	}
-	switch {
-	case has("chosen_ids", "rejected_ids"):
-		return FormatTokenPairs
-	case has("chosen", "rejected"):
-		if begins("chosen", hhHuman) && !has("prompt") {
-			return FormatHH
-		}
-		return FormatPairs
-	case has("ids"):
-		return FormatTokens
-	case has("messages"):
-		return FormatChat
-	case has("conversations"):
-		return FormatShareGPT
-	case has("prompt", "completion"), has("prompt", "response"):
-		return FormatCompletion
-	case has("instruction", "output"):
-		return FormatAlpaca
-	case has("label_scores"):
-		return FormatAnecdotes
-	case has("actions", "gold_label"):
-		return FormatDilemmas
-	case has("sentence", "option1", "option2"):
-		return FormatWinoGrande
-	case has("context_options", "continuation"):
-		return FormatPartial
-	case has("text") && begins("text", guanacoHuman):
-		return FormatGuanaco
+	out := readings(keys)
+	if i := slices.Index(out, FormatPairs); i >= 0 && begins("chosen", hhHuman) && !has("prompt") {
+		out[i] = FormatHH
 	}
-	return ""
+	if len(out) > 0 && !slices.Equal(out, []Format{FormatPrompts}) {
+		return out
+	}
+	switch {
+	case has("label_scores"):
+		return []Format{FormatAnecdotes}
+	case has("actions", "gold_label"):
+		return []Format{FormatDilemmas}
+	case has("sentence", "option1", "option2"):
+		return []Format{FormatWinoGrande}
+	case has("context_options", "continuation"):
+		return []Format{FormatPartial}
+	case has("text") && begins("text", guanacoHuman):
+		return []Format{FormatGuanaco}
+	}
+	return out
 }
 
-// detectTable knows CSV and TSV files by their header, and files without one by
-// the number of columns of their first records.
-func detectTable(head []byte, whole bool) Format {
+// detectCSV knows CSV and TSV files by the names of their columns and their first record; names are those
+// of the columns.
+func detectCSV(path string, head []byte, whole bool, columns Columns) (d detection, names []string) {
+	records := csvHead(head, commaOf(path, head), 2, whole)
+	if len(records) < 2 || len(records[0]) != len(records[1]) {
+		if len(records) > 0 {
+			names = records[0]
+		}
+		return d, names
+	}
+	fields, err := columns.cells(records[0], records[1])
+	if err != nil { // the reader says what is wrong with the cell: here its column counts
+		fields = columns.rename(map[string]strictjson.Raw{})
+		for _, name := range records[0] {
+			fields[name] = strictjson.Raw(`"?"`)
+		}
+		fields = columns.rename(fields)
+	}
+	return detection{path: path, keys: fields, readings: readings(fields)}, records[0]
+}
+
+// detectTable knows the CSV and TSV files of releases by their header.
+func detectTable(head []byte) Format {
 	first, _, _ := bytes.Cut(head, []byte("\n"))
 	line := strings.TrimSuffix(string(first), "\r")
 	switch {
@@ -246,7 +318,14 @@ func detectTable(head []byte, whole bool) Format {
 		return FormatCrowSPairs
 	case winoBiasLine.MatchString(line):
 		return FormatWinoBias
-	case !utf8.ValidString(line):
+	}
+	return ""
+}
+
+// detectHeaderless knows CSV files without a header by the number of columns of their first records.
+func detectHeaderless(head []byte, whole bool) Format {
+	first, _, _ := bytes.Cut(head, []byte("\n"))
+	if !utf8.Valid(first) {
 		return ""
 	}
 	switch columns, _ := csvColumns(head, whole); {
@@ -279,27 +358,36 @@ var columnName = regexp.MustCompile(`^[\pL_][\pL\pN_.-]*$`)
 // csvColumns gives the distinct column counts of the first records (at most 50), and the first
 // record.
 func csvColumns(head []byte, whole bool) (counts []int, first []string) {
-	s := &source{format: FormatAuto, r: newBufferedReader(head), lim: defaultLimits(), line: 1}
-	c := &csvReader{source: s, comma: ','}
-	for records := 0; records < 50; records++ {
-		fields, err := c.next()
-		if errors.Is(err, io.EOF) || err != nil && !whole && records > 0 {
-			break
-		}
-		if err != nil {
-			return nil, nil
-		}
-		if !whole && peekFails(c) {
-			break // the last record may be cut short
-		}
-		if records == 0 {
-			first = slices.Clone(fields)
+	for _, fields := range csvHead(head, ',', 50, whole) {
+		if first == nil {
+			first = fields
 		}
 		if !slices.Contains(counts, len(fields)) {
 			counts = append(counts, len(fields))
 		}
 	}
 	return counts, first
+}
+
+// csvHead gives the first records of a file, nil if it is not well formed; whole says that head is all of
+// it.
+func csvHead(head []byte, comma byte, most int, whole bool) (records [][]string) {
+	s := &source{format: FormatAuto, r: newBufferedReader(head), lim: defaultLimits(), line: 1}
+	c := &csvReader{source: s, comma: comma}
+	for len(records) < most {
+		fields, err := c.next()
+		if errors.Is(err, io.EOF) || err != nil && !whole && len(records) > 0 {
+			break
+		}
+		if err != nil {
+			return nil
+		}
+		if !whole && peekFails(c) {
+			break // the last record may be cut short
+		}
+		records = append(records, slices.Clone(fields))
+	}
+	return records
 }
 
 func peekFails(c *csvReader) bool {

@@ -97,23 +97,20 @@ type RawConversation struct {
 	Line     int
 }
 
-// LoadRaw reads the first Limit conversations (0: all) as a [FileTemplate] takes them: rows of
-// {"messages": [...]} with every field that they have, other chat formats by role and content.
-func LoadRaw(src Source) ([]RawConversation, error) {
-	format := src.Format
-	if format == FormatAuto || format == "" {
-		var err error
-		if format, err = Detect(src.Path); err != nil {
-			return nil, err
-		}
+// LoadRaw reads the first limit conversations (0: all) as a [FileTemplate] takes them: rows of
+// {"messages": [...]} with every field that they have, other formats by role and content.
+func LoadRaw(src Source, limit int) ([]RawConversation, error) {
+	src, err := src.Resolve(PromptFormats()...)
+	if err != nil {
+		return nil, err
 	}
-	if format != FormatChat {
-		rows, _, err := LoadConversations(Source{Path: src.Path, Format: format})
+	if src.Format != FormatChat {
+		rows, _, err := LoadPrompts(src)
 		if err != nil {
 			return nil, err
 		}
-		if src.Limit > 0 {
-			rows = rows[:min(len(rows), src.Limit)]
+		if limit > 0 {
+			rows = rows[:min(len(rows), limit)]
 		}
 		out := make([]RawConversation, len(rows))
 		for i, c := range rows {
@@ -125,23 +122,24 @@ func LoadRaw(src Source) ([]RawConversation, error) {
 		return out, nil
 	}
 	var out []RawConversation
-	err := eachJSON(FormatChat, src.Path, defaultLimits(), func(s *source, line int, text []byte) error {
-		if src.Limit > 0 && len(out) >= src.Limit {
+	_, err = eachRecord(src, func(r *record) error {
+		if limit > 0 && len(out) >= limit {
 			return nil
 		}
-		v, err := strictjson.Value(text, func(number string) (any, error) {
+		if r.absent("messages") {
+			return r.need("messages", "a list of messages")
+		}
+		v, err := strictjson.Value(r.fields["messages"], func(number string) (any, error) {
 			return nil, fmt.Errorf("the number %s is too large", number)
 		})
 		if err != nil {
-			return s.jsonError(line, text, err)
+			return r.wrong(err)
 		}
-		row, _ := v.(*ordered.Map)
-		list, _ := row.Get("messages")
-		messages, ok := list.([]any)
+		messages, ok := v.([]any)
 		if !ok {
-			return s.need(line, "messages", "a list of messages")
+			return r.bad("messages", "a list of messages", strictjson.Describe(r.fields["messages"]))
 		}
-		out = append(out, RawConversation{Messages: messages, Line: line})
+		out = append(out, RawConversation{Messages: messages, Line: r.row})
 		return nil
 	})
 	return out, err

@@ -26,7 +26,10 @@ const (
 	FormatShareGPT        Format = "sharegpt"        // {"conversations": [{"from", "value"}]}
 	FormatAlpaca          Format = "alpaca"          // {"instruction", "input"?, "output"}
 	FormatCompletion      Format = "completion"      // {"prompt", "completion" or "response"}
+	FormatPrompts         Format = "prompts"         // {"prompt"}
 	FormatPairs           Format = "pairs"           // {"prompt"?, "chosen", "rejected"}
+	FormatKTO             Format = "kto"             // {"prompt", "completion", "label"}
+	FormatRanked          Format = "ranked"          // {"prompt", "responses", "scores"}
 	FormatTokens          Format = "tokens"          // {"ids", "mask"?}
 	FormatTokenPairs      Format = "token-pairs"     // {"chosen_ids", "rejected_ids"}
 	FormatAnecdotes       Format = "scruples-anecdotes"
@@ -60,13 +63,16 @@ var formatTitles = []struct {
 	{FormatHH, "hh-rlhf JSONL (chosen and rejected dialogues)"},
 	{FormatGuanaco, "guanaco JSONL (### Human: / ### Assistant:)"},
 	{FormatGuanacoParquet, "guanaco parquet (<s>[INST] ... [/INST])"},
-	{FormatChat, "chat JSONL (messages)"},
-	{FormatShareGPT, "ShareGPT JSONL (conversations of from and value)"},
-	{FormatAlpaca, "Alpaca JSONL (instruction, input, output)"},
-	{FormatCompletion, "prompt and completion JSONL"},
-	{FormatPairs, "preference pairs JSONL (prompt, chosen, rejected)"},
-	{FormatTokens, "pre-tokenised JSONL (ids, mask)"},
-	{FormatTokenPairs, "pre-tokenised pairs JSONL (chosen_ids, rejected_ids)"},
+	{FormatChat, "chat (messages)"},
+	{FormatShareGPT, "ShareGPT (conversations of from and value)"},
+	{FormatAlpaca, "Alpaca (instruction, input, output)"},
+	{FormatCompletion, "prompt and completion"},
+	{FormatPrompts, "prompts alone (prompt)"},
+	{FormatPairs, "preference pairs (prompt, chosen, rejected)"},
+	{FormatKTO, "labelled answers as KTO has them (prompt, completion, label)"},
+	{FormatRanked, "ranked answers (prompt, responses, scores)"},
+	{FormatTokens, "pre-tokenised text (ids, mask)"},
+	{FormatTokenPairs, "pre-tokenised pairs (chosen_ids, rejected_ids)"},
 	{FormatAnecdotes, "Scruples anecdotes JSONL"},
 	{FormatDilemmas, "Scruples dilemmas JSONL"},
 	{FormatLabelCounts, "Scruples label counts JSON"},

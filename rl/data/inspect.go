@@ -7,27 +7,31 @@ import (
 
 // Inspect recognises the format of a file, reads all of it and describes it: rows,
 // label balance, field lengths, odd cases and the first rows.
-func Inspect(path string) (Summary, error) { return InspectAs(path, FormatAuto) }
+func Inspect(path string) (Summary, error) { return InspectSource(Source{Path: path}) }
 
-// InspectAs is Inspect for a format that is given.
-func InspectAs(path string, format Format) (Summary, error) {
-	found, err := Resolve(path)
+// InspectSource is Inspect for a file whose format may be given, and whose columns may have other names. All
+// of its rows are read, whatever split and limit are.
+func InspectSource(src Source) (Summary, error) {
+	src.Split, src.Limit = SplitAll, 0
+	src, err := src.Resolve()
 	if err != nil {
 		return Summary{}, err
 	}
-	if format == FormatAuto || format == "" {
-		if format, err = Detect(found); err != nil {
-			return Summary{}, err
-		}
-	}
-	c := newCollector(found, format)
+	src.seen = &columnsSeen{rows: map[string]int{}, unread: map[string]bool{}}
+	format := src.Format
+	c := newCollector(src)
 	switch format {
 	case FormatDeontology, FormatUtilitarianism, FormatVirtue, FormatJustice, FormatCommonsense, FormatCommonsenseAmbig:
 		err = c.ethics()
 	case FormatHH, FormatPairs, FormatTokenPairs:
 		err = c.pairs()
-	case FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatShareGPT, FormatAlpaca, FormatCompletion:
+	case FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatShareGPT, FormatAlpaca, FormatCompletion,
+		FormatPrompts:
 		err = c.conversations()
+	case FormatKTO:
+		err = c.labelled()
+	case FormatRanked:
+		err = c.ranked()
 	case FormatTokens:
 		err = c.tokens()
 	case FormatAnecdotes, FormatDilemmas, FormatLabelCounts:
@@ -42,7 +46,7 @@ func InspectAs(path string, format Format) (Summary, error) {
 	case FormatText:
 		err = c.lines()
 	default:
-		err = fmt.Errorf("data: %s: %w: %q", found, ErrUnknownFormat, format)
+		err = fmt.Errorf("data: %s: %w: %q", src.Path, ErrUnknownFormat, format)
 	}
 	if err != nil {
 		return Summary{}, err
@@ -116,7 +120,7 @@ func (c *collector) pairs() error {
 		c.note(stats.Identical, "%d rows with two equal dialogues")
 		return err
 	case FormatPairs:
-		rows, notes, err := ReadPairs(c.summary.Path)
+		rows, notes, err := readPairs(c.source)
 		lists := 0
 		for _, r := range rows {
 			if r.ChosenTurns != nil {
@@ -128,7 +132,8 @@ func (c *collector) pairs() error {
 		c.summary.Notes = append(c.summary.Notes, notes...)
 		return err
 	default:
-		rows, err := ReadTokenPairs(c.summary.Path)
+		rows, notes, err := readTokenPairs(c.source)
+		c.summary.Notes = append(c.summary.Notes, notes...)
 		for _, r := range rows {
 			c.row("", sized("chosen_ids", "tokens", len(r.ChosenIDs), fmt.Sprint(r.ChosenIDs)),
 				sized("rejected_ids", "tokens", len(r.RejectedIDs), fmt.Sprint(r.RejectedIDs)))
@@ -138,7 +143,7 @@ func (c *collector) pairs() error {
 }
 
 func (c *collector) conversations() error {
-	rows, notes, err := readConversations(c.summary.Path, c.summary.Format)
+	rows, notes, err := readConversations(c.source)
 	system := 0
 	for _, r := range rows {
 		var sides [2]string
@@ -160,8 +165,40 @@ func (c *collector) conversations() error {
 	return err
 }
 
+func (c *collector) labelled() error {
+	rows, notes, err := ReadLabelled(c.source)
+	for _, r := range rows {
+		c.row(map[bool]string{true: "good", false: "bad"}[r.Good], text("prompt", Conversation{Messages: r.Prompt}.Text()),
+			text("completion", Conversation{Messages: r.Answer}.Text()))
+	}
+	c.summary.Notes = append(c.summary.Notes, notes...)
+	return err
+}
+
+func (c *collector) ranked() error {
+	rows, notes, err := ReadRanked(c.source)
+	for _, r := range rows {
+		best, worst := 0, 0
+		for i, a := range r.Answers {
+			if a.Score > r.Answers[best].Score {
+				best = i
+			}
+			if a.Score < r.Answers[worst].Score {
+				worst = i
+			}
+		}
+		c.row("", text("prompt", Conversation{Messages: r.Prompt}.Text()),
+			sized("responses", "answers", len(r.Answers), strconv.Itoa(len(r.Answers))),
+			text("best", Conversation{Messages: r.Answers[best].Turns}.Text()),
+			text("worst", Conversation{Messages: r.Answers[worst].Turns}.Text()))
+	}
+	c.summary.Notes = append(c.summary.Notes, notes...)
+	return err
+}
+
 func (c *collector) tokens() error {
-	rows, err := ReadTokens(c.summary.Path)
+	rows, notes, err := readTokens(c.source)
+	c.summary.Notes = append(c.summary.Notes, notes...)
 	for _, r := range rows {
 		n := len(r.Targets())
 		c.row("", sized("ids", "tokens", len(r.IDs), fmt.Sprint(r.IDs)), sized("counted", "tokens", n, strconv.Itoa(n)))

@@ -27,6 +27,11 @@ type Source struct {
 	Path string `yaml:"path"`
 	// Format of the file; empty or "auto" recognises it.
 	Format Format `yaml:"format,omitempty"`
+	// Columns are the names that the file has for the columns of its format: {"prompt": "question"}.
+	Columns Columns `yaml:"columns,omitempty"`
+	// DropUnsupported drops, and counts, keys that no template can say (tool calls, pictures), instead of
+	// refusing them; rows that do not stand without them are left out.
+	DropUnsupported bool `yaml:"drop_unsupported,omitempty"`
 	// Split: all rows (empty), or the train or held_out part of them.
 	Split SplitName `yaml:"split,omitempty"`
 	// HeldOut is the share of rows in the held_out part, in (0, 1).
@@ -36,6 +41,10 @@ type Source struct {
 	Limit int `yaml:"limit,omitempty"`
 	// Seed of split and limit.
 	Seed uint64 `yaml:"seed,omitempty"`
+
+	note string       // what the user has to know of how the format was chosen
+	why  string       // it was
+	seen *columnsSeen // counts columns where somebody asks
 }
 
 // Loaded says what became of the rows of a Source.
@@ -63,11 +72,12 @@ func (s Source) Validate() error {
 	case (s.Split == SplitTrain || s.Split == SplitHeldOut) && !(s.HeldOut > 0 && s.HeldOut < 1):
 		return fmt.Errorf("data: held_out: split %q needs a share in (0, 1), got %g", s.Split, s.HeldOut)
 	}
-	return nil
+	return s.Columns.check(s.Format)
 }
 
 // Resolve validates the source, finds its file and recognises its format, which has
-// to be one of those wanted.
+// to be one of those wanted, if some are. Where its columns are those of several formats, the one that is wanted is
+// taken, and said in the notes of what is loaded.
 func (s Source) Resolve(wanted ...Format) (Source, error) {
 	if err := s.Validate(); err != nil {
 		return s, err
@@ -77,20 +87,45 @@ func (s Source) Resolve(wanted ...Format) (Source, error) {
 		return s, err
 	}
 	s.Path = found
+	s.why = "it is given"
 	if s.Format == "" || s.Format == FormatAuto {
-		if s.Format, err = Detect(found); err != nil {
+		d, err := detectFile(found, s.Columns)
+		if err != nil {
+			return s, err
+		}
+		if s.Format, s.note, err = d.choose(wanted); err != nil {
+			return s, err
+		}
+		s.why = d.why(s.Format, s.Columns)
+		if err := s.Columns.check(s.Format); err != nil {
 			return s, err
 		}
 	}
-	if !slices.Contains(wanted, s.Format) {
+	if len(wanted) > 0 && !slices.Contains(wanted, s.Format) {
 		names := make([]string, len(wanted))
 		for i, f := range wanted {
 			names[i] = string(f)
 		}
 		return s, &Error{Format: s.Format, Path: found, Want: fmt.Sprintf("one of the formats %v", names),
-			Got: s.Format.Title(), Mend: "name another file", Err: ErrWrongFormat}
+			Got: s.Format.Title(), Mend: insteadOf(s.Format, wanted), Err: ErrWrongFormat}
 	}
 	return s, nil
+}
+
+// insteadOf says what helps where a file is of a format that is not wanted.
+func insteadOf(format Format, wanted []Format) string {
+	learns := slices.Contains(wanted, FormatCompletion) && !slices.Contains(wanted, FormatPrompts)
+	switch {
+	case learns && format == FormatKTO:
+		return "name another file, or, to learn every answer whatever its label is, set format: completion"
+	case learns && format == FormatPairs:
+		return "name another file, or, to learn the better answers, set format: completion and " +
+			"columns: {completion: chosen} (where these hold whole conversations: format: chat and " +
+			"columns: {messages: chosen})"
+	case learns && format == FormatPrompts:
+		return "name another file: this one has no answers to learn"
+	}
+	return "name another file"
 }
 
 // Part applies the split to n items and gives the indices of the wanted part, ascending.
@@ -142,33 +177,53 @@ func ConversationFormats() []Format {
 	return []Format{FormatGuanaco, FormatGuanacoParquet, FormatChat, FormatShareGPT, FormatAlpaca, FormatCompletion}
 }
 
-func readConversations(path string, format Format) (rows []Conversation, notes []string, err error) {
-	switch format {
+// PromptFormats are the formats that ask something, those of dialogues first.
+func PromptFormats() []Format {
+	return append(ConversationFormats(), FormatPrompts, FormatPairs, FormatHH, FormatKTO, FormatRanked, FormatText)
+}
+
+// PairFormats are the formats of preferences.
+func PairFormats() []Format {
+	return []Format{FormatPairs, FormatTokenPairs, FormatHH, FormatRanked, FormatKTO}
+}
+
+func readConversations(src Source) (rows []Conversation, notes []string, err error) {
+	switch src.Format {
 	case FormatGuanaco:
-		rows, err = ReadGuanaco(path)
+		rows, err = ReadGuanaco(src.Path)
 	case FormatGuanacoParquet:
-		rows, err = ReadGuanacoParquet(path)
-	case FormatChat:
-		rows, notes, err = ReadChat(path)
-	case FormatShareGPT:
-		rows, notes, err = ReadShareGPT(path)
-	case FormatAlpaca:
-		rows, notes, err = ReadAlpaca(path)
+		rows, err = ReadGuanacoParquet(src.Path)
 	default:
-		rows, notes, err = ReadCompletion(path)
+		rows, notes, err = readShapes(src)
+	}
+	if src.Format == FormatPrompts {
+		return rows, append(notes, repeated(rows)...), err
 	}
 	return rows, append(notes, oddConversations(rows)...), err
 }
 
 // LoadConversations reads a source of dialogues, see ConversationFormats.
 func LoadConversations(s Source) ([]Conversation, Loaded, error) {
-	s, err := s.Resolve(ConversationFormats()...)
+	return load(s, readConversations, ConversationFormats()...)
+}
+
+// LoadPrompts reads what is asked, see PromptFormats: of dialogues all messages, of the others the prompt.
+func LoadPrompts(s Source) ([]Conversation, Loaded, error) {
+	return load(s, readPrompts, PromptFormats()...)
+}
+
+// load reads a source and applies its split and limit.
+func load[T any](s Source, read func(Source) ([]T, []string, error), wanted ...Format) ([]T, Loaded, error) {
+	s, err := s.Resolve(wanted...)
 	if err != nil {
 		return nil, Loaded{}, err
 	}
-	rows, notes, err := readConversations(s.Path, s.Format)
+	rows, notes, err := read(s)
 	if err != nil {
 		return nil, Loaded{}, err
+	}
+	if s.note != "" {
+		notes = append([]string{s.note}, notes...)
 	}
 	rows, info, err := choose(s, rows)
 	info.Notes = notes
@@ -176,43 +231,22 @@ func LoadConversations(s Source) ([]Conversation, Loaded, error) {
 }
 
 // LoadPairs reads a source of preference pairs: pairs, hh-rlhf or token-pairs.
-// (ETHICS files become pairs by the recipes of package rewards.)
+// (Other files become pairs by the recipes of package rewards.)
 func LoadPairs(s Source) ([]Pair, Loaded, error) {
-	s, err := s.Resolve(FormatPairs, FormatHH, FormatTokenPairs)
-	if err != nil {
-		return nil, Loaded{}, err
-	}
-	var rows []Pair
-	var notes []string
-	switch s.Format {
-	case FormatHH:
-		var dialogues []HH
-		dialogues, _, err = ReadHH(s.Path)
-		for _, h := range dialogues {
-			rows = append(rows, h.Pair(s.Path))
+	return load(s, func(s Source) (rows []Pair, notes []string, err error) {
+		switch s.Format {
+		case FormatHH:
+			dialogues, _, err := ReadHH(s.Path)
+			for _, h := range dialogues {
+				rows = append(rows, h.Pair(s.Path))
+			}
+			return rows, nil, err
+		case FormatPairs:
+			return readPairs(s)
 		}
-	case FormatPairs:
-		rows, notes, err = ReadPairs(s.Path)
-	default:
-		rows, err = ReadTokenPairs(s.Path)
-	}
-	if err != nil {
-		return nil, Loaded{}, err
-	}
-	rows, info, err := choose(s, rows)
-	info.Notes = notes
-	return rows, info, err
+		return readTokenPairs(s)
+	}, FormatPairs, FormatHH, FormatTokenPairs)
 }
 
 // LoadTokens reads a source of pre-tokenised examples.
-func LoadTokens(s Source) ([]Example, Loaded, error) {
-	s, err := s.Resolve(FormatTokens)
-	if err != nil {
-		return nil, Loaded{}, err
-	}
-	rows, err := ReadTokens(s.Path)
-	if err != nil {
-		return nil, Loaded{}, err
-	}
-	return choose(s, rows)
-}
+func LoadTokens(s Source) ([]Example, Loaded, error) { return load(s, readTokens, FormatTokens) }

@@ -3,39 +3,46 @@ package data
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"steer/internal/nearest"
 	"steer/internal/strictjson"
 )
 
-// roles are the names that a message's author has in the chat formats.
+// roles are the names that a message's author has in the chat formats, in any case.
 var roles = map[string]string{
-	"system": RoleSystem,
-	"user":   RoleUser, "human": RoleUser,
+	"system": RoleSystem, "developer": RoleSystem,
+	"user": RoleUser, "human": RoleUser, "prompter": RoleUser,
 	"assistant": RoleAssistant, "gpt": RoleAssistant, "chatgpt": RoleAssistant, "model": RoleAssistant,
 	"bing": RoleAssistant, "bard": RoleAssistant,
 }
+
+// toolRoles speak for tools: no template of ours can say them.
+var toolRoles = []string{"tool", "function", "function_call", "observation", "ipython", "tool_call", "tool_response"}
 
 // refusedKeys would change what a row means, and no template can say them.
 var refusedKeys = map[string]string{
 	"tool_calls": "tool calls", "function_call": "tool calls", "tools": "tools", "functions": "tools",
 	"tool_call_id": "tool calls",
-	"images":       "pictures", "image": "pictures", "videos": "pictures", "audio": "sound", "audios": "sound",
+	"images":       "pictures", "image": "pictures", "videos": "pictures", "video": "pictures",
+	"audio": "sound", "audios": "sound",
+	"reasoning_content": "thoughts beside the answer", "thinking": "thoughts beside the answer",
+	"train_detail": "weights of parts of a message",
 }
+
+// refusedError marks the error of a key that drop_unsupported would drop.
+type refusedError struct{ err error }
+
+// Error is that of the error that it marks.
+func (r *refusedError) Error() string { return r.err.Error() }
+
+// Unwrap gives the error that it marks.
+func (r *refusedError) Unwrap() error { return r.err }
 
 // lossKeys say whether a message is learned from.
 var lossKeys = []string{"weight", "loss_mask", "trainable", "train"}
-
-// message is one message as the chat formats write it: role and content, or ShareGPT's
-// from and value.
-type message struct {
-	Role    *string                   `json:"role"`
-	Content strictjson.Raw            `json:"content"`
-	From    *string                   `json:"from"`
-	Value   strictjson.Raw            `json:"value"`
-	Rest    map[string]strictjson.Raw `json:",unknown"`
-}
 
 // ParseMessages reads a list of messages, [{"role", "content"}] or ShareGPT's [{"from",
 // "value"}], as all chat formats write it. Roles are system (first only), user and
@@ -44,30 +51,38 @@ type message struct {
 // those of tools and pictures are refused. field is the name of the list, for errors, which
 // are of type *strictjson.Error.
 func ParseMessages(field string, raw []byte, unread func(key string)) ([]Message, error) {
-	var list []message
+	p := messageParser{refuse: checkKeys, unread: unread}
+	return p.list(field, raw)
+}
+
+// messageParser reads messages.
+type messageParser struct {
+	columns Columns // of role, content, from and value
+	// refuse is told the keys of a message; at stands before them.
+	refuse func(at string, keys map[string]strictjson.Raw) error
+	unread func(key string) // may be nil
+	drop   bool             // what cannot be said leaves its row out
+}
+
+func (p *messageParser) list(field string, raw []byte) ([]Message, error) {
+	var list []strictjson.Raw
 	if err := strictjson.Unmarshal(raw, &list); err != nil {
 		var own *strictjson.Error
-		if errors.As(err, &own) {
-			inner := *own
-			inner.Field = strings.TrimSuffix(field+"."+own.Field, ".")
-			if strings.HasPrefix(own.Field, "[") {
-				inner.Field = field + own.Field
-			}
-			if own.Field == "" {
-				inner.Want = "a list of messages"
-			}
-			return nil, &inner
+		if !errors.As(err, &own) || own.Field != "" {
+			return nil, err
 		}
-		return nil, err
+		inner := *own
+		inner.Field, inner.Want = field, "a list of messages"
+		return nil, &inner
+	}
+	for i, text := range list {
+		if strictjson.Kind(text) != '{' {
+			return nil, wrong(fmt.Sprintf("%s[%d]", field, i), "an object", strictjson.Describe(text), "")
+		}
 	}
 	out := make([]Message, len(list))
-	for i := range list {
-		at := fmt.Sprintf("%s[%d]", field, i)
-		m, err := list[i].read(at, i, func(key string) {
-			if unread != nil {
-				unread(field + "[]." + key)
-			}
-		})
+	for i, text := range list {
+		m, err := p.message(field, i, text)
 		if err != nil {
 			return nil, err
 		}
@@ -81,42 +96,103 @@ func wrong(field, want, got, mend string) error {
 	return &strictjson.Error{Field: field, Want: want, Got: got, Mend: mend, Err: strictjson.ErrType}
 }
 
-func (m *message) read(at string, i int, unread func(string)) (Message, error) {
-	author, text, name := m.Role, m.Content, at+".content"
-	if m.Role == nil && m.Content == nil {
-		author, text, name = m.From, m.Value, at+".value"
-	}
-	switch {
-	case (m.Role != nil || m.Content != nil) && (m.From != nil || m.Value != nil):
-		return Message{}, wrong(at, "role and content, or from and value", "some of both", "keep one pair")
-	case author == nil || text == nil:
-		return Message{}, wrong(at, "role and content", "a message without one of them", "")
-	}
-	role, known := roles[*author]
-	if !known {
-		return Message{}, wrong(at+".role", "system, user or assistant (or human, gpt, chatgpt, model)", quote(*author),
-			"")
-	}
-	if role == RoleSystem && i > 0 {
-		return Message{}, wrong(at+".role", "system only as the first message", quote(*author), "")
-	}
-	if err := checkKeys(at+".", m.Rest); err != nil {
+func (p *messageParser) message(field string, i int, text strictjson.Raw) (Message, error) {
+	at := fmt.Sprintf("%s[%d]", field, i)
+	var all map[string]strictjson.Raw
+	if err := strictjson.Unmarshal(text, &all); err != nil {
 		return Message{}, err
 	}
-	content, err := contentOf(name, text)
+	name, key, err := p.spelling(at, all)
+	if err != nil {
+		return Message{}, err
+	}
+	rest := maps.Clone(all)
+	delete(rest, name)
+	delete(rest, key)
+	if err := p.refuse(at+".", rest); err != nil {
+		return Message{}, err
+	}
+	role, err := p.author(at+"."+name, all[name], i)
+	if err != nil {
+		return Message{}, err
+	}
+	content, err := p.content(at+"."+key, all[key], rest)
 	if err != nil {
 		return Message{}, err
 	}
 	out := Message{Role: role, Content: content}
-	if err := out.setLoss(at, m.Rest); err != nil {
+	if err := out.setLoss(at, rest); err != nil {
 		return Message{}, err
 	}
-	for _, key := range sortedKeys(m.Rest) {
-		if refusedKeys[key] == "" && !slices.Contains(lossKeys, key) && !isEmpty(m.Rest[key]) {
-			unread(key)
+	for _, key := range sortedKeys(rest) {
+		if p.unread != nil && refusedKeys[key] == "" && !slices.Contains(lossKeys, key) && !isEmpty(rest[key]) {
+			p.unread(field + "[]." + key)
 		}
 	}
 	return out, nil
+}
+
+// spelling tells under which keys a message has its author and its text.
+func (p *messageParser) spelling(at string, keys map[string]strictjson.Raw) (author, content string, err error) {
+	role, text, from, value := p.columns.in("role"), p.columns.in("content"), p.columns.in("from"),
+		p.columns.in("value")
+	there := func(key string) bool { return !absent(keys[key]) || keys[key] != nil && key == text }
+	openAI, shareGPT := there(role) || there(text), there(from) || there(value)
+	switch {
+	case openAI && shareGPT && role != from && text != value:
+		return "", "", wrong(at, "role and content, or from and value", "some of both", "keep one pair")
+	case shareGPT && !openAI:
+		role, text = from, value
+	}
+	if keys[role] == nil || keys[text] == nil {
+		if p.drop && slices.ContainsFunc([]string{"tool_calls", "function_call"}, func(k string) bool {
+			return !isEmpty(keys[k])
+		}) {
+			return "", "", &leftOut{"a message that is nothing but a tool call"}
+		}
+		return "", "", wrong(at, role+" and "+text, "a message without one of them", "")
+	}
+	return role, text, nil
+}
+
+// author reads who speaks.
+func (p *messageParser) author(field string, raw strictjson.Raw, i int) (string, error) {
+	var name string
+	if err := strictjson.Unmarshal(raw, &name); err != nil {
+		return "", wrong(field, "text", strictjson.Describe(raw), "")
+	}
+	role, known := roles[strings.ToLower(name)]
+	tool := slices.Contains(toolRoles, strings.ToLower(name))
+	switch {
+	case tool && p.drop:
+		return "", &leftOut{"a message of the role " + quote(name)}
+	case tool:
+		return "", &refusedError{wrong(field, "system, user or assistant", quote(name), "tools have no place in any "+
+			"template: leave the row out")}
+	case !known:
+		mend := ""
+		if near, ok := nearest.Word(name, slices.Sorted(maps.Keys(roles))); ok {
+			mend = fmt.Sprintf("did you mean %q", near)
+		}
+		return "", wrong(field, "system, user or assistant (or human, gpt, chatgpt, model)", quote(name), mend)
+	case role == RoleSystem && i > 0:
+		return "", wrong(field, "system only as the first message", quote(name), "")
+	}
+	return role, nil
+}
+
+// content is what a message says.
+func (p *messageParser) content(field string, raw strictjson.Raw, rest map[string]strictjson.Raw) (string, error) {
+	if p.drop {
+		if isEmpty(raw) && (!isEmpty(rest["tool_calls"]) || !isEmpty(rest["function_call"])) {
+			return "", &leftOut{"a message that is nothing but a tool call"}
+		}
+	}
+	text, err := contentOf(field, raw)
+	if refused := new(refusedError); p.drop && errors.As(err, &refused) {
+		return "", &leftOut{"a part of a message that is no text"}
+	}
+	return text, err
 }
 
 // contentOf reads text, or a list of parts that are all text.
@@ -132,8 +208,8 @@ func contentOf(field string, raw strictjson.Raw) (string, error) {
 		var b strings.Builder
 		for i, p := range parts {
 			if p.Type != "text" || p.Text == nil {
-				return "", wrong(fmt.Sprintf("%s[%d]", field, i), `a part of type "text"`, "type "+quote(p.Type),
-					"only text is read: leave the row out")
+				return "", &refusedError{wrong(fmt.Sprintf("%s[%d]", field, i), `a part of type "text"`,
+					"type "+quote(p.Type), "only text is read: leave the row out")}
 			}
 			b.WriteString(*p.Text)
 		}
@@ -184,38 +260,14 @@ func zeroOrOne(raw []byte) (one, ok bool) {
 func checkKeys(at string, keys map[string]strictjson.Raw) error {
 	for _, key := range sortedKeys(keys) {
 		if what := refusedKeys[key]; what != "" && !isEmpty(keys[key]) {
-			return wrong(at+key, "nothing", short(keys[key]), what+" have no place in any template: delete the key "+
-				"if the text stands without it")
+			return &refusedError{wrong(at+key, "nothing", short(keys[key]), what+" have no place in any template: "+
+				"delete the key if the text stands without it")}
 		}
 	}
 	return nil
 }
 
-// checkRow is checkKeys for the keys of a row; the keys of the loss belong to messages.
-func checkRow(keys map[string]strictjson.Raw) error {
-	for _, key := range lossKeys {
-		raw := keys[key]
-		if raw == nil || string(raw) == "null" {
-			continue
-		}
-		if one, ok := zeroOrOne(raw); !ok || !one {
-			return wrong(key, "1", short(raw),
-				`a row has no weight: give it to a message, {"role": ..., "content": ..., "`+key+`": 0}`)
-		}
-	}
-	return checkKeys("", keys)
-}
-
-// unreadKeys tells the keys of a row that mean nothing to its reader.
-func unreadKeys(keys map[string]strictjson.Raw, unread func(string)) {
-	for _, key := range sortedKeys(keys) {
-		if refusedKeys[key] == "" && !slices.Contains(lossKeys, key) && !isEmpty(keys[key]) {
-			unread(key)
-		}
-	}
-}
-
-func sortedKeys(m map[string]strictjson.Raw) []string {
+func sortedKeys[M ~map[string]strictjson.Raw](m M) []string {
 	out := make([]string, 0, len(m))
 	for k := range m {
 		out = append(out, k)

@@ -30,9 +30,12 @@ func (n *notes) add(line int, what string) {
 	c.count++
 }
 
+// unreadNote ends the notes of keys that are not read.
+const unreadNote = ", which is not read"
+
 // unread counts a key that means nothing to the reader.
 func (n *notes) unread(line int, key string) {
-	n.add(line, fmt.Sprintf("times the key %q, which is not read", key))
+	n.add(line, fmt.Sprintf("times the key %q%s", key, unreadNote))
 }
 
 // list tells them, in the order in which they were met.

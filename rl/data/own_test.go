@@ -379,7 +379,7 @@ func TestSmolLM2sOwnTemplateIsChatML(t *testing.T) {
 func TestOwnTemplateErrors(t *testing.T) {
 	_, err := NewTemplate(TemplateModel, nil)
 	require.ErrorContains(t, err, "no model is at hand")
-	_, err = OpenTemplate(newWordTokenizer(false, false), TemplateModel, nil, "")
+	_, err = OpenTemplate(newWordTokenizer(false, false), TemplateModel, nil, "", nil)
 	require.ErrorIs(t, err, ErrNoTemplate)
 	_, err = NewOwnTemplate(lm.Chat{Template: "a\n{{ x|nope }}"}, nil, time.Time{})
 	require.ErrorContains(t, err, "template line 2, column 6: filter nope: not known")

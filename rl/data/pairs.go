@@ -7,124 +7,140 @@ import (
 	"steer/internal/strictjson"
 )
 
-// ReadPairs reads rows of {"prompt"?, "chosen", "rejected", "margin"?}. Sides that are text
-// are laid behind the prompt with nothing in between. Sides that are lists of messages
-// are conversations that end with the assistant; a prompt (text or messages) that they do
-// not begin with goes before them.
-func ReadPairs(path string) (rows []Pair, odd []string, err error) {
-	type row struct {
-		Prompt   strictjson.Raw            `json:"prompt"`
-		Chosen   strictjson.Raw            `json:"chosen"`
-		Rejected strictjson.Raw            `json:"rejected"`
-		Margin   float64                   `json:"margin"`
-		Rest     map[string]strictjson.Raw `json:",unknown"`
-	}
-	var n notes
-	err = chatRows(FormatPairs, path, &n, func(v *row) map[string]strictjson.Raw { return v.Rest },
-		func(s *source, line int, v *row) error {
-			p := Pair{Margin: v.Margin, Source: s.path, Line: line}
-			for _, side := range []struct {
-				name string
-				raw  strictjson.Raw
-			}{{"chosen", v.Chosen}, {"rejected", v.Rejected}} {
-				if absent(side.raw) {
-					return s.need(line, side.name, "text, or a list of messages")
-				}
+// readPairs reads rows of {"prompt"?, "chosen", "rejected", "margin"?}. Sides that are text are laid behind
+// the prompt with nothing in between. Sides that are messages are conversations that end with the
+// assistant; a prompt (text or messages) that they do not begin with goes before them. The prompt may
+// stand in other columns as well, see [record.pairPrompt].
+func readPairs(src Source) (rows []Pair, odd []string, err error) {
+	odd, err = eachRecord(src, func(r *record) error {
+		p := Pair{Source: r.path, Line: r.row}
+		for _, side := range []string{"chosen", "rejected"} {
+			if r.absent(side) {
+				return r.need(side, "text, or a list of messages")
 			}
-			lists := strictjson.Kind(v.Chosen) == '['
-			if lists != (strictjson.Kind(v.Rejected) == '[') {
-				return s.bad(line, "rejected", "what chosen is: both texts, or both lists of messages",
-					strictjson.Describe(v.Rejected))
-			}
-			var err error
-			if lists {
-				err = s.listPair(line, &p, v.Prompt, v.Chosen, v.Rejected, &n)
-			} else {
-				err = s.textPair(line, &p, v.Prompt, v.Chosen, v.Rejected, &n)
-			}
-			if err == nil && (!lists && p.Chosen == p.Rejected || lists &&
-				slices.Equal(p.ChosenTurns, p.RejectedTurns)) {
-				err = s.bad(line, "rejected", "a text that differs from chosen", quote(p.Rejected))
-			}
-			if err != nil {
-				return err
-			}
+		}
+		err := r.number("margin", &p.Margin)
+		if err != nil {
+			return err
+		}
+		lists := isList(r.fields["chosen"])
+		if lists != isList(r.fields["rejected"]) {
+			return r.bad("rejected", "what chosen is: both texts, or both lists of messages",
+				strictjson.Describe(r.fields["rejected"]))
+		}
+		prompt, plain, err := r.pairPrompt()
+		if err != nil {
+			return err
+		}
+		switch {
+		case lists:
+			err = r.listPair(&p, prompt)
+		case plain:
+			err = r.textPair(&p, prompt)
+		default:
+			err = r.answerPair(&p, prompt)
+		}
+		if err == nil && (!lists && p.Chosen == p.Rejected || lists && slices.Equal(p.ChosenTurns, p.RejectedTurns)) {
+			err = r.bad("rejected", "a text that differs from chosen", quote(p.Rejected))
+		}
+		if err == nil {
 			rows = append(rows, p)
-			return nil
-		})
-	return rows, n.list(), err
+		}
+		return err
+	})
+	return rows, odd, err
 }
 
-// textPair is a pair of texts; the prompt may be a list of messages.
-func (s *source) textPair(line int, p *Pair, prompt, chosen, rejected strictjson.Raw, n *notes) error {
-	if strictjson.Kind(prompt) == '[' {
-		answer := func(field string, raw strictjson.Raw) (string, error) {
-			m, _, err := s.side(line, field, raw, RoleAssistant, n)
-			if err != nil {
-				return "", err
-			}
-			return m[0].Content, nil
-		}
-		before, err := s.messages(line, "prompt", prompt, n)
-		if err != nil {
-			return err
-		}
-		a, err := answer("chosen", chosen)
-		if err != nil {
-			return err
-		}
-		b, err := answer("rejected", rejected)
-		if err != nil {
-			return err
-		}
-		return s.turns(line, p, append(slices.Clip(before), Message{Role: RoleAssistant, Content: a}),
-			append(slices.Clip(before), Message{Role: RoleAssistant, Content: b}))
+func isList(raw strictjson.Raw) bool {
+	kind := strictjson.Kind(raw)
+	return kind == '[' || kind == '{'
+}
+
+// number reads a field that is a number, if it is there.
+func (r *record) number(name string, into *float64) error {
+	if r.absent(name) {
+		return nil
 	}
-	for _, f := range []struct {
+	if strictjson.Unmarshal(r.fields[name], into) != nil {
+		return r.bad(name, "a number", strictjson.Describe(r.fields[name]))
+	}
+	return nil
+}
+
+// pairPrompt is what both sides answer: the column prompt, Alpaca's instruction and input, ShareGPT's
+// conversations or, where there is none of these, messages; a column system goes before it. plain: it is a
+// text, or none. nil: there is none, or it stands in the sides.
+func (r *record) pairPrompt() (m []Message, plain bool, err error) {
+	for _, name := range []string{"prompt", "instruction", "conversations", "messages"} {
+		switch {
+		case !r.fields.given(name):
+		case m != nil && name == "messages": // those of the chosen side, as UltraFeedback repeats them
+			r.unreadKey(name)
+		case m != nil:
+			return nil, false, r.bad(name, "one prompt", "a second one beside another column's")
+		default:
+			if m, plain, err = r.prompt(name); err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	if m == nil {
+		m, err = r.withSystem(nil, "")
+		return m, m == nil, err
+	}
+	return m, plain, nil
+}
+
+// textPair is a pair of texts behind a text.
+func (r *record) textPair(p *Pair, prompt []Message) error {
+	if prompt != nil {
+		p.Prompt = prompt[0].Content
+	}
+	for _, side := range []struct {
 		name string
-		raw  strictjson.Raw
 		into *string
-	}{{"prompt", prompt, &p.Prompt}, {"chosen", chosen, &p.Chosen}, {"rejected", rejected, &p.Rejected}} {
-		if absent(f.raw) {
-			continue
+	}{{"chosen", &p.Chosen}, {"rejected", &p.Rejected}} {
+		if strictjson.Unmarshal(r.fields[side.name], side.into) != nil {
+			return r.bad(side.name, "text, or a list of messages", strictjson.Describe(r.fields[side.name]))
 		}
-		if err := strictjson.Unmarshal(f.raw, f.into); err != nil {
-			return s.bad(line, f.name, "text, or a list of messages", strictjson.Describe(f.raw))
-		}
-		if f.name != "prompt" && strings.TrimSpace(p.Prompt+*f.into) == "" {
-			return s.bad(line, f.name, "text", quote(*f.into))
+		if strings.TrimSpace(p.Prompt+*side.into) == "" {
+			return r.bad(side.name, "text", quote(*side.into))
 		}
 	}
 	return nil
 }
 
-// listPair is a pair of conversations.
-func (s *source) listPair(line int, p *Pair, prompt, chosen, rejected strictjson.Raw, n *notes) error {
-	a, err := s.messages(line, "chosen", chosen, n)
-	if err != nil {
-		return err
-	}
-	b, err := s.messages(line, "rejected", rejected, n)
-	if err != nil {
-		return err
-	}
-	if !absent(prompt) && !isEmpty(prompt) {
-		before, _, err := s.side(line, "prompt", prompt, RoleUser, n)
+// answerPair is a pair of texts behind messages.
+func (r *record) answerPair(p *Pair, prompt []Message) error {
+	var sides [2][]Message
+	for i, name := range []string{"chosen", "rejected"} {
+		m, _, err := r.side(name, RoleAssistant)
 		if err != nil {
 			return err
 		}
-		if a, err = s.after(line, "chosen", before, a); err != nil {
-			return err
-		}
-		if b, err = s.after(line, "rejected", before, b); err != nil {
-			return err
-		}
+		sides[i] = slices.Concat(prompt, m)
 	}
-	return s.turns(line, p, a, b)
+	return r.turns(p, sides[0], sides[1])
+}
+
+// listPair is a pair of conversations.
+func (r *record) listPair(p *Pair, prompt []Message) error {
+	var sides [2][]Message
+	for i, name := range []string{"chosen", "rejected"} {
+		m, err := r.messages(name)
+		if err == nil && prompt != nil {
+			m, err = r.after(name, prompt, m)
+		}
+		if err != nil {
+			return err
+		}
+		sides[i] = m
+	}
+	return r.turns(p, sides[0], sides[1])
 }
 
 // after lays a side behind its prompt, which many files repeat in it.
-func (s *source) after(line int, field string, before, side []Message) ([]Message, error) {
+func (r *record) after(field string, before, side []Message) ([]Message, error) {
 	said := side
 	if len(said) > 0 && said[0].Role == RoleSystem && before[0].Role != RoleSystem {
 		said = said[1:] // the prompt is the question alone
@@ -132,8 +148,12 @@ func (s *source) after(line int, field string, before, side []Message) ([]Messag
 	if len(said) >= len(before) && slices.Equal(said[:len(before)], before) {
 		return side, nil
 	}
+	if before[0].Role == RoleSystem && side[0].Role == RoleUser && (len(before) == 1 ||
+		len(side) >= len(before)-1 && slices.Equal(side[:len(before)-1], before[1:])) {
+		return slices.Concat(before[:1], side), nil // of the prompt the sides repeat all but the system text
+	}
 	if side[0].Role != RoleAssistant {
-		return nil, s.bad(line, field, "a list that begins with the prompt, or with the answer to it",
+		return nil, r.bad(field, "a list that begins with the prompt, or with the answer to it",
 			quote(side[0].Role+": "+side[0].Content))
 	}
 	return slices.Concat(before, side), nil
@@ -141,18 +161,13 @@ func (s *source) after(line int, field string, before, side []Message) ([]Messag
 
 // turns makes a pair of two conversations. Its texts are their contents end to end, what
 // both begin with apart.
-func (s *source) turns(line int, p *Pair, chosen, rejected []Message) error {
+func (r *record) turns(p *Pair, chosen, rejected []Message) error {
 	for _, side := range []struct {
 		name string
 		m    []Message
 	}{{"chosen", chosen}, {"rejected", rejected}} {
-		last := side.m[len(side.m)-1]
-		if last.Role != RoleAssistant {
-			return s.bad(line, side.name, "messages that end with the assistant's", "the last is the "+last.Role+"'s")
-		}
-		if slices.ContainsFunc(side.m, func(m Message) bool { return m.Masked }) {
-			return s.bad(line, side.name, "messages without a weight: a pair is scored as a whole",
-				"a message that is not to count")
+		if err := r.scored(side.name, side.m); err != nil {
+			return err
 		}
 	}
 	shared := 0
@@ -163,5 +178,16 @@ func (s *source) turns(line int, p *Pair, chosen, rejected []Message) error {
 	p.Chosen, p.Rejected = Conversation{Messages: chosen[shared:]}.Text(),
 		Conversation{Messages: rejected[shared:]}.Text()
 	p.ChosenTurns, p.RejectedTurns = chosen, rejected
+	return nil
+}
+
+// scored checks that a conversation can be scored: it ends with the assistant, and counts as a whole.
+func (r *record) scored(field string, m []Message) error {
+	if last := m[len(m)-1]; last.Role != RoleAssistant {
+		return r.bad(field, "messages that end with the assistant's", "the last is the "+last.Role+"'s")
+	}
+	if slices.ContainsFunc(m, func(m Message) bool { return m.Masked }) {
+		return r.bad(field, "messages without a weight: a pair is scored as a whole", "a message that is not to count")
+	}
 	return nil
 }

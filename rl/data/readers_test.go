@@ -123,11 +123,14 @@ func TestMalformed(t *testing.T) {
 	hh := func(p string) error { _, _, err := ReadHH(p); return err }
 	guanaco := func(p string) error { _, err := ReadGuanaco(p); return err }
 	pq := func(p string) error { _, err := ReadGuanacoParquet(p); return err }
-	chat := func(p string) error { _, _, err := ReadChat(p); return err }
-	completion := func(p string) error { _, _, err := ReadCompletion(p); return err }
-	pairs := func(p string) error { _, _, err := ReadPairs(p); return err }
-	tokens := func(p string) error { _, err := ReadTokens(p); return err }
-	tokenPairs := func(p string) error { _, err := ReadTokenPairs(p); return err }
+	chat := func(p string) error { _, _, err := readShapes(Source{Path: p, Format: FormatChat}); return err }
+	completion := func(p string) error { _, _, err := readShapes(Source{Path: p, Format: FormatCompletion}); return err }
+	pairs := func(p string) error { _, _, err := readPairs(Source{Path: p, Format: FormatPairs}); return err }
+	tokens := func(p string) error { _, _, err := readTokens(Source{Path: p, Format: FormatTokens}); return err }
+	tokenPairs := func(p string) error {
+		_, _, err := readTokenPairs(Source{Path: p, Format: FormatTokenPairs})
+		return err
+	}
 	anecdotes := func(p string) error { _, err := ReadAnecdotes(p); return err }
 	dilemmas := func(p string) error { _, err := ReadDilemmas(p); return err }
 	labelCounts := func(p string) error { _, err := ReadLabelCounts(p); return err }
@@ -353,7 +356,7 @@ func FuzzReaders(f *testing.F) {
 		path := filepath.Join(t.TempDir(), "x")
 		require.NoError(t, os.WriteFile(path, body, 0o600))
 		for _, name := range Format("").Values() {
-			if s, err := InspectAs(path, Format(name)); err == nil && s.Rows == 0 {
+			if s, err := InspectSource(Source{Path: path, Format: Format(name)}); err == nil && s.Rows == 0 {
 				t.Fatalf("%s: no rows and no error", name)
 			}
 		}

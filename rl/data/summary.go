@@ -15,7 +15,13 @@ type Summary struct {
 	Path   string `json:"path"`
 	Format Format `json:"format"`
 	Title  string `json:"title"`
-	Rows   int    `json:"rows"`
+	// Why says what it was recognised by.
+	Why  string `json:"why"`
+	Rows int    `json:"rows"`
+	// Columns are those that are read, by the names that steer knows; Unread are the others that say something,
+	// by the names of the file, those of messages as "messages[].name".
+	Columns []ColumnUse `json:"columns,omitempty"`
+	Unread  []string    `json:"unread,omitempty"`
 	// Labels counts the values of the label, most frequent first; empty where the format has none.
 	Labels []LabelCount `json:"labels,omitempty"`
 	// Fields has the length statistics of every text field.
@@ -26,6 +32,13 @@ type Summary struct {
 	Notes []string `json:"notes,omitempty"`
 	// Examples are the first rows, a field a line, shortened.
 	Examples []string `json:"examples"`
+}
+
+// ColumnUse is a column that is read.
+type ColumnUse struct {
+	Name string `json:"name"`         // as steer knows it
+	In   string `json:"in,omitempty"` // as the file has it, where that differs
+	Rows int    `json:"rows"`         // in which it says something
 }
 
 // LabelCount is how often a label value occurs.
@@ -55,10 +68,26 @@ func (s Summary) Write(w io.Writer) error {
 		fmt.Fprintf(&b, ", %d of them equal to an earlier one", s.Duplicates)
 	}
 	b.WriteString("\n")
+	if s.Why != "" {
+		fmt.Fprintf(&b, "  read as %s: %s\n", s.Format, s.Why)
+	}
+	for _, c := range s.Columns {
+		name := c.Name
+		if c.In != "" {
+			name += fmt.Sprintf(" (%q in the file)", c.In)
+		}
+		fmt.Fprintf(&b, "  column %s: in %d rows\n", name, c.Rows)
+	}
+	if len(s.Unread) > 0 {
+		fmt.Fprintf(&b, "  not read: %s\n", strings.Join(s.Unread, ", "))
+	}
 	for _, l := range s.Labels {
 		fmt.Fprintf(&b, "  label %s: %d (%.1f %%)\n", l.Label, l.Count, 100*l.Share)
 	}
 	for _, n := range s.Notes {
+		if len(s.Unread) > 0 && strings.Contains(n, unreadNote) {
+			continue // said above
+		}
 		fmt.Fprintf(&b, "  note: %s\n", n)
 	}
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -79,6 +108,7 @@ const summaryExamples = 3
 
 // collector gathers a Summary row by row.
 type collector struct {
+	source  Source
 	summary Summary
 	labels  map[string]int
 	fields  []string
@@ -88,8 +118,8 @@ type collector struct {
 	seen    map[uint64]struct{}
 }
 
-func newCollector(path string, format Format) *collector {
-	return &collector{summary: Summary{Path: path, Format: format, Title: format.Title()},
+func newCollector(src Source) *collector {
+	return &collector{source: src, summary: Summary{Path: src.Path, Format: src.Format, Title: src.Format.Title()},
 		labels: map[string]int{}, units: map[string]string{}, lengths: map[string][]int{},
 		seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
 }
@@ -150,6 +180,10 @@ func (c *collector) note(count int, format string) {
 }
 
 func (c *collector) finish() Summary {
+	c.summary.Why = c.source.why
+	if seen := c.source.seen; seen != nil {
+		c.summary.Columns, c.summary.Unread = seen.used(c.source.Columns)
+	}
 	for label, n := range c.labels {
 		c.summary.Labels = append(c.summary.Labels, LabelCount{label, n, float64(n) / float64(c.summary.Rows)})
 	}

@@ -72,6 +72,7 @@ type Template struct {
 	name   TemplateName
 	system string
 	own    *own // of TemplateModel
+	vars   TemplateVars
 }
 
 // NewTemplate gives a template. system replaces the system message used when a
@@ -96,20 +97,30 @@ func NewTemplate(name TemplateName, system *string) (*Template, error) {
 }
 
 // OpenTemplate gives a template by its name; that of the model is the one that tok knows. date is
-// what the model's template shows as today, see [NewOwnTemplate].
-func OpenTemplate(tok lm.Tokenizer, name TemplateName, system *string, date Date) (*Template, error) {
+// what the model's template shows as today, see [NewOwnTemplate]; vars are variables of it.
+func OpenTemplate(
+	tok lm.Tokenizer, name TemplateName, system *string, date Date, vars TemplateVars,
+) (*Template, error) {
 	today, err := date.Time()
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
 	if name != TemplateModel {
-		return NewTemplate(name, system)
+		t, err := NewTemplate(name, system)
+		if err != nil {
+			return nil, err
+		}
+		return t.WithVars(vars)
 	}
 	var chat lm.Chat
 	if c, ok := tok.(lm.Chatter); ok {
 		chat = c.Chat()
 	}
-	return NewOwnTemplate(chat, system, today)
+	t, err := NewOwnTemplate(chat, system, today)
+	if err != nil {
+		return nil, err
+	}
+	return t.WithVars(vars)
 }
 
 // Name gives the template's name.

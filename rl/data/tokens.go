@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 
 	"steer/ggml/lm"
@@ -31,70 +32,84 @@ func (e Example) Sequence(dropoutSeed uint64) lm.Sequence {
 	return lm.Sequence{Tokens: e.IDs, Targets: e.Targets(), DropoutSeed: dropoutSeed}
 }
 
-// ReadTokens reads pre-tokenised {"ids": [...], "mask": [...]} lines. Mask
+// readTokens reads pre-tokenised {"ids": [...], "mask": [...]} rows. Mask
 // elements are 0/1 or false/true; without a mask every token counts.
-func ReadTokens(path string) ([]Example, error) {
-	type row struct {
-		IDs  []int64   `json:"ids"`
-		Mask []maskBit `json:"mask"`
-	}
-	var out []Example
-	err := readJSONLines(FormatTokens, path, defaultLimits(), func(s *source, line int, v *row) error {
-		ids, err := tokenIDs(s, line, "ids", v.IDs)
+func readTokens(src Source) (out []Example, notes []string, err error) {
+	notes, err = eachRecord(src, func(r *record) error {
+		ids, err := r.tokenIDs("ids")
 		if err != nil {
 			return err
 		}
-		if v.Mask != nil && len(v.Mask) != len(ids) {
-			return s.bad(line, "mask", fmt.Sprintf("%d elements, one for each id", len(ids)), fmt.Sprint(len(v.Mask)))
+		var mask []maskBit
+		if err := r.list("mask", &mask); err != nil {
+			return err
 		}
-		e := Example{IDs: ids, Mask: make([]bool, len(ids)), Line: line}
+		if mask != nil && len(mask) != len(ids) {
+			return r.bad("mask", fmt.Sprintf("%d elements, one for each id", len(ids)), fmt.Sprint(len(mask)))
+		}
+		e := Example{IDs: ids, Mask: make([]bool, len(ids)), Line: r.row}
 		for i := range e.Mask {
-			e.Mask[i] = v.Mask == nil || bool(v.Mask[i])
+			e.Mask[i] = mask == nil || bool(mask[i])
 		}
 		out = append(out, e)
 		return nil
 	})
-	return out, err
+	return out, notes, err
 }
 
-// ReadTokenPairs reads pre-tokenised {"chosen_ids": [...], "rejected_ids": [...]} lines.
-func ReadTokenPairs(path string) ([]Pair, error) {
-	type row struct {
-		Chosen   []int64 `json:"chosen_ids"`
-		Rejected []int64 `json:"rejected_ids"`
-		Margin   float64 `json:"margin"`
-	}
-	var out []Pair
-	err := readJSONLines(FormatTokenPairs, path, defaultLimits(), func(s *source, line int, v *row) error {
-		chosen, err := tokenIDs(s, line, "chosen_ids", v.Chosen)
-		if err != nil {
+// readTokenPairs reads pre-tokenised {"chosen_ids": [...], "rejected_ids": [...], "margin"?} rows.
+func readTokenPairs(src Source) (out []Pair, notes []string, err error) {
+	notes, err = eachRecord(src, func(r *record) error {
+		p := Pair{Source: r.path, Line: r.row}
+		if p.ChosenIDs, err = r.tokenIDs("chosen_ids"); err != nil {
 			return err
 		}
-		rejected, err := tokenIDs(s, line, "rejected_ids", v.Rejected)
-		if err != nil {
+		if p.RejectedIDs, err = r.tokenIDs("rejected_ids"); err != nil {
 			return err
 		}
-		out = append(out, Pair{ChosenIDs: chosen, RejectedIDs: rejected, Margin: v.Margin, Source: s.path, Line: line})
-		return nil
+		out = append(out, p)
+		return r.number("margin", &out[len(out)-1].Margin)
 	})
-	return out, err
+	return out, notes, err
+}
+
+// list reads a field that is a list, if it is there.
+func (r *record) list(name string, into any) error {
+	if r.absent(name) {
+		return nil
+	}
+	err := strictjson.Unmarshal(r.fields[name], into)
+	var own *strictjson.Error
+	if errors.As(err, &own) {
+		inner := *own
+		inner.Field = name + own.Field
+		return r.wrong(&inner)
+	}
+	return err
 }
 
 // tokenIDs checks ids read from a file. Whether they are inside the vocabulary
 // is checked where the vocabulary is known, see CheckVocab.
-func tokenIDs(s *source, line int, field string, ids []int64) ([]int32, error) {
-	if ids == nil {
-		return nil, s.need(line, field, "a list of token ids")
+func (r *record) tokenIDs(field string) ([]int32, error) {
+	if r.absent(field) {
+		return nil, r.need(field, "a list of token ids")
+	}
+	var ids []*int64
+	if err := r.list(field, &ids); err != nil {
+		return nil, err
 	}
 	if len(ids) == 0 {
-		return nil, s.bad(line, field, "at least one token id", "an empty list")
+		return nil, r.bad(field, "at least one token id", "an empty list")
 	}
 	out := make([]int32, len(ids))
 	for i, id := range ids {
-		if id < 0 || id > 1<<30 {
-			return nil, s.bad(line, fmt.Sprintf("%s[%d]", field, i), "a token id", fmt.Sprint(id))
+		if id == nil {
+			return nil, r.bad(fmt.Sprintf("%s[%d]", field, i), "a token id", "null")
 		}
-		out[i] = int32(id)
+		if *id < 0 || *id > 1<<30 {
+			return nil, r.bad(fmt.Sprintf("%s[%d]", field, i), "a token id", fmt.Sprint(*id))
+		}
+		out[i] = int32(*id)
 	}
 	return out, nil
 }

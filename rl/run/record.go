@@ -49,6 +49,8 @@ type Record struct {
 	Command   []string          `json:"command"`
 	// Inputs holds the SHA-256 of every file that went in, by its role.
 	Inputs map[string]string `json:"inputs_sha256"`
+	// Sources says of those that came from a hub which file of which commit they are, by key.
+	Sources map[string]Source `json:"sources,omitempty"`
 	// Data are the files of examples, pairs or prompts that were read.
 	Data []DataFile `json:"data,omitempty"`
 	// Adapter is what the stage trained; nil: nothing.

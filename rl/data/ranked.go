@@ -1,0 +1,197 @@
+package data
+
+import (
+	"fmt"
+
+	"steer/internal/strictjson"
+)
+
+// Labelled is an answer that is said to be good or bad.
+type Labelled struct {
+	Prompt, Answer []Message
+	// Plain says that both are running text, with nothing before the prompt.
+	Plain  bool
+	Good   bool
+	Source string
+	Line   int
+}
+
+// ReadLabelled reads rows of {"prompt", "completion", "label"}, as KTO has them: label true or 1 says that
+// the completion is good. notes count what was met and kept.
+func ReadLabelled(src Source) (rows []Labelled, notes []string, err error) {
+	notes, err = eachRecord(src, func(r *record) error {
+		l := Labelled{Source: r.path, Line: r.row}
+		var plain, plainEnd bool
+		var err error
+		if l.Prompt, plain, err = r.prompt(anyPrompt...); err != nil {
+			return err
+		}
+		if l.Answer, plainEnd, err = r.answer(anyAnswer...); err != nil {
+			return err
+		}
+		if r.absent("label") {
+			return r.need("label", "true or false")
+		}
+		good, ok := zeroOrOne(r.fields["label"])
+		if !ok {
+			return r.bad("label", "true or false, 1 or 0", short(r.fields["label"]))
+		}
+		l.Good, l.Plain = good, plain && plainEnd
+		rows = append(rows, l)
+		return r.scored("completion", l.Answer)
+	})
+	return rows, notes, err
+}
+
+// Ranked is several answers to one prompt.
+type Ranked struct {
+	Prompt  []Message
+	Answers []RankedAnswer
+	Plain   bool // all are running text, with nothing before the prompt
+	Source  string
+	Line    int
+}
+
+// RankedAnswer is one of them; the higher the score, the better.
+type RankedAnswer struct {
+	Turns []Message
+	Score float64
+}
+
+// The keys under which an answer that is an object has its text and its score.
+var (
+	answerTexts  = []string{"answer", "response", "text", "content"}
+	answerScores = []string{"score", "rank"}
+)
+
+// ReadRanked reads rows of {"prompt", "responses": [...], "scores": [...]}; "answers" is another name of
+// "responses". An answer is text, a list of messages, or an object with its own score, {"text", "score"}.
+// "ranks" stands for scores of which the lowest is the best; "rank" likewise.
+func ReadRanked(src Source) (rows []Ranked, notes []string, err error) {
+	notes, err = eachRecord(src, func(r *record) error {
+		row := Ranked{Source: r.path, Line: r.row}
+		var err error
+		if row.Prompt, row.Plain, err = r.prompt(anyPrompt...); err != nil {
+			return err
+		}
+		name, err := r.oneOf("responses", "answers")
+		if err != nil {
+			return err
+		}
+		var list []strictjson.Raw
+		if err := r.list(name, &list); err != nil {
+			return err
+		}
+		if len(list) < 2 {
+			return r.bad(name, "at least two answers", fmt.Sprint(len(list)))
+		}
+		scores, err := r.scores(name, len(list))
+		if err != nil {
+			return err
+		}
+		for i, raw := range list {
+			a, plain, err := r.rankedAnswer(fmt.Sprintf("%s[%d]", name, i), raw, scores == nil)
+			if err != nil {
+				return err
+			}
+			if scores != nil {
+				a.Score = scores[i]
+			}
+			row.Plain = row.Plain && plain
+			row.Answers = append(row.Answers, a)
+		}
+		rows = append(rows, row)
+		return nil
+	})
+	return rows, notes, err
+}
+
+// scores reads the scores of n answers, nil where the answers bring their own.
+func (r *record) scores(answers string, n int) ([]float64, error) {
+	if r.absent("scores") && r.absent("ranks") {
+		return nil, nil
+	}
+	name, err := r.oneOf("scores", "ranks")
+	if err != nil {
+		return nil, err
+	}
+	var list []*float64
+	if err := r.list(name, &list); err != nil {
+		return nil, err
+	}
+	if len(list) != n {
+		return nil, r.bad(name, fmt.Sprintf("%d numbers, one for each of %s", n, answers), fmt.Sprint(len(list)))
+	}
+	scores := make([]float64, n)
+	for i, x := range list {
+		if x == nil {
+			return nil, r.bad(fmt.Sprintf("%s[%d]", name, i), "a number", "null")
+		}
+		if scores[i] = *x; name == "ranks" {
+			scores[i] = -*x
+		}
+	}
+	return scores, nil
+}
+
+// rankedAnswer reads one answer; own says that it has its score beside it.
+func (r *record) rankedAnswer(field string, raw strictjson.Raw, own bool) (RankedAnswer, bool, error) {
+	var a RankedAnswer
+	var plain bool
+	var keys rowKeys
+	if strictjson.Kind(raw) == '{' && strictjson.Unmarshal(raw, &keys) == nil && keys["role"] == nil {
+		at, text, err := r.oneKey(field, keys, answerTexts)
+		if err != nil {
+			return a, false, err
+		}
+		if a.Turns, plain, err = r.said(at, text); err != nil {
+			return a, false, err
+		}
+		if own {
+			if at, text, err = r.oneKey(field, keys, answerScores); err != nil {
+				return a, false, err
+			}
+			if strictjson.Unmarshal(text, &a.Score) != nil {
+				return a, false, r.bad(at, "a number", strictjson.Describe(text))
+			}
+			if keys["rank"] != nil {
+				a.Score = -a.Score
+			}
+		}
+	} else {
+		var err error
+		if own {
+			return a, false, r.need("scores", "a list of numbers, one for each answer")
+		}
+		if a.Turns, plain, err = r.said(field, raw); err != nil {
+			return a, false, err
+		}
+	}
+	return a, plain, r.scored(field, a.Turns)
+}
+
+// oneKey is the one of some keys that an object has.
+func (r *record) oneKey(at string, keys rowKeys, names []string) (field string, raw strictjson.Raw, err error) {
+	for _, n := range names {
+		switch {
+		case absent(keys[n]):
+		case field != "":
+			return "", nil, r.bad(at, fmt.Sprintf("one of the keys %q", names), "several")
+		default:
+			field, raw = at+"."+n, keys[n]
+		}
+	}
+	if field == "" {
+		return "", nil, r.bad(at, fmt.Sprintf("one of the keys %q", names), "none")
+	}
+	return field, raw, nil
+}
+
+// PairOf makes a pair of two answers to a prompt. Of running text the texts are prompt and answer as they
+// stand; otherwise they are the contents of the messages end to end.
+func PairOf(prompt, chosen, rejected []Message, source string, line int) Pair {
+	side := func(answer []Message) []Message { return append(append([]Message{}, prompt...), answer...) }
+	return Pair{Prompt: Conversation{Messages: prompt}.Text(), Chosen: Conversation{Messages: chosen}.Text(),
+		Rejected: Conversation{Messages: rejected}.Text(), ChosenTurns: side(chosen), RejectedTurns: side(rejected),
+		Source: source, Line: line}
+}
