@@ -8,6 +8,7 @@ GO         ?= go
 BUILD      := build/native
 NATIVE     := $(BUILD)/lib/libsteer.a
 CACHE      ?= $(HOME)/.cache/steer
+PEERS      := $(CACHE)/peers
 MODEL      := $(CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
 SECOND     := $(CACHE)/models/gemma-3-270m-q4_k_m.gguf
 EXPERIMENT ?= experiments/smollm2.yaml
@@ -91,6 +92,14 @@ GO_TEST = $(WITH_NATIVE) $(GO) run ./internal/testsum $(if $(STRICT),-strict) -g
 .PHONY: test
 test: build model arch test-native test-cuda-emulation cuda-emulation ## every test but nvcc's (STEER_MIRROR=DIR: where the real data are)
 	@STEER_MODEL="$(MODEL)" $(GO_TEST) -timeout 40m -p 1 $(TESTFLAGS) ./...
+
+# The programs that exports are made for. The first time they are built: a long while.
+CLIENTS := $(CACHE)/clients
+.PHONY: test-clients
+test-clients: build $(PEERS)/installed ## exports loaded by PEFT, llama.cpp and Ollama (docs/clients.md); builds these first
+	@GO="$(GO)" clients/build.sh "$(CLIENTS)" "$(PEERS)/bin/python"
+	@STEER_CLIENTS="$(CLIENTS)" STEER_CLIENTS_PYTHON="$(PEERS)/bin/python" $(WITH_NATIVE) \
+	  $(GO) test -count=1 -v -timeout 60m ./app/export -run 'TestClient'
 
 .PHONY: test-fast
 test-fast: build arch ## the tests that need no model, no data and no built program; offline after make build
@@ -199,7 +208,6 @@ bench-compare: build model ## speed against another revision: REF=main (ROUNDS=6
 	@MODEL="$(MODEL)" bench/compare.sh "$(REF)"
 
 # The peers' packages and the model in their form; some 8 GB. Rebuilt when the pins change.
-PEERS := $(CACHE)/peers
 $(PEERS)/installed: bench/peers/requirements.txt
 	@command -v python3 >/dev/null || { echo "python3 is missing"; exit 1; }
 	@echo "installing PyTorch, Transformers, PEFT and TRL into $(PEERS) (a download of 3 GB)"

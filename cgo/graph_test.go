@@ -112,7 +112,7 @@ func TestCustomOpsCheckTheirOperands(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 24, ops)
+	require.Equal(t, 28, ops)
 }
 
 // Parents of segments are the forward pass's alone, one for each segment.

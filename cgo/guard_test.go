@@ -36,6 +36,9 @@ var cannotThrow = map[string]string{
 	"steer_op_name":       "returns a pointer to a constant",
 	"steer_scratch_bytes": "reads two counters",
 	"steer_allocations":   "reads three counters",
+
+	"steer_quantizer_progress": "reads two counters",
+	"steer_quantizer_stop":     "sets a flag",
 }
 
 var comments = regexp.MustCompile(`(?s)//[^\n]*|/\*.*?\*/`)

@@ -114,22 +114,29 @@ func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, erro
 	}
 	info.Built = len(pairs)
 	part := Part{Pairs: pairs, Info: info}
-	part.keep(func(p data.Pair) bool {
-		return p.ChosenIDs != nil || p.Missing != data.SideNone || p.Chosen != p.Rejected || p.ChosenTurns != nil &&
-			!slices.Equal(p.ChosenTurns, p.RejectedTurns)
-	})
+	part.keep(differs)
 	part.Info.Identical = info.Built - len(part.Pairs)
 	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, seed.Derive(src.Seed, "reward.limit")))
 	part.seal()
 	if len(part.Pairs) == 0 {
-		why := ""
-		if len(info.Notes) > 0 {
-			why = ": " + strings.Join(info.Notes, "; ")
-		}
-		return Part{}, fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s%s", src.Path, data.ErrEmpty, info.Rows,
-			recipe, why)
+		return Part{}, noPair(src.Path, recipe, info)
 	}
 	return part, nil
+}
+
+// differs holds for pairs whose sides are not the same, and for answers with a label.
+func differs(p data.Pair) bool {
+	return p.ChosenIDs != nil || p.Missing != data.SideNone && p.Prompt != "" || p.Chosen != p.Rejected ||
+		p.ChosenTurns != nil && !slices.Equal(p.ChosenTurns, p.RejectedTurns)
+}
+
+// noPair says why rows gave no pair.
+func noPair(path string, recipe Recipe, info run.PairSource) error {
+	why := ""
+	if len(info.Notes) > 0 {
+		why = ": " + strings.Join(info.Notes, "; ")
+	}
+	return fmt.Errorf("%s: %w: %d rows gave no pair with recipe %s%s", path, data.ErrEmpty, info.Rows, recipe, why)
 }
 
 func (t Theory) labelledRows(src data.Source) ([]labelled, error) {

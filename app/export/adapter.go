@@ -57,8 +57,8 @@ func (s Stack) PEFT(dir, baseName string) (a *adapter.Adapter, notes []string, e
 		return nil, nil, err
 	}
 	if h := a.Head; h != nil && !h.HasBias {
-		notes = append(notes, "the head is the score layer of a sequence classifier with num_labels=1, which reads the "+
-			"last token that is not padding: set pad_token_id where texts are padded")
+		notes = append(notes, "the head is the score layer of a sequence classifier with num_labels=1, which reads "+
+			"the last token that is not padding: set pad_token_id where texts are padded")
 		if h.Std != 0 {
 			notes = append(notes, "scores there are "+rawText(h))
 		}
@@ -146,9 +146,9 @@ func (s Stack) Rank(ctx context.Context, path string, t merge.Type) (notes []str
 	} else {
 		w.SetUint32(a.Arch+".pooling_type", poolingLast)
 		w.SetFloat32s("steer.head.weight", h.Weight)
-		notes = append(notes, fmt.Sprintf("llama.cpp reads no classification head of architecture %s (it does of %s): the "+
-			"file gives the hidden state of the last token (llama-embedding --pooling last --embd-normalize -1)", a.Arch,
-			strings.Join(ranked, ", ")))
+		notes = append(notes, fmt.Sprintf("llama.cpp reads no classification head of architecture %s (it does of "+
+			"%s): the file gives the hidden state of the last token (llama-embedding --pooling last "+
+			"--embd-normalize -1)", a.Arch, strings.Join(ranked, ", ")))
 	}
 	if h.Std != 0 {
 		notes = append(notes, scores+" "+rawText(h))

@@ -85,8 +85,9 @@ func (s Stack) check(placed []adapter.Placed) (notes []string, err error) {
 			continue
 		}
 		if have != "" && base != have {
-			notes = append(notes, fmt.Sprintf("%s was trained on another file than %s (SHA-256 %.12s there, %.12s here)",
-				p.Path, s.Model, base, have))
+			notes = append(notes, fmt.Sprintf(
+				"%s was trained on another file than %s (SHA-256 %.12s there, %.12s here)", p.Path, s.Model, base,
+				have))
 		}
 		bases[base] = p.Path
 	}
@@ -158,12 +159,16 @@ func combineNotes(c *adapter.Combined, placed []adapter.Placed) (notes []string)
 		notes = append(notes, fmt.Sprintf("the %s of %s is left out: one adapter has one head, the topmost's",
 			headName(placed[i].Head), placed[i].Path))
 	}
-	if c.Rounded > 0 {
-		notes = append(notes, fmt.Sprintf("%d values of B carry a scale that is no power of two and were rounded to "+
-			"float32 once, by at most one part in 16.8 million of themselves; all other values are as they were",
-			c.Rounded))
+	return append(notes, roundedNotes(c)...)
+}
+
+func roundedNotes(c *adapter.Combined) []string {
+	if c.Rounded == 0 {
+		return nil
 	}
-	return notes
+	return []string{fmt.Sprintf("%d values of B carry a scale that is no power of two and were rounded to "+
+		"float32 once, by at most one part in 16.8 million of themselves; all other values are as they were",
+		c.Rounded)}
 }
 
 // headName says what a head is.

@@ -42,7 +42,8 @@ var conversations = []conversation{
 		"You are a careful assistant.\nAnswer in one line.", "user", "First?", "assistant", "One.", "user", "Second?")},
 
 	{name: "blanks around a question", odd: true, messages: say("user", "  \n Hello \n")},
-	{name: "blanks around an answer", odd: true, messages: say("user", "Hi", "assistant", " Hello\n\n", "user", "Go on")},
+	{name: "blanks around an answer", odd: true, messages: say("user", "Hi", "assistant", " Hello\n\n",
+		"user", "Go on")},
 	{name: "blanks around a system message", odd: true, system: true,
 		messages: say("system", " Be brief.\n", "user", "Hi")},
 	{name: "two questions in a row", odd: true, messages: say("user", "Part one.", "user", "Part two.")},

@@ -94,19 +94,57 @@ func GoTemplate(chat Chat) (string, error) {
 				"a template of Ollama's")
 		}
 	}
+	late := seen.observeLate(chat)
 	var b strings.Builder
-	b.WriteString(`{{ $prev := "start" }}{{ range .Messages }}`)
+	b.WriteString(`{{ $prev := "start" }}{{ range $i, $_ := .Messages }}`)
 	for i, role := range []string{data.RoleSystem, data.RoleUser, data.RoleAssistant} {
 		if i > 0 {
 			b.WriteString("{{ else ")
 		} else {
 			b.WriteString("{{ ")
 		}
-		fmt.Fprintf(&b, "if eq .Role %q }}%s", role, seen.turn(role))
+		turn := seen.turn(role)
+		switch {
+		case late && role == data.RoleSystem:
+			turn = ""
+		case late && role == data.RoleUser:
+			turn = seen.lateSystem(turn)
+		}
+		fmt.Fprintf(&b, "if eq .Role %q }}%s", role, turn)
 	}
 	b.WriteString("{{ end }}{{ end }}")
 	b.WriteString(seen.end())
 	return b.String(), nil
+}
+
+// observeLate tells whether the template says the system message before the last question, whatever
+// comes before that, as some of Mistral's do, and reads off what it writes around it there.
+func (t transitions) observeLate(chat Chat) bool {
+	messages := say(data.RoleSystem, "qx0xq", data.RoleUser, "qx1xq", data.RoleAssistant, "qx2xq", data.RoleUser,
+		"qx3xq")
+	text, err := chat(messages)
+	if err != nil {
+		return false
+	}
+	pieces, ok := between(text, []data.Message{messages[1], messages[2], messages[0], messages[3]})
+	if ok {
+		t[[2]string{data.RoleAssistant, data.RoleSystem}] = pieces[2]
+		t[[2]string{data.RoleSystem, data.RoleUser}] = pieces[3]
+	}
+	return ok
+}
+
+// lateSystem writes a question that the system message stands before if it is the last.
+func (t transitions) lateSystem(turn string) string {
+	var b strings.Builder
+	b.WriteString("{{ if and $.System (eq (len (slice $.Messages $i)) 1) }}")
+	for i, r := range []string{start, data.RoleAssistant} {
+		fmt.Fprintf(&b, "{{ %sif eq $prev %q }}%s", map[bool]string{false: "", true: "else "}[i > 0], r,
+			literal(t[[2]string{r, data.RoleSystem}]))
+	}
+	fmt.Fprintf(&b, "{{ end }}{{ $.System }}%s{{ .Content }}{{ $prev = .Role }}{{ else }}%s{{ end }}",
+		literal(t[[2]string{data.RoleSystem, data.RoleUser}]), turn)
+	return b.String()
 }
 
 // before lists the roles that can stand before another in what Ollama renders: it joins messages of

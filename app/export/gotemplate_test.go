@@ -67,7 +67,8 @@ func TestGoTemplatesOfModels(t *testing.T) {
 			differ[c.Name] = true
 			t.Logf("%s: %s", c.Name, d)
 		}
-		t.Logf("%s: %d alike, %d differ, refused %v", c.Name, compared.Same, len(compared.Differences), compared.Refused)
+		t.Logf("%s: %d alike, %d differ, refused %v", c.Name, compared.Same, len(compared.Differences),
+			compared.Refused)
 	}
 	require.Equal(t, map[string]bool{}, differ)
 }

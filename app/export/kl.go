@@ -164,7 +164,8 @@ func logSum(x []float32) float64 {
 // SampleTexts are what models are compared on where no text is given.
 var SampleTexts = []string{
 	"The library opened at nine. By half past, every chair was taken, and a student who had come for the heating " +
-		"was asleep over a book about bridges. Nobody woke her; it was raining, and the bus would not come for an hour.",
+		"was asleep over a book about bridges. Nobody woke her; it was raining, and the bus would not come for an " +
+		"hour.",
 	"Question: My neighbour asked me to water her plants while she is away, and I forgot for a week. Two of them " +
 		"died. Should I tell her, or buy new ones that look the same?\nAnswer: Tell her. She trusted you with " +
 		"something that she cares for, and replacing the plants in secret would add a lie to a mistake.",

@@ -234,11 +234,10 @@ func (s Stack) weights(ctx context.Context, dir string, placed []adapter.Placed,
 		return err
 	}
 	m.adapter, r.Files = "./"+adapterName, append(r.Files, adapterName)
-	m.comments = append(m.comments, fmt.Sprintf("%s is %s as one: of several ADAPTER lines Ollama keeps the last alone.",
-		adapterName, strings.Join(s.Paths, ", ")))
-	if one.Rounded > 0 {
-		r.Notes = append(r.Notes, combineNotes(one, placed)...)
-	}
+	m.comments = append(m.comments, fmt.Sprintf(
+		"%s is %s as one: of several ADAPTER lines Ollama keeps the last alone.", adapterName,
+		strings.Join(s.Paths, ", ")))
+	r.Notes = append(r.Notes, roundedNotes(one)...)
 	return s.base(dir, opt, m, r)
 }
 
@@ -246,8 +245,8 @@ func (s Stack) weights(ctx context.Context, dir string, placed []adapter.Placed,
 func (s Stack) base(dir string, opt OllamaOptions, m *recipe, r *OllamaResult) error {
 	if opt.From != "" {
 		m.from = opt.From
-		r.Notes = append(r.Notes, fmt.Sprintf("Ollama's %s has to be the very model that the adapters were trained on: "+
-			"nothing checks that", opt.From))
+		r.Notes = append(r.Notes, fmt.Sprintf("Ollama's %s has to be the very model that the adapters were trained "+
+			"on: nothing checks that", opt.From))
 		return nil
 	}
 	f, err := modelfile.Open(s.Model)
@@ -268,7 +267,8 @@ func (s Stack) base(dir string, opt OllamaOptions, m *recipe, r *OllamaResult) e
 	}
 	m.from, r.Files = "./"+modelName, append(r.Files, modelName)
 	if linked {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s is a hard link to %s: it takes no room of its own", modelName, s.Model))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s is a hard link to %s: it takes no room of its own", modelName,
+			s.Model))
 	}
 	return nil
 }
@@ -299,8 +299,8 @@ func fallbackNotes(r *merge.Report, t merge.Type) []string {
 	if n := len(r.Fallback) - 1; n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return []string{fmt.Sprintf("%s%s: their rows are no whole blocks of %s, so that they take more room", r.Fallback[0],
-		more, t)}
+	return []string{fmt.Sprintf("%s%s: their rows are no whole blocks of %s, so that they take more room",
+		r.Fallback[0], more, t)}
 }
 
 // linkOrCopy makes a file appear at a second path: by a hard link where the file system has them, else

@@ -58,6 +58,8 @@ type Eval struct {
 	// TaskData names the data files of tasks by the names of the tasks; Resolve puts them where
 	// Tasks have theirs.
 	TaskData map[string]string `yaml:"task_data,omitempty"`
+	// FindDataset, if set, gives Resolve the files of data sets that tasks name and nobody gave.
+	FindDataset benchmark.Finder `yaml:"-"`
 
 	// Derived is filled in: what ran otherwise than it is configured.
 	Derived Derived `yaml:"derived,omitempty"`
@@ -140,6 +142,11 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 		}
 	}
 	j.TaskData = nil
+	if j.FindDataset != nil {
+		if err := j.Tasks.Find(j.FindDataset); err != nil {
+			return err
+		}
+	}
 	files := map[string]*string{"model": &j.Model}
 	sources := map[string]*string{}
 	for _, f := range j.DataFiles() {
@@ -238,8 +245,7 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		case <-ctx.Done():
 		}
 	}()
-	if cfg.Template, _, err = w.Template(workspace.Form{Template: j.Template, System: j.System,
-		Date: j.Date, Vars: j.TemplateVars}); err != nil {
+	if cfg.Template, _, err = w.Template(j.form()); err != nil {
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
@@ -356,6 +362,10 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 	}
 }
 
+func (j *Eval) form() workspace.Form {
+	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars}
+}
+
 // fillForm takes the template of the first subject that says its own, or of the first
 // reward model, where none is given.
 func (j *Eval) fillForm() error {
@@ -418,7 +428,7 @@ func (j *Eval) divergences(w *workspace.Workspace, subjects []eval.Subject) {
 
 // rewards opens the reward models. Benchmarks take raw scores with their normalisation beside.
 func (j *Eval) rewards(w *workspace.Workspace, con Console) ([]eval.Reward, error) {
-	tpl, stop, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars})
+	tpl, stop, err := w.Template(j.form())
 	if err != nil {
 		return nil, err
 	}

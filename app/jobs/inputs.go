@@ -60,3 +60,11 @@ func inputsOf(hashes *filehash.Cache, files, sources map[string]string) (Inputs,
 	}
 	return in, errors.Join(errs...)
 }
+
+// checkSource names the key of a source whose own keys contradict each other; one without a path is not read.
+func checkSource(key string, src data.Source) error {
+	if err := src.Check(); err != nil && src.Path != "" {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}

@@ -179,7 +179,7 @@ func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 		errs = append(errs, errors.New("ppo: max_prompt_tokens and score_batch_tokens: want at least 1"))
 	}
 	errs = append(errs, j.Engine.Validate(), j.LoRA.Validate("lora"), j.Config.Validate(),
-		j.fillForm())
+		checkSource("prompts", j.Prompts), checkSource("held_out", j.HeldOut), j.fillForm())
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

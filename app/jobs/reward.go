@@ -97,7 +97,8 @@ func (j *Reward) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if err := workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, j.SFT); err != nil {
 		return err
 	}
-	if err := errors.Join(j.Engine.Validate(), j.Config.Validate()); err != nil {
+	if err := errors.Join(j.Engine.Validate(), j.Config.Validate(), checkSource("train", j.Train),
+		checkSource("held_out", j.HeldOut)); err != nil {
 		return err
 	}
 	files := map[string]string{"model": j.Model, "init_adapter": j.InitAdapter}
@@ -128,7 +129,8 @@ func (j *Reward) Run(
 		return err
 	}
 	if j.Form == rewards.FormChat {
-		t, _, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars})
+		t, _, err := w.Template(workspace.Form{Template: j.Template, System: j.System, Date: j.Date,
+			Vars: j.TemplateVars})
 		if err != nil {
 			return err
 		}

@@ -103,7 +103,8 @@ func (j *SFT) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("sft: train.path: want the path of the training data")
 	}
-	if err := errors.Join(j.Engine.Validate(), j.Config.Validate(), j.fillForm()); err != nil {
+	if err := errors.Join(j.Engine.Validate(), j.Config.Validate(), checkSource("train", j.Train),
+		checkSource("eval", j.Eval), j.fillForm()); err != nil {
 		return err
 	}
 	j.Inputs, err = inputsOf(hashes,

@@ -139,7 +139,7 @@ func (p *Proposal) Add(path string) error {
 
 // theoryOf is the theory whose pairs have the format; the user's own pairs are custom.
 func theoryOf(format data.Format) (rewards.TheoryName, bool) {
-	if format == data.FormatPairs || format == data.FormatTokenPairs {
+	if format != data.FormatHH && slices.Contains(data.PairFormats(), format) {
 		return rewards.Custom, true
 	}
 	for _, t := range rewards.Theories() {

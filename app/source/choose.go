@@ -325,8 +325,8 @@ func (x *chooser) contents() string {
 
 // wayToSafetensors is what helps where weights are pickled.
 const wayToSafetensors = "steer does not read them. The same model in safetensors: look for another repository of " +
-	"it, or for a branch that the hub's converter made (https://huggingface.co/spaces/safetensors/convert), or write one " +
-	"where you trust the file, with transformers: " +
+	"it, or for a branch that the hub's converter made (https://huggingface.co/spaces/safetensors/convert), or write " +
+	"one where you trust the file, with transformers: " +
 	"AutoModelForCausalLM.from_pretrained(NAME).save_pretrained(FOLDER, safe_serialization=True)"
 
 // pickled tells files of pickled weights.

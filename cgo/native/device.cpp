@@ -60,16 +60,20 @@ int device_index(const std::string & name) {
 }
 } // namespace
 
+void steer::start_llama() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        llama_log_set(keep_log, nullptr);
+        llama_backend_init();
+    });
+}
+
 int steer_device_new(const steer_device_params * params, steer_device ** out, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         if (params->n_threads < 1 || params->n_threads > 512) {
             throw std::invalid_argument("number of threads must be 1 to 512, got " + std::to_string(params->n_threads));
         }
-        static std::once_flag once;
-        std::call_once(once, [] {
-            llama_log_set(steer::keep_log, nullptr);
-            llama_backend_init();
-        });
+        steer::start_llama();
         const int index = device_index(params->name);
         auto      dev   = index < 0 ? steer::cpu_device(params->n_threads) : steer::gpu_device(*params, index);
         *out            = dev.release();

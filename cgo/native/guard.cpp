@@ -20,7 +20,15 @@ std::deque<std::string> log_lines;
 ggml_log_level          log_level = GGML_LOG_LEVEL_NONE;
 } // namespace
 
+static thread_local const std::function<void(const char *)> * watching = nullptr;
+
+log_watch::log_watch(std::function<void(const char *)> f) : see(std::move(f)) { watching = &see; }
+log_watch::~log_watch() { watching = nullptr; }
+
 void keep_log(ggml_log_level level, const char * text, void *) {
+    if (watching) {
+        (*watching)(text);
+    }
     try { // ggml, which is C, calls this
         std::lock_guard<std::mutex> lock(log_mutex);
         if (level == GGML_LOG_LEVEL_CONT) {

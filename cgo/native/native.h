@@ -14,6 +14,7 @@
 #include "llama-adapter.h"
 #include "llama.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -75,6 +76,21 @@ std::string room_left(const steer_device * dev);
 std::string shape(const ggml_tensor * t); // "f32 [576, 3]"
 
 void keep_log(ggml_log_level level, const char * text, void *); // where ggml and libllama log
+
+// Sends that log to keep_log and starts libllama, once in a process.
+void start_llama();
+
+// Sees every line that the calling thread logs, while it lives. An exception of see goes through what logs: only
+// libllama's own code may be called then, which is C++.
+class log_watch {
+    std::function<void(const char *)> see;
+
+  public:
+    explicit log_watch(std::function<void(const char *)> f);
+    ~log_watch();
+    log_watch(const log_watch &)             = delete;
+    log_watch & operator=(const log_watch &) = delete;
+};
 
 std::unique_ptr<steer_device> cpu_device(int n_threads);
 std::unique_ptr<steer_device> gpu_device(const steer_device_params & params, int index);

@@ -127,6 +127,31 @@ int    steer_dequantize(int type, const void * src, size_t src_bytes, float * ds
                         char * err, size_t err_len);
 size_t steer_row_bytes(int type, int64_t n_per_row); // 0: no such type, or no whole blocks
 
+// ---- quantization of a model's file (quantize_file.cpp) ---------------------------
+// libllama's llama_model_quantize. run blocks; progress (in tensors) and stop may be called meanwhile by another
+// thread. A stopped run ends with an error before its next tensor, and leaves what it has written.
+
+typedef struct steer_quantizer steer_quantizer;
+
+typedef struct {
+    int  ftype; // enum llama_ftype
+    int  n_threads;
+    int  output_type, embedding_type; // ggml types of these two matrices; -1: as ftype says
+    bool pure;       // all matrices in the type's own
+    bool requantize; // matrices that are quantized already, too
+} steer_quantizer_params;
+
+int  steer_quantizer_new(const steer_quantizer_params * params, steer_quantizer ** out, char * err, size_t err_len);
+// Matrices whose name the regular expression matches are stored as this type; of several, the last holds.
+int  steer_quantizer_set_type(steer_quantizer * q, const char * pattern, int type, char * err, size_t err_len);
+// How much each column of a matrix matters: n is its number of columns, times that of its experts.
+int  steer_quantizer_set_importance(steer_quantizer * q, const char * tensor, const float * values, int64_t n,
+                                    char * err, size_t err_len);
+int  steer_quantizer_run(steer_quantizer * q, const char * in, const char * out, char * err, size_t err_len);
+void steer_quantizer_progress(const steer_quantizer * q, int32_t * done, int32_t * total);
+void steer_quantizer_stop(steer_quantizer * q);
+void steer_quantizer_free(steer_quantizer * q);
+
 // ---- live adapters (lora.cpp) -----------------------------------------------------
 
 typedef struct {

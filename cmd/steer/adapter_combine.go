@@ -25,7 +25,7 @@ keeps the last and says nothing.
 
 The topmost head is kept, --drop-head leaves it out. The file records the hashes of
 what it is made of.`,
-		Example: `  steer adapter combine runs/sft/adapter.gguf runs/ppo/policy.gguf -o policy.gguf
+		Example: `  steer adapter combine runs/sft/adapter.gguf runs/ppo/adapter.gguf -o one.gguf
   steer adapter combine sft.gguf policy.gguf --scale 1,0.5 -o half.gguf`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, paths []string) error {

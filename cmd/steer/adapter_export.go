@@ -36,7 +36,7 @@ programs:
         is in the file's metadata.`,
 		Example: `  steer adapter export runs/sft/adapter.gguf --model base.gguf -o sft-peft \
       --base-name meta-llama/Llama-2-13b-hf
-  steer adapter export reward.gguf -m base.gguf --format rank -o reward-model.gguf`,
+  steer adapter export reward.gguf -m base.gguf --format rank -o rm.gguf`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, paths []string) error { return a.exportAdapter(cmd.Context(), paths, &f) },
 	}

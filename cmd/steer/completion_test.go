@@ -58,6 +58,8 @@ func TestValuesAreCompleted(t *testing.T) {
 		{"report --format ", []string{"html", "json", "md", "csv", "text"}, noFiles},
 		{"bench --format ", []string{"table", "json", "gobench"}, noFiles},
 		{"data inspect --format ", data.FormatAuto.Values(), noFiles},
+		{"sft --columns inst", []string{"instruction="}, ":38"},
+		{"sft --format ", data.FormatAuto.Values(), noFiles},
 		{"plan --job ", jobs.Kinds(), noFiles},
 		{"run --color ", []string{"auto", "always", "never"}, noFiles},
 		{"score --precision ", []string{"bf16", "f32"}, noFiles},

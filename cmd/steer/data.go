@@ -31,7 +31,8 @@ Formats:
 ` + formatList(),
 		Example: `  steer data inspect ethics/deontology/deontology_train.csv
   steer data inspect train.jsonl.gz --format hh-rlhf --json
-  steer data inspect faq.csv --columns prompt=Question --columns completion=Answer`,
+  steer data inspect faq.csv --columns prompt=Question \
+    --columns completion=Answer`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			var errs []error
@@ -85,6 +86,9 @@ func (f *sourceFlags) source(path string) (data.Source, error) {
 			src.Columns = data.Columns{}
 		}
 		src.Columns[name] = column
+	}
+	if err := src.Check(); err != nil {
+		return src, usage(err)
 	}
 	return src, nil
 }

@@ -54,7 +54,8 @@ merged into the weights.`,
 	bindScales(cmd, &f.scales)
 	enumVar(flags, &f.kind, "merge", "merge the adapters into the weights, in this type")
 	flags.StringVar(&f.options.From, "from", "", "lay the adapter on this `NAME` of Ollama's library, not on a copy")
-	enumVar(flags, &f.options.Form.Template, "template", "form in which the model is asked (default: that of the adapters)")
+	enumVar(flags, &f.options.Form.Template, "template",
+		"form in which the model is asked (default: that of the adapters)")
 	flags.StringVar(&f.templateFile, "template-file", "", "a template in Ollama's language, `FILE`, as it is")
 	flags.StringVar(&f.system, "system", "", "system message, in place of the one trained with")
 	flags.StringVar((*string)(&f.options.Form.Date), "date", "",
@@ -126,8 +127,8 @@ func (a *app) exportOllama(cmd *cobra.Command, f *ollamaFlags) error {
 	}
 	fmt.Fprintf(a.out, "%s: %s\n", f.out, strings.Join(r.Files, ", "))
 	if c := r.Compared; c != nil {
-		fmt.Fprintf(a.out, "template %s: %d of %d conversations come out of Ollama's code as here\n", r.Template, c.Same,
-			c.Same+len(c.Differences))
+		fmt.Fprintf(a.out, "template %s: %d of %d conversations come out of Ollama's code as here\n", r.Template,
+			c.Same, c.Same+len(c.Differences))
 	}
 	a.notices(r.Notes)
 	fmt.Fprintf(a.out, "next: cd %s && ollama create NAME && ollama run NAME\n", f.out)

@@ -11,6 +11,7 @@ import (
 
 	"steer/app/chat"
 	"steer/app/jsonlines"
+	"steer/app/source"
 	"steer/ggml/lm"
 	"steer/internal/printable"
 	"steer/rl/data"
@@ -55,6 +56,9 @@ With --json: a line for each answer with "prompt", "text", "tokens" and "finish"
 				return usagef("--n: want 1 to 10000, got %d", f.n)
 			}
 			if err := f.check(cmd, a); err != nil {
+				return err
+			}
+			if err := a.locate(cmd.Context(), source.Data, "--file", &f.file); err != nil {
 				return err
 			}
 			prompts, err := a.readPrompts(&f)

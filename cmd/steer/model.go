@@ -8,8 +8,8 @@ import (
 )
 
 func newModelCommand(a *app) *cobra.Command {
-	return newFamily("model", "Look at models, merge adapters into them",
-		newModelInspectCommand(a), newModelMergeCommand(a))
+	return newFamily("model", "Look at models, convert, quantize and merge them", newModelInspectCommand(a),
+		newModelConvertCommand(a), newModelQuantizeCommand(a), newModelMergeCommand(a))
 }
 
 func newModelInspectCommand(a *app) *cobra.Command {

@@ -50,7 +50,8 @@ largest, beside the one from the base, which is what the adapters do.`,
 	enumVar(flags, &f.kind, "type", "type of the matrices")
 	bindScales(cmd, &f.scales)
 	flags.StringArrayVar(&f.texts, "text", nil,
-		"`FILE` of text to compare the models on, - for standard input; may be repeated (default: three built-in texts)")
+		"`FILE` of text to compare the models on, - for standard input; may be repeated (default: three built-in "+
+			"texts)")
 	flags.BoolVar(&f.noKL, "no-kl", false, "do not compare the merged model with the unmerged one")
 	flags.BoolVar(&f.anyStack, "any-stack", false, anyStackHelp)
 	flags.IntVar(&f.engine.Threads, "threads", 0, "compute threads (0: one for each CPU allowed)")

@@ -34,7 +34,7 @@ Presets: default, thesis (see docs/ppo.md).`,
 		{flag: "reward", key: "reward", help: "reward adapter, `FILE`", isPath: true},
 		{flag: "reward-below", key: "reward_below", help: "adapter below the reward adapter, `FILE`; may be repeated",
 			list: true},
-		{flag: "prompts", key: "prompts.path", help: "prompts, or data of any shape that has some, `FILE`", isPath: true},
+		{flag: "prompts", key: "prompts.path", help: "prompts, or data that have some, `FILE`", isPath: true},
 		{flag: "held-out", key: "held_out.path", help: "held-out prompts, `FILE`", isPath: true},
 	}, sourceKeys("the prompts", "prompts", "held_out"), []keyFlag{
 		{flag: "template", key: "template", help: "form of the prompts (default: that of the SFT adapter)"},

@@ -83,7 +83,16 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 		if within("report") {
 			return names("html", "json", "md", "csv", "text")
 		}
+		if within("sft", "reward", "ppo") {
+			return names(data.FormatAuto.Values()...)
+		}
 		return names("table", "json", "gobench")
+	case "columns":
+		var keys []conf.Key
+		for _, name := range data.ColumnNames() {
+			keys = append(keys, conf.Key{Name: name})
+		}
+		return settings(keys)
 	case "set":
 		if job := configurationOf(cmd); job != nil {
 			return settings(conf.Keys(job))
@@ -104,7 +113,7 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 			return folders
 		}
 	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "system",
-		"text", "prompt", "stop", "system-instruction":
+		"text", "prompt", "stop", "system-instruction", "template-var":
 		return names()
 	}
 	if f.Value.Type() != "string" && f.Value.Type() != "stringArray" && f.Value.Type() != "stringSlice" &&

@@ -12,6 +12,7 @@ import (
 
 	"steer/app/jsonlines"
 	"steer/app/score"
+	"steer/app/source"
 	"steer/ggml/lm"
 	"steer/rl/data"
 )
@@ -67,6 +68,11 @@ say it; a "text" stays as it is.`,
 			}
 			if err := f.check(cmd.Context(), a, file); err != nil {
 				return err
+			}
+			for i := range file {
+				if err := a.locate(cmd.Context(), source.Data, "FILE", &file[i]); err != nil {
+					return err
+				}
 			}
 			rows, err := a.scoreRows(&f, file)
 			if err != nil {

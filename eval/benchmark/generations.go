@@ -103,10 +103,13 @@ func ReadPrompts(path string) ([]TextPrompt, error) {
 		}
 		return out, err
 	}
+	if err == nil && format == data.FormatPrompts {
+		return textPrompts(path)
+	}
 	// These two have no header: any text with as many commas in every line looks like them.
 	if err == nil && format != data.FormatUtilitarianism && format != data.FormatCommonsenseAmbig {
-		return nil, fmt.Errorf("%s looks like %s: generations want ToxiGen's annotated CSV, or a text file of one "+
-			"prompt a line", path, format.Title())
+		return nil, fmt.Errorf("%s looks like %s: generations want ToxiGen's annotated CSV, rows of a prompt alone "+
+			"({\"prompt\": ...}), or a text file of one prompt a line", path, format.Title())
 	}
 	lines, err := data.ReadLines(path)
 	out := make([]TextPrompt, len(lines))
@@ -114,6 +117,23 @@ func ReadPrompts(path string) ([]TextPrompt, error) {
 		out[i] = TextPrompt{line: l.Line, text: l.Text}
 	}
 	return out, err
+}
+
+// textPrompts reads rows of {"prompt": text}.
+func textPrompts(path string) ([]TextPrompt, error) {
+	rows, _, err := data.LoadPrompts(data.Source{Path: path, Format: data.FormatPrompts})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]TextPrompt, len(rows))
+	for i, r := range rows {
+		if len(r.Messages) != 1 || r.Messages[0].Role != data.RoleUser {
+			return nil, fmt.Errorf("%s: line %d: generations continue texts: want a prompt that is one text, got %d "+
+				"messages", path, r.Line, len(r.Messages))
+		}
+		out[i] = TextPrompt{line: r.Line, text: r.Messages[0].Content}
+	}
+	return out, nil
 }
 
 // continuation prompts, rendered and tokenized; longer ones are counted and left out.

@@ -123,7 +123,8 @@ func TestRollingTask(t *testing.T) {
 	require.InDelta(t, g.Word, summary.Metrics["word_perplexity"], 1e-9)
 	require.InDelta(t, g.Byte, summary.Metrics["byte_perplexity"], 1e-12)
 	require.InDelta(t, g.Bits, summary.Metrics["bits_per_byte"], 1e-12)
-	_, _, err = UserTask(context.Background(), evaltest.Subject(m), set, loadTask(t, strings.Replace(yaml, "num_", "#", 1),
-		`{"q": ""}`+"\n"), TaskPrompts{}, nil)
+	tk = loadTask(t, strings.Replace(yaml, "num_", "#", 1),
+		`{"q": ""}`+"\n")
+	_, _, err = UserTask(context.Background(), evaltest.Subject(m), set, tk, TaskPrompts{}, nil)
 	require.ErrorContains(t, err, "all texts are empty")
 }

@@ -21,6 +21,21 @@ import (
 func rollingTask(
 	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
 ) (*metrics.Summary, []run.Item, error) {
+	records, facts, err := scoreTexts(ctx, s, set, t, items)
+	if err != nil {
+		return nil, nil, err
+	}
+	b := metrics.New(t.Name, eval.ProtocolLogLik, s.Name, taskVersion(t), len(records), set)
+	for name, v := range facts {
+		b.Provenance.Set(name, v)
+	}
+	return b, records, addRolling(b, t, items, records)
+}
+
+// scoreTexts gives the log-likelihoods of whole texts, and how they were laid out.
+func scoreTexts(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item,
+) ([]run.Item, map[string]any, error) {
 	if err := set.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -57,10 +72,7 @@ func rollingTask(
 	for k, l := range liks {
 		records[reqs[k].Group].LogProbs[0] += l.LogProb
 	}
-	b := metrics.New(t.Name, eval.ProtocolLogLik, s.Name, taskVersion(t), len(records), set)
-	b.Provenance.Set("first_token_from", enc.Prefix)
-	b.Provenance.Set("windows", len(reqs))
-	return b, records, addRolling(b, t, items, records)
+	return records, map[string]any{"first_token_from": enc.Prefix, "windows": len(reqs)}, nil
 }
 
 // rollingUnits are the metrics of whole texts: of the sum of log-likelihoods, nats, over the number
@@ -120,7 +132,8 @@ func addRolling(b *metrics.Summary, t *task.Task, items []task.Item, records []r
 		if err != nil {
 			return err
 		}
-		boot, err := stats.BootstrapFunc(src, b.Settings.Resamples, func() func([]int32) (float64, bool) { return value })
+		boot, err := stats.BootstrapFunc(src, b.Settings.Resamples,
+			func() func([]int32) (float64, bool) { return value })
 		if err != nil {
 			return err
 		}

@@ -38,12 +38,14 @@ func UserTask(
 	}
 	var b *metrics.Summary
 	var records []run.Item
-	switch t.Output {
-	case task.GenerateUntil:
+	switch {
+	case t.Results != nil:
+		b, records, err = resultsTask(ctx, s, set, t, items, prompts)
+	case t.Output == task.GenerateUntil:
 		b, records, err = generateTask(ctx, s, set, t, items, prompts)
-	case task.LogLikelihood:
+	case t.Output == task.LogLikelihood:
 		b, records, err = likelihoodTask(ctx, s, set, t, items, prompts)
-	case task.Rolling:
+	case t.Output == task.Rolling:
 		b, records, err = rollingTask(ctx, s, set, t, items)
 	default:
 		b, records, err = choiceTask(ctx, s, set, t, items, prompts)

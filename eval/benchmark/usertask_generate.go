@@ -3,7 +3,6 @@ package benchmark
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"steer/eval"
@@ -25,21 +24,52 @@ const taskBatch = 16
 func generateTask(
 	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item, prompts *taskChats,
 ) (*metrics.Summary, []run.Item, error) {
-	if err := set.Validate(); err != nil {
+	records, unfinished, err := answerTask(ctx, s, set, t, items, prompts)
+	if err != nil {
 		return nil, nil, err
 	}
+	b := metrics.New(t.Name, eval.ProtocolGenerate, s.Name, taskVersion(t), len(records), set)
+	if err := addMatches(b, t, items, records); err != nil {
+		return nil, nil, err
+	}
+	describeAnswers(b, t, records, unfinished)
+	return b, records, nil
+}
+
+// describeAnswers writes down how answers were bounded, and counts those without an end and those
+// without a text.
+func describeAnswers(b *metrics.Summary, t *task.Task, records []run.Item, unfinished int) {
+	empty := 0
+	for _, r := range records {
+		if strings.TrimSpace(r.Answer) == "" {
+			empty++
+		}
+	}
+	b.FlagCount("empty_answers", empty)
+	b.FlagCount("unfinished", unfinished)
+	b.Provenance.Set("max_gen_toks", t.Generation.MaxTokens)
+	b.Provenance.Set("until", t.Generation.Until)
+}
+
+// answerTask generates an answer to every item; unfinished counts those that their length ended.
+func answerTask(
+	ctx context.Context, s eval.Subject, set eval.Settings, t *task.Task, items []task.Item, prompts *taskChats,
+) (records []run.Item, unfinished int, err error) {
+	if err := set.Validate(); err != nil {
+		return nil, 0, err
+	}
 	if s.Generator == nil || s.Tokenizer == nil {
-		return nil, nil, fmt.Errorf("model %q: generating needs a generator and a tokenizer", s.Name)
+		return nil, 0, fmt.Errorf("model %q: generating needs a generator and a tokenizer", s.Name)
 	}
 	if set.MaxLength <= t.Generation.MaxTokens {
-		return nil, nil, fmt.Errorf("generation_kwargs.max_gen_toks %d leaves no room for a prompt in max_length "+
+		return nil, 0, fmt.Errorf("generation_kwargs.max_gen_toks %d leaves no room for a prompt in max_length "+
 			"%d: lower it", t.Generation.MaxTokens, set.MaxLength)
 	}
 	enc, err := query.NewEncoder(s.Tokenizer, set.BOS)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, err
 	}
-	records, unfinished := make([]run.Item, len(items)), 0
+	records = make([]run.Item, len(items))
 	at := eval.Progress{Benchmark: t.Name, Protocol: eval.ProtocolGenerate, Model: s.Name, Total: len(items)}
 	for start := 0; start < len(items); start += taskBatch {
 		batch := items[start:min(start+taskBatch, len(items))]
@@ -48,15 +78,15 @@ func generateTask(
 			r := &records[start+k]
 			*r = run.Item{ID: it.ID, Row: it.Row, Gold: 1}
 			if reqs[k], r.Cut, err = taskRequest(enc, s.Tokenizer, set, t, it, prompts.at(start+k)); err != nil {
-				return nil, nil, fmt.Errorf("item %q: %w", it.ID, err)
+				return nil, 0, fmt.Errorf("item %q: %w", it.ID, err)
 			}
 		}
 		answers, err := s.Generator.Generate(ctx, reqs, lm.Sampling{})
 		if err != nil {
-			return nil, nil, fmt.Errorf("model %q: %w", s.Name, err)
+			return nil, 0, fmt.Errorf("model %q: %w", s.Name, err)
 		}
 		if len(answers) != len(reqs) {
-			return nil, nil, fmt.Errorf("model %q: generator gave %d answers to %d prompts",
+			return nil, 0, fmt.Errorf("model %q: generator gave %d answers to %d prompts",
 				s.Name, len(answers), len(reqs))
 		}
 		for k, a := range answers {
@@ -69,12 +99,7 @@ func generateTask(
 		at.Done = start + len(batch)
 		set.Report(at)
 	}
-	b := metrics.New(t.Name, eval.ProtocolGenerate, s.Name, taskVersion(t), len(records), set)
-	addMatches(b, t, items, records)
-	b.FlagCount("unfinished", unfinished)
-	b.Provenance.Set("max_gen_toks", t.Generation.MaxTokens)
-	b.Provenance.Set("until", t.Generation.Until)
-	return b, records, nil
+	return records, unfinished, nil
 }
 
 // taskRequest is the request of one prompt, and how many of its tokens were cut off. prompt is the
@@ -119,14 +144,16 @@ func untilFirst(answer string, ends []string) string {
 
 // addMatches stores the exact match after every filter; the first one decides the
 // records.
-func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []run.Item) {
+func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []run.Item) error {
 	cut := 0
 	for f, filter := range t.Filters {
 		right, each := 0, make([]float64, len(records))
 		for i := range records {
-			answer := filter.Apply(records[i].Answer)
-			matches := func(target string) bool { return t.Metrics[0].Matches(answer, target) }
-			if slices.ContainsFunc(items[i].Targets, matches) {
+			matches, err := matchesAny(t.Metrics[0], filter, records[i].Answer, items[i].Targets)
+			if err != nil {
+				return fmt.Errorf("item %q: %w", records[i].ID, err)
+			}
+			if matches {
 				right++
 				each[i] = 1
 			}
@@ -148,11 +175,20 @@ func addMatches(b *metrics.Summary, t *task.Task, items []task.Item, records []r
 		b.Provenance.Set("filter", t.Filters[0].Name)
 	}
 	b.FlagCount("truncated", cut)
-	empty := 0
-	for _, r := range records {
-		if strings.TrimSpace(r.Answer) == "" {
-			empty++
+	return nil
+}
+
+// matchesAny tells whether an answer, filtered, is one of the right ones.
+func matchesAny(m task.Metric, filter task.Filter, answer string, targets []string) (bool, error) {
+	answer, err := filter.Apply(answer)
+	for _, target := range targets {
+		if err != nil {
+			break
+		}
+		var same bool
+		if same, err = m.Matches(answer, target); same {
+			return true, err
 		}
 	}
-	b.FlagCount("empty_answers", empty)
+	return false, err
 }

@@ -172,3 +172,84 @@ filter_list:
 	_, _, err = UserTask(context.Background(), eval.Subject{Name: "g"}, evaltest.Settings(), tk, TaskPrompts{}, nil)
 	require.ErrorContains(t, err, "needs a generator")
 }
+
+// process_results makes the metrics of every item; metric_list says how they become one.
+func TestUserTaskResults(t *testing.T) {
+	python := `
+import re
+
+def halves(dataset):
+    return dataset.filter(lambda x: x["keep"]).map(lambda x: {"q": x["q"].upper()})
+
+def choose(doc, results):
+    lls, greedy = zip(*results)
+    return {"first": 1.0 if lls[0] > lls[1] else 0.0, "gap": abs(lls[0] - lls[1]), "left": 1}
+
+def spread(items):
+    return max(items) - min(items)
+
+def answer(doc, results):
+    return {"hit": re.sub(r"\W", "", results[0]) == doc["a"]}
+
+def whole(doc, results):
+    (ll,) = results
+    return {"word_perplexity": (ll, len(doc["q"].split())), "bits_per_byte": (ll, 2)}
+`
+	load := func(yaml string) *task.Task {
+		dir := evaltest.WriteFiles(t, map[string]string{"u.py": python, "t.yaml": yaml,
+			"d.jsonl": `{"q": "ab", "a": "B", "keep": true}` + "\n" +
+				`{"q": "x", "a": "y", "keep": false}` + "\n" + `{"q": "cd e", "a": "z", "keep": true}` +
+				"\n"})
+		tk, err := task.Load(filepath.Join(dir, "t.yaml"), "")
+		require.NoError(t, err)
+		return tk
+	}
+	m := &evaltest.Bigram{Scale: 3}
+	tk := load("data: d.jsonl\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [b, c]\n" +
+		"doc_to_target: 7\n" +
+		"process_docs: !function u.halves\nprocess_results: !function u.choose\nmetric_list:\n" +
+		"  - {metric: first, aggregation: mean}\n  - {metric: gap, aggregation: !function u.spread}\n" +
+		"  - {metric: left, aggregation: median}\n")
+	require.Equal(t, []string{"metric left is not computed (aggregation: median)"}, tk.Notes)
+	b, records, err := UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(), tk, TaskPrompts{}, nil)
+	require.NoError(t, err)
+	require.Len(t, records, 2)
+	var gaps []float64
+	first := 0.0
+	for i, last := range []byte{'B', 'E'} {
+		p, _ := m.Logprob(int32(last), ' ', 1)
+		x, _ := m.Logprob(' ', 'b', 1)
+		y, _ := m.Logprob(' ', 'c', 1)
+		require.InDelta(t, p+x, records[i].LogProbs[0], 1e-5)
+		gaps = append(gaps, math.Abs(x-y))
+		if x > y {
+			first++
+		}
+	}
+	require.InDelta(t, first/2, b.Metrics["first"], 1e-12)
+	require.InDelta(t, gaps[0]-gaps[1], b.Metrics["gap"], 1e-5)
+	require.NotContains(t, b.Metrics, "left")
+	require.NotContains(t, b.Metrics, "acc")
+	gen := &evaltest.Scripted{Answer: func(prompt string) string { return prompt[len(prompt)-1:] + "!" }}
+	b, _, err = UserTask(context.Background(), eval.Subject{Name: "g", Generator: gen, Tokenizer: evaltest.Tokenizer{}},
+		evaltest.Settings(), load("data: d.jsonl\noutput_type: generate_until\ndoc_to_text: \"{{q}}{{a}}\"\n"+
+			"doc_to_target: a\nprocess_results: !function u.answer\nmetric_list: [{metric: hit}]\n"+
+			""), TaskPrompts{}, nil)
+	require.NoError(t, err)
+	require.InDelta(t, 1, b.Metrics["hit"], 1e-12)
+	require.Equal(t, eval.ProtocolGenerate, b.Protocol)
+	b, records, err = UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(),
+		load("data: d.jsonl\noutput_type: loglikelihood_rolling\ndoc_to_target: q\n"+
+			"process_results: !function u.whole\nmetric_list:\n"+
+			"  - {metric: word_perplexity, aggregation: weighted_perplexity}\n"+
+			"  - {metric: bits_per_byte, aggregation: bits_per_byte}\n"), TaskPrompts{}, nil)
+	require.NoError(t, err)
+	sum := records[0].LogProbs[0] + records[1].LogProbs[0] + records[2].LogProbs[0]
+	require.InDelta(t, -sum/4, math.Log(b.Metrics["word_perplexity"]), 1e-9)
+	require.InDelta(t, -sum/6/math.Ln2, b.Metrics["bits_per_byte"], 1e-9)
+	_, _, err = UserTask(context.Background(), evaltest.Subject(m), evaltest.Settings(),
+		load("data: d.jsonl\noutput_type: loglikelihood_rolling\ndoc_to_target: q\n"+
+			"process_results: !function u.answer\nmetric_list: [{metric: hit}]\n"), TaskPrompts{}, nil)
+	require.ErrorContains(t, err, `item "t-0": `)
+	require.ErrorContains(t, err, "TypeError: expected string, got float")
+}

@@ -84,6 +84,8 @@ func family(t *testing.T, key string) string {
 var readsToo = map[string][]string{
 	"perplexity":  {"*"},
 	"generations": {"toxigen", "utilitarianism"}, // any text with as many commas in every line looks like the latter
+	// what pairs answer is a prompt
+	"cross_reward.prompts": {"hh"}, "kl": {"hh"},
 }
 
 // loadKey reads the data of the benchmarks that a key belongs to, their other files being

@@ -66,7 +66,16 @@ func (t *Task) fewshotKey(s *source, f *file, name string, v *yaml.Node) (err er
 	case "split":
 		f.FewshotSplit = *v
 	case "samples":
-		return t.readSamples(s, v)
+		if v.Tag != functionTag {
+			return t.readSamples(s, v)
+		}
+		f, err := s.function(key, v)
+		if err != nil {
+			return err
+		}
+		if t.samples, err = f.Samples(); err != nil {
+			return s.fail(key, v.Line, "%v", err)
+		}
 	case "fewshot_delimiter":
 		t.shotsDelimiter = v.Value
 	case "target_delimiter":
@@ -86,7 +95,7 @@ func (t *Task) fewshotKey(s *source, f *file, name string, v *yaml.Node) (err er
 			return s.fail(key, v.Line, "want a list of row numbers from 0")
 		}
 	case "process_docs":
-		return s.fail(key, v.Line, "not supported: prepare the rows beforehand")
+		t.processShots, err = s.function(key, v)
 	default:
 		return s.fail(key, v.Line, "not supported: want sampler, split, samples, fewshot_indices, doc_to_text, "+
 			"doc_to_choice, doc_to_target, gen_prefix, target_delimiter or fewshot_delimiter")
@@ -117,7 +126,12 @@ func (t *Task) pool(measured []*row) ([]*row, error) {
 		}
 	case t.shots != t.Data:
 		var err error
-		if rows, err = t.table(t.shots); err != nil {
+		if rows, err = t.table(t.shots, t.processShots); err != nil {
+			return nil, err
+		}
+	case t.processShots != t.process:
+		var err error
+		if rows, err = t.table(t.Data, t.processShots); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"steer/internal/jinja"
 	"steer/internal/ordered"
+	"steer/internal/pyfunc"
 	"steer/rl/data"
 )
 
@@ -23,12 +24,17 @@ type field struct {
 	number   *int
 	list     []string
 	literal  bool // one word that is no field is text all the same
+	function *pyfunc.Function
 }
 
 // readField reads what stands at a key.
 func (s *source) readField(key string, n *yaml.Node) (field, error) {
 	f := field{key: key, line: n.Line}
 	switch {
+	case n.Tag == functionTag:
+		var err error
+		f.function, err = s.function(key, n)
+		return f, err
 	case n.Kind == yaml.SequenceNode:
 		list, ok := texts(n)
 		if !ok {
@@ -107,6 +113,12 @@ var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 // on computes the field on a row: int, text, or a list.
 func (f *field) on(r *row) (any, error) {
 	switch {
+	case f.function != nil:
+		v, err := f.function.Value(r.document())
+		if err != nil {
+			return nil, r.fail(f, "%v", err)
+		}
+		return v, nil
 	case f.number != nil:
 		return *f.number, nil
 	case f.list != nil:
@@ -162,7 +174,7 @@ func unreadable(v any) string {
 func (f *field) listOn(r *row) ([]string, error) {
 	var v any
 	var err error
-	if f.template != nil && !r.known[f.text] {
+	if f.function == nil && f.template != nil && !r.known[f.text] {
 		if f.template.IsPlain() && identifier.MatchString(f.text) {
 			return nil, r.fail(f, "%q is no field of the data and no template; the fields are %s", f.text, r.names())
 		}
@@ -204,7 +216,7 @@ func (t *Task) textOf(f *form, r *row) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !r.known[f.text.text] {
+	if f.text.function == nil && !r.known[f.text.text] {
 		v = t.indexOr(v)
 	}
 	switch v.(type) {

@@ -45,7 +45,7 @@ func orAll(split string) string {
 // readSplits reads which files of data a task names.
 func (t *Task) readSplits(s *source, f *file) (err error) {
 	t.Format = data.Format(f.Format)
-	path := data.Format(f.DatasetPath) // "json" stands for both of its forms
+	path := data.Format(f.datasetPath()) // "json" stands for both of its forms
 	if t.Format == "" && path != data.TableJSON && slices.Contains(data.TableFormats(), path) {
 		t.Format = path
 	}
@@ -94,14 +94,21 @@ type Dataset struct{ Path, Name, Revision string }
 // Dataset tells which data set of a hub the task is about; its path is empty if none.
 func (t *Task) Dataset() Dataset {
 	f := &t.source.file
-	if slices.Contains([]string{"json", "csv", "parquet", "text"}, f.DatasetPath) {
+	if slices.Contains([]string{"json", "csv", "parquet", "text"}, f.datasetPath()) {
 		return Dataset{} // a reader of files
 	}
-	d := Dataset{Path: f.DatasetPath, Name: split(&f.DatasetName)}
+	d := Dataset{Path: f.datasetPath(), Name: split(&f.DatasetName)}
 	if r := mappingValue(&f.DatasetKwargs, "revision"); r != nil {
 		d.Revision = r.Value
 	}
 	return d
+}
+
+func (f *file) datasetPath() string {
+	if f.DatasetPath == nil {
+		return ""
+	}
+	return *f.DatasetPath
 }
 
 // Missing lists the splits for which neither the task nor files name a file.

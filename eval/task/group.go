@@ -203,7 +203,7 @@ var groupKeys = []string{"group", "group_alias", "task", "aggregate_metric_list"
 // file of its own.
 func (r *groups) group(path, outer string, node *yaml.Node, over []override) (*Group, error) {
 	own := selected(node, func(key string) bool { return slices.Contains(groupKeys, key) })
-	if err := function(path, "", own); err != nil {
+	if err := refusedFunction(path, "", own); err != nil {
 		return nil, err
 	}
 	var f groupFile
@@ -406,7 +406,7 @@ func readAggregates(path string, n *yaml.Node) ([]Aggregate, error) {
 		fail := func(key, format string, args ...any) error {
 			return &conf.Error{File: path, Line: e.Line, Key: key, Msg: fmt.Sprintf(format, args...)}
 		}
-		if err := function(path, key, e); err != nil {
+		if err := refusedFunction(path, key, e); err != nil {
 			return nil, err
 		}
 		if e.Kind != yaml.MappingNode {

@@ -29,15 +29,18 @@ type heads struct {
 	include []string
 }
 
-// root of the folder of a task file: the nearest folder called "tasks", as in the harness, or the
-// file's own.
+// tasksFolder is what the harness calls the folder of all tasks.
+const tasksFolder = "tasks"
+
+// rootOf is where the names of a task file are looked up: the nearest folder called "tasks" above it,
+// or its own.
 func rootOf(path string) string {
 	own := filepath.Dir(path)
 	if full, err := filepath.Abs(own); err == nil {
 		own = full
 	}
 	for dir := own; ; dir = filepath.Dir(dir) {
-		if filepath.Base(dir) == "tasks" {
+		if filepath.Base(dir) == tasksFolder {
 			return dir
 		}
 		if dir == filepath.Dir(dir) {

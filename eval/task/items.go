@@ -10,6 +10,7 @@ import (
 	"steer/internal/conf"
 	"steer/internal/jinja"
 	"steer/internal/ordered"
+	"steer/internal/pyfunc"
 	"steer/rl/data"
 )
 
@@ -24,6 +25,8 @@ type Item struct {
 	Gold                    int // index into Choices
 	// Targets are the right answers of generate_until, the one text of loglikelihood.
 	Targets []string
+	// Document is the row, for functions.
+	Document *ordered.Map
 	// Delimiter stands before a continuation.
 	Delimiter string
 	// Chats are the contexts as conversations, where they are asked for as such; one that ends
@@ -67,6 +70,8 @@ func (r *row) vars() map[string]any {
 func usable(v any) any {
 	switch x := v.(type) {
 	case data.Unreadable:
+		return jinja.Unusable(string(x))
+	case pyfunc.Unusable: // it went through process_docs
 		return jinja.Unusable(string(x))
 	case []any:
 		out := make([]any, len(x))
@@ -115,21 +120,76 @@ func (r *row) template(f *field, err error) error {
 	return r.fail(f, "%v", err)
 }
 
-// table reads a data file and what its rows know.
-func (t *Task) table(path string) ([]*row, error) {
+// table reads a data file, and what a function makes of its rows, if there is one.
+func (t *Task) table(path string, process *pyfunc.Function) ([]*row, error) {
 	table, err := data.ReadTable(path, t.Format)
 	if err != nil {
 		return nil, fmt.Errorf("task %s: %w", t.Name, err)
 	}
+	read := table.Rows
+	if process != nil {
+		if read, err = processed(process, read); err != nil {
+			return nil, &conf.Error{File: t.Path, Key: "process_docs",
+				Msg: fmt.Sprintf("on %s: %v", filepath.Base(path), err)}
+		}
+		if len(read) == 0 {
+			return nil, &conf.Error{File: t.Path, Key: "process_docs",
+				Msg: fmt.Sprintf("keeps none of the %d rows of %s", len(table.Rows), path)}
+		}
+	}
 	known := map[string]bool{}
-	rows := make([]*row, len(table.Rows))
-	for i, r := range table.Rows {
+	rows := make([]*row, len(read))
+	for i, r := range read {
 		for k := range r.Fields.All() {
 			known[k] = true
 		}
 		rows[i] = &row{Row: r, task: t, file: table.Path, known: known}
 	}
 	return rows, nil
+}
+
+// processed gives what a function makes of all rows.
+func processed(process *pyfunc.Function, rows []data.Row) ([]data.Row, error) {
+	in := make([]pyfunc.Row, len(rows))
+	for i, r := range rows {
+		in[i] = pyfunc.Row{Line: r.Line, Fields: document(r.Fields)}
+	}
+	got, err := process.Rows(in)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]data.Row, len(got))
+	for i, r := range got {
+		out[i] = data.Row{Line: r.Line, Fields: r.Fields}
+	}
+	return out, nil
+}
+
+// document is a row as functions take it.
+func (r *row) document() *ordered.Map { return document(r.Fields) }
+
+func document(fields *ordered.Map) *ordered.Map {
+	var convert func(v any) any
+	convert = func(v any) any {
+		switch x := v.(type) {
+		case data.Unreadable:
+			return pyfunc.Unusable(string(x))
+		case []any:
+			out := make([]any, len(x))
+			for i := range x {
+				out[i] = convert(x[i])
+			}
+			return out
+		case *ordered.Map:
+			out := ordered.New(x.Len())
+			for k, e := range x.All() {
+				out.Set(k, convert(e))
+			}
+			return out
+		}
+		return v
+	}
+	return convert(fields).(*ordered.Map)
 }
 
 // Delimiter is the task's target_delimiter, or the one of the evaluation.
@@ -142,7 +202,7 @@ func (t *Task) Delimiter(otherwise string) string {
 
 // Items reads the data and renders the measured rows.
 func (t *Task) Items(a Asking) ([]Item, error) {
-	rows, err := t.table(t.Data)
+	rows, err := t.table(t.Data, t.process)
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +249,9 @@ func (t *Task) Items(a Asking) ([]Item, error) {
 // item renders one row; before is what stands in front of its own text.
 func (t *Task) item(i int, r *row, before []message, a Asking) (Item, error) {
 	it := Item{ID: fmt.Sprintf("%s-%d", t.Name, i), Row: i, Line: r.Line, Delimiter: t.answerDelimiter(a)}
+	if t.Results != nil {
+		it.Document = r.document()
+	}
 	if t.hasID {
 		v, err := t.id.on(r)
 		if err != nil {
@@ -204,7 +267,7 @@ func (t *Task) item(i int, r *row, before []message, a Asking) (Item, error) {
 		return it, err
 	}
 	target, err := t.targetOf(&t.form, r)
-	if err != nil {
+	if err != nil && t.Results == nil {
 		return it, err
 	}
 	if t.hasChoice {
@@ -222,6 +285,9 @@ func (t *Task) item(i int, r *row, before []message, a Asking) (Item, error) {
 		}
 		it.Continuations = []string{fmt.Sprint(target)}
 		it.Gold = index
+		if t.Results != nil {
+			return it, nil
+		}
 		return it, t.checkGold(r, &t.text, it)
 	}
 	asked := question{text: fmt.Sprint(text), prefix: prefix}.asked(t.Delimiter(a.Delimiter), "")
@@ -256,6 +322,9 @@ func (t *Task) answer(it *Item, r *row, target any) (err error) {
 	switch t.Output {
 	case MultipleChoice:
 		it.Continuations = it.Choices
+		if t.Results != nil {
+			return nil // which is right is its business
+		}
 		if it.Gold, err = t.gold(r, target, it.Choices); err != nil {
 			return err
 		}
@@ -267,7 +336,9 @@ func (t *Task) answer(it *Item, r *row, target any) (err error) {
 			return r.fail(&t.target, "want one text that is not empty, got %v", list)
 		}
 	default:
-		it.Targets, err = t.answers(r, target, it.Choices)
+		if t.Results == nil {
+			it.Targets, err = t.answers(r, target, it.Choices)
+		}
 	}
 	return err
 }

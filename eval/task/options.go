@@ -2,21 +2,23 @@ package task
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
-	"steer/internal/pystr"
-
 	"go.yaml.in/yaml/v3"
+
+	"steer/internal/pyre"
+	"steer/internal/pystr"
 )
 
 // Metric is one entry of metric_list, with the options of exact_match.
 type Metric struct {
 	Name                                        string
 	IgnoreCase, IgnorePunctuation, IgnoreDigits bool
-	ignore                                      []*regexp.Regexp
+	// Aggregate makes one number of the values of all items, where process_results gives them.
+	Aggregate Aggregation
+	ignore    []*pyre.Pattern
 }
 
 // known lists the metrics of an output; the first ones are taken without a metric_list.
@@ -56,7 +58,7 @@ var others = []string{"acc_mutual_info", "bleu", "brier_score", "bypass", "chrf"
 	"rouge1", "rouge2", "rougeL", "ter", "word_perplexity", "byte_perplexity", "bits_per_byte"}
 
 func (t *Task) readMetrics(s *source, f *file) error {
-	if !given(&f.MetricList) {
+	if !given(&f.MetricList) && t.Results == nil {
 		for _, name := range byDefault[t.Output] {
 			t.Metrics = append(t.Metrics, Metric{Name: name})
 		}
@@ -64,6 +66,9 @@ func (t *Task) readMetrics(s *source, f *file) error {
 	}
 	if f.MetricList.Kind != yaml.SequenceNode {
 		return s.fail("metric_list", f.MetricList.Line, `want a list of "- metric: NAME"`)
+	}
+	if t.Results != nil {
+		return t.readResultMetrics(s, f)
 	}
 	for i, n := range f.MetricList.Content {
 		key := fmt.Sprintf("metric_list[%d]", i)
@@ -116,6 +121,7 @@ func (s *source) readMetric(key string, n *yaml.Node, m *Metric) (left string, e
 		case "ignore_numbers":
 			m.IgnoreDigits = yes
 		case "aggregation", "higher_is_better", "hf_evaluate", "weight_by_size": // each metric has its own
+		case "high_is_better": // misspelt in the harness's files; it changes nothing there either
 		case "average":
 			left = fmt.Sprintf("(average: %s)", v.Value)
 		case "regexes_to_ignore":
@@ -124,10 +130,9 @@ func (s *source) readMetric(key string, n *yaml.Node, m *Metric) (left string, e
 				return "", s.fail(key+"."+name, v.Line, "want a list of regular expressions")
 			}
 			for _, text := range list {
-				re, err := regexp.Compile(text)
+				re, err := pyre.Compile(text, pyre.Flags{})
 				if err != nil {
-					return "", s.fail(key+"."+name, v.Line, "%q: %v (Go's RE2: no look-around, no back-references)",
-						text, err)
+					return "", s.fail(key+"."+name, v.Line, "%v", err)
 				}
 				m.ignore = append(m.ignore, re)
 			}
@@ -142,10 +147,14 @@ func (s *source) readMetric(key string, n *yaml.Node, m *Metric) (left string, e
 const punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 // Matches compares an answer with the target as the harness's exact_match does.
-func (m Metric) Matches(answer, target string) bool {
+func (m Metric) Matches(answer, target string) (bool, error) {
+	var failed error
 	clean := func(s string) string {
 		for _, re := range m.ignore {
-			s = re.ReplaceAllString(s, "")
+			var err error
+			if s, err = re.Sub(s, 0, func(*pyre.Match) (string, error) { return "", nil }); err != nil {
+				failed = err
+			}
 		}
 		if m.IgnoreCase {
 			s = strings.ToLower(s)
@@ -164,26 +173,37 @@ func (m Metric) Matches(answer, target string) bool {
 			return r
 		}, s)
 	}
-	return clean(answer) == clean(target)
+	return clean(answer) == clean(target), failed
 }
 
 // Filter is a named pipeline from what was generated to what is compared.
 type Filter struct {
 	Name  string
-	steps []func(string) string
+	steps []step
+	// first: one of several answers is taken, or there is no list of them.
+	first bool
 }
 
-// Apply runs the pipeline.
-func (f Filter) Apply(answer string) string {
+// step is one function of a filter.
+type step func(answer string) (string, error)
+
+// plainly is a step that cannot fail.
+func plainly(f func(string) string) step { return func(s string) (string, error) { return f(s), nil } }
+
+// Apply runs the pipeline. An error is of a regular expression that takes too long.
+func (f Filter) Apply(answer string) (string, error) {
+	var err error
 	for _, step := range f.steps {
-		answer = step(answer)
+		if answer, err = step(answer); err != nil {
+			return "", fmt.Errorf("filter %s: %w", f.Name, err)
+		}
 	}
-	return answer
+	return answer, nil
 }
 
 func (t *Task) readFilters(s *source, f *file) error {
 	if !given(&f.FilterList) {
-		t.Filters = []Filter{{Name: "none"}}
+		t.Filters = []Filter{{Name: "none", first: true}}
 		return nil
 	}
 	if t.Output != GenerateUntil {
@@ -203,6 +223,11 @@ func (t *Task) readFilters(s *source, f *file) error {
 				return err
 			}
 			filter.steps = append(filter.steps, apply)
+			filter.first = filter.first || mappingValue(step, "function").Value == "take_first"
+		}
+		if t.Results != nil && !filter.first {
+			return s.fail(key, n.Line, "process_results would be given a list of answers: want take_first among the "+
+				"functions of filter %s", filter.Name)
 		}
 		t.Filters = append(t.Filters, filter)
 	}
@@ -210,25 +235,60 @@ func (t *Task) readFilters(s *source, f *file) error {
 }
 
 // readStep reads one function of a filter.
-func (s *source) readStep(key string, n *yaml.Node) (func(string) string, error) {
+func (s *source) readStep(key string, n *yaml.Node) (step, error) {
 	name := mappingValue(n, "function")
 	if name == nil {
 		return nil, s.fail(key, n.Line, `want "function: NAME"`)
 	}
 	switch name.Value {
-	case "take_first":
-		return func(s string) string { return s }, nil
+	case "take_first", "majority_vote": // there is one answer an item
+		return plainly(func(s string) string { return s }), nil
+	case "take_first_k":
+		if k := mappingValue(n, "k"); k == nil || k.Value != "1" {
+			return nil, s.fail(key+".k", name.Line, "want 1: one greedy answer an item is measured")
+		}
+		return plainly(func(s string) string { return s }), nil
 	case "remove_whitespace":
-		return func(s string) string { return strings.TrimFunc(s, pystr.IsSpace) }, nil
+		return plainly(func(s string) string { return strings.TrimFunc(s, pystr.IsSpace) }), nil
 	case "lowercase":
-		return strings.ToLower, nil
+		return plainly(strings.ToLower), nil
 	case "uppercase":
-		return strings.ToUpper, nil
+		return plainly(strings.ToUpper), nil
+	case "map":
+		return s.readMap(key, n)
 	case "regex":
-	default:
-		return nil, s.fail(key+".function", name.Line,
-			"want take_first, remove_whitespace, lowercase, uppercase or regex, got %q", name.Value)
+		return s.readRegex(key, n)
 	}
+	return nil, s.fail(key+".function", name.Line, "want take_first, take_first_k, majority_vote, remove_whitespace, "+
+		"lowercase, uppercase, map or regex, got %q", name.Value)
+}
+
+// readMap reads the filter map: what an answer is replaced by, and by what where nothing is said.
+func (s *source) readMap(key string, n *yaml.Node) (step, error) {
+	with, otherwise := map[string]string{}, ""
+	m := mappingValue(n, "mapping_dict")
+	if m == nil || m.Kind != yaml.MappingNode {
+		return nil, s.fail(key+".mapping_dict", n.Line, "want a mapping of answers to what they are replaced by")
+	}
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i+1].Kind != yaml.ScalarNode {
+			return nil, s.fail(key+".mapping_dict", m.Line, "want texts under the keys")
+		}
+		with[m.Content[i].Value] = m.Content[i+1].Value
+	}
+	if d := mappingValue(n, "default_value"); d != nil && d.Tag != "!!null" {
+		otherwise = d.Value
+	}
+	return plainly(func(answer string) string {
+		if to, ok := with[answer]; ok {
+			return to
+		}
+		return otherwise
+	}), nil
+}
+
+// readRegex reads the filter regex.
+func (s *source) readRegex(key string, n *yaml.Node) (step, error) {
 	pattern, group, fallback := `#### (\-?[0-9\.\,]+)`, 0, "[invalid]"
 	if p := mappingValue(n, "regex_pattern"); p != nil {
 		pattern = p.Value
@@ -242,33 +302,33 @@ func (s *source) readStep(key string, n *yaml.Node) (func(string) string, error)
 			return nil, s.fail(key+".group_select", g.Line, "want a whole number, got %q", g.Value)
 		}
 	}
-	re, err := regexp.Compile(pattern)
+	re, err := pyre.Compile(pattern, pyre.Flags{})
 	if err != nil {
-		return nil, s.fail(key+".regex_pattern", n.Line, "%v (Go's RE2: no look-around, no back-references)", err)
+		return nil, s.fail(key+".regex_pattern", n.Line, "%v", err)
 	}
-	return func(answer string) string { return extract(re, group, fallback, answer) }, nil
+	return func(answer string) (string, error) { return extract(re, group, fallback, answer) }, nil
 }
 
 // extract is the harness's filter regex: match number group of all matches (from the end
 // if negative), its first group that is not empty.
-func extract(re *regexp.Regexp, group int, fallback, answer string) string {
-	all := re.FindAllStringSubmatch(answer, -1)
+func extract(re *pyre.Pattern, group int, fallback, answer string) (string, error) {
+	all, err := re.FindAll(answer)
+	if err != nil {
+		return "", err
+	}
 	if group < 0 {
 		group += len(all)
 	}
 	if group < 0 || group >= len(all) {
-		return fallback
+		return fallback, nil
 	}
 	match := all[group]
-	if len(match) == 1 {
-		return strings.TrimFunc(match[0], pystr.IsSpace)
-	}
-	for _, part := range match[1:] {
-		if part != "" || len(match) == 2 {
-			return strings.TrimFunc(part, pystr.IsSpace)
+	for _, part := range match {
+		if part != "" || len(match) == 1 {
+			return strings.TrimFunc(part, pystr.IsSpace), nil
 		}
 	}
-	return fallback
+	return fallback, nil
 }
 
 func (t *Task) readGeneration(s *source, f *file) error {

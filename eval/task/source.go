@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"steer/internal/conf"
+	"steer/internal/pyfunc"
 )
 
 // source is a task file while it is read: with those that it includes, and with what a group
@@ -18,15 +19,15 @@ type source struct {
 	path   string // the task file
 	file   file
 	origin map[string]string // file that set a key
-	// functions are the keys whose value is Python, with the error for it: another file may
-	// still set the key.
-	functions map[string]error
-	hash      []byte
-	files     []string // read, in order
+	// refused are the keys that hold Python where none is run, with the error for it: another file
+	// may still set the key.
+	refused map[string]*conf.Error
+	hash    []byte
+	files   []string // read, in order
 }
 
 func newSource(path string) *source {
-	return &source{path: path, origin: map[string]string{}, functions: map[string]error{},
+	return &source{path: path, origin: map[string]string{}, refused: map[string]*conf.Error{},
 		file: file{OutputType: GenerateUntil, FewshotDelimiter: "\n\n", Repeats: 1}} // the harness's defaults
 }
 
@@ -89,17 +90,17 @@ func mapping(path string, raw []byte) (*yaml.Node, error) {
 	return node, nil
 }
 
-// over sets the keys of a mapping in the place of what was read. What is Python is only
-// remembered, lest a key be refused that another file sets.
+// over sets the keys of a mapping in the place of what was read. Python where it has no place is
+// only remembered, lest a key be refused that another file sets.
 func (s *source) over(path string, node *yaml.Node) error {
 	readable := *node
 	readable.Content = nil
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
 		s.origin[key.Value] = path
-		delete(s.functions, key.Value)
-		if err := function(path, key.Value, value); err != nil {
-			s.functions[key.Value] = err
+		delete(s.refused, key.Value)
+		if err := refusedFunction(path, key.Value, value); err != nil {
+			s.refused[key.Value] = err
 			continue
 		}
 		readable.Content = append(readable.Content, key, value)
@@ -107,11 +108,10 @@ func (s *source) over(path string, node *yaml.Node) error {
 	return conf.Decode(path, &readable, &s.file)
 }
 
-// python refuses what is still Python when everything is read.
+// python refuses what is still Python in a wrong place when everything is read.
 func (s *source) python() error {
 	var first *conf.Error
-	for _, err := range s.functions {
-		e := err.(*conf.Error)
+	for _, e := range s.refused {
 		if first == nil || e.Line < first.Line || e.Line == first.Line && e.Key < first.Key {
 			first = e
 		}
@@ -122,15 +122,25 @@ func (s *source) python() error {
 	return first
 }
 
-// function is the error for a value that holds Python, nil without. Metrics are excepted: those
-// that cannot be computed are left out.
-func function(path, key string, n *yaml.Node) error {
-	if key == "metric_list" {
+const functionTag = "!function"
+
+// withFunctions are the keys that may name a function of Python.
+var withFunctions = []string{"doc_to_text", "doc_to_choice", "doc_to_target", "process_docs", "process_results",
+	"gen_prefix",
+	"fewshot_config.doc_to_text", "fewshot_config.doc_to_choice", "fewshot_config.doc_to_target",
+	"fewshot_config.process_docs", "fewshot_config.samples"}
+
+// refusedFunction is the error for Python where none is run, nil without. Metrics are excepted:
+// those that cannot be computed are left out.
+func refusedFunction(path, key string, n *yaml.Node) *conf.Error {
+	if key == "metric_list" || key == "doc_to_decontamination_query" ||
+		n.Tag == functionTag && slices.Contains(withFunctions, key) {
 		return nil
 	}
-	if n.Tag == "!function" {
+	if n.Tag == functionTag {
 		return &conf.Error{File: path, Line: n.Line, Key: key, Msg: fmt.Sprintf("!function %s is Python, which is "+
-			"not run: write it as a template, or prepare the rows beforehand and name their file under data", n.Value)}
+			"not run here: write it as a template, or prepare the rows beforehand and name their file under data",
+			n.Value)}
 	}
 	for i, c := range n.Content {
 		at := key
@@ -140,11 +150,48 @@ func function(path, key string, n *yaml.Node) error {
 		case n.Kind == yaml.MappingNode && i%2 == 1:
 			at = strings.TrimPrefix(key+"."+n.Content[i-1].Value, ".")
 		}
-		if err := function(path, at, c); err != nil {
+		if err := refusedFunction(path, at, c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// function reads the function that a key names: "utils.f" is f of utils.py beside the file.
+func (s *source) function(key string, n *yaml.Node) (*pyfunc.Function, error) {
+	top, _, _ := strings.Cut(key, ".")
+	at := s.path
+	if o, ok := s.origin[top]; ok {
+		at = o
+	}
+	dot := strings.LastIndex(n.Value, ".")
+	if dot < 0 {
+		return nil, s.fail(key, n.Line, "want !function FILE.NAME, got %q", n.Value)
+	}
+	path := filepath.Join(filepath.Dir(at), strings.ReplaceAll(n.Value[:dot], ".", "/")+".py")
+	root := ""
+	if r := rootOf(at); filepath.Base(r) == tasksFolder {
+		root = r
+	}
+	m, err := pyfunc.Load(path, root)
+	var f *pyfunc.Function
+	if err == nil {
+		f, err = m.Function(n.Value[dot+1:])
+	}
+	if err != nil {
+		return nil, s.fail(key, n.Line, "!function %s: only plain Python is run (docs/tasks.md): %v; write it as a "+
+			"template, or prepare the rows beforehand and name their file under data", n.Value, err)
+	}
+	for _, file := range m.Files() {
+		if !slices.Contains(s.files, file) {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("task: %w", err)
+			}
+			s.files, s.hash = append(s.files, file), append(s.hash, raw...)
+		}
+	}
+	return f, nil
 }
 
 // includesOf lists the files under include: one name or several.

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"steer/internal/ordered"
+	"steer/internal/pyfunc"
 	"steer/rl/data"
 )
 
@@ -41,11 +42,16 @@ type Task struct {
 	Generation      Generation
 	Metrics         []Metric
 	Filters         []Filter
+	// Results computes the metrics of an item instead; nil: they are those of MetricList.
+	Results *pyfunc.Function
 	// Ignored are the keys of the file that change nothing here, Notes what a reader of
 	// the result should know besides.
 	Ignored, Notes []string
 
 	source           *source
+	left             []string         // metrics of process_results that are not computed
+	process          *pyfunc.Function // of all rows of a file, nil without
+	processShots     *pyfunc.Function // of those of the few-shot examples
 	included         []string
 	splits           splits         // data files that the task names
 	shots            string         // data file of the few-shot examples
@@ -80,7 +86,7 @@ type file struct {
 	Limit      int       `yaml:"limit"`
 	ID         yaml.Node `yaml:"id"`
 
-	DatasetPath     string    `yaml:"dataset_path"`
+	DatasetPath     *string   `yaml:"dataset_path"`
 	DatasetKwargs   yaml.Node `yaml:"dataset_kwargs"`
 	TrainingSplit   yaml.Node `yaml:"training_split"`
 	ValidationSplit yaml.Node `yaml:"validation_split"`
@@ -148,25 +154,27 @@ func (s *source) task(name string) (*Task, error) {
 	if err := s.python(); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(s.hash)
-	t := &Task{Name: name, Path: s.path, SHA256: hex.EncodeToString(sum[:]), Output: f.OutputType,
+	t := &Task{Name: name, Path: s.path, Output: f.OutputType,
 		First: f.First, Limit: f.Limit, TargetDelimiter: f.TargetDelimiter, source: s}
-	for _, f := range s.files {
-		if f != s.path && !slices.Contains(t.included, f) {
-			t.included = append(t.included, f)
-		}
-	}
 	t.Alias = split(&f.TaskAlias)
 	if f.Task != nil && *f.Task != "" {
 		t.Name = *f.Task
 	}
 	for _, step := range []func(*source, *file) error{
-		t.refuse, t.readFields, t.readFewshot, t.readGeneration, t.readMetrics, t.readFilters, t.readSplits,
+		t.refuse, t.readFunctions, t.readFields, t.readFewshot, t.readGeneration, t.readMetrics, t.readFilters,
+		t.readSplits,
 	} {
 		if err := step(s, f); err != nil {
 			return nil, err
 		}
 	}
+	for _, f := range s.files {
+		if f != s.path && !slices.Contains(t.included, f) {
+			t.included = append(t.included, f)
+		}
+	}
+	sum := sha256.Sum256(s.hash)
+	t.SHA256 = hex.EncodeToString(sum[:])
 	t.ignore(f)
 	if t.Output == Rolling {
 		t.rolls(f)
@@ -209,8 +217,6 @@ func (t *Task) refuse(s *source, f *file) error {
 		key, mend string
 		n         *yaml.Node
 	}{
-		{"process_docs", "prepare the rows beforehand", &f.ProcessDocs},
-		{"process_results", "name metrics in metric_list", &f.ProcessResults},
 		{"custom_dataset", "write the rows into a file and name it under data", &f.CustomDataset},
 		{"use_prompt", "write the prompt into doc_to_text", &f.UsePrompt},
 		{"doc_to_image", "only text is measured", &f.DocToImage},

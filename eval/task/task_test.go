@@ -165,17 +165,26 @@ metric_list:
   - {metric: exact_match, ignore_case: true, ignore_punctuation: true, ignore_numbers: true,
      regexes_to_ignore: ['\$'], aggregation: mean, higher_is_better: true}
 filter_list:
-  - {name: strict, filter: [{function: regex, regex_pattern: 'is (\w+)', group_select: -1}, {function: take_first}]}
+  - {name: strict, filter: [{function: regex, regex_pattern: '(?<=is )(\w+)', group_select: -1}, {function: take_first}]}
   - {name: loose, filter: [{function: remove_whitespace}, {function: lowercase}]}
+  - {name: mapped, filter: [{function: map, mapping_dict: {'yes': 1, 'no': 0}, default_value: 0}]}
 `, nil)
 	require.NoError(t, err)
 	require.Equal(t, Generation{Until: []string{"\n", "."}, MaxTokens: 7}, tk.Generation)
 	require.Equal(t, []string{"no", "yes"}, items[0].Targets)
-	require.True(t, tk.Metrics[0].Matches("Y$es,12!", "yes"))
-	require.False(t, tk.Metrics[0].Matches("yes no", "yes"))
-	require.Equal(t, "b", tk.Filters[0].Apply("is a, is b"))
-	require.Equal(t, "[invalid]", tk.Filters[0].Apply("nothing"))
-	require.Equal(t, "a b", tk.Filters[1].Apply(" A b\n"))
+	for answer, want := range map[string]bool{"Y$es,12!": true, "yes no": false} {
+		same, err := tk.Metrics[0].Matches(answer, "yes")
+		require.NoError(t, err)
+		require.Equal(t, want, same)
+	}
+	for _, c := range []struct {
+		filter       int
+		answer, want string
+	}{{0, "is a, is b", "b"}, {0, "nothing", "[invalid]"}, {1, " A b\n", "a b"}, {2, "yes", "1"}, {2, "?", "0"}} {
+		got, err := tk.Filters[c.filter].Apply(c.answer)
+		require.NoError(t, err)
+		require.Equal(t, c.want, got)
+	}
 
 	tk, items, err = load(t, "output_type: loglikelihood\ndata: quiz.jsonl\n"+
 		"doc_to_text: \"{{q.split(' ')[:-1]|join(' ')}}\"\ndoc_to_target: \"{{' '+q.split(' ')[-1]}}\"\n", nil)
@@ -259,8 +268,10 @@ func TestBadTasks(t *testing.T) {
 		{without("doc_to_text") + "doc_to_text: \"{{q\"\n", `quiz.yaml:5: doc_to_text: template line 1`},
 		{without("doc_to_text") + "doc_to_text: \"{{q|shuffle}}\"\n", `filter shuffle: not known`},
 		{without("doc_to_text") + "doc_to_text: !function utils.f\n",
-			`quiz.yaml:5: doc_to_text: !function utils.f is Python, which is not run`},
-		{base + "process_docs: !function utils.p\n", `process_docs: !function utils.p is Python`},
+			`quiz.yaml:5: doc_to_text: !function utils.f: only plain Python is run (docs/tasks.md): open `},
+		{base + "process_docs: !function utils.p\n", `process_docs: !function utils.p: only plain Python is run`},
+		{base + "process_docs: p\n", `process_docs: want !function FILE.NAME, got "p"`},
+		{base + "process_results: !function utils.p\n", `process_results: !function utils.p: only plain Python`},
 		{base + "doc_to_txt: q\n", `quiz.yaml:6: doc_to_txt: unknown key: did you mean "doc_to_text"?`},
 		{base + "task: a/b\n", `task: want a name without slashes`},
 		{base + "metric_list: [{metric: bleu}]\n",
@@ -313,7 +324,9 @@ func TestBadTasks(t *testing.T) {
 		{gen + "generation_kwargs: {beams: 3}\n", `generation_kwargs.beams`},
 		{gen + "filter_list: [{name: x, filter: [{function: python}]}]\n",
 			`filter_list[0].filter[0].function: want take_first`},
-		{gen + "filter_list: [{name: x, filter: [{function: regex, regex_pattern: '(?=x)'}]}]\n", `RE2`},
+		{gen + "filter_list: [{name: x, filter: [{function: regex, regex_pattern: '(x'}]}]\n", `regular expression`},
+		{gen + "filter_list: [{name: x, filter: [{function: take_first_k, k: 3}]}]\n", `filter[0].k: want 1`},
+		{gen + "filter_list: [{name: x, filter: [{function: map}]}]\n", `mapping_dict: want a mapping`},
 	} {
 		_, _, err := load(t, c.yaml, nil)
 		require.ErrorContains(t, err, c.want, c.yaml)

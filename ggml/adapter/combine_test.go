@@ -35,7 +35,8 @@ func product(a *adapter.Adapter, name string, by float32) []float64 {
 	for o := range p.NOut {
 		for j := range p.Rank {
 			for i := range p.NIn {
-				out[o*p.NIn+i] += float64(a.Scale(*p)) * float64(by) * float64(p.B[o*p.Rank+j]) * float64(p.A[j*p.NIn+i])
+				ba := float64(p.B[o*p.Rank+j]) * float64(p.A[j*p.NIn+i])
+				out[o*p.NIn+i] += float64(a.Scale(*p)) * float64(by) * ba
 			}
 		}
 	}
@@ -48,7 +49,8 @@ func TestCombineAddsProducts(t *testing.T) {
 		parts []adapter.Part
 		exact bool
 	}{
-		"powers of two": {[]adapter.Part{{random(t, 1, all, 4, 8, false), 1}, {random(t, 2, qv, 2, 8, false), 0.5}}, true},
+		"powers of two": {[]adapter.Part{
+			{random(t, 1, all, 4, 8, false), 1}, {random(t, 2, qv, 2, 8, false), 0.5}}, true},
 		"one scale of three halves": {[]adapter.Part{
 			{random(t, 1, all, 4, 6, false), 1}, {random(t, 2, all, 2, 3, false), 1}}, true},
 		"thirds and ones": {[]adapter.Part{
@@ -157,11 +159,12 @@ func TestCombineRefuses(t *testing.T) {
 		parts []adapter.Part
 		want  string
 	}{
-		"none":         {nil, "nothing to combine"},
-		"other base":   {[]adapter.Part{{good, 1}, {wide, 1}}, "different bases"},
-		"NaN":          {[]adapter.Part{{good, float32(math.NaN())}}, "want a finite number"},
-		"overflow":     {[]adapter.Part{{good, 1}, {large, 8}}, "a scale is too large"},
-		"architecture": {[]adapter.Part{{good, 1}, {&adapter.Adapter{Arch: "x", Pairs: good.Pairs}, 1}}, "architecture"},
+		"none":       {nil, "nothing to combine"},
+		"other base": {[]adapter.Part{{good, 1}, {wide, 1}}, "different bases"},
+		"NaN":        {[]adapter.Part{{good, float32(math.NaN())}}, "want a finite number"},
+		"overflow":   {[]adapter.Part{{good, 1}, {large, 8}}, "a scale is too large"},
+		"architecture": {[]adapter.Part{{good, 1}, {&adapter.Adapter{Arch: "qwen2", Pairs: good.Pairs}, 1}},
+			"architecture"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := adapter.Combine(c.parts)

@@ -165,6 +165,22 @@ func (w *Writer) SetValue(key string, v any) {
 	}
 }
 
+// Append adds the metadata of another Writer behind what is here already.
+func (w *Writer) Append(other *Writer) error {
+	if other.err != nil {
+		return other.err
+	}
+	for key := range other.seen {
+		if w.seen[key] {
+			w.fail("metadata key %q is set twice", key)
+		}
+		w.seen[key] = true
+	}
+	w.kv.Write(other.kv.Bytes())
+	w.nKV += other.nKV
+	return w.err
+}
+
 func setScalar[T any](w *Writer, key string, t ValueType, v T) {
 	if w.key(key, t) {
 		put(&w.kv, v)

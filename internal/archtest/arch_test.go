@@ -19,8 +19,8 @@ var allowed = []struct {
 	// themselves of the lower ones: adapters and devices, the kinds of data and theories, the progress.
 	{"steer/cmd/steer", []string{
 		"steer/app/...", "steer/rewards", "steer/rl/data", "steer/rl/run", "steer/rl/sft", "steer/rl/train",
-		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/merge", "steer/ggml/modelfile",
-		"steer/demo", "steer/experiments", "steer/internal/..."}},
+		"steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/lm", "steer/ggml/merge",
+		"steer/ggml/modelfile", "steer/ggml/quantize", "steer/demo", "steer/experiments", "steer/internal/..."}},
 
 	// The program: what commands, and whatever else is a face of it, do.
 	{"steer/app/proposal", []string{
@@ -57,6 +57,8 @@ var allowed = []struct {
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/modelfile", "steer/internal/..."}},
 	{"steer/app/export", []string{
 		"steer/app/workspace", "steer/rl/data", "steer/ggml", "steer/ggml/...", "steer/internal/..."}},
+	{"steer/app/conversion", []string{
+		"steer/ggml/convert", "steer/ggml/gguf", "steer/ggml/quantize", "steer/internal/..."}},
 	{"steer/app/jsonlines", []string{"steer/rl/data", "steer/internal/..."}},
 	{"steer/app/source", []string{"steer/rl/run", "steer/internal/..."}},
 
@@ -105,6 +107,10 @@ var allowed = []struct {
 		"steer/ggml/adapter/safetensors", "steer/ggml/family", "steer/ggml/gguf", "steer/ggml/lm",
 		"steer/internal/..."}},
 	{"steer/ggml/adapter/safetensors", []string{"steer/internal/..."}},
+	{"steer/ggml/convert", []string{
+		"steer/ggml/adapter/safetensors", "steer/ggml/convert/tokenizer", "steer/ggml/gguf", "steer/internal/..."}},
+	{"steer/ggml/convert/tokenizer", []string{"steer/ggml/gguf", "steer/internal/..."}},
+	{"steer/ggml/quantize", []string{"steer/ggml/gguf", "steer/ggml/modelfile", "steer/cgo", "steer/internal/..."}},
 	{"steer/ggml/gguf/gguftest", []string{"steer/ggml/gguf", "steer/internal/testfiles"}}, // tests only
 	{"steer/ggml/gguf", []string{"steer/internal/..."}},
 	{"steer/ggml/prefix", []string{"steer/ggml/lm"}},

@@ -63,6 +63,10 @@ func (f *File) Write(p []byte) (int, error) { return f.f.Write(p) }
 // Name is the destination.
 func (f *File) Name() string { return f.path }
 
+// Aside is where the content lies until Commit, for a writer that wants a path. It may truncate the file, not
+// replace it.
+func (f *File) Aside() string { return f.f.Name() }
+
 // Commit syncs the content and puts it in place of the destination. After an error
 // the destination is as it was and the temporary file is gone.
 func (f *File) Commit() error {

@@ -61,6 +61,15 @@ func ToF16(f float32) uint16 {
 // FromBF16 widens a bfloat16; exact for every input.
 func FromBF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
+// ToBF16 rounds to the nearest bfloat16, ties to even; NaN stays NaN.
+func ToBF16(f float32) uint16 {
+	b := math.Float32bits(f)
+	if b&0x7fffffff > 0x7f800000 { // quiet bit set, so that the payload cannot be rounded away to infinity
+		return uint16(b>>16) | 0x40
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}
+
 // Widen fills out from little-endian numbers of two bytes each, by FromF16 or FromBF16.
 func Widen(out []float32, raw []byte, from func(uint16) float32) {
 	for i := range out {

@@ -79,27 +79,36 @@ func detectFile(path string, columns Columns) (detection, error) {
 			return d, err
 		}
 	}
+	return detectText(f.Path, head, whole, columns)
+}
+
+// detectText recognises a file that is no JSON of objects: a release's, or CSV.
+func detectText(path string, head []byte, whole bool, columns Columns) (detection, error) {
+	fail := func(err error, format string, args ...any) (detection, error) {
+		return detection{}, fmt.Errorf("data: %s: %w: %s", path, err, fmt.Sprintf(format, args...))
+	}
+	text := bytes.TrimLeft(head, " \t\r\n")
 	if format := detect(head); format != "" {
-		return only(f.Path, format), nil
+		return only(path, format), nil
 	}
 	if len(text) > 0 && (text[0] == '{' || text[0] == '[') {
 		return fail(ErrUnknownFormat, "it starts with %s; formats are %s", quote(string(text[:min(len(text), 60)])),
 			formatList())
 	}
-	if d, names := detectCSV(f.Path, head, whole, columns); d.readings != nil {
+	if d, names := detectCSV(path, head, whole, columns); d.readings != nil {
 		return d, nil
 	} else if name, missing := columns.missing(names); missing {
-		return detection{}, columns.notThere(FormatAuto, f.Path, 1, name, names)
+		return detection{}, columns.notThere(FormatAuto, path, 1, name, names)
 	} else if columns != nil {
 		return fail(ErrUnknownFormat, "as CSV its columns are %q; columns maps steer's names to these; %s", names,
 			needsList())
 	}
 	if format := detectHeaderless(head, whole); format != "" {
-		return only(f.Path, format), nil
+		return only(path, format), nil
 	}
 	if first, _, _ := bytes.Cut(text, []byte("\n")); bytes.Contains(bytes.TrimSuffix(first, []byte("\r")),
 		[]byte("\r")) && !bytes.Contains(first, []byte{'"'}) {
-		return detection{}, &Error{Format: FormatAuto, Path: f.Path, Line: 1, Want: "lines that end in a line feed",
+		return detection{}, &Error{Format: FormatAuto, Path: path, Line: 1, Want: "lines that end in a line feed",
 			Got: "single carriage returns in " + quote(string(first)), Mend: mendCR, Err: ErrMalformed}
 	}
 	if names := headerNames(head, whole); names != nil {
@@ -274,22 +283,24 @@ func detectKeys(keys rowKeys) []Format {
 // detectCSV knows CSV and TSV files by the names of their columns and their first record; names are those
 // of the columns.
 func detectCSV(path string, head []byte, whole bool, columns Columns) (d detection, names []string) {
-	records := csvHead(head, commaOf(path, head), 2, whole)
-	if len(records) < 2 || len(records[0]) != len(records[1]) {
-		if len(records) > 0 {
-			names = records[0]
-		}
-		return d, names
+	header := csvHead(head, commaOf(path, head), 1, whole)
+	if len(header) == 0 {
+		return d, nil
 	}
-	fields, err := columns.cells(records[0], records[1])
-	if err != nil { // the reader says what is wrong with the cell: here its column counts
-		fields = columns.rename(map[string]strictjson.Raw{})
-		for _, name := range records[0] {
-			fields[name] = strictjson.Raw(`"?"`)
-		}
-		fields = columns.rename(fields)
+	names = header[0]
+	var fields rowKeys
+	err := ErrMalformed
+	if rows := csvHead(head, commaOf(path, head), 2, whole); len(rows) == 2 && len(rows[1]) == len(names) {
+		fields, err = columns.cells(names, rows[1])
 	}
-	return detection{path: path, keys: fields, readings: readings(fields)}, records[0]
+	if err != nil { // the reader says what is wrong with the row: here the names of its columns count
+		unread := map[string]strictjson.Raw{}
+		for _, name := range names {
+			unread[name] = strictjson.Raw(`"?"`)
+		}
+		fields = columns.rename(unread)
+	}
+	return detection{path: path, keys: fields, readings: readings(fields)}, names
 }
 
 // detectTable knows the CSV and TSV files of releases by their header.

@@ -4,8 +4,10 @@
 // Three layers, each usable alone:
 //
 //   - Readers, one file a format: ReadDeontology, ReadHH, ReadGuanaco,
-//     ReadAnecdotes, ReadToxiGen and so on give typed rows. Detect recognises a
-//     format, Inspect describes a file, and a Source in a configuration names a
+//     ReadAnecdotes, ReadToxiGen and so on give typed rows. What people have data of
+//     their own in are shapes (shape.go): rows of named columns in JSON, parquet, CSV
+//     or TSV, read by LoadConversations, LoadPairs, LoadPrompts, ReadLabelled and
+//     ReadRanked. Detect recognises a format, Inspect describes a file, and a Source in a configuration names a
 //     file with its format, split and limit.
 //   - Templates: a Conversation is rendered into Segments, which know whether
 //     they belong to an answer, and Tokenize turns segments into ids and a loss

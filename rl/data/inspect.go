@@ -168,7 +168,8 @@ func (c *collector) conversations() error {
 func (c *collector) labelled() error {
 	rows, notes, err := ReadLabelled(c.source)
 	for _, r := range rows {
-		c.row(map[bool]string{true: "good", false: "bad"}[r.Good], text("prompt", Conversation{Messages: r.Prompt}.Text()),
+		c.row(map[bool]string{true: "good", false: "bad"}[r.Good],
+			text("prompt", Conversation{Messages: r.Prompt}.Text()),
 			text("completion", Conversation{Messages: r.Answer}.Text()))
 	}
 	c.summary.Notes = append(c.summary.Notes, notes...)

@@ -60,9 +60,15 @@ type Loaded struct {
 
 // Validate checks the fields against each other.
 func (s Source) Validate() error {
-	switch {
-	case s.Path == "":
+	if s.Path == "" {
 		return fmt.Errorf("data: path: want the path of a data file, got none")
+	}
+	return s.Check()
+}
+
+// Check is Validate for a source that may have no path.
+func (s Source) Check() error {
+	switch {
 	case s.Format != "" && !slices.Contains(s.Format.Values(), string(s.Format)):
 		return fmt.Errorf("data: format: want one of %v, got %q", s.Format.Values(), s.Format)
 	case s.Split != "" && !slices.Contains(s.Split.Values(), string(s.Split)):

@@ -9,11 +9,9 @@ import (
 // Labelled is an answer that is said to be good or bad.
 type Labelled struct {
 	Prompt, Answer []Message
-	// Plain says that both are running text, with nothing before the prompt.
-	Plain  bool
-	Good   bool
-	Source string
-	Line   int
+	Good           bool
+	Source         string
+	Line           int
 }
 
 // ReadLabelled reads rows of {"prompt", "completion", "label"}, as KTO has them: label true or 1 says that
@@ -21,12 +19,11 @@ type Labelled struct {
 func ReadLabelled(src Source) (rows []Labelled, notes []string, err error) {
 	notes, err = eachRecord(src, func(r *record) error {
 		l := Labelled{Source: r.path, Line: r.row}
-		var plain, plainEnd bool
 		var err error
-		if l.Prompt, plain, err = r.prompt(anyPrompt...); err != nil {
+		if l.Prompt, _, err = r.prompt(anyPrompt...); err != nil {
 			return err
 		}
-		if l.Answer, plainEnd, err = r.answer(anyAnswer...); err != nil {
+		if l.Answer, _, err = r.answer(anyAnswer...); err != nil {
 			return err
 		}
 		if r.absent("label") {
@@ -36,7 +33,7 @@ func ReadLabelled(src Source) (rows []Labelled, notes []string, err error) {
 		if !ok {
 			return r.bad("label", "true or false, 1 or 0", short(r.fields["label"]))
 		}
-		l.Good, l.Plain = good, plain && plainEnd
+		l.Good = good
 		rows = append(rows, l)
 		return r.scored("completion", l.Answer)
 	})
@@ -47,7 +44,6 @@ func ReadLabelled(src Source) (rows []Labelled, notes []string, err error) {
 type Ranked struct {
 	Prompt  []Message
 	Answers []RankedAnswer
-	Plain   bool // all are running text, with nothing before the prompt
 	Source  string
 	Line    int
 }
@@ -71,7 +67,7 @@ func ReadRanked(src Source) (rows []Ranked, notes []string, err error) {
 	notes, err = eachRecord(src, func(r *record) error {
 		row := Ranked{Source: r.path, Line: r.row}
 		var err error
-		if row.Prompt, row.Plain, err = r.prompt(anyPrompt...); err != nil {
+		if row.Prompt, _, err = r.prompt(anyPrompt...); err != nil {
 			return err
 		}
 		name, err := r.oneOf("responses", "answers")
@@ -90,14 +86,13 @@ func ReadRanked(src Source) (rows []Ranked, notes []string, err error) {
 			return err
 		}
 		for i, raw := range list {
-			a, plain, err := r.rankedAnswer(fmt.Sprintf("%s[%d]", name, i), raw, scores == nil)
+			a, err := r.rankedAnswer(fmt.Sprintf("%s[%d]", name, i), raw, scores == nil)
 			if err != nil {
 				return err
 			}
 			if scores != nil {
 				a.Score = scores[i]
 			}
-			row.Plain = row.Plain && plain
 			row.Answers = append(row.Answers, a)
 		}
 		rows = append(rows, row)
@@ -135,39 +130,36 @@ func (r *record) scores(answers string, n int) ([]float64, error) {
 }
 
 // rankedAnswer reads one answer; own says that it has its score beside it.
-func (r *record) rankedAnswer(field string, raw strictjson.Raw, own bool) (RankedAnswer, bool, error) {
-	var a RankedAnswer
-	var plain bool
+func (r *record) rankedAnswer(field string, raw strictjson.Raw, own bool) (a RankedAnswer, err error) {
 	var keys rowKeys
-	if strictjson.Kind(raw) == '{' && strictjson.Unmarshal(raw, &keys) == nil && keys["role"] == nil {
-		at, text, err := r.oneKey(field, keys, answerTexts)
-		if err != nil {
-			return a, false, err
-		}
-		if a.Turns, plain, err = r.said(at, text); err != nil {
-			return a, false, err
-		}
+	if strictjson.Kind(raw) != '{' || strictjson.Unmarshal(raw, &keys) != nil || keys["role"] != nil {
 		if own {
-			if at, text, err = r.oneKey(field, keys, answerScores); err != nil {
-				return a, false, err
-			}
-			if strictjson.Unmarshal(text, &a.Score) != nil {
-				return a, false, r.bad(at, "a number", strictjson.Describe(text))
-			}
-			if keys["rank"] != nil {
-				a.Score = -a.Score
-			}
+			return a, r.need("scores", "a list of numbers, one for each answer")
 		}
-	} else {
-		var err error
-		if own {
-			return a, false, r.need("scores", "a list of numbers, one for each answer")
+		if a.Turns, _, err = r.said(field, raw); err != nil {
+			return a, err
 		}
-		if a.Turns, plain, err = r.said(field, raw); err != nil {
-			return a, false, err
+		return a, r.scored(field, a.Turns)
+	}
+	at, text, err := r.oneKey(field, keys, answerTexts)
+	if err != nil {
+		return a, err
+	}
+	if a.Turns, _, err = r.said(at, text); err != nil {
+		return a, err
+	}
+	if own {
+		if at, text, err = r.oneKey(field, keys, answerScores); err != nil {
+			return a, err
+		}
+		if strictjson.Unmarshal(text, &a.Score) != nil {
+			return a, r.bad(at, "a number", strictjson.Describe(text))
+		}
+		if keys["rank"] != nil {
+			a.Score = -a.Score
 		}
 	}
-	return a, plain, r.scored(field, a.Turns)
+	return a, r.scored(field, a.Turns)
 }
 
 // oneKey is the one of some keys that an object has.

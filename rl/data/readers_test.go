@@ -124,7 +124,10 @@ func TestMalformed(t *testing.T) {
 	guanaco := func(p string) error { _, err := ReadGuanaco(p); return err }
 	pq := func(p string) error { _, err := ReadGuanacoParquet(p); return err }
 	chat := func(p string) error { _, _, err := readShapes(Source{Path: p, Format: FormatChat}); return err }
-	completion := func(p string) error { _, _, err := readShapes(Source{Path: p, Format: FormatCompletion}); return err }
+	completion := func(p string) error {
+		_, _, err := readShapes(Source{Path: p, Format: FormatCompletion})
+		return err
+	}
 	pairs := func(p string) error { _, _, err := readPairs(Source{Path: p, Format: FormatPairs}); return err }
 	tokens := func(p string) error { _, _, err := readTokens(Source{Path: p, Format: FormatTokens}); return err }
 	tokenPairs := func(p string) error {

@@ -84,6 +84,9 @@ func shapeColumns(format Format) []string {
 	return out
 }
 
+// ColumnNames are the columns that the formats of conversations and preferences have.
+func ColumnNames() []string { return shapeColumns(FormatAuto) }
+
 // isRanked holds where the answers are a list.
 func isRanked(keys rowKeys) bool {
 	return strictjson.Kind(keys["responses"]) == '[' || strictjson.Kind(keys["answers"]) == '['
@@ -222,6 +225,9 @@ func suggestColumns(names []string) string {
 			if found[k] != k {
 				parts = append(parts, k+": "+found[k])
 			}
+		}
+		if len(parts) == 0 {
+			return ""
 		}
 		return "if that is what they mean, write columns: {" + strings.Join(parts, ", ") + "}"
 	}

@@ -68,14 +68,21 @@ func TestShapesInAllContainers(t *testing.T) {
 		format  Format
 		line    int
 	}{
-		"crlf and bom":    {"\xef\xbb\xbf{\"messages\":" + list + "}\r\n", FormatChat, 1},
-		"csv messages":    {"id,messages\n1," + cell(list) + "\n", FormatChat, 2},
-		"csv completion":  {"prompt,completion\r\n\"Hi, \"\"you\"\"\",Yes\r\n", FormatCompletion, 2},
-		"csv lists":       {"prompt,completion\n" + cell(`[{"role":"user","content":"Hi, \"you\""}]`) + ",Yes\n", FormatCompletion, 2},
-		"semicolons":      {"prompt;completion\n\"Hi, \"\"you\"\"\";Yes\n", FormatCompletion, 2},
-		"tsv alpaca":      {"instruction\tinput\toutput\n\"Hi, \"\"you\"\"\"\t\tYes\n", FormatAlpaca, 2},
-		"csv sharegpt":    {"conversations\n" + cell(`[{"from":"Human","value":"Hi, \"you\""},{"from":"GPT","value":"Yes"}]`) + "\n", FormatShareGPT, 2},
-		"struct of lists": {`{"messages":{"role":["user","assistant"],"content":["Hi, \"you\"","Yes"]}}`, FormatChat, 1},
+		"crlf and bom":   {"\xef\xbb\xbf{\"messages\":" + list + "}\r\n", FormatChat, 1},
+		"csv messages":   {"id,messages\n1," + cell(list) + "\n", FormatChat, 2},
+		"csv completion": {"prompt,completion\r\n\"Hi, \"\"you\"\"\",Yes\r\n", FormatCompletion, 2},
+		"csv lists": {
+			"prompt,completion\n" + cell(`[{"role":"user","content":"Hi, \"you\""}]`) + ",Yes\n", FormatCompletion, 2,
+		},
+		"semicolons": {"prompt;completion\n\"Hi, \"\"you\"\"\";Yes\n", FormatCompletion, 2},
+		"tsv alpaca": {"instruction\tinput\toutput\n\"Hi, \"\"you\"\"\"\t\tYes\n", FormatAlpaca, 2},
+		"csv sharegpt": {
+			"conversations\n" + cell(`[{"from":"Human","value":"Hi, \"you\""},{"from":"GPT","value":"Yes"}]`) + "\n",
+			FormatShareGPT, 2,
+		},
+		"struct of lists": {
+			`{"messages":{"role":["user","assistant"],"content":["Hi, \"you\"","Yes"]}}`, FormatChat, 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rows, info := conversations(t, "x", c.content)
@@ -118,15 +125,23 @@ func TestColumns(t *testing.T) {
 		columns Columns
 		format  Format
 	}{
-		`write prompt: question`:                             {Columns{"question": "prompt"}, ""},
-		`did you mean "completion"?`:                         {Columns{"completions": "answer"}, ""},
-		`field "qestion"`:                                    {Columns{"prompt": "qestion", "completion": "answer"}, ""},
-		`did you mean "question"?`:                           {Columns{"prompt": "qestion", "completion": "answer"}, ""},
-		`both read from "answer"`:                            {Columns{"prompt": "answer", "completion": "answer"}, ""},
-		`format guanaco has the columns of its release`:      {Columns{"prompt": "answer"}, FormatGuanaco},
-		`want a name that format alpaca has: instruction`:    {Columns{"prompt": "question"}, FormatAlpaca},
-		`chat needs messages`:                                {Columns{"history": "question"}, ""},
-		`field "answer": malformed: want text, or a list of`: {Columns{"prompt": "question", "completion": "answer"}, ""},
+		`write prompt: question`:     {Columns{"question": "prompt"}, ""},
+		`did you mean "completion"?`: {Columns{"completions": "answer"}, ""},
+		`field "qestion"`: {
+			Columns{"prompt": "qestion", "completion": "answer"}, "",
+		},
+		`did you mean "question"?`: {
+			Columns{"prompt": "qestion", "completion": "answer"}, "",
+		},
+		`both read from "answer"`: {
+			Columns{"prompt": "answer", "completion": "answer"}, "",
+		},
+		`format guanaco has the columns of its release`:   {Columns{"prompt": "answer"}, FormatGuanaco},
+		`want a name that format alpaca has: instruction`: {Columns{"prompt": "question"}, FormatAlpaca},
+		`chat needs messages`:                             {Columns{"history": "question"}, ""},
+		`field "answer": malformed: want text, or a list of`: {
+			Columns{"prompt": "question", "completion": "answer"}, "",
+		},
 	} {
 		_, _, err := load(`{"question":"a","answer":7}`, c.columns, c.format)
 		require.ErrorContains(t, err, says)
@@ -173,14 +188,23 @@ func TestMixedShapes(t *testing.T) {
 			`field "messages"`, "this row looks like Alpaca", "rows of one format"},
 		`{"prompt":"a","completion":"b"}` + "\n" + `{"prompt":"a","chosen":"b","rejected":"c"}`: {"line 2",
 			`field "completion"`, "looks like preference pairs"},
-		"prompt,completion\na,b\n\"c\"\n":                               {"line 3", "2 columns, as the header has"},
-		"messages\n\"[{'role': 'user', 'content': 'a'}]\"\n":            {"line 2", `field "messages"`, "single quotes", "json.dumps"},
-		"prompt,completion\n\"[{'role': 'u', 'content': 'a'}]\",b\n":    {"line 2", `field "prompt"`, "as Python prints it"},
+		"prompt,completion\na\rb,c\n":     {"line 2", "single carriage return"},
+		"prompt,completion\n\"a,b\n":      {"line 2", "want a closing quote"},
+		"prompt,completion\n":             {"no rows"},
+		"prompt,completion\na,b\n\"c\"\n": {"line 3", "2 columns, as the header has"},
+		"messages\n\"[{'role': 'user', 'content': 'a'}]\"\n": {
+			"line 2", `field "messages"`, "single quotes", "json.dumps",
+		},
+		"prompt,completion\n\"[{'role': 'u', 'content': 'a'}]\",b\n": {
+			"line 2", `field "prompt"`, "as Python prints it",
+		},
 		"prompt,completion,tools\na,b,\"[{\"\"name\"\":\"\"x\"\"}]\"\n": {"line 2", `field "tools"`},
 		`{"messages":[{"role":"usr","content":"a"}]}`:                   {`did you mean "user"`},
 		`{"prompt":null,"completion":"b"}`:                              {`field "prompt"`},
 		`{"instruction":"a","output":"b","history":[["a",null]]}`:       {`history[0][1]`, "null"},
-		`{"messages":{"role":["user"],"content":["a","b"]}}`:            {"line 1", `field "messages.role"`, "2 values"},
+		`{"messages":{"role":["user"],"content":["a","b"]}}`: {
+			"line 1", `field "messages.role"`, "2 values",
+		},
 	} {
 		_, _, err := LoadConversations(Source{Path: write(t, "x", content)})
 		require.Error(t, err, content)
@@ -245,7 +269,8 @@ func TestPromptsOfAnyShape(t *testing.T) {
 		require.Equal(t, format, info.Format, content)
 		require.Equal(t, turns("user", "Say"), rows[0].FirstPrompt(), content)
 	}
-	rows, _, err := LoadPrompts(Source{Path: write(t, "p.jsonl", `{"prompt":[`+say+`,{"role":"assistant","content":"x"},`+
+	rows, _, err := LoadPrompts(Source{Path: write(t, "p.jsonl", `{"prompt":[`+say+`,{"role":"assistant",`+
+		`"content":"x"},`+
 		say+`],"system":"Be kind."}`+"\n"+`{"prompt":" "}`)})
 	require.NoError(t, err)
 	require.Equal(t, turns("system", "Be kind.", "user", "Say", "assistant", "x", "user", "Say"), rows[0].FirstPrompt())
@@ -264,11 +289,22 @@ func TestRankedAndLabelled(t *testing.T) {
 		return rows, err
 	}
 	for content, scores := range map[string][]float64{
-		`{"prompt":"a","responses":["x","y"],"scores":[1,2.5]}`:                                                                 {1, 2.5},
-		`{"prompt":"a","answers":["x","y"],"ranks":[1,2]}`:                                                                      {-1, -2},
-		`{"prompt":"a","answers":[{"answer":"x","rank":2},{"answer":"y","rank":1}]}`:                                            {-2, -1},
-		`{"prompt":"a","responses":[{"text":"x","score":0},{"text":"y","score":-1}]}`:                                           {0, -1},
-		`{"prompt":"a","responses":[[{"role":"assistant","content":"x"}],[{"role":"assistant","content":"y"}]],"scores":[1,1]}`: {1, 1},
+		`{"prompt":"a","responses":["x","y"],"scores":[1,2.5]}`: {
+			1, 2.5,
+		},
+		`{"prompt":"a","answers":["x","y"],"ranks":[1,2]}`: {
+			-1, -2,
+		},
+		`{"prompt":"a","answers":[{"answer":"x","rank":2},{"answer":"y","rank":1}]}`: {
+			-2, -1,
+		},
+		`{"prompt":"a","responses":[{"text":"x","score":0},{"text":"y","score":-1}]}`: {
+			0, -1,
+		},
+		`{"prompt":"a","responses":[[{"role":"assistant","content":` +
+			`"x"}],[{"role":"assistant","content":"y"}]],"scores":[1,1]}`: {
+			1, 1,
+		},
 	} {
 		rows, err := ranked(content)
 		require.NoError(t, err, content)
@@ -279,7 +315,8 @@ func TestRankedAndLabelled(t *testing.T) {
 		}
 	}
 	for content, says := range map[string]string{
-		`{"prompt":"a","responses":["x","y"],"scores":[1]}`:              `field "scores": malformed: want 2 numbers`,
+		`{"prompt":"a","responses` +
+			`":["x","y"],"scores":[1]}`: `field "scores": malformed: want 2 numbers`,
 		`{"prompt":"a","responses":["x","y"],"scores":[1,null]}`:         `field "scores[1]"`,
 		`{"prompt":"a","responses":["x"],"scores":[1]}`:                  "at least two answers",
 		`{"prompt":"a","responses":["x","y"]}`:                           `field "scores"`,
@@ -297,13 +334,14 @@ func TestRankedAndLabelled(t *testing.T) {
 	for _, label := range []string{"true", "1"} {
 		rows, err := labelled(`{"instruction":"a","input":"b","output":"c","label":` + label + `}`)
 		require.NoError(t, err)
-		require.Equal(t, []Labelled{{Prompt: turns("user", "a\n\nb"), Answer: turns("assistant", "c"), Plain: true,
-			Good: true, Source: rows[0].Source, Line: 1}}, rows)
+		require.Equal(t, []Labelled{{Prompt: turns("user", "a\n\nb"), Answer: turns("assistant", "c"), Good: true,
+			Source: rows[0].Source, Line: 1}}, rows)
 	}
 	for content, says := range map[string]string{
-		`{"prompt":"a","completion":"c","label":"good"}`: `field "label": malformed: want true or false, 1 or 0, got "good"`,
-		`{"prompt":"a","completion":"c"}`:                `field "label"`,
-		`{"prompt":"a","label":true}`:                    `field "completion"`,
+		`{"prompt":"a","completi` +
+			`on":"c","label":"good"}`: `field "label": malformed: want true or false, 1 or 0, got "good"`,
+		`{"prompt":"a","completion":"c"}`: `field "label"`,
+		`{"prompt":"a","label":true}`:     `field "completion"`,
 	} {
 		_, err := labelled(content)
 		require.ErrorContains(t, err, says, content)

@@ -11,5 +11,5 @@
 // contiguous. Write makes the bytes the reference implementation makes.
 //
 // It may import internal alone: strict JSON, half floats, atomic files, what a file is that is none of its own.
-// Only ggml/adapter imports it.
+// ggml/adapter and ggml/convert import it.
 package safetensors

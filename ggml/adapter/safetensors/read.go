@@ -126,6 +126,9 @@ func (f *File) Tensor(name string) (Info, bool) {
 	return f.tensors[i], true
 }
 
+// Raw reads the bytes of a tensor as they are stored.
+func (f *File) Raw(t Info) *io.SectionReader { return io.NewSectionReader(f.src, t.begin, t.size) }
+
 // Float32 returns the elements of an F32, F16 or BF16 tensor.
 func (f *File) Float32(name string) ([]float32, error) {
 	t, ok := f.Tensor(name)
