@@ -7,6 +7,7 @@ import (
 	"steer/ggml/adapter"
 	"steer/internal/filehash"
 	"steer/rl/run"
+	"steer/rl/train"
 )
 
 // Kind names a method: what a job does. Run folders know it as their stage.
@@ -17,6 +18,7 @@ const (
 	SFTKind    Kind = run.StageSFT
 	RewardKind Kind = run.StageReward
 	PPOKind    Kind = run.StagePPO
+	DPOKind    Kind = run.StageDPO
 	EvalKind   Kind = run.StageEval
 )
 
@@ -57,13 +59,26 @@ type Method struct {
 // Methods lists all methods, in the order of a pipeline. A new one is a file with its job, and a
 // line here.
 func Methods() []Method {
-	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), EvalMethod()}
+	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), DPOMethod(), EvalMethod()}
 }
 
 // Kinds are the names of all methods.
 func Kinds() (names []string) {
 	for _, m := range Methods() {
 		names = append(names, string(m.Kind))
+	}
+	return names
+}
+
+// Presets are the names that a job of the method can start from; nil where another key names that.
+func (m Method) Presets() (names []string) {
+	if m.PresetKey != "preset" {
+		return nil
+	}
+	for _, name := range train.PresetDefault.Values() {
+		if _, err := m.New(name); err == nil {
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -112,7 +112,7 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 		if !within("report", "import") {
 			return folders
 		}
-	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "system",
+	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "beta", "system",
 		"text", "prompt", "stop", "system-instruction", "template-var":
 		return names()
 	}
@@ -150,6 +150,8 @@ func configurationOf(cmd *cobra.Command) any {
 		return &jobs.Reward{}
 	case "ppo":
 		return &jobs.PPO{}
+	case "dpo":
+		return &jobs.DPO{}
 	case "eval":
 		return &jobs.Eval{}
 	}

@@ -85,6 +85,9 @@ var allowed = []struct {
 	{"steer/rl/ppo", []string{
 		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
 		"steer/internal/..."}},
+	{"steer/rl/dpo", []string{
+		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/internal/..."}},
 	{"steer/rl/sft", []string{
 		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
 		"steer/internal/..."}},

@@ -110,7 +110,7 @@ type Terms struct {
 	// LabelSmoothing is the share of pairs that are taken to be the wrong way round (ε).
 	LabelSmoothing float64 `yaml:"label_smoothing"`
 	// Divergence and AlphaCoef are f and its coefficient.
-	Divergence Divergence `yaml:"f_divergence"`
+	Divergence Divergence `yaml:"f_divergence_type"`
 	AlphaCoef  float64    `yaml:"f_alpha_divergence_coef"`
 	// DiscopopTau is τ of Discopop.
 	DiscopopTau float64 `yaml:"discopop_tau"`

@@ -15,10 +15,14 @@ const (
 	PresetDefault Preset = "default"
 	// PresetThesis is the published recipe that this program began with.
 	PresetThesis Preset = "thesis"
+	// PresetTRLDPO is what TRL's DPOConfig is by default.
+	PresetTRLDPO Preset = "trl-dpo"
 )
 
 // Values lists the presets.
-func (Preset) Values() []string { return []string{string(PresetDefault), string(PresetThesis)} }
+func (Preset) Values() []string {
+	return []string{string(PresetDefault), string(PresetThesis), string(PresetTRLDPO)}
+}
 
 // Presets gives the configurations of a trainer by their presets.
 type Presets[C any] map[Preset]func() C
