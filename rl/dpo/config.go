@@ -21,8 +21,8 @@ type Config struct {
 	// the loss (RPO, Pang et al. 2024, arXiv:2404.19733). nil: what the loss has by definition, 1 in orpo and
 	// cpo and 0 in the others.
 	RPOAlpha *float64 `yaml:"rpo_alpha,omitempty"`
-	// LDAlpha is how much the tokens count that an answer has beyond the shorter one of its pair (see
-	// [LengthDesensitized]); 1: as much as all others.
+	// LDAlpha is how much the tokens of an answer count that it has beyond the length of the shorter one of its
+	// pair (LD-DPO, Liu et al. 2024, arXiv:2409.06411); 1: as much as all others.
 	LDAlpha float64 `yaml:"ld_alpha"`
 
 	// MaxLength bounds prompt and answer together, in tokens.

@@ -14,7 +14,7 @@ type Row struct {
 	Tokens []int32
 	// Targets are the positions of the answer's tokens: of the last assistant turn, its end included.
 	Targets []int32
-	// shared is how many tokens of the answer count whole; see [LengthDesensitized].
+	// shared is how many tokens of the answer count whole, whatever ld_alpha is.
 	shared int
 	// ref is what the reference policy says.
 	ref sums
@@ -86,6 +86,7 @@ func (e *Encoder) Items(pairs []data.Pair) ([]Item, run.PairCounts, error) {
 			return nil, counts, fmt.Errorf("dpo: %s: line %d: %w", p.Source, p.Line, err)
 		}
 		it.Index = i
+		two := it.Chosen != nil && it.Rejected != nil && !slices.Equal(it.Chosen.prompt(), it.Rejected.prompt())
 		kept, err := e.fit(&it, &counts)
 		if err != nil {
 			return nil, counts, fmt.Errorf("dpo: %s: line %d: %w", p.Source, p.Line, err)
@@ -94,7 +95,7 @@ func (e *Encoder) Items(pairs []data.Pair) ([]Item, run.PairCounts, error) {
 			continue
 		}
 		counts.Kept++
-		if it.Chosen != nil && it.Rejected != nil && !slices.Equal(it.Chosen.prompt(), it.Rejected.prompt()) {
+		if two {
 			counts.Prompts++
 		}
 		for _, r := range it.rows() {

@@ -111,7 +111,7 @@ func TestPairLossIsTRLs(t *testing.T) {
 				k := i + c.Pairs
 				weights := c.Mask
 				if c.LDAlpha != nil {
-					weights = LengthDesensitized(c.Mask, i, k, *c.LDAlpha)
+					weights = lengthDesensitized(c.Mask, i, k, *c.LDAlpha)
 				}
 				var m Margins
 				m.W, m.NW = sum(weights[i], c.Logprobs[i], c.Ref[i])
@@ -251,4 +251,34 @@ func TestDerivatives(t *testing.T) {
 		require.InDelta(t, (at(m.W+h, m.L)-at(m.W-h, m.L))/(2*h), dW, 1e-8, loss)
 		require.InDelta(t, (at(m.W, m.L+h)-at(m.W, m.L-h))/(2*h), dL, 1e-8, loss)
 	}
+}
+
+// lengthDesensitized are the weights of the tokens of rows i and k, chosen and rejected, in their sequences'
+// log-probabilities: tokens beyond the shorter answer count alpha times (LD-DPO, Liu et al. 2024,
+// arXiv:2409.06411). mask is 1 at the tokens of answers; other rows are nil.
+func lengthDesensitized(mask [][]float64, i, k int, alpha float64) [][]float64 {
+	out := make([][]float64, len(mask))
+	count := func(row []float64) (n int) {
+		for _, m := range row {
+			if m != 0 {
+				n++
+			}
+		}
+		return n
+	}
+	shorter := min(count(mask[i]), count(mask[k]))
+	for _, r := range []int{i, k} {
+		out[r] = make([]float64, len(mask[r]))
+		seen := 0
+		for x, m := range mask[r] {
+			if m == 0 {
+				continue
+			}
+			if out[r][x] = 1; seen >= shorter {
+				out[r][x] = alpha
+			}
+			seen++
+		}
+	}
+	return out
 }
