@@ -171,13 +171,24 @@ func (t *trainer) refer(ctx context.Context) error {
 	}
 	if t.cfg.Loss == KTO {
 		for step := range t.steps {
-			t.strangers = append(t.strangers, rotated(rowsOf(t.batch(step)), t.cfg.MaxLength))
+			t.strangers = append(t.strangers, t.stepStrangers(step))
 			rows = append(rows, t.strangers[step]...)
 		}
 		t.heldOutStrangers = rotated(rowsOf(t.heldOut), t.cfg.MaxLength)
 		rows = append(rows, t.heldOutStrangers...)
 	}
 	return t.deps.Reference.fill(ctx, t.deps.Deps, rows, t.passTokens())
+}
+
+// stepStrangers are the answers to the prompts of others of a step. A last step of one answer takes that of the
+// step before: its own would say nothing of the KL.
+func (t *trainer) stepStrangers(step int64) []*Row {
+	rows := rowsOf(t.batch(step))
+	if len(rows) > 1 {
+		return rotated(rows, t.cfg.MaxLength)
+	}
+	before := rowsOf(t.batch(max(step-1, 0)))
+	return rotated([]*Row{rows[0], before[len(before)-1]}, t.cfg.MaxLength)[:1]
 }
 
 // rowsOf are the answers of items.

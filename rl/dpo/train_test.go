@@ -420,6 +420,22 @@ func TestRotated(t *testing.T) {
 	require.Equal(t, []int32{2, 30, 31, 32}, rotated(rows, 4)[0].Tokens, "too long: cut from the left")
 }
 
+// The last step of a run may be left with one answer: it is put behind another's prompt all the same.
+func TestOneAnswerIsLeftOver(t *testing.T) {
+	cfg := toyConfig()
+	cfg.Loss, cfg.Epochs, cfg.MiniBatchSize, cfg.MicroBatchSize = KTO, 1, 59, 1
+	d := toyDeps(t, cfg)
+	d.Default("dpo")
+	tr, err := newTrainer(cfg, d)
+	require.NoError(t, err)
+	require.NoError(t, tr.refer(context.Background()))
+	require.Len(t, tr.strangers, 2)
+	require.Len(t, tr.strangers[1], 1)
+	own := rowsOf(tr.batch(1))[0]
+	require.Equal(t, own.prompt(), tr.strangers[1][0].prompt())
+	require.NotEqual(t, own.Tokens, tr.strangers[1][0].Tokens)
+}
+
 func TestNothingLeft(t *testing.T) {
 	cfg := toyConfig()
 	_, err := trainToy(t, cfg, t.TempDir(), func(d *Deps) {
