@@ -64,7 +64,7 @@ type DPO struct {
 }
 
 // NewDPO is the job of a preset.
-func NewDPO(p train.Preset) (DPO, error) {
+func NewDPO(p dpo.Preset) (DPO, error) {
 	c, err := dpo.New(p)
 	return DPO{Engine: workspace.DefaultEngine(), Theory: rewards.Custom, HeldOutShare: 0.1, Config: c}, err
 }
@@ -72,7 +72,7 @@ func NewDPO(p train.Preset) (DPO, error) {
 // DPOMethod steers a policy by preferences.
 func DPOMethod() Method {
 	return Method{DPOKind, "preset", func(preset string) (Job, error) {
-		j, err := NewDPO(train.Preset(preset))
+		j, err := NewDPO(dpo.Preset(preset))
 		return &j, err
 	}}
 }

@@ -5,9 +5,9 @@ import (
 
 	"steer/app/workspace"
 	"steer/ggml/adapter"
+	"steer/internal/conf"
 	"steer/internal/filehash"
 	"steer/rl/run"
-	"steer/rl/train"
 )
 
 // Kind names a method: what a job does. Run folders know it as their stage.
@@ -75,9 +75,13 @@ func (m Method) Presets() (names []string) {
 	if m.PresetKey != "preset" {
 		return nil
 	}
-	for _, name := range train.PresetDefault.Values() {
-		if _, err := m.New(name); err == nil {
-			names = append(names, name)
+	job, err := m.New("")
+	if err != nil {
+		return nil
+	}
+	for _, k := range conf.Keys(job) {
+		if k.Name == m.PresetKey {
+			names = k.Values
 		}
 	}
 	return names

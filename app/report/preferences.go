@@ -55,7 +55,7 @@ func markdownPreferences(b *strings.Builder, r *Report) {
 	if len(rows) == 0 {
 		return
 	}
-	b.WriteString("\n## Preferences\n\nHeld-out pairs whose chosen answer has the higher implicit reward, measured by " +
-		"the trainer; Wilson 95 % intervals; chance is 0.5.\n")
+	b.WriteString("\n## Preferences\n\nHeld-out pairs whose chosen answer has the higher implicit reward, measured " +
+		"by the trainer; Wilson 95 % intervals; chance is 0.5.\n")
 	table(b, []string{"policy", "loss", "accuracy", "pairs", "margin", "recipe"}, rows)
 }

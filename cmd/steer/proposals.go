@@ -118,8 +118,8 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 		if !within("report", "import") {
 			return folders
 		}
-	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "beta", "system",
-		"text", "prompt", "stop", "system-instruction", "template-var":
+	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "beta",
+		"system", "text", "prompt", "stop", "system-instruction", "template-var":
 		return names()
 	}
 	if f.Value.Type() != "string" && f.Value.Type() != "stringArray" && f.Value.Type() != "stringSlice" &&

@@ -10,7 +10,7 @@ import (
 // Config is everything a run can be told. Start from [New].
 type Config struct {
 	// Preset names the values this configuration started from.
-	Preset train.Preset `yaml:"preset"`
+	Preset Preset `yaml:"preset"`
 	// Seed determines every random choice of the run.
 	Seed uint64 `yaml:"seed"`
 

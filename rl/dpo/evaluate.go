@@ -190,7 +190,7 @@ func nothingLeft(cfg Config, trained, heldOut run.PairCounts) string {
 			why string
 		}{
 			{c.Dropped, "are longer than max_length: raise it, or set overlong to truncate_left"},
-			{c.NoAnswer, "have no token of an answer left once cut: raise max_length, or set overlong to truncate_left"},
+			{c.NoAnswer, "have no answer left once cut: raise max_length, or set overlong to truncate_left"},
 			{c.CutEqual, "have equal sides once cut: raise max_length, or set overlong to drop"},
 			{c.Identical, "have the same tokens on both sides: there is nothing to prefer"},
 			{c.Refused, "are refused by the model's chat template: name another with --template"},

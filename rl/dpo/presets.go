@@ -5,16 +5,32 @@ import (
 	"steer/rl/train"
 )
 
+// Preset names a set of values that a configuration starts from.
+type Preset string
+
+// The presets.
+const (
+	// PresetDefault is what is right today.
+	PresetDefault Preset = "default"
+	// PresetTRL is what TRL's DPOConfig is by default.
+	PresetTRL Preset = "trl-dpo"
+)
+
+// Values lists the presets.
+func (Preset) Values() []string { return []string{string(PresetDefault), string(PresetTRL)} }
+
 // New returns the configuration of a preset; "" is the default one. docs/dpo.md lists the fields in
 // which they differ, with the reasons.
-func New(p train.Preset) (Config, error) {
-	return train.Presets[Config]{train.PresetDefault: Default, train.PresetTRLDPO: TRL}.New("dpo", p)
+func New(p Preset) (Config, error) {
+	return train.Presets[Config]{
+		train.Preset(PresetDefault): Default, train.Preset(PresetTRL): TRL,
+	}.New("dpo", train.Preset(p))
 }
 
 // Default is what is right today (docs/dpo.md gives the sources).
 func Default() Config {
 	return Config{
-		Preset: train.PresetDefault,
+		Preset: PresetDefault,
 		Loss:   Sigmoid,
 		Terms: Terms{Beta: 0.1, Divergence: ReverseKL, AlphaCoef: 0.5, DiscopopTau: 0.05, DesirableWeight: 1,
 			UndesirableWeight: 1, SimPOGamma: 0.5},
@@ -37,7 +53,7 @@ func Default() Config {
 // TRL is what TRL's DPOConfig is where nothing is said (version 1.16), with a LoRA as PEFT's LoraConfig has it.
 func TRL() Config {
 	c := Default()
-	c.Preset = train.PresetTRLDPO
+	c.Preset = PresetTRL
 	c.Overlong = data.OverlongTruncate
 	c.LoRA = train.LoRA{Rank: 8, Alpha: 8, Targets: []string{"attn_q", "attn_v"}}
 	c.Optim.LR = 1e-6

@@ -455,9 +455,11 @@ func TestValidate(t *testing.T) {
 		"f_divergence_type: loss kto does not": func(c *Config) { c.Loss, c.Divergence = KTO, JS },
 		"ld_alpha: loss ipo does not read it":  func(c *Config) { c.Loss, c.LDAlpha = IPO, 0.5 },
 		"desirable_weight: loss sigmoid does":  func(c *Config) { c.DesirableWeight = 2 },
-		"kto wants at least 2":                 func(c *Config) { c.Loss, c.MiniBatchSize, c.MicroBatchSize = KTO, 1, 1 },
-		"rpo_alpha: loss kto has no chosen":    func(c *Config) { x := 1.0; c.Loss, c.RPOAlpha = KTO, &x },
-		"epochs or max_steps":                  func(c *Config) { c.Epochs = 0 },
+		"kto wants at least 2": func(c *Config) {
+			c.Loss, c.MiniBatchSize, c.MicroBatchSize = KTO, 1, 1
+		},
+		"rpo_alpha: loss kto has no chosen": func(c *Config) { x := 1.0; c.Loss, c.RPOAlpha = KTO, &x },
+		"epochs or max_steps":               func(c *Config) { c.Epochs = 0 },
 	} {
 		cfg := toyConfig()
 		change(&cfg)
@@ -466,7 +468,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestPresetsSurviveYAML(t *testing.T) {
-	for _, p := range []train.Preset{"", train.PresetTRLDPO} {
+	for _, p := range []Preset{"", PresetTRL} {
 		cfg, err := New(p)
 		require.NoError(t, err)
 		require.NoError(t, cfg.Validate())
@@ -476,6 +478,6 @@ func TestPresetsSurviveYAML(t *testing.T) {
 		require.NoError(t, conf.Parse("preset.yaml", raw, &back))
 		require.Equal(t, cfg, back)
 	}
-	_, err := New(train.PresetThesis)
+	_, err := New("thesis")
 	require.ErrorContains(t, err, `dpo: preset "thesis": want one of [default trl-dpo]`)
 }

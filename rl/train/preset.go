@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -15,14 +16,10 @@ const (
 	PresetDefault Preset = "default"
 	// PresetThesis is the published recipe that this program began with.
 	PresetThesis Preset = "thesis"
-	// PresetTRLDPO is what TRL's DPOConfig is by default.
-	PresetTRLDPO Preset = "trl-dpo"
 )
 
 // Values lists the presets.
-func (Preset) Values() []string {
-	return []string{string(PresetDefault), string(PresetThesis), string(PresetTRLDPO)}
-}
+func (Preset) Values() []string { return []string{string(PresetDefault), string(PresetThesis)} }
 
 // Presets gives the configurations of a trainer by their presets.
 type Presets[C any] map[Preset]func() C
@@ -36,7 +33,6 @@ func (p Presets[C]) New(trainer string, name Preset) (C, error) {
 	if configuration, ok := p[name]; ok {
 		return configuration(), nil
 	}
-	known := slices.DeleteFunc(name.Values(), func(s string) bool { return p[Preset(s)] == nil })
 	var none C
-	return none, fmt.Errorf("%s: preset %q: want one of %v", trainer, name, known)
+	return none, fmt.Errorf("%s: preset %q: want one of %v", trainer, name, slices.Sorted(maps.Keys(p)))
 }
