@@ -15,6 +15,9 @@ type Overlap struct {
 	clean func(data.Pair) bool // tells a pair that shares nothing
 }
 
+// SharesNothing: the held-out pair p has neither its prompt nor a text in a train pair.
+func (o Overlap) SharesNothing(p data.Pair) bool { return o.clean(p) }
+
 // OverlapOf compares the held-out with the train pairs.
 func OverlapOf(trainPairs, heldOut []data.Pair) Overlap {
 	prompts, texts, whole := map[string]bool{}, map[string]bool{}, map[[2]string]bool{}

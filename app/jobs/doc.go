@@ -1,7 +1,7 @@
 // Package jobs holds what one run does: a job of each method (SFT, reward model, PPO, evaluation) is a
 // type whose fields are the keys of its file. It opens the model and the adapters it needs in a
 // workspace, reads its data, runs its trainer in its run folder and writes its result. It holds no
-// algorithm: those are rl/sft, rewards, rl/ppo and eval.
+// algorithm: those are rl/sft, rewards, rl/ppo, rl/dpo and eval.
 //
 // A job's resolved configuration carries the SHA-256 of every file that goes in (model, adapters,
 // data). Whether a finished run can be skipped, and whether an unfinished one may be resumed, is then

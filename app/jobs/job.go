@@ -5,6 +5,7 @@ import (
 
 	"steer/app/workspace"
 	"steer/ggml/adapter"
+	"steer/internal/conf"
 	"steer/internal/filehash"
 	"steer/rl/run"
 )
@@ -17,6 +18,7 @@ const (
 	SFTKind    Kind = run.StageSFT
 	RewardKind Kind = run.StageReward
 	PPOKind    Kind = run.StagePPO
+	DPOKind    Kind = run.StageDPO
 	EvalKind   Kind = run.StageEval
 )
 
@@ -57,13 +59,30 @@ type Method struct {
 // Methods lists all methods, in the order of a pipeline. A new one is a file with its job, and a
 // line here.
 func Methods() []Method {
-	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), EvalMethod()}
+	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), DPOMethod(), EvalMethod()}
 }
 
 // Kinds are the names of all methods.
 func Kinds() (names []string) {
 	for _, m := range Methods() {
 		names = append(names, string(m.Kind))
+	}
+	return names
+}
+
+// Presets are the names that a job of the method can start from; nil where another key names that.
+func (m Method) Presets() (names []string) {
+	if m.PresetKey != "preset" {
+		return nil
+	}
+	job, err := m.New("")
+	if err != nil {
+		return nil
+	}
+	for _, k := range conf.Keys(job) {
+		if k.Name == m.PresetKey {
+			names = k.Values
+		}
 	}
 	return names
 }

@@ -153,6 +153,15 @@ func (j *PPO) Names() []Name {
 func (j *PPO) From() *Sources { return &j.Sources }
 
 // Names implements Job.
+func (j *DPO) Names() []Name {
+	return append(namesAt("sft", source.Adapter, j.SFT), nameAt("model", source.Model, &j.Model),
+		nameAt("train.path", source.Data, &j.Train.Path), nameAt("held_out.path", source.Data, &j.HeldOut.Path))
+}
+
+// From implements Job.
+func (j *DPO) From() *Sources { return &j.Sources }
+
+// Names implements Job.
 func (j *Eval) Names() []Name {
 	names := []Name{nameAt("model", source.Model, &j.Model)}
 	for i := range j.Subjects {

@@ -3,7 +3,7 @@ package report
 // Chart is one plot.
 type Chart struct {
 	ID      string       `json:"id"`
-	Section string       `json:"section"` // sft | reward | ppo | scores | key of a benchmark
+	Section string       `json:"section"` // sft | reward | ppo | dpo | scores | key of a benchmark
 	Kind    string       `json:"kind"`    // line | path | histogram | calibration | rows
 	Title   string       `json:"title"`
 	XLabel  string       `json:"x_label"`

@@ -87,6 +87,7 @@ func (r *Report) fillCharts() {
 	r.overTime(ppo, Chart{ID: "ppo-loss", Section: "ppo", Title: "PPO loss", YLabel: "loss"},
 		[]string{"ppo/loss/total"}, nil)
 	r.frontier(ppo, score, kl)
+	r.preferenceCharts()
 	r.pairHistograms(reward)
 	r.scoreHistograms()
 }

@@ -30,6 +30,7 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 	markdownBenchmarks(&b, r)
 	markdownRewards(&b, r)
 	markdownTraining(&b, r)
+	markdownPreferences(&b, r)
 	markdownFlags(&b, r)
 	markdownPublished(&b, r)
 	markdownProvenance(&b, r)

@@ -54,7 +54,7 @@ func dataOf(f run.DataFile) Data {
 	return d
 }
 
-// StageResult is what every stage has, and what sft, reward and ppo add.
+// StageResult is what every stage has, and what sft, reward, ppo and dpo add.
 type StageResult struct {
 	Stage    string            `json:"stage"`
 	Name     string            `json:"name"`
@@ -81,9 +81,11 @@ type StageResult struct {
 	EvalBefore *LossEval `json:"eval_before,omitempty"` // sft: before the first step
 	EvalLast   *LossEval `json:"eval_last,omitempty"`   // sft: after the last
 
-	Theory        string             `json:"theory,omitempty"`   // reward, ppo
-	Recipe        string             `json:"recipe,omitempty"`   // reward
-	Accuracy      *Interval          `json:"accuracy,omitempty"` // reward, held-out pairs, Wilson
+	Theory        string             `json:"theory,omitempty"`    // reward, ppo, dpo
+	Recipe        string             `json:"recipe,omitempty"`    // reward, dpo
+	Accuracy      *Interval          `json:"accuracy,omitempty"`  // reward, dpo, held-out pairs, Wilson
+	LossType      string             `json:"loss_type,omitempty"` // dpo
+	Margin        *Interval          `json:"margin,omitempty"`    // dpo, of implicit rewards
 	Normalisation *run.Normalisation `json:"normalisation,omitempty"`
 	Histograms    []run.Histogram    `json:"histograms,omitempty"`
 
@@ -132,6 +134,17 @@ func resultOf(result run.Result) *StageResult {
 		out.ScoreFirst, out.ScoreLast, out.KLLast, out.KLCoefLast = x.ScoreFirst, x.ScoreLast, x.KLLast, x.KLCoefLast
 		out.HeldoutFirst, out.HeldoutLast = heldoutOf(x.HeldoutFirst), heldoutOf(x.HeldoutLast)
 		out.StoppedBecause = x.StoppedBecause
+	case *run.DPO:
+		out.Steps, out.Tokens = x.Steps, x.Tokens
+		out.Theory, out.Recipe, out.LossType = x.Theory, x.Recipe, x.DPOSummary.Loss
+		if h := x.HeldOut; h != nil {
+			a := intervalOf(h.Accuracy)
+			out.Accuracy = &a
+			if h.Margin != nil {
+				m := intervalOf(*h.Margin)
+				out.Margin = &m
+			}
+		}
 	case *run.Evaluation:
 		out.Steps, out.Tokens = x.Steps, x.Tokens
 	}

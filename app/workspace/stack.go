@@ -122,7 +122,7 @@ func CheckRole(path string, a *adapter.Adapter, u Use) error {
 	case u == UseReward && (role == adapter.RoleSFT || role == adapter.RolePolicy):
 		return wrong(is, "name one made by steer reward")
 	case (u == UsePolicy || u == UseBelow || u == UseSFT) && role == adapter.RoleReward:
-		return wrong(is, "name one made by steer sft or steer ppo")
+		return wrong(is, "name one made by steer sft, steer ppo or steer dpo")
 	case u == UseInit && role == adapter.RolePolicy:
 		return wrong(is, "name a reward model's adapter, or an SFT adapter, which gets a head")
 	case (u == UseBelow || u == UseSFT) && role == "" && a.Head != nil:

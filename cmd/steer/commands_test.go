@@ -210,7 +210,7 @@ func TestModelHasOneShortFlag(t *testing.T) {
 
 // An experiment given to a single stage is called by its name, not key by key.
 func TestStagesTellExperiments(t *testing.T) {
-	for _, stage := range []string{"sft", "reward", "ppo"} {
+	for _, stage := range []string{"sft", "reward", "ppo", "dpo"} {
 		root, _ := testRoot()
 		root.SetArgs([]string{stage, filepath.Join("..", "..", "experiments", "smollm2.yaml")})
 		err := root.Execute()

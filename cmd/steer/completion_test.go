@@ -14,6 +14,7 @@ import (
 	"steer/internal/conf"
 	"steer/rewards"
 	"steer/rl/data"
+	"steer/rl/dpo"
 )
 
 // proposed is what a shell is told to propose at the end of a command line.
@@ -55,6 +56,9 @@ func TestValuesAreCompleted(t *testing.T) {
 		{"reward --theory ", theories, noFiles},
 		{"eval --suite ", jobs.SuiteName("").Values(), noFiles},
 		{"sft --preset ", []string{"default", "thesis"}, noFiles},
+		{"dpo --preset ", []string{"default", "trl-dpo"}, noFiles},
+		{"dpo --loss ", dpo.Loss("").Values(), noFiles},
+		{"dpo --format ", data.FormatAuto.Values(), noFiles},
 		{"report --format ", []string{"html", "json", "md", "csv", "text"}, noFiles},
 		{"bench --format ", []string{"table", "json", "gobench"}, noFiles},
 		{"data inspect --format ", data.FormatAuto.Values(), noFiles},

@@ -182,7 +182,7 @@ func TestSecondsAreThoseOfAllSittings(t *testing.T) {
 		for attempt := 1; ; attempt++ {
 			p := start(t, dir, args...)
 			require.True(t, p.until(func() bool { return newest(folder) != "" }), p.err.String())
-			p.signal([]syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM}[i])
+			p.signal([]syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM}[i%3])
 			p.wait()
 			if exists("", filepath.Join(folder, run.ResultFile)) != nil {
 				break
@@ -239,8 +239,8 @@ func TestDamagedCheckpoints(t *testing.T) {
 	t.Parallel()
 	up := unbrokenRuns(t)
 	for i, j := range trainerJobs {
-		file := []string{"optimizer.safetensors", "adapter.gguf", "state.json"}[i]
-		how := []string{"cut short", "one bit", "gone"}[i]
+		file := []string{"optimizer.safetensors", "adapter.gguf", "state.json"}[i%3]
+		how := []string{"cut short", "one bit", "gone"}[i%3]
 		t.Run(j.kind+" "+file+" "+how, func(t *testing.T) {
 			dir := t.TempDir()
 			folder := filepath.Join(dir, j.kind)

@@ -89,7 +89,26 @@ heldout_every: 3
 samples_every: 2
 samples_count: 2
 `}
-	trainerJobs = []trainerJob{sftJob, rewardJob, ppoJob}
+	dpoJob = trainerJob{"dpo", `
+model: ASSETS/model.gguf
+engine: {threads: 1}
+template: guanaco
+seed: 7
+sft: [UP/sft/adapter.gguf]
+theory: deontology
+loss: kto
+train: {path: ASSETS/data/ethics/deontology/deontology_train.csv, limit: 8}
+held_out: {path: ASSETS/data/ethics/deontology/deontology_test.csv, limit: 6}
+lora: {rank: 4, alpha: 8, dropout: 0.1}
+max_length: 64
+mini_batch_size: 3
+max_steps: 6
+optim: {lr: 2e-3}
+eval_every: 3
+eval_pairs: 4
+checkpoint_every: 2
+`}
+	trainerJobs = []trainerJob{sftJob, rewardJob, ppoJob, dpoJob}
 )
 
 // write puts the job's file into dir, for results of earlier stages below up.
@@ -99,7 +118,7 @@ func (j trainerJob) write(t testing.TB, dir, up string) (file string) {
 	return put(t, dir, j.kind+".yaml", strings.NewReplacer("ASSETS", assets.Dir, "UP", up).Replace(j.yaml))
 }
 
-// unbroken holds one uninterrupted run of each trainer, made once: sft, reward and ppo,
+// unbroken holds one uninterrupted run of each trainer, made once: sft, reward, ppo and dpo,
 // each on what the one before it made.
 var unbroken struct {
 	once sync.Once
@@ -107,7 +126,7 @@ var unbroken struct {
 	ok   bool
 }
 
-// unbrokenRuns gives the folder with the runs sft, reward and ppo.
+// unbrokenRuns gives the folder with the runs sft, reward, ppo and dpo.
 func unbrokenRuns(t testing.TB) (dir string) {
 	t.Helper()
 	e2e(t)

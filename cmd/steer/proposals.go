@@ -16,7 +16,7 @@ import (
 	"steer/internal/conf"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/train"
+	"steer/rl/dpo"
 )
 
 // completion proposes what may stand at the end of a command line.
@@ -66,7 +66,13 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 	case "theory":
 		return names(rewards.TheoryName("").Values()...)
 	case "preset":
-		return names(train.Preset("").Values()...)
+		if m, ok := jobs.Lookup(jobs.Kind(cmd.Name())); ok {
+			return names(m.Presets()...)
+		}
+	case "loss":
+		return names(dpo.Loss("").Values()...)
+	case "recipe":
+		return names(rewards.Recipe("").Values()...)
 	case "suite":
 		return names(jobs.SuiteName("").Values()...)
 	case "job":
@@ -83,7 +89,7 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 		if within("report") {
 			return names("html", "json", "md", "csv", "text")
 		}
-		if within("sft", "reward", "ppo") {
+		if within("sft", "reward", "ppo", "dpo") {
 			return names(data.FormatAuto.Values()...)
 		}
 		return names("table", "json", "gobench")
@@ -112,8 +118,8 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 		if !within("report", "import") {
 			return folders
 		}
-	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "system",
-		"text", "prompt", "stop", "system-instruction", "template-var":
+	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "beta",
+		"system", "text", "prompt", "stop", "system-instruction", "template-var":
 		return names()
 	}
 	if f.Value.Type() != "string" && f.Value.Type() != "stringArray" && f.Value.Type() != "stringSlice" &&
@@ -150,6 +156,8 @@ func configurationOf(cmd *cobra.Command) any {
 		return &jobs.Reward{}
 	case "ppo":
 		return &jobs.PPO{}
+	case "dpo":
+		return &jobs.DPO{}
 	case "eval":
 		return &jobs.Eval{}
 	}

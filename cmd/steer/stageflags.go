@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,7 @@ import (
 	"steer/rl/run"
 )
 
-// stageFlags are the flags that the four stage commands share. A job file gives the
+// stageFlags are the flags that the stage commands share. A job file gives the
 // configuration, flags that name a key override it, --set any other key.
 type stageFlags struct {
 	out, preset string
@@ -46,8 +47,8 @@ func (f *stageFlags) bind(cmd *cobra.Command, m jobs.Method, keys []keyFlag) {
 		}
 	}
 	flags.StringVarP(&f.out, "out", "o", "", "run `FOLDER` (default: runs/<stage>)")
-	if m.PresetKey == "preset" {
-		flags.StringVar(&f.preset, "preset", "", "default or thesis: what to start from")
+	if presets := m.Presets(); presets != nil {
+		flags.StringVar(&f.preset, "preset", "", strings.Join(presets, " or ")+": what to start from")
 	}
 	flags.StringArrayVar(&f.set, "set", nil, "override a key, `KEY=VALUE`; may be repeated")
 	flags.BoolVar(&f.dry, "dry-run", false, "print the resolved configuration and stop")

@@ -40,5 +40,5 @@
 //
 // The package may import what it stores, the learner's state (ggml/lm) and adapters (ggml/adapter),
 // and low packages of internal. Above it stand rl/train, whose loop fills a folder, the trainers
-// (rl/sft, rewards, rl/ppo), eval, app/jobs, app/report and the commands.
+// (rl/sft, rewards, rl/ppo, rl/dpo), eval, app/jobs, app/report and the commands.
 package run

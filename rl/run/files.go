@@ -16,7 +16,8 @@ const (
 	AdapterFile    = "adapter.gguf"
 	BestFile       = "best.gguf" // the best adapter of a stage that has one beside its last
 	ResultFile     = "result.json"
-	ItemsDir       = "items" // of an evaluation
+	ReferenceFile  = "reference.jsonl.zst" // what the reference policy says of a dpo stage's answers
+	ItemsDir       = "items"               // of an evaluation
 	lockFile       = "lock"
 )
 
@@ -35,7 +36,8 @@ const ExperimentFile = "experiment.yaml"
 // start removes. The lock stays; it is held meanwhile.
 func Files() []string {
 	return slices.Concat([]string{
-		ResultFile, AdapterFile, BestFile, CheckpointsDir, SamplesFile, MetricsFile, ItemsDir, ConfigFile, InfoFile,
+		ResultFile, AdapterFile, BestFile, CheckpointsDir, SamplesFile, MetricsFile, ReferenceFile, ItemsDir,
+		ConfigFile, InfoFile,
 	}, ReportFiles())
 }
 

@@ -24,7 +24,7 @@ var ErrConfigChanged = errors.New("the configuration has changed since this run 
 
 // Options says what run a folder holds.
 type Options struct {
-	// Stage is the kind of job: "sft", "reward", "ppo", "eval".
+	// Stage is the kind of job: "sft", "reward", "ppo", "dpo", "eval".
 	Stage string
 	// Name tells runs of one stage apart: "deontology".
 	Name string

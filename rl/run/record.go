@@ -1,18 +1,22 @@
 package run
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // The stages: the kinds of run folders.
 const (
 	StageSFT    = "sft"
 	StageReward = "reward"
 	StagePPO    = "ppo"
+	StageDPO    = "dpo"
 	StageEval   = "eval" // whose parts are kept, or measured again, one by one
 )
 
 // IsStage tells whether there is such a stage.
 func IsStage(kind string) bool {
-	return kind == StageSFT || kind == StageReward || kind == StagePPO || kind == StageEval
+	return slices.Contains([]string{StageSFT, StageReward, StagePPO, StageDPO, StageEval}, kind)
 }
 
 // How a run ended. A result without a status is finished.

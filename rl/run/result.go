@@ -12,7 +12,7 @@ import (
 // ErrVersion: a file of a run folder is of a version that this program does not read.
 var ErrVersion = errors.New("result of another version")
 
-// Result is what a stage leaves: *[SFT], *[Reward], *[PPO] or *[Evaluation].
+// Result is what a stage leaves: *[SFT], *[Reward], *[PPO], *[DPO] or *[Evaluation].
 type Result interface {
 	// Common is the record that all results have.
 	Common() *Record
@@ -63,10 +63,12 @@ func ParseResult(path string, text []byte) (Result, error) {
 		r = &Reward{}
 	case StagePPO:
 		r = &PPO{}
+	case StageDPO:
+		r = &DPO{}
 	case StageEval:
 		r = &Evaluation{}
 	default:
-		return nil, fmt.Errorf("%s: field %q: want sft, reward, ppo or eval, got %q", path, "stage", kind.Stage)
+		return nil, fmt.Errorf("%s: field %q: want sft, reward, ppo, dpo or eval, got %q", path, "stage", kind.Stage)
 	}
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -115,12 +115,16 @@ type PairCounts struct {
 	In        int `json:"in"`
 	Kept      int `json:"kept"`
 	Dropped   int `json:"dropped"`   // a side longer than max_length
-	Truncated int `json:"truncated"` // kept, a side cut from the left
+	Truncated int `json:"truncated"` // kept, a side cut to the limit
 	Identical int `json:"identical"` // dropped: both sides have the same tokens
 	// CutEqual pairs were dropped because their sides are equal once they are cut.
 	CutEqual int `json:"cut_equal,omitempty"`
 	// Refused pairs were dropped because a model's own chat template does not take them.
-	Refused int   `json:"refused,omitempty"`
+	Refused int `json:"refused,omitempty"`
+	// NoAnswer pairs were dropped because a side, once cut, has no token of its answer left.
+	NoAnswer int `json:"no_answer,omitempty"`
+	// Prompts counts pairs, kept, whose two answers are not to the same prompt; of a policy only.
+	Prompts int   `json:"two_prompts,omitempty"`
 	Tokens  int64 `json:"tokens"`  // of both sides of what was kept
 	Longest int   `json:"longest"` // side, before cutting
 }
@@ -142,6 +146,12 @@ func (c PairCounts) String() string {
 	}
 	if c.CutEqual > 0 {
 		s += fmt.Sprintf(", %d that are equal once cut dropped", c.CutEqual)
+	}
+	if c.NoAnswer > 0 {
+		s += fmt.Sprintf(", %d without an answer once cut dropped", c.NoAnswer)
+	}
+	if c.Prompts > 0 {
+		s += fmt.Sprintf("; of %d the two answers are to different prompts", c.Prompts)
 	}
 	return s
 }

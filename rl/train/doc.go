@@ -1,4 +1,4 @@
-// Package train is what all trainers share. It knows no loss: a method (rl/sft, rewards, rl/ppo)
+// Package train is what all trainers share. It knows no loss: a method (rl/sft, rewards, rl/ppo, rl/dpo)
 // is a loss, a configuration made of the parts below, and a [Trainer] whose rounds [Loop] drives.
 //
 //	what                                           where

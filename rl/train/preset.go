@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -32,7 +33,6 @@ func (p Presets[C]) New(trainer string, name Preset) (C, error) {
 	if configuration, ok := p[name]; ok {
 		return configuration(), nil
 	}
-	known := slices.DeleteFunc(name.Values(), func(s string) bool { return p[Preset(s)] == nil })
 	var none C
-	return none, fmt.Errorf("%s: preset %q: want one of %v", trainer, name, known)
+	return none, fmt.Errorf("%s: preset %q: want one of %v", trainer, name, slices.Sorted(maps.Keys(p)))
 }
