@@ -308,7 +308,8 @@ func TestNotices(t *testing.T) {
 		{"a window", "mistral", config(rope{"sliding_window": 100}), "sliding_window is 100"},
 		{"two templates", "qwen3", write("chat_template.jinja", "other"), "another chat template than " +
 			"chat_template.jinja"},
-		{"tokens without a row", "smollm", addedToken(`{"id": 303, "content": "<far>"}`), `the added token "<far>" (id 303) has no row among the 303`},
+		{"tokens without a row", "smollm", addedToken(`{"id": 303, "content": "<far>"}`),
+			`the added token "<far>" (id 303) has no row among the 303`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := unpack(t, c.of)

@@ -381,6 +381,33 @@ func (t *Template) Oddities() []string {
 	if t.own == nil {
 		return nil
 	}
+	return append(t.own.silence(), t.opening()...)
+}
+
+// silence tells of a template that takes a system message and does not show it, or, as some of
+// Mistral's, shows it before an answer that is asked for and not in a conversation that has it.
+func (o *own) silence() []string {
+	sample := []Message{{Role: RoleSystem, Content: "s"}, {Role: RoleUser, Content: "u"},
+		{Role: RoleAssistant, Content: "a"}}
+	shows := func(messages []Message, prompt bool) bool {
+		r, err := o.render(messages, prompt)
+		_, _, found := r.said(0)
+		return found || err != nil // what it does not take it refuses by itself
+	}
+	switch {
+	case shows(sample, false):
+		return nil
+	case shows(sample[:2], true):
+		return []string{"the model's chat template shows a system message when an answer is asked for, and leaves it " +
+			"out of a conversation that has its answer: from conversations with a system message it is learned " +
+			"without it"}
+	}
+	return []string{"the model's chat template leaves out system messages: the model never sees them"}
+}
+
+// opening tells of a template that opens an answer with something else than the answers of a
+// conversation begin with.
+func (t *Template) opening() []string {
 	sample := t.with([]Message{{Role: RoleUser, Content: "u"}, {Role: RoleAssistant, Content: "a"}})
 	asked, errAsked := t.own.render(sample[:len(sample)-1], true)
 	whole, errWhole := t.own.render(sample, false)

@@ -330,6 +330,9 @@ func TestOdditiesOfTemplates(t *testing.T) {
 		case "deepseek-r1-distill-llama-8b":
 			require.Len(t, odd, 1)
 			require.Contains(t, odd[0], `opens an answer with "<think>\n"`)
+		case "mistral-nemo-2407":
+			require.Len(t, odd, 1)
+			require.Contains(t, odd[0], "leaves it out of a conversation that has its answer")
 		default:
 			require.Empty(t, odd, tpl.Name)
 		}
@@ -430,4 +433,20 @@ func TestFileTemplatesRenderAsTransformers(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2072, cases)
+}
+
+// A system message that a template takes and does not show is told of.
+func TestSystemMessagesLeftOut(t *testing.T) {
+	const loop = "{% for m in messages %}"
+	const message = "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
+	const end = "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+	for template, want := range map[string]int{
+		loop + message + end: 0,
+		loop + "{% if m.role != 'system' %}" + message + "{% endif %}" + end:                       1,
+		loop + "{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}" + message + end: 0,
+	} {
+		own, err := NewOwnTemplate(lm.Chat{Template: template, Marks: goldenMarks}, nil, time.Time{})
+		require.NoError(t, err)
+		require.Len(t, own.Oddities(), want, template)
+	}
 }
