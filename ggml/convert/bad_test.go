@@ -308,6 +308,9 @@ func TestNotices(t *testing.T) {
 		{"a window", "mistral", config(rope{"sliding_window": 100}), "sliding_window is 100"},
 		{"two templates", "qwen3", write("chat_template.jinja", "other"), "another chat template than " +
 			"chat_template.jinja"},
+		{"a broken template", "qwen3", write("chat_template.jinja", "{% for m in %}"),
+			"the chat template is written as " +
+				"it is, but no use is made of it as long as it does not read: template line 1"},
 		{"tokens without a row", "smollm", addedToken(`{"id": 303, "content": "<far>"}`),
 			`the added token "<far>" (id 303) has no row among the 303`},
 	} {

@@ -10,6 +10,7 @@ import (
 
 	"steer/ggml/convert/tokenizer"
 	"steer/ggml/gguf"
+	"steer/internal/jinja"
 )
 
 // ErrUnsupported is wrapped where a model is one that cannot be converted.
@@ -101,6 +102,9 @@ func (m *model) open(opt OpenOptions) (err error) {
 		Digits: m.f.digits})
 	if err != nil {
 		return err
+	}
+	if _, err := jinja.CompileChat(m.tok.Template); err != nil {
+		m.notice("the chat template is written as it is, but no use is made of it as long as it does not read: %v", err)
 	}
 	switch {
 	case !m.addBlank:
