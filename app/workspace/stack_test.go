@@ -63,7 +63,8 @@ func TestRolesAreChecked(t *testing.T) {
 		{policy, workspace.UseReward, "is a policy's adapter (its head is a value head), not a reward model"},
 		{sft, workspace.UsePolicy, ""}, {policy, workspace.UsePolicy, ""}, {bare, workspace.UsePolicy, ""},
 		{reward, workspace.UsePolicy,
-			"is a reward model, not a model that writes answers: name one made by steer sft or steer ppo"},
+			"is a reward model, not a model that writes answers: name one made by steer sft, steer ppo or " +
+				"steer dpo"},
 		{sft, workspace.UseBelow, ""}, {policy, workspace.UseBelow, ""},
 		{reward, workspace.UseBelow, "is a reward model"}, {bare, workspace.UseBelow, "does not say what it is"},
 		{sft, workspace.UseSFT, ""}, {reward, workspace.UseSFT, "is a reward model"},

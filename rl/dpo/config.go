@@ -107,6 +107,7 @@ var (
 
 // checkIgnored refuses constants that the loss would not read: nobody sets one to have it ignored.
 func (c Config) checkIgnored(check *train.Checks) {
+	usual := Default()
 	for _, k := range []struct {
 		key   string
 		set   bool
@@ -117,11 +118,16 @@ func (c Config) checkIgnored(check *train.Checks) {
 		{"ld_alpha", c.LDAlpha != 1, ofSums},
 		{"desirable_weight", c.DesirableWeight != 1, []Loss{KTO, APOZeroUnpaired}},
 		{"undesirable_weight", c.UndesirableWeight != 1, []Loss{KTO, APOZeroUnpaired}},
+		{"simpo_gamma", c.SimPOGamma != usual.SimPOGamma, []Loss{SimPO}},
 		{"alphapo", c.AlphaPO != 0, []Loss{SimPO}},
+		{"discopop_tau", c.DiscopopTau != usual.DiscopopTau, []Loss{Discopop}},
 	} {
 		if k.set && !slices.Contains(k.reads, c.Loss) {
 			check.Bad("%s: loss %s does not read it, only %v do", k.key, c.Loss, k.reads)
 		}
+	}
+	if c.AlphaCoef != usual.AlphaCoef && c.Divergence != Alpha {
+		check.Bad("f_alpha_divergence_coef: f_divergence_type %s does not read it, only %s does", c.Divergence, Alpha)
 	}
 	if c.RPOAlpha != nil && *c.RPOAlpha != 0 && c.Loss.Unpaired() {
 		check.Bad("rpo_alpha: loss %s has no chosen answers: set it to 0", c.Loss)

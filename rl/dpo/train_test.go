@@ -458,8 +458,14 @@ func TestValidate(t *testing.T) {
 		"kto wants at least 2": func(c *Config) {
 			c.Loss, c.MiniBatchSize, c.MicroBatchSize = KTO, 1, 1
 		},
-		"rpo_alpha: loss kto has no chosen": func(c *Config) { x := 1.0; c.Loss, c.RPOAlpha = KTO, &x },
-		"epochs or max_steps":               func(c *Config) { c.Epochs = 0 },
+		"rpo_alpha: loss kto has no chosen": func(c *Config) {
+			x := 1.0
+			c.Loss, c.RPOAlpha = KTO, &x
+		},
+		"simpo_gamma: loss cpo does not read it, only [simpo] do": func(c *Config) { c.Loss, c.SimPOGamma = CPO, 1 },
+		"discopop_tau: loss sigmoid":                              func(c *Config) { c.DiscopopTau = 1 },
+		"f_alpha_divergence_coef: f_divergence_type reverse_kl":   func(c *Config) { c.AlphaCoef = 2 },
+		"epochs or max_steps":                                     func(c *Config) { c.Epochs = 0 },
 	} {
 		cfg := toyConfig()
 		change(&cfg)
