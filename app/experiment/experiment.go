@@ -361,6 +361,14 @@ func (e *Experiment) Validate() error {
 	return unique(errs)
 }
 
+// each is what an error joins.
+func each(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
 // unique joins errors, leaving out those that say the same as one before: theories
 // share most of their configuration.
 func unique(errs []error) error {

@@ -33,7 +33,7 @@ func (s *Study) Locate(ctx context.Context, f *source.Finder, fresh bool) error 
 		}
 		var errs []error
 		for _, stage := range e.Stages() {
-			errs = append(errs, jobs.Locate(ctx, stage.Job, f, known))
+			errs = append(errs, each(jobs.Locate(ctx, stage.Job, f, known))...)
 		}
 		if err := unique(errs); err != nil || ctx.Err() != nil {
 			return errors.Join(ctx.Err(), err)

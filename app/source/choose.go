@@ -393,7 +393,7 @@ func (x *chooser) checkpoint() (Choice, error) {
 // noCheckpoint says what there is in place of a checkpoint.
 func (x *chooser) noCheckpoint() *ChoiceError {
 	if len(x.groups(isGGUF)) > 0 {
-		return x.fail("it holds no checkpoint in safetensors but GGUF files, which need no conversion: %s",
+		return x.fail("it holds no checkpoint in safetensors but GGUF files, which need no conversion. %s",
 			x.contents())
 	}
 	if e := x.noModel(); !slices.ContainsFunc(x.files, func(f hub.File) bool { return isShard(f.Path) }) {

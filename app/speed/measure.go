@@ -38,7 +38,7 @@ func Measure(ctx context.Context, s Spec) (r *Result, err error) {
 		return nil, err
 	}
 	m.result = &Result{Spec: s, Label: s.Label(), Device: w.Device(), OnGPU: w.OnGPU(), Kernel: w.Kernel(),
-		Model: w.Model.Info().Description, Threads: w.Threads()}
+		Model: w.Model.Info().Description, Threads: w.Threads(), Bare: w.Model.Untrainable() != nil}
 	if err := m.jobs()[s.Job](ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.result.Label, err)
 	}

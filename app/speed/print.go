@@ -83,8 +83,11 @@ func (r *Result) writeSteps(b *strings.Builder, first bool) {
 	if r.OnGPU {
 		memory = r.DeviceBytes
 	}
-	fmt.Fprintf(b, line, clip(r.Label, 20), r.TokensPerSecond.String(), number(r.GFLOPS.Median),
-		percent(r.ShareOfPeak), megabytes(memory), number(spreadOf(r.Seconds).Median))
+	rate, share := number(r.GFLOPS.Median), percent(r.ShareOfPeak)
+	if r.Bare {
+		rate, share = "-", "-"
+	}
+	fmt.Fprintf(b, line, clip(r.Label, 20), r.TokensPerSecond.String(), rate, share, megabytes(memory), number(spreadOf(r.Seconds).Median))
 	if r.PrefillPerSecond != nil {
 		fmt.Fprintf(b, "%-20s %s\n", "  its prompts", r.PrefillPerSecond)
 	}
@@ -107,6 +110,10 @@ func (p *Report) writeHead(b *strings.Builder, r *Result) {
 			number(r.PeakF32GFLOPS))
 	}
 	row("kernels", "%s, precision %s", r.Kernel, r.Spec.Precision)
+	if r.Bare {
+		row("model", "%s; no LoRA, computed by libllama", r.Model)
+		return
+	}
 	row("model", "%s; LoRA rank %d on %s", r.Model, r.Spec.Rank, targets)
 }
 

@@ -13,6 +13,8 @@ type Result struct {
 	OnGPU  bool   `json:"on_gpu"`
 	Kernel string `json:"kernel"` // CPU kernels in use, or the GPU
 	Model  string `json:"model"`  // its description
+	// Bare: libllama computes the model, which no adapter can be laid over; its arithmetic is not counted.
+	Bare bool `json:"bare,omitempty"`
 
 	Threads int `json:"threads"`
 	// Seconds of each measured step.

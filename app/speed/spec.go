@@ -35,6 +35,9 @@ func (Job) Values() []string {
 		string(JobKernels)}
 }
 
+// Trains tells whether a job needs the training graph; the others measure whatever libllama decodes.
+func (j Job) Trains() bool { return j != JobScore && j != JobRollout }
+
 // Spec is one measurement; the zero value of no field but those named means anything.
 type Spec struct {
 	Job   Job    `json:"job"`

@@ -13,6 +13,7 @@ import (
 	"steer/app/source"
 	"steer/app/speed"
 	"steer/ggml"
+	"steer/ggml/modelfile"
 	"steer/internal/atomicfile"
 )
 
@@ -47,7 +48,10 @@ func newBenchCommand(a *app) *cobra.Command {
 Each job runs in a process of its own, so that its peak memory is its own. The
 share of peak is that of what this CPU reaches in a loop that touches registers
 only, in bf16 where the kernels multiply in bf16, else in f32; on a GPU, of what
-products of large matrices reach. Memory on a GPU includes the driver's own.`,
+products of large matrices reach. Memory on a GPU includes the driver's own.
+
+Of a model that can be used, not trained, score and rollout are measured,
+without LoRA.`,
 		Example: `  steer bench -m base.gguf
   steer bench --shape llama-2-7b --type q4_k_m --cache ~/.cache/steer/bench \
       --jobs train,rollout --sequences 1,32 --steps 3
@@ -60,6 +64,9 @@ products of large matrices reach. Memory on a GPU includes the driver's own.`,
 				return a.benchChild(ctx)
 			}
 			if err := a.locate(cmd.Context(), source.Model, "--model", &f.spec.Model); err != nil {
+				return err
+			}
+			if err := f.leaveOut(a, cmd.Flags().Changed("jobs")); err != nil {
 				return err
 			}
 			specs, err := f.specs()
@@ -107,6 +114,36 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.BoolVar(&f.asJSON, "json", false, "the same as --format json")
 	flags.BoolVar(&f.child, "child", false, "measure the one job that is described on standard input")
 	_ = flags.MarkHidden("child") // fails for an unknown flag only
+}
+
+// leaveOut takes away the jobs that a model which cannot be trained has no part in, aloud; those that were
+// asked for by name are refused.
+func (f *benchFlags) leaveOut(a *app, named bool) error {
+	if f.spec.Model == "" {
+		return nil
+	}
+	reason := modelfile.Trainable(f.spec.Model)
+	if reason == nil {
+		return nil
+	}
+	var kept, out []string
+	for _, job := range f.jobs {
+		if speed.Job(job).Trains() {
+			out = append(out, job)
+		} else {
+			kept = append(kept, job)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	if named {
+		return fmt.Errorf("--jobs %s: %w: of the jobs, score and rollout are measured on it", strings.Join(out, ","),
+			reason)
+	}
+	f.jobs = kept
+	a.console().Progress.Note("not measured: " + strings.Join(out, ", ") + ", since this model cannot be trained")
+	return nil
 }
 
 // specs are the jobs asked for; everything that can be refused is, before any runs.

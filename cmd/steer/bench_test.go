@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/app/speed"
+	"steer/ggml/gguf/gguftest"
 )
 
 func TestBenchRefusesBeforeItMeasures(t *testing.T) {
@@ -70,6 +71,17 @@ func TestBenchMeasuresInProcessesOfItsOwn(t *testing.T) {
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, errs, "train 2x16/1: the measuring process ended with exit status 1")
 	require.Contains(t, errs, filepath.Base(files[0]))
+}
+
+// Of a model that cannot be trained, what can be measured is.
+func TestBenchOfAMixtureOfExperts(t *testing.T) {
+	model := tinyModel(t, gguftest.Options{Experts: 4, BPE: true})
+	out, errs := mustSteer(t, t.TempDir(), "bench", "-m", model, "--steps", "1", "--warmup", "0", "--tokens", "16",
+		"--sequences", "2", "--new", "4", "--prompt", "4")
+	require.Contains(t, errs, "not measured: train, train-keep, ppo, kernels, since this model cannot be trained")
+	require.Contains(t, out, "no LoRA, computed by libllama")
+	require.Regexp(t, `(?m)^score 4x16 .* - +- +\d+ MB`, out)
+	require.Regexp(t, `(?m)^rollout 2 `, out)
 }
 
 func TestBenchHelpKeepsItsWidth(t *testing.T) {

@@ -271,6 +271,8 @@ func TestAnExperimentOnNamesOfTheHub(t *testing.T) {
 	code, _, said := u.steer("plan", "e.yaml")
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, said, "since a plan fetches nothing")
+	require.Contains(t, said, "steer fetch --for e.yaml")
+	require.Equal(t, 1, strings.Count(said, "model: hf:tiny/one is not"), said)
 	out, _ := u.must("fetch", "--for", "e.yaml")
 	require.Contains(t, out, "hf:datasets/tiny/chat:test: 1 file")
 	u.must("plan", "e.yaml", "--no-calibration")

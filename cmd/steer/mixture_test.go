@@ -32,6 +32,12 @@ func TestMixtureOfExpertsIsUsedNotTrained(t *testing.T) {
 	require.Zero(t, code, errs)
 	require.Contains(t, errs, said)
 
+	code, out, errs = command(t, "", "bench", "-m", model, "--jobs", "score,train")
+	require.Equal(t, exitFailure, code)
+	require.Empty(t, out)
+	require.Contains(t, errs, "--jobs train: model")
+	require.Contains(t, errs, "of the jobs, score and rollout are measured on it")
+
 	for _, stage := range [][]string{
 		{"sft", "-m", model, "--train", "nowhere.jsonl"},
 		{"reward", "-m", model, "--train", "nowhere.jsonl"},

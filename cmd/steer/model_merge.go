@@ -82,7 +82,8 @@ func (a *app) mergeModel(ctx context.Context, f *mergeFlags) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "%s: %d adapters in %d matrices, type %s\n", f.out, r.Adapters, r.Merged, f.kind)
+	fmt.Fprintf(a.out, "%s: %s in %d matrices, type %s
+", f.out, count(r.Adapters, "adapter"), r.Merged, f.kind)
 	a.notices(r.Notes)
 	if f.noKL {
 		return nil
@@ -104,7 +105,7 @@ func printFidelity(a *app, f *export.Fidelity) error {
 	}
 	if f.Lost() {
 		fmt.Fprintf(a.err, "warning: the merged model is %.0f %% as far from the unmerged one as the base is: storing "+
-			"it so lost much of what the adapters do; choose a --type of more bits, such as q8_0 or f16, or keep the "+
+			"it so lost much of what the adapters do; choose a --type of more bits (f32 has most), or keep the "+
 			"adapter beside the base\n", 100*f.Loss.Mean/f.Change.Mean)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"steer/ggml"
 	"steer/internal/conf"
 	"steer/internal/filehash"
+	"steer/internal/hub"
 )
 
 // planOptions are the options of "steer plan".
@@ -114,7 +115,9 @@ func (o *planOptions) forecast(
 		if err := e.Validate(); err != nil {
 			return nil, usage(err)
 		}
-		if err := a.locateStudy(ctx, e, false, noPlanFetch); err != nil {
+		if err := a.locateStudy(ctx, e, false, noPlanFetch); errors.As(err, new(*hub.OfflineError)) {
+			return nil, fmt.Errorf("%w\n(All of them: steer fetch --for %s)", err, file[0])
+		} else if err != nil {
 			return nil, err
 		}
 		return e.Forecast(ctx, opt)

@@ -85,6 +85,8 @@ func TestBadRepositories(t *testing.T) {
 		want     []string
 	}{
 		{"no configuration", "qwen3", remove("config.json"), []string{"no config.json: want the folder"}},
+		{"no folder", "qwen3", func(t *testing.T, dir string) { require.NoError(t, os.RemoveAll(dir)) },
+			[]string{"there is no such folder", "hf:ORG/NAME"}},
 		{"an adapter", "qwen3", func(t *testing.T, dir string) {
 			remove("config.json")(t, dir)
 			write("adapter_config.json", "{}")(t, dir)

@@ -117,7 +117,10 @@ func (m *model) open(opt OpenOptions) (err error) {
 
 func (m *model) readConfig() (*settings, error) {
 	st, err := os.Stat(m.dir)
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: there is no such folder: want that of a model repository, with config.json, "+
+			"*.safetensors and a tokenizer, or a name of the hub (hf:ORG/NAME): %w", m.dir, os.ErrNotExist)
+	} else if err != nil {
 		return nil, err
 	}
 	if !st.IsDir() {

@@ -146,19 +146,19 @@ func (c *collector) conversations() error {
 	rows, notes, err := readConversations(c.source)
 	system := 0
 	for _, r := range rows {
-		var sides [2]string
+		var sides [2][]string
 		for _, m := range r.Messages {
 			if m.Role == RoleAssistant {
-				sides[1] += m.Content
+				sides[1] = append(sides[1], m.Content)
 			} else {
-				sides[0] += m.Content
+				sides[0] = append(sides[0], m.Content)
 			}
 		}
 		if len(r.Messages) > 0 && r.Messages[0].Role == RoleSystem {
 			system++
 		}
-		c.row("", sized("turns", "turns", len(r.Messages), strconv.Itoa(len(r.Messages))), text("asked", sides[0]),
-			text("answered", sides[1]))
+		c.row("", sized("turns", "turns", len(r.Messages), strconv.Itoa(len(r.Messages))), said("asked", sides[0]),
+			said("answered", sides[1]))
 	}
 	c.note(system, "%d conversations with a system text")
 	c.summary.Notes = append(c.summary.Notes, notes...)

@@ -363,6 +363,18 @@ func TestInspectSaysWhy(t *testing.T) {
 	}
 }
 
+// Turns of one speaker are shown apart, and counted as they are.
+func TestInspectShowsTurnsApart(t *testing.T) {
+	s, err := Inspect(write(t, "x.jsonl", `{"messages":[{"role":"system","content":"Be kind."},`+
+		`{"role":"user","content":"One?"},{"role":"assistant","content":"Two."},{"role":"user","content":"No."},`+
+		`{"role":"assistant","content":"Three."}]}`))
+	require.NoError(t, err)
+	var b strings.Builder
+	require.NoError(t, s.Write(&b))
+	require.Contains(t, b.String(), "asked: Be kind. / One? / No.\n")
+	require.Regexp(t, "asked +characters +15 ", b.String())
+}
+
 // FuzzShapes: whatever a file holds, reading it ends in rows or in an error; what is recognised is read or
 // refused as what it was recognised as.
 func FuzzShapes(f *testing.F) {

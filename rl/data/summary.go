@@ -134,6 +134,13 @@ func text(name, value string) field {
 	return field{name: name, text: value, unit: "characters", size: utf8.RuneCountInString(value)}
 }
 
+// said is what one side of a conversation says; its turns are shown apart.
+func said(name string, turns []string) field {
+	f := text(name, strings.Join(turns, ""))
+	f.text = strings.Join(turns, "\n")
+	return f
+}
+
 func sized(name, unit string, size int, shown string) field {
 	return field{name: name, text: shown, unit: unit, size: size}
 }
