@@ -328,8 +328,14 @@ func ParseTaskData(text string) (name, file string, err error) {
 	if !ok || name == "" || file == "" {
 		return "", "", fmt.Errorf("want NAME=FILE, got %q", text)
 	}
-	file, err = filepath.Abs(file)
+	file, err = absolute(file)
 	return name, file, err
+}
+
+// absolute is the path of a file that a flag names; a name of the hub stays one.
+func absolute(file string) (string, error) {
+	dir, err := os.Getwd()
+	return workspace.Abs(dir, file), err
 }
 
 func namedFiles(text string) (name string, files []string, err error) {
@@ -339,7 +345,7 @@ func namedFiles(text string) (name string, files []string, err error) {
 		return "", nil, fmt.Errorf("want NAME=FILE[,FILE], got %q", text)
 	}
 	for i := range files {
-		if files[i], err = filepath.Abs(files[i]); err != nil {
+		if files[i], err = absolute(files[i]); err != nil {
 			return "", nil, err
 		}
 	}

@@ -190,6 +190,19 @@ func TestSuiteRefuses(t *testing.T) {
 	}
 }
 
+// Names of the hub stay names, whatever flag has them.
+func TestNamesOfTheHubInFlags(t *testing.T) {
+	s, err := ParseSubject("virtue=hf:o/sft,hf:o/ppo:x")
+	require.NoError(t, err)
+	require.Equal(t, []string{"hf:o/sft", "hf:o/ppo:x"}, s.Adapters)
+	r, err := ParseReward("virtue=hf:o/sft,hf:o/rm")
+	require.NoError(t, err)
+	require.Equal(t, "hf:o/rm", r.Adapter)
+	name, file, err := ParseTaskData("quiz:test=hf:datasets/o/n:test")
+	require.NoError(t, err)
+	require.Equal(t, []string{"quiz:test", "hf:datasets/o/n:test"}, []string{name, file})
+}
+
 func TestModelsOfFlags(t *testing.T) {
 	here, err := os.Getwd()
 	require.NoError(t, err)

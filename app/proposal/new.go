@@ -10,12 +10,13 @@ import (
 	"steer/ggml/adapter"
 	"steer/ggml/modelfile"
 	"steer/internal/printable"
+	"steer/rl/data"
 )
 
 // New looks at a model and data files for an experiment that is to lie in the folder dir. name may be ""
-// for that of the first file.
-func New(model string, files []string, name, dir string) (*Proposal, error) {
-	p := &Proposal{Name: name, Model: model}
+// for that of the first file. Of reading, the columns count and whether unsupported keys are dropped.
+func New(model string, files []string, name, dir string, reading data.Source) (*Proposal, error) {
+	p := &Proposal{Name: name, Model: model, Columns: reading.Columns, DropUnsupported: reading.DropUnsupported}
 	if err := p.readModel(); err != nil {
 		return nil, err
 	}

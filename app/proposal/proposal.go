@@ -29,6 +29,10 @@ type Proposal struct {
 	Why      string // of the template
 	Context  int    // tokens the model was trained on
 
+	// Columns are those of files that have them, and DropUnsupported holds for all conversations and pairs.
+	Columns         data.Columns
+	DropUnsupported bool
+
 	// Chat are the conversations to learn from and to answer, HeldOut others of their kind ("" if
 	// they are a part of Chat).
 	Chat, HeldOut Described
@@ -56,6 +60,14 @@ type Described struct {
 	Path   string
 	Format data.Format
 	Rows   int
+	// Columns and DropUnsupported are how it has to be read.
+	Columns         data.Columns
+	DropUnsupported bool
+}
+
+// source is the file as it has to be read.
+func (d Described) source() data.Source {
+	return data.Source{Path: d.Path, Format: d.Format, Columns: d.Columns, DropUnsupported: d.DropUnsupported}
 }
 
 // ProposedTheory is a reward model that has data.
@@ -83,15 +95,11 @@ var benchmarkOf = map[data.Format]string{
 // Add finds the part of a data file in the experiment by its format. A second one of the same
 // part is held out.
 func (p *Proposal) Add(path string) error {
-	format, err := data.Detect(path)
+	d, err := p.describe(path)
 	if err != nil {
 		return err
 	}
-	s, err := data.InspectSource(data.Source{Path: path, Format: format})
-	if err != nil {
-		return err
-	}
-	d := Described{Path: s.Path, Format: format, Rows: s.Rows}
+	format := d.Format
 	use := func(what string) string {
 		return fmt.Sprintf("%s: %s: %s", path, about(d), what)
 	}
@@ -135,6 +143,28 @@ func (p *Proposal) Add(path string) error {
 	p.Uses = append(p.Uses, use("the benchmark "+key))
 	p.Benchmarks = append(p.Benchmarks, ProposedBenchmark{key, d})
 	return nil
+}
+
+// describe recognises a file, if need be by the columns that the user names.
+func (p *Proposal) describe(path string) (d Described, err error) {
+	d.Path, d.Columns = path, p.Columns
+	found, err := d.source().Resolve()
+	if err == nil {
+		d.Format = found.Format
+	} else if len(p.Columns) > 0 { // they may be those of another of the files
+		var plain error
+		if d.Format, plain = data.Detect(path); plain == nil {
+			d.Columns, err = nil, nil
+		}
+	}
+	if err != nil {
+		return d, err
+	}
+	_, pairs := theoryOf(d.Format)
+	d.DropUnsupported = p.DropUnsupported && (pairs || slices.Contains(data.ConversationFormats(), d.Format))
+	s, err := data.InspectSource(d.source())
+	d.Path, d.Rows = s.Path, s.Rows
+	return d, err
 }
 
 // theoryOf is the theory whose pairs have the format; the user's own pairs are custom.
@@ -189,7 +219,9 @@ func (p *Proposal) Measure() (err error) {
 	if err != nil {
 		return err
 	}
-	rows, _, err := data.LoadConversations(data.Source{Path: p.Chat.Path, Format: p.Chat.Format, Limit: measuredRows})
+	chat := p.Chat.source()
+	chat.Limit = measuredRows
+	rows, _, err := data.LoadConversations(chat)
 	if err != nil {
 		return err
 	}

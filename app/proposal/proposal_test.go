@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/app/experiment"
+	"steer/rl/data"
 	"steer/rl/train"
 )
 
@@ -26,6 +27,34 @@ func TestAProposalKnowsEveryFormOfConversations(t *testing.T) {
 		require.NoError(t, p.Add(path), name)
 		require.Equal(t, path, p.Chat.Path, name)
 	}
+}
+
+// Files that are read by columns of other names, or without what is not understood, are so in the experiment;
+// another file, which has no such columns, keeps its own.
+func TestAProposalReadsFilesAsItIsTold(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o666))
+		return path
+	}
+	p := Proposal{Name: "x", Model: filepath.Join(dir, "m.gguf"), Template: "chatml", Context: 512,
+		Columns: data.Columns{"prompt": "Question", "completion": "The answer"}, DropUnsupported: true}
+	require.NoError(t, p.Add(write("faq.csv", "Question,The answer,id\n"+strings.Repeat("Hi?,Yes,1\n", 20))))
+	require.NoError(t, p.Add(write("pairs.jsonl", strings.Repeat(
+		`{"prompt":"Hi","chosen":"Yes","rejected":"No","tools":[1]}`+"\n", 20))))
+	file := write("x.yaml", p.Write(dir, "x.yaml"))
+	e, err := experiment.LoadExperiment(file, nil)
+	require.NoError(t, err)
+	for _, s := range []data.Source{e.SFT.Train, e.SFT.Eval} {
+		require.Equal(t, p.Columns, s.Columns)
+		require.True(t, s.DropUnsupported)
+		rows, _, err := data.LoadConversations(s)
+		require.NoError(t, err)
+		require.NotEmpty(t, rows)
+	}
+	require.ErrorContains(t, (&Proposal{Columns: data.Columns{"prompt": "Frage"}}).Add(filepath.Join(dir, "faq.csv")),
+		"Frage")
 }
 
 // A proposal for few rows leaves the passes and the warm-up to the length of the run: fixed

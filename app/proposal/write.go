@@ -2,7 +2,9 @@ package proposal
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,6 +76,22 @@ func (w *proposalWriter) path(path string) string {
 	return value(relativeTo(w.dir, path))
 }
 
+// data is a file of data, with what it needs to be read.
+func (w *proposalWriter) data(d Described) string {
+	text := w.path(d.Path)
+	if len(d.Columns) > 0 {
+		var columns []string
+		for _, name := range slices.Sorted(maps.Keys(d.Columns)) {
+			columns = append(columns, name+": "+value(d.Columns[name]))
+		}
+		text += ", columns: {" + strings.Join(columns, ", ") + "}"
+	}
+	if d.DropUnsupported {
+		text += ", drop_unsupported: true"
+	}
+	return text
+}
+
 // about is what a file is, in words.
 func about(d Described) string {
 	if d.Rows == 0 {
@@ -85,12 +103,12 @@ func about(d Described) string {
 // sources are the parts of a file to learn from and to measure on, or two files.
 func (w *proposalWriter) sources(train, heldOut Described, limit int) (learn, measure string) {
 	if heldOut.Path != "" {
-		return fmt.Sprintf("{path: %s}", w.path(train.Path)),
-			fmt.Sprintf("{path: %s, limit: %d, seed: 1}", w.path(heldOut.Path), limit)
+		return fmt.Sprintf("{path: %s}", w.data(train)),
+			fmt.Sprintf("{path: %s, limit: %d, seed: 1}", w.data(heldOut), limit)
 	}
 	share := heldOutShare(train.Rows)
 	part := func(name string) string {
-		return fmt.Sprintf("{path: %s, split: %s, held_out: %g, seed: 1", w.path(train.Path), name, share)
+		return fmt.Sprintf("{path: %s, split: %s, held_out: %g, seed: 1", w.data(train), name, share)
 	}
 	return part("train") + "}", part("held_out") + fmt.Sprintf(", limit: %d}", limit)
 }
@@ -242,8 +260,8 @@ func (w *proposalWriter) eval() {
 		return
 	}
 	if w.Tokens.Whole >= w.Context {
-		w.line("  # kl: {path: %s} # most conversations are longer than the model's context", w.path(held.Path))
+		w.line("  # kl: {path: %s} # most conversations are longer than the model's context", w.data(held))
 		return
 	}
-	w.line("  kl: {path: %s, limit: 100} # how far each model is from the SFT model, in nats", w.path(held.Path))
+	w.line("  kl: {path: %s, limit: 100} # how far each model is from the SFT model, in nats", w.data(held))
 }

@@ -23,6 +23,7 @@ type initFlags struct {
 	data             []string
 	force, noPlan    bool
 	memory           memoryFlags
+	reading          sourceFlags
 }
 
 func newInitCommand(a *app) *cobra.Command {
@@ -50,6 +51,9 @@ one kind is held out. Without conversations the experiment names a set that
 	flags := cmd.Flags()
 	flags.StringVarP(&f.model, "model", "m", "", "base model, a GGUF `FILE` (default: the only one in models)")
 	flags.StringArrayVar(&f.data, "data", nil, "data `FILE`; may be repeated")
+	flags.StringArrayVar(&f.reading.columns, "columns", nil,
+		"column under another name, `NAME=COLUMN`, as in prompt=question, of files that have it; may be repeated")
+	flags.BoolVar(&f.reading.drop, "drop-unsupported", false, dropHelp)
 	flags.StringVarP(&f.out, "out", "o", "experiment.yaml", "`FILE` to write")
 	flags.StringVar(&f.name, "name", "", "`NAME` of the experiment (default: the first data file's)")
 	flags.BoolVar(&f.force, "force", false, "replace the file if it is there")
@@ -76,7 +80,11 @@ func (f *initFlags) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	p, err := proposal.New(model, f.data, f.name, dir)
+	reading, err := f.reading.source("")
+	if err != nil {
+		return err
+	}
+	p, err := proposal.New(model, f.data, f.name, dir, reading)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"steer/internal/hub"
 	"steer/rl/data"
 )
 
@@ -135,11 +136,17 @@ func (t *Task) Place(files Files) error {
 	if t.Data == "" {
 		return t.noData(measured)
 	}
+	if name := t.splits.find(measured); files.Data == "" && hub.IsName(name) {
+		return t.atHub(name, measured)
+	}
 	if t.NumFewshot == 0 || t.samples != nil {
 		return nil
 	}
 	if t.shots = s.place(t.splits.find(from)); files.Fewshot != "" {
 		t.shots = files.Fewshot
+	}
+	if name := t.splits.find(from); files.Fewshot == "" && hub.IsName(name) {
+		return t.atHub(name, from)
 	}
 	if t.shots == "" && (from == measured || len(t.splits) == 0) {
 		t.shots = t.Data
@@ -157,6 +164,16 @@ func (t *Task) Place(files Files) error {
 			"as in lm-evaluation-harness: name a fewshot_split, or test_split as that")
 	}
 	return nil
+}
+
+// atHub says where names of the hub are read: a task file does not know which commit a run had.
+func (t *Task) atHub(name, split string) error {
+	of := t.Name
+	if split != "" {
+		of += ":" + split
+	}
+	return t.source.fail("data", 0, "names of the hub are read where an evaluation names the data: take it out here, "+
+		"and give --task-data %s=%s, key task_data: {%q: %q}", of, name, of, name)
 }
 
 // noData says how to give the file of the measured rows.

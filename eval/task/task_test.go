@@ -260,6 +260,8 @@ func TestBadTasks(t *testing.T) {
 			`multiple_choice needs it), got nothing`},
 		{without("doc_to_choice"), `doc_to_choice: want the name of a field`},
 		{without("data"), `data: want the file of the data: add the line "data: FILE"`},
+		{without("data") + "data: hf:datasets/o/n:test\n", `give --task-data quiz=hf:datasets/o/n:test, ` +
+			`key task_data: {"quiz": "hf:datasets/o/n:test"}`},
 		{without("doc_to_text") + "doc_to_text: question\n", `quiz.yaml:5: doc_to_text: on quiz.jsonl line 1: ` +
 			`"question" is no field of the data and no template; the fields are a, name, opts, q`},
 		{without("doc_to_text") + "doc_to_text: \"{{question}}\"\n",

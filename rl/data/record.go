@@ -293,7 +293,7 @@ func (r *record) wrong(err error) error {
 	at.Offset, at.Field = 0, r.inFile(own.Field)
 	e := r.rowError(r.lineOf(own.Field), nil, &at)
 	if refused := new(refusedError); errors.As(err, &refused) {
-		e.(*Error).Mend += ", or set drop_unsupported: true"
+		e.(*Error).Mend += ", or set drop_unsupported: true (--drop-unsupported)"
 	}
 	return e
 }

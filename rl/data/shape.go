@@ -229,7 +229,8 @@ func suggestColumns(names []string) string {
 		if len(parts) == 0 {
 			return ""
 		}
-		return "if that is what they mean, write columns: {" + strings.Join(parts, ", ") + "}"
+		return "if that is what they mean, write columns: {" + strings.Join(parts, ", ") + "}, or --columns " +
+			strings.ReplaceAll(parts[0], ": ", "=") + " and so on"
 	}
 	switch {
 	case found["messages"] != "":
