@@ -96,10 +96,11 @@ test: build model arch test-native test-cuda-emulation cuda-emulation ## every t
 # The programs that exports are made for. The first time they are built: a long while.
 CLIENTS := $(CACHE)/clients
 .PHONY: test-clients
-test-clients: build $(PEERS)/installed ## exports loaded by PEFT, llama.cpp and Ollama (docs/clients.md); builds these first
+test-clients: build $(PEERS)/installed $(PEERS)/smollm2/done ## exports loaded by PEFT, llama.cpp and Ollama (docs/clients.md); builds these first
 	@GO="$(GO)" clients/build.sh "$(CLIENTS)" "$(PEERS)/bin/python"
 	@STEER_CLIENTS="$(CLIENTS)" STEER_CLIENTS_PYTHON="$(PEERS)/bin/python" $(WITH_NATIVE) \
 	  $(GO) test -count=1 -v -timeout 60m ./app/export -run 'TestClient'
+	@GO="$(GO)" clients/pipeline.sh "$(CURDIR)/bin/steer" "$(PEERS)/smollm2/bf16" "$(CLIENTS)" "$(PEERS)/bin/python"
 
 .PHONY: test-fast
 test-fast: build arch ## the tests that need no model, no data and no built program; offline after make build
@@ -243,6 +244,10 @@ bench-eval: build $(MODEL) $(PEERS)/eval-installed $(PEERS)/smollm2/done ## stee
 .PHONY: bench-scaling
 bench-scaling: build $(MODEL) ## speed and memory against context, batch, rank, threads, model size, into BENCHMARKS.md (15 minutes; ARGS=--quick)
 	@python3 bench/scaling.py --steer bin/steer --gguf $(MODEL) --cache $(CACHE)/bench --into BENCHMARKS.md $(ARGS)
+
+.PHONY: bench-families
+bench-families: build ## a training step of each family against its twin of the llama family, into BENCHMARKS.md (10 minutes)
+	@python3 bench/families.py --steer bin/steer --cache $(CACHE)/bench --into BENCHMARKS.md $(ARGS)
 
 # The goldens' peers, pinned as in the files named here. trl is there three times: the release of each
 # golden file. trl 0.7.1 needs an old torch, and with it Python 3.11 at most.

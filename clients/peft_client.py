@@ -63,7 +63,7 @@ def base(job):
     config = cls.config_class(**job["config"])
     if job["score"]:
         config.num_labels = 1
-        config.pad_token_id = None  # no padding here; a token of that id would be taken for it
+    config.pad_token_id = None  # no padding here; a token of that id would be taken for it
     config._attn_implementation = "eager"
     model = cls(config)
     loaded = weights(reader, model, arch, config)

@@ -77,8 +77,9 @@ export OLLAMA_MODELS="$work/ollama" OLLAMA_NO_CLOUD=1
 "$clients/bin/ollama" serve >"$work/ollama.log" 2>&1 &
 pids+=($!)
 for _ in $(seq 100); do "$clients/bin/ollama" list >/dev/null 2>&1 && break; sleep 0.2; done
-(cd steered && "$clients/bin/ollama" create steered)
-"$clients/bin/ollama" run steered "You met a new child at the station. What do you do?" | tee ollama.txt
+(cd steered && "$clients/bin/ollama" create steered >/dev/null 2>"$work/create.log") || { cat "$work/create.log"; exit 1; }
+"$clients/bin/ollama" run steered "You met a new child at the station. What do you do?" 2>/dev/null |
+  tee ollama.txt
 [ -n "$(tr -d '[:space:]' <ollama.txt)" ] || { echo "Ollama answered nothing"; tail -20 "$work/ollama.log"; exit 1; }
 if cmp -s <(tr -d '[:space:]' <steer.txt) <(tr -d '[:space:]' <ollama.txt); then
   echo "steer generate and Ollama say the same"

@@ -62,12 +62,19 @@ func (s Stack) PEFT(dir, baseName string) (a *adapter.Adapter, notes []string, e
 		if h.Std != 0 {
 			notes = append(notes, "scores there are "+rawText(h))
 		}
+		if slices.Contains(unclassified, a.Arch) {
+			notes = append(notes, fmt.Sprintf("transformers has no sequence classifier for architecture %s (5.23): "+
+				"its base model's last hidden state times base_model.model.score.weight is the score", a.Arch))
+		}
 	}
 	if h := a.Head; h != nil && h.HasBias {
 		notes = append(notes, "the value head is in v_head.safetensors, as TRL has it: PEFT itself does not read it")
 	}
 	return a, notes, nil
 }
+
+// unclassified are the architectures that transformers has no ...ForSequenceClassification of.
+var unclassified = []string{"granite"}
 
 // rawText says how a raw score becomes that of steer.
 func rawText(h *adapter.Head) string {
@@ -102,7 +109,7 @@ var ranked = []string{"qwen3"}
 // softmax of the outputs, so the head gets a second output that is always zero, and what llama.cpp gives
 // first is σ(raw). Elsewhere the file gives the hidden state of the last token (pooling type LAST), and
 // the head lies in its metadata, under steer.head.weight.
-func (s Stack) Rank(ctx context.Context, path string, t merge.Type) (notes []string, err error) {
+func (s Stack) Rank(ctx context.Context, path string, t Type) (notes []string, err error) {
 	a, notes, err := s.One()
 	if err != nil {
 		return nil, err
@@ -128,34 +135,45 @@ func (s Stack) Rank(ctx context.Context, path string, t merge.Type) (notes []str
 	for k, v := range a.Meta {
 		meta["steer.meta."+k] = v
 	}
-	w, r, err := merge.Model(f, a, t, meta, a.Arch+".pooling_type", a.Arch+".classifier.output_labels")
-	if err != nil {
-		return nil, err
-	}
+	_, more, err := store(ctx, func(t merge.Type) (*gguf.Writer, *merge.Report, error) {
+		w, r, err := merge.Model(f, a, t, meta, a.Arch+".pooling_type", a.Arch+".classifier.output_labels")
+		if err == nil {
+			addHead(w, a)
+		}
+		return w, r, err
+	}, path, t)
+	return append(append(notes, rankNotes(a)...), more...), err
+}
+
+// addHead writes the head of a reward model where llama.cpp reads it, or else into the metadata.
+func addHead(w *gguf.Writer, a *adapter.Adapter) {
+	h := a.Head
 	w.SetFloat32("steer.head.mean", h.Mean)
 	w.SetFloat32("steer.head.std", h.Std)
-	scores := "the score is the product of steer.head.weight with it"
-	if slices.Contains(ranked, a.Arch) {
-		w.SetUint32(a.Arch+".pooling_type", poolingRank)
-		w.SetStrings(a.Arch+".classifier.output_labels", []string{"score", "zero"})
-		w.AddF32("cls.output.weight", []int64{int64(len(h.Weight)), 2},
-			append(slices.Clone(h.Weight), make([]float32, len(h.Weight))...))
-		notes = append(notes, "llama.cpp takes a softmax of this architecture's outputs: the first of the two that it "+
-			"gives is σ(raw), and raw = log(p / (1 - p))")
-		scores = "that score is"
-	} else {
+	if !slices.Contains(ranked, a.Arch) {
 		w.SetUint32(a.Arch+".pooling_type", poolingLast)
 		w.SetFloat32s("steer.head.weight", h.Weight)
-		notes = append(notes, fmt.Sprintf("llama.cpp reads no classification head of architecture %s (it does of "+
-			"%s): the file gives the hidden state of the last token (llama-embedding --pooling last "+
-			"--embd-normalize -1)", a.Arch, strings.Join(ranked, ", ")))
+		return
 	}
-	if h.Std != 0 {
-		notes = append(notes, scores+" "+rawText(h))
-	} else {
-		notes = append(notes, scores+" raw, as steer's")
+	w.SetUint32(a.Arch+".pooling_type", poolingRank)
+	w.SetStrings(a.Arch+".classifier.output_labels", []string{"score", "zero"})
+	w.AddF32("cls.output.weight", []int64{int64(len(h.Weight)), 2},
+		append(slices.Clone(h.Weight), make([]float32, len(h.Weight))...))
+}
+
+// rankNotes say how the score comes out of llama.cpp.
+func rankNotes(a *adapter.Adapter) []string {
+	scores := "that score is raw, as steer's"
+	if a.Head.Std != 0 {
+		scores = "that score is " + rawText(a.Head)
 	}
-	return append(notes, fallbackNotes(r, t)...), w.Save(path)
+	if slices.Contains(ranked, a.Arch) {
+		return []string{"llama.cpp takes a softmax of this architecture's outputs: the first of the two that it " +
+			"gives is σ(raw), and raw = log(p / (1 - p))", scores}
+	}
+	return []string{fmt.Sprintf("llama.cpp reads no classification head of architecture %s (it does of %s): the "+
+		"file gives the hidden state of the last token (llama-embedding --pooling last --embd-normalize -1), and "+
+		"its product with steer.head.weight is the score", a.Arch, strings.Join(ranked, ", ")), scores}
 }
 
 // fits checks that an adapter is one for an open model.

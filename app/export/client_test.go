@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -93,6 +94,9 @@ func TestClientPEFT(t *testing.T) {
 				"base": {}, "sft": {paths: []string{k.sft}}, "policy": {paths: []string{k.sft, k.policy}},
 				"reward": {paths: []string{k.sft, k.reward}, score: true},
 			} {
+				if c.score && name == "granite" {
+					continue // transformers has no sequence classifier of it
+				}
 				folder := any(nil)
 				if len(c.paths) > 0 {
 					dir := filepath.Join(t.TempDir(), "peft")
@@ -202,12 +206,20 @@ func TestClientLlamaCppCommand(t *testing.T) {
 	folder := clientFolder(t)
 	k := storiesKit(t)
 	say := func(args ...string) string {
-		cmd := exec.Command(filepath.Join(folder, "llama/bin/llama-completion"), append([]string{"-m", k.model, "-p",
-			"Once upon a time", "-n", "10", "--temp", "0", "-t", "1", "-no-cnv", "--no-warmup", "-c", "128",
-			"-ctk", "f32", "-ctv", "f32", "-fa", "off", "--no-display-prompt"}, args...)...)
-		out, err := cmd.Output()
-		require.NoError(t, err)
-		return string(out)
+		// The program's last lines are now and then lost when it ends: what is whole ends in two newlines.
+		for range 20 {
+			cmd := exec.Command(filepath.Join(folder, "llama/bin/llama-completion"),
+				append([]string{"-m", k.model, "-p",
+					"Once upon a time", "-n", "10", "--temp", "0", "-t", "1", "-no-cnv", "--no-warmup", "-c", "128",
+					"-ctk", "f32", "-ctv", "f32", "-fa", "off", "--no-display-prompt", "--ignore-eos"}, args...)...)
+			out, err := cmd.Output()
+			require.NoError(t, err)
+			if text, whole := strings.CutSuffix(string(out), "\n\n"); whole {
+				return text
+			}
+		}
+		t.Fatal("llama-completion never says all that it has to say")
+		return ""
 	}
 	both := say("--lora", k.sft+","+k.policy)
 	require.Equal(t, both, say("--lora", k.sft, "--lora", k.policy))

@@ -85,9 +85,8 @@ func (s Stack) check(placed []adapter.Placed) (notes []string, err error) {
 			continue
 		}
 		if have != "" && base != have {
-			notes = append(notes, fmt.Sprintf(
-				"%s was trained on another file than %s (SHA-256 %.12s there, %.12s here)", p.Path, s.Model, base,
-				have))
+			notes = append(notes, fmt.Sprintf("%s was trained on another file than %s (SHA-256 %.12s there, "+
+				"%.12s here)", p.Path, s.Model, base, have))
 		}
 		bases[base] = p.Path
 	}

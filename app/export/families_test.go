@@ -58,11 +58,13 @@ func familyKit(t testing.TB, name string) *kit {
 // storiesKit makes a kit of a model that writes text.
 func storiesKit(t testing.TB) *kit {
 	t.Helper()
-	k := &kit{name: "stories260K", model: gguftest.Stories260K(t), class: "LlamaForCausalLM", config: map[string]any{
+	k := &kit{name: "stories260K", model: gguftest.Stories260K(t), class: "LlamaForCausalLM"}
+	k.config = map[string]any{
 		"vocab_size": 512, "hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 5,
 		"num_attention_heads": 8, "num_key_value_heads": 4, "rms_norm_eps": 1e-5, "max_position_embeddings": 512,
 		"tie_word_embeddings": true,
-		"rope_parameters":     map[string]any{"rope_type": "default", "rope_theta": 10000.0}}}
+		"rope_parameters":     map[string]any{"rope_type": "default", "rope_theta": 10000.0},
+	}
 	rng := rand.New(rand.NewPCG(5, 6))
 	for _, n := range []int{2, 9, 40} {
 		ids := []int32{1}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"steer/ggml/adapter"
+	"steer/ggml/gguf"
 	"steer/ggml/merge"
 	"steer/ggml/modelfile"
 )
@@ -18,7 +19,7 @@ type MergeResult struct {
 }
 
 // Merge writes the base with the adapters of a stack in its weights to out.
-func (s Stack) Merge(ctx context.Context, out string, t merge.Type) (*MergeResult, error) {
+func (s Stack) Merge(ctx context.Context, out string, t Type) (*MergeResult, error) {
 	placed, notes, err := s.Load()
 	if err != nil {
 		return nil, err
@@ -31,11 +32,11 @@ func (s Stack) Merge(ctx context.Context, out string, t merge.Type) (*MergeResul
 		notes = append(notes, fmt.Sprintf("the %s of %s is left out: a model file for generation has no place for it",
 			headName(one.Head), placed[one.HeadFrom].Path))
 	}
-	r, err := s.mergeOne(ctx, one.Adapter, out, t)
+	r, more, err := s.mergeOne(ctx, one.Adapter, out, t)
 	if err != nil {
 		return nil, err
 	}
-	notes = append(notes, fallbackNotes(r, t)...)
+	notes = append(notes, more...)
 	if name, _ := top(placed).Template(); name != "" {
 		notes = append(notes, fmt.Sprintf("the adapters were trained with template %s, which a merged model does not "+
 			"remember: name it with --template", name))
@@ -44,30 +45,28 @@ func (s Stack) Merge(ctx context.Context, out string, t merge.Type) (*MergeResul
 }
 
 // mergeOne writes the base with one adapter in its weights.
-func (s Stack) mergeOne(ctx context.Context, a *adapter.Adapter, out string, t merge.Type) (*merge.Report, error) {
+func (s Stack) mergeOne(ctx context.Context, a *adapter.Adapter, out string, t Type) (
+	r *merge.Report, notes []string, err error) {
 	f, err := modelfile.Open(s.Model)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	base, err := s.Hashes.Sum(s.Model)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	w, r, err := merge.Model(f, a, t, map[string]string{
+	meta := map[string]string{
 		"steer.merged.base_sha256": base, "steer.merged.adapters": a.Meta[adapter.MetaCombined],
 		"steer.merged.scales": a.Meta[adapter.MetaCombinedScales],
-	})
-	if err == nil {
-		err = ctx.Err()
 	}
-	if err == nil {
-		err = w.Save(out)
-	}
+	r, notes, err = store(ctx, func(t merge.Type) (*gguf.Writer, *merge.Report, error) {
+		return merge.Model(f, a, t, meta)
+	}, out, t)
 	if err != nil {
-		return nil, fmt.Errorf("merging %s into %s: %w", strings.Join(s.Paths, ", "), s.Model, err)
+		return nil, nil, fmt.Errorf("merging %s into %s: %w", strings.Join(s.Paths, ", "), s.Model, err)
 	}
-	return r, nil
+	return r, notes, nil
 }
 
 // top is the adapter above all others.

@@ -17,7 +17,6 @@ import (
 	"steer/ggml"
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
-	"steer/ggml/merge"
 	"steer/ggml/modelfile"
 	"steer/internal/atomicfile"
 	"steer/rl/data"
@@ -42,7 +41,7 @@ type OllamaOptions struct {
 	Parameters
 	// Merge is the type of the model that adapters are merged into; "" leaves them an adapter where
 	// Ollama can use one.
-	Merge merge.Type
+	Merge Type
 	// From names a model of Ollama's library that the adapter is laid on, in place of a copy of the base.
 	From string
 }
@@ -212,7 +211,7 @@ func (s Stack) weights(ctx context.Context, dir string, placed []adapter.Placed,
 	}
 	kind := opt.Merge
 	if why != "" && kind == "" {
-		kind = merge.Same
+		kind = Same
 		r.Notes = append(r.Notes, why+": the adapters are merged into the model (--merge names the type of its "+
 			"matrices); compare it with \"steer model merge\"")
 	}
@@ -220,11 +219,11 @@ func (s Stack) weights(ctx context.Context, dir string, placed []adapter.Placed,
 		if opt.From != "" {
 			return fmt.Errorf("--from %s: %s", opt.From, cmp.Or(why, "--merge makes a model of its own"))
 		}
-		rep, err := s.mergeOne(ctx, one.Adapter, filepath.Join(dir, modelName), kind)
+		_, more, err := s.mergeOne(ctx, one.Adapter, filepath.Join(dir, modelName), kind)
 		if err != nil {
 			return err
 		}
-		r.Notes = append(r.Notes, fallbackNotes(rep, kind)...)
+		r.Notes = append(r.Notes, more...)
 		m.from, r.Files = "./"+modelName, append(r.Files, modelName)
 		m.comments = append(m.comments, fmt.Sprintf("%s is the base with %s merged into it.", modelName,
 			strings.Join(s.Paths, ", ")))
@@ -288,19 +287,6 @@ func (s Stack) mustMerge() (string, error) {
 		return fmt.Sprintf("Ollama computes %s by an engine of its own, which takes no adapters", arch), nil
 	}
 	return "", nil
-}
-
-// fallbackNotes says which matrices could not be stored as was asked.
-func fallbackNotes(r *merge.Report, t merge.Type) []string {
-	if len(r.Fallback) == 0 {
-		return nil
-	}
-	more := ""
-	if n := len(r.Fallback) - 1; n > 0 {
-		more = fmt.Sprintf(" and %d more", n)
-	}
-	return []string{fmt.Sprintf("%s%s: their rows are no whole blocks of %s, so that they take more room",
-		r.Fallback[0], more, t)}
 }
 
 // linkOrCopy makes a file appear at a second path: by a hard link where the file system has them, else

@@ -8,7 +8,6 @@ import (
 
 	"steer/app/export"
 	"steer/ggml/adapter"
-	"steer/ggml/merge"
 )
 
 // exportFlags are the flags of steer adapter export.
@@ -16,13 +15,13 @@ type exportFlags struct {
 	convertFlags
 	format   export.Format
 	baseName string
-	kind     merge.Type
+	kind     export.Type
 	scales   []string
 	anyStack bool
 }
 
 func newAdapterExportCommand(a *app) *cobra.Command {
-	f := exportFlags{format: export.FormatPEFT, kind: merge.Same}
+	f := exportFlags{format: export.FormatPEFT, kind: export.Same}
 	cmd := &cobra.Command{
 		Use: "export ADAPTER... --model FILE -o PATH", Short: "Write an adapter for transformers or llama.cpp",
 		Long: `Writes an adapter, or several that lie on each other joined into one, for other

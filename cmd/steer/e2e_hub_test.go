@@ -223,6 +223,40 @@ func TestJobsOnNamesOfTheHub(t *testing.T) {
 	u.must("generate", "-m", "hf:tiny/one", "--prompt", "Once", "--max-new", "2", "--offline")
 }
 
+// A task of the harness names a data set of the hub, its configuration and its splits.
+func TestTasksOnDataSetsOfTheHub(t *testing.T) {
+	t.Parallel()
+	u, _ := newHubUser(t)
+	row := func(q string, a int) string { return fmt.Sprintf(`{"q": "Is the %s big?", "a": %d}`+"\n", q, a) }
+	u.server.Publish(t, "datasets/tiny/quiz", "main", fstest.MapFS{
+		"easy/test.jsonl":  {Data: []byte(row("cat", 1) + row("dog", 0))},
+		"easy/train.jsonl": {Data: []byte(row("sun", 1))},
+		"hard/test.jsonl":  {Data: []byte(row("pea", 0) + row("sea", 1) + row("elk", 1))},
+	})
+	put(t, u.dir, "quiz.yaml", "task: quiz\ndataset_path: tiny/quiz\ndataset_name: hard\ntest_split: test\n"+
+		"output_type: multiple_choice\ndoc_to_text: \"{{q}}\"\ndoc_to_choice: ['no', 'yes']\ndoc_to_target: a\n")
+	args := []string{"eval", "--model", "hf:tiny/one", "--task", "quiz.yaml", "--set", "resamples=50", "-o", "run"}
+	_, said := u.must(args...)
+	require.Contains(t, said, "hard/test.jsonl of commit "+u.server.Commit("datasets/tiny/quiz")[:7])
+	var result struct {
+		Benchmarks []struct{ N int }
+		Sources    map[string]map[string]string
+	}
+	require.NoError(t, json.Unmarshal(get(t, u.dir, "run/result.json"), &result))
+	require.Equal(t, 3, result.Benchmarks[0].N)
+	require.Equal(t, "hard/test.jsonl", result.Sources["tasks tiny/quiz:hard/test"]["file"])
+	out, _ := u.must(args...)
+	require.Contains(t, out, "finished already")
+
+	// A split that is not there is said, with what there is.
+	put(t, u.dir, "other.yaml", strings.Replace(string(get(t, u.dir, "quiz.yaml")), "test_split: test",
+		"test_split: validation", 1))
+	code, _, said := u.steer("eval", "--model", "hf:tiny/one", "--task", "other.yaml", "-o", "other")
+	require.NotZero(t, code)
+	require.Contains(t, said, "validation")
+	require.Contains(t, said, "hard/test.jsonl")
+}
+
 // An experiment names the hub as a job does.
 func TestAnExperimentOnNamesOfTheHub(t *testing.T) {
 	t.Parallel()

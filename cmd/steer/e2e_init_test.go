@@ -37,9 +37,10 @@ func TestInit(t *testing.T) {
 				"eval.limit=4", "eval.cross_reward.max_new_tokens=4", "eval.resamples=50"}},
 		"alpaca": {[]string{put(t, t.TempDir(), "alpaca.jsonl",
 			strings.Repeat(`{"instruction": "Say hello.", "output": "Hello."}`+"\n", 40))},
-			[]string{"# 40 rows: Alpaca JSONL", "epochs: 0 # as many as make 32 updates", "warmup_steps: -1"}, nil},
+			[]string{"# 40 rows: Alpaca (instruction, input, output)", "epochs: 0 # as many as make 32 updates",
+				"warmup_steps: -1"}, nil},
 		"pairs of one's own": {[]string{pairs, assets.Guanaco.Train},
-			[]string{"theories: [custom]", "# 40 rows: preference pairs JSONL"}, nil},
+			[]string{"theories: [custom]", "# 40 rows: preference pairs (prompt, chosen, rejected)"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,8 +134,8 @@ func TestInitMistakes(t *testing.T) {
 		{[]string{"--model", assets.Guanaco.Train}, exitFailure, "not a usable GGUF file"},
 		{[]string{"--model", assets.Model, "--data", "none.jsonl"}, exitFailure, "none.jsonl: file does not exist"},
 		{[]string{"--model", assets.Model, "--data", put(t, dir, "x.txt", "just text\n")}, exitFailure, "x.txt: "},
-		{[]string{"--model", assets.Model, "--data", put(t, dir, "qa.csv", "instruction,output\nHi.,Hello.\n")},
-			exitFailure, `a CSV file with the columns ["instruction" "output"]`},
+		{[]string{"--model", assets.Model, "--data", put(t, dir, "qa.csv", "ask,say\nHi.,Hello.\n")},
+			exitFailure, `a CSV file with the columns ["ask" "say"]`},
 		{[]string{"--model", assets.Model, "--data", assets.Winograd, "--data", assets.Winograd}, exitFailure,
 			"a second file of wsc273"},
 		{[]string{"--model", assets.Model, "--data", assets.Guanaco.Train, "--data", assets.Guanaco.Test, "--data",

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"steer/app/export"
-	"steer/ggml/merge"
 )
 
 func newExportCommand(a *app) *cobra.Command {
@@ -25,12 +24,12 @@ type ollamaFlags struct {
 	anyStack     bool
 	system       string
 	templateFile string
-	kind         merge.Type
+	kind         export.Type
 	options      export.OllamaOptions
 }
 
 func newExportOllamaCommand(a *app) *cobra.Command {
-	f := ollamaFlags{kind: merge.Same}
+	f := ollamaFlags{kind: export.Same}
 	cmd := &cobra.Command{
 		Use: "ollama --model FILE -o DIR", Short: "Make a folder that \"ollama create\" takes",
 		Long: `Writes a folder with the model, its adapters joined into one, and a Modelfile:

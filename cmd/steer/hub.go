@@ -121,9 +121,13 @@ func (a *app) locateJob(ctx context.Context, job jobs.Job, dir string, fresh boo
 	if !fresh && dir != "" {
 		pins = jobs.PinsOf(dir)
 	}
+	find := a.finder(noFetch)
+	if e, ok := job.(*jobs.Eval); ok {
+		e.FindDataset = jobs.DatasetFinder(ctx, find, e)
+	}
 	ctx, cancel := a.cancellable(ctx)
 	defer cancel()
-	return jobs.Locate(ctx, job, a.finder(noFetch), pins)
+	return jobs.Locate(ctx, job, find, pins)
 }
 
 // locateStudy puts paths in place of the names of the hub in an experiment.

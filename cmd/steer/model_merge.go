@@ -10,7 +10,6 @@ import (
 
 	"steer/app/export"
 	"steer/app/workspace"
-	"steer/ggml/merge"
 )
 
 // mergeFlags are the flags of steer model merge.
@@ -19,14 +18,14 @@ type mergeFlags struct {
 	adapters []string
 	scales   []string
 	texts    []string
-	kind     merge.Type
+	kind     export.Type
 	anyStack bool
 	noKL     bool
 	engine   workspace.EngineConfig
 }
 
 func newModelMergeCommand(a *app) *cobra.Command {
-	f := mergeFlags{kind: merge.Same, engine: workspace.DefaultEngine()}
+	f := mergeFlags{kind: export.Same, engine: workspace.DefaultEngine()}
 	cmd := &cobra.Command{
 		Use: "merge BASE --adapter FILE -o FILE", Short: "Write a model with adapters in its weights",
 		Long: `Adds adapters to the weights of their base, matrix by matrix, and stores the result
@@ -86,8 +85,8 @@ func (a *app) mergeModel(ctx context.Context, f *mergeFlags) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "%s: %s in %d matrices, type %s, %d matrices converted\n", f.out, count(r.Adapters, "adapter"), r.Merged,
-		f.kind, r.Converted)
+	fmt.Fprintf(a.out, "%s: %s in %d matrices, type %s
+", f.out, count(r.Adapters, "adapter"), r.Merged, f.kind)
 	a.notices(r.Notes)
 	if f.noKL {
 		return nil

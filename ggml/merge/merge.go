@@ -24,9 +24,6 @@ const (
 type Report struct {
 	Merged    int // matrices that the adapter was added to
 	Converted int // matrices that changed their type
-	// Fallback are the matrices whose rows are no whole blocks of the type asked for, with the type
-	// that they got: "blk.0.ffn_down.weight: Q8_0".
-	Fallback []string
 }
 
 // Model lays out the merge of an open model with an adapter, which has to fit it. The tensors are read
@@ -46,9 +43,6 @@ func Model(f *gguf.File, a *adapter.Adapter, t Type, meta map[string]string, wit
 	for _, info := range f.Tensors() {
 		p, adapted := a.Pair(info.Name)
 		to := target(info, t)
-		if want, _, given := t.lookup(); given && isMatrix(info) && to != want {
-			r.Fallback = append(r.Fallback, fmt.Sprintf("%s: %s", info.Name, to))
-		}
 		if to != info.Type {
 			r.Converted++
 		}
@@ -102,7 +96,7 @@ func target(info gguf.TensorInfo, t Type) gguf.Type {
 	if !given || !isMatrix(info) {
 		return info.Type
 	}
-	return fallback(of, info.Dims[0])
+	return of
 }
 
 // tensor is one that is to be written.
