@@ -87,7 +87,8 @@ func (r *Result) writeSteps(b *strings.Builder, first bool) {
 	if r.Bare {
 		rate, share = "-", "-"
 	}
-	fmt.Fprintf(b, line, clip(r.Label, 20), r.TokensPerSecond.String(), rate, share, megabytes(memory), number(spreadOf(r.Seconds).Median))
+	fmt.Fprintf(b, line, clip(r.Label, 20), r.TokensPerSecond.String(), rate, share, megabytes(memory),
+		number(spreadOf(r.Seconds).Median))
 	if r.PrefillPerSecond != nil {
 		fmt.Fprintf(b, "%-20s %s\n", "  its prompts", r.PrefillPerSecond)
 	}

@@ -54,7 +54,8 @@ what it is made of.`,
 			if err := c.Save(f.out); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "%s: %s, %s parameters of rank %s\n", f.out, count(len(paths), "adapter"), grouped(c.NumParams()),
+			fmt.Fprintf(a.out, "%s: %s, %s parameters of rank %s\n", f.out, count(len(paths), "adapter"),
+				grouped(c.NumParams()),
 				ranksText(c.Adapter))
 			a.notices(notes)
 			return nil

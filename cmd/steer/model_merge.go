@@ -85,8 +85,7 @@ func (a *app) mergeModel(ctx context.Context, f *mergeFlags) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "%s: %s in %d matrices, type %s
-", f.out, count(r.Adapters, "adapter"), r.Merged, f.kind)
+	fmt.Fprintf(a.out, "%s: %s in %d matrices, type %s\n", f.out, count(r.Adapters, "adapter"), r.Merged, f.kind)
 	a.notices(r.Notes)
 	if f.noKL {
 		return nil
