@@ -78,9 +78,11 @@ template <bool TREE> __device__ __forceinline__ Keys next_keys(Keys k, const Att
 }
 
 // grid: blocks of queries, heads, slices of the result. TREE: there are parents. A block walks its
-// own keys first: of their first tile every query sees one.
+// own keys first: of their first tile every query sees one. In f32 a block may have all registers it
+// asks for: the compiler would else give it 128 for a fourth block, and spill.
 template <class E, int DP, bool TREE>
-__global__ void __launch_bounds__(AttnTile<E, DP>::THREADS) attn_forward(AttnArgs a, AttnInputs<E> in) {
+__global__ void __launch_bounds__(AttnTile<E, DP>::THREADS, sizeof(E) == 4 ? 1 : 0)
+    attn_forward(AttnArgs a, AttnInputs<E> in) {
     using Tile         = AttnTile<E, DP>;
     constexpr int COLS = Tile::COLS, NT = COLS / 8, NO = Tile::SLICE / 8;
     STEER_DYNAMIC_SHARED(E, q);
