@@ -86,12 +86,21 @@ model: $(MODEL) $(SECOND) ## fetch the models of tests and experiments (steer fe
 .PHONY: data
 data: build model ## fetch what an experiment reads (EXPERIMENT=experiments/smollm2.yaml; STEER_MIRROR=DIR|URL)
 	@./bin/steer fetch --for $(EXPERIMENT)
+
+# The task files of lm-evaluation-harness, which tests count. Nothing of the package is installed or run.
+HARNESS := $(CACHE)/harness-0.4.13
+$(HARNESS)/lm_eval: | $(MODEL)
+	@mkdir -p $(HARNESS)
+	@python3 -m pip download --quiet --no-deps --disable-pip-version-check --dest $(HARNESS) lm-eval==0.4.13
+	@rm -rf $(HARNESS)/part && python3 -m zipfile -e $(HARNESS)/lm_eval-0.4.13-py3-none-any.whl $(HARNESS)/part
+	@mv $(HARNESS)/part/lm_eval $@ && rm -rf $(HARNESS)/part
+
 # What is skipped is listed at the end, with the reason. STRICT=1 fails on skips that could be avoided.
 GO_TEST = $(WITH_NATIVE) $(GO) run ./internal/testsum $(if $(STRICT),-strict) -go $(GO) --
 
 .PHONY: test
-test: build model arch test-native test-cuda-emulation cuda-emulation ## every test but nvcc's (STEER_MIRROR=DIR: where the real data are)
-	@STEER_MODEL="$(MODEL)" $(GO_TEST) -timeout 40m -p 1 $(TESTFLAGS) ./...
+test: build model $(HARNESS)/lm_eval arch test-native test-cuda-emulation cuda-emulation ## every test but nvcc's (STEER_MIRROR=DIR: where the real data are)
+	@STEER_MODEL="$(MODEL)" STEER_HARNESS="$(HARNESS)/lm_eval/tasks" $(GO_TEST) -timeout 40m -p 1 $(TESTFLAGS) ./...
 
 # The programs that exports are made for. The first time they are built: a long while.
 CLIENTS := $(CACHE)/clients

@@ -1,11 +1,6 @@
 package ggml
 
 import (
-	"archive/tar"
-	"compress/gzip"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,7 +35,7 @@ func TestGoldenConvert(t *testing.T) {
 			testfiles.ReadGolden(t, "convert/"+name+".json.gz", &golden)
 			require.NotEmpty(t, golden.Sequences)
 			require.NotEmpty(t, golden.Texts)
-			m := openTiny(t, converted(t, path))
+			m := openTiny(t, converted(t, name))
 			for _, x := range golden.Texts {
 				got, err := m.Tokenizer().Encode(x.Text, false, false)
 				require.NoError(t, err)
@@ -78,24 +73,9 @@ func decodesAsItComputes(t *testing.T, m *Model, tokens []int32) {
 }
 
 // converted is the f32 file of a packed checkpoint.
-func converted(t *testing.T, path string) string {
+func converted(t *testing.T, name string) string {
 	t.Helper()
-	dir := t.TempDir()
-	f, err := os.Open(path)
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		require.NoError(t, err)
-		b, err := io.ReadAll(r)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), b, 0o666))
-	}
+	dir := testfiles.Repository(t, name)
 	c, err := convert.Open(dir, convert.OpenOptions{})
 	require.NoError(t, err)
 	defer c.Close()

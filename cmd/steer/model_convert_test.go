@@ -1,10 +1,6 @@
 package main
 
 import (
-	"archive/tar"
-	"compress/gzip"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,32 +10,10 @@ import (
 	"steer/internal/testfiles"
 )
 
-// repositoryOf unpacks a checkpoint of golden/convert.
-func repositoryOf(t *testing.T, name string) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), name)
-	require.NoError(t, os.Mkdir(dir, 0o777))
-	f, err := os.Open(testfiles.Golden(t, "convert/"+name+".tar.gz"))
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return dir
-		}
-		require.NoError(t, err)
-		b, err := io.ReadAll(r)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), b, 0o666))
-	}
-}
-
 // A repository becomes a file that can be trained, in its own type or another; a quantized type goes through a
 // file that is said aloud and not left there.
 func TestModelConvertAndQuantize(t *testing.T) {
-	repo, dir := repositoryOf(t, "qwen2"), t.TempDir()
+	repo, dir := testfiles.Repository(t, "qwen2"), t.TempDir()
 	base, small := filepath.Join(dir, "base.gguf"), filepath.Join(dir, "small.gguf")
 	direct := filepath.Join(dir, "direct.gguf")
 	out := succeed(t, "", "model", "convert", repo, "-o", base)
@@ -61,7 +35,7 @@ func TestModelConvertAndQuantize(t *testing.T) {
 }
 
 func TestModelConvertRefuses(t *testing.T) {
-	repo, dir := repositoryOf(t, "qwen3"), t.TempDir()
+	repo, dir := testfiles.Repository(t, "qwen3"), t.TempDir()
 	out := filepath.Join(dir, "out.gguf")
 	there := filepath.Join(dir, "there.gguf")
 	require.NoError(t, os.WriteFile(there, nil, 0o666))

@@ -18,8 +18,8 @@ func harness(t *testing.T) string {
 	t.Helper()
 	root := os.Getenv("STEER_HARNESS")
 	if root == "" {
-		t.Skip("the folder lm_eval/tasks of lm-evaluation-harness is not here: pip download lm-eval==0.4.13 " +
-			"--no-deps, unpack it, and set STEER_HARNESS to its folder lm_eval/tasks")
+		t.Skip("the task files of lm-evaluation-harness are not here: make test fetches them; or pip download " +
+			"lm-eval==0.4.13 --no-deps, unpack it, and set STEER_HARNESS to its folder lm_eval/tasks")
 	}
 	return root
 }

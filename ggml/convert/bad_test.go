@@ -15,6 +15,7 @@ import (
 
 	"steer/ggml/convert"
 	"steer/ggml/gguf"
+	"steer/internal/testfiles"
 )
 
 // edit changes a JSON file of a checkpoint; nil removes a key.
@@ -225,7 +226,7 @@ func TestBadRepositories(t *testing.T) {
 		}, []string{"tokenizer_config.json: chat_template: want a text or a list"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := unpack(t, c.of)
+			dir := testfiles.Repository(t, c.of)
 			c.change(t, dir)
 			m, err := convert.Open(dir, convert.OpenOptions{})
 			if err == nil {
@@ -242,7 +243,7 @@ func TestBadRepositories(t *testing.T) {
 
 // A file is whole or not there: NaN in a weight, a number too large for f16 and an interrupt leave nothing.
 func TestNothingHalf(t *testing.T) {
-	dir := unpack(t, "smollm")
+	dir := testfiles.Repository(t, "smollm")
 	path := filepath.Join(dir, "model.safetensors")
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -274,7 +275,7 @@ func TestNothingHalf(t *testing.T) {
 }
 
 func TestTooLargeForF16(t *testing.T) {
-	dir := unpack(t, "smollm")
+	dir := testfiles.Repository(t, "smollm")
 	path := filepath.Join(dir, "model.safetensors")
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -317,7 +318,7 @@ func TestNotices(t *testing.T) {
 			`the added token "<far>" (id 303) has no row among the 303`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := unpack(t, c.of)
+			dir := testfiles.Repository(t, c.of)
 			c.change(t, dir)
 			m, err := convert.Open(dir, convert.OpenOptions{})
 			require.NoError(t, err)

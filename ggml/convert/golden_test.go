@@ -1,15 +1,10 @@
 package convert_test
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,28 +26,6 @@ type golden struct {
 		Name, Type, SHA256 string
 		Dims               []int64
 	} `json:"tensors"`
-}
-
-// unpack puts a checkpoint as transformers saved it into a folder of its name.
-func unpack(t *testing.T, name string) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), name)
-	require.NoError(t, os.Mkdir(dir, 0o777))
-	f, err := os.Open(testfiles.Golden(t, "convert/"+name+".tar.gz"))
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return dir
-		}
-		require.NoError(t, err)
-		b, err := io.ReadAll(r)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), b, 0o666))
-	}
 }
 
 func checkpoints(t *testing.T) []string {
@@ -86,7 +59,7 @@ func TestEqualsLlamaCpp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var want golden
 			testfiles.ReadGolden(t, "convert/"+name+".json.gz", &want)
-			c, err := convert.Open(unpack(t, name), convert.OpenOptions{})
+			c, err := convert.Open(testfiles.Repository(t, name), convert.OpenOptions{})
 			require.NoError(t, err)
 			defer c.Close()
 			kinds := map[string]gguf.Type{"f32": gguf.TypeF32, "f16": gguf.TypeF16, "bf16": gguf.TypeBF16}

@@ -7,8 +7,6 @@ type skip struct{ reason, why string }
 var unavoidable = []skip{
 	{"STEER_TEST_CUDA is not set", "no NVIDIA GPU: make test-cuda runs these where there is one"},
 	{"STEER_CLIENTS is not set", "PEFT, llama.cpp and Ollama: make test-clients builds and runs them"},
-	{"the folder lm_eval/tasks of lm-evaluation-harness is not here",
-		"its 11,000 files are counted by hand: docs/tasks.md says how"},
 	{"the CUDA library is not built: run make cuda",
 		"all of ggml's kernels for a GPU that is not there: an hour of nvcc"},
 	{"the CUDA library is of another version", "left over from another build; make cuda mends it"},
