@@ -18,7 +18,7 @@ import (
 	"steer/internal/filehash"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/ppo"
+	"steer/rl/rollout"
 	"steer/rl/run"
 	"steer/rl/train"
 )
@@ -508,6 +508,6 @@ func evalProgress(p train.Progress) func(eval.Progress) {
 }
 
 var (
-	_ lm.Evaluator = (*ggml.Step)(nil)
-	_ ppo.Scorer   = (*scorer)(nil)
+	_ lm.Evaluator   = (*ggml.Step)(nil)
+	_ rollout.Scorer = (*scorer)(nil)
 )

@@ -16,6 +16,7 @@ import (
 	"steer/internal/seed"
 	"steer/rl/data"
 	"steer/rl/ppo"
+	"steer/rl/rollout"
 	"steer/rl/run"
 	"steer/rl/train"
 )
@@ -206,7 +207,7 @@ const (
 
 // allowRounding raises what ratios are allowed before anything was learned to what rounding
 // does on a GPU in bf16, and tells whether that changed anything; tolerance 0 stays unchecked.
-func allowRounding(g *ppo.Guards, gpu bool, p ggml.Precision) bool {
+func allowRounding(g *rollout.Guards, gpu bool, p ggml.Precision) bool {
 	if !gpu || p != ggml.BF16 || g.RatioTolerance == 0 {
 		return false
 	}
@@ -254,7 +255,7 @@ func (j *PPO) Run(
 	}
 	// 4. What runs otherwise than it is configured.
 	cfg := j.Config
-	if cfg.EOS == ppo.EOSStop && len(cfg.StopStrings) == 0 {
+	if cfg.EOS == rollout.EOSStop && len(cfg.StopStrings) == 0 {
 		cfg.StopStrings = tpl.StopStrings()
 	}
 	rounding := allowRounding(&cfg.Guards, w.OnGPU(), w.Engine.Precision)
@@ -275,19 +276,21 @@ func (j *PPO) Run(
 			name, cfg.RatioTolerance, 100*cfg.RatioOutliers))
 	}
 	res, err := ppo.Train(ctx, cfg, ppo.Deps{
-		Deps: train.Deps{
-			Stage: name, Learner: m.policy, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
-			AdapterOf: adapterOf(m.host, j.Meta(m.trainedOn)),
+		Deps: rollout.Deps{
+			Deps: train.Deps{
+				Stage: name, Learner: m.policy, Run: s.folder, Progress: con.Progress, Stopper: con.Stopper,
+				AdapterOf: adapterOf(m.host, j.Meta(m.trainedOn)),
+			},
+			Reference: m.reference, Generator: w.Generator(m.stack...), Scorer: scorer, Tokenizer: w.Tok,
+			StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: w.Generator(m.stack[:len(m.stack)-1]...),
 		},
-		Reference: m.reference, Generator: w.Generator(m.stack...), Scorer: scorer, Tokenizer: w.Tok,
-		StopTokens: stop, Prompts: prompts, Heldout: held, Baseline: w.Generator(m.stack[:len(m.stack)-1]...),
 		FullKL: w.KL(m.policy, m.reference),
 	})
 	if err != nil {
 		return err
 	}
 	// 6. The result.
-	result := &run.PPO{Record: run.Record{Data: files, Seed: &j.Seed}, PPOSummary: res, Theory: scorer.theory}
+	result := &run.PPO{Record: run.Record{Data: files, Seed: &j.Seed}, PolicySummary: res, Theory: scorer.theory}
 	if res.StoppedBecause != "" { // a guard ended it: the result says so, later stages may go on
 		result.Status, result.Reason = run.StatusStopped, res.StoppedBecause
 	}
@@ -329,7 +332,7 @@ func (j *PPO) openModels(w *workspace.Workspace, tpl *data.Template) (m policyMo
 // readPrompts reads the prompts to answer and the held-out ones; files say what was read.
 func (j *PPO) readPrompts(
 	w *workspace.Workspace, tpl *data.Template, longest, room int,
-) (prompts, held []ppo.Prompt, files []run.DataFile, err error) {
+) (prompts, held []rollout.Prompt, files []run.DataFile, err error) {
 	prompts, file, err := readPrompts(w, j.Prompts, "prompts", tpl, longest, room)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("ppo: prompts: %w", err)
@@ -393,13 +396,13 @@ func (j *PPO) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
 // ones than max, and those that ask nothing, are left out and counted.
 func readPrompts(
 	w *workspace.Workspace, src data.Source, role string, tpl *data.Template, max, room int,
-) ([]ppo.Prompt, run.DataFile, error) {
+) ([]rollout.Prompt, run.DataFile, error) {
 	rows, loaded, err := data.LoadPrompts(src)
 	if err != nil {
 		return nil, run.DataFile{}, err
 	}
 	w.NoteData(loaded)
-	var out []ppo.Prompt
+	var out []rollout.Prompt
 	dropped, noQuestion, shortest, left := 0, 0, 0, 0
 	var refused *data.Refusal
 	for _, c := range rows {
@@ -426,7 +429,7 @@ func readPrompts(
 			}
 			continue
 		}
-		out = append(out, ppo.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question})
+		out = append(out, rollout.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question})
 	}
 	if left > 0 && left+noQuestion == len(rows) {
 		return nil, run.DataFile{}, fmt.Errorf("%s: all of %d prompts: %w", loaded.Path, left, refused)

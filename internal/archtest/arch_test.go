@@ -83,8 +83,11 @@ var allowed = []struct {
 		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
 		"steer/internal/..."}},
 	{"steer/rl/ppo", []string{
-		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/rl/mixture", "steer/rl/rollout", "steer/rl/run", "steer/rl/train", "steer/ggml/lm",
 		"steer/internal/..."}},
+	{"steer/rl/rollout", []string{ // what PPO and GRPO share
+		"steer/rl/data", "steer/rl/mixture", "steer/rl/run", "steer/rl/train", "steer/ggml/lm", "steer/internal/..."}},
+	{"steer/rl/mixture", []string{"steer/rl/train", "steer/internal/..."}}, // numbers only
 	{"steer/rl/dpo", []string{
 		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
 		"steer/internal/..."}},

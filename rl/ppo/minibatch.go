@@ -7,6 +7,7 @@ import (
 
 	"steer/ggml/lm"
 	"steer/internal/seed"
+	"steer/rl/rollout"
 	"steer/rl/train"
 )
 
@@ -21,7 +22,7 @@ type miniBatch struct {
 	weights []float64
 	terms   []Terms
 	// ratios checks the first mini-batch of an iteration; nil for the others.
-	ratios *RatioError
+	ratios *rollout.RatioError
 }
 
 func (o *optimizer) newMiniBatch(epoch, number int, episodes []int) *miniBatch {
@@ -34,12 +35,13 @@ func (o *optimizer) newMiniBatch(epoch, number int, episodes []int) *miniBatch {
 	for j, e := range episodes {
 		t := &o.exp.Trajectories[e]
 		lengths[j] = len(t.Response)
-		b.seqs[j] = sequence(t.Prompt, t.Response)
+		b.seqs[j] = withValues(rollout.Sequence(t.Prompt, t.Response))
 		b.seqs[j].DropoutSeed = seed.Derive(c.Seed, "ppo.dropout", uint64(o.st.Iteration), uint64(epoch)+1, uint64(e))
 	}
 	b.weights = c.LossMean.Weights(lengths, c.LossGroup)
 	if epoch == 0 && number == 0 {
-		b.ratios = &RatioError{Iteration: o.st.Iteration + 1, Tolerance: c.RatioTolerance, Outliers: c.RatioOutliers}
+		b.ratios = &rollout.RatioError{Iteration: o.st.Iteration + 1, Tolerance: c.RatioTolerance,
+			Outliers: c.RatioOutliers}
 	}
 	return b
 }
@@ -52,7 +54,7 @@ func (b *miniBatch) update(ctx context.Context) error {
 	c := b.cfg
 
 	// a. Forward and backward, in micro-batches.
-	opt := lm.Options{Dropout: c.Dropout, Entropy: true, Temperature: c.logprobTemperature()}
+	opt := lm.Options{Dropout: c.Dropout, Entropy: true, Temperature: c.PassTemperature()}
 	if err := train.Accumulate(ctx, b.policy, train.Micro(b.seqs, c.MicroBatchSize), opt, b.gradient); err != nil {
 		return err
 	}
@@ -98,10 +100,11 @@ func (b *miniBatch) gradient(at int, out *lm.Output) (lm.Gradient, error) {
 		return lm.Gradient{}, fmt.Errorf("forward pass of at most %d sequences gave %d rows", len(b.seqs)-at, n)
 	}
 	seqs := b.seqs[at : at+n]
-	if err := checkOutput(out, seqs); err != nil {
+	if err := rollout.CheckOutput(out, seqs); err != nil {
 		return lm.Gradient{}, err
 	}
-	if err := checkRows("entropy", out.Entropy, seqs, func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
+	if err := rollout.CheckRows("entropy", out.Entropy, seqs,
+		func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
 		return lm.Gradient{}, err
 	}
 	for i := range n {
@@ -114,7 +117,7 @@ func (b *miniBatch) gradient(at int, out *lm.Output) (lm.Gradient, error) {
 			return lm.Gradient{}, err
 		}
 	}
-	if at+n == len(b.seqs) && b.ratios != nil && b.ratios.failed() {
+	if at+n == len(b.seqs) && b.ratios != nil && b.ratios.Failed() {
 		return lm.Gradient{}, b.ratios
 	}
 	return g, nil
@@ -123,13 +126,13 @@ func (b *miniBatch) gradient(at int, out *lm.Output) (lm.Gradient, error) {
 // lossTerms computes the loss terms of episode j of the mini-batch from row i of a forward pass.
 func (b *miniBatch) lossTerms(j int, out *lm.Output, i int) {
 	t := &b.exp.Trajectories[b.episodes[j]]
-	newLogprobs := widen(out.Logprobs[i])
+	newLogprobs := rollout.Widen(out.Logprobs[i])
 	if b.ratios != nil {
 		b.watchRatio(b.episodes[j], t, newLogprobs)
 	}
 	b.terms[j] = Terms{
 		Policy:     PolicyLoss(newLogprobs, t.Logprobs, t.Advantages, b.cfg.ClipRange),
-		Value:      ValueLoss(widen(out.Heads[i]), t.Values, t.Returns, b.cfg.ValueClipRange),
+		Value:      ValueLoss(rollout.Widen(out.Heads[i]), t.Values, t.Returns, b.cfg.ValueClipRange),
 		Advantages: t.Advantages, Returns: t.Returns, OldValues: t.Values,
 	}
 	for _, h := range out.Entropy[i] {
@@ -162,7 +165,7 @@ func (b *miniBatch) responseGradient(j int) (logprobs, values []float32, err err
 // watchRatio compares an episode of the first mini-batch with its old log-probabilities.
 func (b *miniBatch) watchRatio(episode int, t *Trajectory, newLogprobs []float64) {
 	for i, lp := range newLogprobs {
-		b.ratios.add(BadToken{Episode: episode, Token: i, ID: t.Response[i], Old: t.Logprobs[i], New: lp})
+		b.ratios.Add(rollout.BadToken{Episode: episode, Token: i, ID: t.Response[i], Old: t.Logprobs[i], New: lp})
 		if r := math.Exp(lp - t.Logprobs[i]); math.Abs(r-1) > math.Abs(b.report.FirstRatio-1) {
 			b.report.FirstRatio = r
 		}

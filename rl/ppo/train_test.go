@@ -13,6 +13,7 @@ import (
 
 	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/rl/rollout"
 	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
@@ -23,24 +24,31 @@ type letterScorer struct {
 	letter int32
 	calls  int
 	hook   func(call int) error
+	ended  int // episodes of the last call that ended
 }
 
-func (s *letterScorer) Score(_ context.Context, episodes []Episode) ([]float32, error) {
+func (s *letterScorer) Names() []string { return []string{"letter"} }
+
+func (s *letterScorer) Score(_ context.Context, episodes []rollout.Episode) ([][]float64, error) {
 	s.calls++
 	if s.hook != nil {
 		if err := s.hook(s.calls); err != nil {
 			return nil, err
 		}
 	}
-	out := make([]float32, len(episodes))
+	s.ended = 0
+	out := make([]float64, len(episodes))
 	for i, e := range episodes {
+		if e.Ended {
+			s.ended++
+		}
 		for _, id := range e.Response {
 			if id == s.letter {
-				out[i] += 8 / float32(len(e.Response))
+				out[i] += 8 / float64(len(e.Response))
 			}
 		}
 	}
-	return out, nil
+	return [][]float64{out}, nil
 }
 
 // world is a toy policy with everything around it.
@@ -54,19 +62,19 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	toy := traintest.New(traintest.Config{Vocab: 12, Seed: 3})
 	w := &world{toy: toy, scorer: &letterScorer{letter: 5}}
-	var prompts, heldout []Prompt
+	var prompts, heldout []rollout.Prompt
 	for i := range 10 {
 		tokens := []int32{0, int32(2 + i), int32(2 + (3*i)%10)}
-		prompts = append(prompts, Prompt{Tokens: tokens, Text: traintest.Letters{}.Decode(tokens, true)})
+		prompts = append(prompts, rollout.Prompt{Tokens: tokens, Text: traintest.Letters{}.Decode(tokens, true)})
 	}
 	for i := range 20 {
-		heldout = append(heldout, Prompt{Tokens: []int32{0, int32(11 - i%10), int32(2 + i/10)}, Text: "h"})
+		heldout = append(heldout, rollout.Prompt{Tokens: []int32{0, int32(11 - i%10), int32(2 + i/10)}, Text: "h"})
 	}
-	w.deps = Deps{
+	w.deps = Deps{Deps: rollout.Deps{
 		Deps:      train.Deps{Learner: toy, AdapterOf: toyAdapter},
 		Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
 		Prompts: prompts, Heldout: heldout,
-	}
+	}}
 	return w
 }
 
@@ -117,7 +125,7 @@ func TestRewardRisesAtBoundedKL(t *testing.T) {
 		c.Seed, c.Optim.LR, c.MaxNewTokens = q.Seed, 2e-2, q.MaxNewTokens
 		c.Iterations = 60
 		c.RolloutBatchSize, c.MiniBatchSize, c.MicroBatchSize, c.PPOEpochs = 16, 16, 4, 4
-		if c.LengthDraw != LengthFixed {
+		if c.LengthDraw != rollout.LengthFixed {
 			c.MinNewTokens = 4
 		}
 		w := newWorld(t)

@@ -1,4 +1,4 @@
-package ppo
+package rollout
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func promptsOf(n int) []Prompt {
 }
 
 func TestSampleStop(t *testing.T) {
-	c := Default()
+	c := Sampling{LengthDraw: LengthFixed, LengthGroup: 1, MaxNewTokens: 128, EOS: EOSStop}
 	c.StopStrings = []string{"\n"}
 	c.Temperature, c.TopK, c.TopP, c.MinP = 0.5, 3, 0.9, 0.1
 	g := &canned{answers: []lm.Generation{
@@ -40,8 +40,8 @@ func TestSampleStop(t *testing.T) {
 		{Tokens: []int32{3, 4}, Finish: lm.FinishLength},
 		{Tokens: []int32{5}, Finish: lm.FinishStopString},
 	}}
-	s := sampler{cfg: &c, generator: g, tokenizer: traintest.Letters{}, stop: []int32{1}}
-	eps, err := s.sample(t.Context(), promptsOf(3), "use", 4)
+	s := Sampler{Sampling: &c, Generator: g, Tokenizer: traintest.Letters{}, Stop: []int32{1}}
+	eps, err := s.Sample(t.Context(), promptsOf(3), "use", 4, 0)
 	require.NoError(t, err)
 	require.Equal(t, []bool{true, false, true}, []bool{eps[0].Ended, eps[1].Ended, eps[2].Ended})
 	require.Equal(t, []int32{3, 4, 1}, eps[0].Response, "the end token stays")
@@ -56,29 +56,31 @@ func TestSampleStop(t *testing.T) {
 	}
 	require.Len(t, seeds, 3)
 	first := g.asked
-	_, err = s.sample(t.Context(), promptsOf(3), "use", 4)
+	_, err = s.Sample(t.Context(), promptsOf(3), "use", 4, 0)
 	require.NoError(t, err)
 	require.Equal(t, first, g.asked, "the same use and counter draw the same numbers")
-	_, err = s.sample(t.Context(), promptsOf(3), "use", 5)
+	_, err = s.Sample(t.Context(), promptsOf(3), "use", 5, 0)
 	require.NoError(t, err)
 	require.NotEqual(t, first[0].Seed, g.asked[0].Seed)
 
 	g.answers[1].Tokens = nil
-	_, err = s.sample(t.Context(), promptsOf(3), "use", 4)
+	_, err = s.Sample(t.Context(), promptsOf(3), "use", 4, 0)
 	require.ErrorContains(t, err, "prompt 1")
 	g.answers = g.answers[:2]
-	_, err = s.sample(t.Context(), promptsOf(3), "use", 4)
+	_, err = s.Sample(t.Context(), promptsOf(3), "use", 4, 0)
 	require.ErrorContains(t, err, "3 prompts gave 2 responses")
 }
 
 func TestSampleCut(t *testing.T) {
-	c := Thesis()
+	c := Sampling{
+		Temperature: 1, LengthDraw: LengthGroup, LengthGroup: 4, MinNewTokens: 32, MaxNewTokens: 127, EOS: EOSCut,
+	}
 	g := &canned{answers: []lm.Generation{
 		{Tokens: []int32{3, 1, 4, 1}, Finish: lm.FinishLength},
 		{Tokens: []int32{3, 4}, Finish: lm.FinishLength},
 	}}
-	s := sampler{cfg: &c, generator: g, tokenizer: traintest.Letters{}, stop: []int32{1}}
-	eps, err := s.sample(t.Context(), promptsOf(2), "use", 0)
+	s := Sampler{Sampling: &c, Generator: g, Tokenizer: traintest.Letters{}, Stop: []int32{1}}
+	eps, err := s.Sample(t.Context(), promptsOf(2), "use", 0, 0)
 	require.NoError(t, err)
 	require.Equal(t, []int32{3, 1}, eps[0].Response, "cut behind the first end token")
 	require.Equal(t, []bool{true, false}, []bool{eps[0].Ended, eps[1].Ended})
@@ -88,8 +90,10 @@ func TestSampleCut(t *testing.T) {
 }
 
 func TestLengthDraw(t *testing.T) {
-	c := Thesis()
-	s := sampler{cfg: &c}
+	c := Sampling{
+		Temperature: 1, LengthDraw: LengthGroup, LengthGroup: 4, MinNewTokens: 32, MaxNewTokens: 127, EOS: EOSCut,
+	}
+	s := Sampler{Sampling: &c}
 	seen := map[int]bool{}
 	for counter := range uint64(200) {
 		for i := range 16 {
@@ -117,40 +121,13 @@ func TestPickPrompts(t *testing.T) {
 	all := promptsOf(7)
 	var stream []Prompt
 	for at := int64(0); at < 21; at += 3 { // 3 does not divide 7: batches cross passes
-		stream = append(stream, pickPrompts(all, 5, at, 3)...)
+		stream = append(stream, pickPrompts(all, 5, "p", at, 3)...)
 	}
 	for pass := range 3 {
 		require.ElementsMatch(t, all, stream[7*pass:7*pass+7], "each pass has every prompt once")
 	}
 	require.NotEqual(t, stream[:7], stream[7:14], "in another order")
-	require.Equal(t, stream[4:9], pickPrompts(all, 5, 4, 5), "a cursor says it all")
-	require.NotEqual(t, stream[:7], pickPrompts(all, 6, 0, 7))
-	require.Len(t, pickPrompts(all[:2], 5, 0, 9), 9)
-}
-
-func TestMissingEOSPenalty(t *testing.T) {
-	scores := map[float64]float64{}
-	ended := 0.0
-	for _, penalty := range []float64{0, 2} {
-		c := quick()
-		c.Iterations, c.MissingEOSPenalty = 1, penalty
-		w := newWorld(t)
-		w.deps.Heldout = nil
-		res, err := Train(t.Context(), c, w.deps)
-		require.NoError(t, err)
-		scores[penalty] = *res.ScoreFirst
-		s := sampler{cfg: &c, generator: newWorld(t).toy, tokenizer: traintest.Letters{}, stop: []int32{1}}
-		eps, err := s.sample(t.Context(), pickPrompts(w.deps.Prompts, c.Seed, 0, c.RolloutBatchSize), "ppo.rollout", 0)
-		require.NoError(t, err)
-		ended = 0
-		for _, e := range eps {
-			if e.Ended {
-				ended++
-			}
-		}
-	}
-	c := quick()
-	missing := 1 - ended/float64(c.RolloutBatchSize)
-	require.Greater(t, missing, 0.1)
-	require.InDelta(t, scores[0]-2*missing, scores[2], 1e-9)
+	require.Equal(t, stream[4:9], pickPrompts(all, 5, "p", 4, 5), "a cursor says it all")
+	require.NotEqual(t, stream[:7], pickPrompts(all, 6, "p", 0, 7))
+	require.Len(t, pickPrompts(all[:2], 5, "p", 0, 9), 9)
 }

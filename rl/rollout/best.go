@@ -1,4 +1,4 @@
-package ppo
+package rollout
 
 import (
 	"fmt"
@@ -8,12 +8,9 @@ import (
 
 // trackBest keeps the policy that made this batch if it is the best so far. It runs
 // before the updates: the batch was sampled from the weights as they still are.
-func (t *trainer) trackBest(exp *Experience) error {
-	mean := sumOf(exp.RawScores) / float64(len(exp.RawScores))
-	now := run.BestPolicy{
-		Iteration: t.st.Iteration, Score: mean, KL: exp.MeanKL,
-		Objective: mean - exp.KLCoef*exp.MeanKL,
-	}
+func (t *trainer) trackBest(c *collected, p *Prepared) error {
+	score, kl := mean(c.utility), p.MeanKL()
+	now := run.BestPolicy{Iteration: t.st.Iteration, Score: score, KL: kl, Objective: score - p.KLCoef*kl}
 	if best := t.st.Result.Best; best != nil && now.Objective <= best.Objective {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package ppo
+package rollout
 
 import (
 	"context"
@@ -10,31 +10,34 @@ import (
 	"steer/rl/train"
 )
 
-// sampler turns prompts into episodes.
-type sampler struct {
-	cfg       *Config
-	generator lm.Generator
-	tokenizer lm.Tokenizer
-	stop      []int32 // end tokens
+// Sampler turns prompts into episodes.
+type Sampler struct {
+	*Sampling
+	Seed      uint64
+	Generator lm.Generator
+	Tokenizer lm.Tokenizer
+	Stop      []int32 // end tokens
 }
 
-// sample answers every prompt. use and counter name the random streams: the same use,
-// counter and place in the batch draw the same numbers.
-func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, counter uint64) ([]Episode, error) {
+// Sample answers every prompt. use and counter name the random streams: the same use, counter and
+// place draw the same numbers; the first prompt's place is first.
+func (s *Sampler) Sample(
+	ctx context.Context, prompts []Prompt, use string, counter uint64, first int,
+) ([]Episode, error) {
 	reqs := make([]lm.Request, len(prompts))
 	for i, p := range prompts {
 		reqs[i] = lm.Request{
 			Prompt: p.Tokens,
-			MaxNew: s.maxNew(use, counter, i),
-			Seed:   seed.Derive(s.cfg.Seed, use, counter, uint64(i)),
+			MaxNew: s.maxNew(use, counter, first+i),
+			Seed:   seed.Derive(s.Seed, use, counter, uint64(first+i)),
 		}
-		if s.cfg.EOS == EOSStop {
-			reqs[i].StopTokens = s.stop
-			reqs[i].StopStrings = s.cfg.StopStrings
+		if s.EOS == EOSStop {
+			reqs[i].StopTokens = s.Stop
+			reqs[i].StopStrings = s.StopStrings
 		}
 	}
-	gens, err := s.generator.Generate(ctx, reqs, lm.Sampling{
-		Temperature: s.cfg.Temperature, TopK: s.cfg.TopK, TopP: s.cfg.TopP, MinP: s.cfg.MinP,
+	gens, err := s.Generator.Generate(ctx, reqs, lm.Sampling{
+		Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP,
 	})
 	if err != nil {
 		return nil, err
@@ -45,17 +48,15 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 	episodes := make([]Episode, len(prompts))
 	for i, g := range gens {
 		response, ended := g.Tokens, g.Finish != lm.FinishLength
-		if s.cfg.EOS == EOSCut {
-			response, ended = cutBehind(g.Tokens, s.stop)
+		if s.EOS == EOSCut {
+			response, ended = cutBehind(g.Tokens, s.Stop)
 		}
 		if len(response) == 0 {
 			return nil, fmt.Errorf("prompt %d (%q): the response has no token: want at least one, the end token "+
 				"included", i, shorten(prompts[i].Text, 60))
 		}
 		episodes[i] = Episode{
-			Prompt: prompts[i].Tokens, PromptText: prompts[i].Text, PromptMessages: prompts[i].Messages,
-			Response: response, ResponseText: lm.Text(s.tokenizer, response),
-			Ended: ended,
+			Prompt: prompts[i], Response: response, ResponseText: lm.Text(s.Tokenizer, response), Ended: ended,
 		}
 	}
 	return episodes, nil
@@ -63,13 +64,21 @@ func (s *sampler) sample(ctx context.Context, prompts []Prompt, use string, coun
 
 // maxNew is the longest response of place i of a batch. trl's LengthSampler draws once
 // for each generate call; stack_llama's calls take four prompts.
-func (s *sampler) maxNew(use string, counter uint64, i int) int {
-	if s.cfg.LengthDraw == LengthFixed {
-		return s.cfg.MaxNewTokens
+func (s *Sampler) maxNew(use string, counter uint64, i int) int {
+	if s.LengthDraw == LengthFixed {
+		return s.MaxNewTokens
 	}
-	group := i / s.cfg.LengthGroup // LengthGroup is 1 where every sample draws
-	rng := seed.Rand(s.cfg.Seed, use+".length", counter, uint64(group))
-	return s.cfg.MinNewTokens + rng.IntN(s.cfg.MaxNewTokens-s.cfg.MinNewTokens+1)
+	group := i / s.LengthGroup // LengthGroup is 1 where every sample draws
+	rng := seed.Rand(s.Seed, use+".length", counter, uint64(group))
+	return s.MinNewTokens + rng.IntN(s.MaxNewTokens-s.MinNewTokens+1)
+}
+
+// PassTemperature divides the logits in every forward pass.
+func (s *Sampling) PassTemperature() float32 {
+	if s.LogprobTemperature == LogprobAtOne {
+		return 1
+	}
+	return s.Temperature
 }
 
 // cutBehind keeps the tokens up to and including the first end token.
@@ -83,9 +92,9 @@ func cutBehind(tokens, stop []int32) (kept []int32, ended bool) {
 }
 
 // pickPrompts returns the n prompts from cursor on of an endless stream: all prompts in
-// a fresh order, again and again.
-func pickPrompts(prompts []Prompt, runSeed uint64, cursor int64, n int) []Prompt {
-	order := train.NewOrder(len(prompts), true, runSeed, "ppo.prompts")
+// a fresh order, again and again. name is the stream's.
+func pickPrompts(prompts []Prompt, runSeed uint64, name string, cursor int64, n int) []Prompt {
+	order := train.NewOrder(len(prompts), true, runSeed, name)
 	out := make([]Prompt, 0, n)
 	for _, i := range order.Span(cursor, cursor+int64(n)) {
 		out = append(out, prompts[i])

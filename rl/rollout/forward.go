@@ -1,4 +1,4 @@
-package ppo
+package rollout
 
 import (
 	"context"
@@ -9,16 +9,16 @@ import (
 	"steer/rl/train"
 )
 
-// forward runs sequences through a model without gradient, micro at a time, and checks
+// Forward runs sequences through a model without gradient, micro at a time, and checks
 // what comes back.
-func forward(ctx context.Context, e lm.Evaluator, seqs []lm.Sequence, opt lm.Options, micro int) (*lm.Output, error) {
+func Forward(ctx context.Context, e lm.Evaluator, seqs []lm.Sequence, opt lm.Options, micro int) (*lm.Output, error) {
 	all := &lm.Output{}
 	for _, part := range train.Micro(seqs, micro) {
 		out, err := e.Forward(ctx, part, opt)
 		if err != nil {
 			return nil, err
 		}
-		if err := checkOutput(out, part); err != nil {
+		if err := CheckOutput(out, part); err != nil {
 			return nil, err
 		}
 		all.Logprobs = append(all.Logprobs, out.Logprobs...)
@@ -29,19 +29,20 @@ func forward(ctx context.Context, e lm.Evaluator, seqs []lm.Sequence, opt lm.Opt
 	return all, nil
 }
 
-func checkOutput(out *lm.Output, seqs []lm.Sequence) error {
-	if err := checkRows("log-probability", out.Logprobs, seqs,
+// CheckOutput wants a finite log-probability for each target, and a finite value for each head.
+func CheckOutput(out *lm.Output, seqs []lm.Sequence) error {
+	if err := CheckRows("log-probability", out.Logprobs, seqs,
 		func(s lm.Sequence) int { return len(s.Targets) }); err != nil {
 		return err
 	}
 	if len(seqs[0].Heads) == 0 {
 		return nil
 	}
-	return checkRows("value", out.Heads, seqs, func(s lm.Sequence) int { return len(s.Heads) })
+	return CheckRows("value", out.Heads, seqs, func(s lm.Sequence) int { return len(s.Heads) })
 }
 
-// checkRows wants a finite number for each position asked for.
-func checkRows(what string, rows [][]float32, seqs []lm.Sequence, length func(lm.Sequence) int) error {
+// CheckRows wants a finite number for each position asked for.
+func CheckRows(what string, rows [][]float32, seqs []lm.Sequence, length func(lm.Sequence) int) error {
 	if len(rows) != len(seqs) {
 		return fmt.Errorf("%s: %d sequences gave %d rows", what, len(seqs), len(rows))
 	}
@@ -58,7 +59,8 @@ func checkRows(what string, rows [][]float32, seqs []lm.Sequence, length func(lm
 	return nil
 }
 
-func widen(x []float32) []float64 {
+// Widen makes float64 of float32.
+func Widen(x []float32) []float64 {
 	out := make([]float64, len(x))
 	for i, v := range x {
 		out[i] = float64(v)

@@ -1,4 +1,4 @@
-package ppo
+package rollout
 
 import (
 	"fmt"
@@ -28,7 +28,7 @@ type guardInputs struct {
 }
 
 // check returns the sentence that ends the run, or "".
-func (h *guardState) check(c *Config, v guardInputs) string {
+func (h *guardState) check(c *Guards, v guardInputs) string {
 	if !h.Started {
 		h.Started, h.Entropy, h.Repetition = true, v.entropy, v.repetition
 	}
@@ -80,26 +80,4 @@ func equalScores(scores []float64) bool {
 		lo, hi = min(lo, s), max(hi, s)
 	}
 	return len(scores) > 1 && hi-lo <= 1e-6*max(1e-3, math.Abs(hi))
-}
-
-// checkScores refuses scores that no working reward model gives; most 0 refuses none.
-func checkScores(scores []float64, most float64) error {
-	if most == 0 {
-		return nil
-	}
-	worst, beyond := 0.0, 0
-	for _, s := range scores {
-		if math.Abs(s) > most {
-			beyond++
-		}
-		if math.Abs(s) > math.Abs(worst) {
-			worst = s
-		}
-	}
-	if beyond == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %d of %d are beyond max_score %g, the greatest is %.4g: the reward model is damaged, "+
-		"not normalised, or not the one that was meant; if its scores are right, raise max_score (0 switches this off)",
-		ErrScores, beyond, len(scores), most, worst)
 }

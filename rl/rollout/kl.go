@@ -1,4 +1,4 @@
-package ppo
+package rollout
 
 import "math"
 
@@ -39,7 +39,7 @@ func TokenKL(p KLPenalty, logprob, ref float64) float64 {
 	case KLK3:
 		return math.Expm1(-d) + d
 	}
-	panic("ppo: TokenKL: no estimator from two log-probabilities is called " + string(p))
+	panic("rollout: TokenKL: no estimator from two log-probabilities is called " + string(p))
 }
 
 // SequenceKL applies [TokenKL] to every token of a response, [n_response].
