@@ -87,6 +87,10 @@ var allowed = []struct {
 		"steer/internal/..."}},
 	{"steer/rl/rollout", []string{ // what PPO and GRPO share
 		"steer/rl/data", "steer/rl/mixture", "steer/rl/run", "steer/rl/train", "steer/ggml/lm", "steer/internal/..."}},
+	{"steer/rl/rollout/rollouttest", []string{"steer/rl/...", "steer/ggml/adapter", "steer/ggml/lm"}}, // tests only
+	{"steer/rl/grpo", []string{
+		"steer/rl/mixture", "steer/rl/rollout", "steer/rl/run", "steer/rl/train", "steer/ggml/lm",
+		"steer/internal/..."}},
 	{"steer/rl/mixture", []string{"steer/rl/train", "steer/internal/..."}}, // numbers only
 	{"steer/rl/dpo", []string{
 		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",

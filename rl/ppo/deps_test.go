@@ -125,7 +125,7 @@ func TestHeldoutPromptsMayNotChange(t *testing.T) {
 	c.Iterations, c.CheckpointEvery = 2, 1
 	w := newWorld(t).in(t, dir, c)
 	w.deps.Stopper = train.NewStopper()
-	w.scorer.hook = func(call int) error {
+	w.scorer.Hook = func(call int) error {
 		if call == 3 {
 			w.deps.Stopper.Request()
 		}

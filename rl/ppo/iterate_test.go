@@ -166,7 +166,7 @@ func TestMissingEOSPenalty(t *testing.T) {
 		res, err := Train(t.Context(), c, w.deps)
 		require.NoError(t, err)
 		scores[penalty] = *res.ScoreFirst
-		ended = w.scorer.ended
+		ended = w.scorer.Ended
 	}
 	c := quick()
 	missing := 1 - float64(ended)/float64(c.RolloutBatchSize)

@@ -63,6 +63,8 @@ type Settings struct {
 	// MicroBatch is the number of sequences of a forward pass.
 	MicroBatch int
 	Resample   Resample
+	// Penalty is taken from an episode's score besides that of a missing end; nil takes nothing.
+	Penalty func(*Episode) float64
 
 	*Sampling
 	*Guards

@@ -99,17 +99,27 @@ func (t *trainer) combine(c *collected) (err error) {
 	for _, row := range c.raw {
 		c.Rewards = append(c.Rewards, slices.Clone(row))
 	}
-	for i, e := range c.Episodes {
-		if e.Ended {
-			continue
-		}
-		c.Scores[i] -= t.set.MissingEOSPenalty
-		c.utility[i] -= t.set.MissingEOSPenalty
+	for i := range c.Episodes {
+		penalty := t.penalty(&c.Episodes[i])
+		c.Scores[i] -= penalty
+		c.utility[i] -= penalty
 		for _, row := range c.Rewards {
-			row[i] -= t.set.MissingEOSPenalty
+			row[i] -= penalty
 		}
 	}
 	return nil
+}
+
+// penalty is what an episode's length costs.
+func (t *trainer) penalty(e *Episode) float64 {
+	p := 0.0
+	if !e.Ended {
+		p = t.set.MissingEOSPenalty
+	}
+	if t.set.Penalty != nil {
+		p += t.set.Penalty(e)
+	}
+	return p
 }
 
 // note counts what a round of sampling took, and keeps all its rewards for the constraints.

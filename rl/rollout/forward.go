@@ -22,6 +22,7 @@ func Forward(ctx context.Context, e lm.Evaluator, seqs []lm.Sequence, opt lm.Opt
 			return nil, err
 		}
 		all.Logprobs = append(all.Logprobs, out.Logprobs...)
+		all.Entropy = append(all.Entropy, out.Entropy...)
 		if len(part[0].Heads) > 0 {
 			all.Heads = append(all.Heads, out.Heads...)
 		}

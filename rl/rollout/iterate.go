@@ -15,7 +15,7 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 	// 1-3. Prompts, rollout with the live weights, scores.
 	c, err := t.collect(ctx)
 	if err != nil {
-		return train.Outcome{}, err
+		return train.Outcome{}, train.Intact(err)
 	}
 	t.warnEqual(c)
 
@@ -39,6 +39,9 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 	// 6. Multipliers of constraints.
 	metrics := maps.Clone(report.Stats)
 	t.learnConstraints(c, metrics)
+	if t.set.Resample.Rounds > 0 {
+		metrics["sampling/rounds"], metrics["sampling/dropped_groups"] = float64(c.resampled+1), float64(c.dropped)
+	}
 
 	// 7. Metrics and samples.
 	t.addTimes(metrics, c)
@@ -69,15 +72,11 @@ func (t *trainer) iterate(ctx context.Context) (train.Outcome, error) {
 		score: c.first,
 	})
 	t.st.Result.StoppedBecause = out.Alarm
-	last := t.st.Iteration == t.set.Iterations || out.Alarm != ""
-	if err := t.writeDue(c, &prepared, last); err != nil {
-		return train.Outcome{}, err
-	}
-	if err := t.heldoutDue(ctx, metrics, last); err != nil {
+	if err := t.writeDue(c, &prepared); err != nil {
 		return train.Outcome{}, err
 	}
 
-	// 9. The checkpoint is the loop's.
+	// 9. Held-out prompts are answered by Measure, and the checkpoint is the loop's.
 	return out, nil
 }
 
@@ -126,28 +125,33 @@ func tokens(episodes []Episode, epochs int) (n int64) {
 	return n
 }
 
+// last tells whether the iteration that was done last is the last of the run.
+func (t *trainer) last() bool {
+	return t.st.Iteration == t.set.Iterations || t.st.Result.StoppedBecause != ""
+}
+
 // writeDue writes samples where they are due.
-func (t *trainer) writeDue(c *collected, p *Prepared, last bool) error {
+func (t *trainer) writeDue(c *collected, p *Prepared) error {
 	every := train.Every{Every: t.set.SamplesEvery, Rounds: t.set.Iterations}
-	if !last && !every.Due(t.st.Iteration) {
+	if !t.last() && !every.Due(t.st.Iteration) {
 		return nil
 	}
 	return t.writeSamples(c, p)
 }
 
-// heldoutDue measures held-out prompts where they are due.
-func (t *trainer) heldoutDue(ctx context.Context, metrics map[string]float64, last bool) error {
-	if len(t.deps.Heldout) == 0 || !last && !t.heldout.Due(t.st.Iteration) {
+// Measure implements train.Measurer: it answers held-out prompts where that is due.
+func (t *trainer) Measure(ctx context.Context, _ int64, out *train.Outcome) error {
+	if len(t.deps.Heldout) == 0 || !t.last() && !t.heldout.Due(t.st.Iteration) {
 		return nil
 	}
-	if last {
+	if t.last() {
 		t.deps.Note("answering all %d held-out prompts", len(t.deps.Heldout))
 	}
 	h, err := t.measureHeldout(ctx)
 	if err != nil {
-		return err
+		return train.Intact(fmt.Errorf("iteration %d: %w", t.st.Iteration, err))
 	}
-	maps.Copy(metrics, t.metricsOf(h))
+	maps.Copy(out.Metrics, t.metricsOf(h))
 	t.st.Result.HeldoutLast = h
 	return nil
 }
@@ -159,7 +163,7 @@ func (t *trainer) learnConstraints(c *collected, metrics map[string]float64) {
 	}
 	for k, name := range t.mixture.Names() {
 		m := momentsOf(c.raw[k])
-		metrics["reward/"+name+"/mean"], metrics["reward/"+name+"/std"] = m.Mean, m.StdDev
+		metrics["rewards/"+name+"/mean"], metrics["rewards/"+name+"/std"] = m.Mean, m.StdDev
 	}
 	t.st.Result.Constraints = nil
 	for _, step := range t.mixture.Learn(&t.st.Mixture, c.raw) {

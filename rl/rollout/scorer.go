@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"steer/rl/train"
 )
 
 // Scorer gives episodes their rewards: a reward model, a program, or several of them.
@@ -25,7 +23,7 @@ var ErrScores = errors.New("scores out of range")
 func score(ctx context.Context, s Scorer, episodes []Episode, most float64) ([][]float64, error) {
 	rewards, err := s.Score(ctx, episodes)
 	if err != nil {
-		return nil, train.Intact(fmt.Errorf("scoring: %w", err))
+		return nil, fmt.Errorf("scoring: %w", err)
 	}
 	names := s.Names()
 	if len(rewards) != len(names) {

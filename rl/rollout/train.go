@@ -77,7 +77,7 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 		return train.Outcome{}, fmt.Errorf("%w: %s", errStopped, t.st.Result.StoppedBecause)
 	}
 	if err := t.startHeldout(ctx); err != nil {
-		return train.Outcome{}, err
+		return train.Outcome{}, train.Intact(err)
 	}
 	out, err := t.iterate(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 	return out, nil
 }
 
-// Unmeasured implements train.Forecaster. The prompts after the last iteration belong to it.
+// Unmeasured implements train.Forecaster.
 func (t *trainer) Unmeasured(done int64) int64 {
 	return t.heldout.Left(done) * int64(len(t.deps.Heldout))
 }

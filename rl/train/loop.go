@@ -13,8 +13,8 @@ import (
 // watches for. There is a checkpoint; the message says what was seen.
 var ErrAlarm = errors.New("stopped by an alarm")
 
-// ErrIntact: a round failed, and neither the learner nor the trainer's state had changed by then. [Loop] writes a
-// checkpoint, so that nothing before it is lost. See [Intact].
+// ErrIntact: a round or its measurement failed, and neither the learner nor the trainer's state had changed by then.
+// [Loop] writes a checkpoint, so that nothing before it is lost. See [Intact].
 var ErrIntact = errors.New("nothing was changed")
 
 // Intact marks an error with ErrIntact; its text stays as it is.
@@ -176,6 +176,10 @@ func (l *loop) end(ctx context.Context, out Outcome) error {
 		if errors.Is(err, ErrInterrupted) {
 			l.pending = pend(out, l.Meter.since())
 			return l.stop(ErrInterrupted)
+		}
+		if errors.Is(err, ErrIntact) {
+			l.pending = pend(out, l.Meter.since())
+			return l.failed(errors.Join(err, l.checkpoint(false)))
 		}
 		if err != nil {
 			return l.failed(err)
