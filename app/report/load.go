@@ -333,7 +333,7 @@ func (l Loader) readResult(dir string) (run.Result, error) {
 // assemble fills the report from its stages.
 func (r *Report) assemble(exp experiment, whole bool) {
 	r.Theories = r.findTheories(exp)
-	order := map[string]int{"sft": 0, "reward": 1, "ppo": 2, "dpo": 3, "eval": 4}
+	order := map[string]int{"sft": 0, "reward": 1, "ppo": 2, "grpo": 3, "dpo": 4, "eval": 5}
 	slices.SortStableFunc(r.Stages, func(a, b Stage) int {
 		return cmp.Or(
 			cmp.Compare(order[a.Kind], order[b.Kind]),
@@ -403,7 +403,7 @@ func (r *Report) findTheories(exp experiment) []string {
 	}
 	var names []string
 	for i := range r.Stages {
-		if s := &r.Stages[i]; s.Theory != "" && (s.Kind == "reward" || s.Kind == "ppo" || s.Kind == "dpo") {
+		if s := &r.Stages[i]; s.Theory != "" && slices.Contains([]string{"reward", "ppo", "grpo", "dpo"}, s.Kind) {
 			names = append(names, s.Theory)
 		}
 	}

@@ -134,6 +134,11 @@ func resultOf(result run.Result) *StageResult {
 		out.ScoreFirst, out.ScoreLast, out.KLLast, out.KLCoefLast = x.ScoreFirst, x.ScoreLast, x.KLLast, x.KLCoefLast
 		out.HeldoutFirst, out.HeldoutLast = heldoutOf(x.HeldoutFirst), heldoutOf(x.HeldoutLast)
 		out.StoppedBecause = x.StoppedBecause
+	case *run.GRPO:
+		out.Theory, out.Iterations = x.Theory, x.Iterations
+		out.ScoreFirst, out.ScoreLast, out.KLLast, out.KLCoefLast = x.ScoreFirst, x.ScoreLast, x.KLLast, x.KLCoefLast
+		out.HeldoutFirst, out.HeldoutLast = heldoutOf(x.HeldoutFirst), heldoutOf(x.HeldoutLast)
+		out.StoppedBecause = x.StoppedBecause
 	case *run.DPO:
 		out.Steps, out.Tokens = x.Steps, x.Tokens
 		out.Theory, out.Recipe, out.LossType = x.Theory, x.Recipe, x.DPOSummary.Loss

@@ -75,8 +75,8 @@ func (l *Loss) check(check *train.Checks) {
 // checkTogether checks settings that have a meaning only beside others.
 func (c *Config) checkTogether(check *train.Checks) {
 	if c.NumGenerations == 1 && (c.Baseline != NoBaseline || c.ScaleRewards == ScaleGroup) {
-		check.Bad("num_generations: want at least 2: an answer is compared with others to its prompt (or baseline none " +
-			"and scale_rewards batch or none)")
+		check.Bad("num_generations: want at least 2: an answer is compared with others to its prompt (or baseline " +
+			"none and scale_rewards batch or none)")
 	}
 	if c.NumGenerations == 1 && c.DynamicSampling > 0 {
 		check.Want("dynamic_sampling", "0 with num_generations 1: one answer has no spread", c.DynamicSampling)

@@ -102,7 +102,9 @@ func TestMultipliers(t *testing.T) {
 }
 
 func TestHopelessConstraintIsSaid(t *testing.T) {
-	m := newMixture(t, Config{ConstraintPatience: 3, Constraints: map[string]Constraint{"a": {AtLeast: new(float64)}}}, 1)
+	m := newMixture(t, Config{
+		ConstraintPatience: 3, Constraints: map[string]Constraint{"a": {AtLeast: new(float64)}},
+	}, 1)
 	st := m.NewState()
 	var said []string
 	for range 7 {

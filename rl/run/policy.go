@@ -23,6 +23,26 @@ type PolicySummary struct {
 	Alerts []string `json:"-"`
 }
 
+// check finds what contradicts itself.
+func (p *PolicySummary) check() error {
+	var errs []error
+	for _, h := range []struct {
+		field string
+		*HeldOut
+	}{{"heldout_first", p.HeldoutFirst}, {"heldout_last", p.HeldoutLast}} {
+		if h.HeldOut == nil {
+			continue
+		}
+		errs = append(errs, h.Score.check(h.field+".score"), h.Difference.check(h.field+".difference"),
+			h.KL.check(h.field+".kl"))
+		for _, r := range h.Rewards {
+			errs = append(errs, r.Score.check(h.field+".rewards."+r.Name),
+				r.Difference.check(h.field+".rewards."+r.Name))
+		}
+	}
+	return first(errs)
+}
+
 // NewPolicySummary is that of a run that has not begun: all numbers are 0.
 func NewPolicySummary() PolicySummary {
 	return PolicySummary{

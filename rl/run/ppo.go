@@ -12,16 +12,15 @@ type PPO struct {
 }
 
 // Check finds what contradicts itself.
-func (p *PPO) Check() error {
-	errs := []error{p.Record.check()}
-	for _, h := range []struct {
-		field string
-		*HeldOut
-	}{{"heldout_first", p.HeldoutFirst}, {"heldout_last", p.HeldoutLast}} {
-		if h.HeldOut != nil {
-			errs = append(errs, h.Score.check(h.field+".score"), h.Difference.check(h.field+".difference"),
-				h.KL.check(h.field+".kl"))
-		}
-	}
-	return first(errs)
+func (p *PPO) Check() error { return first([]error{p.Record.check(), p.PolicySummary.check()}) }
+
+// GRPO is result.json of a policy that was steered by groups of answers.
+type GRPO struct {
+	Record
+	PolicySummary
+	Theory string `json:"theory"` // of the reward model, "" where there are several rewards
+	Preset string `json:"preset"`
 }
+
+// Check finds what contradicts itself.
+func (g *GRPO) Check() error { return first([]error{g.Record.check(), g.PolicySummary.check()}) }
