@@ -82,6 +82,7 @@ func TRL() Config {
 	c.MaxNewTokens = 512
 	c.MissingEOSPenalty = 0
 	c.Beta = 0
+	c.MaxKL, c.MinEntropyRatio, c.MaxEntropyRatio, c.MaxRepetitionRise, c.MaxScore = 0, 0, 0, 0, 0
 	c.CheckpointEvery = 500
 	return c
 }
