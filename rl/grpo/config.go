@@ -82,6 +82,8 @@ type Loss struct {
 	// TopEntropyQuantile is the share of tokens, those of the highest entropy, that have a policy loss
 	// (Wang et al. 2025, arXiv:2506.01939); 1 takes all.
 	TopEntropyQuantile float64 `yaml:"top_entropy_quantile"`
+	// EntropyCoef is the weight of a bonus for the mean entropy of the tokens that have a policy loss.
+	EntropyCoef float64 `yaml:"entropy_coef"`
 	// SAPO's temperatures for positive and negative advantages.
 	SAPOTemperaturePos float64 `yaml:"sapo_temperature_pos"`
 	SAPOTemperatureNeg float64 `yaml:"sapo_temperature_neg"`

@@ -19,6 +19,7 @@ type miniBatch struct {
 	answers       []int // of the batch
 	seqs          []lm.Sequence
 	weights       []float64 // of a token of each
+	rewarded      float64   // tokens whose entropy has a bonus
 	// threshold is the entropy from which on a token has a policy loss.
 	threshold float64
 	loss      float64
@@ -47,6 +48,11 @@ func (o *optimizer) newMiniBatch(epoch, number int, answers []int) *miniBatch {
 		}
 		b.threshold = Quantile(all, 1-c.TopEntropyQuantile)
 	}
+	for j, i := range answers {
+		if lengths[j] > 0 {
+			b.rewarded += float64(len(o.exp.old[i]) - count(b.left(i)))
+		}
+	}
 	if epoch == 0 && number == 0 {
 		b.ratios = &rollout.RatioError{Iteration: o.st.Iteration + 1, Tolerance: c.RatioTolerance,
 			Outliers: c.RatioOutliers}
@@ -57,7 +63,9 @@ func (o *optimizer) newMiniBatch(epoch, number int, answers []int) *miniBatch {
 // update takes the optimizer update.
 func (b *miniBatch) update(ctx context.Context) error {
 	c := b.cfg
-	opt := lm.Options{Dropout: c.Dropout, Entropy: true, Temperature: c.PassTemperature()}
+	opt := lm.Options{
+		Dropout: c.Dropout, Entropy: true, EntropyGradient: c.EntropyCoef > 0, Temperature: c.PassTemperature(),
+	}
 
 	// a. Forward and backward, in micro-batches.
 	if err := train.Accumulate(ctx, b.policy, train.Micro(b.seqs, c.MicroBatchSize), opt, b.gradient); err != nil {
@@ -97,6 +105,9 @@ func (b *miniBatch) gradient(at int, out *lm.Output) (lm.Gradient, error) {
 	for i := range n {
 		b.measure(out.Entropy[i])
 		g.Logprobs[i] = b.answer(at+i, rollout.Widen(out.Logprobs[i]))
+		if c := b.cfg.EntropyCoef; c > 0 {
+			g.Entropy = append(g.Entropy, b.bonus(at+i, out.Entropy[i]))
+		}
 	}
 	if at+n == len(b.seqs) && b.ratios != nil && b.ratios.Failed() {
 		return lm.Gradient{}, b.ratios
@@ -111,13 +122,8 @@ func (b *miniBatch) answer(j int, logprobs []float64) []float32 {
 		b.watchRatio(i, logprobs)
 	}
 	a := Answer{
-		New: logprobs, Old: e.old[i], Ref: e.ref[i], Advantages: e.advantages[i], Masked: e.counted(c, i) == 0,
-	}
-	if e.entropy != nil {
-		a.Left = make([]bool, len(logprobs))
-		for t, h := range e.entropy[i] {
-			a.Left[t] = h < b.threshold
-		}
+		New: logprobs, Old: e.old[i], Ref: e.ref[i], Advantages: e.advantages[i], Left: b.left(i),
+		Masked: e.counted(c, i) == 0,
 	}
 	beta := c.Beta
 	if c.KLIn != KLInLoss {
@@ -129,6 +135,46 @@ func (b *miniBatch) answer(j int, logprobs []float64) []float32 {
 	grad := make([]float32, len(logprobs))
 	for t, g := range terms.Grad {
 		grad[t] = float32(b.weights[j] * g)
+	}
+	return grad
+}
+
+// left are the tokens of an answer without a policy loss; nil where all have one.
+func (b *miniBatch) left(i int) []bool {
+	if b.exp.entropy == nil {
+		return nil
+	}
+	left := make([]bool, len(b.exp.entropy[i]))
+	for t, h := range b.exp.entropy[i] {
+		left[t] = h < b.threshold
+	}
+	return left
+}
+
+func count(flags []bool) (n int) {
+	for _, f := range flags {
+		if f {
+			n++
+		}
+	}
+	return n
+}
+
+// bonus takes entropy_coef times the mean entropy of the mini-batch from the loss, and returns its
+// gradient with respect
+// to the entropies of an answer, [n_response].
+func (b *miniBatch) bonus(j int, entropy []float32) []float32 {
+	i := b.answers[j]
+	grad := make([]float32, len(entropy))
+	if b.exp.counted(b.cfg, i) == 0 {
+		return grad
+	}
+	left := b.left(i)
+	for t, h := range entropy {
+		if left == nil || !left[t] {
+			b.loss -= b.cfg.EntropyCoef * float64(h) / b.rewarded
+			grad[t] = float32(-b.cfg.EntropyCoef / b.rewarded)
+		}
 	}
 	return grad
 }

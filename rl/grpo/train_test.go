@@ -238,3 +238,20 @@ func (scorerFunc) Names() []string { return []string{"f"} }
 func (f scorerFunc) Score(_ context.Context, e []rollout.Episode) ([][]float64, error) {
 	return [][]float64{f(e)}, nil
 }
+
+// The bonus keeps the entropy up.
+func TestEntropyBonus(t *testing.T) {
+	entropy := map[float64]float64{}
+	for _, coef := range []float64{0, 0.5} {
+		c := quick(t, PresetDefault)
+		c.Iterations, c.EntropyCoef, c.MaxEntropyRatio = 30, coef, 0
+		dir := t.TempDir()
+		w := rollouttest.New().In(t, dir, "grpo", &c)
+		w.Deps.Heldout = nil
+		_, err := Train(t.Context(), c, Deps{Deps: w.Deps})
+		require.NoError(t, err)
+		metrics := rollouttest.Timeless(t, dir)
+		entropy[coef] = metrics[len(metrics)-1].Values["entropy"]
+	}
+	require.Greater(t, entropy[0.5], entropy[0]+0.1)
+}

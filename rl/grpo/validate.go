@@ -58,6 +58,7 @@ func (l *Loss) check(check *train.Checks) {
 	check.Number("epsilon_high", l.EpsilonHigh, l.EpsilonHigh >= 0, "at least 0")
 	check.Number("delta", l.Delta, l.Delta == 0 || l.Delta > 1+l.EpsilonHigh, "0 (off) or more than 1 + epsilon_high")
 	check.Number("off_policy_mask_threshold", l.OffPolicyMask, l.OffPolicyMask >= 0, "at least 0 (0: off)")
+	check.Number("entropy_coef", l.EntropyCoef, l.EntropyCoef >= 0, "at least 0 (0: off)")
 	check.Number("top_entropy_quantile", l.TopEntropyQuantile, l.TopEntropyQuantile > 0 && l.TopEntropyQuantile <= 1,
 		"more than 0, at most 1 (1: all tokens)")
 	for _, f := range []struct {
