@@ -206,9 +206,9 @@ func (t *trainer) passTokens() int { return t.cfg.PassTokens(2 * t.cfg.MaxLength
 func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error) {
 	step := round + 1
 
-	// 1. The preferences of this step, in micro-batches of whole pairs.
+	// 1. The preferences of this step; passes take whole pairs.
 	items := t.batch(round)
-	micro, tokens := t.micro(items, round)
+	parts, tokens := t.parts(items, round)
 	o := newObjective(t.cfg, items)
 
 	// 2. How far the policy is from the reference, by answers to the prompts of others; no gradient goes there.
@@ -222,20 +222,23 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 	// 3. Forward; loss and its gradient with respect to the log-probabilities, divided once by the pairs of the
 	//    whole mini-batch, whatever the micro-batches are.
 	// 4. Backward.
-	next := 0
-	opt := lm.Options{Dropout: t.cfg.LoRA.Dropout > 0}
-	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *lm.Output) (lm.Gradient, error) {
-		var g lm.Gradient
-		for i := 0; i < len(out.Logprobs); next++ {
-			n := len(items[next].rows())
-			if err := t.checkRatio(round, items[next], out.Logprobs[i:i+n]); err != nil {
-				return g, err
+	batch := train.MiniBatch[objective]{
+		Items: parts, Split: t.cfg.Split, Options: lm.Options{Dropout: t.cfg.LoRA.Dropout > 0},
+		Tally: func() *objective { return o.empty() },
+		Gradient: func(o *objective, p train.ForwardPass) (g lm.Gradient, err error) {
+			at := 0
+			for _, it := range items[p.Item : p.Item+len(p.Items)] {
+				rows := p.Output.Logprobs[at : at+len(it.rows())]
+				if err := t.checkRatio(round, it, rows); err != nil {
+					return g, err
+				}
+				g.Logprobs = append(g.Logprobs, o.add(it, rows)...)
+				at += len(rows)
 			}
-			g.Logprobs = append(g.Logprobs, o.add(items[next], out.Logprobs[i:i+n])...)
-			i += n
-		}
-		return g, train.CheckFinite(step, "loss", o.tally.Loss)
-	})
+			return g, train.CheckFinite(step, "loss", o.tally.Loss)
+		},
+	}
+	o, err := batch.Accumulate(ctx, t.deps.Learner)
 	if err != nil {
 		return train.Outcome{}, err
 	}
@@ -278,10 +281,10 @@ func show(metrics map[string]float64) (values []train.Value) {
 	return values
 }
 
-// micro lays items out as sequences, chosen before rejected, and counts their tokens. The dropout seeds are
+// parts lays items out as sequences, chosen before rejected, and counts their tokens. The dropout seeds are
 // those of step, place and side, so that the split into passes changes nothing.
-func (t *trainer) micro(items []Item, round int64) (micro [][]lm.Sequence, tokens int64) {
-	parts := make([]train.Item, len(items))
+func (t *trainer) parts(items []Item, round int64) (parts []train.Item, tokens int64) {
+	parts = make([]train.Item, len(items))
 	for i, it := range items {
 		for side, r := range it.rows() {
 			s := r.sequence()
@@ -290,7 +293,7 @@ func (t *trainer) micro(items []Item, round int64) (micro [][]lm.Sequence, token
 		}
 		tokens += parts[i].Tokens()
 	}
-	return t.cfg.Split(parts), tokens
+	return parts, tokens
 }
 
 // estimateKL is KTO's reference point of a batch.

@@ -2,7 +2,6 @@ package grpo
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 
@@ -22,9 +21,38 @@ type miniBatch struct {
 	rewarded      float64   // tokens whose entropy has a bonus
 	// threshold is the entropy from which on a token has a policy loss.
 	threshold float64
-	loss      float64
-	// ratios checks the first mini-batch of an iteration; nil for the others.
-	ratios *rollout.RatioError
+}
+
+// tally is what is counted of a mini-batch on the way.
+type tally struct {
+	loss    float64
+	terms   []Terms // of each answer
+	entropy float64 // sum over the tokens
+	tokens  int
+	// ratios checks the first mini-batch of an iteration; nil for the others. firstRatio is the farthest from 1.
+	ratios     *rollout.RatioError
+	firstRatio float64
+}
+
+// tally is an empty one.
+func (b *miniBatch) tally() *tally {
+	t := &tally{firstRatio: 1}
+	if b.first() {
+		t.ratios = &rollout.RatioError{Iteration: b.st.Iteration + 1, Tolerance: b.cfg.RatioTolerance,
+			Outliers: b.cfg.RatioOutliers}
+	}
+	return t
+}
+
+// first tells whether nothing has been learned of the iteration yet.
+func (b *miniBatch) first() bool { return b.epoch == 0 && b.number == 0 }
+
+// keep adds what was counted of a mini-batch to the iteration's.
+func (o *optimizer) keep(t *tally) {
+	o.losses = append(o.losses, t.loss)
+	o.done = append(o.done, t.terms...)
+	o.entropy += t.entropy
+	o.tokens += t.tokens
 }
 
 func (o *optimizer) newMiniBatch(epoch, number int, answers []int) *miniBatch {
@@ -53,29 +81,37 @@ func (o *optimizer) newMiniBatch(epoch, number int, answers []int) *miniBatch {
 			b.rewarded += float64(len(o.exp.old[i]) - count(b.left(i)))
 		}
 	}
-	if epoch == 0 && number == 0 {
-		b.ratios = &rollout.RatioError{Iteration: o.st.Iteration + 1, Tolerance: c.RatioTolerance,
-			Outliers: c.RatioOutliers}
-	}
 	return b
 }
 
 // update takes the optimizer update.
 func (b *miniBatch) update(ctx context.Context) error {
 	c := b.cfg
-	opt := lm.Options{
-		Dropout: c.Dropout, Entropy: true, EntropyGradient: c.EntropyCoef > 0, Temperature: c.PassTemperature(),
-	}
 
 	// a. Forward and backward, in micro-batches.
-	if err := train.Accumulate(ctx, b.policy, train.Micro(b.seqs, c.MicroBatchSize), opt, b.gradient); err != nil {
+	batch := train.MiniBatch[tally]{
+		Items: train.Alone(b.seqs),
+		Split: func(items []train.Item) [][]train.Item { return train.Micro(items, c.MicroBatchSize) },
+		Options: lm.Options{
+			Dropout: c.Dropout, Entropy: true, EntropyGradient: c.EntropyCoef > 0, Temperature: c.PassTemperature(),
+		},
+		Tally: b.tally, Gradient: b.gradient,
+	}
+	t, err := batch.Accumulate(ctx, b.policy)
+	if err != nil {
 		return err
 	}
 	step := b.step(b.epoch, b.number) + 1
-	if err := train.CheckFinite(step, "the loss", b.loss); err != nil {
+	if err := train.CheckFinite(step, "the loss", t.loss); err != nil {
 		return err
 	}
-	b.losses = append(b.losses, b.loss)
+	if b.first() {
+		if t.ratios.Failed() {
+			return t.ratios
+		}
+		b.firstRatio = t.firstRatio
+	}
+	b.keep(t)
 
 	// b. The update.
 	norm, err := train.Update(b.policy, b.rates(b.epoch, b.number), step, "the gradient norm")
@@ -87,39 +123,32 @@ func (b *miniBatch) update(ctx context.Context) error {
 	return nil
 }
 
-// gradient is that of a micro-batch, whose first answer is number at of the mini-batch; see [train.Accumulate].
-func (b *miniBatch) gradient(at int, out *lm.Output) (lm.Gradient, error) {
-	n := len(out.Logprobs)
-	if at+n > len(b.seqs) || n == 0 {
-		return lm.Gradient{}, fmt.Errorf("forward pass of at most %d sequences gave %d rows", len(b.seqs)-at, n)
-	}
-	seqs := b.seqs[at : at+n]
-	if err := rollout.CheckOutput(out, seqs); err != nil {
-		return lm.Gradient{}, err
+// gradient is that of a forward pass; see [train.MiniBatch].
+func (b *miniBatch) gradient(t *tally, p train.ForwardPass) (g lm.Gradient, err error) {
+	seqs := b.seqs[p.Sequence : p.Sequence+len(p.Items)]
+	if err := rollout.CheckOutput(p.Output, seqs); err != nil {
+		return g, err
 	}
 	targets := func(s lm.Sequence) int { return len(s.Targets) }
-	if err := rollout.CheckRows("entropy", out.Entropy, seqs, targets); err != nil {
-		return lm.Gradient{}, err
+	if err := rollout.CheckRows("entropy", p.Output.Entropy, seqs, targets); err != nil {
+		return g, err
 	}
-	g := lm.Gradient{Logprobs: make([][]float32, n)}
-	for i := range n {
-		b.measure(out.Entropy[i])
-		g.Logprobs[i] = b.answer(at+i, rollout.Widen(out.Logprobs[i]))
-		if c := b.cfg.EntropyCoef; c > 0 {
-			g.Entropy = append(g.Entropy, b.bonus(at+i, out.Entropy[i]))
+	for i := range seqs {
+		entropy := p.Output.Entropy[i]
+		t.measure(entropy)
+		g.Logprobs = append(g.Logprobs, b.answer(t, p.Sequence+i, rollout.Widen(p.Output.Logprobs[i])))
+		if b.cfg.EntropyCoef > 0 {
+			g.Entropy = append(g.Entropy, b.bonus(t, p.Sequence+i, entropy))
 		}
-	}
-	if at+n == len(b.seqs) && b.ratios != nil && b.ratios.Failed() {
-		return lm.Gradient{}, b.ratios
 	}
 	return g, nil
 }
 
 // answer is the gradient of one answer with respect to its log-probabilities, [n_response].
-func (b *miniBatch) answer(j int, logprobs []float64) []float32 {
+func (b *miniBatch) answer(t *tally, j int, logprobs []float64) []float32 {
 	i, c, e := b.answers[j], b.cfg, b.exp
-	if b.ratios != nil {
-		b.watchRatio(i, logprobs)
+	if t.ratios != nil {
+		b.watchRatio(t, i, logprobs)
 	}
 	a := Answer{
 		New: logprobs, Old: e.old[i], Ref: e.ref[i], Advantages: e.advantages[i], Left: b.left(i),
@@ -130,11 +159,11 @@ func (b *miniBatch) answer(j int, logprobs []float64) []float32 {
 		beta = 0
 	}
 	terms := c.Loss.Terms(a, beta)
-	b.done = append(b.done, terms)
-	b.loss += b.weights[j] * terms.Loss
+	t.terms = append(t.terms, terms)
+	t.loss += b.weights[j] * terms.Loss
 	grad := make([]float32, len(logprobs))
-	for t, g := range terms.Grad {
-		grad[t] = float32(b.weights[j] * g)
+	for k, g := range terms.Grad {
+		grad[k] = float32(b.weights[j] * g)
 	}
 	return grad
 }
@@ -160,40 +189,39 @@ func count(flags []bool) (n int) {
 	return n
 }
 
-// bonus takes entropy_coef times the mean entropy of the mini-batch from the loss, and returns its
-// gradient with respect
-// to the entropies of an answer, [n_response].
-func (b *miniBatch) bonus(j int, entropy []float32) []float32 {
+// bonus takes an answer's share of entropy_coef times the mean entropy from the loss, and returns its gradient with
+// respect to the entropies, [n_response].
+func (b *miniBatch) bonus(t *tally, j int, entropy []float32) []float32 {
 	i := b.answers[j]
 	grad := make([]float32, len(entropy))
 	if b.exp.counted(b.cfg, i) == 0 {
 		return grad
 	}
 	left := b.left(i)
-	for t, h := range entropy {
-		if left == nil || !left[t] {
-			b.loss -= b.cfg.EntropyCoef * float64(h) / b.rewarded
-			grad[t] = float32(-b.cfg.EntropyCoef / b.rewarded)
+	for k, h := range entropy {
+		if left == nil || !left[k] {
+			t.loss -= b.cfg.EntropyCoef * float64(h) / b.rewarded
+			grad[k] = float32(-b.cfg.EntropyCoef / b.rewarded)
 		}
 	}
 	return grad
 }
 
 // measure adds the entropies of an answer's tokens.
-func (b *miniBatch) measure(entropy []float32) {
+func (t *tally) measure(entropy []float32) {
 	for _, h := range entropy {
-		b.entropy += float64(h)
+		t.entropy += float64(h)
 	}
-	b.tokens += len(entropy)
+	t.tokens += len(entropy)
 }
 
 // watchRatio compares an answer of the first mini-batch with its old log-probabilities.
-func (b *miniBatch) watchRatio(i int, logprobs []float64) {
+func (b *miniBatch) watchRatio(t *tally, i int, logprobs []float64) {
 	e := b.exp
-	for t, lp := range logprobs {
-		b.ratios.Add(rollout.BadToken{Episode: i, Token: t, ID: e.Episodes[i].Response[t], Old: e.old[i][t], New: lp})
-		if r := math.Exp(lp - e.old[i][t]); math.Abs(r-1) > math.Abs(b.firstRatio-1) {
-			b.firstRatio = r
+	for k, lp := range logprobs {
+		t.ratios.Add(rollout.BadToken{Episode: i, Token: k, ID: e.Episodes[i].Response[k], Old: e.old[i][k], New: lp})
+		if r := math.Exp(lp - e.old[i][k]); math.Abs(r-1) > math.Abs(t.firstRatio-1) {
+			t.firstRatio = r
 		}
 	}
 }
