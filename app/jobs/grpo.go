@@ -77,7 +77,7 @@ func (j *GRPO) Knobs() Knobs {
 
 // Resolve makes paths absolute and hashes the inputs.
 func (j *GRPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
-	j.Inputs, err = j.resolve(j.Kind(), dir, hashes, j.Config.Validate())
+	j.Inputs, err = j.resolve(j.Kind(), dir, hashes, j.Mixture, j.Config.Validate())
 	return err
 }
 
@@ -114,14 +114,16 @@ func (j *GRPO) Run(
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	open.tell(con, name, &cfg.Guards, rounding)
-	res, err := grpo.Train(ctx, cfg, grpo.Deps{Deps: open.deps(w, con, s, name, j.Meta(open.models.trainedOn))})
+	res, err := grpo.Train(ctx, cfg, grpo.Deps{
+		Deps: open.deps(w, con, s, name, j.Meta(open.models.trainedOn)), Weights: j.Rewards.weights(),
+	})
 	if err != nil {
 		return err
 	}
 	// 5. The result.
 	return s.finish(w, j.Inputs, &run.GRPO{
-		Record: ended(open.files, &j.Seed, res), PolicySummary: res, Theory: open.scorer.theory,
-		Preset: string(j.Preset),
+		Record: ended(open.files, &j.Seed, res), PolicySummary: res, Theory: open.theory,
+		Preset: string(j.Preset), Rewards: j.Rewards.uses(), Combine: string(j.Mixture.Combine),
 	})
 }
 

@@ -156,6 +156,9 @@ func (j *Eval) Names() []Name {
 	for i := range j.Subjects {
 		names = append(names, namesAt(fmt.Sprintf("subjects[%d].adapters", i), source.Adapter,
 			j.Subjects[i].Adapters)...)
+		if best := j.Subjects[i].BestOf; best != nil {
+			names = append(names, best.Rewards.named()...)
+		}
 	}
 	for i := range j.Rewards {
 		key := fmt.Sprintf("rewards[%d].", i)

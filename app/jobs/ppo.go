@@ -95,7 +95,7 @@ func (j *PPO) Knobs() Knobs {
 
 // Resolve makes paths absolute and hashes the inputs.
 func (j *PPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
-	j.Inputs, err = j.resolve(j.Kind(), dir, hashes, j.Config.Validate())
+	j.Inputs, err = j.resolve(j.Kind(), dir, hashes, j.Mixture, j.Config.Validate())
 	return err
 }
 
@@ -133,15 +133,17 @@ func (j *PPO) Run(
 	defer func() { err = errors.Join(err, s.close()) }()
 	open.tell(con, name, &cfg.Guards, rounding)
 	res, err := ppo.Train(ctx, cfg, ppo.Deps{
-		Deps:   open.deps(w, con, s, name, j.Meta(open.models.trainedOn)),
-		FullKL: w.KL(open.models.policy, open.models.reference),
+		Deps:    open.deps(w, con, s, name, j.Meta(open.models.trainedOn)),
+		Weights: j.Rewards.weights(),
+		FullKL:  w.KL(open.models.policy, open.models.reference),
 	})
 	if err != nil {
 		return err
 	}
 	// 5. The result.
 	return s.finish(w, j.Inputs, &run.PPO{
-		Record: ended(open.files, &j.Seed, res), PolicySummary: res, Theory: open.scorer.theory,
+		Record: ended(open.files, &j.Seed, res), PolicySummary: res, Theory: open.theory,
+		Rewards: j.Rewards.uses(), Combine: string(j.Mixture.Combine),
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"steer/ggml/modelfile"
 	"steer/internal/filehash"
 	"steer/rl/data"
+	"steer/rl/mixture"
 	"steer/rl/rollout"
 	"steer/rl/run"
 	"steer/rl/train"
@@ -21,6 +22,8 @@ type Sampled struct {
 	Reward string `yaml:"reward"`
 	// RewardBelow lists the adapters below the reward adapter.
 	RewardBelow []string `yaml:"reward_below"`
+	// Rewards takes the place of both where there are several.
+	Rewards RewardEntries `yaml:"rewards,omitempty"`
 	// Prompts are answered in training, HeldOut before and after it.
 	Prompts         data.Source `yaml:"prompts"`
 	HeldOut         data.Source `yaml:"held_out"`
@@ -63,14 +66,17 @@ func newSampled() Sampled {
 // Names implements Job.
 func (j *Sampled) Names() []Name {
 	names := append(namesAt("sft", source.Adapter, j.SFT), namesAt("reward_below", source.Adapter, j.RewardBelow)...)
-	return append(names,
+	return append(append(names, j.Rewards.named()...),
 		nameAt("model", source.Model, &j.Model), nameAt("reward", source.Adapter, &j.Reward),
 		nameAt("prompts.path", source.Data, &j.Prompts.Path), nameAt("held_out.path", source.Data, &j.HeldOut.Path))
 }
 
-// resolve makes paths absolute and hashes the inputs of a job of a kind; check is what its trainer finds wrong.
-func (j *Sampled) resolve(kind Kind, dir string, hashes *filehash.Cache, check error) (Inputs, error) {
-	paths := append(j.paths(), &j.Reward, &j.Prompts.Path, &j.HeldOut.Path)
+// resolve makes paths absolute and hashes the inputs of a job of a kind; m joins its rewards, check is what its
+// trainer finds wrong.
+func (j *Sampled) resolve(
+	kind Kind, dir string, hashes *filehash.Cache, m mixture.Config, check error,
+) (Inputs, error) {
+	paths := append(append(j.paths(), &j.Reward, &j.Prompts.Path, &j.HeldOut.Path), j.Rewards.paths()...)
 	for i := range j.RewardBelow {
 		paths = append(paths, &j.RewardBelow[i])
 	}
@@ -87,7 +93,13 @@ func (j *Sampled) resolve(kind Kind, dir string, hashes *filehash.Cache, check e
 		return nil, err
 	}
 	need("model", j.Model)
-	need("reward", j.Reward)
+	if len(j.Rewards) == 0 {
+		need("reward", j.Reward)
+	} else if j.Reward != "" || len(j.RewardBelow) > 0 {
+		errs = append(errs, fmt.Errorf("%s: rewards: takes the place of reward and reward_below: leave these out", kind))
+	} else if err := j.Rewards.check(m); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", kind, err))
+	}
 	need("prompts.path", j.Prompts.Path)
 	if j.MaxPromptTokens < 1 || j.ScoreBatchTokens < 1 {
 		errs = append(errs, fmt.Errorf("%s: max_prompt_tokens and score_batch_tokens: want at least 1", kind))
@@ -98,7 +110,9 @@ func (j *Sampled) resolve(kind Kind, dir string, hashes *filehash.Cache, check e
 		return nil, err
 	}
 	files := j.files()
-	files["reward"] = j.Reward
+	if j.Rewards.files(files); len(j.Rewards) == 0 {
+		files["reward"] = j.Reward
+	}
 	for i, p := range j.RewardBelow {
 		files[numbered("reward_below", i)] = p
 	}
@@ -109,7 +123,8 @@ func (j *Sampled) resolve(kind Kind, dir string, hashes *filehash.Cache, check e
 type sampling struct {
 	models        policyModels
 	stop          []int32
-	scorer        *scorer
+	scorer        rollout.Scorer
+	theory        string // of the reward model, where there is one alone
 	prompts, held []rollout.Prompt
 	files         []run.DataFile // what was read
 	longest       int            // prompt, in tokens
@@ -131,15 +146,27 @@ func (j *Sampled) open(w *workspace.Workspace, job Maker, tpl *data.Template, st
 	if s.models, err = j.openModels(w, job, tpl, j.LoRA, true); err != nil {
 		return s, err
 	}
-	s.scorer, err = openScorer(w, j.RewardBelow, j.Reward, asking{template: tpl, stop: stop, text: j.RewardText},
-		j.ScoreBatchTokens)
-	if err != nil {
-		return s, fmt.Errorf("%s: reward: %w", kind, err)
+	if err := j.openScorer(w, &s, asking{template: tpl, stop: stop, text: j.RewardText}); err != nil {
+		return s, fmt.Errorf("%s: %w", kind, err)
 	}
 	if s.prompts, s.held, s.files, err = j.readPrompts(w, tpl, s.longest, room); err != nil {
 		return s, fmt.Errorf("%s: %w", kind, err)
 	}
 	return s, nil
+}
+
+// openScorer opens what scores the answers.
+func (j *Sampled) openScorer(w *workspace.Workspace, s *sampling, asked asking) (err error) {
+	if len(j.Rewards) > 0 {
+		s.scorer, err = openRewards(w, j.Rewards, asked, j.ScoreBatchTokens)
+		return err
+	}
+	one, err := openScorer(w, j.RewardBelow, j.Reward, asked, j.ScoreBatchTokens)
+	if err != nil {
+		return fmt.Errorf("reward: %w", err)
+	}
+	s.scorer, s.theory = one, one.theory
+	return nil
 }
 
 // readPrompts reads the prompts to answer and the held-out ones; files say what was read.

@@ -212,6 +212,7 @@ type Model struct {
 	Role     string   `json:"role,omitempty"`   // base | sft | policy
 	Theory   string   `json:"theory,omitempty"` // reward the policy was trained with
 	Adapters []string `json:"adapters,omitempty"`
+	BestOf   int      `json:"best_of,omitempty"` // gives the best of so many answers of the stack; 0: its own
 }
 
 // Cell is a cell of the matrix with its test.

@@ -84,6 +84,12 @@ type HeldOutReward struct {
 	Difference Interval `json:"difference"`
 }
 
+// RewardUse is one of several rewards that steered a policy.
+type RewardUse struct {
+	Name   string  `json:"name"`
+	Weight float64 `json:"weight"`
+}
+
 // Constraint is a bound on the mean of a reward, as an iteration left it.
 type Constraint struct {
 	Reward     string  `json:"reward"`

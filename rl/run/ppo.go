@@ -4,7 +4,10 @@ package run
 type PPO struct {
 	Record
 	PolicySummary
-	Theory string `json:"theory"` // of the reward model
+	Theory string `json:"theory"` // of the reward model, "" where there are several rewards
+	// Rewards are the several, and Combine says how they become one.
+	Rewards []RewardUse `json:"rewards,omitempty"`
+	Combine string      `json:"combine,omitempty"`
 
 	// Steps and Tokens are those of other programs; this one counts iterations and updates.
 	Steps  int64 `json:"steps,omitempty"`
@@ -19,7 +22,10 @@ type GRPO struct {
 	Record
 	PolicySummary
 	Theory string `json:"theory"` // of the reward model, "" where there are several rewards
-	Preset string `json:"preset"`
+	// Rewards are the several, and Combine says how they become one.
+	Rewards []RewardUse `json:"rewards,omitempty"`
+	Combine string      `json:"combine,omitempty"`
+	Preset  string      `json:"preset"`
 }
 
 // Check finds what contradicts itself.
