@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
 	"steer/internal/hub"
+	"steer/internal/seed"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/run"
@@ -52,10 +54,15 @@ type Experiment struct {
 	SFT    jobs.SFT    `yaml:"sft"`
 	Reward jobs.Reward `yaml:"reward"`
 	PPO    jobs.PPO    `yaml:"ppo"`
-	Eval   jobs.Eval   `yaml:"eval"`
+	// GRPO and DPO are what policies of these methods start from.
+	GRPO jobs.GRPO `yaml:"grpo"`
+	DPO  jobs.DPO  `yaml:"dpo"`
+	Eval jobs.Eval `yaml:"eval"`
 
 	// Each holds what differs for one theory: its data, and any other key of reward or ppo.
 	Each map[string]*Theory `yaml:"each"`
+	// Policies are those beside the ones of the theories, by name.
+	Policies map[string]*Policy `yaml:"policies,omitempty"`
 
 	study string // the folder of the study that this is a run of; "" if it is none
 	// file is what it was read from, as it was named.
@@ -64,10 +71,13 @@ type Experiment struct {
 	noData *jobs.NoDataError
 }
 
-// Theory is the part of an experiment that belongs to one theory.
+// Theory is the part of an experiment that belongs to one theory, or to one more reward model of it.
 type Theory struct {
-	Reward jobs.Reward `yaml:"reward"`
-	PPO    jobs.PPO    `yaml:"ppo"`
+	// Theory is the one whose data and reading it has; the entry's own name where it is not given. Another
+	// reward model of a theory starts from that of the theory, with random numbers of its own.
+	Theory rewards.TheoryName `yaml:"theory,omitempty"`
+	Reward jobs.Reward        `yaml:"reward"`
+	PPO    jobs.PPO           `yaml:"ppo"`
 }
 
 // toSections hands the top-level settings down to the sections.
@@ -76,23 +86,41 @@ func (e *Experiment) toSections() {
 		e.Seed
 	e.Reward.Model, e.Reward.Engine, e.Reward.Template, e.Reward.System, e.Reward.Seed = e.Model, e.Engine, e.Template,
 		e.System, e.Seed
-	e.PPO.Model, e.PPO.Engine, e.PPO.Template, e.PPO.System, e.PPO.Seed = e.Model, e.Engine, e.Template, e.System,
-		e.Seed
+	for _, p := range []struct {
+		policy *jobs.Policy
+		seed   *uint64
+	}{{&e.PPO.Policy, &e.PPO.Seed}, {&e.GRPO.Policy, &e.GRPO.Seed}, {&e.DPO.Policy, &e.DPO.Seed}} {
+		*p.policy = jobs.Policy{Model: e.Model, Engine: e.Engine, Template: e.Template, System: e.System, Date: e.Date,
+			TemplateVars: e.TemplateVars}
+		*p.seed = e.Seed
+	}
 	e.Eval.Model, e.Eval.Engine, e.Eval.Template, e.Eval.System = e.Model, e.Engine, e.Template, e.System
-	e.SFT.Date, e.Reward.Date, e.PPO.Date, e.Eval.Date = e.Date, e.Date, e.Date, e.Date
-	v := e.TemplateVars
-	e.SFT.TemplateVars, e.Reward.TemplateVars, e.PPO.TemplateVars, e.Eval.TemplateVars = v, v, v, v
+	e.SFT.Date, e.Reward.Date, e.Eval.Date = e.Date, e.Date, e.Date
+	e.SFT.TemplateVars, e.Reward.TemplateVars, e.Eval.TemplateVars = e.TemplateVars, e.TemplateVars, e.TemplateVars
 }
 
 // toTheories hands the sections of reward and ppo down to each theory.
 func (e *Experiment) toTheories() {
+	given := maps.Clone(e.Each)
 	for name := range e.Each {
 		t := &Theory{Reward: e.Reward, PPO: e.PPO}
-		t.Reward.Theory = rewards.TheoryName(name)
+		if given[name] != nil {
+			t.Theory = given[name].Theory
+		}
+		if of := given[string(t.Theory)]; of != nil && string(t.Theory) != name {
+			t.Reward = of.Reward
+			t.Reward.Seed = seed.Derive(e.Seed, "experiment.reward."+name)
+		}
+		t.Reward.Theory = t.named(name)
 		t.Reward.LoRA.Targets = slices.Clone(e.Reward.LoRA.Targets)
 		t.PPO.LoRA.Targets = slices.Clone(e.PPO.LoRA.Targets)
 		e.Each[name] = t
 	}
+}
+
+// named is the theory of an entry of Each.
+func (t *Theory) named(entry string) rewards.TheoryName {
+	return cmp.Or(t.Theory, rewards.TheoryName(entry))
 }
 
 func (e *Experiment) resolve(dir string) error {
@@ -128,14 +156,16 @@ func (e *Experiment) resolve(dir string) error {
 			errs = append(errs,
 				fmt.Errorf("experiment: each.%s: not among theories %v, nor judges %v", name, e.Theories, e.Judges))
 		}
-		if _, err := rewards.Lookup(rewards.TheoryName(name)); err != nil {
+		if _, err := rewards.Lookup(t.named(name)); err != nil {
 			errs = append(errs, fmt.Errorf("experiment: each.%s: %w", name, err))
 		}
 	}
+	errs = append(errs, e.checkPolicies()...)
 	e.Out = workspace.Abs(dir, e.Out)
 	e.Model = workspace.Abs(dir, e.Model)
 	e.fillPaths(dir)
 	if len(errs) == 0 {
+		e.fillPolicies(dir)
 		err := e.Eval.FindData("")
 		if e.noData = nil; errors.As(err, &e.noData) {
 			err = nil // told with what else is not there
@@ -173,7 +203,7 @@ func (e *Experiment) fillPaths(dir string) {
 		if t == nil {
 			continue
 		}
-		t.Reward.Model, t.Reward.Theory, t.Reward.SFT = e.Model, name, []string{sftAdapter}
+		t.Reward.Model, t.Reward.Theory, t.Reward.SFT = e.Model, t.named(string(name)), []string{sftAdapter}
 		t.Reward.Train.Path, t.Reward.HeldOut.Path = workspace.Abs(dir, t.Reward.Train.Path),
 			workspace.Abs(dir, t.Reward.HeldOut.Path)
 		t.Reward.InitAdapter = workspace.Abs(dir, t.Reward.InitAdapter)
@@ -204,6 +234,11 @@ func (e *Experiment) Stages() []jobs.Named {
 	}
 	for _, t := range e.Theories {
 		stages = append(stages, jobs.Named{Name: "ppo-" + string(t), Job: &e.Each[string(t)].PPO})
+	}
+	for _, name := range e.policyNames() {
+		if job := e.Policies[name].job(); job != nil {
+			stages = append(stages, jobs.Named{Name: e.Policies[name].stage(name), Job: job})
+		}
 	}
 	return append(stages, jobs.Named{Name: "eval", Job: &e.Eval})
 }
@@ -306,6 +341,9 @@ func (e *Experiment) inputs() []input {
 		}
 		all = append(all, input{"ppo.prompts.path", t.PPO.Prompts.Path}, input{"ppo.held_out.path", t.PPO.HeldOut.Path})
 	}
+	for _, name := range e.policyNames() {
+		all = append(all, e.Policies[name].inputs("policies."+name+".")...)
+	}
 	for _, f := range e.Eval.DataFiles() {
 		all = append(all, input{"eval." + f.Key + ".path", *f.Path})
 	}
@@ -357,6 +395,11 @@ func (e *Experiment) Validate() error {
 		}
 		named("ppo.prompts.path", t.PPO.Prompts.Path)
 		errs = append(errs, t.PPO.Config.Validate(), t.PPO.LoRA.Validate("ppo.lora"))
+	}
+	for _, name := range e.policyNames() {
+		if err := e.Policies[name].validate(); err != nil {
+			errs = append(errs, fmt.Errorf("experiment: policies.%s: %w", name, err))
+		}
 	}
 	return unique(errs)
 }
@@ -453,5 +496,6 @@ func (e *Experiment) summary() run.Experiment {
 	return run.Experiment{
 		Name: e.Name, Theories: names(e.Theories), Judges: names(e.Judges), Model: e.Model,
 		Template: string(cmp.Or(e.Template, workspace.OwnOr(e.Model))), Seed: e.Seed, Preset: e.Preset,
+		Policies: e.policySummaries(),
 	}
 }

@@ -21,8 +21,8 @@ type BestOfN struct {
 	Mixture mixture.Config `yaml:",inline"`
 }
 
-// check finds mistakes before anything is opened.
-func (b *BestOfN) check() error {
+// Check finds mistakes before anything is opened.
+func (b *BestOfN) Check() error {
 	var errs []error
 	if b.N < 2 {
 		errs = append(errs, fmt.Errorf("n: want at least 2, got %d", b.N))
@@ -33,7 +33,7 @@ func (b *BestOfN) check() error {
 	if len(b.Mixture.Constraints) > 0 {
 		errs = append(errs, errors.New("constraints: want none: nothing is learned here, so no multiplier can be"))
 	}
-	return errors.Join(append(errs, b.Rewards.check(b.Mixture))...)
+	return errors.Join(append(errs, b.Rewards.Check(b.Mixture))...)
 }
 
 // bestOfRole begins the roles of a subject's rewards among the inputs.
@@ -44,7 +44,7 @@ func (s *Subject) bestOfFiles(into map[string]*string) error {
 	if s.BestOf == nil {
 		return nil
 	}
-	if err := s.BestOf.check(); err != nil {
+	if err := s.BestOf.Check(); err != nil {
 		return fmt.Errorf("eval: subjects: %s: best_of: %w", s.Name, err)
 	}
 	for i := range s.BestOf.Rewards {

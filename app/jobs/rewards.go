@@ -82,8 +82,8 @@ func (rs RewardEntries) names() (out []string) {
 	return out
 }
 
-// check finds mistakes before anything is opened.
-func (rs RewardEntries) check(m mixture.Config) error {
+// Check finds mistakes before anything is opened; m joins the rewards.
+func (rs RewardEntries) Check(m mixture.Config) error {
 	var errs []error
 	for i, r := range rs {
 		switch {

@@ -96,8 +96,9 @@ func (j *Sampled) resolve(
 	if len(j.Rewards) == 0 {
 		need("reward", j.Reward)
 	} else if j.Reward != "" || len(j.RewardBelow) > 0 {
-		errs = append(errs, fmt.Errorf("%s: rewards: takes the place of reward and reward_below: leave these out", kind))
-	} else if err := j.Rewards.check(m); err != nil {
+		errs = append(errs, fmt.Errorf("%s: rewards: takes the place of reward and reward_below: leave these out",
+			kind))
+	} else if err := j.Rewards.Check(m); err != nil {
 		errs = append(errs, fmt.Errorf("%s: %w", kind, err))
 	}
 	need("prompts.path", j.Prompts.Path)

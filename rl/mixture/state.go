@@ -2,6 +2,7 @@ package mixture
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -58,6 +59,17 @@ func (m *Mixture) Learn(st *State, rewards [][]float64) []Step {
 				c.most())
 		}
 		out = append(out, step)
+	}
+	return out
+}
+
+// Texts are the constraints in words, in the order of their names: "harmlessness at least 0".
+func (c *Config) Texts() (out []string) {
+	for _, name := range slices.Sorted(maps.Keys(c.Constraints)) {
+		k := c.Constraints[name]
+		if k.AtLeast != nil || k.AtMost != nil {
+			out = append(out, name+" "+k.text())
+		}
 	}
 	return out
 }

@@ -137,8 +137,8 @@ type CrossReward struct {
 	Lengths       map[string]Interval      `json:"lengths"` // tokens
 	// BestOf says of policies that give the best of n answers how many that are. Their KL is Beirami's estimate, and
 	// their kl_k3 the closed form, log n - (n-1)/n.
-	BestOf map[string]int `json:"best_of,omitempty"`
-	Histograms    []Histogram              `json:"histograms,omitempty"`
+	BestOf     map[string]int `json:"best_of,omitempty"`
+	Histograms []Histogram    `json:"histograms,omitempty"`
 	// Samples are written beside the matrix.
 	Samples []Sample `json:"-"`
 	// Items is the file of the answers' records, relative to the run folder; results of former

@@ -86,8 +86,8 @@ type HeldOutReward struct {
 
 // RewardUse is one of several rewards that steered a policy.
 type RewardUse struct {
-	Name   string  `json:"name"`
-	Weight float64 `json:"weight"`
+	Name   string  `json:"name" yaml:"name"`
+	Weight float64 `json:"weight" yaml:"weight"`
 }
 
 // Constraint is a bound on the mean of a reward, as an iteration left it.
