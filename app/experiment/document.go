@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"steer/internal/conf"
-	"steer/rewards"
 )
 
 // Document is the study as one file with every key resolved, which [LoadStudy] reads back to the
@@ -46,7 +45,7 @@ func (s *Study) Document() ([]byte, error) {
 		reward, ppo := "each."+name+".reward", "each."+name+".ppo"
 		drop = append(drop, reward+".theory", reward+".sft", ppo+".sft", ppo+".reward", ppo+".reward_below")
 		stages = append(stages, reward, ppo)
-		if slices.ContainsFunc(e.Judges, func(j rewards.TheoryName) bool { return string(j) == name }) {
+		if slices.Contains(e.Judges, name) {
 			drop = append(drop, ppo)
 		}
 	}

@@ -48,8 +48,9 @@ type Experiment struct {
 	Preset string `yaml:"preset"`
 	// Theories names the reward models and policies, in the order of every table.
 	Theories []rewards.TheoryName `yaml:"theories"`
-	// Judges names reward models that no policy is steered by; the evaluation asks them, too.
-	Judges []rewards.TheoryName `yaml:"judges,omitempty"`
+	// Judges names reward models that have no policy by themselves; the evaluation asks them, too, and policies
+	// may name them.
+	Judges []string `yaml:"judges,omitempty"`
 
 	SFT    jobs.SFT    `yaml:"sft"`
 	Reward jobs.Reward `yaml:"reward"`
@@ -107,14 +108,23 @@ func (e *Experiment) toTheories() {
 		if given[name] != nil {
 			t.Theory = given[name].Theory
 		}
-		if of := given[string(t.Theory)]; of != nil && string(t.Theory) != name {
-			t.Reward = of.Reward
-			t.Reward.Seed = seed.Derive(e.Seed, "experiment.reward."+name)
-		}
 		t.Reward.Theory = t.named(name)
 		t.Reward.LoRA.Targets = slices.Clone(e.Reward.LoRA.Targets)
 		t.PPO.LoRA.Targets = slices.Clone(e.PPO.LoRA.Targets)
 		e.Each[name] = t
+	}
+}
+
+// toMoreModels lets every other reward model of a theory start from the theory's, with random numbers of its own.
+func (e *Experiment) toMoreModels() {
+	for name, t := range e.Each {
+		of := e.Each[string(t.Theory)]
+		if of == nil || string(t.Theory) == name {
+			continue
+		}
+		t.Reward = of.Reward
+		t.Reward.LoRA.Targets = slices.Clone(of.Reward.LoRA.Targets)
+		t.Reward.Seed = seed.Derive(e.Seed, "experiment.reward."+name)
 	}
 }
 
@@ -130,7 +140,7 @@ func (e *Experiment) resolve(dir string) error {
 	}
 	if len(e.Theories) == 0 {
 		for name := range e.Each {
-			if !slices.Contains(e.Judges, rewards.TheoryName(name)) {
+			if !slices.Contains(e.Judges, name) {
 				e.Theories = append(e.Theories, rewards.TheoryName(name))
 			}
 		}
@@ -138,7 +148,7 @@ func (e *Experiment) resolve(dir string) error {
 	}
 	var errs []error
 	for i, name := range e.rewarded() {
-		if e.Each[string(name)] == nil {
+		if e.Each[name] == nil {
 			errs = append(errs, fmt.Errorf("experiment: %s names %q: want its data under each.%s.reward.train.path",
 				e.listOf(i), name, name))
 		}
@@ -152,7 +162,7 @@ func (e *Experiment) resolve(dir string) error {
 				fmt.Errorf("experiment: each.%s: theories start from the presets of the sections reward and ppo: "+
 					"leave preset out", name))
 		}
-		if !slices.Contains(e.rewarded(), rewards.TheoryName(name)) {
+		if !slices.Contains(e.rewarded(), name) {
 			errs = append(errs,
 				fmt.Errorf("experiment: each.%s: not among theories %v, nor judges %v", name, e.Theories, e.Judges))
 		}
@@ -176,7 +186,14 @@ func (e *Experiment) resolve(dir string) error {
 }
 
 // rewarded names all reward models: those of the theories, and judges.
-func (e *Experiment) rewarded() []rewards.TheoryName { return slices.Concat(e.Theories, e.Judges) }
+func (e *Experiment) rewarded() []string { return slices.Concat(theoryNames(e.Theories), e.Judges) }
+
+func theoryNames(theories []rewards.TheoryName) (out []string) {
+	for _, t := range theories {
+		out = append(out, string(t))
+	}
+	return out
+}
 
 // listOf is the key that holds the i-th of rewarded.
 func (e *Experiment) listOf(i int) string {
@@ -199,26 +216,26 @@ func (e *Experiment) fillPaths(dir string) {
 	ev.Subjects = []jobs.Subject{{Name: "sft", Role: "sft", Adapters: []string{sftAdapter}}}
 	ev.Rewards = nil
 	for _, name := range e.rewarded() {
-		t := e.Each[string(name)]
+		t := e.Each[name]
 		if t == nil {
 			continue
 		}
-		t.Reward.Model, t.Reward.Theory, t.Reward.SFT = e.Model, t.named(string(name)), []string{sftAdapter}
+		t.Reward.Model, t.Reward.Theory, t.Reward.SFT = e.Model, t.named(name), []string{sftAdapter}
 		t.Reward.Train.Path, t.Reward.HeldOut.Path = workspace.Abs(dir, t.Reward.Train.Path),
 			workspace.Abs(dir, t.Reward.HeldOut.Path)
 		t.Reward.InitAdapter = workspace.Abs(dir, t.Reward.InitAdapter)
-		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: string(name), Below: []string{sftAdapter},
-			Adapter: e.adapterOf("reward-" + string(name))})
+		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: name, Below: []string{sftAdapter},
+			Adapter: e.adapterOf("reward-" + name)})
 		if slices.Contains(e.Judges, name) {
 			continue
 		}
 		t.PPO.Model, t.PPO.SFT, t.PPO.RewardBelow = e.Model, []string{sftAdapter}, []string{sftAdapter}
-		t.PPO.Reward = e.adapterOf("reward-" + string(name))
+		t.PPO.Reward = e.adapterOf("reward-" + name)
 		t.PPO.Prompts.Path, t.PPO.HeldOut.Path = workspace.Abs(dir, t.PPO.Prompts.Path),
 			workspace.Abs(dir, t.PPO.HeldOut.Path)
 		ev.RewardText = t.PPO.RewardText
-		ev.Subjects = append(ev.Subjects, jobs.Subject{Name: string(name), Role: "policy", Theory: string(name),
-			Adapters: []string{sftAdapter, e.adapterOf("ppo-" + string(name))}})
+		ev.Subjects = append(ev.Subjects, jobs.Subject{Name: name, Role: "policy", Theory: string(t.named(name)),
+			Adapters: []string{sftAdapter, e.adapterOf("ppo-" + name)}})
 	}
 }
 
@@ -230,7 +247,7 @@ func (e *Experiment) adapterOf(stage string) string {
 func (e *Experiment) Stages() []jobs.Named {
 	stages := []jobs.Named{{Name: "sft", Job: &e.SFT}}
 	for _, t := range e.rewarded() {
-		stages = append(stages, jobs.Named{Name: "reward-" + string(t), Job: &e.Each[string(t)].Reward})
+		stages = append(stages, jobs.Named{Name: "reward-" + t, Job: &e.Each[t].Reward})
 	}
 	for _, t := range e.Theories {
 		stages = append(stages, jobs.Named{Name: "ppo-" + string(t), Job: &e.Each[string(t)].PPO})
@@ -332,8 +349,8 @@ type input struct{ key, path string }
 func (e *Experiment) inputs() []input {
 	all := []input{{"model", e.Model}, {"sft.train.path", e.SFT.Train.Path}, {"sft.eval.path", e.SFT.Eval.Path}}
 	for _, name := range e.rewarded() {
-		t := e.Each[string(name)]
-		key := "each." + string(name) + ".reward."
+		t := e.Each[name]
+		key := "each." + name + ".reward."
 		all = append(all, input{key + "train.path", t.Reward.Train.Path},
 			input{key + "held_out.path", t.Reward.HeldOut.Path})
 		if slices.Contains(e.Judges, name) {
@@ -387,8 +404,8 @@ func (e *Experiment) Validate() error {
 	named("model", e.Model)
 	named("sft.train.path", e.SFT.Train.Path)
 	for _, name := range e.rewarded() {
-		t := e.Each[string(name)]
-		named("each."+string(name)+".reward.train.path", t.Reward.Train.Path)
+		t := e.Each[name]
+		named("each."+name+".reward.train.path", t.Reward.Train.Path)
 		errs = append(errs, t.Reward.Config.Validate())
 		if slices.Contains(e.Judges, name) {
 			continue
@@ -487,14 +504,8 @@ func (e *Experiment) writeSummary() error {
 
 // summary is what experiment.yaml in the output folder says.
 func (e *Experiment) summary() run.Experiment {
-	names := func(theories []rewards.TheoryName) (out []string) {
-		for _, t := range theories {
-			out = append(out, string(t))
-		}
-		return out
-	}
 	return run.Experiment{
-		Name: e.Name, Theories: names(e.Theories), Judges: names(e.Judges), Model: e.Model,
+		Name: e.Name, Theories: theoryNames(e.Theories), Judges: e.Judges, Model: e.Model,
 		Template: string(cmp.Or(e.Template, workspace.OwnOr(e.Model))), Seed: e.Seed, Preset: e.Preset,
 		Policies: e.policySummaries(),
 	}

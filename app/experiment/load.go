@@ -101,10 +101,11 @@ func load(files []layer, overrides []string, adjust func(*Experiment)) (*Experim
 		return nil, err
 	}
 	parse := func() error { return e.parse(files, overrides, adjust) }
-	// Three passes over the same files: each fills in what the next starts from.
+	// Passes over the same files: each fills in what the next starts from.
 	shares := []func() error{
 		func() error { e.toSections(); return nil },
 		func() error { e.toTheories(); return e.toPolicies(files, overrides, adjust) },
+		func() error { e.toMoreModels(); return nil },
 	}
 	for _, share := range shares {
 		if err := parse(); err != nil {

@@ -181,7 +181,7 @@ func (e *Experiment) checkPolicies() (errs []error) {
 			bad("want method: one of %v", PolicyMethod("").Values())
 			continue
 		}
-		if slices.Contains([]string{"base", "sft"}, name) || slices.Contains(e.rewarded(), rewards.TheoryName(name)) {
+		if slices.Contains([]string{"base", "sft"}, name) || slices.Contains(e.rewarded(), name) {
 			bad("the name is taken: theories, base and sft are in the same tables")
 		}
 		for method, given := range map[PolicyMethod]bool{
@@ -203,7 +203,7 @@ func (e *Experiment) checkPolicies() (errs []error) {
 			bad("rewards: want at least one, such as [%s]", cmp.Or(append(e.rewarded(), "deontology")[0], "deontology"))
 		}
 		for i, r := range p.Rewards {
-			if r.Adapter == "" && !slices.Contains(e.rewarded(), rewards.TheoryName(r.Name)) {
+			if r.Adapter == "" && !slices.Contains(e.rewarded(), r.Name) {
 				bad("rewards[%d]: %q is no reward model of this experiment: want one of %v", i, r.Name, e.rewarded())
 			}
 		}
