@@ -203,8 +203,10 @@ func (e *Experiment) checkPolicies() (errs []error) {
 			bad("rewards: want at least one, such as [%s]", cmp.Or(append(e.rewarded(), "deontology")[0], "deontology"))
 		}
 		for i, r := range p.Rewards {
-			if r.Adapter == "" && !slices.Contains(e.rewarded(), r.Name) {
-				bad("rewards[%d]: %q is no reward model of this experiment: want one of %v", i, r.Name, e.rewarded())
+			if !r.Known() && !slices.Contains(e.rewarded(), r.Name) {
+				bad("rewards[%d]: %q is no reward model of this experiment: want one of %v, or what it is (adapter, "+
+					"command, "+
+					"regex, ...)", i, r.Name, e.rewarded())
 			}
 		}
 	}
@@ -271,16 +273,10 @@ func (e *Experiment) theoryOf(name string) rewards.TheoryName {
 // fillRewards puts the adapters of the experiment's reward models in place of their names.
 func (e *Experiment) fillRewards(given jobs.RewardEntries, dir string) jobs.RewardEntries {
 	out := slices.Clone(given)
+	out.Place(dir)
 	for i := range out {
-		r := &out[i]
-		if r.Adapter == "" {
+		if r := &out[i]; !r.Known() {
 			r.Adapter, r.Below = e.adapterOf("reward-"+r.Name), []string{e.adapterOf("sft")}
-			continue
-		}
-		r.Adapter = workspace.Abs(dir, r.Adapter)
-		r.Below = slices.Clone(r.Below)
-		for k := range r.Below {
-			r.Below[k] = workspace.Abs(dir, r.Below[k])
 		}
 	}
 	return out

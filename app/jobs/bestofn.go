@@ -33,6 +33,12 @@ func (b *BestOfN) Check() error {
 	if len(b.Mixture.Constraints) > 0 {
 		errs = append(errs, errors.New("constraints: want none: nothing is learned here, so no multiplier can be"))
 	}
+	for _, r := range b.Rewards {
+		if len(r.Command) > 0 || r.HTTP != "" || r.ExactMatch != nil || r.NumberMatch != nil {
+			errs = append(errs, fmt.Errorf("rewards: %s: an evaluation has answers without the rows of their prompts: "+
+				"want reward models, regex, length or repetition", r.Name))
+		}
+	}
 	return errors.Join(append(errs, b.Rewards.Check(b.Mixture))...)
 }
 
@@ -49,7 +55,9 @@ func (s *Subject) bestOfFiles(into map[string]*string) error {
 	}
 	for i := range s.BestOf.Rewards {
 		r := &s.BestOf.Rewards[i]
-		into[s.bestOfRole()+r.Name] = &r.Adapter
+		if r.Adapter != "" {
+			into[s.bestOfRole()+r.Name] = &r.Adapter
+		}
 		for k := range r.Below {
 			into[numbered(s.bestOfRole()+r.Name+".on", k)] = &r.Below[k]
 		}
@@ -60,9 +68,12 @@ func (s *Subject) bestOfFiles(into map[string]*string) error {
 // id is what its choice among answers depends on; role begins the roles of its rewards.
 func (b *BestOfN) id(role string, inputs Inputs) string {
 	id := fmt.Sprintf(", best of %d by %+v", b.N, b.Mixture)
-	for i, w := range b.Rewards.weights() {
-		r := b.Rewards[i]
-		id += fmt.Sprintf(", %g of %s", w, inputs[role+r.Name])
+	for _, r := range b.Rewards {
+		weight := 1.0
+		if r.Weight != nil {
+			weight = *r.Weight
+		}
+		id += fmt.Sprintf(", %g of %s %v %q %s", weight, inputs[role+r.Name], r.kinds(), r.Command, r.HTTP)
 		for k := range r.Below {
 			id += " on " + inputs[numbered(role+r.Name+".on", k)]
 		}
@@ -72,13 +83,14 @@ func (b *BestOfN) id(role string, inputs Inputs) string {
 
 // open makes a generator of one that samples the answers.
 func (b *BestOfN) open(
-	w *workspace.Workspace, inner lm.Generator, asked asking, batchTokens int,
-) (lm.Generator, error) {
-	m, err := mixture.New(b.Mixture, b.Rewards.names(), b.Rewards.weights())
+	w *workspace.Workspace, inner lm.Generator, asked asking, batchTokens int, note func(string),
+) (*bestOfN, error) {
+	names, weights := b.Rewards.columns()
+	m, err := mixture.New(b.Mixture, names, weights)
 	if err != nil {
 		return nil, err
 	}
-	all, err := openRewards(w, b.Rewards, asked, batchTokens)
+	all, err := openRewards(w, b.Rewards, asked, batchTokens, note, "")
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +107,7 @@ func (b *BestOfN) open(
 type bestOfN struct {
 	n         int
 	inner     lm.Generator
-	scorer    rollout.Scorer
+	scorer    *joined
 	mixture   *mixture.Mixture
 	tokenizer lm.Tokenizer
 }

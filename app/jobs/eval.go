@@ -419,10 +419,11 @@ func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template, stop []int32
 		s := eval.Subject{Name: c.Name, Evaluator: step, Generator: w.Generator(adapters...), Tokenizer: w.Tok}
 		if c.BestOf != nil {
 			asked := asking{template: tpl, stop: stop, text: j.RewardText}
-			if s.Generator, err = c.BestOf.open(w, s.Generator, asked, j.BatchTokens); err != nil {
+			best, err := c.BestOf.open(w, s.Generator, asked, j.BatchTokens, w.Remark)
+			if err != nil {
 				return nil, nil, fmt.Errorf("%s: best_of: %w", c.Name, err)
 			}
-			s.BestOf = c.BestOf.N
+			s.Generator, s.BestOf = best, c.BestOf.N
 		}
 		subjects = append(subjects, s)
 		models = append(models, run.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters,

@@ -96,10 +96,11 @@ func (j *GRPO) Run(
 	}
 	j.opened = tpl
 	// 2. Reference and policy, what scores them, and the prompts.
-	open, err := j.open(w, j, tpl, stop, j.MaxNewTokens)
+	open, err := j.open(w, con, j, tpl, stop, j.MaxNewTokens, dir)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, open.close()) }()
 	// 3. What runs otherwise than it is configured.
 	cfg := j.Config
 	if cfg.EOS == rollout.EOSStop && len(cfg.StopStrings) == 0 {

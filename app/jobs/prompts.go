@@ -13,9 +13,10 @@ import (
 // readPrompts reads conversations and renders what comes before the first answer. Longer
 // ones than max, and those that ask nothing, are left out and counted.
 func readPrompts(
-	w *workspace.Workspace, src data.Source, role string, tpl *data.Template, max, room int,
+	w *workspace.Workspace, load func(data.Source) ([]data.Conversation, data.Loaded, error), src data.Source,
+	role string, tpl *data.Template, max, room int,
 ) ([]rollout.Prompt, run.DataFile, error) {
-	rows, loaded, err := data.LoadPrompts(src)
+	rows, loaded, err := load(src)
 	if err != nil {
 		return nil, run.DataFile{}, err
 	}
@@ -47,7 +48,9 @@ func readPrompts(
 			}
 			continue
 		}
-		out = append(out, rollout.Prompt{Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question})
+		out = append(out, rollout.Prompt{
+			Tokens: e.IDs, Text: data.Text(segments, "", ""), Messages: question, ID: c.ID(), Fields: c.Fields,
+		})
 	}
 	if left > 0 && left+noQuestion == len(rows) {
 		return nil, run.DataFile{}, fmt.Errorf("%s: all of %d prompts: %w", loaded.Path, left, refused)

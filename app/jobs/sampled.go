@@ -76,13 +76,14 @@ func (j *Sampled) Names() []Name {
 func (j *Sampled) resolve(
 	kind Kind, dir string, hashes *filehash.Cache, m mixture.Config, check error,
 ) (Inputs, error) {
-	paths := append(append(j.paths(), &j.Reward, &j.Prompts.Path, &j.HeldOut.Path), j.Rewards.paths()...)
+	paths := append(j.paths(), &j.Reward, &j.Prompts.Path, &j.HeldOut.Path)
 	for i := range j.RewardBelow {
 		paths = append(paths, &j.RewardBelow[i])
 	}
 	for _, p := range paths {
 		*p = workspace.Abs(dir, *p)
 	}
+	j.Rewards.Place(dir)
 	var errs []error
 	need := func(key, value string) {
 		if value == "" {
@@ -125,17 +126,18 @@ type sampling struct {
 	models        policyModels
 	stop          []int32
 	scorer        rollout.Scorer
-	theory        string // of the reward model, where there is one alone
+	rewards       *joined // nil where there is one reward model alone
+	theory        string  // of the reward model, where there is one alone
 	prompts, held []rollout.Prompt
 	files         []run.DataFile // what was read
 	longest       int            // prompt, in tokens
 }
 
 // open opens the models of a job with answers of at most maxNew tokens, and reads its prompts. tpl is the job's
-// form, opened.
-func (j *Sampled) open(w *workspace.Workspace, job Maker, tpl *data.Template, stop []int32, maxNew int) (
-	s sampling, err error,
-) {
+// form, opened; dir is the run folder. The result is closed.
+func (j *Sampled) open(
+	w *workspace.Workspace, con Console, job Maker, tpl *data.Template, stop []int32, maxNew int, dir string,
+) (s sampling, err error) {
 	kind := job.Kind()
 	s.stop = stop
 	room := w.Model.Info().CtxTrain - maxNew
@@ -147,20 +149,35 @@ func (j *Sampled) open(w *workspace.Workspace, job Maker, tpl *data.Template, st
 	if s.models, err = j.openModels(w, job, tpl, j.LoRA, true); err != nil {
 		return s, err
 	}
-	if err := j.openScorer(w, &s, asking{template: tpl, stop: stop, text: j.RewardText}); err != nil {
+	if err := j.openScorer(w, con, &s, asking{template: tpl, stop: stop, text: j.RewardText}, dir); err != nil {
 		return s, fmt.Errorf("%s: %w", kind, err)
 	}
-	if s.prompts, s.held, s.files, err = j.readPrompts(w, tpl, s.longest, room); err != nil {
-		return s, fmt.Errorf("%s: %w", kind, err)
+	if s.prompts, s.held, s.files, err = j.readPrompts(w, tpl, s.longest, room); err == nil && s.rewards != nil {
+		err = errors.Join(s.rewards.checkRows(s.prompts), s.rewards.checkRows(s.held))
+	}
+	if err != nil {
+		return s, errors.Join(fmt.Errorf("%s: %w", kind, err), s.close())
 	}
 	return s, nil
 }
 
+// close ends the programs of reward functions.
+func (s *sampling) close() error {
+	if s.rewards == nil {
+		return nil
+	}
+	return s.rewards.Close()
+}
+
 // openScorer opens what scores the answers.
-func (j *Sampled) openScorer(w *workspace.Workspace, s *sampling, asked asking) (err error) {
+func (j *Sampled) openScorer(w *workspace.Workspace, con Console, s *sampling, asked asking, dir string) error {
 	if len(j.Rewards) > 0 {
-		s.scorer, err = openRewards(w, j.Rewards, asked, j.ScoreBatchTokens)
-		return err
+		all, err := openRewards(w, j.Rewards, asked, j.ScoreBatchTokens, con.Progress.Note, dir)
+		if err != nil {
+			return err
+		}
+		s.scorer, s.rewards = all, all
+		return nil
 	}
 	one, err := openScorer(w, j.RewardBelow, j.Reward, asked, j.ScoreBatchTokens)
 	if err != nil {
@@ -174,13 +191,17 @@ func (j *Sampled) openScorer(w *workspace.Workspace, s *sampling, asked asking) 
 func (j *Sampled) readPrompts(
 	w *workspace.Workspace, tpl *data.Template, longest, room int,
 ) (prompts, held []rollout.Prompt, files []run.DataFile, err error) {
-	prompts, file, err := readPrompts(w, j.Prompts, "prompts", tpl, longest, room)
+	load := data.LoadPrompts
+	if j.Rewards.functions() {
+		load = data.LoadPromptRows
+	}
+	prompts, file, err := readPrompts(w, load, j.Prompts, "prompts", tpl, longest, room)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("prompts: %w", err)
 	}
 	files = append(files, file)
 	if j.HeldOut.Path != "" {
-		if held, file, err = readPrompts(w, j.HeldOut, "held-out", tpl, longest, room); err != nil {
+		if held, file, err = readPrompts(w, load, j.HeldOut, "held-out", tpl, longest, room); err != nil {
 			return nil, nil, nil, fmt.Errorf("held_out: %w", err)
 		}
 		files = append(files, file)

@@ -190,7 +190,8 @@ func (m *matrix) answer(
 				k1, err = query.BestOfKLs(ctx, p.Evaluator, p.BestOf, m.prompts, a, set.BatchTokens, temperature)
 				k3 = slices.Repeat([]float64{query.BestOfClosedKL(p.BestOf)}, len(m.prompts))
 			} else {
-				k1, k3, err = query.AnswerKL(ctx, p.Evaluator, from.Evaluator, m.prompts, a, set.BatchTokens, temperature)
+				k1, k3, err = query.AnswerKL(ctx, p.Evaluator, from.Evaluator, m.prompts, a, set.BatchTokens,
+					temperature)
 			}
 			if err != nil {
 				return err

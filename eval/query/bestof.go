@@ -51,7 +51,8 @@ func BestOfKLs(
 			sum += float64(x)
 		}
 		if out[i] = BestOfKL(n, math.Exp(sum)); math.IsNaN(out[i]) {
-			return nil, fmt.Errorf("eval: kl: policy %q, prompt %q: %w", answers.Policy, prompts[i].ID, eval.ErrNotFinite)
+			return nil, fmt.Errorf("eval: kl: policy %q, prompt %q: %w", answers.Policy, prompts[i].ID,
+				eval.ErrNotFinite)
 		}
 	}
 	return out, nil

@@ -41,8 +41,8 @@ func TestBestOfKL(t *testing.T) {
 			require.LessOrEqual(t, exact, BestOfClosedKL(n)+1e-9, "the closed form bounds it")
 			require.LessOrEqual(t, estimate, BestOfClosedKL(n)+1e-9)
 			off, bound := math.Abs(estimate-exact), math.Abs(BestOfClosedKL(n)-exact)
-			require.LessOrEqual(t, off, bound+1e-9, "%d answers, n %d: exact %g, estimate %g, bound %g", answers, n, exact,
-				estimate, BestOfClosedKL(n))
+			require.LessOrEqual(t, off, bound+1e-9, "%d answers, n %d: exact %g, estimate %g, bound %g", answers, n,
+				exact, estimate, BestOfClosedKL(n))
 			if answers == 5000 {
 				require.InDelta(t, exact, estimate, 0.01)
 			}

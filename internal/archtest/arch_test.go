@@ -34,8 +34,8 @@ var allowed = []struct {
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/jobs", []string{
 		"steer/app/source", "steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite",
-		"steer/eval/task", "steer/rewards", "steer/rl/...", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
-		"steer/ggml/modelfile", "steer/experiments", "steer/internal/..."}},
+		"steer/eval/task", "steer/rewards", "steer/rewards/function", "steer/rl/...", "steer/ggml",
+		"steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile", "steer/experiments", "steer/internal/..."}},
 	{"steer/app/speed", []string{ // steer bench
 		"steer/app/workspace", "steer/rl/ppo", "steer/rl/train",
 		"steer/ggml", "steer/ggml/...", "steer/cgo", "steer/internal/..."}},
@@ -82,6 +82,7 @@ var allowed = []struct {
 	{"steer/rewards", []string{
 		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
 		"steer/internal/..."}},
+	{"steer/rewards/function", []string{"steer/rl/data", "steer/internal/..."}}, // no model
 	{"steer/rl/ppo", []string{
 		"steer/rl/mixture", "steer/rl/rollout", "steer/rl/run", "steer/rl/train", "steer/ggml/lm",
 		"steer/internal/..."}},
