@@ -311,8 +311,8 @@ func (r *round) late(c *process) error {
 		limit, key = r.StartTimeout, "start_timeout"
 	}
 	return r.replace(c, fmt.Sprintf("%s did not answer within %v", r.shown(), limit), "",
-		fmt.Sprintf("raise %s, or look whether it hangs or holds back what it prints (print(..., flush=True) in Python)",
-			key))
+		fmt.Sprintf("raise %s, or look whether it hangs or holds back what it prints (print(..., flush=True) in "+
+			"Python)", key))
 }
 
 // replace starts a copy anew, if that is still allowed, and asks again what it has not answered.
