@@ -20,6 +20,7 @@ const (
 	PPOKind    Kind = run.StagePPO
 	GRPOKind   Kind = run.StageGRPO
 	DPOKind    Kind = run.StageDPO
+	JudgeKind  Kind = run.StageJudge
 	EvalKind   Kind = run.StageEval
 )
 
@@ -60,7 +61,7 @@ type Method struct {
 // Methods lists all methods, in the order of a pipeline. A new one is a file with its job, and a
 // line here.
 func Methods() []Method {
-	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), GRPOMethod(), DPOMethod(), EvalMethod()}
+	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), GRPOMethod(), DPOMethod(), JudgeMethod(), EvalMethod()}
 }
 
 // Kinds are the names of all methods.

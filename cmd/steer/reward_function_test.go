@@ -111,7 +111,7 @@ func TestBadRewards(t *testing.T) {
 	for rewards, want := range map[string]string{
 		"{name: a, length: {max: 3}}, {name: b, regex: {pattern: x}, weight: -1}": "the weights of a, b sum to zero",
 		"{name: a, length: {max: 3}, regex: {pattern: x}}":                        "want one of regex and length",
-		"{name: a}":                                                "rewards[0] (a): want one of adapter, command, http",
+		"{name: a}":                                                "(a): want one of adapter, command, http",
 		"{name: a, length: {}}":                                    "length: want min, max or both",
 		"{name: a, regex: {pattern: '('}}":                         "regex.pattern: error parsing regexp",
 		"{name: a, command: [/no/such/program]}":                   `reward a: "/no/such/program" does not start`,

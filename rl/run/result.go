@@ -67,10 +67,12 @@ func ParseResult(path string, text []byte) (Result, error) {
 		r = &GRPO{}
 	case StageDPO:
 		r = &DPO{}
+	case StageJudge:
+		r = &Judge{}
 	case StageEval:
 		r = &Evaluation{}
 	default:
-		return nil, fmt.Errorf("%s: field %q: want sft, reward, ppo, grpo, dpo or eval, got %q", path, "stage",
+		return nil, fmt.Errorf("%s: field %q: want sft, reward, ppo, grpo, dpo, judge or eval, got %q", path, "stage",
 			kind.Stage)
 	}
 	if err := json.Unmarshal(text, r); err != nil {
