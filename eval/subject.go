@@ -18,4 +18,7 @@ type Subject struct {
 	// KL is the divergence of this model from the reference of the benchmark kl; nil for
 	// the reference itself, or where there is none.
 	KL lm.KLFunc
+	// BestOf: an answer is the best of so many that the model gives. It has no log-probabilities of its own, so no
+	// benchmark measures it but answers under reward models; Evaluator is that of the model. 0: it is no such policy.
+	BestOf int
 }

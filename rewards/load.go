@@ -51,6 +51,15 @@ func Load(cfg Config) (*Set, error) {
 	return set, nil
 }
 
+// LoadPart makes the pairs of one source, as a theory reads it.
+func LoadPart(theory TheoryName, src data.Source, recipe Recipe, runSeed uint64) (Part, error) {
+	t, err := Lookup(theory)
+	if err != nil {
+		return Part{}, err
+	}
+	return t.load(src, recipe, runSeed)
+}
+
 // load reads one source and applies split (to groups), recipe and limit (to pairs).
 func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, error) {
 	src, err := src.Resolve(t.Formats...)

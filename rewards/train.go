@@ -161,21 +161,25 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 	// 2. Micro-batches of whole pairs, chosen and rejected side by side, the head
 	//    read at the last token of each.
 	items, tokens := t.items(pairs, round)
-	micro := t.cfg.Split(items)
 
 	// 3. Forward; loss and its gradient with respect to the scores, divided once by
 	//    the pairs of the whole mini-batch, whatever the micro-batches are.
 	// 4. Backward.
-	var b batchStats
-	n, next := float64(len(pairs)), 0
-	opt := lm.Options{Dropout: t.cfg.LoRA.Dropout > 0}
-	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *lm.Output) (lm.Gradient, error) {
-		g := lm.Gradient{Heads: make([][]float32, len(out.Heads))}
-		for i := 0; i < len(out.Heads); next++ {
-			i += t.pairGradient(pairs[next], out.Heads[i:], g.Heads[i:], n, &b)
-		}
-		return g, train.CheckFinite(step, "loss", b.Loss)
-	})
+	n := float64(len(pairs))
+	batch := train.MiniBatch[batchStats]{
+		Items: items, Split: t.cfg.Split, Options: lm.Options{Dropout: t.cfg.LoRA.Dropout > 0},
+		Tally: func() *batchStats { return &batchStats{} },
+		Gradient: func(b *batchStats, p train.ForwardPass) (lm.Gradient, error) {
+			heads := p.Output.Heads
+			g := lm.Gradient{Heads: make([][]float32, len(heads))}
+			next := 0
+			for _, pair := range pairs[p.Item : p.Item+len(p.Items)] {
+				next += t.pairGradient(pair, heads[next:], g.Heads[next:], n, b)
+			}
+			return g, train.CheckFinite(step, "loss", b.Loss)
+		},
+	}
+	b, err := batch.Accumulate(ctx, t.deps.Learner)
 	if err != nil {
 		return train.Outcome{}, err
 	}
@@ -188,7 +192,7 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 	}
 
 	// 6. Is it learning at all?
-	if err := t.state.Watch.step(b, update.LR > 0); err != nil {
+	if err := t.state.Watch.step(*b, update.LR > 0); err != nil {
 		return train.Outcome{}, fmt.Errorf("step %d: %w", step, err)
 	}
 	if t.cfg.StuckAfter > 0 && step >= t.cfg.StuckAfter {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"steer/internal/atomicfile"
 	"steer/internal/conf"
 	"steer/internal/hub"
+	"steer/internal/seed"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/run"
@@ -46,16 +48,22 @@ type Experiment struct {
 	Preset string `yaml:"preset"`
 	// Theories names the reward models and policies, in the order of every table.
 	Theories []rewards.TheoryName `yaml:"theories"`
-	// Judges names reward models that no policy is steered by; the evaluation asks them, too.
-	Judges []rewards.TheoryName `yaml:"judges,omitempty"`
+	// Judges names reward models that have no policy by themselves; the evaluation asks them, too, and policies
+	// may name them.
+	Judges []string `yaml:"judges,omitempty"`
 
 	SFT    jobs.SFT    `yaml:"sft"`
 	Reward jobs.Reward `yaml:"reward"`
 	PPO    jobs.PPO    `yaml:"ppo"`
-	Eval   jobs.Eval   `yaml:"eval"`
+	// GRPO and DPO are what policies of these methods start from.
+	GRPO jobs.GRPO `yaml:"grpo"`
+	DPO  jobs.DPO  `yaml:"dpo"`
+	Eval jobs.Eval `yaml:"eval"`
 
 	// Each holds what differs for one theory: its data, and any other key of reward or ppo.
 	Each map[string]*Theory `yaml:"each"`
+	// Policies are those beside the ones of the theories, by name.
+	Policies map[string]*Policy `yaml:"policies,omitempty"`
 
 	study string // the folder of the study that this is a run of; "" if it is none
 	// file is what it was read from, as it was named.
@@ -64,10 +72,13 @@ type Experiment struct {
 	noData *jobs.NoDataError
 }
 
-// Theory is the part of an experiment that belongs to one theory.
+// Theory is the part of an experiment that belongs to one theory, or to one more reward model of it.
 type Theory struct {
-	Reward jobs.Reward `yaml:"reward"`
-	PPO    jobs.PPO    `yaml:"ppo"`
+	// Theory is the one whose data and reading it has; the entry's own name where it is not given. Another
+	// reward model of a theory starts from that of the theory, with random numbers of its own.
+	Theory rewards.TheoryName `yaml:"theory,omitempty"`
+	Reward jobs.Reward        `yaml:"reward"`
+	PPO    jobs.PPO           `yaml:"ppo"`
 }
 
 // toSections hands the top-level settings down to the sections.
@@ -76,23 +87,50 @@ func (e *Experiment) toSections() {
 		e.Seed
 	e.Reward.Model, e.Reward.Engine, e.Reward.Template, e.Reward.System, e.Reward.Seed = e.Model, e.Engine, e.Template,
 		e.System, e.Seed
-	e.PPO.Model, e.PPO.Engine, e.PPO.Template, e.PPO.System, e.PPO.Seed = e.Model, e.Engine, e.Template, e.System,
-		e.Seed
+	for _, p := range []struct {
+		policy *jobs.Policy
+		seed   *uint64
+	}{{&e.PPO.Policy, &e.PPO.Seed}, {&e.GRPO.Policy, &e.GRPO.Seed}, {&e.DPO.Policy, &e.DPO.Seed}} {
+		*p.policy = jobs.Policy{Model: e.Model, Engine: e.Engine, Template: e.Template, System: e.System, Date: e.Date,
+			TemplateVars: e.TemplateVars}
+		*p.seed = e.Seed
+	}
 	e.Eval.Model, e.Eval.Engine, e.Eval.Template, e.Eval.System = e.Model, e.Engine, e.Template, e.System
-	e.SFT.Date, e.Reward.Date, e.PPO.Date, e.Eval.Date = e.Date, e.Date, e.Date, e.Date
-	v := e.TemplateVars
-	e.SFT.TemplateVars, e.Reward.TemplateVars, e.PPO.TemplateVars, e.Eval.TemplateVars = v, v, v, v
+	e.SFT.Date, e.Reward.Date, e.Eval.Date = e.Date, e.Date, e.Date
+	e.SFT.TemplateVars, e.Reward.TemplateVars, e.Eval.TemplateVars = e.TemplateVars, e.TemplateVars, e.TemplateVars
 }
 
 // toTheories hands the sections of reward and ppo down to each theory.
 func (e *Experiment) toTheories() {
+	given := maps.Clone(e.Each)
 	for name := range e.Each {
 		t := &Theory{Reward: e.Reward, PPO: e.PPO}
-		t.Reward.Theory = rewards.TheoryName(name)
+		if given[name] != nil {
+			t.Theory = given[name].Theory
+		}
+		t.Reward.Theory = t.named(name)
 		t.Reward.LoRA.Targets = slices.Clone(e.Reward.LoRA.Targets)
 		t.PPO.LoRA.Targets = slices.Clone(e.PPO.LoRA.Targets)
 		e.Each[name] = t
 	}
+}
+
+// toMoreModels lets every other reward model of a theory start from the theory's, with random numbers of its own.
+func (e *Experiment) toMoreModels() {
+	for name, t := range e.Each {
+		of := e.Each[string(t.Theory)]
+		if of == nil || string(t.Theory) == name {
+			continue
+		}
+		t.Reward = of.Reward
+		t.Reward.LoRA.Targets = slices.Clone(of.Reward.LoRA.Targets)
+		t.Reward.Seed = seed.Derive(e.Seed, "experiment.reward."+name)
+	}
+}
+
+// named is the theory of an entry of Each.
+func (t *Theory) named(entry string) rewards.TheoryName {
+	return cmp.Or(t.Theory, rewards.TheoryName(entry))
 }
 
 func (e *Experiment) resolve(dir string) error {
@@ -102,7 +140,7 @@ func (e *Experiment) resolve(dir string) error {
 	}
 	if len(e.Theories) == 0 {
 		for name := range e.Each {
-			if !slices.Contains(e.Judges, rewards.TheoryName(name)) {
+			if !slices.Contains(e.Judges, name) {
 				e.Theories = append(e.Theories, rewards.TheoryName(name))
 			}
 		}
@@ -110,7 +148,7 @@ func (e *Experiment) resolve(dir string) error {
 	}
 	var errs []error
 	for i, name := range e.rewarded() {
-		if e.Each[string(name)] == nil {
+		if e.Each[name] == nil {
 			errs = append(errs, fmt.Errorf("experiment: %s names %q: want its data under each.%s.reward.train.path",
 				e.listOf(i), name, name))
 		}
@@ -124,18 +162,20 @@ func (e *Experiment) resolve(dir string) error {
 				fmt.Errorf("experiment: each.%s: theories start from the presets of the sections reward and ppo: "+
 					"leave preset out", name))
 		}
-		if !slices.Contains(e.rewarded(), rewards.TheoryName(name)) {
+		if !slices.Contains(e.rewarded(), name) {
 			errs = append(errs,
 				fmt.Errorf("experiment: each.%s: not among theories %v, nor judges %v", name, e.Theories, e.Judges))
 		}
-		if _, err := rewards.Lookup(rewards.TheoryName(name)); err != nil {
+		if _, err := rewards.Lookup(t.named(name)); err != nil {
 			errs = append(errs, fmt.Errorf("experiment: each.%s: %w", name, err))
 		}
 	}
+	errs = append(errs, e.checkPolicies()...)
 	e.Out = workspace.Abs(dir, e.Out)
 	e.Model = workspace.Abs(dir, e.Model)
 	e.fillPaths(dir)
 	if len(errs) == 0 {
+		e.fillPolicies(dir)
 		err := e.Eval.FindData("")
 		if e.noData = nil; errors.As(err, &e.noData) {
 			err = nil // told with what else is not there
@@ -146,7 +186,14 @@ func (e *Experiment) resolve(dir string) error {
 }
 
 // rewarded names all reward models: those of the theories, and judges.
-func (e *Experiment) rewarded() []rewards.TheoryName { return slices.Concat(e.Theories, e.Judges) }
+func (e *Experiment) rewarded() []string { return slices.Concat(theoryNames(e.Theories), e.Judges) }
+
+func theoryNames(theories []rewards.TheoryName) (out []string) {
+	for _, t := range theories {
+		out = append(out, string(t))
+	}
+	return out
+}
 
 // listOf is the key that holds the i-th of rewarded.
 func (e *Experiment) listOf(i int) string {
@@ -169,26 +216,26 @@ func (e *Experiment) fillPaths(dir string) {
 	ev.Subjects = []jobs.Subject{{Name: "sft", Role: "sft", Adapters: []string{sftAdapter}}}
 	ev.Rewards = nil
 	for _, name := range e.rewarded() {
-		t := e.Each[string(name)]
+		t := e.Each[name]
 		if t == nil {
 			continue
 		}
-		t.Reward.Model, t.Reward.Theory, t.Reward.SFT = e.Model, name, []string{sftAdapter}
+		t.Reward.Model, t.Reward.Theory, t.Reward.SFT = e.Model, t.named(name), []string{sftAdapter}
 		t.Reward.Train.Path, t.Reward.HeldOut.Path = workspace.Abs(dir, t.Reward.Train.Path),
 			workspace.Abs(dir, t.Reward.HeldOut.Path)
 		t.Reward.InitAdapter = workspace.Abs(dir, t.Reward.InitAdapter)
-		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: string(name), Below: []string{sftAdapter},
-			Adapter: e.adapterOf("reward-" + string(name))})
+		ev.Rewards = append(ev.Rewards, jobs.RewardModel{Name: name, Below: []string{sftAdapter},
+			Adapter: e.adapterOf("reward-" + name)})
 		if slices.Contains(e.Judges, name) {
 			continue
 		}
 		t.PPO.Model, t.PPO.SFT, t.PPO.RewardBelow = e.Model, []string{sftAdapter}, []string{sftAdapter}
-		t.PPO.Reward = e.adapterOf("reward-" + string(name))
+		t.PPO.Reward = e.adapterOf("reward-" + name)
 		t.PPO.Prompts.Path, t.PPO.HeldOut.Path = workspace.Abs(dir, t.PPO.Prompts.Path),
 			workspace.Abs(dir, t.PPO.HeldOut.Path)
 		ev.RewardText = t.PPO.RewardText
-		ev.Subjects = append(ev.Subjects, jobs.Subject{Name: string(name), Role: "policy", Theory: string(name),
-			Adapters: []string{sftAdapter, e.adapterOf("ppo-" + string(name))}})
+		ev.Subjects = append(ev.Subjects, jobs.Subject{Name: name, Role: "policy", Theory: string(t.named(name)),
+			Adapters: []string{sftAdapter, e.adapterOf("ppo-" + name)}})
 	}
 }
 
@@ -200,10 +247,15 @@ func (e *Experiment) adapterOf(stage string) string {
 func (e *Experiment) Stages() []jobs.Named {
 	stages := []jobs.Named{{Name: "sft", Job: &e.SFT}}
 	for _, t := range e.rewarded() {
-		stages = append(stages, jobs.Named{Name: "reward-" + string(t), Job: &e.Each[string(t)].Reward})
+		stages = append(stages, jobs.Named{Name: "reward-" + t, Job: &e.Each[t].Reward})
 	}
 	for _, t := range e.Theories {
 		stages = append(stages, jobs.Named{Name: "ppo-" + string(t), Job: &e.Each[string(t)].PPO})
+	}
+	for _, name := range e.policyNames() {
+		if job := e.Policies[name].job(); job != nil {
+			stages = append(stages, jobs.Named{Name: e.Policies[name].stage(name), Job: job})
+		}
 	}
 	return append(stages, jobs.Named{Name: "eval", Job: &e.Eval})
 }
@@ -297,14 +349,17 @@ type input struct{ key, path string }
 func (e *Experiment) inputs() []input {
 	all := []input{{"model", e.Model}, {"sft.train.path", e.SFT.Train.Path}, {"sft.eval.path", e.SFT.Eval.Path}}
 	for _, name := range e.rewarded() {
-		t := e.Each[string(name)]
-		key := "each." + string(name) + ".reward."
+		t := e.Each[name]
+		key := "each." + name + ".reward."
 		all = append(all, input{key + "train.path", t.Reward.Train.Path},
 			input{key + "held_out.path", t.Reward.HeldOut.Path})
 		if slices.Contains(e.Judges, name) {
 			continue
 		}
 		all = append(all, input{"ppo.prompts.path", t.PPO.Prompts.Path}, input{"ppo.held_out.path", t.PPO.HeldOut.Path})
+	}
+	for _, name := range e.policyNames() {
+		all = append(all, e.Policies[name].inputs("policies."+name+".")...)
 	}
 	for _, f := range e.Eval.DataFiles() {
 		all = append(all, input{"eval." + f.Key + ".path", *f.Path})
@@ -349,14 +404,19 @@ func (e *Experiment) Validate() error {
 	named("model", e.Model)
 	named("sft.train.path", e.SFT.Train.Path)
 	for _, name := range e.rewarded() {
-		t := e.Each[string(name)]
-		named("each."+string(name)+".reward.train.path", t.Reward.Train.Path)
+		t := e.Each[name]
+		named("each."+name+".reward.train.path", t.Reward.Train.Path)
 		errs = append(errs, t.Reward.Config.Validate())
 		if slices.Contains(e.Judges, name) {
 			continue
 		}
 		named("ppo.prompts.path", t.PPO.Prompts.Path)
 		errs = append(errs, t.PPO.Config.Validate(), t.PPO.LoRA.Validate("ppo.lora"))
+	}
+	for _, name := range e.policyNames() {
+		if err := e.Policies[name].validate(); err != nil {
+			errs = append(errs, fmt.Errorf("experiment: policies.%s: %w", name, err))
+		}
 	}
 	return unique(errs)
 }
@@ -444,14 +504,9 @@ func (e *Experiment) writeSummary() error {
 
 // summary is what experiment.yaml in the output folder says.
 func (e *Experiment) summary() run.Experiment {
-	names := func(theories []rewards.TheoryName) (out []string) {
-		for _, t := range theories {
-			out = append(out, string(t))
-		}
-		return out
-	}
 	return run.Experiment{
-		Name: e.Name, Theories: names(e.Theories), Judges: names(e.Judges), Model: e.Model,
+		Name: e.Name, Theories: theoryNames(e.Theories), Judges: e.Judges, Model: e.Model,
 		Template: string(cmp.Or(e.Template, workspace.OwnOr(e.Model))), Seed: e.Seed, Preset: e.Preset,
+		Policies: e.policySummaries(),
 	}
 }

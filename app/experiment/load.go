@@ -12,6 +12,8 @@ import (
 	"steer/app/jobs"
 	"steer/app/workspace"
 	"steer/internal/conf"
+	"steer/rl/dpo"
+	"steer/rl/grpo"
 	"steer/rl/train"
 )
 
@@ -55,7 +57,7 @@ func layers(path string) ([]layer, error) {
 // sectionOf gives a section of an experiment that a file holds at its top, "" if it holds none. A
 // job of one stage has neither theories nor judges, and no mapping under the name of a stage.
 func sectionOf(path string, raw []byte) string {
-	for _, key := range []string{"sft", "reward", "ppo", "each", "theories", "judges"} {
+	for _, key := range []string{"sft", "reward", "ppo", "grpo", "dpo", "each", "policies", "theories", "judges"} {
 		switch kind := conf.Kind(path, raw, key); {
 		case kind == "a mapping", kind != "" && (key == "theories" || key == "judges"):
 			return key
@@ -98,26 +100,20 @@ func load(files []layer, overrides []string, adjust func(*Experiment)) (*Experim
 	if err != nil {
 		return nil, err
 	}
-	parse := func() error {
-		for _, f := range files {
-			if err := conf.Parse(f.path, f.raw, e); err != nil {
-				return err
-			}
-		}
-		for _, o := range overrides {
-			if err := conf.Set(e, o); err != nil {
-				return err
-			}
-		}
-		adjust(e)
-		return nil
+	parse := func() error { return e.parse(files, overrides, adjust) }
+	// Passes over the same files: each fills in what the next starts from.
+	shares := []func() error{
+		func() error { e.toSections(); return nil },
+		func() error { e.toTheories(); return e.toPolicies(files, overrides, adjust) },
+		func() error { e.toMoreModels(); return nil },
 	}
-	// Three passes over the same files: each fills in what the next starts from.
-	for _, share := range []func(){e.toSections, e.toTheories} {
+	for _, share := range shares {
 		if err := parse(); err != nil {
 			return nil, err
 		}
-		share()
+		if err := share(); err != nil {
+			return nil, err
+		}
 	}
 	if err := parse(); err != nil {
 		return nil, err
@@ -128,6 +124,22 @@ func load(files []layer, overrides []string, adjust func(*Experiment)) (*Experim
 		return nil, err
 	}
 	return e, e.resolve(dir)
+}
+
+// parse puts the keys of files and overrides into the experiment.
+func (e *Experiment) parse(files []layer, overrides []string, adjust func(*Experiment)) error {
+	for _, f := range files {
+		if err := conf.Parse(f.path, f.raw, e); err != nil {
+			return err
+		}
+	}
+	for _, o := range overrides {
+		if err := conf.Set(e, o); err != nil {
+			return err
+		}
+	}
+	adjust(e)
+	return nil
 }
 
 func newExperiment(files []layer, overrides []string) (*Experiment, error) {
@@ -152,16 +164,22 @@ func newExperiment(files []layer, overrides []string) (*Experiment, error) {
 		return nil, err
 	}
 	of := map[string]string{}
-	for _, section := range []string{"sft", "reward", "ppo"} {
-		if of[section], err = says(section+".preset", preset); err != nil {
+	for _, section := range []string{"sft", "reward", "ppo", "grpo", "dpo"} {
+		other := preset
+		if section == "grpo" || section == "dpo" {
+			other = "" // they have presets of their own
+		}
+		if of[section], err = says(section+".preset", other); err != nil {
 			return nil, err
 		}
 	}
 	e := &Experiment{Engine: workspace.DefaultEngine(), Preset: preset, Out: "runs", Each: map[string]*Theory{}}
-	var errs [4]error
+	var errs [6]error
 	e.SFT, errs[0] = jobs.NewSFT(train.Preset(of["sft"]))
 	e.Reward, errs[1] = jobs.NewReward(train.Preset(of["reward"]))
 	e.PPO, errs[2] = jobs.NewPPO(train.Preset(of["ppo"]))
+	e.GRPO, errs[4] = jobs.NewGRPO(grpo.Preset(of["grpo"]))
+	e.DPO, errs[5] = jobs.NewDPO(dpo.Preset(of["dpo"]))
 	e.Eval, errs[3] = jobs.NewEvalSuite(jobs.SuiteName(suite))
 	return e, errors.Join(errs[:]...)
 }

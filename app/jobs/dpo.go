@@ -5,16 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"steer/app/workspace"
 	"steer/ggml"
 	"steer/ggml/adapter"
-	"steer/ggml/lm"
 	"steer/ggml/modelfile"
 	"steer/internal/filehash"
-	"steer/internal/seed"
 	"steer/rewards"
 	"steer/rl/data"
 	"steer/rl/dpo"
@@ -24,20 +20,7 @@ import (
 
 // DPO is one job of steering by preferences, without a reward model.
 type DPO struct {
-	Model  string                 `yaml:"model"`
-	Engine workspace.EngineConfig `yaml:"engine"`
-	// Template and System are those the SFT adapter was trained with: its own where none is
-	// given, or the model's own, or chatml.
-	Template data.TemplateName `yaml:"template,omitempty"`
-	System   *string           `yaml:"system,omitempty"`
-	// Date is what a model's own template shows as today.
-	Date data.Date `yaml:"date,omitempty"`
-	// TemplateVars are variables of a model's own template, such as enable_thinking.
-	TemplateVars data.TemplateVars `yaml:"template_vars,omitempty"`
-	// SFT lists the adapters of the reference policy; the trained one lies on top.
-	SFT []string `yaml:"sft"`
-	// AnyStack lets adapters lie on others than they were trained on, aloud.
-	AnyStack bool `yaml:"any_stack,omitempty"`
+	Policy `yaml:",inline"`
 
 	// Theory says how the preferences are read; they are those of a reward model of it.
 	Theory rewards.TheoryName `yaml:"theory"`
@@ -66,7 +49,8 @@ type DPO struct {
 // NewDPO is the job of a preset.
 func NewDPO(p dpo.Preset) (DPO, error) {
 	c, err := dpo.New(p)
-	return DPO{Engine: workspace.DefaultEngine(), Theory: rewards.Custom, HeldOutShare: 0.1, Config: c}, err
+	return DPO{Policy: Policy{Engine: workspace.DefaultEngine()}, Theory: rewards.Custom, HeldOutShare: 0.1, Config: c},
+		err
 }
 
 // DPOMethod steers a policy by preferences.
@@ -76,9 +60,6 @@ func DPOMethod() Method {
 		return &j, err
 	}}
 }
-
-// Base implements Job.
-func (j *DPO) Base() (string, workspace.EngineConfig) { return j.Model, j.Engine }
 
 // Folder implements Job.
 func (j *DPO) Folder() string { return "dpo" }
@@ -110,10 +91,7 @@ func (j *DPO) pairs() rewards.Config {
 
 // Resolve makes paths absolute and hashes the inputs.
 func (j *DPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
-	paths := []*string{&j.Model, &j.Train.Path, &j.HeldOut.Path}
-	for i := range j.SFT {
-		paths = append(paths, &j.SFT[i])
-	}
+	paths := append(j.paths(), &j.Train.Path, &j.HeldOut.Path)
 	for _, p := range paths {
 		*p = workspace.Abs(dir, *p)
 	}
@@ -126,21 +104,14 @@ func (j *DPO) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	if j.Train.Path == "" {
 		return errors.New("dpo: train.path: want the path of the preferences")
 	}
-	var errs []error
-	if len(j.SFT) > 1 {
-		errs = append(errs, errors.New("dpo: sft: want at most one adapter: decoding takes two, and the policy's is "+
-			"the second; merge the others first"))
+	errs := []error{
+		j.checkStack(j.Kind()), j.Engine.Validate(), j.Config.Validate(), j.checkTheory(),
+		checkSource("train", j.Train), checkSource("held_out", j.HeldOut), j.fillForm(),
 	}
-	errs = append(errs, j.Engine.Validate(), j.Config.Validate(), j.checkTheory(), checkSource("train", j.Train),
-		checkSource("held_out", j.HeldOut), j.fillForm())
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	files := map[string]string{"model": j.Model}
-	for i, p := range j.SFT {
-		files[numbered("sft", i)] = p
-	}
-	j.Inputs, err = inputsOf(hashes, files, map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
+	j.Inputs, err = inputsOf(hashes, j.files(), map[string]string{"train": j.Train.Path, "held_out": j.HeldOut.Path})
 	return err
 }
 
@@ -177,7 +148,7 @@ func (j *DPO) Run(
 		w.NoteData(data.Loaded{Path: part.Path, Notes: part.Notes})
 	}
 	// 3. Reference and policy.
-	m, err := j.openModels(w)
+	m, err := j.openModels(w, j, j.opened, j.LoRA, !j.Loss.ReferenceFree())
 	if err != nil {
 		return err
 	}
@@ -228,33 +199,6 @@ func (j *DPO) result(set *rewards.Set, res run.DPOSummary) *run.DPO {
 	return r
 }
 
-// openModels opens the reference, which is the SFT stack, and the policy on top of it.
-func (j *DPO) openModels(w *workspace.Workspace) (m policyModels, err error) {
-	sftAdapters, below, err := w.LoadStack(j.SFT, workspace.UsePolicy)
-	if err != nil {
-		return m, fmt.Errorf("dpo: sft: %w", err)
-	}
-	w.NoteForm(j.opened, below...)
-	m.trainedOn = adapter.TrainedOnText(below)
-	if !j.Loss.ReferenceFree() {
-		var reference lm.Learner
-		if reference, err = w.Step(sftAdapters, false, 0); err != nil {
-			return m, err
-		}
-		m.reference = reference
-	}
-	if m.host, err = j.NewAdapter(w); err != nil {
-		return m, err
-	}
-	live, err := w.Adapter(m.host, true)
-	if err != nil {
-		return m, err
-	}
-	m.stack = append(slices.Clone(sftAdapters), live)
-	m.policy, err = w.Step(m.stack, true, j.LoRA.Dropout)
-	return m, err
-}
-
 // derive is what runs, and notes where that is not what was configured.
 func (j *DPO) derive(w *workspace.Workspace) dpo.Config {
 	cfg := j.Config
@@ -285,25 +229,10 @@ func (j *DPO) depends(w *workspace.Workspace) []string {
 
 // Meta implements Maker: what the policy's adapter says of itself.
 func (j *DPO) Meta(trainedOn string) map[string]string {
-	m := map[string]string{
-		adapter.MetaRole: string(adapter.RolePolicy), adapter.MetaBase: j.Inputs["model"],
-		adapter.MetaTrainedOn: trainedOn,
-	}
-	maps.Copy(m, j.form().Meta(j.opened))
-	return m
-}
-
-func (j *DPO) form() workspace.Form {
-	return workspace.Form{Template: j.Template, System: j.System, Date: j.Date, Vars: j.TemplateVars}
-}
-
-// fillForm takes the template of the adapters below, or the model's own.
-func (j *DPO) fillForm() error {
-	return workspace.FillForm(j.Model, &j.Template, &j.System, &j.Date, &j.TemplateVars, j.SFT)
+	return j.meta(j.Inputs["model"], j.opened, trainedOn)
 }
 
 // NewAdapter implements Maker: the policy's at the start.
 func (j *DPO) NewAdapter(w *workspace.Workspace) (*adapter.Adapter, error) {
-	return adapter.New(w.Model.Shape(), j.LoRA.Targets, j.LoRA.Rank, float32(j.LoRA.Alpha), j.LoRA.RsLoRA,
-		seed.Derive(j.Seed, "dpo.lora"))
+	return newAdapter(w, j.LoRA, j.Seed, "dpo.lora")
 }

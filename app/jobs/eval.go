@@ -18,7 +18,7 @@ import (
 	"steer/internal/filehash"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/ppo"
+	"steer/rl/rollout"
 	"steer/rl/run"
 	"steer/rl/train"
 )
@@ -75,6 +75,8 @@ type Subject struct {
 	Role     string   `yaml:"role"` // sft or policy
 	Theory   string   `yaml:"theory,omitempty"`
 	Adapters []string `yaml:"adapters"`
+	// BestOf gives the best of several answers of that stack.
+	BestOf *BestOfN `yaml:"best_of,omitempty"`
 }
 
 // RewardModel is a reward adapter on the base and the adapters below it.
@@ -155,6 +157,9 @@ func (j *Eval) Resolve(dir string, hashes *filehash.Cache) (err error) {
 	for i := range j.Subjects {
 		for k := range j.Subjects[i].Adapters {
 			files[numbered("subject."+j.Subjects[i].Name, k)] = &j.Subjects[i].Adapters[k]
+		}
+		if err := j.Subjects[i].bestOfFiles(files); err != nil {
+			return err
 		}
 	}
 	for i := range j.Rewards {
@@ -245,7 +250,8 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		case <-ctx.Done():
 		}
 	}()
-	if cfg.Template, _, err = w.Template(j.form()); err != nil {
+	var stop []int32
+	if cfg.Template, stop, err = w.Template(j.form()); err != nil {
 		return err
 	}
 	cfg.OnProgress = evalProgress(con.Progress)
@@ -270,7 +276,7 @@ func (j *Eval) Run(ctx context.Context, w *workspace.Workspace, con Console, nam
 		}
 		err = run.DiskFull(err, kept)
 	}()
-	subjects, models, err := j.subjects(w, cfg.Template)
+	subjects, models, err := j.subjects(w, cfg.Template, stop)
 	if err != nil {
 		return err
 	}
@@ -347,6 +353,9 @@ func (j *Eval) identify(subjects []eval.Subject, rewardModels []eval.Reward) {
 	subjects[0].ID = base
 	for i, c := range j.Subjects {
 		subjects[i+1].ID = stack("subject."+c.Name, c.Adapters)
+		if c.BestOf != nil {
+			subjects[i+1].ID += c.BestOf.id(c.bestOfRole(), j.Inputs)
+		}
 	}
 	for i, c := range j.Rewards {
 		system := ""
@@ -386,7 +395,9 @@ func (j *Eval) asksInTemplate() bool {
 }
 
 // subjects opens the base and every subject.
-func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subject, []run.Model, error) {
+func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template, stop []int32) (
+	[]eval.Subject, []run.Model, error,
+) {
 	base, err := w.Step(nil, false, 0)
 	if err != nil {
 		return nil, nil, err
@@ -405,9 +416,18 @@ func (j *Eval) subjects(w *workspace.Workspace, tpl *data.Template) ([]eval.Subj
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", c.Name, err)
 		}
-		subjects = append(subjects,
-			eval.Subject{Name: c.Name, Evaluator: step, Generator: w.Generator(adapters...), Tokenizer: w.Tok})
-		models = append(models, run.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters})
+		s := eval.Subject{Name: c.Name, Evaluator: step, Generator: w.Generator(adapters...), Tokenizer: w.Tok}
+		if c.BestOf != nil {
+			asked := asking{template: tpl, stop: stop, text: j.RewardText}
+			best, err := c.BestOf.open(w, s.Generator, asked, j.BatchTokens, w.Remark)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: best_of: %w", c.Name, err)
+			}
+			s.Generator, s.BestOf = best, c.BestOf.N
+		}
+		subjects = append(subjects, s)
+		models = append(models, run.Model{Name: c.Name, Role: c.Role, Theory: c.Theory, Adapters: c.Adapters,
+			BestOf: s.BestOf})
 	}
 	j.divergences(w, subjects)
 	return subjects, models, nil
@@ -508,6 +528,6 @@ func evalProgress(p train.Progress) func(eval.Progress) {
 }
 
 var (
-	_ lm.Evaluator = (*ggml.Step)(nil)
-	_ ppo.Scorer   = (*scorer)(nil)
+	_ lm.Evaluator   = (*ggml.Step)(nil)
+	_ rollout.Scorer = (*scorer)(nil)
 )

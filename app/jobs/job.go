@@ -18,7 +18,9 @@ const (
 	SFTKind    Kind = run.StageSFT
 	RewardKind Kind = run.StageReward
 	PPOKind    Kind = run.StagePPO
+	GRPOKind   Kind = run.StageGRPO
 	DPOKind    Kind = run.StageDPO
+	JudgeKind  Kind = run.StageJudge
 	EvalKind   Kind = run.StageEval
 )
 
@@ -59,7 +61,7 @@ type Method struct {
 // Methods lists all methods, in the order of a pipeline. A new one is a file with its job, and a
 // line here.
 func Methods() []Method {
-	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), DPOMethod(), EvalMethod()}
+	return []Method{SFTMethod(), RewardMethod(), PPOMethod(), GRPOMethod(), DPOMethod(), JudgeMethod(), EvalMethod()}
 }
 
 // Kinds are the names of all methods.

@@ -142,17 +142,6 @@ func (j *Reward) Names() []Name {
 func (j *Reward) From() *Sources { return &j.Sources }
 
 // Names implements Job.
-func (j *PPO) Names() []Name {
-	names := append(namesAt("sft", source.Adapter, j.SFT), namesAt("reward_below", source.Adapter, j.RewardBelow)...)
-	return append(names,
-		nameAt("model", source.Model, &j.Model), nameAt("reward", source.Adapter, &j.Reward),
-		nameAt("prompts.path", source.Data, &j.Prompts.Path), nameAt("held_out.path", source.Data, &j.HeldOut.Path))
-}
-
-// From implements Job.
-func (j *PPO) From() *Sources { return &j.Sources }
-
-// Names implements Job.
 func (j *DPO) Names() []Name {
 	return append(namesAt("sft", source.Adapter, j.SFT), nameAt("model", source.Model, &j.Model),
 		nameAt("train.path", source.Data, &j.Train.Path), nameAt("held_out.path", source.Data, &j.HeldOut.Path))
@@ -167,6 +156,9 @@ func (j *Eval) Names() []Name {
 	for i := range j.Subjects {
 		names = append(names, namesAt(fmt.Sprintf("subjects[%d].adapters", i), source.Adapter,
 			j.Subjects[i].Adapters)...)
+		if best := j.Subjects[i].BestOf; best != nil {
+			names = append(names, best.Rewards.named()...)
+		}
 	}
 	for i := range j.Rewards {
 		key := fmt.Sprintf("rewards[%d].", i)

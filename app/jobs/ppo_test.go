@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml"
-	"steer/rl/ppo"
+	"steer/rl/rollout"
 )
 
 func TestRatioToleranceOnAGPU(t *testing.T) {
@@ -20,9 +20,9 @@ func TestRatioToleranceOnAGPU(t *testing.T) {
 		{1e-4, 0, true, ggml.BF16, gpuRatioTolerance, gpuRatioOutliers},
 		{0.7, 0.1, true, ggml.BF16, 0.7, 0.1}, {0, 0, true, ggml.BF16, 0, 0},
 	} {
-		g := ppo.Guards{RatioTolerance: c.tolerance, RatioOutliers: c.outliers}
+		g := rollout.Guards{RatioTolerance: c.tolerance, RatioOutliers: c.outliers}
 		changed := allowRounding(&g, c.gpu, c.precision)
-		require.Equal(t, ppo.Guards{RatioTolerance: c.want, RatioOutliers: c.wantOutliers}, g, c)
+		require.Equal(t, rollout.Guards{RatioTolerance: c.want, RatioOutliers: c.wantOutliers}, g, c)
 		require.Equal(t, c.want != c.tolerance || c.wantOutliers != c.outliers, changed, c)
 	}
 }

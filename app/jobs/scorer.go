@@ -10,7 +10,7 @@ import (
 	"steer/ggml"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/ppo"
+	"steer/rl/rollout"
 )
 
 // scorer is a reward model as PPO and evaluation ask it: normalised scores of episodes.
@@ -110,17 +110,21 @@ func sameForm(a, b *data.Template) bool {
 		a.Vars().Text() == b.Vars().Text()
 }
 
-// Score implements ppo.Scorer.
-func (s *scorer) Score(ctx context.Context, episodes []ppo.Episode) ([]float32, error) {
+// Names implements rollout.Scorer.
+func (s *scorer) Names() []string { return []string{s.theory} }
+
+// Score implements rollout.Scorer.
+func (s *scorer) Score(ctx context.Context, episodes []rollout.Episode) ([][]float64, error) {
 	sequences := make([][]int32, len(episodes))
 	for i, e := range episodes {
-		ids, err := s.exchange(e.PromptMessages, slices.Concat(e.Prompt, e.Response), e.PromptText, e.ResponseText)
+		ids, err := s.exchange(e.Messages, slices.Concat(e.Tokens, e.Response), e.Text, e.ResponseText)
 		if err != nil {
 			return nil, fmt.Errorf("episode %d: %w", i, err)
 		}
 		sequences[i] = s.cut(ids)
 	}
-	return s.Scorer.Score(ctx, sequences)
+	scores, err := s.Scorer.Score(ctx, sequences)
+	return [][]float64{rollout.Widen(scores)}, err
 }
 
 // exchange is what the reward model reads of an answer to a prompt: the conversation in its

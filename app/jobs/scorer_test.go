@@ -14,7 +14,7 @@ import (
 	"steer/ggml/lm"
 	"steer/rewards"
 	"steer/rl/data"
-	"steer/rl/ppo"
+	"steer/rl/rollout"
 )
 
 // A reward model reads a conversation in the form it was trained on, and says what it
@@ -140,14 +140,16 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	answer, err := w.Tok.Encode(" Yes.\n\nHuman:", false, false)
 	require.NoError(t, err)
-	episode := ppo.Episode{Prompt: x.IDs, Response: answer, PromptText: "\n\nHuman: Hi\n\nAssistant:",
-		ResponseText: " Yes.\n\nHuman:", PromptMessages: prompt}
+	episode := rollout.Episode{
+		Prompt:   rollout.Prompt{Tokens: x.IDs, Text: "\n\nHuman: Hi\n\nAssistant:", Messages: prompt},
+		Response: answer, ResponseText: " Yes.\n\nHuman:",
+	}
 
 	for _, text := range []RewardText{RewardTokens, RewardRetokenized} {
 		s, err := openScorer(w, nil, path, asking{template: hh, stop: []int32{w.Tok.EOS()}, text: text}, 512)
 		require.NoError(t, err)
 		require.True(t, s.reencode)
-		got, err := s.Score(context.Background(), []ppo.Episode{episode})
+		got, err := s.Score(context.Background(), []rollout.Episode{episode})
 		require.NoError(t, err)
 		enc, err := rewards.EncoderOf(meta, w.Tok)
 		require.NoError(t, err)
@@ -155,7 +157,7 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 		require.NoError(t, err)
 		want, err := s.Raw(context.Background(), [][]int32{ids})
 		require.NoError(t, err)
-		require.Equal(t, want, got)
+		require.Equal(t, [][]float64{rollout.Widen(want)}, got)
 	}
 	require.Contains(t, workspacetest.Said(w), "was trained with template guanaco, answers are asked for with hh: "+
 		"prompts and answers are put before it in its own form")
@@ -166,12 +168,12 @@ func TestRewardModelReadsAnotherTemplateInItsOwn(t *testing.T) {
 	s, err := openScorer(w, nil, path, asking{template: guanaco, stop: []int32{w.Tok.EOS()}, text: RewardTokens}, 512)
 	require.NoError(t, err)
 	require.False(t, s.reencode)
-	got, err := s.Score(context.Background(), []ppo.Episode{episode})
+	got, err := s.Score(context.Background(), []rollout.Episode{episode})
 	require.NoError(t, err)
 	want, err := s.Raw(context.Background(),
 		[][]int32{append(append(append([]int32{}, x.IDs...), answer...), w.Tok.EOS())})
 	require.NoError(t, err)
-	require.Equal(t, want, got)
+	require.Equal(t, [][]float64{rollout.Widen(want)}, got)
 
 	// The system message is part of the form.
 	other := "Be brief."

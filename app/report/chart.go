@@ -3,8 +3,8 @@ package report
 // Chart is one plot.
 type Chart struct {
 	ID      string       `json:"id"`
-	Section string       `json:"section"` // sft | reward | ppo | dpo | scores | key of a benchmark
-	Kind    string       `json:"kind"`    // line | path | histogram | calibration | rows
+	Section string       `json:"section"` // sft | reward | ppo | dpo | frontier | scores | key of a benchmark
+	Kind    string       `json:"kind"`    // line | path | scatter | histogram | calibration | rows
 	Title   string       `json:"title"`
 	XLabel  string       `json:"x_label"`
 	YLabel  string       `json:"y_label"`
@@ -42,9 +42,11 @@ type ChartLine struct {
 	Dashed bool   `json:"-"`
 	Thin   bool   `json:"-"`
 	// Member is one run of several; it is drawn thin and has no entry in the legend.
-	Member bool   `json:"member,omitempty"`
-	Run    string `json:"run,omitempty"` // which, of a member
-	Points bool   `json:"-"`             // dots at the points
+	Member bool       `json:"member,omitempty"`
+	Run    string     `json:"run,omitempty"`  // which, of a member
+	Points bool       `json:"-"`              // dots at the points
+	Bars   *ChartBars `json:"bars,omitempty"` // of a point
+	Tag    string     `json:"tag,omitempty"`  // beside a point
 	// Mean of a histogram; nil for curves.
 	Mean *float64 `json:"mean,omitempty"`
 	Series
@@ -52,6 +54,14 @@ type ChartLine struct {
 	theory string
 	full   *Series // every logged value of y, before thinning
 	over   *Series // every logged value of x of a path
+}
+
+// ChartBars are the intervals of a point, in both directions.
+type ChartBars struct {
+	XLo float64 `json:"x_lo"`
+	XHi float64 `json:"x_hi"`
+	YLo float64 `json:"y_lo"`
+	YHi float64 `json:"y_hi"`
 }
 
 // ChartPoint marks a point of a curve, such as its end.

@@ -1,8 +1,10 @@
 package report
 
 import (
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"steer/rl/run"
 )
@@ -38,9 +40,23 @@ func (r *Report) modelColour(name string) int {
 	case "sft":
 		return colourSFT
 	default:
+		if c, ok := r.policyColour(name); ok {
+			return c
+		}
 		return r.colour(m.theoryOf())
 	}
 }
+
+// stageColour is that of the stage's policy or theory.
+func (r *Report) stageColour(s *Stage) int {
+	if c, ok := r.policyColour(s.policy); ok {
+		return c
+	}
+	return r.colour(s.Theory)
+}
+
+// sampled are the stages whose policies learn from their own answers.
+func (r *Report) sampled() []*Stage { return append(r.stages("ppo"), r.stages("grpo")...) }
 
 func (r *Report) stages(kind string) []*Stage {
 	var out []*Stage
@@ -53,6 +69,9 @@ func (r *Report) stages(kind string) []*Stage {
 }
 
 func (s *Stage) label() string {
+	if s.policy != "" {
+		return s.policy
+	}
 	if s.Theory != "" {
 		return s.Theory
 	}
@@ -74,18 +93,19 @@ func (r *Report) fillCharts() {
 		[]string{"loss"}, []string{"eval_loss"})
 	r.overTime(reward, Chart{ID: "reward-accuracy", Section: "reward", Title: "Pairs ordered right",
 		YLabel: "share of pairs"}, []string{"accuracy"}, []string{"eval_accuracy"})
-	ppo := r.stages("ppo")
-	score, kl := "ppo/mean_scores", "objective/kl"
+	ppo := r.sampled()
+	score, kl := []string{"ppo/mean_scores", "reward"}, "objective/kl"
 	r.overTime(ppo, Chart{ID: chartScore, Section: "ppo", Title: "Score under its own reward", YLabel: "mean score"},
-		[]string{score}, []string{"heldout/score"})
+		score, []string{"heldout/score"})
 	r.overTime(ppo, Chart{ID: "ppo-kl", Section: "ppo", Title: "KL from the SFT model", YLabel: "nats a response"},
 		[]string{kl}, []string{"heldout/kl"})
 	r.overTime(ppo, Chart{ID: "ppo-entropy", Section: "ppo", Title: "Entropy", YLabel: "nats"},
-		[]string{"objective/entropy", "ppo/policy/entropy"}, nil)
+		[]string{"objective/entropy", "ppo/policy/entropy", "entropy"}, nil)
 	r.overTime(ppo, Chart{ID: "ppo-length", Section: "ppo", Title: "Response length", YLabel: "tokens"},
-		[]string{"tokens/responses_len_mean"}, []string{"heldout/length"})
-	r.overTime(ppo, Chart{ID: "ppo-loss", Section: "ppo", Title: "PPO loss", YLabel: "loss"},
-		[]string{"ppo/loss/total"}, nil)
+		[]string{"tokens/responses_len_mean", "completions/mean_length"}, []string{"heldout/length"})
+	r.overTime(ppo, Chart{ID: "ppo-loss", Section: "ppo", Title: "Loss of the policy", YLabel: "loss"},
+		[]string{"ppo/loss/total", "loss"}, nil)
+	r.constraintCharts(ppo)
 	r.frontier(ppo, score, kl)
 	r.preferenceCharts()
 	r.pairHistograms(reward)
@@ -114,7 +134,7 @@ func (c *Chart) line(log *metricLog, label string, colour int, dashed bool, name
 func (r *Report) overTime(stages []*Stage, c Chart, names, heldOut []string) {
 	c.Kind, c.XLabel = "line", "step"
 	for _, s := range stages {
-		colour := r.colour(s.Theory)
+		colour := r.stageColour(s)
 		ok := c.line(s.log, s.label(), colour, false, names...)
 		if len(heldOut) > 0 && c.line(s.log, s.label()+", held out", colour, true, heldOut...) {
 			ok = true
@@ -131,12 +151,36 @@ func (r *Report) overTime(stages []*Stage, c Chart, names, heldOut []string) {
 	r.chart(c)
 }
 
+// constraintCharts draws the multipliers of constraints as they are learned, and the means that they hold.
+func (r *Report) constraintCharts(stages []*Stage) {
+	multipliers := Chart{ID: "ppo-lambda", Section: "ppo", Kind: "line", Title: "Multipliers of constraints",
+		XLabel: "step", YLabel: "multiplier"}
+	means := Chart{ID: "ppo-constraint", Section: "ppo", Kind: "line", Title: "Rewards under a constraint",
+		XLabel: "step", YLabel: "mean reward"}
+	for _, s := range stages {
+		for _, name := range slices.Sorted(maps.Keys(s.log.series)) {
+			reward, ok := strings.CutPrefix(name, "constraint/")
+			if !ok {
+				continue
+			}
+			reward, what, _ := strings.Cut(reward, "/")
+			c := &multipliers
+			if what == "mean" {
+				c = &means
+			}
+			c.line(s.log, s.label()+", "+reward, r.stageColour(s), false, name)
+		}
+	}
+	r.chart(multipliers)
+	r.chart(means)
+}
+
 // frontier draws score against KL: what a policy gained for how far it went.
-func (r *Report) frontier(ppo []*Stage, score, kl string) {
+func (r *Report) frontier(ppo []*Stage, score []string, kl string) {
 	c := Chart{ID: chartFrontier, Section: "ppo", Kind: "path", Title: "Score against KL",
 		XLabel: "KL, nats a response", YLabel: "mean score"}
 	for _, s := range ppo {
-		a, b := s.log.series[kl], s.log.series[score]
+		a, b := s.log.series[kl], s.log.first(score...)
 		if a == nil || b == nil {
 			c.Absent = append(c.Absent, s.label())
 			continue
@@ -146,7 +190,7 @@ func (r *Report) frontier(ppo []*Stage, score, kl string) {
 			c.Absent = append(c.Absent, s.label())
 			continue
 		}
-		colour := r.colour(s.Theory)
+		colour := r.stageColour(s)
 		c.Lines = append(c.Lines, ChartLine{Label: s.label(), Colour: colour, Series: *p, theory: s.Theory, full: b,
 			over: a})
 		n := len(p.X) - 1

@@ -128,6 +128,14 @@ func (c Chart) addCurve(p *plot.Plot, l ChartLine) error {
 	if len(pts) == 0 {
 		return nil
 	}
+	if b := l.Bars; b != nil {
+		x, y := l.X[0], l.Y[0]
+		for _, bar := range []plotter.XYs{{{X: b.XLo, Y: y}, {X: b.XHi, Y: y}}, {{X: x, Y: b.YLo}, {X: x, Y: b.YHi}}} {
+			if err := addLine(p, bar, inkSeries(l.Colour), 0.8, false); err != nil {
+				return err
+			}
+		}
+	}
 	width, ink := vg.Length(1.5), inkSeries(l.Colour)
 	switch {
 	case l.Member:
@@ -142,6 +150,11 @@ func (c Chart) addCurve(p *plot.Plot, l ChartLine) error {
 	}
 	if len(pts) > 1 && !l.Points {
 		return nil
+	}
+	if l.Tag != "" {
+		if err := addTag(p, pts[0], l.Tag); err != nil {
+			return err
+		}
 	}
 	for _, at := range pts {
 		if err := addPoint(p, at, l.Colour, pointRadius(l.Member)); err != nil {
@@ -195,6 +208,18 @@ func addPoint(p *plot.Plot, at plotter.XY, colour int, radius vg.Length) error {
 	}
 	s.GlyphStyle = draw.GlyphStyle{Color: inkSeries(colour), Radius: radius, Shape: draw.CircleGlyph{}}
 	p.Add(s)
+	return nil
+}
+
+// addTag writes a short text beside a point.
+func addTag(p *plot.Plot, at plotter.XY, text string) error {
+	l, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{at}, Labels: []string{text}})
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	l.Offset = vg.Point{X: 4, Y: 3}
+	l.TextStyle[0].Font.Variant, l.TextStyle[0].Font.Size, l.TextStyle[0].Color = "Sans", plotFont-1, inkFg
+	p.Add(l)
 	return nil
 }
 
@@ -263,6 +288,9 @@ func (c Chart) summary(l ChartLine) string {
 	}
 	if l.Mean != nil {
 		return "mean " + num(*l.Mean)
+	}
+	if c.Kind == "scatter" && n == 1 {
+		return "at " + num(l.X[0]) + ", " + num(l.Y[0])
 	}
 	return num(l.Y[0]) + " to " + num(l.Y[n-1])
 }

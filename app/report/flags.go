@@ -73,7 +73,7 @@ func (r *Report) flagStage(s *Stage) {
 	if s.log.cut {
 		r.flag(Note, s.Name, "The last line of metrics.jsonl was cut short and is left out.")
 	}
-	if kl := s.log.series["objective/kl"]; s.Kind == "ppo" && kl != nil {
+	if kl := s.log.series["objective/kl"]; (s.Kind == "ppo" || s.Kind == "grpo") && kl != nil {
 		// An estimate of a KL over many samples cannot be far below 0: when it is, the
 		// samples do not come from the policy that scores them.
 		if low := slices.Min(kl.Y); low < -1 {

@@ -288,12 +288,16 @@ func (r *Report) headlineNotes(primary *BenchmarkTable) []string {
 		if m.Norm != nil {
 			unit = "in standard deviations of the reward model's reference scores"
 		}
-		s := "Own reward: mean score of the answers under the reward model that the policy was trained with, minus " +
+		s := "Own reward: mean score of the answers under the reward model " +
+			strings.Replace(r.ownReward(), "it was", "that the policy was", 1) + ", minus " +
 			"that of " + m.Reference + " on the same prompts, " + unit + "."
 		if r.Scores != nil {
 			s += " Holm's correction over all " + group(r.scoreTests()) + " cells of the matrix."
 		}
 		out = append(out, s)
+	}
+	if slices.ContainsFunc(r.Models, func(m Model) bool { return m.BestOf > 0 }) {
+		out = append(out, "A best-of-n policy has no log-probabilities of its own: benchmarks do not measure it.")
 	}
 	if primary != nil {
 		if f := r.familyOf(primary.key()); f != nil {

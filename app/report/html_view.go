@@ -39,6 +39,9 @@ func (v *view) ScoreTest() string {
 	return v.scoreTestName()
 }
 
+// FrontierNote says how the table of the frontier is to be read.
+func (v *view) FrontierNote() string { return v.frontierNote() }
+
 // MatrixN is the number of prompts of a cell, for the caption.
 func (v *view) MatrixN() int {
 	n := 0
@@ -148,10 +151,11 @@ func (v *view) contents() []tocEntry {
 		}
 	}
 	add(v.Matrix != nil, "matrix", "Cross-reward matrix")
+	add(len(v.Figures["frontier"]) > 0 || len(v.Report.PolicyRows) > 0, "frontier", "Policies and their frontier")
 	add(len(v.Flags) > 0, "flags", "What to know")
 	add(len(v.Report.Benchmarks) > 0, "benchmarks", "Benchmarks")
 	add(len(v.Accuracies) > 0 || len(v.Figures["reward"]) > 0, "rewards", "Reward models")
-	add(len(v.Figures["ppo"]) > 0 || len(v.Heldout) > 0, "ppo", "PPO")
+	add(len(v.Figures["ppo"]) > 0 || len(v.Heldout) > 0, "ppo", "Policies over time")
 	add(len(v.Figures["dpo"]) > 0, "dpo", "Preferences")
 	add(len(v.Figures["sft"]) > 0, "sft", "SFT")
 	add(len(v.Figures["scores"]) > 0, "scores", "Scores")

@@ -48,6 +48,8 @@ func (l Loader) Load(dirs ...string) (*Report, error) {
 		r.flagSingleRun()
 		r.testBenchmarks()
 		r.testScores()
+		r.fillPolicies()
+		r.fillFrontier()
 		r.conclude()
 		return r, nil
 	}
@@ -209,6 +211,7 @@ func (e *experiment) read(l Loader, path string) error {
 		e.Name = head.Name
 	}
 	e.Theories = append(e.Theories, head.Theories...)
+	e.Policies = append(e.Policies, head.Policies...)
 	e.NoTheories = (e.NoTheories || head.NoTheories) && len(e.Theories) == 0
 	e.text = strings.TrimRight(e.text+"\n"+string(b), "\n")
 	e.text = strings.TrimLeft(e.text, "\n")
@@ -332,8 +335,9 @@ func (l Loader) readResult(dir string) (run.Result, error) {
 
 // assemble fills the report from its stages.
 func (r *Report) assemble(exp experiment, whole bool) {
-	r.Theories = r.findTheories(exp)
-	order := map[string]int{"sft": 0, "reward": 1, "ppo": 2, "dpo": 3, "eval": 4}
+	r.Theories, r.Policies = r.findTheories(exp), exp.Policies
+	r.namePolicies()
+	order := map[string]int{"sft": 0, "reward": 1, "ppo": 2, "grpo": 3, "dpo": 4, "eval": 5}
 	slices.SortStableFunc(r.Stages, func(a, b Stage) int {
 		return cmp.Or(
 			cmp.Compare(order[a.Kind], order[b.Kind]),
@@ -345,8 +349,7 @@ func (r *Report) assemble(exp experiment, whole bool) {
 	if exp.Name != "" {
 		r.Title += ": " + exp.Name
 	}
-	r.Question = "Does training a language model by PPO against a reward model of one ethical theory " +
-		"change how its answers score, under that theory and under the others?"
+	r.Question = r.question()
 	for i := range r.Stages {
 		if res := r.Stages[i].Result; r.Base == nil && res != nil && res.Base != nil {
 			r.Base = res.Base
@@ -403,7 +406,7 @@ func (r *Report) findTheories(exp experiment) []string {
 	}
 	var names []string
 	for i := range r.Stages {
-		if s := &r.Stages[i]; s.Theory != "" && (s.Kind == "reward" || s.Kind == "ppo" || s.Kind == "dpo") {
+		if s := &r.Stages[i]; s.Theory != "" && slices.Contains([]string{"reward", "ppo", "grpo", "dpo"}, s.Kind) {
 			names = append(names, s.Theory)
 		}
 	}

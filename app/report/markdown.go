@@ -27,6 +27,7 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 	b.WriteString("\nFolded below: every metric and every pairwise test. Left to the page (`steer report`, " +
 		"`report.html`): plots, answers, single items.\n")
 	markdownMatrices(&b, r)
+	markdownFrontier(&b, r)
 	markdownBenchmarks(&b, r)
 	markdownRewards(&b, r)
 	markdownTraining(&b, r)

@@ -176,7 +176,7 @@ func markdownTraining(b *strings.Builder, r *Report) {
 
 // endOf says how long a policy was trained, and how that ended where it was not as planned.
 func (r *Report) endOf(h HeldoutRow) string {
-	for _, s := range r.stages("ppo") {
+	for _, s := range r.sampled() {
 		if s.label() != h.Policy || s.Run != h.Run || s.Result == nil {
 			continue
 		}

@@ -25,7 +25,12 @@ type Report struct {
 	// Compared are the two runs of a comparison, A and B.
 	Compared []Run `json:"compared,omitempty"`
 
-	Theories   []string         `json:"theories"`
+	Theories []string `json:"theories"`
+	// Policies are those that the experiment names beside the ones of its theories, PolicyRows how all were made.
+	Policies   []run.ExperimentPolicy `json:"policies,omitempty"`
+	PolicyRows []PolicyRow            `json:"policy_rows,omitempty"`
+	// Frontier sets trained policies beside best-of-n at equal KL.
+	Frontier   []FrontierRow    `json:"frontier,omitempty"`
 	Models     []Model          `json:"models"`
 	Matrix     *Matrix          `json:"cross_reward,omitempty"`
 	Accuracies []PairAccuracy   `json:"pair_accuracies"`
@@ -88,9 +93,10 @@ type Stage struct {
 	Opened int `json:"opened,omitempty"`
 
 	// dir is the folder as it was opened; Folder may be shortened for showing.
-	dir  string
-	log  *metricLog
-	eval *run.Evaluation
+	dir    string
+	policy string // its name, where the experiment names it
+	log    *metricLog
+	eval   *run.Evaluation
 }
 
 // Finished tells whether the stage ended and nothing ended it early.

@@ -31,7 +31,7 @@ func combine(parts []*Report, dirs []string) (*Report, error) {
 	}
 	first := parts[0]
 	r := &Report{Version: reportVersion, Title: first.Title, Question: first.Question, Base: first.Base,
-		Theories: first.Theories, Models: first.Models, parts: parts}
+		Theories: first.Theories, Models: first.Models, Policies: first.Policies, parts: parts}
 	r.Runs = labels(parts, dirs)
 	for i, p := range parts {
 		label := r.Runs[i].Label
@@ -60,6 +60,8 @@ func combine(parts []*Report, dirs []string) (*Report, error) {
 	r.testBenchmarks()
 	r.testScores()
 	r.combineCharts()
+	r.fillPolicies()
+	r.fillFrontier()
 	r.conclude()
 	return r, nil
 }

@@ -134,6 +134,11 @@ func resultOf(result run.Result) *StageResult {
 		out.ScoreFirst, out.ScoreLast, out.KLLast, out.KLCoefLast = x.ScoreFirst, x.ScoreLast, x.KLLast, x.KLCoefLast
 		out.HeldoutFirst, out.HeldoutLast = heldoutOf(x.HeldoutFirst), heldoutOf(x.HeldoutLast)
 		out.StoppedBecause = x.StoppedBecause
+	case *run.GRPO:
+		out.Theory, out.Iterations = x.Theory, x.Iterations
+		out.ScoreFirst, out.ScoreLast, out.KLLast, out.KLCoefLast = x.ScoreFirst, x.ScoreLast, x.KLLast, x.KLCoefLast
+		out.HeldoutFirst, out.HeldoutLast = heldoutOf(x.HeldoutFirst), heldoutOf(x.HeldoutLast)
+		out.StoppedBecause = x.StoppedBecause
 	case *run.DPO:
 		out.Steps, out.Tokens = x.Steps, x.Tokens
 		out.Theory, out.Recipe, out.LossType = x.Theory, x.Recipe, x.DPOSummary.Loss
@@ -207,6 +212,7 @@ type Model struct {
 	Role     string   `json:"role,omitempty"`   // base | sft | policy
 	Theory   string   `json:"theory,omitempty"` // reward the policy was trained with
 	Adapters []string `json:"adapters,omitempty"`
+	BestOf   int      `json:"best_of,omitempty"` // gives the best of so many answers of the stack; 0: its own
 }
 
 // Cell is a cell of the matrix with its test.

@@ -25,6 +25,9 @@ func (r *Report) fillVerdict() {
 	if r.Matrix != nil {
 		r.Matrix.Summary = r.verdictCross()
 		r.Verdict = append(r.Verdict, r.verdictOwn())
+		if s := r.verdictFrontier(); s != "" {
+			r.Verdict = append(r.Verdict, s)
+		}
 	}
 	second := r.verdictTests()
 	if second == "" && r.Matrix != nil {
@@ -181,7 +184,7 @@ func (r *Report) verdictOwn() string {
 	total := len(o.up) + len(o.down) + len(o.none)
 	if total == 0 {
 		return "No policy has a tested difference to the " + m.Reference +
-			" model under the reward it was trained with, so its effect stays open."
+			" model under the reward " + r.ownReward() + ", so its effect stays open."
 	}
 	where := "On the held-out prompts"
 	if o.prompts > 0 {
@@ -194,11 +197,12 @@ func (r *Report) verdictOwn() string {
 	var parts []string
 	if len(o.up) > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %s score%s higher than the %s model, each under the reward model "+
-			"it was trained with (%s%s)",
-			len(o.up), plural(total, "policy", "policies"), verbS(len(o.up)), m.Reference, unit, list(o.up)))
+			"%s (%s%s)",
+			len(o.up), plural(total, "policy", "policies"), verbS(len(o.up)), m.Reference, r.ownReward(), unit,
+			list(o.up)))
 	} else {
 		parts = append(parts, fmt.Sprintf("no policy was shown to score higher than the %s model under the reward "+
-			"model it was trained with", m.Reference))
+			"model %s", m.Reference, r.ownReward()))
 	}
 	if len(o.down) > 0 {
 		parts = append(parts, fmt.Sprintf("%d score%s lower (%s)", len(o.down), verbS(len(o.down)), list(o.down)))

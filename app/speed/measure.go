@@ -57,7 +57,7 @@ type measurement struct {
 func (m *measurement) jobs() map[Job]func(context.Context) error {
 	return map[Job]func(context.Context) error{
 		JobTrain: m.train, JobTrainKeep: m.train, JobScore: m.score, JobRollout: m.rollout, JobPPO: m.ppo,
-		JobKernels: m.kernels,
+		JobGRPO: m.grpo, JobDPO: m.dpo, JobKernels: m.kernels,
 	}
 }
 

@@ -43,6 +43,8 @@ func newBenchCommand(a *app) *cobra.Command {
   score       log-probabilities of given tokens, LoRA on
   rollout     sampling, LoRA on; one job for each number of --sequences
   ppo         a PPO iteration: rollout, reward, log-probabilities, updates
+  grpo        a GRPO iteration: --episodes prompts, --group answers to each
+  dpo         a DPO step on --episodes pairs, the reference known
   kernels     the frozen linear layers alone, --tokens rows
 
 Each job runs in a process of its own, so that its peak memory is its own. The
@@ -96,9 +98,10 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.IntVar(&f.spec.Tokens, "tokens", f.spec.Tokens, "tokens of each sequence; rows of the kernels job")
 	flags.IntSliceVar(&f.sequences, "sequences", []int{f.spec.Sequences}, "sequences sampled at once, `LIST`")
 	flags.IntVar(&f.spec.Prompt, "prompt", f.spec.Prompt, "tokens of a prompt")
-	flags.IntVar(&f.spec.New, "new", 0, "tokens of a response (0: 128 of a rollout, 64 of ppo)")
-	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of a PPO iteration")
-	flags.IntVar(&f.spec.Epochs, "epochs", f.spec.Epochs, "epochs of a PPO iteration")
+	flags.IntVar(&f.spec.New, "new", 0, "tokens of a response (0: 128 of a rollout, else 64)")
+	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of ppo, prompts of grpo, pairs of dpo")
+	flags.IntVar(&f.spec.Epochs, "epochs", f.spec.Epochs, "epochs of a PPO or GRPO iteration")
+	flags.IntVar(&f.spec.Group, "group", f.spec.Group, "answers to a prompt of grpo")
 	flags.IntVar(&f.spec.Rank, "rank", f.spec.Rank, "LoRA rank")
 	flags.StringSliceVar(&f.spec.Targets, "targets", nil, "LoRA targets, `LIST` (default: all linears)")
 	flags.IntVar(&f.spec.Steps, "steps", f.spec.Steps, "measured steps of a job")

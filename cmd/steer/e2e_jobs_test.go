@@ -89,6 +89,31 @@ heldout_every: 3
 samples_every: 2
 samples_count: 2
 `}
+	grpoJob = trainerJob{"grpo", `
+model: ASSETS/model.gguf
+engine: {threads: 1, sequences: 4}
+template: guanaco
+seed: 7
+sft: [UP/sft/adapter.gguf]
+reward: UP/reward/adapter.gguf
+reward_below: [UP/sft/adapter.gguf]
+prompts: {path: ASSETS/data/guanaco/openassistant_best_replies_train.jsonl, limit: 10}
+held_out: {path: ASSETS/data/guanaco/openassistant_best_replies_eval.jsonl, limit: 2}
+max_prompt_tokens: 48
+max_new_tokens: 6
+lora: {rank: 4, alpha: 8}
+iterations: 6
+prompts_per_iteration: 2
+num_generations: 3
+mini_batch_size: 3
+micro_batch_size: 3
+optim: {lr: 1e-3}
+dynamic_sampling: 1
+checkpoint_every: 2
+heldout_every: 3
+samples_every: 2
+samples_count: 2
+`}
 	dpoJob = trainerJob{"dpo", `
 model: ASSETS/model.gguf
 engine: {threads: 1}
@@ -108,7 +133,7 @@ eval_every: 3
 eval_pairs: 4
 checkpoint_every: 2
 `}
-	trainerJobs = []trainerJob{sftJob, rewardJob, ppoJob, dpoJob}
+	trainerJobs = []trainerJob{sftJob, rewardJob, ppoJob, grpoJob, dpoJob}
 )
 
 // write puts the job's file into dir, for results of earlier stages below up.
@@ -118,15 +143,15 @@ func (j trainerJob) write(t testing.TB, dir, up string) (file string) {
 	return put(t, dir, j.kind+".yaml", strings.NewReplacer("ASSETS", assets.Dir, "UP", up).Replace(j.yaml))
 }
 
-// unbroken holds one uninterrupted run of each trainer, made once: sft, reward, ppo and dpo,
-// each on what the one before it made.
+// unbroken holds one uninterrupted run of each trainer, made once: sft, reward, ppo, grpo
+// and dpo, each on what the one before it made.
 var unbroken struct {
 	once sync.Once
 	dir  string
 	ok   bool
 }
 
-// unbrokenRuns gives the folder with the runs sft, reward, ppo and dpo.
+// unbrokenRuns gives the folder with the runs of all trainers.
 func unbrokenRuns(t testing.TB) (dir string) {
 	t.Helper()
 	e2e(t)

@@ -36,6 +36,10 @@ const e2ePatience = 10 * time.Minute
 const e2eAttempts = 20
 
 func TestMain(m *testing.M) {
+	if mode := os.Getenv(graderMode); mode != "" { // a reward function that a run has started
+		grade(mode)
+		return
+	}
 	flag.Parse()
 	// Under nohup a hang-up is ignored, by the programs that are started here, too. One that is caught
 	// is theirs to meet again.

@@ -181,7 +181,7 @@ func TestPlanFailures(t *testing.T) {
 		{args: []string{"plan", "--device", "tpu", job}, code: exitUsage,
 			says: []string{`--device: there is no device called "tpu": want cpu, cuda, cuda:N`}},
 		{args: []string{"plan", "--job", "pretraining", job}, code: exitUsage,
-			says: []string{"--job: want one of sft, reward, ppo, dpo, eval"}},
+			says: []string{"--job: want one of sft, reward, ppo, grpo, dpo, judge, eval"}},
 		{args: []string{"plan", none}, code: exitFailure, says: []string{"no such file"}},
 		{args: []string{"plan"}, code: exitUsage, says: []string{"accepts 1 arg"}},
 		{args: []string{"plan", job}, code: exitUsage, says: []string{"--job"}},

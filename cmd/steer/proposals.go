@@ -89,7 +89,7 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 		if within("report") {
 			return names("html", "json", "md", "csv", "text")
 		}
-		if within("sft", "reward", "ppo", "dpo") {
+		if within("sft", "reward", "ppo", "grpo", "dpo", "judge") {
 			return names(data.FormatAuto.Values()...)
 		}
 		return names("table", "json", "gobench")
@@ -156,8 +156,12 @@ func configurationOf(cmd *cobra.Command) any {
 		return &jobs.Reward{}
 	case "ppo":
 		return &jobs.PPO{}
+	case "grpo":
+		return &jobs.GRPO{}
 	case "dpo":
 		return &jobs.DPO{}
+	case "judge":
+		return &jobs.Judge{}
 	case "eval":
 		return &jobs.Eval{}
 	}

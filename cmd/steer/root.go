@@ -53,7 +53,8 @@ Start with:
 	)
 	root.AddCommand(
 		newRunCommand(a), newPlanCommand(a), newDemoCommand(a), newReportCommand(a),
-		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newDPOCommand(a), newEvalCommand(a),
+		newSFTCommand(a), newRewardCommand(a), newPPOCommand(a), newGRPOCommand(a), newDPOCommand(a),
+		newJudgeCommand(a), newEvalCommand(a),
 		newScoreCommand(a), newGenerateCommand(a), newChatCommand(a), newExportCommand(a),
 		newBenchCommand(a), newVersionCommand(a),
 		newFetchCommand(a), newInitCommand(a),

@@ -61,7 +61,7 @@ func (c CrossRewardConfig) Work(policies []eval.Subject, rewards []eval.Reward) 
 	for _, p := range policies {
 		// Generated a token at a time, then read twice for the divergence.
 		out = append(out, Work{run.ID{Benchmark: NameCrossReward, Protocol: "generate", Model: p.Name},
-			tokens * (generationCost + 2)})
+			tokens * (generationCost*float64(max(p.BestOf, 1)) + 2)})
 	}
 	for _, r := range rewards {
 		out = append(out, Work{run.ID{Benchmark: NameCrossReward, Protocol: "score", Model: r.Name},
@@ -186,7 +186,13 @@ func (m *matrix) answer(
 					p.Name, from.Name)
 			}
 			temperature := opt.Generate.Sampling.Temperature
-			k1, k3, err = query.AnswerKL(ctx, p.Evaluator, from.Evaluator, m.prompts, a, set.BatchTokens, temperature)
+			if p.BestOf > 0 {
+				k1, err = query.BestOfKLs(ctx, p.Evaluator, p.BestOf, m.prompts, a, set.BatchTokens, temperature)
+				k3 = slices.Repeat([]float64{query.BestOfClosedKL(p.BestOf)}, len(m.prompts))
+			} else {
+				k1, k3, err = query.AnswerKL(ctx, p.Evaluator, from.Evaluator, m.prompts, a, set.BatchTokens,
+					temperature)
+			}
 			if err != nil {
 				return err
 			}
@@ -298,6 +304,12 @@ func (m *matrix) result(
 	}
 	for i, p := range policies {
 		res.Policies = append(res.Policies, p.Name)
+		if p.BestOf > 0 {
+			if res.BestOf == nil {
+				res.BestOf = map[string]int{}
+			}
+			res.BestOf[p.Name] = p.BestOf
+		}
 		if err := m.addPolicy(res, i, i == reference, src, set); err != nil {
 			return nil, err
 		}

@@ -120,7 +120,7 @@ func (s *Suite) each(ctx context.Context, subjects []eval.Subject, rewards []eva
 	for i := range s.tasks {
 		task := &s.tasks[i]
 		for k, m := range subjects {
-			if !task.MeasuresSubject(m.Name) {
+			if m.BestOf > 0 || !task.MeasuresSubject(m.Name) {
 				continue
 			}
 			b, err := s.measure(task, m.Name, m.ID, func(j *journal.Journal) (*run.Measurement, []run.Item, error) {
@@ -163,7 +163,7 @@ func (s *Suite) work(subjects []eval.Subject, rewards []eval.Reward) []benchmark
 				Cost: t.Cost()})
 		}
 		for _, m := range subjects {
-			if t.MeasuresSubject(m.Name) {
+			if m.BestOf == 0 && t.MeasuresSubject(m.Name) {
 				add(m.Name)
 			}
 		}

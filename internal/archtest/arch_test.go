@@ -33,9 +33,10 @@ var allowed = []struct {
 		"steer/app/jobs", "steer/app/workspace", "steer/rl/run", "steer/rl/train",
 		"steer/ggml", "steer/ggml/adapter", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/app/jobs", []string{
-		"steer/app/source", "steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/suite",
-		"steer/eval/task", "steer/rewards", "steer/rl/...", "steer/ggml", "steer/ggml/adapter", "steer/ggml/lm",
-		"steer/ggml/modelfile", "steer/experiments", "steer/internal/..."}},
+		"steer/app/source", "steer/app/workspace", "steer/eval", "steer/eval/benchmark", "steer/eval/journal",
+		"steer/eval/judge", "steer/eval/suite",
+		"steer/eval/task", "steer/rewards", "steer/rewards/...", "steer/rl/...", "steer/ggml",
+		"steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile", "steer/experiments", "steer/internal/..."}},
 	{"steer/app/speed", []string{ // steer bench
 		"steer/app/workspace", "steer/rl/ppo", "steer/rl/train",
 		"steer/ggml", "steer/ggml/...", "steer/cgo", "steer/internal/..."}},
@@ -73,6 +74,8 @@ var allowed = []struct {
 	{"steer/eval/metrics", []string{"steer/eval", "steer/rl/run", "steer/internal/..."}}, // records only, no model
 	{"steer/eval/query", []string{
 		"steer/eval", "steer/rl/data", "steer/rl/run", "steer/ggml/lm", "steer/ggml/prefix", "steer/internal/..."}},
+	{"steer/eval/judge", []string{
+		"steer/eval", "steer/eval/query", "steer/rl/data", "steer/rl/run", "steer/ggml/lm", "steer/internal/..."}},
 	{"steer/eval/task", []string{"steer/rl/data", "steer/internal/..."}},                  // no model
 	{"steer/eval/compare", []string{"steer/rl/run", "steer/internal/..."}},                // records only, no model
 	{"steer/eval/evaltest", []string{"steer/eval", "steer/ggml/lm", "steer/ggml/prefix"}}, // tests only
@@ -82,9 +85,18 @@ var allowed = []struct {
 	{"steer/rewards", []string{
 		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
 		"steer/internal/..."}},
+	{"steer/rewards/constitution", nil},                                         // texts
+	{"steer/rewards/function", []string{"steer/rl/data", "steer/internal/..."}}, // no model
 	{"steer/rl/ppo", []string{
-		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
+		"steer/rl/mixture", "steer/rl/rollout", "steer/rl/run", "steer/rl/train", "steer/ggml/lm",
 		"steer/internal/..."}},
+	{"steer/rl/rollout", []string{ // what PPO and GRPO share
+		"steer/rl/data", "steer/rl/mixture", "steer/rl/run", "steer/rl/train", "steer/ggml/lm", "steer/internal/..."}},
+	{"steer/rl/rollout/rollouttest", []string{"steer/rl/...", "steer/ggml/adapter", "steer/ggml/lm"}}, // tests only
+	{"steer/rl/grpo", []string{
+		"steer/rl/mixture", "steer/rl/rollout", "steer/rl/run", "steer/rl/train", "steer/ggml/lm",
+		"steer/internal/..."}},
+	{"steer/rl/mixture", []string{"steer/rl/train", "steer/internal/..."}}, // numbers only
 	{"steer/rl/dpo", []string{
 		"steer/rl/data", "steer/rl/run", "steer/rl/train", "steer/ggml/adapter", "steer/ggml/lm",
 		"steer/internal/..."}},

@@ -22,6 +22,9 @@ func readShapes(src Source) (rows []Conversation, notes []string, err error) {
 			return err
 		}
 		c.Source, c.Line = r.path, r.row
+		if c.Fields, err = r.others(); err != nil {
+			return err
+		}
 		rows = append(rows, c)
 		return nil
 	})

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -30,6 +31,16 @@ type Conversation struct {
 	Asked  bool
 	Source string // file
 	Line   int    // line, or row for parquet
+	// Fields are the row's other columns, where they were asked for.
+	Fields map[string]any
+}
+
+// ID names the row: by its column id, where it was read, or by its place.
+func (c Conversation) ID() string {
+	if id, ok := c.Fields["id"]; ok && id != nil && id != "" {
+		return fmt.Sprint(id)
+	}
+	return fmt.Sprintf("line %d", c.Line)
 }
 
 // Prompt gives the messages before the last assistant message, and that message.

@@ -45,6 +45,7 @@ type Source struct {
 	note string       // what the user has to know of how the format was chosen
 	why  string       // it was
 	seen *columnsSeen // counts columns where somebody asks
+	rest bool         // other columns are kept
 }
 
 // Loaded says what became of the rows of a Source.
@@ -216,6 +217,13 @@ func LoadConversations(s Source) ([]Conversation, Loaded, error) {
 // LoadPrompts reads what is asked, see PromptFormats: of dialogues all messages, of the others the prompt.
 func LoadPrompts(s Source) ([]Conversation, Loaded, error) {
 	return load(s, readPrompts, PromptFormats()...)
+}
+
+// LoadPromptRows is LoadPrompts with the other columns of each row, see [Conversation]. Files whose rows have a form of
+// their own, such as hh-rlhf and guanaco, have none.
+func LoadPromptRows(s Source) ([]Conversation, Loaded, error) {
+	s.rest = true
+	return LoadPrompts(s)
 }
 
 // load reads a source and applies its split and limit.

@@ -32,6 +32,7 @@ type rowOptions struct {
 	drop    bool // unsupported keys are dropped
 	notes   notes
 	seen    *columnsSeen // nil where nobody asks
+	rest    bool         // columns that are not read are kept
 }
 
 // columnsSeen counts the columns of a file.
@@ -68,7 +69,8 @@ func eachRecord(src Source, row func(r *record) error) ([]string, error) {
 	if !ok {
 		return nil, fmt.Errorf("data: %s: %w: %q", src.Path, ErrUnknownFormat, src.Format)
 	}
-	o := &rowOptions{shape: form, columns: src.Columns, drop: src.DropUnsupported, seen: src.seen}
+	o := &rowOptions{shape: form, columns: src.Columns, drop: src.DropUnsupported, seen: src.seen,
+		rest: src.rest}
 	if o.seen != nil {
 		o.seen.shape = form
 	}
@@ -209,7 +211,29 @@ func (r *record) check() error {
 	return nil
 }
 
+// others are the columns of the row that its shape does not read, where they are kept; nil where not.
+func (r *record) others() (map[string]any, error) {
+	if !r.opts.rest {
+		return nil, nil
+	}
+	out := map[string]any{}
+	for key, raw := range r.fields {
+		if slices.Contains(r.opts.shape.columns(), key) || isEmpty(raw) {
+			continue
+		}
+		value, err := strictjson.Value(raw, func(number string) (any, error) { return number, nil })
+		if err != nil {
+			return nil, r.wrong(err)
+		}
+		out[strings.TrimPrefix(key, besideMark)] = value
+	}
+	return out, nil
+}
+
 func (r *record) unreadKey(key string) {
+	if r.opts.rest {
+		return // a reward may read it
+	}
 	if r.opts.seen != nil {
 		r.opts.seen.unread[key] = true
 	}

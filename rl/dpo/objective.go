@@ -30,6 +30,13 @@ func newObjective(cfg Config, items []Item) *objective {
 	return o
 }
 
+// empty is the objective of the same items with nothing added yet.
+func (o *objective) empty() *objective {
+	fresh := *o
+	fresh.tally = tally{}
+	return &fresh
+}
+
 // add accounts for an item, given the log-probabilities of its rows' targets, and gives the gradient of the
 // mini-batch's loss by them.
 func (o *objective) add(it Item, logprobs [][]float32) (gradient [][]float32) {

@@ -2,66 +2,25 @@ package ppo
 
 import (
 	"steer/ggml/lm"
+	"steer/rl/rollout"
 	"steer/rl/train"
 )
 
 // Deps is what a run works with. Nothing in it is closed by Train.
 type Deps struct {
-	// Deps is what every trainer takes; the stage is "ppo" where it has no name. The learner is the
-	// policy: its forward pass gives log-probabilities and values.
-	train.Deps
-	// Reference is what the KL is measured against: the base with the SFT adapter.
-	Reference lm.Evaluator
-	// Generator samples from the live weights of the policy.
-	Generator lm.Generator
-	Scorer    Scorer
-	Tokenizer lm.Tokenizer
-	// StopTokens end a response; empty means the tokenizer's EOS.
-	StopTokens []int32
-	// Prompts are trained on, Heldout are measured on. Heldout may be empty,
-	// otherwise it has two or more.
-	Prompts, Heldout []Prompt
-	// Baseline samples from what held-out scores are compared with, the SFT model;
-	// nil means the policy as it is before the first update.
-	Baseline lm.Generator
+	// Deps is what every run that samples takes. The learner's forward pass gives log-probabilities and values.
+	rollout.Deps
+	// Weights are those of the scorer's rewards; nil for 1 each.
+	Weights []float64
 	// FullKL is needed for kl_penalty full only.
 	FullKL lm.KLFunc
 }
 
 func (d *Deps) validate(c *Config) error {
 	check := train.NewChecks("ppo")
-	if d.Learner == nil || d.Reference == nil || d.Generator == nil || d.Scorer == nil || d.Tokenizer == nil {
-		check.Bad("policy, reference, generator, scorer and tokenizer are all needed")
-		return check.Err()
-	}
-	if len(d.Prompts) == 0 {
-		check.Bad("no prompts to train on: want at least one")
-	}
-	if len(d.Heldout) == 1 {
-		check.Bad("1 held-out prompt: want none, or two and more for an interval")
-	}
-	for i, p := range append(append([]Prompt(nil), d.Prompts...), d.Heldout...) {
-		if len(p.Tokens) == 0 {
-			check.Bad("prompt %d (%q): no token: want at least one", i, shorten(p.Text, 60))
-			break
-		}
-	}
-	if len(d.stopTokens()) == 0 && len(c.StopStrings) == 0 && c.MissingEOSPenalty > 0 {
-		check.Bad("missing_eos_penalty %g, but this vocabulary has no end token and there are no stop_strings: "+
-			"every response would be punished: set it to 0 or give stop_strings", c.MissingEOSPenalty)
-	}
-	if c.KLPenalty == KLFull && d.FullKL == nil {
+	d.Deps.Check(check, &c.Sampling)
+	if c.KLPenalty == rollout.KLFull && d.FullKL == nil {
 		check.Error(errNoFullKL)
 	}
 	return check.Err()
-}
-
-func (d *Deps) stopTokens() []int32 {
-	if len(d.StopTokens) > 0 {
-		return d.StopTokens
-	}
-	if eos := d.Tokenizer.EOS(); eos >= 0 {
-		return []int32{eos}
-	}
-	return nil
 }

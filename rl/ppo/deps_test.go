@@ -3,13 +3,14 @@ package ppo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
+	"steer/rl/rollout"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
@@ -21,12 +22,15 @@ func (endless) EOS() int32 { return -1 }
 
 func TestDepsAreChecked(t *testing.T) {
 	for want, spoil := range map[string]func(c *Config, d *Deps){
-		"policy, reference, generator":               func(_ *Config, d *Deps) { d.Reference = nil },
-		"no prompts to train on":                     func(_ *Config, d *Deps) { d.Prompts = nil },
-		"1 held-out prompt":                          func(_ *Config, d *Deps) { d.Heldout = d.Heldout[:1] },
-		`prompt 1 ("empty"): no token`:               func(_ *Config, d *Deps) { d.Prompts[1] = Prompt{Text: "empty"} },
+		"policy, reference, generator": func(_ *Config, d *Deps) { d.Reference = nil },
+		"no prompts to train on":       func(_ *Config, d *Deps) { d.Prompts = nil },
+		"1 held-out prompt":            func(_ *Config, d *Deps) { d.Heldout = d.Heldout[:1] },
+		`prompt 1 ("empty"): no token`: func(_ *Config,
+			d *Deps) {
+			d.Prompts[1] = rollout.Prompt{Text: "empty"}
+		},
 		"missing_eos_penalty 0.5, but this vocabula": func(_ *Config, d *Deps) { d.Tokenizer = endless{} },
-		"kl_penalty full needs the whole":            func(c *Config, _ *Deps) { c.KLPenalty = KLFull },
+		"kl_penalty full needs the whole":            func(c *Config, _ *Deps) { c.KLPenalty = rollout.KLFull },
 		"ppo: iterations: want at least 1":           func(c *Config, _ *Deps) { c.Iterations = 0 },
 	} {
 		c := quick()
@@ -44,20 +48,25 @@ func TestDepsAreChecked(t *testing.T) {
 	require.NoError(t, err)
 }
 
-type scorerFunc func([]Episode) ([]float32, error)
+type scorerFunc func([]rollout.Episode) ([]float64, error)
 
-func (f scorerFunc) Score(_ context.Context, e []Episode) ([]float32, error) { return f(e) }
+func (f scorerFunc) Score(_ context.Context, e []rollout.Episode) ([][]float64, error) {
+	x, err := f(e)
+	return [][]float64{x}, err
+}
+
+func (scorerFunc) Names() []string { return []string{"f"} }
 
 func TestScorerIsChecked(t *testing.T) {
 	broken := errors.New("reward model is gone")
 	for want, f := range map[string]scorerFunc{
-		"16 episodes gave 2 scores": func([]Episode) ([]float32, error) { return make([]float32, 2), nil },
-		"the score of episode 3 is NaN": func(e []Episode) ([]float32, error) {
-			s := make([]float32, len(e))
-			s[3] = float32(math.NaN())
+		"16 episodes gave 2 scores": func([]rollout.Episode) ([]float64, error) { return make([]float64, 2), nil },
+		"the score of episode 3 is NaN": func(e []rollout.Episode) ([]float64, error) {
+			s := make([]float64, len(e))
+			s[3] = math.NaN()
 			return s, nil
 		},
-		"scoring: reward model is gone": func([]Episode) ([]float32, error) { return nil, broken },
+		"scoring: reward model is gone": func([]rollout.Episode) ([]float64, error) { return nil, broken },
 	} {
 		w := newWorld(t)
 		w.deps.Scorer, w.deps.Heldout = f, nil
@@ -72,14 +81,14 @@ func TestScorerSeesTheEpisode(t *testing.T) {
 	w.deps.Heldout = nil
 	c := quick()
 	c.Iterations = 1
-	w.deps.Scorer = scorerFunc(func(episodes []Episode) ([]float32, error) {
+	w.deps.Scorer = scorerFunc(func(episodes []rollout.Episode) ([]float64, error) {
 		for _, e := range episodes {
-			require.Equal(t, traintest.Letters{}.Decode(e.Prompt, true), e.PromptText)
+			require.Equal(t, traintest.Letters{}.Decode(e.Tokens, true), e.Text)
 			require.Equal(t, traintest.Letters{}.Decode(e.Response, false), e.ResponseText)
 			require.NotEmpty(t, e.Response)
 			require.Equal(t, e.Response[len(e.Response)-1] == 1, e.Ended)
 		}
-		return make([]float32, len(episodes)), nil
+		return make([]float64, len(episodes)), nil
 	})
 	_, err := Train(t.Context(), c, w.deps)
 	require.NoError(t, err)
@@ -116,7 +125,7 @@ func TestHeldoutPromptsMayNotChange(t *testing.T) {
 	c.Iterations, c.CheckpointEvery = 2, 1
 	w := newWorld(t).in(t, dir, c)
 	w.deps.Stopper = train.NewStopper()
-	w.scorer.hook = func(call int) error {
+	w.scorer.Hook = func(call int) error {
 		if call == 3 {
 			w.deps.Stopper.Request()
 		}
@@ -131,9 +140,9 @@ func TestHeldoutPromptsMayNotChange(t *testing.T) {
 	require.ErrorContains(t, err, "started with other held-out prompts")
 }
 
-func TestIsOnly(t *testing.T) {
-	alarm := fmt.Errorf("ppo: after step 3: %w: why", train.ErrAlarm)
-	require.True(t, isOnly(alarm, train.ErrAlarm))
-	require.False(t, isOnly(errors.Join(alarm, errors.New("disk full")), train.ErrAlarm), "a lost checkpoint is told")
-	require.False(t, isOnly(nil, train.ErrAlarm))
+// canned gives back fixed responses.
+type canned struct{ answers []lm.Generation }
+
+func (g *canned) Generate(context.Context, []lm.Request, lm.Sampling) ([]lm.Generation, error) {
+	return slices.Clone(g.answers), nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"steer/ggml/lm"
 	"steer/internal/seed"
+	"steer/rl/rollout"
 )
 
 // Models are the networks of a step.
@@ -128,34 +129,35 @@ func (e *Experience) read(ctx context.Context, c *Config, m Models, iteration ui
 	seqs := make([]lm.Sequence, len(e.Trajectories))
 	refSeqs := make([]lm.Sequence, len(seqs)) // without values
 	for i, t := range e.Trajectories {
-		seqs[i] = sequence(t.Prompt, t.Response)
+		refSeqs[i] = rollout.Sequence(t.Prompt, t.Response)
+		seqs[i] = withValues(refSeqs[i])
 		seqs[i].DropoutSeed = seed.Derive(c.Seed, "ppo.dropout", iteration, 0, uint64(i))
-		refSeqs[i] = seqs[i]
-		refSeqs[i].Heads = nil
+		refSeqs[i].DropoutSeed = seqs[i].DropoutSeed
 	}
-	opt := lm.Options{Temperature: c.logprobTemperature()}
-	ref, err := forward(ctx, m.Reference, refSeqs, opt, c.MicroBatchSize)
+	opt := lm.Options{Temperature: c.PassTemperature()}
+	ref, err := rollout.Forward(ctx, m.Reference, refSeqs, opt, c.MicroBatchSize)
 	if err != nil {
 		return fmt.Errorf("reference log-probabilities: %w", err)
 	}
 	var full [][]float32
-	if c.KLPenalty == KLFull {
+	if c.KLPenalty == rollout.KLFull {
 		if full, err = m.fullKL(ctx, refSeqs, opt); err != nil {
 			return err
 		}
 	}
 	opt.Dropout = c.Dropout
-	old, err := forward(ctx, m.Policy, seqs, opt, c.MicroBatchSize)
+	old, err := rollout.Forward(ctx, m.Policy, seqs, opt, c.MicroBatchSize)
 	if err != nil {
 		return fmt.Errorf("policy log-probabilities: %w", err)
 	}
 	for i := range e.Trajectories {
 		t := &e.Trajectories[i]
-		t.Logprobs, t.Ref, t.Values = widen(old.Logprobs[i]), widen(ref.Logprobs[i]), widen(old.Heads[i])
+		t.Logprobs, t.Ref, t.Values = rollout.Widen(old.Logprobs[i]), rollout.Widen(ref.Logprobs[i]),
+			rollout.Widen(old.Heads[i])
 		if full != nil {
-			t.KL = widen(full[i])
+			t.KL = rollout.Widen(full[i])
 		} else {
-			t.KL = SequenceKL(c.KLPenalty, t.Logprobs, t.Ref)
+			t.KL = rollout.SequenceKL(c.KLPenalty, t.Logprobs, t.Ref)
 		}
 		e.MeanKL += t.KLSum()
 	}
@@ -228,5 +230,14 @@ func (m *Models) fullKL(ctx context.Context, seqs []lm.Sequence, opt lm.Options)
 	if err != nil {
 		return nil, fmt.Errorf("full KL: %w", err)
 	}
-	return kl, checkRows("full KL", kl, seqs, func(s lm.Sequence) int { return len(s.Targets) })
+	return kl, rollout.CheckRows("full KL", kl, seqs, func(s lm.Sequence) int { return len(s.Targets) })
+}
+
+// withValues reads the value of the state before each token, one position before the token itself.
+func withValues(s lm.Sequence) lm.Sequence {
+	s.Heads = make([]int32, len(s.Targets))
+	for i, at := range s.Targets {
+		s.Heads[i] = at - 1
+	}
+	return s
 }

@@ -2,10 +2,8 @@ package ppo
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
-	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -157,44 +155,21 @@ func TestStepStatistics(t *testing.T) {
 	require.Equal(t, 3.0, s["ppo/updates"])
 }
 
-// Whatever a run remembers goes through a checkpoint.
-func TestTrainerStateSurvivesJSON(t *testing.T) {
-	var st trainerState
-	fill(reflect.ValueOf(&st).Elem(), 1)
-	text, err := json.Marshal(&st)
-	require.NoError(t, err)
-	tr := trainer{}
-	require.NoError(t, tr.Restore(text))
-	require.Equal(t, st, tr.st)
-}
-
-// fill sets every field to something that is not zero.
-func fill(v reflect.Value, n int) int {
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			n = fill(v.Field(i), n)
-		}
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		n = fill(v.Elem(), n)
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
-		for i := range 2 {
-			n = fill(v.Index(i), n)
-		}
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.String:
-		v.SetString("x")
-	case reflect.Int, reflect.Int64:
-		n++
-		v.SetInt(int64(n))
-	case reflect.Float64:
-		n++
-		v.SetFloat(float64(n) / 7)
-	default:
-		panic("fill: " + v.Kind().String())
+func TestMissingEOSPenalty(t *testing.T) {
+	scores := map[float64]float64{}
+	ended := 0
+	for _, penalty := range []float64{0, 2} {
+		c := quick()
+		c.Iterations, c.MissingEOSPenalty = 1, penalty
+		w := newWorld(t)
+		w.deps.Heldout = nil
+		res, err := Train(t.Context(), c, w.deps)
+		require.NoError(t, err)
+		scores[penalty] = *res.ScoreFirst
+		ended = w.scorer.Ended
 	}
-	return n
+	c := quick()
+	missing := 1 - float64(ended)/float64(c.RolloutBatchSize)
+	require.Greater(t, missing, 0.1)
+	require.InDelta(t, scores[0]-2*missing, scores[2], 1e-9)
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/rl/rollout"
+
 	"steer/ggml/lm"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
@@ -39,11 +41,11 @@ func TestRatioGuard(t *testing.T) {
 	w.deps.Learner = &shifting{Toy: w.toy, shift: func(int) float32 { return 0.01 }}
 	c := quick()
 	_, err := Train(t.Context(), c, w.deps)
-	require.ErrorIs(t, err, ErrRatio)
-	var ratio *RatioError
+	require.ErrorIs(t, err, rollout.ErrRatio)
+	var ratio *rollout.RatioError
 	require.ErrorAs(t, err, &ratio)
 	require.Equal(t, ratio.Tokens, ratio.Bad)
-	require.Len(t, ratio.First, maxBadTokens)
+	require.Len(t, ratio.First, 8)
 	require.ErrorContains(t, err, "iteration 1")
 	require.ErrorContains(t, err, "ratio 1.01005")
 	require.Zero(t, w.toy.Updates, "nothing was learned from it")
@@ -232,7 +234,8 @@ func TestStepRefusesBadInput(t *testing.T) {
 				r.logprobs = nil
 			}},
 		{"missing values", "value: sequence 0", func(_ *Config, p, _ *scripted, b *Batch) { p.values = nil }},
-		{"full KL", "kl_penalty full needs", func(c *Config, _, _ *scripted, b *Batch) { c.KLPenalty = KLFull }},
+		{"full KL", "kl_penalty full needs",
+			func(c *Config, _, _ *scripted, b *Batch) { c.KLPenalty = rollout.KLFull }},
 	} {
 		c := sceneConfig()
 		policy, reference, b := scene(&c, zero)
@@ -246,7 +249,7 @@ func TestStepRefusesBadInput(t *testing.T) {
 
 func TestFullKLIsUsed(t *testing.T) {
 	c := sceneConfig()
-	c.KLPenalty = KLFull
+	c.KLPenalty = rollout.KLFull
 	policy, reference, b := scene(&c, func(int) float32 { return 0 })
 	st := NewState(&c)
 	full := func(_ context.Context, batch []lm.Sequence, opt lm.Options) ([][]float32, error) {
@@ -282,7 +285,8 @@ func TestDropoutSeedsDiffer(t *testing.T) {
 }
 
 func TestLogprobTemperature(t *testing.T) {
-	for mode, want := range map[LogprobTemperature]float32{LogprobAtSampling: 0.7, LogprobAtOne: 1} {
+	for mode, want := range map[rollout.LogprobTemperature]float32{rollout.LogprobAtSampling: 0.7,
+		rollout.LogprobAtOne: 1} {
 		c := sceneConfig()
 		c.Temperature, c.LogprobTemperature = 0.7, mode
 		policy, reference, b := scene(&c, func(int) float32 { return 0 })

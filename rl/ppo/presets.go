@@ -1,6 +1,9 @@
 package ppo
 
-import "steer/rl/train"
+import (
+	"steer/rl/rollout"
+	"steer/rl/train"
+)
 
 // New returns the configuration of a preset; "" is the default one. docs/ppo.md lists the fields in
 // which they differ, with the reasons.
@@ -21,24 +24,24 @@ func Default() Config {
 			LR: 3e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-5, MaxGradNorm: 1,
 			LRSchedule: train.LRSchedule{Schedule: train.Linear},
 		},
-		Rollout: Rollout{
-			Temperature: 1, LogprobTemperature: LogprobAtSampling,
-			LengthDraw: LengthFixed, LengthGroup: 1, MaxNewTokens: 128,
-			EOS: EOSStop, MissingEOSPenalty: 1,
+		Sampling: rollout.Sampling{
+			Temperature: 1, LogprobTemperature: rollout.LogprobAtSampling,
+			LengthDraw: rollout.LengthFixed, LengthGroup: 1, MaxNewTokens: 128,
+			EOS: rollout.EOSStop, MissingEOSPenalty: 1,
 		},
 		Objective: Objective{
-			KLPenalty: KLK1, KLCoef: 0.05, KLControl: KLFixed, KLTarget: 6, KLHorizon: 10000,
+			KLPenalty: rollout.KLK1, KLCoef: 0.05, KLControl: KLFixed, KLTarget: 6, KLHorizon: 10000,
 			Gamma: 1, GAELambda: 0.95,
 		},
 		Loss: Loss{
 			LossMean: MeanToken, LossGroup: 1, ClipRange: 0.2, ValueClipRange: 0.2, ValueCoef: 0.1,
 			RatioThreshold: 10, EarlyStop: true, PolicyKLTarget: 0.1,
 		},
-		Guards: Guards{
+		Guards: rollout.Guards{
 			RatioTolerance: 1e-4, MaxKL: 50, MinEntropyRatio: 0.1, MaxEntropyRatio: 3,
 			MaxRepetitionRise: 0.3, RepetitionNgram: 4, AlarmPatience: 3, MaxScore: 1000,
 		},
-		Record: Record{CheckpointEvery: 10, SamplesEvery: 10, SamplesCount: 4},
+		Record: rollout.Record{CheckpointEvery: 10, SamplesEvery: 10, SamplesCount: 4},
 	}
 }
 
@@ -55,12 +58,12 @@ func Thesis() Config {
 	c.Optim.Eps = 1e-8
 	c.Optim.MaxGradNorm = 0
 	c.Optim.LRSchedule = train.LRSchedule{Schedule: train.Constant}
-	c.LogprobTemperature = LogprobAtOne
-	c.LengthDraw = LengthGroup
+	c.LogprobTemperature = rollout.LogprobAtOne
+	c.LengthDraw = rollout.LengthGroup
 	c.LengthGroup = 4
 	c.MinNewTokens = 32
 	c.MaxNewTokens = 127
-	c.EOS = EOSCut
+	c.EOS = rollout.EOSCut
 	c.MissingEOSPenalty = 0
 	c.KLCoef = 0.2
 	c.KLControl = KLAdaptive

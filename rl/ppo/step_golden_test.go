@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"steer/ggml/lm"
+	"steer/rl/rollout"
 )
 
 type stepFile struct {
@@ -148,7 +149,7 @@ func TestTRLStep(t *testing.T) {
 		reference := &scripted{logprobs: map[string][]float32{}}
 		keys := make([]string, len(step.Queries))
 		for i := range step.Queries {
-			seq := sequence(step.Queries[i], step.Responses[i])
+			seq := withValues(rollout.Sequence(step.Queries[i], step.Responses[i]))
 			keys[i] = key(seq.Tokens)
 			// Column t of the peer is the prediction of token t+1: the mask starts at
 			// the last prompt token, where the value is read.

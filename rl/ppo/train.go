@@ -2,107 +2,76 @@ package ppo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 
+	"steer/rl/rollout"
 	"steer/rl/run"
-	"steer/rl/train"
 )
 
-// errStopped: the run in this folder was ended by a guard.
-var errStopped = errors.New("a guard has ended this run")
-
-// trainer is a run between two rounds of train.Loop; a round is an iteration.
-type trainer struct {
-	cfg     Config
-	deps    Deps
-	models  Models
-	sampler sampler
-	heldout train.Every // how often held-out prompts are answered
-	st      trainerState
-}
-
-// trainerState is what a checkpoint keeps besides the weights.
-type trainerState struct {
-	State
-	Cursor int64          `json:"cursor"` // prompts taken from the stream
-	Health guardState     `json:"health"`
-	Result run.PPOSummary `json:"result"`
-	// Baseline are the scores held-out differences are taken to.
-	Baseline []float64 `json:"baseline,omitempty"`
-}
-
-// Train runs PPO to its last iteration, or on from the newest checkpoint of deps.Run. It
-// returns train.ErrInterrupted, with the state so far, when the stopper asked it to
-// stop. A guard that ends the run is not an error: the result says why. The trained
-// adapter is adapter.gguf in the run folder, the best one best.gguf.
-func Train(ctx context.Context, cfg Config, deps Deps) (run.PPOSummary, error) {
+// Train runs PPO to its last iteration, or on from the newest checkpoint of deps.Run; see
+// [rollout.Train].
+func Train(ctx context.Context, cfg Config, deps Deps) (run.PolicySummary, error) {
 	if err := errors.Join(cfg.Validate(), deps.validate(&cfg)); err != nil {
-		return run.PPOSummary{}, err
+		return run.PolicySummary{}, err
 	}
 	deps.Default("ppo")
-	t := &trainer{
-		cfg: cfg, deps: deps,
-		models:  Models{Policy: deps.Learner, Reference: deps.Reference, FullKL: deps.FullKL},
-		heldout: train.Every{Every: cfg.HeldoutEvery, Rounds: cfg.Iterations},
-		st:      trainerState{State: NewState(&cfg), Result: run.NewPPOSummary()},
-	}
 	for _, doubt := range cfg.Optim.Doubts(cfg.Iterations*cfg.updatesPerIteration(), "raise iterations or ppo_epochs") {
 		deps.Note("%s", doubt)
 	}
-	t.sampler = sampler{cfg: &t.cfg, generator: deps.Generator, tokenizer: deps.Tokenizer, stop: deps.stopTokens()}
-	err := train.Loop(ctx, deps.Deps, train.LoopOptions{
-		Rounds: cfg.Iterations, CheckpointEvery: cfg.CheckpointEvery, Items: cfg.RolloutBatchSize,
-	}, t)
-	if isOnly(err, train.ErrAlarm) || isOnly(err, errStopped) {
-		err = nil // Result.StoppedBecause says it
+	return rollout.Train(ctx, cfg.settings(deps.Weights), deps.Deps, &algorithm{
+		cfg: &cfg, st: NewState(&cfg),
+		models: Models{Policy: deps.Learner, Reference: deps.Reference, FullKL: deps.FullKL},
+	})
+}
+
+// settings are those of the loop.
+func (c *Config) settings(weights []float64) rollout.Settings {
+	return rollout.Settings{
+		Name: "ppo", Seed: c.Seed, Iterations: c.Iterations, Batch: c.RolloutBatchSize, Group: 1,
+		UpdatesPerIteration: c.updatesPerIteration(), MicroBatch: c.MicroBatchSize,
+		Sampling: &c.Sampling, Guards: &c.Guards, Record: &c.Record, Rewards: c.Mixture, Weights: weights,
 	}
+}
+
+// algorithm is PPO as [rollout.Algorithm].
+type algorithm struct {
+	cfg    *Config
+	models Models
+	st     State
+	exp    *Experience
+}
+
+// Prepare implements [rollout.Algorithm].
+func (a *algorithm) Prepare(ctx context.Context, b *rollout.Batch) (p rollout.Prepared, err error) {
+	if err := b.Judged(); err != nil {
+		return p, err
+	}
+	batch := Batch{Scores: b.Scores}
+	for _, e := range b.Episodes {
+		batch.Prompts = append(batch.Prompts, e.Tokens)
+		batch.Responses = append(batch.Responses, e.Response)
+	}
+	if a.exp, err = Prepare(ctx, a.cfg, a.models, &a.st, batch); err != nil {
+		return p, err
+	}
+	p.KLCoef = a.exp.KLCoef
+	for i := range a.exp.Trajectories {
+		p.KL = append(p.KL, a.exp.Trajectories[i].KLSum())
+	}
+	return p, nil
+}
+
+// Optimize implements [rollout.Algorithm].
+func (a *algorithm) Optimize(ctx context.Context) (rollout.Report, error) {
+	r, err := Optimize(ctx, a.cfg, a.models, &a.st, a.exp)
 	if err != nil {
-		return t.st.Result, err
+		return rollout.Report{}, err
 	}
-	if err := deps.SaveAdapter(); err != nil {
-		return t.st.Result, fmt.Errorf("ppo: %w", err)
-	}
-	return t.st.Result, nil
+	return rollout.Report{
+		Stats: r.Stats, Loss: r.Stats["ppo/loss/total"], Entropy: r.Stats["ppo/policy/entropy"], Epochs: r.Epochs,
+		Updates: a.st.Updates, KLCoef: r.KLCoef,
+	}, nil
 }
 
-// Round implements train.Trainer: one iteration.
-func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error) {
-	if t.st.Result.StoppedBecause != "" {
-		return train.Outcome{}, fmt.Errorf("%w: %s", errStopped, t.st.Result.StoppedBecause)
-	}
-	if err := t.startHeldout(ctx); err != nil {
-		return train.Outcome{}, err
-	}
-	out, err := t.iterate(ctx)
-	if err != nil {
-		return train.Outcome{}, fmt.Errorf("iteration %d: %w", round+1, err)
-	}
-	return out, nil
-}
-
-// Unmeasured implements train.Forecaster. The prompts after the last iteration belong to it.
-func (t *trainer) Unmeasured(done int64) int64 {
-	return t.heldout.Left(done) * int64(len(t.deps.Heldout))
-}
-
-// Save implements train.Trainer.
-func (t *trainer) Save() (any, error) { return &t.st, nil }
-
-// Restore implements train.Trainer.
-func (t *trainer) Restore(raw json.RawMessage) error {
-	t.st = trainerState{}
-	return json.Unmarshal(raw, &t.st)
-}
-
-// isOnly: err is target with words around it, not joined with another error (such as
-// that of the checkpoint of an alarm).
-func isOnly(err, target error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if err == target {
-			return true
-		}
-	}
-	return false
-}
+// State implements [rollout.Algorithm].
+func (a *algorithm) State() any { return &a.st }

@@ -2,97 +2,38 @@ package ppo
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"steer/ggml/adapter"
 	"steer/ggml/lm"
+	"steer/rl/rollout"
+	"steer/rl/rollout/rollouttest"
 	"steer/rl/run"
 	"steer/rl/train"
 	"steer/rl/train/traintest"
 )
 
-// letterScorer likes one letter: its share of the response, times 8. hook runs first.
-type letterScorer struct {
-	letter int32
-	calls  int
-	hook   func(call int) error
-}
-
-func (s *letterScorer) Score(_ context.Context, episodes []Episode) ([]float32, error) {
-	s.calls++
-	if s.hook != nil {
-		if err := s.hook(s.calls); err != nil {
-			return nil, err
-		}
-	}
-	out := make([]float32, len(episodes))
-	for i, e := range episodes {
-		for _, id := range e.Response {
-			if id == s.letter {
-				out[i] += 8 / float32(len(e.Response))
-			}
-		}
-	}
-	return out, nil
-}
-
 // world is a toy policy with everything around it.
 type world struct {
 	toy    *traintest.Toy
-	scorer *letterScorer
+	scorer *rollouttest.Letter
 	deps   Deps
 }
 
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	toy := traintest.New(traintest.Config{Vocab: 12, Seed: 3})
-	w := &world{toy: toy, scorer: &letterScorer{letter: 5}}
-	var prompts, heldout []Prompt
-	for i := range 10 {
-		tokens := []int32{0, int32(2 + i), int32(2 + (3*i)%10)}
-		prompts = append(prompts, Prompt{Tokens: tokens, Text: traintest.Letters{}.Decode(tokens, true)})
-	}
-	for i := range 20 {
-		heldout = append(heldout, Prompt{Tokens: []int32{0, int32(11 - i%10), int32(2 + i/10)}, Text: "h"})
-	}
-	w.deps = Deps{
-		Deps:      train.Deps{Learner: toy, AdapterOf: toyAdapter},
-		Reference: toy.Reference(), Generator: toy, Scorer: w.scorer, Tokenizer: traintest.Letters{},
-		Prompts: prompts, Heldout: heldout,
-	}
-	return w
+func newWorld(*testing.T) *world {
+	w := rollouttest.New()
+	return &world{toy: w.Toy, scorer: w.Scorer, deps: Deps{Deps: w.Deps}}
 }
 
 // in opens a run folder for the world's next Train.
 func (w *world) in(t *testing.T, dir string, c Config) *world {
 	t.Helper()
-	folder, err := run.Open(dir, run.Options{Stage: "ppo", Name: "toy", Config: &c})
-	require.NoError(t, err)
-	t.Cleanup(func() { folder.Close() })
-	w.deps.Run = folder
+	w.deps.Run = (&rollouttest.World{}).In(t, dir, "ppo", &c).Deps.Run
 	return w
-}
-
-func toyAdapter(s *lm.State) (*adapter.Adapter, error) {
-	byName := map[string]lm.Tensor{}
-	for _, p := range s.Params {
-		byName[p.Name] = p
-	}
-	a, b := byName[traintest.PairName+".lora_a"], byName[traintest.PairName+".lora_b"]
-	return &adapter.Adapter{
-		Arch: adapter.Arch, Alpha: 8,
-		Pairs: []adapter.Pair{{
-			Name: traintest.PairName, NIn: a.Shape[0], Rank: a.Shape[1], NOut: b.Shape[1], A: a.Data, B: b.Data,
-		}},
-		Head: &adapter.Head{Weight: byName["head.weight"].Data, Bias: byName["head.bias"].Data[0], HasBias: true},
-	}, nil
 }
 
 // quick is a configuration that learns on the toy in a second.
@@ -117,7 +58,7 @@ func TestRewardRisesAtBoundedKL(t *testing.T) {
 		c.Seed, c.Optim.LR, c.MaxNewTokens = q.Seed, 2e-2, q.MaxNewTokens
 		c.Iterations = 60
 		c.RolloutBatchSize, c.MiniBatchSize, c.MicroBatchSize, c.PPOEpochs = 16, 16, 4, 4
-		if c.LengthDraw != LengthFixed {
+		if c.LengthDraw != rollout.LengthFixed {
 			c.MinNewTokens = 4
 		}
 		w := newWorld(t)
@@ -148,21 +89,6 @@ func files(t *testing.T, dir string) map[string][]byte {
 	return out
 }
 
-func timeless(t *testing.T, dir string) []run.MetricsRecord {
-	t.Helper()
-	recs, _, err := run.ReadMetrics(filepath.Join(dir, run.MetricsFile))
-	require.NoError(t, err)
-	for i := range recs {
-		recs[i].Time = time.Time{}
-		for name := range recs[i].Values {
-			if name == "seconds" || name == "tokens_per_second" || len(name) > 5 && name[:5] == "time/" {
-				delete(recs[i].Values, name)
-			}
-		}
-	}
-	return recs
-}
-
 func TestResumeEqualsUnbroken(t *testing.T) {
 	c := quick()
 	c.KLControl = KLAdaptive
@@ -186,7 +112,7 @@ func TestResumeEqualsUnbroken(t *testing.T) {
 		w := newWorld(t).in(t, broken, c)
 		stopper := train.NewStopper()
 		w.deps.Stopper = stopper
-		w.scorer.hook = func(call int) error {
+		w.scorer.Hook = func(call int) error {
 			if call != at.call {
 				return nil
 			}
@@ -215,7 +141,7 @@ func TestResumeEqualsUnbroken(t *testing.T) {
 	for name := range a {
 		require.True(t, bytes.Equal(a[name], b[name]), "%s differs", name)
 	}
-	require.Equal(t, timeless(t, straight), timeless(t, broken))
+	require.Equal(t, rollouttest.Timeless(t, straight), rollouttest.Timeless(t, broken))
 	x, err := run.ReadSamples(filepath.Join(straight, run.SamplesFile))
 	require.NoError(t, err)
 	y, err := run.ReadSamples(filepath.Join(broken, run.SamplesFile))

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"steer/rl/rollout"
 )
 
 type trlGrad struct {
@@ -14,7 +16,7 @@ type trlGrad struct {
 type trlCase struct {
 	Name   string
 	Config struct {
-		KLPenalty       KLPenalty `json:"kl_penalty"`
+		KLPenalty       rollout.KLPenalty `json:"kl_penalty"`
 		Gamma, Lam      float64
 		ClipRange       float64 `json:"cliprange"`
 		ClipRangeValue  float64 `json:"cliprange_value"`
@@ -34,8 +36,8 @@ type trlCase struct {
 		FullLogprobsOld [][][]float64 `json:"full_logprobs_old"`
 		FullLogprobsRef [][][]float64 `json:"full_logprobs_ref"`
 	}
-	KLPerToken     map[KLPenalty][][]float64 `json:"kl_per_token"`
-	NonScoreReward [][]float64               `json:"non_score_reward"`
+	KLPerToken     map[rollout.KLPenalty][][]float64 `json:"kl_per_token"`
+	NonScoreReward [][]float64                       `json:"non_score_reward"`
 	Rewards        [][]float64
 	AdvantagesRaw  [][]float64 `json:"advantages_raw"`
 	Advantages     [][]float64
@@ -114,13 +116,13 @@ func TestTRLRewardsAndAdvantages(t *testing.T) {
 			for penalty, want := range c.KLPerToken {
 				got := make([][]float64, len(mask))
 				for s := range mask {
-					if penalty != KLFull {
-						got[s] = SequenceKL(penalty, logprobs[s], ref[s])
+					if penalty != rollout.KLFull {
+						got[s] = rollout.SequenceKL(penalty, logprobs[s], ref[s])
 						continue
 					}
 					for i, m := range mask[s] {
 						if m != 0 {
-							got[s] = append(got[s], FullKL(c.Inputs.FullLogprobsOld[s][i],
+							got[s] = append(got[s], rollout.FullKL(c.Inputs.FullLogprobsOld[s][i],
 								c.Inputs.FullLogprobsRef[s][i]))
 						}
 					}
@@ -306,8 +308,8 @@ func TestExperimentalPPO(t *testing.T) {
 			kl, rewards := make([][]float64, n), make([][]float64, n)
 			for s, l := range c.Lens {
 				longer[s] = min(l+1, width)
-				penalty := map[string]KLPenalty{"k1": KLK1, "k3": KLK3}[c.Args.KLEstimator]
-				kl[s] = SequenceKL(penalty, c.LogprobsOld[s][:l], c.LogprobsRef[s][:l])
+				penalty := map[string]rollout.KLPenalty{"k1": rollout.KLK1, "k3": rollout.KLK3}[c.Args.KLEstimator]
+				kl[s] = rollout.SequenceKL(penalty, c.LogprobsOld[s][:l], c.LogprobsRef[s][:l])
 				padded := append(append([]float64(nil), kl[s]...), make([]float64, longer[s]-l)...)
 				rewards[s], _ = Rewards(padded, c.Scores[s], c.Args.KLCoef)
 			}

@@ -79,6 +79,8 @@ type Model struct {
 	Role     string   `json:"role" yaml:"role"` // base, sft or policy
 	Theory   string   `json:"theory,omitempty" yaml:"theory,omitempty"`
 	Adapters []string `json:"adapters" yaml:"adapters"`
+	// BestOf: an answer is the best of so many of that stack; 0: it is its own.
+	BestOf int `json:"best_of,omitempty" yaml:"best_of,omitempty"`
 }
 
 // ID names a measurement: a benchmark under a protocol, of a model. Parts may be empty.
@@ -133,7 +135,10 @@ type CrossReward struct {
 	KL            map[string]Interval      `json:"kl"`      // k1, nats a response, from the reference
 	KLK3          map[string]Interval      `json:"kl_k3"`   // the same by the k3 estimator
 	Lengths       map[string]Interval      `json:"lengths"` // tokens
-	Histograms    []Histogram              `json:"histograms,omitempty"`
+	// BestOf says of policies that give the best of n answers how many that are. Their KL is Beirami's estimate, and
+	// their kl_k3 the closed form, log n - (n-1)/n.
+	BestOf     map[string]int `json:"best_of,omitempty"`
+	Histograms []Histogram    `json:"histograms,omitempty"`
 	// Samples are written beside the matrix.
 	Samples []Sample `json:"-"`
 	// Items is the file of the answers' records, relative to the run folder; results of former

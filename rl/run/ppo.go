@@ -3,8 +3,11 @@ package run
 // PPO is result.json of a policy.
 type PPO struct {
 	Record
-	PPOSummary
-	Theory string `json:"theory"` // of the reward model
+	PolicySummary
+	Theory string `json:"theory"` // of the reward model, "" where there are several rewards
+	// Rewards are the several, and Combine says how they become one.
+	Rewards []RewardUse `json:"rewards,omitempty"`
+	Combine string      `json:"combine,omitempty"`
 
 	// Steps and Tokens are those of other programs; this one counts iterations and updates.
 	Steps  int64 `json:"steps,omitempty"`
@@ -12,67 +15,18 @@ type PPO struct {
 }
 
 // Check finds what contradicts itself.
-func (p *PPO) Check() error {
-	errs := []error{p.Record.check()}
-	for _, h := range []struct {
-		field string
-		*HeldOut
-	}{{"heldout_first", p.HeldoutFirst}, {"heldout_last", p.HeldoutLast}} {
-		if h.HeldOut != nil {
-			errs = append(errs, h.Score.check(h.field+".score"), h.Difference.check(h.field+".difference"),
-				h.KL.check(h.field+".kl"))
-		}
-	}
-	return first(errs)
+func (p *PPO) Check() error { return first([]error{p.Record.check(), p.PolicySummary.check()}) }
+
+// GRPO is result.json of a policy that was steered by groups of answers.
+type GRPO struct {
+	Record
+	PolicySummary
+	Theory string `json:"theory"` // of the reward model, "" where there are several rewards
+	// Rewards are the several, and Combine says how they become one.
+	Rewards []RewardUse `json:"rewards,omitempty"`
+	Combine string      `json:"combine,omitempty"`
+	Preset  string      `json:"preset"`
 }
 
-// PPOSummary is what the trainer says of its run; checkpoints keep it as far as it has come.
-type PPOSummary struct {
-	Iterations int64 `json:"iterations"` // done
-	Updates    int64 `json:"updates"`    // optimizer updates taken
-	// ScoreFirst and ScoreLast are the mean raw scores of the first and last batch.
-	ScoreFirst *float64 `json:"score_first,omitempty"`
-	ScoreLast  *float64 `json:"score_last,omitempty"`
-	KLLast     *float64 `json:"kl_last,omitempty"` // nats a response
-	KLCoefLast *float64 `json:"kl_coef_last,omitempty"`
-	// Best is nil before the first iteration has ended.
-	Best *BestPolicy `json:"best,omitempty"`
-	// HeldoutFirst is measured before training, HeldoutLast after it; nil without
-	// held-out prompts.
-	HeldoutFirst *HeldOut `json:"heldout_first,omitempty"`
-	HeldoutLast  *HeldOut `json:"heldout_last,omitempty"`
-	// StoppedBecause is the sentence of the guard that ended the run, or "".
-	StoppedBecause string `json:"stopped_because,omitempty"`
-}
-
-// NewPPOSummary is that of a run that has not begun: all numbers are 0.
-func NewPPOSummary() PPOSummary {
-	return PPOSummary{
-		ScoreFirst: new(float64), ScoreLast: new(float64), KLLast: new(float64), KLCoefLast: new(float64),
-	}
-}
-
-// BestPolicy is the policy with the highest mean score - kl_coef KL over a rollout batch.
-type BestPolicy struct {
-	// Iteration is the number of iterations the policy had been trained for.
-	Iteration int64   `json:"iteration"`
-	Objective float64 `json:"objective"`
-	Score     float64 `json:"score"` // mean raw score of the batch
-	KL        float64 `json:"kl"`    // nats a response
-}
-
-// HeldOut is the policy measured on prompts it is not trained on. The same prompt gets the same
-// random stream every time, so that differences are paired.
-type HeldOut struct {
-	Iteration int64 `json:"iteration"`
-	// Score is raw: without scaling, clipping or penalty.
-	Score Interval `json:"score"`
-	// Difference is score minus the baseline's score on the same prompt.
-	Difference Interval `json:"difference"`
-	// KL of a response to the reference, k1, nats.
-	KL Interval `json:"kl"`
-	// Ended is the share of responses that an end token or stop string ended.
-	Ended float64 `json:"ended"`
-	// Length is the mean length in tokens.
-	Length float64 `json:"length"`
-}
+// Check finds what contradicts itself.
+func (g *GRPO) Check() error { return first([]error{g.Record.check(), g.PolicySummary.check()}) }

@@ -10,13 +10,15 @@ const (
 	StageSFT    = "sft"
 	StageReward = "reward"
 	StagePPO    = "ppo"
+	StageGRPO   = "grpo"
+	StageJudge  = "judge"
 	StageDPO    = "dpo"
 	StageEval   = "eval" // whose parts are kept, or measured again, one by one
 )
 
 // IsStage tells whether there is such a stage.
 func IsStage(kind string) bool {
-	return slices.Contains([]string{StageSFT, StageReward, StagePPO, StageDPO, StageEval}, kind)
+	return slices.Contains([]string{StageSFT, StageReward, StagePPO, StageGRPO, StageDPO, StageJudge, StageEval}, kind)
 }
 
 // How a run ended. A result without a status is finished.

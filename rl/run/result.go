@@ -63,12 +63,17 @@ func ParseResult(path string, text []byte) (Result, error) {
 		r = &Reward{}
 	case StagePPO:
 		r = &PPO{}
+	case StageGRPO:
+		r = &GRPO{}
 	case StageDPO:
 		r = &DPO{}
+	case StageJudge:
+		r = &Judge{}
 	case StageEval:
 		r = &Evaluation{}
 	default:
-		return nil, fmt.Errorf("%s: field %q: want sft, reward, ppo, dpo or eval, got %q", path, "stage", kind.Stage)
+		return nil, fmt.Errorf("%s: field %q: want sft, reward, ppo, grpo, dpo, judge or eval, got %q", path, "stage",
+			kind.Stage)
 	}
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -89,7 +89,7 @@ func TestAnotherVersionIsRefused(t *testing.T) {
 		require.EqualError(t, err, want)
 	}
 	_, err := ParseResult("x/result.json", []byte(`{"stage": "tea", "version": 1}`))
-	require.ErrorContains(t, err, `want sft, reward, ppo, dpo or eval, got "tea"`)
+	require.ErrorContains(t, err, `want sft, reward, ppo, grpo, dpo, judge or eval, got "tea"`)
 	_, err = ParseResult("x/result.json", []byte(`[]`))
 	require.ErrorContains(t, err, "not a JSON object")
 	_, err = ParseOutcome([]byte(`{"version": 3}`))

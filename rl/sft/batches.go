@@ -1,7 +1,6 @@
 package sft
 
 import (
-	"steer/ggml/lm"
 	"steer/internal/seed"
 	"steer/rl/data"
 	"steer/rl/train"
@@ -66,10 +65,9 @@ func (c Config) order(items int) *train.Order {
 	return train.NewOrder(items, !c.NoShuffle, c.Seed, "sft.shuffle")
 }
 
-// micro splits the items of a step into forward passes; sequences get the dropout
+// parts are the items of a step as its passes may be split between them; sequences get the dropout
 // seeds of their position in the mini-batch, so that the split changes nothing.
-func (c Config) micro(items []train.Item, step int64) [][]lm.Sequence {
-	var parts []train.Item
+func (c Config) parts(items []train.Item, step int64) (parts []train.Item) {
 	n := uint64(0)
 	for _, item := range items {
 		part := make(train.Item, 0, len(item))
@@ -87,5 +85,5 @@ func (c Config) micro(items []train.Item, step int64) [][]lm.Sequence {
 			parts = append(parts, part[i:i+1])
 		}
 	}
-	return c.Split(parts)
+	return parts
 }

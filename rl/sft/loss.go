@@ -1,11 +1,14 @@
 package sft
 
-import "steer/ggml/lm"
+import (
+	"steer/ggml/lm"
+	"steer/rl/train"
+)
 
 // count is the number of counted tokens of sequences, the N of the loss.
-func count(micro [][]lm.Sequence) (n int64) {
-	for _, part := range micro {
-		for _, s := range part {
+func count(items []train.Item) (n int64) {
+	for _, item := range items {
+		for _, s := range item {
 			n += int64(len(s.Targets))
 		}
 	}

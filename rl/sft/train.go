@@ -144,7 +144,7 @@ func (t *trainer) Unmeasured(done int64) int64 { return t.evals.Left(done) * int
 
 // step is one optimizer step.
 func (t *trainer) step(ctx context.Context, round int64) (train.Outcome, error) {
-	// 1. The items of this step, in micro-batches.
+	// 1. The items of this step.
 	var items []train.Item
 	var tokens int64
 	n := len(t.train)
@@ -152,20 +152,23 @@ func (t *trainer) step(ctx context.Context, round int64) (train.Outcome, error) 
 		items = append(items, t.train[i])
 		tokens += t.train[i].Tokens()
 	}
-	micro := t.cfg.micro(items, round)
-	counted := count(micro)
+	parts := t.cfg.parts(items, round)
+	counted := count(parts)
 
 	// 2. Forward and backward; the loss is divided once, by all counted tokens.
-	var sum float64
-	opt := lm.Options{Dropout: t.cfg.LoRA.Dropout > 0}
-	err := train.Accumulate(ctx, t.deps.Learner, micro, opt, func(_ int, out *lm.Output) (lm.Gradient, error) {
-		g := nll(out.Logprobs, counted, &sum)
-		return g, train.CheckFinite(round+1, "loss", sum)
-	})
+	batch := train.MiniBatch[float64]{
+		Items: parts, Split: t.cfg.Split, Options: lm.Options{Dropout: t.cfg.LoRA.Dropout > 0},
+		Tally: func() *float64 { return new(float64) },
+		Gradient: func(sum *float64, p train.ForwardPass) (lm.Gradient, error) {
+			g := nll(p.Output.Logprobs, counted, sum)
+			return g, train.CheckFinite(round+1, "loss", *sum)
+		},
+	}
+	sum, err := batch.Accumulate(ctx, t.deps.Learner)
 	if err != nil {
 		return train.Outcome{}, err
 	}
-	loss := sum / float64(counted)
+	loss := *sum / float64(counted)
 
 	// 3. The update.
 	update := t.cfg.Optim.At(round, t.steps)

@@ -89,21 +89,20 @@ func (i Item) Tokens() (n int64) {
 
 // Split lays whole items out in forward passes: MicroBatchSize of them, or as many as have
 // MicroBatchTokens tokens together, where one with more has a pass of its own.
-func (b Batches) Split(items []Item) [][]lm.Sequence {
-	var passes [][]lm.Sequence
-	var pass []lm.Sequence
-	held, tokens := 0, int64(0)
+func (b Batches) Split(items []Item) [][]Item {
+	var passes [][]Item
+	var pass []Item
+	tokens := int64(0)
 	for _, item := range items {
-		full := b.MicroBatchSize > 0 && held == b.MicroBatchSize ||
-			b.MicroBatchSize == 0 && held > 0 && tokens+item.Tokens() > int64(b.MicroBatchTokens)
+		full := b.MicroBatchSize > 0 && len(pass) == b.MicroBatchSize ||
+			b.MicroBatchSize == 0 && len(pass) > 0 && tokens+item.Tokens() > int64(b.MicroBatchTokens)
 		if full {
-			passes, pass, held, tokens = append(passes, pass), nil, 0, 0
+			passes, pass, tokens = append(passes, pass), nil, 0
 		}
-		pass = append(pass, item...)
-		held++
+		pass = append(pass, item)
 		tokens += item.Tokens()
 	}
-	if held > 0 {
+	if len(pass) > 0 {
 		passes = append(passes, pass)
 	}
 	return passes

@@ -5,7 +5,7 @@
 //	settings: batches, optimizer, LoRA, presets    Batches, Optim, LRSchedule, LoRA, Preset, Checks
 //	in which order items are taken                 Order, Batches.Positions
 //	what goes through the model at once            Batches.Split, Micro, MicroByTokens
-//	an update                                      Accumulate, Update, CheckFinite
+//	an update                                      MiniBatch.Accumulate, Update, CheckFinite
 //	held-out items                                 Evaluate, Every, Deps.Pass, Measurer, Forecaster
 //	resuming, checkpoints, metrics, stopping       Loop, Stopper, Outcome.Alarm
 //	what a trainer is given                        Deps
@@ -13,11 +13,11 @@
 //
 // A round of a supervised method reads:
 //
-//	// 1. The items of this step, in micro-batches.
+//	// 1. The items of this step.
 //	for _, i := range order.Span(cfg.Positions(round, n, cfg.Epochs)) { items = append(items, all[i]) }
-//	micro := cfg.Split(items)
+//	batch := train.MiniBatch[tally]{Items: items, Split: cfg.Split, Gradient: gradient, ...} // gradient: the loss
 //	// 2. Forward and backward.
-//	err := train.Accumulate(ctx, deps.Learner, micro, options, gradient) // gradient: the loss
+//	counted, err := batch.Accumulate(ctx, deps.Learner)
 //	// 3. The update.
 //	norm, err := train.Update(deps.Learner, cfg.Optim.At(round, steps), round+1, "grad_norm")
 //	// 4. What is to be known of it.

@@ -13,6 +13,18 @@ import (
 // watches for. There is a checkpoint; the message says what was seen.
 var ErrAlarm = errors.New("stopped by an alarm")
 
+// ErrIntact: a round or its measurement failed, and neither the learner nor the trainer's state had changed by then.
+// [Loop] writes a checkpoint, so that nothing before it is lost. See [Intact].
+var ErrIntact = errors.New("nothing was changed")
+
+// Intact marks an error with ErrIntact; its text stays as it is.
+func Intact(err error) error { return intact{err} }
+
+type intact struct{ error }
+
+// Unwrap gives the error itself, and ErrIntact.
+func (e intact) Unwrap() []error { return []error{e.error, ErrIntact} }
+
 // Outcome is what a trainer reports of one round.
 type Outcome struct {
 	// Step is the number of optimizer steps done so far; 0 means one a round.
@@ -64,7 +76,8 @@ type loopState struct {
 // Loop drives a trainer from the newest checkpoint of its run (or from the start) to
 // the last round: metrics, progress, checkpoints, graceful stop. It returns
 // ErrInterrupted after a stop, ErrAlarm after an alarm, both with a checkpoint, and an
-// error of Round as it is, with the step it is safe to go on from.
+// error of Round as it is, with the step it is safe to go on from; with a checkpoint, too, where
+// the error is [ErrIntact].
 func Loop(ctx context.Context, d Deps, o LoopOptions, t Trainer) error {
 	d.Default(d.Stage)
 	l := &loop{Deps: d, opt: o, t: t, savedRound: -1}
@@ -136,6 +149,9 @@ func (l *loop) run(ctx context.Context) error {
 		if errors.Is(err, ErrInterrupted) {
 			return l.stop(ErrInterrupted)
 		}
+		if errors.Is(err, ErrIntact) {
+			return l.failed(errors.Join(err, l.checkpoint(false)))
+		}
 		if err != nil {
 			return l.failed(err)
 		}
@@ -160,6 +176,10 @@ func (l *loop) end(ctx context.Context, out Outcome) error {
 		if errors.Is(err, ErrInterrupted) {
 			l.pending = pend(out, l.Meter.since())
 			return l.stop(ErrInterrupted)
+		}
+		if errors.Is(err, ErrIntact) {
+			l.pending = pend(out, l.Meter.since())
+			return l.failed(errors.Join(err, l.checkpoint(false)))
 		}
 		if err != nil {
 			return l.failed(err)

@@ -48,7 +48,7 @@ func TestSplitKeepsItemsWhole(t *testing.T) {
 	sizes := func(b Batches) (out [][]int) {
 		for _, pass := range b.Split(items) {
 			var lengths []int
-			for _, s := range pass {
+			for _, s := range flat(pass) {
 				lengths = append(lengths, len(s.Tokens))
 			}
 			out = append(out, lengths)
