@@ -23,6 +23,8 @@ const (
 	JobScore Job = "score"
 	// JobRollout samples responses, LoRA on.
 	JobRollout Job = "rollout"
+	// JobGroup samples groups of responses to one prompt each, LoRA on, with the prompt shared and not.
+	JobGroup Job = "group"
 	// JobPPO is a PPO iteration: rollout, reward, log-probabilities, updates.
 	JobPPO Job = "ppo"
 	// JobGRPO is a GRPO iteration: rollout of groups, reward, log-probabilities, updates.
@@ -36,12 +38,12 @@ const (
 
 // Values lists the jobs in the order they are measured.
 func (Job) Values() []string {
-	return []string{string(JobTrain), string(JobTrainKeep), string(JobScore), string(JobRollout), string(JobPPO),
-		string(JobGRPO), string(JobDPO), string(JobKernels)}
+	return []string{string(JobTrain), string(JobTrainKeep), string(JobScore), string(JobRollout), string(JobGroup),
+		string(JobPPO), string(JobGRPO), string(JobDPO), string(JobKernels)}
 }
 
 // Trains tells whether a job needs the training graph; the others measure whatever libllama decodes.
-func (j Job) Trains() bool { return j != JobScore && j != JobRollout }
+func (j Job) Trains() bool { return j != JobScore && j != JobRollout && j != JobGroup }
 
 // Spec is one measurement; the zero value of no field but those named means anything.
 type Spec struct {
@@ -62,9 +64,9 @@ type Spec struct {
 	Sequences  int `json:"sequences"`   // sampled at once
 	Prompt     int `json:"prompt"`      // tokens of a prompt
 	New        int `json:"new"`         // tokens of a response
-	Episodes   int `json:"episodes"`    // of a PPO iteration; prompts of a GRPO iteration, pairs of a DPO step
+	Episodes   int `json:"episodes"`    // of a PPO iteration; prompts of groups, pairs of a DPO step
 	Epochs     int `json:"epochs"`      // of a PPO or GRPO iteration
-	Group      int `json:"group"`       // answers to a prompt of GRPO
+	Group      int `json:"group"`       // answers to a prompt of groups
 
 	Warmup  int    `json:"warmup"` // steps before the measured ones
 	Steps   int    `json:"steps"`
@@ -80,7 +82,7 @@ func Default(job Job) Spec {
 		Batch: 4, Tokens: 256, Sequences: 32, Prompt: 64, New: 128, Episodes: 8, Epochs: 4, Group: 8,
 		Warmup: 1, Steps: 5,
 	}
-	if job == JobPPO || job == JobGRPO || job == JobDPO {
+	if job == JobGroup || job == JobPPO || job == JobGRPO || job == JobDPO {
 		s.New = 64
 	}
 	return s
@@ -160,7 +162,7 @@ func (s *Spec) Label() string {
 	switch s.Job {
 	case JobRollout:
 		return fmt.Sprintf("%s %d", s.Job, s.Sequences)
-	case JobGRPO:
+	case JobGroup, JobGRPO:
 		return fmt.Sprintf("%s %dx%dx%d+%d", s.Job, s.Episodes, s.Group, s.Prompt, s.New)
 	case JobPPO, JobDPO:
 		return fmt.Sprintf("%s %dx%d+%d", s.Job, s.Episodes, s.Prompt, s.New)
