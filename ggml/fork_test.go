@@ -129,7 +129,8 @@ func TestForksOfGemma(t *testing.T) {
 	tokens := raggedBatch(6, m.info.Vocab, false, 600)[0].Tokens
 	reqs := groupsOf(2, tokens[:540], tokens[550:590])
 	sp := lm.Sampling{Temperature: 1}
-	want, _ := forked(t, opening(t, m, nil)(SessionOptions{Sequences: 2, Context: 552, Unshared: true}), sp, false, reqs)
+	want, _ := forked(t, opening(t, m, nil)(SessionOptions{Sequences: 2, Context: 552, Unshared: true}), sp, false,
+		reqs)
 	for _, slots := range []int{2, 3} {
 		got, read := forked(t, opening(t, m, nil)(SessionOptions{Sequences: slots, Context: 552}), sp, false, reqs)
 		require.Equal(t, want, got, "%d slots", slots)

@@ -101,7 +101,8 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.IntSliceVar(&f.sequences, "sequences", []int{f.spec.Sequences}, "sequences sampled at once, `LIST`")
 	flags.IntVar(&f.spec.Prompt, "prompt", f.spec.Prompt, "tokens of a prompt")
 	flags.IntVar(&f.spec.New, "new", 0, "tokens of a response (0: 128 of a rollout, else 64)")
-	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of ppo, prompts of group and grpo, pairs of dpo")
+	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of ppo, prompts of group and grpo, pairs "+
+		"of dpo")
 	flags.IntVar(&f.spec.Epochs, "epochs", f.spec.Epochs, "epochs of a PPO or GRPO iteration")
 	flags.IntVar(&f.spec.Group, "group", f.spec.Group, "answers to a prompt of group and grpo")
 	flags.IntVar(&f.spec.Rank, "rank", f.spec.Rank, "LoRA rank")
@@ -143,8 +144,8 @@ func (f *benchFlags) leaveOut(a *app, named bool) error {
 		return nil
 	}
 	if named {
-		return fmt.Errorf("--jobs %s: %w: of the jobs, score, rollout and group are measured on it", strings.Join(out, ","),
-			reason)
+		return fmt.Errorf("--jobs %s: %w: of the jobs, score, rollout and group are measured on it",
+			strings.Join(out, ","), reason)
 	}
 	f.jobs = kept
 	a.console().Progress.Note("not measured: " + strings.Join(out, ", ") + ", since this model cannot be trained")
