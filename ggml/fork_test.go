@@ -3,6 +3,7 @@ package ggml
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -202,6 +203,16 @@ func TestForksOnTheEmulatedGPU(t *testing.T) {
 		}
 		t.Logf("f32 %t: %d of %d prompt tokens read", kvF32, r.read, 4*40)
 		require.LessOrEqual(t, r.read, 40+12)
+
+		greedy, _ := forked(t, s, lm.Sampling{}, true, reqs)
+		for i, g := range greedy { // each token is the likeliest after those before it
+			all, err := s.Logits(slices.Concat(reqs[i].Prompt, g.Tokens))
+			require.NoError(t, err)
+			for j, id := range g.Tokens {
+				row := all[len(reqs[i].Prompt)+j-1]
+				require.InDelta(t, slices.Max(row), row[id], 1e-3, "f32 %t, request %d, token %d", kvF32, i, j)
+			}
+		}
 	}
 }
 

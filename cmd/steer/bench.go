@@ -70,7 +70,11 @@ measured, without LoRA.`,
 			if err := a.locate(cmd.Context(), source.Model, "--model", &f.spec.Model); err != nil {
 				return err
 			}
-			if err := f.leaveOut(a, cmd.Flags().Changed("jobs")); err != nil {
+			named := cmd.Flags().Changed("jobs")
+			if !named {
+				f.jobs = speed.Job("").Values()
+			}
+			if err := f.leaveOut(a, named); err != nil {
 				return err
 			}
 			specs, err := f.specs()
@@ -93,7 +97,7 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.family, "family", "llama", "architecture of --shape, `NAME`: "+
 		strings.Join(speed.Families(), ", "))
 	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
-	flags.StringSliceVar(&f.jobs, "jobs", speed.Job("").Values(), "what to measure, `LIST`")
+	flags.StringSliceVar(&f.jobs, "jobs", nil, "what to measure, `LIST` (default: all of these)")
 	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
 	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch,
 		"sequences of --batch that train at once, gradients added up (0: all)")
