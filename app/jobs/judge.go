@@ -149,7 +149,8 @@ func (j *Judge) Resolve(dir string, hashes *filehash.Cache) (err error) {
 // check finds mistakes before anything is opened.
 func (j *Judge) check() error {
 	_, unknown := constitution.Open(j.Constitution)
-	errs := []error{unknown, j.Engine.Validate(), checkSource("pairs", j.Pairs), checkSource("prompts", j.Sampled.Prompts)}
+	errs := []error{unknown, j.Engine.Validate(), checkSource("pairs", j.Pairs),
+		checkSource("prompts", j.Sampled.Prompts)}
 	if j.Theory != "" {
 		_, err := rewards.Lookup(j.Theory)
 		errs = append(errs, err)
@@ -159,11 +160,11 @@ func (j *Judge) check() error {
 	}
 	switch pairs, prompts := j.Pairs.Path != "", j.Sampled.Prompts.Path != ""; {
 	case pairs && prompts:
-		errs = append(errs, errors.New("judge: pairs and prompts: want one of them: answers that are there, or prompts "+
-			"to sample answers to"))
+		errs = append(errs, errors.New("judge: pairs and prompts: want one of them: answers that are there, or "+
+			"prompts to sample answers to"))
 	case !pairs && !prompts:
-		errs = append(errs, errors.New("judge: pairs.path: want a file of answers to compare, or, as prompts.path, one "+
-			"of prompts to sample answers to"))
+		errs = append(errs, errors.New("judge: pairs.path: want a file of answers to compare, or, as prompts.path, "+
+			"one of prompts to sample answers to"))
 	case prompts:
 		errs = append(errs, j.Sampled.check(j.Recipe, j.Theory))
 	case len(j.Sampled.Policies) > 0:
@@ -230,7 +231,7 @@ func (j *Judge) Run(
 	defer func() { err = keptAnswers(errors.Join(err, asked.Close()), con) }()
 	// 4. Answers, where there are none yet; judgements.
 	if sampler != nil {
-		if set, err = sampler.pairs(ctx, asked); err != nil {
+		if set, err = sampler.pairs(ctx, asked, j.Seed); err != nil {
 			return err
 		}
 	}
@@ -300,10 +301,11 @@ func (j *Judge) open(w *workspace.Workspace, text string) (model eval.Subject, c
 	config = judge.Config{Constitution: text, Template: tpl, Tokenizer: w.Tok, MaxTokens: longest,
 		BatchTokens: j.BatchTokens}
 	var refused *data.Refusal
-	if _, err := tpl.Render(config.Question("user: Why?", "This.", "That.")); errors.As(err, &refused) && refused.Raised {
+	_, err = tpl.Render(config.Question("user: Why?", "This.", "That."))
+	if errors.As(err, &refused) && refused.Raised {
 		config.NoSystem = true
-		w.Remark("the model's chat template takes no message of the system: the constitution stands at the head of the " +
-			"user's message")
+		w.Remark("the model's chat template takes no message of the system: the constitution stands at the head of " +
+			"the user's message")
 	}
 	return eval.Subject{Name: "judge", Evaluator: step, Tokenizer: w.Tok,
 		ID: fmt.Sprintf("judge %v in %s", j.identity("adapter", len(j.Adapters)), j.Engine.Precision)}, config, nil

@@ -18,7 +18,7 @@ type judged struct {
 	files      []run.DataFile
 	theory     rewards.TheoryName // how a file was read
 	sampled    *run.SampledAnswers
-	candidates []candidates // answers that were sampled
+	candidates []data.Ranked // answers that were sampled
 }
 
 // readPairs reads a file of pairs, or of several answers to each prompt.

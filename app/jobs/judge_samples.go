@@ -10,11 +10,11 @@ import (
 	"steer/app/workspace"
 	"steer/eval"
 	"steer/eval/journal"
-	"steer/eval/query"
+	"steer/eval/judge"
 	"steer/ggml/lm"
-	"steer/internal/seed"
 	"steer/rewards"
 	"steer/rl/data"
+	"steer/rl/rollout"
 	"steer/rl/run"
 	"steer/rl/train"
 )
@@ -151,21 +151,12 @@ func (j *Judge) policies() []JudgedPolicy {
 
 // answerer samples answers.
 type answerer struct {
-	*JudgedSamples
-	con      Console
-	name     string
-	runSeed  uint64
+	judge.Sampling
+	policies judge.Policies
 	one      bool // pair a prompt
-	planned  bool // nothing is answered in earnest
-	policies []openPolicy
-	prompts  [][]query.Prompt // of each policy, in its form: the same ones
 	file     run.DataFile
-}
-
-type openPolicy struct {
-	eval.Subject
-	template *data.Template
-	stop     []int32
+	name     string
+	con      Console
 }
 
 // openAnswerer opens the policies and reads the prompts. Those that one of them cannot be asked are left out for all.
@@ -174,52 +165,58 @@ func (j *Judge) openAnswerer(w *workspace.Workspace, con Console, name string, p
 	if err != nil {
 		return nil, err
 	}
-	a := &answerer{JudgedSamples: &j.Sampled, con: con, name: name, runSeed: j.Seed, one: one, planned: planned}
-	room := w.Model.Info().CtxTrain - a.MaxNewTokens
+	c := &j.Sampled
+	a := &answerer{one: one, name: name, con: con, Sampling: judge.Sampling{
+		Samples: c.answers(), MaxNew: c.MaxNewTokens, Batch: c.BatchPrompts, Seed: j.Seed, Planned: planned,
+		Sampling: lm.Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP}}}
+	a.OnBatch = func(policy string, n, done, prompts int) {
+		con.Progress.Step(train.Status{Stage: fmt.Sprintf("%s: %s answers (%d)", name, policy, n), Step: int64(done),
+			Total: int64(prompts)})
+	}
+	room := w.Model.Info().CtxTrain - c.MaxNewTokens
 	if room < 1 {
 		return nil, fmt.Errorf("judge: max_new_tokens %d leaves no room for a prompt in the model's context of %d "+
-			"tokens: lower it", a.MaxNewTokens, w.Model.Info().CtxTrain)
+			"tokens: lower it", c.MaxNewTokens, w.Model.Info().CtxTrain)
 	}
-	longest := w.Within("max_prompt_tokens", a.MaxPromptTokens, room, "prompts")
-	j.Derived.note("max_prompt_tokens", a.MaxPromptTokens, longest)
+	longest := w.Within("max_prompt_tokens", c.MaxPromptTokens, room, "prompts")
+	j.Derived.note("max_prompt_tokens", c.MaxPromptTokens, longest)
 	for _, p := range j.policies() {
 		o, err := j.openPolicy(w, p)
 		if err != nil {
 			return nil, fmt.Errorf("judge: policy %s: %w", p.Name, err)
 		}
-		rows, file, err := readPrompts(w, data.LoadPromptRows, a.Prompts, "prompts", o.template, longest, room)
+		var rows []rollout.Prompt
+		rows, a.file, err = readPrompts(w, data.LoadPromptRows, c.Prompts, "prompts", o.Template, longest, room)
 		if err != nil {
 			return nil, fmt.Errorf("judge: prompts: %w", err)
 		}
-		prompts := make([]query.Prompt, len(rows))
-		for i, r := range rows {
-			prompts[i] = query.Prompt{ID: r.ID, Text: r.Text, Tokens: r.Tokens, Turns: r.Messages}
+		for _, r := range rows {
+			o.Prompts = append(o.Prompts, judge.Prompt{ID: r.ID, Text: r.Text, Tokens: r.Tokens, Turns: r.Messages})
 		}
-		a.policies, a.prompts, a.file = append(a.policies, o), append(a.prompts, prompts), file
+		a.policies = append(a.policies, o)
 	}
-	a.keepCommon()
-	if len(a.prompts[0]) == 0 {
+	a.policies.KeepCommon()
+	if a.file.Used = len(a.policies[0].Prompts); a.file.Used == 0 {
 		return nil, fmt.Errorf("judge: prompts: %s: no prompt can be put to all policies: raise max_prompt_tokens",
 			a.file.Path)
 	}
-	a.file.Used = len(a.prompts[0])
 	return a, nil
 }
 
 // openPolicy opens a stack that answers.
-func (j *Judge) openPolicy(w *workspace.Workspace, p JudgedPolicy) (o openPolicy, err error) {
+func (j *Judge) openPolicy(w *workspace.Workspace, p JudgedPolicy) (o judge.Policy, err error) {
 	if err := workspace.FillForm(j.Model, &p.Template, &p.System, &p.Date, &p.TemplateVars, p.Adapters); err != nil {
 		return o, err
 	}
 	form := workspace.Form{Template: p.Template, System: p.System, Date: p.Date, Vars: p.TemplateVars}
-	if o.template, o.stop, err = w.Template(form); err != nil {
+	if o.Template, o.Stop, err = w.Template(form); err != nil {
 		return o, err
 	}
 	adapters, stack, err := w.LoadStack(p.Adapters, workspace.UsePolicy)
 	if err != nil {
 		return o, err
 	}
-	w.NoteForm(o.template, stack...)
+	w.NoteForm(o.Template, stack...)
 	role := p.role()
 	if len(j.Sampled.Policies) == 0 {
 		role = "adapter"
@@ -230,105 +227,24 @@ func (j *Judge) openPolicy(w *workspace.Workspace, p JudgedPolicy) (o openPolicy
 	return o, nil
 }
 
-// keepCommon leaves the prompts that every policy is asked. They come in the order of the file, so places tell equal
-// ids apart.
-func (a *answerer) keepCommon() {
-	times := map[string]int{}
-	for _, prompts := range a.prompts {
-		seen := map[string]bool{}
-		for _, p := range prompts {
-			if key := keyOf(p); !seen[key] {
-				seen[key] = true
-				times[key]++
-			}
-		}
-	}
-	for k := range a.prompts {
-		a.prompts[k] = slices.DeleteFunc(a.prompts[k], func(p query.Prompt) bool {
-			return times[keyOf(p)] < len(a.prompts)
-		})
-	}
-}
-
-func keyOf(p query.Prompt) string { return fmt.Sprintf("%s %v", p.ID, p.Turns) }
-
 // pairs samples answers, what is kept of them first, and makes pairs.
-func (a *answerer) pairs(ctx context.Context, asked *journal.Journal) (judged, error) {
-	n := len(a.prompts[0])
-	set := judged{sampled: &run.SampledAnswers{Prompts: n}, files: []run.DataFile{a.file}}
-	answers := make([][]query.Answer, 0, len(a.policies)*a.answers()) // by policy and sample; of each prompt
-	var by []int                                                      // whose
-	for k, p := range a.policies {
-		for s := range a.answers() {
-			list, err := a.sample(ctx, asked, k, s)
-			if err != nil {
-				return set, fmt.Errorf("judge: policy %s: %w", p.Name, err)
-			}
-			answers, by = append(answers, list), append(by, k)
-		}
+func (a *answerer) pairs(ctx context.Context, asked *journal.Journal, runSeed uint64) (judged, error) {
+	for i := range a.policies {
+		a.policies[i].Subject = asked.Subject(a.policies[i].Subject)
 	}
-	rows := make([]data.Ranked, 0, n)
-	for i, prompt := range a.prompts[0] {
-		row := data.Ranked{Prompt: prompt.Turns, Unscored: true, ID: prompt.ID,
-			Source: run.CandidatesFile, Line: len(rows) + 1}
-		line := candidates{ID: prompt.ID, Prompt: prompt.Turns}
-		for s, list := range answers {
-			said := a.said(by[s], s, list[i].Text)
-			set.sampled.Answers++
-			if list[i].Finish == lm.FinishLength {
-				set.sampled.Cut++
-			}
-			if strings.TrimSpace(said) == "" {
-				set.sampled.Empty++
-				continue
-			}
-			row.Answers = append(row.Answers,
-				data.RankedAnswer{Turns: []data.Message{{Role: data.RoleAssistant, Content: said}}})
-			row.Policies = append(row.Policies, a.policies[by[s]].Name)
-			line.Responses = append(line.Responses, said)
-		}
-		line.Policies = row.Policies
-		if len(row.Answers) > 1 {
-			rows, set.candidates = append(rows, row), append(set.candidates, line)
-		}
-	}
-	set.source = run.PairSource{Path: a.file.Path, Format: "sampled", Recipe: recipeName(a.one), Rows: a.file.Rows,
-		Groups: len(rows)}
-	set.make(rows, a.one, a.runSeed)
-	set.sampled.Same = set.source.Identical
-	a.tell(set.sampled)
-	return set, set.none()
-}
-
-// said is an answer without the marks of its template. Those of a plan are all alike, and hold nothing but marks
-// perhaps: they are told apart, so that they are judged as others are.
-func (a *answerer) said(policy, place int, text string) string {
-	if a.planned {
-		return fmt.Sprint(place, text)
-	}
-	return a.policies[policy].template.Answer(text)
-}
-
-// sample gives one answer of a policy to each prompt.
-func (a *answerer) sample(ctx context.Context, asked *journal.Journal, policy, sample int) ([]query.Answer, error) {
-	p := a.policies[policy]
-	set := eval.Settings{Seed: seed.Derive(a.runSeed, "judge.answers", uint64(policy), uint64(sample)),
-		OnProgress: func(e eval.Progress) {
-			a.con.Progress.Step(train.Status{Stage: fmt.Sprintf("%s: %s answers (%d)", a.name, p.Name, sample+1),
-				Step: int64(e.Done), Total: int64(e.Total)})
-		}}
-	options := query.GenerateOptions{MaxNew: a.MaxNewTokens, StopTokens: p.stop, StopStrings: p.template.StopStrings(),
-		Batch:    a.BatchPrompts,
-		Sampling: lm.Sampling{Temperature: a.Temperature, TopK: a.TopK, TopP: a.TopP, MinP: a.MinP}}
-	got, err := query.Generate(ctx, asked.Subject(p.Subject), set, options, a.prompts[policy], eval.Progress{})
+	rows, counts, err := a.Answers(ctx, a.policies)
 	if err != nil {
-		return nil, err
+		return judged{}, err
 	}
-	return got.List, nil
-}
-
-// tell says what became of the answers.
-func (a *answerer) tell(s *run.SampledAnswers) {
-	a.con.Progress.Note(fmt.Sprintf("%s: %d answers to %d prompts: %d cut at %d tokens, %d empty and left out; %d pairs "+
-		"of equal answers left out", a.name, s.Answers, s.Prompts, s.Cut, a.MaxNewTokens, s.Empty, s.Same))
+	for i := range rows {
+		rows[i].Source = run.CandidatesFile
+	}
+	set := judged{candidates: rows, sampled: &counts, files: []run.DataFile{a.file}, source: run.PairSource{
+		Path: a.file.Path, Format: "sampled", Recipe: recipeName(a.one), Rows: a.file.Rows, Groups: len(rows)}}
+	set.make(rows, a.one, runSeed)
+	counts.Same = set.source.Identical
+	a.con.Progress.Note(fmt.Sprintf("%s: %d answers to %d prompts: %d cut at %d tokens, %d empty and left out; %d "+
+		"pairs of equal answers left out", a.name, counts.Answers, counts.Prompts, counts.Cut, a.MaxNew, counts.Empty,
+		counts.Same))
+	return set, set.none()
 }

@@ -70,8 +70,12 @@ func (j *Judge) write(folder *run.Folder, text constitution.Text, set *judged) e
 	}
 	if set.candidates != nil {
 		var rows []any
-		for _, c := range set.candidates {
-			rows = append(rows, c)
+		for _, r := range set.candidates {
+			line := candidates{ID: r.ID, Prompt: r.Prompt, Policies: r.Policies}
+			for _, a := range r.Answers {
+				line.Responses = append(line.Responses, a.Turns[0].Content)
+			}
+			rows = append(rows, line)
 		}
 		if err := writeLines(folder.Path(run.CandidatesFile), rows); err != nil {
 			return err
@@ -96,7 +100,8 @@ func writeLines(path string, rows []any) error {
 }
 
 func lineOf(p judge.Pair, one judge.Judgement, verdict judge.Verdict) judgementLine {
-	line := judgementLine{ID: p.ID, Line: p.Line, Policies: policiesOf(p, false), Verdict: verdict, Labelled: p.Labelled}
+	line := judgementLine{ID: p.ID, Line: p.Line, Policies: policiesOf(p, false), Verdict: verdict,
+		Labelled: p.Labelled}
 	if one.TooLong {
 		return line
 	}

@@ -56,7 +56,8 @@ command goes on from there, and ends with the same bytes. Another --min-margin o
 				return err
 			}
 			j := job.(*jobs.Judge)
-			if own := slices.Contains(constitution.Names(), j.Constitution); cmd.Flags().Changed("constitution") && !own {
+			own := slices.Contains(constitution.Names(), j.Constitution)
+			if cmd.Flags().Changed("constitution") && !own {
 				if j.Constitution, err = filepath.Abs(j.Constitution); err != nil {
 					return err
 				}

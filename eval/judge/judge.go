@@ -16,7 +16,9 @@ const atOnce = 256
 
 // Judge compares the sides of pairs, in both orders; done is told after each batch how many pairs are answered, those
 // that are too long included.
-func (c *Config) Judge(ctx context.Context, model lm.Evaluator, pairs []Pair, done func(pairs int)) ([]Judgement, error) {
+func (c *Config) Judge(
+	ctx context.Context, model lm.Evaluator, pairs []Pair, done func(pairs int),
+) ([]Judgement, error) {
 	out := make([]Judgement, 0, len(pairs))
 	for start := 0; start < len(pairs); start += atOnce {
 		part := pairs[start:min(start+atOnce, len(pairs))]
@@ -30,7 +32,9 @@ func (c *Config) Judge(ctx context.Context, model lm.Evaluator, pairs []Pair, do
 }
 
 // judge compares so many pairs as are in memory at once.
-func (c *Config) judge(ctx context.Context, model lm.Evaluator, pairs []Pair, done func(pairs int)) ([]Judgement, error) {
+func (c *Config) judge(
+	ctx context.Context, model lm.Evaluator, pairs []Pair, done func(pairs int),
+) ([]Judgement, error) {
 	out := make([]Judgement, len(pairs))
 	var seqs []lm.Sequence
 	var of []int // the pair of each run of four sequences

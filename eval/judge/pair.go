@@ -70,7 +70,8 @@ func pairOf(row data.Ranked, i, k int) (p Pair, differ bool) {
 func (p Pair) check() error {
 	switch {
 	case p.ChosenIDs != nil:
-		return fmt.Errorf("%s: line %d: token ids cannot be shown to a judge: want two answers as text", p.Source, p.Line)
+		return fmt.Errorf("%s: line %d: token ids cannot be shown to a judge: want two answers as text", p.Source,
+			p.Line)
 	case p.Missing != data.SideNone:
 		return fmt.Errorf("%s: line %d: an answer with a label by itself: want two answers to compare (recipe: cross "+
 			"pairs the good and the bad answers to a prompt)", p.Source, p.Line)

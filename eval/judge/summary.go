@@ -135,9 +135,10 @@ func contests(pairs []Pair, judged []Judgement, asked []int) (out []run.Contest)
 		met[p] = append(met[p], i)
 	}
 	for _, p := range order {
-		out = append(out, run.Contest{First: p[0], Second: p[1], Ties: ties[p], Wins: shareOver(met[p], func(i int) bool {
+		wins := shareOver(met[p], func(i int) bool {
 			return judged[i].Margin() > 0 == (pairs[i].Policies[0] == p[0])
-		})})
+		})
+		out = append(out, run.Contest{First: p[0], Second: p[1], Wins: wins, Ties: ties[p]})
 	}
 	return out
 }

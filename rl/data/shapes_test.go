@@ -347,7 +347,7 @@ func TestRankedAndLabelled(t *testing.T) {
 		}
 	}
 	for content, says := range map[string]string{
-		`{"prompt":"a","responses":["x","y"],"policies":["sft"]}`:            `field "policies": malformed: want 2 names`,
+		`{"prompt":"a","responses":["x","y"],"policies":["sft"]}`:            `field "policies": malformed: want 2`,
 		`{"prompt":"a","responses":["x","y"],"policies":"sft"}`:              `field "policies"`,
 		`{"prompt":"a","responses":[{"text":"x","score":1},{"text":"y"}]}`:   `want one of the keys ["score" "rank"]`,
 		`{"prompt":"a","responses":[{"text":"x"},{"text":"y","score":1.5}]}`: `responses[0]`,

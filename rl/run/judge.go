@@ -36,7 +36,8 @@ type SampledAnswers struct {
 
 // Check finds what contradicts itself.
 func (j *Judge) Check() error {
-	errs := []error{j.Record.check(), j.Position.Inconsistent.check("position.inconsistent"), j.Letters.check("letters")}
+	errs := []error{j.Record.check(), j.Position.Inconsistent.check("position.inconsistent"),
+		j.Letters.check("letters")}
 	if a := j.Agreement; a != nil {
 		errs = append(errs, (&Accuracy{Interval: a.Share}).check("agreement.share"))
 	}
