@@ -45,15 +45,15 @@ type Sampling struct {
 	TopP, MinP  float32
 }
 
-// Decode runs len(tokens) tokens at once; where uniform[i] >= 0 the token after
-// tokens[i] is drawn with that variate and put into next[i].
-func (s Session) Decode(tokens, pos, seq []int32, uniform []float64, sp Sampling, next []int32) error {
+// Decode runs len(tokens) tokens at once; then next[k] is drawn, with the variate uniform[k], as a
+// token that follows tokens[after[k]].
+func (s Session) Decode(tokens, pos, seq, after []int32, uniform []float64, sp Sampling, next []int32) error {
 	c := C.steer_sampling{temperature: C.float(sp.Temperature), top_k: C.int32_t(sp.TopK), top_p: C.float(sp.TopP),
 		min_p: C.float(sp.MinP)}
 	return call(func(e *C.char, n C.size_t) C.int {
 		return C.steer_session_decode(s.p, C.int32_t(len(tokens)), (*C.int32_t)(ptr(tokens)), (*C.int32_t)(ptr(pos)),
-			(*C.int32_t)(ptr(seq)),
-			(*C.double)(ptr(uniform)), &c, (*C.int32_t)(ptr(next)), e, n)
+			(*C.int32_t)(ptr(seq)), C.int32_t(len(after)), (*C.int32_t)(ptr(after)), (*C.double)(ptr(uniform)), &c,
+			(*C.int32_t)(ptr(next)), e, n)
 	})
 }
 

@@ -39,16 +39,17 @@ func decodedLogits(t testing.TB, s *Session, prompts [][]int32) [][]float32 {
 		for i, p := range prompts {
 			var b decodeBatch
 			for k, id := range p[:len(p)-1] {
-				b.add(id, int32(k), i, -1)
+				b.add(id, int32(k), i)
 			}
 			if len(b.tokens) > 0 {
-				if err := s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{}, b.next); err != nil {
+				if err := s.native.Decode(b.tokens, b.pos, b.seq, b.after, b.uniform, cgo.Sampling{}, b.next); err != nil {
 					return err
 				}
 			}
-			last.add(p[len(p)-1], int32(len(p)-1), i, 0)
+			last.add(p[len(p)-1], int32(len(p)-1), i)
+			last.draw(i, 0)
 		}
-		if err := s.native.Decode(last.tokens, last.pos, last.seq, last.uniform, cgo.Sampling{},
+		if err := s.native.Decode(last.tokens, last.pos, last.seq, last.after, last.uniform, cgo.Sampling{},
 			last.next); err != nil {
 			return err
 		}

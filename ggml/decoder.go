@@ -78,14 +78,14 @@ func (s *Session) evaluate(ctx context.Context, q lm.Sequence, opt lm.Options, o
 		var b decodeBatch
 		asked := next
 		for p := from; p < min(from+prefillBatch, end); p++ {
-			draw := -1.0
+			b.add(q.Tokens[p], int32(p), 0)
 			if asked < n && int(q.Targets[asked]) == p+1 {
-				draw, asked = 0, asked+1
+				b.draw(0, 0)
+				asked++
 			}
-			b.add(q.Tokens[p], int32(p), 0, draw)
 		}
 		err := s.do(func() error {
-			if err := s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{}, b.next); err != nil {
+			if err := s.native.Decode(b.tokens, b.pos, b.seq, b.after, b.uniform, cgo.Sampling{}, b.next); err != nil {
 				return err
 			}
 			for ; next < asked; next++ {

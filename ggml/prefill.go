@@ -29,9 +29,9 @@ func (r *rollout) order() []int {
 // collectAligned fills the batch with the unread parts of the prompts of a run of slots, all
 // made as long as the longest.
 func (r *rollout) collectAligned(b *decodeBatch, room int) {
-	unread := func(i int) int {
-		if sl := &r.slots[i]; sl.active && sl.wait < 0 {
-			return len(sl.prompt) - sl.fed
+	unread := func(i int) int { // a last token is decoded beside those of answers
+		if sl := &r.slots[i]; sl.reads() && sl.unread() > 1 {
+			return sl.unread()
 		}
 		return 0
 	}
@@ -55,7 +55,7 @@ func (r *rollout) collectAligned(b *decodeBatch, room int) {
 		}
 		sl := &r.slots[i]
 		for k := own; k < length; k++ {
-			b.add(sl.prompt[len(sl.prompt)-1], sl.pos+int32(k-own), i, -1)
+			b.add(sl.prompt[len(sl.prompt)-1], sl.pos+int32(k-own), i)
 			sl.padded = true
 		}
 	}

@@ -9,10 +9,6 @@ import (
 	"steer/ggml/lm"
 )
 
-// minShared is the shortest common beginning of two prompts that is copied from one
-// sequence to the other rather than read again, in tokens.
-const minShared = 8
-
 // slot is a sequence of the cache and the request it answers.
 type slot struct {
 	req    int // index of the request
@@ -23,10 +19,16 @@ type slot struct {
 	last   int32 // token to be fed next, once the prompt is through
 	text   string
 	active bool // an inactive slot keeps its prompt's cache until it is used again
-	wait   int  // slot whose prompt is being read and is then copied; -1: none
+	wait   int  // slot whose prompt is being read and is then copied; -1: none: see fork.go
 	shared int  // tokens to be copied from it
 	padded bool // the cache holds more than the prompt: see prefill.go
 }
+
+// unread counts the tokens of the prompt that are not in the cache.
+func (sl *slot) unread() int { return len(sl.prompt) - sl.fed }
+
+// reads tells whether the slot's own prompt is to be read further.
+func (sl *slot) reads() bool { return sl.active && sl.wait < 0 && sl.unread() > 0 }
 
 // rollout is one call of Generate.
 type rollout struct {
@@ -42,9 +44,11 @@ type rollout struct {
 }
 
 // Generate continues every request; see lm.Generator. Slots of finished sequences
-// are refilled at once, and a beginning that prompts have in common is read once. On the
-// CPU an answer depends on its request alone, to the bit: not on the other requests, their
-// order, the number of slots or of threads. On a GPU it does through ggml's arithmetic.
+// are refilled at once. A prompt that several requests have is read once, and so is a beginning
+// that prompts have in common: its keys and values are forked (fork.go), and each answer is drawn
+// from its own random stream. On the CPU an answer depends on its request alone, to the bit: not
+// on the other requests, their order, the number of slots or of threads. On a GPU it does through
+// ggml's arithmetic.
 func (s *Session) Generate(ctx context.Context, reqs []lm.Request, sp lm.Sampling) ([]lm.Generation, error) {
 	if err := s.check(reqs, sp); err != nil {
 		return nil, err
@@ -81,134 +85,56 @@ func (r *rollout) run(ctx context.Context, sp lm.Sampling) ([]lm.Generation, err
 		if len(b.tokens) == 0 {
 			return r.out, nil
 		}
-		if err := r.s.decode(&b, sp); err != nil {
+		if err := r.decode(&b, sp); err != nil {
 			return nil, err
 		}
-		for i, id := range b.next {
-			if id < 0 {
-				continue
-			}
-			sl := &r.slots[b.seq[i]]
+		for k, id := range b.next {
+			sl := &r.slots[b.to[k]]
 			sl.active = !r.s.accept(&r.reqs[sl.req], &r.out[sl.req], sl, id)
 		}
 	}
 }
 
-// arrange copies beginnings that have been read to the slots that wait for them, gives
-// free slots to requests, and closes gaps: libllama decodes a run of neighbouring
-// sequences at once, a gap would cut the batch. It runs on the engine thread.
-func (r *rollout) arrange() {
-	r.trim()
-	waiting := false
-	for i := range r.slots {
-		sl := &r.slots[i]
-		if sl.active && sl.wait >= 0 && r.slots[sl.wait].fed >= sl.shared {
-			r.share(sl.wait, i, sl.shared)
-		}
-		waiting = waiting || sl.active && sl.wait >= 0
-	}
-	for i := range r.slots {
-		for r.next < len(r.reqs) && r.reqs[r.begin[r.next]].MaxNew == 0 {
-			r.next++
-		}
-		if !r.slots[i].active && r.next < len(r.reqs) {
-			r.start(i)
-			waiting = waiting || r.slots[i].wait >= 0
-		}
-	}
-	if waiting || r.next < len(r.reqs) {
-		return
-	}
-	for hole, last := 0, len(r.slots)-1; ; {
-		for hole < last && r.slots[hole].active {
-			hole++
-		}
-		for hole < last && !r.slots[last].active {
-			last--
-		}
-		if hole >= last {
-			return
-		}
-		r.s.native.Copy(last, hole, int(r.slots[last].pos))
-		r.slots[hole], r.slots[last] = r.slots[last], slot{wait: -1}
-	}
-}
-
-// start gives slot i to the next request. The longest beginning of its prompt that some
-// slot has in the cache, or is about to have, is not read again.
-func (r *rollout) start(i int) {
-	req := &r.reqs[r.begin[r.next]]
-	old := r.slots[i]
-	r.slots[i] = slot{req: r.begin[r.next], rng: rand.New(rand.NewPCG(req.Seed, 0x5eed)), prompt: req.Prompt,
-		active: true, wait: -1}
-	r.next++
-
-	from, ready := i, commonPrefix(old.prompt[:old.fed], req.Prompt)
-	later, soon := -1, 0
-	for k := range r.slots {
-		sl := &r.slots[k]
-		if k == i || sl.prompt == nil {
-			continue
-		}
-		if n := commonPrefix(sl.prompt[:sl.fed], req.Prompt); n > ready {
-			from, ready = k, n
-		}
-		if n := commonPrefix(sl.prompt, req.Prompt); sl.active && n > soon {
-			later, soon = k, n
-		}
-	}
-	switch {
-	case soon >= ready+minShared:
-		r.slots[i].wait, r.slots[i].shared = later, soon
-		r.s.native.Remove(i)
-	case ready >= minShared:
-		r.share(from, i, ready)
-	default:
-		r.s.native.Remove(i)
-	}
-}
-
-// share makes the first n prompt tokens of one slot those of another (or keeps them).
-func (r *rollout) share(from, to, n int) {
-	r.s.native.Copy(from, to, n)
-	sl := &r.slots[to]
-	sl.fed, sl.pos, sl.wait = n, int32(n), -1
-}
-
-// commonPrefix counts the tokens two prompts begin with alike, short of the whole of the
-// second: its last token must be decoded for what follows it.
-func commonPrefix(a, b []int32) int {
-	n := 0
-	for n < len(a) && n < len(b)-1 && a[n] == b[n] {
-		n++
-	}
-	return n
-}
-
 // decodeBatch is the input and output of one native decode call.
 type decodeBatch struct {
-	tokens, pos, seq, next []int32
-	uniform                []float64
+	tokens, pos, seq []int32
+	// Draw k is of a token that follows token after[k] of these, for slot to[k]: next[k].
+	after, to, next []int32
+	uniform         []float64
 }
 
-func (b *decodeBatch) add(token, pos int32, seq int, uniform float64) {
+func (b *decodeBatch) add(token, pos int32, seq int) {
 	b.tokens = append(b.tokens, token)
 	b.pos = append(b.pos, pos)
 	b.seq = append(b.seq, int32(seq))
+}
+
+// draw asks for a token that follows the one added last.
+func (b *decodeBatch) draw(to int, uniform float64) {
+	b.after = append(b.after, int32(len(b.tokens)-1))
+	b.to = append(b.to, int32(to))
 	b.uniform = append(b.uniform, uniform)
 	b.next = append(b.next, -1)
 }
 
+func (b *decodeBatch) clear() {
+	b.tokens, b.pos, b.seq = b.tokens[:0], b.pos[:0], b.seq[:0]
+	b.after, b.to, b.next, b.uniform = b.after[:0], b.to[:0], b.next[:0], b.uniform[:0]
+}
+
 // collect fills the batch: while any prompt is unread, prompts only (whole prompts
-// first, so that shapes stay few), else one token of every active sequence.
+// first, so that shapes stay few), else one token of every active sequence. What is left of a
+// prompt whose beginning was copied is often its last token: that is one, too.
 func (r *rollout) collect(b *decodeBatch, room int) {
-	b.tokens, b.pos, b.seq, b.next, b.uniform = b.tokens[:0], b.pos[:0], b.seq[:0], b.next[:0], b.uniform[:0]
+	b.clear()
 	if r.aligned {
 		r.collectAligned(b, room)
 	} else {
 		for i := range r.slots {
-			for sl := &r.slots[i]; sl.active && sl.wait < 0 && sl.fed < len(sl.prompt) && len(b.tokens) < room; {
-				r.readNext(b, i)
+			if sl := &r.slots[i]; sl.reads() && sl.unread() > 1 {
+				for sl.unread() > 0 && len(b.tokens) < room {
+					r.readNext(b, i)
+				}
 			}
 		}
 	}
@@ -216,30 +142,47 @@ func (r *rollout) collect(b *decodeBatch, room int) {
 		return
 	}
 	for i := range r.slots {
-		if sl := &r.slots[i]; sl.active {
-			b.add(sl.last, sl.pos, i, sl.rng.Float64())
+		switch sl := &r.slots[i]; {
+		case sl.reads():
+			r.readNext(b, i)
+		case sl.active && sl.wait < 0:
+			b.add(sl.last, sl.pos, i)
+			b.draw(i, sl.rng.Float64())
 			sl.pos++
 		}
 	}
 }
 
-// readNext puts the next token of a slot's prompt into the batch; after the last one a token is drawn.
+// readNext puts the next token of a slot's prompt into the batch. What follows the last one is drawn, for this
+// slot and for all that wait for the same prompt.
 func (r *rollout) readNext(b *decodeBatch, i int) {
 	sl := &r.slots[i]
-	uniform := -1.0
-	if sl.fed == len(sl.prompt)-1 {
-		uniform = sl.rng.Float64()
-	}
-	b.add(sl.prompt[sl.fed], sl.pos, i, uniform)
+	b.add(sl.prompt[sl.fed], sl.pos, i)
 	sl.fed++
 	sl.pos++
 	r.read++
+	if sl.unread() == 0 {
+		b.draw(i, sl.rng.Float64())
+		for _, k := range r.forks(i) {
+			b.draw(k, r.slots[k].rng.Float64())
+		}
+	}
 }
 
-func (s *Session) decode(b *decodeBatch, sp lm.Sampling) error {
-	return s.do(func() error {
-		return s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{Temperature: sp.Temperature,
+// decode computes the batch and forks the prompts that were read for several slots.
+func (r *rollout) decode(b *decodeBatch, sp lm.Sampling) error {
+	return r.s.do(func() error {
+		err := r.s.native.Decode(b.tokens, b.pos, b.seq, b.after, b.uniform, cgo.Sampling{Temperature: sp.Temperature,
 			TopK: sp.TopK, TopP: sp.TopP, MinP: sp.MinP}, b.next)
+		if err != nil {
+			return err
+		}
+		for k, after := range b.after {
+			if from, to := int(b.seq[after]), int(b.to[k]); from != to {
+				r.share(from, to, len(r.slots[to].prompt))
+			}
+		}
+		return nil
 	})
 }
 

@@ -23,6 +23,8 @@ type SessionOptions struct {
 	// KVF32 keeps keys and values in f32 and switches flash attention off, for
 	// comparisons with the training forward pass.
 	KVF32 bool
+	// Unshared has every request's prompt read whole, though others begin alike: for comparisons.
+	Unshared bool
 
 	plain bool // libllama's own kernels, for tests
 }
@@ -156,14 +158,15 @@ func (s *Session) Logits(tokens []int32) ([][]float32, error) {
 	}
 	var b decodeBatch
 	for i, id := range tokens {
-		b.add(id, int32(i), 0, 0)
+		b.add(id, int32(i), 0)
+		b.draw(0, 0)
 	}
 	out := make([][]float32, len(tokens))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.do(func() error {
 		s.native.Clear()
-		if err := s.native.Decode(b.tokens, b.pos, b.seq, b.uniform, cgo.Sampling{}, b.next); err != nil {
+		if err := s.native.Decode(b.tokens, b.pos, b.seq, b.after, b.uniform, cgo.Sampling{}, b.next); err != nil {
 			return err
 		}
 		for i := range out {

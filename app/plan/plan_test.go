@@ -154,6 +154,29 @@ func TestRehearsedResponses(t *testing.T) {
 	out, err = g.Generate(context.Background(), []lm.Request{twice, twice}, lm.Sampling{})
 	require.NoError(t, err)
 	require.NotEqual(t, out[0].Tokens[0], out[1].Tokens[0], "answers to one prompt share the prompt and no more")
+	require.EqualValues(t, 6+3, r.tokens.Prompt, "read once")
+}
+
+// A prompt of several requests is read once; what is read at once is that of as many requests as there are sequences.
+func TestPromptsReadAtOnce(t *testing.T) {
+	var reqs []lm.Request
+	for i, n := range []int{5, 5, 5, 30, 30, 7, 2, 2} { // a number for each prompt
+		reqs = append(reqs, lm.Request{Prompt: slices.Repeat([]int32{int32(n)}, n), MaxNew: 1 + i})
+	}
+	for _, c := range []struct {
+		sequences   int
+		aligned     bool
+		all, atOnce int
+	}{
+		{1, false, 44, 30}, {2, false, 44, 30}, {3, false, 44, 37}, {4, false, 44, 39}, {8, false, 44, 44},
+		{1, true, 44, 30}, {4, true, 44, 90}, {8, true, 44, 120},
+	} {
+		all, atOnce := reading(reqs, c.sequences, c.aligned)
+		require.Equal(t, c.all, all)
+		require.Equal(t, c.atOnce, atOnce, "%+v", c)
+	}
+	all, atOnce := reading(nil, 3, false)
+	require.Zero(t, all+atOnce)
 }
 
 // What an evaluation's sequences share counts once, as it is laid out.

@@ -287,13 +287,7 @@ type rehearsedGenerator struct {
 func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []lm.Request, _ lm.Sampling) ([]lm.Generation, error) {
 	opt := workspace.SessionOptions(g.stack, g.sequences, reqs)
 	out := make([]lm.Generation, len(reqs))
-	prompt, longest := 0, 0
 	for i, r := range reqs {
-		if i < opt.Sequences {
-			prompt += len(r.Prompt)
-		}
-		longest = max(longest, len(r.Prompt))
-		g.r.tokens.Prompt += int64(len(r.Prompt))
 		g.r.tokens.Generated += int64(r.MaxNew)
 		text := slices.DeleteFunc(slices.Clone(r.Prompt),
 			func(id int32) bool { return slices.Contains(r.StopTokens, id) || slices.Contains(g.r.stops(), id) })
@@ -305,11 +299,40 @@ func (g *rehearsedGenerator) Generate(ctx context.Context, reqs []lm.Request, _ 
 		}
 		out[i].Finish = lm.FinishLength
 	}
-	if g.aligned {
-		prompt = min(len(reqs), opt.Sequences) * longest
-	}
-	g.r.decoded(decoding{opt: opt, tokens: prompt, outputs: opt.Sequences})
+	read, most := reading(reqs, opt.Sequences, g.aligned)
+	g.r.tokens.Prompt += int64(read)
+	// Where prompts are short, the tokens of all sequences are the larger batch.
+	g.r.decoded(decoding{opt: opt, tokens: max(most, opt.Sequences), outputs: opt.Sequences})
 	return out, ctx.Err()
+}
+
+// reading counts the prompt tokens that a session reads, and those that it reads at once at most: of as many
+// requests in a row as there are sequences, since all may end at the same time. A prompt that requests in a row have
+// in common is read once.
+func reading(reqs []lm.Request, sequences int, aligned bool) (all, most int) {
+	own := make([]int, len(reqs))
+	longest, prompts, tokens := 0, 0, 0 // the latter two of the requests in sight
+	count := func(i, sign int) {
+		if tokens += sign * own[i]; own[i] > 0 {
+			prompts += sign
+		}
+	}
+	for i, r := range reqs {
+		if i == 0 || !slices.Equal(r.Prompt, reqs[i-1].Prompt) {
+			own[i] = len(r.Prompt)
+		}
+		longest = max(longest, own[i])
+		all += own[i]
+		if count(i, 1); i >= sequences {
+			count(i-sequences, -1)
+		}
+		if aligned {
+			most = max(most, prompts*longest)
+		} else {
+			most = max(most, tokens)
+		}
+	}
+	return all, most
 }
 
 func (r *rehearsal) decoded(d decoding) {

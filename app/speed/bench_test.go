@@ -221,6 +221,8 @@ func requireTable(t *testing.T, p *Report) {
 		}
 	}
 	require.Contains(t, out.String(), "gate up")
+	require.Regexp(t, `(?m)^  prompts apart +\d+ \(\d+-\d+\)
+  prompts shared +[\d.]+ \([\d.]+-[\d.]+\) times as fast$`, out.String())
 }
 
 func requireGoBench(t *testing.T, p *Report) {
@@ -230,6 +232,7 @@ func requireGoBench(t *testing.T, p *Report) {
 	require.Equal(t, 2, strings.Count(out.String(), "BenchmarkTrainKeep/2x16-1 1 "), "one line a step: %s",
 		out.String())
 	require.Contains(t, out.String(), "BenchmarkLinearBack/q8_0-64x32-1 1 ")
+	require.Equal(t, 2, strings.Count(out.String(), "BenchmarkGroup/4x8x4+64/apart-1 1 "), out.String())
 }
 
 // The widest things a table may hold.
@@ -246,6 +249,7 @@ func TestTableKeepsItsWidth(t *testing.T) {
 	r.Spec.Targets = r.Spec.Targets[:6]
 	train := *r
 	train.Label = "train-keep 16x1024/4"
+	train.Seconds, train.Apart = []float64{0.1, 1}, []float64{123.456, 123456.78}
 	p := &Report{CPU: strings.Repeat("CPU ", 40), CPUs: 512, Jobs: []*Result{r, &train}}
 	var out bytes.Buffer
 	require.NoError(t, p.WriteTable(&out))

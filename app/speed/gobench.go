@@ -20,6 +20,9 @@ func (p *Report) WriteGoBench(w io.Writer) error {
 			fmt.Fprintf(&b, "%s-%d 1 %.0f ns/op %.5g tok/s %d peak-RSS-bytes\n", name, r.Threads, 1e9*s,
 				float64(r.Tokens)/s, r.PeakRSS)
 		}
+		for _, s := range r.Apart {
+			fmt.Fprintf(&b, "%s/apart-%d 1 %.0f ns/op %.5g tok/s\n", name, r.Threads, 1e9*s, float64(r.Tokens)/s)
+		}
 		for _, l := range r.Linears {
 			kind := fmt.Sprintf("%s-%dx%d-%d", l.Type, l.NIn, l.NOut, r.Threads)
 			fmt.Fprintf(&b, "BenchmarkLinear/%s 1 %.5g GFLOP/s\n", kind, l.Forward)

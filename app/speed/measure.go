@@ -56,8 +56,8 @@ type measurement struct {
 
 func (m *measurement) jobs() map[Job]func(context.Context) error {
 	return map[Job]func(context.Context) error{
-		JobTrain: m.train, JobTrainKeep: m.train, JobScore: m.score, JobRollout: m.rollout, JobPPO: m.ppo,
-		JobKernels: m.kernels,
+		JobTrain: m.train, JobTrainKeep: m.train, JobScore: m.score, JobRollout: m.rollout, JobGroup: m.group,
+		JobPPO: m.ppo, JobGRPO: m.grpo, JobDPO: m.dpo, JobKernels: m.kernels,
 	}
 }
 

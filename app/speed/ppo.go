@@ -2,7 +2,6 @@ package speed
 
 import (
 	"context"
-	"slices"
 
 	"steer/ggml"
 	"steer/ggml/adapter"
@@ -84,34 +83,15 @@ func episodesAtOnce(n int) int {
 	return 1
 }
 
-// scoreTokens bounds a batch of the reward model, as the pipeline's default does.
-const scoreTokens = 2048
-
 // episodes samples responses with the live policy and scores them.
 func (m *measurement) episodes(ctx context.Context, g lm.Generator, scorer lm.Evaluator) (ppo.Batch, error) {
 	var b ppo.Batch
-	reqs := m.requests(m.Episodes, m.New)
-	out, err := g.Generate(ctx, reqs, sampling)
-	if err != nil {
-		return b, err
+	episodes, scores, err := m.answers(ctx, g, scorer, m.requests(m.Episodes, m.New))
+	for _, e := range episodes {
+		b.Prompts, b.Responses = append(b.Prompts, e.Tokens), append(b.Responses, e.Response)
 	}
-	seqs := make([]lm.Sequence, len(reqs))
-	for i := range reqs {
-		b.Prompts = append(b.Prompts, reqs[i].Prompt)
-		b.Responses = append(b.Responses, out[i].Tokens)
-		all := append(slices.Clone(reqs[i].Prompt), out[i].Tokens...)
-		seqs[i] = lm.Sequence{Tokens: all, Heads: []int32{int32(len(all) - 1)}}
-	}
-	for part := range slices.Chunk(seqs, max(1, scoreTokens/(m.Prompt+m.New))) {
-		score, err := scorer.Forward(ctx, part, lm.Options{})
-		if err != nil {
-			return b, err
-		}
-		for _, h := range score.Heads {
-			b.Scores = append(b.Scores, float64(h[0]))
-		}
-	}
-	return b, nil
+	b.Scores = scores
+	return b, err
 }
 
 // ppoWork counts the arithmetic of an iteration: sampling, reward, policy and reference

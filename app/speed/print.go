@@ -92,6 +92,10 @@ func (r *Result) writeSteps(b *strings.Builder, first bool) {
 	if r.PrefillPerSecond != nil {
 		fmt.Fprintf(b, "%-20s %s\n", "  its prompts", r.PrefillPerSecond)
 	}
+	if len(r.Apart) > 0 {
+		fmt.Fprintf(b, "%-20s %s\n", "  prompts apart", rates(float64(r.Tokens), r.Apart))
+		fmt.Fprintf(b, "%-20s %s times as fast\n", "  prompts shared", r.savings())
+	}
 }
 
 func (p *Report) writeHead(b *strings.Builder, r *Result) {

@@ -29,6 +29,8 @@ type Result struct {
 	// PrefillPerSecond is the rate at which a rollout reads prompts; Tokens then are the
 	// responses' from the second on, and Seconds the time from there.
 	PrefillPerSecond *Spread `json:"prefill_per_second,omitempty"`
+	// Apart are the seconds of the same steps with every prompt read for each of its responses (job group).
+	Apart []float64 `json:"apart_seconds,omitempty"`
 
 	// PeakBF16GFLOPS is the limit of these threads (0: no such instructions), or what a GPU's
 	// large matrix products reach.

@@ -23,20 +23,27 @@ const (
 	JobScore Job = "score"
 	// JobRollout samples responses, LoRA on.
 	JobRollout Job = "rollout"
+	// JobGroup samples groups of responses to one prompt each, LoRA on, with the prompt shared and not.
+	JobGroup Job = "group"
 	// JobPPO is a PPO iteration: rollout, reward, log-probabilities, updates.
 	JobPPO Job = "ppo"
+	// JobGRPO is a GRPO iteration: rollout of groups, reward, log-probabilities, updates.
+	JobGRPO Job = "grpo"
+	// JobDPO is a DPO step: pairs through the policy, loss, gradient, update. The reference's log-probabilities are
+	// known, as they are in a run: each is computed once.
+	JobDPO Job = "dpo"
 	// JobKernels multiplies frozen matrices alone.
 	JobKernels Job = "kernels"
 )
 
 // Values lists the jobs in the order they are measured.
 func (Job) Values() []string {
-	return []string{string(JobTrain), string(JobTrainKeep), string(JobScore), string(JobRollout), string(JobPPO),
-		string(JobKernels)}
+	return []string{string(JobTrain), string(JobTrainKeep), string(JobScore), string(JobRollout), string(JobGroup),
+		string(JobPPO), string(JobGRPO), string(JobDPO), string(JobKernels)}
 }
 
 // Trains tells whether a job needs the training graph; the others measure whatever libllama decodes.
-func (j Job) Trains() bool { return j != JobScore && j != JobRollout }
+func (j Job) Trains() bool { return j != JobScore && j != JobRollout && j != JobGroup }
 
 // Spec is one measurement; the zero value of no field but those named means anything.
 type Spec struct {
@@ -57,8 +64,9 @@ type Spec struct {
 	Sequences  int `json:"sequences"`   // sampled at once
 	Prompt     int `json:"prompt"`      // tokens of a prompt
 	New        int `json:"new"`         // tokens of a response
-	Episodes   int `json:"episodes"`    // of a PPO iteration
-	Epochs     int `json:"epochs"`      // of a PPO iteration
+	Episodes   int `json:"episodes"`    // of a PPO iteration; prompts of groups, pairs of a DPO step
+	Epochs     int `json:"epochs"`      // of a PPO or GRPO iteration
+	Group      int `json:"group"`       // answers to a prompt of groups
 
 	Warmup  int    `json:"warmup"` // steps before the measured ones
 	Steps   int    `json:"steps"`
@@ -67,14 +75,14 @@ type Spec struct {
 }
 
 // Default is what is measured unless told otherwise: LoRA of rank 16 on all linears, 4 x 256
-// tokens, 32 sequences of 64 + 128 tokens, 8 episodes of 64 + 64 tokens and 4 epochs.
+// tokens, 32 sequences of 64 + 128 tokens, 8 episodes of 64 + 64 tokens, groups of 8 and 4 epochs.
 func Default(job Job) Spec {
 	s := Spec{
 		Job: job, Precision: ggml.BF16, Rank: 16, Targets: adapter.Targets(),
-		Batch: 4, Tokens: 256, Sequences: 32, Prompt: 64, New: 128, Episodes: 8, Epochs: 4,
+		Batch: 4, Tokens: 256, Sequences: 32, Prompt: 64, New: 128, Episodes: 8, Epochs: 4, Group: 8,
 		Warmup: 1, Steps: 5,
 	}
-	if job == JobPPO {
+	if job == JobGroup || job == JobPPO || job == JobGRPO || job == JobDPO {
 		s.New = 64
 	}
 	return s
@@ -123,7 +131,7 @@ func (s *Spec) Validate() error {
 		{"threads", s.Threads, 0, 512}, {"rank", s.Rank, 1, 1 << 16},
 		{"batch", s.Batch, 1, 1 << 16}, {"tokens", s.Tokens, 2, 1 << 24},
 		{"sequences", s.Sequences, 1, 256}, {"prompt", s.Prompt, 1, 1 << 24}, {"new", s.New, 2, 1 << 24},
-		{"episodes", s.Episodes, 2, 1 << 16}, {"epochs", s.Epochs, 1, 1000},
+		{"episodes", s.Episodes, 2, 1 << 16}, {"epochs", s.Epochs, 1, 1000}, {"group", s.Group, 2, 1 << 10},
 		{"warmup", s.Warmup, 0, 1 << 20}, {"steps", s.Steps, 1, 1 << 20},
 	} {
 		if f.value < f.min || f.value > f.to {
@@ -154,7 +162,9 @@ func (s *Spec) Label() string {
 	switch s.Job {
 	case JobRollout:
 		return fmt.Sprintf("%s %d", s.Job, s.Sequences)
-	case JobPPO:
+	case JobGroup, JobGRPO:
+		return fmt.Sprintf("%s %dx%dx%d+%d", s.Job, s.Episodes, s.Group, s.Prompt, s.New)
+	case JobPPO, JobDPO:
 		return fmt.Sprintf("%s %dx%d+%d", s.Job, s.Episodes, s.Prompt, s.New)
 	case JobKernels:
 		return string(s.Job)

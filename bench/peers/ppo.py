@@ -1,11 +1,10 @@
 """PPO iterations by trl's own trainer: policy with LoRA (the reference is the policy with its adapter
 off), reward and value model of the same size; the value model trains in full, as the trainer has it."""
 
-import time
-
+from clock import Clock
 from common import answer, arguments, base_model, lora_config, random_ids, reset_peak
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
 args = arguments(episodes=8, prompt=64, new=64, epochs=4, out="/tmp/steer-peers-ppo")
@@ -14,23 +13,6 @@ policy = base_model(args)
 reward, value = (base_model(args, AutoModelForSequenceClassification, num_labels=1) for _ in range(2))
 iterations = args.warmup + args.steps
 prompts = Dataset.from_dict({"input_ids": random_ids(policy, args.episodes * iterations, args.prompt).tolist()})
-
-
-class Clock(TrainerCallback):
-    """Seconds of each iteration."""
-
-    def __init__(self):
-        self.seconds, self.last = [], None
-
-    def on_train_begin(self, *_, **__):
-        self.last = time.perf_counter()
-
-    def on_step_end(self, *_, **__):
-        now = time.perf_counter()
-        self.seconds.append(now - self.last)
-        self.last = now
-
-
 clock = Clock()
 config = PPOConfig(
     output_dir=args.out,

@@ -43,7 +43,7 @@ class Job:
 
     def lines(self):
         """The lines of the table that one process measures."""
-        unit = "seconds" if self.peer[0] == "ppo.py" else "rate"
+        unit = "seconds" if self.peer[0] in ("ppo.py", "grpo.py", "dpo.py") else "rate"
         names = [f"{self.name}, {n} sequence{'s' if n > 1 else ''}" for n in self.sizes] or [self.name]
         return [table.Race(name, aim, unit) for name, aim in zip(names, self.aims, strict=False)]
 
@@ -56,6 +56,8 @@ def all_jobs(quick):
     new = ["--prompt", length, "--new", length]
     sample = ["--sequences", ",".join(map(str, sizes)), *new]
     ppo = [*new, "--episodes", "2" if quick else "8", "--epochs", "4"]
+    grpo = [*ppo, "--group", "2" if quick else "8"]
+    dpo = [*new, "--episodes", "2" if quick else "8"]
     train, score = ["train.py", *batch], ["score.py", *batch]
     return [
         Job("train step", ["train-keep", *batch], train, 3 * steps, steps, rounds, CONFIGS, ("1.5",)),
@@ -66,6 +68,8 @@ def all_jobs(quick):
             ("5", "4", "4", "4"), sizes),
         # trl's trainer takes more than a minute an iteration
         Job("PPO iteration", ["ppo", *ppo], ["ppo.py", *ppo], 3 * steps, 1, 1, CONFIGS[:1], ("8; GB 15",)),
+        Job("GRPO iteration", ["grpo", *grpo], ["grpo.py", *grpo], steps, 1, 1, CONFIGS[:1], ("4; GB 5",)),
+        Job("DPO step", ["dpo", *dpo], ["dpo.py", *dpo], 3 * steps, 2 * steps, rounds, CONFIGS, ("1.5; GB 5",)),
     ]  # fmt: skip
 
 
@@ -180,7 +184,7 @@ def report(args, lines):
     versions = next(iter(lines[0].peers.values()))[0]["versions"]
     version = subprocess.run([args.steer, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     quick = " with --quick: one step of tiny sizes, not to be quoted" if args.quick else ""
-    sizes = "" if args.quick else " 4 x 256 tokens; prompts of 64 tokens, 64 new ones; PPO 8 prompts, 4 epochs."
+    sizes = "" if args.quick else " 4 x 256 tokens; prompts of 64 tokens, 64 new ones; PPO 8 prompts, 4 epochs; GRPO 8 x 8; DPO 8 pairs."
     return [
         f"Written by `make bench-peers` on {time.strftime('%Y-%m-%d', time.gmtime())}{quick}.",
         f"{table.cpu()}, {args.threads} threads. {version}, kernels `{lines[0].steer[0]['kernel']}`.",

@@ -115,6 +115,45 @@ void steer_session_copy(steer_session * s, int32_t from, int32_t to, int32_t n) 
     });
 }
 namespace {
+// Tokens to be decoded, as libllama wants them. The logits after those that `wanted` lists are kept.
+struct Batch {
+    std::vector<int32_t>        n_seq_id;
+    std::vector<llama_seq_id>   ids;
+    std::vector<llama_seq_id *> seq_ids;
+    std::vector<int8_t>         want;
+    std::vector<int32_t>        tok, ps;
+
+    Batch(const steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq)
+        : n_seq_id(n, 1), ids(seq, seq + n), seq_ids(n), want(n), tok(tokens, tokens + n), ps(pos, pos + n) {
+        const int32_t n_vocab = llama_vocab_n_tokens(s->model->vocab);
+        for (int32_t i = 0; i < n; i++) {
+            if (tok[i] < 0 || tok[i] >= n_vocab) {
+                throw std::invalid_argument("token id " + std::to_string(tok[i]) + " is outside the vocabulary of " +
+                                            std::to_string(n_vocab));
+            }
+            if (seq[i] < 0 || seq[i] >= s->n_seq_max || pos[i] < 0 || pos[i] >= s->n_ctx) {
+                throw steer::coded_error(STEER_KV_FULL, "sequence " + std::to_string(seq[i]) + ", position " +
+                                                            std::to_string(pos[i]) + " is outside this session (" +
+                                                            std::to_string(s->n_seq_max) + " sequences of " +
+                                                            std::to_string(s->n_ctx) + " tokens)");
+            }
+            seq_ids[i] = &ids[i];
+        }
+    }
+    void keep_logits(int32_t n, const int32_t * wanted) {
+        for (int32_t k = 0; k < n; k++) {
+            if (wanted[k] < 0 || wanted[k] >= (int32_t) tok.size()) {
+                throw std::invalid_argument("a draw after token " + std::to_string(wanted[k]) + " of a batch of " +
+                                            std::to_string(tok.size()));
+            }
+            want[wanted[k]] = 1;
+        }
+    }
+    llama_batch view() {
+        return { (int32_t) tok.size(), tok.data(), nullptr, ps.data(), n_seq_id.data(), seq_ids.data(), want.data() };
+    }
+};
+
 // llama_decode; what ggml-cuda throws says what was decoded, and what room is left if that is short.
 int32_t decode(steer_session * s, const llama_batch & batch) {
     try {
@@ -127,69 +166,54 @@ int32_t decode(steer_session * s, const llama_batch & batch) {
         throw std::runtime_error(what);
     }
 }
+
+void check_decoded(int32_t rc, const steer_session * s, int32_t n) {
+    if (rc == 1) {
+        throw steer::coded_error(STEER_KV_FULL, "no room in the key-value cache");
+    }
+    if (rc == -2) {
+        throw steer::coded_error(STEER_NO_MEMORY, "no room for a decode of " + std::to_string(n) + " tokens: " +
+                                                      steer::take_log() + steer::room_left(s->model->dev));
+    }
+    if (rc != 0) {
+        throw std::runtime_error("llama_decode failed with code " + std::to_string(rc) + ": " + steer::take_log());
+    }
+}
+
+// The logits after a token of the last decode, kept by libllama until the next.
+const float * logits_after(const steer_session * s, int32_t i) {
+    const float * logits = llama_get_logits_ith(s->ctx, i);
+    if (!logits) {
+        throw std::runtime_error("no logits for token " + std::to_string(i) + " of the last decode");
+    }
+    return logits;
+}
 } // namespace
 
 int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq,
-                         const double * uniform, const steer_sampling * sampling, int32_t * next, char * err,
-                         size_t err_len) {
+                         int32_t n_draws, const int32_t * after, const double * uniform,
+                         const steer_sampling * sampling, int32_t * next, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
         if (n < 1 || n > s->n_batch) {
             throw std::invalid_argument("a decode takes 1 to " + std::to_string(s->n_batch) + " tokens, got " +
                                         std::to_string(n));
         }
-        const int32_t n_vocab = llama_vocab_n_tokens(s->model->vocab);
-        std::vector<int32_t>        n_seq_id(n, 1);
-        std::vector<llama_seq_id *> seq_ids(n);
-        std::vector<int8_t>         want(n);
-        std::vector<llama_seq_id>   ids(seq, seq + n);
-        std::vector<int32_t>        tok(tokens, tokens + n), ps(pos, pos + n);
-        for (int32_t i = 0; i < n; i++) {
-            if (tokens[i] < 0 || tokens[i] >= n_vocab) {
-                throw std::invalid_argument("token id " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
-                                            std::to_string(n_vocab));
-            }
-            if (seq[i] < 0 || seq[i] >= s->n_seq_max || pos[i] < 0 || pos[i] >= s->n_ctx) {
-                throw steer::coded_error(STEER_KV_FULL, "sequence " + std::to_string(seq[i]) + ", position " +
-                                                            std::to_string(pos[i]) + " is outside this session (" +
-                                                            std::to_string(s->n_seq_max) + " sequences of " +
-                                                            std::to_string(s->n_ctx) + " tokens)");
-            }
-            seq_ids[i] = &ids[i];
-            want[i]    = uniform[i] >= 0.0;
-        }
-        llama_batch batch = { n, tok.data(), nullptr, ps.data(), n_seq_id.data(), seq_ids.data(), want.data() };
+        Batch batch(s, n, tokens, pos, seq);
+        batch.keep_logits(n_draws, after);
         steer::take_log();
         const steer::DecodeBackend::Scope scope(*s->backend);
-        const int32_t rc = decode(s, batch);
-        if (rc == 1) {
-            throw steer::coded_error(STEER_KV_FULL, "no room in the key-value cache");
-        }
-        if (rc == -2) {
-            throw steer::coded_error(STEER_NO_MEMORY, "no room for a decode of " + std::to_string(n) + " tokens: " +
-                                                          steer::take_log() + steer::room_left(s->model->dev));
-        }
-        if (rc != 0) {
-            throw std::runtime_error("llama_decode failed with code " + std::to_string(rc) + ": " + steer::take_log());
-        }
+        check_decoded(decode(s, batch.view()), s, n);
+
         std::vector<steer::Draw> draws;
-        for (int32_t i = 0; i < n; i++) {
-            next[i] = -1;
-            if (want[i]) {
-                const float * logits = llama_get_logits_ith(s->ctx, i);
-                if (!logits) {
-                    throw std::runtime_error("libllama returned no logits");
-                }
-                draws.push_back({ logits, uniform[i], -1 });
-            }
+        for (int32_t k = 0; k < n_draws; k++) {
+            draws.push_back({ logits_after(s, after[k]), uniform[k], -1 });
         }
-        steer::draw_all(s->model->dev, draws, n_vocab, *sampling);
-        for (int32_t i = 0, k = 0; i < n; i++) {
-            if (want[i]) {
-                next[i] = draws[k++].token;
-                if (next[i] < 0) {
-                    throw std::runtime_error("the logits after token " + std::to_string(i) +
-                                             " of the batch are not numbers: are the weights or adapters?");
-                }
+        steer::draw_all(s->model->dev, draws, llama_vocab_n_tokens(s->model->vocab), *sampling);
+        for (int32_t k = 0; k < n_draws; k++) {
+            next[k] = draws[k].token;
+            if (next[k] < 0) {
+                throw std::runtime_error("the logits after token " + std::to_string(after[k]) +
+                                         " of the batch are not numbers: are the weights or adapters?");
             }
         }
     });
@@ -205,10 +229,6 @@ size_t steer_session_rest(const steer_session * s, char * buf, size_t len) {
 
 int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len) {
     return steer::guard(err, err_len, [&] {
-        const float * l = llama_get_logits_ith(s->ctx, i);
-        if (!l) {
-            throw std::runtime_error("no logits for token " + std::to_string(i) + " of the last decode");
-        }
-        memcpy(logits, l, llama_vocab_n_tokens(s->model->vocab) * sizeof(float));
+        memcpy(logits, logits_after(s, i), llama_vocab_n_tokens(s->model->vocab) * sizeof(float));
     });
 }

@@ -252,14 +252,14 @@ typedef struct {
     float   min_p;       // 0: off
 } steer_sampling;
 
-// Decodes n tokens; where uniform[i] >= 0 the next token is drawn after token i with that
-// uniform variate and written to next[i] (else next[i] = -1).
+// Decodes n tokens, then draws: the k-th draw is of a token that follows the token after[k] of these, with the
+// uniform variate uniform[k], and goes to next[k]. Several may follow one token: answers to one prompt.
 int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, const int32_t * pos, const int32_t * seq,
-                         const double * uniform, const steer_sampling * sampling, int32_t * next, char * err,
-                         size_t err_len);
+                         int32_t n_draws, const int32_t * after, const double * uniform,
+                         const steer_sampling * sampling, int32_t * next, char * err, size_t err_len);
 // Names and counts of the nodes of the last graph that ggml computed, not we: "ADD 1, GET_ROWS 3".
 size_t steer_session_rest(const steer_session * s, char * buf, size_t len);
-// The logits after the i-th token of the last decode (which must have had uniform[i] >= 0).
+// The logits after the i-th token of the last decode, after which something must have been drawn.
 int steer_session_logits(steer_session * s, int32_t i, float * logits, char * err, size_t err_len);
 
 // ---- plans (plan.cpp) -------------------------------------------------------------

@@ -42,7 +42,11 @@ func newBenchCommand(a *app) *cobra.Command {
   train-keep  the same with all activations kept
   score       log-probabilities of given tokens, LoRA on
   rollout     sampling, LoRA on; one job for each number of --sequences
+  group       sampling, --group answers to each of --episodes prompts, which
+              are read once; and, for comparison, once for each answer
   ppo         a PPO iteration: rollout, reward, log-probabilities, updates
+  grpo        a GRPO iteration: --episodes prompts, --group answers to each
+  dpo         a DPO step on --episodes pairs, the reference known
   kernels     the frozen linear layers alone, --tokens rows
 
 Each job runs in a process of its own, so that its peak memory is its own. The
@@ -50,8 +54,8 @@ share of peak is that of what this CPU reaches in a loop that touches registers
 only, in bf16 where the kernels multiply in bf16, else in f32; on a GPU, of what
 products of large matrices reach. Memory on a GPU includes the driver's own.
 
-Of a model that can be used, not trained, score and rollout are measured,
-without LoRA.`,
+Of a model that can be used, not trained, score, rollout and group are
+measured, without LoRA.`,
 		Example: `  steer bench -m base.gguf
   steer bench --shape llama-2-7b --type q4_k_m --cache ~/.cache/steer/bench \
       --jobs train,rollout --sequences 1,32 --steps 3
@@ -96,9 +100,10 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.IntVar(&f.spec.Tokens, "tokens", f.spec.Tokens, "tokens of each sequence; rows of the kernels job")
 	flags.IntSliceVar(&f.sequences, "sequences", []int{f.spec.Sequences}, "sequences sampled at once, `LIST`")
 	flags.IntVar(&f.spec.Prompt, "prompt", f.spec.Prompt, "tokens of a prompt")
-	flags.IntVar(&f.spec.New, "new", 0, "tokens of a response (0: 128 of a rollout, 64 of ppo)")
-	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of a PPO iteration")
-	flags.IntVar(&f.spec.Epochs, "epochs", f.spec.Epochs, "epochs of a PPO iteration")
+	flags.IntVar(&f.spec.New, "new", 0, "tokens of a response (0: 128 of a rollout, else 64)")
+	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of ppo, prompts of group and grpo, pairs of dpo")
+	flags.IntVar(&f.spec.Epochs, "epochs", f.spec.Epochs, "epochs of a PPO or GRPO iteration")
+	flags.IntVar(&f.spec.Group, "group", f.spec.Group, "answers to a prompt of group and grpo")
 	flags.IntVar(&f.spec.Rank, "rank", f.spec.Rank, "LoRA rank")
 	flags.StringSliceVar(&f.spec.Targets, "targets", nil, "LoRA targets, `LIST` (default: all linears)")
 	flags.IntVar(&f.spec.Steps, "steps", f.spec.Steps, "measured steps of a job")
@@ -138,7 +143,7 @@ func (f *benchFlags) leaveOut(a *app, named bool) error {
 		return nil
 	}
 	if named {
-		return fmt.Errorf("--jobs %s: %w: of the jobs, score and rollout are measured on it", strings.Join(out, ","),
+		return fmt.Errorf("--jobs %s: %w: of the jobs, score, rollout and group are measured on it", strings.Join(out, ","),
 			reason)
 	}
 	f.jobs = kept

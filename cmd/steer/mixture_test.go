@@ -36,7 +36,7 @@ func TestMixtureOfExpertsIsUsedNotTrained(t *testing.T) {
 	require.Equal(t, exitFailure, code)
 	require.Empty(t, out)
 	require.Contains(t, errs, "--jobs train: model")
-	require.Contains(t, errs, "of the jobs, score and rollout are measured on it")
+	require.Contains(t, errs, "of the jobs, score, rollout and group are measured on it")
 
 	for _, stage := range [][]string{
 		{"sft", "-m", model, "--train", "nowhere.jsonl"},

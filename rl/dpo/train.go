@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 
 	"steer/ggml/lm"
-	"steer/internal/seed"
 	"steer/rl/data"
 	"steer/rl/run"
 	"steer/rl/train"
@@ -208,7 +206,7 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 
 	// 1. The preferences of this step; passes take whole pairs.
 	items := t.batch(round)
-	parts, tokens := t.parts(items, round)
+	parts, tokens := t.cfg.parts(items, round)
 	o := newObjective(t.cfg, items)
 
 	// 2. How far the policy is from the reference, by answers to the prompts of others; no gradient goes there.
@@ -219,42 +217,18 @@ func (t *trainer) Round(ctx context.Context, round int64) (train.Outcome, error)
 		}
 	}
 
-	// 3. Forward; loss and its gradient with respect to the log-probabilities, divided once by the pairs of the
-	//    whole mini-batch, whatever the micro-batches are.
-	// 4. Backward.
-	batch := train.MiniBatch[objective]{
-		Items: parts, Split: t.cfg.Split, Options: lm.Options{Dropout: t.cfg.LoRA.Dropout > 0},
-		Tally: func() *objective { return o.empty() },
-		Gradient: func(o *objective, p train.ForwardPass) (g lm.Gradient, err error) {
-			at := 0
-			for _, it := range items[p.Item : p.Item+len(p.Items)] {
-				rows := p.Output.Logprobs[at : at+len(it.rows())]
-				if err := t.checkRatio(round, it, rows); err != nil {
-					return g, err
-				}
-				g.Logprobs = append(g.Logprobs, o.add(it, rows)...)
-				at += len(rows)
-			}
-			return g, train.CheckFinite(step, "loss", o.tally.Loss)
-		},
-	}
-	o, err := batch.Accumulate(ctx, t.deps.Learner)
+	// 3. to 5. Forward, loss, backward, update.
+	done, err := t.cfg.stepBatch(ctx, t.deps.Learner, o, items, parts, round, t.steps)
 	if err != nil {
 		return train.Outcome{}, err
 	}
-
-	// 5. The update.
-	update := t.cfg.Optim.At(round, t.steps)
-	norm, err := train.Update(t.deps.Learner, update, step, "grad_norm")
-	if err != nil {
-		return train.Outcome{}, err
-	}
+	o = done.objective
 
 	// 6. What is to be known of it. Held-out preferences, where they are due, are Measure's.
 	t.note(step, tokens, o.tally.Loss)
 	metrics := o.metrics("")
 	maps.Copy(metrics, map[string]float64{
-		"grad_norm": norm, "learning_rate": update.LR, "epoch": t.cfg.Passed(step, len(t.train)),
+		"grad_norm": done.norm, "learning_rate": done.rate, "epoch": t.cfg.Passed(step, len(t.train)),
 	})
 	return train.Outcome{Step: step, Tokens: tokens, Metrics: metrics, Show: show(metrics)}, nil
 }
@@ -281,21 +255,6 @@ func show(metrics map[string]float64) (values []train.Value) {
 	return values
 }
 
-// parts lays items out as sequences, chosen before rejected, and counts their tokens. The dropout seeds are
-// those of step, place and side, so that the split into passes changes nothing.
-func (t *trainer) parts(items []Item, round int64) (parts []train.Item, tokens int64) {
-	parts = make([]train.Item, len(items))
-	for i, it := range items {
-		for side, r := range it.rows() {
-			s := r.sequence()
-			s.DropoutSeed = seed.Derive(t.cfg.Seed, "dpo.dropout", uint64(round), uint64(i), uint64(side))
-			parts[i] = append(parts[i], s)
-		}
-		tokens += parts[i].Tokens()
-	}
-	return parts, tokens
-}
-
 // estimateKL is KTO's reference point of a batch.
 func (t *trainer) estimateKL(ctx context.Context, strangers []*Row) (float64, error) {
 	out, err := train.Evaluate(ctx, t.deps.Learner, sequences(strangers), t.passTokens(), lm.Options{})
@@ -307,24 +266,6 @@ func (t *trainer) estimateKL(ctx context.Context, strangers []*Row) (float64, er
 		ratios[i] = r.sum(out.Logprobs[i]).total(1) - r.ref.total(1)
 	}
 	return EstimateKL(ratios), nil
-}
-
-// checkRatio wants, in the first step, a policy that is still its reference: nothing has been learned by then,
-// so anything else is an error of the engine, or of what was kept of the reference.
-func (t *trainer) checkRatio(round int64, it Item, logprobs [][]float32) error {
-	if round > 0 || t.cfg.RatioTolerance == 0 || t.cfg.Loss.ReferenceFree() || t.cfg.LoRA.Dropout > 0 {
-		return nil
-	}
-	for i, r := range it.rows() {
-		off := (r.sum(logprobs[i]).total(1) - r.ref.total(1)) / float64(len(r.Targets))
-		if math.Abs(off) > t.cfg.RatioTolerance {
-			return fmt.Errorf("step 1: before anything was learned, an answer of %d tokens differs from what the "+
-				"reference policy says of it by %g nats a token, ratio_tolerance is %g: the reference "+
-				"log-probabilities are not those of this base and SFT adapter; start over (--fresh)",
-				len(r.Targets), off, t.cfg.RatioTolerance)
-		}
-	}
-	return nil
 }
 
 // note keeps what the result will say.

@@ -48,6 +48,27 @@ func (c *Config) settings(weights []float64) rollout.Settings {
 	}
 }
 
+// Models are what an iteration computes with.
+type Models struct {
+	Policy    lm.Learner
+	Reference lm.Evaluator
+}
+
+// StepBatch is one iteration on given answers and scores, whole groups in a row: what the trainer does of it once
+// answers are sampled, without records. It moves st on.
+func StepBatch(ctx context.Context, c *Config, m Models, st *State, b *rollout.Batch) (rollout.Report, error) {
+	a := &algorithm{cfg: c, policy: m.Policy, reference: m.Reference, st: *st}
+	if _, err := a.Prepare(ctx, b); err != nil {
+		return rollout.Report{}, fmt.Errorf("grpo: iteration %d: %w", st.Iteration+1, err)
+	}
+	report, err := a.Optimize(ctx)
+	if err != nil {
+		return report, fmt.Errorf("grpo: iteration %d: %w", st.Iteration+1, err)
+	}
+	*st = a.st
+	return report, nil
+}
+
 // State is what one iteration hands to the next, besides the weights.
 type State struct {
 	Iteration int64 `json:"iteration"` // finished
