@@ -15,7 +15,9 @@ import (
 	"steer/rl/data"
 )
 
-func policy(t *testing.T, name string, answer func(prompt string) string, asked ...string) (Policy, *evaltest.Scripted) {
+func policy(
+	t *testing.T, name string, answer func(prompt string) string, asked ...string,
+) (Policy, *evaltest.Scripted) {
 	tpl, err := data.NewTemplate("guanaco", nil)
 	require.NoError(t, err)
 	g := &evaltest.Scripted{Answer: answer}
