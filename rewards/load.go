@@ -125,12 +125,17 @@ func (t Theory) load(src data.Source, recipe Recipe, runSeed uint64) (Part, erro
 	part := Part{Pairs: pairs, Info: info}
 	part.keep(differs)
 	part.Info.Identical = info.Built - len(part.Pairs)
-	part.Pairs = pick(part.Pairs, data.Sample(len(part.Pairs), src.Limit, seed.Derive(src.Seed, "reward.limit")))
+	part.Pairs = pick(part.Pairs, Sample(len(part.Pairs), src))
 	part.seal()
 	if len(part.Pairs) == 0 {
 		return Part{}, noPair(src.Path, recipe, info)
 	}
 	return part, nil
+}
+
+// Sample gives the indices of the pairs of n that a source's limit leaves.
+func Sample(n int, src data.Source) []int {
+	return data.Sample(n, src.Limit, seed.Derive(src.Seed, "reward.limit"))
 }
 
 // differs holds for pairs whose sides are not the same, and for answers with a label.

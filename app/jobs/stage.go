@@ -37,8 +37,8 @@ func openStage(w *workspace.Workspace, con Console, job Job, name, dir string, f
 	}
 	diff, unread := difference(dir, job) // why it cannot be read, the run folder's own look says
 	may := slices.Concat(mayChange, moved(diff), []string{derivedKey, sourcesKey})
-	if job.Kind() == EvalKind {
-		may = []string{run.AnyKey} // each measurement knows what it depends on
+	if job.Kind() == EvalKind || job.Kind() == JudgeKind {
+		may = []string{run.AnyKey} // each measurement, each answer of a judge knows what it depends on
 	} else if unread == nil && len(without(diff, may)) > 0 && !run.HasResult(dir) && !run.HasCheckpoint(dir) {
 		fresh = true // nothing was trained yet that the old configuration could be kept for
 	}

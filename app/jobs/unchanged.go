@@ -114,10 +114,13 @@ func difference(dir string, cfg any) ([]conf.Change, error) {
 	return configured(diff), err
 }
 
-// recordsIntact tells whether the records that the result of an evaluation speaks of are as
-// they were when it ended. The evaluation measures what is missing or changed again. Results of
+// recordsIntact tells whether the records that the result of an evaluation speaks of, or the preferences of a
+// judge, are as they were when it ended. The evaluation measures what is missing or changed again. Results of
 // former versions hold no hashes: their files have to be there.
 func recordsIntact(dir string, result run.Result) bool {
+	if j, ok := result.(*run.Judge); ok {
+		return fileIntact(dir, run.JudgedFile, j.JudgedSHA256)
+	}
 	e, ok := result.(*run.Evaluation)
 	if !ok {
 		return true // another stage has none

@@ -157,6 +157,7 @@ func (v *view) contents() []tocEntry {
 	add(len(v.Accuracies) > 0 || len(v.Figures["reward"]) > 0, "rewards", "Reward models")
 	add(len(v.Figures["ppo"]) > 0 || len(v.Heldout) > 0, "ppo", "Policies over time")
 	add(len(v.Figures["dpo"]) > 0, "dpo", "Preferences")
+	add(len(v.Report.Judges()) > 0, "judges", "Judgements")
 	add(len(v.Figures["sft"]) > 0, "sft", "SFT")
 	add(len(v.Figures["scores"]) > 0, "scores", "Scores")
 	add(len(v.Prompts) > 0, "samples", "Answers")

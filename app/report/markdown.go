@@ -32,6 +32,7 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 	markdownRewards(&b, r)
 	markdownTraining(&b, r)
 	markdownPreferences(&b, r)
+	markdownJudges(&b, r)
 	markdownFlags(&b, r)
 	markdownPublished(&b, r)
 	markdownProvenance(&b, r)

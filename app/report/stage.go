@@ -88,6 +88,7 @@ type StageResult struct {
 	Margin        *Interval          `json:"margin,omitempty"`    // dpo, of implicit rewards
 	Normalisation *run.Normalisation `json:"normalisation,omitempty"`
 	Histograms    []run.Histogram    `json:"histograms,omitempty"`
+	Judging       *Judging           `json:"judging,omitempty"` // judge
 
 	Iterations int64    `json:"iterations,omitempty"`   // ppo
 	ScoreFirst *float64 `json:"score_first,omitempty"`  // ppo
@@ -150,6 +151,8 @@ func resultOf(result run.Result) *StageResult {
 				out.Margin = &m
 			}
 		}
+	case *run.Judge:
+		out.Theory, out.Judging = x.Theory, judgingOf(x)
 	case *run.Evaluation:
 		out.Steps, out.Tokens = x.Steps, x.Tokens
 	}

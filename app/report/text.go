@@ -32,6 +32,7 @@ func WriteText(w io.Writer, r *Report) error {
 	textAccuracies(&b, r)
 	textHeldout(&b, r)
 	textBenchmarks(&b, r)
+	textJudges(&b, r)
 	b.WriteString("\n")
 	cautions := 0
 	for _, f := range r.Flags {

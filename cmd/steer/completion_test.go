@@ -13,6 +13,7 @@ import (
 	"steer/app/jobs"
 	"steer/internal/conf"
 	"steer/rewards"
+	"steer/rewards/constitution"
 	"steer/rl/data"
 	"steer/rl/dpo"
 )
@@ -58,6 +59,16 @@ func TestValuesAreCompleted(t *testing.T) {
 		{"sft --preset ", []string{"default", "thesis"}, noFiles},
 		{"dpo --preset ", []string{"default", "trl-dpo"}, noFiles},
 		{"dpo --loss ", dpo.Loss("").Values(), noFiles},
+		{"judge --theory ", theories, noFiles},
+		{"judge --format ", data.FormatAuto.Values(), noFiles},
+		{"judge --constitution ", constitution.Names(), ":0"},
+		{"judge --min-margin ", nil, noFiles},
+		{"judge --samples ", nil, noFiles},
+		{"judge --pairs ", nil, ":0"},
+		{"judge --policy sft=runs/sft/", []string{"sft=runs/sft/adapter.gguf"}, ":6"},
+		{"judge --adapter ", gguf, byName},
+		{"judge --set min_m", []string{"min_margin="}, ":38"},
+		{"judge ", yaml, byName},
 		{"dpo --format ", data.FormatAuto.Values(), noFiles},
 		{"report --format ", []string{"html", "json", "md", "csv", "text"}, noFiles},
 		{"bench --format ", []string{"table", "json", "gobench"}, noFiles},

@@ -15,6 +15,7 @@ import (
 	"steer/ggml"
 	"steer/internal/conf"
 	"steer/rewards"
+	"steer/rewards/constitution"
 	"steer/rl/data"
 	"steer/rl/dpo"
 )
@@ -110,6 +111,10 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 		return files("gguf")
 	case "model", "sft", "reward-below", "init-adapter":
 		return files("gguf") // and folders, which PEFT's adapters are
+	case "policy":
+		return namedAdapters
+	case "constitution":
+		return orFile(constitution.Names()...)
 	case "task":
 		return files("yaml", "yml")
 	case "data", "cache":
@@ -119,7 +124,8 @@ func flagCompletion(cmd *cobra.Command, f *pflag.Flag) completion {
 			return folders
 		}
 	case "memory", "threads", "seed", "limit", "max-steps", "epochs", "lr", "rank", "batch", "iterations", "beta",
-		"system", "text", "prompt", "stop", "system-instruction", "template-var":
+		"system", "text", "prompt", "stop", "system-instruction", "template-var", "samples", "max-new", "temperature",
+		"min-margin":
 		return names()
 	}
 	if f.Value.Type() != "string" && f.Value.Type() != "stringArray" && f.Value.Type() != "stringSlice" &&
@@ -172,6 +178,13 @@ func configurationOf(cmd *cobra.Command) any {
 func names(values ...string) completion {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return values, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+// orFile proposes values, or, where none begins as what was typed, files.
+func orFile(values ...string) completion {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return values, cobra.ShellCompDirectiveDefault
 	}
 }
 

@@ -18,8 +18,9 @@ var allowed = []struct {
 	// Commands: flags, printing, wiring. What they wire are the packages of app, and what they name
 	// themselves of the lower ones: adapters and devices, the kinds of data and theories, the progress.
 	{"steer/cmd/steer", []string{
-		"steer/app/...", "steer/rewards", "steer/rl/data", "steer/rl/dpo", "steer/rl/run", "steer/rl/sft",
-		"steer/rl/train", "steer/ggml", "steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/lm", "steer/ggml/merge",
+		"steer/app/...", "steer/rewards", "steer/rewards/constitution", "steer/rl/data", "steer/rl/dpo",
+		"steer/rl/run", "steer/rl/sft", "steer/rl/train", "steer/ggml",
+		"steer/ggml/adapter", "steer/ggml/gguf", "steer/ggml/lm", "steer/ggml/merge",
 		"steer/ggml/modelfile", "steer/ggml/quantize", "steer/demo", "steer/experiments", "steer/internal/..."}},
 
 	// The program: what commands, and whatever else is a face of it, do.

@@ -1,18 +1,7 @@
-// Package constitution holds theories stated in words, which a model can judge by: the texts that come with
-// steer, and those of users. The texts are our own; they put into plain words
-//
-//   - deontology: Kant, Groundwork of the Metaphysics of Morals (1785), and what ETHICS asks under that name: whether
-//     an excuse is reasonable, whether a duty follows from a role (Hendrycks et al. 2021, arXiv:2008.02275);
-//   - utilitarianism: Bentham, An Introduction to the Principles of Morals and Legislation (1789); Mill, Utilitarianism
-//     (1861); in ETHICS, which of two scenarios is more pleasant;
-//   - virtue: Aristotle, Nicomachean Ethics, books II to IV; in ETHICS, which trait fits a character;
-//   - harmlessness: what annotators were asked to look for by Bai et al. 2022 (arXiv:2204.05862), and the idea of
-//     judging by written principles (Bai et al. 2022, Constitutional AI, arXiv:2212.08073).
-//
-// It imports nothing of this module.
 package constitution
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -21,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 //go:embed texts/*.txt
@@ -30,7 +20,9 @@ var texts embed.FS
 type Text struct {
 	Name   string // of a text of steer's, or the path of a file
 	Text   string
-	SHA256 string
+	SHA256 string // of Text
+	// Sources are books and papers that a text of steer's puts into other words.
+	Sources []string
 }
 
 // Names lists the texts that come with steer.
@@ -53,7 +45,11 @@ const maxBytes = 64 << 10
 func Open(name string) (Text, error) {
 	var raw []byte
 	var err error
-	if slices.Contains(Names(), name) {
+	own := slices.Contains(Names(), name)
+	if name == "" {
+		return Text{}, fmt.Errorf("constitution: want one of %s, or the path of a text", strings.Join(Names(), ", "))
+	}
+	if own {
 		raw, err = texts.ReadFile(path.Join("texts", name+".txt"))
 	} else if raw, err = os.ReadFile(name); err != nil {
 		err = fmt.Errorf("constitution: want one of %s, or the path of a text: %w", strings.Join(Names(), ", "), err)
@@ -61,15 +57,32 @@ func Open(name string) (Text, error) {
 	if err != nil {
 		return Text{}, err
 	}
-	text := strings.TrimSpace(strings.ToValidUTF8(string(raw), "\uFFFD"))
+	if !utf8.Valid(raw) {
+		return Text{}, fmt.Errorf("constitution: %s is not UTF-8: save it as UTF-8", name)
+	}
+	text, from := strings.TrimSpace(string(bytes.TrimPrefix(raw, bom))), []string(nil)
+	if own {
+		text, from = divide(text)
+	}
 	switch {
 	case text == "":
 		return Text{}, fmt.Errorf("constitution: %s holds no text", name)
 	case len(raw) > maxBytes:
 		return Text{}, fmt.Errorf("constitution: %s has %d bytes: want at most %d, it stands before every question",
-			name,
-			len(raw), maxBytes)
+			name, len(raw), maxBytes)
 	}
 	sum := sha256.Sum256([]byte(text))
-	return Text{Name: name, Text: text, SHA256: hex.EncodeToString(sum[:])}, nil
+	return Text{Name: name, Text: text, SHA256: hex.EncodeToString(sum[:]), Sources: from}, nil
+}
+
+// bom is the byte order mark that some editors write.
+var bom = []byte("\uFEFF")
+
+// divide takes the sources off a text of steer's.
+func divide(text string) (body string, sources []string) {
+	body, list, _ := strings.Cut(text, "\n\nSources:\n")
+	for line := range strings.Lines(list) {
+		sources = append(sources, strings.TrimPrefix(strings.TrimSpace(line), "- "))
+	}
+	return body, sources
 }

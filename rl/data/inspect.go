@@ -177,8 +177,14 @@ func (c *collector) labelled() error {
 }
 
 func (c *collector) ranked() error {
-	rows, notes, err := ReadRanked(c.source)
+	rows, notes, err := ReadCandidates(c.source)
 	for _, r := range rows {
+		if r.Unscored {
+			c.row("", text("prompt", Conversation{Messages: r.Prompt}.Text()),
+				sized("responses", "answers", len(r.Answers), strconv.Itoa(len(r.Answers))),
+				text("first", Conversation{Messages: r.Answers[0].Turns}.Text()))
+			continue
+		}
 		best, worst := 0, 0
 		for i, a := range r.Answers {
 			if a.Score > r.Answers[best].Score {

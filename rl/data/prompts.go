@@ -32,7 +32,7 @@ func readPrompts(src Source) (rows []Conversation, notes []string, err error) {
 		}
 	case FormatRanked:
 		var ranked []Ranked
-		ranked, notes, err = ReadRanked(src)
+		ranked, notes, err = ReadCandidates(src)
 		for _, r := range ranked {
 			asked(r.Prompt, r.Line)
 		}

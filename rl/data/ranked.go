@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"slices"
 
 	"steer/internal/strictjson"
 )
@@ -44,8 +45,13 @@ func ReadLabelled(src Source) (rows []Labelled, notes []string, err error) {
 type Ranked struct {
 	Prompt  []Message
 	Answers []RankedAnswer
-	Source  string
-	Line    int
+	// Unscored: nobody says which is better; all scores are 0.
+	Unscored bool
+	ID       string // of the row, "" where it has none
+	// Policies are the names of those who wrote the answers; nil where the row does not say.
+	Policies []string
+	Source   string
+	Line     int
 }
 
 // RankedAnswer is one of them; the higher the score, the better.
@@ -64,6 +70,16 @@ var (
 // "responses". An answer is text, a list of messages, or an object with its own score, {"text", "score"}.
 // "ranks" stands for scores of which the lowest is the best; "rank" likewise.
 func ReadRanked(src Source) (rows []Ranked, notes []string, err error) {
+	return readRanked(src, true)
+}
+
+// ReadCandidates is ReadRanked of rows that may have no scores: answers that are yet to be judged.
+func ReadCandidates(src Source) (rows []Ranked, notes []string, err error) {
+	return readRanked(src, false)
+}
+
+// readRanked reads ranked answers; scored: each row has to have scores.
+func readRanked(src Source, scored bool) (rows []Ranked, notes []string, err error) {
 	notes, err = eachRecord(src, func(r *record) error {
 		row := Ranked{Source: r.path, Line: r.row}
 		var err error
@@ -81,12 +97,19 @@ func ReadRanked(src Source) (rows []Ranked, notes []string, err error) {
 		if len(list) < 2 {
 			return r.bad(name, "at least two answers", fmt.Sprint(len(list)))
 		}
+		if row.ID, err = r.id(); err != nil {
+			return err
+		}
+		if row.Policies, err = r.writers(name, len(list)); err != nil {
+			return err
+		}
 		scores, err := r.scores(name, len(list))
 		if err != nil {
 			return err
 		}
+		row.Unscored = !scored && scores == nil && !slices.ContainsFunc(list, scoresItself)
 		for i, raw := range list {
-			a, err := r.rankedAnswer(fmt.Sprintf("%s[%d]", name, i), raw, scores == nil)
+			a, err := r.rankedAnswer(fmt.Sprintf("%s[%d]", name, i), raw, scores == nil && !row.Unscored)
 			if err != nil {
 				return err
 			}
@@ -99,6 +122,38 @@ func ReadRanked(src Source) (rows []Ranked, notes []string, err error) {
 		return nil
 	})
 	return rows, notes, err
+}
+
+// scoresItself tells whether an answer is an object with its own score.
+func scoresItself(raw strictjson.Raw) bool {
+	var keys rowKeys
+	return strictjson.Kind(raw) == '{' && strictjson.Unmarshal(raw, &keys) == nil &&
+		slices.ContainsFunc(answerScores, func(n string) bool { return !absent(keys[n]) })
+}
+
+// id is the name of the row, "" where it has none: a text or, as it stands there, whatever else.
+func (r *record) id() (string, error) {
+	switch {
+	case r.absent("id"):
+		return "", nil
+	case strictjson.Kind(r.fields["id"]) == '"':
+		return r.string("id")
+	}
+	return string(r.fields["id"]), nil
+}
+
+// writers reads who wrote n answers; nil where the row does not say.
+func (r *record) writers(answers string, n int) (names []string, err error) {
+	if r.absent("policies") {
+		return nil, nil
+	}
+	if err := r.list("policies", &names); err != nil {
+		return nil, err
+	}
+	if len(names) != n {
+		return nil, r.bad("policies", fmt.Sprintf("%d names, one for each of %s", n, answers), fmt.Sprint(len(names)))
+	}
+	return names, nil
 }
 
 // scores reads the scores of n answers, nil where the answers bring their own.

@@ -218,7 +218,7 @@ func (r *record) others() (map[string]any, error) {
 	}
 	out := map[string]any{}
 	for key, raw := range r.fields {
-		if slices.Contains(r.opts.shape.columns(), key) || isEmpty(raw) {
+		if key != "id" && slices.Contains(r.opts.shape.columns(), key) || isEmpty(raw) {
 			continue
 		}
 		value, err := strictjson.Value(raw, func(number string) (any, error) { return number, nil })

@@ -41,7 +41,7 @@ var shapes = []shape{
 	{format: FormatPairs, needs: [][]string{{"chosen"}, {"rejected"}}, more: []string{"prompt", "instruction", "input",
 		"conversations", "messages", "system", "margin", "role", "content", "from", "value"}},
 	{format: FormatRanked, needs: [][]string{anyPrompt, {"responses", "answers"}}, more: []string{"input", "scores",
-		"ranks", "system", "role", "content"}, only: isRanked},
+		"ranks", "policies", "id", "system", "role", "content"}, only: isRanked},
 	{format: FormatKTO, needs: [][]string{anyPrompt, anyAnswer, {"label"}}, more: []string{"input", "system", "role",
 		"content"}, only: isLabelled, yields: []Format{FormatCompletion, FormatAlpaca}},
 	{format: FormatChat, needs: [][]string{{"messages"}}, more: []string{"system", "role", "content", "from", "value"}},

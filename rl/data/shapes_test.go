@@ -327,6 +327,34 @@ func TestRankedAndLabelled(t *testing.T) {
 		_, err := ranked(content)
 		require.ErrorContains(t, err, says, content)
 	}
+	candidates := func(content string) ([]Ranked, error) {
+		rows, _, err := ReadCandidates(Source{Path: write(t, "c.jsonl", content), Format: FormatRanked})
+		return rows, err
+	}
+	for content, scored := range map[string]bool{
+		`{"prompt":"a","responses":["x","y"],"policies":["sft","dpo"],"id":7}`:      false,
+		`{"prompt":"a","responses":[{"text":"x"},{"text":"y"}]}`:                    false,
+		`{"prompt":"a","responses":["x","y"],"scores":[0,0]}`:                       true,
+		`{"prompt":"a","responses":[{"text":"x","score":1},{"text":"y","rank":2}]}`: true,
+	} {
+		rows, err := candidates(content)
+		require.NoError(t, err, content)
+		require.Equal(t, !scored, rows[0].Unscored, content)
+		require.Equal(t, turns("assistant", "y"), rows[0].Answers[1].Turns)
+		if strings.Contains(content, "policies") {
+			require.Equal(t, []string{"sft", "dpo"}, rows[0].Policies)
+			require.Equal(t, "7", rows[0].ID)
+		}
+	}
+	for content, says := range map[string]string{
+		`{"prompt":"a","responses":["x","y"],"policies":["sft"]}`:            `field "policies": malformed: want 2`,
+		`{"prompt":"a","responses":["x","y"],"policies":"sft"}`:              `field "policies"`,
+		`{"prompt":"a","responses":[{"text":"x","score":1},{"text":"y"}]}`:   `want one of the keys ["score" "rank"]`,
+		`{"prompt":"a","responses":[{"text":"x"},{"text":"y","score":1.5}]}`: `responses[0]`,
+	} {
+		_, err := candidates(content)
+		require.ErrorContains(t, err, says, content)
+	}
 	labelled := func(content string) ([]Labelled, error) {
 		rows, _, err := ReadLabelled(Source{Path: write(t, "k.jsonl", content), Format: FormatKTO})
 		return rows, err

@@ -37,7 +37,7 @@ const ExperimentFile = "experiment.yaml"
 func Files() []string {
 	return slices.Concat([]string{
 		ResultFile, AdapterFile, BestFile, CheckpointsDir, SamplesFile, MetricsFile, ReferenceFile, ItemsDir,
-		ConfigFile, InfoFile,
+		JudgedFile, JudgementsFile, CandidatesFile, AskedFile, ConfigFile, InfoFile,
 	}, ReportFiles())
 }
 
