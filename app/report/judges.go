@@ -62,9 +62,9 @@ func markdownJudges(b *strings.Builder, r *Report) {
 	if len(judges) == 0 {
 		return
 	}
-	b.WriteString("\n## Judgements\n\nPairs that a model compared under a text, in both orders. Agreement is with the " +
-		"labels, where there are some (chance is 0.5, Wilson 95 % intervals); the orders disagree where the place " +
-		"decides; without a bias the first place has 0.5.\n")
+	b.WriteString("\n## Judgements\n\nPairs that a model compared under a text, in both orders. Agreement is with " +
+		"the labels, where there are some (chance is 0.5, Wilson 95 % intervals); the orders disagree where the " +
+		"place decides; without a bias the first place has 0.5.\n")
 	var rows, wins [][]string
 	for _, j := range judges {
 		name, agreement := escapeMD(strings.TrimSpace(j.Name+" "+j.Run)), "–"
