@@ -205,6 +205,7 @@ int steer_session_decode(steer_session * s, int32_t n, const int32_t * tokens, c
         check_decoded(decode(s, batch.view()), s, n);
 
         std::vector<steer::Draw> draws;
+        draws.reserve(n_draws);
         for (int32_t k = 0; k < n_draws; k++) {
             draws.push_back({ logits_after(s, after[k]), uniform[k], -1 });
         }
