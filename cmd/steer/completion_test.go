@@ -101,8 +101,8 @@ func TestValuesAreCompleted(t *testing.T) {
 		{"eval --adapter sft=", []string{"sft=base.gguf", "sft=runs/"}, ":6"},
 		{"eval --adapter sft=runs/sft/", []string{"sft=runs/sft/adapter.gguf"}, ":6"},
 		{"eval --reward v=base.gguf,r", []string{"v=base.gguf,runs/"}, ":6"},
-		{"bench --jobs train,", []string{"train,train-keep", "train,score", "train,rollout", "train,ppo",
-			"train,kernels"}, ":6"},
+		{"bench --jobs train,", []string{"train,train-keep", "train,score", "train,rollout", "train,group",
+			"train,ppo", "train,grpo", "train,dpo", "train,kernels"}, ":6"},
 		{"run a.yaml --set ppo.kl_control=", []string{"ppo.kl_control=fixed", "ppo.kl_control=adaptive"}, noFiles},
 		{"sft --set optim.w", []string{"optim.weight_decay=", "optim.warmup_steps="}, ":38"},
 	} {
