@@ -42,7 +42,8 @@ func decodedLogits(t testing.TB, s *Session, prompts [][]int32) [][]float32 {
 				b.add(id, int32(k), i)
 			}
 			if len(b.tokens) > 0 {
-				if err := s.native.Decode(b.tokens, b.pos, b.seq, b.after, b.uniform, cgo.Sampling{}, b.next); err != nil {
+				if err := s.native.Decode(b.tokens, b.pos, b.seq, b.after, b.uniform, cgo.Sampling{},
+					b.next); err != nil {
 					return err
 				}
 			}

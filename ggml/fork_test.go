@@ -3,6 +3,7 @@ package ggml
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -129,7 +130,8 @@ func TestForksOfGemma(t *testing.T) {
 	tokens := raggedBatch(6, m.info.Vocab, false, 600)[0].Tokens
 	reqs := groupsOf(2, tokens[:540], tokens[550:590])
 	sp := lm.Sampling{Temperature: 1}
-	want, _ := forked(t, opening(t, m, nil)(SessionOptions{Sequences: 2, Context: 552, Unshared: true}), sp, false, reqs)
+	want, _ := forked(t, opening(t, m, nil)(SessionOptions{Sequences: 2, Context: 552, Unshared: true}), sp, false,
+		reqs)
 	for _, slots := range []int{2, 3} {
 		got, read := forked(t, opening(t, m, nil)(SessionOptions{Sequences: slots, Context: 552}), sp, false, reqs)
 		require.Equal(t, want, got, "%d slots", slots)
@@ -201,6 +203,16 @@ func TestForksOnTheEmulatedGPU(t *testing.T) {
 		}
 		t.Logf("f32 %t: %d of %d prompt tokens read", kvF32, r.read, 4*40)
 		require.LessOrEqual(t, r.read, 40+12)
+
+		greedy, _ := forked(t, s, lm.Sampling{}, true, reqs)
+		for i, g := range greedy { // each token is the likeliest after those before it
+			all, err := s.Logits(slices.Concat(reqs[i].Prompt, g.Tokens))
+			require.NoError(t, err)
+			for j, id := range g.Tokens {
+				row := all[len(reqs[i].Prompt)+j-1]
+				require.InDelta(t, slices.Max(row), row[id], 1e-3, "f32 %t, request %d, token %d", kvF32, i, j)
+			}
+		}
 	}
 }
 

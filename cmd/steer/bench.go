@@ -70,7 +70,11 @@ measured, without LoRA.`,
 			if err := a.locate(cmd.Context(), source.Model, "--model", &f.spec.Model); err != nil {
 				return err
 			}
-			if err := f.leaveOut(a, cmd.Flags().Changed("jobs")); err != nil {
+			named := cmd.Flags().Changed("jobs")
+			if !named {
+				f.jobs = speed.Job("").Values()
+			}
+			if err := f.leaveOut(a, named); err != nil {
 				return err
 			}
 			specs, err := f.specs()
@@ -93,7 +97,7 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.family, "family", "llama", "architecture of --shape, `NAME`: "+
 		strings.Join(speed.Families(), ", "))
 	flags.StringVar(&f.cache, "cache", "", "keep the file of --shape in `DIR` for the next time")
-	flags.StringSliceVar(&f.jobs, "jobs", speed.Job("").Values(), "what to measure, `LIST`")
+	flags.StringSliceVar(&f.jobs, "jobs", nil, "what to measure, `LIST` (default: all of these)")
 	flags.IntVar(&f.spec.Batch, "batch", f.spec.Batch, "sequences of a training or scoring step")
 	flags.IntVar(&f.spec.MicroBatch, "micro-batch", f.spec.MicroBatch,
 		"sequences of --batch that train at once, gradients added up (0: all)")
@@ -101,7 +105,8 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.IntSliceVar(&f.sequences, "sequences", []int{f.spec.Sequences}, "sequences sampled at once, `LIST`")
 	flags.IntVar(&f.spec.Prompt, "prompt", f.spec.Prompt, "tokens of a prompt")
 	flags.IntVar(&f.spec.New, "new", 0, "tokens of a response (0: 128 of a rollout, else 64)")
-	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of ppo, prompts of group and grpo, pairs of dpo")
+	flags.IntVar(&f.spec.Episodes, "episodes", f.spec.Episodes, "episodes of ppo, prompts of group and grpo, pairs "+
+		"of dpo")
 	flags.IntVar(&f.spec.Epochs, "epochs", f.spec.Epochs, "epochs of a PPO or GRPO iteration")
 	flags.IntVar(&f.spec.Group, "group", f.spec.Group, "answers to a prompt of group and grpo")
 	flags.IntVar(&f.spec.Rank, "rank", f.spec.Rank, "LoRA rank")
@@ -143,8 +148,8 @@ func (f *benchFlags) leaveOut(a *app, named bool) error {
 		return nil
 	}
 	if named {
-		return fmt.Errorf("--jobs %s: %w: of the jobs, score, rollout and group are measured on it", strings.Join(out, ","),
-			reason)
+		return fmt.Errorf("--jobs %s: %w: of the jobs, score, rollout and group are measured on it",
+			strings.Join(out, ","), reason)
 	}
 	f.jobs = kept
 	a.console().Progress.Note("not measured: " + strings.Join(out, ", ") + ", since this model cannot be trained")

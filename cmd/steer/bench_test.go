@@ -76,14 +76,14 @@ func TestBenchMeasuresInProcessesOfItsOwn(t *testing.T) {
 // Of a model that cannot be trained, what can be measured is.
 func TestBenchOfAMixtureOfExperts(t *testing.T) {
 	model := tinyModel(t, gguftest.Options{Experts: 4, BPE: true})
-	out, errs := mustSteer(t, t.TempDir(), "bench", "-m", model, "--steps", "1", "--warmup", "0", "--tokens", "16",
-		"--sequences", "2", "--new", "4", "--prompt", "4")
+	out, errs := mustSteer(t, t.TempDir(), "bench", "-m", model, "--steps", "1", "--warmup", "1", "--tokens", "16",
+		"--sequences", "2", "--new", "64", "--prompt", "4", "--episodes", "2", "--group", "2")
 	require.Contains(t, errs, "not measured: train, train-keep, ppo, grpo, dpo, kernels, "+
 		"since this model cannot be trained")
 	require.Contains(t, out, "no LoRA, computed by libllama")
 	require.Regexp(t, `(?m)^score 4x16 .* - +- +\d+ MB`, out)
 	require.Regexp(t, `(?m)^rollout 2 `, out)
-	require.Regexp(t, `(?m)^group 8x8x4\+4 `, out)
+	require.Regexp(t, `(?m)^group 2x2x4\+64 `, out)
 }
 
 func TestBenchHelpKeepsItsWidth(t *testing.T) {

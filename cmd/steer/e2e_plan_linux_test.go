@@ -166,6 +166,9 @@ func TestPlanAgainstOtherStages(t *testing.T) {
 			"train.limit=64", "max_steps=2"}},
 		{"ppo", "ppo", append(slices.Clone(wide), "max_new_tokens=24")},
 		{"ppo, long responses and full KL", "ppo", append(slices.Clone(wide), "max_new_tokens=80", "kl_penalty=full")},
+		{"grpo, groups that share their prompts", "grpo", []string{"engine.sequences=32", "prompts_per_iteration=8",
+			"num_generations=8", "mini_batch_size=16", "micro_batch_size=16", "iterations=2", "prompts.limit=0",
+			"max_new_tokens=40"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var args []string

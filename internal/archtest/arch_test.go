@@ -39,7 +39,8 @@ var allowed = []struct {
 		"steer/eval/task", "steer/rewards", "steer/rewards/...", "steer/rl/...", "steer/ggml",
 		"steer/ggml/adapter", "steer/ggml/lm", "steer/ggml/modelfile", "steer/experiments", "steer/internal/..."}},
 	{"steer/app/speed", []string{ // steer bench
-		"steer/app/workspace", "steer/rl/ppo", "steer/rl/train",
+		"steer/app/workspace", "steer/rl/data", "steer/rl/dpo", "steer/rl/grpo", "steer/rl/ppo", "steer/rl/rollout",
+		"steer/rl/train",
 		"steer/ggml", "steer/ggml/...", "steer/cgo", "steer/internal/..."}},
 	{"steer/app/score", []string{
 		"steer/app/jsonlines", "steer/app/workspace", "steer/rewards", "steer/rl/data", "steer/rl/train",
