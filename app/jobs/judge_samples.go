@@ -169,9 +169,9 @@ func (j *Judge) openAnswerer(w *workspace.Workspace, con Console, name string, p
 	a := &answerer{one: one, name: name, con: con, Sampling: judge.Sampling{
 		Samples: c.answers(), MaxNew: c.MaxNewTokens, Batch: c.BatchPrompts, Seed: j.Seed, Planned: planned,
 		Sampling: lm.Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP}}}
-	a.OnBatch = func(policy string, n, done, prompts int) {
-		con.Progress.Step(train.Status{Stage: fmt.Sprintf("%s: %s answers (%d)", name, policy, n), Step: int64(done),
-			Total: int64(prompts)})
+	a.OnBatch = func(policy string, done, answers int) {
+		con.Progress.Step(train.Status{Stage: fmt.Sprintf("%s: %s answers", name, policy), Step: int64(done),
+			Total: int64(answers)})
 	}
 	room := w.Model.Info().CtxTrain - c.MaxNewTokens
 	if room < 1 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"steer/app/plan"
 	"steer/rl/run"
 )
 
@@ -218,6 +219,26 @@ func TestJudgeReadsWhatRewardReads(t *testing.T) {
 	_, said := mustSteer(t, dir, "judge", "-m", model, "--constitution", "virtue", "--pairs", "hh.jsonl", "-o", "own")
 	require.Contains(t, said, "takes no message of the system")
 	require.Equal(t, "model", readJSON(t, dir, "own", run.ResultFile)["template"])
+}
+
+// A judge is planned as other stages are: what it reads twice, in both orders, and the answers that it samples.
+func TestPlanOfAJudge(t *testing.T) {
+	dir := t.TempDir()
+	prompts := put(t, dir, "prompts.txt", "Why not?\nHow so?\n")
+	write := func(rest string) string {
+		return put(t, dir, "judge.yaml", "model: "+demoModel(t).Model+"\nconstitution: virtue\ntemplate: guanaco\n"+rest)
+	}
+	f := forecastOf(t, "--no-calibration", "--job", "judge", write("pairs: {path: "+judgePairs(t, dir, 8)+"}\n"))
+	require.Len(t, f.Stages, 1)
+	p := f.Stages[0]
+	require.Zero(t, p.Tokens.Train)
+	require.Zero(t, p.Bytes(plan.BufferKV))
+	require.Greater(t, p.Tokens.Score, int64(8*2*20))
+	f = forecastOf(t, "--no-calibration", "--job", "judge", write("prompts: {path: "+prompts+", format: text}\n"+
+		"samples: 3\nmax_new_tokens: 10\n"))
+	require.Equal(t, int64(2*3*10), f.Stages[0].Tokens.Generated)
+	require.Greater(t, f.Stages[0].Bytes(plan.BufferKV), int64(0))
+	require.Greater(t, f.Stages[0].Tokens.Score, int64(3*2*2*20), "three pairs a prompt")
 }
 
 // The texts that come with steer are shown with their sources.

@@ -45,8 +45,8 @@ type Sampling struct {
 	// Planned answers are nobody's: they are all alike, and hold nothing but the marks of a template perhaps. They are
 	// told apart, so that they are judged as others are.
 	Planned bool
-	// OnBatch is told after each batch how many prompts a policy has answered for the n-th time, from 1.
-	OnBatch func(policy string, n, done, prompts int)
+	// OnBatch is told after each batch how many answers a policy has given, and of how many; may be nil.
+	OnBatch func(policy string, done, answers int)
 }
 
 // KeepCommon leaves the prompts that every policy is asked: in its own form a prompt may be too long for one of them,
@@ -84,28 +84,27 @@ func (s Sampling) Answers(ctx context.Context, policies Policies) ([]data.Ranked
 		rows[i] = data.Ranked{ID: q.ID, Prompt: q.Turns, Unscored: true}
 	}
 	for k, p := range policies {
-		for sample := range s.Samples {
-			answers, err := s.ask(ctx, p, k, sample)
-			if err != nil {
-				return nil, counts, err
+		answers, err := s.ask(ctx, p, k)
+		if err != nil {
+			return nil, counts, err
+		}
+		for i, a := range answers {
+			text := p.Template.Answer(a.Text)
+			if s.Planned {
+				text = fmt.Sprint(k, i%s.Samples, " ", a.Text)
 			}
-			for i, a := range answers {
-				text := p.Template.Answer(a.Text)
-				if s.Planned {
-					text = fmt.Sprint(k*s.Samples+sample, " ", a.Text)
-				}
-				counts.Answers++
-				if a.Finish == lm.FinishLength {
-					counts.Cut++
-				}
-				if strings.TrimSpace(text) == "" {
-					counts.Empty++
-					continue
-				}
-				said := []data.Message{{Role: data.RoleAssistant, Content: text}}
-				rows[i].Answers = append(rows[i].Answers, data.RankedAnswer{Turns: said})
-				rows[i].Policies = append(rows[i].Policies, p.Name)
+			counts.Answers++
+			if a.Finish == lm.FinishLength {
+				counts.Cut++
 			}
+			if strings.TrimSpace(text) == "" {
+				counts.Empty++
+				continue
+			}
+			row := &rows[i/s.Samples]
+			row.Answers = append(row.Answers,
+				data.RankedAnswer{Turns: []data.Message{{Role: data.RoleAssistant, Content: text}}})
+			row.Policies = append(row.Policies, p.Name)
 		}
 	}
 	rows = slices.DeleteFunc(rows, func(r data.Ranked) bool { return len(r.Answers) < 2 })
@@ -115,21 +114,23 @@ func (s Sampling) Answers(ctx context.Context, policies Policies) ([]data.Ranked
 	return rows, counts, nil
 }
 
-// ask has every prompt of a policy, the k-th, answered for the n-th time, from 0. No two answers draw with the same
-// random numbers: those of two policies are to differ, as those of one do.
-func (s Sampling) ask(ctx context.Context, p Policy, k, n int) ([]query.Answer, error) {
-	prompts := make([]query.Prompt, len(p.Prompts))
-	for i, q := range p.Prompts {
-		prompts[i] = query.Prompt{ID: q.ID, Text: q.Text, Tokens: q.Tokens, Turns: q.Turns}
+// ask has every prompt of a policy, the k-th, answered as often as there are to be samples, those of a prompt in a
+// row: they share the reading of it. No two answers draw with the same random numbers: those of two policies are to
+// differ, as those of one do.
+func (s Sampling) ask(ctx context.Context, p Policy, k int) ([]query.Answer, error) {
+	prompts := make([]query.Prompt, 0, len(p.Prompts)*s.Samples)
+	for _, q := range p.Prompts {
+		for range s.Samples {
+			prompts = append(prompts, query.Prompt{ID: q.ID, Text: q.Text, Tokens: q.Tokens, Turns: q.Turns})
+		}
 	}
-	set := eval.Settings{Seed: seed.Derive(s.Seed, "judge.answers", uint64(k), uint64(n)),
-		OnProgress: func(e eval.Progress) {
-			if s.OnBatch != nil {
-				s.OnBatch(p.Name, n+1, e.Done, e.Total)
-			}
-		}}
+	set := eval.Settings{Seed: seed.Derive(s.Seed, "judge.answers", uint64(k)), OnProgress: func(e eval.Progress) {
+		if s.OnBatch != nil {
+			s.OnBatch(p.Name, e.Done, e.Total)
+		}
+	}}
 	options := query.GenerateOptions{MaxNew: s.MaxNew, Sampling: s.Sampling, StopTokens: p.Stop,
-		StopStrings: p.Template.StopStrings(), Batch: s.Batch}
+		StopStrings: p.Template.StopStrings(), Batch: s.Batch * s.Samples}
 	got, err := query.Generate(ctx, p.Subject, set, options, prompts, eval.Progress{})
 	if err != nil {
 		return nil, err

@@ -40,12 +40,12 @@ func TestAnswersAreSampled(t *testing.T) {
 		return "no " + strings.Repeat("really ", 20)
 	}, "a", "b", "c")
 	var told []string
-	s := Sampling{Samples: 1, MaxNew: 100, Batch: 2, Seed: 3, OnBatch: func(policy string, n, done, prompts int) {
-		told = append(told, fmt.Sprint(policy, n, done, prompts))
+	s := Sampling{Samples: 1, MaxNew: 100, Batch: 2, Seed: 3, OnBatch: func(policy string, done, answers int) {
+		told = append(told, fmt.Sprint(policy, done, answers))
 	}}
 	rows, counts, err := s.Answers(context.Background(), Policies{yes, no})
 	require.NoError(t, err)
-	require.Equal(t, []string{"yes1 2 3", "yes1 3 3", "no1 2 3", "no1 3 3"}, told)
+	require.Equal(t, []string{"yes2 3", "yes3 3", "no2 3", "no3 3"}, told)
 	require.Equal(t, [4]int{3, 6, 2, 1}, [4]int{counts.Prompts, counts.Answers, counts.Cut, counts.Empty})
 	require.Len(t, rows, 2, "b has a single answer")
 	require.Equal(t, []string{"a", "c"}, []string{rows[0].ID, rows[1].ID})
@@ -60,6 +60,13 @@ func TestAnswersAreSampled(t *testing.T) {
 		require.Equal(t, []string{"### Human:"}, r.StopStrings)
 	}
 	require.Len(t, seeds, 6, "no two answers draw with the same numbers")
+
+	s.Samples, asked.Seen = 3, nil
+	rows, _, err = s.Answers(context.Background(), Policies{yes})
+	require.NoError(t, err)
+	require.Len(t, rows[1].Answers, 3)
+	require.Equal(t, asked.Seen[0].Prompt, asked.Seen[2].Prompt, "answers to a prompt are asked for in a row")
+	require.NotEqual(t, asked.Seen[0].Seed, asked.Seen[2].Seed)
 
 	s.Planned, s.Samples = true, 2
 	rows, counts, err = s.Answers(context.Background(), Policies{no})
