@@ -226,7 +226,8 @@ func TestPlanOfAJudge(t *testing.T) {
 	dir := t.TempDir()
 	prompts := put(t, dir, "prompts.txt", "Why not?\nHow so?\n")
 	write := func(rest string) string {
-		return put(t, dir, "judge.yaml", "model: "+demoModel(t).Model+"\nconstitution: virtue\ntemplate: guanaco\n"+rest)
+		return put(t, dir, "judge.yaml", "model: "+demoModel(t).Model+"\nconstitution: virtue\ntemplate: guanaco\n"+
+			rest)
 	}
 	f := forecastOf(t, "--no-calibration", "--job", "judge", write("pairs: {path: "+judgePairs(t, dir, 8)+"}\n"))
 	require.Len(t, f.Stages, 1)
